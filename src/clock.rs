@@ -1,0 +1,191 @@
+//! Time as an argument: the rest of the program asks a [`Clock`] and never the system.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, UTC. Written as RFC 3339 wherever people or JSON see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The moment `later` after this one; stops at the largest value.
+    #[must_use]
+    pub fn after(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(millis(later)))
+    }
+
+    /// The moment `earlier` before this one; stops at the smallest value.
+    #[must_use]
+    pub fn before(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(earlier)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads RFC 3339 text such as `2014-04-25T04:17:38.306Z`.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|parsed| Self(parsed.as_millisecond()))
+    }
+}
+
+/// A duration in whole milliseconds, at most `i64::MAX` of them.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp:.3}"),
+            // Outside the calendar's range (years -9999 to 9999).
+            Err(_) => write!(f, "@{}ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse_rfc3339(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The wall clock: what a request's `received_at` says. Jumps when somebody sets the clock.
+    fn now(&self) -> Timestamp;
+
+    /// The wall clock as it was at the start, plus the time that has passed since. Never jumps
+    /// and never goes back while the process lives: retries are due by it, so that neither an
+    /// NTP step nor a wrong clock fires them all at once or stalls them.
+    fn steady(&self) -> Timestamp;
+}
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    started_at: Timestamp,
+    /// Time since boot at the start, suspended time included.
+    started_boot: Duration,
+}
+
+impl SystemClock {
+    /// A clock whose steady time begins at the wall clock's present reading.
+    pub fn new() -> Self {
+        Self { started_at: wall(), started_boot: since_boot() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        wall()
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.started_at.after(since_boot().saturating_sub(self.started_boot))
+    }
+}
+
+fn wall() -> Timestamp {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    Timestamp(now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000))
+}
+
+/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it counts the time a laptop or VM was suspended.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// A clock that stands until it is set: for tests and simulations.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall: std::sync::atomic::AtomicI64,
+    steady: std::sync::atomic::AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that reads `now`, both ways.
+    pub fn new(now: Timestamp) -> Self {
+        Self { wall: now.0.into(), steady: now.0.into() }
+    }
+
+    /// Lets `time` pass.
+    pub fn advance(&self, time: Duration) {
+        let time = millis(time);
+        self.wall.fetch_add(time, std::sync::atomic::Ordering::SeqCst);
+        self.steady.fetch_add(time, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock without letting time pass, as an administrator or NTP does.
+    pub fn jump_to(&self, now: Timestamp) {
+        self.wall.store(now.0, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Timestamp {
+        Timestamp(self.steady.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_written_and_read_as_rfc3339_with_milliseconds() {
+        let timestamp = Timestamp::from_millis(1_398_399_458_306);
+        assert_eq!(timestamp.to_string(), "2014-04-25T04:17:38.306Z");
+        assert_eq!(Timestamp::parse_rfc3339("2014-04-25T04:17:38.306Z"), Some(timestamp));
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_ends() {
+        let last = Timestamp::from_millis(i64::MAX);
+        assert_eq!(last.after(Duration::MAX), last);
+        assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_leaves_steady_time_alone() {
+        let clock = ManualClock::new(Timestamp::from_millis(1_000));
+        clock.jump_to(Timestamp::from_millis(9_000_000));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), Timestamp::from_millis(9_001_000));
+        assert_eq!(clock.steady(), Timestamp::from_millis(2_000));
+    }
+}

@@ -1,0 +1,332 @@
+//! The words that every floor shares: an event, its names, and what becomes of its deliveries.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+
+mod headers;
+mod outcome;
+
+pub use headers::{Headers, HeadersBuilder};
+pub use outcome::{Attempt, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled};
+
+/// The stable name of an event: a UUID of version 7 (RFC 9562), given by the queue when it stores
+/// the event. Ids ascend in the order of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// An event's place in the log: 1 is the first event ever stored, each next one is one more.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The place right behind this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A name that cannot stand for a source or a handler.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first")]
+pub struct BadName(pub String);
+
+fn check_name(text: &str) -> Result<Arc<str>, BadName> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let starts_well = text.chars().next().is_some_and(is_plain);
+    let is_good = starts_well
+        && text.len() <= 64
+        && text.chars().all(|c| is_plain(c) || c == '-' || c == '_');
+    if is_good { Ok(text.into()) } else { Err(BadName(text.to_owned())) }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` once; the type is the proof from then on.
+            pub fn parse(text: &str) -> Result<Self, BadName> {
+                check_name(text).map(Self)
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    };
+}
+
+name_type! {
+    /// The name of a source: the last part of `POST /hooks/{source}`.
+    SourceName
+}
+name_type! {
+    /// The name of a handler, and so of its subscription.
+    HandlerName
+}
+
+/// What happened, in the provider's own words (`comment.create`). Opaque: any text of 1 to 256
+/// bytes without control characters; what is longer or empty is `unknown`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct EventType(Arc<str>);
+
+impl EventType {
+    /// The type of a body in which no type was found.
+    pub const UNKNOWN: &'static str = "unknown";
+    /// The longest type that is kept, in bytes.
+    pub const BYTES_MAX: usize = 256;
+
+    /// `text` as a type, or `unknown` where it cannot be one.
+    pub fn new(text: &str) -> Self {
+        let is_good =
+            (1..=Self::BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        Self(if is_good { text } else { Self::UNKNOWN }.into())
+    }
+
+    /// The type of a body in which no type was found.
+    pub fn unknown() -> Self {
+        Self(Self::UNKNOWN.into())
+    }
+
+    /// The type as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// Where `data` begins in an event's payload: a property of the provider, kept with the event so
+/// that an expression means the same when the source is gone from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataRoot {
+    /// `data` is `payload`.
+    Payload,
+    /// `data` is `payload.data`: UserEcho and Hyvor Talk.
+    Data,
+}
+
+/// A verified request on its way into the queue, which gives it its id and position.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// The source that it came in by.
+    pub source: SourceName,
+    /// What happened, in the provider's words.
+    pub event_type: EventType,
+    /// When the request's head was read, by the wall clock.
+    pub received_at: Timestamp,
+    /// Where `data` begins in the payload.
+    pub data_root: DataRoot,
+    /// All request headers, in the order they came.
+    pub headers: Headers,
+    /// The raw body, byte for byte.
+    pub body: Bytes,
+    /// What makes a second copy of this event a duplicate.
+    pub dedupe: Dedupe,
+}
+
+/// What makes an event a duplicate of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dedupe {
+    /// Nothing: two equal requests are two events.
+    Off,
+    /// The same key within `window` before it.
+    Within {
+        /// Equal for two requests that are the same event.
+        key: DedupeKey,
+        /// How long a key is remembered after the event that brought it.
+        window: Duration,
+    },
+}
+
+/// The first 16 bytes of a SHA-256 over the source and the delivery id or body: two keys collide
+/// by chance once in about 10^19 events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DedupeKey(pub [u8; 16]);
+
+/// A stored event.
+#[derive(Debug)]
+pub struct Event {
+    /// Its stable name.
+    pub id: EventId,
+    /// Its place in the log.
+    pub position: Position,
+    /// The source that it came in by.
+    pub source: SourceName,
+    /// What happened, in the provider's words.
+    pub event_type: EventType,
+    /// When the request's head was read, by the wall clock.
+    pub received_at: Timestamp,
+    /// Where `data` begins in the payload.
+    pub data_root: DataRoot,
+    /// All request headers, in the order they came.
+    pub headers: Headers,
+    /// The raw body, byte for byte.
+    pub body: Bytes,
+    /// The parsed body, made when an expression first asks for it and then shared by all handlers
+    /// of this event: converting costs far more than evaluating.
+    payload: OnceLock<minijinja::Value>,
+}
+
+impl Event {
+    /// A stored event out of what came in and what the queue gave it.
+    pub fn new(new: NewEvent, id: EventId, position: Position) -> Self {
+        let NewEvent { source, event_type, received_at, data_root, headers, body, dedupe: _ } = new;
+        Self {
+            id,
+            position,
+            source,
+            event_type,
+            received_at,
+            data_root,
+            headers,
+            body,
+            payload: OnceLock::new(),
+        }
+    }
+
+    /// The parsed body; undefined where it is not JSON.
+    pub fn payload(&self) -> &minijinja::Value {
+        self.payload.get_or_init(|| {
+            serde_json::from_slice(&self.body).unwrap_or(minijinja::Value::UNDEFINED)
+        })
+    }
+
+    /// The provider's data root within the payload; undefined where there is none.
+    pub fn data(&self) -> minijinja::Value {
+        match self.data_root {
+            DataRoot::Payload => self.payload().clone(),
+            DataRoot::Data => self.payload().get_attr("data").unwrap_or_default(),
+        }
+    }
+}
+
+/// One event for one handler, taken from a subscription and not settled yet. It is used up by
+/// settling it; dropped, it comes back at the next start.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Which try this is, counted from 1.
+    pub attempt: u32,
+    /// When the first try began; `None` on the first.
+    pub first_attempt_at: Option<Timestamp>,
+    /// Whether an earlier event with the same order key made it wait, a retry or a replay brought
+    /// it back: it is then an entry of its own beside the cursor.
+    pub origin: Origin,
+}
+
+/// How a delivery came to be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The cursor reached its event in the log.
+    Log,
+    /// It left the cursor's path earlier: a retry, a redriven dead letter, a replay, or an event
+    /// that waited behind another with the same order key.
+    Entry,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_lower_case_words() {
+        for good in ["hyvor", "a", "my-source_2", "0"] {
+            assert_eq!(SourceName::parse(good).unwrap().as_str(), good);
+        }
+        let long = "a".repeat(65);
+        for bad in ["", "-a", "A", "a b", "a/b", "ä", &long] {
+            assert_eq!(HandlerName::parse(bad), Err(BadName(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_type_that_cannot_be_one_is_unknown() {
+        assert_eq!(EventType::new("comment.create").as_str(), "comment.create");
+        for bad in ["", "a\nb", &"x".repeat(257)] {
+            assert_eq!(EventType::new(bad).as_str(), "unknown");
+        }
+    }
+
+    fn event(body: &'static [u8], data_root: DataRoot) -> Event {
+        let new = NewEvent {
+            source: SourceName::parse("s").unwrap(),
+            event_type: EventType::unknown(),
+            received_at: Timestamp::from_millis(0),
+            data_root,
+            headers: Headers::default(),
+            body: Bytes::from_static(body),
+            dedupe: Dedupe::Off,
+        };
+        Event::new(new, EventId(Uuid::nil()), Position(1))
+    }
+
+    #[test]
+    fn data_begins_where_the_provider_says() {
+        let body = br#"{"data":{"id":5}}"#;
+        let id = |value: minijinja::Value| value.get_attr("id").unwrap();
+        assert_eq!(id(event(body, DataRoot::Data).data()), minijinja::Value::from(5));
+        assert!(id(event(body, DataRoot::Payload).data()).is_undefined());
+    }
+
+    #[test]
+    fn the_payload_of_a_body_that_is_not_json_is_undefined() {
+        assert!(event(b"\xff", DataRoot::Data).payload().is_undefined());
+        assert!(event(b"\xff", DataRoot::Data).data().is_undefined());
+    }
+}

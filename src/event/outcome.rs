@@ -1,0 +1,154 @@
+//! What an attempt came to.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+
+/// An error's text for people, cut to [`ErrorText::BYTES_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ErrorText(String);
+
+impl ErrorText {
+    /// The longest text that is kept, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+
+    /// `text`, cut at a character's end.
+    pub fn new(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(Self::BYTES_MAX));
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ErrorText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a handler could not take a delivery, and whether another try can help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    /// Whether another try can help.
+    pub kind: FailureKind,
+    /// What went wrong, for people. Never a body, a header value or a secret.
+    pub text: ErrorText,
+    /// How long the other side asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The status that the other side answered, where its protocol has one (HTTP, SMTP, exit code).
+    pub status: Option<u16>,
+}
+
+/// Whether another try can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It can: a timeout, a refused connection, a 5xx, 408, 425 or 429, SMTP 4yz, exit 75.
+    Transient,
+    /// It cannot: another 4xx, SMTP 5yz, exit 65, a template that fails on this payload.
+    Permanent,
+}
+
+impl Failure {
+    /// A failure that another try may mend.
+    pub fn transient(text: impl fmt::Display) -> Self {
+        Self::of(FailureKind::Transient, text)
+    }
+
+    /// A failure that no other try mends.
+    pub fn permanent(text: impl fmt::Display) -> Self {
+        Self::of(FailureKind::Permanent, text)
+    }
+
+    fn of(kind: FailureKind, text: impl fmt::Display) -> Self {
+        Self { kind, text: ErrorText::new(text.to_string()), retry_after: None, status: None }
+    }
+
+    /// The same, with the status that the other side answered.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// The same, with how long the other side asked to be left alone.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler has the event.
+    Delivered,
+    /// The filter said no.
+    Skipped,
+    /// To be tried again.
+    Retry {
+        /// Not before this moment, by the steady clock.
+        at: Timestamp,
+        /// Waits in line with the other events of this key, where the handler keeps an order.
+        order_key: Option<OrderKey>,
+    },
+    /// Not tried at all: an earlier event with the same order key is not settled yet.
+    Held {
+        /// What it waits in line for.
+        order_key: OrderKey,
+    },
+    /// Will not be tried again by itself.
+    Dead {
+        /// Keeps the later events of this key waiting until it is redriven or dropped
+        /// (`on_dead = "hold"`).
+        order_key: Option<OrderKey>,
+    },
+}
+
+/// The first 16 bytes of the SHA-256 of what `order_by` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderKey(pub [u8; 16]);
+
+/// One try of one delivery, for its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began, by the wall clock.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What went wrong; empty where nothing did.
+    pub error: ErrorText,
+    /// The status that the other side answered, where its protocol has one.
+    pub status: Option<u16>,
+}
+
+/// An outcome together with the try that led to it; a delivery that was skipped or held was not
+/// tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What becomes of the delivery.
+    pub outcome: Outcome,
+    /// The try, where there was one.
+    pub attempt: Option<Attempt>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_text_is_cut_at_a_characters_end() {
+        let text = ErrorText::new("é".repeat(1000));
+        assert_eq!(text.as_str().len(), 1024);
+        let text = ErrorText::new(format!("a{}", "é".repeat(1000)));
+        assert_eq!(text.as_str().len(), 1023);
+    }
+}

@@ -1,0 +1,9 @@
+//! Gatepost: a webhook receiver that never loses what it has answered 200 for.
+
+pub mod clock;
+pub mod event;
+pub mod secret;
+
+pub mod handler;
+pub mod queue;
+pub mod source;

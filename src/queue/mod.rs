@@ -1,0 +1,333 @@
+//! SEAM: the durable, ordered log of events, and each handler's own place in it.
+//!
+//! What every backend promises, each a function of the conformance suite in `tests/it/queue`:
+//!
+//! 1. `append` answers `Ok` only when the event survives a power cut from then on.
+//! 2. Positions ascend by one in the order of the log, ids with them, and both are never reused.
+//! 3. An event whose dedupe key was seen within its window is not stored again: the first id comes
+//!    back. The check and the append are one step.
+//! 4. Every subscription sees every event from its start on, oldest first, whatever the others do.
+//! 5. At least once: a delivery that was taken and not settled comes back at the next start. One
+//!    that was settled does not, except for those of the last settle batch (at most 100 ms) after a
+//!    crash.
+//! 6. A delivery that waits (a retry, a held one) leaves the cursor's path: what comes after it in
+//!    the log is not kept waiting by the queue.
+//! 7. Nothing that is not settled by every subscription is ever removed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::event::{
+    Delivery, ErrorText, Event, EventId, EventType, HandlerName, NewEvent, OrderKey, Position,
+    Settled, SourceName,
+};
+
+/// The durable log.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Stores `event`. `Ok` = it survives a power cut from here on.
+    ///
+    /// Dropping the future does not undo the append: the event is then stored or not, and a
+    /// sender that repeats is recognised by the dedupe key.
+    async fn append(&self, event: NewEvent) -> Result<Appended, QueueError>;
+
+    /// The handler's own place in the log, made durable before this returns; a new one begins at
+    /// `start`. A handler has one subscription at a time: the second call while the first one is
+    /// alive is [`QueueError::Busy`].
+    async fn subscribe(
+        &self,
+        handler: &HandlerName,
+        start: Start,
+    ) -> Result<Box<dyn Subscription>, QueueError>;
+
+    /// Removes the handler's place: its retries, held deliveries and dead letters are gone.
+    /// `false` = there was none. [`QueueError::Busy`] while it is subscribed.
+    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError>;
+
+    /// One event, while it is retained.
+    async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError>;
+
+    /// Events as `query` asks for them.
+    async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError>;
+
+    /// What each handler did with one event, in the order of the attempts.
+    async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError>;
+
+    /// Dead letters that match, oldest first.
+    async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Makes the dead letters that match due at once, as new deliveries from attempt 1; says how
+    /// many.
+    async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError>;
+
+    /// Gives up the dead letters that match for good; says how many.
+    async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError>;
+
+    /// Makes one retained event due again for `handler`, as a new delivery from attempt 1. A
+    /// delivery that is not settled yet stays as it is. `false` = the handler has no subscription
+    /// or the event is gone.
+    async fn replay(&self, handler: &HandlerName, position: Position) -> Result<bool, QueueError>;
+
+    /// Figures of this moment.
+    fn stats(&self) -> QueueStats;
+
+    /// Whether a durable write would succeed just now, tried by one.
+    async fn probe(&self) -> Result<(), QueueError>;
+
+    /// Writes what waits and lets go of the data folder. Calls after it are
+    /// [`QueueError::Closed`].
+    async fn close(&self) -> Result<(), QueueError>;
+}
+
+/// One handler's own place in the log.
+#[async_trait]
+pub trait Subscription: Send + Sync {
+    /// Up to `max` due deliveries, at least one; entries of their own (retries) that are due come
+    /// first, then the log in order. Waits until there is one. A delivery that is taken is not
+    /// given out again while this subscription lives.
+    async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Uses the delivery up. All of the outcome is recorded or none of it. It is durable within
+    /// 100 ms; a crash before that brings the delivery back.
+    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError>;
+
+    /// Gives a delivery back untried: it is due again at once.
+    async fn release(&self, delivery: Delivery) -> Result<(), QueueError>;
+
+    /// Whether an earlier delivery of `order_key` than `position` waits as an entry of its own
+    /// (retry, held, or a dead letter that holds its key).
+    async fn is_key_waiting(
+        &self,
+        order_key: OrderKey,
+        position: Position,
+    ) -> Result<bool, QueueError>;
+
+    /// Makes the oldest held delivery of `order_key` due: its forerunner is settled. `false` =
+    /// none is held.
+    async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError>;
+
+    /// What is due now or later: the log's rest behind the cursor, and the entries of their own.
+    fn backlog(&self) -> Backlog;
+}
+
+/// Where a new subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the newest event: only what comes from here on.
+    Now,
+    /// At the oldest retained event.
+    Oldest,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// Stored under this id.
+    Stored(EventId),
+    /// Seen before within the window, under this id. Nothing was stored.
+    Duplicate(EventId),
+}
+
+impl Appended {
+    /// The event's id, the first one's for a duplicate.
+    pub const fn id(self) -> EventId {
+        match self {
+            Self::Stored(id) | Self::Duplicate(id) => id,
+        }
+    }
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only this source.
+    pub source: Option<SourceName>,
+    /// Only types that match this pattern, where `*` stands for any run of characters.
+    pub event_type: Option<String>,
+    /// Only events received at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only events received before this moment.
+    pub until: Option<Timestamp>,
+    /// Only positions before this one (paging backwards) or after it (forwards).
+    pub cursor: Option<Position>,
+    /// From which end.
+    pub order: ListOrder,
+    /// At most this many; at least 1 and at most [`EventQuery::LIMIT_MAX`] are given.
+    pub limit: usize,
+}
+
+impl EventQuery {
+    /// The most events that one call gives.
+    pub const LIMIT_MAX: usize = 1_000;
+}
+
+/// From which end a list begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// Newest first, going back.
+    #[default]
+    Newest,
+    /// Oldest first, going forward.
+    Oldest,
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Only this handler's.
+    pub handler: Option<HandlerName>,
+    /// Only this event.
+    pub position: Option<Position>,
+    /// Only those whose reason contains this text.
+    pub reason: Option<String>,
+    /// Only those that died at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only those that died before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many; `None` = all.
+    pub limit: Option<usize>,
+}
+
+/// A delivery that will not be tried again by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's name.
+    pub id: EventId,
+    /// The event's place.
+    pub position: Position,
+    /// The event's source.
+    pub source: SourceName,
+    /// The event's type.
+    pub event_type: EventType,
+    /// When the event came in.
+    pub received_at: Timestamp,
+    /// How many tries there were.
+    pub attempts: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: ErrorText,
+}
+
+/// What one handler did with one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryHistory {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Its tries, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// The cursor has not reached it, or it is being tried.
+    Pending,
+    /// The handler has the event.
+    Delivered,
+    /// The filter said no.
+    Skipped,
+    /// To be tried again.
+    Retry,
+    /// Waits for an earlier event with the same order key.
+    Held,
+    /// Will not be tried again by itself.
+    Dead,
+}
+
+/// One try in a delivery's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// When it began, by the wall clock.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it led to.
+    pub led_to: DeliveryState,
+    /// What went wrong; empty where nothing did.
+    pub error: ErrorText,
+    /// The status that the other side answered.
+    pub status: Option<u16>,
+}
+
+/// A subscription's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Events behind the cursor, taken ones included.
+    pub in_log: u64,
+    /// Retries and held deliveries.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest event that is not settled came in; dead letters do not count.
+    pub oldest_pending_at: Option<Timestamp>,
+}
+
+/// The queue's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Retained events.
+    pub events: u64,
+    /// Bytes on disk, journal and derived state.
+    pub bytes: u64,
+    /// The newest position; 0 = none yet.
+    pub last: Position,
+    /// Bytes of the journal that the derived state has not taken in yet.
+    pub lag_bytes: u64,
+    /// Every handler that has a place, subscribed or not.
+    pub handlers: Vec<(HandlerName, Backlog)>,
+    /// Damage found in the journal, for people; empty = none.
+    pub damage: Vec<String>,
+}
+
+/// Why the queue could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// No room: try again when something was removed.
+    #[error("the queue has no room: {0}")]
+    Full(String),
+    /// Too much at once: try again in a moment.
+    #[error("the queue is behind: {0}")]
+    Behind(&'static str),
+    /// A sync failed: nothing is known about what was written since the last good one, and only a
+    /// restart can find out.
+    #[error("the queue is poisoned by a failed write and must be reopened")]
+    Poisoned,
+    /// The subscription is held by somebody else.
+    #[error("handler `{0}` is already subscribed")]
+    Busy(HandlerName),
+    /// The queue was closed.
+    #[error("the queue is closed")]
+    Closed,
+    /// The data folder is held by another process.
+    #[error("`{folder}` is held by {holder}")]
+    Held {
+        /// The data folder.
+        folder: String,
+        /// Who holds it, for people.
+        holder: String,
+    },
+    /// A record that should be readable is not.
+    #[error("the queue is damaged: {0}")]
+    Corrupt(String),
+    /// The system said no.
+    #[error("{what} failed")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

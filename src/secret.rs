@@ -1,0 +1,217 @@
+//! Secret material: where it is kept, and the only place that reads it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::TryRngCore;
+use zeroize::Zeroizing;
+
+/// A secret's bytes. Wiped from memory when dropped; never shown by `Debug`.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Wraps bytes that are a secret.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// The bytes themselves: for a signature or a log-in, never for a log.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where a secret is kept. This is what the configuration holds; the value is read at start and
+/// on reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// An environment variable.
+    Env(String),
+    /// A file; one newline at its end is not part of the secret.
+    File {
+        /// Its path, already made absolute or relative to the working folder.
+        path: PathBuf,
+        /// Whether a missing file is made, with a random secret and mode 0600.
+        create: bool,
+    },
+    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY` (systemd.exec(5)).
+    Credential(String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "environment variable `{name}`"),
+            Self::File { path, .. } => write!(f, "secret file `{}`", path.display()),
+            Self::Credential(name) => write!(f, "systemd credential `{name}`"),
+        }
+    }
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// The environment variable is not there.
+    #[error("environment variable `{0}` is not set")]
+    NotSet(String),
+    /// systemd passed no credentials.
+    #[error(
+        "systemd credential `{0}` cannot be found: $CREDENTIALS_DIRECTORY is not set \
+         (add `LoadCredential={0}:/path` to the unit)"
+    )]
+    NoCredentials(String),
+    /// The file cannot be read.
+    #[error("secret file `{}` cannot be read", .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// The file cannot be made.
+    #[error("secret file `{}` cannot be created", .0.display())]
+    NotCreated(PathBuf, #[source] std::io::Error),
+    /// There is nothing in it: anybody could sign with an empty key.
+    #[error("{0} is empty")]
+    Empty(SecretRef),
+}
+
+impl SecretRef {
+    /// Reads the secret; makes the file first where `create` asks for it.
+    pub fn resolve(&self) -> Result<Secret, SecretError> {
+        let secret = match self {
+            Self::Env(name) => {
+                read_env(name).ok_or_else(|| SecretError::NotSet(name.clone()))?.into()
+            }
+            Self::File { path, create } => {
+                if *create {
+                    create_if_missing(path)?;
+                }
+                read_file(path)?
+            }
+            Self::Credential(name) => {
+                let folder = read_env("CREDENTIALS_DIRECTORY")
+                    .ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
+                read_file(&Path::new(OsStr::from_bytes(&folder)).join(name))?
+            }
+        };
+        if secret.is_empty() { Err(SecretError::Empty(self.clone())) } else { Ok(Secret(secret)) }
+    }
+
+    /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.
+    pub fn probe(&self) -> Result<(), SecretError> {
+        match self {
+            Self::File { path, create: true } if !path.exists() => Ok(()),
+            Self::Env(_) | Self::File { .. } | Self::Credential(_) => self.resolve().map(|_| ()),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn read_env(name: &str) -> Option<Vec<u8>> {
+    std::env::var_os(name).map(OsStringExt::into_vec)
+}
+
+/// The file's bytes without one newline (`\n` or `\r\n`) at the end, which editors and `echo` add.
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let mut bytes = std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|err| SecretError::Unreadable(path.to_owned(), err))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+/// Makes the file with 32 random bytes in hex, mode 0600, unless it is there. The folder is made
+/// with mode 0700.
+fn create_if_missing(path: &Path) -> Result<(), SecretError> {
+    let failed = |err| SecretError::NotCreated(path.to_owned(), err);
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent()
+        && !folder.as_os_str().is_empty()
+        && !folder.exists()
+    {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    let text = random_hex().map_err(failed)?;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match file {
+        Ok(mut file) => {
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            file.write_all(b"\n").map_err(failed)?;
+            file.sync_all().map_err(failed)
+        }
+        // Somebody else made it in between: theirs counts.
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(err) => Err(failed(err)),
+    }
+}
+
+/// 32 bytes of the system's randomness as 64 hex digits.
+pub fn random_hex() -> Result<Zeroizing<String>, std::io::Error> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    rand::rngs::OsRng.try_fill_bytes(bytes.as_mut()).map_err(std::io::Error::other)?;
+    Ok(Zeroizing::new(hex::encode(bytes.as_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_created_file_holds_64_hex_digits_and_is_only_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets/hyvor");
+        let reference = SecretRef::File { path: path.clone(), create: true };
+        reference.probe().unwrap();
+        assert!(!path.exists(), "probing makes nothing");
+        let secret = reference.resolve().unwrap();
+        assert_eq!(secret.expose().len(), 64);
+        assert!(secret.expose().iter().all(u8::is_ascii_hexdigit));
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(reference.resolve().unwrap().expose(), secret.expose(), "made once only");
+    }
+
+    #[test]
+    fn one_newline_at_the_end_of_a_file_is_not_part_of_the_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for (content, expected) in [("k", "k"), ("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n")] {
+            std::fs::write(&path, content).unwrap();
+            let secret = SecretRef::File { path: path.clone(), create: false }.resolve().unwrap();
+            assert_eq!(secret.expose(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_empty_or_missing_secret_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let reference = SecretRef::File { path: path.clone(), create: false };
+        assert!(matches!(reference.resolve(), Err(SecretError::Unreadable(..))));
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(reference.resolve(), Err(SecretError::Empty(_))));
+        let missing = SecretRef::Env("GATEPOST_TEST_NO_SUCH_VARIABLE".into());
+        assert!(matches!(missing.resolve(), Err(SecretError::NotSet(_))));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
+    }
+}
