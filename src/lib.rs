@@ -9,3 +9,5 @@ pub mod secret;
 pub mod handler;
 pub mod queue;
 pub mod source;
+
+pub mod deliver;
