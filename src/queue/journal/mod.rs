@@ -27,6 +27,7 @@ mod segments;
 mod writer;
 
 pub use fs::{File, FileSystem, OsFileSystem};
+pub(crate) use preparer::Preparer;
 pub(crate) use reader::{Found, Reader};
 pub(crate) use recover::{Recovered, recover};
 pub(crate) use segments::{Damage, Segment, Segments};

@@ -191,6 +191,10 @@ impl Reader {
     }
 
     fn note(&self, damage: Damage) {
+        // A segment that went meanwhile may hold another one's records by now.
+        if self.segments.get(damage.at.segment).is_none() {
+            return;
+        }
         let text = damage.to_string();
         if self.segments.note_damage(damage) {
             tracing::error!(damage = text, "The journal is damaged; the rest of it is served");

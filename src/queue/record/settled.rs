@@ -53,6 +53,18 @@ impl Place {
             })
     }
 
+    /// The place alone, as sled keeps it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        bytes
+    }
+
+    /// Reads what [`Place::to_bytes`] gave.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::decode(&mut Take(bytes))
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.put_varint(self.cursor.0);
         out.put_varint(self.ahead.len() as u64);
@@ -96,7 +108,8 @@ pub(crate) enum State {
     Delivered,
     Skipped,
     /// Due at a moment of the steady clock.
-    Retry { due: Timestamp, order_key: Option<OrderKey> },
+    /// `wait` = how far away that was when it was settled: a clock set back must not stall it.
+    Retry { due: Timestamp, wait: Duration, order_key: Option<OrderKey> },
     Held { order_key: OrderKey },
     Dead { died_at: Timestamp, reason: ErrorText, order_key: Option<OrderKey> },
     /// A dead letter that was given up.
@@ -125,9 +138,10 @@ impl State {
         match self {
             Self::Delivered => out.put_u8(0),
             Self::Skipped => out.put_u8(1),
-            Self::Retry { due, order_key } => {
+            Self::Retry { due, wait, order_key } => {
                 out.put_u8(2);
                 out.put_signed(due.as_millis());
+                out.put_varint(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
                 put_key(*order_key, out);
             }
             Self::Held { order_key } => {
@@ -148,7 +162,11 @@ impl State {
         Some(match take.u8()? {
             0 => Self::Delivered,
             1 => Self::Skipped,
-            2 => Self::Retry { due: timestamp(take)?, order_key: take_key(take)? },
+            2 => Self::Retry {
+                due: timestamp(take)?,
+                wait: Duration::from_millis(take.varint()?),
+                order_key: take_key(take)?,
+            },
             3 => Self::Held { order_key: OrderKey(take.array()?) },
             4 => Self::Dead {
                 died_at: timestamp(take)?,
