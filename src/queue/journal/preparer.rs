@@ -47,11 +47,7 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    pub(crate) fn start(
-        segments: Arc<Segments>,
-        capacity: u32,
-        reserve: u64,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(segments: Arc<Segments>, capacity: u32, reserve: u64) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             segments,
             capacity,
@@ -190,7 +186,7 @@ impl Shared {
 /// Fills a file with zeros from its present end on, and syncs it.
 pub(crate) fn fill(file: &dyn File, capacity: u32) -> io::Result<()> {
     let zeros = vec![0; STEP_BYTES];
-    let mut at = file.len()?;
+    let mut at = file.size()?;
     let capacity = u64::from(capacity);
     while at < capacity {
         let step = usize::try_from(capacity - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);

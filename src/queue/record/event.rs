@@ -72,8 +72,7 @@ pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
         let key = DedupeKey(take.array()?);
         Dedupe::Within { key, window: Duration::from_millis(take.varint()?) }
     };
-    let data_root =
-        if flags & FLAG_DATA_ROOT == 0 { DataRoot::Payload } else { DataRoot::Data };
+    let data_root = if flags & FLAG_DATA_ROOT == 0 { DataRoot::Payload } else { DataRoot::Data };
     let source = SourceName::parse(take.text()?).ok()?;
     let event_type = EventType::new(take.text()?);
     let headers = Headers::from_encoded(payload.slice_ref(take.bytes()?));

@@ -48,9 +48,10 @@ impl Place {
     /// Whether `position` needs no more reading from the log.
     pub(crate) fn has_passed(&self, position: Position) -> bool {
         position < self.cursor
-            || self.ahead.iter().any(|(first, count)| {
-                position >= *first && position.0 - first.0 < *count
-            })
+            || self
+                .ahead
+                .iter()
+                .any(|(first, count)| position >= *first && position.0 - first.0 < *count)
     }
 
     /// The place alone, as sled keeps it.
@@ -109,9 +110,19 @@ pub(crate) enum State {
     Skipped,
     /// Due at a moment of the steady clock.
     /// `wait` = how far away that was when it was settled: a clock set back must not stall it.
-    Retry { due: Timestamp, wait: Duration, order_key: Option<OrderKey> },
-    Held { order_key: OrderKey },
-    Dead { died_at: Timestamp, reason: ErrorText, order_key: Option<OrderKey> },
+    Retry {
+        due: Timestamp,
+        wait: Duration,
+        order_key: Option<OrderKey>,
+    },
+    Held {
+        order_key: OrderKey,
+    },
+    Dead {
+        died_at: Timestamp,
+        reason: ErrorText,
+        order_key: Option<OrderKey>,
+    },
     /// A dead letter that was given up.
     Dropped,
 }
@@ -190,7 +201,10 @@ fn put_key(key: Option<OrderKey>, out: &mut Vec<u8>) {
 }
 
 /// The outer `None` = bad bytes.
-#[expect(clippy::option_option, reason = "a value that may be absent, read from bytes that may be bad")]
+#[expect(
+    clippy::option_option,
+    reason = "a value that may be absent, read from bytes that may be bad"
+)]
 fn take_key(take: &mut Take<'_>) -> Option<Option<OrderKey>> {
     match take.u8()? {
         0 => Some(None),
@@ -314,15 +328,15 @@ pub(crate) struct Places {
     pub(crate) at: Timestamp,
     /// The position that the next event gets.
     pub(crate) next: Position,
-    pub(crate) places: BTreeMap<HandlerName, Place>,
+    pub(crate) by_handler: BTreeMap<HandlerName, Place>,
 }
 
 impl Places {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_signed(self.at.as_millis());
         out.put_varint(self.next.0);
-        out.put_varint(self.places.len() as u64);
-        for (handler, place) in &self.places {
+        out.put_varint(self.by_handler.len() as u64);
+        for (handler, place) in &self.by_handler {
             out.put_bytes(handler.as_str().as_bytes());
             place.encode(out);
         }
@@ -332,11 +346,11 @@ impl Places {
         let mut take = Take(payload);
         let at = timestamp(&mut take)?;
         let next = Position(take.varint()?);
-        let mut places = BTreeMap::new();
+        let mut by_handler = BTreeMap::new();
         for _ in 0..take.varint()? {
             let handler = HandlerName::parse(take.text()?).ok()?;
-            places.insert(handler, Place::decode(&mut take)?);
+            by_handler.insert(handler, Place::decode(&mut take)?);
         }
-        Some(Self { at, next, places })
+        Some(Self { at, next, by_handler })
     }
 }

@@ -136,7 +136,7 @@ impl Committer {
 
     /// Shows the janitor how far each handler's recorded cursor is.
     pub(crate) fn publish_places(&self) {
-        let places = self.places.places.iter();
+        let places = self.places.by_handler.iter();
         let cursors = places.map(|(handler, place)| (handler.clone(), place.cursor));
         *lock(&self.shared.recorded) = cursors.collect();
     }
@@ -387,7 +387,7 @@ impl Committer {
                     let changed = section.changes.iter();
                     watched.extend(changed.map(|c| (section.handler.clone(), c.position)));
                 }
-                self.places.places.insert(section.handler.clone(), section.place.clone());
+                self.places.by_handler.insert(section.handler.clone(), section.place.clone());
                 let cursor = section.place.cursor;
                 lock(&self.shared.recorded).insert(section.handler.clone(), cursor);
             }

@@ -93,11 +93,7 @@ fn again(position: Position, state: State) -> Change {
     Change { position, state, attempts: 0, first_attempt_at: None, attempt: None }
 }
 
-fn tell(
-    shared: &Shared,
-    state: &SubscriptionState,
-    must_tell: bool,
-) -> Result<(), QueueError> {
+fn tell(shared: &Shared, state: &SubscriptionState, must_tell: bool) -> Result<(), QueueError> {
     if must_tell {
         shared.send(Job::Settle)?;
     }
@@ -130,7 +126,8 @@ fn change_all(
         }
         let mut must_tell = inner.record(change, true);
         if let Some(key) = leaves_line {
-            must_tell |= super::subscription::let_first_go(shared, &letter.state, &mut inner, key)?.1;
+            must_tell |=
+                super::subscription::let_first_go(shared, &letter.state, &mut inner, key)?.1;
         }
         drop(inner);
         tell(shared, &letter.state, must_tell)?;
@@ -160,7 +157,7 @@ fn find(shared: &Arc<Shared>, filter: &DeadFilter) -> Result<Vec<Found>, QueueEr
             }
         }
     }
-    found.sort_by_key(|letter| letter.change.position);
+    found.sort_by_key(|letter| (letter.died_at, letter.change.position));
     found.truncate(limit);
     Ok(found)
 }

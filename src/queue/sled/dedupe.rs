@@ -48,8 +48,7 @@ impl Generation {
 
 /// The first 8 bytes of a key.
 pub(crate) fn prefix(key: DedupeKey) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = key.0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    u64::try_from(u128::from_be_bytes(key.0) >> 64).unwrap_or(u64::MAX)
 }
 
 /// The keys that are in memory. Owned by the committer.

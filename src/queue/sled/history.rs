@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::index::Index;
-use super::lookup::read_failed;
+use super::lookup::{self, read_failed};
 use super::shared::{Shared, lock};
 use super::state::{SubscriptionState, WINDOW_MAX};
 use super::subscription::entry_of;
@@ -17,6 +17,9 @@ pub(super) fn of(
     shared: &Arc<Shared>,
     position: Position,
 ) -> Result<Vec<DeliveryHistory>, QueueError> {
+    if lookup::event_at(shared, position)?.is_none() {
+        return Ok(Vec::new());
+    }
     let states: Vec<_> = lock(&shared.subscriptions).values().map(Arc::clone).collect();
     states.into_iter().map(|state| of_handler(shared, &state, position)).collect()
 }
@@ -62,8 +65,7 @@ fn settled_at_once(
         let sections = batch.sections.into_iter().filter(|s| s.handler == state.handler);
         let mut changes = sections.flat_map(|section| section.changes);
         let found = changes.find(|change| {
-            change.position == position
-                && matches!(change.state, State::Delivered | State::Skipped)
+            change.position == position && matches!(change.state, State::Delivered | State::Skipped)
         });
         if found.is_some() {
             return Ok(found);

@@ -35,7 +35,7 @@ mod keys;
 mod log;
 
 pub(crate) use entries::{Counts, Entry};
-pub(crate) use keys::{KeyRecord, KeyRun, PAGE_KEYS, PageKey};
+pub(crate) use keys::{KeyRecord, KeyRun, PageKey};
 pub(crate) use log::{Block, BlockBuilder, SettledIn};
 
 /// Why sled could not answer. Whatever it is, the remedy is a rebuild.
@@ -47,8 +47,6 @@ pub(crate) enum IndexError {
     Panicked,
     #[error("a value in sled makes no sense")]
     Bad,
-    #[error("a sled transaction failed: {0}")]
-    Transaction(String),
     #[error("sled is being rebuilt from the journal")]
     Rebuilding,
 }

@@ -88,9 +88,7 @@ impl Applier {
             Applied::KeyRecord { first, last, at } => {
                 index.put_key_record(KeyRecord { first: *first, last: *last, at: *at })
             }
-            Applied::Keys(generation) => {
-                index.put_key_run(generation.run, &generation.page_keys())
-            }
+            Applied::Keys(generation) => index.put_key_run(generation.run, &generation.page_keys()),
             Applied::Flushed { .. } | Applied::Progress { .. } | Applied::Barrier(_) => Ok(()),
         }
     }
@@ -243,8 +241,7 @@ impl Indexer {
         if self.failed.is_some() {
             return;
         }
-        let stored =
-            self.applier.end_block(&index).and_then(|()| index.set_progress(reached));
+        let stored = self.applier.end_block(&index).and_then(|()| index.set_progress(reached));
         match stored {
             Ok(()) => {
                 *lock(&self.shared.indexed) = reached;
@@ -264,7 +261,7 @@ impl Indexer {
     /// Makes a failed index again. Retries and dead letters wait until then; events are taken in
     /// and delivered all the while.
     fn heal(&mut self) {
-        if !self.failed.is_some_and(|since| since.elapsed() >= REBUILD_AFTER) {
+        if self.failed.is_none_or(|since| since.elapsed() < REBUILD_AFTER) {
             return;
         }
         let durable = self.shared.durable();

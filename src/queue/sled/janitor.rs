@@ -136,11 +136,7 @@ impl Janitor {
 
     /// What of a segment must be copied forward: the events that entries still speak of, the
     /// entries whose newest record is in it, and the keys that are still remembered.
-    fn what_is_needed_of(
-        &self,
-        segment: &Segment,
-        end: Position,
-    ) -> Result<Carry, QueueError> {
+    fn what_is_needed_of(&self, segment: &Segment, end: Position) -> Result<Carry, QueueError> {
         let index = self.shared.index()?;
         let mut carry = Carry::default();
         for (position, handler) in index.pinned_in(segment.number)? {
@@ -167,7 +163,9 @@ impl Janitor {
                         carry.keys.extend(Some(entry).filter(|entry| entry.expires_at() > now));
                     }
                     let is_moved = index.moved(event.position)?.is_some();
-                    if !is_moved && event.position < end && self.is_needed(&index, event.position)?
+                    if !is_moved
+                        && event.position < end
+                        && self.is_needed(&index, event.position)?
                     {
                         carry.events.push(found.payload);
                     }
@@ -211,9 +209,8 @@ impl Janitor {
         if segment.capacity == SEGMENT_BYTES && self.preparer.offer(path.clone()) {
             return Ok(());
         }
-        let removed = segments.fs.remove(&path).and_then(|()| {
-            segments.fs.sync_folder(&segments.folder)
-        });
+        let removed =
+            segments.fs.remove(&path).and_then(|()| segments.fs.sync_folder(&segments.folder));
         removed.map_err(|err| QueueError::Io {
             what: format!("removing `{}`", path.display()),
             source: err,

@@ -29,7 +29,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-
 use self::shared::{Job, Shared, lock};
 use self::subscription::SledSubscription;
 use super::journal::{FileSystem, OsFileSystem};
@@ -81,7 +80,7 @@ impl Settings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
-            retention: Duration::from_secs(7 * 24 * 3600),
+            retention: Duration::from_hours(7 * 24),
             disk_max: 10 << 30,
             disk_reserve: 256 << 20,
             observer: Box::new(|_, _| {}),
@@ -152,6 +151,7 @@ impl SledQueue {
         &self,
         read: impl FnOnce(&Arc<Shared>) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, QueueError> {
+        self.shared.check_open()?;
         let shared = Arc::clone(&self.shared);
         let done = tokio::task::spawn_blocking(move || read(&shared)).await;
         done.unwrap_or_else(|err| Err(QueueError::Corrupt(format!("reading panicked: {err}"))))
@@ -197,7 +197,7 @@ impl Queue for SledQueue {
         self.shared.ask(|reply| Job::Subscribe(handler.clone(), start, reply)).await?;
         self.shared.ask(Job::Barrier).await?;
         let state = self.shared.subscription(handler).ok_or(QueueError::Closed)?;
-        let subscription = SledSubscription::attach(Arc::clone(&self.shared), state)?;
+        let subscription = SledSubscription::attach(Arc::clone(&self.shared), &state)?;
         Ok(Box::new(subscription))
     }
 
@@ -214,6 +214,8 @@ impl Queue for SledQueue {
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
+        // What was settled just now is part of it.
+        self.shared.ask(Job::Barrier).await?;
         self.read(move |shared| history::of(shared, position)).await
     }
 
@@ -244,6 +246,7 @@ impl Queue for SledQueue {
 
     async fn close(&self) -> Result<(), QueueError> {
         let closed = self.shared.ask(Job::Close).await;
+        self.shared.closed.cancel();
         self.end_threads();
         closed
     }
@@ -279,4 +282,3 @@ fn take_lock(folder: &Path) -> Result<std::fs::File, QueueError> {
     file.write_all(text.as_bytes()).map_err(failed)?;
     Ok(file)
 }
-

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
 use super::dedupe::{RecentKeys, Runs};
@@ -199,13 +200,13 @@ fn start(
     let (jobs, inbox) = mpsc::channel::<Job>();
     let (applied, batches) = mpsc::channel();
     let subscriptions: BTreeMap<_, _> = places
-        .places
+        .by_handler
         .iter()
         .map(|(handler, place)| {
             (handler.clone(), Arc::new(SubscriptionState::new(handler.clone(), place)))
         })
         .collect();
-    let recorded = places.places.iter().map(|(handler, place)| (handler.clone(), place.cursor));
+    let recorded = places.by_handler.iter().map(|(handler, place)| (handler.clone(), place.cursor));
     let shared = Arc::new(Shared {
         clock,
         segments: writer.segments(),
@@ -219,6 +220,7 @@ fn start(
         subscriptions: Mutex::new(subscriptions),
         blocked: Mutex::default(),
         poisoned: watch::Sender::new(false),
+        closed: CancellationToken::new(),
         jobs,
     });
     let janitor = Janitor {
@@ -260,7 +262,8 @@ fn last_id(shared: &Shared, next: Position) -> Option<EventId> {
     match lookup::event_at(shared, last) {
         Ok(Some((event, _))) => Some(event.id),
         Ok(None) => {
-            let began_at = shared.segments.all().last().map_or(Timestamp::default(), |s| s.began_at);
+            let began_at =
+                shared.segments.all().last().map_or(Timestamp::default(), |s| s.began_at);
             let millis = u64::try_from(began_at.as_millis()).unwrap_or(0);
             let id = uuid::Builder::from_unix_timestamp_millis(millis, &[0xff; 10]).into_uuid();
             Some(EventId(id))
@@ -276,8 +279,8 @@ fn spawn(
     name: &str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<std::thread::JoinHandle<()>, QueueError> {
-    std::thread::Builder::new().name(name.into()).spawn(work).map_err(|source| QueueError::Io {
-        what: format!("starting the thread `{name}`"),
-        source,
-    })
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|source| QueueError::Io { what: format!("starting the thread `{name}`"), source })
 }

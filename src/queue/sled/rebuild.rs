@@ -9,7 +9,7 @@ use super::index::{Index, IndexError, Progress};
 use super::indexer::{Applied, Applier};
 use crate::event::{Dedupe, Event, Position};
 use crate::queue::journal::{Found, Location, Reader, Segments};
-use crate::queue::record::Record;
+use crate::queue::record::{KeyEntry, Keys, Record};
 
 /// Why the index could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -182,14 +182,13 @@ impl<'a> Replay<'a> {
     }
 
     /// Keys of events whose segment is gone: a run of their own, unless there is one.
-    fn add_old_keys(&mut self, keys: &crate::queue::record::Keys) -> Result<(), RebuildError> {
+    fn add_old_keys(&mut self, keys: &Keys) -> Result<(), RebuildError> {
         let (Some(first), Some(last)) = (keys.0.first(), keys.0.last()) else { return Ok(()) };
         if self.runs.covers(first.position, last.position) {
             return Ok(());
         }
-        let expires_at = keys.0.iter().map(|entry| entry.expires_at()).max().unwrap_or_default();
-        let run =
-            super::index::KeyRun { first: first.position, last: last.position, expires_at };
+        let expires_at = keys.0.iter().map(KeyEntry::expires_at).max().unwrap_or_default();
+        let run = super::index::KeyRun { first: first.position, last: last.position, expires_at };
         let mut page_keys: Vec<_> =
             keys.0.iter().map(|entry| (super::dedupe::prefix(entry.key), entry.position)).collect();
         page_keys.sort_unstable();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::dedupe::Runs;
 use super::index::{Index, IndexError, Progress};
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) blocked: Mutex<Option<String>>,
     /// Set once a write or sync failed.
     pub(crate) poisoned: watch::Sender<bool>,
+    /// Set when the queue is closed.
+    pub(crate) closed: CancellationToken,
     pub(crate) jobs: mpsc::Sender<Job>,
 }
 
@@ -99,8 +102,14 @@ impl Shared {
         lock(&self.subscriptions).get(handler).map(Arc::clone)
     }
 
+    /// An error once the queue is closed.
+    pub(crate) fn check_open(&self) -> Result<(), QueueError> {
+        if self.closed.is_cancelled() { Err(QueueError::Closed) } else { Ok(()) }
+    }
+
     /// Hands a job to the committer.
     pub(crate) fn send(&self, job: Job) -> Result<(), QueueError> {
+        self.check_open()?;
         self.jobs.send(job).map_err(|_| QueueError::Closed)
     }
 
@@ -136,10 +145,7 @@ impl From<IndexError> for QueueError {
     fn from(err: IndexError) -> Self {
         match err {
             IndexError::Rebuilding => Self::Behind("the index is being rebuilt"),
-            IndexError::Sled(_)
-            | IndexError::Panicked
-            | IndexError::Bad
-            | IndexError::Transaction(_) => {
+            IndexError::Sled(_) | IndexError::Panicked | IndexError::Bad => {
                 tracing::warn!(error = %err, "The index could not answer");
                 Self::Behind("the index cannot answer and will be rebuilt")
             }

@@ -7,7 +7,7 @@
 //! is always up to date.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -117,11 +117,6 @@ impl SubscriptionState {
     /// The index has taken in what `flush` recorded.
     pub(crate) fn indexed(&self, flush: u64) {
         self.lock().overlay.forget_through(flush);
-    }
-
-    /// The place as it is recorded with the outbox.
-    pub(crate) fn place(self: &Arc<Self>) -> Place {
-        self.lock().place()
     }
 }
 

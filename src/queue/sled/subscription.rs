@@ -55,7 +55,7 @@ impl SledSubscription {
     /// Takes hold of a place that nobody holds. The index is up to date with it.
     pub(crate) fn attach(
         shared: Arc<Shared>,
-        state: Arc<SubscriptionState>,
+        state: &Arc<SubscriptionState>,
     ) -> Result<Self, QueueError> {
         let subscription = {
             let mut inner = state.lock();
@@ -63,7 +63,7 @@ impl SledSubscription {
                 return Err(QueueError::Busy(state.handler.clone()));
             }
             inner.is_subscribed = true;
-            Self { shared, state: Arc::clone(&state) }
+            Self { shared, state: Arc::clone(state) }
         };
         subscription.put_lines_in_order()?;
         subscription.bring_near_what_a_clock_moved_away()?;
@@ -258,14 +258,14 @@ impl SledSubscription {
     }
 
     /// Writes down what became of a delivery; `must tell`.
-    fn settle_now(&self, delivery: Delivery, settled: Settled) -> Result<bool, QueueError> {
+    fn settle_now(&self, delivery: &Delivery, settled: Settled) -> Result<bool, QueueError> {
         let mut inner = self.state.lock();
         let position = delivery.event.position;
         let before = match delivery.origin {
             Origin::Log if !inner.relogged.contains(&position) => None,
             Origin::Log | Origin::Entry => self.entry(&inner, position)?,
         };
-        let change = self.change(&delivery, settled);
+        let change = self.change(delivery, settled);
         let key_after = change.state.order_key();
         let mut must_tell = inner.record(change, before.is_some());
         match delivery.origin {
@@ -350,12 +350,7 @@ fn line(
 }
 
 /// Makes a held delivery due now; `true` = the committer must be told.
-fn let_go(
-    shared: &Shared,
-    state: &SubscriptionState,
-    inner: &mut Inner,
-    change: &Change,
-) -> bool {
+fn let_go(shared: &Shared, state: &SubscriptionState, inner: &mut Inner, change: &Change) -> bool {
     let State::Held { order_key } = change.state else { return false };
     let due = shared.clock.steady();
     let retry = State::Retry { due, wait: Duration::ZERO, order_key: Some(order_key) };
@@ -388,6 +383,7 @@ impl Subscription for SledSubscription {
         let mut log = self.shared.durable.subscribe();
         loop {
             // Listen before looking: whatever comes in between rings a bell that is heard.
+            self.shared.check_open()?;
             log.borrow_and_update();
             let rung = self.state.bell.notified();
             tokio::pin!(rung);
@@ -402,6 +398,7 @@ impl Subscription for SledSubscription {
             let wait = self.until_due();
             tokio::select! {
                 () = rung => {}
+                () = self.shared.closed.cancelled() => {}
                 changed = log.changed() => changed.map_err(|_| QueueError::Closed)?,
                 () = tokio::time::sleep(wait) => {}
             }
@@ -409,6 +406,7 @@ impl Subscription for SledSubscription {
     }
 
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
+        self.shared.check_open()?;
         loop {
             // Listen before looking, as above.
             let recorded = self.state.recorded.notified();
@@ -417,7 +415,7 @@ impl Subscription for SledSubscription {
             }
             recorded.await;
         }
-        let must_tell = self.settle_now(delivery, settled)?;
+        let must_tell = self.settle_now(&delivery, settled)?;
         self.tell(must_tell)
     }
 

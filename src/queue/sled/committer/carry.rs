@@ -25,7 +25,7 @@ impl Committer {
         if !states.is_empty() {
             let at = self.shared.now();
             let sections = states.into_iter().map(|(handler, changes)| {
-                let place = self.places.places.get(&handler).cloned();
+                let place = self.places.by_handler.get(&handler).cloned();
                 let place = place.unwrap_or_else(|| Place::at(self.places.next));
                 Section { handler, place, changes }
             });
@@ -51,16 +51,13 @@ impl Committer {
     }
 
     /// States that nothing has changed since the watch began, by handler.
-    fn unchanged(
-        &self,
-        states: Vec<(HandlerName, Change)>,
-    ) -> BTreeMap<HandlerName, Vec<Change>> {
+    fn unchanged(&self, states: Vec<(HandlerName, Change)>) -> BTreeMap<HandlerName, Vec<Change>> {
         let mut by_handler: BTreeMap<HandlerName, Vec<Change>> = BTreeMap::new();
         for (handler, change) in states {
             let key = (handler, change.position);
             let is_changed = self.watched.as_ref().is_none_or(|watched| watched.contains(&key));
             // A handler that was forgotten meanwhile must not come back.
-            if !is_changed && self.places.places.contains_key(&key.0) {
+            if !is_changed && self.places.by_handler.contains_key(&key.0) {
                 by_handler.entry(key.0).or_default().push(change);
             }
         }

@@ -72,7 +72,7 @@ impl Committer {
 
     /// Gives a handler a place, unless it has one.
     fn subscribe(&mut self, handler: &HandlerName, start: Start) -> Result<(), QueueError> {
-        if self.places.places.contains_key(handler) {
+        if self.places.by_handler.contains_key(handler) {
             return Ok(());
         }
         let cursor = match start {
@@ -80,9 +80,9 @@ impl Committer {
             Start::Oldest => self.shared.oldest(),
         };
         let place = Place::at(cursor);
-        self.places.places.insert(handler.clone(), place.clone());
+        self.places.by_handler.insert(handler.clone(), place.clone());
         if let Err(err) = self.checkpoint() {
-            self.places.places.remove(handler);
+            self.places.by_handler.remove(handler);
             return Err(err);
         }
         let state = Arc::new(SubscriptionState::new(handler.clone(), &place));
@@ -96,10 +96,10 @@ impl Committer {
         if state.lock().is_subscribed {
             return Err(QueueError::Busy(handler.clone()));
         }
-        let place = self.places.places.remove(handler);
+        let place = self.places.by_handler.remove(handler);
         if let Err(err) = self.checkpoint() {
             if let Some(place) = place {
-                self.places.places.insert(handler.clone(), place);
+                self.places.by_handler.insert(handler.clone(), place);
             }
             return Err(err);
         }

@@ -49,7 +49,17 @@ impl Entry {
 }
 
 impl Counts {
-    fn add(&mut self, state: &State, by: impl Fn(u64) -> u64) {
+    /// Counts one more entry in this state.
+    pub(crate) fn add(&mut self, state: &State) {
+        self.change(state, |n| n.saturating_add(1));
+    }
+
+    /// Counts one entry less in this state.
+    pub(crate) fn remove(&mut self, state: &State) {
+        self.change(state, |n| n.saturating_sub(1));
+    }
+
+    fn change(&mut self, state: &State, by: impl Fn(u64) -> u64) {
         match state {
             State::Retry { .. } | State::Held { .. } => self.waiting = by(self.waiting),
             State::Dead { .. } => self.dead = by(self.dead),
@@ -71,7 +81,7 @@ impl Index {
                 let name = std::str::from_utf8(&key).map_err(|_| IndexError::Bad)?;
                 let handler = HandlerName::parse(name).map_err(|_| IndexError::Bad)?;
                 let place = Place::from_bytes(&value).ok_or(IndexError::Bad)?;
-                places.places.insert(handler, place);
+                places.by_handler.insert(handler, place);
             }
             Ok(places)
         })
@@ -84,12 +94,12 @@ impl Index {
 
     /// Takes a checkpoint in: whoever is not in it was forgotten, with all entries.
     pub(crate) fn set_places(&self, places: &Places) -> Result<(), IndexError> {
-        for handler in self.places()?.places.keys() {
-            if !places.places.contains_key(handler) {
+        for handler in self.places()?.by_handler.keys() {
+            if !places.by_handler.contains_key(handler) {
                 self.forget(handler)?;
             }
         }
-        for (handler, place) in &places.places {
+        for (handler, place) in &places.by_handler {
             self.set_place(handler, place)?;
         }
         Ok(())
@@ -139,7 +149,7 @@ impl Index {
             }
             Ok(())
         })?;
-        self.count(handler, state, |n| n.saturating_add(1));
+        self.counted(handler, |counts| counts.add(state));
         Ok(())
     }
 
@@ -157,13 +167,13 @@ impl Index {
             }
             Ok(())
         })?;
-        self.count(handler, state, |n| n.saturating_sub(1));
+        self.counted(handler, |counts| counts.remove(state));
         Ok(())
     }
 
-    fn count(&self, handler: &HandlerName, state: &State, by: impl Fn(u64) -> u64) {
+    fn counted(&self, handler: &HandlerName, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.entry(handler.clone()).or_default().add(state, by);
+        change(counts.entry(handler.clone()).or_default());
     }
 
     /// Counts all entries anew.
@@ -173,7 +183,7 @@ impl Index {
             let (key, value) = item?;
             let (handler, _) = split_handler(&key).ok_or(IndexError::Bad)?;
             let entry = Entry::decode(&value)?;
-            counts.entry(handler).or_default().add(&entry.change.state, |n| n.saturating_add(1));
+            counts.entry(handler).or_default().add(&entry.change.state);
         }
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(())
@@ -206,6 +216,18 @@ impl Index {
         fence(|| {
             let range = entry_key(handler, *range.start())..=entry_key(handler, *range.end());
             let keys = self.entries.range(range).keys();
+            keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
+        })
+    }
+
+    /// The first positions of a handler's entries.
+    pub(crate) fn first_positions(
+        &self,
+        handler: &HandlerName,
+        limit: usize,
+    ) -> Result<Vec<Position>, IndexError> {
+        fence(|| {
+            let keys = self.entries.scan_prefix(handler_prefix(handler)).keys().take(limit);
             keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
         })
     }

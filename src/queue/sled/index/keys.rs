@@ -8,7 +8,7 @@ use crate::queue::codec::{Put, Take};
 use crate::queue::journal::Location;
 
 /// How many keys a page holds: some 4 KiB.
-pub(crate) const PAGE_KEYS: usize = 256;
+const PAGE_KEYS: usize = 256;
 
 /// A key's first 8 bytes (as a big-endian number) and its event.
 pub(crate) type PageKey = (u64, Position);
@@ -85,11 +85,7 @@ impl Index {
     }
 
     /// The events of a run whose keys begin with `prefix`.
-    pub(crate) fn find_key(
-        &self,
-        run: Position,
-        prefix: u64,
-    ) -> Result<Vec<Position>, IndexError> {
+    pub(crate) fn find_key(&self, run: Position, prefix: u64) -> Result<Vec<Position>, IndexError> {
         fence(|| {
             let mut end = run.0.to_be_bytes().to_vec();
             end.put_raw(&prefix.to_be_bytes());
