@@ -9,3 +9,9 @@ pub mod secret;
 pub mod handler;
 pub mod queue;
 pub mod source;
+
+pub mod ingest;
+
+pub mod api;
+
+pub mod http;
