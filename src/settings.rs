@@ -22,13 +22,18 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::secret::{SecretError, SecretRef};
+
+mod broken;
 mod from;
+mod leaves;
 mod nearest;
 mod report;
 mod table;
 mod units;
 
 pub use from::FromToml;
+pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;
 pub use report::{Look, Report, ReportEntry};
 pub use table::{Table, Value};
@@ -79,6 +84,8 @@ pub struct Reading<T> {
     pub hidden: Vec<Range<usize>>,
     /// Every key that a reader asked for, as in `handler.NAME.email.smtp`, with what it takes.
     pub keys: BTreeMap<String, String>,
+    /// What the text says, key by key.
+    pub leaves: Leaves,
 }
 
 impl<T> Reading<T> {
@@ -88,11 +95,17 @@ impl<T> Reading<T> {
     }
 }
 
+/// Looks whether a secret is where a reference says.
+pub type Probe = fn(&SecretRef) -> Result<(), SecretError>;
+
 /// Where the tables of one reading put what they find.
 #[derive(Debug)]
 struct Notes {
+    text: String,
     /// The folder that relative paths start from.
     folder: PathBuf,
+    /// How every secret is looked for; `None` = not at all.
+    probe: Option<Probe>,
     /// Whether the text is broken TOML: then a key that is missing may only be unreadable.
     is_broken: bool,
     problems: RefCell<Vec<Problem>>,
@@ -100,49 +113,40 @@ struct Notes {
     keys: RefCell<BTreeMap<String, String>>,
 }
 
-/// Reads `text` with `read`, which gets the outermost table. Relative paths in it start from
-/// `folder`.
-pub fn read<T>(text: &str, folder: &Path, read: impl FnOnce(&mut Table<'_>) -> T) -> Reading<T> {
+/// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from
+/// `folder`. No secret is looked for.
+pub fn read<T>(text: &str, folder: &Path, reader: impl FnOnce(&mut Table<'_>) -> T) -> Reading<T> {
+    read_with(text, folder, None, reader)
+}
+
+/// Like [`read`]; a secret that `probe` does not find is a problem.
+pub fn read_with<T>(
+    text: &str,
+    folder: &Path,
+    probe: Option<Probe>,
+    reader: impl FnOnce(&mut Table<'_>) -> T,
+) -> Reading<T> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let notes = Notes {
+        text: text.to_owned(),
         folder: folder.to_owned(),
+        probe,
         is_broken: !errors.is_empty(),
         problems: RefCell::default(),
         hidden: RefCell::default(),
         keys: RefCell::default(),
     };
     let mut table = Table::root(&notes, root.get_ref());
-    let value = read(&mut table);
+    let value = reader(&mut table);
     table.finish();
 
     let mut problems = notes.problems.into_inner();
-    if !errors.is_empty() {
-        let syntax: Vec<Problem> = errors.iter().map(broken).collect();
-        // What stands on a broken line was guessed by the parser: saying more about it confuses.
-        problems.retain(|problem| !syntax.iter().any(|other| same_line(text, problem, other)));
-        problems.extend(syntax);
-    }
+    broken::add(&mut problems, text, &errors);
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
-    Reading { value, problems, hidden: notes.hidden.into_inner(), keys: notes.keys.into_inner() }
-}
-
-fn broken(error: &toml::de::Error) -> Problem {
-    Problem {
-        severity: Severity::Error,
-        message: error.message().trim().replace('\n', ", "),
-        help: String::new(),
-        span: error.span(),
-        path: String::new(),
-    }
-}
-
-fn same_line(text: &str, left: &Problem, right: &Problem) -> bool {
-    let line = |problem: &Problem| {
-        let start = problem.span.as_ref()?.start;
-        Some(text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count())
-    };
-    line(left).is_some() && line(left) == line(right)
+    let hidden = notes.hidden.into_inner();
+    let leaves = Leaves::of(root.get_ref(), &hidden);
+    Reading { value, problems, hidden, keys: notes.keys.into_inner(), leaves }
 }
 
 #[cfg(test)]

@@ -258,6 +258,9 @@ impl FromToml for SecretRef {
         }
         table.finish();
         let file = file.map(|path| Self::File { path, create: create.unwrap_or(false) });
-        env.map(Self::Env).or(file).or(credential.map(Self::Credential)).filter(|_| ways == 1)
+        let secret = env.map(Self::Env).or(file).or(credential.map(Self::Credential));
+        let secret = secret.filter(|_| ways == 1)?;
+        value.probe(&secret);
+        Some(secret)
     }
 }

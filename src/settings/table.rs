@@ -8,6 +8,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::{FromToml, Notes, Problem, Severity, nearest};
+use crate::secret::SecretRef;
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
@@ -194,6 +195,21 @@ impl<'a> Table<'a> {
     /// Records a warning at the value of `key`, or at the table's head where it is absent.
     pub fn warning(&self, key: &str, message: impl Display, help: impl Display) {
         self.record(Severity::Warning, key, &message, &help);
+    }
+
+    /// Records an error at `range` (in bytes) within the text that is the value of `key`: where a
+    /// template or an expression is wrong.
+    pub fn problem_within(
+        &self,
+        key: &str,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        match self.value(key) {
+            Some(value) => value.problem_within(range, message, help),
+            None => self.problem(key, message, help),
+        }
     }
 
     /// Records an error at the table's head.
@@ -407,6 +423,50 @@ impl<'a> Value<'a> {
         self.record(Severity::Warning, &message, &help);
     }
 
+    /// Records an error at `range` (in bytes) within the text that is this value; at the whole of
+    /// it where that place is not known.
+    pub fn problem_within(
+        &self,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        let span = range.and_then(|range| self.within(range)).unwrap_or_else(|| self.place());
+        self.notes.put(Severity::Error, Some(span), &self.path, &message, &help);
+    }
+
+    /// Where `range` of the text stands in the file. `None` where the text is written with
+    /// escapes: then places do not match.
+    fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
+        let text = self.as_str()?;
+        let written = self.notes.text.get(self.span.clone())?;
+        // One quote, three, or three and a newline that TOML leaves out.
+        let start = [1, 3, 4, 5].into_iter().find(|start| {
+            let opening = written.get(..*start).unwrap_or("?");
+            let is_opening = opening.chars().all(|c| matches!(c, '"' | '\'' | '\r' | '\n'));
+            is_opening && written.get(*start..start + text.len()) == Some(text)
+        })?;
+        let start = self.span.start + start;
+        Some(start + range.start..start + range.end)
+    }
+
+    /// Looks for the secret that this value refers to; one that is not there is recorded.
+    pub(super) fn probe(&self, secret: &SecretRef) {
+        let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
+        let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
+        let help = match secret {
+            SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
+            SecretRef::File { .. } => {
+                "write the secret into that file, or add `create = true` for a random one"
+                    .to_owned()
+            }
+            SecretRef::Credential(name) => {
+                format!("add `LoadCredential={name}:/path` to the unit, or use a file")
+            }
+        };
+        self.problem(format_args!("{err}{}", cause.unwrap_or_default()), help);
+    }
+
     /// Keeps the value out of every line that is shown.
     pub fn hide(&self) {
         self.notes.hidden.borrow_mut().push(self.span.clone());
@@ -474,7 +534,7 @@ impl Notes {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     let key = show_key(key);
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }

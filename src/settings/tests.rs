@@ -139,10 +139,9 @@ fn broken_toml_is_reported_with_everything_else() {
         table.require::<String>("path");
     });
     insta::assert_snapshot!(problems.join("\n"), @r#"
-1:15 invalid float, expected nothing
+1:15 invalid float (text stands in quotes: `key = "text"`)
 2:1 unknown key `colour` (known here: listen, path)
 3:8 unclosed table, expected `]`
-4:1 expected a string, found a table (for example `path = "…"`)
 "#);
 }
 
@@ -213,4 +212,42 @@ proptest::proptest! {
             table.tables("a", HandlerName::parse).len()
         });
     }
+}
+
+#[test]
+fn a_place_within_a_text_is_found_where_it_is_written() {
+    for (text, expected) in [
+        ("a = 'x yz'", "1:8"),
+        ("a = \"x yz\"", "1:8"),
+        ("a = \"\"\"\nx yz\"\"\"", "2:3"),
+        ("a = \"\\u0078 yz\"", "1:5"),
+    ] {
+        let ((), problems) = check(text, |table| {
+            table.take::<String>("a");
+            table.problem_within("a", Some(2..4), "wrong", "");
+        });
+        assert_eq!(problems, [format!("{expected} wrong")], "{text}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_a_problem_at_its_reference() {
+    let text = "s = [{ env = \"GATEPOST_TEST_NO_SUCH_VARIABLE\" }]";
+    let reading = read_with(text, Path::new(""), Some(SecretRef::probe), |table| {
+        table.take::<Vec<SecretRef>>("s")
+    });
+    let [problem] = reading.problems.as_slice() else { panic!("{:?}", reading.problems) };
+    assert_eq!(problem.message, "environment variable `GATEPOST_TEST_NO_SUCH_VARIABLE` is not set");
+    assert_eq!(problem.path, "s[0]");
+}
+
+#[test]
+fn a_text_is_told_key_by_key_without_what_is_hidden() {
+    let text = "url = 'x://u:pw@h'\n[a]\nb = { c = [1, 'x'] }\nd = {}\n";
+    let reading = read(text, Path::new(""), |table| table.hide("url"));
+    let shown: Vec<String> =
+        reading.leaves.0.iter().map(|(key, leaf)| format!("{key} = {leaf}")).collect();
+    assert_eq!(shown, ["a.b.c = [1, \"x\"]", "a.d = {}", "url = (hidden)"]);
+    let other = read("url = 'x://u:pw2@h'", Path::new(""), |table| table.hide("url"));
+    assert_ne!(reading.leaves.0["url"], other.leaves.0["url"]);
 }
