@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod expr;
 pub mod secret;
 pub mod settings;
 
