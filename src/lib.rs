@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod event;
 pub mod secret;
+pub mod settings;
 
 pub mod handler;
 pub mod queue;
