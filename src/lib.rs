@@ -5,6 +5,7 @@ pub mod event;
 pub mod expr;
 pub mod metrics;
 pub mod secret;
+pub mod settings;
 
 pub mod handler;
 pub mod queue;

@@ -1,0 +1,550 @@
+//! One TOML table or value, with its place in the text.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{FromToml, Notes, Problem, Severity, nearest};
+use crate::secret::SecretRef;
+
+/// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
+/// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
+pub struct Table<'a> {
+    notes: &'a Notes,
+    /// As in `handler.mail.email`; empty for the outermost table.
+    path: String,
+    /// The path with NAME in place of names that the owner chose: as in `handler.NAME.email`.
+    pattern: String,
+    /// The table's name where it stands in the text; `None` for the outermost table.
+    head: Option<Range<usize>>,
+    entries: &'a DeTable<'a>,
+    asked: BTreeSet<String>,
+}
+
+impl fmt::Debug for Table<'_> {
+    // Without the values: one of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn root(notes: &'a Notes, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            notes,
+            path: String::new(),
+            pattern: String::new(),
+            head: None,
+            entries,
+            asked: BTreeSet::new(),
+        }
+    }
+
+    /// The table's own path, as in `handler.mail.email`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> &'a Path {
+        &self.notes.folder
+    }
+
+    /// Whether `key` is there, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The value of `key`; `None` where it is absent, or wrong, which is recorded.
+    pub fn take<T: FromToml>(&mut self, key: &str) -> Option<T> {
+        self.value_of::<T>(key)?.read()
+    }
+
+    /// The value of `key`; `default` where it is absent, or wrong, which is recorded.
+    pub fn take_or<T: FromToml>(&mut self, key: &str, default: T) -> T {
+        self.take(key).unwrap_or(default)
+    }
+
+    /// The value of `key`, which must be there. `None` = a problem was recorded.
+    pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
+        if !self.has(key) {
+            self.ask(key, &T::expected());
+            self.missing(key, &format!("write `{key} = {}`", T::example()));
+            return None;
+        }
+        self.take(key)
+    }
+
+    /// The value of `key`, read as a `T` and then given to `check`, whose error is put at the
+    /// value. The error's text may show the value.
+    pub fn checked<T: FromToml, U, E: Display>(
+        &mut self,
+        key: &str,
+        check: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
+        let value = self.value_of::<T>(key)?;
+        match check(value.clone().read()?) {
+            Ok(checked) => Some(checked),
+            Err(err) => {
+                value.problem(err, "");
+                None
+            }
+        }
+    }
+
+    /// The value of `key`, one of the words of `choices`.
+    pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let words = words.join(" | ");
+        self.ask(key, &words);
+        let value = self.value(key)?;
+        let Some(text) = value.as_str() else {
+            value.problem(
+                format_args!("expected one of {words}, found {}", value.kind()),
+                format_args!("write `{key} = {words}`"),
+            );
+            return None;
+        };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(choice.clone());
+        }
+        let help = match nearest(text, choices.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean \"{near}\"? It takes one of: {words}"),
+            None => format!("it takes one of: {words}"),
+        };
+        value.problem(format_args!("`{}` is not known here", text.escape_debug()), help);
+        None
+    }
+
+    /// The values of `key`, which is a list or one value alone.
+    pub fn one_or_many<T: FromToml>(&mut self, key: &str) -> Option<Vec<T>> {
+        self.ask(key, &format!("{}, or a list of them", T::expected()));
+        let value = self.value(key)?;
+        match value.as_items() {
+            Some(items) => read_all(items),
+            None => value.read().map(|one| vec![one]),
+        }
+    }
+
+    /// The value of `key` as it stands, for what none of the other functions reads. `expected` says
+    /// what it takes, for the list of all keys.
+    pub fn raw(&mut self, key: &str, expected: &str) -> Option<Value<'a>> {
+        self.ask(key, expected);
+        self.value(key)
+    }
+
+    /// The table under `key`, also an inline one; `None` where it is absent, or no table, which is
+    /// recorded. Whoever takes it finishes it.
+    pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
+        self.ask(key, TABLE);
+        self.value(key)?.table()
+    }
+
+    /// The tables under `key` with the names that the owner chose: `[handler.NAME]` …
+    pub fn tables<N, E: Display>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<N, E>,
+    ) -> Vec<(N, Table<'a>)> {
+        let Some(outer) = self.table(key) else { return Vec::new() };
+        let mut named = Vec::new();
+        for (name, _) in outer.entries {
+            let name: &str = name.get_ref();
+            let Some(value) = outer.value(name) else { continue };
+            let Some(mut table) = value.table() else { continue };
+            table.pattern = format!("{}.NAME", outer.pattern);
+            self.notes.keys.borrow_mut().insert(table.pattern.clone(), TABLE.to_owned());
+            match parse(name) {
+                Ok(name) => named.push((name, table)),
+                Err(err) => table.problem_here(err, ""),
+            }
+        }
+        named
+    }
+
+    /// Keys that hold a table and that nobody asked for yet, in the order of the text: where one
+    /// of several tables says what is meant.
+    pub fn other_tables(&self) -> Vec<&'a str> {
+        self.entries
+            .iter()
+            .filter(|(key, value)| {
+                let key: &str = key.get_ref();
+                value.get_ref().is_table() && !self.asked.contains(key)
+            })
+            .map(|(key, _)| key.get_ref().as_ref())
+            .collect()
+    }
+
+    /// All keys with their values, in the order of the text: for a table whose keys the owner
+    /// chose (columns, headers).
+    pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
+        let keys: Vec<&'a str> =
+            self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
+        self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
+        keys.into_iter().filter_map(|key| Some((key, self.value(key)?))).collect()
+    }
+
+    /// Records an error at the value of `key`, or at the table's head where it is absent.
+    pub fn problem(&self, key: &str, message: impl Display, help: impl Display) {
+        self.record(Severity::Error, key, &message, &help);
+    }
+
+    /// Records a warning at the value of `key`, or at the table's head where it is absent.
+    pub fn warning(&self, key: &str, message: impl Display, help: impl Display) {
+        self.record(Severity::Warning, key, &message, &help);
+    }
+
+    /// Records an error at `range` (in bytes) within the text that is the value of `key`: where a
+    /// template or an expression is wrong.
+    pub fn problem_within(
+        &self,
+        key: &str,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        match self.value(key) {
+            Some(value) => value.problem_within(range, message, help),
+            None => self.problem(key, message, help),
+        }
+    }
+
+    /// Records an error at the table's head.
+    pub fn problem_here(&self, message: impl Display, help: impl Display) {
+        self.notes.put(Severity::Error, self.head.clone(), &self.path, &message, &help);
+    }
+
+    /// Records a warning at the table's head.
+    pub fn warning_here(&self, message: impl Display, help: impl Display) {
+        self.notes.put(Severity::Warning, self.head.clone(), &self.path, &message, &help);
+    }
+
+    /// Records that `key` must be there and is not.
+    pub fn missing(&self, key: &str, help: &str) {
+        // In broken TOML the key may stand where the parser could not read it.
+        if !self.notes.is_broken {
+            let place = match self.path.as_str() {
+                "" => String::new(),
+                path => format!(" in `{path}`"),
+            };
+            self.problem_here(format_args!("`{key}` is missing{place}"), help);
+        }
+    }
+
+    /// Keeps the value of `key` out of every line that is shown: a URL with a password in it.
+    pub fn hide(&self, key: &str) {
+        if let Some(value) = self.value(key) {
+            value.hide();
+        }
+    }
+
+    /// Reports every key that nobody took.
+    pub fn finish(self) {
+        for (key, _) in self.entries {
+            let name: &str = key.get_ref();
+            if self.asked.contains(name) {
+                continue;
+            }
+            let known = || self.asked.iter().map(String::as_str);
+            let help = match nearest(name, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if self.asked.is_empty() => String::new(),
+                None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format_args!("unknown key `{}`", name.escape_debug());
+            let path = join(&self.path, name);
+            self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
+        }
+    }
+
+    /// The value of `key`, noted as one that holds a `T`.
+    fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
+        self.ask(key, &T::expected());
+        self.value(key)
+    }
+
+    fn ask(&mut self, key: &str, expected: &str) {
+        self.asked.insert(key.to_owned());
+        self.notes.keys.borrow_mut().insert(join(&self.pattern, key), expected.to_owned());
+    }
+
+    fn value(&self, key: &str) -> Option<Value<'a>> {
+        let (name, value) = self.entries.get_key_value(key)?;
+        Some(Value {
+            notes: self.notes,
+            path: join(&self.path, key),
+            pattern: join(&self.pattern, key),
+            key: key.to_owned(),
+            name: name.span(),
+            span: value.span(),
+            inner: value.get_ref(),
+        })
+    }
+
+    fn record(&self, severity: Severity, key: &str, message: &dyn Display, help: &dyn Display) {
+        if let Some(value) = self.value(key) {
+            value.record(severity, message, help);
+        } else {
+            let path = join(&self.path, key);
+            self.notes.put(severity, self.head.clone(), &path, message, help);
+        }
+    }
+}
+
+/// What the list of all keys says of a table.
+const TABLE: &str = "a table";
+
+/// One TOML value.
+#[derive(Clone)]
+pub struct Value<'a> {
+    notes: &'a Notes,
+    path: String,
+    pattern: String,
+    key: String,
+    /// Where the key stands.
+    name: Range<usize>,
+    span: Range<usize>,
+    inner: &'a DeValue<'a>,
+}
+
+impl fmt::Debug for Value<'_> {
+    // Without the value: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Reads it as a `T`. `None` = a problem was recorded.
+    pub fn read<T: FromToml>(self) -> Option<T> {
+        T::from_toml(&self)
+    }
+
+    /// Its text, where it is a string.
+    pub fn as_str(&self) -> Option<&'a str> {
+        self.inner.as_str()
+    }
+
+    /// Its number, where it is an integer that can be counted.
+    pub fn as_integer(&self) -> Option<i128> {
+        let integer = self.inner.as_integer()?;
+        i128::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+
+    /// Its number, where it is a float or an integer.
+    pub fn as_float(&self) -> Option<f64> {
+        let text = match self.inner {
+            DeValue::Float(float) => float.as_str(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            _ => return None,
+        };
+        text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Its truth, where it is a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        self.inner.as_bool()
+    }
+
+    /// Whether it is a table.
+    pub fn is_table(&self) -> bool {
+        self.inner.is_table()
+    }
+
+    /// Its items, where it is a list.
+    pub fn as_items(&self) -> Option<Vec<Self>> {
+        let items = self.inner.as_array()?;
+        let item = |(index, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Self {
+            notes: self.notes,
+            path: format!("{}[{index}]", self.path),
+            pattern: format!("{}[]", self.pattern),
+            key: self.key.clone(),
+            name: item.span(),
+            span: item.span(),
+            inner: item.get_ref(),
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
+    pub fn table(&self) -> Option<Table<'a>> {
+        let Some(entries) = self.inner.as_table() else {
+            self.problem(
+                format_args!("expected a table, found {}", self.kind()),
+                format_args!("write `[{}]` and its keys below it", self.path),
+            );
+            return None;
+        };
+        Some(Table {
+            notes: self.notes,
+            path: self.path.clone(),
+            pattern: self.pattern.clone(),
+            head: Some(self.place()),
+            entries,
+            asked: BTreeSet::new(),
+        })
+    }
+
+    /// Reads its text with `parse`, whose error is recorded and may show the text. A value that is
+    /// no string is recorded as not being a `T`.
+    pub fn parse<T: FromToml, E: Display>(
+        &self,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Option<T> {
+        let Some(text) = self.as_str() else { return self.mismatch() };
+        match parse(text) {
+            Ok(parsed) => Some(parsed),
+            Err(err) => {
+                self.problem(err, format_args!("for example {}", self.line(&T::example())));
+                None
+            }
+        }
+    }
+
+    /// Records that it is not a `T`.
+    pub fn mismatch<T: FromToml>(&self) -> Option<T> {
+        self.problem(
+            format_args!("expected {}, found {}", T::expected(), self.kind()),
+            format_args!("for example {}", self.line(&T::example())),
+        );
+        None
+    }
+
+    /// Records an error at this value.
+    pub fn problem(&self, message: impl Display, help: impl Display) {
+        self.record(Severity::Error, &message, &help);
+    }
+
+    /// Records a warning at this value.
+    pub fn warning(&self, message: impl Display, help: impl Display) {
+        self.record(Severity::Warning, &message, &help);
+    }
+
+    /// Records an error at `range` (in bytes) within the text that is this value; at the whole of
+    /// it where that place is not known.
+    pub fn problem_within(
+        &self,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        let span = range.and_then(|range| self.within(range)).unwrap_or_else(|| self.place());
+        self.notes.put(Severity::Error, Some(span), &self.path, &message, &help);
+    }
+
+    /// Where `range` of the text stands in the file. `None` where the text is written with
+    /// escapes: then places do not match.
+    fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
+        let text = self.as_str()?;
+        let written = self.notes.text.get(self.span.clone())?;
+        // One quote, three, or three and a newline that TOML leaves out.
+        let start = [1, 3, 4, 5].into_iter().find(|start| {
+            let opening = written.get(..*start).unwrap_or("?");
+            let is_opening = opening.chars().all(|c| matches!(c, '"' | '\'' | '\r' | '\n'));
+            is_opening && written.get(*start..start + text.len()) == Some(text)
+        })?;
+        let start = self.span.start + start;
+        Some(start + range.start..start + range.end)
+    }
+
+    /// Looks for the secret that this value refers to; one that is not there is recorded.
+    pub(super) fn probe(&self, secret: &SecretRef) {
+        let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
+        let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
+        let help = match secret {
+            SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
+            SecretRef::File { .. } => {
+                "write the secret into that file, or add `create = true` for a random one"
+                    .to_owned()
+            }
+            SecretRef::Credential(name) => {
+                format!("add `LoadCredential={name}:/path` to the unit, or use a file")
+            }
+        };
+        self.problem(format_args!("{err}{}", cause.unwrap_or_default()), help);
+    }
+
+    /// Keeps the value out of every line that is shown.
+    pub fn hide(&self) {
+        self.notes.hidden.borrow_mut().push(self.span.clone());
+    }
+
+    /// What it is, for people: `a string`.
+    pub fn kind(&self) -> &'static str {
+        match self.inner {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        }
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> &'a Path {
+        &self.notes.folder
+    }
+
+    /// How `example` is written here: with the key, unless this is an item of a list.
+    fn line(&self, example: &str) -> String {
+        if self.path.ends_with(']') {
+            format!("`{example}`")
+        } else {
+            format!("`{} = {example}`", show_key(&self.key))
+        }
+    }
+
+    fn record(&self, severity: Severity, message: &dyn Display, help: &dyn Display) {
+        self.notes.put(severity, Some(self.place()), &self.path, message, help);
+    }
+
+    /// Where a problem is shown. A table of several lines is shown by its name.
+    fn place(&self) -> Range<usize> {
+        if self.is_table() { self.name.clone() } else { self.span.clone() }
+    }
+}
+
+/// Reads each item; `None` when one of them is wrong, after all of them were looked at.
+pub(super) fn read_all<T: FromToml>(items: Vec<Value<'_>>) -> Option<Vec<T>> {
+    let read: Vec<Option<T>> = items.into_iter().map(Value::read).collect();
+    read.into_iter().collect()
+}
+
+impl Notes {
+    fn put(
+        &self,
+        severity: Severity,
+        span: Option<Range<usize>>,
+        path: &str,
+        message: &dyn Display,
+        help: &dyn Display,
+    ) {
+        self.problems.borrow_mut().push(Problem {
+            severity,
+            message: message.to_string(),
+            help: help.to_string(),
+            span,
+            path: path.to_owned(),
+        });
+    }
+}
+
+pub(super) fn join(path: &str, key: &str) -> String {
+    let key = show_key(key);
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// A key as TOML writes it: bare where that is allowed.
+fn show_key(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.chars().all(is_bare) {
+        key.to_owned()
+    } else {
+        format!("\"{}\"", key.escape_debug())
+    }
+}
