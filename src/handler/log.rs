@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::texts::template;
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::expr::{Escape, Scope, Template};
@@ -40,10 +41,8 @@ impl Settings {
             ("error", Level::Error),
         ];
         let level = table.choice("level", &levels).unwrap_or(Level::Info);
-        let message =
-            table.checked("message", |text: String| Template::compile(&text, Escape::None));
-        let is_wrong = table.has("message") && message.is_none();
-        (!is_wrong).then(|| Self { level, message: message.map(Arc::new) })
+        let message = template(table, "message", Escape::None);
+        Some(Self { level, message })
     }
 }
 
@@ -164,8 +163,7 @@ mod tests {
 
     #[test]
     fn a_bad_message_is_found_when_reading() {
-        let (settings, problems) = try_settings("log", "message = \"{{ dta }}\"", Path::new("."));
-        assert!(settings.is_none());
+        let (_, problems) = try_settings("log", "message = \"{{ dta }}\"", Path::new("."));
         assert!(problems[0].contains("`dta` is not in scope"), "{problems:?}");
     }
 }

@@ -16,12 +16,15 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
+mod envelope;
+pub mod file;
 pub mod log;
 #[cfg(test)]
 pub(crate) mod testing;
+mod texts;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND];
 
 /// A configured destination.
 #[async_trait]
