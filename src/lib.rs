@@ -10,3 +10,5 @@ pub mod settings;
 pub mod handler;
 pub mod queue;
 pub mod source;
+
+pub mod config;
