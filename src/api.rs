@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{EventId, HandlerName, SourceName};
+use crate::event::{EventId, HandlerName};
 use crate::ingest::{Ingest, Refused};
 use crate::queue::{DeadFilter, EventQuery, Queue, QueueError, QueueStats};
 
+mod ask;
 mod figures;
 mod view;
 
+pub use ask::{DeadAsk, EventsAsk, RejectedAsk, ReplayAsk};
 pub use figures::figures;
 pub use view::{
     AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, ExplainView, HandlerView,
@@ -54,6 +56,9 @@ pub trait Control: Send + Sync {
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&self) -> Result<Reloaded, ApiError>;
 
+    /// What [`Control::reload`] would change.
+    fn changes(&self) -> Result<Reloaded, ApiError>;
+
     /// When the server started.
     fn started_at(&self) -> Timestamp;
 
@@ -73,6 +78,8 @@ pub enum Run {
 /// What a reload did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reloaded {
+    /// What is different, one line each.
+    pub changes: Vec<String>,
     /// Warnings about the configuration, one each.
     pub warnings: Vec<String>,
 }
@@ -312,4 +319,20 @@ fn no_handler(name: &HandlerName) -> ApiError {
 
 fn gone(number: u64) -> ApiError {
     ApiError::NotFound(format!("no rejected request {number} is kept"))
+}
+
+/// `err` and its causes in one line.
+pub fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        let own = err.to_string();
+        // Some errors say their cause in their own text as well.
+        if !text.ends_with(&own) {
+            text.push_str(": ");
+            text.push_str(&own);
+        }
+        cause = err.source();
+    }
+    text
 }

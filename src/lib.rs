@@ -11,8 +11,13 @@ pub mod handler;
 pub mod queue;
 pub mod source;
 
+pub mod config;
 pub mod ingest;
 
 pub mod api;
 
 pub mod http;
+
+pub mod app;
+
+pub mod cli;

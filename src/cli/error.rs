@@ -1,5 +1,6 @@
 //! Why a verb failed, one variant per exit code.
 
+use crate::api::chain;
 use crate::settings::Report;
 
 /// Why a verb failed.
@@ -47,16 +48,4 @@ impl From<crate::queue::QueueError> for CliError {
     fn from(err: crate::queue::QueueError) -> Self {
         Self::failed(&err)
     }
-}
-
-/// `err` and its causes in one line.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
 }

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, ApiError, chain};
 use crate::clock::SystemClock;
 use crate::config::Config;
 
 use super::CliError;
-use super::error::chain;
 
 /// How long the server may take for one answer: a redrive of many dead letters takes a while.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,7 +76,7 @@ impl Server {
     pub(super) async fn get(
         &self,
         path: &str,
-        query: &[(&str, String)],
+        query: &[(String, String)],
     ) -> Result<Value, CliError> {
         let request = self.client.get(url(path, query));
         self.json(request).await
@@ -118,7 +117,7 @@ impl Server {
 }
 
 /// The host is ours to choose: the socket says where it goes.
-fn url(path: &str, query: &[(&str, String)]) -> String {
+fn url(path: &str, query: &[(String, String)]) -> String {
     let mut url = format!("http://localhost/api/v1/{path}");
     for (index, (key, value)) in query.iter().enumerate() {
         url.push(if index == 0 { '?' } else { '&' });
@@ -168,13 +167,26 @@ pub(super) fn value(answer: &impl serde::Serialize) -> Result<Value, CliError> {
     serde_json::to_value(answer).map_err(|err| CliError::failed(&err))
 }
 
+/// A question as the pairs of a query; what is not said is left out.
+pub(super) fn pairs(ask: &impl serde::Serialize) -> Result<Vec<(String, String)>, CliError> {
+    let Value::Object(fields) = value(ask)? else { return Ok(Vec::new()) };
+    let said = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Ok(said
+        .map(|(key, value)| match value {
+            Value::String(text) => (key, text),
+            other => (key, other.to_string()),
+        })
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_query_is_percent_encoded() {
-        let query = [("type", "a b&c=*é".to_owned()), ("limit", "5".to_owned())];
+        let query = [("type", "a b&c=*é"), ("limit", "5")];
+        let query = query.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let expected = "http://localhost/api/v1/events?type=a%20b%26c%3D%2A%C3%A9&limit=5";
         assert_eq!(url("events", &query), expected);
     }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-use crate::api::{Api, ApiError, figures};
+use crate::api::{ApiError, DeadAsk, EventsAsk, RejectedAsk, ReplayAsk, figures};
 use crate::clock::Clock;
 use crate::event::EventId;
 use crate::metrics::{self, Metrics};
@@ -26,7 +26,6 @@ use super::body;
 use super::problem::Problem;
 use super::public::{JSON, health};
 
-mod ask;
 mod gate;
 mod route;
 mod stream;
@@ -127,11 +126,11 @@ async fn answer(
         admin.gate.check_caller(request, is_open)?;
     }
     let route = route?;
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_change = *request.method() == Method::POST;
     match route.need() {
-        Need::Get if *request.method() == Method::GET || *request.method() == Method::HEAD => {
-            read(route, request, admin).await
-        }
-        Need::Post if *request.method() == Method::POST => {
+        Need::Get | Need::Both if is_read => read(route, request, admin).await,
+        Need::Post | Need::Both if is_change => {
             if !is_over_socket {
                 Gate::check_origin(request)?;
             }
@@ -141,6 +140,7 @@ async fn answer(
         }
         Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
         Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
+        Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
     }
 }
 
@@ -152,22 +152,23 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         Route::Metrics => Ok(metrics_text(admin)),
         Route::Status => Ok(json(&api.status())),
         Route::Events => {
-            let query: ask::Events = query(request)?;
+            let query: EventsAsk = query(request)?;
             Ok(json(&api.events(query.parse()?).await?))
         }
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
         Route::Dead => {
-            let filter: ask::Dead = query(request)?;
+            let filter: DeadAsk = query(request)?;
             Ok(json(&api.dead(filter.parse(api).await?).await?))
         }
         Route::Rejected => {
-            let query: ask::Rejected = query(request)?;
+            let query: RejectedAsk = query(request)?;
             Ok(json(&api.rejected(query.limit())?))
         }
         Route::RejectedOne(number) => Ok(json(&api.rejected_one(number)?)),
         Route::RejectedExplain(number) => Ok(json(&api.explain(number)?)),
         Route::Handlers => Ok(json(&api.handlers())),
+        Route::Reload => Ok(json(&api.changes()?)),
         Route::Stream => Ok(stream::response(api.clone())),
         // `need` says which routes are read.
         Route::EventReplay(_)
@@ -175,8 +176,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         | Route::DeadDrop
         | Route::RejectedRelease(_)
         | Route::HandlerRun(..)
-        | Route::HandlerForget(_)
-        | Route::Reload => Err(Problem::NotFound.into()),
+        | Route::HandlerForget(_) => Err(Problem::NotFound.into()),
     }
 }
 
@@ -184,16 +184,16 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
     let api = &admin.api;
     match route {
         Route::EventReplay(id) => {
-            let ask: ask::Replay = parsed(body)?;
+            let ask: ReplayAsk = parsed(body)?;
             let handler = ask.handler()?;
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
         Route::DeadRedrive => {
-            let filter: ask::Dead = parsed(body)?;
+            let filter: DeadAsk = parsed(body)?;
             Ok(counted(api.redrive(filter.parse(api).await?).await?))
         }
         Route::DeadDrop => {
-            let filter: ask::Dead = parsed(body)?;
+            let filter: DeadAsk = parsed(body)?;
             Ok(counted(api.drop_dead(filter.parse(api).await?).await?))
         }
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
@@ -21,21 +22,18 @@ use super::client;
 use super::problem::Problem;
 
 /// Where hooks live: the source's name follows.
-const HOOKS: &str = "/hooks/";
+pub const HOOKS: &str = "/hooks/";
 
 /// What the public listener needs.
 #[derive(Debug)]
 pub struct Public {
-    /// The way in.
-    pub ingest: Arc<Ingest>,
-    /// Where requests are counted.
-    pub metrics: Metrics,
-    /// Says when a request came.
-    pub clock: Arc<dyn Clock>,
-    /// Limits that hold for every source.
-    pub limits: Limits,
+    ingest: Arc<Ingest>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    /// Replaced as a whole by a reload.
+    limits: ArcSwap<Limits>,
     /// One series for all sources that nobody configured.
-    pub unknown: SourceMetrics,
+    unknown: SourceMetrics,
 }
 
 /// Limits that hold for every source.
@@ -130,11 +128,12 @@ async fn receive(
     if !door.is_open() && !door.allows(public.client(request)) {
         return Err(No::NotAllowed);
     }
-    let body_max = door.body_max().unwrap_or(public.limits.body_max);
+    let limits = public.limits.load_full();
+    let body_max = door.body_max().unwrap_or(limits.body_max);
     if content_length(request.headers()).is_some_and(|length| length > body_max) {
         return Err(No::TooLarge);
     }
-    let body = body::read(payload, body_max, public.limits.request_timeout).await?;
+    let body = body::read(payload, body_max, limits.request_timeout).await?;
     let head = request.head();
     let request = Request {
         method: head.method.as_str(),
@@ -148,6 +147,22 @@ async fn receive(
 }
 
 impl Public {
+    /// The public side of `ingest`.
+    pub fn new(
+        ingest: Arc<Ingest>,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
+        let unknown = metrics.unknown_source();
+        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown }
+    }
+
+    /// Puts `limits` in place of those that were. Requests in flight end as they began.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         self.client_of(request.head().peer_addr, request.headers())
     }
@@ -158,7 +173,7 @@ impl Public {
             headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
         client::address(
             peer.map(|peer| peer.ip()),
-            &self.limits.trusted_proxies,
+            &self.limits.load().trusted_proxies,
             forwarded.into_iter(),
         )
     }

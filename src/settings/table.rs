@@ -167,15 +167,23 @@ impl<'a> Table<'a> {
 
     /// Keys that hold a table and that nobody asked for yet, in the order of the text: where one
     /// of several tables says what is meant.
-    pub fn other_tables(&self) -> Vec<&'a str> {
-        self.entries
-            .iter()
-            .filter(|(key, value)| {
-                let key: &str = key.get_ref();
-                value.get_ref().is_table() && !self.asked.contains(key)
-            })
-            .map(|(key, _)| key.get_ref().as_ref())
-            .collect()
+    pub fn unknown_tables(&self) -> Vec<&'a str> {
+        let is_unknown =
+            |key: &str, value: &DeValue<'_>| value.is_table() && !self.asked.contains(key);
+        let tables =
+            self.entries.iter().filter(|(key, value)| is_unknown(key.get_ref(), value.get_ref()));
+        tables.map(|(key, _)| key.get_ref().as_ref()).collect()
+    }
+
+    /// Records an error at `key`, which is then no longer reported as an unknown one.
+    pub fn reject(&mut self, key: &str, message: impl Display, help: impl Display) {
+        self.asked.insert(key.to_owned());
+        self.problem(key, message, help);
+    }
+
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
     }
 
     /// All keys with their values, in the order of the text: for a table whose keys the owner

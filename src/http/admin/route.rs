@@ -28,6 +28,7 @@ pub(super) enum Route {
     Handlers,
     HandlerRun(HandlerName, Run),
     HandlerForget(HandlerName),
+    /// Read: what a reload would change; posted: reload.
     Reload,
     Stream,
 }
@@ -39,6 +40,8 @@ pub(super) enum Need {
     Get,
     /// It changes something.
     Post,
+    /// It can be read, and it changes something.
+    Both,
 }
 
 impl Route {
@@ -96,8 +99,8 @@ impl Route {
             | Self::DeadDrop
             | Self::RejectedRelease(_)
             | Self::HandlerRun(..)
-            | Self::HandlerForget(_)
-            | Self::Reload => Need::Post,
+            | Self::HandlerForget(_) => Need::Post,
+            Self::Reload => Need::Both,
         }
     }
 

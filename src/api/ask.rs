@@ -1,36 +1,43 @@
-//! What can be said in a query or in the body of a change. Unknown keys are refused: a filter with
-//! a typing mistake must not become "all".
+//! What can be said in a query or in the body of a change, on both sides of the socket. Unknown keys
+//! are refused: a filter with a typing mistake must not become "all".
 
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, ApiError};
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position, SourceName};
 use crate::queue::{DeadFilter, EventQuery, ListOrder};
 
+use super::{Api, ApiError};
+
 /// Which events to list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Events {
-    source: Option<String>,
+pub struct EventsAsk {
+    /// Only this source.
+    pub source: Option<String>,
+    /// Only types that match this pattern.
     #[serde(rename = "type")]
-    event_type: Option<String>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    pub event_type: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
     /// Only positions before this one: newest first.
-    before: Option<u64>,
+    pub before: Option<u64>,
     /// Only positions after this one: oldest first.
-    after: Option<u64>,
-    limit: Option<usize>,
+    pub after: Option<u64>,
+    /// At most this many.
+    pub limit: Option<usize>,
 }
 
 /// As many as fill a screen or two.
 const LIMIT: usize = 50;
 
-impl Events {
-    pub(super) fn parse(self) -> Result<EventQuery, ApiError> {
+impl EventsAsk {
+    /// The question that it stands for.
+    pub fn parse(self) -> Result<EventQuery, ApiError> {
         let (cursor, order) = match (self.before, self.after) {
             (before, None) => (before, ListOrder::Newest),
             (None, after) => (after, ListOrder::Oldest),
@@ -51,20 +58,26 @@ impl Events {
 }
 
 /// Which dead letters.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Dead {
-    handler: Option<String>,
-    id: Option<String>,
-    reason: Option<String>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    limit: Option<usize>,
+pub struct DeadAsk {
+    /// Only this handler.
+    pub handler: Option<String>,
+    /// Only this event.
+    pub id: Option<String>,
+    /// Only reasons that contain this text.
+    pub reason: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many.
+    pub limit: Option<usize>,
 }
 
-impl Dead {
+impl DeadAsk {
     /// `api` knows the place of the event that is named.
-    pub(super) async fn parse(self, api: &Api) -> Result<DeadFilter, ApiError> {
+    pub async fn parse(self, api: &Api) -> Result<DeadFilter, ApiError> {
         let position = match self.id {
             None => None,
             Some(text) => {
@@ -85,27 +98,31 @@ impl Dead {
 }
 
 /// Whom to replay an event to.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Replay {
-    handler: Option<String>,
+pub struct ReplayAsk {
+    /// Only this handler.
+    pub handler: Option<String>,
 }
 
-impl Replay {
-    pub(super) fn handler(self) -> Result<Option<HandlerName>, ApiError> {
+impl ReplayAsk {
+    /// The handler's name.
+    pub fn handler(self) -> Result<Option<HandlerName>, ApiError> {
         self.handler.map(|name| handler(&name)).transpose()
     }
 }
 
 /// How many rejected requests to list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rejected {
-    limit: Option<usize>,
+pub struct RejectedAsk {
+    /// At most this many.
+    pub limit: Option<usize>,
 }
 
-impl Rejected {
-    pub(super) fn limit(&self) -> usize {
+impl RejectedAsk {
+    /// How many to list.
+    pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT)
     }
 }
