@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -13,15 +14,6 @@ secrets = [{ env = "A" }]
 
 [handler.seen.log]
 "#;
-
-/// [`DEFAULT`] with every option in it: the `#` without a space behind it taken away.
-fn full() -> String {
-    let open = |line: &str| match line.strip_prefix('#') {
-        Some(option) if !option.is_empty() && !option.starts_with(' ') => format!("{option}\n"),
-        _ => format!("{line}\n"),
-    };
-    DEFAULT.lines().map(open).collect()
-}
 
 fn check(text: &str) -> Checked {
     check_text(text, "config.toml", Path::new("/srv/gatepost"), None)
@@ -55,6 +47,44 @@ fn the_shipped_configuration_is_good_as_it_is() {
     assert_eq!(names, ["hyvor", "userecho"]);
     let kinds: Vec<&str> = config.handlers.values().map(|handler| handler.kind_name).collect();
     assert_eq!(kinds, ["file", "log"]);
+}
+
+#[test]
+fn the_shipped_configuration_names_every_option() {
+    let reading = settings::read(&with_every_option(), Path::new(""), read);
+    let not_built = ["server.tls", "server.acme", "queue.nats"];
+    let set: BTreeSet<String> = patterns(&reading.leaves);
+    let missing: Vec<&String> = reading
+        .keys
+        .iter()
+        .filter(|(_, key)| key.expected != "a table")
+        .map(|(key, _)| key)
+        .filter(|key| !not_built.contains(&key.as_str()))
+        // The ways of a reference to a secret are told once, in words.
+        .filter(|key| !["env", "file", "credential", "create"].contains(&last(key)))
+        .filter(|key| !set.contains(*key))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or_default()
+}
+
+/// The keys that are set, with NAME in place of the owner's names.
+fn patterns(leaves: &Leaves) -> BTreeSet<String> {
+    let mut patterns = BTreeSet::new();
+    for key in leaves.0.keys() {
+        let mut parts: Vec<&str> = key.split('.').collect();
+        if matches!(parts[0], "source" | "handler") {
+            parts[1] = "NAME";
+        }
+        // A table that is set as a whole sets its own key too.
+        for n_parts in 1..=parts.len() {
+            patterns.insert(parts[..n_parts].join("."));
+        }
+    }
+    patterns
 }
 
 #[test]
@@ -102,120 +132,12 @@ path = "x"
     let checked =
         check_text(text, "config.toml", Path::new("/srv/gatepost"), Some(SecretRef::probe));
     assert!(checked.config.is_none());
-    insta::assert_snapshot!(checked.report.render(Look::Plain), @r#"
-error: expected an address with a port, found an integer
- --> config.toml:3:10
-  |
-3 | listen = 8080
-  |          ^^^^
-  |
-  = help: for example `listen = "127.0.0.1:8080"`
-
-error: a body is held in memory: at most 64MiB are possible
- --> config.toml:4:12
-  |
-4 | body_max = "2GiB"
-  |            ^^^^^^
-
-error: `[server.tls]` is not available in this version
- --> config.toml:5:9
-  |
-5 | [server.tls]
-  |         ^^^
-  |
-  = help: let a reverse proxy (Caddy, nginx) end TLS, and name its address in `trusted_proxies`
-
-error: unknown key `retenton`
- --> config.toml:8:1
-  |
-8 | retenton = "7d"
-  | ^^^^^^^^
-  |
-  = help: did you mean `retention`?
-
-error: the `nats` backend is not available in this version
- --> config.toml:9:11
-  |
-9 | backend = "nats"
-  |           ^^^^^^
-  |
-  = help: leave it out: `sled`, the embedded queue, is the default
-
-error: environment variable `GATEPOST_TEST_NO_SUCH_VARIABLE` is not set
-  --> config.toml:13:12
-   |
-13 | secrets = [{ env = "GATEPOST_TEST_NO_SUCH_VARIABLE" }]
-   |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-   |
-   = help: set `GATEPOST_TEST_NO_SUCH_VARIABLE` for the service, or use a file
-
-error: `secrets` is missing in `source.bare`
-  --> config.toml:15:9
-   |
-15 | [source.bare]
-   |         ^^^^
-   |
-   = help: write `secrets = [{ file = "data/secrets/…" }]`
-
-error: no source is called `hivor`
-  --> config.toml:19:7
-   |
-19 | on = ["hivor:comment.*", "hyvor"]
-   |       ^^^^^^^^^^^^^^^^^
-   |
-   = help: did you mean `hyvor:comment.*`?
-
-error: `hyvor` is not a pattern `source:type`
-  --> config.toml:19:26
-   |
-19 | on = ["hivor:comment.*", "hyvor"]
-   |                          ^^^^^^^
-   |
-   = help: write `"hyvor:comment.*"`; `*` stands for any characters
-
-error: syntax error: unexpected end of input, expected expression (at `==`)
-  --> config.toml:20:21
-   |
-20 | when = 'data.status == '
-   |                     ^^
-
-error: unknown key `tiemout`
-  --> config.toml:21:1
-   |
-21 | tiemout = "5s"
-   | ^^^^^^^
-   |
-   = help: did you mean `timeout`?
-
-error: unknown kind `emial`
-  --> config.toml:22:15
-   |
-22 | [handler.mail.emial]
-   |               ^^^^^
-   |
-   = help: the kinds are: log, file
-
-error: this handler has several kinds: `log` and `file`
-  --> config.toml:28:15
-   |
-28 | [handler.both.file]
-   |               ^^^^
-   |
-   = help: make a handler of its own for each: each has its own place in the queue
-
-error: this handler has no kind: nothing says what it does
-  --> config.toml:31:10
-   |
-31 | [handler.none]
-   |          ^^^^
-   |
-   = help: add one of the tables `[handler.none.KIND]`: log, file
-"#);
+    insta::assert_snapshot!(checked.report.render(Look::Plain));
 }
 
 #[test]
 fn what_only_holds_between_the_parts_is_checked() {
-    insta::assert_debug_snapshot!([
+    let told = [
         problems("[handler.a]\non = []\n[handler.a.log]"),
         problems("[handler.a]\non = ['gatepost:*', 'h*:x']\n[handler.a.log]"),
         problems("[handler.a]\non = 'disqus:*'\n[handler.a.log]"),
@@ -236,73 +158,28 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[queue]\ndisk_max = '1KiB'"),
         problems("[handler.a]\nwhen = 'dta.x'\n[handler.a.log]"),
         problems("[colour]"),
-    ], @r#"
-[
-    [
-        "an empty list matches no event (leave `on` out for everything but `gatepost:*`)",
-    ],
-    [],
-    [
-        "no source is called `disqus` (there are: hyvor, gatepost)",
-    ],
-    [
-        "the kind `log` takes one event at a time (leave `batch` out)",
-    ],
-    [
-        "the kind `file` takes at most 4096 events (write `max = 4096` or less)",
-    ],
-    [
-        "`max` is missing in `handler.a.batch` (write `max = 1`)",
-    ],
-    [
-        "`max` is less than `min` (the wait grows from `min` to `max`)",
-    ],
-    [
-        "without a wait the other side is hammered (write `min = \"1s\"`)",
-        "`0` is not a whole number from 1 to 4294967295",
-    ],
-    [
-        "without `order_by` there is nothing to hold (add `order_by`)",
-    ],
-    [
-        "at most 1024 deliveries are made at once",
-        "no delivery would be in time",
-    ],
-    [
-        "`inof` is not known here (did you mean \"info\"? It takes one of: \"debug\" | \"info\" | \"warn\" | \"error\")",
-    ],
-    [
-        "unknown kind `retyr` (the kinds are: log, file)",
-    ],
-    [
-        "`A` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first",
-    ],
-    [
-        "`gatepost` is the built-in source of Gatepost's own events (give this source another name)",
-    ],
-    [
-        "this is the public listener's address (take another port)",
-    ],
-    [
-        "the dashboard can be reached from other machines, without TLS (listen on 127.0.0.1 and come by an SSH tunnel or a reverse proxy with TLS)",
-    ],
-    [
-        "there is no address (write `listen = \"127.0.0.1:8080\"`)",
-        "no request would be in time",
-        "no body would be let in",
-    ],
-    [
-        "the queue needs at least 1MiB",
-    ],
-    [
-        "`dta` is not in scope: use `event`, `payload`, `data` or `events`",
-    ],
-    [
-        "unknown key `colour` (known here: admin, handler, log, queue, server, source)",
-    ],
-]
-"#);
+    ];
+    insta::assert_debug_snapshot!(told);
     assert_eq!(check("").report.counts(), (0, 2));
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = schema();
+    let at = |path: &str| schema.pointer(path).unwrap_or_else(|| panic!("{path} in {schema:#}"));
+    assert_eq!(
+        at("/properties/queue/properties/backend/enum"),
+        &serde_json::json!(["sled", "nats"])
+    );
+    let handler = "/properties/handler/additionalProperties";
+    assert_eq!(at(&format!("{handler}/properties/retry/properties/attempts/minimum")), 1);
+    assert_eq!(at(&format!("{handler}/properties/file/properties/path/type")), "string");
+    assert_eq!(
+        at(&format!("{handler}/oneOf")).as_array().unwrap().len(),
+        crate::handler::KINDS.len()
+    );
+    let secrets = at("/properties/source/additionalProperties/properties/secrets");
+    assert_eq!(secrets["items"]["additionalProperties"], false);
 }
 
 #[test]
@@ -343,7 +220,7 @@ fn a_file_that_cannot_be_read_is_one_problem() {
 
 /// Changes that turn a good file into one that is nearly good.
 fn mutated() -> impl Strategy<Value = String> {
-    let lines: Vec<String> = full().lines().map(ToOwned::to_owned).collect();
+    let lines: Vec<String> = with_every_option().lines().map(ToOwned::to_owned).collect();
     let values = prop_oneof![
         Just("\"\""),
         Just("0"),
