@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
-use crate::settings::{self, ByteSize, Leaves, Probe, Report, Table};
-use crate::source::{RateLimit, SourceSettings};
+use crate::settings::{self, Leaves, Probe, Report, Table};
+use crate::source::SourceSettings;
 
 mod diff;
 mod handler;
@@ -148,29 +148,11 @@ fn read_sources(
                 "give this source another name",
             );
         }
-        sources.push(read_source(&mut table).map(|settings| (name.clone(), settings)));
+        sources.push(SourceSettings::read(&mut table).map(|settings| (name.clone(), settings)));
         names.push(name);
         table.finish();
     }
     (names, sources.into_iter().collect())
-}
-
-/// Reads `[source.NAME]`.
-fn read_source(table: &mut Table<'_>) -> Option<SourceSettings> {
-    let provider = table.require::<String>("provider");
-    let secrets = table.require::<Vec<SecretRef>>("secrets");
-    let day = Some(SourceSettings::DEDUPE);
-    let dedupe = table.checked("dedupe", |text: String| match text.as_str() {
-        "off" => Ok(None),
-        window => settings::parse_duration(window).map(Some),
-    });
-    let rate_limit = table.checked("rate_limit", |text: String| RateLimit::parse(&text));
-    let allow = table.take_or("allow", Vec::new());
-    let expect_every = table.take("expect_every");
-    let body_max = table.take::<ByteSize>("body_max").map(|size| size.0);
-    let settings = SourceSettings::of_provider(&provider?, secrets?)?;
-    let dedupe = dedupe.unwrap_or(day);
-    Some(SourceSettings { dedupe, rate_limit, allow, expect_every, body_max, ..settings })
 }
 
 #[cfg(test)]

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -50,41 +49,54 @@ fn the_shipped_configuration_is_good_as_it_is() {
 }
 
 #[test]
+fn every_option_of_the_shipped_configuration_is_one() {
+    let checked = check(&with_every_option());
+    assert_eq!(checked.report.problems, [], "{}", checked.report);
+}
+
+#[test]
 fn the_shipped_configuration_names_every_option() {
     let reading = settings::read(&with_every_option(), Path::new(""), read);
     let not_built = ["server.tls", "server.acme", "queue.nats"];
-    let set: BTreeSet<String> = patterns(&reading.leaves);
-    let missing: Vec<&String> = reading
-        .keys
-        .iter()
-        .filter(|(_, key)| key.expected != "a table")
-        .map(|(key, _)| key)
-        .filter(|key| !not_built.contains(&key.as_str()))
-        // The ways of a reference to a secret are told once, in words.
-        .filter(|key| !["env", "file", "credential", "create"].contains(&last(key)))
-        .filter(|key| !set.contains(*key))
-        .collect();
+    let set: Vec<&String> = reading.leaves.0.keys().collect();
+    let is_set = |key: &str| set.iter().any(|leaf| is_at_or_below(leaf, key));
+    // What cannot stand beside another option is told in words.
+    let is_told = |key: &str| {
+        let name = key.rsplit('.').next().unwrap();
+        not_built.contains(&key)
+            || DEFAULT.contains(&format!("{name} = "))
+            || DEFAULT.contains(&format!("`{name}`"))
+    };
+    let missing: Vec<&String> =
+        reading.keys.keys().filter(|key| !is_set(key) && !is_told(key)).collect();
     assert_eq!(missing, [""; 0]);
 }
 
-fn last(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or_default()
+/// Whether `leaf` is the key `pattern`, in which NAME stands for any name, or a key of its table.
+fn is_at_or_below(leaf: &str, pattern: &str) -> bool {
+    let mut parts = leaf.split('.');
+    pattern.split('.').all(|step| parts.next().is_some_and(|part| step == "NAME" || step == part))
 }
 
-/// The keys that are set, with NAME in place of the owner's names.
-fn patterns(leaves: &Leaves) -> BTreeSet<String> {
-    let mut patterns = BTreeSet::new();
-    for key in leaves.0.keys() {
-        let mut parts: Vec<&str> = key.split('.').collect();
-        if matches!(parts[0], "source" | "handler") {
-            parts[1] = "NAME";
-        }
-        // A table that is set as a whole sets its own key too.
-        for n_parts in 1..=parts.len() {
-            patterns.insert(parts[..n_parts].join("."));
-        }
-    }
-    patterns
+#[test]
+fn the_shipped_configuration_shows_the_defaults() {
+    // All but the one option that is an example.
+    let is_default = |line: &&str| !line.starts_with("trusted_proxies");
+    let full_text: String =
+        with_every_option().lines().filter(is_default).map(|l| format!("{l}\n")).collect();
+    let (sections, _) = full_text.split_once("[source.").unwrap();
+    let (shown, small) = (good(&format!("{sections}{SMALL}")), good(SMALL));
+    assert_eq!(shown.server, small.server);
+    assert_eq!(shown.queue, small.queue);
+    assert_eq!(shown.admin, small.admin);
+    assert_eq!(shown.log, small.log);
+    let (shown, seen) = (good(&with_every_option()), HandlerName::parse("seen").unwrap());
+    let (shown, small) = (&shown.handlers[&seen], &small.handlers[&seen]);
+    assert_eq!(shown.retry, small.retry);
+    assert_eq!(shown.timeout, small.timeout);
+    assert_eq!(shown.concurrency, small.concurrency);
+    assert_eq!(shown.on_dead, small.on_dead);
+    assert_eq!(shown.start, small.start);
 }
 
 #[test]

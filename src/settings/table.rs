@@ -192,10 +192,17 @@ impl<'a> Table<'a> {
     /// All keys with their values, in the order of the text: for a table whose keys the owner
     /// chose (columns, headers).
     pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
+        let schema = json!({ "type": "object", "additionalProperties": true });
+        self.notes.ask(&self.pattern, "a table with names of your own".to_owned(), schema);
         let keys: Vec<&'a str> =
             self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
-        keys.into_iter().filter_map(|key| Some((key, self.value(key)?))).collect()
+        let entry = |key| {
+            let mut value = self.value(key)?;
+            value.pattern = format!("{}.NAME", self.pattern);
+            Some((key, value))
+        };
+        keys.into_iter().filter_map(entry).collect()
     }
 
     /// Records an error at the value of `key`, or at the table's head where it is absent.
@@ -499,6 +506,11 @@ impl<'a> Value<'a> {
     /// The folder that relative paths start from.
     pub fn folder(&self) -> &'a Path {
         &self.notes.folder
+    }
+
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
     }
 
     /// How `example` is written here: with the key, unless this is an item of a list.
