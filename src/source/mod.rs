@@ -21,6 +21,7 @@ mod keys;
 mod payload;
 mod place;
 mod providers;
+mod read;
 mod scheme;
 mod settings;
 mod signature;
