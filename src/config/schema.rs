@@ -20,8 +20,12 @@ pub fn with_every_option() -> String {
     DEFAULT.lines().map(open).collect()
 }
 
-/// The JSON Schema of the configuration.
-pub fn schema() -> Value {
+/// The JSON Schema of the configuration, as text.
+pub fn schema() -> String {
+    format!("{:#}\n", value())
+}
+
+fn value() -> Value {
     let reading = settings::read(&with_every_option(), Path::new(""), super::read);
     let mut root = table();
     for (path, key) in &reading.keys {
