@@ -16,11 +16,13 @@ use crate::source::SourceSettings;
 mod diff;
 mod handler;
 mod queue;
+mod schema;
 mod server;
 
 pub use diff::{Change, Effect, diff};
 pub use handler::{Batch, EventGlob, HandlerSettings, OnDead, Retry};
 pub use queue::QueueSettings;
+pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 
 /// The configuration that `gatepost init` writes: every option with its default.
@@ -146,17 +148,11 @@ fn read_sources(
                 "give this source another name",
             );
         }
-        sources.push(read_source(&mut table).map(|settings| (name.clone(), settings)));
+        sources.push(SourceSettings::read(&mut table).map(|settings| (name.clone(), settings)));
         names.push(name);
         table.finish();
     }
     (names, sources.into_iter().collect())
-}
-
-fn read_source(table: &mut Table<'_>) -> Option<SourceSettings> {
-    let provider = table.require::<String>("provider");
-    let secrets = table.require::<Vec<SecretRef>>("secrets");
-    SourceSettings::of_provider(&provider?, secrets?)
 }
 
 #[cfg(test)]

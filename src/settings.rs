@@ -82,8 +82,8 @@ pub struct Reading<T> {
     pub problems: Vec<Problem>,
     /// Places whose text must never be shown: see [`Table::hide`].
     pub hidden: Vec<Range<usize>>,
-    /// Every key that a reader asked for, as in `handler.NAME.email.smtp`, with what it takes.
-    pub keys: BTreeMap<String, String>,
+    /// Every key that a reader asked for, as in `handler.NAME.email.smtp`.
+    pub keys: BTreeMap<String, Key>,
     /// What the text says, key by key.
     pub leaves: Leaves,
 }
@@ -93,6 +93,15 @@ impl<T> Reading<T> {
     pub fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
+}
+
+/// A key that a reader asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// What it takes, for people.
+    pub expected: String,
+    /// What it takes, as JSON Schema.
+    pub schema: serde_json::Value,
 }
 
 /// Looks whether a secret is where a reference says.
@@ -110,7 +119,7 @@ struct Notes {
     is_broken: bool,
     problems: RefCell<Vec<Problem>>,
     hidden: RefCell<Vec<Range<usize>>>,
-    keys: RefCell<BTreeMap<String, String>>,
+    keys: RefCell<BTreeMap<String, Key>>,
 }
 
 /// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from

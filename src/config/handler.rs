@@ -87,7 +87,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let retry = policy::read_retry(table);
     let timeout = table.checked("timeout", check_timeout).unwrap_or(TIMEOUT);
     let batch = policy::read_batch(table);
-    let (kind, settings) = kind::read(table)?;
+    let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch, kind);
     Some(HandlerSettings {
         on,

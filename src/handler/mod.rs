@@ -16,6 +16,7 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
+pub mod command;
 mod envelope;
 pub mod file;
 pub mod log;
@@ -24,7 +25,7 @@ pub(crate) mod testing;
 mod texts;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND];
 
 /// A configured destination.
 #[async_trait]

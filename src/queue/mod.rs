@@ -32,6 +32,8 @@ use crate::event::{
     Settled, SourceName,
 };
 
+pub mod memory;
+
 /// The durable log.
 #[async_trait]
 pub trait Queue: Send + Sync {

@@ -5,9 +5,10 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 use std::path::Path;
 
+use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
-use super::{FromToml, Notes, Problem, Severity, nearest};
+use super::{FromToml, Key, Notes, Problem, Severity, nearest};
 use crate::secret::SecretRef;
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
@@ -71,7 +72,7 @@ impl<'a> Table<'a> {
     /// The value of `key`, which must be there. `None` = a problem was recorded.
     pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
         if !self.has(key) {
-            self.ask(key, &T::expected());
+            self.ask(key, T::expected(), T::schema());
             self.missing(key, &format!("write `{key} = {}`", T::example()));
             return None;
         }
@@ -99,7 +100,8 @@ impl<'a> Table<'a> {
     pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let words = words.join(" | ");
-        self.ask(key, &words);
+        let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.ask(key, words.clone(), json!({ "enum": known }));
         let value = self.value(key)?;
         let Some(text) = value.as_str() else {
             value.problem(
@@ -121,7 +123,8 @@ impl<'a> Table<'a> {
 
     /// The values of `key`, which is a list or one value alone.
     pub fn one_or_many<T: FromToml>(&mut self, key: &str) -> Option<Vec<T>> {
-        self.ask(key, &format!("{}, or a list of them", T::expected()));
+        let schema = json!({ "anyOf": [T::schema(), Vec::<T>::schema()] });
+        self.ask(key, format!("{}, or a list of them", T::expected()), schema);
         let value = self.value(key)?;
         match value.as_items() {
             Some(items) => read_all(items),
@@ -132,14 +135,14 @@ impl<'a> Table<'a> {
     /// The value of `key` as it stands, for what none of the other functions reads. `expected` says
     /// what it takes, for the list of all keys.
     pub fn raw(&mut self, key: &str, expected: &str) -> Option<Value<'a>> {
-        self.ask(key, expected);
+        self.ask(key, expected.to_owned(), json!({}));
         self.value(key)
     }
 
     /// The table under `key`, also an inline one; `None` where it is absent, or no table, which is
     /// recorded. Whoever takes it finishes it.
     pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
-        self.ask(key, TABLE);
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
         self.value(key)?.table()
     }
 
@@ -156,7 +159,7 @@ impl<'a> Table<'a> {
             let Some(value) = outer.value(name) else { continue };
             let Some(mut table) = value.table() else { continue };
             table.pattern = format!("{}.NAME", outer.pattern);
-            self.notes.keys.borrow_mut().insert(table.pattern.clone(), TABLE.to_owned());
+            self.notes.ask(&table.pattern, TABLE.to_owned(), json!({ "type": "object" }));
             match parse(name) {
                 Ok(name) => named.push((name, table)),
                 Err(err) => table.problem_here(err, ""),
@@ -189,10 +192,17 @@ impl<'a> Table<'a> {
     /// All keys with their values, in the order of the text: for a table whose keys the owner
     /// chose (columns, headers).
     pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
+        let schema = json!({ "type": "object", "additionalProperties": true });
+        self.notes.ask(&self.pattern, "a table with names of your own".to_owned(), schema);
         let keys: Vec<&'a str> =
             self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
-        keys.into_iter().filter_map(|key| Some((key, self.value(key)?))).collect()
+        let entry = |key| {
+            let mut value = self.value(key)?;
+            value.pattern = format!("{}.NAME", self.pattern);
+            Some((key, value))
+        };
+        keys.into_iter().filter_map(entry).collect()
     }
 
     /// Records an error at the value of `key`, or at the table's head where it is absent.
@@ -270,13 +280,13 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, noted as one that holds a `T`.
     fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
-        self.ask(key, &T::expected());
+        self.ask(key, T::expected(), T::schema());
         self.value(key)
     }
 
-    fn ask(&mut self, key: &str, expected: &str) {
+    fn ask(&mut self, key: &str, expected: String, schema: Json) {
         self.asked.insert(key.to_owned());
-        self.notes.keys.borrow_mut().insert(join(&self.pattern, key), expected.to_owned());
+        self.notes.ask(&join(&self.pattern, key), expected, schema);
     }
 
     fn value(&self, key: &str) -> Option<Value<'a>> {
@@ -498,6 +508,11 @@ impl<'a> Value<'a> {
         &self.notes.folder
     }
 
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
+    }
+
     /// How `example` is written here: with the key, unless this is an item of a list.
     fn line(&self, example: &str) -> String {
         if self.path.ends_with(']') {
@@ -524,6 +539,10 @@ pub(super) fn read_all<T: FromToml>(items: Vec<Value<'_>>) -> Option<Vec<T>> {
 }
 
 impl Notes {
+    fn ask(&self, pattern: &str, expected: String, schema: Json) {
+        self.keys.borrow_mut().insert(pattern.to_owned(), Key { expected, schema });
+    }
+
     fn put(
         &self,
         severity: Severity,

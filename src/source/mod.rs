@@ -16,19 +16,22 @@ use crate::clock::Timestamp;
 use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError};
 
+mod handshake;
 mod keys;
 mod payload;
 mod place;
 mod providers;
+mod read;
 mod scheme;
 mod settings;
 mod signature;
 mod template;
 mod timestamp;
 
+pub use handshake::{Answer, Handshake, Reply, Signing};
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use place::Place;
-pub use providers::{PROVIDERS, Provider};
+pub use providers::{Overrides, PROVIDERS, Provider};
 pub use scheme::{Scheme, Weakness};
 pub use settings::{BadRate, RateLimit, Sender, SourceSettings, TypeRule};
 pub use signature::{Encoding, Shape, SignatureRule};
@@ -158,6 +161,7 @@ pub struct Source {
     name: SourceName,
     settings: SourceSettings,
     secrets: Vec<Secret>,
+    verify_token: Option<Secret>,
     /// For each scheme one place per secret.
     keys: Vec<Vec<Option<Key>>>,
 }
@@ -175,7 +179,10 @@ impl Source {
         let secrets = secrets
             .collect::<Result<Vec<_>, _>>()
             .map_err(|err| SourceError::Secret(name.clone(), err))?;
-        Self::with_secrets(name, settings, secrets)
+        let verify_token = settings.verify_token.as_ref().map(crate::secret::SecretRef::resolve);
+        let verify_token =
+            verify_token.transpose().map_err(|err| SourceError::Secret(name.clone(), err))?;
+        Ok(Self { verify_token, ..Self::with_secrets(name, settings, secrets)? })
     }
 
     /// The same with secrets that are already at hand.
@@ -203,7 +210,7 @@ impl Source {
                 return Err(SourceError::Key { source_name: name, n: index + 1, reason });
             }
         }
-        Ok(Self { name, settings, secrets, keys })
+        Ok(Self { name, settings, secrets, verify_token: None, keys })
     }
 
     /// The last part of its address.

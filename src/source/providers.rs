@@ -1,97 +1,57 @@
-//! The providers: one row each, on top of the one scheme. A row names the page that it was
-//! written from, and the published vector that proves it, where there is one.
+//! The providers: one row each, on top of the one scheme.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::event::DataRoot;
 
-use super::Sender;
+use super::handshake::Handshake;
 use super::keys::{Algorithm, KeyRule};
 use super::place::Place;
 use super::scheme::Scheme;
+use super::settings::{Sender, TypeRule};
 use super::signature::{Encoding, Shape, SignatureRule};
 use super::template::{BadTemplate, Template};
 use super::timestamp::{TimestampRule, Unit};
+
+mod rows;
+
+pub use rows::PROVIDERS;
 
 /// A preset: how somebody signs, and where the event's type and delivery id are found.
 #[derive(Debug)]
 pub struct Provider {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// The published signature that a test checks; nothing where none was found, so that what
+    /// stands here is as good as the page that it was written from.
+    pub vector: Option<&'static str>,
     /// The schemes that it signs by; more than one where it changed its mind.
-    rows: &'static [Row],
+    rows: Vec<Row>,
     /// Where the event's type stands; the first that is there counts.
-    event_type: &'static [Place],
-    /// Where the delivery's id stands; the first that is there counts.
-    delivery_id: &'static [Place],
+    event_type: Vec<Place>,
+    /// Where the delivery's id stands; the first that is there counts. Nothing where equal bodies
+    /// are what a repeated delivery is known by.
+    delivery_id: Vec<Place>,
     /// Where `data` begins in the payload.
     data_root: DataRoot,
-    /// The published signature that a test checks; nothing where none was found.
-    pub vector: Option<&'static str>,
+    /// What it asks an endpoint before it sends events.
+    handshakes: Vec<Handshake>,
 }
 
 /// One scheme of a provider, in the words of a `verify` table.
 #[derive(Debug)]
 struct Row {
     algorithm: Algorithm,
-    places: &'static [Place],
+    places: Vec<Place>,
     shape: Shape,
     encoding: Encoding,
+    /// Empty where nothing is signed.
     signed: &'static str,
     timestamp: Option<(Place, Unit)>,
     id: Option<Place>,
     key: KeyRule,
-}
-
-/// Every provider, by name.
-pub static PROVIDERS: &[Provider] = &[
-    // https://support.userecho.com/knowledge-bases/10/articles/7887-webhooks: an HMAC in
-    // hexadecimal, without saying of which hash, "of" the request. Both lengths are taken, over
-    // the raw body. No vector is published.
-    Provider {
-        name: "userecho",
-        rows: &[
-            Row { places: &[header("x-ue-signature")], ..HEX_OF_BODY },
-            Row {
-                algorithm: Algorithm::HmacSha1,
-                places: &[header("x-ue-signature")],
-                ..HEX_OF_BODY
-            },
-        ],
-        event_type: &[json("hook")],
-        delivery_id: &[],
-        data_root: DataRoot::Data,
-        vector: None,
-    },
-    // https://talk.hyvor.com/docs/webhooks. No vector is published for Talk; the one of
-    // hyvor-blogs has the same scheme.
-    Provider {
-        name: "hyvor-talk",
-        rows: &[Row { places: &[header("x-signature")], ..HEX_OF_BODY }],
-        event_type: &[json("event")],
-        delivery_id: &[],
-        data_root: DataRoot::Data,
-        vector: None,
-    },
-];
-
-/// The commonest scheme of all.
-const HEX_OF_BODY: Row = Row {
-    algorithm: Algorithm::HmacSha256,
-    places: &[],
-    shape: Shape::Whole { prefix: std::borrow::Cow::Borrowed("") },
-    encoding: Encoding::Hex,
-    signed: "{body}",
-    timestamp: None,
-    id: None,
-    key: KeyRule::UTF8,
-};
-
-/// A header, by its lower-case name.
-const fn header(name: &'static str) -> Place {
-    Place::Header(std::borrow::Cow::Borrowed(name))
-}
-
-const fn json(path: &'static str) -> Place {
-    Place::Json(std::borrow::Cow::Borrowed(path))
+    body_sha256: Option<Place>,
 }
 
 impl Provider {
@@ -105,9 +65,10 @@ impl Provider {
         Ok(Sender {
             provider: Some(self),
             schemes: self.rows.iter().map(Row::scheme).collect::<Result<_, _>>()?,
-            event_type: super::TypeRule::At(self.event_type.to_vec()),
-            delivery_id: self.delivery_id.to_vec(),
+            event_type: TypeRule::At(self.event_type.clone()),
+            delivery_id: self.delivery_id.clone(),
             data_root: self.data_root,
+            handshakes: self.handshakes.clone(),
         })
     }
 }
@@ -122,7 +83,7 @@ impl Row {
         Ok(Scheme {
             algorithm: self.algorithm,
             signature: SignatureRule {
-                places: self.places.to_vec(),
+                places: self.places.clone(),
                 shape: self.shape.clone(),
                 encoding: self.encoding,
             },
@@ -134,6 +95,63 @@ impl Row {
             id: self.id.clone(),
             key: self.key.clone(),
             url: None,
+            body_sha256: self.body_sha256.clone(),
         })
     }
+}
+
+/// What an owner may change in a preset.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The only algorithm to be taken, of those that the provider has.
+    pub algorithm: Option<Algorithm>,
+    /// The public address, where it is signed.
+    pub url: Option<String>,
+    /// How far a timestamp may be off.
+    pub tolerance: Option<Duration>,
+}
+
+impl Sender {
+    /// The preset of this name, unchanged.
+    pub fn provider(name: &str) -> Option<Self> {
+        // A test reads every row, so that a template that is none cannot get here.
+        Provider::parse(name).and_then(|provider| provider.sender().ok())
+    }
+
+    /// The same, as its owner wants it.
+    #[must_use]
+    pub fn with(mut self, overrides: Overrides) -> Self {
+        let Overrides { algorithm, url, tolerance } = overrides;
+        if let Some(algorithm) = algorithm {
+            self.schemes.retain(|scheme| scheme.algorithm == algorithm);
+        }
+        for scheme in &mut self.schemes {
+            scheme.url.clone_from(&url);
+            if let (Some(rule), Some(tolerance)) = (&mut scheme.timestamp, tolerance) {
+                rule.tolerance = tolerance;
+            }
+        }
+        self
+    }
+}
+
+const fn text(text: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(text)
+}
+
+/// A header, by its lower-case name.
+const fn header(name: &'static str) -> Place {
+    Place::Header(text(name))
+}
+
+const fn json(path: &'static str) -> Place {
+    Place::Json(text(path))
+}
+
+const fn prefix(prefix: &'static str) -> Shape {
+    Shape::Whole { prefix: text(prefix) }
+}
+
+const fn list(item: &'static str, pair: &'static str, key: &'static str) -> Shape {
+    Shape::List { item: text(item), pair: text(pair), key: text(key) }
 }

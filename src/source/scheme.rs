@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
+
 use crate::clock::Timestamp;
 
 use super::keys::{Algorithm, Key, KeyRule};
 use super::place::{Found, Place};
-use super::signature::SignatureRule;
+use super::signature::{Encoding, SignatureRule};
 use super::template::{Message, Part, Template, Values};
 use super::timestamp::TimestampRule;
 use super::{Inbound, Rejection};
@@ -28,6 +30,9 @@ pub struct Scheme {
     pub key: KeyRule,
     /// The public address, where `{url}` is signed.
     pub url: Option<String>,
+    /// Where the body's SHA-256 stands in hexadecimal: a place that is signed, and so signs the
+    /// body.
+    pub body_sha256: Option<Place>,
 }
 
 /// What makes a scheme weaker than its owner may think.
@@ -83,9 +88,9 @@ impl Scheme {
     pub fn weaknesses(&self) -> Vec<Weakness> {
         let Some(signed) = &self.signed else { return Vec::new() };
         let mut weaknesses = Vec::new();
-        if signed.is_constant() {
+        if signed.is_constant() && self.body_sha256.is_none() {
             weaknesses.push(Weakness::ConstantMessage);
-        } else if !signed.covers_body() {
+        } else if !signed.covers_body() && self.body_sha256.is_none() {
             weaknesses.push(Weakness::BodyNotSigned);
         }
         if self.timestamp.as_ref().is_some_and(|rule| !signs_timestamp(signed, rule)) {
@@ -125,6 +130,12 @@ impl Scheme {
         let matches =
             |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
         let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;
+        if let Some(place) = &self.body_sha256 {
+            let hash = self.needed(place, &values, request)?;
+            let is_equal = Encoding::Hex.decode(&hash).as_deref()
+                == Some(Sha256::digest(request.body).as_slice());
+            is_equal.then_some(()).ok_or(Rejection::Mismatch)?;
+        }
         // Judged last: a wrong clock is worth telling about only where the sender is known.
         if let (Some(rule), Some(text)) = (&self.timestamp, &timestamp) {
             rule.judge(text, now)?;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::event::DataRoot;
 use crate::secret::SecretRef;
 
+use super::handshake::Handshake;
 use super::place::Place;
 use super::providers::Provider;
 use super::scheme::Scheme;
@@ -29,6 +30,8 @@ pub struct SourceSettings {
     pub expect_every: Option<Duration>,
     /// The longest body in bytes, in place of the server's.
     pub body_max: Option<u64>,
+    /// What a provider that asks first (Meta) must know to get an answer.
+    pub verify_token: Option<SecretRef>,
 }
 
 impl SourceSettings {
@@ -51,6 +54,7 @@ impl SourceSettings {
             allow: Vec::new(),
             expect_every: None,
             body_max: None,
+            verify_token: None,
         }
     }
 }
@@ -68,15 +72,11 @@ pub struct Sender {
     pub delivery_id: Vec<Place>,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
+    /// What it asks before it sends events.
+    pub handshakes: Vec<Handshake>,
 }
 
 impl Sender {
-    /// The preset of this name, unchanged.
-    pub fn provider(name: &str) -> Option<Self> {
-        // A test reads every row, so that a template that is none cannot get here.
-        Provider::parse(name).and_then(|provider| provider.sender().ok())
-    }
-
     /// The preset's name, or `custom`.
     pub fn name(&self) -> &'static str {
         self.provider.map_or("custom", |provider| provider.name)

@@ -81,6 +81,11 @@ impl Template {
         if parts.is_empty() { Err(BadTemplate::Empty) } else { Ok(Self(parts)) }
     }
 
+    /// The body and nothing else.
+    pub(super) fn body() -> Self {
+        Self(vec![Part::Body])
+    }
+
     pub(super) fn has(&self, wanted: &Part) -> bool {
         self.0.contains(wanted)
     }

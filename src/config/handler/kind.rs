@@ -1,13 +1,18 @@
 //! The kind table: `[handler.NAME.email]`.
 
+use super::on;
+use crate::event::SourceName;
 use crate::handler::{KINDS, Kind, KindSettings};
 use crate::settings::{Table, nearest};
+
+/// The key of a kind's own patterns over events.
+const PATTERNS: &str = "delete_on";
 
 /// A kind, and its settings where nothing is wrong with them.
 type Read = (&'static Kind, Option<Box<dyn KindSettings>>);
 
 /// Reads the one kind table of a handler. `None` = there is none, or more than one.
-pub(super) fn read(handler: &mut Table<'_>) -> Option<Read> {
+pub(super) fn read(handler: &mut Table<'_>, sources: &[SourceName]) -> Option<Read> {
     let mut found = Vec::new();
     for kind in KINDS {
         if !handler.has(kind.name) {
@@ -15,6 +20,12 @@ pub(super) fn read(handler: &mut Table<'_>) -> Option<Read> {
         }
         let settings = handler.table(kind.name).and_then(|mut table| {
             let settings = (kind.read)(&mut table);
+            // A kind does not know the sources: whether its patterns match one is seen here.
+            if table.has(PATTERNS)
+                && let Some(value) = table.raw(PATTERNS, "a list (each a pattern `source:type`)")
+            {
+                on::read_globs(&value, sources);
+            }
             table.finish();
             settings
         });

@@ -40,24 +40,28 @@ impl FromToml for EventGlob {
     }
 }
 
-/// Reads `on`. A pattern whose source is none of `sources` would never match.
+/// Reads `on`.
 pub(super) fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Vec<EventGlob> {
-    let Some(values) = table.raw("on", "a list (each a pattern `source:type`)") else {
+    let Some(value) = table.raw("on", "a list (each a pattern `source:type`)") else {
         return Vec::new();
     };
-    // One pattern alone is meant as a list of one.
-    let items = values.as_items().unwrap_or_else(|| vec![values.clone()]);
-    if items.is_empty() {
-        values.problem(
-            "an empty list matches no event",
-            "leave `on` out for everything but `gatepost:*`",
-        );
+    let globs = read_globs(&value, sources);
+    if globs.is_empty() && value.as_items().is_some_and(|items| items.is_empty()) {
+        let help = "leave `on` out for everything but `gatepost:*`";
+        value.problem("an empty list matches no event", help);
     }
+    globs
+}
+
+/// Reads a list of patterns, or one alone. A pattern whose source is none of `sources` would never
+/// match.
+pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<EventGlob> {
+    let items = value.as_items().unwrap_or_else(|| vec![value.clone()]);
     let mut globs = Vec::new();
     for item in items {
         let Some(glob) = item.clone().read::<EventGlob>() else { continue };
         let known = || sources.iter().map(SourceName::as_str).chain([BUILT_IN_SOURCE]);
-        if !table.is_broken() && !known().any(|name| glob.source.matches(name)) {
+        if !item.is_broken() && !known().any(|name| glob.source.matches(name)) {
             let wanted = glob.source.as_str();
             let help = match nearest(wanted, known()) {
                 Some(near) => format!("did you mean `{near}:{}`?", glob.event_type.as_str()),
