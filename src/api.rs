@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, HandlerName};
-use crate::ingest::{Ingest, Refused};
+use crate::ingest::{Accepted, Ingest, Refused};
 use crate::queue::{DeadFilter, EventQuery, Queue, QueueError, QueueStats};
 
 mod ask;
@@ -61,9 +61,6 @@ pub trait Control: Send + Sync {
 
     /// When the server started.
     fn started_at(&self) -> Timestamp;
-
-    /// What is not as it should be, one line each; empty = ready.
-    async fn unready(&self) -> Vec<String>;
 }
 
 /// Whether a handler gets deliveries.
@@ -248,7 +245,10 @@ impl Api {
     pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.server()?.ingest.release(number).await;
         match released.ok_or_else(|| gone(number))? {
-            Ok(appended) => Ok(appended.id()),
+            Ok(Accepted::Stored(appended)) => Ok(appended.id()),
+            Ok(Accepted::Handshake(_)) => {
+                Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
+            }
             Err(Refused::Rejected) => {
                 Err(ApiError::Conflict(format!("request {number} still fails verification")))
             }
@@ -284,13 +284,10 @@ impl Api {
         self.server()?.control.reload().await
     }
 
-    /// What is not as it should be, one line each: the store takes no durable write, a handler is
-    /// not built, the journal is damaged.
+    /// What is not as it should be, one line each: the store takes no durable write, or the journal
+    /// is damaged. A handler that cannot be built keeps the server from starting.
     pub async fn unready(&self) -> Vec<String> {
-        let mut problems = match &self.server {
-            Some(server) => server.control.unready().await,
-            None => Vec::new(),
-        };
+        let mut problems = Vec::new();
         match tokio::time::timeout(PROBE_TIMEOUT, self.queue.probe()).await {
             Ok(Ok(())) => {}
             Ok(Err(err)) => problems.push(err.to_string()),
@@ -300,9 +297,14 @@ impl Api {
         problems
     }
 
-    /// The source of this name is configured.
-    pub fn has_source(&self, source: &SourceName) -> bool {
-        self.server.as_ref().is_some_and(|server| server.ingest.door(source.as_str()).is_some())
+    /// What a reload would change, one line each.
+    pub fn changes(&self) -> Result<Reloaded, ApiError> {
+        self.server()?.control.changes()
+    }
+
+    /// Writes what waits and lets go of a store that was opened for one question.
+    pub async fn close(&self) -> Result<(), ApiError> {
+        Ok(self.queue.close().await?)
     }
 
     fn server(&self) -> Result<&Server, ApiError> {

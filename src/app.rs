@@ -19,7 +19,7 @@ use crate::http::public::{Limits, Public};
 use crate::http::{self, Listen, Listeners};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
-use crate::queue::{Queue, QueueError};
+use crate::queue::QueueError;
 use crate::secret::{SecretError, SecretRef};
 use crate::source::SourceError;
 
@@ -96,11 +96,11 @@ impl Application {
         let built = parts::handlers(&config, &clock)?;
         let queue = open_queue(&config, Arc::clone(&clock), &metrics).await?;
 
-        let handlers = Handlers::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone());
         let paused = config.admin.token.with_file_name("paused");
-        handlers.start_all(built, paused).await?;
-        let ingest =
-            Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), sources);
+        let handlers =
+            Handlers::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), paused);
+        handlers.start_all(built).await?;
+        let ingest = Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), sources);
         let ingest = Arc::new(ingest);
         let public = Arc::new(Public::new(
             Arc::clone(&ingest),

@@ -60,11 +60,9 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
         Verb::Queue(verb) => queue::run(verb, &config, output).await,
         // `run` has done them.
-        Verb::Serve
-        | Verb::Check(_)
-        | Verb::Init
-        | Verb::Schema
-        | Verb::Completions { .. } => Ok(()),
+        Verb::Serve | Verb::Check(_) | Verb::Init | Verb::Schema | Verb::Completions { .. } => {
+            Ok(())
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Headers, NewEvent};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::{Inbound, Source, Verified};
+use crate::source::{Inbound, Reply, Source, Verified};
 
 mod door;
 mod notes;
@@ -46,6 +46,15 @@ pub struct Request<'a> {
     pub body: Bytes,
     /// When its head was read.
     pub received_at: Timestamp,
+}
+
+/// What became of a request that is believed.
+#[derive(Debug)]
+pub enum Accepted {
+    /// It is an event, and durable.
+    Stored(Appended),
+    /// It is a provider's question: neither an event nor kept.
+    Handshake(Reply),
 }
 
 /// Why a request was not taken.
@@ -143,7 +152,10 @@ impl Ingest {
         door: &Door,
         request: Request<'_>,
         client: impl FnOnce() -> Option<IpAddr>,
-    ) -> Result<Appended, Refused> {
+    ) -> Result<Accepted, Refused> {
+        if let Some(reply) = door.source().handshake(&request.inbound(), None) {
+            return Ok(Accepted::Handshake(reply));
+        }
         let verified = match door.source().verify(&request.inbound(), request.received_at) {
             Ok(verified) => verified,
             Err(rejection) => {
@@ -157,7 +169,7 @@ impl Ingest {
 
     /// Verifies a rejected request again with the source as it is configured by now, as of the
     /// time it was received, and stores it if it passes. `None` = it is not kept any more.
-    pub async fn release(&self, number: u64) -> Option<Result<Appended, Refused>> {
+    pub async fn release(&self, number: u64) -> Option<Result<Accepted, Refused>> {
         let rejected = self.rejected.get(number)?;
         let door = self.door(rejected.source.as_str())?;
         let request = Request {
@@ -189,13 +201,16 @@ impl Ingest {
         door: &Door,
         verified: Verified,
         request: Request<'_>,
-    ) -> Result<Appended, Refused> {
+    ) -> Result<Accepted, Refused> {
+        if let Some(reply) = door.source().handshake(&request.inbound(), Some(&verified)) {
+            return Ok(Accepted::Handshake(reply));
+        }
         // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
         door.charge().map_err(|retry_after| Refused::RateLimited { retry_after })?;
         door.matched(verified.secret_index(), request.received_at);
         let Request { headers, body, received_at, .. } = request;
         let event = door.source().event(verified, received_at, headers, body);
-        self.append(event).await
+        self.append(event).await.map(Accepted::Stored)
     }
 
     async fn append(&self, event: NewEvent) -> Result<Appended, Refused> {

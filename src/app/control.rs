@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tracing::info;
 
-use crate::api::{
-    ApiError, Control, HandlerControl, Reloaded, Run, SecretView, SourceView,
-};
+use crate::api::{ApiError, Control, HandlerControl, Reloaded, Run, SecretView, SourceView};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::event::HandlerName;
@@ -73,10 +71,6 @@ impl Control for Server {
 
     fn started_at(&self) -> Timestamp {
         self.started_at
-    }
-
-    async fn unready(&self) -> Vec<String> {
-        self.handlers.problems()
     }
 }
 

@@ -40,10 +40,8 @@ pub(super) fn sources(config: &Config) -> Result<Vec<Source>, AppError> {
 pub(super) fn handlers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Built>, AppError> {
     let handlers = config.handlers.iter().map(|(name, settings)| {
         let context = context(config, name, settings, clock);
-        let handler: Box<dyn Handler> = settings
-            .kind
-            .build(&context)
-            .map_err(|err| AppError::Handler(name.clone(), err))?;
+        let handler: Box<dyn Handler> =
+            settings.kind.build(&context).map_err(|err| AppError::Handler(name.clone(), err))?;
         Ok(Built::new(name.clone(), settings, handler.into()))
     });
     handlers.collect()

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::config::{self, Config};
 use crate::settings::{Look, Report};
 
+use super::CliError;
 use super::args::Check;
 use super::output::{Output, line, note};
 use super::store::{self, Server};
-use super::CliError;
 
 /// Finds every mistake at once.
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {

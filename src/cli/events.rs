@@ -11,7 +11,7 @@ use crate::event::{EventId, HandlerName};
 use crate::queue::EventQuery;
 
 use super::args::{Events, EventsFilter, EventsReplay};
-use super::output::{self, Column, Output, cell};
+use super::output::{self, Column, Output, Page, cell};
 use super::store::{self, Reached, Server};
 use super::{CliError, rejected, when};
 
@@ -166,8 +166,8 @@ async fn replay(via: &Via, replay: EventsReplay, output: Output) -> Result<(), C
         let events = via.list(ask).await?;
         let is_last_page = events.len() < LIMIT;
         for event in events {
-            let place = position(&event).unwrap_or(u64::MAX);
-            if place > last {
+            let at = position(&event).unwrap_or(u64::MAX);
+            if at > last {
                 return done(n_replayed, replay.dry_run, output);
             }
             if !replay.dry_run {
@@ -177,7 +177,7 @@ async fn replay(via: &Via, replay: EventsReplay, output: Output) -> Result<(), C
                 let id = cell(event.get("id"));
                 via.replay(&id, handler.as_ref()).await.map_err(|err| stopped(after, &err))?;
             }
-            after = place;
+            after = at;
             n_replayed += 1;
         }
         if is_last_page {
@@ -207,39 +207,44 @@ fn done(count: u64, is_dry: bool, output: Output) -> Result<(), CliError> {
 
 fn text(event: &Value) -> String {
     let field = |key| cell(event.get(key));
-    let mut text = format!(
-        "event    {}\nposition {}\nsource   {}\ntype     {}\nreceived {}\n\n",
-        field("id"),
-        field("position"),
-        field("source"),
-        field("type"),
-        field("received_at"),
-    );
-    text.push_str(&rejected::headers(event));
-    text.push_str(&format!("\n{} bytes of body: see them with --raw\n", field("body_bytes")));
+    let mut text = Page::default();
+    for (name, key) in [
+        ("event", "id"),
+        ("position", "position"),
+        ("source", "source"),
+        ("type", "type"),
+        ("received", "received_at"),
+    ] {
+        text.line(format_args!("{name:8} {}", field(key)));
+    }
+    text.line(format_args!(""));
+    rejected::headers(event, &mut text);
+    text.line(format_args!("\n{} bytes of body: see them with --raw", field("body_bytes")));
     let deliveries = event.get("deliveries").and_then(Value::as_array);
     for delivery in deliveries.into_iter().flatten() {
         let (handler, state) = (cell(delivery.get("handler")), cell(delivery.get("state")));
-        text.push_str(&format!("\n{handler}: {state}\n"));
+        text.line(format_args!("\n{handler}: {state}"));
         let attempts = delivery.get("attempts").and_then(Value::as_array);
         for attempt in attempts.into_iter().flatten() {
-            let field = |key| cell(attempt.get(key));
-            text.push_str(&format!(
-                "  try {} at {}, {} ms: {}",
-                field("number"),
-                field("started_at"),
-                field("duration_ms"),
-                field("led_to"),
-            ));
-            for (key, before) in [("status", " with status "), ("error", ": ")] {
-                let value = field(key);
-                if !value.is_empty() && value != "-" {
-                    text.push_str(before);
-                    text.push_str(&value);
-                }
-            }
-            text.push('\n');
+            text.line(format_args!("  {}", attempt_text(attempt)));
         }
     }
-    text
+    text.finish()
+}
+
+fn attempt_text(attempt: &Value) -> String {
+    let field = |key| cell(attempt.get(key));
+    let said = |key, before| {
+        let value = field(key);
+        if value.is_empty() || value == "-" { String::new() } else { format!("{before}{value}") }
+    };
+    format!(
+        "try {} at {}, {} ms: {}{}{}",
+        field("number"),
+        field("started_at"),
+        field("duration_ms"),
+        field("led_to"),
+        said("status", " with status "),
+        said("error", ": "),
+    )
 }

@@ -37,12 +37,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
     }
 }
 
-async fn change(
-    name: &str,
-    what: &str,
-    config: &Config,
-    output: Output,
-) -> Result<(), CliError> {
+async fn change(name: &str, what: &str, config: &Config, output: Output) -> Result<(), CliError> {
     let name = parse(name)?;
     let server = Server::require(config).await?;
     let answer = server.post(&format!("handlers/{name}/{what}"), &json!({})).await?;

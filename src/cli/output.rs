@@ -23,12 +23,21 @@ impl Output {
     }
 
     /// One thing: an object, or `text` for people.
-    pub(super) fn one(self, value: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), CliError> {
+    pub(super) fn one(
+        self,
+        value: &Value,
+        text: impl FnOnce(&Value) -> String,
+    ) -> Result<(), CliError> {
         if self.is_json { line(&value.to_string()) } else { line(&text(value)) }
     }
 
     /// A list: one array, or a table for people.
-    pub(super) fn list(self, values: &Value, columns: &[Column], none: &str) -> Result<(), CliError> {
+    pub(super) fn list(
+        self,
+        values: &Value,
+        columns: &[Column],
+        none: &str,
+    ) -> Result<(), CliError> {
         if self.is_json {
             return line(&values.to_string());
         }
@@ -36,6 +45,28 @@ impl Output {
             None | Some([]) => note(none),
             Some(rows) => line(&table(rows, columns)),
         }
+    }
+}
+
+/// Text for people, line by line.
+#[derive(Debug, Default)]
+pub(super) struct Page(String);
+
+impl Page {
+    /// Adds a line.
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
+    }
+
+    /// Adds text that has its own line ends.
+    pub(super) fn text(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// All of it.
+    pub(super) fn finish(self) -> String {
+        self.0
     }
 }
 
@@ -67,9 +98,8 @@ pub(super) fn note(text: &str) -> Result<(), CliError> {
 /// Rows in aligned columns, the last one unaligned.
 pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
     let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
-    let cells = rows
-        .iter()
-        .map(|row| columns.iter().map(|(_, field)| cell(row.get(*field))).collect());
+    let cells =
+        rows.iter().map(|row| columns.iter().map(|(_, field)| cell(row.get(*field))).collect());
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(cells).collect();
     let width = |index: usize| {
         let widths = lines.iter().filter_map(|line| line.get(index));
@@ -80,7 +110,9 @@ pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
     for line in &lines {
         let mut row = String::new();
         for (cell, width) in line.iter().zip(&widths) {
-            row.push_str(&format!("{cell:width$}  "));
+            row.push_str(cell);
+            let n_missing = width.saturating_sub(cell.chars().count());
+            row.extend(std::iter::repeat_n(' ', n_missing + 2));
         }
         text.push_str(row.trim_end());
         text.push('\n');

@@ -8,7 +8,7 @@ use crate::config::Config;
 
 use super::CliError;
 use super::args::Rejected;
-use super::output::{self, Column, Output, cell, plain};
+use super::output::{self, Column, Output, Page, cell, plain};
 use super::store::Server;
 
 const COLUMNS: &[Column] = &[
@@ -25,16 +25,13 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
     let server = Server::require(config).await?;
     match verb {
         Rejected::List { limit } => {
-            let rejected = server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await?;
+            let rejected =
+                server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await?;
             output.list(&rejected, COLUMNS, "no rejected requests are kept")
         }
         Rejected::Show { number, raw } => {
             let request = server.get(&format!("rejected/{number}"), &[]).await?;
-            if raw {
-                output::bytes(&body(&request)?)
-            } else {
-                output.one(&request, text)
-            }
+            if raw { output::bytes(&body(&request)?) } else { output.one(&request, text) }
         }
         Rejected::Explain { number } => {
             let answer = server.get(&format!("rejected/{number}/explain"), &[]).await?;
@@ -58,28 +55,26 @@ fn body(request: &Value) -> Result<Vec<u8>, CliError> {
 
 fn text(request: &Value) -> String {
     let field = |key| cell(request.get(key));
-    let mut text = format!(
-        "request {} to {} at {} from {}: {}\n{} {}\n",
+    let mut text = Page::default();
+    text.line(format_args!(
+        "request {} to {} at {} from {}: {}",
         field("number"),
         field("source"),
         field("received_at"),
         field("client"),
         field("reason"),
-        field("method"),
-        field("path"),
-    );
-    text.push_str(&headers(request));
-    text.push_str(&format!("\n{} bytes of body: see them with --raw\n", field("body_bytes")));
-    text
+    ));
+    text.line(format_args!("{} {}", field("method"), field("path")));
+    headers(request, &mut text);
+    text.line(format_args!("\n{} bytes of body: see them with --raw", field("body_bytes")));
+    text.finish()
 }
 
-/// One header a line.
-pub(super) fn headers(thing: &Value) -> String {
+/// Adds one header a line.
+pub(super) fn headers(thing: &Value, text: &mut Page) {
     let headers = thing.get("headers").and_then(Value::as_array);
-    let mut text = String::new();
     for header in headers.into_iter().flatten() {
         let part = |index| header.get(index).and_then(Value::as_str).unwrap_or_default();
-        text.push_str(&format!("{}: {}\n", plain(part(0)), plain(part(1))));
+        text.line(format_args!("{}: {}", plain(part(0)), plain(part(1))));
     }
-    text
 }

@@ -8,7 +8,7 @@ use crate::app::{self, Application};
 use crate::config;
 use crate::settings::Look;
 
-use super::output::{Output, note};
+use super::output::{Output, Page, note};
 use super::{CliError, chain};
 
 /// Runs the server until it is told to stop.
@@ -67,18 +67,21 @@ fn text(banner: &Value) -> String {
     let field = |value: &Value, key: &str| {
         value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let mut text = format!("gatepost {} is running\n", field(banner, "version"));
+    let mut text = Page::default();
+    text.line(format_args!("gatepost {} is running", field(banner, "version")));
     let sources = banner.get("sources").and_then(Value::as_array);
     let sources = sources.map(Vec::as_slice).unwrap_or_default();
     for source in sources {
         let (url, provider) = (field(source, "url"), field(source, "provider"));
-        text.push_str(&format!("  hooks  POST {url}  ({provider})\n"));
+        text.line(format_args!("  hooks  POST {url}  ({provider})"));
     }
-    text.push_str(&format!("  admin  {}\n", field(banner, "admin")));
+    text.line(format_args!("  admin  {}", field(banner, "admin")));
     let name = sources.first().map(|source| field(source, "name"));
     match name {
-        Some(name) => text.push_str(&format!("  try    gatepost send {name} TYPE\n")),
-        None => text.push_str("  no source is configured: add [source.NAME] and `gatepost reload`\n"),
+        Some(name) => text.line(format_args!("  try    gatepost send {name} TYPE")),
+        None => {
+            text.line(format_args!("  none   add [source.NAME], then `gatepost reload`"));
+        }
     }
-    text
+    text.finish()
 }

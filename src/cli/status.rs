@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-use super::output::{Column, Output, cell, table};
-use super::store::{self, Reached, Server};
 use super::CliError;
+use super::output::{Column, Output, Page, cell, table};
+use super::store::{self, Reached, Server};
 
 /// Shows how everything stands.
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
@@ -39,35 +39,37 @@ pub(super) const HANDLERS: &[Column] = &[
 fn text(status: &Value) -> String {
     let running = status.get("running").and_then(Value::as_bool).unwrap_or(false);
     let version = cell(status.get("version"));
-    let mut text = if running {
-        format!("gatepost {version}, running since {}\n", cell(status.get("started_at")))
+    let mut text = Page::default();
+    if running {
+        let since = cell(status.get("started_at"));
+        text.line(format_args!("gatepost {version}, running since {since}"));
     } else {
-        format!("gatepost {version}, no server is running: this is what the store says\n")
-    };
+        text.line(format_args!("gatepost {version}, not running: this is what the store says"));
+    }
     let queue = status.get("queue");
     let figure = |key| cell(queue.and_then(|queue| queue.get(key)));
-    text.push_str(&format!(
-        "queue: {} events retained, {} bytes on disk, newest position {}\n",
+    text.line(format_args!(
+        "queue: {} events retained, {} bytes on disk, newest position {}",
         figure("events"),
         figure("bytes"),
         figure("last")
     ));
     let damage = queue.and_then(|queue| queue.get("damage")).and_then(Value::as_array);
     for line in damage.into_iter().flatten() {
-        text.push_str(&format!("damage: {}\n", cell(Some(line))));
+        text.line(format_args!("damage: {}", cell(Some(line))));
     }
     for (key, columns) in [("sources", SOURCES), ("handlers", HANDLERS)] {
         let rows = status.get(key).and_then(Value::as_array);
         if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
-            text.push('\n');
-            text.push_str(&table(rows, columns));
+            text.line(format_args!(""));
+            text.text(&table(rows, columns));
         }
     }
-    if status.get("rejected").and_then(Value::as_u64).is_some_and(|count| count > 0) {
-        let count = cell(status.get("rejected"));
-        text.push_str(&format!(
-            "\n{count} rejected requests are kept: see `gatepost rejected list`\n"
+    let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
+    if n_rejected > 0 {
+        text.line(format_args!(
+            "\n{n_rejected} rejected requests are kept: see `gatepost rejected list`"
         ));
     }
-    text
+    text.finish()
 }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use super::CliError;
 
 /// How long the server may take for one answer: a redrive of many dead letters takes a while.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The admin socket of a running server.
 #[derive(Debug)]
@@ -101,7 +101,10 @@ impl Server {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
         let unreachable = |err: &reqwest::Error| {
             let socket = self.socket.display();
-            CliError::Unreachable(format!("the server on `{socket}` does not answer: {}", chain(err)))
+            CliError::Unreachable(format!(
+                "the server on `{socket}` does not answer: {}",
+                chain(err)
+            ))
         };
         let response = request.send().await.map_err(|err| unreachable(&err))?;
         let status = response.status();
@@ -135,7 +138,8 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
         }
     }
     encoded

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-use crate::api::{ApiError, DeadAsk, EventsAsk, RejectedAsk, ReplayAsk, figures};
+use crate::api::{Api, ApiError, DeadAsk, EventsAsk, RejectedAsk, ReplayAsk, figures};
 use crate::clock::Clock;
 use crate::event::EventId;
 use crate::metrics::{self, Metrics};

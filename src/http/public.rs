@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::event::{EventId, Headers};
-use crate::ingest::{Door, Ingest, Refused, Request};
+use crate::ingest::{Accepted, Door, Ingest, Refused, Request};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
+use crate::source::Reply;
 
 use super::body::{self, BodyError};
 use super::client;
@@ -86,13 +87,17 @@ async fn hook(
         return Problem::NotFound.response();
     };
     match receive(&door, request, payload, public).await {
-        Ok(appended) => {
+        Ok(Accepted::Stored(appended)) => {
             door.metrics().request(match appended {
                 Appended::Stored(_) => RequestOutcome::Accepted,
                 Appended::Duplicate(_) => RequestOutcome::Duplicate,
             });
             public.metrics.ack(started.elapsed());
             stored(appended.id())
+        }
+        Ok(Accepted::Handshake(reply)) => {
+            door.metrics().request(RequestOutcome::Handshake);
+            answered(reply)
         }
         Err(no) => {
             if let Some(outcome) = no.outcome() {
@@ -120,9 +125,11 @@ async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
     public: &Public,
-) -> Result<Appended, No> {
+) -> Result<Accepted, No> {
     let received_at = public.clock.now();
-    if request.method() != Method::POST {
+    let is_post = request.method() == Method::POST;
+    let is_question = request.method() == Method::GET && door.source().takes_get();
+    if !is_post && !is_question {
         return Err(No::Method);
     }
     if !door.is_open() && !door.allows(public.client(request)) {
@@ -143,7 +150,8 @@ async fn receive(
         received_at,
     };
     let client = || public.client_of(head.peer_addr, &head.headers);
-    public.ingest.accept(door, request, client).await.map_err(No::Refused)
+    let accepted = public.ingest.accept(door, request, client);
+    accepted.await.map_err(No::Refused)
 }
 
 impl Public {
@@ -243,4 +251,18 @@ fn stored(id: EventId) -> HttpResponse {
     body.push_str(id);
     body.push_str("\"}");
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body)
+}
+
+/// The answer to a provider's question. It repeats a stranger's text: never a page.
+fn answered(reply: Reply) -> HttpResponse {
+    let Reply { content_type, headers, body } = reply;
+    let mut response = if body.is_empty() { HttpResponse::NoContent() } else { HttpResponse::Ok() };
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    for (name, value) in headers {
+        response.insert_header((name, value));
+    }
+    if body.is_empty() {
+        return response.finish();
+    }
+    response.insert_header((header::CONTENT_TYPE, content_type)).body(body)
 }
