@@ -31,13 +31,15 @@ mod nearest;
 mod report;
 mod table;
 mod units;
+mod value;
 
 pub use from::FromToml;
 pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;
 pub use report::{Look, Report, ReportEntry};
-pub use table::{Table, Value};
+pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
+pub use value::Value;
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +106,9 @@ pub struct Key {
     pub schema: serde_json::Value,
 }
 
+/// The most problems that are told: more than anybody reads.
+const PROBLEMS_MAX: usize = 200;
+
 /// Looks whether a secret is where a reference says.
 pub type Probe = fn(&SecretRef) -> Result<(), SecretError>;
 
@@ -153,9 +158,27 @@ pub fn read_with<T>(
     broken::add(&mut problems, text, &errors);
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
+    shorten(&mut problems);
     let hidden = notes.hidden.into_inner();
     let leaves = Leaves::of(root.get_ref(), &hidden);
     Reading { value, problems, hidden, keys: notes.keys.into_inner(), leaves }
+}
+
+/// Keeps the first problems of a text that is hardly a configuration; errors before warnings.
+fn shorten(problems: &mut Vec<Problem>) {
+    let n_more = problems.len().saturating_sub(PROBLEMS_MAX);
+    if n_more == 0 {
+        return;
+    }
+    problems.sort_by_key(|problem| problem.severity);
+    problems.truncate(PROBLEMS_MAX);
+    problems.push(Problem {
+        severity: problems.first().map_or(Severity::Error, |problem| problem.severity),
+        message: format!("and {n_more} problems more"),
+        help: String::new(),
+        span: None,
+        path: String::new(),
+    });
 }
 
 #[cfg(test)]

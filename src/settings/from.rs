@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
-use super::table::read_all;
+use super::value::read_all;
 use super::{ByteSize, Value, parse_duration};
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;

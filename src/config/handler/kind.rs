@@ -47,7 +47,10 @@ fn no_kind(handler: &mut Table<'_>) {
     for other in &others {
         let help = match nearest(other, names()) {
             Some(near) => format!("did you mean `{near}`? The kinds are: {all}"),
-            None => format!("the kinds are: {all}"),
+            None => match handler.nearest_key(other) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the kinds are: {all}"),
+            },
         };
         handler.reject(other, format_args!("unknown kind `{}`", other.escape_debug()), help);
     }
