@@ -23,11 +23,11 @@ fn main() -> ExitCode {
 /// 1 failed, 2 usage (as clap), 3 configuration, 4 not reachable.
 fn code(err: &CliError) -> u8 {
     match err {
-        CliError::Failed(_) => 1,
         CliError::Usage(_) => 2,
         CliError::Configuration(_) | CliError::ConfigurationShown => 3,
         CliError::Unreachable(_) => 4,
         CliError::OutputClosed => 0,
+        // `Failed`, and what a later version may add.
         _ => 1,
     }
 }

@@ -81,7 +81,11 @@ fn own_url(source: &Source, config: &Config) -> String {
     let mut listen = listen.unwrap_or(([127, 0, 0, 1], 8080).into());
     if listen.ip().is_unspecified() {
         let is_v4 = listen.is_ipv4();
-        listen.set_ip(if is_v4 { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        listen.set_ip(if is_v4 {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     format!("http://{listen}{}{}", crate::http::public::HOOKS, source.name())
 }

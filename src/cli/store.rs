@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::api::{Api, ApiError, chain};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 
 use super::CliError;
@@ -153,8 +153,8 @@ pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
             config.queue.path.display()
         )));
     }
-    let clock = Arc::new(SystemClock::new());
-    let queue = crate::app::open_queue(config, clock.clone(), &crate::metrics::Metrics::new())
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let queue = crate::app::open_queue(config, Arc::clone(&clock), &crate::metrics::Metrics::new())
         .await
         .map_err(|err| CliError::Unreachable(chain(&err)))?;
     Ok(Api::offline(queue, clock))
