@@ -16,16 +16,19 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
+pub mod chat;
 pub mod command;
 mod envelope;
 pub mod file;
+pub mod http;
 pub mod log;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod web;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &http::KIND, &command::KIND, &chat::KIND];
 
 /// A configured destination.
 #[async_trait]
