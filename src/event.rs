@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
+mod glob;
 mod headers;
 mod outcome;
 
+pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
 pub use outcome::{Attempt, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled};
 
@@ -158,6 +160,8 @@ pub enum DataRoot {
     Payload,
     /// `data` is `payload.data`: UserEcho and Hyvor Talk.
     Data,
+    /// `data` is the body's own field `payload`: Hyvor Relay.
+    InnerPayload,
 }
 
 /// A verified request on its way into the queue, which gives it its id and position.
@@ -251,6 +255,7 @@ impl Event {
         match self.data_root {
             DataRoot::Payload => self.payload().clone(),
             DataRoot::Data => self.payload().get_attr("data").unwrap_or_default(),
+            DataRoot::InnerPayload => self.payload().get_attr("payload").unwrap_or_default(),
         }
     }
 }
@@ -263,7 +268,8 @@ pub struct Delivery {
     pub event: Arc<Event>,
     /// Which try this is, counted from 1.
     pub attempt: u32,
-    /// When the first try began; `None` on the first.
+    /// When the first try began, by the steady clock; `None` on the first. The wall clock would
+    /// use up a retry policy's total time by being set.
     pub first_attempt_at: Option<Timestamp>,
     /// Whether an earlier event with the same order key made it wait, a retry or a replay brought
     /// it back: it is then an entry of its own beside the cursor.
@@ -322,6 +328,8 @@ mod tests {
         let id = |value: minijinja::Value| value.get_attr("id").unwrap();
         assert_eq!(id(event(body, DataRoot::Data).data()), minijinja::Value::from(5));
         assert!(id(event(body, DataRoot::Payload).data()).is_undefined());
+        let inner = event(br#"{"payload":{"id":6}}"#, DataRoot::InnerPayload);
+        assert_eq!(id(inner.data()), minijinja::Value::from(6));
     }
 
     #[test]
