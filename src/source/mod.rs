@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError};
 
+mod explain;
 mod handshake;
 mod keys;
 mod payload;
@@ -30,6 +31,7 @@ mod signature;
 mod template;
 mod timestamp;
 
+pub use explain::{Explanation, Rejected, explain};
 pub use handshake::{Answer, Handshake, Reply, Signing};
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use place::Place;
