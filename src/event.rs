@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
+mod glob;
 mod headers;
 mod outcome;
 
+pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
 pub use outcome::{Attempt, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled};
 
