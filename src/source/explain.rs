@@ -64,6 +64,9 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
                 Some("look for a proxy that adds it a second time"),
             );
         }
+        Rejection::TooManyFields => {
+            return because("the form has more fields than any sender has", None);
+        }
         Rejection::Missing
         | Rejection::NotWrapped
         | Rejection::Undecodable
