@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
+mod glob;
 mod headers;
 mod outcome;
 
+pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
 pub use outcome::{Attempt, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled};
 
@@ -263,7 +265,8 @@ pub struct Delivery {
     pub event: Arc<Event>,
     /// Which try this is, counted from 1.
     pub attempt: u32,
-    /// When the first try began; `None` on the first.
+    /// When the first try began, by the steady clock; `None` on the first. The wall clock would
+    /// use up a retry policy's total time by being set.
     pub first_attempt_at: Option<Timestamp>,
     /// Whether an earlier event with the same order key made it wait, a retry or a replay brought
     /// it back: it is then an entry of its own beside the cursor.

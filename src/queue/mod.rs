@@ -13,6 +13,13 @@
 //! 6. A delivery that waits (a retry, a held one) leaves the cursor's path: what comes after it in
 //!    the log is not kept waiting by the queue.
 //! 7. Nothing that is not settled by every subscription is ever removed.
+//! 8. No held delivery is stranded, and none overtakes: when the entry in front of it in the line
+//!    of its order key leaves that line (settled for good, dropped, or settled with another key),
+//!    the first of the line becomes due if it is a held one. At every start the same is done for
+//!    all lines, except that a held delivery with unsettled events of the log before it is not an
+//!    entry any more: it comes again from the log, in its place.
+//! 9. No clock stalls a retry: a due time that lies further away at a start than the wait that was
+//!    asked for counts as that wait from then on.
 
 use std::time::Duration;
 
@@ -24,6 +31,8 @@ use crate::event::{
     Delivery, ErrorText, Event, EventId, EventType, HandlerName, NewEvent, OrderKey, Position,
     Settled, SourceName,
 };
+
+pub mod memory;
 
 /// The durable log.
 #[async_trait]
@@ -60,10 +69,11 @@ pub trait Queue: Send + Sync {
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
 
     /// Makes the dead letters that match due at once, as new deliveries from attempt 1; says how
-    /// many.
+    /// many. One that held its order key stays in front of that key's line.
     async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError>;
 
-    /// Gives up the dead letters that match for good; says how many.
+    /// Gives up the dead letters that match for good; says how many. One that held its order key
+    /// lets the next of that key go.
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError>;
 
     /// Makes one retained event due again for `handler`, as a new delivery from attempt 1. A
@@ -86,32 +96,50 @@ pub trait Queue: Send + Sync {
 #[async_trait]
 pub trait Subscription: Send + Sync {
     /// Up to `max` due deliveries, at least one; entries of their own (retries) that are due come
-    /// first, then the log in order. Waits until there is one. A delivery that is taken is not
-    /// given out again while this subscription lives.
+    /// first, by due time, then the log in order. Waits until there is one. A delivery that is
+    /// taken is not given out again while this subscription lives. Stops early behind the one with
+    /// which the bodies pass [`TAKE_BYTES_MAX`] together.
+    ///
+    /// Dropping the future takes nothing: it is made anew in each turn of a loop. While it waits it
+    /// looks again at least every [`LOOK_AGAIN`].
     async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError>;
 
     /// Uses the delivery up. All of the outcome is recorded or none of it. It is durable within
-    /// 100 ms; a crash before that brings the delivery back.
+    /// 100 ms; a crash before that brings the delivery back. Settlements are recorded in the order
+    /// of the calls, so that a crash loses the last ones only.
+    ///
+    /// A settlement without an attempt leaves the delivery's attempt number as it is.
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError>;
 
     /// Gives a delivery back untried: it is due again at once.
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError>;
 
-    /// Whether an earlier delivery of `order_key` than `position` waits as an entry of its own
-    /// (retry, held, or a dead letter that holds its key).
+    /// Whether an earlier delivery of `order_key` than `position` waits as an entry of its own:
+    /// a retry, a held one (due or not), or a dead letter that holds its key. One that is taken
+    /// does not count, its taker knows of it. Asked once per event: it must cost next to nothing
+    /// where nothing waits.
     async fn is_key_waiting(
         &self,
         order_key: OrderKey,
         position: Position,
     ) -> Result<bool, QueueError>;
 
-    /// Makes the oldest held delivery of `order_key` due: its forerunner is settled. `false` =
-    /// none is held.
+    /// Makes the first in the line of `order_key` due if it is a held one: its forerunner, a
+    /// delivery out of the log, is settled. `false` = it is not (none, a retry, a dead letter that
+    /// holds its key, one that is due already). Need not be durable.
     async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError>;
 
     /// What is due now or later: the log's rest behind the cursor, and the entries of their own.
     fn backlog(&self) -> Backlog;
 }
+
+/// How many bytes of bodies one [`Subscription::next`] gives before it stops; at least one
+/// delivery is given whatever its size. It bounds what a handler's loop holds in memory.
+pub const TAKE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a waiting [`Subscription::next`] sleeps at most before it looks again: timers stand
+/// still while the machine is suspended, and a bell may be missed.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a new subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

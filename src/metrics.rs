@@ -1,0 +1,429 @@
+//! What the gateway counts, under the names that dashboards and alerts are written against.
+//!
+//! Every label value comes from the configuration or from an enum here, so the number of series is
+//! bounded whatever a stranger sends. Handles are taken once, when a source or handler is built;
+//! counting is then one atomic addition, or one short lock around a histogram's buckets.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::event::{HandlerName, Outcome, SourceName};
+
+mod names;
+
+/// Unsigned gauges: counts of events and bytes.
+type Count = Gauge<u64, std::sync::atomic::AtomicU64>;
+/// Gauges with fractions: seconds.
+type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every metric of the process. Cheap to clone; all clones count together.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    ack: Histogram,
+    commit: Histogram,
+    commit_events: Histogram,
+    queue_events: Count,
+    queue_bytes: Count,
+    queue_lag_bytes: Count,
+    queue_damages: Count,
+    backlog: Family<HandlerLabels, Count>,
+    oldest_pending: Family<HandlerLabels, Seconds>,
+    dead_letters: Family<HandlerLabels, Count>,
+    deliveries: Family<DeliveryLabels, Counter>,
+    delivery: Family<HandlerLabels, Histogram, fn() -> Histogram>,
+    secret_matched: Family<SecretLabels, Seconds>,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("gatepost");
+        names::build_info(&mut registry);
+        let inner = Inner {
+            requests: names::requests(&mut registry),
+            ack: names::ack(&mut registry),
+            commit: names::commit(&mut registry),
+            commit_events: names::commit_events(&mut registry),
+            queue_events: names::queue_events(&mut registry),
+            queue_bytes: names::queue_bytes(&mut registry),
+            queue_lag_bytes: names::queue_lag_bytes(&mut registry),
+            queue_damages: names::queue_damages(&mut registry),
+            backlog: names::backlog(&mut registry),
+            oldest_pending: names::oldest_pending(&mut registry),
+            dead_letters: names::dead_letters(&mut registry),
+            deliveries: names::deliveries(&mut registry),
+            delivery: names::delivery(&mut registry),
+            secret_matched: names::secret_matched(&mut registry),
+            registry,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// The counters of one source's requests.
+    pub fn source(&self, source: &SourceName) -> SourceMetrics {
+        SourceMetrics::new(&self.0.requests, &SourceLabel::Name(source.clone()))
+    }
+
+    /// The counters of the requests to sources that nobody configured: one series for all.
+    pub fn unknown_source(&self) -> SourceMetrics {
+        SourceMetrics::new(&self.0.requests, &SourceLabel::Unknown)
+    }
+
+    /// The counters of one handler's deliveries.
+    pub fn handler(&self, handler: &HandlerName) -> HandlerMetrics {
+        let counter = |outcome| {
+            self.0.deliveries.get_or_create_owned(&DeliveryLabels {
+                handler: HandlerLabel(handler.clone()),
+                outcome,
+            })
+        };
+        HandlerMetrics {
+            delivered: counter(DeliveryOutcome::Delivered),
+            skipped: counter(DeliveryOutcome::Skipped),
+            retry: counter(DeliveryOutcome::Retry),
+            dead: counter(DeliveryOutcome::Dead),
+            duration: self.0.delivery.get_or_create_owned(&handler_labels(handler)),
+        }
+    }
+
+    /// Counts one 200: the time from the request's head to the answer.
+    pub fn ack(&self, duration: Duration) {
+        self.0.ack.observe(duration.as_secs_f64());
+    }
+
+    /// Counts one durable commit of the queue: how long write and sync took, for how many events.
+    pub fn commit(&self, duration: Duration, n_events: usize) {
+        self.0.commit.observe(duration.as_secs_f64());
+        // Exact: a batch is far smaller than 2^32.
+        self.0.commit_events.observe(f64::from(u32::try_from(n_events).unwrap_or(u32::MAX)));
+    }
+
+    /// Notes which secret of a source a request was signed with, so that an owner can see when an
+    /// old one is no longer used. `index` counts from 0 in the order of the configuration.
+    pub fn secret_matched(&self, source: &SourceName, index: usize) -> SecretMetrics {
+        let labels = SecretLabels { source: SourceLabel::Name(source.clone()), secret: index };
+        SecretMetrics(self.0.secret_matched.get_or_create_owned(&labels))
+    }
+
+    /// Sets the queue's gauges, and each handler's. Called when somebody asks for the text.
+    pub fn set_queue(&self, figures: &QueueFigures) {
+        self.0.queue_events.set(figures.events);
+        self.0.queue_bytes.set(figures.bytes);
+        self.0.queue_lag_bytes.set(figures.lag_bytes);
+        self.0.queue_damages.set(figures.damages);
+        // A forgotten handler leaves no series behind.
+        self.0.backlog.clear();
+        self.0.oldest_pending.clear();
+        self.0.dead_letters.clear();
+        for figures in &figures.handlers {
+            let labels = handler_labels(&figures.handler);
+            self.0.backlog.get_or_create(&labels).set(figures.backlog_events);
+            self.0.oldest_pending.get_or_create(&labels).set(figures.oldest_pending.as_secs_f64());
+            self.0.dead_letters.get_or_create(&labels).set(figures.dead_letters);
+        }
+    }
+
+    /// Everything, as `OpenMetrics` text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.0.registry) {
+            Ok(()) => text,
+            // Writing to a `String` does not fail.
+            Err(fmt::Error) => String::new(),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// The queue's figures at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueFigures {
+    /// Retained events.
+    pub events: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes of the journal that the derived state has not taken in yet.
+    pub lag_bytes: u64,
+    /// Places where the journal is damaged.
+    pub damages: u64,
+    /// Every handler that has a place in the log.
+    pub handlers: Vec<HandlerFigures>,
+}
+
+/// One handler's figures at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerFigures {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// Events that are not settled yet.
+    pub backlog_events: u64,
+    /// How long the oldest of them has waited.
+    pub oldest_pending: Duration,
+    /// Deliveries that will not be tried again by themselves.
+    pub dead_letters: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    /// Stored: 200.
+    Accepted,
+    /// Stored before: 200.
+    Duplicate,
+    /// A provider's handshake was answered: 200.
+    Handshake,
+    /// The signature was not good: 401.
+    Rejected,
+    /// The caller's address is not among the allowed ones: 401 as well.
+    NotAllowed,
+    /// No such source: 404.
+    UnknownSource,
+    /// The body is over the limit: 413.
+    TooLarge,
+    /// The sender was too slow, or broke off.
+    Incomplete,
+    /// More than the source's rate: 429.
+    RateLimited,
+    /// It could not be made durable: 503.
+    Unavailable,
+}
+
+impl RequestOutcome {
+    /// The outcome as the label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Handshake => "handshake",
+            Self::Rejected => "rejected",
+            Self::NotAllowed => "not_allowed",
+            Self::UnknownSource => "unknown_source",
+            Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The counters of one source, one per outcome.
+#[derive(Clone, Debug)]
+pub struct SourceMetrics {
+    accepted: Counter,
+    duplicate: Counter,
+    handshake: Counter,
+    rejected: Counter,
+    not_allowed: Counter,
+    unknown_source: Counter,
+    too_large: Counter,
+    incomplete: Counter,
+    rate_limited: Counter,
+    unavailable: Counter,
+}
+
+impl SourceMetrics {
+    fn new(requests: &Family<RequestLabels, Counter>, source: &SourceLabel) -> Self {
+        // Counters that are not in the family are not shown: a known source is never unknown, and
+        // to an unknown one nothing else happens.
+        let counter = |outcome| {
+            let is_shown =
+                (outcome == RequestOutcome::UnknownSource) == (*source == SourceLabel::Unknown);
+            if is_shown {
+                requests.get_or_create_owned(&RequestLabels { source: source.clone(), outcome })
+            } else {
+                Counter::default()
+            }
+        };
+        Self {
+            accepted: counter(RequestOutcome::Accepted),
+            duplicate: counter(RequestOutcome::Duplicate),
+            handshake: counter(RequestOutcome::Handshake),
+            rejected: counter(RequestOutcome::Rejected),
+            not_allowed: counter(RequestOutcome::NotAllowed),
+            unknown_source: counter(RequestOutcome::UnknownSource),
+            too_large: counter(RequestOutcome::TooLarge),
+            incomplete: counter(RequestOutcome::Incomplete),
+            rate_limited: counter(RequestOutcome::RateLimited),
+            unavailable: counter(RequestOutcome::Unavailable),
+        }
+    }
+
+    /// Counts one request.
+    pub fn request(&self, outcome: RequestOutcome) {
+        self.counter(outcome).inc();
+    }
+
+    /// How many requests had this outcome.
+    pub fn requests(&self, outcome: RequestOutcome) -> u64 {
+        self.counter(outcome).get()
+    }
+
+    fn counter(&self, outcome: RequestOutcome) -> &Counter {
+        match outcome {
+            RequestOutcome::Accepted => &self.accepted,
+            RequestOutcome::Duplicate => &self.duplicate,
+            RequestOutcome::Handshake => &self.handshake,
+            RequestOutcome::Rejected => &self.rejected,
+            RequestOutcome::NotAllowed => &self.not_allowed,
+            RequestOutcome::UnknownSource => &self.unknown_source,
+            RequestOutcome::TooLarge => &self.too_large,
+            RequestOutcome::Incomplete => &self.incomplete,
+            RequestOutcome::RateLimited => &self.rate_limited,
+            RequestOutcome::Unavailable => &self.unavailable,
+        }
+    }
+}
+
+/// The counters of one handler.
+#[derive(Clone, Debug)]
+pub struct HandlerMetrics {
+    delivered: Counter,
+    skipped: Counter,
+    retry: Counter,
+    dead: Counter,
+    duration: Histogram,
+}
+
+impl HandlerMetrics {
+    /// Counts one settled delivery. One that is held back was not tried and does not count.
+    pub fn settled(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Delivered => self.delivered.inc(),
+            Outcome::Skipped => self.skipped.inc(),
+            Outcome::Retry { .. } => self.retry.inc(),
+            Outcome::Dead { .. } => self.dead.inc(),
+            Outcome::Held { .. } => return,
+        };
+    }
+
+    /// Counts one call of the handler: how long it took.
+    pub fn attempt(&self, duration: Duration) {
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
+
+/// One secret's gauge.
+#[derive(Clone, Debug)]
+pub struct SecretMetrics(Seconds);
+
+impl SecretMetrics {
+    /// Notes that a request was signed with it, at `unix` (seconds since the epoch).
+    pub fn matched_at(&self, unix: f64) {
+        self.0.set(unix);
+    }
+
+    /// When it was last matched (seconds since the epoch); 0 = never.
+    pub fn last_matched(&self) -> f64 {
+        self.0.get()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum SourceLabel {
+    Name(SourceName),
+    /// Written `-`, which no source can be called.
+    Unknown,
+}
+
+impl EncodeLabelValue for SourceLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Name(name) => name.as_str(),
+            Self::Unknown => "-",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct HandlerLabel(HandlerName);
+
+impl EncodeLabelValue for HandlerLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.0.as_str(), encoder)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum DeliveryOutcome {
+    Delivered,
+    Skipped,
+    Retry,
+    Dead,
+}
+
+impl EncodeLabelValue for RequestOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+impl EncodeLabelValue for DeliveryOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Delivered => "delivered",
+            Self::Skipped => "skipped",
+            Self::Retry => "retry",
+            Self::Dead => "dead",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    source: SourceLabel,
+    outcome: RequestOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandlerLabels {
+    handler: HandlerLabel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    handler: HandlerLabel,
+    outcome: DeliveryOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabels {
+    source: SourceLabel,
+    secret: usize,
+}
+
+fn handler_labels(handler: &HandlerName) -> HandlerLabels {
+    HandlerLabels { handler: HandlerLabel(handler.clone()) }
+}
+
+#[cfg(test)]
+mod tests;
