@@ -20,12 +20,13 @@ pub mod command;
 mod envelope;
 pub mod file;
 pub mod log;
+pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND, &sql::KIND];
 
 /// A configured destination.
 #[async_trait]
