@@ -17,6 +17,7 @@ use crate::secret::SecretError;
 use crate::settings::Table;
 
 pub mod command;
+pub mod email;
 mod envelope;
 pub mod file;
 pub mod log;
@@ -26,7 +27,7 @@ pub(crate) mod testing;
 mod texts;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND, &sql::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND, &email::KIND, &sql::KIND];
 
 /// A configured destination.
 #[async_trait]
