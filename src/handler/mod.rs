@@ -17,15 +17,17 @@ use crate::secret::SecretError;
 use crate::settings::Table;
 
 pub mod command;
+pub mod email;
 mod envelope;
 pub mod file;
 pub mod log;
+pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND, &email::KIND, &sql::KIND];
 
 /// A configured destination.
 #[async_trait]
