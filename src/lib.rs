@@ -12,3 +12,12 @@ pub mod queue;
 pub mod source;
 
 pub mod config;
+pub mod ingest;
+
+pub mod api;
+
+pub mod http;
+
+pub mod app;
+
+pub mod cli;

@@ -16,18 +16,22 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
+pub mod chat;
 pub mod command;
 pub mod email;
 mod envelope;
 pub mod file;
+pub mod http;
 pub mod log;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod web;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND, &email::KIND, &sql::KIND];
+pub static KINDS: &[&Kind] =
+    &[&log::KIND, &file::KIND, &email::KIND, &sql::KIND, &http::KIND, &command::KIND, &chat::KIND];
 
 /// A configured destination.
 #[async_trait]

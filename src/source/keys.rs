@@ -82,11 +82,6 @@ impl Algorithm {
         }
     }
 
-    /// Whether only the sender holds the key that signs.
-    pub(super) fn is_asymmetric(self) -> bool {
-        matches!(self, Self::Ed25519 | Self::EcdsaP256)
-    }
-
     /// Whether a signature can be this long: a look that saves a hash.
     pub(super) fn takes_length(self, n_bytes: usize) -> bool {
         match self {

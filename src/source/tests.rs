@@ -1,6 +1,38 @@
 //! What every source promises.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
 use super::*;
+
+mod properties;
+mod vectors;
+
+/// Reads `text` as the table of one source: the settings and every problem, one a line.
+pub(super) fn read(text: &str) -> (Option<SourceSettings>, String) {
+    let text = format!("[source.s]\n{text}");
+    let reading = crate::settings::read(&text, Path::new("/"), |root| {
+        let mut sources = root.tables("source", SourceName::parse);
+        let (_, mut table) = sources.pop()?;
+        let settings = SourceSettings::read(&mut table);
+        table.finish();
+        settings
+    });
+    let mut problems = String::new();
+    for problem in &reading.problems {
+        let (severity, message) = (problem.severity.as_str(), &problem.message);
+        writeln!(problems, "{severity} {}: {message} ({})", problem.path, problem.help).unwrap();
+    }
+    (reading.value, problems)
+}
+
+/// The source that `text` configures, with other secrets than it says.
+pub(super) fn configured(text: &str, secrets: &[&str]) -> Source {
+    let (settings, problems) = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}"));
+    let settings = settings.unwrap_or_else(|| panic!("{text}\n{problems}"));
+    let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    Source::with_secrets(SourceName::parse("s").unwrap(), settings, secrets).unwrap()
+}
 
 pub(super) fn source(provider: &str, secrets: &[&str]) -> Source {
     let settings = SourceSettings::of_provider(provider, Vec::new()).unwrap();

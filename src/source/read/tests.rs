@@ -1,29 +1,10 @@
 //! What a source's table may say, and what is answered where it is wrong.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::source::tests::read;
 use crate::source::{Place, Shape, TypeRule, Unit};
-
-/// Reads `text` as the table of one source.
-fn read(text: &str) -> (Option<SourceSettings>, String) {
-    let text = format!("[source.s]\n{text}");
-    let reading = crate::settings::read(&text, Path::new("/"), |root| {
-        let mut sources = root.tables("source", crate::event::SourceName::parse);
-        let (_, mut table) = sources.pop()?;
-        let settings = SourceSettings::read(&mut table);
-        table.finish();
-        settings
-    });
-    let mut problems = String::new();
-    for problem in &reading.problems {
-        let (severity, message) = (problem.severity.as_str(), &problem.message);
-        writeln!(problems, "{severity} {}: {message} ({})", problem.path, problem.help).unwrap();
-    }
-    (reading.value, problems)
-}
 
 #[track_caller]
 fn good(text: &str) -> SourceSettings {
