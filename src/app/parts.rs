@@ -18,7 +18,6 @@ use super::AppError;
 use super::handlers::Built;
 
 /// Opens the store that `config` describes.
-#[expect(clippy::unused_async, reason = "a backend may have to wait for others")]
 pub async fn open_queue(
     _config: &Config,
     clock: Arc<dyn Clock>,
