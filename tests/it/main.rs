@@ -1,4 +1,13 @@
 //! What the parts promise together, and each seam to its callers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod cli;
+mod http;
 mod queue;
 mod support;
