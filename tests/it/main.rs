@@ -8,6 +8,8 @@
     reason = "a test that cannot go on has failed, and is short"
 )]
 
+mod cli;
 mod deliver;
+mod http;
 mod queue;
 mod support;
