@@ -176,7 +176,9 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[colour]"),
     ];
     insta::assert_debug_snapshot!(told);
-    assert_eq!(check("").report.counts(), (0, 2));
+    let empty = check("").report;
+    assert_eq!(empty.counts(), (0, 2));
+    assert!(empty.to_string().contains("--> config.toml\n"), "{empty}");
 }
 
 #[test]
