@@ -162,6 +162,11 @@ fn has_fixed_host(url: &str) -> bool {
 }
 
 impl KindSettings for Settings {
+    fn batch_needs(&self) -> Option<&'static str> {
+        let is_single = self.format == Format::Body;
+        is_single.then_some("`format = \"json\"` or `format = \"ndjson\"` in the `http` table")
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let signer = match &self.secret {
             Some(secret) => Some(Signer::new(&secret.resolve()?)?),
