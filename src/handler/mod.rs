@@ -30,15 +30,8 @@ mod texts;
 mod web;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[
-    &log::KIND,
-    &file::KIND,
-    &email::KIND,
-    &sql::KIND,
-    &http::KIND,
-    &command::KIND,
-    &chat::KIND,
-];
+pub static KINDS: &[&Kind] =
+    &[&log::KIND, &file::KIND, &email::KIND, &sql::KIND, &http::KIND, &command::KIND, &chat::KIND];
 
 /// A configured destination.
 #[async_trait]
