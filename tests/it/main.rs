@@ -7,6 +7,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod cli;
 mod deliver;
+mod floors;
+mod http;
 mod queue;
 mod support;
