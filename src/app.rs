@@ -240,7 +240,8 @@ fn listen(config: &Config) -> Listen {
         admin: config.admin.listen,
         socket: config.admin.socket.clone(),
         workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        head_timeout: config.server.request_timeout,
+        keep_alive: http::KEEP_ALIVE,
+        request_timeout: config.server.request_timeout,
     }
 }
 

@@ -11,19 +11,29 @@ use crate::event::HandlerName;
 use crate::handler::{BuildContext, Handler};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::queue::memory::MemoryDisk;
+use crate::queue::sled::{self, SledQueue};
 use crate::source::Source;
 
 use super::AppError;
 use super::handlers::Built;
 
-/// Opens the store that `config` describes.
+/// Opens the store that `config` describes, mending what a power cut tore.
 pub async fn open_queue(
-    _config: &Config,
+    config: &Config,
     clock: Arc<dyn Clock>,
-    _metrics: &Metrics,
+    metrics: &Metrics,
 ) -> Result<Arc<dyn Queue>, AppError> {
-    Ok(Arc::new(MemoryDisk::new().open(clock)))
+    let metrics = metrics.clone();
+    let settings = sled::Settings {
+        retention: config.queue.retention,
+        disk_max: config.queue.disk_max.0,
+        disk_reserve: config.queue.disk_reserve.0,
+        observer: Box::new(move |duration, n_events| metrics.commit(duration, n_events)),
+        ..sled::Settings::new(&config.queue.path)
+    };
+    let opened = tokio::task::spawn_blocking(move || SledQueue::open(settings, clock)).await;
+    let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
+    Ok(Arc::new(opened.map_err(AppError::Queue)?))
 }
 
 /// Every source with its secrets.

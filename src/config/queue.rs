@@ -27,8 +27,8 @@ enum Backend {
 const PATH: &str = "data/queue";
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 const DISK_MAX: ByteSize = ByteSize(10 << 30);
-/// Less is a slip of the pen: one body may have as much.
-const DISK_MAX_MIN: ByteSize = ByteSize(1 << 20);
+/// Two segments of the journal always stand ready, and sled needs some room.
+const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
 const DISK_RESERVE: ByteSize = ByteSize(256 << 20);
 
 const NOT_NATS: &str = "leave it out: `sled`, the embedded queue, is the default";

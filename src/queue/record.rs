@@ -25,7 +25,7 @@ mod event;
 mod keys;
 mod settled;
 
-pub(crate) use event::{decode_event, encode_event};
+pub(crate) use event::{decode_event, encode_event, event_bytes};
 pub(crate) use keys::{KeyEntry, Keys};
 pub(crate) use settled::{Change, Place, Places, Section, SettleBatch, State};
 

@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError};
 
+mod explain;
 mod handshake;
 mod keys;
 mod payload;
@@ -30,6 +31,7 @@ mod signature;
 mod template;
 mod timestamp;
 
+pub use explain::{Explanation, Rejected, explain};
 pub use handshake::{Answer, Handshake, Reply, Signing};
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use place::Place;
@@ -110,6 +112,9 @@ pub enum Rejection {
     /// A signed value is there more than once.
     #[error("the {0} is repeated")]
     Repeated(String),
+    /// More fields than any sender has: they are not sorted for a stranger.
+    #[error("the form has too many fields")]
+    TooManyFields,
     /// It was signed with another secret, or it is not what was signed.
     #[error("the signature does not match")]
     Mismatch,
@@ -129,7 +134,9 @@ impl Rejection {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::NotWrapped | Self::Undecodable | Self::WrongLength => "malformed",
+            Self::NotWrapped | Self::Undecodable | Self::WrongLength | Self::TooManyFields => {
+                "malformed"
+            }
             Self::NoVariable(_) | Self::Repeated(_) | Self::BadTimestamp => "incomplete",
             Self::Mismatch => "mismatch",
             Self::Stale { .. } => "stale",

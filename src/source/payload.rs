@@ -54,6 +54,13 @@ impl Seek<'_> {
         narrowed
     }
 
+    /// The highest place in a list that an active path leads to.
+    fn last_index(&self) -> Option<usize> {
+        let active = |index: &usize| self.active & (1 << index) != 0;
+        let paths = self.paths.iter().enumerate().filter(|(index, _)| active(index));
+        paths.filter_map(|(_, path)| path.split('.').nth(self.depth)?.parse().ok()).max()
+    }
+
     /// Sets every active path: the ones that end here to `text`, the others to nothing.
     fn settle(&mut self, text: Option<&str>) {
         for (index, (path, found)) in self.paths.iter().zip(self.found.iter_mut()).enumerate() {
@@ -98,8 +105,11 @@ impl<'de> Visitor<'de> for Seek<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         self.settle(None);
+        let last = self.last_index();
         for index in 0_usize.. {
-            let active = self.narrow(&index.to_string());
+            // Most lists are long, and most paths lead through none.
+            let is_wanted = last.is_some_and(|last| index <= last);
+            let active = if is_wanted { self.narrow(&index.to_string()) } else { 0 };
             let more = if active == 0 {
                 seq.next_element::<IgnoredAny>()?.is_some()
             } else {

@@ -232,7 +232,7 @@ fn piece<'a>(
         Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
         Part::Body => Cow::Borrowed(request.body),
         Part::BodySha256 => hex::encode(Sha256::digest(request.body)).into_bytes().into(),
-        Part::SortedForm => sorted_form(request.body).into(),
+        Part::SortedForm => sorted_form(request.body)?.into(),
         Part::Timestamp => given(&values.timestamp)?,
         Part::Id => given(&values.id)?,
         Part::Method => Cow::Borrowed(request.method.as_bytes()),
@@ -257,9 +257,15 @@ fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
     format!("{base}?{query}").into_bytes().into()
 }
 
+/// The most fields of a form that are sorted before anybody is believed; Twilio sends some 50.
+const FORM_FIELDS_MAX: usize = 1000;
+
 /// Twilio's way with forms: names and values run together, sorted, equal ones once.
-fn sorted_form(body: &[u8]) -> Vec<u8> {
-    let mut fields: Vec<_> = pairs(body).collect();
+fn sorted_form(body: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut fields: Vec<_> = pairs(body).take(FORM_FIELDS_MAX + 1).collect();
+    if fields.len() > FORM_FIELDS_MAX {
+        return Err(Rejection::TooManyFields);
+    }
     fields.sort_unstable();
     fields.dedup();
     let mut text = Vec::with_capacity(body.len());
@@ -267,7 +273,7 @@ fn sorted_form(body: &[u8]) -> Vec<u8> {
         text.extend_from_slice(&name);
         text.extend_from_slice(&value);
     }
-    text
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -304,6 +310,13 @@ mod tests {
         check("{header:x-none}", Err(Rejection::NoVariable("header `x-none`".into())));
         check("{header:x-r}", Err(Rejection::Repeated("header `x-r`".into())));
         check("{json:a.b}", Err(Rejection::NoVariable("JSON field `a.b`".into())));
+    }
+
+    #[test]
+    fn a_form_of_very_many_fields_is_not_sorted() {
+        assert!(sorted_form(&b"a&".repeat(FORM_FIELDS_MAX)).is_ok());
+        let sorted = sorted_form(&b"a&".repeat(FORM_FIELDS_MAX + 1));
+        assert_eq!(sorted, Err(Rejection::TooManyFields));
     }
 
     #[test]

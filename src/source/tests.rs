@@ -123,3 +123,101 @@ fn equal_events_have_equal_keys_and_no_others() {
     assert_eq!(distinct.len(), keys.len());
     assert_eq!(dedupe_key(&a, Some("1"), b"1"), dedupe_key(&a, Some("1"), b"changed"));
 }
+
+const LIST: &str = r#"
+    [source.s.verify]
+    algorithm = "hmac-sha256"
+    header = ["X-New", "X-Old"]
+    list = { item = ",", pair = "=", key = "v1" }
+    timestamp = { list = "t", tolerance = "36500d" }
+    signed = "{timestamp}.{body}"
+    "#;
+
+/// HMAC-SHA256 of `17.{}` by `k`, worked out with Python's hmac.
+const GOOD: &str = "v1=bd99635732284660511c87d0719be6865abfda44a64564cf7d2b74e0f48525a1";
+
+#[test]
+fn any_signature_of_a_list_will_do_but_one_timestamp_only() {
+    let source = configured(LIST, &["k"]);
+    let check = |value: &str, expected: Option<Rejection>| {
+        assert_eq!(verify(&source, &[("x-new", value)], b"{}").err(), expected, "{value}");
+    };
+    let wrong = format!("v1={}", "0".repeat(64));
+    let timestamp = "key `t` of the signature's list";
+    check(&format!("t=17,{GOOD}"), None);
+    check(&format!("{GOOD},t=17"), None);
+    check(&format!("t=17, {wrong} ,v0=x, {GOOD}"), None);
+    check(&format!("t=17,{wrong}"), Some(Rejection::Mismatch));
+    check(&format!("t=18,{GOOD}"), Some(Rejection::Mismatch));
+    check(GOOD, Some(Rejection::NoVariable(timestamp.into())));
+    check(&format!("t=17,t=17,{GOOD}"), Some(Rejection::Repeated(timestamp.into())));
+    check("t=17", Some(Rejection::NotWrapped));
+    check("", Some(Rejection::NotWrapped));
+    check("t=17,v1=zz", Some(Rejection::Undecodable));
+}
+
+#[test]
+fn the_first_of_several_headers_counts() {
+    let source = configured(LIST, &["k"]);
+    let good = format!("t=17,{GOOD}");
+    verify(&source, &[("x-old", &good)], b"{}").unwrap();
+    verify(&source, &[("x-old", "t=1,v1=00"), ("x-new", &good)], b"{}").unwrap();
+    verify(&source, &[("x-old", &good), ("x-new", "t=17")], b"{}").unwrap_err();
+    // A proxy that doubles the header doubles the timestamp: which one was meant?
+    let doubled = verify(&source, &[("x-new", &good), ("x-new", &good)], b"{}");
+    assert!(matches!(doubled, Err(Rejection::Repeated(_))));
+}
+
+#[test]
+fn a_word_before_the_credentials_has_no_case() {
+    let text = r#"verify = { algorithm = "token", header = "Authorization", prefix = "Bearer " }"#;
+    let source = configured(text, &["s3cret"]);
+    for good in ["Bearer s3cret", "bearer  s3cret"] {
+        verify(&source, &[("authorization", good)], b"").unwrap();
+    }
+    for bad in ["s3cret", "Bearer S3cret", "Bearer s3cret2", "Bearer", "Bearer "] {
+        verify(&source, &[("authorization", bad)], b"").unwrap_err();
+    }
+    let basic = configured("verify = { algorithm = \"basic\" }", &["ann:s3cret"]);
+    verify(&basic, &[("authorization", "Basic YW5uOnMzY3JldA==")], b"").unwrap();
+    verify(&basic, &[("authorization", "Basic YW5uOnMzY3JldD==")], b"").unwrap_err();
+}
+
+// https://www.twilio.com/docs/usage/webhooks/webhooks-security#validate-signature-of-request: a
+// JSON body is signed through its hash in the address. Worked out with Python's hmac.
+#[test]
+fn twilio_signs_json_through_its_address() {
+    let twilio = configured("provider = \"twilio\"\nurl = \"https://a.example/t\"", &["12345"]);
+    let body = br#"{"a":1}"#;
+    let check = |body: &[u8]| {
+        let headers = [("x-twilio-signature", b"Um070R9e7qU+jFD5Ev1iu37SkEY=".as_slice())]
+            .into_iter()
+            .collect();
+        let path_and_query =
+            "/hooks/s?bodySHA256=015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
+        let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
+        twilio.verify(&request, Timestamp::from_millis(0))
+    };
+    check(body).unwrap();
+    check(br#"{"a":2}"#).unwrap_err();
+}
+
+#[test]
+fn a_secret_of_another_kind_is_named_when_the_source_is_built() {
+    let settings = SourceSettings::of_provider("standard-webhooks", Vec::new()).unwrap();
+    let name = SourceName::parse("s").unwrap();
+    let secrets = vec![Secret::new("whsec_AAAA"), Secret::new("not base64!")];
+    let built = Source::with_secrets(name, settings, secrets);
+    assert!(matches!(built, Err(SourceError::Key { n: 2, reason: BadKey::Base64, .. })));
+}
+
+#[test]
+fn an_event_is_what_was_verified() {
+    let source = source("hyvor-talk", &["secret"]);
+    let verified = verify(&source, &[("x-signature", CONTENT)], b"content").unwrap();
+    let now = Timestamp::from_millis(5);
+    let event = source.event(verified, now, Headers::default(), Bytes::from_static(b"content"));
+    assert_eq!((event.source.as_str(), event.received_at), ("s", now));
+    let key = dedupe_key(&event.source, None, b"content");
+    assert_eq!(event.dedupe, Dedupe::Within { key, window: SourceSettings::DEDUPE });
+}

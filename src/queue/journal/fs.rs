@@ -31,7 +31,7 @@ pub trait File: Send + Sync + Debug {
     /// Makes what was written survive a power cut: fdatasync(2).
     fn sync_data(&self) -> io::Result<()>;
     /// The file's size.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// The operating system's file system.
@@ -95,7 +95,7 @@ impl File for std::fs::File {
         Self::sync_data(self)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 }

@@ -47,11 +47,7 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    pub(crate) fn start(
-        segments: Arc<Segments>,
-        capacity: u32,
-        reserve: u64,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(segments: Arc<Segments>, capacity: u32, reserve: u64) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             segments,
             capacity,
@@ -75,31 +71,39 @@ impl Preparer {
         }
     }
 
-    /// The segment that was asked for, once it is made. After an error it must be asked for again.
+    /// Waits until segment `number` is made. After an error it is tried anew at the next call.
+    pub(crate) fn wait(&self, number: u64) -> io::Result<()> {
+        self.wait_locked(number).map(drop)
+    }
+
+    /// The segment, once it is made.
     pub(crate) fn take(&self, number: u64) -> io::Result<Prepared> {
-        let mut state = self.shared.lock();
-        loop {
-            match state.ready.take() {
-                Some(Ok(prepared)) if prepared.number == number => return Ok(prepared),
-                // Of another number: left over from before an error. Never written to.
-                Some(Ok(_)) => state.wanted = Some(number),
-                Some(Err(err)) => return Err(err),
-                None if state.stop => return Err(io::Error::other("the journal is closing")),
-                None => {
-                    if state.wanted.is_none() {
-                        state.wanted = Some(number);
-                    }
-                    self.shared.changed.notify_all();
-                    state =
-                        self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
+        let mut state = self.wait_locked(number)?;
+        match state.ready.take() {
+            Some(ready) => ready,
+            None => Err(io::Error::other("the segment was taken")),
         }
     }
 
-    /// Whether the next segment is ready, so that [`Preparer::take`] would not wait.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.shared.lock().ready, Some(Ok(_)))
+    fn wait_locked(&self, number: u64) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.shared.lock();
+        loop {
+            match state.ready.take() {
+                Some(Ok(prepared)) if prepared.number == number => {
+                    state.ready = Some(Ok(prepared));
+                    return Ok(state);
+                }
+                Some(Err(err)) => return Err(err),
+                // Of another number: left over from before an error, and never written to.
+                Some(Ok(_)) | None => {}
+            }
+            if state.stop {
+                return Err(io::Error::other("the journal is closing"));
+            }
+            state.wanted = Some(number);
+            self.shared.changed.notify_all();
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Offers the file of a segment that nobody needs; `false` = there is a spare one already.
@@ -182,7 +186,7 @@ impl Shared {
 /// Fills a file with zeros from its present end on, and syncs it.
 pub(crate) fn fill(file: &dyn File, capacity: u32) -> io::Result<()> {
     let zeros = vec![0; STEP_BYTES];
-    let mut at = file.len()?;
+    let mut at = file.size()?;
     let capacity = u64::from(capacity);
     while at < capacity {
         let step = usize::try_from(capacity - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);

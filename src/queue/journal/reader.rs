@@ -51,11 +51,6 @@ impl Reader {
         Self { segments, at, segment: None, chunk: Bytes::new(), chunk_start: 0, expected: None }
     }
 
-    /// Where the next record begins.
-    pub(crate) const fn at(&self) -> Location {
-        self.at
-    }
-
     /// Goes on elsewhere.
     pub(crate) fn seek(&mut self, at: Location) {
         if self.at.segment != at.segment {
@@ -70,7 +65,7 @@ impl Reader {
     /// skipped and remembered as damage.
     pub(crate) fn next(&mut self, end: Location) -> io::Result<Option<Found>> {
         while self.at < end {
-            let Some(segment) = self.segment()? else { return Ok(None) };
+            let Some(segment) = self.segment() else { return Ok(None) };
             let limit = if segment.number == end.segment { end.offset } else { segment.capacity };
             if let Some(found) = self.whole_record(&segment, limit)? {
                 self.at = found.end;
@@ -83,17 +78,17 @@ impl Reader {
     }
 
     /// The segment that `at` is in; moves `at` to the next one where that is gone.
-    fn segment(&mut self) -> io::Result<Option<Segment>> {
+    fn segment(&mut self) -> Option<Segment> {
         if let Some(segment) = &self.segment {
-            return Ok(Some(segment.clone()));
+            return Some(segment.clone());
         }
-        let Some(segment) = self.segments.at_or_after(self.at.segment) else { return Ok(None) };
+        let segment = self.segments.at_or_after(self.at.segment)?;
         if segment.number != self.at.segment {
             self.at = Location::start_of(segment.number);
         }
         self.chunk = Bytes::new();
         self.segment = Some(segment.clone());
-        Ok(Some(segment))
+        Some(segment)
     }
 
     /// The record at `at`, if all of it is there and whole.
@@ -191,6 +186,10 @@ impl Reader {
     }
 
     fn note(&self, damage: Damage) {
+        // A segment that went meanwhile may hold another one's records by now.
+        if self.segments.get(damage.at.segment).is_none() {
+            return;
+        }
         let text = damage.to_string();
         if self.segments.note_damage(damage) {
             tracing::error!(damage = text, "The journal is damaged; the rest of it is served");

@@ -34,7 +34,7 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
     for number in numbers {
         let path = segments.path(number);
         let file = segments.fs.open(&path, false)?;
-        let capacity = u32::try_from(file.len()?).unwrap_or(u32::MAX);
+        let capacity = u32::try_from(file.size()?).unwrap_or(u32::MAX);
         let began_at = Timestamp::default();
         let segment = Segment { number, file, capacity, first: Position(0), began_at };
         in_use.push(segment);
@@ -60,7 +60,11 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
         segments.insert(segment);
     }
     let (end, torn_bytes) = mend(&live)?;
-    Ok(Recovered { segments, end: Some(Location { segment: live.number, offset: end }), torn_bytes })
+    Ok(Recovered {
+        segments,
+        end: Some(Location { segment: live.number, offset: end }),
+        torn_bytes,
+    })
 }
 
 /// The next position and the time when a segment began: from its checkpoint, else from its first

@@ -58,12 +58,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) fn new(fs: Arc<dyn FileSystem>, folder: &Path) -> Self {
-        Self {
-            fs,
-            folder: folder.to_owned(),
-            table: RwLock::default(),
-            damage: Mutex::default(),
-        }
+        Self { fs, folder: folder.to_owned(), table: RwLock::default(), damage: Mutex::default() }
     }
 
     /// The path of a segment's file.

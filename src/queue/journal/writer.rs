@@ -33,7 +33,7 @@ impl WriteError {
 #[derive(Debug)]
 pub(crate) struct Writer {
     segments: Arc<Segments>,
-    preparer: Preparer,
+    preparer: Arc<Preparer>,
     number: u64,
     file: Option<Arc<dyn File>>,
     capacity: u32,
@@ -53,6 +53,7 @@ impl Writer {
         reserve: u64,
     ) -> io::Result<Self> {
         let preparer = Preparer::start(Arc::clone(&segments), SEGMENT_BYTES, reserve)?;
+        let preparer = Arc::new(preparer);
         let live = end.and_then(|end| segments.get(end.segment));
         let number = live.as_ref().map_or(0, |segment| segment.number);
         let capacity = live.as_ref().map_or(0, |segment| segment.capacity);
@@ -80,15 +81,24 @@ impl Writer {
         (self.capacity - self.end) as usize
     }
 
-    /// Whether going on to the next segment would neither wait nor fail.
-    pub(crate) fn is_next_ready(&self) -> bool {
-        self.preparer.is_ready()
+    /// Waits until the next segment stands ready.
+    pub(crate) fn wait_for_next(&self) -> Result<(), WriteError> {
+        self.preparer.wait(self.number + 1).map_err(WriteError::of)
     }
 
-    /// Offers the file of a segment that nobody needs; `false` = it is not wanted.
-    pub(crate) fn recycle(&self, segment: &Segment) -> bool {
-        segment.capacity == SEGMENT_BYTES
-            && self.preparer.offer(self.segments.path(segment.number))
+    /// Takes back the buffer of a batch that is not to be written.
+    pub(crate) fn give_back(&mut self, batch: Batch) {
+        self.buffer = batch.into_buffer();
+    }
+
+    /// The thread that makes segments, to offer it files that nobody needs.
+    pub(crate) fn preparer(&self) -> Arc<Preparer> {
+        Arc::clone(&self.preparer)
+    }
+
+    /// The table of segments.
+    pub(crate) fn segments(&self) -> Arc<Segments> {
+        Arc::clone(&self.segments)
     }
 
     /// An empty batch for the live segment.

@@ -50,6 +50,17 @@ pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, ou
     out.put_raw(&event.body);
 }
 
+/// The most bytes that the payload of an event takes.
+pub(crate) fn event_bytes(event: &NewEvent) -> usize {
+    // Position, id, time, flags, dedupe key and window, and three lengths.
+    const FIXED: usize = 8 + 16 + 8 + 1 + 16 + 10 + 3 * 10;
+    FIXED
+        + event.source.as_str().len()
+        + event.event_type.as_str().len()
+        + event.headers.encoded().len()
+        + event.body.len()
+}
+
 /// Reads what [`encode_event`] wrote. Headers and body share `payload`'s memory.
 pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
     let mut take = Take(payload);

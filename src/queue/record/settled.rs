@@ -48,9 +48,22 @@ impl Place {
     /// Whether `position` needs no more reading from the log.
     pub(crate) fn has_passed(&self, position: Position) -> bool {
         position < self.cursor
-            || self.ahead.iter().any(|(first, count)| {
-                position >= *first && position.0 - first.0 < *count
-            })
+            || self
+                .ahead
+                .iter()
+                .any(|(first, count)| position >= *first && position.0 - first.0 < *count)
+    }
+
+    /// The place alone, as sled keeps it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        bytes
+    }
+
+    /// Reads what [`Place::to_bytes`] gave.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::decode(&mut Take(bytes))
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -96,9 +109,20 @@ pub(crate) enum State {
     Delivered,
     Skipped,
     /// Due at a moment of the steady clock.
-    Retry { due: Timestamp, order_key: Option<OrderKey> },
-    Held { order_key: OrderKey },
-    Dead { died_at: Timestamp, reason: ErrorText, order_key: Option<OrderKey> },
+    /// `wait` = how far away that was when it was settled: a clock set back must not stall it.
+    Retry {
+        due: Timestamp,
+        wait: Duration,
+        order_key: Option<OrderKey>,
+    },
+    Held {
+        order_key: OrderKey,
+    },
+    Dead {
+        died_at: Timestamp,
+        reason: ErrorText,
+        order_key: Option<OrderKey>,
+    },
     /// A dead letter that was given up.
     Dropped,
 }
@@ -125,9 +149,10 @@ impl State {
         match self {
             Self::Delivered => out.put_u8(0),
             Self::Skipped => out.put_u8(1),
-            Self::Retry { due, order_key } => {
+            Self::Retry { due, wait, order_key } => {
                 out.put_u8(2);
                 out.put_signed(due.as_millis());
+                out.put_varint(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
                 put_key(*order_key, out);
             }
             Self::Held { order_key } => {
@@ -148,7 +173,11 @@ impl State {
         Some(match take.u8()? {
             0 => Self::Delivered,
             1 => Self::Skipped,
-            2 => Self::Retry { due: timestamp(take)?, order_key: take_key(take)? },
+            2 => Self::Retry {
+                due: timestamp(take)?,
+                wait: Duration::from_millis(take.varint()?),
+                order_key: take_key(take)?,
+            },
             3 => Self::Held { order_key: OrderKey(take.array()?) },
             4 => Self::Dead {
                 died_at: timestamp(take)?,
@@ -172,7 +201,10 @@ fn put_key(key: Option<OrderKey>, out: &mut Vec<u8>) {
 }
 
 /// The outer `None` = bad bytes.
-#[expect(clippy::option_option, reason = "a value that may be absent, read from bytes that may be bad")]
+#[expect(
+    clippy::option_option,
+    reason = "a value that may be absent, read from bytes that may be bad"
+)]
 fn take_key(take: &mut Take<'_>) -> Option<Option<OrderKey>> {
     match take.u8()? {
         0 => Some(None),
@@ -296,15 +328,15 @@ pub(crate) struct Places {
     pub(crate) at: Timestamp,
     /// The position that the next event gets.
     pub(crate) next: Position,
-    pub(crate) places: BTreeMap<HandlerName, Place>,
+    pub(crate) by_handler: BTreeMap<HandlerName, Place>,
 }
 
 impl Places {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_signed(self.at.as_millis());
         out.put_varint(self.next.0);
-        out.put_varint(self.places.len() as u64);
-        for (handler, place) in &self.places {
+        out.put_varint(self.by_handler.len() as u64);
+        for (handler, place) in &self.by_handler {
             out.put_bytes(handler.as_str().as_bytes());
             place.encode(out);
         }
@@ -314,11 +346,11 @@ impl Places {
         let mut take = Take(payload);
         let at = timestamp(&mut take)?;
         let next = Position(take.varint()?);
-        let mut places = BTreeMap::new();
+        let mut by_handler = BTreeMap::new();
         for _ in 0..take.varint()? {
             let handler = HandlerName::parse(take.text()?).ok()?;
-            places.insert(handler, Place::decode(&mut take)?);
+            by_handler.insert(handler, Place::decode(&mut take)?);
         }
-        Some(Self { at, next, places })
+        Some(Self { at, next, by_handler })
     }
 }
