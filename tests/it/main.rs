@@ -8,6 +8,8 @@
 )]
 
 mod cli;
+mod deliver;
+mod floors;
 mod http;
 mod queue;
 mod support;
