@@ -1,11 +1,10 @@
-//! What was taken and is not on its way yet: deliveries that may go, and those that stand in line
-//! behind another of the same order key.
+//! What was taken and is not on its way yet.
 //!
-//! A key's deliveries are either *ready* (nobody of the key is on its way), or *waiting* in the
-//! key's line. A line that grows too long *spills*: what comes then is held by the queue, so that
-//! one busy key neither fills the memory nor keeps other keys from being taken. Once a line has
-//! spilled, everything later must be held too, or it would overtake; when the line is empty at
-//! last, the queue is asked to let its first one go.
+//! Deliveries with an order key stand in that key's line, and one call at a time takes from a line.
+//! A line that grows too long *spills*: what comes then is held by the queue, so that one busy key
+//! neither fills the memory nor keeps other keys from being taken. Once a line has spilled,
+//! everything later must be held too, or it would overtake; when the line has ended here, the queue
+//! is asked to let its first one go.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,8 +15,8 @@ use crate::queue::TAKE_BYTES_MAX;
 /// How many deliveries are taken ahead, at least: enough that taking costs little per delivery.
 const TAKEN_MIN: usize = 256;
 
-/// The longest line that is kept here.
-const LINE_MAX: usize = 32;
+/// How many are taken ahead, at most, unless there are even more calls at once.
+const TAKEN_MAX: usize = 10_000;
 
 /// From this attempt on a delivery goes alone, so that one that breaks its batches does not use up
 /// the attempts of the others.
@@ -40,61 +39,83 @@ pub(super) struct Load {
     pub(super) keys: Vec<Option<OrderKey>>,
 }
 
+impl Load {
+    /// Whether `job` may be in the same call as what is there.
+    fn takes(&self, job: &Job, max: usize) -> bool {
+        let goes_alone = |attempt: u32| attempt >= ALONE_FROM;
+        match self.deliveries.first() {
+            None => true,
+            Some(first) => {
+                self.deliveries.len() < max
+                    && !goes_alone(first.attempt)
+                    && !goes_alone(job.delivery.attempt)
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Line {
     is_on_its_way: bool,
-    n_ready: usize,
-    /// The first so many of the ready ones come out of the line: they may go even where it has
-    /// spilled, since what spilled is behind them.
-    n_next: usize,
     waiting: VecDeque<Job>,
     has_spilled: bool,
 }
 
-impl Line {
-    fn is_empty(&self) -> bool {
-        !self.is_on_its_way && self.n_ready == 0 && self.waiting.is_empty()
-    }
+#[derive(Debug)]
+enum Turn {
+    /// A delivery that waits for nobody.
+    Free(Job),
+    /// The first of this line. A line that is not empty and not on its way has one turn.
+    Line(OrderKey),
 }
 
 #[derive(Debug)]
 pub(super) struct Buffer {
-    /// The most deliveries that one call takes.
-    load_max: usize,
     n_max: usize,
-    ready: VecDeque<Job>,
+    /// The longest line. So short that the lines of all calls at once fill half of what is taken
+    /// ahead, and other keys come in too.
+    line_max: usize,
+    turns: VecDeque<Turn>,
     lines: HashMap<OrderKey, Line>,
-    n_waiting: usize,
+    n_jobs: usize,
+    /// Those that stand in the lines of calls that are on their way.
+    n_blocked: usize,
     n_bytes: usize,
-    /// Spilled lines that are empty: the queue may let their first ones go.
-    emptied: Vec<OrderKey>,
+    /// Lines that have ended here while the queue may hold more of them.
+    ended: Vec<OrderKey>,
 }
 
 impl Buffer {
     /// A buffer for so many calls at once, each with at most `load_max` deliveries.
     pub(super) fn new(concurrency: usize, load_max: usize) -> Self {
+        let least = TAKEN_MIN.max(concurrency.saturating_mul(4));
+        let wanted = concurrency.saturating_mul(load_max).saturating_mul(2);
+        let n_max = wanted.clamp(least, least.max(TAKEN_MAX));
         Self {
-            load_max,
-            n_max: TAKEN_MIN.max(load_max.saturating_mul(2)).max(concurrency.saturating_mul(2)),
-            ready: VecDeque::new(),
+            n_max,
+            line_max: (n_max / 2 / concurrency.max(1)).max(1),
+            turns: VecDeque::new(),
             lines: HashMap::new(),
-            n_waiting: 0,
+            n_jobs: 0,
+            n_blocked: 0,
             n_bytes: 0,
-            emptied: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
+    /// All deliveries that are here.
     pub(super) fn len(&self) -> usize {
-        self.ready.len().saturating_add(self.n_waiting)
+        self.n_jobs
     }
 
+    /// Those that a call could take.
     pub(super) fn n_ready(&self) -> usize {
-        self.ready.len()
+        self.n_jobs.saturating_sub(self.n_blocked)
     }
 
     /// How many more deliveries to take; 0 where it is not worth asking.
     pub(super) fn room(&self) -> usize {
-        let room = self.n_max.saturating_sub(self.len());
+        let room = self.n_max.saturating_sub(self.n_jobs);
         if self.is_heavy() || room < self.n_max / 4 { 0 } else { room }
     }
 
@@ -105,7 +126,11 @@ impl Buffer {
 
     /// When the first of the ready ones goes even without a full batch.
     pub(super) fn send_by(&self) -> Option<Timestamp> {
-        self.ready.iter().map(|job| job.send_by).min()
+        let first_of = |turn: &Turn| match turn {
+            Turn::Free(job) => Some(job.send_by),
+            Turn::Line(key) => self.lines.get(key)?.waiting.iter().map(|job| job.send_by).min(),
+        };
+        self.turns.iter().filter_map(first_of).min()
     }
 
     /// Whether a delivery of this key is here, or on its way.
@@ -125,119 +150,107 @@ impl Buffer {
         }
     }
 
-    pub(super) fn push(&mut self, job: Job) {
-        if let Some(key) = job.key {
-            let line = self.lines.entry(key).or_default();
-            line.n_ready = line.n_ready.saturating_add(1);
+    /// Takes the job in, or gives it back when its line is too long.
+    pub(super) fn push(&mut self, job: Job) -> Result<(), Job> {
+        let n_bytes = job.delivery.event.body.len();
+        match job.key {
+            None => self.turns.push_back(Turn::Free(job)),
+            Some(key) => {
+                let line = self.lines.entry(key).or_default();
+                let is_heavy = line.is_on_its_way && self.n_bytes >= TAKE_BYTES_MAX / 2;
+                if line.waiting.len() >= self.line_max || is_heavy {
+                    return Err(job);
+                }
+                if line.is_on_its_way {
+                    self.n_blocked = self.n_blocked.saturating_add(1);
+                } else if line.waiting.is_empty() {
+                    self.turns.push_back(Turn::Line(key));
+                }
+                line.waiting.push_back(job);
+            }
         }
-        self.n_bytes = self.n_bytes.saturating_add(job.delivery.event.body.len());
-        self.ready.push_back(job);
+        self.n_jobs = self.n_jobs.saturating_add(1);
+        self.n_bytes = self.n_bytes.saturating_add(n_bytes);
+        Ok(())
     }
 
-    /// Up to `max` deliveries for one call, and those that the queue must hold.
-    pub(super) fn load(&mut self, max: usize) -> (Load, Vec<Job>) {
+    /// Up to `max` deliveries for one call.
+    pub(super) fn load(&mut self, max: usize) -> Load {
         let mut load = Load::default();
-        let mut held = Vec::new();
-        while load.deliveries.len() < max {
-            let Some(job) = self.ready.front() else { break };
-            let is_alone = job.delivery.attempt >= ALONE_FROM;
-            if is_alone && !load.deliveries.is_empty() {
+        while let Some(turn) = self.turns.pop_front() {
+            let unused = match turn {
+                Turn::Free(job) if load.takes(&job, max) => {
+                    self.put(job, &mut load);
+                    None
+                }
+                Turn::Line(key) if self.load_line(key, max, &mut load) => None,
+                turn => Some(turn),
+            };
+            if let Some(turn) = unused {
+                self.turns.push_front(turn);
                 break;
             }
-            let Some(job) = self.ready.pop_front() else { break };
-            if let Some(job) = self.put_in_line(job, &mut held) {
-                self.leave(&job);
-                load.deliveries.push(job.delivery);
-                load.keys.push(job.key);
-                if is_alone {
-                    break;
+        }
+        load
+    }
+
+    /// Loads the line's first ones; `false` = not even one of them.
+    fn load_line(&mut self, key: OrderKey, max: usize, load: &mut Load) -> bool {
+        let mut has_begun = false;
+        loop {
+            let Some(line) = self.lines.get_mut(&key) else { return true };
+            let takes = line.waiting.front().is_some_and(|job| load.takes(job, max));
+            let job = if takes { line.waiting.pop_front() } else { None };
+            let Some(job) = job else {
+                if has_begun {
+                    line.is_on_its_way = true;
+                    self.n_blocked = self.n_blocked.saturating_add(line.waiting.len());
                 }
-            }
+                return has_begun;
+            };
+            has_begun = true;
+            self.put(job, load);
         }
-        for key in load.keys.iter().flatten() {
-            if let Some(line) = self.lines.get_mut(key) {
-                line.is_on_its_way = true;
-            }
-        }
-        self.leave_all(&held);
-        (load, held)
     }
 
-    /// Gives the job back if it may go.
-    fn put_in_line(&mut self, job: Job, held: &mut Vec<Job>) -> Option<Job> {
-        let Some(line) = job.key.and_then(|key| self.lines.get_mut(&key)) else { return Some(job) };
-        line.n_ready = line.n_ready.saturating_sub(1);
-        let is_next = line.n_next > 0;
-        line.n_next = line.n_next.saturating_sub(1);
-        let is_full = line.waiting.len() >= LINE_MAX
-            || self.n_waiting >= self.n_max / 2
-            || self.n_bytes >= TAKE_BYTES_MAX;
-        if !is_next && (line.has_spilled || (line.is_on_its_way && is_full)) {
-            line.has_spilled = true;
-            held.push(job);
-        } else if line.is_on_its_way || !(is_next || line.waiting.is_empty()) {
-            self.n_waiting = self.n_waiting.saturating_add(1);
-            line.waiting.push_back(job);
-        } else {
-            return Some(job);
-        }
-        None
+    fn put(&mut self, job: Job, load: &mut Load) {
+        self.n_jobs = self.n_jobs.saturating_sub(1);
+        self.n_bytes = self.n_bytes.saturating_sub(job.delivery.event.body.len());
+        load.deliveries.push(job.delivery);
+        load.keys.push(job.key);
     }
 
-    /// The delivery of `key` that was on its way is settled for good: the next one may go.
+    /// The call of `key` has settled its deliveries for good: the next ones may go.
     pub(super) fn go_on(&mut self, key: OrderKey) {
         let Some(line) = self.lines.get_mut(&key) else { return };
         line.is_on_its_way = false;
-        let n_next = line.waiting.len().min(self.load_max);
-        line.n_ready = line.n_ready.saturating_add(n_next);
-        line.n_next = n_next;
-        self.n_waiting = self.n_waiting.saturating_sub(n_next);
-        for job in line.waiting.drain(..n_next).rev() {
-            self.ready.push_front(job);
+        self.n_blocked = self.n_blocked.saturating_sub(line.waiting.len());
+        if !line.waiting.is_empty() {
+            self.turns.push_back(Turn::Line(key));
+            return;
         }
-        self.tidy(key);
+        if line.has_spilled {
+            self.ended.push(key);
+        }
+        self.lines.remove(&key);
     }
 
-    /// The delivery of `key` that was on its way stays in the queue in front of its line. Gives the
-    /// rest of the line, which the queue must hold.
+    /// A delivery of the call of `key` stays in the queue, in front of its line. Gives the rest of
+    /// the line, which the queue must hold.
     pub(super) fn stop(&mut self, key: OrderKey) -> Vec<Job> {
-        let Some(line) = self.lines.get_mut(&key) else { return Vec::new() };
-        line.is_on_its_way = false;
-        line.has_spilled = true;
-        let held: Vec<Job> = std::mem::take(&mut line.waiting).into();
-        self.n_waiting = self.n_waiting.saturating_sub(held.len());
-        self.leave_all(&held);
-        self.tidy(key);
-        held
-    }
-
-    /// Keys whose first held delivery the queue may let go.
-    pub(super) fn take_emptied(&mut self) -> Vec<OrderKey> {
-        std::mem::take(&mut self.emptied)
-    }
-
-    fn leave(&mut self, job: &Job) {
-        self.n_bytes = self.n_bytes.saturating_sub(job.delivery.event.body.len());
-    }
-
-    fn leave_all(&mut self, held: &[Job]) {
-        for job in held {
-            self.leave(job);
-            if let Some(key) = job.key {
-                self.tidy(key);
-            }
+        let Some(line) = self.lines.remove(&key) else { return Vec::new() };
+        self.n_blocked = self.n_blocked.saturating_sub(line.waiting.len());
+        self.n_jobs = self.n_jobs.saturating_sub(line.waiting.len());
+        for job in &line.waiting {
+            self.n_bytes = self.n_bytes.saturating_sub(job.delivery.event.body.len());
         }
+        self.ended.push(key);
+        line.waiting.into()
     }
 
-    fn tidy(&mut self, key: OrderKey) {
-        if let Some(line) = self.lines.get(&key)
-            && line.is_empty()
-        {
-            if line.has_spilled {
-                self.emptied.push(key);
-            }
-            self.lines.remove(&key);
-        }
+    /// Keys whose first held delivery the queue may let go, if nothing is in front of it there.
+    pub(super) fn take_ended(&mut self) -> Vec<OrderKey> {
+        std::mem::take(&mut self.ended)
     }
 }
 

@@ -144,14 +144,11 @@ impl<'a> Loop<'a> {
                 Permit::Probe => 1,
                 Permit::NotBefore(_) | Permit::Wait => break,
             };
-            let (load, held) = self.buffer.load(max);
-            self.hold(held).await?;
-            if !load.deliveries.is_empty() {
-                if permit == Permit::Probe {
-                    self.breaker.probe();
-                }
-                self.call(load).await?;
+            if permit == Permit::Probe {
+                self.breaker.probe();
             }
+            let load = self.buffer.load(max);
+            self.call(load).await?;
         }
         Ok(())
     }
@@ -216,43 +213,50 @@ impl<'a> Loop<'a> {
                 Match::Unclear(reason) => {
                     self.in_flight.push(Box::pin(unclear(self.parts, delivery, reason)));
                 }
-                Match::Take(None) => self.push(delivery, None),
-                Match::Take(Some(key)) => self.line_up(delivery, key).await?,
+                Match::Take(key) => self.line_up(delivery, key).await?,
             }
         }
         Ok(())
     }
 
-    fn push(&mut self, delivery: Delivery, key: Option<OrderKey>) {
-        let send_by = match self.parts.policy.batch {
-            Some(batch) if self.load_max > 1 => {
-                // Counted from when it came in, so that restarts do not put a digest off for ever.
-                let age = self.parts.clock.now().since(delivery.event.received_at);
-                self.parts.clock.steady().after(batch.wait.saturating_sub(age))
-            }
-            _ => delivery.event.received_at,
-        };
-        self.buffer.push(Job { delivery, key, send_by });
-    }
-
     /// Puts a delivery into the line of its key: here, or in the queue when others of the key wait
     /// there.
-    async fn line_up(&mut self, delivery: Delivery, key: OrderKey) -> Result<(), QueueError> {
-        let position = delivery.event.position;
-        let must_wait =
-            self.buffer.has_spilled(key) || self.subscription.is_key_waiting(key, position).await?;
-        if !must_wait {
-            self.push(delivery, Some(key));
-            return Ok(());
-        }
+    async fn line_up(
+        &mut self,
+        delivery: Delivery,
+        key: Option<OrderKey>,
+    ) -> Result<(), QueueError> {
+        let must_wait = match key {
+            None => false,
+            Some(key) => {
+                let position = delivery.event.position;
+                self.buffer.has_spilled(key)
+                    || self.subscription.is_key_waiting(key, position).await?
+            }
+        };
+        let job = Job { send_by: self.send_by(&delivery), delivery, key };
+        let unwanted = if must_wait { Err(job) } else { self.buffer.push(job) };
+        let (Err(job), Some(key)) = (unwanted, key) else { return Ok(()) };
         let is_here = self.buffer.has(key);
         self.buffer.spill(key);
-        self.hold_one(delivery, key).await?;
+        self.hold_one(job.delivery, key).await?;
         if !is_here {
             // Whoever it waits for may have been dropped while it was being held.
             self.subscription.release_key(key).await?;
         }
         Ok(())
+    }
+
+    /// When a delivery goes even without a full batch: counted from when it came in, so that
+    /// restarts do not put a digest off for ever.
+    fn send_by(&self, delivery: &Delivery) -> Timestamp {
+        match self.parts.policy.batch {
+            Some(batch) if self.load_max > 1 => {
+                let age = self.parts.clock.now().since(delivery.event.received_at);
+                self.parts.clock.steady().after(batch.wait.saturating_sub(age))
+            }
+            _ => delivery.event.received_at,
+        }
     }
 
     async fn hold_one(&self, delivery: Delivery, order_key: OrderKey) -> Result<(), QueueError> {
@@ -267,7 +271,7 @@ impl<'a> Loop<'a> {
                 self.hold_one(delivery, key).await?;
             }
         }
-        for key in self.buffer.take_emptied() {
+        for key in self.buffer.take_ended() {
             self.subscription.release_key(key).await?;
         }
         Ok(())

@@ -106,7 +106,7 @@ async fn a_handler_that_goes_away_in_between_is_not_asked_for_the_rest() {
         until(|| handler.n_calls() >= 3).await;
         handler.calls()
     };
-    let (_, calls) = tokio::join!(rig.settle_all(ready.deliverer), is_early);
+    let ((), calls) = tokio::join!(rig.settle_all(ready.deliverer), is_early);
     assert_eq!(calls.len(), 3, "the batch, 1, and 2, which fails");
     for position in 3..=50 {
         let history = rig.history(position).await;

@@ -72,7 +72,7 @@ async fn when_the_handler_is_back_everything_is_delivered() {
         until(|| control.status().breaker == BreakerState::Closed).await;
         rig.clock.since_start()
     };
-    let (_, back_after) = tokio::join!(rig.settle_all(ready.deliverer), watch);
+    let ((), back_after) = tokio::join!(rig.settle_all(ready.deliverer), watch);
     assert!(back_after <= secs(631), "{back_after:?}");
     assert!(rig.dead().await.is_empty());
 }

@@ -99,7 +99,7 @@ async fn the_status_tells_what_goes_on() {
         until(|| control.status().in_flight == 1 && control.status().last_error.is_some()).await;
         control.status()
     };
-    let (_, status) = tokio::join!(rig.settle_all(ready.deliverer), watch);
+    let ((), status) = tokio::join!(rig.settle_all(ready.deliverer), watch);
     assert_eq!(status.state, LoopState::Running);
     assert_eq!(status.breaker, BreakerState::Closed);
     assert_eq!((status.in_flight, status.taken), (1, 0));
