@@ -2,3 +2,6 @@
 
 pub(crate) mod clock;
 pub(crate) mod events;
+pub(crate) mod kinds;
+pub(crate) mod proxy;
+pub(crate) mod servers;
