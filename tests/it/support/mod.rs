@@ -5,3 +5,4 @@ pub(crate) mod events;
 pub(crate) mod kinds;
 pub(crate) mod proxy;
 pub(crate) mod servers;
+pub(crate) mod smtp;
