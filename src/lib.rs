@@ -10,3 +10,14 @@ pub mod settings;
 pub mod handler;
 pub mod queue;
 pub mod source;
+
+pub mod config;
+pub mod ingest;
+
+pub mod api;
+
+pub mod http;
+
+pub mod app;
+
+pub mod cli;

@@ -31,13 +31,15 @@ mod nearest;
 mod report;
 mod table;
 mod units;
+mod value;
 
 pub use from::FromToml;
 pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;
 pub use report::{Look, Report, ReportEntry};
-pub use table::{Table, Value};
+pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
+pub use value::Value;
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,8 +84,8 @@ pub struct Reading<T> {
     pub problems: Vec<Problem>,
     /// Places whose text must never be shown: see [`Table::hide`].
     pub hidden: Vec<Range<usize>>,
-    /// Every key that a reader asked for, as in `handler.NAME.email.smtp`, with what it takes.
-    pub keys: BTreeMap<String, String>,
+    /// Every key that a reader asked for, as in `handler.NAME.email.smtp`.
+    pub keys: BTreeMap<String, Key>,
     /// What the text says, key by key.
     pub leaves: Leaves,
 }
@@ -94,6 +96,18 @@ impl<T> Reading<T> {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 }
+
+/// A key that a reader asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// What it takes, for people.
+    pub expected: String,
+    /// What it takes, as JSON Schema.
+    pub schema: serde_json::Value,
+}
+
+/// The most problems that are told: more than anybody reads.
+const PROBLEMS_MAX: usize = 200;
 
 /// Looks whether a secret is where a reference says.
 pub type Probe = fn(&SecretRef) -> Result<(), SecretError>;
@@ -110,7 +124,7 @@ struct Notes {
     is_broken: bool,
     problems: RefCell<Vec<Problem>>,
     hidden: RefCell<Vec<Range<usize>>>,
-    keys: RefCell<BTreeMap<String, String>>,
+    keys: RefCell<BTreeMap<String, Key>>,
 }
 
 /// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from
@@ -144,9 +158,27 @@ pub fn read_with<T>(
     broken::add(&mut problems, text, &errors);
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
+    shorten(&mut problems);
     let hidden = notes.hidden.into_inner();
     let leaves = Leaves::of(root.get_ref(), &hidden);
     Reading { value, problems, hidden, keys: notes.keys.into_inner(), leaves }
+}
+
+/// Keeps the first problems of a text that is hardly a configuration; errors before warnings.
+fn shorten(problems: &mut Vec<Problem>) {
+    let n_more = problems.len().saturating_sub(PROBLEMS_MAX);
+    if n_more == 0 {
+        return;
+    }
+    problems.sort_by_key(|problem| problem.severity);
+    problems.truncate(PROBLEMS_MAX);
+    problems.push(Problem {
+        severity: problems.first().map_or(Severity::Error, |problem| problem.severity),
+        message: format!("and {n_more} problems more"),
+        help: String::new(),
+        span: None,
+        path: String::new(),
+    });
 }
 
 #[cfg(test)]

@@ -21,6 +21,12 @@
 //! 9. No clock stalls a retry: a due time that lies further away at a start than the wait that was
 //!    asked for counts as that wait from then on.
 
+pub mod sled;
+
+pub(crate) mod codec;
+pub mod journal;
+pub(crate) mod record;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::{Value as Json, json};
 
-use super::table::read_all;
+use super::value::read_all;
 use super::{ByteSize, Value, parse_duration};
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
@@ -19,6 +20,11 @@ pub trait FromToml: Sized {
 
     /// One as TOML writes it: `"10s"`.
     fn example() -> String;
+
+    /// What it is, as JSON Schema; most are written as a string.
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
 
     /// Reads `value`. `None` = a problem was recorded.
     fn from_toml(value: &Value<'_>) -> Option<Self>;
@@ -50,6 +56,10 @@ impl FromToml for bool {
         "true".to_owned()
     }
 
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
+    }
+
     fn from_toml(value: &Value<'_>) -> Option<Self> {
         value.as_bool().or_else(|| value.mismatch())
     }
@@ -62,6 +72,10 @@ impl FromToml for f64 {
 
     fn example() -> String {
         "0.5".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "number" })
     }
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
@@ -78,6 +92,10 @@ macro_rules! integer {
 
             fn example() -> String {
                 $example.to_owned()
+            }
+
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX })
             }
 
             fn from_toml(value: &Value<'_>) -> Option<Self> {
@@ -100,6 +118,10 @@ macro_rules! nonzero {
                 "1".to_owned()
             }
 
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX })
+            }
+
             fn from_toml(value: &Value<'_>) -> Option<Self> {
                 let number: Option<$inner> =
                     value.as_integer().and_then(|number| number.try_into().ok());
@@ -118,7 +140,7 @@ fn not_a_count<T: FromToml>(value: &Value<'_>) -> Option<T> {
 }
 
 macro_rules! from_text {
-    ($($type:ty: $expected:literal, $example:literal, $parse:expr;)+) => {$(
+    ($($type:ty: $expected:literal, $example:literal, $pattern:literal, $parse:expr;)+) => {$(
         impl FromToml for $type {
             fn expected() -> String {
                 $expected.to_owned()
@@ -128,6 +150,10 @@ macro_rules! from_text {
                 $example.to_owned()
             }
 
+            fn schema() -> Json {
+                json!({ "type": "string", "pattern": $pattern })
+            }
+
             fn from_toml(value: &Value<'_>) -> Option<Self> {
                 value.parse($parse)
             }
@@ -135,12 +161,12 @@ macro_rules! from_text {
     )+};
 }
 from_text! {
-    Duration: "a duration", "\"10s\"", parse_duration;
-    ByteSize: "a size", "\"1MiB\"", str::parse;
-    SourceName: "a source's name", "\"hyvor\"", SourceName::parse;
-    HandlerName: "a handler's name", "\"mail\"", HandlerName::parse;
-    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", parse_address;
-    IpNet: "a network", "\"203.0.113.0/24\"", parse_network;
+    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|m|s|ms))+$", parse_duration;
+    ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse;
+    SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse;
+    HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse;
+    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address;
+    IpNet: "a network", "\"203.0.113.0/24\"", "^[0-9a-fA-F:.]+(/[0-9]+)?$", parse_network;
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
@@ -183,6 +209,10 @@ impl<T: FromToml> FromToml for Vec<T> {
         format!("[{}]", T::example())
     }
 
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema() })
+    }
+
     fn from_toml(value: &Value<'_>) -> Option<Self> {
         match value.as_items() {
             Some(items) => read_all(items),
@@ -199,6 +229,10 @@ impl<T: FromToml> FromToml for Vec<(String, T)> {
 
     fn example() -> String {
         format!("{{ name = {} }}", T::example())
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "object", "additionalProperties": T::schema() })
     }
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
@@ -219,6 +253,19 @@ impl FromToml for SecretRef {
 
     fn example() -> String {
         "{ file = \"data/secrets/…\" }".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "properties": {
+                "env": { "type": "string" },
+                "file": { "type": "string" },
+                "credential": { "type": "string" },
+                "create": { "type": "boolean" },
+            },
+            "additionalProperties": false,
+        })
     }
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {

@@ -5,10 +5,11 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 use std::path::Path;
 
+use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
-use super::{FromToml, Notes, Problem, Severity, nearest};
-use crate::secret::SecretRef;
+use super::value::read_all;
+use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest};
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
@@ -43,6 +44,17 @@ impl<'a> Table<'a> {
         }
     }
 
+    pub(super) fn of(value: &Value<'a>, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            notes: value.notes,
+            path: value.path.clone(),
+            pattern: value.pattern.clone(),
+            head: Some(value.place()),
+            entries,
+            asked: BTreeSet::new(),
+        }
+    }
+
     /// The table's own path, as in `handler.mail.email`.
     pub fn path(&self) -> &str {
         &self.path
@@ -71,7 +83,7 @@ impl<'a> Table<'a> {
     /// The value of `key`, which must be there. `None` = a problem was recorded.
     pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
         if !self.has(key) {
-            self.ask(key, &T::expected());
+            self.ask(key, T::expected(), T::schema());
             self.missing(key, &format!("write `{key} = {}`", T::example()));
             return None;
         }
@@ -99,7 +111,8 @@ impl<'a> Table<'a> {
     pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let words = words.join(" | ");
-        self.ask(key, &words);
+        let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.ask(key, words.clone(), json!({ "enum": known }));
         let value = self.value(key)?;
         let Some(text) = value.as_str() else {
             value.problem(
@@ -121,7 +134,8 @@ impl<'a> Table<'a> {
 
     /// The values of `key`, which is a list or one value alone.
     pub fn one_or_many<T: FromToml>(&mut self, key: &str) -> Option<Vec<T>> {
-        self.ask(key, &format!("{}, or a list of them", T::expected()));
+        let schema = json!({ "anyOf": [T::schema(), Vec::<T>::schema()] });
+        self.ask(key, format!("{}, or a list of them", T::expected()), schema);
         let value = self.value(key)?;
         match value.as_items() {
             Some(items) => read_all(items),
@@ -132,14 +146,14 @@ impl<'a> Table<'a> {
     /// The value of `key` as it stands, for what none of the other functions reads. `expected` says
     /// what it takes, for the list of all keys.
     pub fn raw(&mut self, key: &str, expected: &str) -> Option<Value<'a>> {
-        self.ask(key, expected);
+        self.ask(key, expected.to_owned(), json!({}));
         self.value(key)
     }
 
     /// The table under `key`, also an inline one; `None` where it is absent, or no table, which is
     /// recorded. Whoever takes it finishes it.
     pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
-        self.ask(key, TABLE);
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
         self.value(key)?.table()
     }
 
@@ -156,7 +170,7 @@ impl<'a> Table<'a> {
             let Some(value) = outer.value(name) else { continue };
             let Some(mut table) = value.table() else { continue };
             table.pattern = format!("{}.NAME", outer.pattern);
-            self.notes.keys.borrow_mut().insert(table.pattern.clone(), TABLE.to_owned());
+            self.notes.ask(&table.pattern, TABLE.to_owned(), json!({ "type": "object" }));
             match parse(name) {
                 Ok(name) => named.push((name, table)),
                 Err(err) => table.problem_here(err, ""),
@@ -167,24 +181,44 @@ impl<'a> Table<'a> {
 
     /// Keys that hold a table and that nobody asked for yet, in the order of the text: where one
     /// of several tables says what is meant.
-    pub fn other_tables(&self) -> Vec<&'a str> {
-        self.entries
-            .iter()
-            .filter(|(key, value)| {
-                let key: &str = key.get_ref();
-                value.get_ref().is_table() && !self.asked.contains(key)
-            })
-            .map(|(key, _)| key.get_ref().as_ref())
-            .collect()
+    pub fn unknown_tables(&self) -> Vec<&'a str> {
+        let is_unknown =
+            |key: &str, value: &DeValue<'_>| value.is_table() && !self.asked.contains(key);
+        let tables =
+            self.entries.iter().filter(|(key, value)| is_unknown(key.get_ref(), value.get_ref()));
+        tables.map(|(key, _)| key.get_ref().as_ref()).collect()
+    }
+
+    /// The key nearest to `word` that somebody asked for, if one is near enough.
+    pub fn nearest_key(&self, word: &str) -> Option<&str> {
+        nearest(word, self.asked.iter().map(String::as_str))
+    }
+
+    /// Records an error at `key`, which is then no longer reported as an unknown one.
+    pub fn reject(&mut self, key: &str, message: impl Display, help: impl Display) {
+        self.asked.insert(key.to_owned());
+        self.problem(key, message, help);
+    }
+
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
     }
 
     /// All keys with their values, in the order of the text: for a table whose keys the owner
     /// chose (columns, headers).
     pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
+        let schema = json!({ "type": "object", "additionalProperties": true });
+        self.notes.ask(&self.pattern, "a table with names of your own".to_owned(), schema);
         let keys: Vec<&'a str> =
             self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
-        keys.into_iter().filter_map(|key| Some((key, self.value(key)?))).collect()
+        let entry = |key| {
+            let mut value = self.value(key)?;
+            value.pattern = format!("{}.NAME", self.pattern);
+            Some((key, value))
+        };
+        keys.into_iter().filter_map(entry).collect()
     }
 
     /// Records an error at the value of `key`, or at the table's head where it is absent.
@@ -249,7 +283,7 @@ impl<'a> Table<'a> {
                 continue;
             }
             let known = || self.asked.iter().map(String::as_str);
-            let help = match nearest(name, known()) {
+            let help = match self.nearest_key(name) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if self.asked.is_empty() => String::new(),
                 None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
@@ -262,13 +296,13 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, noted as one that holds a `T`.
     fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
-        self.ask(key, &T::expected());
+        self.ask(key, T::expected(), T::schema());
         self.value(key)
     }
 
-    fn ask(&mut self, key: &str, expected: &str) {
+    fn ask(&mut self, key: &str, expected: String, schema: Json) {
         self.asked.insert(key.to_owned());
-        self.notes.keys.borrow_mut().insert(join(&self.pattern, key), expected.to_owned());
+        self.notes.ask(&join(&self.pattern, key), expected, schema);
     }
 
     fn value(&self, key: &str) -> Option<Value<'a>> {
@@ -297,226 +331,12 @@ impl<'a> Table<'a> {
 /// What the list of all keys says of a table.
 const TABLE: &str = "a table";
 
-/// One TOML value.
-#[derive(Clone)]
-pub struct Value<'a> {
-    notes: &'a Notes,
-    path: String,
-    pattern: String,
-    key: String,
-    /// Where the key stands.
-    name: Range<usize>,
-    span: Range<usize>,
-    inner: &'a DeValue<'a>,
-}
-
-impl fmt::Debug for Value<'_> {
-    // Without the value: it may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Value").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl<'a> Value<'a> {
-    /// Reads it as a `T`. `None` = a problem was recorded.
-    pub fn read<T: FromToml>(self) -> Option<T> {
-        T::from_toml(&self)
-    }
-
-    /// Its text, where it is a string.
-    pub fn as_str(&self) -> Option<&'a str> {
-        self.inner.as_str()
-    }
-
-    /// Its number, where it is an integer that can be counted.
-    pub fn as_integer(&self) -> Option<i128> {
-        let integer = self.inner.as_integer()?;
-        i128::from_str_radix(integer.as_str(), integer.radix()).ok()
-    }
-
-    /// Its number, where it is a float or an integer.
-    pub fn as_float(&self) -> Option<f64> {
-        let text = match self.inner {
-            DeValue::Float(float) => float.as_str(),
-            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-            _ => return None,
-        };
-        text.parse().ok().filter(|number: &f64| number.is_finite())
-    }
-
-    /// Its truth, where it is a boolean.
-    pub fn as_bool(&self) -> Option<bool> {
-        self.inner.as_bool()
-    }
-
-    /// Whether it is a table.
-    pub fn is_table(&self) -> bool {
-        self.inner.is_table()
-    }
-
-    /// Its items, where it is a list.
-    pub fn as_items(&self) -> Option<Vec<Self>> {
-        let items = self.inner.as_array()?;
-        let item = |(index, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Self {
-            notes: self.notes,
-            path: format!("{}[{index}]", self.path),
-            pattern: format!("{}[]", self.pattern),
-            key: self.key.clone(),
-            name: item.span(),
-            span: item.span(),
-            inner: item.get_ref(),
-        };
-        Some(items.iter().enumerate().map(item).collect())
-    }
-
-    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
-    pub fn table(&self) -> Option<Table<'a>> {
-        let Some(entries) = self.inner.as_table() else {
-            self.problem(
-                format_args!("expected a table, found {}", self.kind()),
-                format_args!("write `[{}]` and its keys below it", self.path),
-            );
-            return None;
-        };
-        Some(Table {
-            notes: self.notes,
-            path: self.path.clone(),
-            pattern: self.pattern.clone(),
-            head: Some(self.place()),
-            entries,
-            asked: BTreeSet::new(),
-        })
-    }
-
-    /// Reads its text with `parse`, whose error is recorded and may show the text. A value that is
-    /// no string is recorded as not being a `T`.
-    pub fn parse<T: FromToml, E: Display>(
-        &self,
-        parse: impl FnOnce(&'a str) -> Result<T, E>,
-    ) -> Option<T> {
-        let Some(text) = self.as_str() else { return self.mismatch() };
-        match parse(text) {
-            Ok(parsed) => Some(parsed),
-            Err(err) => {
-                self.problem(err, format_args!("for example {}", self.line(&T::example())));
-                None
-            }
-        }
-    }
-
-    /// Records that it is not a `T`.
-    pub fn mismatch<T: FromToml>(&self) -> Option<T> {
-        self.problem(
-            format_args!("expected {}, found {}", T::expected(), self.kind()),
-            format_args!("for example {}", self.line(&T::example())),
-        );
-        None
-    }
-
-    /// Records an error at this value.
-    pub fn problem(&self, message: impl Display, help: impl Display) {
-        self.record(Severity::Error, &message, &help);
-    }
-
-    /// Records a warning at this value.
-    pub fn warning(&self, message: impl Display, help: impl Display) {
-        self.record(Severity::Warning, &message, &help);
-    }
-
-    /// Records an error at `range` (in bytes) within the text that is this value; at the whole of
-    /// it where that place is not known.
-    pub fn problem_within(
-        &self,
-        range: Option<Range<usize>>,
-        message: impl Display,
-        help: impl Display,
-    ) {
-        let span = range.and_then(|range| self.within(range)).unwrap_or_else(|| self.place());
-        self.notes.put(Severity::Error, Some(span), &self.path, &message, &help);
-    }
-
-    /// Where `range` of the text stands in the file. `None` where the text is written with
-    /// escapes: then places do not match.
-    fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
-        let text = self.as_str()?;
-        let written = self.notes.text.get(self.span.clone())?;
-        // One quote, three, or three and a newline that TOML leaves out.
-        let start = [1, 3, 4, 5].into_iter().find(|start| {
-            let opening = written.get(..*start).unwrap_or("?");
-            let is_opening = opening.chars().all(|c| matches!(c, '"' | '\'' | '\r' | '\n'));
-            is_opening && written.get(*start..start + text.len()) == Some(text)
-        })?;
-        let start = self.span.start + start;
-        Some(start + range.start..start + range.end)
-    }
-
-    /// Looks for the secret that this value refers to; one that is not there is recorded.
-    pub(super) fn probe(&self, secret: &SecretRef) {
-        let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
-        let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
-        let help = match secret {
-            SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
-            SecretRef::File { .. } => {
-                "write the secret into that file, or add `create = true` for a random one"
-                    .to_owned()
-            }
-            SecretRef::Credential(name) => {
-                format!("add `LoadCredential={name}:/path` to the unit, or use a file")
-            }
-        };
-        self.problem(format_args!("{err}{}", cause.unwrap_or_default()), help);
-    }
-
-    /// Keeps the value out of every line that is shown.
-    pub fn hide(&self) {
-        self.notes.hidden.borrow_mut().push(self.span.clone());
-    }
-
-    /// What it is, for people: `a string`.
-    pub fn kind(&self) -> &'static str {
-        match self.inner {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a float",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        }
-    }
-
-    /// The folder that relative paths start from.
-    pub fn folder(&self) -> &'a Path {
-        &self.notes.folder
-    }
-
-    /// How `example` is written here: with the key, unless this is an item of a list.
-    fn line(&self, example: &str) -> String {
-        if self.path.ends_with(']') {
-            format!("`{example}`")
-        } else {
-            format!("`{} = {example}`", show_key(&self.key))
-        }
-    }
-
-    fn record(&self, severity: Severity, message: &dyn Display, help: &dyn Display) {
-        self.notes.put(severity, Some(self.place()), &self.path, message, help);
-    }
-
-    /// Where a problem is shown. A table of several lines is shown by its name.
-    fn place(&self) -> Range<usize> {
-        if self.is_table() { self.name.clone() } else { self.span.clone() }
-    }
-}
-
-/// Reads each item; `None` when one of them is wrong, after all of them were looked at.
-pub(super) fn read_all<T: FromToml>(items: Vec<Value<'_>>) -> Option<Vec<T>> {
-    let read: Vec<Option<T>> = items.into_iter().map(Value::read).collect();
-    read.into_iter().collect()
-}
-
 impl Notes {
-    fn put(
+    fn ask(&self, pattern: &str, expected: String, schema: Json) {
+        self.keys.borrow_mut().insert(pattern.to_owned(), Key { expected, schema });
+    }
+
+    pub(super) fn put(
         &self,
         severity: Severity,
         span: Option<Range<usize>>,
@@ -540,7 +360,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 /// A key as TOML writes it: bare where that is allowed.
-fn show_key(key: &str) -> String {
+pub(super) fn show_key(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !key.is_empty() && key.chars().all(is_bare) {
         key.to_owned()

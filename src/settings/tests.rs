@@ -251,3 +251,11 @@ fn a_text_is_told_key_by_key_without_what_is_hidden() {
     let other = read("url = 'x://u:pw2@h'", Path::new(""), |table| table.hide("url"));
     assert_ne!(reading.leaves.0["url"], other.leaves.0["url"]);
 }
+
+#[test]
+fn what_is_hardly_a_configuration_is_told_in_short() {
+    let text = "x\n".repeat(1_000);
+    let ((), problems) = check(&text, |_| ());
+    assert_eq!(problems.len(), 201);
+    assert_eq!(problems[200], "-:- and 800 problems more");
+}

@@ -1,11 +1,5 @@
 //! `email` against mail servers: one of our own that misbehaves on purpose, and `aiosmtpd`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test ends where it goes wrong"
-)]
-
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -104,7 +98,7 @@ async fn a_connection_that_stood_too_long_or_was_ended_is_not_used() {
 #[tokio::test]
 async fn tls_and_log_in_come_before_the_mail() {
     for (tls, scheme, query) in
-        [(Tls::StartTls, "smtp", "?tls=required"), (Tls::Wrapped, "smtps", "")]
+        [(Tls::OnRequest, "smtp", "?tls=required"), (Tls::Wrapped, "smtps", "")]
     {
         let server = SmtpServer::start(tls, true).await;
         let url = log_in_url(scheme, &server, query);
@@ -126,8 +120,8 @@ async fn nothing_is_said_to_a_server_without_tls_or_with_a_strangers_certificate
     assert_transient(&failure);
     assert!(failure.text.as_str().contains("STARTTLS is not supported"), "{failure}");
 
-    let server = SmtpServer::start(Tls::StartTls, true).await;
-    let stranger = SmtpServer::start(Tls::StartTls, true).await;
+    let server = SmtpServer::start(Tls::OnRequest, true).await;
+    let stranger = SmtpServer::start(Tls::OnRequest, true).await;
     let (folder, mail) = handler(&server, &log_in_url("smtp", &server, "?tls=required"), LOG_IN);
     mail.handle(&[comment(1)]).await.unwrap();
     std::fs::write(folder.path().join("ca.pem"), &stranger.ca_pem).unwrap();
@@ -140,7 +134,7 @@ async fn nothing_is_said_to_a_server_without_tls_or_with_a_strangers_certificate
 
 #[tokio::test]
 async fn a_wrong_password_is_about_the_settings_and_not_about_the_mail() {
-    let server = SmtpServer::start(Tls::StartTls, true).await;
+    let server = SmtpServer::start(Tls::OnRequest, true).await;
     let url = log_in_url("smtp", &server, "?tls=required");
     let (folder, mail) = handler(&server, &url, LOG_IN);
     std::fs::write(folder.path().join("password"), "wrong").unwrap();

@@ -1,6 +1,8 @@
 //! Databases that crash and connections that break: afterwards every event is there exactly once.
 //! The table has no key, so that an event that is written twice shows.
 
+#![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,11 +1,5 @@
 //! `sql` over SQLite and over real PostgreSQL and MariaDB servers.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test ends where it goes wrong"
-)]
-
 use std::path::PathBuf;
 
 use gatepost::handler::Handler;

@@ -23,6 +23,7 @@ mod retry;
 mod subscribe;
 
 mod memory;
+mod sled;
 
 /// Opens queues of one kind.
 #[async_trait]

@@ -1,5 +1,7 @@
 //! A proxy on loopback that cuts a connection at a chosen byte.
 
+#![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,6 +3,12 @@
 //! Debian packages: `postgresql` and `mariadb-server`. Where a server is not installed, the tests
 //! that need it say so and end; with `CI=true` in the environment they fail.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "what is skipped depends on the environment and is told"
+)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;

@@ -1,6 +1,8 @@
 //! A mail server on loopback: STARTTLS, TLS, log-in, what was accepted, and misbehaviour on
 //! purpose.
 
+#![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -23,7 +25,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tls {
     Never,
-    StartTls,
+    OnRequest,
     Wrapped,
 }
 
@@ -186,7 +188,7 @@ impl Dialog {
             let address = || line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             match verb.as_str() {
                 "EHLO" => self.hello(stream, is_encrypted).await?,
-                "STARTTLS" if self.tls == Tls::StartTls && !is_encrypted => {
+                "STARTTLS" if self.tls == Tls::OnRequest && !is_encrypted => {
                     say(stream, "220 go on").await?;
                     return Ok(End::StartTls);
                 }
@@ -208,19 +210,8 @@ impl Dialog {
                     say(stream, "250 ok").await?;
                 }
                 "DATA" => {
-                    say(stream, "354 go on").await?;
-                    mail.bytes = read_mail(stream).await?;
-                    match self.quirk(".") {
-                        Some(Quirk::Say(text)) => say(stream, text).await?,
-                        quirk => {
-                            self.shared.stored.lock().unwrap().push(mail.clone());
-                            match quirk {
-                                Some(quirk) => {
-                                    return act(stream, quirk).await.map(|()| End::Over);
-                                }
-                                None => say(stream, "250 stored").await?,
-                            }
-                        }
+                    if let Some(quirk) = self.take_mail(stream, &mut mail).await? {
+                        return act(stream, quirk).await.map(|()| End::Over);
                     }
                 }
                 "NOOP" | "RSET" => say(stream, "250 ok").await?,
@@ -234,12 +225,32 @@ impl Dialog {
         Ok(End::Over)
     }
 
+    /// Stores the mail and says so; or gives what to do in place of saying so.
+    async fn take_mail<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut BufReader<S>,
+        mail: &mut Stored,
+    ) -> std::io::Result<Option<Quirk>> {
+        say(stream, "354 go on").await?;
+        mail.bytes = read_mail(stream).await?;
+        let quirk = self.quirk(".");
+        if let Some(Quirk::Say(text)) = quirk {
+            say(stream, text).await?;
+            return Ok(None);
+        }
+        self.shared.stored.lock().unwrap().push(mail.clone());
+        if quirk.is_none() {
+            say(stream, "250 stored").await?;
+        }
+        Ok(quirk)
+    }
+
     async fn hello<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut BufReader<S>,
         is_encrypted: bool,
     ) -> std::io::Result<()> {
-        if self.tls == Tls::StartTls && !is_encrypted {
+        if self.tls == Tls::OnRequest && !is_encrypted {
             say(stream, "250-STARTTLS").await?;
         }
         if self.wants_log_in {

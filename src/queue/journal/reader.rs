@@ -1,0 +1,203 @@
+//! Follows the journal record by record, as far as it is synced.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::segments::{Damage, Segment, Segments, offset, valid_at};
+use super::{HEADER_BYTES, Location};
+use crate::event::Position;
+use crate::queue::record::{Header, Kind, Record};
+
+/// How much is read at once: large enough that a read call costs little per event, small enough
+/// that a reader per handler is cheap.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A whole record and where it stands.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) at: Location,
+    /// Where the next record begins.
+    pub(crate) end: Location,
+    pub(crate) kind: Kind,
+    pub(crate) payload: Bytes,
+}
+
+impl Found {
+    /// Reads the payload; an error where whole bytes make no sense.
+    pub(crate) fn decode(&self) -> io::Result<Record> {
+        Record::decode(self.kind, &self.payload).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: unknown layout", self.at))
+        })
+    }
+}
+
+/// A place in the journal that moves forward.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    segments: Arc<Segments>,
+    at: Location,
+    segment: Option<Segment>,
+    chunk: Bytes,
+    chunk_start: u32,
+    /// The position that the next event should have, once one was seen: tells how many events
+    /// are missing where something cannot be read.
+    expected: Option<Position>,
+}
+
+impl Reader {
+    pub(crate) fn new(segments: Arc<Segments>, at: Location) -> Self {
+        Self { segments, at, segment: None, chunk: Bytes::new(), chunk_start: 0, expected: None }
+    }
+
+    /// Goes on elsewhere.
+    pub(crate) fn seek(&mut self, at: Location) {
+        if self.at.segment != at.segment {
+            self.segment = None;
+            self.chunk = Bytes::new();
+        }
+        self.at = at;
+        self.expected = None;
+    }
+
+    /// The next whole record before `end`; `None` = there is none yet. What cannot be read is
+    /// skipped and remembered as damage.
+    pub(crate) fn next(&mut self, end: Location) -> io::Result<Option<Found>> {
+        while self.at < end {
+            let Some(segment) = self.segment() else { return Ok(None) };
+            let limit = if segment.number == end.segment { end.offset } else { segment.capacity };
+            if let Some(found) = self.whole_record(&segment, limit)? {
+                self.at = found.end;
+                self.check_position(&found, None);
+                return Ok(Some(found));
+            }
+            self.skip_unreadable(&segment, limit, end)?;
+        }
+        Ok(None)
+    }
+
+    /// The segment that `at` is in; moves `at` to the next one where that is gone.
+    fn segment(&mut self) -> Option<Segment> {
+        if let Some(segment) = &self.segment {
+            return Some(segment.clone());
+        }
+        let segment = self.segments.at_or_after(self.at.segment)?;
+        if segment.number != self.at.segment {
+            self.at = Location::start_of(segment.number);
+        }
+        self.chunk = Bytes::new();
+        self.segment = Some(segment.clone());
+        Some(segment)
+    }
+
+    /// The record at `at`, if all of it is there and whole.
+    fn whole_record(&mut self, segment: &Segment, limit: u32) -> io::Result<Option<Found>> {
+        let at = self.at.offset;
+        let available = limit.saturating_sub(at) as usize;
+        if available < HEADER_BYTES {
+            return Ok(None);
+        }
+        self.fill(segment, HEADER_BYTES, available)?;
+        let Some(header) = self.header() else { return Ok(None) };
+        if header.record_bytes() > available {
+            return Ok(None);
+        }
+        self.fill(segment, header.record_bytes(), available)?;
+        let begin = (at - self.chunk_start) as usize;
+        let Some(_) = valid_at(&self.chunk, begin, segment.number) else { return Ok(None) };
+        let payload = self.chunk.slice(begin + HEADER_BYTES..begin + header.record_bytes());
+        let end = Location { offset: at + offset(header.record_bytes()), ..self.at };
+        Ok(Some(Found { at: self.at, end, kind: header.kind, payload }))
+    }
+
+    fn header(&self) -> Option<Header> {
+        let begin = (self.at.offset - self.chunk_start) as usize;
+        Header::parse(self.chunk.get(begin..)?.first_chunk::<HEADER_BYTES>()?)
+    }
+
+    /// Makes sure that the chunk holds `wanted` bytes from `at` on; reads up to `available`.
+    fn fill(&mut self, segment: &Segment, wanted: usize, available: usize) -> io::Result<()> {
+        let chunk_end = self.chunk_start as usize + self.chunk.len();
+        let at = self.at.offset as usize;
+        if self.at.offset >= self.chunk_start && at + wanted <= chunk_end {
+            return Ok(());
+        }
+        let n_bytes = available.min(CHUNK_BYTES.max(wanted));
+        self.chunk = segment.read(self.at.offset, n_bytes)?.into();
+        self.chunk_start = self.at.offset;
+        Ok(())
+    }
+
+    /// Moves past what cannot be read: to the next whole record of the segment, else to the next
+    /// segment. The rest of a sealed segment behind its last record is no damage.
+    fn skip_unreadable(&mut self, segment: &Segment, limit: u32, end: Location) -> io::Result<()> {
+        let from = self.at;
+        let next = segment.next_valid(from.offset)?.filter(|(offset, _)| *offset < limit);
+        if let Some((offset, _)) = next {
+            self.at.offset = offset;
+            let found = self.whole_record(segment, limit)?;
+            let bytes = offset - from.offset;
+            if let Some(found) = found {
+                self.check_position(&found, Some((from, bytes)));
+            }
+            return Ok(());
+        }
+        if segment.number == end.segment {
+            // Synced, and gone from the disk: nothing valid is left before the live end.
+            self.note(Damage { at: from, bytes: limit - from.offset, lost: None });
+            self.at = end;
+            return Ok(());
+        }
+        let following = self.segments.at_or_after(segment.number + 1);
+        self.at = following.map_or(end, |next| Location::start_of(next.number));
+        self.segment = None;
+        Ok(())
+    }
+
+    /// Compares an event's position with the one that should come, and a checkpoint's likewise:
+    /// a gap is damage even where the bytes in between look like a segment's unused end.
+    fn check_position(&mut self, found: &Found, skipped: Option<(Location, u32)>) {
+        let position = match found.kind {
+            Kind::Event => first_u64(&found.payload),
+            Kind::Checkpoint => match found.decode() {
+                Ok(Record::Checkpoint(places)) => Some(places.next),
+                Ok(_) | Err(_) => None,
+            },
+            Kind::Settled | Kind::Carried | Kind::Keys | Kind::Filler => None,
+        };
+        let gap = match (self.expected, position) {
+            (Some(expected), Some(position)) if position > expected => {
+                Some((expected, position.0 - expected.0))
+            }
+            _ => None,
+        };
+        if let Some(position) = position {
+            self.expected =
+                Some(if found.kind == Kind::Event { position.next() } else { position });
+        }
+        match (skipped, gap) {
+            (Some((at, bytes)), lost) => self.note(Damage { at, bytes, lost }),
+            (None, Some(lost)) => {
+                self.note(Damage { at: found.at, bytes: 0, lost: Some(lost) });
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn note(&self, damage: Damage) {
+        // A segment that went meanwhile may hold another one's records by now.
+        if self.segments.get(damage.at.segment).is_none() {
+            return;
+        }
+        let text = damage.to_string();
+        if self.segments.note_damage(damage) {
+            tracing::error!(damage = text, "The journal is damaged; the rest of it is served");
+        }
+    }
+}
+
+/// The position in front of an event's payload, without decoding the rest.
+fn first_u64(payload: &[u8]) -> Option<Position> {
+    payload.first_chunk::<8>().map(|bytes| Position(u64::from_le_bytes(*bytes)))
+}

@@ -1,0 +1,130 @@
+//! Opens the journal: finds its end and mends what a power cut tore.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::fs::FileSystem;
+use super::segments::{Segment, Segments, find_valid, offset};
+use super::{HEADER_BYTES, Location};
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::queue::record::{Batch, Kind, Record};
+
+/// What was found on disk.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) segments: Arc<Segments>,
+    /// Behind the last whole record; `None` = the journal is new.
+    pub(crate) end: Option<Location>,
+    /// Bytes of a torn last commit that were cleared.
+    pub(crate) torn_bytes: u64,
+}
+
+/// Opens every segment in `folder` and mends the last one.
+pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Recovered> {
+    let mut numbers: Vec<u64> =
+        fs.list(folder)?.iter().filter_map(|path| Segments::number_of(path)).collect();
+    numbers.sort_unstable();
+    let segments = Arc::new(Segments::new(fs, folder));
+    let mut in_use = Vec::new();
+    for number in numbers {
+        let path = segments.path(number);
+        let file = segments.fs.open(&path, false)?;
+        let capacity = u32::try_from(file.size()?).unwrap_or(u32::MAX);
+        let began_at = Timestamp::default();
+        let segment = Segment { number, file, capacity, first: Position(0), began_at };
+        in_use.push(segment);
+    }
+    // Segments behind the live one were made ahead of need and hold nothing of their own yet.
+    while let Some(last) = in_use.pop() {
+        if last.next_valid(0)?.is_some() {
+            in_use.push(last);
+            break;
+        }
+        segments.fs.remove(&segments.path(last.number))?;
+    }
+    let Some(live) = in_use.last().cloned() else {
+        return Ok(Recovered { segments, end: None, torn_bytes: 0 });
+    };
+    let mut first = Position(1);
+    for mut segment in in_use {
+        if let Some(beginning) = beginning(&segment)? {
+            first = beginning.0.max(first);
+            segment.began_at = beginning.1;
+        }
+        segment.first = first;
+        segments.insert(segment);
+    }
+    let (end, torn_bytes) = mend(&live)?;
+    Ok(Recovered {
+        segments,
+        end: Some(Location { segment: live.number, offset: end }),
+        torn_bytes,
+    })
+}
+
+/// The next position and the time when a segment began: from its checkpoint, else from its first
+/// event. `None` where neither can be read.
+fn beginning(segment: &Segment) -> io::Result<Option<(Position, Timestamp)>> {
+    let head = Bytes::from(segment.read(0, 64 << 10)?);
+    let mut at = 0;
+    while let Some((found, header)) = find_valid(&head, at, segment.number) {
+        at = found + header.record_bytes();
+        match Record::decode(header.kind, &head.slice(found + HEADER_BYTES..at)) {
+            Some(Record::Checkpoint(places)) => return Ok(Some((places.next, places.at))),
+            Some(Record::Event(event, _)) => return Ok(Some((event.position, event.received_at))),
+            Some(Record::Settled(_) | Record::Carried(..) | Record::Keys(_) | Record::Filler)
+            | None => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Finds the end of the live segment. A hole in the last commit, which was then never
+/// acknowledged, is filled so that nobody takes it for damage later; whole records behind the
+/// hole are kept. What is behind the end is zeroed, so that nothing of it can come back between
+/// records yet to be written.
+fn mend(live: &Segment) -> io::Result<(u32, u64)> {
+    let bytes = live.read(0, live.capacity as usize)?;
+    let mut end = 0;
+    let mut holes = Vec::new();
+    while let Some((at, header)) = find_valid(&bytes, end, live.number) {
+        if at > end {
+            holes.push(end..at);
+        }
+        // A commit that began behind a hole proves that the hole had been synced: damage, not a
+        // torn write. Damage stays as it is, for whoever wants to look at it.
+        holes.retain(|hole| header.batch_start <= offset(hole.start));
+        end = at + header.record_bytes();
+    }
+    let mut torn_bytes = 0;
+    for hole in holes {
+        torn_bytes += hole.len() as u64;
+        fill_hole(live, hole)?;
+    }
+    torn_bytes += zero_behind(live, &bytes, end)?;
+    Ok((offset(end), torn_bytes))
+}
+
+/// Puts one record that says nothing over a hole. A hole is never smaller than a header: it was
+/// at least one record.
+fn fill_hole(live: &Segment, hole: Range<usize>) -> io::Result<()> {
+    let Some(payload_bytes) = hole.len().checked_sub(HEADER_BYTES) else { return Ok(()) };
+    let mut batch = Batch::new(live.number, offset(hole.start), Vec::new());
+    batch.push(Kind::Filler, |out| out.resize(out.len() + payload_bytes, 0));
+    live.file.write_all_at(batch.bytes(), hole.start as u64)?;
+    live.file.sync_data()
+}
+
+/// Zeroes what is not zero behind the end; says how many bytes that took.
+fn zero_behind(live: &Segment, bytes: &[u8], end: usize) -> io::Result<u64> {
+    let rest = bytes.get(end..).unwrap_or_default();
+    let Some(last) = rest.iter().rposition(|byte| *byte != 0) else { return Ok(0) };
+    live.file.write_all_at(&vec![0; last + 1], end as u64)?;
+    live.file.sync_data()?;
+    Ok(last as u64 + 1)
+}

@@ -1,0 +1,443 @@
+//! The one thread that writes the journal: takes whatever waits, writes it with one write and one
+//! fdatasync, and only then answers.
+//!
+//! Invariants:
+//!
+//! * The duplicate check and the append are one step: nobody else appends.
+//! * An answer goes out after the sync that covers it, for a duplicate after the sync of the
+//!   event that it repeats.
+//! * Settlements are collected at most [`SETTLE_EVERY`] after they were made.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use super::dedupe::{RecentKeys, Seen, prefix};
+use super::ids::Ids;
+use super::indexer::Applied;
+use super::lookup;
+use super::shared::{Carry, Durable, Job, Reply, Shared, lock};
+use super::state::SubscriptionState;
+use super::tail::Recent;
+use crate::clock::Stopwatch;
+use crate::event::{Dedupe, Event, HandlerName, NewEvent, Position};
+use crate::queue::journal::{Location, WriteError, Writer};
+use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};
+use crate::queue::{Appended, QueueError, Start};
+
+mod carry;
+mod jobs;
+
+/// How long settlements are collected before they are written.
+pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
+/// How many appends one commit takes at most.
+const BATCH_EVENTS: usize = 4_096;
+/// How many bytes of the journal the index may be behind before appends wait.
+const LAG_BYTES_MAX: u64 = 64 << 20;
+/// How much of the live segment is kept for settlements when there is no room for another one.
+const SETTLE_ROOM: usize = 4 << 20;
+/// After the disk was found full: how long appends are refused without looking again.
+const FULL_FOR: Duration = Duration::from_millis(250);
+
+/// Called with the duration of each commit and the number of events in it.
+pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
+
+/// The committer's own state.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+    pub(crate) keys: RecentKeys,
+    pub(crate) ids: Ids,
+    /// Every subscription's place as recorded, and the next position.
+    pub(crate) places: Places,
+    pub(crate) applied: mpsc::Sender<Vec<Applied>>,
+    pub(crate) observer: CommitObserver,
+    /// Whose deliveries changed since the janitor asked to watch.
+    pub(crate) watched: Option<HashSet<(HandlerName, Position)>>,
+    pub(crate) full: Option<(Stopwatch, String)>,
+    pub(crate) since_settle: Stopwatch,
+}
+
+/// An append under way.
+struct Pending {
+    reply: Reply<Appended>,
+    appended: Appended,
+}
+
+/// What one write will carry.
+struct Commit {
+    batch: Batch,
+    pending: Vec<Pending>,
+    recent: Vec<Recent>,
+    applied: Vec<Applied>,
+    sections: Vec<Collected>,
+}
+
+/// A section of a settle batch and whose it is.
+struct Collected {
+    state: Arc<SubscriptionState>,
+    flush: u64,
+}
+
+impl Committer {
+    /// Works until it is told to close or every caller is gone.
+    pub(crate) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        let mut has_settles = false;
+        loop {
+            let wait = SETTLE_EVERY.saturating_sub(self.since_settle.elapsed());
+            let job = if has_settles {
+                match jobs.recv_timeout(wait) {
+                    Ok(job) => Some(job),
+                    Err(mpsc::RecvTimeoutError::Timeout) => None,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                }
+            } else {
+                match jobs.recv() {
+                    Ok(job) => Some(job),
+                    Err(mpsc::RecvError) => return,
+                }
+            };
+            let mut others = Vec::new();
+            let mut appends = Vec::new();
+            let waiting = std::iter::from_fn(|| jobs.try_recv().ok());
+            for job in job.into_iter().chain(waiting) {
+                match job {
+                    Job::Append(event, reply) => appends.push((event, reply)),
+                    Job::Settle => {
+                        if !has_settles {
+                            self.since_settle = Stopwatch::start();
+                        }
+                        has_settles = true;
+                    }
+                    job => others.push(job),
+                }
+                if appends.len() >= BATCH_EVENTS {
+                    break;
+                }
+            }
+            let is_time = has_settles && self.since_settle.elapsed() >= SETTLE_EVERY;
+            let collects = is_time || !others.is_empty();
+            if collects {
+                has_settles = false;
+            }
+            if !self.commit_round(appends, collects) {
+                // Not recorded for want of room: try again after a while.
+                has_settles = true;
+                self.since_settle = Stopwatch::start();
+            }
+            for job in others {
+                if !self.do_job(job) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Shows the janitor how far each handler's recorded cursor is.
+    pub(crate) fn publish_places(&self) {
+        let places = self.places.by_handler.iter();
+        let cursors = places.map(|(handler, place)| (handler.clone(), place.cursor));
+        *lock(&self.shared.recorded) = cursors.collect();
+    }
+
+    /// Writes appends, and settlements where it is time; `false` = the settlements still wait.
+    fn commit_round(
+        &mut self,
+        appends: Vec<(NewEvent, Reply<Appended>)>,
+        with_settles: bool,
+    ) -> bool {
+        let mut commit = self.begin();
+        let blocked = lock(&self.shared.blocked).clone();
+        for (event, reply) in appends {
+            match &blocked {
+                None => self.append(&mut commit, event, reply),
+                Some(why) => answer(reply, Err(QueueError::Full(why.clone()))),
+            }
+        }
+        let is_settled = !with_settles || self.add_settles(&mut commit);
+        self.finish(commit).is_ok() && is_settled
+    }
+
+    fn begin(&mut self) -> Commit {
+        Commit {
+            batch: self.writer.begin(),
+            pending: Vec::new(),
+            recent: Vec::new(),
+            applied: Vec::new(),
+            sections: Vec::new(),
+        }
+    }
+
+    /// Adds one event to the commit, or answers at once where it cannot be.
+    fn append(&mut self, commit: &mut Commit, event: NewEvent, reply: Reply<Appended>) {
+        match self.seen(&event) {
+            Ok(None) => {}
+            Ok(Some(seen)) => {
+                // The event that it repeats may be in this very commit: answer after it.
+                let appended = Appended::Duplicate(seen.id);
+                return commit.pending.push(Pending { reply, appended });
+            }
+            Err(err) => return answer(reply, Err(err)),
+        }
+        let needed = HEADER_BYTES + event_bytes(&event);
+        if let Err(err) = self.make_room(commit, needed, SETTLE_ROOM) {
+            return answer(reply, Err(err));
+        }
+        let position = self.places.next;
+        let id = self.ids.next(self.shared.now());
+        let at = self.location(&commit.batch);
+        commit.batch.push_event(&event, id, position);
+        let end = self.location(&commit.batch);
+        self.places.next = position.next();
+        if let Dedupe::Within { key, window } = event.dedupe {
+            let seen = Seen { id, position, received_at: event.received_at };
+            self.keys.insert(key, seen, event.received_at.after(window));
+        }
+        let event = Arc::new(Event::new(event, id, position));
+        commit.applied.push(Applied::Event {
+            position,
+            at,
+            received_at: event.received_at,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+        });
+        commit.recent.push(Recent { event, end });
+        commit.pending.push(Pending { reply, appended: Appended::Stored(id) });
+    }
+
+    /// Where the next record of `batch` will stand.
+    fn location(&self, batch: &Batch) -> Location {
+        let end = self.writer.end();
+        let n_bytes = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        Location { offset: end.offset.saturating_add(n_bytes), ..end }
+    }
+
+    /// The event that `event` repeats, where it does.
+    fn seen(&self, event: &NewEvent) -> Result<Option<Seen>, QueueError> {
+        let Dedupe::Within { key, window } = event.dedupe else { return Ok(None) };
+        let repeats = |seen: &Seen| event.received_at.since(seen.received_at) < window;
+        if let Some(seen) = self.keys.get(key) {
+            return Ok(Some(seen).filter(repeats));
+        }
+        for run in self.shared.runs.candidates(prefix(key), event.received_at) {
+            let found = self.shared.index()?.find_key(run.first, prefix(key))?;
+            for position in found.into_iter().rev() {
+                let seen = lookup::seen_at(&self.shared, position, key)?;
+                if let Some(seen) = seen.filter(repeats) {
+                    return Ok(Some(seen));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that a record of `needed` bytes fits in the live segment behind `commit`,
+    /// writing it and going on to the next segment where it does not. Where there is no next one,
+    /// `spare` bytes of this one are left alone.
+    fn make_room(
+        &mut self,
+        commit: &mut Commit,
+        needed: usize,
+        spare: usize,
+    ) -> Result<(), QueueError> {
+        let left = self.writer.room().saturating_sub(commit.batch.len());
+        if needed.saturating_add(spare) <= left {
+            return Ok(());
+        }
+        if let Some((since, why)) = &self.full
+            && since.elapsed() < FULL_FOR
+        {
+            return Err(QueueError::Full(why.clone()));
+        }
+        if let Err(err) = self.writer.wait_for_next() {
+            return Err(self.no_room(err));
+        }
+        if needed <= left {
+            return Ok(());
+        }
+        let full = std::mem::replace(commit, self.begin());
+        self.finish(full)?;
+        self.roll(needed).map_err(|err| self.no_room(err))?;
+        commit.batch = self.writer.begin();
+        Ok(())
+    }
+
+    /// Goes on to the next segment.
+    fn roll(&mut self, needed: usize) -> Result<(), WriteError> {
+        self.places.at = self.shared.now();
+        self.writer.roll(&self.places, needed)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Remembers that there is no room, and says so.
+    fn no_room(&mut self, err: WriteError) -> QueueError {
+        match err {
+            WriteError::Full(err) => {
+                let why = err.to_string();
+                if self.full.is_none() {
+                    tracing::error!(error = %err, "No room for more events: they are refused");
+                }
+                self.full = Some((Stopwatch::start(), why.clone()));
+                QueueError::Full(why)
+            }
+            WriteError::Poisoned(err) => self.poison(&err),
+        }
+    }
+
+    fn poison(&mut self, err: &std::io::Error) -> QueueError {
+        if !self.shared.poisoned.send_replace(true) {
+            tracing::error!(error = %err, "Writing the journal failed: the queue stops until restart");
+        }
+        QueueError::Poisoned
+    }
+
+    /// Adds all outboxes as one record; `false` = there is no room for it.
+    fn add_settles(&mut self, commit: &mut Commit) -> bool {
+        let states: Vec<_> = lock(&self.shared.subscriptions).values().map(Arc::clone).collect();
+        let mut batch = SettleBatch { at: self.shared.now(), sections: Vec::new() };
+        let mut collected = Vec::new();
+        for state in states {
+            if let Some((section, flush)) = state.collect() {
+                batch.sections.push(section);
+                collected.push(Collected { state, flush });
+            }
+        }
+        if batch.sections.is_empty() {
+            return true;
+        }
+        let mut payload = Vec::new();
+        batch.encode(&mut payload);
+        if let Err(err) = self.make_room(commit, HEADER_BYTES + payload.len(), 0) {
+            tracing::debug!(error = %err, "Settlements wait for room");
+            for (section, collected) in batch.sections.into_iter().zip(collected) {
+                collected.state.uncollect(section.changes);
+            }
+            return false;
+        }
+        let at = self.location(&commit.batch);
+        commit.batch.push(Kind::Settled, |out| out.extend_from_slice(&payload));
+        commit.applied.push(Applied::Settled { at, batch });
+        commit.sections = collected;
+        true
+    }
+
+    /// Writes a commit and answers everybody in it.
+    fn finish(&mut self, commit: Commit) -> Result<(), QueueError> {
+        let Commit { batch, pending, recent, mut applied, sections } = commit;
+        let n_events = recent.len();
+        let n_bytes = batch.len() as u64;
+        let stopwatch = Stopwatch::start();
+        let written = if batch.is_empty() {
+            self.writer.give_back(batch);
+            Ok(self.writer.end())
+        } else {
+            self.writer.commit(batch)
+        };
+        if let Err(err) = written {
+            self.undo(n_events, applied, &sections);
+            let err = self.no_room(err);
+            for Pending { reply, .. } in pending {
+                answer(reply, Err(repeat(&err)));
+            }
+            return Err(err);
+        }
+        if n_bytes > 0 {
+            self.full = None;
+            (self.observer)(stopwatch.elapsed(), n_events);
+        }
+        self.shared.tail.extend(recent);
+        self.publish();
+        for Pending { reply, appended } in pending {
+            answer(reply, Ok(appended));
+        }
+        self.note_places(&applied);
+        for Collected { state, flush } in sections {
+            state.recorded.notify_waiters();
+            applied.push(Applied::Flushed { state, flush });
+        }
+        if let Some(generation) = self.keys.committed(self.places.next, n_bytes) {
+            applied.push(Applied::Keys(generation));
+        }
+        self.hand_over(applied, n_bytes);
+        Ok(())
+    }
+
+    /// Takes back what a failed commit had promised to itself.
+    fn undo(&mut self, n_events: usize, applied: Vec<Applied>, sections: &[Collected]) {
+        let first = Position(self.places.next.0.saturating_sub(n_events as u64));
+        self.keys.forget_from(first);
+        self.places.next = first;
+        for change in applied {
+            if let Applied::Settled { batch, .. } = change {
+                for (section, collected) in batch.sections.into_iter().zip(sections) {
+                    collected.state.uncollect(section.changes);
+                }
+            }
+        }
+    }
+
+    /// Remembers the recorded places, and who changed while the janitor watches.
+    fn note_places(&mut self, applied: &[Applied]) {
+        for change in applied {
+            let Applied::Settled { batch, .. } = change else { continue };
+            for section in &batch.sections {
+                if let Some(watched) = &mut self.watched {
+                    let changed = section.changes.iter();
+                    watched.extend(changed.map(|c| (section.handler.clone(), c.position)));
+                }
+                self.places.by_handler.insert(section.handler.clone(), section.place.clone());
+                let cursor = section.place.cursor;
+                lock(&self.shared.recorded).insert(section.handler.clone(), cursor);
+            }
+        }
+    }
+
+    /// Shows readers how far they may read.
+    fn publish(&self) {
+        let durable = Durable { end: self.writer.end(), next: self.places.next };
+        self.shared.durable.send_if_modified(|before| {
+            let is_news = *before != durable;
+            *before = durable;
+            is_news
+        });
+    }
+
+    /// Gives the index what was written; waits while it is too far behind.
+    fn hand_over(&mut self, mut applied: Vec<Applied>, n_bytes: u64) {
+        if applied.is_empty() {
+            return;
+        }
+        let lag = self.shared.lag_bytes.fetch_add(n_bytes, Ordering::AcqRel) + n_bytes;
+        applied.push(Applied::Progress { durable: self.shared.durable(), n_bytes });
+        // The indexer ends after the committer only: it takes everything.
+        if self.applied.send(applied).is_err() {
+            tracing::error!("The indexer is gone; the index will be rebuilt at the next start");
+            return;
+        }
+        if lag > LAG_BYTES_MAX {
+            let (reply, done) = tokio::sync::oneshot::channel();
+            if self.applied.send(vec![Applied::Barrier(reply)]).is_ok()
+                && done.blocking_recv().is_err()
+            {
+                tracing::warn!("The indexer did not say that it caught up");
+            }
+        }
+    }
+}
+
+/// The same error once more, for another caller.
+fn repeat(err: &QueueError) -> QueueError {
+    match err {
+        QueueError::Full(why) => QueueError::Full(why.clone()),
+        QueueError::Behind(why) => QueueError::Behind(why),
+        QueueError::Closed => QueueError::Closed,
+        _ => QueueError::Poisoned,
+    }
+}
+
+/// Answers a caller, who may be gone: what was stored stays stored.
+pub(crate) fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
+    drop(reply.send(result));
+}

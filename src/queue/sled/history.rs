@@ -1,0 +1,97 @@
+//! What each handler did with one event.
+
+use std::sync::Arc;
+
+use super::index::Index;
+use super::lookup::{self, read_failed};
+use super::shared::{Shared, lock};
+use super::state::{SubscriptionState, WINDOW_MAX};
+use super::subscription::entry_of;
+use crate::event::Position;
+use crate::queue::journal::Reader;
+use crate::queue::record::{Change, Record, State};
+use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, QueueError};
+
+/// The history of the event at `position`, one entry per handler that has a place.
+pub(super) fn of(
+    shared: &Arc<Shared>,
+    position: Position,
+) -> Result<Vec<DeliveryHistory>, QueueError> {
+    if lookup::event_at(shared, position)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let states: Vec<_> = lock(&shared.subscriptions).values().map(Arc::clone).collect();
+    states.into_iter().map(|state| of_handler(shared, &state, position)).collect()
+}
+
+fn of_handler(
+    shared: &Arc<Shared>,
+    state: &SubscriptionState,
+    position: Position,
+) -> Result<DeliveryHistory, QueueError> {
+    let index = shared.index()?;
+    let mut changes = index.attempts(&state.handler, position)?;
+    let (entry, is_passed) = {
+        let inner = state.lock();
+        let place = inner.place();
+        (entry_of(shared, state, &inner, position)?, place.has_passed(position))
+    };
+    let is_replayed = changes.iter().any(|change| change.state == State::Delivered);
+    if is_passed && !is_replayed {
+        changes.extend(settled_at_once(shared, &index, state, position)?);
+    }
+    let last = entry.as_ref().or(changes.last()).map(|change| delivery_state(&change.state));
+    let delivery_state = match last {
+        Some(last) if is_passed || entry.is_some() => last,
+        Some(_) | None => DeliveryState::Pending,
+    };
+    let attempts = changes.iter().filter_map(attempt_record).collect();
+    Ok(DeliveryHistory { handler: state.handler.clone(), state: delivery_state, attempts })
+}
+
+/// The outcome of a delivery that ended at its first try, out of its settle record.
+fn settled_at_once(
+    shared: &Arc<Shared>,
+    index: &Index,
+    state: &SubscriptionState,
+    position: Position,
+) -> Result<Option<Change>, QueueError> {
+    let oldest = Position(position.0.saturating_sub(WINDOW_MAX as u64));
+    for settled in index.settled_near(&state.handler, position, oldest)? {
+        let mut reader = Reader::new(Arc::clone(&shared.segments), settled.at);
+        let found = reader.next(shared.durable().end).map_err(read_failed)?;
+        let record = found.map(|found| found.decode()).transpose().map_err(read_failed)?;
+        let Some(Record::Settled(batch)) = record else { continue };
+        let sections = batch.sections.into_iter().filter(|s| s.handler == state.handler);
+        let mut changes = sections.flat_map(|section| section.changes);
+        let found = changes.find(|change| {
+            change.position == position && matches!(change.state, State::Delivered | State::Skipped)
+        });
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn attempt_record(change: &Change) -> Option<AttemptRecord> {
+    let attempt = change.attempt.as_ref()?;
+    Some(AttemptRecord {
+        number: change.attempts,
+        started_at: attempt.started_at,
+        duration: attempt.duration,
+        led_to: delivery_state(&change.state),
+        error: attempt.error.clone(),
+        status: attempt.status,
+    })
+}
+
+fn delivery_state(state: &State) -> DeliveryState {
+    match state {
+        State::Delivered => DeliveryState::Delivered,
+        State::Skipped => DeliveryState::Skipped,
+        State::Retry { .. } => DeliveryState::Retry,
+        State::Held { .. } => DeliveryState::Held,
+        State::Dead { .. } | State::Dropped => DeliveryState::Dead,
+    }
+}

@@ -1,0 +1,297 @@
+//! Finding events and their history in the journal.
+
+use std::collections::BTreeSet;
+
+use super::{Index, IndexError, fence, handler_prefix, last_u64, put_location, take_location};
+use crate::clock::Timestamp;
+use crate::event::{HandlerName, Position};
+use crate::queue::codec::{Put, Take};
+use crate::queue::journal::Location;
+use crate::queue::record::Change;
+
+/// Where a run of events begins, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) first: Position,
+    pub(crate) at: Location,
+    pub(crate) oldest: Timestamp,
+    pub(crate) newest: Timestamp,
+    /// `source:type` of its events; `None` = too many to say.
+    pub(crate) types: Option<BTreeSet<String>>,
+}
+
+/// Collects a block.
+#[derive(Debug, Default)]
+pub(crate) struct BlockBuilder {
+    block: Option<Block>,
+    n_events: usize,
+}
+
+impl BlockBuilder {
+    /// How many events make a full block.
+    pub(crate) const EVENTS: usize = 256;
+    /// How many different types a block names.
+    const TYPES_MAX: usize = 32;
+
+    /// Adds an event; `true` = the block is full.
+    pub(crate) fn push(
+        &mut self,
+        position: Position,
+        at: Location,
+        received_at: Timestamp,
+        name: impl FnOnce() -> String,
+    ) -> bool {
+        let block = self.block.get_or_insert_with(|| Block {
+            first: position,
+            at,
+            oldest: received_at,
+            newest: received_at,
+            types: Some(BTreeSet::new()),
+        });
+        block.oldest = block.oldest.min(received_at);
+        block.newest = block.newest.max(received_at);
+        if let Some(types) = &mut block.types {
+            types.insert(name());
+            if types.len() > Self::TYPES_MAX {
+                block.types = None;
+            }
+        }
+        self.n_events += 1;
+        self.n_events >= Self::EVENTS
+    }
+
+    /// The block so far, and a new one begins.
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        self.n_events = 0;
+        self.block.take()
+    }
+}
+
+/// A settle record that may hold a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SettledIn {
+    pub(crate) at: Location,
+    pub(crate) last: Position,
+}
+
+impl Index {
+    /// Remembers a block.
+    pub(crate) fn put_block(&self, block: &Block) -> Result<(), IndexError> {
+        let mut value = Vec::new();
+        put_location(block.at, &mut value);
+        value.put_signed(block.oldest.as_millis());
+        value.put_signed(block.newest.as_millis());
+        if let Some(types) = &block.types {
+            for name in types {
+                value.put_bytes(name.as_bytes());
+            }
+        }
+        fence(|| Ok(self.blocks.insert(block.first.0.to_be_bytes(), value).map(|_| ())?))
+    }
+
+    /// The block that `position` is in, if it begins at or before it.
+    pub(crate) fn block_of(&self, position: Position) -> Result<Option<Block>, IndexError> {
+        fence(|| {
+            let mut found = self.blocks.range(..=position.0.to_be_bytes()).rev();
+            found.next().map(|item| read_block(item?)).transpose()
+        })
+    }
+
+    /// The block behind `position`'s own.
+    pub(crate) fn block_after(&self, position: Position) -> Result<Option<Block>, IndexError> {
+        fence(|| {
+            let mut found = self.blocks.range(position.next().0.to_be_bytes()..);
+            found.next().map(|item| read_block(item?)).transpose()
+        })
+    }
+
+    /// Where an event was copied forward to.
+    pub(crate) fn moved(&self, position: Position) -> Result<Option<Location>, IndexError> {
+        fence(|| {
+            let Some(value) = self.moved.get(position.0.to_be_bytes())? else { return Ok(None) };
+            take_location(&mut Take(&value)).map(Some).ok_or(IndexError::Bad)
+        })
+    }
+
+    /// Remembers that an event was copied forward.
+    pub(crate) fn set_moved(&self, position: Position, at: Location) -> Result<(), IndexError> {
+        self.forget_moved(position)?;
+        let mut value = Vec::new();
+        put_location(at, &mut value);
+        fence(|| {
+            self.moved.insert(position.0.to_be_bytes(), value)?;
+            self.moved_in.insert(moved_in_key(at.segment, position), &[])?;
+            Ok(())
+        })
+    }
+
+    fn forget_moved(&self, position: Position) -> Result<(), IndexError> {
+        let Some(before) = self.moved(position)? else { return Ok(()) };
+        fence(|| {
+            self.moved.remove(position.0.to_be_bytes())?;
+            self.moved_in.remove(moved_in_key(before.segment, position))?;
+            Ok(())
+        })
+    }
+
+    /// The events that were copied forward into `segment`.
+    pub(crate) fn moved_into(&self, segment: u64) -> Result<Vec<Position>, IndexError> {
+        fence(|| {
+            let keys = self.moved_in.scan_prefix(segment.to_be_bytes()).keys();
+            keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
+        })
+    }
+
+    /// Adds a try to a delivery's history.
+    pub(crate) fn add_attempt(
+        &self,
+        handler: &HandlerName,
+        at: Timestamp,
+        change: &Change,
+    ) -> Result<(), IndexError> {
+        let mut key = change.position.0.to_be_bytes().to_vec();
+        key.extend_from_slice(&handler_prefix(handler));
+        key.put_raw(&change.attempts.to_be_bytes());
+        // A redriven delivery begins at attempt 1 again: the time keeps both.
+        key.put_raw(&at.as_millis().to_be_bytes());
+        let mut value = Vec::new();
+        value.put_signed(at.as_millis());
+        change.encode(Position(0), at, &mut value);
+        fence(|| Ok(self.attempts.insert(key, value).map(|_| ())?))
+    }
+
+    /// The tries of one event that are kept one by one.
+    pub(crate) fn attempts(
+        &self,
+        handler: &HandlerName,
+        position: Position,
+    ) -> Result<Vec<Change>, IndexError> {
+        let mut prefix = position.0.to_be_bytes().to_vec();
+        prefix.extend_from_slice(&handler_prefix(handler));
+        fence(|| {
+            let values = self.attempts.scan_prefix(prefix).values();
+            values
+                .map(|value| {
+                    let value = value?;
+                    let mut take = Take(&value);
+                    let at = take.signed().map(Timestamp::from_millis).ok_or(IndexError::Bad)?;
+                    Change::decode(Position(0), at, &mut take).ok_or(IndexError::Bad)
+                })
+                .collect()
+        })
+    }
+
+    /// Remembers which positions a settle record holds.
+    pub(crate) fn put_settled(
+        &self,
+        handler: &HandlerName,
+        first: Position,
+        settled: SettledIn,
+    ) -> Result<(), IndexError> {
+        let mut key = handler_prefix(handler);
+        key.put_raw(&first.0.to_be_bytes());
+        let mut value = Vec::new();
+        put_location(settled.at, &mut value);
+        value.put_varint(settled.last.0);
+        fence(|| Ok(self.settled.insert(key, value).map(|_| ())?))
+    }
+
+    /// The settle records that may hold `position`, newest positions first, no further back than
+    /// `oldest_first`.
+    pub(crate) fn settled_near(
+        &self,
+        handler: &HandlerName,
+        position: Position,
+        oldest_first: Position,
+    ) -> Result<Vec<SettledIn>, IndexError> {
+        let key = |position: Position| {
+            let mut key = handler_prefix(handler);
+            key.put_raw(&position.0.to_be_bytes());
+            key
+        };
+        fence(|| {
+            let mut found = Vec::new();
+            for item in self.settled.range(key(oldest_first)..=key(position)).rev() {
+                let (_, value) = item?;
+                let mut take = Take(&value);
+                let read = (|| {
+                    let at = take_location(&mut take)?;
+                    Some(SettledIn { at, last: Position(take.varint()?) })
+                })();
+                let settled = read.ok_or(IndexError::Bad)?;
+                if settled.last >= position {
+                    found.push(settled);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Forgets what led to events before `first` and to records in segments before `segment`.
+    pub(crate) fn forget_before(
+        &self,
+        first: Position,
+        segment: u64,
+        handlers: &[HandlerName],
+    ) -> Result<(), IndexError> {
+        fence(|| {
+            // The block that `first` is in may begin before it.
+            let begin = self.blocks.range(..=first.0.to_be_bytes()).next_back().transpose()?;
+            let end = begin.map_or_else(|| first.0.to_be_bytes().to_vec(), |(key, _)| key.to_vec());
+            for key in self.blocks.range(..end).keys() {
+                self.blocks.remove(key?)?;
+            }
+            for key in self.attempts.range(..first.0.to_be_bytes().to_vec()).keys() {
+                let key = key?;
+                let position = key.first_chunk::<8>().ok_or(IndexError::Bad)?;
+                if self.moved.get(position)?.is_none() {
+                    self.attempts.remove(key)?;
+                }
+            }
+            for handler in handlers {
+                let prefix = handler_prefix(handler);
+                let mut end = prefix.clone();
+                end.put_raw(&first.0.to_be_bytes());
+                for item in self.settled.range(prefix..end) {
+                    let (key, value) = item?;
+                    let at = take_location(&mut Take(&value)).ok_or(IndexError::Bad)?;
+                    if at.segment < segment {
+                        self.settled.remove(key)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets the copies that stood in a segment that is gone.
+    pub(crate) fn forget_moved_in(&self, segment: u64) -> Result<(), IndexError> {
+        for position in self.moved_into(segment)? {
+            self.forget_moved(position)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_block((key, value): (sled::IVec, sled::IVec)) -> Result<Block, IndexError> {
+    let mut take = Take(&value);
+    let read = (|| {
+        let first = Position(last_u64(&key)?);
+        let at = take_location(&mut take)?;
+        let oldest = Timestamp::from_millis(take.signed()?);
+        let newest = Timestamp::from_millis(take.signed()?);
+        let mut types = BTreeSet::new();
+        while !take.0.is_empty() {
+            types.insert(take.text()?.to_owned());
+        }
+        let types = (!types.is_empty()).then_some(types);
+        Some(Block { first, at, oldest, newest, types })
+    })();
+    read.ok_or(IndexError::Bad)
+}
+
+fn moved_in_key(segment: u64, position: Position) -> Vec<u8> {
+    let mut key = segment.to_be_bytes().to_vec();
+    key.put_raw(&position.0.to_be_bytes());
+    key
+}

@@ -1,0 +1,295 @@
+//! The thread that takes what was committed into the index, behind the acknowledgement.
+//!
+//! What it applies can be applied again: reopening begins at the last remembered progress, and the
+//! journal's order makes the end the same. When the index fails in any way, it is moved aside and
+//! made again from the journal, here, while events go on being taken in.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use super::dedupe::Generation;
+use super::index::{BlockBuilder, Index, IndexError, KeyRecord, Progress, SettledIn};
+use super::rebuild;
+use super::shared::{Durable, Reply, Shared, lock};
+use super::state::SubscriptionState;
+use crate::clock::{Stopwatch, Timestamp};
+use crate::event::{EventType, Position, SourceName};
+use crate::queue::QueueError;
+use crate::queue::journal::Location;
+use crate::queue::record::{Change, Places, SettleBatch, State};
+
+/// How long progress is not remembered at most: so much of the journal is read again at a start.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait before a failed index is made again.
+const REBUILD_AFTER: Duration = Duration::from_secs(1);
+
+/// Something that was committed, in the order of the journal.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    Event {
+        position: Position,
+        at: Location,
+        received_at: Timestamp,
+        source: SourceName,
+        event_type: EventType,
+    },
+    Settled {
+        at: Location,
+        batch: SettleBatch,
+    },
+    Checkpoint(Places),
+    Carried {
+        position: Position,
+        at: Location,
+    },
+    KeyRecord {
+        first: Position,
+        last: Position,
+        at: Location,
+    },
+    /// A run of dedupe keys, to be kept by sled from now on.
+    Keys(Arc<Generation>),
+    /// All changes of this flush were in what came before.
+    Flushed {
+        state: Arc<SubscriptionState>,
+        flush: u64,
+    },
+    /// Everything before was committed up to here.
+    Progress {
+        durable: Durable,
+        n_bytes: u64,
+    },
+    /// Somebody waits until all before is in.
+    Barrier(Reply<()>),
+}
+
+/// Applies to an index, collecting blocks.
+#[derive(Debug, Default)]
+pub(crate) struct Applier {
+    block: BlockBuilder,
+}
+
+impl Applier {
+    /// Takes one thing in.
+    pub(crate) fn apply(&mut self, index: &Index, applied: &Applied) -> Result<(), IndexError> {
+        match applied {
+            Applied::Event { position, at, received_at, source, event_type } => {
+                let name = || format!("{source}:{event_type}");
+                if self.block.push(*position, *at, *received_at, name) {
+                    self.end_block(index)?;
+                }
+                Ok(())
+            }
+            Applied::Settled { at, batch } => apply_settled(index, *at, batch),
+            Applied::Checkpoint(places) => index.set_places(places),
+            Applied::Carried { position, at } => index.set_moved(*position, *at),
+            Applied::KeyRecord { first, last, at } => {
+                index.put_key_record(KeyRecord { first: *first, last: *last, at: *at })
+            }
+            Applied::Keys(generation) => index.put_key_run(generation.run, &generation.page_keys()),
+            Applied::Flushed { .. } | Applied::Progress { .. } | Applied::Barrier(_) => Ok(()),
+        }
+    }
+
+    /// Stores the block so far.
+    pub(crate) fn end_block(&mut self, index: &Index) -> Result<(), IndexError> {
+        match self.block.take() {
+            Some(block) => index.put_block(&block),
+            None => Ok(()),
+        }
+    }
+}
+
+fn apply_settled(index: &Index, at: Location, batch: &SettleBatch) -> Result<(), IndexError> {
+    for section in &batch.sections {
+        let mut range: Option<(Position, Position)> = None;
+        for change in &section.changes {
+            if is_told_alone(change) {
+                index.add_attempt(&section.handler, batch.at, change)?;
+            } else {
+                let (first, last) = range.unwrap_or((change.position, change.position));
+                range = Some((first.min(change.position), last.max(change.position)));
+            }
+            index.apply_change(&section.handler, at.segment, change)?;
+        }
+        if let Some((first, last)) = range {
+            index.put_settled(&section.handler, first, SettledIn { at, last })?;
+        }
+        index.set_place(&section.handler, &section.place)?;
+    }
+    Ok(())
+}
+
+/// Whether a change has its own place in the history. The many deliveries that end at once share
+/// one entry for their settle record.
+fn is_told_alone(change: &Change) -> bool {
+    match change.state {
+        State::Delivered | State::Skipped => change.attempts > 1,
+        State::Retry { .. } | State::Dead { .. } | State::Dropped => true,
+        State::Held { .. } => false,
+    }
+}
+
+/// The indexer's own state.
+#[derive(Debug)]
+pub(crate) struct Indexer {
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    applier: Applier,
+    since_progress: Stopwatch,
+    /// What is told to `shared.indexed` once the block is stored.
+    reached: Option<Progress>,
+    failed: Option<Stopwatch>,
+    /// What waits to be told until the index is there again.
+    missed: Vec<Applied>,
+}
+
+impl Indexer {
+    pub(crate) fn new(shared: Arc<Shared>, folder: PathBuf) -> Self {
+        Self {
+            shared,
+            folder,
+            applier: Applier::default(),
+            since_progress: Stopwatch::start(),
+            reached: None,
+            failed: None,
+            missed: Vec::new(),
+        }
+    }
+
+    /// Works until the committer is gone.
+    pub(crate) fn run(mut self, batches: &mpsc::Receiver<Vec<Applied>>) {
+        loop {
+            let batch = if self.reached.is_none() && self.failed.is_none() {
+                batches.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+            } else {
+                batches.recv_timeout(PROGRESS_EVERY.saturating_sub(self.since_progress.elapsed()))
+            };
+            match batch {
+                Ok(batch) => self.take_in(batch),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            self.heal();
+            if self.since_progress.elapsed() >= PROGRESS_EVERY {
+                self.remember_progress();
+            }
+        }
+        self.remember_progress();
+        if let Ok(index) = self.shared.index()
+            && let Err(err) = index.flush()
+        {
+            tracing::warn!(error = %err, "The index could not be written; it will be mended");
+        }
+    }
+
+    fn take_in(&mut self, batch: Vec<Applied>) {
+        let index = self.shared.index();
+        for applied in batch {
+            if let Ok(index) = &index
+                && self.failed.is_none()
+                && let Err(err) = self.applier.apply(index, &applied)
+            {
+                self.give_up(&err);
+            }
+            self.tell(applied);
+        }
+    }
+
+    /// Tells whoever waits for what was taken in. Without an index nobody is told, except those
+    /// who would hang: the rebuild reads the journal and misses nothing.
+    fn tell(&mut self, applied: Applied) {
+        match applied {
+            Applied::Keys(_) | Applied::Flushed { .. } if self.failed.is_some() => {
+                self.missed.push(applied);
+            }
+            Applied::Keys(generation) => {
+                self.shared.runs.add(generation.run, &generation.page_keys());
+                generation.set_written();
+            }
+            Applied::Flushed { state, flush } => {
+                state.indexed(flush);
+                // What was in the overlay may be due, and is in the index by now.
+                state.bell.notify_waiters();
+            }
+            Applied::Progress { durable, n_bytes } => {
+                self.shared.lag_bytes.fetch_sub(n_bytes, Ordering::AcqRel);
+                if self.reached.is_none() {
+                    self.since_progress = Stopwatch::start();
+                }
+                self.reached = Some(Progress { at: durable.end, next: durable.next });
+            }
+            Applied::Barrier(reply) => {
+                let result = match self.failed {
+                    None => Ok(()),
+                    Some(_) => Err(QueueError::Behind("the index is being rebuilt")),
+                };
+                drop(reply.send(result));
+            }
+            Applied::Event { .. }
+            | Applied::Settled { .. }
+            | Applied::Checkpoint(_)
+            | Applied::Carried { .. }
+            | Applied::KeyRecord { .. } => {}
+        }
+    }
+
+    fn remember_progress(&mut self) {
+        let (Ok(index), Some(reached)) = (self.shared.index(), self.reached) else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        let stored = self.applier.end_block(&index).and_then(|()| index.set_progress(reached));
+        match stored {
+            Ok(()) => {
+                *lock(&self.shared.indexed) = reached;
+                self.reached = None;
+            }
+            Err(err) => self.give_up(&err),
+        }
+        self.since_progress = Stopwatch::start();
+    }
+
+    fn give_up(&mut self, err: &IndexError) {
+        tracing::warn!(error = %err, "The index failed and will be rebuilt from the journal");
+        self.failed = Some(Stopwatch::start());
+        self.shared.index.store(None);
+    }
+
+    /// Makes a failed index again. Retries and dead letters wait until then; events are taken in
+    /// and delivered all the while.
+    fn heal(&mut self) {
+        if self.failed.is_none_or(|since| since.elapsed() < REBUILD_AFTER) {
+            return;
+        }
+        let durable = self.shared.durable();
+        let until = Progress { at: durable.end, next: durable.next };
+        match rebuild::from_journal(&self.shared.segments, &self.folder, until) {
+            Ok(rebuilt) => {
+                self.shared.runs.replace(rebuilt.runs);
+                self.shared.index.store(Some(Arc::new(rebuilt.index)));
+                self.applier = Applier::default();
+                self.failed = None;
+                self.reached = None;
+                for missed in std::mem::take(&mut self.missed) {
+                    self.tell_rebuilt(missed);
+                }
+                tracing::info!("The index was rebuilt from the journal");
+            }
+            Err(err) => {
+                tracing::warn!(error = %err, "The index cannot be rebuilt yet");
+                self.failed = Some(Stopwatch::start());
+            }
+        }
+    }
+
+    /// Tells what a rebuild has taken in from the journal.
+    fn tell_rebuilt(&mut self, missed: Applied) {
+        match missed {
+            Applied::Keys(generation) => generation.set_written(),
+            other => self.tell(other),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The thread that keeps the disk tidy: lets segments go whose events are settled and old enough,
+//! copies forward what somebody still needs, watches the room on the disk, and makes sled anew
+//! when most of its file is dead.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use super::index::Index;
+use super::lookup;
+use super::shared::{Carry, Job, Shared, lock};
+use crate::event::{Dedupe, HandlerName, Position};
+use crate::queue::QueueError;
+use crate::queue::journal::{Location, Preparer, Reader, SEGMENT_BYTES, Segment};
+use crate::queue::record::{KeyEntry, Kind, Record};
+
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What it keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) retention: Duration,
+    pub(crate) disk_max: u64,
+    pub(crate) disk_reserve: u64,
+}
+
+/// The janitor's own state.
+pub(crate) struct Janitor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) limits: Limits,
+    /// Takes files that nobody needs.
+    pub(crate) preparer: Arc<Preparer>,
+}
+
+impl Janitor {
+    /// Works until `stop` is dropped.
+    pub(crate) fn run(self, stop: &mpsc::Receiver<()>) {
+        while stop.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if let Err(err) = self.tidy() {
+                tracing::warn!(error = %err, "Tidying the queue failed; it is tried again");
+            }
+        }
+    }
+
+    /// Lets go of what can go and says whether more may be taken in.
+    pub(crate) fn tidy(&self) -> Result<(), QueueError> {
+        while self.let_oldest_go(self.is_tight())? {}
+        self.expire_keys()?;
+        let blocked = self.why_blocked();
+        let mut told = lock(&self.shared.blocked);
+        if told.is_none()
+            && let Some(why) = &blocked
+        {
+            tracing::error!(reason = why, "No room for more events: they are refused");
+        } else if told.is_some() && blocked.is_none() {
+            tracing::info!("There is room again: events are taken in");
+        }
+        *told = blocked;
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        let index = self.shared.index().map_or(0, |index| index.bytes());
+        self.shared.segments.bytes().saturating_add(index)
+    }
+
+    /// Whether settled events must go before their time.
+    fn is_tight(&self) -> bool {
+        // The next segment stands ready, and one more may be begun before the next look.
+        let ahead = 2 * u64::from(SEGMENT_BYTES);
+        let over = self.bytes().saturating_add(ahead) > self.limits.disk_max;
+        over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let segments = &self.shared.segments;
+        segments
+            .fs
+            .free_bytes(&segments.folder)
+            .inspect_err(|err| tracing::warn!(error = %err, "The disk's room is not known"))
+            .ok()
+    }
+
+    fn why_blocked(&self) -> Option<String> {
+        let bytes = self.bytes();
+        if bytes >= self.limits.disk_max {
+            return Some(format!(
+                "{bytes} bytes of unsettled events reach `disk_max` ({})",
+                self.limits.disk_max
+            ));
+        }
+        let free = self.free_bytes()?;
+        (free < self.limits.disk_reserve).then(|| {
+            format!(
+                "{free} bytes are free on the disk, under `disk_reserve` ({})",
+                self.limits.disk_reserve
+            )
+        })
+    }
+
+    /// Lets the oldest segment go if it can; `true` = it went.
+    fn let_oldest_go(&self, is_tight: bool) -> Result<bool, QueueError> {
+        let segments = self.shared.segments.all();
+        let (Some(oldest), Some(next)) = (segments.first(), segments.get(1)) else {
+            return Ok(false);
+        };
+        let now = self.shared.now();
+        let is_old = next.began_at.after(self.limits.retention) <= now;
+        if !(is_old || is_tight) || !self.is_settled_before(next.first) {
+            return Ok(false);
+        }
+        if lock(&self.shared.indexed).at.segment <= oldest.number {
+            return Ok(false);
+        }
+        self.shared.ask_blocking(Job::Watch)?;
+        let carry = self.what_is_needed_of(oldest, next.first)?;
+        self.shared.ask_blocking(|reply| Job::Carry(carry, reply))?;
+        self.shared.ask_blocking(Job::Barrier)?;
+        let index = self.shared.index()?;
+        let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
+        self.remove(oldest)?;
+        for record in index.key_records()? {
+            if record.at.segment == oldest.number {
+                index.remove_key_record(record.first)?;
+            }
+        }
+        index.forget_moved_in(oldest.number)?;
+        index.forget_before(next.first, next.number, &handlers)?;
+        Ok(true)
+    }
+
+    /// Whether every handler's recorded cursor has passed everything before `position`.
+    fn is_settled_before(&self, position: Position) -> bool {
+        lock(&self.shared.recorded).values().all(|cursor| *cursor >= position)
+    }
+
+    /// What of a segment must be copied forward: the events that entries still speak of, the
+    /// entries whose newest record is in it, and the keys that are still remembered.
+    fn what_is_needed_of(&self, segment: &Segment, end: Position) -> Result<Carry, QueueError> {
+        let index = self.shared.index()?;
+        let mut carry = Carry::default();
+        for (position, handler) in index.pinned_in(segment.number)? {
+            if let Some(entry) = index.entry(&handler, position)? {
+                carry.states.push((handler, entry.change));
+            }
+        }
+        let now = self.shared.now();
+        let old_records = index.key_records()?;
+        let mut reader =
+            Reader::new(Arc::clone(&self.shared.segments), Location::start_of(segment.number));
+        let stop = Location { segment: segment.number, offset: segment.capacity };
+        let stop = stop.min(self.shared.durable().end);
+        while let Some(found) = reader.next(stop).map_err(lookup::read_failed)? {
+            if !matches!(found.kind, Kind::Event | Kind::Carried | Kind::Keys) {
+                continue;
+            }
+            match found.decode().map_err(lookup::read_failed)? {
+                Record::Event(event, dedupe) => {
+                    if let Dedupe::Within { key, window } = dedupe {
+                        let (position, id, received_at) =
+                            (event.position, event.id, event.received_at);
+                        let entry = KeyEntry { position, key, id, received_at, window };
+                        carry.keys.extend(Some(entry).filter(|entry| entry.expires_at() > now));
+                    }
+                    let is_moved = index.moved(event.position)?.is_some();
+                    if !is_moved
+                        && event.position < end
+                        && self.is_needed(&index, event.position)?
+                    {
+                        carry.events.push(found.payload);
+                    }
+                }
+                Record::Carried(event, _) => {
+                    let is_newest = index.moved(event.position)? == Some(found.at);
+                    if is_newest && self.is_needed(&index, event.position)? {
+                        carry.events.push(found.payload);
+                    }
+                }
+                Record::Keys(keys) => {
+                    let is_known = old_records.iter().any(|record| record.at == found.at);
+                    let entries = keys.0.into_iter().filter(|_| is_known);
+                    carry.keys.extend(entries.filter(|entry| entry.expires_at() > now));
+                }
+                Record::Settled(_) | Record::Checkpoint(_) | Record::Filler => {}
+            }
+        }
+        carry.keys.sort_unstable_by_key(|entry| entry.position);
+        Ok(carry)
+    }
+
+    /// Whether some handler has an entry for the event.
+    fn is_needed(&self, index: &Index, position: Position) -> Result<bool, QueueError> {
+        let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
+        for handler in handlers {
+            if index.counts(&handler) != super::index::Counts::default()
+                && index.entry(&handler, position)?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn remove(&self, segment: &Segment) -> Result<(), QueueError> {
+        let segments = &self.shared.segments;
+        segments.remove(segment.number);
+        segments.forget_damage(segment.number);
+        let path = segments.path(segment.number);
+        if segment.capacity == SEGMENT_BYTES && self.preparer.offer(path.clone()) {
+            return Ok(());
+        }
+        let removed =
+            segments.fs.remove(&path).and_then(|()| segments.fs.sync_folder(&segments.folder));
+        removed.map_err(|err| QueueError::Io {
+            what: format!("removing `{}`", path.display()),
+            source: err,
+        })
+    }
+
+    /// Forgets runs and records of keys that make no duplicates any more.
+    fn expire_keys(&self) -> Result<(), QueueError> {
+        let now = self.shared.now();
+        for run in self.shared.runs.expire(now) {
+            self.shared.index()?.remove_key_run(run.first)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,467 @@
+//! Taking and settling deliveries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::index::Entry;
+use super::lookup::{self, read_failed};
+use super::shared::{Job, Shared};
+use super::state::{Inner, Slot, SubscriptionState};
+use crate::clock::Timestamp;
+use crate::event::{Delivery, Event, OrderKey, Origin, Outcome, Position, Settled};
+use crate::queue::journal::Reader;
+use crate::queue::record::{Change, Record, State};
+use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription, TAKE_BYTES_MAX};
+
+/// A handler's hold on its place. Dropping it gives the place free; what was taken and not
+/// settled comes again.
+#[derive(Debug)]
+pub(crate) struct SledSubscription {
+    shared: Arc<Shared>,
+    state: Arc<SubscriptionState>,
+}
+
+impl Drop for SledSubscription {
+    fn drop(&mut self) {
+        self.state.lock().detach();
+    }
+}
+
+/// Deliveries that are being taken, up to a number and a size.
+struct Basket {
+    deliveries: Vec<Delivery>,
+    max: usize,
+    bytes: usize,
+}
+
+impl Basket {
+    fn is_full(&self) -> bool {
+        self.deliveries.len() >= self.max || self.bytes >= TAKE_BYTES_MAX
+    }
+
+    fn room(&self) -> usize {
+        self.max.saturating_sub(self.deliveries.len())
+    }
+
+    fn push(&mut self, delivery: Delivery) {
+        self.bytes += delivery.event.body.len();
+        self.deliveries.push(delivery);
+    }
+}
+
+impl SledSubscription {
+    /// Takes hold of a place that nobody holds. The index is up to date with it.
+    pub(crate) fn attach(
+        shared: Arc<Shared>,
+        state: &Arc<SubscriptionState>,
+    ) -> Result<Self, QueueError> {
+        let subscription = {
+            let mut inner = state.lock();
+            if inner.is_subscribed {
+                return Err(QueueError::Busy(state.handler.clone()));
+            }
+            inner.is_subscribed = true;
+            Self { shared, state: Arc::clone(state) }
+        };
+        subscription.put_lines_in_order()?;
+        subscription.bring_near_what_a_clock_moved_away()?;
+        Ok(subscription)
+    }
+
+    /// Held entries with unsettled events of the log before them come again from the log: the one
+    /// that they wait for may be among those. Of every other line the first is let go.
+    fn put_lines_in_order(&self) -> Result<(), QueueError> {
+        let index = self.shared.index()?;
+        let handler = &self.state.handler;
+        let mut inner = self.state.lock();
+        let cursor = inner.cursor;
+        for position in index.positions(handler, cursor..=Position(u64::MAX))? {
+            let entry = index.entry(handler, position)?;
+            if matches!(entry, Some(Entry { change: Change { state: State::Held { .. }, .. }, .. }))
+            {
+                inner.relogged.insert(position);
+            }
+        }
+        let mut must_tell = false;
+        for position in index.line_heads(handler)? {
+            if !inner.relogged.contains(&position)
+                && let Some(entry) = index.entry(handler, position)?
+            {
+                must_tell |= let_go(&self.shared, &self.state, &mut inner, &entry.change);
+            }
+        }
+        drop(inner);
+        self.tell(must_tell)
+    }
+
+    /// A due time that is further away than the wait that was asked for was set by a clock that
+    /// has been set back since.
+    fn bring_near_what_a_clock_moved_away(&self) -> Result<(), QueueError> {
+        let index = self.shared.index()?;
+        let now = self.shared.clock.steady();
+        let handler = &self.state.handler;
+        let mut must_tell = false;
+        let mut after = None;
+        loop {
+            let found = index.due(handler, after, 1_000)?;
+            let Some(last) = found.last() else { break };
+            after = Some(*last);
+            for (due, position) in found.into_iter().filter(|(due, _)| *due > now) {
+                let Some(Entry { mut change, .. }) = index.entry(handler, position)? else {
+                    continue;
+                };
+                if let State::Retry { due: at, wait, .. } = &mut change.state
+                    && due.since(now) > *wait
+                {
+                    *at = now.after(*wait);
+                    must_tell |= self.state.lock().record(change, true);
+                }
+            }
+        }
+        self.tell(must_tell)
+    }
+
+    /// Wakes the committer where something waits to be recorded.
+    fn tell(&self, must_tell: bool) -> Result<(), QueueError> {
+        if must_tell { self.shared.send(Job::Settle) } else { Ok(()) }
+    }
+
+    /// An entry as it is just now.
+    fn entry(&self, inner: &Inner, position: Position) -> Result<Option<Change>, QueueError> {
+        entry_of(&self.shared, &self.state, inner, position)
+    }
+
+    /// Takes what is due just now.
+    fn take(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        let mut basket = Basket { deliveries: Vec::new(), max: max.max(1), bytes: 0 };
+        let mut inner = self.state.lock();
+        self.take_entries(&mut inner, &mut basket)?;
+        while !basket.is_full()
+            && let Some((_, delivery)) = inner.returned.pop_first()
+        {
+            basket.push(delivery);
+        }
+        self.take_log(&mut inner, &mut basket)?;
+        Ok(basket.deliveries)
+    }
+
+    fn take_entries(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
+        let now = self.shared.clock.steady();
+        for (due, position) in self.due(inner, basket.room())? {
+            if due > now || basket.is_full() {
+                break;
+            }
+            let Some(change) = self.entry(inner, position)? else { continue };
+            let Some((event, _)) = lookup::event_at(&self.shared, position)? else {
+                tracing::error!(
+                    handler.name = %self.state.handler,
+                    position = position.0,
+                    "The event of a waiting delivery is gone; the delivery is given up"
+                );
+                let gone = Change { state: State::Dropped, ..change };
+                let must_tell = inner.record(gone, true);
+                self.tell(must_tell)?;
+                continue;
+            };
+            inner.taken.insert(position);
+            basket.push(Delivery {
+                event: Arc::new(event),
+                attempt: change.attempts.saturating_add(1),
+                first_attempt_at: change.first_attempt_at,
+                origin: Origin::Entry,
+            });
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` retries that nobody has, by due time.
+    fn due(&self, inner: &Inner, limit: usize) -> Result<Vec<(Timestamp, Position)>, QueueError> {
+        let handler = &self.state.handler;
+        let mut due: Vec<_> =
+            inner.overlay.due().filter(|(_, p)| !inner.taken.contains(p)).take(limit).collect();
+        let index = self.shared.index()?;
+        if index.counts(handler).waiting > 0 {
+            let more = limit + inner.taken.len() + inner.overlay.len();
+            let known = index.due(handler, None, more)?;
+            due.extend(known.into_iter().filter(|(_, position)| {
+                !inner.taken.contains(position) && !inner.overlay.holds(*position)
+            }));
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    fn take_log(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
+        let durable = self.shared.durable();
+        while !basket.is_full() && inner.has_window() && inner.next_to_read() < durable.next {
+            let position = inner.next_to_read();
+            let recent = self.shared.tail.from(position, basket.room());
+            if recent.is_empty() {
+                self.read_one(inner, basket)?;
+                continue;
+            }
+            for recent in recent {
+                if basket.is_full() || !inner.has_window() {
+                    break;
+                }
+                // The file goes on behind what came from memory.
+                inner.reader = inner.reader.take().map(|mut reader| {
+                    reader.seek(recent.end);
+                    reader
+                });
+                Self::take_event(inner, basket, recent.event);
+            }
+        }
+        inner.advance();
+        Ok(())
+    }
+
+    /// Takes the next event out of the file.
+    fn read_one(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
+        let durable = self.shared.durable();
+        let position = inner.next_to_read();
+        let mut reader = inner.reader.take().unwrap_or_else(|| {
+            let at = lookup::locate(&self.shared, position);
+            Reader::new(Arc::clone(&self.shared.segments), at)
+        });
+        while let Some(found) = reader.next(durable.end).map_err(read_failed)? {
+            if let Record::Event(event, _) = found.decode().map_err(read_failed)?
+                && event.position >= position
+            {
+                // What lies in between cannot be read, and the reader has said so.
+                for _ in position.0..event.position.0 {
+                    inner.window.push_back(Slot::Done);
+                }
+                Self::take_event(inner, basket, Arc::new(event));
+                inner.reader = Some(reader);
+                return Ok(());
+            }
+        }
+        for _ in position.0..durable.next.0 {
+            inner.window.push_back(Slot::Done);
+        }
+        inner.reader = Some(reader);
+        Ok(())
+    }
+
+    fn take_event(inner: &mut Inner, basket: &mut Basket, event: Arc<Event>) {
+        if inner.is_done_before(event.position) {
+            inner.window.push_back(Slot::Done);
+            return;
+        }
+        inner.window.push_back(Slot::Taken(event.received_at));
+        let origin = Origin::Log;
+        basket.push(Delivery { event, attempt: 1, first_attempt_at: None, origin });
+    }
+
+    /// Writes down what became of a delivery; `must tell`.
+    fn settle_now(&self, delivery: &Delivery, settled: Settled) -> Result<bool, QueueError> {
+        let mut inner = self.state.lock();
+        let position = delivery.event.position;
+        let before = match delivery.origin {
+            Origin::Log if !inner.relogged.contains(&position) => None,
+            Origin::Log | Origin::Entry => self.entry(&inner, position)?,
+        };
+        let change = self.change(delivery, settled);
+        let key_after = change.state.order_key();
+        let mut must_tell = inner.record(change, before.is_some());
+        match delivery.origin {
+            Origin::Log => inner.finish(position),
+            Origin::Entry => {
+                inner.taken.remove(&position);
+            }
+        }
+        let key_before = before.and_then(|change| change.state.order_key());
+        if let Some(key) = key_before.filter(|_| key_before != key_after) {
+            must_tell |= let_first_go(&self.shared, &self.state, &mut inner, key)?.1;
+        }
+        Ok(must_tell)
+    }
+
+    fn change(&self, delivery: &Delivery, settled: Settled) -> Change {
+        let Settled { outcome, attempt } = settled;
+        let steady = self.shared.clock.steady();
+        let attempts = match attempt {
+            Some(_) => delivery.attempt,
+            None => delivery.attempt.saturating_sub(1),
+        };
+        let first_attempt_at = delivery
+            .first_attempt_at
+            .or_else(|| attempt.as_ref().map(|attempt| steady.before(attempt.duration)));
+        let state = match outcome {
+            Outcome::Delivered => State::Delivered,
+            Outcome::Skipped => State::Skipped,
+            Outcome::Retry { at, order_key } => {
+                State::Retry { due: at, wait: at.since(steady), order_key }
+            }
+            Outcome::Held { order_key } => State::Held { order_key },
+            Outcome::Dead { order_key } => State::Dead {
+                died_at: self.shared.now(),
+                reason: attempt.as_ref().map(|attempt| attempt.error.clone()).unwrap_or_default(),
+                order_key,
+            },
+        };
+        let first_attempt_at = first_attempt_at.filter(|_| state.is_entry());
+        Change { position: delivery.event.position, state, attempts, first_attempt_at, attempt }
+    }
+
+    /// How long to sleep until an entry is due.
+    fn until_due(&self) -> Duration {
+        let inner = self.state.lock();
+        let next = self.due(&inner, 1).ok().and_then(|due| due.first().copied());
+        let wait = next.map_or(LOOK_AGAIN, |(due, _)| due.since(self.shared.clock.steady()));
+        wait.clamp(Duration::from_millis(1), LOOK_AGAIN)
+    }
+}
+
+/// An entry as it is just now, the index's lag included.
+pub(crate) fn entry_of(
+    shared: &Shared,
+    state: &SubscriptionState,
+    inner: &Inner,
+    position: Position,
+) -> Result<Option<Change>, QueueError> {
+    if let Some(change) = inner.overlay.get(position) {
+        return Ok(change.state.is_entry().then(|| change.clone()));
+    }
+    Ok(shared.index()?.entry(&state.handler, position)?.map(|entry| entry.change))
+}
+
+/// The front of a key's line.
+fn line(
+    shared: &Shared,
+    state: &SubscriptionState,
+    inner: &Inner,
+    key: OrderKey,
+) -> Result<Vec<Position>, QueueError> {
+    let mut line: Vec<Position> = inner.overlay.line(key).collect();
+    let index = shared.index()?;
+    if index.counts(&state.handler).keyed > 0 {
+        // Enough to see past those that are taken or changed.
+        let limit = 2 + inner.taken.len() + inner.overlay.len() + inner.relogged.len();
+        let known = index.line(&state.handler, key, limit)?;
+        line.extend(known.into_iter().filter(|position| !inner.overlay.holds(*position)));
+    }
+    line.sort_unstable();
+    Ok(line)
+}
+
+/// Makes a held delivery due now; `true` = the committer must be told.
+fn let_go(shared: &Shared, state: &SubscriptionState, inner: &mut Inner, change: &Change) -> bool {
+    let State::Held { order_key } = change.state else { return false };
+    let due = shared.clock.steady();
+    let retry = State::Retry { due, wait: Duration::ZERO, order_key: Some(order_key) };
+    state.bell.notify_waiters();
+    inner.record(Change { state: retry, ..change.clone() }, true)
+}
+
+/// Makes the first of a line due if it is a held one: whether it did, and whether the committer
+/// must be told.
+pub(crate) fn let_first_go(
+    shared: &Shared,
+    state: &SubscriptionState,
+    inner: &mut Inner,
+    key: OrderKey,
+) -> Result<(bool, bool), QueueError> {
+    let first = line(shared, state, inner, key)?.into_iter().next();
+    let first = first.filter(|p| !inner.taken.contains(p) && !inner.relogged.contains(p));
+    let Some(first) = first else { return Ok((false, false)) };
+    match entry_of(shared, state, inner, first)? {
+        Some(change) if matches!(change.state, State::Held { .. }) => {
+            Ok((true, let_go(shared, state, inner, &change)))
+        }
+        Some(_) | None => Ok((false, false)),
+    }
+}
+
+#[async_trait]
+impl Subscription for SledSubscription {
+    async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        let mut log = self.shared.durable.subscribe();
+        loop {
+            // Listen before looking: whatever comes in between rings a bell that is heard.
+            self.shared.check_open()?;
+            log.borrow_and_update();
+            let rung = self.state.bell.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            let deliveries = match self.take(max) {
+                Err(QueueError::Behind(_)) => Vec::new(),
+                taken => taken?,
+            };
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            let wait = self.until_due();
+            tokio::select! {
+                () = rung => {}
+                () = self.shared.closed.cancelled() => {}
+                changed = log.changed() => changed.map_err(|_| QueueError::Closed)?,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
+        self.shared.check_open()?;
+        loop {
+            // Listen before looking, as above.
+            let recorded = self.state.recorded.notified();
+            if !self.state.lock().is_outbox_full() {
+                break;
+            }
+            recorded.await;
+        }
+        let must_tell = self.settle_now(&delivery, settled)?;
+        self.tell(must_tell)
+    }
+
+    async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {
+        let mut inner = self.state.lock();
+        match delivery.origin {
+            Origin::Log => {
+                inner.returned.insert(delivery.event.position, delivery);
+            }
+            Origin::Entry => {
+                inner.taken.remove(&delivery.event.position);
+            }
+        }
+        drop(inner);
+        self.state.bell.notify_waiters();
+        Ok(())
+    }
+
+    async fn is_key_waiting(
+        &self,
+        order_key: OrderKey,
+        position: Position,
+    ) -> Result<bool, QueueError> {
+        let inner = self.state.lock();
+        let index = self.shared.index()?;
+        if inner.overlay.has_no_lines() && index.counts(&self.state.handler).keyed == 0 {
+            return Ok(false);
+        }
+        let line = line(&self.shared, &self.state, &inner, order_key)?;
+        Ok(line.into_iter().any(|waiting| {
+            waiting < position
+                && !inner.taken.contains(&waiting)
+                && !inner.relogged.contains(&waiting)
+        }))
+    }
+
+    async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError> {
+        let (is_released, must_tell) = {
+            let mut inner = self.state.lock();
+            let_first_go(&self.shared, &self.state, &mut inner, order_key)?
+        };
+        self.tell(must_tell)?;
+        Ok(is_released)
+    }
+
+    fn backlog(&self) -> Backlog {
+        super::figures::backlog(&self.shared, &self.state)
+    }
+}

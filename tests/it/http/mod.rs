@@ -1,0 +1,6 @@
+//! The listeners, seen from the wire.
+
+mod admin;
+mod bad;
+mod good;
+mod shapes;
