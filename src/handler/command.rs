@@ -125,6 +125,11 @@ fn read_env_value(value: &Value<'_>) -> Option<EnvValue> {
 
 #[async_trait]
 impl KindSettings for Settings {
+    fn batch_needs(&self) -> Option<&'static str> {
+        let is_single = self.mode == Mode::Once;
+        is_single.then_some("`mode = \"worker\"` in the `command` table")
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let program = self.program(context)?;
         Ok(match self.mode {

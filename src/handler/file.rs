@@ -122,6 +122,10 @@ impl Handler for FileHandler {
         BATCH_MAX
     }
 
+    fn batch_unasked(&self) -> usize {
+        BATCH_MAX
+    }
+
     async fn close(&self) {
         let file = Arc::clone(&self.file);
         let closed = tokio::task::spawn_blocking(move || {

@@ -16,16 +16,19 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
+pub mod chat;
 pub mod command;
 mod envelope;
 pub mod file;
+pub mod http;
 pub mod log;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod web;
 
 /// All kinds, in the order in which help texts name them.
-pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &command::KIND];
+pub static KINDS: &[&Kind] = &[&log::KIND, &file::KIND, &http::KIND, &command::KIND, &chat::KIND];
 
 /// A configured destination.
 #[async_trait]
@@ -36,6 +39,13 @@ pub trait Handler: Send + Sync {
 
     /// The most deliveries that one call can take.
     fn batch_max(&self) -> usize {
+        1
+    }
+
+    /// The most deliveries that one call takes where the owner asks for no batches: more than 1
+    /// where nobody can tell the difference from outside, and only the cost is shared (one sync,
+    /// one transaction). What is due goes at once; nothing waits for a batch to fill.
+    fn batch_unasked(&self) -> usize {
         1
     }
 
@@ -66,6 +76,11 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
     /// Opens what the handler needs. What may come and go (a server at the other end) is not
     /// asked for yet: only what cannot get well by itself is an error.
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError>;
+
+    /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
+    fn batch_needs(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {

@@ -15,6 +15,11 @@ use crate::event::{
 };
 use crate::settings;
 
+#[path = "../../tests/support/bad_server.rs"]
+mod bad_server;
+
+pub(crate) use bad_server::{Answer, BadServer, Request, status};
+
 /// 2026-11-22T12:00:00.000Z, when everything in these tests happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 
@@ -38,7 +43,13 @@ pub(crate) fn try_settings(
 
 /// A handler of the kind with the settings in `text`.
 pub(crate) fn handler(kind_name: &str, text: &str, folder: &Path) -> Box<dyn Handler> {
+    install_tls();
     settings(kind_name, text, folder).build(&context(folder)).unwrap()
+}
+
+/// What the program does once at its start. Another test of this process may have been first.
+pub(crate) fn install_tls() {
+    let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// A context whose clock stands at [`NOW`].
