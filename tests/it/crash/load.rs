@@ -75,15 +75,16 @@ impl Load {
 
 /// A body that no other is like; most are small, some are large.
 fn body(random: &mut StdRng, body_max: usize) -> Vec<u8> {
-    let exponent = random.random_range(0.0..1.0_f64).powi(3);
-    let n_bytes = 200 + (exponent * (body_max - 200) as f64) as usize;
+    let largest = random.random_range(200..=body_max);
+    let larger = random.random_range(200..=largest);
+    let n_bytes = random.random_range(200..=larger);
     let mut text = String::with_capacity(n_bytes + 64);
-    text += &format!(
-        r#"{{"event":"comment.create","nonce":"{:032x}","fill":""#,
-        random.random::<u128>()
-    );
+    let nonce: u128 = random.random();
+    text += r#"{"event":"comment.create","nonce":""#;
+    text += &nonce.to_string();
+    text += r#"","fill":""#;
     while text.len() < n_bytes {
-        text += &format!("{:016x}", random.random::<u64>());
+        text += &random.random::<u64>().to_string();
     }
     (text + "\"}").into_bytes()
 }
