@@ -2,17 +2,15 @@
 
 use std::process::{Command, Stdio};
 
-use super::disk::has;
 use crate::support::gateway::{Folder, signature};
 use crate::support::program::Served;
+use crate::support::servers::{find, skip};
 use crate::support::wire;
 
 #[test]
 fn the_sync_ends_before_the_answer_begins() {
-    if !has("strace") {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "`strace` is not there");
-        println!("skipped: `strace` is not there");
-        return;
+    if find("strace").is_none() {
+        return skip("`strace` is not there");
     }
     let folder = Folder::new("", "");
     let trace = folder.path().join("trace");
