@@ -9,11 +9,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, HandlerControl, LastErrorView, Run};
-use crate::config::{self, HandlerSettings};
-use crate::deliver::{
-    self, Batch, BreakerState, Deliverer, EventGlob, LoopState, OnDead, OwnEvents, Parts, Policy,
-    Retry,
-};
+use crate::config::HandlerSettings;
+use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::queue::{QueueError, Start};
@@ -38,7 +35,7 @@ impl Built {
         handler: Arc<dyn Handler>,
     ) -> Self {
         let (kind, start) = (settings.kind_name, settings.start);
-        Self { name, kind, start, policy: policy(settings), handler }
+        Self { name, kind, start, policy: settings.policy.clone(), handler }
     }
 }
 
@@ -216,28 +213,5 @@ impl Place {
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
             warn!(handler.name = %name, "Deliveries under way took too long; they come back");
         }
-    }
-}
-
-/// What the configuration says, in the loop's own words.
-fn policy(settings: &HandlerSettings) -> Policy {
-    let on = settings
-        .on
-        .iter()
-        .map(|glob| EventGlob { source: glob.source.clone(), event_type: glob.event_type.clone() });
-    let config::Retry { attempts, min, max, total } = settings.retry;
-    Policy {
-        on: on.collect(),
-        when: settings.when.clone(),
-        order_by: settings.order_by.clone(),
-        on_dead: match settings.on_dead {
-            config::OnDead::Release => OnDead::Release,
-            config::OnDead::Hold => OnDead::Hold,
-        },
-        concurrency: settings.concurrency,
-        timeout: settings.timeout,
-        retry: Retry { attempts, min, max, total },
-        batch: settings.batch.map(|config::Batch { max, wait }| Batch { max, wait }),
-        ..Policy::default()
     }
 }
