@@ -250,6 +250,31 @@ async fn what_is_too_much_for_an_hour_becomes_the_next_hours_digest() {
     assert_eq!(read.subject(), Some("3 events: Comment 3"));
 }
 
+#[tokio::test]
+async fn of_several_mails_only_those_that_failed_are_sent_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let words = WORDS.replace("[\"owner@example.com\", \"second@example.com\"]", "\"data.to\"");
+    let text = format!("smtp = \"{}\"\n{words}", plain_url(&server));
+    let mail = build("email", &text, folder.path());
+    let to = |number, to: &str| delivery(number, "x", &json!({"id": number, "to": to}));
+    let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "a@example.org")];
+    // The second mail, not the first.
+    server.will("RCPT", Quirk::Say("250 ok"));
+    server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
+    assert_eq!(until_taken(mail.as_ref(), &batch).await, 1);
+    let subjects = |server: &SmtpServer| {
+        let stored = server.stored();
+        let read = |mail: &Stored| {
+            MessageParser::new().parse(&mail.bytes).unwrap().subject().unwrap().to_owned()
+        };
+        stored.iter().map(read).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
+    mail.handle(&batch).await.unwrap();
+    assert_eq!(server.stored().len(), 4, "a replay is sent again");
+}
+
 /// What it accepts it writes down as it came, one file each, and then says so.
 const AIOSMTPD: &str = r"
 import asyncio, ssl, sys, pathlib
