@@ -16,7 +16,7 @@ use crate::queue::TAKE_BYTES_MAX;
 const TAKEN_MIN: usize = 256;
 
 /// How many are taken ahead, at most, unless there are even more calls at once.
-const TAKEN_MAX: usize = 10_000;
+const TAKEN_MAX: usize = 4_096;
 
 /// From this attempt on a delivery goes alone, so that one that breaks its batches does not use up
 /// the attempts of the others.

@@ -116,8 +116,10 @@ impl Deliverer {
     }
 
     /// Delivers until `shutdown`: then takes nothing new, waits for the calls under way as long as
-    /// the policy allows, settles them and closes the handler. What is unsettled then comes back
-    /// with the next subscription. An error is the queue's; nothing can be settled after it.
+    /// the policy allows, and settles them. What is unsettled then comes back with the next
+    /// subscription. An error is the queue's; nothing can be settled after it.
+    ///
+    /// The handler is not closed: another loop may go on with it.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), QueueError> {
         run::run(&self.parts, &*self.subscription, &self.control.0, &shutdown).await
     }

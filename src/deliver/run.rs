@@ -1,16 +1,15 @@
 //! The loop itself.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, poll_immediate};
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::Parts;
 use super::attempt::{Answer, Done, Tried, attempt, unclear};
@@ -21,10 +20,6 @@ use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settled};
 use crate::queue::{LOOK_AGAIN, QueueError, Subscription};
-
-/// How long a handler may take to close. Together with the drain it is within the 10 s in which the
-/// process ends.
-const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
 const YIELD_AFTER: Duration = Duration::from_millis(2);
@@ -41,13 +36,6 @@ pub(super) async fn run(
         Ok(()) => turn.drain().await,
         Err(err) => Err(err),
     };
-    drop(turn);
-    let closing = AssertUnwindSafe(async { parts.handler.close().await }).catch_unwind();
-    match tokio::time::timeout(CLOSE_MAX, closing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_panic)) => error!(handler.name = %parts.name, "Handler panicked while closing"),
-        Err(_elapsed) => warn!(handler.name = %parts.name, "Handler did not close in time"),
-    }
     shared.ended();
     result
 }
@@ -69,7 +57,8 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn new(parts: &'a Parts, subscription: &'a dyn Subscription, shared: &'a Shared) -> Self {
         let policy = &parts.policy;
-        let wanted = policy.batch.map_or(1, |batch| batch.max.get());
+        let unasked = parts.handler.batch_unasked();
+        let wanted = policy.batch.map_or(unasked, |batch| batch.max.get());
         let load_max = wanted.min(parts.handler.batch_max()).max(1);
         Self {
             parts,
@@ -250,13 +239,9 @@ impl<'a> Loop<'a> {
     /// When a delivery goes even without a full batch: counted from when it came in, so that
     /// restarts do not put a digest off for ever.
     fn send_by(&self, delivery: &Delivery) -> Timestamp {
-        match self.parts.policy.batch {
-            Some(batch) if self.load_max > 1 => {
-                let age = self.parts.clock.now().since(delivery.event.received_at);
-                self.parts.clock.steady().after(batch.wait.saturating_sub(age))
-            }
-            _ => delivery.event.received_at,
-        }
+        let age = self.parts.clock.now().since(delivery.event.received_at);
+        let wait = self.parts.policy.batch.map_or(Duration::ZERO, |batch| batch.wait);
+        self.parts.clock.steady().after(wait.saturating_sub(age))
     }
 
     async fn hold_one(

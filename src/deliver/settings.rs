@@ -26,7 +26,7 @@ pub struct Policy {
     pub retry: Retry,
     /// When a handler that is down is left alone.
     pub breaker: Breaker,
-    /// How many events one call takes; `None` = one.
+    /// How many events one call takes; `None` = what the kind takes unasked, mostly one.
     pub batch: Option<Batch>,
     /// How long calls that run are waited for at the end. Shorter than the 10 s within which the
     /// process ends.

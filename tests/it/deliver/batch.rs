@@ -1,5 +1,6 @@
 //! Several deliveries in one call.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatepost::deliver::Policy;
@@ -132,13 +133,21 @@ async fn one_that_breaks_its_batches_does_not_take_the_others_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_handler_cannot_take_together_it_gets_alone() {
-    let rig = Rig::new();
-    rig.append_n(3).await;
-    let policy = Policy { batch: None, ..batches(3, secs(60)) };
-    let ready = rig.ready(policy, |_| delivered()).await;
-    rig.settle_all(ready.deliverer).await;
-    assert_eq!(ready.handler.positions(), [[1], [2], [3]]);
+async fn without_batches_each_goes_alone_unless_the_kind_says_otherwise() {
+    for (n_unasked, expected) in
+        [(1, vec![vec![1], vec![2], vec![3]]), (2, vec![vec![1, 2], vec![3]])]
+    {
+        let rig = Rig::new();
+        rig.append_n(3).await;
+        // What came in by a wrong clock goes at once, too.
+        rig.clock.set_back(Duration::from_hours(1));
+        let policy = Policy { batch: None, ..batches(3, secs(60)) };
+        let ready = rig.ready(policy, |_| delivered()).await;
+        ready.handler.batch_unasked.store(n_unasked, Ordering::SeqCst);
+        rig.settle_all(ready.deliverer).await;
+        assert_eq!(ready.handler.positions(), expected);
+        assert!(rig.clock.since_start() < secs(1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,9 +55,10 @@ pub(crate) struct Scripted {
     script: Box<Script>,
     clock: Arc<TokioClock>,
     pub(crate) calls: Mutex<Vec<Call>>,
+    /// How many deliveries a call takes unasked.
+    pub(crate) batch_unasked: AtomicUsize,
     n_now: AtomicUsize,
     pub(crate) n_most: AtomicUsize,
-    pub(crate) is_closed: AtomicUsize,
 }
 
 impl Scripted {
@@ -110,8 +111,8 @@ impl Handler for Scripted {
         1_000
     }
 
-    async fn close(&self) {
-        self.is_closed.fetch_add(1, Ordering::SeqCst);
+    fn batch_unasked(&self) -> usize {
+        self.batch_unasked.load(Ordering::SeqCst)
     }
 }
 
@@ -178,9 +179,9 @@ impl Rig {
             script: Box::new(script),
             clock: Arc::clone(&self.clock),
             calls: Mutex::default(),
+            batch_unasked: AtomicUsize::new(1),
             n_now: AtomicUsize::new(0),
             n_most: AtomicUsize::new(0),
-            is_closed: AtomicUsize::new(0),
         });
         let (deliverer, control) = self.deliverer(name, policy, scripted.clone()).await;
         Ready { handler: scripted, control, deliverer }
