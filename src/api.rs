@@ -20,7 +20,7 @@ pub use ask::{DeadAsk, EventsAsk, RejectedAsk, ReplayAsk};
 pub use figures::figures;
 pub use view::{
     AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, ExplainView, HandlerView,
-    QueueView, RejectedView, SecretView, SourceView, StatusView,
+    LastErrorView, QueueView, RejectedView, SecretView, SourceView, StatusView,
 };
 
 /// Why a question has no answer.
@@ -56,6 +56,9 @@ pub trait Control: Send + Sync {
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&self) -> Result<Reloaded, ApiError>;
 
+    /// What is wrong with what runs, one line each; empty = nothing.
+    fn problems(&self) -> Vec<String>;
+
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;
 
@@ -88,8 +91,14 @@ pub struct HandlerControl {
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// `running`, `paused`, or the name of the state that its circuit is in.
-    pub state: String,
+    /// `running`, `paused`, `down` (left alone but for a try now and then) or `stopped`.
+    pub state: &'static str,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
 }
 
 /// The admin side of one queue, and of the server around it where one runs.
@@ -287,7 +296,10 @@ impl Api {
     /// What is not as it should be, one line each: the store takes no durable write, or the journal
     /// is damaged. A handler that cannot be built keeps the server from starting.
     pub async fn unready(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = match &self.server {
+            Some(server) => server.control.problems(),
+            None => Vec::new(),
+        };
         match tokio::time::timeout(PROBE_TIMEOUT, self.queue.probe()).await {
             Ok(Ok(())) => {}
             Ok(Err(err)) => problems.push(err.to_string()),

@@ -66,8 +66,8 @@ fn context(
         handler: name.clone(),
         config_folder: config.folder.clone(),
         clock: Arc::clone(clock),
-        timeout: settings.timeout,
-        concurrency: settings.concurrency.get(),
+        timeout: settings.policy.timeout,
+        concurrency: settings.policy.concurrency.get(),
     }
 }
 

@@ -244,7 +244,11 @@ impl<'a> Loop<'a> {
         self.parts.clock.steady().after(wait.saturating_sub(age))
     }
 
-    async fn hold_one(&self, delivery: Delivery, order_key: OrderKey) -> Result<(), QueueError> {
+    async fn hold_one(
+        &mut self,
+        delivery: Delivery,
+        order_key: OrderKey,
+    ) -> Result<(), QueueError> {
         let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
         self.subscription.settle(delivery, settled).await
     }

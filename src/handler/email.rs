@@ -6,13 +6,16 @@
 //!    answer to the first was lost, is recognised as the same by its reader's program.
 //! 2. A batch is one mail with every event in it, a digest; where `to` is an expression, one for
 //!    each set of recipients, so that nobody reads what was meant for others.
+//!    Those that were sent before one failed are not sent again by the same process.
 //! 3. With `max_per_hour`, an hour that began with its first mail takes no more than that many.
-//!    What comes then waits for the next hour, all for the same moment: with `batch` it goes out as
-//!    a digest. The count is in memory and begins anew with the process.
+//!    What comes then waits for the next hour, all for the same moment, and goes out as a digest:
+//!    what is due together is one mail then, also without `batch`. The count is in memory and
+//!    begins anew with the process.
 //! 4. Nothing of an event becomes a header line of its own, whatever is in it.
 //! 5. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
 //!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +24,7 @@ use async_trait::async_trait;
 
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, EventId, Failure};
 
 mod message;
 mod settings;
@@ -37,6 +40,9 @@ use smtp::Smtp;
 
 /// The most events in one digest: more nobody reads.
 const BATCH_MAX: usize = 500;
+/// How many events of failed calls are remembered: those that end as dead letters are never asked
+/// for again.
+const SENT_MAX: usize = 10_000;
 /// What `max_per_hour` counts over.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -55,6 +61,7 @@ impl KindSettings for Arc<Settings> {
             settings: Self::clone(self),
             clock: Arc::clone(&context.clock),
             hour: Mutex::default(),
+            partly_sent: Mutex::default(),
         }))
     }
 
@@ -74,12 +81,15 @@ struct EmailHandler {
     smtp: Smtp,
     clock: Arc<dyn Clock>,
     hour: Mutex<Hour>,
+    /// Events of calls that sent some of their mails and then failed, or were ended.
+    partly_sent: Mutex<BTreeSet<EventId>>,
 }
 
 #[async_trait]
 impl Handler for EmailHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        let mails = message::compose(&self.settings, deliveries, self.clock.now())?;
+        let unsent = self.without_sent(deliveries);
+        let mails = message::compose(&self.settings, &unsent, self.clock.now())?;
         if let Some(max) = self.settings.max_per_hour {
             let now = self.clock.steady();
             let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +100,11 @@ impl Handler for EmailHandler {
         }
         for mail in &mails {
             self.smtp.send(mail).await?;
+            if mails.len() > 1 {
+                self.note_sent(&mail.events);
+            }
         }
+        self.forget_sent(deliveries);
         Ok(())
     }
 
@@ -98,8 +112,34 @@ impl Handler for EmailHandler {
         BATCH_MAX
     }
 
+    fn batch_unasked(&self) -> usize {
+        if self.settings.max_per_hour.is_some() { BATCH_MAX } else { 1 }
+    }
+
     async fn close(&self) {
         self.smtp.close().await;
+    }
+}
+
+impl EmailHandler {
+    fn without_sent<'a>(&self, deliveries: &'a [Delivery]) -> Vec<&'a Delivery> {
+        let sent = self.partly_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        deliveries.iter().filter(|delivery| !sent.contains(&delivery.event.id)).collect()
+    }
+
+    fn note_sent(&self, events: &[EventId]) {
+        let mut sent = self.partly_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.extend(events);
+        while sent.len() > SENT_MAX {
+            sent.pop_first();
+        }
+    }
+
+    fn forget_sent(&self, deliveries: &[Delivery]) {
+        let mut sent = self.partly_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        for delivery in deliveries {
+            sent.remove(&delivery.event.id);
+        }
     }
 }
 

@@ -49,6 +49,9 @@ use table::Target;
 
 /// The most events in one transaction: some megabytes of rows.
 const BATCH_MAX: usize = 1_000;
+/// The most events in one transaction where no batches are asked for: the sync is shared by enough
+/// of them, and a row that is refused makes few others be tried again.
+const BATCH_UNASKED: usize = 128;
 /// How often old ledger rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
@@ -151,6 +154,10 @@ impl Handler for SqlHandler {
 
     fn batch_max(&self) -> usize {
         BATCH_MAX
+    }
+
+    fn batch_unasked(&self) -> usize {
+        BATCH_UNASKED
     }
 
     async fn close(&self) {

@@ -9,7 +9,11 @@
 )]
 
 mod cli;
+mod crash;
 mod deliver;
+mod floors;
+mod handlers_email;
+mod handlers_sql;
 mod http;
 mod queue;
 mod support;

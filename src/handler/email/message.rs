@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{RECIPIENTS_MAX, Recipients, Settings, Words};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, EventId, Failure};
 use crate::expr::{Expression, Scope, Value};
 
 /// The longest subject, in characters: more no list of mails shows.
@@ -24,22 +24,24 @@ const BETWEEN_HTML: &str = "\n<hr>\n";
 pub(super) struct Mail {
     pub(super) envelope: Envelope,
     pub(super) bytes: Vec<u8>,
+    /// The events that it tells of.
+    pub(super) events: Vec<EventId>,
 }
 
 /// One mail for each set of recipients.
 pub(super) fn compose(
     settings: &Settings,
-    deliveries: &[Delivery],
+    deliveries: &[&Delivery],
     now: Timestamp,
 ) -> Result<Vec<Mail>, Failure> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
     match &settings.to {
-        Recipients::Fixed(to) => {
-            let all: Vec<&Delivery> = deliveries.iter().collect();
-            Ok(vec![write(settings, to, &all, now)?])
-        }
+        Recipients::Fixed(to) => Ok(vec![write(settings, to, deliveries, now)?]),
         Recipients::Expression(expression) => {
             let mut groups: BTreeMap<Vec<Mailbox>, Vec<&Delivery>> = BTreeMap::new();
-            for delivery in deliveries {
+            for &delivery in deliveries {
                 groups.entry(recipients(expression, delivery)?).or_default().push(delivery);
             }
             groups.iter().map(|(to, group)| write(settings, to, group, now)).collect()
@@ -112,7 +114,11 @@ fn write(
     // RFC 3834: no answering machine answers this.
     let name = HeaderName::new_from_ascii_str("Auto-Submitted");
     message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
-    Ok(Mail { envelope: message.envelope().clone(), bytes: message.formatted() })
+    Ok(Mail {
+        envelope: message.envelope().clone(),
+        bytes: message.formatted(),
+        events: deliveries.iter().map(|delivery| delivery.event.id).collect(),
+    })
 }
 
 /// A template that failed on an event.

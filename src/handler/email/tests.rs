@@ -29,7 +29,7 @@ fn comment(number: u64, body: &str) -> Delivery {
 }
 
 fn write(text: &str, deliveries: &[Delivery]) -> Vec<Mail> {
-    compose(&read(text), deliveries, NOW).unwrap()
+    compose(&read(text), &deliveries.iter().collect::<Vec<_>>(), NOW).unwrap()
 }
 
 fn parse(mail: &Mail) -> mail_parser::Message<'_> {
@@ -161,7 +161,7 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
         (json!("a@example.org\r\nRCPT TO:<b@example.org>"), "not a mail address"),
         (json!(7), "a number is no address"),
     ] {
-        let failure = compose(&read(&text), &[to(1, nobody.clone())], NOW).unwrap_err();
+        let failure = compose(&read(&text), &[&to(1, nobody.clone())], NOW).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Permanent);
         assert!(failure.text.as_str().contains(words), "{nobody}: {failure}");
         assert!(!failure.text.as_str().contains("example"), "no value in {failure}");

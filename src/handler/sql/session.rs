@@ -21,7 +21,7 @@ use crate::secret::Secret;
 /// The most connections of one handler. Its transactions run one after the other; the second
 /// connection is for when the first is being given up.
 const CONNECTIONS_MAX: u32 = 2;
-/// How long to wait for a connection.
+/// How long to wait for a connection, unless a statement may not even take as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may stand idle: servers and routers in between drop those that stand
 /// long.
@@ -68,7 +68,7 @@ impl Pool {
                     ("statement_timeout", millis.as_str()),
                     ("idle_in_transaction_session_timeout", millis.as_str()),
                 ]);
-                Self::Postgres(pool_options::<Postgres>().connect_lazy_with(connect))
+                Self::Postgres(pool_options::<Postgres>(timeout).connect_lazy_with(connect))
             }
             DatabaseUrl::MySql { url, default_tls } => {
                 let mut connect = MySqlConnectOptions::from_str(url)?;
@@ -78,7 +78,7 @@ impl Pool {
                 if let Some(password) = password {
                     connect = connect.password(&password);
                 }
-                let options: MySqlPoolOptions = pool_options();
+                let options: MySqlPoolOptions = pool_options(timeout);
                 let options = options.after_connect(move |connection, _| {
                     Box::pin(async move { set_up_mysql(connection, timeout).await })
                 });
@@ -107,10 +107,10 @@ impl Pool {
     }
 }
 
-fn pool_options<DB: Database>() -> sqlx::pool::PoolOptions<DB> {
+fn pool_options<DB: Database>(timeout: Duration) -> sqlx::pool::PoolOptions<DB> {
     sqlx::pool::PoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
-        .acquire_timeout(CONNECT_TIMEOUT)
+        .acquire_timeout(timeout.min(CONNECT_TIMEOUT))
         .idle_timeout(IDLE_TIMEOUT)
 }
 

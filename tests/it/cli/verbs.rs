@@ -24,7 +24,7 @@ fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
     let path = folder.path().join("data/events.jsonl");
     loop {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if text.lines().count() >= count && text.ends_with('\n') {
+        if text.lines().count() >= count && (text.is_empty() || text.ends_with('\n')) {
             return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         }
         std::thread::yield_now();
@@ -135,8 +135,8 @@ fn a_hang_up_reloads_and_a_bad_file_changes_nothing() {
     }
     folder.write_config("nonsense = 1", "");
     printed(&run(&folder, &["reload"]), 3);
-    assert!(is_known());
     folder.write_config("", "");
+    assert!(is_known());
     printed(&run(&folder, &["reload"]), 0);
     assert!(!is_known());
 }
@@ -150,7 +150,7 @@ fn handlers_are_listed_paused_and_resumed() {
     printed(&run(&folder, &["handlers", "pause", "all"]), 0);
     assert_eq!(state(), "paused");
     send(&folder, &served, "hyvor", "comment.create");
-    assert!(!folder.path().join("data/events.jsonl").exists() || delivered(&folder, 0).is_empty());
+    assert!(delivered(&folder, 0).is_empty());
     printed(&run(&folder, &["handlers", "resume", "all"]), 0);
     assert_eq!(delivered(&folder, 1).len(), 1);
     printed(&run(&folder, &["handlers", "pause", "nobody"]), 1);

@@ -170,16 +170,6 @@ fn a_slow_head_is_cut_off() {
 }
 
 #[test]
-fn a_slow_head_is_cut_off_also_behind_a_good_request() {
-    let gateway = Gateway::with("request_timeout = \"200ms\"", "");
-    let mut wire = Wire::to(gateway.public);
-    wire.write(head("GET", "/healthz", &[]).as_bytes());
-    assert_eq!(wire.answer().unwrap().status, 200);
-    wire.write(b"POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-");
-    assert!(wire.is_closed());
-}
-
-#[test]
 fn a_sender_over_its_rate_is_told_when_to_come_back() {
     let rest = r#"
         [source.limited]

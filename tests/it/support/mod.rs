@@ -3,5 +3,9 @@
 pub(crate) mod clock;
 pub(crate) mod events;
 pub(crate) mod gateway;
+pub(crate) mod kinds;
 pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod servers;
+pub(crate) mod smtp;
 pub(crate) mod wire;
