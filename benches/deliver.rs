@@ -50,7 +50,9 @@ impl Nothing {
 #[async_trait]
 impl Handler for Nothing {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        deliveries.iter().for_each(|_| self.one_less());
+        for _delivery in deliveries {
+            self.one_less();
+        }
         Ok(())
     }
 }
@@ -120,7 +122,7 @@ async fn fill(queue: &dyn Queue, clock: &dyn Clock, n_events: usize) {
 
 /// Runs a loop over the whole queue until its handler has had enough.
 async fn run(
-    queue: &dyn Queue,
+    queue: &Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     policy: Policy,
     handler: Arc<dyn Handler>,
@@ -132,7 +134,7 @@ async fn run(
     let metrics = Metrics::new().handler(&name);
     let own_events = Arc::new(Nobody);
     let parts = Parts { name, policy, handler, clock, metrics, own_events, seed: 1 };
-    let (deliverer, _control) = Deliverer::new(parts, subscription);
+    let (deliverer, _control) = Deliverer::new(parts, subscription, Arc::clone(queue));
     let began = Instant::now();
     deliverer.run(done).await.unwrap();
     began.elapsed()
@@ -143,9 +145,9 @@ fn show(what: &str, n_events: usize, time: Duration, rest: &str) {
     println!("{what:<24} {n_events:>9} events {per_second:>9}/s {rest}");
 }
 
-async fn measure(kind: &str, queue: &dyn Queue, clock: Arc<dyn Clock>, n_events: usize) {
+async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_events: usize) {
     let began = Instant::now();
-    fill(queue, &*clock, n_events).await;
+    fill(&**queue, &*clock, n_events).await;
     show(&format!("{kind}: append"), n_events, began.elapsed(), "");
 
     let takes = || Nothing { n_left: n_events.into(), done: CancellationToken::new() };
@@ -184,11 +186,12 @@ async fn main() {
     let n_events =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    measure("memory", &MemoryQueue::new(Arc::clone(&clock)), Arc::clone(&clock), n_events).await;
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
+    measure("memory", &queue, Arc::clone(&clock), n_events).await;
 
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(folder.path().join("queue"));
-    let queue = SledQueue::open(settings, Arc::clone(&clock)).unwrap();
+    let queue: Arc<dyn Queue> = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
     measure("sled", &queue, clock, n_events).await;
     queue.close().await.unwrap();
 }
