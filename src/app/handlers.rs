@@ -9,14 +9,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, HandlerControl, LastErrorView, Run};
-use crate::config::{self, HandlerSettings};
-use crate::deliver::{
-    self, Batch, BreakerState, Deliverer, EventGlob, LoopState, OnDead, OwnEvents, Parts, Policy,
-    Retry,
-};
+use crate::config::HandlerSettings;
+use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
-use crate::queue::{QueueError, Start};
+use crate::queue::Start;
 
 use super::own_events::OwnSource;
 use super::paused::Paused;
@@ -38,7 +35,7 @@ impl Built {
         handler: Arc<dyn Handler>,
     ) -> Self {
         let (kind, start) = (settings.kind_name, settings.start);
-        Self { name, kind, start, policy: policy(settings), handler }
+        Self { name, kind, start, policy: settings.policy.clone(), handler }
     }
 }
 
@@ -59,8 +56,6 @@ pub(super) struct Handlers {
     places: Mutex<BTreeMap<HandlerName, Place>>,
     /// Remembers who is paused.
     paused: Paused,
-    /// Set by a task that finds the queue poisoned.
-    poisoned: CancellationToken,
 }
 
 impl Handlers {
@@ -71,7 +66,6 @@ impl Handlers {
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
             paused,
-            poisoned: CancellationToken::new(),
         }
     }
 
@@ -146,11 +140,6 @@ impl Handlers {
         stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended")).collect()
     }
 
-    /// Waits until a task finds that the queue can do nothing any more.
-    pub(super) async fn poisoned(&self) {
-        self.poisoned.cancelled().await;
-    }
-
     async fn start(&self, built: Built) -> Result<Place, AppError> {
         let Built { name, kind, start, policy, handler } = built;
         let subscribed = self.core.queue.subscribe(&name, start).await;
@@ -166,12 +155,10 @@ impl Handlers {
         };
         let (deliverer, control) = Deliverer::new(parts, subscription);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (until, poisoned) = (stop.clone(), self.poisoned.clone());
+        let until = stop.clone();
         tasks.spawn(async move {
-            match deliverer.run(until).await {
-                Ok(()) => {}
-                Err(QueueError::Poisoned) => poisoned.cancel(),
-                Err(err) => error!(handler.name = %name, error = %err, "Deliveries ended"),
+            if let Err(err) = deliverer.run(until).await {
+                error!(handler.name = %name, error = %err, "Deliveries ended");
             }
         });
         tasks.close();
@@ -216,28 +203,5 @@ impl Place {
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
             warn!(handler.name = %name, "Deliveries under way took too long; they come back");
         }
-    }
-}
-
-/// What the configuration says, in the loop's own words.
-fn policy(settings: &HandlerSettings) -> Policy {
-    let on = settings
-        .on
-        .iter()
-        .map(|glob| EventGlob { source: glob.source.clone(), event_type: glob.event_type.clone() });
-    let config::Retry { attempts, min, max, total } = settings.retry;
-    Policy {
-        on: on.collect(),
-        when: settings.when.clone(),
-        order_by: settings.order_by.clone(),
-        on_dead: match settings.on_dead {
-            config::OnDead::Release => OnDead::Release,
-            config::OnDead::Hold => OnDead::Hold,
-        },
-        concurrency: settings.concurrency,
-        timeout: settings.timeout,
-        retry: Retry { attempts, min, max, total },
-        batch: settings.batch.map(|config::Batch { max, wait }| Batch { max, wait }),
-        ..Policy::default()
     }
 }

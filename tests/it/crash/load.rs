@@ -78,7 +78,10 @@ fn body(random: &mut StdRng, body_max: usize) -> Vec<u8> {
     let exponent = random.random_range(0.0..1.0_f64).powi(3);
     let n_bytes = 200 + (exponent * (body_max - 200) as f64) as usize;
     let mut text = String::with_capacity(n_bytes + 64);
-    text += &format!(r#"{{"event":"comment.create","nonce":"{:032x}","fill":""#, random.random::<u128>());
+    text += &format!(
+        r#"{{"event":"comment.create","nonce":"{:032x}","fill":""#,
+        random.random::<u128>()
+    );
     while text.len() < n_bytes {
         text += &format!("{:016x}", random.random::<u64>());
     }
