@@ -8,15 +8,17 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{EventId, HandlerName};
+use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::ingest::{Accepted, Ingest, Refused};
-use crate::queue::{DeadFilter, EventQuery, Queue, QueueError, QueueStats};
+use crate::queue::{Appended, DeadFilter, EventQuery, ListOrder, Queue, QueueError, QueueStats};
 
 mod ask;
+mod export;
 mod figures;
 mod view;
 
-pub use ask::{DeadAsk, EventsAsk, RejectedAsk, ReplayAsk};
+pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
+pub use export::{ExportError, ExportedEvent};
 pub use figures::figures;
 pub use view::{
     AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, ExplainView, HandlerView,
@@ -185,9 +187,41 @@ impl Api {
         Ok(self.get(id).await?.body)
     }
 
-    async fn get(&self, id: EventId) -> Result<crate::event::Event, ApiError> {
+    async fn get(&self, id: EventId) -> Result<Event, ApiError> {
         let event = self.queue.get(id).await?;
         event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
+    }
+
+    /// At most `limit` events behind the position `after`, with all that is needed to store them
+    /// elsewhere.
+    pub async fn export(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<ExportedEvent>, ApiError> {
+        let query = EventQuery {
+            cursor: after,
+            order: ListOrder::Oldest,
+            limit: limit.clamp(1, EventQuery::LIMIT_MAX),
+            ..EventQuery::default()
+        };
+        let events = self.queue.list(query).await?;
+        Ok(events.iter().map(ExportedEvent::new).collect())
+    }
+
+    /// Stores events that were exported elsewhere; says how many were new. They get ids of their
+    /// own; the same one again is a duplicate.
+    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
+        let events: Result<Vec<NewEvent>, _> =
+            events.into_iter().map(ExportedEvent::into_event).collect();
+        let mut n_stored = 0;
+        for event in events.map_err(|err| ApiError::Bad(err.to_string()))? {
+            match self.queue.append(event).await? {
+                Appended::Stored(_) => n_stored += 1,
+                Appended::Duplicate(_) => {}
+            }
+        }
+        Ok(n_stored)
     }
 
     /// Makes one event due again, for one handler or all that have a place; says for how many.
@@ -227,7 +261,7 @@ impl Api {
     }
 
     /// The place of the event `id` in the log, for a [`DeadFilter`].
-    pub async fn position(&self, id: EventId) -> Result<crate::event::Position, ApiError> {
+    pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
 
@@ -245,8 +279,8 @@ impl Api {
 
     /// Why one request was rejected, in words an owner understands.
     pub fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let findings = self.server()?.ingest.explain(number).ok_or_else(|| gone(number))?;
-        Ok(ExplainView { number, findings })
+        let explanation = self.server()?.ingest.explain(number).ok_or_else(|| gone(number))?;
+        Ok(ExplainView { number, explanation })
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it

@@ -19,6 +19,7 @@ use crate::http::admin::Gate;
 use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
 use crate::metrics::Metrics;
+use crate::queue::sled::SledQueue;
 use crate::queue::{Queue, QueueError};
 use crate::secret::{SecretError, SecretRef};
 use crate::source::SourceError;
@@ -81,6 +82,8 @@ pub enum AppError {
 /// The server, listening.
 pub struct Application {
     listeners: Listeners,
+    /// Says when a write has failed.
+    store: Arc<SledQueue>,
     server: Arc<Server>,
     signals: Signals,
     /// What runs beside handlers and listeners.
@@ -102,8 +105,8 @@ impl Application {
         let token = token.resolve().map_err(AppError::Token)?;
         let sources = parts::sources(&config)?;
         let built = parts::handlers(&config, &clock)?;
-        let queue = open_queue(&config, Arc::clone(&clock), &metrics).await?;
-        let core = Core { queue, clock, metrics };
+        let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
+        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
         let own = Arc::new(OwnSource::new(core.clone()));
         let paused = Paused::new(config.admin.token.with_file_name("paused"));
@@ -124,7 +127,7 @@ impl Application {
         let watch = Watch::new(core, Arc::clone(&server), own);
         tasks.spawn(watch.run(stop.clone()));
         tasks.close();
-        Ok(Self { listeners, server, signals, tasks, stop })
+        Ok(Self { listeners, store, server, signals, tasks, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -188,8 +191,7 @@ impl Application {
                     Signal::Reload => self.reload().await,
                 },
                 () = self.stop.cancelled() => return Ok(()),
-                () = self.server.ingest.poisoned().cancelled() => return Err(AppError::Poisoned),
-                () = self.server.handlers.poisoned() => return Err(AppError::Poisoned),
+                () = self.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
                     if self.listeners.is_finished() {
                         let gone = std::io::Error::other("the listeners ended by themselves");

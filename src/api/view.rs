@@ -13,6 +13,7 @@ use crate::event::{
 };
 use crate::ingest::RejectedRequest;
 use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
+use crate::source::Explanation;
 
 use super::HandlerControl;
 
@@ -392,6 +393,7 @@ impl RejectedView {
 pub struct ExplainView {
     /// Its number.
     pub number: u64,
-    /// What was found, the likeliest first.
-    pub findings: Vec<String>,
+    /// What was found.
+    #[serde(flatten)]
+    pub explanation: Explanation,
 }

@@ -13,7 +13,7 @@ use crate::config::HandlerSettings;
 use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
-use crate::queue::{QueueError, Start};
+use crate::queue::Start;
 
 use super::own_events::OwnSource;
 use super::paused::Paused;
@@ -56,8 +56,6 @@ pub(super) struct Handlers {
     places: Mutex<BTreeMap<HandlerName, Place>>,
     /// Remembers who is paused.
     paused: Paused,
-    /// Set by a task that finds the queue poisoned.
-    poisoned: CancellationToken,
 }
 
 impl Handlers {
@@ -68,7 +66,6 @@ impl Handlers {
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
             paused,
-            poisoned: CancellationToken::new(),
         }
     }
 
@@ -143,11 +140,6 @@ impl Handlers {
         stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended")).collect()
     }
 
-    /// Waits until a task finds that the queue can do nothing any more.
-    pub(super) async fn poisoned(&self) {
-        self.poisoned.cancelled().await;
-    }
-
     async fn start(&self, built: Built) -> Result<Place, AppError> {
         let Built { name, kind, start, policy, handler } = built;
         let subscribed = self.core.queue.subscribe(&name, start).await;
@@ -164,12 +156,10 @@ impl Handlers {
         let (deliverer, control) =
             Deliverer::new(parts, subscription, Arc::clone(&self.core.queue));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (until, poisoned) = (stop.clone(), self.poisoned.clone());
+        let until = stop.clone();
         tasks.spawn(async move {
-            match deliverer.run(until).await {
-                Ok(()) => {}
-                Err(QueueError::Poisoned) => poisoned.cancel(),
-                Err(err) => error!(handler.name = %name, error = %err, "Deliveries ended"),
+            if let Err(err) = deliverer.run(until).await {
+                error!(handler.name = %name, error = %err, "Deliveries ended");
             }
         });
         tasks.close();

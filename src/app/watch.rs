@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -43,7 +43,7 @@ impl Watch {
 
     /// Looks now and then, until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut look = tokio::time::interval(EVERY);
+        let mut look = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
