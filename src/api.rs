@@ -8,19 +8,21 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{EventId, HandlerName};
+use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::ingest::{Accepted, Ingest, Refused};
-use crate::queue::{DeadFilter, EventQuery, Queue, QueueError, QueueStats};
+use crate::queue::{Appended, DeadFilter, EventQuery, ListOrder, Queue, QueueError, QueueStats};
 
 mod ask;
+mod export;
 mod figures;
 mod view;
 
-pub use ask::{DeadAsk, EventsAsk, RejectedAsk, ReplayAsk};
+pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
+pub use export::{ExportError, ExportedEvent};
 pub use figures::figures;
 pub use view::{
     AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, ExplainView, HandlerView,
-    QueueView, RejectedView, SecretView, SourceView, StatusView,
+    LastErrorView, QueueView, RejectedView, SecretView, SourceView, StatusView,
 };
 
 /// Why a question has no answer.
@@ -56,6 +58,9 @@ pub trait Control: Send + Sync {
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&self) -> Result<Reloaded, ApiError>;
 
+    /// What is wrong with what runs, one line each; empty = nothing.
+    fn problems(&self) -> Vec<String>;
+
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;
 
@@ -88,8 +93,14 @@ pub struct HandlerControl {
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// `running`, `paused`, or the name of the state that its circuit is in.
-    pub state: String,
+    /// `running`, `paused`, `down` (left alone but for a try now and then) or `stopped`.
+    pub state: &'static str,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
 }
 
 /// The admin side of one queue, and of the server around it where one runs.
@@ -176,9 +187,41 @@ impl Api {
         Ok(self.get(id).await?.body)
     }
 
-    async fn get(&self, id: EventId) -> Result<crate::event::Event, ApiError> {
+    async fn get(&self, id: EventId) -> Result<Event, ApiError> {
         let event = self.queue.get(id).await?;
         event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
+    }
+
+    /// At most `limit` events behind the position `after`, with all that is needed to store them
+    /// elsewhere.
+    pub async fn export(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<ExportedEvent>, ApiError> {
+        let query = EventQuery {
+            cursor: after,
+            order: ListOrder::Oldest,
+            limit: limit.clamp(1, EventQuery::LIMIT_MAX),
+            ..EventQuery::default()
+        };
+        let events = self.queue.list(query).await?;
+        Ok(events.iter().map(ExportedEvent::new).collect())
+    }
+
+    /// Stores events that were exported elsewhere; says how many were new. They get ids of their
+    /// own; the same one again is a duplicate.
+    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
+        let events: Result<Vec<NewEvent>, _> =
+            events.into_iter().map(ExportedEvent::into_event).collect();
+        let mut n_stored = 0;
+        for event in events.map_err(|err| ApiError::Bad(err.to_string()))? {
+            match self.queue.append(event).await? {
+                Appended::Stored(_) => n_stored += 1,
+                Appended::Duplicate(_) => {}
+            }
+        }
+        Ok(n_stored)
     }
 
     /// Makes one event due again, for one handler or all that have a place; says for how many.
@@ -218,7 +261,7 @@ impl Api {
     }
 
     /// The place of the event `id` in the log, for a [`DeadFilter`].
-    pub async fn position(&self, id: EventId) -> Result<crate::event::Position, ApiError> {
+    pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
 
@@ -236,8 +279,8 @@ impl Api {
 
     /// Why one request was rejected, in words an owner understands.
     pub fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let findings = self.server()?.ingest.explain(number).ok_or_else(|| gone(number))?;
-        Ok(ExplainView { number, findings })
+        let explanation = self.server()?.ingest.explain(number).ok_or_else(|| gone(number))?;
+        Ok(ExplainView { number, explanation })
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it
@@ -287,7 +330,10 @@ impl Api {
     /// What is not as it should be, one line each: the store takes no durable write, or the journal
     /// is damaged. A handler that cannot be built keeps the server from starting.
     pub async fn unready(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = match &self.server {
+            Some(server) => server.control.problems(),
+            None => Vec::new(),
+        };
         match tokio::time::timeout(PROBE_TIMEOUT, self.queue.probe()).await {
             Ok(Ok(())) => {}
             Ok(Err(err)) => problems.push(err.to_string()),

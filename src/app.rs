@@ -3,38 +3,45 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::api::{Api, Control, SourceView};
+use crate::api::{Control, SourceView};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::event::{HandlerName, SourceName};
 use crate::handler::BuildError;
-use crate::http::admin::{Admin, Gate};
-use crate::http::public::{Limits, Public};
+use crate::http::admin::Gate;
+use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
-use crate::ingest::Ingest;
 use crate::metrics::Metrics;
-use crate::queue::QueueError;
+use crate::queue::sled::SledQueue;
+use crate::queue::{Queue, QueueError};
 use crate::secret::{SecretError, SecretRef};
 use crate::source::SourceError;
 
 mod control;
 mod handlers;
 pub mod logging;
+mod own_events;
 mod parts;
+mod paused;
 mod signals;
 mod systemd;
+mod watch;
 
 pub use parts::{check_online, open_queue};
 
 use control::Server;
 use handlers::Handlers;
+use own_events::OwnSource;
+use paused::Paused;
 use signals::{Signal, Signals};
+use watch::Watch;
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
 /// service manager may become impatient.
@@ -75,8 +82,12 @@ pub enum AppError {
 /// The server, listening.
 pub struct Application {
     listeners: Listeners,
+    /// Says when a write has failed.
+    store: Arc<SledQueue>,
     server: Arc<Server>,
     signals: Signals,
+    /// What runs beside handlers and listeners.
+    tasks: TaskTracker,
     /// Ends the listeners.
     stop: CancellationToken,
 }
@@ -89,50 +100,34 @@ impl Application {
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
-        // The token comes first: nothing has been opened when it cannot be had.
+        // Whatever can be missing comes first: nothing has been opened when it is.
         let token = SecretRef::File { path: config.admin.token.clone(), create: true };
         let token = token.resolve().map_err(AppError::Token)?;
         let sources = parts::sources(&config)?;
         let built = parts::handlers(&config, &clock)?;
-        let queue = open_queue(&config, Arc::clone(&clock), &metrics).await?;
+        let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
+        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
-        let paused = config.admin.token.with_file_name("paused");
-        let handlers =
-            Handlers::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), paused);
+        let own = Arc::new(OwnSource::new(core.clone()));
+        let paused = Paused::new(config.admin.token.with_file_name("paused"));
+        let handlers = Handlers::new(core.clone(), Arc::clone(&own), paused);
         handlers.start_all(built).await?;
-        let ingest = Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), sources);
-        let ingest = Arc::new(ingest);
-        let public = Arc::new(Public::new(
-            Arc::clone(&ingest),
-            metrics.clone(),
-            Arc::clone(&clock),
-            limits(&config),
-        ));
         let listen = listen(&config);
         let gate = Gate::new(token, listen.admin.ip());
-        let server = Arc::new(Server {
-            queue: Arc::clone(&queue),
-            ingest: Arc::clone(&ingest),
-            public: Arc::clone(&public),
-            handlers,
-            clock: Arc::clone(&clock),
-            started_at: clock.now(),
-            path: path.to_owned(),
-            config: Mutex::new(config),
-        });
-        let control: Arc<dyn Control> = Arc::clone(&server) as Arc<dyn Control>;
-        let api = Api::online(queue, Arc::clone(&clock), ingest, control);
-        let admin = Arc::new(Admin { api, metrics, clock, gate });
+        let server = Arc::new(Server::new(core.clone(), handlers, sources, config, path));
         let stop = CancellationToken::new();
-        let started = http::start(listen, public, admin, stop.clone());
-        let listeners = match started {
+        let listeners = match server.listen(listen, gate, stop.clone()) {
             Ok(listeners) => listeners,
             Err(err) => {
                 server.handlers.stop_all(CLOSE_TIMEOUT).await;
                 return Err(AppError::Listen(err));
             }
         };
-        Ok(Self { listeners, server, signals, stop })
+        let tasks = TaskTracker::new();
+        let watch = Watch::new(core, Arc::clone(&server), own);
+        tasks.spawn(watch.run(stop.clone()));
+        tasks.close();
+        Ok(Self { listeners, store, server, signals, tasks, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -168,13 +163,14 @@ impl Application {
         let server = self.server;
         let joined = tokio::task::spawn_blocking(move || listeners.join());
         // Nothing new comes in while what is under way is finished on both sides.
-        let (joined, ()) = tokio::join!(joined, server.handlers.stop_all(CLOSE_TIMEOUT));
+        let ended_all = async { server.handlers.stop_all(CLOSE_TIMEOUT).await };
+        let (joined, (), ()) = tokio::join!(joined, ended_all, self.tasks.wait());
         match joined {
             Ok(Ok(())) => {}
             Ok(Err(err)) => ended = ended.and(Err(AppError::Listen(err))),
             Err(err) => error!(error = %err, "Listener thread could not be joined"),
         }
-        match tokio::time::timeout(QUEUE_CLOSE_TIMEOUT, server.queue.close()).await {
+        match tokio::time::timeout(QUEUE_CLOSE_TIMEOUT, server.core.queue.close()).await {
             Ok(Ok(()) | Err(QueueError::Closed)) => {}
             Ok(Err(QueueError::Poisoned)) => ended = Err(AppError::Poisoned),
             Ok(Err(err)) => ended = ended.and(Err(AppError::Queue(err))),
@@ -195,8 +191,7 @@ impl Application {
                     Signal::Reload => self.reload().await,
                 },
                 () = self.stop.cancelled() => return Ok(()),
-                () = self.server.ingest.poisoned().cancelled() => return Err(AppError::Poisoned),
-                () = self.server.handlers.poisoned() => return Err(AppError::Poisoned),
+                () = self.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
                     if self.listeners.is_finished() {
                         let gone = std::io::Error::other("the listeners ended by themselves");
@@ -205,7 +200,7 @@ impl Application {
                 }
                 () = watchdog.due() => {
                     // A store that hangs is what the watchdog is for: then it is not fed.
-                    let probe = self.server.queue.probe();
+                    let probe = self.server.core.queue.probe();
                     match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
                         // No room is no reason for a restart.
                         Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::Behind(_))) => {
@@ -229,6 +224,14 @@ impl Application {
     }
 }
 
+/// What nearly every part is given.
+#[derive(Clone)]
+struct Core {
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
 /// How often the listeners' thread is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the store may take for one durable write before it counts as hanging.
@@ -240,7 +243,8 @@ fn listen(config: &Config) -> Listen {
         admin: config.admin.listen,
         socket: config.admin.socket.clone(),
         workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        head_timeout: config.server.request_timeout,
+        keep_alive: http::KEEP_ALIVE,
+        request_timeout: config.server.request_timeout,
     }
 }
 
@@ -249,12 +253,5 @@ fn limits(config: &Config) -> Limits {
         body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
         request_timeout: config.server.request_timeout,
         trusted_proxies: config.server.trusted_proxies.clone(),
-    }
-}
-
-impl Server {
-    fn config(&self) -> std::sync::MutexGuard<'_, Config> {
-        // A panic elsewhere leaves it whole: it is only ever replaced.
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

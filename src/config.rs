@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
 use crate::settings::{self, Leaves, Probe, Report, Table};
@@ -20,16 +21,13 @@ mod schema;
 mod server;
 
 pub use diff::{Change, Effect, diff};
-pub use handler::{Batch, EventGlob, HandlerSettings, OnDead, Retry};
+pub use handler::HandlerSettings;
 pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 
 /// The configuration that `gatepost init` writes: every option with its default.
 pub const DEFAULT: &str = include_str!("../config.toml");
-
-/// The name of the source that Gatepost's own events come from.
-pub const BUILT_IN_SOURCE: &str = "gatepost";
 
 /// The largest file that is read: far more than anybody writes by hand.
 const BYTES_MAX: u64 = 4 << 20;
@@ -142,7 +140,7 @@ fn read_sources(
     let mut names = Vec::new();
     let mut sources = Vec::new();
     for (name, mut table) in tables {
-        if name.as_str() == BUILT_IN_SOURCE {
+        if name.as_str() == OWN_SOURCE {
             table.problem_here(
                 "`gatepost` is the built-in source of Gatepost's own events",
                 "give this source another name",

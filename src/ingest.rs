@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Headers, NewEvent};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::{Inbound, Reply, Source, Verified};
+use crate::source::{self, Explanation, Inbound, Reply, Source, Verified};
 
 mod door;
 mod notes;
@@ -83,8 +82,6 @@ pub struct Ingest {
     doors: ArcSwap<HashMap<Box<str>, Arc<Door>>>,
     rejected: RejectedRing,
     notes: Notes,
-    /// Set once the queue can take nothing any more.
-    poisoned: CancellationToken,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -108,7 +105,6 @@ impl Ingest {
             doors: ArcSwap::default(),
             rejected: RejectedRing::default(),
             notes: Notes::default(),
-            poisoned: CancellationToken::new(),
         };
         ingest.replace_sources(sources);
         ingest
@@ -138,11 +134,6 @@ impl Ingest {
     /// The requests that failed verification lately.
     pub fn rejected(&self) -> &RejectedRing {
         &self.rejected
-    }
-
-    /// Is cancelled when the queue says that it is poisoned: only a restart helps.
-    pub fn poisoned(&self) -> &CancellationToken {
-        &self.poisoned
     }
 
     /// Verifies `request` and stores it. `Ok` = the event survives a power cut from here on.
@@ -189,11 +180,16 @@ impl Ingest {
         Some(stored)
     }
 
-    /// Why a request was rejected, in words an owner understands, the likeliest first. `None` = it
-    /// is not kept any more.
-    pub fn explain(&self, number: u64) -> Option<Vec<String>> {
+    /// Why a request was rejected, in words an owner understands. `None` = it is not kept any
+    /// more, or its source is gone.
+    pub fn explain(&self, number: u64) -> Option<Explanation> {
         let rejected = self.rejected.get(number)?;
-        Some(vec![rejected.rejection.to_string()])
+        let door = self.door(rejected.source.as_str())?;
+        let doors = self.doors();
+        let all: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
+        let rejected =
+            source::Rejected { request: rejected.inbound(), received_at: rejected.received_at };
+        Some(source::explain(door.source(), &all, &rejected))
     }
 
     async fn store(
@@ -233,11 +229,8 @@ impl Ingest {
         let retry_after = match err {
             QueueError::Behind(_) => RETRY_AT_ONCE,
             QueueError::Full(_) => RETRY_LATER,
-            QueueError::Poisoned => {
-                self.poisoned.cancel();
-                RETRY_SOON
-            }
-            QueueError::Busy(_)
+            QueueError::Poisoned
+            | QueueError::Busy(_)
             | QueueError::Closed
             | QueueError::Held { .. }
             | QueueError::Corrupt(_)

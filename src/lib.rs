@@ -12,6 +12,7 @@ pub mod queue;
 pub mod source;
 
 pub mod config;
+pub mod deliver;
 pub mod ingest;
 
 pub mod api;

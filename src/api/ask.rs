@@ -97,6 +97,23 @@ impl DeadAsk {
     }
 }
 
+/// Which events to export.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportAsk {
+    /// Only positions after this one.
+    pub after: Option<u64>,
+    /// At most this many.
+    pub limit: Option<usize>,
+}
+
+impl ExportAsk {
+    /// Where to begin, and how many there may be.
+    pub fn parse(self) -> (Option<Position>, usize) {
+        (self.after.map(Position), self.limit.unwrap_or(LIMIT))
+    }
+}
+
 /// Whom to replay an event to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

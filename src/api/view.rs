@@ -13,6 +13,7 @@ use crate::event::{
 };
 use crate::ingest::RejectedRequest;
 use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
+use crate::source::Explanation;
 
 use super::HandlerControl;
 
@@ -98,8 +99,8 @@ pub struct HandlerView {
     pub name: HandlerName,
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<&'static str>,
-    /// `running`, `paused`, …; `unconfigured` or `stopped` without a task.
-    pub state: String,
+    /// `running`, `paused`, `down` or `stopped`; `unconfigured` without a task.
+    pub state: &'static str,
     /// Events that the cursor has not passed.
     pub in_log: u64,
     /// Retries and held deliveries.
@@ -110,6 +111,23 @@ pub struct HandlerView {
     pub oldest_pending_at: Option<Timestamp>,
     /// How long that is ago.
     pub oldest_pending_seconds: u64,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// A failure.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastErrorView {
+    /// When.
+    pub at: Timestamp,
+    /// With which event.
+    pub event: EventId,
+    /// What went wrong.
+    pub text: ErrorText,
 }
 
 /// Joins what the queue and the tasks know of the handlers. `configured` = `None` without a server.
@@ -120,39 +138,41 @@ pub(super) fn handlers(
 ) -> Vec<HandlerView> {
     let without_task = if configured.is_some() { "unconfigured" } else { "stopped" };
     let configured = configured.unwrap_or_default();
-    let mut views: Vec<HandlerView> = Vec::new();
-    for control in &configured {
-        let found = stats.handlers.iter().find(|(name, _)| *name == control.name);
+    let unknown = stats
+        .handlers
+        .iter()
+        .filter(|(name, _)| !configured.iter().any(|control| control.name == *name));
+    let unknown: Vec<HandlerView> =
+        unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
+    let known = configured.into_iter().map(|control| {
+        let HandlerControl { name, kind, state, in_flight, last_error, last_success_at } = control;
+        let found = stats.handlers.iter().find(|(known, _)| *known == name);
         let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
-        let kind = Some(control.kind);
-        views.push(handler(control.name.clone(), kind, control.state.clone(), backlog, now));
-    }
-    for (name, backlog) in &stats.handlers {
-        if !configured.iter().any(|control| control.name == *name) {
-            views.push(handler(name.clone(), None, without_task.to_owned(), *backlog, now));
-        }
-    }
-    views
+        let view = handler(name, state, backlog, now);
+        HandlerView { kind: Some(kind), in_flight, last_error, last_success_at, ..view }
+    });
+    known.chain(unknown).collect()
 }
 
 fn handler(
     name: HandlerName,
-    kind: Option<&'static str>,
-    state: String,
+    state: &'static str,
     backlog: Backlog,
     now: Timestamp,
 ) -> HandlerView {
     let Backlog { in_log, waiting, dead, oldest_pending_at } = backlog;
-    let oldest_pending_seconds = oldest_pending_at.map_or(0, |at| now.since(at).as_secs());
     HandlerView {
         name,
-        kind,
+        kind: None,
         state,
         in_log,
         waiting,
         dead,
         oldest_pending_at,
-        oldest_pending_seconds,
+        oldest_pending_seconds: oldest_pending_at.map_or(0, |at| now.since(at).as_secs()),
+        in_flight: 0,
+        last_error: None,
+        last_success_at: None,
     }
 }
 
@@ -373,6 +393,7 @@ impl RejectedView {
 pub struct ExplainView {
     /// Its number.
     pub number: u64,
-    /// What was found, the likeliest first.
-    pub findings: Vec<String>,
+    /// What was found.
+    #[serde(flatten)]
+    pub explanation: Explanation,
 }

@@ -1,30 +1,30 @@
 //! The handlers' tasks: one each, started, paused, replaced and ended here.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::api::{ApiError, HandlerControl, Run, chain};
-use crate::clock::Clock;
+use crate::api::{ApiError, HandlerControl, LastErrorView, Run};
 use crate::config::HandlerSettings;
+use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
-use crate::metrics::Metrics;
-use crate::queue::{Queue, QueueError, Start, Subscription};
+use crate::queue::Start;
 
-use super::AppError;
+use super::own_events::OwnSource;
+use super::paused::Paused;
+use super::{AppError, Core};
 
 /// A handler that is ready to run.
 pub(super) struct Built {
     name: HandlerName,
     kind: &'static str,
     start: Start,
+    policy: Policy,
     handler: Arc<dyn Handler>,
 }
 
@@ -34,252 +34,174 @@ impl Built {
         settings: &HandlerSettings,
         handler: Arc<dyn Handler>,
     ) -> Self {
-        Self { name, kind: settings.kind_name, start: settings.start, handler }
+        let (kind, start) = (settings.kind_name, settings.start);
+        Self { name, kind, start, policy: settings.policy.clone(), handler }
     }
 }
 
-/// A handler whose task runs, or is paused.
+/// A handler whose task runs.
 struct Place {
-    built: Built,
-    /// `None` = paused.
-    task: Option<Task>,
-}
-
-/// What a running task is held by.
-struct Task {
+    kind: &'static str,
+    control: deliver::Control,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 /// Every configured handler.
 pub(super) struct Handlers {
-    queue: Arc<dyn Queue>,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    core: Core,
+    own_events: Arc<OwnSource>,
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
+    changing: tokio::sync::Mutex<()>,
     places: Mutex<BTreeMap<HandlerName, Place>>,
-    /// What `places` looks like from outside, for those who cannot wait.
-    shown: std::sync::Mutex<Vec<HandlerControl>>,
     /// Remembers who is paused.
     paused: Paused,
-    /// Set by a task that finds the queue poisoned.
-    poisoned: CancellationToken,
 }
 
 impl Handlers {
-    pub(super) fn new(
-        queue: Arc<dyn Queue>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-        paused: PathBuf,
-    ) -> Self {
+    pub(super) fn new(core: Core, own_events: Arc<OwnSource>, paused: Paused) -> Self {
         Self {
-            queue,
-            clock,
-            metrics,
+            core,
+            own_events,
+            changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
-            shown: std::sync::Mutex::default(),
-            paused: Paused(paused),
-            poisoned: CancellationToken::new(),
+            paused,
         }
     }
-}
 
-impl Handlers {
-    /// Starts every handler that is not paused.
+    /// Starts every handler.
     pub(super) async fn start_all(&self, built: Vec<Built>) -> Result<(), AppError> {
-        let paused = self.paused.read();
-        let mut places = self.places.lock().await;
-        for built in built {
-            let name = built.name.clone();
-            let task = if paused.contains(name.as_str()) {
-                info!(handler.name = %name, "Handler is paused");
-                // Its place is made all the same: what comes in meanwhile waits for it.
-                self.subscribe(&built).await?;
-                None
-            } else {
-                Some(self.start(&built).await?)
-            };
-            places.insert(name, Place { built, task });
-        }
-        self.show(&places);
-        Ok(())
+        let _changing = self.changing.lock().await;
+        self.start_each(built).await
     }
 
     /// Puts `built` in place of the handlers that were. What is under way is finished first.
     pub(super) async fn replace_all(&self, built: Vec<Built>) -> Result<(), AppError> {
-        self.stop_all(REPLACE_TIMEOUT).await;
-        self.start_all(built).await
+        let _changing = self.changing.lock().await;
+        self.stop_each(REPLACE_TIMEOUT).await;
+        self.start_each(built).await
     }
 
     /// Ends every task. Deliveries that do not end in time come back at the next start.
     pub(super) async fn stop_all(&self, timeout: Duration) {
-        let places = std::mem::take(&mut *self.places.lock().await);
-        let ends = places.into_values().map(|place| place.end(timeout));
+        let _changing = self.changing.lock().await;
+        self.stop_each(timeout).await;
+    }
+
+    async fn start_each(&self, built: Vec<Built>) -> Result<(), AppError> {
+        let paused = self.paused.read();
+        for built in built {
+            let name = built.name.clone();
+            let place = self.start(built).await?;
+            if paused.contains(name.as_str()) {
+                info!(handler.name = %name, "Handler is paused");
+                place.control.pause();
+            }
+            self.places().insert(name, place);
+        }
+        Ok(())
+    }
+
+    async fn stop_each(&self, timeout: Duration) {
+        let places = std::mem::take(&mut *self.places());
+        let ends = places.into_iter().map(|(name, place)| place.end(name, timeout));
         futures_util::future::join_all(ends).await;
     }
 
     /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
-    pub(super) async fn set_running(
-        &self,
-        handler: &HandlerName,
-        run: Run,
-    ) -> Result<bool, ApiError> {
-        let mut places = self.places.lock().await;
-        let Some(place) = places.get_mut(handler) else {
+    pub(super) fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
+        let places = self.places();
+        let Some(place) = places.get(handler) else {
             return Err(ApiError::NotFound(format!("handler `{handler}` is not configured")));
         };
-        match (run, place.task.take()) {
-            (Run::Pause, Some(task)) => {
-                // Remembered first: a restart in between must not resume it.
-                self.paused.change(handler, run)?;
-                task.end(handler, REPLACE_TIMEOUT).await;
-            }
-            (Run::Resume, None) => {
-                let started = self.start(&place.built).await;
-                place.task = Some(started.map_err(|err| ApiError::Conflict(chain(&err)))?);
-                self.paused.change(handler, run)?;
-            }
-            (Run::Pause, None) => return Ok(false),
-            (Run::Resume, Some(task)) => {
-                place.task = Some(task);
-                return Ok(false);
-            }
+        let is_paused = place.control.status().state == LoopState::Paused;
+        if is_paused == (run == Run::Pause) {
+            return Ok(false);
+        }
+        // Remembered first: a restart in between must not resume what was paused.
+        self.paused.change(handler, run)?;
+        match run {
+            Run::Pause => place.control.pause(),
+            Run::Resume => place.control.resume(),
         }
         info!(handler.name = %handler, ?run, "Handler changed");
-        self.show(&places);
         Ok(true)
     }
 
     /// Every handler and how it stands.
     pub(super) fn list(&self) -> Vec<HandlerControl> {
-        self.shown().clone()
+        self.places().values().map(Place::show).collect()
     }
 
-    /// Waits until a task finds that the queue can do nothing any more.
-    pub(super) async fn poisoned(&self) {
-        self.poisoned.cancelled().await;
+    /// What is wrong with a handler's task, one line each.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let places = self.places();
+        let stopped = places.iter().filter(|(_, place)| place.tasks.is_empty());
+        stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended")).collect()
     }
 
-    async fn subscribe(&self, built: &Built) -> Result<Box<dyn Subscription>, AppError> {
-        let subscribed = self.queue.subscribe(&built.name, built.start).await;
-        subscribed.map_err(|err| AppError::Subscribe(built.name.clone(), err))
-    }
-
-    async fn start(&self, built: &Built) -> Result<Task, AppError> {
-        let subscription = self.subscribe(built).await?;
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let (name, handler) = (built.name.clone(), Arc::clone(&built.handler));
-        let (until, poisoned) = (stop.clone(), self.poisoned.clone());
+    async fn start(&self, built: Built) -> Result<Place, AppError> {
+        let Built { name, kind, start, policy, handler } = built;
+        let subscribed = self.core.queue.subscribe(&name, start).await;
+        let subscription = subscribed.map_err(|err| AppError::Subscribe(name.clone(), err))?;
+        let parts = Parts {
+            name: name.clone(),
+            policy,
+            handler,
+            clock: Arc::clone(&self.core.clock),
+            metrics: self.core.metrics.handler(&name),
+            own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
+            seed: rand::random(),
+        };
+        let (deliverer, control) = Deliverer::new(parts, subscription);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let until = stop.clone();
         tasks.spawn(async move {
-            match interim(&*subscription, &*handler, until).await {
-                Ok(()) => {}
-                Err(QueueError::Poisoned) => poisoned.cancel(),
-                Err(err) => error!(handler.name = %name, error = %err, "Deliveries ended"),
+            if let Err(err) = deliverer.run(until).await {
+                error!(handler.name = %name, error = %err, "Deliveries ended");
             }
         });
         tasks.close();
-        Ok(Task { stop, tasks })
+        Ok(Place { kind, control, stop, tasks })
     }
 
-    fn show(&self, places: &BTreeMap<HandlerName, Place>) {
-        *self.shown() = places.values().map(Place::show).collect();
-    }
-
-    fn shown(&self) -> std::sync::MutexGuard<'_, Vec<HandlerControl>> {
-        // A panic elsewhere leaves the list whole: it is only ever replaced.
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {
+        // A panic elsewhere leaves the map whole.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long what is under way may take before a handler is replaced or paused.
+/// How long what is under way may take before a handler is replaced.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
-
-async fn interim(
-    subscription: &dyn Subscription,
-    handler: &dyn Handler,
-    stop: CancellationToken,
-) -> Result<(), QueueError> {
-    loop {
-        let deliveries = tokio::select! {
-            deliveries = subscription.next(1) => deliveries?,
-            () = stop.cancelled() => return Ok(()),
-        };
-        if handler.handle(&deliveries).await.is_ok() {
-            for delivery in deliveries {
-                let outcome = crate::event::Outcome::Delivered;
-                let settled = crate::event::Settled { outcome, attempt: None };
-                subscription.settle(delivery, settled).await?;
-            }
-        }
-    }
-}
 
 impl Place {
     fn show(&self) -> HandlerControl {
-        let state = if self.task.is_some() { "running" } else { "paused" };
+        let status = self.control.status();
+        let state = match (status.state, status.breaker) {
+            (LoopState::Paused, _) => "paused",
+            (LoopState::Stopped, _) => "stopped",
+            (LoopState::Running, BreakerState::Closed) => "running",
+            // Failures made its breaker open: one delivery is tried now and then.
+            (LoopState::Running, BreakerState::Open | BreakerState::Probing) => "down",
+        };
         HandlerControl {
-            name: self.built.name.clone(),
-            kind: self.built.kind,
-            state: state.to_owned(),
+            name: status.handler,
+            kind: self.kind,
+            state,
+            in_flight: status.in_flight,
+            last_error: status.last_error.map(|error| LastErrorView {
+                at: error.at,
+                event: error.event,
+                text: error.text,
+            }),
+            last_success_at: status.last_success_at,
         }
     }
 
-    async fn end(self, timeout: Duration) {
-        if let Some(task) = self.task {
-            task.end(&self.built.name, timeout).await;
-        }
-        if tokio::time::timeout(HANDLER_CLOSE_TIMEOUT, self.built.handler.close()).await.is_err() {
-            warn!(handler.name = %self.built.name, "Handler took too long to close");
-        }
-    }
-}
-
-/// How long a handler may take to end what it keeps running.
-const HANDLER_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-
-impl Task {
-    async fn end(self, handler: &HandlerName, timeout: Duration) {
+    async fn end(self, name: HandlerName, timeout: Duration) {
         self.stop.cancel();
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
-            warn!(handler.name = %handler, "Deliveries under way took too long; they come back");
+            warn!(handler.name = %name, "Deliveries under way took too long; they come back");
         }
-    }
-}
-
-/// The names of paused handlers in a file, one a line: a restart does not resume them.
-struct Paused(PathBuf);
-
-impl Paused {
-    fn read(&self) -> BTreeSet<String> {
-        match std::fs::read_to_string(&self.0) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(err) => {
-                warn!(error = %err, "The list of paused handlers cannot be read");
-                BTreeSet::new()
-            }
-        }
-    }
-
-    fn change(&self, handler: &HandlerName, run: Run) -> Result<(), ApiError> {
-        let mut names = self.read();
-        match run {
-            Run::Pause => names.insert(handler.to_string()),
-            Run::Resume => names.remove(handler.as_str()),
-        };
-        let text: String = names.iter().flat_map(|name| [name, "\n"]).collect();
-        self.write(&text).map_err(|err| {
-            let path = self.0.display();
-            ApiError::Conflict(format!("`{path}` cannot be written: {err}"))
-        })
-    }
-
-    /// All of the new list or all of the old one, whatever happens in between.
-    fn write(&self, text: &str) -> std::io::Result<()> {
-        let staging = self.0.with_extension("new");
-        std::fs::write(&staging, text)?;
-        std::fs::rename(&staging, &self.0)
     }
 }

@@ -10,7 +10,6 @@ use crate::config::{Config, HandlerSettings};
 use crate::event::HandlerName;
 use crate::handler::{BuildContext, Handler};
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::queue::sled::{self, SledQueue};
 use crate::source::Source;
 
@@ -22,7 +21,7 @@ pub async fn open_queue(
     config: &Config,
     clock: Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<Arc<dyn Queue>, AppError> {
+) -> Result<Arc<SledQueue>, AppError> {
     let metrics = metrics.clone();
     let settings = sled::Settings {
         retention: config.queue.retention,
@@ -66,8 +65,8 @@ fn context(
         handler: name.clone(),
         config_folder: config.folder.clone(),
         clock: Arc::clone(clock),
-        timeout: settings.timeout,
-        concurrency: settings.concurrency.get(),
+        timeout: settings.policy.timeout,
+        concurrency: settings.policy.concurrency.get(),
     }
 }
 

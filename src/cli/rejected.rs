@@ -36,9 +36,11 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         Rejected::Explain { number } => {
             let answer = server.get(&format!("rejected/{number}/explain"), &[]).await?;
             output.one(&answer, |answer| {
-                let findings = answer.get("findings").and_then(Value::as_array);
-                let findings = findings.into_iter().flatten().map(|line| cell(Some(line)));
-                findings.collect::<Vec<_>>().join("\n")
+                let line = cell(answer.get("line"));
+                match answer.get("config_hint").filter(|hint| !hint.is_null()) {
+                    Some(hint) => format!("{line}\n{}", cell(Some(hint))),
+                    None => line,
+                }
             })
         }
         Rejected::Release { number } => {

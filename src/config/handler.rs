@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::deliver::{OnDead, Policy};
 use crate::event::{HandlerName, SourceName};
 use crate::expr::Expression;
 use crate::handler::KindSettings;
@@ -15,41 +16,21 @@ mod kind;
 mod on;
 mod policy;
 
-pub use on::EventGlob;
-pub use policy::{Batch, OnDead, Retry};
-
 /// One handler.
 #[derive(Debug)]
 pub struct HandlerSettings {
-    /// Which events it wants; empty = all but Gatepost's own.
-    pub on: Vec<EventGlob>,
-    /// Which of those it wants after a look at the payload.
-    pub when: Option<Arc<Expression>>,
-    /// Events with the same value are delivered in order.
-    pub order_by: Option<Arc<Expression>>,
-    /// What a dead letter does to the events of its order key.
-    pub on_dead: OnDead,
+    /// Which events it wants, how many at once, and how hard it is tried.
+    pub policy: Policy,
     /// Where a new subscription begins.
     pub start: Start,
-    /// How many deliveries there may be at once.
-    pub concurrency: NonZeroUsize,
-    /// How many events one call takes.
-    pub batch: Option<Batch>,
-    /// When to try again.
-    pub retry: Retry,
-    /// How long one try may take.
-    pub timeout: Duration,
     /// What its kind says.
     pub kind: Box<dyn KindSettings>,
     /// The kind's name.
     pub kind_name: &'static str,
 }
 
-/// How many deliveries of one handler there are at once where the configuration does not say.
-const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 /// Each one may hold a body, a connection and a thread's stack.
 const CONCURRENCY_MAX: usize = 1024;
-const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
 /// Reads every `[handler.NAME]`. `sources` are the names that `on` may match.
@@ -83,25 +64,18 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     }
     let starts = [("now", Start::Now), ("oldest", Start::Oldest)];
     let start = table.choice("start", &starts).unwrap_or(Start::Now);
-    let concurrency = table.checked("concurrency", check_concurrency).unwrap_or(CONCURRENCY);
+    let concurrency =
+        table.checked("concurrency", check_concurrency).unwrap_or(Policy::CONCURRENCY);
     let retry = policy::read_retry(table);
-    let timeout = table.checked("timeout", check_timeout).unwrap_or(TIMEOUT);
+    let breaker = policy::read_breaker(table);
+    let timeout = table.checked("timeout", check_timeout).unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch, kind);
-    Some(HandlerSettings {
-        on,
-        when,
-        order_by,
-        on_dead,
-        start,
-        concurrency,
-        batch,
-        retry,
-        timeout,
-        kind: settings?,
-        kind_name: kind.name,
-    })
+    let drain = Policy::DRAIN;
+    let policy =
+        Policy { on, when, order_by, on_dead, concurrency, timeout, retry, breaker, batch, drain };
+    Some(HandlerSettings { policy, start, kind: settings?, kind_name: kind.name })
 }
 
 /// Compiles a text; a mistake is shown where it stands in it.

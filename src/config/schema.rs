@@ -20,9 +20,9 @@ pub fn with_every_option() -> String {
     DEFAULT.lines().map(open).collect()
 }
 
-/// The JSON Schema of the configuration, as text.
+/// The JSON Schema of the configuration, as text without a newline at its end.
 pub fn schema() -> String {
-    format!("{:#}\n", value())
+    format!("{:#}", value())
 }
 
 fn value() -> Value {

@@ -96,10 +96,11 @@ fn the_shipped_configuration_shows_the_defaults() {
     assert_eq!(shown.log, small.log);
     let (shown, seen) = (good(&with_every_option()), HandlerName::parse("seen").unwrap());
     let (shown, small) = (&shown.handlers[&seen], &small.handlers[&seen]);
-    assert_eq!(shown.retry, small.retry);
-    assert_eq!(shown.timeout, small.timeout);
-    assert_eq!(shown.concurrency, small.concurrency);
-    assert_eq!(shown.on_dead, small.on_dead);
+    assert_eq!(shown.policy.retry, small.policy.retry);
+    assert_eq!(shown.policy.breaker, small.policy.breaker);
+    assert_eq!(shown.policy.timeout, small.policy.timeout);
+    assert_eq!(shown.policy.concurrency, small.policy.concurrency);
+    assert_eq!(shown.policy.on_dead, small.policy.on_dead);
     assert_eq!(shown.start, small.start);
 }
 
@@ -162,6 +163,7 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[handler.a]\nbatch = { wait = '5s' }\n[handler.a.file]\npath = 'x'"),
         problems("[handler.a]\nretry = { min = '1h', max = '5m' }\n[handler.a.log]"),
         problems("[handler.a]\nretry = { min = '0s', attempts = 0 }\n[handler.a.log]"),
+        problems("[handler.a]\nbreaker = { failures = 0, probe_every = '0s' }\n[handler.a.log]"),
         problems("[handler.a]\non_dead = 'hold'\n[handler.a.log]"),
         problems("[handler.a]\nconcurrency = 5000\ntimeout = '0s'\n[handler.a.log]"),
         problems("[handler.a.log]\nlevel = 'inof'"),
@@ -176,7 +178,9 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[colour]"),
     ];
     insta::assert_debug_snapshot!(told);
-    assert_eq!(check("").report.counts(), (0, 2));
+    let empty = check("").report;
+    assert_eq!(empty.counts(), (0, 2));
+    assert!(empty.to_string().contains("--> config.toml\n"), "{empty}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-use crate::api::{Api, ApiError, DeadAsk, EventsAsk, RejectedAsk, ReplayAsk, figures};
+use crate::api::{Api, ApiError, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, figures};
 use crate::clock::Clock;
 use crate::event::EventId;
 use crate::metrics::{self, Metrics};
@@ -48,6 +48,8 @@ pub struct Admin {
 
 /// The longest body of a change: a filter, never an event.
 const BODY_MAX: usize = 64 << 10;
+/// The longest body of an import: a page of events of ordinary size, or one of the longest.
+const IMPORT_MAX: usize = 128 << 20;
 /// How long it may take.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -134,7 +136,8 @@ async fn answer(
             if !is_over_socket {
                 Gate::check_origin(request)?;
             }
-            let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
+            let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
+            let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(|_err| Problem::BadRequest)?;
             change(route, &body, admin).await
         }
@@ -170,13 +173,19 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         Route::Handlers => Ok(json(&api.handlers())),
         Route::Reload => Ok(json(&api.changes()?)),
         Route::Stream => Ok(stream::response(api.clone())),
+        Route::Export => {
+            let ask: ExportAsk = query(request)?;
+            let (after, limit) = ask.parse();
+            Ok(json(&api.export(after, limit).await?))
+        }
         // `need` says which routes are read.
         Route::EventReplay(_)
         | Route::DeadRedrive
         | Route::DeadDrop
         | Route::RejectedRelease(_)
         | Route::HandlerRun(..)
-        | Route::HandlerForget(_) => Err(Problem::NotFound.into()),
+        | Route::HandlerForget(_)
+        | Route::Import => Err(Problem::NotFound.into()),
     }
 }
 
@@ -206,6 +215,7 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
             Ok(json(&serde_json::json!({ "handler": handler, "forgotten": true })))
         }
         Route::Reload => Ok(json(&api.reload().await?)),
+        Route::Import => Ok(counted(api.import(parsed(body)?).await?)),
         // `need` says which routes are changes.
         Route::Health
         | Route::Ready
@@ -219,7 +229,8 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
         | Route::RejectedOne(_)
         | Route::RejectedExplain(_)
         | Route::Handlers
-        | Route::Stream => Err(Problem::NotFound.into()),
+        | Route::Stream
+        | Route::Export => Err(Problem::NotFound.into()),
     }
 }
 

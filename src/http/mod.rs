@@ -17,16 +17,21 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
+use crate::ingest::COMMIT_TIMEOUT;
+
 pub mod admin;
 pub mod public;
 
 mod body;
 mod client;
+mod idle;
 mod problem;
 
-/// How long an idle connection is kept: longer than the pause between two events of a busy sender,
+use idle::Connections;
+
+/// How long an idle connection is kept where nothing else is said: longer than the pause between two events of a busy sender,
 /// shorter than a proxy's own idea of it (nginx: 60 s upstream).
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The most connections of one worker thread: each may hold two buffers of 8 KiB and a body.
 const CONNECTIONS_MAX: usize = 4_096;
 /// Connections that the kernel keeps until they are accepted.
@@ -38,7 +43,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// The admin side's requests are short, but for the stream, which never ends by itself.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Which addresses to listen on.
+/// How often silent connections are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Which addresses to listen on, and how long to wait for whom.
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// For senders.
@@ -49,8 +57,10 @@ pub struct Listen {
     pub socket: PathBuf,
     /// Threads that serve the public listener.
     pub workers: usize,
-    /// How long a request's head may take.
-    pub head_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// How long a request's head may take, and its body once more.
+    pub request_timeout: Duration,
 }
 
 /// Listeners that serve.
@@ -95,13 +105,16 @@ pub fn start(
     let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
         let system = actix_web::rt::System::new();
         system.block_on(async move {
-            let servers = match bind(&listen, &public, &admin) {
-                Ok(servers) => servers,
+            let bound = match bind(&listen, &public, &admin) {
+                Ok(bound) => bound,
                 Err(err) => return bound_tx.send(Err(err)).map_err(io::Error::other),
             };
-            let Bound { servers, public, admin } = servers;
+            let Bound { servers, connections, public, admin } = bound;
             bound_tx.send(Ok((public, admin))).map_err(io::Error::other)?;
-            serve(servers, stop).await
+            let ended = serve(servers, &connections, stop).await;
+            // Nobody answers on it any more; a later start would replace it all the same.
+            drop(std::fs::remove_file(&listen.socket));
+            ended
         })
     })?;
     let (public, admin) = bound_rx.recv().map_err(io::Error::other)??;
@@ -110,6 +123,7 @@ pub fn start(
 
 struct Bound {
     servers: Vec<Server>,
+    connections: Connections,
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
 }
@@ -119,13 +133,17 @@ fn bind(
     public: &Arc<public::Public>,
     admin: &Arc<admin::Admin>,
 ) -> io::Result<Bound> {
+    // Head, body, commit, and the pause before the next head.
+    let busy = listen.request_timeout * 2 + COMMIT_TIMEOUT;
+    let connections = Connections::new(busy + listen.keep_alive);
     let public = web::Data::from(Arc::clone(public));
     let admin = web::Data::from(Arc::clone(admin));
     let app = move || App::new().configure(|config| public::configure(config, &public));
     let mut server = HttpServer::new(app)
+        .on_connect(connections.on_connect())
         .workers(listen.workers.max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(listen.head_timeout)
+        .keep_alive(listen.keep_alive)
+        .client_request_timeout(listen.request_timeout)
         .max_connections(CONNECTIONS_MAX)
         .backlog(BACKLOG)
         .disable_signals()
@@ -142,8 +160,8 @@ fn bind(
     let server = HttpServer::new(app)
         .on_connect(admin::mark_socket)
         .workers(1)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(listen.head_timeout)
+        .keep_alive(listen.keep_alive)
+        .client_request_timeout(listen.request_timeout)
         .max_connections(CONNECTIONS_MAX / 16)
         .disable_signals()
         .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
@@ -151,7 +169,8 @@ fn bind(
         .map_err(|err| cannot_listen(listen.admin, &err))?;
     let admin_addresses = server.addrs();
     servers.push(server.listen_uds(socket)?.run());
-    Ok(Bound { servers, public: public_addresses, admin: admin_addresses })
+    let (public, admin) = (public_addresses, admin_addresses);
+    Ok(Bound { servers, connections, public, admin })
 }
 
 fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
@@ -182,12 +201,20 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Runs all servers until `stop`, or until one of them ends by itself.
-async fn serve(servers: Vec<Server>, stop: CancellationToken) -> io::Result<()> {
+async fn serve(
+    servers: Vec<Server>,
+    connections: &Connections,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let handles: Vec<_> = servers.iter().map(Server::handle).collect();
     let mut running = std::pin::pin!(futures_util::future::try_join_all(servers));
-    tokio::select! {
-        ended = &mut running => return ended.map(|_| ()),
-        () = stop.cancelled() => {}
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            ended = &mut running => return ended.map(|_| ()),
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => connections.sweep(),
+        }
     }
     let stops = handles.iter().map(|handle| handle.stop(true));
     let stopped = futures_util::future::join_all(stops);

@@ -20,6 +20,7 @@ use crate::source::Reply;
 
 use super::body::{self, BodyError};
 use super::client;
+use super::idle;
 use super::problem::Problem;
 
 /// Where hooks live: the source's name follows.
@@ -58,8 +59,10 @@ async fn entry(
     payload: web::Payload,
     public: web::Data<Public>,
 ) -> HttpResponse {
+    let started = Instant::now();
+    idle::note(&request, started);
     match request.path().strip_prefix(HOOKS) {
-        Some(name) => hook(name, &request, payload, &public).await,
+        Some(name) => hook(name, started, &request, payload, &public).await,
         None if request.path() == "/healthz" => health(request.method()),
         None => Problem::NotFound.response(),
     }
@@ -77,11 +80,11 @@ pub(super) fn health(method: &Method) -> HttpResponse {
 /// One request to a source, and its count.
 async fn hook(
     name: &str,
+    started: Instant,
     request: &HttpRequest,
     payload: web::Payload,
     public: &Public,
 ) -> HttpResponse {
-    let started = Instant::now();
     let Some(door) = public.ingest.door(name) else {
         public.unknown.request(RequestOutcome::UnknownSource);
         return Problem::NotFound.response();

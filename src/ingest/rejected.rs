@@ -117,6 +117,11 @@ impl RejectedRing {
         self.lock().entries.iter().rev().take(limit).cloned().collect()
     }
 
+    /// The newest one that was sent to `source`.
+    pub fn newest_of(&self, source: &SourceName) -> Option<Arc<RejectedRequest>> {
+        self.lock().entries.iter().rev().find(|request| request.source == *source).cloned()
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.lock().entries.len()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 use super::{Problem, Reading, Severity};
@@ -91,7 +91,7 @@ impl Report {
                         .annotation(AnnotationKind::Primary.span(place.in_line)),
                 )
                 .elements(help),
-            None => title.elements(help),
+            None => title.element(Origin::path(self.file.as_str())).elements(help),
         };
         renderer.render(&[group])
     }

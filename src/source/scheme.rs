@@ -121,9 +121,11 @@ impl Scheme {
             Some(rule) => Some(self.needed(&rule.at, &values, request)?),
             None => None,
         };
-        let id = match &self.id {
-            Some(place) => Some(self.needed(place, &values, request)?),
-            None => None,
+        let id = match self.id.as_ref().map(|place| self.needed(place, &values, request)) {
+            Some(Err(rejection)) if self.signs_id() => return Err(rejection),
+            // An id that is not signed only tells deliveries apart.
+            Some(Err(_)) | None => None,
+            Some(Ok(id)) => Some(id),
         };
         let filled = Values { timestamp: timestamp.clone(), id: id.clone(), url: self.url() };
         let message = self.message(request, &filled)?;
@@ -142,6 +144,10 @@ impl Scheme {
         }
         let id = id.and_then(|id| String::from_utf8(id.into_owned()).ok());
         Ok(Accepted { key_index, id })
+    }
+
+    fn signs_id(&self) -> bool {
+        self.signed.as_ref().is_some_and(|signed| signed.has(&Part::Id))
     }
 
     pub(super) fn url(&self) -> Option<&str> {

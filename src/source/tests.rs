@@ -169,6 +169,23 @@ fn the_first_of_several_headers_counts() {
 }
 
 #[test]
+fn an_id_must_be_there_only_where_it_is_signed() {
+    let source = |signed: &str| {
+        let verify = "algorithm = \"hmac-sha256\", header = \"X-S\", id = { header = \"X-Id\" }";
+        configured(&format!("verify = {{ {verify}, signed = \"{signed}\" }}"), &["secret"])
+    };
+    let plain = source("{body}");
+    let id = |headers: &[(&str, &str)]| {
+        let verified = verify(&plain, headers, b"content").unwrap();
+        verified.delivery_id().map(str::to_owned)
+    };
+    assert_eq!(id(&[("x-s", CONTENT)]), None);
+    assert_eq!(id(&[("x-s", CONTENT), ("x-id", "7")]).as_deref(), Some("7"));
+    let missing = verify(&source("{id}{body}"), &[("x-s", CONTENT)], b"content");
+    assert_eq!(missing.unwrap_err(), Rejection::NoVariable("header `x-id`".into()));
+}
+
+#[test]
 fn a_word_before_the_credentials_has_no_case() {
     let text = r#"verify = { algorithm = "token", header = "Authorization", prefix = "Bearer " }"#;
     let source = configured(text, &["s3cret"]);

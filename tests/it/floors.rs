@@ -76,9 +76,8 @@ fn a_module_uses_lower_floors_only() {
         let rank = rank.unwrap_or_else(|| panic!("`{module}` has no floor"));
         for name in used(&code(&text)).into_iter().filter(|name| *name != module) {
             let Some(other) = ORDER.iter().position(|known| *known == name) else { continue };
-            let is_neighbour = |group: &[&str]| {
-                group.contains(&module.as_str()) && group.contains(&name.as_str())
-            };
+            let is_neighbour =
+                |group: &[&str]| group.contains(&module.as_str()) && group.contains(&name.as_str());
             // The configuration is made of the settings that deliver and the seams define.
             let is_settings = module == "config" && name == "deliver";
             if other > rank || (is_neighbour(SEAMS) || is_neighbour(WAYS)) && !is_settings {

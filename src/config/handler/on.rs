@@ -1,17 +1,8 @@
 //! `on`: which events a handler wants.
 
-use crate::config::BUILT_IN_SOURCE;
-use crate::event::{Glob, SourceName};
+use crate::deliver::{EventGlob, OWN_SOURCE};
+use crate::event::SourceName;
 use crate::settings::{FromToml, Table, Value, nearest};
-
-/// A pattern over sources and types: `hyvor:comment.*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventGlob {
-    /// Which sources.
-    pub source: Glob,
-    /// Which types.
-    pub event_type: Glob,
-}
 
 impl FromToml for EventGlob {
     fn expected() -> String {
@@ -24,19 +15,14 @@ impl FromToml for EventGlob {
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
         let Some(text) = value.as_str() else { return value.mismatch() };
-        match text.split_once(':') {
-            Some((source, event_type)) if !source.is_empty() && !event_type.is_empty() => {
-                Some(Self { source: Glob::new(source), event_type: Glob::new(event_type) })
-            }
-            _ => {
-                let shown = text.escape_debug();
-                value.problem(
-                    format_args!("`{shown}` is not a pattern `source:type`"),
-                    "write `\"hyvor:comment.*\"`; `*` stands for any characters",
-                );
-                None
-            }
+        let glob = EventGlob::parse(text);
+        if glob.is_none() {
+            value.problem(
+                format_args!("`{}` is not a pattern `source:type`", text.escape_debug()),
+                "write `\"hyvor:comment.*\"`; `*` stands for any characters",
+            );
         }
+        glob
     }
 }
 
@@ -60,7 +46,7 @@ pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<Event
     let mut globs = Vec::new();
     for item in items {
         let Some(glob) = item.clone().read::<EventGlob>() else { continue };
-        let known = || sources.iter().map(SourceName::as_str).chain([BUILT_IN_SOURCE]);
+        let known = || sources.iter().map(SourceName::as_str).chain([OWN_SOURCE]);
         if !item.is_broken() && !known().any(|name| glob.source.matches(name)) {
             let wanted = glob.source.as_str();
             let help = match nearest(wanted, known()) {

@@ -1,58 +1,23 @@
-//! `retry`, `batch` and `on_dead`.
+//! `retry`, `breaker` and `batch`.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::deliver::{Batch, Breaker, Retry};
 use crate::handler::Kind;
 use crate::settings::Table;
 
-/// When a delivery that failed is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// How many tries there are in all.
-    pub attempts: NonZeroU32,
-    /// The wait before the second try.
-    pub min: Duration,
-    /// The longest wait.
-    pub max: Duration,
-    /// How long it is tried in all.
-    pub total: Duration,
-}
-
-/// How many events one call takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// At most so many.
-    pub max: NonZeroUsize,
-    /// How long the first one waits for others.
-    pub wait: Duration,
-}
-
-/// What a dead letter does to the events behind it that have the same order key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDead {
-    /// They go on.
-    Release,
-    /// They wait until it is redriven or dropped.
-    Hold,
-}
-
-const RETRY: Retry = Retry {
-    attempts: NonZeroU32::new(12).unwrap(),
-    min: Duration::from_secs(10),
-    max: Duration::from_hours(6),
-    total: Duration::from_hours(72),
-};
+/// How long the first event of a batch waits for others where the configuration does not say.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads `retry`.
 pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
-    let Some(mut table) = handler.table("retry") else { return RETRY };
+    let Some(mut table) = handler.table("retry") else { return Retry::DEFAULT };
     let retry = Retry {
-        attempts: table.take_or("attempts", RETRY.attempts),
-        min: table.take_or("min", RETRY.min),
-        max: table.take_or("max", RETRY.max),
-        total: table.take_or("total", RETRY.total),
+        attempts: table.take_or("attempts", Retry::DEFAULT.attempts),
+        min: table.take_or("min", Retry::DEFAULT.min),
+        max: table.take_or("max", Retry::DEFAULT.max),
+        total: table.take_or("total", Retry::DEFAULT.total),
     };
     if retry.min.is_zero() {
         table.problem("min", "without a wait the other side is hammered", "write `min = \"1s\"`");
@@ -63,6 +28,21 @@ pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
     }
     table.finish();
     retry
+}
+
+/// Reads `breaker`.
+pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
+    let Some(mut table) = handler.table("breaker") else { return Breaker::DEFAULT };
+    let breaker = Breaker {
+        failures: table.take_or("failures", Breaker::DEFAULT.failures),
+        probe_every: table.take_or("probe_every", Breaker::DEFAULT.probe_every),
+    };
+    if breaker.probe_every.is_zero() {
+        let message = "without a wait the other side is hammered";
+        table.problem("probe_every", message, "write `probe_every = \"30s\"`");
+    }
+    table.finish();
+    breaker
 }
 
 /// Reads `batch`.

@@ -31,6 +31,8 @@ pub(super) enum Route {
     /// Read: what a reload would change; posted: reload.
     Reload,
     Stream,
+    Export,
+    Import,
 }
 
 /// Which method a route needs.
@@ -74,6 +76,8 @@ impl Route {
             ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
             ["reload"] => Self::Reload,
             ["stream"] => Self::Stream,
+            ["export"] => Self::Export,
+            ["import"] => Self::Import,
             _ => return Err(Problem::NotFound),
         })
     }
@@ -93,13 +97,15 @@ impl Route {
             | Self::RejectedOne(_)
             | Self::RejectedExplain(_)
             | Self::Handlers
-            | Self::Stream => Need::Get,
+            | Self::Stream
+            | Self::Export => Need::Get,
             Self::EventReplay(_)
             | Self::DeadRedrive
             | Self::DeadDrop
             | Self::RejectedRelease(_)
             | Self::HandlerRun(..)
-            | Self::HandlerForget(_) => Need::Post,
+            | Self::HandlerForget(_)
+            | Self::Import => Need::Post,
             Self::Reload => Need::Both,
         }
     }

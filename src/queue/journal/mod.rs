@@ -30,7 +30,7 @@ pub use fs::{File, FileSystem, OsFileSystem};
 pub(crate) use preparer::Preparer;
 pub(crate) use reader::{Found, Reader};
 pub(crate) use recover::{Recovered, recover};
-pub(crate) use segments::{Segment, Segments};
+pub(crate) use segments::{Damage, Lost, Segment, Segments};
 pub(crate) use writer::{WriteError, Writer};
 
 /// How large a segment is made. Small, because two of them stand ready even when nothing waits,

@@ -2,7 +2,7 @@
 //! takes tens of milliseconds, which no append should wait for.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -12,7 +12,7 @@ use super::segments::Segments;
 /// How much is written before each sync: small steps keep the appends' own syncs short.
 const STEP_BYTES: usize = 1 << 20;
 
-/// A segment file of zeros (or of what an older life left), synced under its name.
+/// A segment file of zeros, synced under its name.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) number: u64,
@@ -24,8 +24,9 @@ pub(crate) struct Prepared {
 struct State {
     wanted: Option<u64>,
     ready: Option<io::Result<Prepared>>,
-    /// A segment that is no longer needed, to be used again in place of a fresh file.
-    spare: Option<PathBuf>,
+    /// There is a file that was a segment, to be used again in place of a fresh one.
+    has_spare: bool,
+    is_using_spare: bool,
     stop: bool,
 }
 
@@ -106,14 +107,15 @@ impl Preparer {
         }
     }
 
-    /// Offers the file of a segment that nobody needs; `false` = there is a spare one already.
-    pub(crate) fn offer(&self, path: PathBuf) -> bool {
-        let mut state = self.shared.lock();
-        let is_taken = state.spare.is_none();
-        if is_taken {
-            state.spare = Some(path);
-        }
-        is_taken
+    /// Whether the file of a segment that nobody needs is of use, as [`Segments::spare_path`].
+    pub(crate) fn wants_spare(&self, capacity: u32) -> bool {
+        let state = self.shared.lock();
+        capacity == self.shared.capacity && !state.has_spare && !state.is_using_spare
+    }
+
+    /// Says that there is a file under [`Segments::spare_path`].
+    pub(crate) fn offer_spare(&self) {
+        self.shared.lock().has_spare = true;
     }
 }
 
@@ -141,25 +143,44 @@ impl Shared {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let spare = state.spare.take();
+            state.is_using_spare = std::mem::take(&mut state.has_spare);
+            let source = if state.is_using_spare { Source::Spare } else { Source::Fresh };
             drop(state);
-            let made = self.make(number, spare);
+            let made = self.make(number, source);
             state = self.lock();
+            state.is_using_spare = false;
             state.wanted = None;
             state.ready = Some(made);
             self.changed.notify_all();
         }
     }
 
-    fn make(&self, number: u64, spare: Option<PathBuf>) -> io::Result<Prepared> {
+    fn make(&self, number: u64, source: Source) -> io::Result<Prepared> {
+        let file = match source {
+            Source::Spare => self.make_of_spare(number)?,
+            Source::Fresh => self.make_fresh(number)?,
+        };
+        Ok(Prepared { number, file, capacity: self.capacity })
+    }
+
+    /// Zeroes the spare file before it gets its name: what an older life left would make the end
+    /// of a segment look torn or damaged.
+    fn make_of_spare(&self, number: u64) -> io::Result<Arc<dyn File>> {
+        let fs = &self.segments.fs;
+        let (spare, path) = (self.segments.spare_path(), self.segments.path(number));
+        let zeroed = fs.open(&spare, false).and_then(|file| fill(&*file, 0, self.capacity));
+        if let Err(err) = zeroed {
+            self.remove(&spare);
+            return Err(err);
+        }
+        fs.rename(&spare, &path)?;
+        fs.sync_folder(&self.segments.folder)?;
+        fs.open(&path, false)
+    }
+
+    fn make_fresh(&self, number: u64) -> io::Result<Arc<dyn File>> {
         let fs = &self.segments.fs;
         let path = self.segments.path(number);
-        if let Some(spare) = spare {
-            fs.rename(&spare, &path)?;
-            fs.sync_folder(&self.segments.folder)?;
-            let file = fs.open(&path, false)?;
-            return Ok(Prepared { number, file, capacity: self.capacity });
-        }
         let free = fs.free_bytes(&self.segments.folder)?;
         if free < u64::from(self.capacity).saturating_add(self.reserve) {
             return Err(io::Error::new(
@@ -168,25 +189,38 @@ impl Shared {
             ));
         }
         let file = fs.open(&path, true)?;
-        match fill(&*file, self.capacity) {
-            Ok(()) => fs.sync_folder(&self.segments.folder)?,
+        // All of it, also where an attempt that failed has left something.
+        let made =
+            fill(&*file, 0, self.capacity).and_then(|()| fs.sync_folder(&self.segments.folder));
+        match made {
+            Ok(()) => Ok(file),
             Err(err) => {
                 // A half-made file would take the room that somebody else may need.
                 drop(file);
-                if let Err(err) = fs.remove(&path) {
-                    tracing::warn!(error = %err, "A half-made segment cannot be removed");
-                }
-                return Err(err);
+                self.remove(&path);
+                Err(err)
             }
         }
-        Ok(Prepared { number, file, capacity: self.capacity })
+    }
+
+    fn remove(&self, path: &Path) {
+        if let Err(err) = self.segments.fs.remove(path) {
+            tracing::warn!(error = %err, "A half-made segment cannot be removed");
+        }
     }
 }
 
-/// Fills a file with zeros from its present end on, and syncs it.
-pub(crate) fn fill(file: &dyn File, capacity: u32) -> io::Result<()> {
+/// What a segment is made of.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Fresh,
+    Spare,
+}
+
+/// Fills a file with zeros from `from` on, and syncs it.
+pub(crate) fn fill(file: &dyn File, from: u64, capacity: u32) -> io::Result<()> {
     let zeros = vec![0; STEP_BYTES];
-    let mut at = file.size()?;
+    let mut at = from;
     let capacity = u64::from(capacity);
     while at < capacity {
         let step = usize::try_from(capacity - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);

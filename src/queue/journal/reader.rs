@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::segments::{Damage, Segment, Segments, offset, valid_at};
+use super::segments::{Damage, Lost, Segment, Segments, offset, valid_at};
 use super::{HEADER_BYTES, Location};
 use crate::event::Position;
 use crate::queue::record::{Header, Kind, Record};
@@ -44,11 +44,14 @@ pub(crate) struct Reader {
     /// The position that the next event should have, once one was seen: tells how many events
     /// are missing where something cannot be read.
     expected: Option<Position>,
+    /// What could not be read since the last record that tells a position.
+    uncounted: Vec<Damage>,
 }
 
 impl Reader {
     pub(crate) fn new(segments: Arc<Segments>, at: Location) -> Self {
-        Self { segments, at, segment: None, chunk: Bytes::new(), chunk_start: 0, expected: None }
+        let (segment, chunk, chunk_start) = (None, Bytes::new(), 0);
+        Self { segments, at, segment, chunk, chunk_start, expected: None, uncounted: Vec::new() }
     }
 
     /// Goes on elsewhere.
@@ -59,6 +62,7 @@ impl Reader {
         }
         self.at = at;
         self.expected = None;
+        self.uncounted.clear();
     }
 
     /// The next whole record before `end`; `None` = there is none yet. What cannot be read is
@@ -69,7 +73,7 @@ impl Reader {
             let limit = if segment.number == end.segment { end.offset } else { segment.capacity };
             if let Some(found) = self.whole_record(&segment, limit)? {
                 self.at = found.end;
-                self.check_position(&found, None);
+                self.check_position(&found);
                 return Ok(Some(found));
             }
             self.skip_unreadable(&segment, limit, end)?;
@@ -130,58 +134,77 @@ impl Reader {
     }
 
     /// Moves past what cannot be read: to the next whole record of the segment, else to the next
-    /// segment. The rest of a sealed segment behind its last record is no damage.
+    /// segment. The zeros of a sealed segment behind its last record are no damage.
     fn skip_unreadable(&mut self, segment: &Segment, limit: u32, end: Location) -> io::Result<()> {
         let from = self.at;
-        let next = segment.next_valid(from.offset)?.filter(|(offset, _)| *offset < limit);
-        if let Some((offset, _)) = next {
-            self.at.offset = offset;
-            let found = self.whole_record(segment, limit)?;
-            let bytes = offset - from.offset;
-            if let Some(found) = found {
-                self.check_position(&found, Some((from, bytes)));
-            }
-            return Ok(());
+        // What was read before may be older than what is there.
+        self.chunk = Bytes::new();
+        let next = segment.next_valid(from.offset)?;
+        let fits = |(at, header): &(u32, Header)| {
+            at.saturating_add(offset(header.record_bytes())) <= limit
+        };
+        if let Some((found, _)) = next.filter(fits) {
+            self.at.offset = found;
+            return self.skipped(segment, from, found - from.offset);
         }
         if segment.number == end.segment {
             // Synced, and gone from the disk: nothing valid is left before the live end.
-            self.note(Damage { at: from, bytes: limit - from.offset, lost: None });
             self.at = end;
-            return Ok(());
+            return self.skipped(segment, from, limit.saturating_sub(from.offset));
         }
-        let following = self.segments.at_or_after(segment.number + 1);
+        let n_bytes = segment.used_behind(from.offset)?;
+        let following = self.segments.at_or_after(segment.number.saturating_add(1));
         self.at = following.map_or(end, |next| Location::start_of(next.number));
         self.segment = None;
+        if n_bytes > 0 { self.skipped(segment, from, n_bytes) } else { Ok(()) }
+    }
+
+    /// Names damage at once; how many events it took shows at the next record with a position.
+    fn skipped(&mut self, segment: &Segment, at: Location, bytes: u32) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        if self.expected.is_none() {
+            self.expected = segment.next_position(at.offset)?;
+        }
+        let damage = Damage { at, bytes, lost: Lost::Unknown };
+        self.note(damage.clone());
+        self.uncounted.push(damage);
         Ok(())
     }
 
     /// Compares an event's position with the one that should come, and a checkpoint's likewise:
     /// a gap is damage even where the bytes in between look like a segment's unused end.
-    fn check_position(&mut self, found: &Found, skipped: Option<(Location, u32)>) {
+    fn check_position(&mut self, found: &Found) {
         let position = match found.kind {
             Kind::Event => first_u64(&found.payload),
             Kind::Checkpoint => match found.decode() {
                 Ok(Record::Checkpoint(places)) => Some(places.next),
                 Ok(_) | Err(_) => None,
             },
+            Kind::Filler if !found.payload.is_empty() => {
+                // Stands over a torn commit: what it held was never acknowledged.
+                self.expected = None;
+                None
+            }
             Kind::Settled | Kind::Carried | Kind::Keys | Kind::Filler => None,
         };
-        let gap = match (self.expected, position) {
-            (Some(expected), Some(position)) if position > expected => {
-                Some((expected, position.0 - expected.0))
-            }
-            _ => None,
+        let Some(position) = position else { return };
+        let lost = match self.expected {
+            None => Lost::Unknown,
+            Some(first) if position > first => Lost::Events { first, count: position.0 - first.0 },
+            Some(_) => Lost::Nothing,
         };
-        if let Some(position) = position {
-            self.expected =
-                Some(if found.kind == Kind::Event { position.next() } else { position });
-        }
-        match (skipped, gap) {
-            (Some((at, bytes)), lost) => self.note(Damage { at, bytes, lost }),
-            (None, Some(lost)) => {
-                self.note(Damage { at: found.at, bytes: 0, lost: Some(lost) });
+        self.expected = Some(if found.kind == Kind::Event { position.next() } else { position });
+        let mut uncounted = std::mem::take(&mut self.uncounted).into_iter();
+        match (uncounted.next(), lost) {
+            (Some(first), lost) => {
+                self.note(Damage { lost, ..first });
+                // The missing events are counted with the first stretch.
+                uncounted.for_each(|damage| self.note(Damage { lost: Lost::Nothing, ..damage }));
             }
-            (None, None) => {}
+            (None, Lost::Events { .. }) => self.note(Damage { at: found.at, bytes: 0, lost }),
+            (None, Lost::Unknown | Lost::Nothing) => {}
         }
     }
 

@@ -26,10 +26,13 @@ pub(crate) struct Recovered {
 
 /// Opens every segment in `folder` and mends the last one.
 pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Recovered> {
-    let mut numbers: Vec<u64> =
-        fs.list(folder)?.iter().filter_map(|path| Segments::number_of(path)).collect();
+    let files = fs.list(folder)?;
+    let mut numbers: Vec<u64> = files.iter().filter_map(|path| Segments::number_of(path)).collect();
     numbers.sort_unstable();
     let segments = Arc::new(Segments::new(fs, folder));
+    if files.contains(&segments.spare_path()) {
+        segments.fs.remove(&segments.spare_path())?;
+    }
     let mut in_use = Vec::new();
     for number in numbers {
         let path = segments.path(number);
@@ -50,13 +53,8 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
     let Some(live) = in_use.last().cloned() else {
         return Ok(Recovered { segments, end: None, torn_bytes: 0 });
     };
-    let mut first = Position(1);
-    for mut segment in in_use {
-        if let Some(beginning) = beginning(&segment)? {
-            first = beginning.0.max(first);
-            segment.began_at = beginning.1;
-        }
-        segment.first = first;
+    find_beginnings(&mut in_use)?;
+    for segment in in_use {
         segments.insert(segment);
     }
     let (end, torn_bytes) = mend(&live)?;
@@ -67,10 +65,48 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
     })
 }
 
+/// Finds out where each segment begins. Where its own records do not say so any more, it begins
+/// behind everything that the segment before it holds: never earlier, or events of that one would
+/// be looked for here.
+fn find_beginnings(segments: &mut [Segment]) -> io::Result<()> {
+    let mut first = Position(1);
+    let mut before: Option<Segment> = None;
+    for segment in &mut *segments {
+        // Ages are judged by the following segment's time: unknown counts as young.
+        segment.began_at = Timestamp::from_millis(i64::MAX);
+        if let Some(beginning) = beginning(segment)? {
+            first = beginning.0.max(first);
+            segment.began_at = beginning.1;
+        } else if let Some(before) = &before {
+            first = before.next_position(before.capacity)?.map_or(first, |next| next.max(first));
+        }
+        segment.first = first;
+        before = Some(segment.clone());
+    }
+    let mut following = Timestamp::from_millis(i64::MAX);
+    for segment in segments.iter_mut().rev() {
+        if segment.began_at == Timestamp::from_millis(i64::MAX) {
+            segment.began_at = following;
+        }
+        following = segment.began_at;
+    }
+    Ok(())
+}
+
 /// The next position and the time when a segment began: from its checkpoint, else from its first
 /// event. `None` where neither can be read.
 fn beginning(segment: &Segment) -> io::Result<Option<(Position, Timestamp)>> {
-    let head = Bytes::from(segment.read(0, 64 << 10)?);
+    match beginning_within(segment, 64 << 10)? {
+        None => beginning_within(segment, segment.capacity as usize),
+        found => Ok(found),
+    }
+}
+
+fn beginning_within(
+    segment: &Segment,
+    n_bytes: usize,
+) -> io::Result<Option<(Position, Timestamp)>> {
+    let head = Bytes::from(segment.read(0, n_bytes)?);
     let mut at = 0;
     while let Some((found, header)) = find_valid(&head, at, segment.number) {
         at = found + header.record_bytes();
@@ -90,7 +126,7 @@ fn beginning(segment: &Segment) -> io::Result<Option<(Position, Timestamp)>> {
 /// records yet to be written.
 fn mend(live: &Segment) -> io::Result<(u32, u64)> {
     let bytes = live.read(0, live.capacity as usize)?;
-    let mut end = 0;
+    let (mut end, mut last_commit) = (0, 0);
     let mut holes = Vec::new();
     while let Some((at, header)) = find_valid(&bytes, end, live.number) {
         if at > end {
@@ -99,8 +135,10 @@ fn mend(live: &Segment) -> io::Result<(u32, u64)> {
         // A commit that began behind a hole proves that the hole had been synced: damage, not a
         // torn write. Damage stays as it is, for whoever wants to look at it.
         holes.retain(|hole| header.batch_start <= offset(hole.start));
+        last_commit = header.batch_start as usize;
         end = at + header.record_bytes();
     }
+    write_again(live, &bytes, last_commit..end)?;
     let mut torn_bytes = 0;
     for hole in holes {
         torn_bytes += hole.len() as u64;
@@ -108,6 +146,17 @@ fn mend(live: &Segment) -> io::Result<(u32, u64)> {
     }
     torn_bytes += zero_behind(live, &bytes, end)?;
     Ok((offset(end), torn_bytes))
+}
+
+/// Writes and syncs the last commit once more. Its sync may never have been made (the process was
+/// killed) or have failed (the system then may hold in memory, as clean, what the disk does not
+/// have): from here on it counts, so it must be there.
+fn write_again(live: &Segment, bytes: &[u8], commit: Range<usize>) -> io::Result<()> {
+    let Some(commit_bytes) = bytes.get(commit.clone()).filter(|bytes| !bytes.is_empty()) else {
+        return Ok(());
+    };
+    live.file.write_all_at(commit_bytes, commit.start as u64)?;
+    live.file.sync_data()
 }
 
 /// Puts one record that says nothing over a hole. A hole is never smaller than a header: it was

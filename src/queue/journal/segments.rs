@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
+
 use super::fs::{File, FileSystem};
 use super::{HEADER_BYTES, Location};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::queue::record::Header;
+use crate::queue::record::{Header, Record};
 
 /// One segment's file and what is known of it.
 #[derive(Clone, Debug)]
@@ -30,20 +32,49 @@ pub(crate) struct Damage {
     pub(crate) at: Location,
     /// How many bytes were skipped.
     pub(crate) bytes: u32,
-    /// Events that are missing: the first and how many. `None` = no event was in it.
-    pub(crate) lost: Option<(Position, u64)>,
+    pub(crate) lost: Lost,
+}
+
+/// The events that stood in a damaged stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing that was read so far tells.
+    Unknown,
+    /// No event stood there.
+    Nothing,
+    Events {
+        first: Position,
+        count: u64,
+    },
 }
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {} bytes cannot be read", self.at, self.bytes)?;
         match self.lost {
-            None => f.write_str(", no event is missing"),
-            Some((first, 1)) => write!(f, ", 1 event is missing (position {})", first.0),
-            Some((first, n)) => {
-                write!(f, ", {n} events are missing (positions {} on)", first.0)
+            Lost::Unknown => f.write_str(", which may have held events"),
+            Lost::Nothing => f.write_str(", no event is missing"),
+            Lost::Events { first, count: 1 } => {
+                write!(f, ", 1 event is missing (position {})", first.0)
+            }
+            Lost::Events { first, count } => {
+                write!(f, ", {count} events are missing (positions {} on)", first.0)
             }
         }
+    }
+}
+
+impl Damage {
+    fn end(&self) -> u32 {
+        self.at.offset.saturating_add(self.bytes)
+    }
+
+    /// Whether all of `other` is part of this.
+    fn covers(&self, other: &Self) -> bool {
+        self.at.segment == other.at.segment
+            && self.at.offset <= other.at.offset
+            && other.end() <= self.end()
+            && (other.bytes > 0 || other.at == self.at)
     }
 }
 
@@ -64,6 +95,11 @@ impl Segments {
     /// The path of a segment's file.
     pub(crate) fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:020}.seg"))
+    }
+
+    /// The path of the file that waits to become a segment again.
+    pub(crate) fn spare_path(&self) -> PathBuf {
+        self.folder.join("spare")
     }
 
     /// The number in a segment's file name.
@@ -111,10 +147,21 @@ impl Segments {
         table.values().map(|segment| u64::from(segment.capacity)).sum()
     }
 
-    /// Remembers damage; `true` = it was not known before.
+    /// Remembers damage; `true` = it was not known before. Readers begin at different places: of
+    /// two overlapping stretches the wider one stays, and of one stretch what is known best.
     pub(crate) fn note_damage(&self, damage: Damage) -> bool {
         let mut known = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(damage.at, damage).is_none()
+        if let Some(wider) = known.values_mut().find(|known| known.covers(&damage)) {
+            if wider.lost == Lost::Unknown && wider.at == damage.at {
+                wider.lost = damage.lost;
+            }
+            return false;
+        }
+        let before = known.len();
+        known.retain(|_, narrower| !damage.covers(narrower));
+        let is_new = known.len() == before;
+        known.insert(damage.at, damage);
+        is_new
     }
 
     /// The damage found so far in segments that are still there.
@@ -138,6 +185,33 @@ impl Segment {
         Ok(found.map(|(at, header)| (from.saturating_add(offset(at)), header)))
     }
 
+    /// The position that the next event has behind everything before `until` that can be read;
+    /// `None` = nothing there tells.
+    pub(crate) fn next_position(&self, until: u32) -> io::Result<Option<Position>> {
+        let bytes = Bytes::from(self.read(0, until as usize)?);
+        let (mut at, mut next) = (0, None);
+        while let Some((found, header)) = find_valid(&bytes, at, self.number) {
+            at = found.saturating_add(header.record_bytes());
+            let payload = bytes.slice(found.saturating_add(HEADER_BYTES).min(at)..at);
+            match Record::decode(header.kind, &payload) {
+                Some(Record::Event(event, _)) => next = next.max(Some(event.position.next())),
+                Some(Record::Checkpoint(places)) => next = next.max(Some(places.next)),
+                Some(
+                    Record::Settled(_) | Record::Carried(..) | Record::Keys(_) | Record::Filler,
+                )
+                | None => {}
+            }
+        }
+        Ok(next)
+    }
+
+    /// How many bytes from `from` on are not the zeros of unused room.
+    pub(crate) fn used_behind(&self, from: u32) -> io::Result<u32> {
+        let rest = self.read(from, self.capacity.saturating_sub(from) as usize)?;
+        let last = rest.iter().rposition(|byte| *byte != 0);
+        Ok(last.map_or(0, |last| offset(last.saturating_add(1))))
+    }
+
     /// Reads `n_bytes` from `from` on; less only at the file's end.
     pub(crate) fn read(&self, from: u32, n_bytes: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; n_bytes];
@@ -149,12 +223,16 @@ impl Segment {
 
 /// The first whole record at or behind index `from` of a segment's bytes.
 pub(crate) fn find_valid(bytes: &[u8], from: usize, segment: u64) -> Option<(usize, Header)> {
+    if let Some(header) = valid_at(bytes, from, segment) {
+        return Some((from, header));
+    }
     let mut at = from;
     loop {
         // Nearly all of what is searched are zeros, which begin no record.
         let skip = bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
-        // The low bytes of a length may be zero: begin up to three bytes earlier.
-        let first = at + skip.saturating_sub(3);
+        // The bytes of a length may be zero, all four of them in an empty record, and so may the
+        // first ones of a checksum: begin some bytes earlier.
+        let first = at + skip.saturating_sub(7);
         for candidate in first..=at + skip {
             if let Some(header) = valid_at(bytes, candidate, segment) {
                 return Some((candidate, header));

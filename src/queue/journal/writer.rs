@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use super::Location;
 use super::fs::File;
 use super::preparer::{Preparer, fill};
 use super::segments::{Segment, Segments};
-use super::{Location, SEGMENT_BYTES};
 use crate::queue::record::{Batch, Kind, Places};
 
 /// Why a commit was not made.
@@ -46,13 +46,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Goes on at `end`; `None` = the journal is new. `reserve` = bytes that must stay free on the
-    /// disk.
+    /// disk, `segment_bytes` = how large segments are made.
     pub(crate) fn open(
         segments: Arc<Segments>,
         end: Option<Location>,
+        segment_bytes: u32,
         reserve: u64,
     ) -> io::Result<Self> {
-        let preparer = Preparer::start(Arc::clone(&segments), SEGMENT_BYTES, reserve)?;
+        let preparer = Preparer::start(Arc::clone(&segments), segment_bytes, reserve)?;
         let preparer = Arc::new(preparer);
         let live = end.and_then(|end| segments.get(end.segment));
         let number = live.as_ref().map_or(0, |segment| segment.number);
@@ -84,6 +85,11 @@ impl Writer {
     /// Waits until the next segment stands ready.
     pub(crate) fn wait_for_next(&self) -> Result<(), WriteError> {
         self.preparer.wait(self.number + 1).map_err(WriteError::of)
+    }
+
+    /// Writes nothing more: something failed of which nobody knows what it left.
+    pub(crate) fn poison(&mut self) {
+        self.is_poisoned = true;
     }
 
     /// Takes back the buffer of a batch that is not to be written.
@@ -119,31 +125,47 @@ impl Writer {
             }
             Err(err) => {
                 self.is_poisoned |= matches!(err, WriteError::Poisoned(_));
-                self.soiled = self.soiled.max(n_bytes);
+                self.soiled = self.soiled.max(n_bytes).min(self.capacity - self.end);
                 Err(err)
             }
         }
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
-        let file = self.file.as_ref().filter(|_| !self.is_poisoned);
+        let file = self.file.clone().filter(|_| !self.is_poisoned);
         let Some(file) = file else {
             return Err(WriteError::Poisoned(io::Error::other("an earlier write failed")));
         };
-        let at = u64::from(self.end);
+        self.clean(&*file)?;
+        file.write_all_at(batch.bytes(), u64::from(self.end)).map_err(WriteError::of)?;
+        file.sync_data().map_err(WriteError::Poisoned)
+    }
+
+    /// Zeroes what a failed commit left: its records must not come to stand behind others, nor at
+    /// the end of a sealed segment. Synced, or a power cut could bring back some of them beside
+    /// what is written next.
+    fn clean(&mut self, file: &dyn File) -> Result<(), WriteError> {
         if self.soiled > 0 {
-            // Records of a commit that failed must not come to stand behind this one.
-            file.write_all_at(&vec![0; self.soiled as usize], at).map_err(WriteError::of)?;
+            let zeros = vec![0; self.soiled as usize];
+            file.write_all_at(&zeros, u64::from(self.end)).map_err(WriteError::of)?;
+            file.sync_data().map_err(WriteError::Poisoned)?;
+            self.soiled = 0;
         }
-        file.write_all_at(batch.bytes(), at).map_err(WriteError::of)?;
-        file.sync_data().map_err(WriteError::Poisoned)?;
-        self.soiled = 0;
         Ok(())
     }
 
     /// Goes on to the next segment, which begins with `checkpoint` and has room for a record of
     /// `needed` bytes behind it.
     pub(crate) fn roll(&mut self, checkpoint: &Places, needed: usize) -> Result<(), WriteError> {
+        let rolled = self.roll_to_next(checkpoint, needed);
+        self.is_poisoned |= matches!(rolled, Err(WriteError::Poisoned(_)));
+        rolled
+    }
+
+    fn roll_to_next(&mut self, checkpoint: &Places, needed: usize) -> Result<(), WriteError> {
+        if let Some(file) = self.file.clone() {
+            self.clean(&*file)?;
+        }
         let prepared = self.preparer.take(self.number + 1).map_err(WriteError::of)?;
         let mut capacity = prepared.capacity;
         let mut head = Batch::new(prepared.number, 0, Vec::new());
@@ -151,13 +173,11 @@ impl Writer {
         let wanted = head.len().saturating_add(needed);
         if wanted > capacity as usize {
             capacity = u32::try_from(wanted.next_multiple_of(4096)).unwrap_or(u32::MAX);
-            fill(&*prepared.file, capacity).map_err(WriteError::of)?;
+            let from = u64::from(prepared.capacity);
+            fill(&*prepared.file, from, capacity).map_err(WriteError::of)?;
         }
         prepared.file.write_all_at(head.bytes(), 0).map_err(WriteError::of)?;
-        prepared.file.sync_data().map_err(|err| {
-            self.is_poisoned = true;
-            WriteError::Poisoned(err)
-        })?;
+        prepared.file.sync_data().map_err(WriteError::Poisoned)?;
         self.segments.insert(Segment {
             number: prepared.number,
             file: Arc::clone(&prepared.file),

@@ -8,7 +8,7 @@
 //!   event that it repeats.
 //! * Settlements are collected at most [`SETTLE_EVERY`] after they were made.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::dedupe::{RecentKeys, Seen, prefix};
 use super::ids::Ids;
 use super::indexer::Applied;
 use super::lookup;
-use super::shared::{Carry, Durable, Job, Reply, Shared, lock};
+use super::shared::{Durable, Job, Reply, Shared, lock};
 use super::state::SubscriptionState;
 use super::tail::Recent;
 use crate::clock::Stopwatch;
@@ -36,12 +36,15 @@ const BATCH_EVENTS: usize = 4_096;
 /// How many bytes of the journal the index may be behind before appends wait.
 const LAG_BYTES_MAX: u64 = 64 << 20;
 /// How much of the live segment is kept for settlements when there is no room for another one.
-const SETTLE_ROOM: usize = 4 << 20;
+pub(crate) const SETTLE_ROOM: usize = 4 << 20;
 /// After the disk was found full: how long appends are refused without looking again.
 const FULL_FOR: Duration = Duration::from_millis(250);
 
 /// Called with the duration of each commit and the number of events in it.
 pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
+
+/// Whose deliveries changed, and whether into an entry.
+pub(crate) type Watched = HashMap<(HandlerName, Position), bool>;
 
 /// The committer's own state.
 pub(crate) struct Committer {
@@ -53,10 +56,12 @@ pub(crate) struct Committer {
     pub(crate) places: Places,
     pub(crate) applied: mpsc::Sender<Vec<Applied>>,
     pub(crate) observer: CommitObserver,
-    /// Whose deliveries changed since the janitor asked to watch.
-    pub(crate) watched: Option<HashSet<(HandlerName, Position)>>,
+    /// What changed since the janitor asked to watch.
+    pub(crate) watched: Option<Watched>,
     pub(crate) full: Option<(Stopwatch, String)>,
     pub(crate) since_settle: Stopwatch,
+    /// How much of the live segment is kept for settlements.
+    pub(crate) settle_room: usize,
 }
 
 /// An append under way.
@@ -121,13 +126,14 @@ impl Committer {
             if collects {
                 has_settles = false;
             }
-            if !self.commit_round(appends, collects) {
+            let is_recorded = self.commit_round(appends, collects);
+            if !is_recorded {
                 // Not recorded for want of room: try again after a while.
                 has_settles = true;
                 self.since_settle = Stopwatch::start();
             }
             for job in others {
-                if !self.do_job(job) {
+                if !self.do_job(job, is_recorded) {
                     return;
                 }
             }
@@ -181,7 +187,7 @@ impl Committer {
             Err(err) => return answer(reply, Err(err)),
         }
         let needed = HEADER_BYTES + event_bytes(&event);
-        if let Err(err) = self.make_room(commit, needed, SETTLE_ROOM) {
+        if let Err(err) = self.make_room(commit, needed, self.settle_room) {
             return answer(reply, Err(err));
         }
         let position = self.places.next;
@@ -257,10 +263,11 @@ impl Committer {
             return Ok(());
         }
         let full = std::mem::replace(commit, self.begin());
-        self.finish(full)?;
-        self.roll(needed).map_err(|err| self.no_room(err))?;
+        let finished = self.finish(full);
+        let rolled = finished.and_then(|()| self.roll(needed).map_err(|err| self.no_room(err)));
+        // It begins behind what was written just now, or in the next segment.
         commit.batch = self.writer.begin();
-        Ok(())
+        rolled
     }
 
     /// Goes on to the next segment.
@@ -287,6 +294,7 @@ impl Committer {
     }
 
     fn poison(&mut self, err: &std::io::Error) -> QueueError {
+        self.writer.poison();
         if !self.shared.poisoned.send_replace(true) {
             tracing::error!(error = %err, "Writing the journal failed: the queue stops until restart");
         }
@@ -385,7 +393,10 @@ impl Committer {
             for section in &batch.sections {
                 if let Some(watched) = &mut self.watched {
                     let changed = section.changes.iter();
-                    watched.extend(changed.map(|c| (section.handler.clone(), c.position)));
+                    watched.extend(
+                        changed
+                            .map(|c| ((section.handler.clone(), c.position), c.state.is_entry())),
+                    );
                 }
                 self.places.by_handler.insert(section.handler.clone(), section.place.clone());
                 let cursor = section.place.cursor;

@@ -12,6 +12,9 @@ use crate::event::{ErrorText, HandlerName, OrderKey, Position};
 use crate::queue::record::{Change, State};
 use crate::queue::{DeadFilter, DeadLetter, QueueError};
 
+/// How many dead letters are changed before they are recorded: it bounds what waits in memory.
+const CHANGES_AT_ONCE: u64 = 4_096;
+
 /// A dead letter before its event is read.
 struct Found {
     state: Arc<SubscriptionState>,
@@ -71,22 +74,25 @@ pub(super) fn replay(
     }
     let mut inner = state.lock();
     let entry = entry_of(shared, &state, &inner, position)?;
+    // A dead letter that holds its key goes on holding it.
+    let order_key = entry.as_ref().and_then(|change| change.state.order_key());
     let is_open = match entry.map(|change| change.state) {
         Some(State::Retry { .. } | State::Held { .. }) => true,
         Some(State::Dead { .. } | State::Delivered | State::Skipped | State::Dropped) | None => {
             !inner.place().has_passed(position)
         }
     };
-    if !is_open {
-        let due = shared.clock.steady();
-        let retry = State::Retry { due, wait: Duration::ZERO, order_key: None };
-        let change = again(position, retry);
-        let must_tell = inner.record(change, true);
-        drop(inner);
-        tell(shared, &state, must_tell)?;
-        wait_until_recorded(shared)?;
+    if is_open {
+        return Ok(true);
     }
-    Ok(true)
+    let due = shared.clock.steady();
+    let change = again(position, State::Retry { due, wait: Duration::ZERO, order_key });
+    let must_tell = inner.record(change, true);
+    drop(inner);
+    tell(shared, &state, must_tell)?;
+    wait_until_recorded(shared)?;
+    // Its segment may have gone since it was looked for, and nobody knew that it is needed.
+    Ok(lookup::event_at(shared, position)?.is_some())
 }
 
 fn again(position: Position, state: State) -> Change {
@@ -132,6 +138,9 @@ fn change_all(
         drop(inner);
         tell(shared, &letter.state, must_tell)?;
         n_changed += 1;
+        if n_changed % CHANGES_AT_ONCE == 0 {
+            wait_until_recorded(shared)?;
+        }
     }
     wait_until_recorded(shared)?;
     Ok(n_changed)

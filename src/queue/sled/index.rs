@@ -25,11 +25,13 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
 use crate::queue::journal::Location;
 
+mod compact;
 mod entries;
 mod keys;
 mod log;
@@ -82,10 +84,12 @@ pub(crate) struct Index {
     key_records: sled::Tree,
     /// Entries of each handler: counted at open, then kept.
     counts: Mutex<HashMap<HandlerName, Counts>>,
+    /// Set when a call failed: whoever called, the remedy is a rebuild.
+    has_failed: AtomicBool,
 }
 
 /// Runs `call` so that a panic in it is an error.
-pub(crate) fn fence<T>(call: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+fn fence<T>(call: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(IndexError::Panicked))
 }
 
@@ -115,6 +119,7 @@ impl Index {
                 key_runs: db.open_tree("key_runs")?,
                 key_records: db.open_tree("key_records")?,
                 counts: Mutex::default(),
+                has_failed: AtomicBool::new(false),
                 db,
             };
             index.count_entries()?;
@@ -122,9 +127,23 @@ impl Index {
         })
     }
 
+    /// Runs `call` so that a panic in it is an error, and remembers that there was one.
+    fn fence<T>(&self, call: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+        let result = fence(call);
+        if result.is_err() {
+            self.has_failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Whether any call failed so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
     /// How far the journal was taken in; `None` = not at all.
     pub(crate) fn progress(&self) -> Result<Option<Progress>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let Some(value) = self.meta.get("progress")? else { return Ok(None) };
             let mut take = Take(&value);
             let read = (|| {
@@ -141,17 +160,17 @@ impl Index {
         let mut value = Vec::new();
         put_location(progress.at, &mut value);
         value.put_u64(progress.next.0);
-        fence(|| Ok(self.meta.insert("progress", value).map(|_| ())?))
+        self.fence(|| Ok(self.meta.insert("progress", value).map(|_| ())?))
     }
 
     /// Writes what waits in sled's buffers.
     pub(crate) fn flush(&self) -> Result<(), IndexError> {
-        fence(|| Ok(self.db.flush().map(|_| ())?))
+        self.fence(|| Ok(self.db.flush().map(|_| ())?))
     }
 
     /// Bytes that sled takes on disk.
     pub(crate) fn bytes(&self) -> u64 {
-        fence(|| Ok(self.db.size_on_disk()?)).unwrap_or(0)
+        self.fence(|| Ok(self.db.size_on_disk()?)).unwrap_or(0)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::queue::record::{Change, Places, SettleBatch, State};
 
 /// How long progress is not remembered at most: so much of the journal is read again at a start.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How often it looks whether the index should be compacted.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long to wait before a failed index is made again.
 const REBUILD_AFTER: Duration = Duration::from_secs(1);
 
@@ -39,7 +41,10 @@ pub(crate) enum Applied {
         at: Location,
         batch: SettleBatch,
     },
-    Checkpoint(Places),
+    Checkpoint {
+        at: Location,
+        places: Places,
+    },
     Carried {
         position: Position,
         at: Location,
@@ -63,6 +68,26 @@ pub(crate) enum Applied {
     },
     /// Somebody waits until all before is in.
     Barrier(Reply<()>),
+    /// Somebody wants the index made smaller.
+    Compact(Reply<()>),
+}
+
+impl Applied {
+    /// Where the record stands that says so.
+    fn at(&self) -> Option<Location> {
+        match self {
+            Self::Event { at, .. }
+            | Self::Settled { at, .. }
+            | Self::Checkpoint { at, .. }
+            | Self::Carried { at, .. }
+            | Self::KeyRecord { at, .. } => Some(*at),
+            Self::Keys(_)
+            | Self::Flushed { .. }
+            | Self::Progress { .. }
+            | Self::Barrier(_)
+            | Self::Compact(_) => None,
+        }
+    }
 }
 
 /// Applies to an index, collecting blocks.
@@ -83,13 +108,16 @@ impl Applier {
                 Ok(())
             }
             Applied::Settled { at, batch } => apply_settled(index, *at, batch),
-            Applied::Checkpoint(places) => index.set_places(places),
+            Applied::Checkpoint { places, .. } => index.set_places(places),
             Applied::Carried { position, at } => index.set_moved(*position, *at),
             Applied::KeyRecord { first, last, at } => {
                 index.put_key_record(KeyRecord { first: *first, last: *last, at: *at })
             }
             Applied::Keys(generation) => index.put_key_run(generation.run, &generation.page_keys()),
-            Applied::Flushed { .. } | Applied::Progress { .. } | Applied::Barrier(_) => Ok(()),
+            Applied::Flushed { .. }
+            | Applied::Progress { .. }
+            | Applied::Barrier(_)
+            | Applied::Compact(_) => Ok(()),
         }
     }
 
@@ -127,7 +155,8 @@ fn apply_settled(index: &Index, at: Location, batch: &SettleBatch) -> Result<(),
 fn is_told_alone(change: &Change) -> bool {
     match change.state {
         State::Delivered | State::Skipped => change.attempts > 1,
-        State::Retry { .. } | State::Dead { .. } | State::Dropped => true,
+        State::Retry { .. } => change.attempt.is_some(),
+        State::Dead { .. } | State::Dropped => true,
         State::Held { .. } => false,
     }
 }
@@ -142,6 +171,9 @@ pub(crate) struct Indexer {
     /// What is told to `shared.indexed` once the block is stored.
     reached: Option<Progress>,
     failed: Option<Stopwatch>,
+    /// What stands before it was taken in by a rebuild.
+    rebuilt_to: Location,
+    since_looked: Stopwatch,
     /// What waits to be told until the index is there again.
     missed: Vec<Applied>,
 }
@@ -155,6 +187,8 @@ impl Indexer {
             since_progress: Stopwatch::start(),
             reached: None,
             failed: None,
+            rebuilt_to: Location::start_of(0),
+            since_looked: Stopwatch::start(),
             missed: Vec::new(),
         }
     }
@@ -162,16 +196,17 @@ impl Indexer {
     /// Works until the committer is gone.
     pub(crate) fn run(mut self, batches: &mpsc::Receiver<Vec<Applied>>) {
         loop {
-            let batch = if self.reached.is_none() && self.failed.is_none() {
-                batches.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+            let wait = if self.reached.is_none() && self.failed.is_none() {
+                PROGRESS_EVERY
             } else {
-                batches.recv_timeout(PROGRESS_EVERY.saturating_sub(self.since_progress.elapsed()))
+                PROGRESS_EVERY.saturating_sub(self.since_progress.elapsed())
             };
-            match batch {
+            match batches.recv_timeout(wait) {
                 Ok(batch) => self.take_in(batch),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
+            self.look_after();
             self.heal();
             if self.since_progress.elapsed() >= PROGRESS_EVERY {
                 self.remember_progress();
@@ -186,9 +221,11 @@ impl Indexer {
     }
 
     fn take_in(&mut self, batch: Vec<Applied>) {
-        let index = self.shared.index();
         for applied in batch {
+            let index = self.shared.index();
+            let is_new = applied.at().is_none_or(|at| at >= self.rebuilt_to);
             if let Ok(index) = &index
+                && is_new
                 && self.failed.is_none()
                 && let Err(err) = self.applier.apply(index, &applied)
             {
@@ -228,9 +265,13 @@ impl Indexer {
                 };
                 drop(reply.send(result));
             }
+            Applied::Compact(reply) => {
+                let result = self.compact();
+                drop(reply.send(result));
+            }
             Applied::Event { .. }
             | Applied::Settled { .. }
-            | Applied::Checkpoint(_)
+            | Applied::Checkpoint { .. }
             | Applied::Carried { .. }
             | Applied::KeyRecord { .. } => {}
         }
@@ -258,6 +299,59 @@ impl Indexer {
         self.shared.index.store(None);
     }
 
+    /// Looks now and then whether somebody found the index damaged, and whether most of it is dead.
+    fn look_after(&mut self) {
+        let Ok(index) = self.shared.index() else { return };
+        if self.failed.is_none() && index.has_failed() {
+            self.give_up(&IndexError::Bad);
+        }
+        if self.failed.is_some() || self.since_looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.since_looked = Stopwatch::start();
+        // An error has been remembered by the index itself.
+        if index.is_mostly_dead().unwrap_or(false)
+            && let Err(err) = self.compact()
+        {
+            tracing::warn!(error = %err, "The index could not be compacted; it is tried again");
+        }
+    }
+
+    /// Puts a copy of what is alive in the index in its place. A crash at any point leaves one of
+    /// the two whole, or neither, and then the journal has it all.
+    fn compact(&mut self) -> Result<(), QueueError> {
+        let shared = Arc::clone(&self.shared);
+        let _alone = lock(&shared.index_changes);
+        self.remember_progress();
+        let index = self.shared.index()?;
+        let (new, old) = rebuild::compaction_folders(&self.folder);
+        let moving = |source| QueueError::Io { what: "compacting the index".into(), source };
+        rebuild::remove_all(&new).and_then(|()| rebuild::remove_all(&old)).map_err(moving)?;
+        let before = index.bytes();
+        if let Err(err) = index.copy_into(&new) {
+            rebuild::remove_all(&new).map_err(moving)?;
+            return Err(err.into());
+        }
+        // Readers go on with the open file of the old one until they let go of it.
+        std::fs::rename(&self.folder, &old).map_err(moving)?;
+        let opened = std::fs::rename(&new, &self.folder)
+            .map_err(|err| IndexError::Sled(err.into()))
+            .and_then(|()| Index::open(&self.folder));
+        match opened {
+            Ok(compacted) => {
+                let after = compacted.bytes();
+                self.shared.index.store(Some(Arc::new(compacted)));
+                tracing::info!(
+                    bytes.before = before,
+                    bytes.after = after,
+                    "The index was compacted"
+                );
+            }
+            Err(err) => self.give_up(&err),
+        }
+        rebuild::remove_all(&old).map_err(moving)
+    }
+
     /// Makes a failed index again. Retries and dead letters wait until then; events are taken in
     /// and delivered all the while.
     fn heal(&mut self) {
@@ -265,9 +359,10 @@ impl Indexer {
             return;
         }
         let durable = self.shared.durable();
-        let until = Progress { at: durable.end, next: durable.next };
-        match rebuild::from_journal(&self.shared.segments, &self.folder, until) {
+        match rebuild::from_journal(&self.shared.segments, &self.folder, durable.end, durable.next)
+        {
             Ok(rebuilt) => {
+                self.rebuilt_to = durable.end;
                 self.shared.runs.replace(rebuilt.runs);
                 self.shared.index.store(Some(Arc::new(rebuilt.index)));
                 self.applier = Applier::default();
@@ -276,6 +371,7 @@ impl Indexer {
                 for missed in std::mem::take(&mut self.missed) {
                     self.tell_rebuilt(missed);
                 }
+                *lock(&self.shared.indexed) = Progress { at: durable.end, next: durable.next };
                 tracing::info!("The index was rebuilt from the journal");
             }
             Err(err) => {

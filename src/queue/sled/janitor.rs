@@ -2,16 +2,18 @@
 //! copies forward what somebody still needs, watches the room on the disk, and makes sled anew
 //! when most of its file is dead.
 
-use std::sync::{Arc, mpsc};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::index::Index;
+use super::index::{Counts, Index};
 use super::lookup;
 use super::shared::{Carry, Job, Shared, lock};
-use crate::event::{Dedupe, HandlerName, Position};
+use crate::clock::Timestamp;
+use crate::event::{Dedupe, Event, HandlerName, Position};
 use crate::queue::QueueError;
-use crate::queue::journal::{Location, Preparer, Reader, SEGMENT_BYTES, Segment};
-use crate::queue::record::{KeyEntry, Kind, Record};
+use crate::queue::journal::{Location, Preparer, Reader, Segment};
+use crate::queue::record::{Change, KeyEntry, Record, Section};
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,19 +24,23 @@ pub(crate) struct Limits {
     pub(crate) retention: Duration,
     pub(crate) disk_max: u64,
     pub(crate) disk_reserve: u64,
+    pub(crate) segment_bytes: u32,
 }
 
 /// The janitor's own state.
+#[derive(Debug)]
 pub(crate) struct Janitor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: Limits,
     /// Takes files that nobody needs.
     pub(crate) preparer: Arc<Preparer>,
+    /// Held while tidying: one at a time.
+    pub(crate) turn: Mutex<()>,
 }
 
 impl Janitor {
     /// Works until `stop` is dropped.
-    pub(crate) fn run(self, stop: &mpsc::Receiver<()>) {
+    pub(crate) fn run(&self, stop: &mpsc::Receiver<()>) {
         while stop.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
             if let Err(err) = self.tidy() {
                 tracing::warn!(error = %err, "Tidying the queue failed; it is tried again");
@@ -44,6 +50,7 @@ impl Janitor {
 
     /// Lets go of what can go and says whether more may be taken in.
     pub(crate) fn tidy(&self) -> Result<(), QueueError> {
+        let _turn = lock(&self.turn);
         while self.let_oldest_go(self.is_tight())? {}
         self.expire_keys()?;
         let blocked = self.why_blocked();
@@ -67,7 +74,7 @@ impl Janitor {
     /// Whether settled events must go before their time.
     fn is_tight(&self) -> bool {
         // The next segment stands ready, and one more may be begun before the next look.
-        let ahead = 2 * u64::from(SEGMENT_BYTES);
+        let ahead = 2 * u64::from(self.limits.segment_bytes);
         let over = self.bytes().saturating_add(ahead) > self.limits.disk_max;
         over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)
     }
@@ -116,17 +123,23 @@ impl Janitor {
         let carry = self.what_is_needed_of(oldest, next.first)?;
         self.shared.ask_blocking(|reply| Job::Carry(carry, reply))?;
         self.shared.ask_blocking(Job::Barrier)?;
-        let index = self.shared.index()?;
-        let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
         self.remove(oldest)?;
+        self.forget_what_led_there(oldest, next)?;
+        Ok(true)
+    }
+
+    fn forget_what_led_there(&self, gone: &Segment, next: &Segment) -> Result<(), QueueError> {
+        let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
+        let _alone = lock(&self.shared.index_changes);
+        let index = self.shared.index()?;
         for record in index.key_records()? {
-            if record.at.segment == oldest.number {
+            if record.at.segment == gone.number {
                 index.remove_key_record(record.first)?;
             }
         }
-        index.forget_moved_in(oldest.number)?;
+        index.forget_moved_in(gone.number)?;
         index.forget_before(next.first, next.number, &handlers)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Whether every handler's recorded cursor has passed everything before `position`.
@@ -135,15 +148,11 @@ impl Janitor {
     }
 
     /// What of a segment must be copied forward: the events that entries still speak of, the
-    /// entries whose newest record is in it, and the keys that are still remembered.
+    /// entries of which some record is in it, and the keys that are still remembered.
     fn what_is_needed_of(&self, segment: &Segment, end: Position) -> Result<Carry, QueueError> {
         let index = self.shared.index()?;
-        let mut carry = Carry::default();
-        for (position, handler) in index.pinned_in(segment.number)? {
-            if let Some(entry) = index.entry(&handler, position)? {
-                carry.states.push((handler, entry.change));
-            }
-        }
+        let (mut events, mut own_keys, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut told_of: BTreeSet<_> = index.pinned_in(segment.number)?.into_iter().collect();
         let now = self.shared.now();
         let old_records = index.key_records()?;
         let mut reader =
@@ -151,48 +160,46 @@ impl Janitor {
         let stop = Location { segment: segment.number, offset: segment.capacity };
         let stop = stop.min(self.shared.durable().end);
         while let Some(found) = reader.next(stop).map_err(lookup::read_failed)? {
-            if !matches!(found.kind, Kind::Event | Kind::Carried | Kind::Keys) {
-                continue;
-            }
             match found.decode().map_err(lookup::read_failed)? {
                 Record::Event(event, dedupe) => {
-                    if let Dedupe::Within { key, window } = dedupe {
-                        let (position, id, received_at) =
-                            (event.position, event.id, event.received_at);
-                        let entry = KeyEntry { position, key, id, received_at, window };
-                        carry.keys.extend(Some(entry).filter(|entry| entry.expires_at() > now));
-                    }
+                    own_keys.extend(remembered(&event, &dedupe, now));
                     let is_moved = index.moved(event.position)?.is_some();
-                    if !is_moved
-                        && event.position < end
-                        && self.is_needed(&index, event.position)?
-                    {
-                        carry.events.push(found.payload);
+                    if !is_moved && self.is_needed(&index, event.position)? {
+                        events.push(found.payload);
                     }
                 }
                 Record::Carried(event, _) => {
                     let is_newest = index.moved(event.position)? == Some(found.at);
                     if is_newest && self.is_needed(&index, event.position)? {
-                        carry.events.push(found.payload);
+                        events.push(found.payload);
                     }
                 }
-                Record::Keys(keys) => {
+                Record::Keys(old) => {
+                    // Kept as a run of its own: one that spans others would hide them.
                     let is_known = old_records.iter().any(|record| record.at == found.at);
-                    let entries = keys.0.into_iter().filter(|_| is_known);
-                    carry.keys.extend(entries.filter(|entry| entry.expires_at() > now));
+                    let live = old.0.into_iter().filter(|entry| entry.expires_at() > now);
+                    keys.extend(is_known.then(|| live.collect::<Vec<_>>()));
                 }
-                Record::Settled(_) | Record::Checkpoint(_) | Record::Filler => {}
+                Record::Settled(batch) => {
+                    for Section { handler, changes, .. } in batch.sections {
+                        let tries = changes.into_iter().filter(|change| change.attempt.is_some());
+                        told_of.extend(tries.map(|change| (change.position, handler.clone())));
+                    }
+                }
+                Record::Checkpoint(_) | Record::Filler => {}
             }
         }
-        carry.keys.sort_unstable_by_key(|entry| entry.position);
-        Ok(carry)
+        own_keys.sort_unstable_by_key(|entry: &KeyEntry| entry.position);
+        keys.push(own_keys);
+        let states = states(&index, told_of)?;
+        Ok(Carry { segment: segment.number, first: segment.first, end, events, states, keys })
     }
 
     /// Whether some handler has an entry for the event.
     fn is_needed(&self, index: &Index, position: Position) -> Result<bool, QueueError> {
         let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
         for handler in handlers {
-            if index.counts(&handler) != super::index::Counts::default()
+            if index.counts(&handler) != Counts::default()
                 && index.entry(&handler, position)?.is_some()
             {
                 return Ok(true);
@@ -201,28 +208,61 @@ impl Janitor {
         Ok(false)
     }
 
+    /// Gives the file to the next segment, or removes it. The segment is out of the table.
     fn remove(&self, segment: &Segment) -> Result<(), QueueError> {
         let segments = &self.shared.segments;
-        segments.remove(segment.number);
         segments.forget_damage(segment.number);
         let path = segments.path(segment.number);
-        if segment.capacity == SEGMENT_BYTES && self.preparer.offer(path.clone()) {
-            return Ok(());
-        }
+        let fs = &segments.fs;
+        // Under a name that is no segment's: after a start it would be taken for one, with a gap
+        // behind it where later ones were removed.
+        let is_spare = self.preparer.wants_spare(segment.capacity);
         let removed =
-            segments.fs.remove(&path).and_then(|()| segments.fs.sync_folder(&segments.folder));
-        removed.map_err(|err| QueueError::Io {
-            what: format!("removing `{}`", path.display()),
-            source: err,
-        })
+            if is_spare { fs.rename(&path, &segments.spare_path()) } else { fs.remove(&path) };
+        removed.and_then(|()| fs.sync_folder(&segments.folder)).map_err(|source| {
+            QueueError::Io { what: format!("removing `{}`", path.display()), source }
+        })?;
+        if is_spare {
+            self.preparer.offer_spare();
+        }
+        Ok(())
     }
 
     /// Forgets runs and records of keys that make no duplicates any more.
     fn expire_keys(&self) -> Result<(), QueueError> {
         let now = self.shared.now();
+        let _alone = lock(&self.shared.index_changes);
         for run in self.shared.runs.expire(now) {
             self.shared.index()?.remove_key_run(run.first)?;
         }
         Ok(())
     }
+}
+
+/// The key of an event, while it makes duplicates.
+fn remembered(event: &Event, dedupe: &Dedupe, now: Timestamp) -> Option<KeyEntry> {
+    let Dedupe::Within { key, window } = *dedupe else { return None };
+    let (position, id, received_at) = (event.position, event.id, event.received_at);
+    let entry = KeyEntry { position, key, id, received_at, window };
+    Some(entry).filter(|entry| entry.expires_at() > now)
+}
+
+/// The tries of entries, and how they stand last; what is no entry any more needs no copy.
+fn states(
+    index: &Index,
+    told_of: BTreeSet<(Position, HandlerName)>,
+) -> Result<Vec<(HandlerName, Vec<Change>)>, QueueError> {
+    let mut states = Vec::new();
+    for (position, handler) in told_of {
+        if index.counts(&handler) == Counts::default() {
+            continue;
+        }
+        if let Some(entry) = index.entry(&handler, position)? {
+            let mut changes = index.attempts(&handler, position)?;
+            changes.retain(|change| change.attempt.is_some());
+            changes.push(entry.change);
+            states.push((handler, changes));
+        }
+    }
+    Ok(states)
 }

@@ -28,18 +28,47 @@ pub(crate) fn event_at(
     shared: &Shared,
     position: Position,
 ) -> Result<Option<(Event, Dedupe)>, QueueError> {
-    let moved = shared.index().and_then(|index| index.moved(position)).ok().flatten();
-    if let Some(at) = moved {
-        let mut reader = Reader::new(Arc::clone(&shared.segments), at);
-        let end = shared.durable().end;
-        let found = reader.next(end).map_err(read_failed)?;
-        return match found.map(|found| found.decode()).transpose().map_err(read_failed)? {
-            Some(Record::Carried(event, dedupe)) if event.position == position => {
-                Ok(Some((event, dedupe)))
-            }
-            Some(_) | None => Ok(None),
+    let moved_to = || shared.index().and_then(|index| index.moved(position));
+    let mut moved = moved_to();
+    loop {
+        let copy = match moved {
+            Ok(Some(at)) => copy_at(shared, at, position)?,
+            Ok(None) | Err(_) => None,
         };
+        let found = match copy {
+            None => original_at(shared, position)?,
+            found => found,
+        };
+        // While it was looked for here it may have been copied forward, and this have gone.
+        let (before, after) = (moved.ok(), moved_to());
+        if found.is_some() || before == after.as_ref().ok().copied() {
+            // Without the index nobody knows that an event is gone.
+            return if found.is_some() {
+                Ok(found)
+            } else {
+                after.map(|_| None).map_err(Into::into)
+            };
+        }
+        moved = after;
     }
+}
+
+fn copy_at(
+    shared: &Shared,
+    at: Location,
+    position: Position,
+) -> Result<Option<(Event, Dedupe)>, QueueError> {
+    let mut reader = Reader::new(Arc::clone(&shared.segments), at);
+    let found = reader.next(shared.durable().end).map_err(read_failed)?;
+    match found.map(|found| found.decode()).transpose().map_err(read_failed)? {
+        Some(Record::Carried(event, dedupe)) if event.position == position => {
+            Ok(Some((event, dedupe)))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn original_at(shared: &Shared, position: Position) -> Result<Option<(Event, Dedupe)>, QueueError> {
     if position < shared.oldest() || position >= shared.durable().next {
         return Ok(None);
     }

@@ -29,9 +29,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use self::janitor::Janitor;
 use self::shared::{Job, Shared, lock};
 use self::subscription::SledSubscription;
-use super::journal::{FileSystem, OsFileSystem};
+use super::journal::{FileSystem, OsFileSystem, SEGMENT_BYTES};
 use super::{
     Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError, QueueStats,
     Start, Subscription,
@@ -71,6 +72,8 @@ pub struct Settings {
     pub disk_reserve: u64,
     /// Told of each commit.
     pub observer: CommitObserver,
+    /// How large the journal's segments are made. A record that is larger gets a larger one.
+    pub segment_bytes: u32,
     /// The file system under the journal.
     pub file_system: Arc<dyn FileSystem>,
 }
@@ -84,6 +87,7 @@ impl Settings {
             disk_max: 10 << 30,
             disk_reserve: 256 << 20,
             observer: Box::new(|_, _| {}),
+            segment_bytes: SEGMENT_BYTES,
             file_system: Arc::new(OsFileSystem),
         }
     }
@@ -112,6 +116,7 @@ pub struct Opened {
 pub struct SledQueue {
     shared: Arc<Shared>,
     opened: Opened,
+    janitor: Arc<Janitor>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -146,6 +151,18 @@ impl SledQueue {
         }
     }
 
+    /// Lets go at once of what may go, as it is done each second anyway.
+    pub async fn tidy(&self) -> Result<(), QueueError> {
+        let janitor = Arc::clone(&self.janitor);
+        self.read(move |_| janitor.tidy()).await
+    }
+
+    /// Makes the derived state as small as what is alive in it, as it is done anyway where most of
+    /// it is dead.
+    pub async fn compact(&self) -> Result<(), QueueError> {
+        self.shared.ask(Job::Compact).await
+    }
+
     /// Runs what reads files where it may block.
     async fn read<T: Send + 'static>(
         &self,
@@ -177,6 +194,7 @@ impl Drop for SledQueue {
             // Nobody waits for the answer: the threads are joined below.
             let (reply, _) = oneshot::channel();
             if self.shared.send(Job::Close(reply)).is_ok() {
+                self.shared.closed.cancel();
                 self.end_threads();
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -10,13 +10,13 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::committer::Committer;
+use super::committer::{Committer, SETTLE_ROOM};
 use super::dedupe::{RecentKeys, Runs};
 use super::ids::Ids;
 use super::index::{Index, IndexError, Progress};
 use super::indexer::Indexer;
 use super::janitor::{Janitor, Limits};
-use super::rebuild::{self, RebuildError, Replay};
+use super::rebuild::{self, RebuildError, Rebuilt, Replay, settle_compaction};
 use super::shared::{Durable, Job, Shared};
 use super::state::SubscriptionState;
 use super::tail::Tail;
@@ -24,8 +24,8 @@ use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
-use crate::queue::journal::{Location, Reader, Recovered, Segments, Writer, recover};
-use crate::queue::record::{Kind, Places};
+use crate::queue::journal::{Damage, Location, Lost, Reader, Recovered, Segments, Writer, recover};
+use crate::queue::record::Places;
 
 /// The index and what goes with it.
 struct Ready {
@@ -38,6 +38,7 @@ struct Ready {
 /// Opens the queue in `settings.folder`.
 pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<SledQueue, QueueError> {
     let journal = settings.folder.join("journal");
+    let made = folders_to_make(&settings.folder);
     std::fs::create_dir_all(&journal).map_err(|source| QueueError::Io {
         what: format!("making `{}`", journal.display()),
         source,
@@ -45,7 +46,9 @@ pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<SledQueu
     let lock = take_lock(&settings.folder)?;
     let fs = Arc::clone(&settings.file_system);
     let opened_as = |source| QueueError::Io { what: "opening the journal".into(), source };
-    sync_folders(&settings).map_err(opened_as)?;
+    for folder in made {
+        settings.file_system.sync_folder(&folder).map_err(opened_as)?;
+    }
     let Recovered { segments, end, torn_bytes } = recover(fs, &journal).map_err(opened_as)?;
     if torn_bytes > 0 {
         tracing::warn!(
@@ -54,7 +57,8 @@ pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<SledQueu
         );
     }
     let mut writer =
-        Writer::open(Arc::clone(&segments), end, settings.disk_reserve).map_err(opened_as)?;
+        Writer::open(Arc::clone(&segments), end, settings.segment_bytes, settings.disk_reserve)
+            .map_err(opened_as)?;
     if end.is_none() {
         let places = Places { at: clock.now(), next: Position(1), ..Places::default() };
         writer.roll(&places, 0).map_err(|err| match err {
@@ -69,13 +73,18 @@ pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<SledQueu
     start(settings, clock, writer, ready, Opened { torn_bytes, rebuilt }, lock)
 }
 
-/// Makes the names of the folders themselves survive a power cut.
-fn sync_folders(settings: &Settings) -> io::Result<()> {
-    settings.file_system.sync_folder(&settings.folder)?;
-    match settings.folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => settings.file_system.sync_folder(parent),
-        None => settings.file_system.sync_folder(Path::new(".")),
+/// The folders in which a new name may come to be when `folder` is made: they are synced, so that
+/// the names of the folders themselves survive a power cut.
+fn folders_to_make(folder: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    for above in folder.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        folders.push(above.to_owned());
+        if above.exists() {
+            break;
+        }
     }
+    folders
 }
 
 /// Reads the live segment once: what is damaged in it is named before anybody comes to it.
@@ -91,24 +100,46 @@ fn ready_index(
     folder: &Path,
     end: Location,
 ) -> Result<(Ready, Option<String>), QueueError> {
+    settle_compaction(folder).map_err(|source| QueueError::Io {
+        what: format!("renaming `{}`", folder.display()),
+        source,
+    })?;
     let is_new = !folder.exists();
-    let why = match catch_up(segments, folder, end) {
+    let (why, known) = match catch_up(segments, folder, end) {
         Ok(ready) => return Ok((ready, None)),
-        Err(why) => why,
+        Err(Doubt::Of(why)) => (why, Position(1)),
+        Err(Doubt::Ahead(progress)) => ("it knows more than the journal".to_owned(), progress.next),
     };
     let is_first_start = is_new && segments.all().len() == 1 && end.offset < 64;
     if !is_first_start {
         tracing::warn!(reason = why, "The index is made anew from the journal");
     }
-    let until = Progress { at: end, next: next_position(segments, end)? };
-    let rebuilt = rebuild::from_journal(segments, folder, until).map_err(cannot_open)?;
-    let ready = Ready {
-        index: rebuilt.index,
-        runs: rebuilt.runs,
-        keys: RecentKeys::new(until.next),
-        next: until.next,
-    };
+    let Rebuilt { index, runs, next_in_journal, next } =
+        rebuild::from_journal(segments, folder, end, known).map_err(cannot_open)?;
+    if next > next_in_journal {
+        // The index takes in only what was synced: this was acknowledged, and is gone.
+        let first = next_in_journal;
+        let lost = Lost::Events { first, count: next.0 - first.0 };
+        let damage = Damage { at: end, bytes: 0, lost };
+        tracing::error!(damage = %damage, "The journal has lost its end");
+        segments.note_damage(damage);
+    }
+    let ready = Ready { index, runs, keys: RecentKeys::new(next), next };
     Ok((ready, Some(why).filter(|_| !is_first_start)))
+}
+
+/// Why the index as it is cannot be used.
+enum Doubt {
+    /// For people.
+    Of(String),
+    /// It has taken in what the journal does not have.
+    Ahead(Progress),
+}
+
+impl From<&str> for Doubt {
+    fn from(why: &str) -> Self {
+        Self::Of(why.to_owned())
+    }
 }
 
 fn cannot_open(err: RebuildError) -> QueueError {
@@ -117,16 +148,18 @@ fn cannot_open(err: RebuildError) -> QueueError {
 }
 
 /// Opens the index and takes in what it lacks. Any doubt about it is an error, for people.
-fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Ready, String> {
-    let say = |err: IndexError| match std::error::Error::source(&err) {
-        Some(cause) => format!("{err}: {cause}"),
-        None => err.to_string(),
+fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Ready, Doubt> {
+    let say = |err: IndexError| {
+        Doubt::Of(match std::error::Error::source(&err) {
+            Some(cause) => format!("{err}: {cause}"),
+            None => err.to_string(),
+        })
     };
     let index = Index::open(folder).map_err(say)?;
     let progress = index.progress().map_err(say)?.ok_or("it is empty")?;
     let oldest = segments.at_or_after(0).ok_or("the journal is empty")?;
     if progress.at > end {
-        return Err("it knows more than the journal".into());
+        return Err(Doubt::Ahead(progress));
     }
     if progress.at.segment < oldest.number {
         return Err("it is older than the journal's oldest segment".into());
@@ -145,7 +178,7 @@ fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Re
         Some(block) if block.at.segment >= oldest.number => block.at.min(progress.at),
         Some(_) | None => Location::start_of(oldest.number),
     };
-    replay.run(segments, begin, end).map_err(|err| err.to_string())?;
+    replay.run(segments, begin, end).map_err(|err| Doubt::Of(err.to_string()))?;
     let (keys, next) = (replay.keys, replay.next);
     index.set_progress(Progress { at: end, next }).map_err(say)?;
     Ok(Ready { index, runs, keys, next })
@@ -163,25 +196,6 @@ fn is_boundary(segments: &Arc<Segments>, at: Location, end: Location) -> bool {
         Ok(None) => at.segment < end.segment,
         Err(_) => false,
     }
-}
-
-/// The position that the next event gets, from the journal's last segments.
-fn next_position(segments: &Arc<Segments>, end: Location) -> Result<Position, QueueError> {
-    let mut next = Position(1);
-    let mut reader = Reader::new(Arc::clone(segments), Location::start_of(end.segment));
-    while let Some(found) = reader.next(end).map_err(lookup::read_failed)? {
-        if !matches!(found.kind, Kind::Event | Kind::Checkpoint) {
-            continue;
-        }
-        match found.decode() {
-            Ok(crate::queue::record::Record::Event(event, _)) => next = event.position.next(),
-            Ok(crate::queue::record::Record::Checkpoint(places)) => next = next.max(places.next),
-            Ok(_) => {}
-            Err(err) => tracing::error!(error = %err, "A record is not understood"),
-        }
-    }
-    let first = segments.get(end.segment).map_or(next, |segment| segment.first);
-    Ok(next.max(first))
 }
 
 /// Starts the threads.
@@ -216,6 +230,7 @@ fn start(
         durable: watch::Sender::new(Durable { end, next }),
         indexed: Mutex::new(Progress { at: end, next }),
         lag_bytes: AtomicU64::new(0),
+        index_changes: Mutex::default(),
         recorded: Mutex::new(recorded.collect()),
         subscriptions: Mutex::new(subscriptions),
         blocked: Mutex::default(),
@@ -223,15 +238,17 @@ fn start(
         closed: CancellationToken::new(),
         jobs,
     });
-    let janitor = Janitor {
+    let janitor = Arc::new(Janitor {
         shared: Arc::clone(&shared),
         limits: Limits {
             retention: settings.retention,
             disk_max: settings.disk_max,
             disk_reserve: settings.disk_reserve,
+            segment_bytes: settings.segment_bytes,
         },
         preparer: writer.preparer(),
-    };
+        turn: Mutex::default(),
+    });
     let committer = Committer {
         ids: Ids::after(last_id(&shared, next)),
         shared: Arc::clone(&shared),
@@ -243,17 +260,36 @@ fn start(
         watched: None,
         full: None,
         since_settle: Stopwatch::start(),
+        settle_room: SETTLE_ROOM.min(settings.segment_bytes as usize / 4),
     };
     let indexer = Indexer::new(Arc::clone(&shared), settings.folder.join("sled"));
     let (stop_janitor, stopped) = mpsc::channel();
+    let (of_committer, of_indexer) = (Alarm(Arc::clone(&shared)), Alarm(Arc::clone(&shared)));
     let threads = Threads {
-        committer: spawn("journal", move || committer.run(&inbox))?,
-        indexer: spawn("index", move || indexer.run(&batches))?,
-        janitor: spawn("janitor", move || janitor.run(&stopped))?,
+        committer: spawn("journal", move || of_committer.guard(|| committer.run(&inbox)))?,
+        indexer: spawn("index", move || of_indexer.guard(|| indexer.run(&batches)))?,
+        janitor: {
+            let janitor = Arc::clone(&janitor);
+            spawn("janitor", move || janitor.run(&stopped))?
+        },
         stop_janitor,
         lock,
     };
-    Ok(SledQueue { shared, opened, threads: Mutex::new(Some(threads)) })
+    Ok(SledQueue { shared, opened, janitor, threads: Mutex::new(Some(threads)) })
+}
+
+/// A panic in a thread that the queue cannot do without is as good as a failed write: only a
+/// restart helps, so whoever waits for that is told.
+struct Alarm(Arc<Shared>);
+
+impl Alarm {
+    fn guard(&self, work: impl FnOnce()) {
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        if let Err(panic) = worked {
+            self.0.poisoned.send_replace(true);
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// The newest id that was given, or one as old as the newest segment: later ones ascend from it.

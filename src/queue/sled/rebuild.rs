@@ -27,27 +27,51 @@ pub(crate) enum RebuildError {
 pub(crate) struct Rebuilt {
     pub(crate) index: Index,
     pub(crate) runs: Runs,
+    /// The position that the next event gets by what the journal holds.
+    pub(crate) next_in_journal: Position,
+    /// The same, and no less than what was known before.
+    pub(crate) next: Position,
 }
 
-/// Makes the index anew from the whole journal; what was there is moved aside.
+/// Makes the index anew from the whole journal up to `end`; what was there is moved aside. The
+/// next event's position is at least `known`.
 pub(crate) fn from_journal(
     segments: &Arc<Segments>,
     folder: &Path,
-    until: Progress,
+    end: Location,
+    known: Position,
 ) -> Result<Rebuilt, RebuildError> {
     move_aside(folder)?;
     let index = Index::open(folder)?;
     let runs = Runs::default();
     let first = segments.at_or_after(0).map_or(Position(1), |segment| segment.first);
     let mut replay = Replay::new(&index, &runs, first);
-    replay.run(segments, Location::start_of(0), until.at)?;
-    let mut keys = replay.keys;
-    if let Some(generation) = keys.close(until.next) {
+    replay.run(segments, Location::start_of(0), end)?;
+    let (mut keys, next_in_journal) = (replay.keys, replay.next);
+    let next_in_journal =
+        segments.all().iter().map(|segment| segment.first).fold(next_in_journal, Position::max);
+    let next = next_in_journal.max(known);
+    if let Some(generation) = keys.close(next) {
         index.put_key_run(generation.run, &generation.page_keys())?;
         runs.add(generation.run, &generation.page_keys());
     }
-    index.set_progress(until)?;
-    Ok(Rebuilt { index, runs })
+    index.set_progress(Progress { at: end, next })?;
+    Ok(Rebuilt { index, runs, next_in_journal, next })
+}
+
+/// Where a compacted index is made, and where the old one is put until the new one is in place.
+pub(crate) fn compaction_folders(folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.with_extension("new"), folder.with_extension("old"))
+}
+
+/// Ends a compaction that a crash cut short: the old index is as good as the new one.
+pub(crate) fn settle_compaction(folder: &Path) -> io::Result<()> {
+    let (new, old) = compaction_folders(folder);
+    if !folder.exists() && old.exists() {
+        std::fs::rename(&old, folder)?;
+    }
+    remove_all(&new)?;
+    remove_all(&old)
 }
 
 /// Gives a damaged index another name, in place of an earlier damaged one: one is enough to look
@@ -61,7 +85,7 @@ fn move_aside(folder: &Path) -> Result<(), RebuildError> {
     moved.map_err(|err| RebuildError::Aside(folder.to_owned(), err))
 }
 
-fn remove_all(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -136,7 +160,7 @@ impl<'a> Replay<'a> {
             Record::Settled(batch) => Applied::Settled { at, batch },
             Record::Checkpoint(places) => {
                 self.next = self.next.max(places.next);
-                Applied::Checkpoint(places)
+                Applied::Checkpoint { at, places }
             }
             Record::Carried(event, _) => Applied::Carried { position: event.position, at },
             Record::Keys(keys) => {

@@ -45,18 +45,26 @@ pub(crate) enum Job {
     Carry(Carry, Reply<()>),
     /// Answered when the index has taken in all that was written before.
     Barrier(Reply<()>),
+    /// Make the index smaller.
+    Compact(Reply<()>),
     Close(Reply<()>),
 }
 
-/// What is copied forward.
-#[derive(Debug, Default)]
+/// What is copied forward out of a segment that is to go.
+#[derive(Debug)]
 pub(crate) struct Carry {
+    /// The segment.
+    pub(crate) segment: u64,
+    /// The positions that were first written in it: from here,
+    pub(crate) first: Position,
+    /// to before here.
+    pub(crate) end: Position,
     /// Payloads of event records.
     pub(crate) events: Vec<bytes::Bytes>,
-    /// Entries whose newest record would go.
-    pub(crate) states: Vec<(HandlerName, Change)>,
-    /// Keys that outlive their events, by position.
-    pub(crate) keys: Vec<KeyEntry>,
+    /// Entries of which some record would go: their tries, and how they stand last.
+    pub(crate) states: Vec<(HandlerName, Vec<Change>)>,
+    /// Keys that outlive their events: runs of them, each by position, none within another.
+    pub(crate) keys: Vec<Vec<KeyEntry>>,
 }
 
 /// What all parts of one queue share.
@@ -73,6 +81,9 @@ pub(crate) struct Shared {
     pub(crate) indexed: Mutex<Progress>,
     /// Bytes that are synced and not in the index yet.
     pub(crate) lag_bytes: AtomicU64,
+    /// Held by whoever changes the index other than by the journal: while it is copied, nobody
+    /// does.
+    pub(crate) index_changes: Mutex<()>,
     /// Each handler's cursor as the journal has it.
     pub(crate) recorded: Mutex<BTreeMap<HandlerName, Position>>,
     /// Every handler that has a place.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::overlay::Overlay;
 use super::shared::lock;
 use crate::clock::Timestamp;
-use crate::event::{Delivery, HandlerName, Position};
+use crate::event::{Delivery, HandlerName, OrderKey, Position};
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Place, Section, State};
 
@@ -41,6 +41,8 @@ pub(crate) enum Slot {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) is_subscribed: bool,
+    /// The handler's place is being taken away: nobody may take hold of it any more.
+    pub(crate) is_forgotten: bool,
     pub(crate) cursor: Position,
     pub(crate) window: VecDeque<Slot>,
     /// Runs behind the cursor that were done when the window was last empty.
@@ -52,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) relogged: HashSet<Position>,
     /// Deliveries that were given back.
     pub(crate) returned: BTreeMap<Position, Delivery>,
+    /// Keys of which the first in line is to be let go once the index can be asked.
+    pub(crate) unreleased: Vec<OrderKey>,
     pub(crate) overlay: Overlay,
     outbox: Vec<Change>,
     outbox_bytes: usize,
@@ -74,6 +78,7 @@ impl SubscriptionState {
     pub(crate) fn new(handler: HandlerName, place: &Place) -> Self {
         let inner = Inner {
             is_subscribed: false,
+            is_forgotten: false,
             cursor: place.cursor,
             window: VecDeque::new(),
             ahead: place.ahead.clone(),
@@ -81,6 +86,7 @@ impl SubscriptionState {
             taken: HashSet::new(),
             relogged: HashSet::new(),
             returned: BTreeMap::new(),
+            unreleased: Vec::new(),
             overlay: Overlay::default(),
             outbox: Vec::new(),
             outbox_bytes: 0,
@@ -111,6 +117,7 @@ impl SubscriptionState {
     pub(crate) fn uncollect(&self, mut changes: Vec<Change>) {
         let mut inner = self.lock();
         changes.append(&mut inner.outbox);
+        inner.outbox_bytes = changes.iter().map(error_bytes).sum();
         inner.outbox = changes;
     }
 
@@ -170,6 +177,17 @@ impl Inner {
         Place { cursor: self.cursor, ahead }
     }
 
+    /// Passes over positions up to `next` that cannot be read.
+    pub(crate) fn pass_to(&mut self, next: Position) {
+        if self.window.is_empty() {
+            self.cursor = self.cursor.max(next);
+            return;
+        }
+        for _ in self.next_to_read().0..next.0 {
+            self.window.push_back(Slot::Done);
+        }
+    }
+
     /// Marks a slot as done and moves the cursor over what is done.
     pub(crate) fn finish(&mut self, position: Position) {
         let index = position.0.checked_sub(self.cursor.0).and_then(|i| usize::try_from(i).ok());
@@ -197,7 +215,7 @@ impl Inner {
         if change.state.is_entry() || had_entry {
             self.overlay.insert(self.flush, &change);
         }
-        self.outbox_bytes += change.attempt.as_ref().map_or(0, |a| a.error.as_str().len());
+        self.outbox_bytes += error_bytes(&change);
         self.outbox.push(change);
         self.outbox.len() == 1
     }
@@ -214,6 +232,10 @@ impl Inner {
         self.returned.clear();
         self.is_subscribed = false;
     }
+}
+
+fn error_bytes(change: &Change) -> usize {
+    change.attempt.as_ref().map_or(0, |attempt| attempt.error.as_str().len())
 }
 
 /// A due entry is one that is to be tried at `due`.

@@ -15,6 +15,9 @@ use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
 use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription, TAKE_BYTES_MAX};
 
+/// How long to wait before the index is asked again.
+const INDEX_WAIT: Duration = Duration::from_millis(50);
+
 /// A handler's hold on its place. Dropping it gives the place free; what was taken and not
 /// settled comes again.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl SledSubscription {
     ) -> Result<Self, QueueError> {
         let subscription = {
             let mut inner = state.lock();
-            if inner.is_subscribed {
+            if inner.is_subscribed || inner.is_forgotten {
                 return Err(QueueError::Busy(state.handler.clone()));
             }
             inner.is_subscribed = true;
@@ -137,7 +140,14 @@ impl SledSubscription {
     fn take(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let mut basket = Basket { deliveries: Vec::new(), max: max.max(1), bytes: 0 };
         let mut inner = self.state.lock();
-        self.take_entries(&mut inner, &mut basket)?;
+        // Without the index entries wait; the log goes on.
+        match self
+            .let_unreleased_go(&mut inner)
+            .and_then(|()| self.take_entries(&mut inner, &mut basket))
+        {
+            Ok(()) | Err(QueueError::Behind(_)) => {}
+            Err(err) => return Err(err),
+        }
         while !basket.is_full()
             && let Some((_, delivery)) = inner.returned.pop_first()
         {
@@ -145,6 +155,15 @@ impl SledSubscription {
         }
         self.take_log(&mut inner, &mut basket)?;
         Ok(basket.deliveries)
+    }
+
+    fn let_unreleased_go(&self, inner: &mut Inner) -> Result<(), QueueError> {
+        while let Some(key) = inner.unreleased.last().copied() {
+            let must_tell = let_first_go(&self.shared, &self.state, inner, key)?.1;
+            inner.unreleased.pop();
+            self.tell(must_tell)?;
+        }
+        Ok(())
     }
 
     fn take_entries(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
@@ -232,17 +251,13 @@ impl SledSubscription {
                 && event.position >= position
             {
                 // What lies in between cannot be read, and the reader has said so.
-                for _ in position.0..event.position.0 {
-                    inner.window.push_back(Slot::Done);
-                }
+                inner.pass_to(event.position);
                 Self::take_event(inner, basket, Arc::new(event));
                 inner.reader = Some(reader);
                 return Ok(());
             }
         }
-        for _ in position.0..durable.next.0 {
-            inner.window.push_back(Slot::Done);
-        }
+        inner.pass_to(durable.next);
         inner.reader = Some(reader);
         Ok(())
     }
@@ -257,15 +272,15 @@ impl SledSubscription {
         basket.push(Delivery { event, attempt: 1, first_attempt_at: None, origin });
     }
 
-    /// Writes down what became of a delivery; `must tell`.
-    fn settle_now(&self, delivery: &Delivery, settled: Settled) -> Result<bool, QueueError> {
+    /// Writes down what became of a delivery; `must tell`. An error changes nothing.
+    fn settle_now(&self, delivery: &Delivery, settled: &Settled) -> Result<bool, QueueError> {
         let mut inner = self.state.lock();
         let position = delivery.event.position;
         let before = match delivery.origin {
             Origin::Log if !inner.relogged.contains(&position) => None,
             Origin::Log | Origin::Entry => self.entry(&inner, position)?,
         };
-        let change = self.change(delivery, settled);
+        let change = self.change(delivery, settled.clone());
         let key_after = change.state.order_key();
         let mut must_tell = inner.record(change, before.is_some());
         match delivery.origin {
@@ -276,7 +291,11 @@ impl SledSubscription {
         }
         let key_before = before.and_then(|change| change.state.order_key());
         if let Some(key) = key_before.filter(|_| key_before != key_after) {
-            must_tell |= let_first_go(&self.shared, &self.state, &mut inner, key)?.1;
+            match let_first_go(&self.shared, &self.state, &mut inner, key) {
+                Ok((_, must)) => must_tell |= must,
+                // The outcome stands; the line is let go when the index can be asked.
+                Err(_) => inner.unreleased.push(key),
+            }
         }
         Ok(must_tell)
     }
@@ -306,6 +325,24 @@ impl SledSubscription {
         };
         let first_attempt_at = first_attempt_at.filter(|_| state.is_entry());
         Change { position: delivery.event.position, state, attempts, first_attempt_at, attempt }
+    }
+
+    /// Does `step` as soon as the index can be asked: while it is made anew, who needs it waits.
+    async fn with_index<T>(
+        &self,
+        step: impl Fn() -> Result<T, QueueError> + Send,
+    ) -> Result<T, QueueError> {
+        loop {
+            match step() {
+                Err(QueueError::Behind(_)) => {}
+                done => return done,
+            }
+            self.shared.check_open()?;
+            tokio::select! {
+                () = tokio::time::sleep(INDEX_WAIT) => {}
+                () = self.shared.closed.cancelled() => {}
+            }
+        }
     }
 
     /// How long to sleep until an entry is due.
@@ -406,16 +443,24 @@ impl Subscription for SledSubscription {
     }
 
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
-        self.shared.check_open()?;
+        let mut poisoned = self.shared.poisoned.subscribe();
         loop {
+            self.shared.check_open()?;
             // Listen before looking, as above.
             let recorded = self.state.recorded.notified();
             if !self.state.lock().is_outbox_full() {
                 break;
             }
-            recorded.await;
+            if *poisoned.borrow_and_update() {
+                return Err(QueueError::Poisoned);
+            }
+            tokio::select! {
+                () = recorded => {}
+                () = self.shared.closed.cancelled() => {}
+                changed = poisoned.changed() => changed.map_err(|_| QueueError::Closed)?,
+            }
         }
-        let must_tell = self.settle_now(&delivery, settled)?;
+        let must_tell = self.with_index(|| self.settle_now(&delivery, &settled)).await?;
         self.tell(must_tell)
     }
 
@@ -439,24 +484,28 @@ impl Subscription for SledSubscription {
         order_key: OrderKey,
         position: Position,
     ) -> Result<bool, QueueError> {
-        let inner = self.state.lock();
-        let index = self.shared.index()?;
-        if inner.overlay.has_no_lines() && index.counts(&self.state.handler).keyed == 0 {
-            return Ok(false);
-        }
-        let line = line(&self.shared, &self.state, &inner, order_key)?;
-        Ok(line.into_iter().any(|waiting| {
-            waiting < position
-                && !inner.taken.contains(&waiting)
-                && !inner.relogged.contains(&waiting)
-        }))
+        let is_waiting = || {
+            let inner = self.state.lock();
+            let index = self.shared.index()?;
+            if inner.overlay.has_no_lines() && index.counts(&self.state.handler).keyed == 0 {
+                return Ok(false);
+            }
+            let line = line(&self.shared, &self.state, &inner, order_key)?;
+            Ok(line.into_iter().any(|waiting| {
+                waiting < position
+                    && !inner.taken.contains(&waiting)
+                    && !inner.relogged.contains(&waiting)
+            }))
+        };
+        self.with_index(is_waiting).await
     }
 
     async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError> {
-        let (is_released, must_tell) = {
+        let release = || {
             let mut inner = self.state.lock();
-            let_first_go(&self.shared, &self.state, &mut inner, order_key)?
+            let_first_go(&self.shared, &self.state, &mut inner, order_key)
         };
+        let (is_released, must_tell) = self.with_index(release).await?;
         self.tell(must_tell)?;
         Ok(is_released)
     }

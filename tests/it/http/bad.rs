@@ -38,7 +38,7 @@ fn every_failed_verification_gets_the_same_401() {
     }
     check_unauthorized(&gateway.post("hyvor", &[], BODY));
     check_unauthorized(&gateway.post("hyvor", &[("X-Sign", &good)], BODY));
-    assert_eq!(gateway.ask("GET", "/api/v1/events", "").text(), "[]");
+    assert_eq!(gateway.ask("GET", "/api/v1/events?source=hyvor", "").text(), "[]");
 }
 
 #[test]
@@ -72,7 +72,9 @@ fn what_was_refused_can_be_looked_at_and_released_after_the_fix() {
     assert!(list[0].get("headers").is_none());
     let one = gateway.ask("GET", "/api/v1/rejected/1", "").json();
     assert!(one["headers"].as_array().unwrap().iter().any(|header| header[0] == "x-signature"));
-    assert_eq!(gateway.ask("GET", "/api/v1/rejected/1/explain", "").status, 200);
+    let why = gateway.ask("GET", "/api/v1/rejected/1/explain", "").json();
+    assert!(!why["line"].as_str().unwrap().is_empty(), "{why}");
+    assert_eq!(why["is_good_now"], false);
     assert_eq!(gateway.ask("POST", "/api/v1/rejected/1/release", "").status, 409);
 
     // Signed with a secret that the configuration learns of afterwards.
@@ -166,16 +168,6 @@ fn a_slow_head_is_cut_off() {
     let mut wire = Wire::to(gateway.public);
     wire.write(b"POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-");
     assert_eq!(wire.answer().unwrap().status, 408);
-    assert!(wire.is_closed());
-}
-
-#[test]
-fn a_slow_head_is_cut_off_also_behind_a_good_request() {
-    let gateway = Gateway::with("request_timeout = \"200ms\"", "");
-    let mut wire = Wire::to(gateway.public);
-    wire.write(head("GET", "/healthz", &[]).as_bytes());
-    assert_eq!(wire.answer().unwrap().status, 200);
-    wire.write(b"POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-");
     assert!(wire.is_closed());
 }
 

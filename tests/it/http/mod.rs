@@ -3,4 +3,5 @@
 mod admin;
 mod bad;
 mod good;
+mod idle;
 mod shapes;

@@ -43,7 +43,12 @@ pub(crate) struct Folder(tempfile::TempDir);
 impl Folder {
     /// `server` goes into `[server]`, `rest` behind everything.
     pub(crate) fn new(server: &str, rest: &str) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        Self::new_in(&std::env::temp_dir(), server, rest)
+    }
+
+    /// The same below another folder.
+    pub(crate) fn new_in(parent: &Path, server: &str, rest: &str) -> Self {
+        let folder = Self(tempfile::tempdir_in(parent).unwrap());
         std::fs::write(folder.path().join("secret"), SECRET).unwrap();
         folder.write_config(server, rest);
         folder

@@ -1,9 +1,12 @@
 //! The real program, run in a folder of its own.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use super::gateway::Folder;
+use super::wire::{self, Answer};
 
 /// Runs `gatepost ARGUMENTS` with the folder's configuration to its end.
 pub(crate) fn run(folder: &Folder, arguments: &[&str]) -> Output {
@@ -31,6 +34,8 @@ pub(crate) struct Served {
     child: Child,
     /// Where senders post.
     pub(crate) url: String,
+    admin: SocketAddr,
+    folder: PathBuf,
 }
 
 impl Served {
@@ -47,7 +52,38 @@ impl Served {
             panic!("{err}: {line}\n{log}")
         });
         let url = banner["public"][0].as_str().unwrap().to_owned();
-        Self { child, url }
+        let admin = address(banner["admin"].as_str().unwrap());
+        Self { child, url, admin, folder: folder.path().to_owned() }
+    }
+
+    /// The public listener.
+    pub(crate) fn public(&self) -> SocketAddr {
+        address(&self.url)
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the admin listener with the token.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Answer {
+        let token = std::fs::read_to_string(self.folder.join("data/admin-token")).unwrap();
+        let bearer = format!("Bearer {}", token.trim());
+        wire::request(self.admin, method, path, &[("Authorization", &bearer)], b"")
+    }
+
+    /// Waits until a handler has everything.
+    pub(crate) fn wait_until_delivered(&self, handler: &str) {
+        let line = format!("gatepost_backlog_events{{handler=\"{handler}\"}} 0");
+        while !self.ask("GET", "/metrics").text().lines().any(|found| found == line) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.child.wait().unwrap();
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
@@ -68,4 +104,8 @@ impl Drop for Served {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.strip_prefix("http://").unwrap().parse().unwrap()
 }

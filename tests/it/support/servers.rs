@@ -112,7 +112,7 @@ impl Drop for Server {
 /// Says that a test is skipped and why; fails where nothing may be skipped.
 pub(crate) fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}, and CI=true skips nothing");
-    eprintln!("SKIPPED: {why}; `apt-get install postgresql mariadb-server python3-aiosmtpd`");
+    eprintln!("SKIPPED: {why}; `./test` as root installs what is missing");
 }
 
 /// A program in `PATH`, or where Debian puts the servers that it keeps out of it.

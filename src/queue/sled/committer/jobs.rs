@@ -1,16 +1,17 @@
 //! What the committer does besides appending and settling.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::indexer::Applied;
-use super::super::shared::{Job, Reply, lock};
+use super::super::shared::{Job, lock};
 use super::super::state::SubscriptionState;
 use super::{Committer, HEADER_BYTES, HandlerName, Kind, Place, QueueError, Start, answer};
 
 impl Committer {
-    /// Does one job; `false` = it was the last.
-    pub(super) fn do_job(&mut self, job: Job) -> bool {
+    /// Does one job; `false` = it was the last. `is_recorded` = nothing that was settled before it
+    /// still waits for room.
+    pub(super) fn do_job(&mut self, job: Job, is_recorded: bool) -> bool {
         match job {
             Job::Append(..) | Job::Settle => {}
             Job::Subscribe(handler, start, reply) => {
@@ -26,30 +27,31 @@ impl Committer {
                 answer(reply, result);
             }
             Job::Watch(reply) => {
-                self.watched = Some(HashSet::new());
-                self.barrier(reply);
+                self.watched = Some(HashMap::new());
+                self.barrier(Applied::Barrier(reply));
             }
             Job::Carry(carry, reply) => {
                 let result = self.carry(carry);
-                self.watched = None;
                 answer(reply, result);
             }
-            Job::Barrier(reply) => self.barrier(reply),
+            Job::Barrier(reply) => self.barrier(Applied::Barrier(reply)),
+            Job::Compact(reply) => self.barrier(Applied::Compact(reply)),
             Job::Close(reply) => {
                 // The checkpoint proves to the next start that all before it was synced.
-                let result = self.checkpoint();
-                answer(reply, result);
+                let closed = self.checkpoint();
+                let lost = || QueueError::Full("the last settlements are not recorded".into());
+                answer(reply, closed.and_then(|()| is_recorded.then_some(()).ok_or_else(lost)));
                 return false;
             }
         }
         true
     }
 
-    /// Answers when the index has all that was handed over so far.
-    fn barrier(&self, reply: Reply<()>) {
-        if let Err(err) = self.applied.send(vec![Applied::Barrier(reply)]) {
+    /// Has the index answer when it has all that was handed over so far.
+    fn barrier(&self, barrier: Applied) {
+        if let Err(err) = self.applied.send(vec![barrier]) {
             for applied in err.0 {
-                if let Applied::Barrier(reply) = applied {
+                if let Applied::Barrier(reply) | Applied::Compact(reply) = applied {
                     answer(reply, Err(QueueError::Closed));
                 }
             }
@@ -63,8 +65,9 @@ impl Committer {
         self.places.encode(&mut payload);
         let mut commit = self.begin();
         self.make_room(&mut commit, HEADER_BYTES + payload.len(), 0)?;
+        let at = self.location(&commit.batch);
         commit.batch.push(Kind::Checkpoint, |out| out.extend_from_slice(&payload));
-        commit.applied.push(Applied::Checkpoint(self.places.clone()));
+        commit.applied.push(Applied::Checkpoint { at, places: self.places.clone() });
         self.finish(commit)?;
         self.publish_places();
         Ok(())
@@ -93,14 +96,20 @@ impl Committer {
     /// Takes a handler's place away; `false` = it had none.
     fn forget(&mut self, handler: &HandlerName) -> Result<bool, QueueError> {
         let Some(state) = self.shared.subscription(handler) else { return Ok(false) };
-        if state.lock().is_subscribed {
-            return Err(QueueError::Busy(handler.clone()));
+        {
+            let mut inner = state.lock();
+            if inner.is_subscribed {
+                return Err(QueueError::Busy(handler.clone()));
+            }
+            // Who found the state before cannot take hold of it any more.
+            inner.is_forgotten = true;
         }
         let place = self.places.by_handler.remove(handler);
         if let Err(err) = self.checkpoint() {
             if let Some(place) = place {
                 self.places.by_handler.insert(handler.clone(), place);
             }
+            state.lock().is_forgotten = false;
             return Err(err);
         }
         lock(&self.shared.subscriptions).remove(handler);
@@ -113,7 +122,7 @@ impl Committer {
             return Err(QueueError::Full(why));
         }
         let mut commit = self.begin();
-        self.make_room(&mut commit, HEADER_BYTES, super::SETTLE_ROOM)?;
+        self.make_room(&mut commit, HEADER_BYTES, self.settle_room)?;
         commit.batch.push(Kind::Filler, |_| {});
         self.finish(commit)
     }

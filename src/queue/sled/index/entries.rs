@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::PoisonError;
 
-use super::{Index, IndexError, fence, handler_prefix, last_u64, split_handler};
+use super::{Index, IndexError, handler_prefix, last_u64, split_handler};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, OrderKey, Position};
 use crate::queue::codec::{Put, Take};
@@ -74,7 +74,7 @@ impl Counts {
 impl Index {
     /// Every subscription's place.
     pub(crate) fn places(&self) -> Result<Places, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut places = Places::default();
             for item in &self.places {
                 let (key, value) = item?;
@@ -89,7 +89,7 @@ impl Index {
 
     /// Sets one subscription's place.
     pub(crate) fn set_place(&self, handler: &HandlerName, place: &Place) -> Result<(), IndexError> {
-        fence(|| Ok(self.places.insert(handler.as_str(), place.to_bytes()).map(|_| ())?))
+        self.fence(|| Ok(self.places.insert(handler.as_str(), place.to_bytes()).map(|_| ())?))
     }
 
     /// Takes a checkpoint in: whoever is not in it was forgotten, with all entries.
@@ -109,7 +109,7 @@ impl Index {
         for position in self.positions(handler, Position(0)..=Position(u64::MAX))? {
             self.remove_entry(handler, position)?;
         }
-        fence(|| {
+        self.fence(|| {
             for item in self.settled.scan_prefix(handler_prefix(handler)).keys() {
                 self.settled.remove(item?)?;
             }
@@ -138,7 +138,7 @@ impl Index {
     fn insert_entry(&self, handler: &HandlerName, entry: &Entry) -> Result<(), IndexError> {
         let position = entry.change.position;
         let state = &entry.change.state;
-        fence(|| {
+        self.fence(|| {
             self.entries.insert(entry_key(handler, position), entry.encode())?;
             self.pins.insert(pin_key(entry.recorded_in, position, handler), &[])?;
             if let State::Retry { due, .. } = state {
@@ -156,7 +156,7 @@ impl Index {
     fn remove_entry(&self, handler: &HandlerName, position: Position) -> Result<(), IndexError> {
         let Some(entry) = self.entry(handler, position)? else { return Ok(()) };
         let state = &entry.change.state;
-        fence(|| {
+        self.fence(|| {
             self.entries.remove(entry_key(handler, position))?;
             self.pins.remove(pin_key(entry.recorded_in, position, handler))?;
             if let State::Retry { due, .. } = state {
@@ -201,7 +201,7 @@ impl Index {
         handler: &HandlerName,
         position: Position,
     ) -> Result<Option<Entry>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let value = self.entries.get(entry_key(handler, position))?;
             value.map(|value| Entry::decode(&value)).transpose()
         })
@@ -213,7 +213,7 @@ impl Index {
         handler: &HandlerName,
         range: std::ops::RangeInclusive<Position>,
     ) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let range = entry_key(handler, *range.start())..=entry_key(handler, *range.end());
             let keys = self.entries.range(range).keys();
             keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
@@ -226,7 +226,7 @@ impl Index {
         handler: &HandlerName,
         limit: usize,
     ) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let keys = self.entries.scan_prefix(handler_prefix(handler)).keys().take(limit);
             keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
         })
@@ -239,7 +239,7 @@ impl Index {
         after: Option<(Timestamp, Position)>,
         limit: usize,
     ) -> Result<Vec<(Timestamp, Position)>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let prefix = handler_prefix(handler);
             let start = match after {
                 None => Bound::Included(prefix.clone()),
@@ -266,7 +266,7 @@ impl Index {
         order_key: OrderKey,
         limit: usize,
     ) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut prefix = handler_prefix(handler);
             prefix.put_raw(&order_key.0);
             let keys = self.lines.scan_prefix(prefix).keys().take(limit);
@@ -276,7 +276,7 @@ impl Index {
 
     /// The first position of every line of a handler.
     pub(crate) fn line_heads(&self, handler: &HandlerName) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let prefix = handler_prefix(handler);
             let mut heads = Vec::new();
             let mut before: Option<Vec<u8>> = None;
@@ -297,7 +297,7 @@ impl Index {
         &self,
         segment: u64,
     ) -> Result<Vec<(Position, HandlerName)>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let keys = self.pins.scan_prefix(segment.to_be_bytes()).keys();
             keys.map(|key| {
                 let key = key?;

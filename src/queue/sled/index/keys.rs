@@ -1,7 +1,7 @@
 //! Dedupe keys of older events: runs of sorted 8-byte prefixes. The prefix only finds candidates;
 //! the whole key is compared with the event itself, or with the key record that outlives it.
 
-use super::{Index, IndexError, fence, last_u64, put_location, take_location};
+use super::{Index, IndexError, last_u64, put_location, take_location};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::codec::{Put, Take};
@@ -31,9 +31,17 @@ pub(crate) struct KeyRecord {
 }
 
 impl Index {
-    /// Stores a run; `keys` are sorted.
+    /// Stores a run; `keys` are sorted. A shorter one that begins with the same event is replaced,
+    /// a longer one has all of it: pages of two runs must not stand among each other.
     pub(crate) fn put_key_run(&self, run: KeyRun, keys: &[PageKey]) -> Result<(), IndexError> {
-        fence(|| {
+        let known = self.key_runs()?.into_iter().find(|known| known.first == run.first);
+        if known.is_some_and(|known| known.last > run.last) {
+            return Ok(());
+        }
+        self.fence(|| {
+            for key in self.keys.scan_prefix(run.first.0.to_be_bytes()).keys() {
+                self.keys.remove(key?)?;
+            }
             for page in keys.chunks(PAGE_KEYS) {
                 let Some((first, _)) = page.first() else { continue };
                 let mut key = run.first.0.to_be_bytes().to_vec();
@@ -55,7 +63,7 @@ impl Index {
 
     /// All runs, oldest first.
     pub(crate) fn key_runs(&self) -> Result<Vec<KeyRun>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let items = self.key_runs.iter();
             items
                 .map(|item| {
@@ -75,7 +83,7 @@ impl Index {
 
     /// Every key of a run.
     pub(crate) fn keys_of(&self, run: Position) -> Result<Vec<PageKey>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut keys = Vec::new();
             for value in self.keys.scan_prefix(run.0.to_be_bytes()).values() {
                 read_page(run, &value?, &mut keys)?;
@@ -86,7 +94,7 @@ impl Index {
 
     /// The events of a run whose keys begin with `prefix`.
     pub(crate) fn find_key(&self, run: Position, prefix: u64) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut end = run.0.to_be_bytes().to_vec();
             end.put_raw(&prefix.to_be_bytes());
             let mut keys = Vec::new();
@@ -101,7 +109,7 @@ impl Index {
 
     /// Removes a run.
     pub(crate) fn remove_key_run(&self, run: Position) -> Result<(), IndexError> {
-        fence(|| {
+        self.fence(|| {
             for key in self.keys.scan_prefix(run.0.to_be_bytes()).keys() {
                 self.keys.remove(key?)?;
             }
@@ -115,7 +123,7 @@ impl Index {
         let mut value = Vec::new();
         value.put_varint(record.last.0);
         put_location(record.at, &mut value);
-        fence(|| {
+        self.fence(|| {
             self.key_records.insert(record.first.0.to_be_bytes(), value)?;
             Ok(())
         })
@@ -123,7 +131,7 @@ impl Index {
 
     /// All key records, by position.
     pub(crate) fn key_records(&self) -> Result<Vec<KeyRecord>, IndexError> {
-        fence(|| self.key_records.iter().map(|item| read_record(item?)).collect())
+        self.fence(|| self.key_records.iter().map(|item| read_record(item?)).collect())
     }
 
     /// The key record that may hold `position`.
@@ -131,7 +139,7 @@ impl Index {
         &self,
         position: Position,
     ) -> Result<Option<KeyRecord>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut found = self.key_records.range(..=position.0.to_be_bytes()).rev();
             let record = found.next().map(|item| read_record(item?)).transpose()?;
             Ok(record.filter(|record| record.last >= position))
@@ -140,7 +148,7 @@ impl Index {
 
     /// Forgets a key record.
     pub(crate) fn remove_key_record(&self, first: Position) -> Result<(), IndexError> {
-        fence(|| Ok(self.key_records.remove(first.0.to_be_bytes()).map(|_| ())?))
+        self.fence(|| Ok(self.key_records.remove(first.0.to_be_bytes()).map(|_| ())?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Index, IndexError, fence, handler_prefix, last_u64, put_location, take_location};
+use super::{Index, IndexError, handler_prefix, last_u64, put_location, take_location};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
@@ -86,12 +86,12 @@ impl Index {
                 value.put_bytes(name.as_bytes());
             }
         }
-        fence(|| Ok(self.blocks.insert(block.first.0.to_be_bytes(), value).map(|_| ())?))
+        self.fence(|| Ok(self.blocks.insert(block.first.0.to_be_bytes(), value).map(|_| ())?))
     }
 
     /// The block that `position` is in, if it begins at or before it.
     pub(crate) fn block_of(&self, position: Position) -> Result<Option<Block>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut found = self.blocks.range(..=position.0.to_be_bytes()).rev();
             found.next().map(|item| read_block(item?)).transpose()
         })
@@ -99,7 +99,7 @@ impl Index {
 
     /// The block behind `position`'s own.
     pub(crate) fn block_after(&self, position: Position) -> Result<Option<Block>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let mut found = self.blocks.range(position.next().0.to_be_bytes()..);
             found.next().map(|item| read_block(item?)).transpose()
         })
@@ -107,7 +107,7 @@ impl Index {
 
     /// Where an event was copied forward to.
     pub(crate) fn moved(&self, position: Position) -> Result<Option<Location>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let Some(value) = self.moved.get(position.0.to_be_bytes())? else { return Ok(None) };
             take_location(&mut Take(&value)).map(Some).ok_or(IndexError::Bad)
         })
@@ -118,7 +118,7 @@ impl Index {
         self.forget_moved(position)?;
         let mut value = Vec::new();
         put_location(at, &mut value);
-        fence(|| {
+        self.fence(|| {
             self.moved.insert(position.0.to_be_bytes(), value)?;
             self.moved_in.insert(moved_in_key(at.segment, position), &[])?;
             Ok(())
@@ -127,7 +127,7 @@ impl Index {
 
     fn forget_moved(&self, position: Position) -> Result<(), IndexError> {
         let Some(before) = self.moved(position)? else { return Ok(()) };
-        fence(|| {
+        self.fence(|| {
             self.moved.remove(position.0.to_be_bytes())?;
             self.moved_in.remove(moved_in_key(before.segment, position))?;
             Ok(())
@@ -136,7 +136,7 @@ impl Index {
 
     /// The events that were copied forward into `segment`.
     pub(crate) fn moved_into(&self, segment: u64) -> Result<Vec<Position>, IndexError> {
-        fence(|| {
+        self.fence(|| {
             let keys = self.moved_in.scan_prefix(segment.to_be_bytes()).keys();
             keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
         })
@@ -152,15 +152,17 @@ impl Index {
         let mut key = change.position.0.to_be_bytes().to_vec();
         key.extend_from_slice(&handler_prefix(handler));
         key.put_raw(&change.attempts.to_be_bytes());
-        // A redriven delivery begins at attempt 1 again: the time keeps both.
-        key.put_raw(&at.as_millis().to_be_bytes());
+        // A redriven delivery begins at attempt 1 again: the time keeps both. The try's own time,
+        // so that a copy of its record says nothing new.
+        let began_at = change.attempt.as_ref().map_or(at, |attempt| attempt.started_at);
+        key.put_raw(&began_at.as_millis().to_be_bytes());
         let mut value = Vec::new();
         value.put_signed(at.as_millis());
         change.encode(Position(0), at, &mut value);
-        fence(|| Ok(self.attempts.insert(key, value).map(|_| ())?))
+        self.fence(|| Ok(self.attempts.insert(key, value).map(|_| ())?))
     }
 
-    /// The tries of one event that are kept one by one.
+    /// The tries of one event that are kept one by one, oldest first.
     pub(crate) fn attempts(
         &self,
         handler: &HandlerName,
@@ -168,16 +170,21 @@ impl Index {
     ) -> Result<Vec<Change>, IndexError> {
         let mut prefix = position.0.to_be_bytes().to_vec();
         prefix.extend_from_slice(&handler_prefix(handler));
-        fence(|| {
+        self.fence(|| {
             let values = self.attempts.scan_prefix(prefix).values();
-            values
-                .map(|value| {
-                    let value = value?;
-                    let mut take = Take(&value);
-                    let at = take.signed().map(Timestamp::from_millis).ok_or(IndexError::Bad)?;
-                    Change::decode(Position(0), at, &mut take).ok_or(IndexError::Bad)
-                })
-                .collect()
+            let read = values.map(|value| {
+                let value = value?;
+                let mut take = Take(&value);
+                let at = take.signed().map(Timestamp::from_millis).ok_or(IndexError::Bad)?;
+                let change = Change::decode(Position(0), at, &mut take).ok_or(IndexError::Bad)?;
+                let began_at = change.attempt.as_ref().map_or(at, |attempt| attempt.started_at);
+                Ok((began_at, change))
+            });
+            let mut tries = read.collect::<Result<Vec<_>, IndexError>>()?;
+            // A redriven delivery begins at 1 again. The sort is stable: a standing clock leaves
+            // the order of their numbers.
+            tries.sort_by_key(|(began_at, _)| *began_at);
+            Ok(tries.into_iter().map(|(_, change)| change).collect())
         })
     }
 
@@ -193,7 +200,7 @@ impl Index {
         let mut value = Vec::new();
         put_location(settled.at, &mut value);
         value.put_varint(settled.last.0);
-        fence(|| Ok(self.settled.insert(key, value).map(|_| ())?))
+        self.fence(|| Ok(self.settled.insert(key, value).map(|_| ())?))
     }
 
     /// The settle records that may hold `position`, newest positions first, no further back than
@@ -209,7 +216,7 @@ impl Index {
             key.put_raw(&position.0.to_be_bytes());
             key
         };
-        fence(|| {
+        self.fence(|| {
             let mut found = Vec::new();
             for item in self.settled.range(key(oldest_first)..=key(position)).rev() {
                 let (_, value) = item?;
@@ -234,7 +241,7 @@ impl Index {
         segment: u64,
         handlers: &[HandlerName],
     ) -> Result<(), IndexError> {
-        fence(|| {
+        self.fence(|| {
             // The block that `first` is in may begin before it.
             let begin = self.blocks.range(..=first.0.to_be_bytes()).next_back().transpose()?;
             let end = begin.map_or_else(|| first.0.to_be_bytes().to_vec(), |(key, _)| key.to_vec());

@@ -1,0 +1,9 @@
+//! The way out, over the queue in memory and under tokio's paused time.
+
+mod batch;
+mod breaker;
+mod order;
+mod rig;
+mod simulation;
+mod single;
+mod steering;
