@@ -52,8 +52,8 @@ fn tag(html: &str) -> Option<(Written, &str)> {
     let is_end = inner.starts_with('/');
     let ends_line = match name.as_str() {
         "br" | "hr" => true,
-        "p" | "div" | "li" | "tr" | "blockquote" | "pre" | "ul" | "ol" => is_end,
-        "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => is_end,
+        "p" | "div" | "li" | "tr" | "blockquote" | "pre" | "ul" | "ol" | "h1" | "h2" | "h3"
+        | "h4" | "h5" | "h6" => is_end,
         _ => false,
     };
     Some((if ends_line { Written::LineEnd } else { Written::Text(String::new()) }, behind))
