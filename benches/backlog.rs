@@ -9,7 +9,6 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
-    missing_docs,
     reason = "a program that measures"
 )]
 
@@ -51,8 +50,12 @@ async fn run(folder: &Path, n_events: u64) {
     drop(queue.subscribe(&handler, Start::Oldest).await.unwrap());
     let rates = append(&queue, n_events).await;
     let bodies = (n_events * BODY_BYTES as u64) as f64;
-    println!("append     first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
-        rates.0, rates.1, rates.1 / rates.0);
+    println!(
+        "append     first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
+        rates.0,
+        rates.1,
+        rates.1 / rates.0
+    );
     println!("memory     {:>8.1} MiB resident (≤ 100)", resident_mib());
     println!("disk       {:>8.3} x the bodies while full (≤ 1.3)", size(folder) as f64 / bodies);
     queue.close().await.unwrap();
@@ -82,16 +85,23 @@ async fn run(folder: &Path, n_events: u64) {
         }
         taken = subscription.next(1_000).await.unwrap();
     }
-    println!("drain      first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
-        rates[0], rates[9], rates[9] / rates[0]);
+    println!(
+        "drain      first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
+        rates[0],
+        rates[9],
+        rates[9] / rates[0]
+    );
     println!("memory     {:>8.1} MiB resident (≤ 100)", resident_mib());
     // The janitor looks once a second and lets everything go that is settled.
     let begin = Instant::now();
     while size(folder) > 100 << 20 && begin.elapsed() < Duration::from_mins(2) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    println!("disk       {:>8.1} MiB after all is settled and pruned (≤ 100), {:.1} s later",
-        size(folder) as f64 / f64::from(1 << 20), begin.elapsed().as_secs_f64());
+    println!(
+        "disk       {:>8.1} MiB after all is settled and pruned (≤ 100), {:.1} s later",
+        size(folder) as f64 / f64::from(1 << 20),
+        begin.elapsed().as_secs_f64()
+    );
     drop(subscription);
     queue.close().await.unwrap();
 }
