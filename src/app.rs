@@ -34,7 +34,7 @@ mod signals;
 mod systemd;
 mod watch;
 
-pub use parts::{check_online, open_queue};
+pub use parts::{check_online, open_queue, stand_back};
 
 use control::Server;
 use handlers::Handlers;

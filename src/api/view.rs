@@ -73,6 +73,8 @@ pub struct SourceView {
     pub provider: String,
     /// Where senders post to, below the public address.
     pub path: String,
+    /// A type that `send` has a sample of.
+    pub sample_type: Option<&'static str>,
     /// Requests stored since the start.
     pub accepted: u64,
     /// Requests that were stored before.

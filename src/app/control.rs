@@ -141,6 +141,7 @@ fn source_view(door: &Door) -> SourceView {
         name: source.name().clone(),
         provider: source.provider().to_owned(),
         path: format!("{HOOKS}{}", source.name()),
+        sample_type: source.sample_types().first().copied(),
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),
