@@ -52,7 +52,8 @@ pub struct QueueView {
 }
 
 impl QueueView {
-    pub(super) fn new(stats: &QueueStats) -> Self {
+    /// The figures that `stats` holds.
+    pub fn new(stats: &QueueStats) -> Self {
         let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage } = stats;
         Self {
             events: *events,
