@@ -153,7 +153,8 @@ impl Handlers {
             own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
             seed: rand::random(),
         };
-        let (deliverer, control) = Deliverer::new(parts, subscription);
+        let (deliverer, control) =
+            Deliverer::new(parts, subscription, Arc::clone(&self.core.queue));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let until = stop.clone();
         tasks.spawn(async move {

@@ -179,12 +179,10 @@ impl Buffer {
         let mut load = Load::default();
         while let Some(turn) = self.turns.pop_front() {
             let unused = match turn {
-                Turn::Free(job) if load.takes(&job, max) => {
-                    self.put(job, &mut load);
-                    None
+                Turn::Free(job) => self.load_free(job, max, &mut load).map(Turn::Free),
+                Turn::Line(key) => {
+                    (!self.load_line(key, max, &mut load)).then_some(Turn::Line(key))
                 }
-                Turn::Line(key) if self.load_line(key, max, &mut load) => None,
-                turn => Some(turn),
             };
             if let Some(turn) = unused {
                 self.turns.push_front(turn);
@@ -192,6 +190,15 @@ impl Buffer {
             }
         }
         load
+    }
+
+    /// Loads the job, or gives it back.
+    fn load_free(&mut self, job: Job, max: usize, load: &mut Load) -> Option<Job> {
+        if !load.takes(&job, max) {
+            return Some(job);
+        }
+        self.put(job, load);
+        None
     }
 
     /// Loads the line's first ones; `false` = not even one of them.

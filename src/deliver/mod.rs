@@ -34,9 +34,10 @@ use crate::clock::Clock;
 use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::metrics::HandlerMetrics;
-use crate::queue::{DeadLetter, QueueError, Subscription};
+use crate::queue::{DeadLetter, Queue, QueueError, Subscription};
 
 mod run;
+mod turn;
 
 mod attempt;
 mod breaker;
@@ -99,6 +100,7 @@ impl Parts {
 pub struct Deliverer {
     parts: Parts,
     subscription: Box<dyn Subscription>,
+    queue: Arc<dyn Queue>,
     control: Control,
 }
 
@@ -109,18 +111,24 @@ impl std::fmt::Debug for Deliverer {
 }
 
 impl Deliverer {
-    /// A loop that is ready to run, and what steers it.
-    pub fn new(parts: Parts, subscription: Box<dyn Subscription>) -> (Self, Control) {
+    /// A loop that is ready to run, and what steers it. `subscription` is the handler's own in
+    /// `queue`.
+    pub fn new(
+        parts: Parts,
+        subscription: Box<dyn Subscription>,
+        queue: Arc<dyn Queue>,
+    ) -> (Self, Control) {
         let control = Control::new(parts.name.clone());
-        (Self { parts, subscription, control: control.clone() }, control)
+        (Self { parts, subscription, queue, control: control.clone() }, control)
     }
 
     /// Delivers until `shutdown`: then takes nothing new, waits for the calls under way as long as
-    /// the policy allows, and settles them. What is unsettled then comes back with the next
-    /// subscription. An error is the queue's; nothing can be settled after it.
+    /// the policy allows, settles them, and closes the handler. What is unsettled then comes back
+    /// with the next subscription.
     ///
-    /// The handler is not closed: another loop may go on with it.
+    /// Where the queue cannot answer for a while, the loop begins anew with another subscription.
+    /// An error says that it never will again.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), QueueError> {
-        run::run(&self.parts, &*self.subscription, &self.control.0, &shutdown).await
+        run::run(self, &shutdown).await
     }
 }

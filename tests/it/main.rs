@@ -16,4 +16,5 @@ mod handlers_email;
 mod handlers_sql;
 mod http;
 mod queue;
+mod recipes;
 mod support;

@@ -15,6 +15,8 @@ use crate::expr::{Expression, Scope, Value};
 
 /// The longest subject, in characters: more no list of mails shows.
 const SUBJECT_CHARS_MAX: usize = 250;
+/// The most text of a digest: about what mail servers take.
+const DIGEST_BYTES_MAX: usize = 5 << 20;
 /// What stands between the events of a digest whose template was written for one event.
 const BETWEEN_TEXTS: &str = "\n\n----------------------------------------\n\n";
 const BETWEEN_HTML: &str = "\n<hr>\n";
@@ -134,9 +136,20 @@ fn render(words: &Words, deliveries: &[&Delivery], between: &str) -> Result<Stri
     if words.is_for_batch {
         return words.template.render(&batch(deliveries)).map_err(RenderError);
     }
-    let each = deliveries.iter().map(|delivery| words.template.render(&Scope::of(&delivery.event)));
-    let each: Result<Vec<String>, _> = each.collect();
-    each.map(|texts| texts.join(between)).map_err(RenderError)
+    let mut joined = String::new();
+    for (index, delivery) in deliveries.iter().enumerate() {
+        let text = words.template.render(&Scope::of(&delivery.event)).map_err(RenderError)?;
+        if index > 0 {
+            joined.push_str(between);
+            if joined.len().saturating_add(text.len()) > DIGEST_BYTES_MAX {
+                let n_left = deliveries.len().saturating_sub(index);
+                joined.push_str(&format!("{n_left} more events do not fit into this mail."));
+                break;
+            }
+        }
+        joined.push_str(&text);
+    }
+    Ok(joined)
 }
 
 fn batch(deliveries: &[&Delivery]) -> Scope {

@@ -110,6 +110,14 @@ fn a_digest_says_how_many_and_shows_each() {
 }
 
 #[test]
+fn a_digest_that_is_too_long_says_so() {
+    let long = "word ".repeat(500_000);
+    let mails = write(MAIL, &[comment(1, &long), comment(2, &long), comment(3, &long)]);
+    let body = parse(&mails[0]).body_text(0).unwrap().into_owned();
+    assert!(body.trim_end().ends_with("1 more events do not fit into this mail."));
+}
+
+#[test]
 fn a_template_that_speaks_of_events_is_rendered_once() {
     let text = MAIL
         .replace("New comment on {{ data.page }}", "{{ events | length }} new comments")

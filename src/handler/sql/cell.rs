@@ -134,6 +134,16 @@ impl Cell {
         }
     }
 
+    /// About how many bytes it takes on its way.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Null | Self::Integer(_) | Self::Real(_) | Self::Bool(_) | Self::Timestamp(_) => {
+                16
+            }
+        }
+    }
+
     /// The same for PostgreSQL, whose text and JSON take no NUL: it becomes `�`.
     pub(super) fn without_nul(self) -> Self {
         match self {

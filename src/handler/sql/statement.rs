@@ -36,6 +36,26 @@ const ROWS_MAX: usize = 256;
 /// The most placeholders in one statement: SQLite takes 32,766, MySQL 65,535.
 const PARAMS_MAX: usize = 30_000;
 
+/// The most bytes of values in one statement, unless one row has more: MySQL ends the connection
+/// at 16 MiB, its `max_allowed_packet`.
+const BYTES_MAX: usize = 4 << 20;
+
+/// Cuts `rows` so that each part can be one statement.
+fn parts(rows: &[Vec<Cell>]) -> Vec<&[Vec<Cell>]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0_usize);
+    for (index, row) in rows.iter().enumerate() {
+        let row_bytes: usize = row.iter().map(Cell::bytes).sum();
+        if index > start && bytes.saturating_add(row_bytes) > BYTES_MAX {
+            parts.extend(rows.get(start..index));
+            (start, bytes) = (index, 0);
+        }
+        bytes = bytes.saturating_add(row_bytes);
+    }
+    parts.extend(rows.get(start..));
+    parts
+}
+
 /// Cuts `rows` into runs of a power of two.
 pub(super) fn runs<T>(rows: &[T], params_per_row: usize) -> Vec<&[T]> {
     let fitting = (PARAMS_MAX / params_per_row.max(1)).clamp(1, ROWS_MAX);
@@ -82,6 +102,7 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
     if rows.is_empty() {
         return Vec::new();
     }
+    let parts = parts(rows).into_iter();
     let columns = &target.columns;
     let names: Vec<&str> = columns.iter().map(|column| column.quoted.as_str()).collect();
     let head = format!("INSERT INTO {} ({})", target.table, names.join(", "));
@@ -90,10 +111,12 @@ pub(super) fn upsert(target: &Target, rows: &[Vec<Cell>]) -> Vec<Statement> {
         let values: Vec<String> = columns.iter().enumerate().map(cast).collect();
         let from = unnest(columns.len(), 1);
         let sql = format!("{head} SELECT {} FROM {from}{conflict}", values.join(", "));
-        return vec![Statement::new(sql, arrays(rows, columns.len()))];
+        return parts
+            .map(|part| Statement::new(sql.clone(), arrays(part, columns.len())))
+            .collect();
     }
-    runs(rows, columns.len())
-        .into_iter()
+    parts
+        .flat_map(|part| runs(part, columns.len()))
         .map(|run| {
             let values = placeholders(run.len(), columns.len());
             let params = run.iter().flatten().map(|cell| bound(target.engine, cell)).collect();

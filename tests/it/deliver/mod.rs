@@ -2,6 +2,7 @@
 
 mod batch;
 mod breaker;
+mod faulty;
 mod order;
 mod rig;
 mod simulation;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::Clock;
 use gatepost::deliver::{Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry};
-use gatepost::event::{Delivery, EventId, Failure, Position};
+use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
 use gatepost::queue::memory::MemoryQueue;
@@ -59,6 +59,7 @@ pub(crate) struct Scripted {
     pub(crate) batch_unasked: AtomicUsize,
     n_now: AtomicUsize,
     pub(crate) n_most: AtomicUsize,
+    pub(crate) n_closed: AtomicUsize,
 }
 
 impl Scripted {
@@ -113,6 +114,10 @@ impl Handler for Scripted {
 
     fn batch_unasked(&self) -> usize {
         self.batch_unasked.load(Ordering::SeqCst)
+    }
+
+    async fn close(&self) {
+        self.n_closed.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -182,6 +187,7 @@ impl Rig {
             batch_unasked: AtomicUsize::new(1),
             n_now: AtomicUsize::new(0),
             n_most: AtomicUsize::new(0),
+            n_closed: AtomicUsize::new(0),
         });
         let (deliverer, control) = self.deliverer(name, policy, scripted.clone()).await;
         Ready { handler: scripted, control, deliverer }
@@ -195,7 +201,12 @@ impl Rig {
     ) -> (Deliverer, Control) {
         let name = handler(name);
         let subscription = self.queue.subscribe(&name, Start::Oldest).await.unwrap();
-        let parts = Parts {
+        let parts = self.parts(name, policy, to);
+        Deliverer::new(parts, subscription, Arc::new(self.queue.reader()))
+    }
+
+    pub(crate) fn parts(&self, name: HandlerName, policy: Policy, to: Arc<dyn Handler>) -> Parts {
+        Parts {
             policy,
             handler: to,
             clock: self.clock.clone(),
@@ -203,8 +214,7 @@ impl Rig {
             own_events: self.told.clone(),
             seed: 7,
             name,
-        };
-        Deliverer::new(parts, subscription)
+        }
     }
 
     pub(crate) fn backlog(&self, name: &str) -> Backlog {

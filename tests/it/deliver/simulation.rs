@@ -222,7 +222,7 @@ async fn finish(rig: &Rig) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_forgotten_repeated_or_overtaken() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         simulate(seed).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Pausing, ending, and what the loop tells of itself.
 
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 
 use gatepost::deliver::{BreakerState, LoopState};
 use gatepost::event::Failure;
@@ -46,6 +47,7 @@ async fn at_the_end_calls_under_way_are_finished_and_nothing_new_begins() {
     run.unwrap();
     assert_eq!(rig.clock.since_start().as_secs(), 5);
     assert_eq!(ready.handler.n_calls(), 4);
+    assert_eq!(ready.handler.n_closed.load(Ordering::SeqCst), 1);
     assert_eq!(ready.control.status().state, LoopState::Stopped);
     for position in 1..=4 {
         assert_eq!(rig.history(position).await.state, DeliveryState::Delivered);
@@ -75,6 +77,7 @@ async fn a_queue_that_is_closed_ends_the_loop_with_its_error() {
     let (ended, closed) = tokio::join!(&mut run, rig.queue.close());
     closed.unwrap();
     assert!(matches!(ended, Err(QueueError::Closed)));
+    assert_eq!(ready.handler.n_closed.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,14 @@ impl Folder {
         folder
     }
 
+    /// With this text as the whole configuration.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+        std::fs::write(folder.config(), text).unwrap();
+        folder
+    }
+
     pub(crate) fn write_config(&self, server: &str, rest: &str) {
         let text = CONFIG.replace("SERVER", server) + rest;
         std::fs::write(self.config(), text).unwrap();
@@ -91,7 +99,11 @@ impl Gateway {
 
     /// `server` goes into `[server]`, `rest` behind everything.
     pub(crate) fn with(server: &str, rest: &str) -> Self {
-        let folder = Folder::new(server, rest);
+        Self::serve(Folder::new(server, rest))
+    }
+
+    /// Serves what the folder's configuration says.
+    pub(crate) fn serve(folder: Folder) -> Self {
         let config = folder.load();
         let path = folder.config();
         let (tx, rx) = std::sync::mpsc::channel();

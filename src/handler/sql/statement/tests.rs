@@ -59,6 +59,16 @@ fn the_others_take_rows_of_placeholders() {
 }
 
 #[test]
+fn no_statement_grows_without_bound() {
+    let large = |n_bytes: usize| vec![Cell::Integer(1), Cell::Text("x".repeat(n_bytes))];
+    let rows = [large(3 << 20), large(3 << 20), large(9 << 20), large(10), large(10)];
+    for engine in [Engine::Postgres, Engine::Sqlite] {
+        let n_statements = upsert(&target(engine, &[0]), &rows).len();
+        assert_eq!(n_statements, 4, "{engine:?}");
+    }
+}
+
+#[test]
 fn a_batch_is_cut_into_few_shapes_within_the_limits() {
     let rows = vec![(); 1_000];
     let sizes = |params| runs(&rows, params).iter().map(|run| run.len()).collect::<Vec<_>>();
