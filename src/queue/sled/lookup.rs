@@ -133,16 +133,18 @@ pub(crate) fn event_of(shared: &Shared, id: EventId) -> Result<Option<Event>, Qu
     let index = shared.index()?;
     let (mut low, mut high) = (shared.oldest().0, shared.durable().next.0);
     // Closes in on the last block that begins at or before the event.
+    let mut begin = locate(shared, Position(low));
     while low + 1 < high {
         let middle = Position(low + (high - low) / 2);
         match index.block_of(middle)? {
-            Some(block) if block.first_id <= id => low = middle.0,
+            // The event may stand before `middle` in the same block.
+            Some(block) if block.first_id <= id => (low, begin) = (middle.0, begin.max(block.at)),
             Some(block) if block.first.0 > low => high = block.first.0,
             Some(_) | None => break,
         }
     }
     let mut found = None;
-    scan(shared, locate(shared, Position(low)), |event, _| {
+    scan(shared, begin, |event, _| {
         let goes_on = event.id < id && millis_of(event.id) <= millis_of(id);
         if event.id == id {
             found = Some(event);
