@@ -25,6 +25,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The position of an event, without decoding the rest.
+    pub(crate) fn position(&self) -> Option<Position> {
+        match self.kind {
+            Kind::Event | Kind::Carried => first_u64(&self.payload),
+            Kind::Settled | Kind::Checkpoint | Kind::Keys | Kind::Filler => None,
+        }
+    }
+
     /// Reads the payload; an error where whole bytes make no sense.
     pub(crate) fn decode(&self) -> io::Result<Record> {
         Record::decode(self.kind, &self.payload).ok_or_else(|| {
@@ -89,6 +97,9 @@ impl Reader {
         let segment = self.segments.at_or_after(self.at.segment)?;
         if segment.number != self.at.segment {
             self.at = Location::start_of(segment.number);
+        }
+        if self.at.offset == 0 && self.expected.is_none() {
+            self.expected = Some(segment.first);
         }
         self.chunk = Bytes::new();
         self.segment = Some(segment.clone());

@@ -1,0 +1,382 @@
+//! The embedded queue beside the one in memory, which keeps the same promises without a disk: the
+//! same random calls to both, with crashes, lost indexes, prunes and compactions thrown in that
+//! only the embedded one goes through. Whatever is asked, both answer the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use gatepost::event::{Delivery, EventId, OrderKey, Outcome, Position, Settled};
+use gatepost::queue::memory::MemoryQueue;
+use gatepost::queue::sled::SledQueue;
+use gatepost::queue::{DeadFilter, DeliveryState, Queue, Start, Subscription};
+use proptest::prelude::*;
+
+use super::{Site, event, keyed, record};
+use crate::support::events::{handler, key, tried, untried};
+
+#[derive(Clone, Debug)]
+enum Action {
+    Append { kib: usize },
+    AppendKeyed { key: u64 },
+    Take { max: usize },
+    Settle { which: usize, how: How },
+    Release { which: usize },
+    ReleaseKey { key: u8 },
+    Redrive { position: u64 },
+    RedriveAll,
+    Drop { position: u64 },
+    Replay { position: u64 },
+    Advance { secs: u64 },
+    Resubscribe,
+    Record,
+    Tidy,
+    Compact,
+    Reopen { without_index: bool },
+    Crash { seed: u64, without_index: bool },
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Delivered,
+    Skipped,
+    Retry { secs: u64, key: Option<u8> },
+    Held { key: u8 },
+    Dead { key: Option<u8> },
+}
+
+fn how() -> impl Strategy<Value = How> {
+    let key = || proptest::option::of(0..3_u8);
+    prop_oneof![
+        4 => Just(How::Delivered),
+        1 => Just(How::Skipped),
+        3 => (0..100_u64, key()).prop_map(|(secs, key)| How::Retry { secs, key }),
+        2 => (0..3_u8).prop_map(|key| How::Held { key }),
+        2 => key().prop_map(|key| How::Dead { key }),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        12 => (0..12_usize).prop_map(|kib| Action::Append { kib }),
+        3 => (0..6_u64).prop_map(|key| Action::AppendKeyed { key }),
+        12 => (1..6_usize).prop_map(|max| Action::Take { max }),
+        24 => (0..8_usize, how()).prop_map(|(which, how)| Action::Settle { which, how }),
+        2 => (0..8_usize).prop_map(|which| Action::Release { which }),
+        2 => (0..3_u8).prop_map(|key| Action::ReleaseKey { key }),
+        2 => (1..40_u64).prop_map(|position| Action::Redrive { position }),
+        1 => Just(Action::RedriveAll),
+        2 => (1..40_u64).prop_map(|position| Action::Drop { position }),
+        3 => (1..40_u64).prop_map(|position| Action::Replay { position }),
+        4 => (1..60_u64).prop_map(|secs| Action::Advance { secs }),
+        2 => Just(Action::Resubscribe),
+        2 => Just(Action::Record),
+        3 => Just(Action::Tidy),
+        1 => Just(Action::Compact),
+        1 => any::<bool>().prop_map(|without_index| Action::Reopen { without_index }),
+        2 => (any::<u64>(), any::<bool>())
+            .prop_map(|(seed, without_index)| Action::Crash { seed, without_index }),
+    ]
+}
+
+type Sub = Box<dyn Subscription>;
+/// How a delivery stands and after how many tries.
+type Stand = (DeliveryState, usize);
+
+struct Twins {
+    site: Site,
+    sled: SledQueue,
+    memory: MemoryQueue,
+    subscriptions: Option<(Sub, Sub)>,
+    taken: Vec<(Delivery, Delivery)>,
+    /// The ids of both, by position.
+    ids: Vec<(EventId, EventId)>,
+    /// What was settled since the last time that all was recorded: the event and how it stood
+    /// before and after.
+    unrecorded: Vec<(Position, Stand, Stand)>,
+    n: u64,
+}
+
+impl Twins {
+    async fn new() -> Self {
+        let site = Site::new();
+        let sled = open(&site);
+        let memory = MemoryQueue::new(site.clock.clone());
+        let (subscriptions, taken) = (None, Vec::new());
+        let (ids, unrecorded) = (Vec::new(), Vec::new());
+        let mut twins = Self { site, sled, memory, subscriptions, taken, ids, unrecorded, n: 0 };
+        twins.subscribe().await;
+        twins
+    }
+
+    async fn subscribe(&mut self) {
+        self.taken.clear();
+        self.subscriptions = None;
+        let name = handler("h");
+        let sled = self.sled.subscribe(&name, Start::Oldest).await.unwrap();
+        let memory = self.memory.subscribe(&name, Start::Oldest).await.unwrap();
+        self.subscriptions = Some((sled, memory));
+        // A start lets lines go, and that is recorded like any settlement.
+        self.record().await;
+    }
+
+    async fn record(&mut self) {
+        record(&self.sled).await.unwrap();
+        self.unrecorded.clear();
+        // The one in memory forgets how to undo.
+        self.memory.forget(&handler("nobody")).await.unwrap();
+    }
+
+    async fn stand(queue: &dyn Queue, position: Position) -> Stand {
+        let history = queue.history(position).await.unwrap();
+        let found = history.first().expect("an event that is open has a history");
+        (found.state, found.attempts.len())
+    }
+
+    async fn append(&mut self, kib: usize, key: Option<u64>) {
+        self.n += 1;
+        let window = Duration::from_secs(200);
+        let new = || match key {
+            Some(key) => keyed(key, 100, window),
+            None => event(self.n, kib << 10),
+        };
+        let received_at = gatepost::clock::Clock::now(&*self.site.clock);
+        let new = || gatepost::event::NewEvent { received_at, ..new() };
+        let sled = self.sled.append(new()).await.unwrap();
+        let memory = self.memory.append(new()).await.unwrap();
+        use gatepost::queue::Appended::{Duplicate, Stored};
+        match (sled, memory) {
+            (Stored(sled), Stored(memory)) => self.ids.push((sled, memory)),
+            (Duplicate(sled), Duplicate(memory)) => assert!(self.ids.contains(&(sled, memory))),
+            differ => panic!("{differ:?}"),
+        }
+    }
+
+    fn take(&mut self, max: usize) {
+        let (sled, memory) = self.subscriptions.as_ref().unwrap();
+        let sled = sled.next(max).now_or_never().map_or_else(Vec::new, Result::unwrap);
+        let memory = memory.next(max).now_or_never().map_or_else(Vec::new, Result::unwrap);
+        let say = |taken: &[Delivery]| -> Vec<(u64, u32, Option<i64>)> {
+            let first = |d: &Delivery| d.first_attempt_at.map(|at| at.as_millis());
+            taken.iter().map(|d| (d.event.position.0, d.attempt, first(d))).collect()
+        };
+        assert_eq!(say(&sled), say(&memory), "what is due (embedded, in memory)");
+        for (sled, memory) in sled.iter().zip(&memory) {
+            assert_eq!(sled.event.body, memory.event.body);
+        }
+        self.taken.extend(sled.into_iter().zip(memory));
+    }
+
+    fn settled(&self, how: &How) -> Settled {
+        let now = gatepost::clock::Clock::steady(&*self.site.clock);
+        let line = |n: &Option<u8>| n.map(key);
+        match how {
+            How::Delivered => tried(Outcome::Delivered, now, ""),
+            How::Skipped => untried(Outcome::Skipped),
+            How::Retry { secs, key } => {
+                let at = now.after(Duration::from_secs(*secs));
+                tried(Outcome::Retry { at, order_key: line(key) }, now, "refused")
+            }
+            How::Held { key: n } => untried(Outcome::Held { order_key: key(*n) }),
+            How::Dead { key } => tried(Outcome::Dead { order_key: line(key) }, now, "dead"),
+        }
+    }
+
+    async fn settle(&mut self, which: usize, how: &How) {
+        if self.taken.is_empty() {
+            return;
+        }
+        let (on_sled, in_memory) = self.taken.remove(which % self.taken.len());
+        let position = on_sled.event.position;
+        let before = Self::stand(&self.memory, position).await;
+        let (sled, memory) = self.subscriptions.as_ref().unwrap();
+        sled.settle(on_sled, self.settled(how)).await.unwrap();
+        memory.settle(in_memory, self.settled(how)).await.unwrap();
+        let after = Self::stand(&self.memory, position).await;
+        self.unrecorded.push((position, before, after));
+    }
+
+    async fn release(&mut self, which: usize) {
+        if self.taken.is_empty() {
+            return;
+        }
+        let (on_sled, in_memory) = self.taken.remove(which % self.taken.len());
+        let (sled, memory) = self.subscriptions.as_ref().unwrap();
+        sled.release(on_sled).await.unwrap();
+        memory.release(in_memory).await.unwrap();
+    }
+
+    async fn release_key(&mut self, order_key: OrderKey) {
+        let (sled, memory) = self.subscriptions.as_ref().unwrap();
+        let released = sled.release_key(order_key).await.unwrap();
+        assert_eq!(released, memory.release_key(order_key).await.unwrap(), "released");
+        for position in [1, 5, 1_000].map(Position) {
+            let is_waiting = sled.is_key_waiting(order_key, position).await.unwrap();
+            let expected = memory.is_key_waiting(order_key, position).await.unwrap();
+            assert_eq!(is_waiting, expected, "{order_key:?} before {position:?}");
+        }
+        self.record().await;
+    }
+
+    async fn change_dead(&mut self, position: Option<u64>, drops: bool) {
+        let filter = || DeadFilter { position: position.map(Position), ..DeadFilter::default() };
+        let (sled, memory) = if drops {
+            (self.sled.drop_dead(filter()).await, self.memory.drop_dead(filter()).await)
+        } else {
+            (self.sled.redrive(filter()).await, self.memory.redrive(filter()).await)
+        };
+        assert_eq!(sled.unwrap(), memory.unwrap(), "dead letters changed");
+        self.record().await;
+    }
+
+    async fn replay(&mut self, position: u64) {
+        let (name, position) = (handler("h"), Position(position));
+        // The one in memory never prunes.
+        if self.sled.replay(&name, position).await.unwrap() {
+            assert!(self.memory.replay(&name, position).await.unwrap());
+        }
+        self.record().await;
+    }
+
+    /// Starts both anew. `n_lost` settlements are not in the embedded one any more.
+    async fn restart(&mut self, n_lost: usize) {
+        self.memory = self.memory.crash(n_lost);
+        self.unrecorded.clear();
+        self.subscribe().await;
+        self.compare().await;
+    }
+
+    async fn reopen(&mut self, without_index: bool) {
+        self.taken.clear();
+        self.subscriptions = None;
+        self.sled.close().await.unwrap();
+        if without_index {
+            self.site.remove_index();
+        }
+        self.sled = open(&self.site);
+        self.restart(0).await;
+    }
+
+    async fn crash(&mut self, seed: u64, without_index: bool) {
+        // What was not tried leaves no trace by which to see whether it was recorded.
+        if self.unrecorded.iter().any(|(_, before, after)| before.1 == after.1) {
+            self.record().await;
+        }
+        self.taken.clear();
+        self.subscriptions = None;
+        let disk = self.site.disk.power_cut(seed);
+        // Another folder's lock: the old process is not quite gone yet.
+        let placeholder = SledQueue::open(
+            gatepost::queue::sled::Settings::new(self.site.folder.path().join("nothing")),
+            self.site.clock.clone(),
+        );
+        drop(std::mem::replace(&mut self.sled, placeholder.unwrap()));
+        self.site.disk = disk;
+        if without_index {
+            self.site.remove_index();
+        }
+        self.sled = open(&self.site);
+        assert_eq!(self.sled.stats().damage, Vec::<String>::new());
+        let n_lost = self.n_lost().await;
+        self.restart(n_lost).await;
+    }
+
+    /// How many of the last settlements are gone: a last part of them, and nothing else.
+    async fn n_lost(&self) -> usize {
+        let touched: BTreeSet<Position> = self.unrecorded.iter().map(|(p, ..)| *p).collect();
+        let mut possible: Vec<usize> = (0..=self.unrecorded.len()).collect();
+        for position in touched {
+            let found = Self::stand(&self.sled, position).await;
+            possible.retain(|n_lost| {
+                let kept = self.unrecorded.len() - n_lost;
+                let is_it = |(p, ..): &&(Position, Stand, Stand)| *p == position;
+                let first = self.unrecorded.iter().find(is_it).unwrap();
+                let last = self.unrecorded[..kept].iter().rfind(is_it);
+                let expected = last.map_or(first.1, |(_, _, after)| *after);
+                found.1 == expected.1
+            });
+        }
+        *possible.first().unwrap_or_else(|| panic!("not a last part of {:?}", self.unrecorded))
+    }
+
+    /// Asks both everything that can be asked.
+    async fn compare(&mut self) {
+        let dead = |letters: Vec<gatepost::queue::DeadLetter>| -> Vec<(u64, u32, i64)> {
+            let say =
+                |l: &gatepost::queue::DeadLetter| (l.position.0, l.attempts, l.died_at.as_millis());
+            letters.iter().map(say).collect()
+        };
+        let on_sled = dead(self.sled.dead(DeadFilter::default()).await.unwrap());
+        let in_memory = dead(self.memory.dead(DeadFilter::default()).await.unwrap());
+        assert_eq!(on_sled, in_memory, "dead letters");
+        let backlog = |stats: gatepost::queue::QueueStats| {
+            let backlog = stats.handlers[0].1;
+            (stats.last, backlog.waiting, backlog.dead)
+        };
+        assert_eq!(backlog(self.sled.stats()), backlog(self.memory.stats()));
+        for (n, (on_sled, in_memory)) in (1..).zip(&self.ids) {
+            let Some(event) = self.sled.get(*on_sled).await.unwrap() else { continue };
+            assert_eq!(event.position, Position(n));
+            let expected = self.memory.get(*in_memory).await.unwrap().unwrap();
+            assert_eq!(event.body, expected.body);
+        }
+        assert_eq!(self.sled.stats().damage, Vec::<String>::new());
+    }
+
+    async fn act(&mut self, action: &Action) {
+        match action {
+            Action::Append { kib } => self.append(*kib, None).await,
+            Action::AppendKeyed { key } => self.append(0, Some(*key)).await,
+            Action::Take { max } => self.take(*max),
+            Action::Settle { which, how } => self.settle(*which, how).await,
+            Action::Release { which } => self.release(*which).await,
+            Action::ReleaseKey { key: n } => self.release_key(key(*n)).await,
+            Action::Redrive { position } => self.change_dead(Some(*position), false).await,
+            Action::RedriveAll => self.change_dead(None, false).await,
+            Action::Drop { position } => self.change_dead(Some(*position), true).await,
+            Action::Replay { position } => self.replay(*position).await,
+            Action::Advance { secs } => self.site.advance_secs(*secs),
+            Action::Resubscribe => self.subscribe().await,
+            Action::Record => self.record().await,
+            Action::Tidy => self.sled.tidy().await.unwrap(),
+            Action::Compact => {
+                self.sled.compact().await.unwrap();
+                self.record().await;
+            }
+            Action::Reopen { without_index } => self.reopen(*without_index).await,
+            Action::Crash { seed, without_index } => self.crash(*seed, *without_index).await,
+        }
+    }
+}
+
+fn open(site: &Site) -> SledQueue {
+    let mut settings = site.settings();
+    settings.retention = Duration::from_secs(60);
+    SledQueue::open(settings, Arc::clone(&site.clock) as Arc<dyn gatepost::clock::Clock>).unwrap()
+}
+
+async fn run(actions: &[Action]) {
+    let mut twins = Twins::new().await;
+    for action in actions {
+        twins.act(action).await;
+    }
+    twins.compare().await;
+    // In the end everything comes, in the same order.
+    twins.site.advance_secs(1_000);
+    twins.take(1_000);
+    twins.reopen(false).await;
+    twins.take(1_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_embedded_queue_answers_as_the_one_in_memory(
+        actions in proptest::collection::vec(action(), 1..120)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(&actions));
+    }
+}
