@@ -8,7 +8,7 @@
 //! | `due` | handler, due, position | – |
 //! | `lines` | handler, order key, position | – |
 //! | `pins` | segment, position, handler | – (entries whose newest record is in that segment) |
-//! | `moved` | position | where the event was copied forward to |
+//! | `moved` | position | where the event was copied forward to, and its size |
 //! | `moved_in` | segment, position | – |
 //! | `blocks` | first position | where some 256 events begin, their times and types |
 //! | `attempts` | position, handler, number | one try, of deliveries that did not end at the first |
@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
@@ -84,6 +84,8 @@ pub(crate) struct Index {
     key_records: sled::Tree,
     /// Entries of each handler: counted at open, then kept.
     counts: Mutex<HashMap<HandlerName, Counts>>,
+    /// How large the events that were copied forward are together: counted at open, then kept.
+    moved_bytes: AtomicU64,
     /// Set when a call failed: whoever called, the remedy is a rebuild.
     has_failed: AtomicBool,
 }
@@ -119,10 +121,12 @@ impl Index {
                 key_runs: db.open_tree("key_runs")?,
                 key_records: db.open_tree("key_records")?,
                 counts: Mutex::default(),
+                moved_bytes: AtomicU64::new(0),
                 has_failed: AtomicBool::new(false),
                 db,
             };
             index.count_entries()?;
+            index.count_moved()?;
             Ok(index)
         })
     }

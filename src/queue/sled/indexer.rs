@@ -48,6 +48,7 @@ pub(crate) enum Applied {
     Carried {
         position: Position,
         at: Location,
+        n_bytes: u64,
     },
     KeyRecord {
         first: Position,
@@ -68,6 +69,8 @@ pub(crate) enum Applied {
     },
     /// Somebody waits until all before is in.
     Barrier(Reply<()>),
+    /// The same, and how far this is is to be remembered.
+    Remember(Reply<()>),
     /// Somebody wants the index made smaller.
     Compact(Reply<()>),
 }
@@ -85,6 +88,7 @@ impl Applied {
             | Self::Flushed { .. }
             | Self::Progress { .. }
             | Self::Barrier(_)
+            | Self::Remember(_)
             | Self::Compact(_) => None,
         }
     }
@@ -109,7 +113,7 @@ impl Applier {
             }
             Applied::Settled { at, batch } => apply_settled(index, *at, batch),
             Applied::Checkpoint { places, .. } => index.set_places(places),
-            Applied::Carried { position, at } => index.set_moved(*position, *at),
+            Applied::Carried { position, at, n_bytes } => index.set_moved(*position, *at, *n_bytes),
             Applied::KeyRecord { first, last, at } => {
                 index.put_key_record(KeyRecord { first: *first, last: *last, at: *at })
             }
@@ -117,6 +121,7 @@ impl Applier {
             Applied::Flushed { .. }
             | Applied::Progress { .. }
             | Applied::Barrier(_)
+            | Applied::Remember(_)
             | Applied::Compact(_) => Ok(()),
         }
     }
@@ -258,12 +263,10 @@ impl Indexer {
                 }
                 self.reached = Some(Progress { at: durable.end, next: durable.next });
             }
-            Applied::Barrier(reply) => {
-                let result = match self.failed {
-                    None => Ok(()),
-                    Some(_) => Err(QueueError::Behind("the index is being rebuilt")),
-                };
-                drop(reply.send(result));
+            Applied::Barrier(reply) => self.answer(reply),
+            Applied::Remember(reply) => {
+                self.remember_progress();
+                self.answer(reply);
             }
             Applied::Compact(reply) => {
                 let result = self.compact();
@@ -275,6 +278,15 @@ impl Indexer {
             | Applied::Carried { .. }
             | Applied::KeyRecord { .. } => {}
         }
+    }
+
+    fn answer(&self, reply: Reply<()>) {
+        let result = match self.failed {
+            None => Ok(()),
+            Some(_) => Err(QueueError::Behind("the index is being rebuilt")),
+        };
+        // Who asked may be gone.
+        drop(reply.send(result));
     }
 
     fn remember_progress(&mut self) {

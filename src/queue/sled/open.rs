@@ -248,6 +248,7 @@ fn start(
         },
         preparer: writer.preparer(),
         turn: Mutex::default(),
+        kept: Mutex::default(),
     });
     let committer = Committer {
         ids: Ids::after(last_id(&shared, next)),

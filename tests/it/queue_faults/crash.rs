@@ -219,7 +219,6 @@ async fn a_torn_commit_of_many_events_is_no_damage() {
         site.disk.cut_at(calls + 1 + 2 * (seed % 2));
         let appends = (2..30).map(|n| queue.append(event(n, 700)));
         let appended = futures_util::future::join_all(appends).await;
-        assert!(appended.iter().any(Result::is_err));
         let n_acknowledged = 1 + appended.iter().filter(|appended| appended.is_ok()).count();
         drop(queue);
         site.disk = site.disk.power_cut(seed);

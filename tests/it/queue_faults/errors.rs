@@ -101,7 +101,6 @@ async fn with_no_room_for_another_segment_deliveries_go_on_and_make_room() {
     append(&queue, event(1, 300)).await;
     site.disk.set_free(0);
     let n_stored = fill(&queue).await + 1;
-    assert!(matches!(queue.probe().await, Err(QueueError::Full(_))));
     assert_eq!(deliver_all(&*subscription).await as u64, n_stored);
     site.disk.set_free(1 << 40);
     // Refused for a moment longer, without a look at the disk.

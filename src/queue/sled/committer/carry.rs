@@ -26,7 +26,8 @@ impl Committer {
             self.make_room(&mut commit, HEADER_BYTES + payload.len(), 0)?;
             let at = self.location(&commit.batch);
             commit.batch.push(Kind::Carried, |out| out.extend_from_slice(&payload));
-            commit.applied.push(Applied::Carried { position, at });
+            let n_bytes = payload.len() as u64;
+            commit.applied.push(Applied::Carried { position, at, n_bytes });
             copied.insert(position);
         }
         self.carry_states(&mut commit, unchanged(&self.places, &watched, states))?;
