@@ -26,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
@@ -55,6 +56,10 @@ pub(crate) enum IndexError {
 
 /// How much memory sled's page cache may take.
 const CACHE_BYTES: u64 = 8 << 20;
+
+/// How long a database that is still locked is waited for: two seconds.
+const OPEN_TRIES: u32 = 100;
+const OPEN_WAIT: Duration = Duration::from_millis(20);
 
 /// How far the index has taken the journal in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +104,7 @@ impl Index {
     /// Opens the index in `folder`, or makes an empty one.
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         fence(|| {
-            let db = sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE_BYTES)
-                .mode(sled::Mode::LowSpace)
-                .flush_every_ms(Some(1_000))
-                .open()?;
+            let db = open_db(folder)?;
             let index = Self {
                 meta: db.open_tree("meta")?,
                 places: db.open_tree("places")?,
@@ -176,6 +176,32 @@ impl Index {
     pub(crate) fn bytes(&self) -> u64 {
         self.fence(|| Ok(self.db.size_on_disk()?)).unwrap_or(0)
     }
+}
+
+/// Opens the database. Its own threads let go of a closed one some time after it was dropped, so
+/// a lock that is held is waited for: whoever opens holds the queue's own lock already.
+fn open_db(folder: &Path) -> Result<sled::Db, sled::Error> {
+    let mut n_tries = 0;
+    loop {
+        let opened = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .mode(sled::Mode::LowSpace)
+            .flush_every_ms(Some(1_000))
+            .open();
+        n_tries += 1;
+        match opened {
+            Err(sled::Error::Io(err)) if is_locked(&err) && n_tries < OPEN_TRIES => {
+                std::thread::sleep(OPEN_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled has no error of its own for this.
+fn is_locked(err: &std::io::Error) -> bool {
+    err.kind() == std::io::ErrorKind::WouldBlock || err.to_string().contains("acquire lock")
 }
 
 /// A handler's name as the front of a key: a zero byte, which no name has, ends it.

@@ -67,6 +67,10 @@ pub(crate) enum Applied {
         durable: Durable,
         n_bytes: u64,
     },
+    /// The copies of what is needed of a segment came before: nobody is to look there any more.
+    Gone {
+        segment: u64,
+    },
     /// Somebody waits until all before is in.
     Barrier(Reply<()>),
     /// The same, and how far this is is to be remembered.
@@ -87,6 +91,7 @@ impl Applied {
             Self::Keys(_)
             | Self::Flushed { .. }
             | Self::Progress { .. }
+            | Self::Gone { .. }
             | Self::Barrier(_)
             | Self::Remember(_)
             | Self::Compact(_) => None,
@@ -120,6 +125,7 @@ impl Applier {
             Applied::Keys(generation) => index.put_key_run(generation.run, &generation.page_keys()),
             Applied::Flushed { .. }
             | Applied::Progress { .. }
+            | Applied::Gone { .. }
             | Applied::Barrier(_)
             | Applied::Remember(_)
             | Applied::Compact(_) => Ok(()),
@@ -263,6 +269,7 @@ impl Indexer {
                 }
                 self.reached = Some(Progress { at: durable.end, next: durable.next });
             }
+            Applied::Gone { segment } => drop(self.shared.segments.remove(segment)),
             Applied::Barrier(reply) => self.answer(reply),
             Applied::Remember(reply) => {
                 self.remember_progress();

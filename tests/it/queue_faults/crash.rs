@@ -36,13 +36,13 @@ async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
     settings.retention = Duration::ZERO;
     let queue = site.try_open(settings)?;
     let subscription = queue.subscribe(&handler("h"), gatepost::queue::Start::Oldest).await?;
+    let (mut ended, mut dead) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..7_u64 {
         for _ in 0..4 {
             promised.n += 1;
             let id = queue.append(event(promised.n, BODY_BYTES)).await?.id();
             promised.stored.insert(id, promised.n);
         }
-        let (mut ended, mut dead) = (BTreeSet::new(), BTreeSet::new());
         for (i, delivery) in take_due(&*subscription).into_iter().enumerate() {
             let position = delivery.event.position.0;
             promised.uncertain.insert(position);
@@ -64,8 +64,8 @@ async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
         }
         if round != 5 {
             record(&queue).await?;
-            promised.ended.extend(ended);
-            promised.dead.extend(dead);
+            promised.ended.append(&mut ended);
+            promised.dead.append(&mut dead);
             promised.uncertain.clear();
         }
         queue.tidy().await?;

@@ -302,17 +302,15 @@ impl Twins {
 
     /// Asks both everything that can be asked.
     async fn compare(&mut self) {
-        let dead = |letters: Vec<gatepost::queue::DeadLetter>| -> Vec<(u64, u32, i64)> {
-            let say =
-                |l: &gatepost::queue::DeadLetter| (l.position.0, l.attempts, l.died_at.as_millis());
-            letters.iter().map(say).collect()
+        let dead = |letters: Vec<gatepost::queue::DeadLetter>| -> Vec<(u64, u32)> {
+            letters.iter().map(|letter| (letter.position.0, letter.attempts)).collect()
         };
         let on_sled = dead(self.sled.dead(DeadFilter::default()).await.unwrap());
         let in_memory = dead(self.memory.dead(DeadFilter::default()).await.unwrap());
         assert_eq!(on_sled, in_memory, "dead letters");
         let backlog = |stats: gatepost::queue::QueueStats| {
             let backlog = stats.handlers[0].1;
-            (stats.last, backlog.waiting, backlog.dead)
+            (stats.last, backlog.in_log, backlog.waiting, backlog.dead)
         };
         assert_eq!(backlog(self.sled.stats()), backlog(self.memory.stats()));
         for (n, (on_sled, in_memory)) in (1..).zip(&self.ids) {

