@@ -46,23 +46,51 @@ enum How {
     Dead { key: Option<u8> },
 }
 
-fn how() -> impl Strategy<Value = How> {
-    let key = || proptest::option::of(0..3_u8);
+/// Which actions there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum World {
+    /// Deliveries wait in line for each other; nothing is started anew. What was let go before a
+    /// restart may come out of the log or as an entry after it: both are right.
+    Lines,
+    /// No lines, and restarts of every kind.
+    Restarts,
+    Both,
+}
+
+fn how(world: World) -> BoxedStrategy<How> {
+    let key = move || match world {
+        World::Lines | World::Both => proptest::option::of(0..3_u8).boxed(),
+        World::Restarts => Just(None).boxed(),
+    };
+    let held = move |key| match world {
+        World::Lines | World::Both => How::Held { key },
+        World::Restarts => How::Delivered,
+    };
     prop_oneof![
         4 => Just(How::Delivered),
         1 => Just(How::Skipped),
         3 => (0..100_u64, key()).prop_map(|(secs, key)| How::Retry { secs, key }),
-        2 => (0..3_u8).prop_map(|key| How::Held { key }),
+        2 => (0..3_u8).prop_map(held),
         2 => key().prop_map(|key| How::Dead { key }),
     ]
+    .boxed()
 }
 
-fn action() -> impl Strategy<Value = Action> {
+fn action(world: World) -> impl Strategy<Value = Action> {
+    let fits = move |action| match action {
+        Action::ReleaseKey { .. } if world == World::Restarts => Action::Record,
+        Action::Resubscribe | Action::Reopen { .. } | Action::Crash { .. }
+            if world == World::Lines =>
+        {
+            Action::Record
+        }
+        action => action,
+    };
     prop_oneof![
         12 => (0..12_usize).prop_map(|kib| Action::Append { kib }),
         3 => (0..6_u64).prop_map(|key| Action::AppendKeyed { key }),
         12 => (1..6_usize).prop_map(|max| Action::Take { max }),
-        24 => (0..8_usize, how()).prop_map(|(which, how)| Action::Settle { which, how }),
+        24 => (0..8_usize, how(world)).prop_map(|(which, how)| Action::Settle { which, how }),
         2 => (0..8_usize).prop_map(|which| Action::Release { which }),
         2 => (0..3_u8).prop_map(|key| Action::ReleaseKey { key }),
         2 => (1..40_u64).prop_map(|position| Action::Redrive { position }),
@@ -78,6 +106,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (any::<u64>(), any::<bool>())
             .prop_map(|(seed, without_index)| Action::Crash { seed, without_index }),
     ]
+    .prop_map(fits)
 }
 
 type Sub = Box<dyn Subscription>;
@@ -89,7 +118,8 @@ struct Twins {
     sled: SledQueue,
     memory: MemoryQueue,
     subscriptions: Option<(Sub, Sub)>,
-    taken: Vec<(Delivery, Delivery)>,
+    /// What the embedded one gave out, and the same from the one in memory.
+    taken: Vec<(Delivery, Option<Delivery>)>,
     /// The ids of both, by position.
     ids: Vec<(EventId, EventId)>,
     /// What was settled since the last time that all was recorded: the event and how it stood
@@ -165,7 +195,7 @@ impl Twins {
         for (sled, memory) in sled.iter().zip(&memory) {
             assert_eq!(sled.event.body, memory.event.body);
         }
-        self.taken.extend(sled.into_iter().zip(memory));
+        self.taken.extend(sled.into_iter().zip(memory.into_iter().map(Some)));
     }
 
     fn settled(&self, how: &How) -> Settled {
@@ -192,7 +222,7 @@ impl Twins {
         let before = Self::stand(&self.memory, position).await;
         let (sled, memory) = self.subscriptions.as_ref().unwrap();
         sled.settle(on_sled, self.settled(how)).await.unwrap();
-        memory.settle(in_memory, self.settled(how)).await.unwrap();
+        memory.settle(in_memory.unwrap(), self.settled(how)).await.unwrap();
         let after = Self::stand(&self.memory, position).await;
         self.unrecorded.push((position, before, after));
     }
@@ -204,7 +234,7 @@ impl Twins {
         let (on_sled, in_memory) = self.taken.remove(which % self.taken.len());
         let (sled, memory) = self.subscriptions.as_ref().unwrap();
         sled.release(on_sled).await.unwrap();
-        memory.release(in_memory).await.unwrap();
+        memory.release(in_memory.unwrap()).await.unwrap();
     }
 
     async fn release_key(&mut self, order_key: OrderKey) {
@@ -263,6 +293,12 @@ impl Twins {
         if self.unrecorded.iter().any(|(_, before, after)| before.1 == after.1) {
             self.record().await;
         }
+        self.power_cut(seed, without_index);
+        let n_lost = self.n_lost().await;
+        self.restart(n_lost).await;
+    }
+
+    fn power_cut(&mut self, seed: u64, without_index: bool) {
         self.taken.clear();
         self.subscriptions = None;
         let disk = self.site.disk.power_cut(seed);
@@ -278,8 +314,6 @@ impl Twins {
         }
         self.sled = open(&self.site);
         assert_eq!(self.sled.stats().damage, Vec::<String>::new());
-        let n_lost = self.n_lost().await;
-        self.restart(n_lost).await;
     }
 
     /// How many of the last settlements are gone: a last part of them, and nothing else.
@@ -322,6 +356,76 @@ impl Twins {
         assert_eq!(self.sled.stats().damage, Vec::<String>::new());
     }
 
+    /// The same without the one in memory.
+    async fn act_alone(&mut self, action: &Action) {
+        match action {
+            Action::Append { .. }
+            | Action::AppendKeyed { .. }
+            | Action::Advance { .. }
+            | Action::Tidy
+            | Action::Compact => self.act(action).await,
+            Action::Take { max } => {
+                let (sled, _) = self.subscriptions.as_ref().unwrap();
+                let taken = sled.next(*max).now_or_never().map_or_else(Vec::new, Result::unwrap);
+                self.taken.extend(taken.into_iter().map(|delivery| (delivery, None)));
+            }
+            Action::Settle { which, how } if !self.taken.is_empty() => {
+                let (delivery, _) = self.taken.remove(which % self.taken.len());
+                let (sled, _) = self.subscriptions.as_ref().unwrap();
+                sled.settle(delivery, self.settled(how)).await.unwrap();
+            }
+            Action::Release { which } if !self.taken.is_empty() => {
+                let (delivery, _) = self.taken.remove(which % self.taken.len());
+                let (sled, _) = self.subscriptions.as_ref().unwrap();
+                sled.release(delivery).await.unwrap();
+            }
+            Action::Settle { .. } | Action::Release { .. } => {}
+            Action::ReleaseKey { key: n } => {
+                let (sled, _) = self.subscriptions.as_ref().unwrap();
+                sled.release_key(key(*n)).await.unwrap();
+            }
+            Action::Redrive { position } | Action::Drop { position } => {
+                let position = Some(Position(*position));
+                let filter = DeadFilter { position, ..DeadFilter::default() };
+                if let Action::Drop { .. } = action {
+                    self.sled.drop_dead(filter).await.unwrap();
+                } else {
+                    self.sled.redrive(filter).await.unwrap();
+                }
+            }
+            Action::RedriveAll => drop(self.sled.redrive(DeadFilter::default()).await.unwrap()),
+            Action::Replay { position } => {
+                self.sled.replay(&handler("h"), Position(*position)).await.unwrap();
+            }
+            Action::Record => record(&self.sled).await.unwrap(),
+            Action::Resubscribe => self.subscribe().await,
+            Action::Reopen { without_index } => {
+                if *without_index {
+                    self.subscriptions = None;
+                    self.taken.clear();
+                    self.sled.close().await.unwrap();
+                    self.site.remove_index();
+                    self.sled = open(&self.site);
+                    self.subscribe().await;
+                } else {
+                    self.restart_alone().await;
+                }
+            }
+            Action::Crash { seed, without_index } => {
+                self.power_cut(*seed, *without_index);
+                self.subscribe().await;
+            }
+        }
+    }
+
+    async fn restart_alone(&mut self) {
+        self.subscriptions = None;
+        self.taken.clear();
+        self.sled.close().await.unwrap();
+        self.sled = open(&self.site);
+        self.subscribe().await;
+    }
+
     async fn act(&mut self, action: &Action) {
         match action {
             Action::Append { kib } => self.append(*kib, None).await,
@@ -354,7 +458,7 @@ fn open(site: &Site) -> SledQueue {
     SledQueue::open(settings, Arc::clone(&site.clock) as Arc<dyn gatepost::clock::Clock>).unwrap()
 }
 
-async fn run(actions: &[Action]) {
+async fn run(actions: &[Action], world: World) {
     let mut twins = Twins::new().await;
     for action in actions {
         twins.act(action).await;
@@ -363,18 +467,78 @@ async fn run(actions: &[Action]) {
     // In the end everything comes, in the same order.
     twins.site.advance_secs(1_000);
     twins.take(1_000);
-    twins.reopen(false).await;
-    twins.take(1_000);
+    if world == World::Restarts {
+        twins.reopen(false).await;
+        twins.take(1_000);
+    }
+}
+
+/// Whatever was done, everything comes in the end: nothing is stranded in a line.
+async fn run_out(actions: &[Action]) {
+    let mut twins = Twins::new().await;
+    for action in actions {
+        twins.act_alone(action).await;
+    }
+    twins.site.advance_secs(1_000);
+    twins.restart_alone().await;
+    loop {
+        let (sled, _) = twins.subscriptions.as_ref().unwrap();
+        let mut n_taken = 0;
+        for delivery in super::take_due(&**sled) {
+            n_taken += 1;
+            sled.settle(delivery, untried(Outcome::Delivered)).await.unwrap();
+        }
+        for n in 0..3 {
+            n_taken += usize::from(sled.release_key(key(n)).await.unwrap());
+        }
+        if n_taken == 0 {
+            break;
+        }
+    }
+    // Dead letters that hold their keys hold back who is behind them: give them up.
+    twins.sled.drop_dead(DeadFilter::default()).await.unwrap();
+    let (sled, _) = twins.subscriptions.as_ref().unwrap();
+    loop {
+        let due = super::take_due(&**sled);
+        if due.is_empty() {
+            break;
+        }
+        for delivery in due {
+            sled.settle(delivery, untried(Outcome::Delivered)).await.unwrap();
+        }
+    }
+    let backlog = sled.backlog();
+    assert_eq!((backlog.in_log, backlog.waiting, backlog.dead), (0, 0, 0));
+}
+
+fn with_runtime(run: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run);
+}
+
+fn cases(n: u32) -> ProptestConfig {
+    ProptestConfig { cases: n, max_shrink_iters: 300, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
-    fn the_embedded_queue_answers_as_the_one_in_memory(
-        actions in proptest::collection::vec(action(), 1..120)
+    fn lines_are_as_in_memory(
+        actions in proptest::collection::vec(action(World::Lines), 1..120)
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(&actions));
+        with_runtime(run(&actions, World::Lines));
+    }
+
+    #[test]
+    fn restarts_are_as_in_memory(
+        actions in proptest::collection::vec(action(World::Restarts), 1..120)
+    ) {
+        with_runtime(run(&actions, World::Restarts));
+    }
+
+    #[test]
+    fn nothing_is_stranded(actions in proptest::collection::vec(action(World::Both), 1..120)) {
+        with_runtime(run_out(&actions));
     }
 }
