@@ -160,6 +160,8 @@ pub enum DataRoot {
     Payload,
     /// `data` is `payload.data`: UserEcho and Hyvor Talk.
     Data,
+    /// `data` is the body's own field `payload`: Hyvor Relay.
+    InnerPayload,
 }
 
 /// A verified request on its way into the queue, which gives it its id and position.
@@ -253,6 +255,7 @@ impl Event {
         match self.data_root {
             DataRoot::Payload => self.payload().clone(),
             DataRoot::Data => self.payload().get_attr("data").unwrap_or_default(),
+            DataRoot::InnerPayload => self.payload().get_attr("payload").unwrap_or_default(),
         }
     }
 }
@@ -325,6 +328,8 @@ mod tests {
         let id = |value: minijinja::Value| value.get_attr("id").unwrap();
         assert_eq!(id(event(body, DataRoot::Data).data()), minijinja::Value::from(5));
         assert!(id(event(body, DataRoot::Payload).data()).is_undefined());
+        let inner = event(br#"{"payload":{"id":6}}"#, DataRoot::InnerPayload);
+        assert_eq!(id(inner.data()), minijinja::Value::from(6));
     }
 
     #[test]

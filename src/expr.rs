@@ -21,6 +21,7 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
 
 mod scope;
+mod striptags;
 #[cfg(test)]
 mod tests;
 
@@ -206,9 +207,14 @@ fn environment(fuel: u64, escape: Escape) -> Environment<'static> {
     // As in Jinja2, and as a missing list deserves.
     environment.add_filter("length", length);
     environment.add_filter("count", length);
+    environment.add_filter("striptags", striptags);
     // It prints the whole scope, headers included, into a mail.
     environment.remove_global("debug");
     environment
+}
+
+fn striptags(value: &Value) -> String {
+    value.as_str().map(striptags::striptags).unwrap_or_default()
 }
 
 fn length(value: &Value) -> Result<usize, minijinja::Error> {

@@ -5,7 +5,20 @@ pub mod event;
 pub mod expr;
 pub mod metrics;
 pub mod secret;
+pub mod settings;
 
 pub mod handler;
 pub mod queue;
 pub mod source;
+
+pub mod config;
+pub mod deliver;
+pub mod ingest;
+
+pub mod api;
+
+pub mod http;
+
+pub mod app;
+
+pub mod cli;

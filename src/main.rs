@@ -1,3 +1,46 @@
-//! The `gatepost` program.
+//! The `gatepost` program: arguments in, exit code out.
 
-fn main() {}
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use gatepost::cli::{self, Cli, CliError};
+use gatepost::settings::Look;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only where a provider is installed already, and then that one serves as well.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            tell(&err);
+            ExitCode::from(code(&err))
+        }
+    }
+}
+
+/// 1 failed, 2 usage (as clap), 3 configuration, 4 not reachable.
+fn code(err: &CliError) -> u8 {
+    match err {
+        CliError::Usage(_) => 2,
+        CliError::Configuration(_) | CliError::ConfigurationShown => 3,
+        CliError::Unreachable(_) => 4,
+        CliError::OutputClosed => 0,
+        // `Failed`, and what a later version may add.
+        _ => 1,
+    }
+}
+
+fn tell(err: &CliError) {
+    let text = match err {
+        CliError::Configuration(report) => {
+            let is_terminal = std::io::stderr().is_terminal();
+            report.render(if is_terminal { Look::Coloured } else { Look::Plain })
+        }
+        CliError::ConfigurationShown | CliError::OutputClosed => return,
+        other => format!("gatepost: {other}"),
+    };
+    // Where standard error is closed there is nobody left to tell.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::clock::Timestamp;
 use crate::event::{HandlerName, Outcome, SourceName};
 
 mod names;
@@ -115,9 +116,9 @@ impl Metrics {
         self.0.commit_events.observe(f64::from(u32::try_from(n_events).unwrap_or(u32::MAX)));
     }
 
-    /// Notes which secret of a source a request was signed with, so that an owner can see when an
-    /// old one is no longer used. `index` counts from 0 in the order of the configuration.
-    pub fn secret_matched(&self, source: &SourceName, index: usize) -> SecretMetrics {
+    /// The gauge of one secret of a source, so that an owner can see when an old one is no longer
+    /// used. `index` counts from 0 in the order of the configuration.
+    pub fn secret(&self, source: &SourceName, index: usize) -> SecretMetrics {
         let labels = SecretLabels { source: SourceLabel::Name(source.clone()), secret: index };
         SecretMetrics(self.0.secret_matched.get_or_create_owned(&labels))
     }
@@ -335,14 +336,16 @@ impl HandlerMetrics {
 pub struct SecretMetrics(Seconds);
 
 impl SecretMetrics {
-    /// Notes that a request was signed with it, at `unix` (seconds since the epoch).
-    pub fn matched_at(&self, unix: f64) {
-        self.0.set(unix);
+    /// Notes that a request which was received then was signed with it.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact up to the year 280000")]
+    pub fn matched(&self, at: Timestamp) {
+        self.0.set(at.as_millis() as f64 / 1_000.0);
     }
 
-    /// When it was last matched (seconds since the epoch); 0 = never.
-    pub fn last_matched(&self) -> f64 {
-        self.0.get()
+    /// When it was last matched; the epoch = never.
+    #[expect(clippy::cast_possible_truncation, reason = "it was made from an `i64`")]
+    pub fn last_matched_at(&self) -> Timestamp {
+        Timestamp::from_millis((self.0.get() * 1_000.0).round() as i64)
     }
 }
 

@@ -22,7 +22,12 @@ impl Scope {
     /// A batch: `events`, each with `event`, `payload` and `data`; the three at the top are those
     /// of the first event.
     pub fn of_batch(deliveries: &[Delivery]) -> Self {
-        let mut events = deliveries.iter().map(|delivery| Arc::clone(&delivery.event));
+        Self::of_events(deliveries.iter().map(|delivery| &delivery.event))
+    }
+
+    /// The same for some of a batch.
+    pub fn of_events<'a>(events: impl Iterator<Item = &'a Arc<Event>>) -> Self {
+        let mut events = events.map(Arc::clone);
         Self(Value::from_object(Root { first: events.next(), others: events.collect() }))
     }
 

@@ -1,8 +1,37 @@
-//! SEAM: what is done with an event. A kind is one file and one line.
+//! SEAM: what is done with an event. A kind is one file and one line in [`KINDS`].
+//!
+//! The way of a kind: its table in the configuration is read by [`Kind::read`], which opens
+//! nothing and reports every problem at once; [`KindSettings::build`] then opens what is needed,
+//! at start and on reload; the [`Handler`] it gives is called until each event is settled.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::event::{Delivery, Failure};
+use crate::clock::Clock;
+use crate::event::{Delivery, Failure, HandlerName};
+use crate::secret::SecretError;
+use crate::settings::Table;
+
+pub mod chat;
+pub mod command;
+pub mod email;
+mod envelope;
+pub mod file;
+pub mod http;
+pub mod log;
+pub mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
+mod texts;
+mod web;
+
+/// All kinds, in the order in which help texts name them.
+pub static KINDS: &[&Kind] =
+    &[&log::KIND, &file::KIND, &email::KIND, &sql::KIND, &http::KIND, &command::KIND, &chat::KIND];
 
 /// A configured destination.
 #[async_trait]
@@ -16,6 +45,107 @@ pub trait Handler: Send + Sync {
         1
     }
 
+    /// The most deliveries that one call takes where the owner asks for no batches: more than 1
+    /// where nobody can tell the difference from outside, and only the cost is shared (one sync,
+    /// one transaction). What is due goes at once; nothing waits for a batch to fill.
+    fn batch_unasked(&self) -> usize {
+        1
+    }
+
     /// Ends what the handler keeps running, within a few seconds.
     async fn close(&self) {}
+}
+
+/// A kind of handler.
+#[derive(Debug)]
+pub struct Kind {
+    /// The name of its table: `[handler.NAME.file]`.
+    pub name: &'static str,
+    /// The most deliveries that one call can take, whatever the settings say; 1 = the kind has no
+    /// use for `batch`.
+    pub batch_max: usize,
+    /// Reads its table and reports every problem in it; `None` where there was one. Opens nothing.
+    pub read: fn(&mut Table<'_>) -> Option<Box<dyn KindSettings>>,
+}
+
+/// The kind whose table is called `name`.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name).copied()
+}
+
+/// The checked settings of one handler's kind.
+#[async_trait]
+pub trait KindSettings: fmt::Debug + Send + Sync {
+    /// Opens what the handler needs. What may come and go (a server at the other end) is not
+    /// asked for yet: only what cannot get well by itself is an error.
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError>;
+
+    /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
+    fn batch_needs(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
+    async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
+        Ok(())
+    }
+}
+
+/// What every kind is told about the handler that it builds.
+#[derive(Clone, Debug)]
+pub struct BuildContext {
+    /// The handler's name.
+    pub handler: HandlerName,
+    /// The configuration file's folder: the working folder of programs that are run.
+    pub config_folder: PathBuf,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How long one call may take. Its caller ends it after that; a kind that has something to
+    /// end in order (a process, a transaction) does so by itself before.
+    pub timeout: Duration,
+    /// How many calls there may be at once.
+    pub concurrency: usize,
+}
+
+/// Why a handler could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A secret could not be had.
+    #[error("a secret is missing")]
+    Secret(#[from] SecretError),
+    /// The system said no.
+    #[error("{what} failed")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something else does not fit, said for people.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl BuildError {
+    /// `what` failed with `source`.
+    pub fn io(what: impl fmt::Display, source: std::io::Error) -> Self {
+        Self::Io { what: what.to_string(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        for (index, one) in KINDS.iter().enumerate() {
+            assert!(std::ptr::eq(kind(one.name).unwrap(), *one), "{}", one.name);
+            assert!(one.batch_max >= 1, "{}", one.name);
+            assert!(KINDS.iter().skip(index + 1).all(|other| other.name != one.name));
+        }
+        assert!(kind("nothing").is_none());
+    }
 }

@@ -13,7 +13,7 @@ fn text() -> String {
     metrics.unknown_source().request(RequestOutcome::UnknownSource);
     metrics.ack(Duration::from_millis(3));
     metrics.commit(Duration::from_millis(1), 7);
-    metrics.secret_matched(&name(SourceName::parse, "hyvor"), 1).matched_at(1_000.5);
+    metrics.secret(&name(SourceName::parse, "hyvor"), 1).matched(Timestamp::from_millis(1_000_500));
     let mail = name(HandlerName::parse, "mail");
     let handler = metrics.handler(&mail);
     handler.settled(&Outcome::Delivered);

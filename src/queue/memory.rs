@@ -141,6 +141,16 @@ impl MemoryQueue {
         disk.open(Arc::clone(&self.clock))
     }
 
+    /// Another way to this same queue, closed with it.
+    #[must_use]
+    pub fn reader(&self) -> Self {
+        Self {
+            opening: self.opening,
+            shared: Arc::clone(&self.shared),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     fn state(&self) -> Result<MutexGuard<'_, State>, QueueError> {
         self.shared.open(self.opening)
     }

@@ -1,8 +1,49 @@
 //! SEAM: who is calling. Schemes say how a sender signs; providers are presets of them.
+//!
+//! - Only this module makes a [`Verified`], and only a `Verified` becomes an event.
+//! - Verification is pure: it reads its arguments and nothing else, so the same request can be
+//!   judged again later as of the moment when it came.
+//! - Signatures are compared as decoded bytes in constant time, over the body as it came.
+//! - Nothing is read out of a body before its signature is good, but for what the signature
+//!   itself needs.
+
+use std::fmt;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
-use crate::event::{DataRoot, EventType, Headers};
-use crate::secret::Secret;
+use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
+use crate::secret::{Secret, SecretError};
+
+mod explain;
+mod handshake;
+mod keys;
+mod payload;
+mod place;
+mod providers;
+mod read;
+mod samples;
+mod scheme;
+mod settings;
+mod sign;
+mod signature;
+mod template;
+mod timestamp;
+
+pub use explain::{Explanation, Rejected, explain};
+pub use handshake::{Answer, Handshake, Reply, Signing};
+pub use keys::{Algorithm, BadKey, KeyRule};
+pub use place::Place;
+pub use providers::{Overrides, PROVIDERS, Provider};
+pub use scheme::{Scheme, Weakness};
+pub use settings::{BadRate, RateLimit, Sender, SourceSettings, TypeRule};
+pub use sign::{SignError, SignedRequest};
+pub use signature::{Encoding, Shape, SignatureRule};
+pub use template::{BadTemplate, Template};
+pub use timestamp::{TimestampRule, Unit};
+
+use keys::Key;
 
 /// A request as it came, before anybody believed it.
 #[derive(Clone, Copy, Debug)]
@@ -17,20 +58,7 @@ pub struct Inbound<'a> {
     pub body: &'a [u8],
 }
 
-/// How a sender signs. Pure: reads nothing but its arguments; compares decoded bytes in constant
-/// time.
-pub trait Scheme: Send + Sync {
-    /// Believes `request` or says why not. `now` is when it was received.
-    fn verify(
-        &self,
-        request: &Inbound<'_>,
-        secrets: &[Secret],
-        now: Timestamp,
-    ) -> Result<Verified, Rejection>;
-}
-
-/// Proof that a request's signature was good; only `source/` can make one, and only a `Verified`
-/// becomes an event.
+/// Proof that a request's signature was good.
 #[derive(Clone, Debug)]
 pub struct Verified {
     event_type: EventType,
@@ -39,11 +67,267 @@ pub struct Verified {
     secret_index: usize,
 }
 
-/// Why a request was not believed. The caller is never told which: 401 for each.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+impl Verified {
+    /// What happened, in the provider's words.
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// What the sender calls this delivery: the same when it tries again.
+    pub fn delivery_id(&self) -> Option<&str> {
+        self.delivery_id.as_deref()
+    }
+
+    /// Where `data` begins in the payload.
+    pub fn data_root(&self) -> DataRoot {
+        self.data_root
+    }
+
+    /// Which of the source's secrets it was signed with, counted from 0.
+    pub fn secret_index(&self) -> usize {
+        self.secret_index
+    }
+}
+
+/// Why a request was not believed. The caller is never told which: 401 for each. Later variants
+/// came closer to being believed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
     /// The header (or field) that should carry the signature is not there.
     #[error("no signature")]
     Missing,
+    /// What stands around the signature (a prefix, a list's key) is not there.
+    #[error("the signature does not stand in the expected form")]
+    NotWrapped,
+    /// It is not hexadecimal, or not base64.
+    #[error("the signature cannot be decoded")]
+    Undecodable,
+    /// No signature of the algorithm is as long as this.
+    #[error("the signature has the wrong length")]
+    WrongLength,
+    /// A timestamp, an id or another value that is signed is not there.
+    #[error("no {0}")]
+    NoVariable(String),
+    /// A signed value is there more than once.
+    #[error("the {0} is repeated")]
+    Repeated(String),
+    /// More fields than any sender has: they are not sorted for a stranger.
+    #[error("the form has too many fields")]
+    TooManyFields,
+    /// It was signed with another secret, or it is not what was signed.
+    #[error("the signature does not match")]
+    Mismatch,
+    /// The timestamp is none.
+    #[error("the timestamp cannot be read")]
+    BadTimestamp,
+    /// The signature is good, but not of this hour.
+    #[error("the timestamp is {seconds} s old")]
+    Stale {
+        /// How many seconds before the receiving it was sent; negative where after it.
+        seconds: i64,
+    },
 }
+
+impl Rejection {
+    /// A word for a metric's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NotWrapped | Self::Undecodable | Self::WrongLength | Self::TooManyFields => {
+                "malformed"
+            }
+            Self::NoVariable(_) | Self::Repeated(_) | Self::BadTimestamp => "incomplete",
+            Self::Mismatch => "mismatch",
+            Self::Stale { .. } => "stale",
+        }
+    }
+}
+
+/// Why a source cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A secret cannot be had.
+    #[error("a secret of source `{0}` cannot be read")]
+    Secret(SourceName, #[source] SecretError),
+    /// A secret cannot be a key of the source's scheme.
+    #[error("secret {n} of source `{source_name}` cannot be used: {reason}")]
+    Key {
+        /// Whose secret it is.
+        source_name: SourceName,
+        /// Which one, counted from 1.
+        n: usize,
+        /// What is wrong with it.
+        reason: BadKey,
+    },
+    /// It would take any request.
+    #[error("source `{0}` has no secrets, and its algorithm is not `none`")]
+    NoSecrets(SourceName),
+}
+
+/// A configured source with its secrets, ready to judge requests.
+pub struct Source {
+    name: SourceName,
+    settings: SourceSettings,
+    secrets: Vec<Secret>,
+    verify_token: Option<Secret>,
+    /// For each scheme one place per secret.
+    keys: Vec<Vec<Option<Key>>>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Reads the source's secrets and makes them ready.
+    pub fn build(name: SourceName, settings: SourceSettings) -> Result<Self, SourceError> {
+        let secrets = settings.secrets.iter().map(crate::secret::SecretRef::resolve);
+        let secrets = secrets
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|err| SourceError::Secret(name.clone(), err))?;
+        let verify_token = settings.verify_token.as_ref().map(crate::secret::SecretRef::resolve);
+        let verify_token =
+            verify_token.transpose().map_err(|err| SourceError::Secret(name.clone(), err))?;
+        Ok(Self { verify_token, ..Self::with_secrets(name, settings, secrets)? })
+    }
+
+    /// The same with secrets that are already at hand.
+    pub fn with_secrets(
+        name: SourceName,
+        settings: SourceSettings,
+        secrets: Vec<Secret>,
+    ) -> Result<Self, SourceError> {
+        let schemes = &settings.sender.schemes;
+        let is_open = schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
+        if secrets.is_empty() && (!is_open || schemes.is_empty()) {
+            return Err(SourceError::NoSecrets(name));
+        }
+        let mut keys: Vec<Vec<Option<Key>>> = schemes.iter().map(|_| Vec::new()).collect();
+        for (index, secret) in secrets.iter().enumerate() {
+            // A secret must be a key of one scheme; a provider may have others beside it.
+            let mut reason = None;
+            for (scheme, keys) in schemes.iter().zip(&mut keys) {
+                let key = Key::new(scheme.algorithm, &scheme.key, secret);
+                reason = reason.or(key.as_ref().err().copied());
+                keys.push(key.ok());
+            }
+            let is_used = keys.iter().any(|keys| keys.last().is_some_and(Option::is_some));
+            if let (Some(reason), false) = (reason, is_used) {
+                return Err(SourceError::Key { source_name: name, n: index + 1, reason });
+            }
+        }
+        Ok(Self { name, settings, secrets, verify_token: None, keys })
+    }
+
+    /// The last part of its address.
+    pub fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    /// The preset's name, or `custom`.
+    pub fn provider(&self) -> &'static str {
+        self.settings.sender.name()
+    }
+
+    /// What the configuration says: limits and windows.
+    pub fn settings(&self) -> &SourceSettings {
+        &self.settings
+    }
+
+    /// How many secrets are active.
+    pub fn n_secrets(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// Believes `request` or says why not. `now` is when it was received.
+    pub fn verify(&self, request: &Inbound<'_>, now: Timestamp) -> Result<Verified, Rejection> {
+        let mut closest = Rejection::Missing;
+        for (scheme, keys) in self.settings.sender.schemes.iter().zip(&self.keys) {
+            match scheme.verify(keys, request, now) {
+                Ok(accepted) => return Ok(self.read(request, accepted)),
+                Err(rejection) => closest = closest.max(rejection),
+            }
+        }
+        Err(closest)
+    }
+
+    /// Reads type and id out of a request that is believed.
+    fn read(&self, request: &Inbound<'_>, accepted: scheme::Accepted) -> Verified {
+        let sender = &self.settings.sender;
+        let types: &[Place] = match &sender.event_type {
+            TypeRule::Literal(_) => &[],
+            TypeRule::At(places) => places,
+        };
+        let places = types.iter().chain(&sender.delivery_id);
+        let paths: Vec<&str> = places.filter_map(Place::json_path).collect();
+        let mut found = payload::find(request.body, &paths).into_iter();
+        let mut first = |places: &[Place]| {
+            let texts = places.iter().map(|place| match place {
+                Place::Json(_) => found.next().flatten(),
+                Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
+                    place.find(request).text()
+                }
+            });
+            // All are taken, so that the ids begin where the types end.
+            texts.collect::<Vec<_>>().into_iter().flatten().find(|text| !text.is_empty())
+        };
+        let event_type = match &sender.event_type {
+            TypeRule::Literal(text) => EventType::new(text),
+            TypeRule::At(places) => {
+                first(places).map_or_else(EventType::unknown, |text| EventType::new(&text))
+            }
+        };
+        let delivery_id = accepted.id.or_else(|| first(&sender.delivery_id));
+        Verified {
+            event_type,
+            delivery_id,
+            data_root: sender.data_root,
+            secret_index: accepted.key_index,
+        }
+    }
+
+    /// The event that a believed request becomes. `body` is the body that was verified.
+    pub fn event(
+        &self,
+        verified: Verified,
+        received_at: Timestamp,
+        headers: Headers,
+        body: Bytes,
+    ) -> NewEvent {
+        let dedupe = match self.settings.dedupe {
+            None => Dedupe::Off,
+            Some(window) => {
+                let key = dedupe_key(&self.name, verified.delivery_id(), &body);
+                Dedupe::Within { key, window }
+            }
+        };
+        let Verified { event_type, data_root, .. } = verified;
+        let source = self.name.clone();
+        NewEvent { source, event_type, received_at, data_root, headers, body, dedupe }
+    }
+}
+
+/// Equal for two requests that are the same event: the sender's own id, else the body.
+pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -> DedupeKey {
+    let mut hash = Sha256::new();
+    // No name has a zero byte, and the letter keeps an id from being taken for a body.
+    hash.update(source.as_str());
+    hash.update([0]);
+    if let Some(id) = delivery_id {
+        hash.update(b"i");
+        hash.update(id);
+    } else {
+        hash.update(b"b");
+        hash.update(body);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let (key, _) = hash.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    DedupeKey(*key)
+}
+
+#[cfg(test)]
+mod tests;

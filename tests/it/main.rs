@@ -1,5 +1,21 @@
 //! What the parts promise together, and each seam to its callers.
 
+#![expect(
+    clippy::clone_on_ref_ptr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed, and is short"
+)]
+
+mod cli;
+mod crash;
+mod deliver;
+mod floors;
+mod handlers_email;
+mod handlers_sql;
+mod http;
 mod queue;
 mod queue_faults;
+mod recipes;
 mod support;

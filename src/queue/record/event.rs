@@ -5,7 +5,7 @@
 //! | 8 | position |
 //! | 16 | id |
 //! | 8 | received at, ms since the epoch |
-//! | 1 | flags: 1 = `data` is the payload's `data`, 2 = has a dedupe key |
+//! | 1 | flags: 1 = `data` is the payload's `data`, 4 = its `payload`, 2 = has a dedupe key |
 //! | 16 + varint | dedupe key and window in ms, where it has one |
 //! | varint + n | source; then type; then headers in their stored form |
 //! | rest | the raw body |
@@ -23,6 +23,7 @@ use crate::event::{
 
 const FLAG_DATA_ROOT: u8 = 1;
 const FLAG_DEDUPE: u8 = 2;
+const FLAG_INNER_PAYLOAD: u8 = 4;
 
 /// Appends the payload of an event to `out`.
 pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, out: &mut Vec<u8>) {
@@ -33,6 +34,7 @@ pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, ou
     let root = match event.data_root {
         DataRoot::Payload => 0,
         DataRoot::Data => FLAG_DATA_ROOT,
+        DataRoot::InnerPayload => FLAG_INNER_PAYLOAD,
     };
     match event.dedupe {
         Dedupe::Off => out.put_u8(root),
@@ -72,7 +74,11 @@ pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
         let key = DedupeKey(take.array()?);
         Dedupe::Within { key, window: Duration::from_millis(take.varint()?) }
     };
-    let data_root = if flags & FLAG_DATA_ROOT == 0 { DataRoot::Payload } else { DataRoot::Data };
+    let data_root = match flags & (FLAG_DATA_ROOT | FLAG_INNER_PAYLOAD) {
+        FLAG_DATA_ROOT => DataRoot::Data,
+        FLAG_INNER_PAYLOAD => DataRoot::InnerPayload,
+        _ => DataRoot::Payload,
+    };
     let source = SourceName::parse(take.text()?).ok()?;
     let event_type = EventType::new(take.text()?);
     let headers = Headers::from_encoded(payload.slice_ref(take.bytes()?));

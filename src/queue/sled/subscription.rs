@@ -1,15 +1,15 @@
 //! Taking and settling deliveries.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::index::Entry;
 use super::lookup::{self, read_failed};
-use super::shared::{Job, Shared};
+use super::shared::{Job, Shared, lock};
 use super::state::{Inner, Slot, SubscriptionState};
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 use crate::event::{Delivery, Event, OrderKey, Origin, Outcome, Position, Settled};
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
@@ -24,7 +24,13 @@ const INDEX_WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct SledSubscription {
     shared: Arc<Shared>,
     state: Arc<SubscriptionState>,
+    /// When deliveries were last given out.
+    given: Mutex<Option<Stopwatch>>,
 }
+
+/// How long events gather once a subscription has caught up while more come in. An event after a
+/// pause is given out at once.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl Drop for SledSubscription {
     fn drop(&mut self) {
@@ -66,7 +72,7 @@ impl SledSubscription {
                 return Err(QueueError::Busy(state.handler.clone()));
             }
             inner.is_subscribed = true;
-            Self { shared, state: Arc::clone(state) }
+            Self { shared, state: Arc::clone(state), given: Mutex::default() }
         };
         subscription.put_lines_in_order()?;
         subscription.bring_near_what_a_clock_moved_away()?;
@@ -345,6 +351,35 @@ impl SledSubscription {
         }
     }
 
+    /// Waits until what is settled was recorded: there is a bound to what waits for that.
+    async fn wait_until_recorded(&self) -> Result<(), QueueError> {
+        let mut poisoned = self.shared.poisoned.subscribe();
+        loop {
+            self.shared.check_open()?;
+            // Listen before looking: whatever comes in between rings a bell that is heard.
+            let recorded = self.state.recorded.notified();
+            if !self.state.lock().is_outbox_full() {
+                return Ok(());
+            }
+            if *poisoned.borrow_and_update() {
+                return Err(QueueError::Poisoned);
+            }
+            tokio::select! {
+                () = recorded => {}
+                () = self.shared.closed.cancelled() => {}
+                changed = poisoned.changed() => changed.map_err(|_| QueueError::Closed)?,
+            }
+        }
+    }
+
+    /// How long to let events gather before looking again, after some were just given out. A
+    /// sender that is at it sends more: taking them together costs each far less.
+    fn gather(&self) -> Option<Duration> {
+        let given = *lock(&self.given);
+        let rest = given.map(|given| GATHER.saturating_sub(given.elapsed()));
+        rest.filter(|rest| !rest.is_zero())
+    }
+
     /// How long to sleep until an entry is due.
     fn until_due(&self) -> Duration {
         let inner = self.state.lock();
@@ -430,7 +465,12 @@ impl Subscription for SledSubscription {
                 taken => taken?,
             };
             if !deliveries.is_empty() {
+                *lock(&self.given) = Some(Stopwatch::start());
                 return Ok(deliveries);
+            }
+            if let Some(rest) = self.gather() {
+                tokio::time::sleep(rest).await;
+                continue;
             }
             let wait = self.until_due();
             tokio::select! {
@@ -443,22 +483,9 @@ impl Subscription for SledSubscription {
     }
 
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
-        let mut poisoned = self.shared.poisoned.subscribe();
-        loop {
-            self.shared.check_open()?;
-            // Listen before looking, as above.
-            let recorded = self.state.recorded.notified();
-            if !self.state.lock().is_outbox_full() {
-                break;
-            }
-            if *poisoned.borrow_and_update() {
-                return Err(QueueError::Poisoned);
-            }
-            tokio::select! {
-                () = recorded => {}
-                () = self.shared.closed.cancelled() => {}
-                changed = poisoned.changed() => changed.map_err(|_| QueueError::Closed)?,
-            }
+        self.shared.check_open()?;
+        if self.state.lock().is_outbox_full() {
+            self.wait_until_recorded().await?;
         }
         let must_tell = self.with_index(|| self.settle_now(&delivery, &settled)).await?;
         self.tell(must_tell)

@@ -34,7 +34,7 @@ pub(super) async fn positions_ascend_by_one_and_ids_with_them<B: Backend>(world:
 
 pub(super) async fn ids_ascend_when_the_clock_is_set_back<B: Backend>(world: World<B>) {
     world.append("a").await;
-    world.clock.jump_to(world.now().before(Duration::from_secs(3_600)));
+    world.clock.jump_to(world.now().before(Duration::from_hours(1)));
     world.append_all(&["b", "c"]).await;
     assert_in_order(&stored(&world).await, 3);
 }
@@ -88,13 +88,13 @@ pub(super) async fn positions_and_ids_go_on_after_a_restart<B: Backend>(mut worl
     world.append_all(&["a", "b"]).await;
     world.reopen().await;
     world.append("c").await;
-    world.clock.jump_to(world.now().before(Duration::from_secs(3_600)));
+    world.clock.jump_to(world.now().before(Duration::from_hours(1)));
     world.reopen().await;
     world.append("d").await;
     assert_in_order(&stored(&world).await, 4);
 }
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 fn keyed<B: Backend>(world: &World<B>, n: u8) -> NewEvent {
     let dedupe = Dedupe::Within { key: DedupeKey([n; 16]), window: WINDOW };

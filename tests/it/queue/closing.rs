@@ -49,20 +49,20 @@ pub(super) async fn after_closing_every_call_says_closed<B: Backend>(mut world: 
     queue.close().await.unwrap();
 
     let event = new_event("a", "{}", world.now());
-    assert!(is_closed(queue.append(event).await));
-    assert!(is_closed(queue.subscribe(&handler("new"), Start::Now).await));
-    assert!(is_closed(queue.forget(&handler("h")).await));
-    assert!(is_closed(queue.get(EventId(Uuid::nil())).await));
-    assert!(is_closed(queue.list(EventQuery::default()).await));
-    assert!(is_closed(queue.history(Position(1)).await));
-    assert!(is_closed(queue.dead(DeadFilter::default()).await));
-    assert!(is_closed(queue.redrive(DeadFilter::default()).await));
-    assert!(is_closed(queue.drop_dead(DeadFilter::default()).await));
-    assert!(is_closed(queue.replay(&handler("h"), Position(1)).await));
-    assert!(is_closed(queue.probe().await));
-    assert!(is_closed(queue.close().await));
-    assert!(is_closed(subscription.next(1).await));
-    assert!(is_closed(subscription.settle(delivery, untried(Outcome::Skipped)).await));
+    assert!(is_closed(&queue.append(event).await));
+    assert!(is_closed(&queue.subscribe(&handler("new"), Start::Now).await));
+    assert!(is_closed(&queue.forget(&handler("h")).await));
+    assert!(is_closed(&queue.get(EventId(Uuid::nil())).await));
+    assert!(is_closed(&queue.list(EventQuery::default()).await));
+    assert!(is_closed(&queue.history(Position(1)).await));
+    assert!(is_closed(&queue.dead(DeadFilter::default()).await));
+    assert!(is_closed(&queue.redrive(DeadFilter::default()).await));
+    assert!(is_closed(&queue.drop_dead(DeadFilter::default()).await));
+    assert!(is_closed(&queue.replay(&handler("h"), Position(1)).await));
+    assert!(is_closed(&queue.probe().await));
+    assert!(is_closed(&queue.close().await));
+    assert!(is_closed(&subscription.next(1).await));
+    assert!(is_closed(&subscription.settle(delivery, untried(Outcome::Skipped)).await));
 
     drop((queue, subscription));
     world.queue = world.backend.open(world.folder.path(), world.clock.clone()).await;
@@ -70,7 +70,7 @@ pub(super) async fn after_closing_every_call_says_closed<B: Backend>(mut world: 
     take_types(&*subscription, &["a", "b"]).await;
 }
 
-fn is_closed<T>(result: Result<T, QueueError>) -> bool {
+fn is_closed<T>(result: &Result<T, QueueError>) -> bool {
     matches!(result, Err(QueueError::Closed))
 }
 

@@ -104,7 +104,7 @@ impl<B: Backend> World<B> {
         settle_all(subscription, marker, &Outcome::Delivered).await;
     }
 
-    async fn backlog(&self, name: &str) -> Backlog {
+    fn backlog(&self, name: &str) -> Backlog {
         let stats = self.queue.stats();
         stats.handlers.into_iter().find(|(found, _)| *found == handler(name)).unwrap().1
     }

@@ -32,7 +32,7 @@ async fn settled_segments_go_after_the_retention_and_not_before() {
     site.advance_secs(2 * DAY + 1);
     queue.tidy().await.unwrap();
     let left = all_positions(&queue).await;
-    assert!(left.len() < 8 && left.ends_with(&[20]), "{left:?}");
+    assert!(left.len() < 10 && left.ends_with(&[20]), "{left:?}");
     assert_eq!(queue.stats().events, left.len() as u64);
 }
 
@@ -54,7 +54,7 @@ async fn what_somebody_has_not_settled_stays_with_all_behind_it() {
     settle(&*slow, first, Outcome::Delivered).await;
     record(&queue).await.unwrap();
     queue.tidy().await.unwrap();
-    assert!(all_positions(&queue).await.len() < 8);
+    assert!(all_positions(&queue).await.len() < 10);
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn what_still_waits_is_carried_forward_again_and_again() {
         record(&queue).await.unwrap();
         queue.tidy().await.unwrap();
         let left = all_positions(&queue).await;
-        assert!(left.len() < 8, "{context}: {left:?}");
+        assert!(left.len() < 10, "{context}: {left:?}");
         assert_stragglers(&queue, &context).await;
         assert_eq!(queue.stats().damage, Vec::<String>::new(), "{context}");
         drop(subscription);

@@ -15,11 +15,13 @@ pub(crate) const BEGINNING: Timestamp = Timestamp::from_millis(1_704_067_200_000
 pub(crate) struct TokioClock {
     started: Instant,
     wall_off_ms: AtomicI64,
+    suspended_ms: AtomicI64,
 }
 
 impl TokioClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), wall_off_ms: AtomicI64::new(0) })
+        let (wall_off_ms, suspended_ms) = (AtomicI64::new(0), AtomicI64::new(0));
+        Arc::new(Self { started: Instant::now(), wall_off_ms, suspended_ms })
     }
 
     /// Sets the wall clock back by `time`.
@@ -30,6 +32,16 @@ impl TokioClock {
     /// Sets the wall clock forward by `time`.
     pub(crate) fn set_forward(&self, time: Duration) {
         self.set_off(i64::try_from(time.as_millis()).unwrap());
+    }
+
+    /// The machine sleeps: time passes, and tokio's timers do not know of it.
+    pub(crate) fn suspend(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).unwrap();
+        self.suspended_ms.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    pub(crate) fn since_start(&self) -> Duration {
+        self.steady().since(BEGINNING)
     }
 
     fn set_off(&self, millis: i64) {
@@ -44,6 +56,7 @@ impl Clock for TokioClock {
     }
 
     fn steady(&self) -> Timestamp {
-        BEGINNING.after(self.started.elapsed())
+        let suspended = self.suspended_ms.load(Ordering::SeqCst);
+        Timestamp::from_millis(BEGINNING.after(self.started.elapsed()).as_millis() + suspended)
     }
 }

@@ -2,3 +2,10 @@
 
 pub(crate) mod clock;
 pub(crate) mod events;
+pub(crate) mod gateway;
+pub(crate) mod kinds;
+pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod servers;
+pub(crate) mod smtp;
+pub(crate) mod wire;

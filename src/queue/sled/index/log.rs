@@ -149,6 +149,21 @@ impl Index {
         Ok(())
     }
 
+    /// The events from `first` to before `end` that were copied forward, in order.
+    pub(crate) fn moved_in_range(
+        &self,
+        first: Position,
+        end: Position,
+    ) -> Result<Vec<Position>, IndexError> {
+        if first >= end {
+            return Ok(Vec::new());
+        }
+        self.fence(|| {
+            let keys = self.moved.range(first.0.to_be_bytes()..end.0.to_be_bytes()).keys();
+            keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
+        })
+    }
+
     /// How large the events that were copied forward are together.
     pub(crate) fn moved_bytes(&self) -> u64 {
         self.moved_bytes.load(Ordering::Acquire)

@@ -1,0 +1,185 @@
+//! A large backlog in the queue itself: `cargo bench --bench backlog` (`--events N`, 1,000,000).
+//!
+//! Appends events of 1 KB from 64 senders while nobody takes them, reopens the queue, drains it,
+//! lets everything go, and prints rates, memory and disk beside the bounds they should keep.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a program that measures"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gatepost::clock::{Clock, SystemClock};
+use gatepost::event::{
+    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, Outcome, Settled,
+    SourceName,
+};
+use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::{Queue, Start};
+
+const SENDERS: usize = 64;
+const BODY_BYTES: usize = 1024;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let n_events = arguments.iter().position(|argument| argument == "--events");
+    let n_events = n_events.map_or(1_000_000, |at| arguments[at + 1].parse().unwrap());
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(folder.path(), n_events));
+}
+
+fn open(folder: &Path) -> Arc<SledQueue> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let settings = Settings { retention: Duration::ZERO, ..Settings::new(folder.join("queue")) };
+    Arc::new(SledQueue::open(settings, clock).unwrap())
+}
+
+async fn run(folder: &Path, n_events: u64) {
+    let handler = HandlerName::parse("h").unwrap();
+    let queue = open(folder);
+    drop(queue.subscribe(&handler, Start::Oldest).await.unwrap());
+    let rates = append(&queue, n_events).await;
+    let bodies = (n_events * BODY_BYTES as u64) as f64;
+    println!(
+        "append     first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
+        rates.0,
+        rates.1,
+        rates.1 / rates.0
+    );
+    println!("memory     {:>8.1} MiB resident (≤ 100)", resident_mib());
+    println!("disk       {:>8.3} x the bodies while full (≤ 1.3)", size(folder) as f64 / bodies);
+    queue.close().await.unwrap();
+    drop(queue);
+
+    let begin = Instant::now();
+    let queue = open(folder);
+    let subscription = queue.subscribe(&handler, Start::Oldest).await.unwrap();
+    let mut taken = subscription.next(1_000).await.unwrap();
+    println!("restart    {:>8.2} s to the first delivery (≤ 2)", begin.elapsed().as_secs_f64());
+
+    let mut n_taken = 0;
+    let mut tenth = Instant::now();
+    let mut rates = Vec::new();
+    loop {
+        for delivery in taken {
+            n_taken += 1;
+            let settled = Settled { outcome: Outcome::Delivered, attempt: None };
+            subscription.settle(delivery, settled).await.unwrap();
+            if n_taken % (n_events / 10) == 0 {
+                rates.push(n_events as f64 / 10.0 / tenth.elapsed().as_secs_f64());
+                tenth = Instant::now();
+            }
+        }
+        if n_taken == n_events {
+            break;
+        }
+        taken = subscription.next(1_000).await.unwrap();
+    }
+    println!(
+        "drain      first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
+        rates[0],
+        rates[9],
+        rates[9] / rates[0]
+    );
+    println!("memory     {:>8.1} MiB resident (≤ 100)", resident_mib());
+    // The janitor looks once a second and lets everything go that is settled.
+    let begin = Instant::now();
+    while size(folder) > 100 << 20 && begin.elapsed() < Duration::from_mins(2) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!(
+        "disk       {:>8.1} MiB after all is settled and pruned (≤ 100), {:.1} s later",
+        size(folder) as f64 / f64::from(1 << 20),
+        begin.elapsed().as_secs_f64()
+    );
+    drop(subscription);
+    queue.close().await.unwrap();
+}
+
+/// Rates of the first and the last tenth.
+async fn append(queue: &Arc<SledQueue>, n_events: u64) -> (f64, f64) {
+    let counter = Arc::new(AtomicU64::new(0));
+    let begin = Instant::now();
+    let marks: Vec<_> = (0..SENDERS)
+        .map(|_| {
+            let (queue, counter) = (Arc::clone(queue), Arc::clone(&counter));
+            tokio::spawn(async move {
+                let mut marks = Vec::new();
+                loop {
+                    let number = counter.fetch_add(1, Ordering::Relaxed);
+                    if number >= n_events {
+                        return marks;
+                    }
+                    queue.append(event(number)).await.unwrap();
+                    let done = number + 1;
+                    if done == n_events / 10 || done == n_events * 9 / 10 || done == n_events {
+                        marks.push((done, begin.elapsed().as_secs_f64()));
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for sender in marks {
+        all.extend(sender.await.unwrap());
+    }
+    all.sort_by_key(|(done, _)| *done);
+    let tenth = n_events as f64 / 10.0;
+    (tenth / all[0].1, tenth / (all[2].1 - all[1].1))
+}
+
+fn event(number: u64) -> NewEvent {
+    let mut body = format!(r#"{{"event":"comment.create","n":{number},"fill":""#);
+    while body.len() < BODY_BYTES - 2 {
+        body.push('x');
+    }
+    body.push_str("\"}");
+    let signature = [b'a'; 64];
+    let headers: &[(&str, &[u8])] = &[
+        ("host", b"127.0.0.1:8080"),
+        ("content-type", b"application/json"),
+        ("content-length", b"1024"),
+        ("x-signature", &signature),
+    ];
+    let key = (u128::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    NewEvent {
+        source: SourceName::parse("hyvor").unwrap(),
+        event_type: EventType::new("comment.create"),
+        received_at: SystemClock::new().now(),
+        data_root: DataRoot::Data,
+        headers: headers.iter().copied().collect::<Headers>(),
+        body: body.into(),
+        dedupe: Dedupe::Within {
+            key: DedupeKey(key.to_be_bytes()),
+            window: Duration::from_hours(24),
+        },
+    }
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// Bytes of all files below a folder.
+fn size(folder: &Path) -> u64 {
+    let mut n_bytes = 0;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        // A file may go while it is looked at.
+        let Ok(metadata) = entry.metadata() else { continue };
+        n_bytes += if metadata.is_dir() { size(&entry.path()) } else { metadata.len() };
+    }
+    n_bytes
+}

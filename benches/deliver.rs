@@ -1,0 +1,197 @@
+//! How fast events come out: a backlog into a handler that does nothing, and the same in order by
+//! key with failures in between. `cargo bench --bench deliver -- [EVENTS]`; figures, no verdict.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on has failed, and prints what it found"
+)]
+
+use std::collections::HashMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use gatepost::clock::{Clock, SystemClock};
+use gatepost::deliver::{Breaker, Deliverer, OwnEvents, Parts, Policy, Retry};
+use gatepost::event::{
+    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
+};
+use gatepost::expr::Expression;
+use gatepost::handler::Handler;
+use gatepost::metrics::Metrics;
+use gatepost::queue::memory::MemoryQueue;
+use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::{DeadLetter, Queue, Start};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Events of one key.
+const PER_KEY: usize = 100;
+
+/// Takes everything, and ends the loop with the last event.
+struct Nothing {
+    n_left: AtomicUsize,
+    done: CancellationToken,
+}
+
+impl Nothing {
+    fn one_less(&self) {
+        if self.n_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.done.cancel();
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Nothing {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        for _delivery in deliveries {
+            self.one_less();
+        }
+        Ok(())
+    }
+}
+
+/// Fails one time in a hundred, and checks that each key's events come in order.
+struct InOrder {
+    takes: Nothing,
+    last: Mutex<HashMap<u64, u64>>,
+    n_wrong: AtomicUsize,
+}
+
+#[async_trait]
+impl Handler for InOrder {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        for delivery in deliveries {
+            if rand::random_ratio(1, 100) {
+                return Err(Failure::transient("at random"));
+            }
+            let payload = delivery.event.payload();
+            let number = |name| u64::try_from(payload.get_attr(name).unwrap()).unwrap();
+            let (key, n) = (number("key"), number("n"));
+            let before = self.last.lock().unwrap().insert(key, n).unwrap_or(0);
+            if n != before.saturating_add(1) {
+                self.n_wrong.fetch_add(1, Ordering::SeqCst);
+            }
+            self.takes.one_less();
+        }
+        Ok(())
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl OwnEvents for Nobody {
+    async fn dead_letter(&self, _letter: DeadLetter) {}
+}
+
+fn event(body: String, clock: &dyn Clock) -> NewEvent {
+    NewEvent {
+        source: SourceName::parse("bench").unwrap(),
+        event_type: EventType::new("comment.create"),
+        received_at: clock.now(),
+        data_root: DataRoot::Payload,
+        headers: Headers::default(),
+        body: Bytes::from(body),
+        dedupe: Dedupe::Off,
+    }
+}
+
+/// Fills `queue`, as many appends at once as 64 connections have.
+async fn fill(queue: &dyn Queue, clock: &dyn Clock, n_events: usize) {
+    let n_keys = n_events.div_ceil(PER_KEY);
+    let padding = "x".repeat(980);
+    let bodies = (0..n_events).map(|index| {
+        let (key, n) = (index % n_keys, index / n_keys + 1);
+        format!(r#"{{"key":{key},"n":{n},"padding":"{padding}"}}"#)
+    });
+    let mut bodies = bodies.peekable();
+    while bodies.peek().is_some() {
+        let appends = bodies.by_ref().take(64).map(|body| queue.append(event(body, clock)));
+        for appended in join_all(appends).await {
+            appended.unwrap();
+        }
+    }
+}
+
+/// Runs a loop over the whole queue until its handler has had enough.
+async fn run(
+    queue: &Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    policy: Policy,
+    handler: Arc<dyn Handler>,
+    name: &str,
+    done: CancellationToken,
+) -> Duration {
+    let name = HandlerName::parse(name).unwrap();
+    let subscription = queue.subscribe(&name, Start::Oldest).await.unwrap();
+    let metrics = Metrics::new().handler(&name);
+    let own_events = Arc::new(Nobody);
+    let parts = Parts { name, policy, handler, clock, metrics, own_events, seed: 1 };
+    let (deliverer, _control) = Deliverer::new(parts, subscription, Arc::clone(queue));
+    let began = Instant::now();
+    deliverer.run(done).await.unwrap();
+    began.elapsed()
+}
+
+fn show(what: &str, n_events: usize, time: Duration, rest: &str) {
+    let per_second = u128::try_from(n_events).unwrap() * 1_000_000 / time.as_micros().max(1);
+    println!("{what:<24} {n_events:>9} events {per_second:>9}/s {rest}");
+}
+
+async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_events: usize) {
+    let began = Instant::now();
+    fill(&**queue, &*clock, n_events).await;
+    show(&format!("{kind}: append"), n_events, began.elapsed(), "");
+
+    let takes = || Nothing { n_left: n_events.into(), done: CancellationToken::new() };
+    let nothing = takes();
+    let done = nothing.done.clone();
+    let policy = Policy::default();
+    let time = run(queue, Arc::clone(&clock), policy, Arc::new(nothing), "nothing", done).await;
+    show(&format!("{kind}: drain"), n_events, time, "into a handler that does nothing");
+
+    let in_order =
+        Arc::new(InOrder { takes: takes(), last: Mutex::default(), n_wrong: AtomicUsize::new(0) });
+    let done = in_order.takes.done.clone();
+    let retry = Retry {
+        attempts: NonZeroU32::MAX,
+        min: Duration::from_millis(10),
+        max: Duration::from_secs(1),
+        ..Retry::DEFAULT
+    };
+    let failures = NonZeroU32::MAX;
+    let policy = Policy {
+        order_by: Some(Arc::new(Expression::compile("payload.key").unwrap())),
+        concurrency: NonZeroUsize::new(64).unwrap(),
+        breaker: Breaker { failures, ..Breaker::DEFAULT },
+        retry,
+        ..Policy::default()
+    };
+    let handler = Arc::clone(&in_order) as Arc<dyn Handler>;
+    let time = run(queue, clock, policy, handler, "in-order", done).await;
+    let n_wrong = in_order.n_wrong.load(Ordering::SeqCst);
+    let rest = format!("1 % failing, {n_wrong} out of order");
+    show(&format!("{kind}: in order"), n_events, time, &rest);
+}
+
+#[tokio::main]
+async fn main() {
+    let n_events =
+        std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
+    measure("memory", &queue, Arc::clone(&clock), n_events).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(folder.path().join("queue"));
+    let queue: Arc<dyn Queue> = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
+    measure("sled", &queue, clock, n_events).await;
+    queue.close().await.unwrap();
+}

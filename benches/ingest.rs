@@ -1,0 +1,232 @@
+//! The way in, against a limit measured in the same run: `cargo bench --bench ingest`.
+//!
+//! The limit does the least that a durable receiver can: it verifies an HMAC over the body and
+//! appends it to a growing file, one fdatasync for all that waits, before its 200. The gateway
+//! does all it does, with a file handler draining. Prints requests per second and p99 of both,
+//! and the ratios. `--secs N` measures each step for so long (3).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a program that measures"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+const SECRET: &str = "the-secret-of-the-benchmark";
+const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+const BODY_BYTES: usize = 1024;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--limit") {
+        return limit(&arguments[at + 1]);
+    }
+    let secs = arguments.iter().position(|argument| argument == "--secs");
+    let secs = secs.map_or(3, |at| arguments[at + 1].parse().unwrap());
+    println!("{:>5}  {:>22}  {:>22}  {:>7} {:>7}", "conns", "limit", "gateway", "rate", "p99");
+    for connections in CONNECTIONS {
+        let limit = with_limit(|address| load(address, connections, secs));
+        let gateway = with_gateway(|address| load(address, connections, secs));
+        let shown = |step: &Step| format!("{:>8.0}/s p99 {:>6.2} ms", step.rate, step.p99_ms);
+        println!(
+            "{connections:>5}  {}  {}  {:>6.2}x {:>6.2}x",
+            shown(&limit),
+            shown(&gateway),
+            gateway.rate / limit.rate,
+            gateway.p99_ms / limit.p99_ms
+        );
+    }
+}
+
+struct Step {
+    rate: f64,
+    p99_ms: f64,
+}
+
+/// A closed loop: each connection sends its next request when the last one is answered.
+fn load(address: SocketAddr, connections: usize, secs: u64) -> Step {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let counter = Arc::new(AtomicU64::new(0));
+    let begin = Instant::now() + Duration::from_millis(700);
+    let end = begin + Duration::from_secs(secs);
+    let mut micros = local.block_on(&runtime, async {
+        let clients: Vec<_> = (0..connections)
+            .map(|_| tokio::task::spawn_local(client(address, begin, end, Arc::clone(&counter))))
+            .collect();
+        let mut all = Vec::new();
+        for client in clients {
+            all.extend(client.await.unwrap());
+        }
+        all
+    });
+    micros.sort_unstable();
+    let p99 = micros[(micros.len() * 99 / 100).min(micros.len() - 1)];
+    Step {
+        rate: f64::from(u32::try_from(micros.len()).unwrap())
+            / Duration::from_secs(secs).as_secs_f64(),
+        p99_ms: f64::from(p99) / 1000.0,
+    }
+}
+
+/// The latencies of one connection, in microseconds.
+async fn client(
+    address: SocketAddr,
+    begin: Instant,
+    end: Instant,
+    counter: Arc<AtomicU64>,
+) -> Vec<u32> {
+    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut micros = Vec::new();
+    let mut answer = [0; 2048];
+    loop {
+        let number = counter.fetch_add(1, Ordering::Relaxed);
+        let mut body = format!(r#"{{"event":"comment.create","data":{{"id":{number},"fill":""#);
+        while body.len() < BODY_BYTES - 3 {
+            body.push('x');
+        }
+        body.push_str("\"}}");
+        let mut signed = mac.clone();
+        signed.update(body.as_bytes());
+        let request = format!(
+            "POST /hooks/hook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             X-Signature: {}\r\nContent-Length: {}\r\n\r\n{body}",
+            hex::encode(signed.finalize().into_bytes()),
+            body.len()
+        );
+        let sent = Instant::now();
+        if sent >= end {
+            return micros;
+        }
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let n = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..n].starts_with(b"HTTP/1.1 200"), "not a 200");
+        if sent >= begin {
+            micros.push(u32::try_from(sent.elapsed().as_micros()).unwrap());
+        }
+    }
+}
+
+/// Runs a child whose first line of output tells its address.
+fn with_child<T>(
+    command: &mut Command,
+    address: impl Fn(&str) -> SocketAddr,
+    measure: impl FnOnce(SocketAddr) -> T,
+) -> T {
+    let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let measured = measure(address(line.trim()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    measured
+}
+
+fn with_gateway<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
+    let folder = tempfile::tempdir_in(target()).unwrap();
+    std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+    let config = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [admin]
+        listen = "127.0.0.1:0"
+        [source.hook]
+        provider = "hyvor-talk"
+        secrets = [{ file = "secret" }]
+        [handler.archive.file]
+        path = "data/events.jsonl"
+    "#;
+    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let address = |line: &str| {
+        let banner: serde_json::Value = serde_json::from_str(line).unwrap();
+        banner["public"][0].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.args(["serve", "--json"]).current_dir(folder.path());
+    with_child(&mut command, address, measure)
+}
+
+fn with_limit<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
+    let folder = tempfile::tempdir_in(target()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--limit").arg(folder.path().join("log"));
+    with_child(&mut command, |line| line.parse().unwrap(), measure)
+}
+
+/// On the disk of the checkout: a folder for temporary files may be in memory.
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+type Waiting = (web::Bytes, oneshot::Sender<()>);
+
+/// The limit's server.
+#[actix_web::main]
+async fn limit(path: &str) {
+    let (tx, rx) = mpsc::channel::<Waiting>();
+    let file = std::fs::File::create(path).unwrap();
+    std::thread::spawn(move || {
+        let mut end = 0;
+        while let Ok(first) = rx.recv() {
+            let mut waiting = vec![first];
+            waiting.extend(std::iter::from_fn(|| rx.try_recv().ok()).take(4_095));
+            let mut bytes = Vec::new();
+            for (body, _) in &waiting {
+                bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+                bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+                bytes.extend_from_slice(body);
+            }
+            file.write_all_at(&bytes, end).unwrap();
+            file.sync_data().unwrap();
+            end += bytes.len() as u64;
+            for (_, done) in waiting {
+                drop(done.send(()));
+            }
+        }
+    });
+    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let server = HttpServer::new(move || {
+        let state = web::Data::new((mac.clone(), tx.clone()));
+        App::new().app_data(state).default_service(web::post().to(limit_hook))
+    });
+    let server = server.workers(2).bind(("127.0.0.1", 0)).unwrap();
+    println!("{}", server.addrs()[0]);
+    std::io::stdout().flush().unwrap();
+    server.run().await.unwrap();
+}
+
+async fn limit_hook(
+    request: HttpRequest,
+    body: web::Bytes,
+    state: web::Data<(Hmac<Sha256>, mpsc::Sender<Waiting>)>,
+) -> HttpResponse {
+    let signature = request.headers().get("x-signature").map(|value| hex::decode(value.as_bytes()));
+    let mut mac = state.0.clone();
+    mac.update(&body);
+    let is_good = signature.is_some_and(|s| s.is_ok_and(|s| mac.verify_slice(&s).is_ok()));
+    let (done, wait) = oneshot::channel();
+    if !is_good || state.1.send((body, done)).is_err() || wait.await.is_err() {
+        return HttpResponse::Unauthorized().finish();
+    }
+    HttpResponse::Ok().finish()
+}

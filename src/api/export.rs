@@ -1,0 +1,163 @@
+//! Events as lines of JSON that another gateway can take in.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, SourceName};
+use crate::source::dedupe_key;
+
+/// How long an imported event is remembered: an import that was broken off is simply repeated.
+const WINDOW: Duration = Duration::from_hours(24 * 365);
+
+/// One event with all that is needed to store it elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedEvent {
+    /// Its stable name where it was exported.
+    pub id: String,
+    /// Its place there.
+    pub position: u64,
+    /// The source that it came in by.
+    pub source: String,
+    /// What happened, in the provider's words.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// Where `data` begins in the payload.
+    pub data_root: ExportedRoot,
+    /// Name and value of each header.
+    pub headers: Vec<(String, Exact)>,
+    /// The raw body.
+    pub body: Exact,
+}
+
+/// Where `data` begins in the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportedRoot {
+    /// `data` is the payload.
+    Payload,
+    /// `data` is the payload's `data`.
+    Data,
+    /// `data` is the payload's `payload`.
+    InnerPayload,
+}
+
+/// Bytes, as text where they are text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exact {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Base64(String),
+}
+
+/// Why a line is no event.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// It names no source.
+    #[error("the source: {0}")]
+    Source(#[from] BadName),
+    /// Its bytes cannot be decoded.
+    #[error("base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+}
+
+impl Exact {
+    fn new(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(STANDARD.encode(bytes)),
+        }
+    }
+
+    fn into_bytes(self) -> Result<Vec<u8>, ExportError> {
+        match self {
+            Self::Text(text) => Ok(text.into_bytes()),
+            Self::Base64(text) => Ok(STANDARD.decode(text)?),
+        }
+    }
+}
+
+impl ExportedEvent {
+    pub(super) fn new(event: &Event) -> Self {
+        let headers = event.headers.iter();
+        Self {
+            id: event.id.to_string(),
+            position: event.position.0,
+            source: event.source.to_string(),
+            event_type: event.event_type.to_string(),
+            received_at: event.received_at,
+            data_root: match event.data_root {
+                DataRoot::Payload => ExportedRoot::Payload,
+                DataRoot::Data => ExportedRoot::Data,
+                DataRoot::InnerPayload => ExportedRoot::InnerPayload,
+            },
+            headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
+            body: Exact::new(&event.body),
+        }
+    }
+
+    pub(super) fn into_event(self) -> Result<NewEvent, ExportError> {
+        let source = SourceName::parse(&self.source)?;
+        let mut headers = Headers::builder();
+        for (name, value) in self.headers {
+            headers.push(&name, &value.into_bytes()?);
+        }
+        let delivery_id = format!("imported {}", self.id);
+        Ok(NewEvent {
+            dedupe: Dedupe::Within {
+                key: dedupe_key(&source, Some(&delivery_id), b""),
+                window: WINDOW,
+            },
+            source,
+            event_type: EventType::new(&self.event_type),
+            received_at: self.received_at,
+            data_root: match self.data_root {
+                ExportedRoot::Payload => DataRoot::Payload,
+                ExportedRoot::Data => DataRoot::Data,
+                ExportedRoot::InnerPayload => DataRoot::InnerPayload,
+            },
+            headers: headers.finish(),
+            body: self.body.into_bytes()?.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, Position};
+
+    #[test]
+    fn an_event_comes_back_from_its_line() {
+        let headers: [(&str, &[u8]); 2] = [("host", b"a"), ("x-odd", b"\xff\x00")];
+        for body in [&b"{\"a\":\"\\/\"}"[..], b"\xff\xfe", b""] {
+            let new = NewEvent {
+                source: SourceName::parse("shop").unwrap(),
+                event_type: EventType::new("order.paid"),
+                received_at: Timestamp::from_millis(1_398_399_458_306),
+                data_root: DataRoot::Data,
+                headers: headers.into_iter().collect(),
+                body: bytes::Bytes::copy_from_slice(body),
+                dedupe: Dedupe::Off,
+            };
+            let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(7));
+            let line = serde_json::to_string(&ExportedEvent::new(&event)).unwrap();
+            let back: ExportedEvent = serde_json::from_str(&line).unwrap();
+            let back = back.into_event().unwrap();
+            assert_eq!(back.body, event.body);
+            assert_eq!(back.headers, event.headers);
+            assert_eq!(back.received_at, event.received_at);
+            assert_eq!(back.data_root, event.data_root);
+            assert_eq!((back.source, back.event_type), (event.source, event.event_type));
+        }
+    }
+}

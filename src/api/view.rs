@@ -1,0 +1,399 @@
+//! The shapes of the answers. Field names are part of the API: add, never rename.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::event::{
+    ErrorText, Event, EventId, EventType, HandlerName, Headers, Position, SourceName,
+};
+use crate::ingest::RejectedRequest;
+use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
+use crate::source::Explanation;
+
+use super::HandlerControl;
+
+/// How everything stands.
+#[derive(Debug, Serialize)]
+pub struct StatusView {
+    /// The program's version.
+    pub version: &'static str,
+    /// Whether a server answered, or the store was read while none runs.
+    pub running: bool,
+    /// When the server started.
+    pub started_at: Option<Timestamp>,
+    /// The queue.
+    pub queue: QueueView,
+    /// The configured sources.
+    pub sources: Vec<SourceView>,
+    /// Every handler that is configured or has a place in the log.
+    pub handlers: Vec<HandlerView>,
+    /// How many rejected requests are kept.
+    pub rejected: usize,
+}
+
+/// The queue's figures.
+#[derive(Debug, Serialize)]
+pub struct QueueView {
+    /// Retained events.
+    pub events: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The newest position.
+    pub last: Position,
+    /// Bytes of the journal that the index has not taken in yet.
+    pub lag_bytes: u64,
+    /// Damage found in the journal.
+    pub damage: Vec<String>,
+}
+
+impl QueueView {
+    pub(super) fn new(stats: &QueueStats) -> Self {
+        let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage } = stats;
+        Self {
+            events: *events,
+            bytes: *bytes,
+            last: *last,
+            lag_bytes: *lag_bytes,
+            damage: damage.clone(),
+        }
+    }
+}
+
+/// One configured source.
+#[derive(Debug, Serialize)]
+pub struct SourceView {
+    /// Its name.
+    pub name: SourceName,
+    /// Its provider, or `custom`.
+    pub provider: String,
+    /// Where senders post to, below the public address.
+    pub path: String,
+    /// Requests stored since the start.
+    pub accepted: u64,
+    /// Requests that were stored before.
+    pub duplicate: u64,
+    /// Requests that failed verification.
+    pub rejected: u64,
+    /// Its secrets in the order of the configuration.
+    pub secrets: Vec<SecretView>,
+}
+
+/// One secret of a source: never its value.
+#[derive(Debug, Serialize)]
+pub struct SecretView {
+    /// Which one, counted from 0.
+    pub index: usize,
+    /// When a request was last signed with it since the start.
+    pub last_matched_at: Option<Timestamp>,
+}
+
+/// One handler.
+#[derive(Debug, Serialize)]
+pub struct HandlerView {
+    /// Its name.
+    pub name: HandlerName,
+    /// Its kind; `None` = it is not configured (any more), but has a place in the log.
+    pub kind: Option<&'static str>,
+    /// `running`, `paused`, `down` or `stopped`; `unconfigured` without a task.
+    pub state: &'static str,
+    /// Events that the cursor has not passed.
+    pub in_log: u64,
+    /// Retries and held deliveries.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest event that is not settled came in.
+    pub oldest_pending_at: Option<Timestamp>,
+    /// How long that is ago.
+    pub oldest_pending_seconds: u64,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// A failure.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastErrorView {
+    /// When.
+    pub at: Timestamp,
+    /// With which event.
+    pub event: EventId,
+    /// What went wrong.
+    pub text: ErrorText,
+}
+
+/// Joins what the queue and the tasks know of the handlers. `configured` = `None` without a server.
+pub(super) fn handlers(
+    stats: &QueueStats,
+    configured: Option<Vec<HandlerControl>>,
+    now: Timestamp,
+) -> Vec<HandlerView> {
+    let without_task = if configured.is_some() { "unconfigured" } else { "stopped" };
+    let configured = configured.unwrap_or_default();
+    let unknown = stats
+        .handlers
+        .iter()
+        .filter(|(name, _)| !configured.iter().any(|control| control.name == *name));
+    let unknown: Vec<HandlerView> =
+        unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
+    let known = configured.into_iter().map(|control| {
+        let HandlerControl { name, kind, state, in_flight, last_error, last_success_at } = control;
+        let found = stats.handlers.iter().find(|(known, _)| *known == name);
+        let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
+        let view = handler(name, state, backlog, now);
+        HandlerView { kind: Some(kind), in_flight, last_error, last_success_at, ..view }
+    });
+    known.chain(unknown).collect()
+}
+
+fn handler(
+    name: HandlerName,
+    state: &'static str,
+    backlog: Backlog,
+    now: Timestamp,
+) -> HandlerView {
+    let Backlog { in_log, waiting, dead, oldest_pending_at } = backlog;
+    HandlerView {
+        name,
+        kind: None,
+        state,
+        in_log,
+        waiting,
+        dead,
+        oldest_pending_at,
+        oldest_pending_seconds: oldest_pending_at.map_or(0, |at| now.since(at).as_secs()),
+        in_flight: 0,
+        last_error: None,
+        last_success_at: None,
+    }
+}
+
+/// One event in a list.
+#[derive(Debug, Serialize)]
+pub struct EventSummary {
+    /// Its stable name.
+    pub id: EventId,
+    /// Its place in the log.
+    pub position: Position,
+    /// The source that it came in by.
+    pub source: SourceName,
+    /// What happened, in the provider's words.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The body's length.
+    pub body_bytes: usize,
+}
+
+impl EventSummary {
+    /// The summary of `event`.
+    pub fn new(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            position: event.position,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            body_bytes: event.body.len(),
+        }
+    }
+}
+
+/// One event with all that is known of it.
+#[derive(Debug, Serialize)]
+pub struct EventDetail {
+    /// The same as in a list.
+    #[serde(flatten)]
+    pub summary: EventSummary,
+    /// Name and value of each header; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    /// The body's own JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+    /// The body where it is not JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// What each handler did with it.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+impl EventDetail {
+    pub(super) fn new(event: &Event, history: Vec<DeliveryHistory>) -> Self {
+        let (payload, body_base64) = content(&event.body);
+        Self {
+            summary: EventSummary::new(event),
+            headers: headers(&event.headers),
+            payload,
+            body_base64,
+            deliveries: history.into_iter().map(DeliveryView::new).collect(),
+        }
+    }
+}
+
+/// The body as its own JSON text, or in base64.
+fn content(body: &[u8]) -> (Option<Box<RawValue>>, Option<String>) {
+    match serde_json::from_slice(body) {
+        Ok(payload) => (Some(payload), None),
+        Err(_not_json) => (None, Some(STANDARD.encode(body))),
+    }
+}
+
+fn headers(headers: &Headers) -> Vec<(String, String)> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+}
+
+/// What one handler did with an event.
+#[derive(Debug, Serialize)]
+pub struct DeliveryView {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Its tries, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+impl DeliveryView {
+    fn new(history: DeliveryHistory) -> Self {
+        let DeliveryHistory { handler, state, attempts } = history;
+        let attempts = attempts.into_iter().map(|attempt| AttemptView {
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            led_to: attempt.led_to,
+            error: attempt.error,
+            status: attempt.status,
+        });
+        Self { handler, state, attempts: attempts.collect() }
+    }
+}
+
+/// One try.
+#[derive(Debug, Serialize)]
+pub struct AttemptView {
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What it led to.
+    pub led_to: DeliveryState,
+    /// What went wrong; empty where nothing did.
+    pub error: ErrorText,
+    /// The status that the other side answered.
+    pub status: Option<u16>,
+}
+
+/// One dead letter.
+#[derive(Debug, Serialize)]
+pub struct DeadView {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's name.
+    pub id: EventId,
+    /// The event's place.
+    pub position: Position,
+    /// The event's source.
+    pub source: SourceName,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When the event came in.
+    pub received_at: Timestamp,
+    /// How many tries there were.
+    pub attempts: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: ErrorText,
+}
+
+impl DeadView {
+    pub(super) fn new(letter: &DeadLetter) -> Self {
+        let letter = letter.clone();
+        Self {
+            handler: letter.handler,
+            id: letter.id,
+            position: letter.position,
+            source: letter.source,
+            event_type: letter.event_type,
+            received_at: letter.received_at,
+            attempts: letter.attempts,
+            died_at: letter.died_at,
+            reason: letter.reason,
+        }
+    }
+}
+
+/// One rejected request.
+#[derive(Debug, Serialize)]
+pub struct RejectedView {
+    /// Its number.
+    pub number: u64,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The source that it was sent to.
+    pub source: SourceName,
+    /// The caller's address.
+    pub client: Option<std::net::IpAddr>,
+    /// `POST` and the like.
+    pub method: String,
+    /// The path with the query, as sent.
+    pub path: String,
+    /// The body's length.
+    pub body_bytes: usize,
+    /// Why it was not believed.
+    pub reason: String,
+    /// Only where one request is shown: its headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<(String, String)>>,
+    /// Only where one request is shown: its body, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+impl RejectedView {
+    pub(super) fn new(request: &RejectedRequest) -> Self {
+        Self {
+            number: request.number,
+            received_at: request.received_at,
+            source: request.source.clone(),
+            client: request.client,
+            method: request.method.clone(),
+            path: request.path_and_query.clone(),
+            body_bytes: request.body.len(),
+            reason: request.rejection.to_string(),
+            headers: None,
+            body_base64: None,
+        }
+    }
+
+    pub(super) fn with_content(request: &Arc<RejectedRequest>) -> Self {
+        Self {
+            headers: Some(headers(&request.headers)),
+            body_base64: Some(STANDARD.encode(&request.body)),
+            ..Self::new(request)
+        }
+    }
+}
+
+/// Why a request was rejected.
+#[derive(Debug, Serialize)]
+pub struct ExplainView {
+    /// Its number.
+    pub number: u64,
+    /// What was found.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+}

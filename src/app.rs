@@ -1,0 +1,257 @@
+//! Wires the parts together and owns every task, so that a reload can replace them and a stop can
+//! wait for them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::api::{Control, SourceView};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::event::{HandlerName, SourceName};
+use crate::handler::BuildError;
+use crate::http::admin::Gate;
+use crate::http::public::Limits;
+use crate::http::{self, Listen, Listeners};
+use crate::metrics::Metrics;
+use crate::queue::sled::SledQueue;
+use crate::queue::{Queue, QueueError};
+use crate::secret::{SecretError, SecretRef};
+use crate::source::SourceError;
+
+mod control;
+mod handlers;
+pub mod logging;
+mod own_events;
+mod parts;
+mod paused;
+mod signals;
+mod systemd;
+mod watch;
+
+pub use parts::{check_online, open_queue};
+
+use control::Server;
+use handlers::Handlers;
+use own_events::OwnSource;
+use paused::Paused;
+use signals::{Signal, Signals};
+use watch::Watch;
+
+/// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
+/// service manager may become impatient.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long the store may take to let go.
+const QUEUE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the server could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// The store cannot be opened.
+    #[error("the queue cannot be opened")]
+    Queue(#[source] QueueError),
+    /// A source cannot be built.
+    #[error("source `{0}` cannot be built")]
+    Source(SourceName, #[source] SourceError),
+    /// A handler cannot be built.
+    #[error("handler `{0}` cannot be built")]
+    Handler(HandlerName, #[source] BuildError),
+    /// A handler's place in the log cannot be had.
+    #[error("handler `{0}` cannot be subscribed")]
+    Subscribe(HandlerName, #[source] QueueError),
+    /// The admin token cannot be had.
+    #[error("the admin token cannot be read")]
+    Token(#[source] SecretError),
+    /// An address is taken, or a listener failed.
+    #[error("{0}")]
+    Listen(#[source] std::io::Error),
+    /// The system said no.
+    #[error("{0} failed")]
+    Io(&'static str, #[source] std::io::Error),
+    /// A write or sync failed: what is on disk decides at the next start.
+    #[error("the queue is poisoned by a failed write; start again to recover from what is on disk")]
+    Poisoned,
+}
+
+/// The server, listening.
+pub struct Application {
+    listeners: Listeners,
+    /// Says when a write has failed.
+    store: Arc<SledQueue>,
+    server: Arc<Server>,
+    signals: Signals,
+    /// What runs beside handlers and listeners.
+    tasks: TaskTracker,
+    /// Ends the listeners.
+    stop: CancellationToken,
+}
+
+impl Application {
+    /// Opens the store, starts the handlers, then the listeners. `path` is where a reload finds
+    /// the configuration.
+    pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
+        parts::raise_file_limit();
+        let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Metrics::new();
+        // Whatever can be missing comes first: nothing has been opened when it is.
+        let token = SecretRef::File { path: config.admin.token.clone(), create: true };
+        let token = token.resolve().map_err(AppError::Token)?;
+        let sources = parts::sources(&config)?;
+        let built = parts::handlers(&config, &clock)?;
+        let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
+        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
+
+        let own = Arc::new(OwnSource::new(core.clone()));
+        let paused = Paused::new(config.admin.token.with_file_name("paused"));
+        let handlers = Handlers::new(core.clone(), Arc::clone(&own), paused);
+        handlers.start_all(built).await?;
+        let listen = listen(&config);
+        let gate = Gate::new(token, listen.admin.ip());
+        let server = Arc::new(Server::new(core.clone(), handlers, sources, config, path));
+        let stop = CancellationToken::new();
+        let listeners = match server.listen(listen, gate, stop.clone()) {
+            Ok(listeners) => listeners,
+            Err(err) => {
+                server.handlers.stop_all(CLOSE_TIMEOUT).await;
+                return Err(AppError::Listen(err));
+            }
+        };
+        let tasks = TaskTracker::new();
+        let watch = Watch::new(core, Arc::clone(&server), own);
+        tasks.spawn(watch.run(stop.clone()));
+        tasks.close();
+        Ok(Self { listeners, store, server, signals, tasks, stop })
+    }
+
+    /// The public listener's addresses, with the ports that the system gave.
+    pub fn public(&self) -> &[SocketAddr] {
+        self.listeners.public()
+    }
+
+    /// The admin listener's address.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.listeners.admin()
+    }
+
+    /// The configured sources.
+    pub fn sources(&self) -> Vec<SourceView> {
+        self.server.sources()
+    }
+
+    /// Cancelled, it stops the server as SIGTERM does.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Serves until SIGTERM, SIGINT or the stop token; then finishes what is in flight, settles
+    /// it and lets go of the store.
+    pub async fn run_until_stopped(mut self) -> Result<(), AppError> {
+        info!(public = ?self.public(), admin = ?self.admin(), "Serving");
+        systemd::ready();
+        let mut ended = self.serve().await;
+        info!("Stopping");
+        systemd::stopping();
+        self.stop.cancel();
+        let listeners = self.listeners;
+        let server = self.server;
+        let joined = tokio::task::spawn_blocking(move || listeners.join());
+        // Nothing new comes in while what is under way is finished on both sides.
+        let ended_all = async { server.handlers.stop_all(CLOSE_TIMEOUT).await };
+        let (joined, (), ()) = tokio::join!(joined, ended_all, self.tasks.wait());
+        match joined {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => ended = ended.and(Err(AppError::Listen(err))),
+            Err(err) => error!(error = %err, "Listener thread could not be joined"),
+        }
+        match tokio::time::timeout(QUEUE_CLOSE_TIMEOUT, server.core.queue.close()).await {
+            Ok(Ok(()) | Err(QueueError::Closed)) => {}
+            Ok(Err(QueueError::Poisoned)) => ended = Err(AppError::Poisoned),
+            Ok(Err(err)) => ended = ended.and(Err(AppError::Queue(err))),
+            Err(_elapsed) => warn!("The queue took too long to close"),
+        }
+        info!("Stopped");
+        ended
+    }
+
+    /// Waits for the end, and reloads meanwhile.
+    async fn serve(&mut self) -> Result<(), AppError> {
+        let mut watchdog = systemd::Watchdog::new();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                signal = self.signals.next() => match signal {
+                    Signal::Stop => return Ok(()),
+                    Signal::Reload => self.reload().await,
+                },
+                () = self.stop.cancelled() => return Ok(()),
+                () = self.store.poisoned() => return Err(AppError::Poisoned),
+                _ = look.tick() => {
+                    if self.listeners.is_finished() {
+                        let gone = std::io::Error::other("the listeners ended by themselves");
+                        return Err(AppError::Listen(gone));
+                    }
+                }
+                () = watchdog.due() => {
+                    // A store that hangs is what the watchdog is for: then it is not fed.
+                    let probe = self.server.core.queue.probe();
+                    match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+                        // No room is no reason for a restart.
+                        Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::Behind(_))) => {
+                            systemd::alive();
+                        }
+                        Ok(Err(err)) => warn!(error = %err, "The queue does not answer well"),
+                        Err(_elapsed) => warn!("The queue does not answer"),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reload(&self) {
+        systemd::reloading();
+        match self.server.reload().await {
+            Ok(reloaded) => info!(n_changes = reloaded.changes.len(), "Reloaded"),
+            Err(err) => error!(error = %err, "Not reloaded; everything stays as it was"),
+        }
+        systemd::ready();
+    }
+}
+
+/// What nearly every part is given.
+#[derive(Clone)]
+struct Core {
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+/// How often the listeners' thread is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the store may take for one durable write before it counts as hanging.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn listen(config: &Config) -> Listen {
+    Listen {
+        public: config.server.listen.clone(),
+        admin: config.admin.listen,
+        socket: config.admin.socket.clone(),
+        workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        keep_alive: http::KEEP_ALIVE,
+        request_timeout: config.server.request_timeout,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
+        request_timeout: config.server.request_timeout,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
+}

@@ -1,0 +1,151 @@
+//! What the admin side asks of the running server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::api::{
+    Api, ApiError, Control, HandlerControl, Reloaded, Run, SecretView, SourceView, chain,
+};
+use crate::clock::Timestamp;
+use crate::config::{self, Config};
+use crate::event::HandlerName;
+use crate::http::admin::{Admin, Gate};
+use crate::http::public::{HOOKS, Public};
+use crate::http::{self, Listen, Listeners};
+use crate::ingest::{Door, Ingest};
+use crate::metrics::RequestOutcome;
+use crate::settings::{Look, Report};
+use crate::source::Source;
+
+use super::handlers::Handlers;
+use super::{AppError, Core, limits, parts};
+
+/// Everything that runs.
+pub(super) struct Server {
+    pub(super) core: Core,
+    pub(super) ingest: Arc<Ingest>,
+    public: Arc<Public>,
+    pub(super) handlers: Handlers,
+    started_at: Timestamp,
+    /// Where a reload finds the configuration.
+    path: PathBuf,
+    /// What is in force.
+    config: Mutex<Config>,
+}
+
+impl Server {
+    pub(super) fn new(
+        core: Core,
+        handlers: Handlers,
+        sources: Vec<Source>,
+        config: Config,
+        path: &Path,
+    ) -> Self {
+        let Core { queue, clock, metrics } = core.clone();
+        let started_at = clock.now();
+        let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
+        let ingest = Arc::new(ingest);
+        let public = Public::new(Arc::clone(&ingest), metrics, clock, limits(&config));
+        let (path, config) = (path.to_owned(), Mutex::new(config));
+        Self { core, ingest, public: Arc::new(public), handlers, started_at, path, config }
+    }
+
+    /// Opens the listeners.
+    pub(super) fn listen(
+        self: &Arc<Self>,
+        listen: Listen,
+        gate: Gate,
+        stop: CancellationToken,
+    ) -> io::Result<Listeners> {
+        let Core { queue, clock, metrics } = self.core.clone();
+        let control = Arc::clone(self) as Arc<dyn Control>;
+        let api = Api::online(queue, Arc::clone(&clock), Arc::clone(&self.ingest), control);
+        let admin = Arc::new(Admin { api, metrics, clock, gate });
+        http::start(listen, Arc::clone(&self.public), admin, stop)
+    }
+
+    pub(super) fn config(&self) -> MutexGuard<'_, Config> {
+        // A panic elsewhere leaves it whole: it is only ever replaced.
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Control for Server {
+    fn sources(&self) -> Vec<SourceView> {
+        self.ingest.doors().iter().map(|door| source_view(door)).collect()
+    }
+
+    fn handlers(&self) -> Vec<HandlerControl> {
+        self.handlers.list()
+    }
+
+    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
+        self.handlers.set_running(handler, run)
+    }
+
+    async fn reload(&self) -> Result<Reloaded, ApiError> {
+        let (config, warnings) = self.load()?;
+        let bad = |err: AppError| ApiError::Bad(chain(&err));
+        // Everything is built before anything is replaced.
+        let sources = parts::sources(&config).map_err(bad)?;
+        let handlers = parts::handlers(&config, &self.core.clock).map_err(bad)?;
+        let reloaded = reloaded(&self.config(), &config, &warnings);
+        self.ingest.replace_sources(sources);
+        self.public.set_limits(limits(&config));
+        self.handlers.replace_all(handlers).await.map_err(bad)?;
+        *self.config() = config;
+        for change in &reloaded.changes {
+            info!(change, "Configuration changed");
+        }
+        Ok(reloaded)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.handlers.problems()
+    }
+
+    fn changes(&self) -> Result<Reloaded, ApiError> {
+        let (config, warnings) = self.load()?;
+        Ok(reloaded(&self.config(), &config, &warnings))
+    }
+
+    fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+}
+
+impl Server {
+    fn load(&self) -> Result<(Config, Report), ApiError> {
+        config::load(&self.path).map_err(|report| ApiError::Bad(report.render(Look::Plain)))
+    }
+}
+
+fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
+    let warnings = warnings.problems.iter().map(|problem| problem.message.clone());
+    Reloaded {
+        changes: config::diff(old, new).iter().map(ToString::to_string).collect(),
+        warnings: warnings.collect(),
+    }
+}
+
+fn source_view(door: &Door) -> SourceView {
+    let (source, metrics) = (door.source(), door.metrics());
+    let secrets = door.secrets().enumerate();
+    SourceView {
+        name: source.name().clone(),
+        provider: source.provider().to_owned(),
+        path: format!("{HOOKS}{}", source.name()),
+        accepted: metrics.requests(RequestOutcome::Accepted),
+        duplicate: metrics.requests(RequestOutcome::Duplicate),
+        rejected: metrics.requests(RequestOutcome::Rejected),
+        secrets: secrets
+            .map(|(index, last_matched_at)| SecretView { index, last_matched_at })
+            .collect(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Gatepost's own events: they go the same way as all others, so that any handler can tell people
+//! of them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tracing::{error, info};
+
+use crate::deliver::{OWN_SOURCE, OwnEvents};
+use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
+use crate::queue::DeadLetter;
+use crate::source::dedupe_key;
+
+use super::Core;
+
+/// How long the same event is not made again: a crash or a busy hour would repeat it.
+const WINDOW: Duration = Duration::from_hours(24);
+
+/// The built-in source `gatepost`.
+pub(super) struct OwnSource(Core);
+
+impl OwnSource {
+    pub(super) fn new(core: Core) -> Self {
+        Self(core)
+    }
+
+    /// Appends an event of `event_type`, unless one with the same `key` was made within a day.
+    pub(super) async fn append(&self, event_type: &str, key: &str, payload: &Value) {
+        let source = match SourceName::parse(OWN_SOURCE) {
+            Ok(source) => source,
+            Err(err) => return error!(error = %err, "Own event not stored"),
+        };
+        let mut headers = Headers::builder();
+        headers.push("content-type", b"application/json");
+        let delivery_id = format!("{event_type} {key}");
+        let event = NewEvent {
+            dedupe: Dedupe::Within {
+                key: dedupe_key(&source, Some(&delivery_id), b""),
+                window: WINDOW,
+            },
+            source,
+            event_type: EventType::new(event_type),
+            received_at: self.0.clock.now(),
+            data_root: DataRoot::Payload,
+            headers: headers.finish(),
+            body: Bytes::from(payload.to_string()),
+        };
+        match self.0.queue.append(event).await {
+            Ok(appended) => info!(event.id = %appended.id(), event_type, "Own event"),
+            // What it tells of stands in the log as well, and in the queue's figures.
+            Err(err) => error!(error = %err, event_type, "Own event not stored"),
+        }
+    }
+}
+
+#[async_trait]
+impl OwnEvents for OwnSource {
+    async fn dead_letter(&self, letter: DeadLetter) {
+        let key = format!("{} {} {}", letter.handler, letter.id, letter.attempts);
+        let payload = json!({
+            "handler": letter.handler,
+            "id": letter.id,
+            "source": letter.source,
+            "type": letter.event_type,
+            "received_at": letter.received_at,
+            "attempts": letter.attempts,
+            "died_at": letter.died_at,
+            "reason": letter.reason,
+        });
+        self.append("dead_letter", &key, &payload).await;
+    }
+}

@@ -1,0 +1,96 @@
+//! The parts that the configuration describes, opened.
+
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, HandlerSettings};
+use crate::event::HandlerName;
+use crate::handler::{BuildContext, Handler};
+use crate::metrics::Metrics;
+use crate::queue::sled::{self, SledQueue};
+use crate::source::Source;
+
+use super::AppError;
+use super::handlers::Built;
+
+/// Opens the store that `config` describes, mending what a power cut tore.
+pub async fn open_queue(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Arc<SledQueue>, AppError> {
+    let metrics = metrics.clone();
+    let settings = sled::Settings {
+        retention: config.queue.retention,
+        disk_max: config.queue.disk_max.0,
+        disk_reserve: config.queue.disk_reserve.0,
+        observer: Box::new(move |duration, n_events| metrics.commit(duration, n_events)),
+        ..sled::Settings::new(&config.queue.path)
+    };
+    let opened = tokio::task::spawn_blocking(move || SledQueue::open(settings, clock)).await;
+    let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
+    Ok(Arc::new(opened.map_err(AppError::Queue)?))
+}
+
+/// Every source with its secrets.
+pub(super) fn sources(config: &Config) -> Result<Vec<Source>, AppError> {
+    let sources = config.sources.iter().map(|(name, settings)| {
+        Source::build(name.clone(), settings.clone())
+            .map_err(|err| AppError::Source(name.clone(), err))
+    });
+    sources.collect()
+}
+
+/// Every handler, opened.
+pub(super) fn handlers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Built>, AppError> {
+    let handlers = config.handlers.iter().map(|(name, settings)| {
+        let context = context(config, name, settings, clock);
+        let handler: Box<dyn Handler> =
+            settings.kind.build(&context).map_err(|err| AppError::Handler(name.clone(), err))?;
+        Ok(Built::new(name.clone(), settings, handler.into()))
+    });
+    handlers.collect()
+}
+
+fn context(
+    config: &Config,
+    name: &HandlerName,
+    settings: &HandlerSettings,
+    clock: &Arc<dyn Clock>,
+) -> BuildContext {
+    BuildContext {
+        handler: name.clone(),
+        config_folder: config.folder.clone(),
+        clock: Arc::clone(clock),
+        timeout: settings.policy.timeout,
+        concurrency: settings.policy.concurrency.get(),
+    }
+}
+
+/// Looks whether the other ends of all handlers are there; one line for each that is not.
+pub async fn check_online(config: &Config) -> Vec<String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut problems = Vec::new();
+    for (name, settings) in &config.handlers {
+        let context = context(config, name, settings, &clock);
+        if let Err(err) = settings.kind.check_online(&context).await {
+            let err = AppError::Handler(name.clone(), err);
+            problems.push(crate::api::chain(&err));
+        }
+    }
+    problems
+}
+
+/// Takes as many open files as the system lets us: each connection is one, and the soft limit is
+/// often 1,024.
+pub(super) fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(err) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        warn!(error = %err, "The limit of open files could not be raised");
+    }
+}

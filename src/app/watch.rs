@@ -1,0 +1,140 @@
+//! Looks at what nobody else notices, and tells of it by Gatepost's own events: a source that fell
+//! silent, requests that fail verification, a disk that fills up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::clock::Timestamp;
+use crate::event::SourceName;
+use crate::metrics::RequestOutcome;
+use crate::queue::{EventQuery, QueueError};
+
+use super::Core;
+use super::control::Server;
+use super::own_events::OwnSource;
+
+/// How often to look.
+const EVERY: Duration = Duration::from_mins(1);
+/// How long one sort of event is not repeated for one source.
+const PAUSE: Duration = Duration::from_hours(1);
+
+/// What was seen last time.
+pub(super) struct Watch {
+    core: Core,
+    server: Arc<Server>,
+    own: Arc<OwnSource>,
+    began: Timestamp,
+    rejected: HashMap<SourceName, u64>,
+    told: HashMap<(&'static str, String), Timestamp>,
+}
+
+impl Watch {
+    pub(super) fn new(core: Core, server: Arc<Server>, own: Arc<OwnSource>) -> Self {
+        let began = core.clock.steady();
+        let (rejected, told) = (HashMap::new(), HashMap::new());
+        Self { core, server, own, began, rejected, told }
+    }
+
+    /// Looks now and then, until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut look = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.tick() => {}
+            }
+            // A store that hangs must not keep the process from ending.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look() => {}
+            }
+        }
+    }
+
+    /// Looks once.
+    async fn look(&mut self) {
+        self.look_for_rejected().await;
+        if let Err(err) = self.look_for_silence().await {
+            warn!(error = %err, "Silent sources cannot be looked for");
+        }
+        self.look_at_disk().await;
+    }
+
+    async fn look_for_rejected(&mut self) {
+        for door in self.server.ingest.doors() {
+            let name = door.source().name().clone();
+            let count = door.metrics().requests(RequestOutcome::Rejected);
+            let before = self.rejected.insert(name.clone(), count).unwrap_or(0);
+            if count > before && self.may_tell("signature.rejected", name.as_str()) {
+                let newest = self.server.ingest.rejected().newest_of(&name);
+                let payload = json!({
+                    "source": name,
+                    "count": count - before,
+                    "newest": newest.as_ref().map(|request| request.number),
+                    "reason": newest.as_ref().map(|request| request.rejection.to_string()),
+                });
+                self.tell("signature.rejected", name.as_str(), &payload).await;
+            }
+        }
+    }
+
+    async fn look_for_silence(&mut self) -> Result<(), QueueError> {
+        for door in self.server.ingest.doors() {
+            let source = door.source();
+            let Some(expected) = source.settings().expect_every else { continue };
+            let name = source.name().clone();
+            let query =
+                EventQuery { source: Some(name.clone()), limit: 1, ..EventQuery::default() };
+            let newest = self.core.queue.list(query).await?.first().map(|event| event.received_at);
+            let silent = match newest {
+                Some(at) => self.core.clock.now().since(at),
+                // Nothing is retained of it: counted from the start.
+                None => self.core.clock.steady().since(self.began),
+            };
+            if silent > expected && self.may_tell("source.silent", name.as_str()) {
+                let payload = json!({
+                    "source": name,
+                    "silent_seconds": silent.as_secs(),
+                    "expect_every_seconds": expected.as_secs(),
+                    "newest_at": newest,
+                });
+                self.tell("source.silent", name.as_str(), &payload).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at_disk(&mut self) {
+        let (path, reserve) = {
+            let config = self.server.config();
+            (config.queue.path.clone(), config.queue.disk_reserve.0)
+        };
+        let free = match rustix::fs::statvfs(&path) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+            Err(err) => return warn!(error = %err, "The disk's free space cannot be found out"),
+        };
+        // Told while there is still room for the telling.
+        if free < reserve.saturating_mul(2) && self.may_tell("disk.low", "") {
+            let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
+            self.tell("disk.low", "", &payload).await;
+        }
+    }
+
+    fn may_tell(&self, what: &'static str, of: &str) -> bool {
+        let told = self.told.get(&(what, of.to_owned()));
+        told.is_none_or(|told| self.core.clock.steady().since(*told) >= PAUSE)
+    }
+
+    async fn tell(&mut self, what: &'static str, of: &str, payload: &serde_json::Value) {
+        let now = self.core.clock.steady();
+        self.told.insert((what, of.to_owned()), now);
+        self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! The command line: one verb per file, each a question to the running server or to the store.
+
+use std::path::Path;
+
+use crate::api::chain;
+use crate::config::{self, Config};
+
+mod args;
+mod check;
+mod dead;
+mod error;
+mod events;
+mod handlers;
+mod init;
+mod output;
+mod queue;
+mod rejected;
+mod send;
+mod serve;
+mod status;
+mod store;
+mod when;
+
+pub use args::Cli;
+pub use error::CliError;
+
+use args::Verb;
+use output::Output;
+use store::Server;
+
+/// Does what `cli` says.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    let Cli { config, json, verb } = cli;
+    let output = Output::new(json);
+    match verb {
+        Verb::Serve => serve::run(&config, output),
+        Verb::Init => init::run(&config, output),
+        Verb::Schema => init::schema(),
+        Verb::Completions { shell } => init::completions(shell),
+        verb => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ask(verb, &config, output))
+        }
+    }
+}
+
+/// The verbs that ask somebody.
+async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
+    if let Verb::Check(options) = verb {
+        return check::run(options, path, output).await;
+    }
+    let config = load(path)?;
+    match verb {
+        Verb::Reload => reload(&config, output).await,
+        Verb::Send(options) => send::run(options, &config, output).await,
+        Verb::Status => status::run(&config, output).await,
+        Verb::Events(verb) => events::run(verb, &config, output).await,
+        Verb::Dead(verb) => dead::run(verb, &config, output).await,
+        Verb::Rejected(verb) => rejected::run(verb, &config, output).await,
+        Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
+        Verb::Queue(verb) => queue::run(verb, &config, output).await,
+        // `run` has done them.
+        Verb::Serve | Verb::Check(_) | Verb::Init | Verb::Schema | Verb::Completions { .. } => {
+            Ok(())
+        }
+    }
+}
+
+/// The checked configuration. Its warnings are for `check` and `serve`.
+fn load(path: &Path) -> Result<Config, CliError> {
+    match config::load(path) {
+        Ok((config, _warnings)) => Ok(config),
+        Err(report) => Err(CliError::Configuration(Box::new(report))),
+    }
+}
+
+async fn reload(config: &Config, output: Output) -> Result<(), CliError> {
+    let answer = Server::require(config).await?.post("reload", &serde_json::json!({})).await?;
+    output.one(&answer, |answer| {
+        let changes = answer.get("changes").and_then(serde_json::Value::as_array);
+        let changes = changes.into_iter().flatten().filter_map(serde_json::Value::as_str);
+        let mut text = String::from("reloaded");
+        for change in changes {
+            text.push_str("\n  ");
+            text.push_str(change);
+        }
+        text
+    })
+}

@@ -1,0 +1,285 @@
+//! The command line's words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// A webhook receiver that never loses what it has answered 200 for.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "GATEPOST_CONFIG",
+        default_value = "config.toml"
+    )]
+    pub config: PathBuf,
+    /// Print JSON: one array for a list, one object for a single thing.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the server.
+    Serve,
+    /// Find every mistake in the configuration at once.
+    Check(Check),
+    /// Write a configuration file to start from.
+    Init,
+    /// Let the running server read its configuration again.
+    Reload,
+    /// Sign a sample with the source's own secret and post it.
+    Send(Send),
+    /// Show how everything stands.
+    Status,
+    /// What came in, and what was done with it.
+    #[command(subcommand)]
+    Events(Events),
+    /// Deliveries that were given up.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Requests that failed verification.
+    #[command(subcommand)]
+    Rejected(Rejected),
+    /// The handlers and their places in the log.
+    #[command(subcommand)]
+    Handlers(Handlers),
+    /// The durable store itself.
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Print a JSON Schema of the configuration file.
+    Schema,
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Also say what a reload would change in the running server.
+    #[arg(long)]
+    pub diff: bool,
+    /// Also look whether the other ends (databases, mail servers) are there.
+    #[arg(long)]
+    pub online: bool,
+}
+
+/// Options of `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The source to send to.
+    pub source: String,
+    /// The event's type, as in `comment.create`.
+    #[arg(value_name = "TYPE")]
+    pub event_type: String,
+    /// The body to send in place of the built-in sample; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<PathBuf>,
+    /// Where to send it, in place of the server that the configuration describes.
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+/// Verbs of `events`.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// List events, newest first.
+    List(EventsList),
+    /// Show one event and what each handler did with it.
+    Show {
+        /// The event's id.
+        id: String,
+        /// Print the body, byte for byte, and nothing else.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Print events as they come in, until interrupted.
+    Tail(EventsFilter),
+    /// Deliver events again that are already settled.
+    Replay(EventsReplay),
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, Args)]
+pub struct EventsFilter {
+    /// Only this source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only types that match, where `*` stands for any run of characters.
+    #[arg(long = "type", value_name = "PATTERN")]
+    pub event_type: Option<String>,
+    /// Only events since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only events before then.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Options of `events list`.
+#[derive(Debug, Args)]
+pub struct EventsList {
+    #[command(flatten)]
+    pub(super) filter: EventsFilter,
+    /// At most this many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+}
+
+/// Options of `events replay`.
+#[derive(Debug, Args)]
+pub struct EventsReplay {
+    /// One event; left out: all that the filter finds.
+    #[arg(conflicts_with_all = ["source", "event_type", "since", "until"])]
+    pub(super) id: Option<String>,
+    #[command(flatten)]
+    pub(super) filter: EventsFilter,
+    /// Only to this handler; left out: to every one.
+    #[arg(long)]
+    pub(super) handler: Option<String>,
+    /// At most this many events a second.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rate: Option<u32>,
+    /// Go on behind this position: where an earlier run stopped.
+    #[arg(long, value_name = "POSITION")]
+    pub(super) after: Option<u64>,
+    /// Only say how many there are.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Verbs of `dead`.
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List dead letters, oldest first.
+    List {
+        #[command(flatten)]
+        filter: DeadFilter,
+        /// At most this many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show the dead letters of one event.
+    Show {
+        /// The event's id.
+        id: String,
+    },
+    /// Try dead letters again.
+    Redrive(DeadChange),
+    /// Give dead letters up for good.
+    Drop(DeadChange),
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DeadFilter {
+    /// Only this handler's.
+    #[arg(long)]
+    pub handler: Option<String>,
+    /// Only those whose reason contains this text.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only those that died since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only those that died before then.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Which dead letters to change: all must be said.
+#[derive(Debug, Args)]
+#[command(group(
+    clap::ArgGroup::new("which")
+        .args(["id", "handler", "reason", "since", "until", "all"])
+        .required(true)
+        .multiple(true)
+))]
+pub struct DeadChange {
+    /// Those of one event.
+    pub(super) id: Option<String>,
+    #[command(flatten)]
+    pub(super) filter: DeadFilter,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["id", "handler", "reason", "since", "until"])]
+    pub(super) all: bool,
+}
+
+/// Verbs of `rejected`.
+#[derive(Debug, Subcommand)]
+pub enum Rejected {
+    /// List rejected requests, newest first.
+    List {
+        /// At most this many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show one with its headers.
+    Show {
+        /// Its number.
+        number: u64,
+        /// Print the body, byte for byte, and nothing else.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Say why one failed, and which line of the configuration to change.
+    Explain {
+        /// Its number.
+        number: u64,
+    },
+    /// Verify one again as of the time it came, and store it if it passes.
+    Release {
+        /// Its number.
+        number: u64,
+    },
+}
+
+/// Verbs of `handlers`.
+#[derive(Debug, Subcommand)]
+pub enum Handlers {
+    /// List the handlers.
+    List,
+    /// Stop giving deliveries to a handler; what comes in waits.
+    Pause {
+        /// The handler.
+        name: String,
+    },
+    /// Give deliveries to a paused handler again.
+    Resume {
+        /// The handler.
+        name: String,
+    },
+    /// Remove the place of a handler that is no longer configured, and its dead letters.
+    Forget {
+        /// The handler.
+        name: String,
+    },
+}
+
+/// Verbs of `queue`.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// Read every record and name each damage.
+    Check,
+    /// Print every retained event as a line of JSON.
+    Export,
+    /// Store events from `export`'s lines, read from FILE or standard input.
+    Import {
+        /// The file; left out: standard input.
+        file: Option<PathBuf>,
+    },
+    /// Give unused space back.
+    Compact,
+}

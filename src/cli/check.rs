@@ -1,0 +1,80 @@
+//! `check`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::config::{self, Config};
+use crate::settings::{Look, Report};
+
+use super::CliError;
+use super::args::Check;
+use super::output::{Output, line, note};
+use super::store::{self, Server};
+
+/// Finds every mistake at once.
+pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
+    let (config, report) = match config::load(path) {
+        Ok(good) => good,
+        Err(report) => {
+            show(&report, output)?;
+            return Err(CliError::ConfigurationShown);
+        }
+    };
+    let mut problems = Vec::new();
+    if options.online {
+        problems = crate::app::check_online(&config).await;
+    }
+    if output.is_json() {
+        show(&report, output)?;
+    } else {
+        show(&report, output)?;
+        note(&summary(&config, &report))?;
+    }
+    for problem in &problems {
+        note(problem)?;
+    }
+    if options.diff {
+        diff(&config).await?;
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
+    }
+}
+
+/// The report: on standard output for programs, on standard error for people.
+fn show(report: &Report, output: Output) -> Result<(), CliError> {
+    if output.is_json() {
+        return line(&store::value(&report.entries())?.to_string());
+    }
+    if report.problems.is_empty() {
+        return Ok(());
+    }
+    let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
+    note(&report.render(look))
+}
+
+fn summary(config: &Config, report: &Report) -> String {
+    let (_errors, warnings) = report.counts();
+    format!(
+        "`{}` is good: {} sources, {} handlers, {warnings} warnings",
+        report.file,
+        config.sources.len(),
+        config.handlers.len()
+    )
+}
+
+/// What a reload would change in the running server, one line each.
+async fn diff(config: &Config) -> Result<(), CliError> {
+    let answer = Server::require(config).await?.get("reload", &[]).await?;
+    let changes = answer.get("changes").and_then(Value::as_array);
+    let mut is_same = true;
+    for change in changes.into_iter().flatten().filter_map(Value::as_str) {
+        is_same = false;
+        line(change)?;
+    }
+    if is_same { note("a reload would change nothing") } else { Ok(()) }
+}

@@ -1,0 +1,51 @@
+//! Why a verb failed, one variant per exit code.
+
+use crate::api::chain;
+use crate::settings::Report;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
+    /// It cannot be meant like that.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong: the report says where.
+    #[error("the configuration has mistakes")]
+    Configuration(Box<Report>),
+    /// The report was printed already.
+    #[error("the configuration has mistakes")]
+    ConfigurationShown,
+    /// The server does not answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Whoever reads our output has gone: nothing more to say.
+    #[error("the output was closed")]
+    OutputClosed,
+}
+
+impl CliError {
+    /// Something that was tried failed with `err`; the whole chain of causes is told.
+    pub fn failed(err: &dyn std::error::Error) -> Self {
+        Self::Failed(chain(err))
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(err: std::io::Error) -> Self {
+        if err.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::OutputClosed
+        } else {
+            Self::failed(&err)
+        }
+    }
+}
+
+impl From<crate::queue::QueueError> for CliError {
+    fn from(err: crate::queue::QueueError) -> Self {
+        Self::failed(&err)
+    }
+}

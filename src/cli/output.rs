@@ -1,0 +1,156 @@
+//! What a verb prints: text for people, or JSON. Answers go to standard output, everything else to
+//! standard error.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::CliError;
+
+/// Where answers go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    is_json: bool,
+}
+
+impl Output {
+    pub(super) fn new(is_json: bool) -> Self {
+        Self { is_json }
+    }
+
+    pub(super) fn is_json(self) -> bool {
+        self.is_json
+    }
+
+    /// One thing: an object, or `text` for people.
+    pub(super) fn one(
+        self,
+        value: &Value,
+        text: impl FnOnce(&Value) -> String,
+    ) -> Result<(), CliError> {
+        if self.is_json { line(&value.to_string()) } else { line(&text(value)) }
+    }
+
+    /// A list: one array, or a table for people.
+    pub(super) fn list(
+        self,
+        values: &Value,
+        columns: &[Column],
+        none: &str,
+    ) -> Result<(), CliError> {
+        if self.is_json {
+            return line(&values.to_string());
+        }
+        match values.as_array().map(Vec::as_slice) {
+            None | Some([]) => note(none),
+            Some(rows) => line(&table(rows, columns)),
+        }
+    }
+}
+
+/// Text for people, line by line.
+#[derive(Debug, Default)]
+pub(super) struct Page(String);
+
+impl Page {
+    /// Adds a line.
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
+    }
+
+    /// Adds text that has its own line ends.
+    pub(super) fn text(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// All of it.
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// One column of a table: its head, and the field it shows.
+pub(super) type Column = (&'static str, &'static str);
+
+/// Prints `text` and a newline.
+pub(super) fn line(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints `bytes` as they are.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
+/// Tells `text` beside the answer.
+pub(super) fn note(text: &str) -> Result<(), CliError> {
+    Ok(writeln!(io::stderr().lock(), "{text}")?)
+}
+
+/// Rows in aligned columns, the last one unaligned.
+pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
+    let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+    let cells =
+        rows.iter().map(|row| columns.iter().map(|(_, field)| cell(row.get(*field))).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(cells).collect();
+    let width = |index: usize| {
+        let widths = lines.iter().filter_map(|line| line.get(index));
+        widths.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (cell, width) in line.iter().zip(&widths) {
+            row.push_str(cell);
+            let n_missing = width.saturating_sub(cell.chars().count());
+            row.extend(std::iter::repeat_n(' ', n_missing + 2));
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A value in a cell: text without quotes and control characters, nothing as `-`.
+pub(super) fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => plain(text),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A stranger's text on a terminal: no control characters, which could say anything.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_aligns_its_columns() {
+        let rows = [
+            serde_json::json!({"name": "mail", "dead": 3, "kind": null}),
+            serde_json::json!({"name": "comments", "dead": 12, "kind": "sql"}),
+        ];
+        let columns = [("NAME", "name"), ("DEAD", "dead"), ("KIND", "kind")];
+        let expected = "NAME      DEAD  KIND\nmail      3     -\ncomments  12    sql\n";
+        assert_eq!(table(&rows, &columns), expected);
+    }
+
+    #[test]
+    fn a_strangers_text_cannot_drive_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

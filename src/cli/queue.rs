@@ -1,0 +1,179 @@
+//! `queue`: the store itself.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, ExportAsk, ExportedEvent};
+use crate::config::Config;
+
+use super::CliError;
+use super::args::Queue;
+use super::output::{self, Output, Page, cell};
+use super::store::{self, Reached, Server};
+
+/// Events of one page: with the longest bodies some dozen megabytes.
+const PAGE: usize = 200;
+/// Bytes of lines that are imported in one go.
+const IMPORT_BYTES: usize = 8 << 20;
+/// The longest line: the longest body with its headers, encoded.
+const LINE_BYTES_MAX: usize = 100 << 20;
+
+/// Does what `verb` says.
+pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<(), CliError> {
+    let via = Via::reach(config).await?;
+    match verb {
+        Queue::Check => check(&via, output).await,
+        Queue::Export => export(&via).await,
+        Queue::Import { file } => import(&via, file, output).await,
+        Queue::Compact => Err(CliError::Failed("not available yet".into())),
+    }
+}
+
+/// Whom to ask.
+enum Via {
+    Server(Server),
+    Store(Box<Api>),
+}
+
+impl Via {
+    async fn reach(config: &Config) -> Result<Self, CliError> {
+        Ok(match Server::reach(config).await? {
+            Reached::Server(server) => Self::Server(server),
+            Reached::Nobody => Self::Store(Box::new(store::open(config).await?)),
+        })
+    }
+
+    async fn export(&self, after: u64) -> Result<Vec<ExportedEvent>, CliError> {
+        let ask = ExportAsk { after: Some(after), limit: Some(PAGE) };
+        match self {
+            Self::Server(server) => {
+                let events = server.get("export", &store::pairs(&ask)?).await?;
+                serde_json::from_value(events).map_err(|err| CliError::failed(&err))
+            }
+            Self::Store(api) => {
+                let (after, limit) = ask.parse();
+                Ok(api.export(after, limit).await?)
+            }
+        }
+    }
+
+    async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, CliError> {
+        match self {
+            Self::Server(server) => {
+                let answer = server.post("import", &store::value(&events)?).await?;
+                Ok(answer.get("count").and_then(Value::as_u64).unwrap_or(0))
+            }
+            Self::Store(api) => Ok(api.import(events).await?),
+        }
+    }
+
+    async fn close(&self) -> Result<(), CliError> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Store(api) => Ok(api.close().await?),
+        }
+    }
+}
+
+async fn check(via: &Via, output: Output) -> Result<(), CliError> {
+    let status = match via {
+        Via::Server(server) => server.get("status", &[]).await?,
+        Via::Store(api) => store::value(&api.status())?,
+    };
+    let queue = status.get("queue").cloned().unwrap_or_default();
+    let damage = queue.get("damage").and_then(Value::as_array).map_or(0, Vec::len);
+    output.one(&queue, |queue| {
+        let figure = |key| cell(queue.get(key));
+        let mut text = Page::default();
+        text.line(format_args!(
+            "{} events retained, {} bytes, newest position {}",
+            figure("events"),
+            figure("bytes"),
+            figure("last")
+        ));
+        let damage = queue.get("damage").and_then(Value::as_array);
+        for line in damage.into_iter().flatten() {
+            text.line(format_args!("damage: {}", cell(Some(line))));
+        }
+        text.finish()
+    })?;
+    match damage {
+        0 => Ok(()),
+        1 => Err(CliError::Failed("the journal is damaged in one place".into())),
+        n => Err(CliError::Failed(format!("the journal is damaged in {n} places"))),
+    }
+}
+
+/// Prints a line of JSON for each event, oldest first.
+async fn export(via: &Via) -> Result<(), CliError> {
+    let mut after = 0;
+    loop {
+        let events = via.export(after).await?;
+        let Some(last) = events.last() else { return Ok(()) };
+        after = last.position;
+        for event in &events {
+            output::line(&store::value(event)?.to_string())?;
+        }
+    }
+}
+
+/// Stores the events of `export`'s lines, some megabytes at a time.
+async fn import(via: &Via, file: Option<PathBuf>, output: Output) -> Result<(), CliError> {
+    let mut lines = Lines::open(file.as_deref())?;
+    let (mut n_read, mut n_stored) = (0_u64, 0_u64);
+    loop {
+        let events = lines.next_events()?;
+        if events.is_empty() {
+            break;
+        }
+        n_read += u64::try_from(events.len()).unwrap_or(u64::MAX);
+        n_stored += via.import(events).await?;
+    }
+    via.close().await?;
+    let answer = json!({ "read": n_read, "stored": n_stored });
+    output.one(&answer, |_| format!("read {n_read} events, {n_stored} of them new"))
+}
+
+/// The lines of an export.
+struct Lines {
+    from: Box<dyn BufRead>,
+    n_lines: u64,
+}
+
+impl Lines {
+    fn open(file: Option<&Path>) -> Result<Self, CliError> {
+        let from: Box<dyn BufRead> = match file {
+            Some(file) => {
+                let opened = std::fs::File::open(file).map_err(|err| {
+                    CliError::Failed(format!("`{}` cannot be read: {err}", file.display()))
+                })?;
+                Box::new(BufReader::new(opened))
+            }
+            None => Box::new(BufReader::new(std::io::stdin())),
+        };
+        Ok(Self { from, n_lines: 0 })
+    }
+
+    /// The next events, some megabytes of them; none at the end.
+    fn next_events(&mut self) -> Result<Vec<ExportedEvent>, CliError> {
+        let mut events = Vec::new();
+        let mut n_bytes = 0;
+        while n_bytes < IMPORT_BYTES {
+            let mut line = Vec::new();
+            let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+            let n_read = self.from.by_ref().take(limit).read_until(b'\n', &mut line)?;
+            if n_read == 0 {
+                break;
+            }
+            self.n_lines += 1;
+            n_bytes += n_read;
+            let event = serde_json::from_slice(&line).map_err(|err| {
+                CliError::Failed(format!("line {} is not an exported event: {err}", self.n_lines))
+            })?;
+            events.push(event);
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,137 @@
+//! `send`: what a provider would do, with the source's own secret.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::chain;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::event::{EventType, SourceName};
+use crate::settings::nearest;
+use crate::source::Source;
+
+use super::CliError;
+use super::args::Send;
+use super::output::{Output, cell};
+
+/// Longer than the server takes for a durable commit.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Signs a sample, or a file, and posts it.
+pub(super) async fn run(options: Send, config: &Config, output: Output) -> Result<(), CliError> {
+    let source = source(&options.source, config)?;
+    let now = SystemClock::new().now();
+    let body = match &options.body {
+        Some(file) => read(file)?,
+        None => source.sample(&options.event_type, now),
+    };
+    let url = match &options.url {
+        Some(url) => url.clone(),
+        None => own_url(&source, config),
+    };
+    let (origin, path_and_query) = split(&url)?;
+    let event_type = EventType::new(&options.event_type);
+    let signed = source.sign(&event_type, body, path_and_query, now);
+    let signed = signed.map_err(|err| CliError::Failed(chain(&err)))?;
+
+    let address = format!("{origin}{}", signed.address(path_and_query));
+    let mut request = client()?.post(&address);
+    for (name, value) in &signed.headers {
+        request = request.header(name, value);
+    }
+    let response = request.body(signed.body).send().await;
+    let response = response.map_err(|err| {
+        CliError::Unreachable(format!("`{origin}` does not answer: {}", chain(&err)))
+    })?;
+    let status = response.status();
+    let answer = response.bytes().await.map_err(|err| CliError::failed(&err))?;
+    if status != reqwest::StatusCode::OK {
+        return Err(CliError::Failed(format!("`{origin}` answered {status}")));
+    }
+    let mut answer: Value = serde_json::from_slice(&answer).unwrap_or_else(|_| json!({}));
+    if let Value::Object(fields) = &mut answer {
+        fields.insert("url".into(), json!(address));
+    }
+    output.one(&answer, |answer| {
+        let id = cell(answer.get("id"));
+        format!("stored as {id}\nnext: gatepost events show {id}")
+    })
+}
+
+fn source(name: &str, config: &Config) -> Result<Source, CliError> {
+    let found = SourceName::parse(name).ok();
+    let found = found.and_then(|name| config.sources.get_key_value(&name));
+    let Some((name, settings)) = found else {
+        let names = config.sources.keys().map(SourceName::as_str);
+        let hint = match nearest(name, names) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        };
+        return Err(CliError::Usage(format!("source `{name}` is not configured{hint}")));
+    };
+    Source::build(name.clone(), settings.clone()).map_err(|err| CliError::Failed(chain(&err)))
+}
+
+/// Where the server of this configuration listens. Every address is one of its own machine.
+fn own_url(source: &Source, config: &Config) -> String {
+    let listen = config.server.listen.first().copied();
+    let mut listen = listen.unwrap_or(([127, 0, 0, 1], 8080).into());
+    if listen.ip().is_unspecified() {
+        let is_v4 = listen.is_ipv4();
+        listen.set_ip(if is_v4 {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    format!("http://{listen}{}{}", crate::http::public::HOOKS, source.name())
+}
+
+/// `https://host` and `/path?query`.
+fn split(url: &str) -> Result<(&str, &str), CliError> {
+    let after = url.find("://").map(|at| at + 3).filter(|_| url.starts_with("http"));
+    let after = after.ok_or_else(|| CliError::Usage(format!("`{url}` is not a URL")))?;
+    let rest = url.get(after..).unwrap_or_default();
+    Ok(match rest.find('/') {
+        Some(at) => url.split_at(after + at),
+        None => (url, "/"),
+    })
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    let mut body = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut body)
+    } else {
+        std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut body))
+    };
+    read.map_err(|err| CliError::Failed(format!("`{}` cannot be read: {err}", file.display())))?;
+    Ok(body)
+}
+
+fn client() -> Result<reqwest::Client, CliError> {
+    let client = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
+    client.map_err(|err| CliError::Failed(chain(&err)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_split_before_its_path() {
+        for (url, origin, path) in [
+            ("http://127.0.0.1:8080/hooks/a?b=c", "http://127.0.0.1:8080", "/hooks/a?b=c"),
+            ("https://example.com", "https://example.com", "/"),
+        ] {
+            assert_eq!(split(url).unwrap(), (origin, path));
+        }
+        assert!(matches!(split("example.com/hooks"), Err(CliError::Usage(_))));
+    }
+}

@@ -1,0 +1,75 @@
+//! `status`.
+
+use serde_json::Value;
+
+use crate::config::Config;
+
+use super::CliError;
+use super::output::{Column, Output, Page, cell, table};
+use super::store::{self, Reached, Server};
+
+/// Shows how everything stands.
+pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
+    let status = match Server::reach(config).await? {
+        Reached::Server(server) => server.get("status", &[]).await?,
+        Reached::Nobody => store::value(&store::open(config).await?.status())?,
+    };
+    output.one(&status, text)
+}
+
+const SOURCES: &[Column] = &[
+    ("SOURCE", "name"),
+    ("PROVIDER", "provider"),
+    ("ACCEPTED", "accepted"),
+    ("DUPLICATE", "duplicate"),
+    ("REJECTED", "rejected"),
+];
+
+/// The columns of a list of handlers.
+pub(super) const HANDLERS: &[Column] = &[
+    ("HANDLER", "name"),
+    ("KIND", "kind"),
+    ("STATE", "state"),
+    ("BACKLOG", "in_log"),
+    ("WAITING", "waiting"),
+    ("DEAD", "dead"),
+    ("OLDEST, S", "oldest_pending_seconds"),
+];
+
+fn text(status: &Value) -> String {
+    let running = status.get("running").and_then(Value::as_bool).unwrap_or(false);
+    let version = cell(status.get("version"));
+    let mut text = Page::default();
+    if running {
+        let since = cell(status.get("started_at"));
+        text.line(format_args!("gatepost {version}, running since {since}"));
+    } else {
+        text.line(format_args!("gatepost {version}, not running: this is what the store says"));
+    }
+    let queue = status.get("queue");
+    let figure = |key| cell(queue.and_then(|queue| queue.get(key)));
+    text.line(format_args!(
+        "queue: {} events retained, {} bytes on disk, newest position {}",
+        figure("events"),
+        figure("bytes"),
+        figure("last")
+    ));
+    let damage = queue.and_then(|queue| queue.get("damage")).and_then(Value::as_array);
+    for line in damage.into_iter().flatten() {
+        text.line(format_args!("damage: {}", cell(Some(line))));
+    }
+    for (key, columns) in [("sources", SOURCES), ("handlers", HANDLERS)] {
+        let rows = status.get(key).and_then(Value::as_array);
+        if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
+            text.line(format_args!(""));
+            text.text(&table(rows, columns));
+        }
+    }
+    let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
+    if n_rejected > 0 {
+        text.line(format_args!(
+            "\n{n_rejected} rejected requests are kept: see `gatepost rejected list`"
+        ));
+    }
+    text.finish()
+}

@@ -1,0 +1,197 @@
+//! How a verb reaches the queue: through the running server's socket, or where none runs, by
+//! opening the store itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::api::{Api, ApiError, chain};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+
+use super::CliError;
+
+/// How long the server may take for one answer: a redrive of many dead letters takes a while.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The admin socket of a running server.
+#[derive(Debug)]
+pub(super) struct Server {
+    client: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// Whether a server runs.
+pub(super) enum Reached {
+    /// It does.
+    Server(Server),
+    /// Nobody listens on the socket.
+    Nobody,
+}
+
+impl Server {
+    /// Connects to the server of `config`, where one runs.
+    pub(super) async fn reach(config: &Config) -> Result<Reached, CliError> {
+        let socket = &config.admin.socket;
+        match tokio::net::UnixStream::connect(socket).await {
+            Ok(_stream) => Ok(Reached::Server(Self::new(socket)?)),
+            Err(err) => match err.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                    Ok(Reached::Nobody)
+                }
+                _ => Err(CliError::Unreachable(format!(
+                    "the admin socket `{}` cannot be opened: {err}",
+                    socket.display()
+                ))),
+            },
+        }
+    }
+
+    /// The same where there is no way without a server.
+    pub(super) async fn require(config: &Config) -> Result<Self, CliError> {
+        match Self::reach(config).await? {
+            Reached::Server(server) => Ok(server),
+            Reached::Nobody => Err(CliError::Unreachable(format!(
+                "no server is running (nobody listens on `{}`); start one with `gatepost serve`",
+                config.admin.socket.display()
+            ))),
+        }
+    }
+
+    fn new(socket: &Path) -> Result<Self, CliError> {
+        let client = reqwest::Client::builder()
+            .unix_socket(socket)
+            .timeout(TIMEOUT)
+            // Nothing is encrypted on the socket: a machine without root certificates is no
+            // reason to fail.
+            .tls_certs_only([])
+            .build()
+            .map_err(|err| CliError::failed(&err))?;
+        Ok(Self { client, socket: socket.to_owned() })
+    }
+
+    /// Asks for `path` below `/api/v1/`.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> Result<Value, CliError> {
+        let request = self.client.get(url(path, query));
+        self.json(request).await
+    }
+
+    /// Changes something at `path` below `/api/v1/`.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        let request = self.client.post(url(path, &[]));
+        self.json(request.header("content-type", "application/json").body(body.to_string())).await
+    }
+
+    /// The bytes at `path` below `/api/v1/`.
+    pub(super) async fn bytes(&self, path: &str) -> Result<Vec<u8>, CliError> {
+        self.send(self.client.get(url(path, &[]))).await
+    }
+
+    async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
+        let body = self.send(request).await?;
+        serde_json::from_slice(&body).map_err(|err| CliError::failed(&err))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
+        let unreachable = |err: &reqwest::Error| {
+            let socket = self.socket.display();
+            CliError::Unreachable(format!(
+                "the server on `{socket}` does not answer: {}",
+                chain(err)
+            ))
+        };
+        let response = request.send().await.map_err(|err| unreachable(&err))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|err| unreachable(&err))?;
+        if status.is_success() {
+            return Ok(body.into());
+        }
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let detail = problem.get("detail").or_else(|| problem.get("title"));
+        let detail = detail.and_then(Value::as_str).unwrap_or("no reason given");
+        Err(CliError::Failed(detail.to_owned()))
+    }
+}
+
+/// The host is ours to choose: the socket says where it goes.
+fn url(path: &str, query: &[(String, String)]) -> String {
+    let mut url = format!("http://localhost/api/v1/{path}");
+    for (index, (key, value)) in query.iter().enumerate() {
+        url.push(if index == 0 { '?' } else { '&' });
+        url.push_str(key);
+        url.push('=');
+        url.push_str(&encoded(value));
+    }
+    url
+}
+
+/// Percent-encoded: everything but the characters that never mean anything in a query.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    encoded
+}
+
+/// Opens the store of `config` while no server runs.
+pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
+    if !config.queue.path.exists() {
+        return Err(CliError::Unreachable(format!(
+            "no server is running, and there is no store in `{}` yet",
+            config.queue.path.display()
+        )));
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let queue = crate::app::open_queue(config, Arc::clone(&clock), &crate::metrics::Metrics::new())
+        .await
+        .map_err(|err| CliError::Unreachable(chain(&err)))?;
+    Ok(Api::offline(queue, clock))
+}
+
+impl From<ApiError> for CliError {
+    fn from(err: ApiError) -> Self {
+        Self::failed(&err)
+    }
+}
+
+/// Any answer as JSON, as the server would send it.
+pub(super) fn value(answer: &impl serde::Serialize) -> Result<Value, CliError> {
+    serde_json::to_value(answer).map_err(|err| CliError::failed(&err))
+}
+
+/// A question as the pairs of a query; what is not said is left out.
+pub(super) fn pairs(ask: &impl serde::Serialize) -> Result<Vec<(String, String)>, CliError> {
+    let Value::Object(fields) = value(ask)? else { return Ok(Vec::new()) };
+    let said = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Ok(said
+        .map(|(key, value)| match value {
+            Value::String(text) => (key, text),
+            other => (key, other.to_string()),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_percent_encoded() {
+        let query = [("type", "a b&c=*é"), ("limit", "5")];
+        let query = query.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let expected = "http://localhost/api/v1/events?type=a%20b%26c%3D%2A%C3%A9&limit=5";
+        assert_eq!(url("events", &query), expected);
+    }
+}

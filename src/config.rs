@@ -1,0 +1,157 @@
+//! `config.toml` as checked settings: everything that is wrong is found in one run.
+//!
+//! Each table is read where its settings are used (a source by `source`, a kind by its own file);
+//! what stands here is what belongs to no single part, and what holds between the parts: a handler
+//! names sources that are there, and has exactly one kind.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::deliver::OWN_SOURCE;
+use crate::event::{HandlerName, SourceName};
+use crate::secret::SecretRef;
+use crate::settings::{self, Leaves, Probe, Report, Table};
+use crate::source::SourceSettings;
+
+mod diff;
+mod handler;
+mod queue;
+mod schema;
+mod server;
+
+pub use diff::{Change, Effect, diff};
+pub use handler::HandlerSettings;
+pub use queue::QueueSettings;
+pub use schema::{schema, with_every_option};
+pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
+
+/// The configuration that `gatepost init` writes: every option with its default.
+pub const DEFAULT: &str = include_str!("../config.toml");
+
+/// The largest file that is read: far more than anybody writes by hand.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// Checked settings.
+#[derive(Debug)]
+pub struct Config {
+    /// The configuration file's folder: what relative paths start from.
+    pub folder: PathBuf,
+    /// The public listener.
+    pub server: ServerSettings,
+    /// The durable queue.
+    pub queue: QueueSettings,
+    /// Dashboard, API and the command line's socket.
+    pub admin: AdminSettings,
+    /// Gatepost's own log.
+    pub log: LogSettings,
+    /// The sources, by name.
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// The handlers, by name.
+    pub handlers: BTreeMap<HandlerName, HandlerSettings>,
+    /// What the file says, key by key.
+    leaves: Leaves,
+}
+
+/// What came out of checking a configuration.
+#[derive(Debug)]
+pub struct Checked {
+    /// The settings; `None` where something is wrong.
+    pub config: Option<Config>,
+    /// What is wrong, and what is probably not meant.
+    pub report: Report,
+}
+
+/// Reads and checks the file at `path`. The report that comes with the settings holds warnings
+/// only; the one that comes alone says what is wrong.
+pub fn load(path: &Path) -> Result<(Config, Report), Report> {
+    let file = path.display().to_string();
+    let text = read_file(path, &file)?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let Checked { config, report } = check_text(&text, &file, folder, Some(SecretRef::probe));
+    match config {
+        Some(config) => Ok((config, report)),
+        None => Err(report),
+    }
+}
+
+/// Checks `text`, the content of `file`, whose relative paths start from `folder`. Opens nothing
+/// but the secrets, and those by `probe` only.
+pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -> Checked {
+    let reading = settings::read_with(text, folder, probe, read);
+    let report = Report::new(file, text, &reading);
+    let has_errors = reading.has_errors();
+    let leaves = reading.leaves;
+    let config = reading.value.filter(|_| !has_errors).map(|config| Config { leaves, ..config });
+    Checked { config, report }
+}
+
+fn read_file(path: &Path, file: &str) -> Result<String, Report> {
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path);
+    opened.and_then(|opened| opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(
+        |err| {
+            let help =
+                "`gatepost init` writes one with every option; `--config PATH` names another";
+            Report::unreadable(file, format_args!("`{file}` cannot be read: {err}"), help)
+        },
+    )?;
+    if bytes.len() as u64 > BYTES_MAX {
+        let help = format!("a configuration has at most {} MiB", BYTES_MAX >> 20);
+        return Err(Report::unreadable(file, format_args!("`{file}` is too large"), help));
+    }
+    String::from_utf8(bytes).map_err(|err| {
+        let at = err.utf8_error().valid_up_to();
+        let line = err.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let message = format!("`{file}` is not UTF-8 text: the first wrong byte is in line {line}");
+        Report::unreadable(file, message, "save it as UTF-8")
+    })
+}
+
+/// Reads the whole file. Every table is read before anything is given up.
+fn read(root: &mut Table<'_>) -> Option<Config> {
+    let server = server::read_server(root);
+    let queue = queue::read(root);
+    let admin = server::read_admin(root, &server);
+    let log = server::read_log(root);
+    let (names, sources) = read_sources(root);
+    let handlers = handler::read_all(root, &names);
+    Some(Config {
+        folder: root.folder().to_owned(),
+        server,
+        queue,
+        admin,
+        log,
+        sources: sources?,
+        handlers: handlers?,
+        leaves: Leaves::default(),
+    })
+}
+
+/// The names of all sources, also of those that are wrong, and the settings of all.
+fn read_sources(
+    root: &mut Table<'_>,
+) -> (Vec<SourceName>, Option<BTreeMap<SourceName, SourceSettings>>) {
+    let tables = root.tables("source", SourceName::parse);
+    if tables.is_empty() && !root.has("source") && !root.is_broken() {
+        root.warning_here("there is no source: nothing can come in", "add `[source.NAME]`");
+    }
+    let mut names = Vec::new();
+    let mut sources = Vec::new();
+    for (name, mut table) in tables {
+        if name.as_str() == OWN_SOURCE {
+            table.problem_here(
+                "`gatepost` is the built-in source of Gatepost's own events",
+                "give this source another name",
+            );
+        }
+        sources.push(SourceSettings::read(&mut table).map(|settings| (name.clone(), settings)));
+        names.push(name);
+        table.finish();
+    }
+    (names, sources.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests;

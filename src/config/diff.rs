@@ -1,0 +1,116 @@
+//! What a reload would change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::Config;
+use crate::settings::Leaf;
+
+/// One difference between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key, or the whole of a source or handler.
+    pub path: String,
+    /// What it was; `None` = it was not there.
+    pub old: Option<String>,
+    /// What it becomes; `None` = it goes.
+    pub new: Option<String>,
+    /// When it counts.
+    pub effect: Effect,
+    /// What else its owner should know; empty where that is nothing.
+    pub note: &'static str,
+}
+
+/// When a change counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// From the reload on.
+    Reload,
+    /// From the next start on.
+    Restart,
+}
+
+/// What is opened once, at the start.
+const AT_START: [&str; 4] = ["server.listen", "queue", "admin", "log"];
+
+/// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let (old, new) = (&old.leaves.0, &new.leaves.0);
+    let mut changes = parts(old, new);
+    let whole: BTreeSet<String> =
+        changes.iter().map(|change| format!("{}.", change.path)).collect();
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for key in keys {
+        let (before, after) = (old.get(key), new.get(key));
+        if before != after && !whole.iter().any(|part| key.starts_with(part)) {
+            changes.push(Change {
+                path: key.clone(),
+                old: before.map(ToString::to_string),
+                new: after.map(ToString::to_string),
+                effect: effect(key),
+                note: "",
+            });
+        }
+    }
+    changes.sort_by(|one, other| one.path.cmp(&other.path));
+    changes
+}
+
+/// Sources and handlers that come or go as a whole.
+fn parts(old: &BTreeMap<String, Leaf>, new: &BTreeMap<String, Leaf>) -> Vec<Change> {
+    let (old, new) = (names(old), names(new));
+    let change = |path: &str, is_new: bool, note| Change {
+        path: path.to_owned(),
+        old: (!is_new).then(String::new),
+        new: is_new.then(String::new),
+        effect: Effect::Reload,
+        note,
+    };
+    let is_handler = |path: &str| path.starts_with("handler.");
+    let added = new.difference(&old).map(|path| {
+        change(path, true, if is_handler(path) { "begins at its `start`" } else { "" })
+    });
+    let removed = old.difference(&new).map(|path| {
+        let kept = "its place is kept until `gatepost handlers forget`";
+        change(path, false, if is_handler(path) { kept } else { "" })
+    });
+    added.chain(removed).collect()
+}
+
+/// `handler.mail` out of `handler.mail.email.to`.
+fn names(leaves: &BTreeMap<String, Leaf>) -> BTreeSet<&str> {
+    let name = |key: &'_ String| -> Option<usize> {
+        let kind = ["handler.", "source."].into_iter().find(|kind| key.starts_with(kind))?;
+        let behind = key.get(kind.len()..)?;
+        Some(kind.len() + behind.find('.').unwrap_or(behind.len()))
+    };
+    leaves.keys().filter_map(|key| key.get(..name(key)?)).collect()
+}
+
+fn effect(key: &str) -> Effect {
+    let is_below = |part: &&str| {
+        key.strip_prefix(*part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if AT_START.iter().any(is_below) { Effect::Restart } else { Effect::Reload }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, old, new, effect, note } = self;
+        match (old.as_deref(), new.as_deref()) {
+            (Some(old), Some(new)) => write!(f, "~ {path}: {old} → {new}")?,
+            (None, Some("")) => write!(f, "+ {path}")?,
+            (None, Some(new)) => write!(f, "+ {path} = {new}")?,
+            (Some(""), None) => write!(f, "- {path}")?,
+            (Some(old), None) => write!(f, "- {path} = {old}")?,
+            (None, None) => write!(f, "  {path}")?,
+        }
+        if !note.is_empty() {
+            write!(f, "  ({note})")?;
+        }
+        match effect {
+            Effect::Reload => Ok(()),
+            Effect::Restart => write!(f, "  (from the next start on)"),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `[handler.NAME]`: what every kind has in common, and the one kind table.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::deliver::{OnDead, Policy};
+use crate::event::{HandlerName, SourceName};
+use crate::expr::Expression;
+use crate::handler::KindSettings;
+use crate::queue::Start;
+use crate::settings::{Table, show_duration};
+
+mod kind;
+mod on;
+mod policy;
+
+/// One handler.
+#[derive(Debug)]
+pub struct HandlerSettings {
+    /// Which events it wants, how many at once, and how hard it is tried.
+    pub policy: Policy,
+    /// Where a new subscription begins.
+    pub start: Start,
+    /// What its kind says.
+    pub kind: Box<dyn KindSettings>,
+    /// The kind's name.
+    pub kind_name: &'static str,
+}
+
+/// Each one may hold a body, a connection and a thread's stack.
+const CONCURRENCY_MAX: usize = 1024;
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+/// Reads every `[handler.NAME]`. `sources` are the names that `on` may match.
+pub(super) fn read_all(
+    root: &mut Table<'_>,
+    sources: &[SourceName],
+) -> Option<BTreeMap<HandlerName, HandlerSettings>> {
+    let tables = root.tables("handler", HandlerName::parse);
+    if tables.is_empty() && !root.has("handler") && !root.is_broken() {
+        root.warning_here(
+            "there is no handler: events are kept and go nowhere",
+            "add `[handler.NAME]`",
+        );
+    }
+    let mut handlers = Vec::new();
+    for (name, mut table) in tables {
+        handlers.push(read(&mut table, sources).map(|handler| (name, handler)));
+        table.finish();
+    }
+    handlers.into_iter().collect()
+}
+
+fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings> {
+    let on = on::read(table, sources);
+    let when = read_expression(table, "when");
+    let order_by = read_expression(table, "order_by");
+    let on_deads = [("release", OnDead::Release), ("hold", OnDead::Hold)];
+    let on_dead = table.choice("on_dead", &on_deads).unwrap_or(OnDead::Release);
+    if on_dead == OnDead::Hold && !table.has("order_by") {
+        table.warning("on_dead", "without `order_by` there is nothing to hold", "add `order_by`");
+    }
+    let starts = [("now", Start::Now), ("oldest", Start::Oldest)];
+    let start = table.choice("start", &starts).unwrap_or(Start::Now);
+    let concurrency =
+        table.checked("concurrency", check_concurrency).unwrap_or(Policy::CONCURRENCY);
+    let retry = policy::read_retry(table);
+    let breaker = policy::read_breaker(table);
+    let timeout = table.checked("timeout", check_timeout).unwrap_or(Policy::TIMEOUT);
+    let batch = policy::read_batch(table);
+    let (kind, settings) = kind::read(table, sources)?;
+    policy::check_batch(table, batch, kind);
+    let drain = Policy::DRAIN;
+    let policy =
+        Policy { on, when, order_by, on_dead, concurrency, timeout, retry, breaker, batch, drain };
+    Some(HandlerSettings { policy, start, kind: settings?, kind_name: kind.name })
+}
+
+/// Compiles a text; a mistake is shown where it stands in it.
+fn read_expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
+    let text: String = table.take(key)?;
+    match Expression::compile(&text) {
+        Ok(expression) => Some(Arc::new(expression)),
+        Err(err) => {
+            table.problem_within(key, err.range.clone(), &err, "");
+            None
+        }
+    }
+}
+
+fn check_concurrency(concurrency: NonZeroUsize) -> Result<NonZeroUsize, String> {
+    if concurrency.get() > CONCURRENCY_MAX {
+        Err(format!("at most {CONCURRENCY_MAX} deliveries are made at once"))
+    } else {
+        Ok(concurrency)
+    }
+}
+
+fn check_timeout(timeout: Duration) -> Result<Duration, String> {
+    if timeout.is_zero() {
+        Err("no delivery would be in time".to_owned())
+    } else if timeout > TIMEOUT_MAX {
+        Err(format!("a try takes at most {}", show_duration(TIMEOUT_MAX)))
+    } else {
+        Ok(timeout)
+    }
+}

@@ -1,0 +1,74 @@
+//! The kind table: `[handler.NAME.email]`.
+
+use super::on;
+use crate::event::SourceName;
+use crate::handler::{KINDS, Kind, KindSettings};
+use crate::settings::{Table, nearest};
+
+/// The key of a kind's own patterns over events.
+const PATTERNS: &str = "delete_on";
+
+/// A kind, and its settings where nothing is wrong with them.
+type Read = (&'static Kind, Option<Box<dyn KindSettings>>);
+
+/// Reads the one kind table of a handler. `None` = there is none, or more than one.
+pub(super) fn read(handler: &mut Table<'_>, sources: &[SourceName]) -> Option<Read> {
+    let mut found = Vec::new();
+    for kind in KINDS {
+        if !handler.has(kind.name) {
+            continue;
+        }
+        let settings = handler.table(kind.name).and_then(|mut table| {
+            let settings = (kind.read)(&mut table);
+            // A kind does not know the sources: whether its patterns match one is seen here.
+            if table.has(PATTERNS)
+                && let Some(value) = table.raw(PATTERNS, "a list (each a pattern `source:type`)")
+            {
+                on::read_globs(&value, sources);
+            }
+            table.finish();
+            settings
+        });
+        found.push((*kind, settings));
+    }
+    match found.len() {
+        0 => no_kind(handler),
+        1 => {}
+        _ => several_kinds(handler, &found),
+    }
+    if found.len() == 1 { found.pop() } else { None }
+}
+
+/// Names the kinds that there are; a table that is none is probably a slip of the pen.
+fn no_kind(handler: &mut Table<'_>) {
+    let names = || KINDS.iter().map(|kind| kind.name);
+    let all = names().collect::<Vec<_>>().join(", ");
+    let others = handler.unknown_tables();
+    for other in &others {
+        let help = match nearest(other, names()) {
+            Some(near) => format!("did you mean `{near}`? The kinds are: {all}"),
+            None => match handler.nearest_key(other) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the kinds are: {all}"),
+            },
+        };
+        handler.reject(other, format_args!("unknown kind `{}`", other.escape_debug()), help);
+    }
+    if others.is_empty() && !handler.is_broken() {
+        let path = handler.path().to_owned();
+        handler.problem_here(
+            "this handler has no kind: nothing says what it does",
+            format_args!("add one of the tables `[{path}.KIND]`: {all}"),
+        );
+    }
+}
+
+fn several_kinds(handler: &Table<'_>, found: &[Read]) {
+    let names: Vec<String> = found.iter().map(|(kind, _)| format!("`{}`", kind.name)).collect();
+    let Some((last, _)) = found.last() else { return };
+    handler.problem(
+        last.name,
+        format_args!("this handler has several kinds: {}", names.join(" and ")),
+        "make a handler of its own for each: each has its own place in the queue",
+    );
+}

@@ -1,0 +1,71 @@
+//! `[queue]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::settings::{ByteSize, Table};
+
+/// The durable queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// The folder of the journal and of what is derived from it.
+    pub path: PathBuf,
+    /// How long settled events stay for search and replay.
+    pub retention: Duration,
+    /// How much the queue may take on disk.
+    pub disk_max: ByteSize,
+    /// How much of the disk must stay free.
+    pub disk_reserve: ByteSize,
+}
+
+#[derive(Clone, Copy)]
+enum Backend {
+    Sled,
+    Nats,
+}
+
+const PATH: &str = "data/queue";
+const RETENTION: Duration = Duration::from_hours(7 * 24);
+const DISK_MAX: ByteSize = ByteSize(10 << 30);
+/// Two segments of the journal always stand ready, and sled needs some room.
+const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
+const DISK_RESERVE: ByteSize = ByteSize(256 << 20);
+
+const NOT_NATS: &str = "leave it out: `sled`, the embedded queue, is the default";
+
+/// Reads `[queue]`.
+pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
+    let mut queue = QueueSettings {
+        path: root.folder().join(PATH),
+        retention: RETENTION,
+        disk_max: DISK_MAX,
+        disk_reserve: DISK_RESERVE,
+    };
+    let Some(mut table) = root.table("queue") else { return queue };
+    let backends = [("sled", Backend::Sled), ("nats", Backend::Nats)];
+    match table.choice("backend", &backends).unwrap_or(Backend::Sled) {
+        Backend::Sled => {}
+        Backend::Nats => table.problem(
+            "backend",
+            "the `nats` backend is not available in this version",
+            NOT_NATS,
+        ),
+    }
+    queue.path = table.take_or("path", queue.path);
+    queue.retention = table.take_or("retention", queue.retention);
+    queue.disk_max = table.checked("disk_max", check_disk_max).unwrap_or(queue.disk_max);
+    queue.disk_reserve = table.take_or("disk_reserve", queue.disk_reserve);
+    if table.raw("nats", "a table").is_some() {
+        table.problem("nats", "`[queue.nats]` is not available in this version", NOT_NATS);
+    }
+    table.finish();
+    queue
+}
+
+fn check_disk_max(disk_max: ByteSize) -> Result<ByteSize, String> {
+    if disk_max < DISK_MAX_MIN {
+        Err(format!("the queue needs at least {DISK_MAX_MIN}"))
+    } else {
+        Ok(disk_max)
+    }
+}

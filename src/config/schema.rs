@@ -1,0 +1,92 @@
+//! `gatepost schema`: the configuration as JSON Schema, for editors that check while one types.
+//!
+//! It is not written by hand: the shipped configuration with every option in it is read, and the
+//! readers tell what they asked for.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::DEFAULT;
+use crate::handler::KINDS;
+use crate::settings::{self, Key};
+
+/// [`DEFAULT`] with every option in it: a `#` without a space behind it is taken away.
+pub fn with_every_option() -> String {
+    let open = |line: &str| match line.strip_prefix('#') {
+        Some(option) if !option.is_empty() && !option.starts_with(' ') => format!("{option}\n"),
+        _ => format!("{line}\n"),
+    };
+    DEFAULT.lines().map(open).collect()
+}
+
+/// The JSON Schema of the configuration, as text without a newline at its end.
+pub fn schema() -> String {
+    format!("{:#}", value())
+}
+
+fn value() -> Value {
+    let reading = settings::read(&with_every_option(), Path::new(""), super::read);
+    let mut root = table();
+    for (path, key) in &reading.keys {
+        put(&mut root, path, key);
+    }
+    let kinds: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();
+    if let Some(handler) = root.pointer_mut("/properties/handler/additionalProperties") {
+        extend(handler, "oneOf", Value::Array(kinds));
+    }
+    extend(&mut root, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
+    extend(&mut root, "title", json!("Gatepost's configuration"));
+    root
+}
+
+fn table() -> Value {
+    json!({ "type": "object", "properties": {}, "additionalProperties": false })
+}
+
+/// Puts the schema of one key to its place. Keys come sorted, so a table comes before its keys.
+fn put(root: &mut Value, path: &str, key: &Key) {
+    let mut steps = path.split('.').peekable();
+    let mut at = root;
+    while let Some(step) = steps.next() {
+        let Some(next) = enter(at, step) else { return };
+        at = next;
+        if steps.peek().is_none() {
+            fill(at, key);
+        }
+    }
+}
+
+/// The schema of `step` within the schema of a table.
+fn enter<'a>(table: &'a mut Value, step: &str) -> Option<&'a mut Value> {
+    // The keys of a list's items are told by the list itself.
+    let name = step.strip_suffix("[]").unwrap_or(step);
+    table.get("properties")?;
+    let table = table.as_object_mut()?;
+    if name == "NAME" {
+        let names = table.get_mut("additionalProperties")?;
+        if !names.is_object() {
+            *names = json!({});
+        }
+        return Some(names);
+    }
+    let properties = table.get_mut("properties")?.as_object_mut()?;
+    Some(properties.entry(name).or_insert_with(|| json!({})))
+}
+
+fn fill(at: &mut Value, key: &Key) {
+    let is_table = key
+        .schema
+        .as_object()
+        .is_some_and(|schema| schema.get("type") == Some(&json!("object")) && schema.len() == 1);
+    let schema = if is_table { table() } else { key.schema.clone() };
+    let mut schema: Map<String, Value> = schema.as_object().cloned().unwrap_or_default();
+    schema.insert("description".to_owned(), json!(key.expected));
+    *at = Value::Object(schema);
+}
+
+fn extend(at: &mut Value, name: &str, value: Value) {
+    if let Some(at) = at.as_object_mut() {
+        at.insert(name.to_owned(), value);
+    }
+}

@@ -1,0 +1,197 @@
+//! `[server]`, `[admin]` and `[log]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::settings::{ByteSize, Table, show_duration};
+
+/// The public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where it listens; at least one address.
+    pub listen: Vec<SocketAddr>,
+    /// The longest body of a source that does not say its own.
+    pub body_max: ByteSize,
+    /// How long a sender may take for one request.
+    pub request_timeout: Duration,
+    /// The networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Dashboard, API and the command line's way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// The file with the token, made on the first start.
+    pub token: PathBuf,
+}
+
+/// Gatepost's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is written.
+    pub level: LogLevel,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// The least important lines that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// Something failed.
+    Warn,
+    /// What happens.
+    Info,
+    /// What is being done.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// As the configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+const PUBLIC_PORT: u16 = 8080;
+const ADMIN_PORT: u16 = 8081;
+const BODY_MAX: ByteSize = ByteSize(1 << 20);
+/// A body is held in memory while it comes in, once for each connection.
+const BODY_MAX_MAX: ByteSize = ByteSize(64 << 20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_hours(1);
+const SOCKET: &str = "data/admin.sock";
+const TOKEN: &str = "data/admin-token";
+/// The longest path of a Unix socket in bytes (`sun_path` less its closing zero; unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+
+const NO_TLS: &str = "let a reverse proxy (Caddy, nginx) end TLS, and name its address in \
+                      `trusted_proxies`";
+
+/// Reads `[server]`.
+pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
+    let mut server = ServerSettings {
+        listen: vec![loopback(PUBLIC_PORT)],
+        body_max: BODY_MAX,
+        request_timeout: REQUEST_TIMEOUT,
+        trusted_proxies: Vec::new(),
+    };
+    let Some(mut table) = root.table("server") else { return server };
+    if let Some(listen) = table.one_or_many("listen") {
+        if listen.is_empty() {
+            table.problem("listen", "there is no address", "write `listen = \"127.0.0.1:8080\"`");
+        }
+        server.listen = listen;
+    }
+    server.body_max = table.checked("body_max", check_body_max).unwrap_or(server.body_max);
+    server.request_timeout =
+        table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
+    server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
+    for key in ["tls", "acme"] {
+        if table.raw(key, "a table").is_some() {
+            let message = format_args!("`[server.{key}]` is not available in this version");
+            table.problem(key, message, NO_TLS);
+        }
+    }
+    table.finish();
+    server
+}
+
+/// Reads `[admin]`.
+pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> AdminSettings {
+    let mut admin = AdminSettings {
+        listen: loopback(ADMIN_PORT),
+        socket: root.folder().join(SOCKET),
+        token: root.folder().join(TOKEN),
+    };
+    let Some(mut table) = root.table("admin") else { return admin };
+    admin.listen = table.take_or("listen", admin.listen);
+    admin.socket = table.take_or("socket", admin.socket);
+    // Port 0 is a port of its own for each.
+    if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
+        table.problem("listen", "this is the public listener's address", "take another port");
+    }
+    if !admin.listen.ip().is_loopback() {
+        table.warning(
+            "listen",
+            "the dashboard can be reached from other machines, without TLS",
+            "listen on 127.0.0.1 and come by an SSH tunnel or a reverse proxy with TLS",
+        );
+    }
+    if admin.socket.as_os_str().len() > SOCKET_PATH_MAX {
+        let message = format_args!("the socket's path has more than {SOCKET_PATH_MAX} bytes");
+        table.problem(
+            "socket",
+            message,
+            "take a shorter one, such as \"/run/gatepost/admin.sock\"",
+        );
+    }
+    table.finish();
+    admin
+}
+
+/// Reads `[log]`.
+pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {
+    let mut log = LogSettings { format: LogFormat::Text, level: LogLevel::Info };
+    let Some(mut table) = root.table("log") else { return log };
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    log.format = table.choice("format", &formats).unwrap_or(log.format);
+    let levels =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let levels = levels.map(|level| (level.as_str(), level));
+    log.level = table.choice("level", &levels).unwrap_or(log.level);
+    table.finish();
+    log
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn check_body_max(body_max: ByteSize) -> Result<ByteSize, String> {
+    match body_max {
+        ByteSize(0) => Err("no body would be let in".to_owned()),
+        large if large > BODY_MAX_MAX => {
+            Err(format!("a body is held in memory: at most {BODY_MAX_MAX} are possible"))
+        }
+        good => Ok(good),
+    }
+}
+
+fn check_timeout(timeout: Duration) -> Result<Duration, String> {
+    if timeout.is_zero() {
+        Err("no request would be in time".to_owned())
+    } else if timeout > REQUEST_TIMEOUT_MAX {
+        Err(format!(
+            "slow senders would hold connections: at most {}",
+            show_duration(REQUEST_TIMEOUT_MAX)
+        ))
+    } else {
+        Ok(timeout)
+    }
+}

@@ -1,0 +1,291 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::settings::Look;
+
+/// The least that is a configuration without warnings.
+const SMALL: &str = r#"
+[source.hyvor]
+provider = "hyvor-talk"
+secrets = [{ env = "A" }]
+
+[handler.seen.log]
+"#;
+
+fn check(text: &str) -> Checked {
+    check_text(text, "config.toml", Path::new("/srv/gatepost"), None)
+}
+
+/// The configuration, which must have no errors.
+#[track_caller]
+fn good(text: &str) -> Config {
+    let checked = check(text);
+    assert_eq!(checked.report.counts().0, 0, "{}", checked.report);
+    checked.config.unwrap()
+}
+
+/// `text` without the list of all kinds: a new kind changes no test here.
+fn without_kinds(text: &str) -> String {
+    let names: Vec<&str> = crate::handler::KINDS.iter().map(|kind| kind.name).collect();
+    text.replace(&names.join(", "), "[all kinds]")
+}
+
+/// What is wrong with [`SMALL`] and `more`, as `message (help)`.
+fn problems(more: &str) -> Vec<String> {
+    let text = format!("{SMALL}{more}");
+    let checked = check(&text);
+    let show = |problem: &settings::Problem| match problem.help.as_str() {
+        "" => problem.message.clone(),
+        help => format!("{} ({})", problem.message, without_kinds(help)),
+    };
+    checked.report.problems.iter().map(show).collect()
+}
+
+#[test]
+fn the_shipped_configuration_is_good_as_it_is() {
+    let checked = check(DEFAULT);
+    assert_eq!(checked.report.problems, [], "{}", checked.report);
+    let config = checked.config.unwrap();
+    let names: Vec<&str> = config.sources.keys().map(SourceName::as_str).collect();
+    assert_eq!(names, ["hyvor", "userecho"]);
+    let kinds: Vec<&str> = config.handlers.values().map(|handler| handler.kind_name).collect();
+    assert_eq!(kinds, ["file", "log"]);
+}
+
+#[test]
+fn every_option_of_the_shipped_configuration_is_one() {
+    let checked = check(&with_every_option());
+    assert_eq!(checked.report.problems, [], "{}", checked.report);
+}
+
+#[test]
+fn the_shipped_configuration_names_every_option() {
+    let reading = settings::read(&with_every_option(), Path::new(""), read);
+    let not_built = ["server.tls", "server.acme", "queue.nats"];
+    let set: Vec<&String> = reading.leaves.0.keys().collect();
+    let is_set = |key: &str| set.iter().any(|leaf| is_at_or_below(leaf, key));
+    // What cannot stand beside another option is told in words.
+    let is_told = |key: &str| {
+        let name = key.rsplit('.').next().unwrap();
+        not_built.contains(&key)
+            || DEFAULT.contains(&format!("{name} = "))
+            || DEFAULT.contains(&format!("`{name}`"))
+    };
+    let missing: Vec<&String> =
+        reading.keys.keys().filter(|key| !is_set(key) && !is_told(key)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+/// Whether `leaf` is the key `pattern`, in which NAME stands for any name, or a key of its table.
+fn is_at_or_below(leaf: &str, pattern: &str) -> bool {
+    let mut parts = leaf.split('.');
+    pattern.split('.').all(|step| parts.next().is_some_and(|part| step == "NAME" || step == part))
+}
+
+#[test]
+fn the_shipped_configuration_shows_the_defaults() {
+    // All but the one option that is an example.
+    let text = with_every_option().replace("trusted_proxies", "# trusted_proxies");
+    let (sections, _) = text.split_once("[source.").unwrap();
+    let (shown, small) = (good(&format!("{sections}{SMALL}")), good(SMALL));
+    assert_eq!(shown.server, small.server);
+    assert_eq!(shown.queue, small.queue);
+    assert_eq!(shown.admin, small.admin);
+    assert_eq!(shown.log, small.log);
+    let (shown, seen) = (good(&with_every_option()), HandlerName::parse("seen").unwrap());
+    let (shown, small) = (&shown.handlers[&seen], &small.handlers[&seen]);
+    assert_eq!(shown.policy.retry, small.policy.retry);
+    assert_eq!(shown.policy.breaker, small.policy.breaker);
+    assert_eq!(shown.policy.timeout, small.policy.timeout);
+    assert_eq!(shown.policy.concurrency, small.policy.concurrency);
+    assert_eq!(shown.policy.on_dead, small.policy.on_dead);
+    assert_eq!(shown.start, small.start);
+}
+
+#[test]
+fn relative_paths_start_from_the_files_folder() {
+    let config = good(&format!("{SMALL}[queue]\npath = 'q'\n[admin]\nsocket = '/run/x.sock'"));
+    assert_eq!(config.queue.path, Path::new("/srv/gatepost/q"));
+    assert_eq!(config.admin.socket, Path::new("/run/x.sock"));
+    assert_eq!(config.admin.token, Path::new("/srv/gatepost/data/admin-token"));
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_shown_in_one_run() {
+    let text = r#"
+[server]
+listen = 8080
+body_max = "2GiB"
+[server.tls]
+cert = "c"
+[queue]
+retenton = "7d"
+backend = "nats"
+
+[source.hyvor]
+provider = "hyvor-talk"
+secrets = [{ env = "GATEPOST_TEST_NO_SUCH_VARIABLE" }]
+
+[source.bare]
+provider = "userecho"
+
+[handler.mail]
+on = ["hivor:comment.*", "hyvor"]
+when = 'data.status == '
+tiemout = "5s"
+[handler.mail.emial]
+to = "me"
+
+[handler.both]
+batch = { max = 5 }
+[handler.both.log]
+[handler.both.file]
+path = "x"
+
+[handler.none]
+"#;
+    let checked =
+        check_text(text, "config.toml", Path::new("/srv/gatepost"), Some(SecretRef::probe));
+    assert!(checked.config.is_none());
+    insta::assert_snapshot!(without_kinds(&checked.report.render(Look::Plain)));
+}
+
+#[test]
+fn what_only_holds_between_the_parts_is_checked() {
+    let told = [
+        problems("[handler.a]\non = []\n[handler.a.log]"),
+        problems("[handler.a]\non = ['gatepost:*', 'h*:x']\n[handler.a.log]"),
+        problems("[handler.a]\non = 'disqus:*'\n[handler.a.log]"),
+        problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.log]"),
+        problems("[handler.a]\nbatch = { max = 50000 }\n[handler.a.file]\npath = 'x'"),
+        problems("[handler.a]\nbatch = { wait = '5s' }\n[handler.a.file]\npath = 'x'"),
+        problems("[handler.a]\nretry = { min = '1h', max = '5m' }\n[handler.a.log]"),
+        problems("[handler.a]\nretry = { min = '0s', attempts = 0 }\n[handler.a.log]"),
+        problems("[handler.a]\nbreaker = { failures = 0, probe_every = '0s' }\n[handler.a.log]"),
+        problems("[handler.a]\non_dead = 'hold'\n[handler.a.log]"),
+        problems("[handler.a]\nconcurrency = 5000\ntimeout = '0s'\n[handler.a.log]"),
+        problems("[handler.a.log]\nlevel = 'inof'"),
+        problems("[handler.a.retyr]"),
+        problems("[handler.A.log]"),
+        problems("[source.gatepost]\nprovider = 'userecho'\nsecrets = [{ env = 'A' }]"),
+        problems("[admin]\nlisten = '127.0.0.1:8080'"),
+        problems("[admin]\nlisten = '0.0.0.0:8081'"),
+        problems("[server]\nlisten = []\nrequest_timeout = '0s'\nbody_max = '0B'"),
+        problems("[queue]\ndisk_max = '1KiB'"),
+        problems("[handler.a]\nwhen = 'dta.x'\n[handler.a.log]"),
+        problems("[colour]"),
+    ];
+    insta::assert_debug_snapshot!(told);
+    let empty = check("").report;
+    assert_eq!(empty.counts(), (0, 2));
+    assert!(empty.to_string().contains("--> config.toml\n"), "{empty}");
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let at = |path: &str| schema.pointer(path).unwrap_or_else(|| panic!("{path} in {schema:#}"));
+    assert_eq!(
+        at("/properties/queue/properties/backend/enum"),
+        &serde_json::json!(["sled", "nats"])
+    );
+    let handler = "/properties/handler/additionalProperties";
+    assert_eq!(at(&format!("{handler}/properties/retry/properties/attempts/minimum")), 1);
+    assert_eq!(at(&format!("{handler}/properties/file/properties/path/type")), "string");
+    assert_eq!(
+        at(&format!("{handler}/oneOf")).as_array().unwrap().len(),
+        crate::handler::KINDS.len()
+    );
+    let secrets = at("/properties/source/additionalProperties/properties/secrets");
+    assert_eq!(secrets["anyOf"][1]["items"]["additionalProperties"], false);
+}
+
+#[test]
+fn a_reload_is_told_line_by_line() {
+    let old = good(&format!(
+        "{SMALL}[handler.seen]\ntimeout = '5s'\n[handler.gone.log]\n[server]\nlisten = '127.0.0.1:1'"
+    ));
+    let new = good(&format!(
+        "{SMALL}[handler.seen]\ntimeout = '6s'\nretry.attempts = 3\n\
+         [handler.new]\nstart = 'oldest'\n[handler.new.log]\n[server]\nlisten = '127.0.0.1:2'"
+    ));
+    let lines: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+- handler.gone  (its place is kept until `gatepost handlers forget`)
++ handler.new  (begins at its `start`)
++ handler.seen.retry.attempts = 3
+~ handler.seen.timeout: "5s" → "6s"
+~ server.listen: "127.0.0.1:1" → "127.0.0.1:2"  (from the next start on)
+"#);
+    assert_eq!(diff(&old, &old), []);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let shown = |path: &Path| load(path).unwrap_err().problems[0].message.clone();
+    assert!(shown(&path).contains("cannot be read"), "{}", shown(&path));
+    std::fs::write(&path, b"a\n\xff").unwrap();
+    assert!(shown(&path).ends_with("the first wrong byte is in line 2"), "{}", shown(&path));
+    std::fs::write(&path, vec![b'\n'; 5 << 20]).unwrap();
+    assert!(shown(&path).ends_with("is too large"), "{}", shown(&path));
+    std::fs::write(&path, DEFAULT).unwrap();
+    let (config, report) = load(&path).unwrap();
+    assert_eq!(config.folder, folder.path());
+    assert_eq!(report.counts(), (0, 0));
+}
+
+/// Changes that turn a good file into one that is nearly good.
+fn mutated() -> impl Strategy<Value = String> {
+    let lines: Vec<String> = with_every_option().lines().map(ToOwned::to_owned).collect();
+    let values = prop_oneof![
+        Just("\"\""),
+        Just("0"),
+        Just("-1"),
+        Just("99999999999999999999"),
+        Just("nan"),
+        Just("[]"),
+        Just("{}"),
+        Just("true"),
+        Just("[[[]]]"),
+        Just("\"*\""),
+        Just("\"ä{{\""),
+        Just("'::'"),
+        Just("{ a = 1 }"),
+        Just("1979-05-27"),
+        Just("\"1d1d\""),
+        Just("\"\"\""),
+        Just(""),
+    ];
+    let n_lines = lines.len();
+    prop::collection::vec((0..n_lines, 0..4_u8, values), 1..6).prop_map(move |changes| {
+        let mut lines = lines.clone();
+        for (at, how, value) in changes {
+            let line = lines[at].clone();
+            lines[at] = match (how, line.split_once('=')) {
+                (0, Some((key, _))) => format!("{key}= {value}"),
+                (1, _) => format!("{line}\n{line}"),
+                (2, _) => line.chars().rev().collect(),
+                _ => format!("{value}{}", line.chars().take(5).collect::<String>()),
+            };
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_checking_panic(text in "\\PC{0,200}") {
+        check(&text).report.render(Look::Coloured);
+    }
+
+    #[test]
+    fn no_nearly_good_configuration_makes_checking_panic(text in mutated()) {
+        let checked = check(&text);
+        checked.report.render(Look::Plain);
+        prop_assert_eq!(checked.config.is_none(), checked.report.counts().0 > 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! Whether a handler wants an event, and which line it stands in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::settings::{EventGlob, Policy};
+use crate::event::{ErrorText, Event, OrderKey};
+use crate::expr::{Expression, Scope};
+
+/// The source of Gatepost's own events. Nobody else has it.
+pub const OWN_SOURCE: &str = "gatepost";
+
+/// What a handler says to an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// Not wanted.
+    Skip,
+    /// Wanted, in line with the others of the key where there is one.
+    Take(Option<OrderKey>),
+    /// The filter or the order key could not be worked out: a person has to look.
+    Unclear(ErrorText),
+}
+
+/// Looks at `event`. A panic in an expression stays with this event.
+pub(super) fn look(policy: &Policy, event: &Arc<Event>) -> Match {
+    if !is_named(&policy.on, event) {
+        return Match::Skip;
+    }
+    if policy.when.is_none() && policy.order_by.is_none() {
+        return Match::Take(None);
+    }
+    let evaluated = catch_unwind(AssertUnwindSafe(|| evaluate(policy, &Scope::of(event))));
+    match evaluated {
+        Ok(Ok(found)) => found,
+        Ok(Err(reason)) => Match::Unclear(ErrorText::new(reason)),
+        Err(_) => Match::Unclear(ErrorText::new("the expression panicked")),
+    }
+}
+
+fn is_named(on: &[EventGlob], event: &Event) -> bool {
+    let source = event.source.as_str();
+    if on.is_empty() {
+        return source != OWN_SOURCE;
+    }
+    on.iter().any(|glob| {
+        glob.source.matches(source) && glob.event_type.matches(event.event_type.as_str())
+    })
+}
+
+fn evaluate(policy: &Policy, scope: &Scope) -> Result<Match, String> {
+    let failed = |key: &str| {
+        let key = key.to_owned();
+        move |err| format!("`{key}` failed: {err}")
+    };
+    if let Some(when) = &policy.when
+        && !when.is_true(scope).map_err(failed("when"))?
+    {
+        return Ok(Match::Skip);
+    }
+    let order_key = match &policy.order_by {
+        Some(order_by) => order_key(order_by, scope).map_err(failed("order_by"))?,
+        None => None,
+    };
+    Ok(Match::Take(order_key))
+}
+
+/// An event without the value that orders stands in no line.
+fn order_key(
+    order_by: &Expression,
+    scope: &Scope,
+) -> Result<Option<OrderKey>, crate::expr::ExprError> {
+    Ok(order_by.text(scope)?.map(|text| {
+        let mut key = [0; 16];
+        for (byte, hashed) in key.iter_mut().zip(Sha256::digest(text.as_bytes())) {
+            *byte = hashed;
+        }
+        OrderKey(key)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{
+        DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, Position, SourceName,
+    };
+
+    fn event(source: &str, event_type: &str, body: &'static str) -> Arc<Event> {
+        let new = NewEvent {
+            source: SourceName::parse(source).unwrap(),
+            event_type: EventType::new(event_type),
+            received_at: Timestamp::from_millis(0),
+            data_root: DataRoot::Data,
+            headers: Headers::default(),
+            body: Bytes::from_static(body.as_bytes()),
+            dedupe: Dedupe::Off,
+        };
+        Arc::new(Event::new(new, EventId(Uuid::nil()), Position(1)))
+    }
+
+    fn policy(on: &[&str], when: &str, order_by: &str) -> Policy {
+        let compile =
+            |text: &str| (!text.is_empty()).then(|| Arc::new(Expression::compile(text).unwrap()));
+        Policy {
+            on: on.iter().map(|glob| EventGlob::parse(glob).unwrap()).collect(),
+            when: compile(when),
+            order_by: compile(order_by),
+            ..Policy::default()
+        }
+    }
+
+    #[track_caller]
+    fn check_on(on: &[&str], source: &str, event_type: &str, is_wanted: bool) {
+        let found = look(&policy(on, "", ""), &event(source, event_type, ""));
+        assert_eq!(found == Match::Take(None), is_wanted, "{on:?} {source}:{event_type}");
+    }
+
+    #[test]
+    fn left_out_on_means_everything_but_gateposts_own_events() {
+        check_on(&[], "hyvor", "comment.create", true);
+        check_on(&[], "gatepost", "dead_letter", false);
+        check_on(&["gatepost:*"], "gatepost", "dead_letter", true);
+        check_on(&["gatepost:*"], "hyvor", "comment.create", false);
+    }
+
+    #[test]
+    fn any_glob_that_fits_source_and_type_is_enough() {
+        let on = &["hyvor:comment.create", "user*:topic.*"];
+        check_on(on, "hyvor", "comment.create", true);
+        check_on(on, "hyvor", "comment.delete", false);
+        check_on(on, "userecho", "topic.created", true);
+        check_on(on, "userecho", "vote", false);
+        check_on(on, "other", "comment.create", false);
+    }
+
+    #[test]
+    fn a_glob_needs_both_parts() {
+        for bad in ["", "hyvor", "hyvor:", ":comment", ":"] {
+            assert_eq!(EventGlob::parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_says_no_skips_and_one_that_fails_says_why() {
+        let body = r#"{"data":{"n":3,"status":"published"}}"#;
+        let found = |when| look(&policy(&[], when, ""), &event("s", "t", body));
+        assert_eq!(found("data.n > 2"), Match::Take(None));
+        assert_eq!(found("data.n > 3"), Match::Skip);
+        assert_eq!(found("data.missing.field == 1"), Match::Skip);
+        let Match::Unclear(reason) = found("data.status + 1 == 2") else { panic!("it fails") };
+        assert!(reason.as_str().starts_with("`when` failed: "), "{reason}");
+    }
+
+    #[test]
+    fn equal_values_are_equal_keys_and_no_value_is_none() {
+        let key = |body| match look(&policy(&[], "", "data.id"), &event("s", "t", body)) {
+            Match::Take(key) => key,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(key(r#"{"data":{"id":1}}"#), key(r#"{"data":{"id":1,"x":2}}"#));
+        assert_ne!(key(r#"{"data":{"id":1}}"#), key(r#"{"data":{"id":2}}"#));
+        assert_eq!(key(r#"{"data":{}}"#), None);
+        assert_eq!(key(r#"{"data":{"id":null}}"#), None);
+        assert_eq!(key("not JSON"), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! A loop from its start to its end, over as many subscriptions as it takes.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::turn::deliver;
+use super::{Deliverer, Parts};
+use crate::queue::{Queue, QueueError, Start, Subscription};
+
+/// How long a handler may take to close. Together with the drain it is within the 10 s in which the
+/// process ends.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a queue that could not answer is left alone, at first.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+
+/// How long a queue that could not answer is left alone, at most.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Delivers until `shutdown`, see [`Deliverer::run`].
+pub(super) async fn run(
+    deliverer: Deliverer,
+    shutdown: &CancellationToken,
+) -> Result<(), QueueError> {
+    let Deliverer { parts, mut subscription, queue, control } = deliverer;
+    let result = loop {
+        match deliver(&parts, &*subscription, &control.0, shutdown).await {
+            Err(err) if may_pass(&err) => warn_of(&parts, &err),
+            result => break result,
+        }
+        // Its hold on the place ends before the next one begins.
+        drop(subscription);
+        match subscribe_again(&parts, &*queue, shutdown).await {
+            Ok(Some(next)) => subscription = next,
+            Ok(None) => break Ok(()),
+            Err(err) => break Err(err),
+        }
+    };
+    close(&parts).await;
+    control.0.ended();
+    result
+}
+
+/// The next subscription; `None` = shut down before there was one.
+async fn subscribe_again(
+    parts: &Parts,
+    queue: &dyn Queue,
+    shutdown: &CancellationToken,
+) -> Result<Option<Box<dyn Subscription>>, QueueError> {
+    let mut wait = WAIT_MIN;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => {}
+        }
+        // The place is there: where it would start does not matter.
+        match queue.subscribe(&parts.name, Start::Now).await {
+            Ok(subscription) => return Ok(Some(subscription)),
+            Err(err) if may_pass(&err) => warn_of(parts, &err),
+            Err(err) => return Err(err),
+        }
+        wait = wait.saturating_mul(2).min(WAIT_MAX);
+    }
+}
+
+/// Whether the queue may answer later.
+fn may_pass(err: &QueueError) -> bool {
+    match err {
+        QueueError::Full(_)
+        | QueueError::Behind(_)
+        | QueueError::Busy(_)
+        | QueueError::Corrupt(_)
+        | QueueError::Io { .. } => true,
+        QueueError::Poisoned | QueueError::Closed | QueueError::Held { .. } => false,
+    }
+}
+
+fn warn_of(parts: &Parts, err: &QueueError) {
+    warn!(handler.name = %parts.name, error = %err, "The queue did not answer: deliveries wait");
+}
+
+async fn close(parts: &Parts) {
+    let closing = AssertUnwindSafe(async { parts.handler.close().await }).catch_unwind();
+    match tokio::time::timeout(CLOSE_MAX, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_panic)) => error!(handler.name = %parts.name, "Handler panicked while closing"),
+        Err(_elapsed) => warn!(handler.name = %parts.name, "Handler did not close in time"),
+    }
+}

@@ -1,0 +1,136 @@
+//! How one handler's deliveries are made: plain values with their defaults.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::Glob;
+use crate::expr::Expression;
+
+/// What is wanted, in what order, how many at once, and how hard it is tried.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which events are wanted; empty = all but Gatepost's own.
+    pub on: Vec<EventGlob>,
+    /// Which of those are wanted after a look at the payload.
+    pub when: Option<Arc<Expression>>,
+    /// Events with the same value are delivered in order.
+    pub order_by: Option<Arc<Expression>>,
+    /// What a dead letter does to the events behind it that have the same order key.
+    pub on_dead: OnDead,
+    /// How many calls there may be at once.
+    pub concurrency: NonZeroUsize,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// When what failed is tried again.
+    pub retry: Retry,
+    /// When a handler that is down is left alone.
+    pub breaker: Breaker,
+    /// How many events one call takes; `None` = what the kind takes unasked, mostly one.
+    pub batch: Option<Batch>,
+    /// How long calls that run are waited for at the end. Shorter than the 10 s within which the
+    /// process ends.
+    pub drain: Duration,
+}
+
+impl Policy {
+    /// Calls at once where nothing else is said.
+    pub const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    /// How long one call may take where nothing else is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long calls that run are waited for at the end.
+    pub const DRAIN: Duration = Duration::from_secs(7);
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            on: Vec::new(),
+            when: None,
+            order_by: None,
+            on_dead: OnDead::Release,
+            concurrency: Self::CONCURRENCY,
+            timeout: Self::TIMEOUT,
+            retry: Retry::DEFAULT,
+            breaker: Breaker::DEFAULT,
+            batch: None,
+            drain: Self::DRAIN,
+        }
+    }
+}
+
+/// A pattern over sources and types: `hyvor:comment.*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventGlob {
+    /// Which sources.
+    pub source: Glob,
+    /// Which types.
+    pub event_type: Glob,
+}
+
+impl EventGlob {
+    /// Reads `source:type`; `None` where either is missing.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (source, event_type) = text.split_once(':')?;
+        (!source.is_empty() && !event_type.is_empty())
+            .then(|| Self { source: Glob::new(source), event_type: Glob::new(event_type) })
+    }
+}
+
+/// When a delivery that failed is tried again: after a random wait between `min` and a ceiling that
+/// doubles with each try, up to `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many tries there are in all.
+    pub attempts: NonZeroU32,
+    /// The shortest wait.
+    pub min: Duration,
+    /// The longest wait.
+    pub max: Duration,
+    /// How long it is tried in all, counted from the first try.
+    pub total: Duration,
+}
+
+impl Retry {
+    /// Twelve tries within three days: with a provider's usual outage of some hours, nothing dies.
+    pub const DEFAULT: Self = Self {
+        attempts: NonZeroU32::new(12).unwrap(),
+        min: Duration::from_secs(10),
+        max: Duration::from_hours(6),
+        total: Duration::from_hours(72),
+    };
+}
+
+/// When a handler that is down is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// It opens after so many transient failures without a success in between. More than one
+    /// handler call can be under way, so this is more than the usual concurrency.
+    pub failures: NonZeroU32,
+    /// While it is open, one delivery is tried this often.
+    pub probe_every: Duration,
+}
+
+impl Breaker {
+    /// Half a minute after the other side is back, deliveries go on.
+    pub const DEFAULT: Self =
+        Self { failures: NonZeroU32::new(10).unwrap(), probe_every: Duration::from_secs(30) };
+}
+
+/// How many events one call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many.
+    pub max: NonZeroUsize,
+    /// How long after it came in the first one waits for others. Zero = what is there goes.
+    pub wait: Duration,
+}
+
+/// What a dead letter does to the events behind it that have the same order key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDead {
+    /// They go on.
+    Release,
+    /// They wait until it is redriven or dropped.
+    Hold,
+}

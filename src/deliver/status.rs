@@ -1,0 +1,144 @@
+//! How a handler's loop is steered and looked at from outside.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::breaker::BreakerState;
+use crate::clock::Timestamp;
+use crate::event::{ErrorText, EventId, HandlerName};
+
+/// Steers one handler's loop. Cheap to clone; outlives the loop.
+#[derive(Clone, Debug)]
+pub struct Control(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    name: HandlerName,
+    pub(super) mode: watch::Sender<Mode>,
+    seen: Mutex<Seen>,
+}
+
+/// What the loop was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Run,
+    Pause,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    has_ended: bool,
+    breaker: BreakerState,
+    in_flight: usize,
+    taken: usize,
+    last_error: Option<LastError>,
+    last_success_at: Option<Timestamp>,
+}
+
+/// How a handler's loop is at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// What it does.
+    pub state: LoopState,
+    /// Whether the handler is left alone because it is down.
+    pub breaker: BreakerState,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// Deliveries that were taken and are not on their way yet.
+    pub taken: usize,
+    /// The newest failure since the start.
+    pub last_error: Option<LastError>,
+    /// When the newest delivery since the start was made, by the wall clock.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// What a loop does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopState {
+    /// It delivers.
+    Running,
+    /// It was told to pause: calls under way end, no new ones begin.
+    Paused,
+    /// It has ended.
+    Stopped,
+}
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// With which event.
+    pub event: EventId,
+    /// What went wrong.
+    pub text: ErrorText,
+}
+
+impl Control {
+    pub(super) fn new(name: HandlerName) -> Self {
+        let mode = watch::Sender::new(Mode::Run);
+        Self(Arc::new(Shared { name, mode, seen: Mutex::default() }))
+    }
+
+    /// No new calls begin until [`Control::resume`]. It does not outlive the process.
+    pub fn pause(&self) {
+        self.0.mode.send_replace(Mode::Pause);
+    }
+
+    /// Calls begin again.
+    pub fn resume(&self) {
+        self.0.mode.send_replace(Mode::Run);
+    }
+
+    /// How the loop is at this moment.
+    pub fn status(&self) -> Status {
+        let seen = self.0.with(|seen| seen.clone());
+        let mode = *self.0.mode.borrow();
+        let state = match mode {
+            _ if seen.has_ended => LoopState::Stopped,
+            Mode::Run => LoopState::Running,
+            Mode::Pause => LoopState::Paused,
+        };
+        Status {
+            handler: self.0.name.clone(),
+            state,
+            breaker: seen.breaker,
+            in_flight: seen.in_flight,
+            taken: seen.taken,
+            last_error: seen.last_error,
+            last_success_at: seen.last_success_at,
+        }
+    }
+}
+
+impl Shared {
+    /// Plain values: a panic elsewhere leaves nothing half done.
+    fn with<T>(&self, step: impl FnOnce(&mut Seen) -> T) -> T {
+        step(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn counted(&self, breaker: BreakerState, in_flight: usize, taken: usize) {
+        self.with(|seen| (seen.breaker, seen.in_flight, seen.taken) = (breaker, in_flight, taken));
+    }
+
+    pub(super) fn succeeded(&self, at: Timestamp) {
+        self.with(|seen| seen.last_success_at = Some(at));
+    }
+
+    pub(super) fn failed(&self, at: Timestamp, event: EventId, text: ErrorText) {
+        self.with(|seen| seen.last_error = Some(LastError { at, event, text }));
+    }
+
+    pub(super) fn ended(&self) {
+        self.with(|seen| {
+            seen.has_ended = true;
+            seen.in_flight = 0;
+            seen.taken = 0;
+        });
+    }
+}

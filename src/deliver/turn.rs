@@ -1,0 +1,324 @@
+//! The turns of a loop: take, match, call, settle.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, poll_immediate};
+use futures_util::stream::FuturesUnordered;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Parts;
+use super::attempt::{Answer, Done, Tried, attempt, unclear};
+use super::breaker::{Breaker, Change, Permit};
+use super::buffer::{Buffer, Job, Load};
+use super::matching::{Match, look};
+use super::status::{Mode, Shared};
+use crate::clock::Timestamp;
+use crate::event::{Delivery, OrderKey, Outcome, Settled};
+use crate::queue::{LOOK_AGAIN, QueueError, Subscription};
+
+/// After so much time in calls that ended at once, other tasks of the thread get their turn.
+const YIELD_AFTER: Duration = Duration::from_millis(2);
+
+/// Delivers until `shutdown`, or until the queue cannot answer.
+pub(super) async fn deliver(
+    parts: &Parts,
+    subscription: &dyn Subscription,
+    shared: &Shared,
+    shutdown: &CancellationToken,
+) -> Result<(), QueueError> {
+    let mut turn = Loop::new(parts, subscription, shared);
+    turn.work(shared.mode.subscribe(), shutdown).await?;
+    turn.drain().await
+}
+
+struct Loop<'a> {
+    parts: &'a Parts,
+    subscription: &'a dyn Subscription,
+    shared: &'a Shared,
+    /// The most deliveries that one call takes.
+    load_max: usize,
+    buffer: Buffer,
+    breaker: Breaker,
+    random: StdRng,
+    in_flight: FuturesUnordered<BoxFuture<'a, Tried>>,
+    /// Time spent since other tasks had their turn.
+    busy: Duration,
+}
+
+impl<'a> Loop<'a> {
+    fn new(parts: &'a Parts, subscription: &'a dyn Subscription, shared: &'a Shared) -> Self {
+        let policy = &parts.policy;
+        let unasked = parts.handler.batch_unasked();
+        let wanted = policy.batch.map_or(unasked, |batch| batch.max.get());
+        let load_max = wanted.min(parts.handler.batch_max()).max(1);
+        Self {
+            parts,
+            subscription,
+            shared,
+            load_max,
+            buffer: Buffer::new(policy.concurrency.get(), load_max),
+            breaker: Breaker::new(policy.breaker),
+            random: StdRng::seed_from_u64(parts.seed),
+            in_flight: FuturesUnordered::new(),
+            busy: Duration::ZERO,
+        }
+    }
+
+    async fn work(
+        &mut self,
+        mut mode: watch::Receiver<Mode>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), QueueError> {
+        loop {
+            let is_running = *mode.borrow_and_update() == Mode::Run;
+            if is_running {
+                self.start().await?;
+            }
+            let n_calls = self.in_flight.len();
+            self.shared.counted(self.breaker.state(), n_calls, self.buffer.len());
+            let room = if is_running { self.buffer.room() } else { 0 };
+            let wake = if is_running { self.wake() } else { None };
+            let Self { in_flight, subscription, .. } = &mut *self;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                // The sender lives in `shared`, so there is nothing but changes.
+                _changed = mode.changed() => {}
+                Some(tried) = in_flight.next(), if n_calls > 0 => self.settle(tried).await?,
+                taken = subscription.next(room), if room > 0 => {
+                    self.sort(taken?).await?;
+                    tokio::task::yield_now().await;
+                }
+                () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// Ends the calls under way. What was taken and is not on its way is simply left: it comes back
+    /// with the next subscription.
+    async fn drain(&mut self) -> Result<(), QueueError> {
+        let too_late = tokio::time::sleep(self.parts.policy.drain);
+        tokio::pin!(too_late);
+        while !self.in_flight.is_empty() {
+            tokio::select! {
+                biased;
+                Some(tried) = self.in_flight.next() => self.settle(tried).await?,
+                () = &mut too_late => {
+                    let n_calls = self.in_flight.len();
+                    warn!(handler.name = %self.parts.name, n_calls, "Calls given up at the end");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins as many calls as may begin.
+    async fn start(&mut self) -> Result<(), QueueError> {
+        while self.has_slot() && self.buffer.n_ready() > 0 {
+            let now = self.parts.clock.steady();
+            let permit = self.breaker.permit(now);
+            let max = match permit {
+                Permit::Any if self.batch_waits_until().is_some_and(|at| at > now) => break,
+                Permit::Any => self.load_max,
+                Permit::Probe => 1,
+                Permit::NotBefore(_) | Permit::Wait => break,
+            };
+            if permit == Permit::Probe {
+                self.breaker.probe();
+            }
+            let load = self.buffer.load(max);
+            self.call(load).await?;
+        }
+        Ok(())
+    }
+
+    fn has_slot(&self) -> bool {
+        self.in_flight.len() < self.parts.policy.concurrency.get()
+    }
+
+    /// Until when an incomplete batch waits for more; `None` = it does not.
+    fn batch_waits_until(&self) -> Option<Timestamp> {
+        let is_complete =
+            self.load_max == 1 || self.buffer.n_ready() >= self.load_max || self.buffer.is_heavy();
+        if is_complete { None } else { self.buffer.send_by() }
+    }
+
+    /// Begins one call, and settles it where it ends at once.
+    async fn call(&mut self, load: Load) -> Result<(), QueueError> {
+        let seed = self.random.random();
+        let mut call: BoxFuture<'a, Tried> = Box::pin(attempt(self.parts, load, seed));
+        let Some(tried) = poll_immediate(&mut call).await else {
+            self.in_flight.push(call);
+            return Ok(());
+        };
+        self.busy = self.busy.saturating_add(tried.duration);
+        self.settle(tried).await?;
+        if self.busy > YIELD_AFTER {
+            self.busy = Duration::ZERO;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// How long nothing happens by itself; `None` = until something else does.
+    fn wake(&self) -> Option<Duration> {
+        if !self.has_slot() || self.buffer.n_ready() == 0 {
+            return None;
+        }
+        let now = self.parts.clock.steady();
+        let at = match self.breaker.permit(now) {
+            Permit::Any => self.batch_waits_until()?,
+            Permit::Probe => now,
+            Permit::NotBefore(at) => at,
+            Permit::Wait => return None,
+        };
+        // Timers stand while the machine is suspended, the steady clock does not.
+        Some(at.since(now).clamp(Duration::from_millis(1), LOOK_AGAIN))
+    }
+
+    /// Matches what was taken: skipped at once, or put into the buffer.
+    async fn sort(&mut self, mut taken: Vec<Delivery>) -> Result<(), QueueError> {
+        if self.parts.policy.order_by.is_some() {
+            // Entries come by due time; of two with the same key the earlier one lines up first.
+            taken.sort_by_key(|delivery| delivery.event.position);
+        }
+        for delivery in taken {
+            match look(&self.parts.policy, &delivery.event) {
+                Match::Skip => {
+                    let settled = Settled { outcome: Outcome::Skipped, attempt: None };
+                    self.parts.metrics.settled(&settled.outcome);
+                    self.subscription.settle(delivery, settled).await?;
+                }
+                Match::Unclear(reason) => {
+                    self.in_flight.push(Box::pin(unclear(self.parts, delivery, reason)));
+                }
+                Match::Take(key) => self.line_up(delivery, key).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a delivery into the line of its key: here, or in the queue when others of the key wait
+    /// there.
+    async fn line_up(
+        &mut self,
+        delivery: Delivery,
+        key: Option<OrderKey>,
+    ) -> Result<(), QueueError> {
+        let must_wait = match key {
+            None => false,
+            Some(key) => {
+                let position = delivery.event.position;
+                self.buffer.has_spilled(key)
+                    || self.subscription.is_key_waiting(key, position).await?
+            }
+        };
+        let job = Job { send_by: self.send_by(&delivery), delivery, key };
+        let unwanted = if must_wait { Err(job) } else { self.buffer.push(job) };
+        let (Err(job), Some(key)) = (unwanted, key) else { return Ok(()) };
+        let is_here = self.buffer.has(key);
+        self.buffer.spill(key);
+        self.hold_one(job.delivery, key).await?;
+        if !is_here {
+            // Whoever it waits for may have been dropped while it was being held.
+            self.subscription.release_key(key).await?;
+        }
+        Ok(())
+    }
+
+    /// When a delivery goes even without a full batch: counted from when it came in, so that
+    /// restarts do not put a digest off for ever.
+    fn send_by(&self, delivery: &Delivery) -> Timestamp {
+        let age = self.parts.clock.now().since(delivery.event.received_at);
+        let wait = self.parts.policy.batch.map_or(Duration::ZERO, |batch| batch.wait);
+        self.parts.clock.steady().after(wait.saturating_sub(age))
+    }
+
+    async fn hold_one(
+        &mut self,
+        delivery: Delivery,
+        order_key: OrderKey,
+    ) -> Result<(), QueueError> {
+        let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
+        self.subscription.settle(delivery, settled).await
+    }
+
+    /// Lets the queue hold what cannot wait here, then go on with the lines that have ended here.
+    async fn hold(&mut self, held: Vec<Job>) -> Result<(), QueueError> {
+        for Job { delivery, key, .. } in held {
+            if let Some(key) = key {
+                self.hold_one(delivery, key).await?;
+            }
+        }
+        for key in self.buffer.take_ended() {
+            self.subscription.release_key(key).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, tried: Tried) -> Result<(), QueueError> {
+        self.judge_handler(tried.answer.as_ref());
+        // Of each key in the call, and whether one of it stays in the queue.
+        let mut lines: Vec<(OrderKey, bool)> = Vec::new();
+        for done in tried.done {
+            if let Some(key) = done.key {
+                match lines.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, stays)) => *stays |= done.stays(),
+                    None => lines.push((key, done.stays())),
+                }
+            }
+            self.note(&done);
+            self.subscription.settle(done.delivery, done.settled).await?;
+        }
+        for (key, stays) in lines {
+            if stays {
+                let held = self.buffer.stop(key);
+                self.hold(held).await?;
+            } else {
+                self.buffer.go_on(key);
+                self.hold(Vec::new()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_handler(&mut self, answer: Option<&Answer>) {
+        let change = match answer {
+            None => return,
+            Some(Answer::Given) => self.breaker.answered(),
+            Some(Answer::Missing(failure)) => {
+                self.breaker.failed(self.parts.clock.steady(), failure.retry_after)
+            }
+        };
+        let name = &self.parts.name;
+        match change {
+            Change::None => {}
+            Change::Opened => warn!(handler.name = %name, "Handler is down: it is only probed"),
+            Change::Closed => info!(handler.name = %name, "Handler is back"),
+        }
+    }
+
+    fn note(&self, done: &Done) {
+        let Done { delivery, settled, .. } = done;
+        self.parts.metrics.settled(&settled.outcome);
+        let Some(attempt) = &settled.attempt else { return };
+        if settled.outcome == Outcome::Delivered {
+            self.shared.succeeded(attempt.started_at.after(attempt.duration));
+            debug!(
+                handler.name = %self.parts.name,
+                event.id = %delivery.event.id,
+                attempt = delivery.attempt,
+                "Delivered"
+            );
+        } else {
+            let at = attempt.started_at.after(attempt.duration);
+            self.shared.failed(at, delivery.event.id, attempt.error.clone());
+        }
+    }
+}

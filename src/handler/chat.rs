@@ -1,0 +1,149 @@
+//! `chat`: a message in Slack, Discord, Telegram or ntfy, in each service's own shape.
+//!
+//! 1. A message takes its turn: no two go out closer together than the service allows. Where it
+//!    asks for a pause all the same, every message of this handler waits for it.
+//! 2. What comes out of a payload cannot name a channel or a person: Slack's `<…>` is escaped,
+//!    Discord is told to alert nobody, Telegram and ntfy get plain text.
+//! 3. A text that is too long for the service is cut and ends in `…`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::texts::template;
+use super::web::{Guard, Private, Web};
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use crate::clock::Clock;
+use crate::event::{Delivery, Failure};
+use crate::expr::{Scope, Template};
+use crate::settings::{Table, show_duration};
+
+mod pace;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use pace::Pace;
+use service::{Endpoint, Service};
+
+/// `[handler.NAME.chat]`.
+pub static KIND: Kind =
+    Kind { name: "chat", batch_max: 1, read: |table| Some(Box::new(Settings::read(table)?)) };
+
+/// What the table says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    service: Service,
+    text: Arc<Template>,
+    title: Option<Arc<Template>>,
+    pace: Duration,
+    guard: Guard,
+}
+
+impl Settings {
+    /// Reads the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let service = Service::read(table);
+        let escape = service.as_ref().map_or(crate::expr::Escape::None, Service::escape);
+        if !table.has("text") {
+            table.missing("text", "write `text = \"{{ event.type }}\"`");
+        }
+        let text = template(table, "text", escape);
+        let title = template(table, "title", crate::expr::Escape::None);
+        if let Some(service) = service.as_ref().filter(|one| !matches!(one, Service::Ntfy { .. }))
+            && table.has("title")
+        {
+            table.problem("title", format_args!("{} has no titles", service.name()), "");
+        }
+        let pace = table.take("pace");
+        let guard = Guard::read(table, Private::Allowed);
+        let service = service?;
+        let pace = pace.unwrap_or_else(|| service.pace());
+        Some(Self { service, text: text?, title, pace, guard })
+    }
+}
+
+impl KindSettings for Settings {
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
+        Ok(Box::new(Chat {
+            endpoint: self.service.endpoint()?,
+            web: Web::new(self.guard.clone(), context)?,
+            pace: Pace::new(self.pace),
+            clock: Arc::clone(&context.clock),
+            // The rest of the time is for the request.
+            wait_max: context.timeout / 2,
+            settings: self.clone(),
+        }))
+    }
+}
+
+struct Chat {
+    settings: Settings,
+    endpoint: Endpoint,
+    web: Web,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
+    wait_max: Duration,
+}
+
+#[async_trait]
+impl Handler for Chat {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        for delivery in deliveries {
+            self.send(delivery).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Chat {
+    async fn send(&self, delivery: &Delivery) -> Result<(), Failure> {
+        let scope = Scope::of(&delivery.event);
+        let text = self.settings.text.render(&scope).map_err(Failure::permanent)?;
+        if text.trim().is_empty() {
+            return Err(Failure::permanent("the text is empty"));
+        }
+        let title = match &self.settings.title {
+            Some(title) => Some(title.render(&scope).map_err(Failure::permanent)?),
+            None => None,
+        };
+        let message = self.settings.service.message(&text, title.as_deref());
+        self.take_turn().await?;
+
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &self.endpoint.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let body = Bytes::from(message.to_string());
+        let answer = self.web.send(Method::POST, self.endpoint.url.clone(), headers, body).await?;
+        let Err(mut failure) = answer.judge() else { return Ok(()) };
+        let (pause, why) = self.settings.service.explain(&answer);
+        if let Some(pause) = pause.or(failure.retry_after) {
+            self.pace.pause(self.clock.steady(), pause);
+            failure.retry_after = Some(pause);
+        }
+        if let Some(why) = why {
+            failure.text = crate::event::ErrorText::new(format!("{failure}: {why}"));
+        }
+        Err(failure)
+    }
+
+    /// Waits for this message's turn; fails where that is too far away.
+    async fn take_turn(&self) -> Result<(), Failure> {
+        match self.pace.take(self.clock.steady(), self.wait_max) {
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Err(wait) => {
+                let text = format!("the service wants a pause of {}", show_duration(wait));
+                Err(Failure::transient(text).with_retry_after(Some(wait)))
+            }
+        }
+    }
+}

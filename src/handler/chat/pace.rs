@@ -1,0 +1,61 @@
+//! Turns: a message each so often.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// Gives out turns.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    /// When the next turn is, by the steady clock.
+    next: Mutex<Timestamp>,
+}
+
+impl Pace {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, next: Mutex::new(Timestamp::from_millis(i64::MIN)) }
+    }
+
+    /// Takes the next turn and says how long to wait for it; `Err` = it is further away than
+    /// `wait_max` and was not taken.
+    pub(super) fn take(&self, now: Timestamp, wait_max: Duration) -> Result<Duration, Duration> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*next).max(now);
+        let wait = turn.since(now);
+        if wait > wait_max {
+            return Err(wait);
+        }
+        *next = turn.after(self.interval);
+        Ok(wait)
+    }
+
+    /// No turn before `pause` has passed.
+    pub(super) fn pause(&self, now: Timestamp, pause: Duration) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = (*next).max(now.after(pause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_apart_and_a_pause_moves_them_all() {
+        let second = Duration::from_secs(1);
+        let pace = Pace::new(second);
+        let now = Timestamp::from_millis(1_000_000);
+        let wait_max = 5 * second;
+        for n in 0..=5 {
+            assert_eq!(pace.take(now, wait_max), Ok(n * second));
+        }
+        assert_eq!(pace.take(now, wait_max), Err(6 * second));
+        let later = now.after(60 * second);
+        assert_eq!(pace.take(later, wait_max), Ok(Duration::ZERO));
+        pace.pause(later, 30 * second);
+        assert_eq!(pace.take(later, wait_max), Err(30 * second));
+        assert_eq!(pace.take(later.after(27 * second), wait_max), Ok(3 * second));
+    }
+}

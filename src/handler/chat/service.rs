@@ -1,0 +1,323 @@
+//! The services: what each wants to be sent, and what it says when it does not.
+//!
+//! | service | documented at |
+//! |---|---|
+//! | slack | docs.slack.dev: "Sending messages using incoming webhooks", "Rate limits" (1 a second) |
+//! | discord | docs.discord.com: "Execute Webhook", "Rate Limits" (5 in 2 seconds) |
+//! | telegram | core.telegram.org/bots/api: `sendMessage`, "Broadcasting to users" (1 a second, 20 a minute in a group) |
+//! | ntfy | docs.ntfy.sh: "Publish as JSON" |
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+use serde_json::{Value, json};
+
+use crate::expr::Escape;
+use crate::handler::BuildError;
+use crate::handler::web::Answer;
+use crate::secret::{Secret, SecretRef};
+use crate::settings::Table;
+
+/// A service with its address, as configured.
+#[derive(Clone, Debug)]
+pub(super) enum Service {
+    /// An incoming webhook. Its URL is the secret.
+    Slack { url: SecretRef },
+    /// A channel's webhook. Its URL is the secret.
+    Discord { url: SecretRef, username: Option<String> },
+    /// A bot.
+    Telegram { server: Url, token: SecretRef, chat: String },
+    /// A topic.
+    Ntfy {
+        server: Url,
+        token: Option<SecretRef>,
+        topic: String,
+        priority: Option<u16>,
+        tags: Vec<String>,
+    },
+}
+
+/// Where messages are posted to.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) url: Url,
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+/// The names of their tables.
+const NAMES: [&str; 4] = ["slack", "discord", "telegram", "ntfy"];
+
+/// The longest text that each takes.
+const SLACK_CHARS_MAX: usize = 40_000;
+const DISCORD_CHARS_MAX: usize = 2_000;
+const TELEGRAM_UNITS_MAX: usize = 4_096;
+const NTFY_BYTES_MAX: usize = 4_096;
+
+impl Service {
+    /// Reads the one table of a service that must be there.
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let given: Vec<&str> = NAMES.into_iter().filter(|name| table.has(name)).collect();
+        if given.len() != 1 {
+            table.problem_here(
+                if given.is_empty() { "no service is named" } else { "two services are named" },
+                "write exactly one of `slack`, `discord`, `telegram` and `ntfy`, as in \
+                 `slack = { url = { file = \"data/secrets/slack\" } }`",
+            );
+        }
+        let mut read = None;
+        for name in NAMES {
+            if let Some(mut inner) = table.table(name) {
+                read = match name {
+                    "slack" => read_slack(&mut inner),
+                    "discord" => read_discord(&mut inner),
+                    "telegram" => read_telegram(&mut inner),
+                    _ => read_ntfy(&mut inner),
+                };
+                inner.finish();
+            }
+        }
+        read.filter(|_| given.len() == 1)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Slack { .. } => "Slack",
+            Self::Discord { .. } => "Discord",
+            Self::Telegram { .. } => "Telegram",
+            Self::Ntfy { .. } => "ntfy",
+        }
+    }
+
+    /// What is done to values in the text.
+    pub(super) fn escape(&self) -> Escape {
+        match self {
+            Self::Slack { .. } => Escape::Slack,
+            Self::Discord { .. } | Self::Telegram { .. } | Self::Ntfy { .. } => Escape::None,
+        }
+    }
+
+    /// The least time between two messages, where the owner says nothing else.
+    pub(super) fn pace(&self) -> Duration {
+        match self {
+            Self::Discord { .. } => Duration::from_millis(400),
+            // A group or channel may have 20 a minute; its number is negative.
+            Self::Telegram { chat, .. } if chat.starts_with(['-', '@']) => Duration::from_secs(3),
+            Self::Slack { .. } | Self::Telegram { .. } => Duration::from_secs(1),
+            Self::Ntfy { .. } => Duration::ZERO,
+        }
+    }
+
+    /// Where messages go, with the secrets in it.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
+        match self {
+            Self::Slack { url } | Self::Discord { url, .. } => {
+                let url = secret_text(&url.resolve()?, self.name())?;
+                let url = url.trim().parse::<Url>().ok().filter(is_http);
+                let unfit = || format!("the secret is not the URL of a {} webhook", self.name());
+                let url = url.ok_or_else(|| BuildError::Unfit(unfit()))?;
+                Ok(Endpoint { url, authorization: None })
+            }
+            Self::Telegram { server, token, .. } => {
+                let token = secret_text(&token.resolve()?, self.name())?;
+                let token = token.trim();
+                let is_token =
+                    token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c));
+                let url = format!("bot{token}/sendMessage");
+                // `./`: before the colon of the token stands no scheme.
+                let url = server.join(&format!("./{url}")).ok().filter(|_| is_token);
+                let unfit = || BuildError::Unfit("the secret is not a bot's token".to_owned());
+                Ok(Endpoint { url: url.ok_or_else(unfit)?, authorization: None })
+            }
+            Self::Ntfy { server, token, .. } => {
+                let authorization = match token {
+                    None => None,
+                    Some(token) => {
+                        let token = secret_text(&token.resolve()?, self.name())?;
+                        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+                        let unfit = |_| BuildError::Unfit("the secret is no token".to_owned());
+                        let mut value = value.map_err(unfit)?;
+                        value.set_sensitive(true);
+                        Some(value)
+                    }
+                };
+                Ok(Endpoint { url: server.clone(), authorization })
+            }
+        }
+    }
+
+    /// The message in the service's shape.
+    pub(super) fn message(&self, text: &str, title: Option<&str>) -> Value {
+        match self {
+            Self::Slack { .. } => json!({ "text": cut(text, SLACK_CHARS_MAX, |_| 1) }),
+            Self::Discord { username, .. } => {
+                let mut message = json!({
+                    "content": cut(text, DISCORD_CHARS_MAX, |_| 1),
+                    // `@everyone` in a payload is text.
+                    "allowed_mentions": { "parse": [] },
+                });
+                add(&mut message, "username", username.as_deref());
+                message
+            }
+            Self::Telegram { chat, .. } => {
+                let chat = match chat.parse::<i64>() {
+                    Ok(number) => json!(number),
+                    Err(_) => json!(chat),
+                };
+                json!({ "chat_id": chat, "text": cut(text, TELEGRAM_UNITS_MAX, char::len_utf16) })
+            }
+            Self::Ntfy { topic, priority, tags, .. } => {
+                let mut message =
+                    json!({ "topic": topic, "message": cut(text, NTFY_BYTES_MAX, char::len_utf8) });
+                add(&mut message, "title", title);
+                add(&mut message, "priority", *priority);
+                add(&mut message, "tags", (!tags.is_empty()).then(|| tags.clone()));
+                message
+            }
+        }
+    }
+
+    /// The pause that it asks for in the body, and its own words about what is wrong.
+    pub(super) fn explain(&self, answer: &Answer) -> (Option<Duration>, Option<String>) {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let (pause, why) = match self {
+            // A plain word, as in `invalid_payload`.
+            Self::Slack { .. } => {
+                let word = std::str::from_utf8(&answer.body).ok().map(str::trim);
+                let is_word = |word: &&str| {
+                    (1..=64).contains(&word.len())
+                        && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                };
+                (None, word.filter(is_word).map(str::to_owned))
+            }
+            Self::Discord { .. } => (body.get("retry_after"), text_of(body.get("message"))),
+            Self::Telegram { .. } => {
+                (body.pointer("/parameters/retry_after"), text_of(body.get("description")))
+            }
+            Self::Ntfy { .. } => (None, text_of(body.get("error"))),
+        };
+        let pause = pause.and_then(Value::as_f64);
+        let pause = pause.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        // ntfy says no time; the public server gives back a message each five seconds.
+        let pause = match self {
+            Self::Ntfy { .. } if answer.status.as_u16() == 429 => {
+                answer.retry_after.or(Some(Duration::from_secs(5)))
+            }
+            _ => pause.map(|pause| pause.min(PAUSE_MAX)),
+        };
+        (pause, why)
+    }
+}
+
+/// The longest pause that is believed.
+const PAUSE_MAX: Duration = Duration::from_hours(24);
+
+fn read_slack(table: &mut Table<'_>) -> Option<Service> {
+    Some(Service::Slack { url: table.require("url")? })
+}
+
+fn read_discord(table: &mut Table<'_>) -> Option<Service> {
+    let username = table.take("username");
+    Some(Service::Discord { url: table.require("url")?, username })
+}
+
+fn read_telegram(table: &mut Table<'_>) -> Option<Service> {
+    let server = read_server(table, "https://api.telegram.org/");
+    let token = table.require("token");
+    let chat = table.require::<String>("chat");
+    if let Some(chat) = &chat
+        && !chat.starts_with('@')
+        && chat.parse::<i64>().is_err()
+    {
+        table.problem(
+            "chat",
+            "this is neither a chat's number nor the name of a channel",
+            "as in `\"123456789\"`, `\"-1001234567890\"` or `\"@channel\"`",
+        );
+    }
+    Some(Service::Telegram { server: server?, token: token?, chat: chat? })
+}
+
+fn read_ntfy(table: &mut Table<'_>) -> Option<Service> {
+    let server = read_server(table, "https://ntfy.sh/");
+    let token = table.take("token");
+    let topic = table.require::<String>("topic");
+    let priority = table.checked("priority", |priority: u16| {
+        let is_good = (1..=5).contains(&priority);
+        if is_good { Ok(priority) } else { Err("a priority is 1 to 5") }
+    });
+    let tags = table.take_or("tags", Vec::new());
+    if let Some(topic) = &topic {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if topic.is_empty() || topic.len() > 64 || !topic.chars().all(is_good) {
+            table.problem("topic", "a topic is 1 to 64 letters, digits, `_` and `-`", "");
+        }
+    }
+    Some(Service::Ntfy { server: server?, token, topic: topic?, priority, tags })
+}
+
+fn read_server(table: &mut Table<'_>, default: &str) -> Option<Url> {
+    let text = table.take_or("server", default.to_owned());
+    let text = if text.ends_with('/') { text } else { format!("{text}/") };
+    let url = text.parse::<Url>().ok().filter(is_http);
+    if url.is_none() {
+        table.problem(
+            "server",
+            "this is not an http or https URL",
+            format_args!("as in `{default}`"),
+        );
+    }
+    url
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host()
+}
+
+fn secret_text(secret: &Secret, service: &str) -> Result<String, BuildError> {
+    let text = std::str::from_utf8(secret.expose());
+    text.map(str::to_owned)
+        .map_err(|_| BuildError::Unfit(format!("the secret for {service} is not text")))
+}
+
+fn add(message: &mut Value, key: &str, value: Option<impl Into<Value>>) {
+    if let (Some(object), Some(value)) = (message.as_object_mut(), value) {
+        object.insert(key.to_owned(), value.into());
+    }
+}
+
+fn text_of(value: Option<&Value>) -> Option<String> {
+    let text = value?.as_str()?;
+    Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
+}
+
+/// The text where it fits; else as much of it as leaves room for the `…` at its end.
+fn cut(text: &str, max: usize, size: impl Fn(char) -> usize) -> String {
+    let total: usize = text.chars().map(&size).sum();
+    if total <= max {
+        return text.to_owned();
+    }
+    let room = max.saturating_sub(size('…'));
+    let mut used: usize = 0;
+    let fits = |c: &char| {
+        used = used.saturating_add(size(*c));
+        used <= room
+    };
+    let mut start: String = text.chars().take_while(fits).collect();
+    start.push('…');
+    start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_by_the_services_own_measure() {
+        assert_eq!(cut("abc", 3, |_| 1), "abc");
+        assert_eq!(cut("abcd", 3, |_| 1), "ab…");
+        assert_eq!(cut("😀😀😀", 6, char::len_utf16), "😀😀😀");
+        assert_eq!(cut("😀😀😀", 5, char::len_utf16), "😀😀…");
+        assert_eq!(cut("ééé", 5, char::len_utf8), "é…");
+    }
+}

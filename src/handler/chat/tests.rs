@@ -1,0 +1,162 @@
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::testing::{Answer, BadServer, Request, delivery, handler, status, try_settings};
+use crate::event::FailureKind;
+
+const BODY: &str = r#"{"data":{"text":"<!channel> & *bold* @everyone","user":"Ann"}}"#;
+
+/// A folder with the service's secret in the file `key`.
+fn folder(secret: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), format!("{secret}\n")).unwrap();
+    folder
+}
+
+/// What arrives at the server, as JSON.
+async fn sent(server: &BadServer, settings: &str, secret: &str) -> (Request, Value) {
+    let folder = folder(secret);
+    let text = format!("text = '{{{{ data.user }}}}: {{{{ data.text }}}}'\n{settings}");
+    handler("chat", &text, folder.path()).handle(&[delivery(BODY)]).await.unwrap();
+    let request = server.requests().remove(0);
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let body = serde_json::from_slice(&request.body).unwrap();
+    (request, body)
+}
+
+#[tokio::test]
+async fn slack_gets_escaped_text_at_its_secret_url() {
+    let server = BadServer::start([]);
+    let url = server.url("/services/T0/B0/secret");
+    let (request, body) = sent(&server, "slack = { url = { file = 'key' } }", &url).await;
+    assert_eq!(request.path, "/services/T0/B0/secret");
+    let text = "Ann: &lt;!channel&gt; &amp; *bold* @everyone";
+    assert_eq!(body, json!({ "text": text }));
+}
+
+#[tokio::test]
+async fn discord_gets_text_that_alerts_nobody() {
+    let server = BadServer::start([status(204)]);
+    let url = server.url("/api/webhooks/1/secret");
+    let settings = "discord = { url = { file = 'key' }, username = 'Gate' }";
+    let (_, body) = sent(&server, settings, &url).await;
+    let text = "Ann: <!channel> & *bold* @everyone";
+    assert_eq!(
+        body,
+        json!({ "content": text, "allowed_mentions": { "parse": [] }, "username": "Gate" })
+    );
+}
+
+#[tokio::test]
+async fn telegram_gets_plain_text_for_a_chat() {
+    for (chat, expected) in [("-1001234", json!(-1_001_234)), ("@channel", json!("@channel"))] {
+        let server = BadServer::start([]);
+        let settings = format!(
+            "telegram = {{ server = '{}', token = {{ file = 'key' }}, chat = '{chat}' }}",
+            server.url("")
+        );
+        let (request, body) = sent(&server, &settings, "123:AbC_-").await;
+        assert_eq!(request.path, "/bot123:AbC_-/sendMessage");
+        assert_eq!(
+            body,
+            json!({ "chat_id": expected, "text": "Ann: <!channel> & *bold* @everyone" })
+        );
+    }
+}
+
+#[tokio::test]
+async fn ntfy_gets_a_topic_with_title_and_token() {
+    let server = BadServer::start([]);
+    let settings = format!(
+        "title = 'From {{{{ data.user }}}}'\nntfy = {{ server = '{}', topic = 'site', \
+         token = {{ file = 'key' }}, priority = 4, tags = ['bell'] }}",
+        server.url("")
+    );
+    let (request, body) = sent(&server, &settings, "tk_1").await;
+    assert_eq!(request.path, "/");
+    assert_eq!(request.header("authorization"), Some("Bearer tk_1"));
+    assert_eq!(
+        body,
+        json!({
+            "topic": "site",
+            "message": "Ann: <!channel> & *bold* @everyone",
+            "title": "From Ann",
+            "priority": 4,
+            "tags": ["bell"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_services_own_words_and_pauses_are_heard() {
+    let check = async |settings: &str, answer: Answer, expected: &str, pause: Option<u64>| {
+        let server = BadServer::start([answer]);
+        let folder = folder(&server.url("/x"));
+        std::fs::write(folder.path().join("token"), "1:a").unwrap();
+        let settings = settings.replace("SERVER", &server.url(""));
+        let handler = handler("chat", &format!("text = 'x'\n{settings}"), folder.path());
+        let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
+        assert_eq!(failure.text.as_str(), expected);
+        assert_eq!(failure.retry_after, pause.map(Duration::from_millis));
+        if pause.is_some() {
+            // The next one does not even try.
+            let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Transient);
+            assert!(failure.text.as_str().starts_with("the service wants a pause"), "{failure}");
+            assert_eq!(server.requests().len(), 1);
+        }
+    };
+    let answer = |status: u16, body: &str| Answer::Status(status, Vec::new(), body.to_owned());
+    let slack = "slack = { url = { file = 'key' } }";
+    check(slack, answer(404, "no_service"), "answered 404 Not Found: no_service", None).await;
+    check(slack, answer(500, "<html>Oh no"), "answered 500 Internal Server Error", None).await;
+    let later = Answer::Status(429, vec![("retry-after", "30".to_owned())], String::new());
+    check(slack, later, "answered 429 Too Many Requests", Some(30_000)).await;
+
+    let discord = "discord = { url = { file = 'key' } }";
+    let body = r#"{"message":"You are being rate limited.","retry_after":64.57,"global":false}"#;
+    let text = "answered 429 Too Many Requests: You are being rate limited.";
+    check(discord, answer(429, body), text, Some(64_570)).await;
+
+    let telegram = "telegram = { server = 'SERVER', token = { file = 'token' }, chat = '5' }";
+    let body = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 35",
+        "parameters":{"retry_after":35}}"#;
+    let text = "answered 429 Too Many Requests: Too Many Requests: retry after 35";
+    check(telegram, answer(429, body), text, Some(35_000)).await;
+    let body = r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#;
+    let text = "answered 400 Bad Request: Bad Request: chat not found";
+    check(telegram, answer(400, body), text, None).await;
+}
+
+#[tokio::test]
+async fn an_error_never_shows_the_secret_url() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = folder(&format!("http://{}/hunter2", unused.local_addr().unwrap()));
+    drop(unused);
+    let text = "text = 'x'\nslack = { url = { file = 'key' } }";
+    let handler = handler("chat", text, folder.path());
+    let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert!(!failure.text.as_str().contains("hunter2"), "{failure}");
+}
+
+#[test]
+fn mistakes_in_the_settings_are_named() {
+    let check = |text: &str, expected: &str| {
+        let (_, problems) = try_settings("chat", text, Path::new("."));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}");
+    };
+    let slack = "slack = { url = { env = 'X' } }";
+    check("text = 'x'", "no service is named");
+    check(slack, "`text` is missing");
+    check(&format!("text = 'x'\n{slack}\nntfy = {{ topic = 'x' }}"), "two services");
+    check(&format!("text = 'x'\ntitle = 'y'\n{slack}"), "Slack has no titles");
+    check("text = 'x'\nntfy = { topic = 'a b' }", "a topic is");
+    check("text = 'x'\nntfy = { topic = 'a', priority = 6 }", "1 to 5");
+    check("text = 'x'\ntelegram = { token = { env = 'X' }, chat = 'ann' }", "neither a chat's");
+    check("text = 'x'\nslack = { url = 'https://hooks' }", "expected a reference to a secret");
+}

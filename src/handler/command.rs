@@ -1,0 +1,238 @@
+//! `command`: hands each event to a program of the owner's, without a shell.
+//!
+//! | mode | the program |
+//! |---|---|
+//! | `once` (default) | runs once per event: body on stdin, fields in the environment, exit code as answer |
+//! | `worker` | keeps running: one JSON line in per event, one JSON line out per event |
+//!
+//! Either way it runs in a process group of its own, which ends as a whole, and in an environment
+//! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says.
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use crate::secret::{Secret, SecretRef};
+use crate::settings::{Table, Value};
+
+mod group;
+mod once;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+/// The most deliveries that a worker gets at once: more would only wait in its pipe.
+const WORKER_BATCH_MAX: usize = 256;
+
+/// The most worker processes of one handler.
+const WORKERS_MAX: usize = 64;
+
+/// What a program may know of Gatepost's own environment.
+const KEPT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+/// `[handler.NAME.command]`.
+pub static KIND: Kind = Kind {
+    name: "command",
+    batch_max: WORKER_BATCH_MAX,
+    read: |table| Some(Box::new(Settings::read(table)?)),
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Once,
+    Worker,
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug)]
+enum EnvValue {
+    Plain(String),
+    Secret(SecretRef),
+}
+
+/// What the table says.
+#[derive(Debug)]
+pub struct Settings {
+    program: String,
+    arguments: Vec<String>,
+    mode: Mode,
+    workers: NonZeroUsize,
+    folder: Option<PathBuf>,
+    env: Vec<(String, EnvValue)>,
+}
+
+impl Settings {
+    /// Reads the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let run = table.require::<Vec<String>>("run");
+        let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);
+        let mode = mode.unwrap_or(Mode::Once);
+        let workers = table.take_or("workers", NonZeroUsize::MIN);
+        let folder = table.take::<PathBuf>("folder");
+        let env = table.table("env").map(read_env).unwrap_or_default();
+        if mode == Mode::Once && table.has("workers") {
+            table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
+        }
+        if workers.get() > WORKERS_MAX {
+            table.problem("workers", format_args!("the most is {WORKERS_MAX}"), "");
+        }
+        let mut run = run?.into_iter();
+        let program = run.next().unwrap_or_default();
+        let arguments: Vec<String> = run.collect();
+        if program.is_empty() || arguments.iter().chain([&program]).any(|one| one.contains('\0')) {
+            table.problem(
+                "run",
+                "this names no program",
+                "write `run = [\"/usr/local/bin/program\", \"argument\"]`",
+            );
+            return None;
+        }
+        Some(Self { program, arguments, mode, workers, folder, env })
+    }
+}
+
+fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
+    let mut env = Vec::new();
+    for (name, value) in table.entries() {
+        if name.is_empty() || name.contains(['=', '\0']) || name.starts_with("GATEPOST_") {
+            value.problem("this is not a name that you can give to a variable", "");
+        } else if let Some(read) = read_env_value(&value) {
+            env.push((name.to_owned(), read));
+        }
+    }
+    table.finish();
+    env
+}
+
+fn read_env_value(value: &Value<'_>) -> Option<EnvValue> {
+    if value.is_table() {
+        return value.clone().read().map(EnvValue::Secret);
+    }
+    let text = value.clone().read::<String>()?;
+    if text.contains('\0') {
+        value.problem("a variable cannot hold a zero byte", "");
+        return None;
+    }
+    Some(EnvValue::Plain(text))
+}
+
+#[async_trait]
+impl KindSettings for Settings {
+    fn batch_needs(&self) -> Option<&'static str> {
+        let is_single = self.mode == Mode::Once;
+        is_single.then_some("`mode = \"worker\"` in the `command` table")
+    }
+
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
+        let program = self.program(context)?;
+        Ok(match self.mode {
+            Mode::Once => Box::new(once::Once::new(program, context)),
+            Mode::Worker => Box::new(worker::Workers::new(program, self.workers, context)),
+        })
+    }
+
+    async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
+        let program = self.program(context)?;
+        let name = program.shown();
+        program
+            .find()
+            .map(|_| ())
+            .ok_or_else(|| BuildError::Unfit(format!("`{name}` is not an executable file")))
+    }
+}
+
+impl Settings {
+    fn program(&self, context: &BuildContext) -> Result<Program, BuildError> {
+        let mut env: Vec<(OsString, Secret)> = Vec::new();
+        for name in KEPT {
+            // One that is not set here is not set there.
+            if let Ok(value) = SecretRef::Env(name.to_owned()).resolve() {
+                env.push((name.into(), value));
+            }
+        }
+        for (name, value) in &self.env {
+            let value = match value {
+                EnvValue::Plain(text) => Secret::new(text.as_bytes()),
+                EnvValue::Secret(reference) => reference.resolve()?,
+            };
+            env.push((name.into(), value));
+        }
+        // A path starts from the configuration's folder; a bare name is looked up in PATH.
+        let name = if self.program.contains('/') {
+            context.config_folder.join(&self.program).into_os_string()
+        } else {
+            OsString::from(&self.program)
+        };
+        Ok(Program {
+            name,
+            arguments: self.arguments.iter().map(OsString::from).collect(),
+            folder: self.folder.clone().unwrap_or_else(|| context.config_folder.clone()),
+            env,
+        })
+    }
+}
+
+/// A program, ready to be run.
+struct Program {
+    name: OsString,
+    arguments: Vec<OsString>,
+    folder: PathBuf,
+    /// Wiped when dropped: some of it is secret.
+    env: Vec<(OsString, Secret)>,
+}
+
+impl Program {
+    /// A command that begins a process group of its own.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.name);
+        command.args(&self.arguments).process_group(0).env_clear();
+        if self.folder != Path::new("") {
+            command.current_dir(&self.folder);
+        }
+        for (name, value) in &self.env {
+            command.env(name, OsStr::from_bytes(value.expose()));
+        }
+        command
+    }
+
+    /// The program's file, where it is there and may be run.
+    fn find(&self) -> Option<PathBuf> {
+        let path = Path::new(&self.name);
+        if path.components().count() > 1 {
+            return is_executable(path).then(|| path.to_owned());
+        }
+        let (_, folders) = self.env.iter().find(|(name, _)| name == "PATH")?;
+        std::env::split_paths(OsStr::from_bytes(folders.expose()))
+            .map(|folder| folder.join(path))
+            .find(|path| is_executable(path))
+    }
+
+    fn shown(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// How long a program has: a little less than the call itself, so that it is ended in order and
+/// the reason is told.
+fn time_for_program(timeout: Duration) -> Duration {
+    timeout.saturating_sub((timeout / 10).min(Duration::from_secs(1)))
+}
+
+/// The last line of what a program said on stderr, for an error's text.
+fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
+}

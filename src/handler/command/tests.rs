@@ -1,0 +1,168 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::testing::{context, delivery, handler, id, settings, try_settings};
+use super::*;
+use crate::event::{Delivery, Failure, FailureKind};
+
+/// `run` for a shell script: the tests' own way to write a program.
+pub(super) fn sh(script: &str) -> String {
+    format!("run = ['sh', '-c', '''{script}''']")
+}
+
+async fn once(script: &str, delivery: Delivery) -> Result<(), Failure> {
+    let folder = tempfile::tempdir().unwrap();
+    handler("command", &sh(script), folder.path()).handle(&[delivery]).await
+}
+
+#[tokio::test]
+async fn the_body_comes_on_stdin_and_the_fields_in_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "cat > body; env | grep -v ^PWD= | grep -v ^SHLVL= | grep -v ^_= | sort > env";
+    let text = format!("{}\nenv = {{ GREETING = 'hello', KEY = {{ file = 'key' }} }}", sh(script));
+    std::fs::write(folder.path().join("key"), "s3cret\n").unwrap();
+    let body = b"{\"a\":\"\\/\\u00e9\xff\"}\n";
+    handler("command", &text, folder.path()).handle(&[delivery(body)]).await.unwrap();
+    assert_eq!(std::fs::read(folder.path().join("body")).unwrap(), body);
+    let env = std::fs::read_to_string(folder.path().join("env")).unwrap();
+    let is_kept = |line: &&str| KEPT.iter().any(|name| line.starts_with(&format!("{name}=")));
+    let env: Vec<_> = env.lines().filter(|line| !is_kept(line)).collect();
+    assert_eq!(
+        env,
+        [
+            "GATEPOST_ATTEMPT=1".to_owned(),
+            format!("GATEPOST_EVENT_ID={}", id(1)),
+            "GATEPOST_EVENT_RECEIVED_AT=2026-11-22T12:00:00.000Z".to_owned(),
+            "GATEPOST_EVENT_SOURCE=hyvor".to_owned(),
+            "GATEPOST_EVENT_TYPE=comment.create".to_owned(),
+            "GATEPOST_HANDLER=test".to_owned(),
+            "GREETING=hello".to_owned(),
+            "KEY=s3cret".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_exit_code_says_what_became_of_it() {
+    once("exit 0", delivery("1")).await.unwrap();
+    for (code, kind) in [
+        (1, FailureKind::Transient),
+        (65, FailureKind::Permanent),
+        (75, FailureKind::Transient),
+        (127, FailureKind::Transient),
+    ] {
+        let failure = once(&format!("exit {code}"), delivery("1")).await.unwrap_err();
+        assert_eq!((failure.kind, failure.status), (kind, Some(code)));
+        assert_eq!(failure.text.as_str(), format!("exit code {code}"));
+    }
+    let failure = once("kill -9 $$", delivery("1")).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert!(failure.text.as_str().contains("signal"), "{failure}");
+}
+
+#[tokio::test]
+async fn the_last_line_of_stderr_is_the_reason() {
+    let script = "echo first >&2; echo 'no such user' >&2; echo >&2; exit 65";
+    let failure = once(script, delivery("1")).await.unwrap_err();
+    assert_eq!(failure.text.as_str(), "exit code 65: no such user");
+    // However much it says.
+    let failure = once("yes long | head -c 3000000 >&2; exit 1", delivery("1")).await.unwrap_err();
+    assert_eq!(failure.text.as_str(), "exit code 1: long");
+}
+
+#[tokio::test]
+async fn a_program_need_not_read_its_input() {
+    let body = "x".repeat(1_000_000);
+    once("exit 0", delivery(&body)).await.unwrap();
+    once("exec <&-; exit 0", delivery(&body)).await.unwrap();
+    let failure = once("exit 65", delivery(&body)).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent);
+    // Somebody it leaves behind may hold the pipes.
+    once("sleep 1 & exit 0", delivery(&body)).await.unwrap();
+}
+
+/// Whether a process of this group lives.
+fn lives(group: i32) -> bool {
+    let group = rustix::process::Pid::from_raw(group).unwrap();
+    rustix::process::test_kill_process_group(group).is_ok()
+}
+
+/// Waits until the group is gone: killing is asynchronous.
+pub(super) async fn wait_until_gone(group: i32) {
+    for _ in 0..500 {
+        if !lives(group) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("process group {group} still lives");
+}
+
+pub(super) async fn read_number(path: &Path) -> i32 {
+    for _ in 0..500 {
+        if let Ok(text) = std::fs::read_to_string(path)
+            && let Some(line) = text.strip_suffix('\n')
+        {
+            return line.parse().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing in {}", path.display());
+}
+
+#[tokio::test]
+async fn after_its_time_the_whole_process_group_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext { timeout: Duration::from_millis(300), ..context(folder.path()) };
+    let script = "echo $$ > pid; trap : TERM; sleep 1000 & sleep 1000; sleep 1000";
+    let handler = settings("command", &sh(script), folder.path()).build(&context).unwrap();
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert_eq!(failure.text.as_str(), "not done after 270ms, ended");
+    wait_until_gone(read_number(&folder.path().join("pid")).await).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_leaves_no_process_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo $$ > pid; sleep 1000 & sleep 1000";
+    let handler = handler("command", &sh(script), folder.path());
+    let (deliveries, pid) = ([delivery("1")], folder.path().join("pid"));
+    let group = tokio::select! {
+        result = handler.handle(&deliveries) => panic!("{result:?}"),
+        group = read_number(&pid) => group,
+    };
+    wait_until_gone(group).await;
+}
+
+#[tokio::test]
+async fn a_missing_program_may_still_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "run = ['./no-such-program']";
+    let failure =
+        handler("command", text, folder.path()).handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert!(failure.text.as_str().contains("cannot be run: No such file"), "{failure}");
+    let online = settings("command", text, folder.path());
+    let err = online.check_online(&context(folder.path())).await.unwrap_err();
+    assert!(err.to_string().contains("not an executable file"), "{err}");
+    let online = settings("command", "run = ['sh']", folder.path());
+    online.check_online(&context(folder.path())).await.unwrap();
+}
+
+#[test]
+fn mistakes_in_the_settings_are_named() {
+    let check = |text: &str, expected: &str| {
+        let (_, problems) = try_settings("command", text, Path::new("."));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}");
+    };
+    check("", "`run` is missing");
+    check("run = []", "names no program");
+    check("run = ['']", "names no program");
+    check("run = ['x']\nmode = 'twice'", "`twice` is not known");
+    check("run = ['x']\nworkers = 2", "for workers only");
+    check("run = ['x']\nmode = 'worker'\nworkers = 65", "the most is 64");
+    check("run = ['x']\nenv = { 'A=B' = 'c' }", "not a name");
+    check("run = ['x']\nenv = { GATEPOST_EVENT_ID = 'c' }", "not a name");
+}

@@ -1,0 +1,223 @@
+//! Programs that keep running: one JSON line in for each delivery, one JSON line out.
+//!
+//! ```text
+//! → {"id":"…","source":"…","type":"…","received_at":"…","attempt":1,"headers":{…},"payload":…}
+//! ← {"id":"…","ok":true}                              done
+//! ← {"id":"…","retry_after":30}                       not now; again in 30 s
+//! ← {"id":"…","dead":"no such user"}                  never
+//! ← {"id":"…","ok":false,"error":"database is down"}  failed, to be tried again
+//! ```
+//!
+//! 1. Deliveries are sent without waiting for the answers to earlier ones; answers may come in any
+//!    order. A line without a known id is ignored.
+//! 2. A worker that ends is started again with the next delivery, after a pause that doubles from
+//!    100 ms to 30 s and is forgotten with the first answer. What it had not answered fails
+//!    transiently.
+//! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended.
+//! 4. At the end its input is closed; what has not ended 3 s later is killed.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+
+use super::{Program, WORKER_BATCH_MAX, time_for_program};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Delivery, Failure, FailureKind, HandlerName};
+use crate::handler::envelope::write_event;
+use crate::handler::{BuildContext, Handler};
+use crate::settings::show_duration;
+
+mod answer;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use process::{Process, Reply};
+
+/// The pause before the first restart; it doubles with each one.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause before a restart.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How long a worker has to end when its input is closed.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
+
+/// The workers of one handler, taken in turn.
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    places: Vec<Worker>,
+    next: AtomicUsize,
+}
+
+/// What all workers of a handler have in common.
+struct Shared {
+    program: Program,
+    handler: HandlerName,
+    clock: Arc<dyn Clock>,
+    time: Duration,
+}
+
+/// The place of one worker, with or without a process.
+#[derive(Default)]
+struct Worker(Mutex<Place>);
+
+#[derive(Default)]
+struct Place {
+    process: Option<Arc<Process>>,
+    /// How many processes in a row ended without an answer.
+    n_failed: u32,
+    /// When the next one may start, by the steady clock.
+    start_at: Option<Timestamp>,
+    /// Why there is none.
+    why: String,
+}
+
+impl Workers {
+    pub(super) fn new(program: Program, n_workers: NonZeroUsize, context: &BuildContext) -> Self {
+        let shared = Shared {
+            program,
+            handler: context.handler.clone(),
+            clock: Arc::clone(&context.clock),
+            time: time_for_program(context.timeout),
+        };
+        Self {
+            shared: Arc::new(shared),
+            places: std::iter::repeat_with(Worker::default).take(n_workers.get()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Workers {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
+        let Some(worker) = self.places.get(turn) else { return Ok(()) };
+        let process = worker.process(&self.shared)?;
+        let mut lines = Vec::with_capacity(deliveries.len().saturating_mul(1024));
+        let mut replies = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            write_event(&mut lines, &delivery.event, Some(delivery.attempt));
+            lines.push(b'\n');
+            replies.push(process.expect(delivery.event.id));
+        }
+        let sent_at = self.shared.clock.steady();
+        // Dropped with this future, when its caller gives up before the time is over.
+        let watch = Watch { process: &process, shared: &self.shared, sent_at };
+        process.send(lines);
+        let replies = tokio::time::timeout(self.shared.time, join_all(replies)).await;
+        drop(watch);
+        let Ok(replies) = replies else {
+            let time = show_duration(self.shared.time);
+            return Err(Failure::transient(format_args!("no answer after {time}")));
+        };
+        worst(replies)
+    }
+
+    fn batch_max(&self) -> usize {
+        WORKER_BATCH_MAX
+    }
+
+    async fn close(&self) {
+        let processes: Vec<_> =
+            self.places.iter().filter_map(|worker| worker.place().process.take()).collect();
+        for process in &processes {
+            process.close_input();
+        }
+        let ends = join_all(processes.iter().map(|process| process.ended()));
+        if tokio::time::timeout(CLOSE_TIME, ends).await.is_err() {
+            for process in &processes {
+                process.kill();
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The running process; starts one where there is none and its time has come.
+    fn process(&self, shared: &Shared) -> Result<Arc<Process>, Failure> {
+        let mut place = self.place();
+        let now = shared.clock.steady();
+        if let Some(process) = place.process.take() {
+            let Some(why) = process.end() else {
+                place.process = Some(Arc::clone(&process));
+                return Ok(process);
+            };
+            if process.has_answered() {
+                place.n_failed = 0;
+            }
+            place.pause(why, now);
+        }
+        if let Some(start_at) = place.start_at.filter(|start_at| *start_at > now) {
+            let wait = start_at.since(now);
+            let text = format!("{}; it starts again in {}", place.why, show_duration(wait));
+            return Err(Failure::transient(text).with_retry_after(Some(wait)));
+        }
+        match Process::start(&shared.program, &shared.handler, Arc::clone(&shared.clock)) {
+            Ok(process) => {
+                let process = Arc::new(process);
+                place.process = Some(Arc::clone(&process));
+                Ok(process)
+            }
+            Err(err) => {
+                let why = format!("`{}` cannot be run: {err}", shared.program.shown());
+                let failure = Failure::transient(&why);
+                place.pause(why, now);
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Place {
+    fn pause(&mut self, why: String, now: Timestamp) {
+        let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.n_failed));
+        self.n_failed = self.n_failed.saturating_add(1);
+        self.start_at = Some(now.after(doubled.min(PAUSE_MAX)));
+        self.why = why;
+    }
+}
+
+/// Ends a process that hangs, when a delivery is given up.
+struct Watch<'a> {
+    process: &'a Process,
+    shared: &'a Shared,
+    sent_at: Timestamp,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let now = self.shared.clock.steady();
+        let has_had_its_time = now.since(self.sent_at) >= self.shared.time;
+        if has_had_its_time && !self.process.has_answered_since(self.sent_at) {
+            tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended");
+            self.process.kill();
+        }
+    }
+}
+
+/// One result for the whole batch: it is tried again where any of it can be.
+fn worst(replies: Vec<Reply>) -> Result<(), Failure> {
+    let mut worst: Option<Failure> = None;
+    for failure in replies.into_iter().filter_map(Result::err) {
+        worst = Some(match worst {
+            None => failure,
+            Some(worst) if worst.kind == FailureKind::Permanent => {
+                Failure { retry_after: worst.retry_after.max(failure.retry_after), ..failure }
+            }
+            Some(worst) => {
+                Failure { retry_after: worst.retry_after.max(failure.retry_after), ..worst }
+            }
+        });
+    }
+    worst.map_or(Ok(()), Err)
+}

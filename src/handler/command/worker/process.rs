@@ -1,0 +1,311 @@
+//! One running worker: its process, and a thread at each of its three pipes. The one that reads
+//! answers also waits for the process and says that it has ended.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::super::Program;
+use super::super::group::Group;
+use super::answer::Answer;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{ErrorText, EventId, Failure, HandlerName};
+
+/// What became of one delivery.
+pub(super) type Reply = Result<(), Failure>;
+
+/// The longest line that is read from a worker: an answer is short.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Lines that wait are put together up to this size: one write for many.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long a worker has to end after it has closed its output.
+const END_TIME: Duration = Duration::from_secs(1);
+
+/// How often one looks whether it has.
+const END_STEP: Duration = Duration::from_millis(5);
+
+/// How long one waits for the last words on stderr.
+const STDERR_GRACE: Duration = Duration::from_millis(50);
+
+/// A worker's process. Dropped, it is ended.
+pub(super) struct Process {
+    /// Lines on their way; `None` = the input is closed. Bounded by the deliveries in flight.
+    input: Mutex<Option<Sender<Vec<u8>>>>,
+    inner: Arc<Inner>,
+}
+
+/// What the threads share.
+struct Inner {
+    handler: HandlerName,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    group: Mutex<Group>,
+    /// By the steady clock, in milliseconds; the smallest value = never.
+    answered_at: AtomicI64,
+    has_ended: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<EventId, oneshot::Sender<Reply>>,
+    /// The last line that it said on stderr.
+    said: String,
+    /// How it ended.
+    end: Option<String>,
+}
+
+impl Process {
+    pub(super) fn start(
+        program: &Program,
+        handler: &HandlerName,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let mut command = program.command();
+        command.env("GATEPOST_HANDLER", handler.as_str());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let inner = Arc::new(Inner {
+            handler: handler.clone(),
+            clock,
+            state: Mutex::default(),
+            group: Mutex::new(Group::led_by(Some(child.id()))),
+            answered_at: AtomicI64::new(i64::MIN),
+            has_ended: watch::Sender::new(false),
+        });
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::Error::other("a pipe is missing"));
+        };
+        let (input, lines) = channel();
+        let (silent, last_words) = channel();
+        let process = Self { input: Mutex::new(Some(input)), inner: Arc::clone(&inner) };
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name("gatepost-worker".to_owned()).spawn(work).map(|_| ())
+        };
+        // The thread that waits for the process comes first: it must not miss the end of one whose
+        // other threads could not be had.
+        let reader = Arc::clone(&inner);
+        spawn(Box::new(move || reader.read(stdout, child, &last_words)))?;
+        let listener = Arc::clone(&inner);
+        spawn(Box::new(move || listener.listen(stderr, silent)))?;
+        spawn(Box::new(move || inner.write(stdin, &lines)))?;
+        Ok(process)
+    }
+
+    /// Waits for the answer to `id`. What is not waited for any more is forgotten.
+    pub(super) fn expect(&self, id: EventId) -> impl Future<Output = Reply> + Send + use<> {
+        let (answer, reply) = oneshot::channel();
+        {
+            let mut state = self.inner.state();
+            match &state.end {
+                None => drop(state.waiting.insert(id, answer)),
+                Some(end) => drop(answer.send(Err(Failure::transient(end)))),
+            }
+        }
+        let forget = Forget { inner: Arc::clone(&self.inner), id };
+        async move {
+            let reply = reply.await;
+            drop(forget);
+            reply.unwrap_or_else(|_| Err(Failure::transient("the worker ended without an answer")))
+        }
+    }
+
+    /// Sends whole lines.
+    pub(super) fn send(&self, lines: Vec<u8>) {
+        let input = self.input();
+        // Where nobody takes them any more, the worker has ended or is about to, and everybody who
+        // waits is told so.
+        if let Some(Err(_)) = input.as_ref().map(|input| input.send(lines)) {
+            self.kill();
+        }
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(super) fn end(&self) -> Option<String> {
+        self.inner.state().end.clone()
+    }
+
+    /// Whether it has ever answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.inner.answered_at.load(Ordering::Relaxed) != i64::MIN
+    }
+
+    /// Whether it has answered anything since that moment.
+    pub(super) fn has_answered_since(&self, moment: Timestamp) -> bool {
+        self.inner.answered_at.load(Ordering::Relaxed) >= moment.as_millis()
+    }
+
+    /// Tells it that nothing more will come.
+    pub(super) fn close_input(&self) {
+        *self.input() = None;
+    }
+
+    /// Ends it at once, with all that it has started.
+    pub(super) fn kill(&self) {
+        self.inner.group().kill();
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn ended(&self) {
+        let mut has_ended = self.inner.has_ended.subscribe();
+        // The sender lives as long as `self`: there is always an answer.
+        if has_ended.wait_for(|has_ended| *has_ended).await.is_err() {
+            tracing::debug!("A worker's end was not seen");
+        }
+    }
+
+    fn input(&self) -> MutexGuard<'_, Option<Sender<Vec<u8>>>> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Takes an id from those that are waited for.
+struct Forget {
+    inner: Arc<Inner>,
+    id: EventId,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.inner.state().waiting.remove(&self.id);
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group(&self) -> MutexGuard<'_, Group> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
+        while let Ok(mut gathered) = lines.recv() {
+            while gathered.len() < WRITE_BYTES
+                && let Ok(more) = lines.try_recv()
+            {
+                gathered.extend_from_slice(&more);
+            }
+            if stdin.write_all(&gathered).is_err() {
+                // One that does not read is of no use; its end is told by the reading thread.
+                self.group().kill();
+                return;
+            }
+        }
+    }
+
+    fn read(&self, stdout: ChildStdout, child: Child, last_words: &Receiver<()>) {
+        let mut stdout = BufReader::with_capacity(WRITE_BYTES, stdout);
+        let mut line = Vec::new();
+        let mut is_strange = false;
+        while let Ok(1..) = read_line(&mut stdout, &mut line) {
+            if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX {
+                tracing::warn!(handler.name = %self.handler, "A worker's line is too long");
+                break;
+            }
+            if let Some(answer) = Answer::parse(&line) {
+                self.take_answer(&answer);
+            } else if !std::mem::replace(&mut is_strange, true) {
+                // Said once, however much it says.
+                tracing::warn!(handler.name = %self.handler, "A worker says what is no answer");
+            }
+        }
+        drop(stdout);
+        let status = self.wait_for(child);
+        // Left without words, the time is soon over.
+        if last_words.recv_timeout(STDERR_GRACE).is_ok() {
+            tracing::trace!("A worker's last words were heard");
+        }
+        self.set_end(status);
+    }
+
+    fn take_answer(&self, answer: &Answer<'_>) {
+        self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
+        let waiting = self.state().waiting.remove(&answer.id);
+        // Nobody waits for what came too late.
+        if waiting.is_none_or(|waiting| waiting.send(answer.reply()).is_err()) {
+            tracing::debug!(handler.name = %self.handler, "A worker's answer came too late");
+        }
+    }
+
+    /// Waits for a process that has closed its output; one that does not end is ended.
+    fn wait_for(&self, mut child: Child) -> io::Result<ExitStatus> {
+        let mut waited = Duration::ZERO;
+        loop {
+            {
+                let mut group = self.group();
+                let status = child.try_wait();
+                if !matches!(status, Ok(None)) {
+                    // Its number may be somebody else's from here on.
+                    group.let_go();
+                }
+                match status {
+                    Ok(Some(status)) => return Ok(status),
+                    Err(err) => return Err(err),
+                    Ok(None) if waited >= END_TIME => group.kill(),
+                    Ok(None) => {}
+                }
+            }
+            thread::sleep(END_STEP);
+            waited = waited.saturating_add(END_STEP);
+        }
+    }
+
+    fn set_end(&self, status: io::Result<ExitStatus>) {
+        let mut state = self.state();
+        let how = match status {
+            Ok(status) => match status.code() {
+                Some(code) => format!("the worker ended with exit code {code}"),
+                None => format!("the worker was ended ({status})"),
+            },
+            Err(err) => format!("the worker was lost: {err}"),
+        };
+        let end = match state.said.as_str() {
+            "" => how,
+            said => format!("{how}: {said}"),
+        };
+        for (_, waiting) in state.waiting.drain() {
+            // Whoever gave up meanwhile needs no answer.
+            waiting.send(Err(Failure::transient(&end))).unwrap_or_default();
+        }
+        state.end = Some(end);
+        drop(state);
+        self.has_ended.send_replace(true);
+    }
+
+    /// Keeps the last line of stderr; the others are for those who look closely.
+    fn listen(&self, stderr: ChildStderr, silent: Sender<()>) {
+        let mut stderr = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while let Ok(1..) = read_line(&mut stderr, &mut line) {
+            let said = super::super::last_line(&line);
+            if !said.is_empty() {
+                tracing::debug!(handler.name = %self.handler, said, "A worker said");
+                ErrorText::new(said).as_str().clone_into(&mut self.state().said);
+            }
+        }
+        drop(silent);
+    }
+}
+
+/// Reads a line of bounded length; 0 = the end.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    reader.take(LINE_BYTES_MAX).read_until(b'\n', line)
+}

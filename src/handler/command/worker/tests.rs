@@ -1,0 +1,277 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::tests::{read_number, sh, wait_until_gone};
+use super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::handler::testing::{NOW, context, id, numbered, settings};
+use crate::secret::SecretRef;
+
+/// A worker that does what the payload, a word, says.
+const OBEDIENT: &str = r#"
+    echo $$ > pid
+    while read -r line; do
+        id=${line#*'"id":"'}; id=${id%%'"'*}
+        case "$line" in
+            *'"payload":"ok"'*) echo '{"id":"'$id'","ok":true}';;
+            *'"payload":"chatty"'*) echo hello; echo '{"id":"'$id'","ok":true}';;
+            *'"payload":"dead"'*) echo '{"id":"'$id'","dead":"no such user"}';;
+            *'"payload":"later"'*) echo '{"id":"'$id'","retry_after":30}';;
+            *'"payload":"silent"'*) ;;
+            *'"payload":"exit"'*) echo oops >&2; exit 3;;
+        esac
+    done
+    echo > closed"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    handler: Box<dyn Handler>,
+}
+
+impl Bench {
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let context = BuildContext { clock: Arc::clone(&clock) as _, ..context(folder.path()) };
+        let handler = build(script, &context);
+        Self { folder, clock, handler }
+    }
+
+    async fn handle(&self, words: &[&str]) -> Result<(), Failure> {
+        self.handler.handle(&batch(words)).await
+    }
+
+    async fn pid(&self) -> i32 {
+        read_number(&self.folder.path().join("pid")).await
+    }
+}
+
+fn build(script: &str, context: &BuildContext) -> Box<dyn Handler> {
+    let text = format!("{}\nmode = 'worker'", sh(script));
+    settings("command", &text, &context.config_folder).build(context).unwrap()
+}
+
+fn batch(words: &[&str]) -> Vec<Delivery> {
+    let delivery = |(number, word): (u64, &&str)| numbered(number, format!("\"{word}\""));
+    (1..).zip(words).map(delivery).collect()
+}
+
+#[tokio::test]
+async fn each_answer_leads_to_its_outcome_and_the_process_stays() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["ok"]).await.unwrap();
+    let pid = bench.pid().await;
+    let failure = bench.handle(&["dead"]).await.unwrap_err();
+    assert_eq!(failure, Failure::permanent("no such user"));
+    let failure = bench.handle(&["later"]).await.unwrap_err();
+    assert_eq!(
+        (failure.kind, failure.retry_after),
+        (FailureKind::Transient, Some(Duration::from_secs(30)))
+    );
+    bench.handle(&["chatty"]).await.unwrap();
+    assert_eq!(bench.pid().await, pid);
+}
+
+#[tokio::test]
+async fn a_batch_is_tried_again_where_any_of_it_can_be() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["ok"; 256]).await.unwrap();
+    let failure = bench.handle(&["ok", "dead", "ok"]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent);
+    let failure = bench.handle(&["dead", "later", "dead"]).await.unwrap_err();
+    assert_eq!(
+        (failure.kind, failure.retry_after),
+        (FailureKind::Transient, Some(Duration::from_secs(30)))
+    );
+}
+
+#[tokio::test]
+async fn answers_may_come_in_any_order() {
+    // Answers the second line first, and the first one only then.
+    let bench = Bench::new(
+        r#"
+        read -r one; read -r two
+        for line in "$two" "$one"; do
+            id=${line#*'"id":"'}; id=${id%%'"'*}
+            echo '{"id":"'$id'","dead":"'$id'"}'
+        done
+        read -r more"#,
+    );
+    let (one, two) = ([numbered(1, "1")], [numbered(2, "2")]);
+    let (one, two) = tokio::join!(bench.handler.handle(&one), bench.handler.handle(&two));
+    assert_eq!(one.unwrap_err().text.as_str(), id(1).to_string());
+    assert_eq!(two.unwrap_err().text.as_str(), id(2).to_string());
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_is_started_again_after_a_pause() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["ok"]).await.unwrap();
+    let failure = bench.handle(&["silent", "exit"]).await.unwrap_err();
+    assert_eq!(failure, Failure::transient("the worker ended with exit code 3: oops"));
+    let failure = bench.handle(&["ok"]).await.unwrap_err();
+    let text = "the worker ended with exit code 3: oops; it starts again in 100ms";
+    assert_eq!(failure.text.as_str(), text);
+    assert_eq!(failure.retry_after, Some(Duration::from_millis(100)));
+    bench.clock.advance(Duration::from_millis(100));
+    bench.handle(&["ok"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pause_doubles_until_the_worker_answers() {
+    let bench = Bench::new("exit 1");
+    let mut pauses = Vec::new();
+    for _ in 0..11 {
+        bench.handle(&["ok"]).await.unwrap_err();
+        let pause = bench.handle(&["ok"]).await.unwrap_err().retry_after.unwrap();
+        bench.clock.advance(pause);
+        pauses.push(pause.as_millis());
+    }
+    let doubled = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000];
+    assert_eq!(pauses, doubled);
+}
+
+#[tokio::test]
+async fn a_killed_worker_loses_nothing_but_time() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["ok"]).await.unwrap();
+    let pid = rustix::process::Pid::from_raw(bench.pid().await).unwrap();
+    let deliveries = batch(&["silent"]);
+    let kill = async {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    };
+    let (failure, ()) = tokio::join!(bench.handler.handle(&deliveries), kill);
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert!(failure.text.as_str().contains("signal: 9"), "{failure}");
+    bench.handle(&["ok"]).await.unwrap_err();
+    bench.clock.advance(Duration::from_millis(100));
+    bench.handle(&["ok"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext {
+        clock: Arc::new(SystemClock::new()),
+        timeout: Duration::from_millis(400),
+        ..context(folder.path())
+    };
+    let handler = build(OBEDIENT, &context);
+    let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
+    assert_eq!(failure, Failure::transient("no answer after 360ms"));
+    wait_until_gone(read_number(&folder.path().join("pid")).await).await;
+}
+
+#[tokio::test]
+async fn closing_lets_the_worker_finish() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["ok"]).await.unwrap();
+    bench.handler.close().await;
+    assert!(bench.folder.path().join("closed").exists());
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_finish_is_killed() {
+    let bench = Bench::new(
+        r#"
+        read -r line; id=${line#*'"id":"'}; id=${id%%'"'*}
+        echo $$ > pid
+        echo '{"id":"'$id'","ok":true}'
+        sleep 1000"#,
+    );
+    bench.handle(&["ok"]).await.unwrap();
+    let pid = bench.pid().await;
+    // The three seconds pass at once.
+    tokio::time::pause();
+    bench.handler.close().await;
+    tokio::time::resume();
+    wait_until_gone(pid).await;
+}
+
+#[tokio::test]
+async fn a_dropped_handler_leaves_no_process_behind() {
+    let bench = Bench::new("echo $$ > pid; sleep 1000 & sleep 1000");
+    let deliveries = batch(&["ok"]);
+    let pid_file = bench.folder.path().join("pid");
+    let pid = tokio::select! {
+        result = bench.handler.handle(&deliveries) => panic!("{result:?}"),
+        pid = read_number(&pid_file) => pid,
+    };
+    drop(bench.handler);
+    wait_until_gone(pid).await;
+}
+
+#[tokio::test]
+async fn several_workers_share_the_deliveries() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{}\nmode = 'worker'\nworkers = 3",
+        sh(r#"
+        while read -r line; do
+            id=${line#*'"id":"'}; id=${id%%'"'*}
+            echo '{"id":"'$id'","dead":"'$$'"}'
+        done"#)
+    );
+    let handler = settings("command", &text, folder.path()).build(&context(folder.path())).unwrap();
+    let mut pids = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        pids.insert(handler.handle(&batch(&["ok"])).await.unwrap_err().text.as_str().to_owned());
+    }
+    assert_eq!(pids.len(), 3);
+}
+
+/// Whether there is such a program; in CI there must be.
+#[expect(clippy::print_stderr, reason = "a test that did not run has to say so")]
+fn has_program(name: &str) -> bool {
+    let folder = Path::new(".");
+    let settings = settings("command", &format!("run = ['{name}']"), folder);
+    let context = context(folder);
+    let check = std::pin::pin!(settings.check_online(&context));
+    let found = futures_util::FutureExt::now_or_never(check).unwrap().is_ok();
+    let is_ci = SecretRef::Env("CI".to_owned()).resolve().is_ok_and(|ci| ci.expose() == b"true");
+    assert!(found || !is_ci, "`{name}` is missing: install it for the tests in CI");
+    if !found {
+        eprintln!("skipped: there is no `{name}` here to run the example with");
+    }
+    found
+}
+
+async fn try_example(interpreter: &str, file: &str) {
+    if !has_program(interpreter) {
+        return;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples").join(file);
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("run = ['{interpreter}', '{}']\nmode = 'worker'", path.display());
+    let handler = settings("command", &text, folder.path()).build(&context(folder.path())).unwrap();
+    let good: Vec<_> = (1..=100)
+        .map(|number| {
+            numbered(number, r#"{"text":"<\/b> \u00e9 \ud83d\ude00","n":12345678901234567890}"#)
+        })
+        .collect();
+    handler.handle(&good).await.unwrap();
+    for number in 101..=110 {
+        handler.handle(&[numbered(number, "[]")]).await.unwrap();
+    }
+    let failure = handler.handle(&[numbered(200, "not JSON")]).await.unwrap_err();
+    assert_eq!(failure, Failure::permanent("the body is not JSON"));
+    handler.close().await;
+}
+
+#[tokio::test]
+async fn the_example_in_python_works() {
+    try_example("python3", "worker.py").await;
+}
+
+#[tokio::test]
+async fn the_example_in_php_works() {
+    try_example("php", "worker.php").await;
+}
+
+#[tokio::test]
+async fn the_example_in_node_works() {
+    try_example("node", "worker.mjs").await;
+}

@@ -1,0 +1,197 @@
+//! The way to the mail server: connections that are kept for the next mail.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
+};
+use lettre::transport::smtp::extension::ClientId;
+
+use super::message::Mail;
+use super::settings::Settings;
+use super::url::{SmtpUrl, TlsUse};
+use crate::clock::{Clock, Timestamp};
+use crate::event::Failure;
+use crate::handler::{BuildContext, BuildError};
+
+/// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
+/// just then is a failure for nothing.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest text of a server that is kept, in characters.
+const REPLY_CHARS_MAX: usize = 300;
+
+/// A mail server, and the connections to it that are free.
+pub(super) struct Smtp {
+    url: SmtpUrl,
+    tls: Option<TlsParameters>,
+    credentials: Option<Credentials>,
+    hello: ClientId,
+    clock: Arc<dyn Clock>,
+    /// No more than there can be calls at once.
+    idle_max: usize,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: AsyncSmtpConnection,
+    /// By the steady clock.
+    since: Timestamp,
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Smtp {
+    /// Reads the password and the authority; connects to nothing.
+    pub(super) fn new(settings: &Settings, context: &BuildContext) -> Result<Self, BuildError> {
+        let url = settings.smtp.clone();
+        let credentials = match (&url.user, &settings.password) {
+            (Some(user), Some(password)) => {
+                let password = password.resolve()?;
+                let password = String::from_utf8_lossy(password.expose()).into_owned();
+                Some(Credentials::new(user.clone(), password))
+            }
+            _ => None,
+        };
+        let tls = match url.tls {
+            TlsUse::None => None,
+            TlsUse::Wrapped | TlsUse::Required | TlsUse::Opportunistic => Some(tls(settings)?),
+        };
+        Ok(Self {
+            url,
+            tls,
+            credentials,
+            hello: ClientId::default(),
+            clock: Arc::clone(&context.clock),
+            idle_max: context.concurrency,
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Sends one mail. Whoever drops this in mid-way ends the connection with it.
+    pub(super) async fn send(&self, mail: &Mail) -> Result<(), Failure> {
+        let mut connection = match self.take_idle().await {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        match connection.send(&mail.envelope, &mail.bytes).await {
+            Ok(_) => {
+                self.keep(connection);
+                Ok(())
+            }
+            Err(err) => Err(of_mail(&err)),
+        }
+    }
+
+    /// Connects, logs in and takes leave.
+    pub(super) async fn try_connect(&self) -> Result<(), Failure> {
+        let mut connection = self.connect().await?;
+        connection.abort().await;
+        Ok(())
+    }
+
+    /// Takes leave on every connection that is free.
+    pub(super) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.lock_idle());
+        for Idle { mut connection, .. } in idle {
+            // A server that does not answer is left without a word.
+            let _ended = tokio::time::timeout(Duration::from_secs(1), connection.abort()).await;
+        }
+    }
+
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A free connection that still answers.
+    async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+        loop {
+            let Idle { mut connection, since } = self.lock_idle().pop()?;
+            let is_fresh = self.clock.steady().since(since) < IDLE_MAX;
+            if is_fresh && connection.test_connected().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, connection: AsyncSmtpConnection) {
+        let mut idle = self.lock_idle();
+        if !connection.has_broken() && idle.len() < self.idle_max {
+            idle.push(Idle { connection, since: self.clock.steady() });
+        }
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+        let wrapped = self.tls.clone().filter(|_| self.url.tls == TlsUse::Wrapped);
+        let place = (self.url.host.as_str(), self.url.port);
+        let connecting = AsyncSmtpConnection::connect_tokio1(
+            place,
+            Some(CONNECT_TIMEOUT),
+            &self.hello,
+            wrapped,
+            None,
+        );
+        let mut connection = connecting.await.map_err(|err| of_server(&err))?;
+        let wants_tls = match self.url.tls {
+            TlsUse::Required => true,
+            TlsUse::Opportunistic => connection.can_starttls(),
+            TlsUse::Wrapped | TlsUse::None => false,
+        };
+        if let (true, Some(tls)) = (wants_tls, &self.tls) {
+            let started = connection.starttls(tls.clone(), &self.hello).await;
+            started.map_err(|err| of_server(&err))?;
+        }
+        if let Some(credentials) = &self.credentials {
+            let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
+            logged_in.map_err(|err| of_server(&err))?;
+        }
+        Ok(connection)
+    }
+}
+
+fn tls(settings: &Settings) -> Result<TlsParameters, BuildError> {
+    let unfit = |err: smtp::Error| BuildError::Unfit(format!("TLS cannot be set up: {err}"));
+    let mut builder = TlsParameters::builder(settings.smtp.host.clone());
+    if let Some(path) = &settings.ca {
+        let pem = std::fs::read(path)
+            .map_err(|err| BuildError::io(format_args!("reading `{}`", path.display()), err))?;
+        let certificate = Certificate::from_pem(&pem).map_err(unfit)?;
+        builder =
+            builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
+    }
+    builder.build().map_err(unfit)
+}
+
+/// What went wrong before there was a mail: nothing that the mail could be to blame for.
+fn of_server(err: &smtp::Error) -> Failure {
+    told(err, Failure::transient(text_of(err)))
+}
+
+/// What went wrong with a mail.
+fn of_mail(err: &smtp::Error) -> Failure {
+    // The client's own refusal: an address that this server cannot take.
+    let is_permanent = err.is_permanent() || err.is_client();
+    let text = text_of(err);
+    told(err, if is_permanent { Failure::permanent(text) } else { Failure::transient(text) })
+}
+
+fn told(err: &smtp::Error, failure: Failure) -> Failure {
+    match err.status() {
+        Some(status) => failure.with_status(status.into()),
+        None => failure,
+    }
+}
+
+fn text_of(err: &smtp::Error) -> String {
+    let text = format!("mail server: {err}").replace(char::is_control, " ");
+    text.chars().take(REPLY_CHARS_MAX).collect()
+}

@@ -1,0 +1,218 @@
+//! What is written; `tests/it` sends it.
+
+use std::path::Path;
+
+use mail_parser::{MessageParser, MimeHeaders};
+use serde_json::json;
+
+use super::message::{Mail, compose};
+use super::*;
+use crate::event::FailureKind;
+use crate::handler::testing::{NOW, id, numbered, settings, try_settings};
+use crate::settings;
+
+const MAIL: &str = r#"
+smtp = "smtp://localhost"
+from = "Gatepost <gatepost@example.com>"
+to = ["owner@example.com", "Édith <edith@example.com>"]
+subject = "New comment on {{ data.page }}"
+text = "{{ data.name }} wrote:\n\n{{ data.body }}"
+"#;
+
+fn read(text: &str) -> Settings {
+    settings::read(text, Path::new("/etc"), Settings::read).value.unwrap()
+}
+
+fn comment(number: u64, body: &str) -> Delivery {
+    let data = json!({"page": "Home", "name": "Ann", "body": body, "mail": "ann@example.org"});
+    numbered(number, json!({"data": data}).to_string())
+}
+
+fn write(text: &str, deliveries: &[Delivery]) -> Vec<Mail> {
+    compose(&read(text), &deliveries.iter().collect::<Vec<_>>(), NOW).unwrap()
+}
+
+fn parse(mail: &Mail) -> mail_parser::Message<'_> {
+    MessageParser::new().parse(&mail.bytes).unwrap()
+}
+
+#[test]
+fn an_event_becomes_a_mail() {
+    let mails = write(MAIL, &[comment(1, "Hällo\n.\nline")]);
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    let read = parse(mail);
+    assert_eq!(read.subject(), Some("New comment on Home"));
+    assert_eq!(read.body_text(0).unwrap(), "Ann wrote:\r\n\r\nHällo\r\n.\r\nline\r\n");
+    assert_eq!(read.message_id().unwrap(), format!("{}@example.com", id(1)));
+    assert_eq!(read.date().unwrap().to_rfc3339(), "2026-11-22T12:00:00Z");
+    assert_eq!(read.header_raw("Auto-Submitted").unwrap().trim(), "auto-generated");
+    assert_eq!(read.from().unwrap().first().unwrap().address(), Some("gatepost@example.com"));
+    let to: Vec<_> = read.to().unwrap().iter().map(|to| to.address().unwrap()).collect();
+    assert_eq!(to, ["owner@example.com", "edith@example.com"]);
+    assert_eq!(read.to().unwrap().iter().nth(1).unwrap().name(), Some("Édith"));
+    let envelope: Vec<String> = mail.envelope.to().iter().map(ToString::to_string).collect();
+    assert_eq!(envelope, ["owner@example.com", "edith@example.com"]);
+    assert!(mail.bytes.is_ascii(), "a server without 8BITMIME takes it, too");
+}
+
+#[test]
+fn html_is_escaped_and_text_is_not() {
+    let text = format!("{MAIL}html = \"<p>{{{{ data.body }}}}</p>\"");
+    let mails = write(&text, &[comment(1, "<script>a & b</script>")]);
+    let read = parse(&mails[0]);
+    assert_eq!(read.html_body_count(), 1);
+    assert_eq!(read.content_type().unwrap().subtype(), Some("alternative"));
+    assert!(read.body_text(0).unwrap().ends_with("<script>a & b</script>"));
+    let html = read.body_html(0).unwrap();
+    assert_eq!(html, "<p>&lt;script&gt;a &amp; b&lt;&#x2f;script&gt;</p>");
+}
+
+#[test]
+fn nothing_of_an_event_becomes_a_header_or_a_second_mail() {
+    let hostile = "x\r\nBcc: all@example.net\r\n\r\nbody\n.\r\n.\r.\r\nMAIL FROM:<a@b>\0\u{1b}";
+    let data = json!({"page": hostile, "name": hostile, "body": hostile});
+    let event = numbered(1, json!({"data": data}).to_string());
+    let mails = write(MAIL, &[event]);
+    let read = parse(&mails[0]);
+    assert!(read.bcc().is_none());
+    assert_eq!(read.parts.len(), 1);
+    let subject = read.subject().unwrap();
+    assert!(
+        subject.starts_with("New comment on x Bcc: all@example.net body . . . MAIL"),
+        "{subject}"
+    );
+    let head_end = mails[0].bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(mails[0].bytes[..head_end].to_vec()).unwrap();
+    assert!(!head.contains("\r\nBcc"), "{head}");
+    let text = String::from_utf8(mails[0].bytes.clone()).unwrap();
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0', '\u{1b}']), "{text:?}");
+    assert_eq!(mails[0].envelope.to().len(), 2);
+}
+
+#[test]
+fn a_digest_says_how_many_and_shows_each() {
+    let events = [comment(1, "one"), comment(2, "two"), comment(3, "three")];
+    let mails = write(MAIL, &events);
+    assert_eq!(mails.len(), 1);
+    let read = parse(&mails[0]);
+    assert_eq!(read.subject(), Some("3 events: New comment on Home"));
+    let body = read.body_text(0).unwrap();
+    for each in ["one", "two", "three"] {
+        assert!(body.contains(&format!("Ann wrote:\r\n\r\n{each}")), "{body}");
+    }
+    let ids = [&events[..], &events[..], &events[..2]].map(|events| {
+        let mails = write(MAIL, events);
+        parse(&mails[0]).message_id().unwrap().to_owned()
+    });
+    assert_eq!(ids[0], ids[1], "the same in every try");
+    assert_ne!(ids[0], ids[2], "another digest");
+    assert!(ids[0].starts_with(&id(1).to_string()));
+}
+
+#[test]
+fn a_digest_that_is_too_long_says_so() {
+    let long = "word ".repeat(500_000);
+    let mails = write(MAIL, &[comment(1, &long), comment(2, &long), comment(3, &long)]);
+    let body = parse(&mails[0]).body_text(0).unwrap().into_owned();
+    assert!(body.trim_end().ends_with("1 more events do not fit into this mail."));
+}
+
+#[test]
+fn a_template_that_speaks_of_events_is_rendered_once() {
+    let text = MAIL
+        .replace("New comment on {{ data.page }}", "{{ events | length }} new comments")
+        .replace(
+            "{{ data.name }} wrote:\\n\\n{{ data.body }}",
+            "{% for e in events %}* {{ e.data.body }} ({{ e.event.type }})\\n{% endfor %}",
+        );
+    let mails = write(&text, &[comment(1, "one"), comment(2, "two")]);
+    let read = parse(&mails[0]);
+    assert_eq!(read.subject(), Some("2 new comments"));
+    assert_eq!(
+        read.body_text(0).unwrap().trim_end(),
+        "* one (comment.create)\r\n* two (comment.create)"
+    );
+    let mails = write(&text, &[comment(1, "one")]);
+    assert_eq!(parse(&mails[0]).subject(), Some("1 new comments"));
+}
+
+fn to_expression(expression: &str) -> String {
+    let list = "[\"owner@example.com\", \"Édith <edith@example.com>\"]";
+    MAIL.replace(list, &format!("\"{expression}\""))
+}
+
+#[test]
+fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
+    let to = |number, to: serde_json::Value| {
+        let data = json!({"body": format!("for {to}"), "to": to});
+        numbered(number, json!({"data": data}).to_string())
+    };
+    let text = to_expression("data.to");
+    let events = [
+        to(1, json!("a@example.org")),
+        to(2, json!(["b@example.org", "A <a@example.org>"])),
+        to(3, json!("a@example.org")),
+        to(4, json!("b@example.org, a@example.org")),
+    ];
+    let mails = write(&text, &events);
+    let sent: Vec<(usize, String)> = mails
+        .iter()
+        .map(|mail| (mail.envelope.to().len(), parse(mail).subject().unwrap().to_owned()))
+        .collect();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    assert!(sent.contains(&(1, "2 events: New comment on".to_owned())), "{sent:?}");
+
+    for (nobody, words) in [
+        (json!(null), "gives no address"),
+        (json!([]), "gives no address"),
+        (json!("not an address"), "not a mail address"),
+        (json!("a@example.org\r\nRCPT TO:<b@example.org>"), "not a mail address"),
+        (json!(7), "a number is no address"),
+    ] {
+        let failure = compose(&read(&text), &[&to(1, nobody.clone())], NOW).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Permanent);
+        assert!(failure.text.as_str().contains(words), "{nobody}: {failure}");
+        assert!(!failure.text.as_str().contains("example"), "no value in {failure}");
+    }
+}
+
+#[test]
+fn an_hour_takes_no_more_than_its_mails() {
+    let max = NonZeroU32::new(2).unwrap();
+    let mut hour = Hour::default();
+    let after = |minutes| NOW.after(Duration::from_mins(minutes));
+    assert_eq!(hour.take(1, max, after(0)), Ok(()));
+    assert_eq!(hour.take(1, max, after(10)), Ok(()));
+    assert_eq!(hour.take(1, max, after(20)), Err(Duration::from_mins(40)));
+    assert_eq!(hour.take(1, max, after(59)), Err(Duration::from_mins(1)), "the same moment");
+    assert_eq!(hour.take(1, max, after(60)), Ok(()));
+    assert_eq!(hour.take(5, max, after(61)), Err(Duration::from_mins(59)));
+    assert_eq!(hour.take(5, max, after(120)), Ok(()), "it could never fit");
+    assert_eq!(hour.take(1, max, after(121)), Err(Duration::from_mins(59)));
+}
+
+fn check(text: &str, expected: &str) {
+    let (settings, problems) = try_settings("email", text, Path::new("/etc"));
+    assert!(settings.is_none());
+    assert!(problems.iter().any(|problem| problem.contains(expected)), "{problems:?}");
+}
+
+#[test]
+fn every_mistake_in_the_table_is_found() {
+    for key in ["smtp", "from", "to", "subject", "text"] {
+        check("", &format!("`{key}` is missing"));
+    }
+    let with = |from: &str, to: &str| MAIL.replace(from, to);
+    check(&with("smtp://localhost", "smtp://me:pw@localhost"), "a password does not stand");
+    check(&with("smtp://localhost", "smtp://me@localhost"), "a user without a password");
+    check(&format!("{MAIL}password = {{ file = \"x\" }}"), "a password without a user");
+    check(&with("Gatepost <gatepost@example.com>", "me"), "`me` is not a mail address");
+    check(&with("owner@example.com", "owner"), "`owner` is not a mail address");
+    check(&to_expression("dta.mail"), "`dta` is not in scope");
+    check(&with("data.page", "dta.page"), "`dta` is not in scope");
+    check(&format!("{MAIL}max_per_hour = 0"), "`0` is not a whole number");
+    check(&format!("{MAIL}html = 5"), "expected a string");
+    settings("email", MAIL, Path::new("/etc"));
+    settings("email", &to_expression("data.mail or 'owner@example.com'"), Path::new("/etc"));
+    settings("email", &to_expression("Owner <owner@example.com>"), Path::new("/etc"));
+}

@@ -1,0 +1,183 @@
+//! An event as one JSON line: what `file` writes, what a worker program reads, what `http` sends
+//! as a batch.
+//!
+//! ```text
+//! {"id":"…","source":"…","type":"…","received_at":"…","headers":{…},"payload":…}
+//! ```
+//!
+//! `payload` is the body's own JSON text: numbers, escapes and the order of keys stay as they are.
+//! Only line breaks go, which in JSON stand between tokens and never inside a string. A body that
+//! is not JSON in UTF-8 stands in `body_base64` instead.
+//!
+//! A header's value is a string; a list of strings where the header is repeated; and
+//! `{"base64":"…"}` in place of a string where the bytes are not UTF-8.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+
+use crate::event::{Event, Headers};
+
+/// Appends the event without a line break; `attempt` stands before `headers` where it is given.
+pub(super) fn write_event(out: &mut Vec<u8>, event: &Event, attempt: Option<u32>) {
+    let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
+    out.extend_from_slice(b"{\"id\":\"");
+    out.extend_from_slice(event.id.0.hyphenated().encode_lower(&mut id).as_bytes());
+    out.extend_from_slice(b"\",\"source\":");
+    write_str(out, event.source.as_str());
+    out.extend_from_slice(b",\"type\":");
+    write_str(out, event.event_type.as_str());
+    write_fmt(out, format_args!(",\"received_at\":\"{}\"", event.received_at));
+    if let Some(attempt) = attempt {
+        write_fmt(out, format_args!(",\"attempt\":{attempt}"));
+    }
+    out.extend_from_slice(b",\"headers\":");
+    write_headers(out, &event.headers);
+    write_body(out, &event.body);
+    out.push(b'}');
+}
+
+fn write_headers(out: &mut Vec<u8>, headers: &Headers) {
+    let mut sorted: Vec<(&str, &[u8])> = headers.iter().collect();
+    // Stable: the values of a repeated header stay in the order they came.
+    sorted.sort_by_key(|(name, _)| *name);
+    out.push(b'{');
+    for (index, values) in sorted.chunk_by(|one, next| one.0 == next.0).enumerate() {
+        let Some((name, first)) = values.first() else { continue };
+        if index > 0 {
+            out.push(b',');
+        }
+        write_str(out, name);
+        out.push(b':');
+        if values.len() == 1 {
+            write_header_value(out, first);
+            continue;
+        }
+        for (index, (_, value)) in values.iter().enumerate() {
+            out.push(if index == 0 { b'[' } else { b',' });
+            write_header_value(out, value);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+fn write_header_value(out: &mut Vec<u8>, value: &[u8]) {
+    match std::str::from_utf8(value) {
+        Ok(text) => write_str(out, text),
+        Err(_) => write_fmt(out, format_args!("{{\"base64\":\"{}\"}}", STANDARD.encode(value))),
+    }
+}
+
+fn write_body(out: &mut Vec<u8>, body: &[u8]) {
+    let Some(payload) = json_text(body) else {
+        write_fmt(out, format_args!(",\"body_base64\":\"{}\"", STANDARD.encode(body)));
+        return;
+    };
+    out.extend_from_slice(b",\"payload\":");
+    write_one_line(out, payload);
+}
+
+/// The JSON text that `body` is, without white space around it; `None` where it is none.
+pub(super) fn json_text(body: &[u8]) -> Option<&str> {
+    // A raw value is checked and not built: nothing is parsed into numbers or strings.
+    serde_json::from_slice::<&RawValue>(body).ok().map(RawValue::get)
+}
+
+/// Appends checked JSON without its line breaks.
+pub(super) fn write_one_line(out: &mut Vec<u8>, json: &str) {
+    if json.contains('\n') || json.contains('\r') {
+        for part in json.split(['\n', '\r']) {
+            out.extend_from_slice(part.as_bytes());
+        }
+    } else {
+        out.extend_from_slice(json.as_bytes());
+    }
+}
+
+/// Appends a JSON string.
+fn write_str(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        write_fmt(out, format_args!("{}", serde_json::Value::from(text)));
+    }
+}
+
+fn write_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing into memory does not fail.
+    out.write_fmt(text).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{delivery, id, with_headers};
+    use super::*;
+
+    fn line(event: &Event, attempt: Option<u32>) -> String {
+        let mut out = Vec::new();
+        write_event(&mut out, event, attempt);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_the_fields_in_order_and_the_bodys_own_text() {
+        let body = r#"{"n":1.0e+2,"big":123456789012345678901234567890,"e":"\/\u00e9","n":2}"#;
+        let expected = format!(
+            r#"{{"id":"{}","source":"hyvor","type":"comment.create","received_at":"2026-11-22T12:00:00.000Z","headers":{{"content-type":"application/json"}},"payload":{body}}}"#,
+            id(1)
+        );
+        assert_eq!(line(&delivery(body).event, None), expected);
+    }
+
+    #[test]
+    fn the_attempt_stands_where_it_is_asked_for() {
+        assert!(line(&delivery("1").event, Some(3)).contains(r#","attempt":3,"headers":"#));
+    }
+
+    #[track_caller]
+    fn check_body(body: impl AsRef<[u8]>, expected: &str) {
+        let line = line(&delivery(body).event, None);
+        assert!(line.ends_with(&format!("}},{expected}}}")), "{line}");
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        assert!(!line.contains(['\n', '\r']));
+    }
+
+    #[test]
+    fn only_line_breaks_between_tokens_go() {
+        check_body("\r\n {\"a\" :\r\n\t[1,\n 2]}\n", "\"payload\":{\"a\" :\t[1, 2]}");
+        check_body(r#""a\nb""#, r#""payload":"a\nb""#);
+        check_body("\"\u{2028}\"", "\"payload\":\"\u{2028}\"");
+    }
+
+    #[test]
+    fn what_is_not_json_in_utf8_is_base64() {
+        check_body("", "\"body_base64\":\"\"");
+        check_body("a=1&b=2", "\"body_base64\":\"YT0xJmI9Mg==\"");
+        check_body(b"{\"a\":\"\xff\"}", "\"body_base64\":\"eyJhIjoi/yJ9\"");
+        check_body("{} {}", "\"body_base64\":\"e30ge30=\"");
+        check_body("\"a\nb\"", "\"body_base64\":\"ImEKYiI=\"");
+    }
+
+    #[test]
+    fn deep_nesting_is_no_trouble() {
+        let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(line(&delivery(&body).event, None).ends_with(&format!("\"payload\":{body}}}")));
+    }
+
+    #[test]
+    fn repeated_and_odd_headers_keep_their_values() {
+        let headers: Headers =
+            [("via", &b"a"[..]), ("x", b"\xff"), ("via", b"b\"\t"), ("empty", b"")]
+                .into_iter()
+                .collect();
+        let line = line(&with_headers(1, "1", headers).event, None);
+        let expected = r#""headers":{"empty":"","via":["a","b\"\t"],"x":{"base64":"/w=="}},"#;
+        assert!(line.contains(expected), "{line}");
+    }
+}

@@ -1,0 +1,138 @@
+//! `file`: appends each event as a JSON line, synced before it counts as delivered.
+//!
+//! 1. `Ok` = every line of the call survives a power cut: one fdatasync for the whole batch.
+//! 2. A line is never glued to another: what an earlier crash left half written is cut off when the
+//!    file is opened, and a failed write is cut back to the last good end.
+//! 3. A rotated file is complete before it gets its name, and only files that carry such a name
+//!    are ever compressed or removed.
+//! 4. Somebody else may move or cut the file (logrotate): each call looks first.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use crate::event::{Delivery, Failure};
+use crate::settings::{ByteSize, Table};
+
+mod lines;
+mod rotate;
+#[cfg(test)]
+mod tests;
+
+use lines::LineFile;
+use rotate::{Rotated, Rotation};
+
+/// The most deliveries of one call: at 1 KB each some 5 MB behind one fdatasync. More gains
+/// nothing and makes a failure cost more.
+const BATCH_MAX: usize = 4096;
+
+/// The smallest size at which a file is rotated: below it one would drown in files.
+const ROTATE_BYTES_MIN: u64 = 4096;
+
+/// `[handler.NAME.file]`.
+pub static KIND: Kind = Kind {
+    name: "file",
+    batch_max: BATCH_MAX,
+    read: |table| Some(Box::new(Settings::read(table)?)),
+};
+
+/// What the table says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    path: PathBuf,
+    rotation: Rotation,
+    rotated: Rotated,
+}
+
+impl Settings {
+    /// Reads the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let path = table.require::<PathBuf>("path");
+        let rotation = table.checked("rotate", |text: String| read_rotation(&text));
+        let keep = table.take::<std::num::NonZeroUsize>("keep");
+        let gzip = table.take_or("gzip", false);
+        if !table.has("rotate") && (keep.is_some() || gzip) {
+            table.problem(
+                if keep.is_some() { "keep" } else { "gzip" },
+                "this says what becomes of rotated files, and the file is not rotated",
+                "add `rotate = \"daily\"` or a size, as in `rotate = \"100MiB\"`",
+            );
+        }
+        let path = path?;
+        if path.file_name().is_none() {
+            table.problem("path", "this is not the name of a file", "as in `data/events.jsonl`");
+            return None;
+        }
+        let rotation = if table.has("rotate") { rotation? } else { Rotation::Never };
+        Some(Self { path, rotation, rotated: Rotated { keep: keep.map(Into::into), gzip } })
+    }
+}
+
+fn read_rotation(text: &str) -> Result<Rotation, String> {
+    match text {
+        "never" => Ok(Rotation::Never),
+        "daily" => Ok(Rotation::Daily),
+        size => match size.parse::<ByteSize>() {
+            Ok(ByteSize(bytes)) if bytes >= ROTATE_BYTES_MIN => Ok(Rotation::Size(bytes)),
+            Ok(_) => Err(format!("a file is rotated at {ROTATE_BYTES_MIN} bytes or more")),
+            Err(_) => Err("expected `daily`, `never` or a size as in `100MiB`".to_owned()),
+        },
+    }
+}
+
+impl KindSettings for Settings {
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
+        let shown = self.path.display();
+        if let Some(folder) = self.path.parent().filter(|folder| *folder != Path::new("")) {
+            std::fs::create_dir_all(folder)
+                .map_err(|err| BuildError::io(format!("creating `{}`", folder.display()), err))?;
+        }
+        // Only whether it can be opened: mending its end waits for the first call, since on a
+        // reload the handler that was may still be writing.
+        lines::open(&self.path).map_err(|err| BuildError::io(format!("opening `{shown}`"), err))?;
+        let file = LineFile::new(self.clone(), Arc::clone(&context.clock));
+        Ok(Box::new(FileHandler { file: Arc::new(Mutex::new(file)) }))
+    }
+}
+
+struct FileHandler {
+    /// Locked by the thread that writes, for as long as it writes: calls wait in line.
+    file: Arc<Mutex<LineFile>>,
+}
+
+#[async_trait]
+impl Handler for FileHandler {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        let events: Vec<_> = deliveries.iter().map(|one| Arc::clone(&one.event)).collect();
+        let file = Arc::clone(&self.file);
+        // A write or a sync can take as long as the disk likes.
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.append(&events)
+        });
+        match written.await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::transient("the write was given up")),
+        }
+    }
+
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
+
+    fn batch_unasked(&self) -> usize {
+        BATCH_MAX
+    }
+
+    async fn close(&self) {
+        let file = Arc::clone(&self.file);
+        let closed = tokio::task::spawn_blocking(move || {
+            file.lock().unwrap_or_else(PoisonError::into_inner).close();
+        });
+        if closed.await.is_err() {
+            tracing::warn!("Closing a file failed");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The headers of a request: the owner's own, and those that are passed on.
+
+use std::sync::Arc;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::header_value;
+use crate::event::{Failure, Headers};
+use crate::expr::{Escape, Scope, Template};
+use crate::handler::BuildError;
+use crate::handler::texts::template_of;
+use crate::secret::SecretRef;
+use crate::settings::{Table, Value};
+
+/// A header's value, as configured.
+#[derive(Clone, Debug)]
+pub(super) enum Header {
+    Template(Arc<Template>),
+    Secret {
+        /// As in `Bearer `.
+        prefix: String,
+        secret: SecretRef,
+    },
+}
+
+/// A header's value, ready to be used.
+pub(super) enum Ready {
+    Template(Arc<Template>),
+    Secret(HeaderValue),
+}
+
+/// Set by the connection or by this kind itself.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
+
+/// Meant for Gatepost: passed on only where they are named.
+const PRIVATE: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+
+pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
+    let mut headers = Vec::new();
+    for (name, value) in table.entries() {
+        let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+            value.problem("this is not the name of a header", "");
+            continue;
+        };
+        if RESERVED.contains(&parsed.as_str()) {
+            value.problem("this header is set by Gatepost itself", "");
+        } else if let Some(header) = read_header(&value) {
+            headers.push((parsed, header));
+        }
+    }
+    table.finish();
+    headers
+}
+
+/// A template, or `{ secret = { … }, prefix = "Bearer " }`.
+fn read_header(value: &Value<'_>) -> Option<Header> {
+    if !value.is_table() {
+        return template_of(value, Escape::None).map(Header::Template);
+    }
+    let mut table = value.table()?;
+    let prefix = table.take_or("prefix", String::new());
+    let secret = table.require("secret");
+    table.finish();
+    secret.map(|secret| Header::Secret { prefix, secret })
+}
+
+pub(super) fn build(
+    headers: &[(HeaderName, Header)],
+) -> Result<Vec<(HeaderName, Ready)>, BuildError> {
+    let build = |(name, header): &(HeaderName, Header)| {
+        let ready = match header {
+            Header::Template(template) => Ready::Template(Arc::clone(template)),
+            Header::Secret { prefix, secret } => {
+                let secret = secret.resolve()?;
+                let bytes = [prefix.as_bytes(), secret.expose()].concat();
+                let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| {
+                    BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
+                })?;
+                value.set_sensitive(true);
+                Ready::Secret(value)
+            }
+        };
+        Ok((name.clone(), ready))
+    };
+    headers.iter().map(build).collect()
+}
+
+impl Ready {
+    pub(super) fn value(&self, scope: &Scope) -> Result<HeaderValue, Failure> {
+        match self {
+            Self::Template(template) => {
+                let text = template.render(scope).map_err(Failure::permanent)?;
+                header_value(text.trim().as_bytes())
+            }
+            Self::Secret(value) => Ok(value.clone()),
+        }
+    }
+}
+
+/// Which of the event's own headers are passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Forward {
+    None,
+    /// All but those of the connection and those meant for Gatepost.
+    All,
+    Named(Vec<HeaderName>),
+}
+
+/// `forward_headers`: `true`, `false` or a list of names.
+pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
+    let key = "forward_headers";
+    let Some(value) = table.raw(key, "true, false or a list of headers") else {
+        return Forward::None;
+    };
+    if let Some(is_all) = value.as_bool() {
+        return if is_all { Forward::All } else { Forward::None };
+    }
+    let mut names = Vec::new();
+    for name in value.read::<Vec<String>>().unwrap_or_default() {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) if !RESERVED.contains(&name.as_str()) => names.push(name),
+            _ => table.problem(key, format_args!("`{name}` cannot be passed on"), ""),
+        }
+    }
+    Forward::Named(names)
+}
+
+impl Forward {
+    pub(super) fn apply(&self, headers: &mut HeaderMap, original: &Headers) {
+        for (name, value) in original.iter() {
+            let is_wanted = match self {
+                Self::None => false,
+                Self::All => !RESERVED.contains(&name) && !PRIVATE.contains(&name),
+                Self::Named(names) => names.iter().any(|wanted| wanted.as_str() == name),
+            };
+            // Set already, from the event: its type of content.
+            if !is_wanted || name == "content-type" {
+                continue;
+            }
+            // What HTTP cannot carry did not come by HTTP.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+            {
+                headers.append(name, value);
+            }
+        }
+    }
+}

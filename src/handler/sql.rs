@@ -1,0 +1,287 @@
+//! `sql`: each event is a row in SQLite, PostgreSQL or MySQL/MariaDB.
+//!
+//! What it guarantees:
+//!
+//! 1. Effectively once. A row in the ledger, `gatepost_ledger(handler, event_id, at)`, commits in
+//!    the same transaction as the event's own row; an event whose id is in the ledger changes
+//!    nothing any more. That goes for a replay, too: who wants one takes the id out of the ledger.
+//! 2. With `key`, a row is replaced as a whole; of several events about one row the last one in the
+//!    log's order counts. With `version`, an event that is older than what the row was last made
+//!    from changes nothing, also where the row was deleted since.
+//! 3. A batch is one transaction: all of it is in, or none.
+//! 4. Transactions of one handler run one after the other, in this process by a lock and in the
+//!    database by its own means.
+//! 5. Names are quoted and values are bound: nothing of an event is ever SQL.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::warn;
+
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Delivery, Failure};
+use crate::secret::Secret;
+
+mod cell;
+mod engine;
+mod failure;
+mod own_tables;
+mod plan;
+mod real;
+mod session;
+mod settings;
+mod statement;
+mod table;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub use cell::ColumnType;
+pub use engine::Engine;
+pub use settings::{Column, Settings};
+pub use url::{BadUrl, DatabaseUrl};
+
+use session::{Pool, Session};
+use table::Target;
+
+/// The most events in one transaction: some megabytes of rows.
+const BATCH_MAX: usize = 1_000;
+/// The most events in one transaction where no batches are asked for: the sync is shared by enough
+/// of them, and a row that is refused makes few others be tried again.
+const BATCH_UNASKED: usize = 128;
+/// How often old ledger rows are looked for.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+/// `[handler.NAME.sql]`.
+pub static KIND: Kind = Kind {
+    name: "sql",
+    batch_max: BATCH_MAX,
+    read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),
+};
+
+#[async_trait]
+impl KindSettings for Arc<Settings> {
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
+        let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        if let (DatabaseUrl::Sqlite(path), true) = (&self.url, self.create_table)
+            && let Some(folder) = path.parent()
+        {
+            std::fs::create_dir_all(folder).map_err(|err| {
+                BuildError::io(format_args!("creating folder `{}`", folder.display()), err)
+            })?;
+        }
+        Ok(Box::new(SqlHandler {
+            name: context.handler.to_string(),
+            settings: Self::clone(self),
+            password,
+            clock: Arc::clone(&context.clock),
+            pool: OnceLock::new(),
+            state: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
+        let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        let objections = check_online(self, password.as_ref())
+            .await
+            .map_err(|err| BuildError::Unfit(failure::of(&err).to_string()))?;
+        if objections.is_empty() { Ok(()) } else { Err(BuildError::Unfit(objections.join("; "))) }
+    }
+}
+
+/// What is in the way of writing the real table. Changes nothing.
+async fn check_online(
+    settings: &Settings,
+    password: Option<&Secret>,
+) -> Result<Vec<String>, sqlx::Error> {
+    if let (DatabaseUrl::Sqlite(path), true) = (&settings.url, settings.create_table)
+        && !path.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let pool = Pool::new(settings, password)?;
+    let mut session = pool.begin().await?;
+    let mut found = real::read(&mut session, settings, settings.table_parts().1).await?;
+    if settings.create_table {
+        found.add_missing(settings);
+    }
+    let mut objections = found.objections(settings);
+    objections.extend(found.doubts(settings));
+    drop(session);
+    pool.close().await;
+    Ok(objections)
+}
+
+struct SqlHandler {
+    name: String,
+    settings: Arc<Settings>,
+    password: Option<Secret>,
+    clock: Arc<dyn Clock>,
+    /// Made by the first call: it needs the runtime.
+    pool: OnceLock<Pool>,
+    /// Held for a whole transaction: two at once of one handler would only wait for each other in
+    /// the database, or meet in a deadlock there.
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The table as it was found; `None` = to be looked at.
+    target: Option<Arc<Target>>,
+    /// By the steady clock.
+    pruned_at: Option<Timestamp>,
+}
+
+#[async_trait]
+impl Handler for SqlHandler {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+        let mut state = self.state.lock().await;
+        let target = match &state.target {
+            Some(target) => Arc::clone(target),
+            None => Arc::new(self.prepare().await?),
+        };
+        let changes = plan::changes(&self.settings, &target, deliveries)?;
+        // Whatever fails from here on, the table is looked at anew: it may have been changed.
+        state.target = None;
+        self.write(&target, changes).await?;
+        self.prune(&mut state, &target).await;
+        state.target = Some(target);
+        Ok(())
+    }
+
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
+
+    fn batch_unasked(&self) -> usize {
+        BATCH_UNASKED
+    }
+
+    async fn close(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.close().await;
+        }
+    }
+}
+
+impl SqlHandler {
+    async fn begin(&self) -> Result<Session, Failure> {
+        let pool = if let Some(pool) = self.pool.get() {
+            pool
+        } else {
+            let pool = Pool::new(&self.settings, self.password.as_ref());
+            let pool = pool.map_err(|err| failure::of(&err))?;
+            self.pool.get_or_init(|| pool)
+        };
+        pool.begin().await.map_err(|err| failure::of(&err))
+    }
+
+    async fn prepare(&self) -> Result<Target, Failure> {
+        let mut session = self.begin().await?;
+        let target = table::prepare(&mut session, &self.settings).await;
+        let target = target.map_err(|err| failure::of_prepare(&err))?;
+        session.commit().await.map_err(|err| failure::of(&err))?;
+        Ok(target)
+    }
+
+    async fn write(&self, target: &Target, changes: Vec<plan::Change>) -> Result<(), Failure> {
+        let mut session = self.begin().await?;
+        self.transact(&mut session, target, changes).await.map_err(|err| failure::of(&err))?;
+        // Where the answer to this gets lost, nobody knows what became of it: the next try finds
+        // out from the ledger.
+        session.commit().await.map_err(|err| failure::of(&err))
+    }
+
+    async fn transact(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        changes: Vec<plan::Change>,
+    ) -> Result<(), sqlx::Error> {
+        session.lock(&self.name).await?;
+        let ids: Vec<String> = changes.iter().map(|change| change.event_id.clone()).collect();
+        let done =
+            self.known(session, target, (&target.ledger, "event_id", "handler"), &ids).await?;
+        let changes = plan::only_new(changes, &done.into_keys().collect::<HashSet<_>>());
+        let ids: Vec<String> = changes.iter().map(|change| change.event_id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut versions = HashMap::new();
+        if self.settings.version.is_some() {
+            let keys: Vec<String> = changes.iter().map(|change| change.row_key(target)).collect();
+            let from = (target.versions.as_str(), "row_key", "version");
+            let known = self.known(session, target, from, &keys).await?;
+            // What somebody else wrote there is no version.
+            let parsed = known.into_iter().map(|(key, version)| Some((key, version.parse().ok()?)));
+            versions = parsed.flatten().collect();
+        }
+        let now = moment(self.clock.now());
+        let net = plan::net(target, changes, versions, now);
+        let (engine, name) = (target.engine, self.name.as_str());
+        let statements = statement::delete(target, &net.deletes)
+            .into_iter()
+            .chain(statement::upsert(target, &net.rows))
+            .chain(own_tables::write_versions(engine, &target.versions, name, &net.versions))
+            .chain(own_tables::write_ledger(engine, &target.ledger, name, &ids, now));
+        for statement in statements {
+            session.execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Which of `keys` one of our own tables has, with the second column.
+    async fn known(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        (table, key, with): (&str, &'static str, &'static str),
+        keys: &[String],
+    ) -> Result<HashMap<String, String>, sqlx::Error> {
+        let mut known = HashMap::new();
+        for statement in own_tables::known(target.engine, table, (key, with), &self.name, keys) {
+            for row in session.fetch(statement).await? {
+                let mut fields = row.into_iter().flatten();
+                if let (Some(key), Some(with)) = (fields.next(), fields.next()) {
+                    known.insert(key, with);
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Removes old ledger rows, now and then. It is housekeeping: a failure waits for the next
+    /// time.
+    async fn prune(&self, state: &mut State, target: &Target) {
+        let now = self.clock.steady();
+        if state.pruned_at.is_some_and(|at| now.since(at) < PRUNE_EVERY) {
+            return;
+        }
+        state.pruned_at = Some(now);
+        let cutoff = moment(self.clock.now().before(self.settings.ledger_keep));
+        if let Err(err) = self.remove_before(target, cutoff).await {
+            warn!(handler.name = self.name, error = %err, "Old ledger rows could not be removed");
+        }
+    }
+
+    async fn remove_before(&self, target: &Target, cutoff: jiff::Timestamp) -> Result<(), Failure> {
+        let mut session = self.begin().await?;
+        let (engine, name) = (target.engine, self.name.as_str());
+        let mut statements = vec![own_tables::prune_ledger(engine, &target.ledger, name, cutoff)];
+        if self.settings.version.is_some() {
+            statements.push(own_tables::prune_versions(engine, &target.versions, name, cutoff));
+        }
+        for statement in statements {
+            session.execute(statement).await.map_err(|err| failure::of(&err))?;
+        }
+        session.commit().await.map_err(|err| failure::of(&err))
+    }
+}
+
+/// The same moment; the calendar's end where it is beyond it.
+fn moment(timestamp: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(timestamp.as_millis()).unwrap_or(jiff::Timestamp::MAX)
+}

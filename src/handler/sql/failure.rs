@@ -1,0 +1,102 @@
+//! Whether another try can help, from what a database said.
+//!
+//! Permanent is what the same row will always meet: a constraint, a value that does not fit.
+//! Everything else is transient, also a missing table or right: that is about the database and not
+//! about the event, and somebody will mend it. A message of the database is passed on only where it
+//! cannot hold a value, for values come from bodies.
+
+use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::table::PrepareError;
+use crate::event::Failure;
+
+/// The failure that a table in need of somebody's hand is.
+pub(super) fn of_prepare(err: &PrepareError) -> Failure {
+    match err {
+        PrepareError::Objections(_) => Failure::transient(err),
+        PrepareError::Database(source) => of(source),
+    }
+}
+
+/// The failure that `err` is.
+pub(super) fn of(err: &sqlx::Error) -> Failure {
+    match err {
+        sqlx::Error::Database(source) => of_database(source.as_ref()),
+        sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
+            Failure::permanent("a value cannot be sent to the database")
+        }
+        sqlx::Error::PoolTimedOut => Failure::transient("the database cannot be reached"),
+        other => Failure::transient(other),
+    }
+}
+
+fn of_database(err: &dyn DatabaseError) -> Failure {
+    if let Some(err) = err.try_downcast_ref::<PgDatabaseError>() {
+        of_postgres(err)
+    } else if let Some(err) = err.try_downcast_ref::<MySqlDatabaseError>() {
+        of_mysql(err)
+    } else {
+        of_sqlite(err)
+    }
+}
+
+fn of_postgres(err: &PgDatabaseError) -> Failure {
+    let code = err.code();
+    match code.get(..2).unwrap_or_default() {
+        // Data exceptions: their messages repeat the value.
+        "22" => Failure::permanent(format_args!(
+            "PostgreSQL refused a value: it does not fit its column ({code})"
+        )),
+        // What a trigger raises may hold anything.
+        "P0" => Failure::permanent(format_args!("a trigger refused the row ({code})")),
+        // Constraints, two rows of one statement with the same key, a check option, a row too large
+        // for its index.
+        "23" | "21" | "44" | "54" => Failure::permanent(format_args!(
+            "PostgreSQL refused the row: {} ({code})",
+            err.message()
+        )),
+        _ => Failure::transient(format_args!("PostgreSQL: {} ({code})", err.message())),
+    }
+}
+
+/// Errors of MySQL and MariaDB about a value or a row whose SQLSTATE does not say so.
+const MYSQL_PERMANENT: [u16; 14] =
+    [1048, 1062, 1118, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1411, 1690, 3819, 4025];
+/// Those whose message repeats the value: `Duplicate entry '…' for key '…'`.
+const MYSQL_WITH_VALUE: [u16; 8] = [1062, 1264, 1265, 1292, 1366, 1367, 1411, 1690];
+
+fn of_mysql(err: &MySqlDatabaseError) -> Failure {
+    let number = err.number();
+    let state = err.code().unwrap_or_default();
+    let message = err.message();
+    let is_permanent = ["22", "23", "45"].iter().any(|class| state.starts_with(class))
+        || MYSQL_PERMANENT.contains(&number)
+        || (3140..=3160).contains(&number);
+    if !is_permanent {
+        return Failure::transient(format_args!("MySQL: {message} ({number})"));
+    }
+    if state.starts_with("45") {
+        return Failure::permanent(format_args!("a trigger refused the row ({number})"));
+    }
+    if MYSQL_WITH_VALUE.contains(&number) || state.starts_with("22") {
+        // Behind the last ` for ` stand names only.
+        let place = message.rsplit_once(" for ").map_or("a column", |(_, place)| place);
+        return Failure::permanent(format_args!("MySQL refused a value for {place} ({number})"));
+    }
+    Failure::permanent(format_args!("MySQL refused the row: {message} ({number})"))
+}
+
+/// `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, `SQLITE_MISMATCH`.
+const SQLITE_PERMANENT: [i32; 3] = [18, 19, 20];
+
+fn of_sqlite(err: &dyn DatabaseError) -> Failure {
+    let code = err.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+    // SQLite's messages name tables and columns, never values.
+    if SQLITE_PERMANENT.contains(&(code & 0xff)) {
+        Failure::permanent(format_args!("SQLite refused the row: {} ({code})", err.message()))
+    } else {
+        Failure::transient(format_args!("SQLite: {} ({code})", err.message()))
+    }
+}

@@ -1,0 +1,46 @@
+use serde_json::json;
+
+use super::*;
+use crate::handler::sql::tests::event;
+
+fn check(value: impl Into<Value>, expected: Option<i128>) {
+    let value = value.into();
+    assert_eq!(millionths(&value), expected, "{value:?}");
+}
+
+#[test]
+fn a_version_is_a_number_or_a_time() {
+    check(7, Some(7_000_000));
+    check("7", Some(7_000_000));
+    check(0.5, Some(500_000));
+    check(u64::MAX, Some(i128::from(u64::MAX) * 1_000_000));
+    check("1970-01-01T00:00:02Z", Some(2_000_000));
+    check("1970-01-01 01:00:02+01:00", Some(2_000_000));
+    check("v1", None);
+    check(true, None);
+}
+
+#[test]
+fn keys_of_other_types_or_parts_are_other_rows() {
+    let texts = [
+        key_text(&[Cell::Integer(1)]),
+        key_text(&[Cell::Text("1".into())]),
+        key_text(&[Cell::Text("1".into()), Cell::Text("2".into())]),
+        key_text(&[Cell::Text("1\",\"2".into())]),
+    ];
+    let different: HashSet<&String> = texts.iter().collect();
+    assert_eq!(different.len(), texts.len());
+}
+
+#[test]
+fn delete_on_looks_at_source_and_type() {
+    let text = "url = \"sqlite:x\"\ntable = \"t\"\nkey = \"a\"\ncolumns = { a = \"1\" }\n\
+                delete_on = [\"hyvor:*.delete\", \"other:*\"]";
+    let read = crate::settings::read(text, std::path::Path::new("/"), Settings::read);
+    let settings = read.value.unwrap();
+    let is_delete =
+        |event_type: &str| is_delete(&settings, &event(1, event_type, &json!({})).event);
+    assert!(is_delete("comment.delete"));
+    assert!(!is_delete("comment.deleted"));
+    assert!(!is_delete("comment.create"));
+}

@@ -1,0 +1,212 @@
+//! A table as the database tells it.
+
+use std::collections::BTreeMap;
+
+use super::cell::ColumnType;
+use super::engine::Engine;
+use super::session::Session;
+use super::statement::{Param, Statement};
+use super::{Column, Settings};
+
+/// A table as the database tells it.
+#[derive(Debug, Default)]
+pub(super) struct RealTable {
+    pub(super) columns: Vec<RealColumn>,
+    /// The columns of each unique index that holds for every row.
+    pub(super) unique: Vec<Vec<String>>,
+}
+
+/// One column of it.
+#[derive(Debug)]
+pub(super) struct RealColumn {
+    pub(super) name: String,
+    pub(super) real_type: String,
+    /// Whether a row must bring a value: not NULL and no default.
+    pub(super) must_be_given: bool,
+}
+
+impl RealTable {
+    pub(super) fn column(&self, engine: Engine, name: &str) -> Option<&RealColumn> {
+        self.columns.iter().find(|column| engine.same_name(&column.name, name))
+    }
+
+    /// Whether a unique index is over just these columns.
+    fn has_unique(&self, engine: Engine, key: &[String]) -> bool {
+        let is_in = |columns: &[String], name: &String| {
+            columns.iter().any(|column| engine.same_name(column, name))
+        };
+        self.unique
+            .iter()
+            .any(|index| index.len() == key.len() && key.iter().all(|name| is_in(index, name)))
+    }
+
+    /// What keeps this table from being written as `settings` say, in words for people.
+    pub(super) fn objections(&self, settings: &Settings) -> Vec<String> {
+        let engine = settings.url.engine();
+        let table = &settings.table;
+        if self.columns.is_empty() {
+            return vec![format!(
+                "table `{table}` does not exist: create it, or write `create_table = true`"
+            )];
+        }
+        let mut objections = Vec::new();
+        for Column { name, .. } in &settings.columns {
+            if self.column(engine, name).is_none() {
+                objections.push(format!("table `{table}` has no column `{name}`"));
+            }
+        }
+        for column in &self.columns {
+            let is_filled =
+                settings.columns.iter().any(|ours| engine.same_name(&ours.name, &column.name));
+            if column.must_be_given && !is_filled {
+                objections.push(format!(
+                    "column `{}` of table `{table}` must have a value and gets none",
+                    column.name
+                ));
+            }
+        }
+        if !settings.key.is_empty() && !self.has_unique(engine, &settings.key) {
+            objections.push(format!(
+                "table `{table}` has no unique index over just ({}), which `key` needs",
+                settings.key.join(", ")
+            ));
+        }
+        objections
+    }
+
+    /// As `create_table` would make it.
+    pub(super) fn add_missing(&mut self, settings: &Settings) {
+        let engine = settings.url.engine();
+        if self.columns.is_empty() {
+            self.unique = vec![settings.key.clone()];
+        }
+        for Column { name, declared, .. } in &settings.columns {
+            if self.column(engine, name).is_none() {
+                let real_type = declared.unwrap_or(ColumnType::Text).as_str().to_owned();
+                let name = name.clone();
+                self.columns.push(RealColumn { name, real_type, must_be_given: false });
+            }
+        }
+    }
+
+    /// What will go wrong with some rows, though not with all.
+    pub(super) fn doubts(&self, settings: &Settings) -> Vec<String> {
+        let engine = settings.url.engine();
+        let mut doubts = Vec::new();
+        for Column { name, declared, .. } in &settings.columns {
+            if let (Some(declared), Some(real)) = (declared, self.column(engine, name))
+                && !declared.fits(column_class(engine, Some(*declared), &real.real_type))
+            {
+                let (declared, real) = (declared.as_str(), &real.real_type);
+                doubts.push(format!("column `{name}` is of type `{real}`: it takes no {declared}"));
+            }
+        }
+        let is_ours = |name: &String| settings.columns.iter().any(|ours| ours.name == *name);
+        for index in &self.unique {
+            if engine == Engine::MySql && index.iter().all(is_ours) && *index != settings.key {
+                doubts.push(format!(
+                    "the unique index over ({}) is not `key`: MySQL replaces the row that has the \
+                     same values there, whatever its key",
+                    index.join(", ")
+                ));
+            }
+        }
+        doubts
+    }
+}
+
+/// SQLite tells JSON columns of its own making as text: there the declaration is the better word.
+pub(super) fn column_class(
+    engine: Engine,
+    declared: Option<ColumnType>,
+    real_type: &str,
+) -> ColumnType {
+    let real = engine.class_of(real_type);
+    match (engine, declared) {
+        (Engine::Sqlite, Some(ColumnType::Json)) if real == ColumnType::Text => ColumnType::Json,
+        _ => real,
+    }
+}
+
+/// The table `name` in the configured schema; without columns where there is none.
+pub(super) async fn read(
+    session: &mut Session,
+    settings: &Settings,
+    name: &str,
+) -> Result<RealTable, sqlx::Error> {
+    let engine = settings.url.engine();
+    let schema = settings.table_parts().0;
+    let params = || match engine {
+        Engine::Sqlite => vec![Param::Text(name.to_owned())],
+        Engine::Postgres => {
+            let quoted = schema.map(|schema| format!("{}.", engine.quote(schema)));
+            vec![Param::Text(format!("{}{}", quoted.unwrap_or_default(), engine.quote(name)))]
+        }
+        Engine::MySql => vec![
+            schema.map_or(Param::Null, |schema| Param::Text(schema.to_owned())),
+            Param::Text(name.to_owned()),
+        ],
+    };
+    let rows = session.fetch(Statement::new(columns_sql(engine), params())).await?;
+    let columns = rows.into_iter().filter_map(|row| {
+        let mut fields = row.into_iter();
+        Some(RealColumn {
+            name: fields.next()??,
+            real_type: fields.next()?.unwrap_or_default(),
+            must_be_given: fields.next()?.as_deref() == Some("1"),
+        })
+    });
+    let columns = columns.collect();
+    let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in session.fetch(Statement::new(unique_sql(engine), params())).await? {
+        let mut fields = row.into_iter();
+        if let (Some(Some(index)), Some(Some(column))) = (fields.next(), fields.next()) {
+            unique.entry(index).or_default().push(column);
+        }
+    }
+    Ok(RealTable { columns, unique: unique.into_values().collect() })
+}
+
+/// Name, type, and `1` where a row must bring a value.
+const fn columns_sql(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "SELECT name, type, CAST(\"notnull\" = 1 AND dflt_value IS NULL AND pk = 0 AS TEXT) \
+             FROM pragma_table_info(?)"
+        }
+        Engine::Postgres => {
+            "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
+             atthasdef AND attidentity = '')::int::text FROM pg_catalog.pg_attribute WHERE \
+             attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        }
+        Engine::MySql => {
+            "SELECT CAST(column_name AS CHAR), CAST(column_type AS CHAR), CAST(is_nullable = 'NO' \
+             AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AS CHAR) FROM \
+             information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
+             table_name = ? ORDER BY ordinal_position"
+        }
+    }
+}
+
+/// Index and column, for every unique index that holds for all rows; `()` stands for what is not a
+/// whole column.
+const fn unique_sql(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "SELECT 'primary key', name FROM pragma_table_info(?1) WHERE pk > 0 UNION ALL SELECT \
+             l.name, COALESCE(i.name, '()') FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i WHERE \
+             l.\"unique\" = 1 AND l.partial = 0 AND l.origin <> 'pk'"
+        }
+        Engine::Postgres => {
+            "SELECT i.indexrelid::text, a.attname::text FROM pg_catalog.pg_index AS i JOIN \
+             pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY \
+             ((i.indkey::int2[])[0:i.indnkeyatts - 1]) WHERE i.indrelid = to_regclass($1) AND \
+             i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
+        }
+        Engine::MySql => {
+            "SELECT CAST(index_name AS CHAR), CAST(IF(sub_part IS NULL, COALESCE(column_name, '()'), \
+             '()') AS CHAR) FROM information_schema.statistics WHERE table_schema = COALESCE(?, \
+             DATABASE()) AND table_name = ? AND non_unique = 0"
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The connections: a pool for each kind of database, and a transaction on one of its connections.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgSslMode};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, Database, Decode, Encode, MySql, Postgres, Row, Sqlite,
+    Transaction, Type,
+};
+
+use super::Settings;
+use super::statement::{Param, Statement};
+use super::url::DatabaseUrl;
+use crate::secret::Secret;
+
+/// The most connections of one handler. Its transactions run one after the other; the second
+/// connection is for when the first is being given up.
+const CONNECTIONS_MAX: u32 = 2;
+/// How long to wait for a connection, unless a statement may not even take as long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may stand idle: servers and routers in between drop those that stand
+/// long.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The connections of one handler. Connecting is left to the first use: a handler can be built
+/// while its database is down.
+#[derive(Clone, Debug)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+    MySql(MySqlPool),
+}
+
+impl Pool {
+    /// A pool that has not connected yet.
+    pub(super) fn new(settings: &Settings, password: Option<&Secret>) -> Result<Self, sqlx::Error> {
+        let password = password.map(|secret| String::from_utf8_lossy(secret.expose()));
+        let timeout = settings.statement_timeout;
+        Ok(match &settings.url {
+            DatabaseUrl::Sqlite(path) => {
+                // SQLite has one writer anyway.
+                let options = SqlitePoolOptions::new().max_connections(1);
+                let options =
+                    options.acquire_timeout(timeout).idle_timeout(None).max_lifetime(None);
+                let connect = SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(settings.create_table)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(timeout);
+                Self::Sqlite(options.connect_lazy_with(connect))
+            }
+            DatabaseUrl::Postgres { url, default_tls } => {
+                let mut connect = PgConnectOptions::from_str(url)?.application_name("gatepost");
+                if *default_tls {
+                    connect = connect.ssl_mode(PgSslMode::Require);
+                }
+                if let Some(password) = password {
+                    connect = connect.password(&password);
+                }
+                let millis = timeout.as_millis().to_string();
+                let connect = connect.options([
+                    ("statement_timeout", millis.as_str()),
+                    ("idle_in_transaction_session_timeout", millis.as_str()),
+                ]);
+                Self::Postgres(pool_options::<Postgres>(timeout).connect_lazy_with(connect))
+            }
+            DatabaseUrl::MySql { url, default_tls } => {
+                let mut connect = MySqlConnectOptions::from_str(url)?;
+                if *default_tls {
+                    connect = connect.ssl_mode(MySqlSslMode::Required);
+                }
+                if let Some(password) = password {
+                    connect = connect.password(&password);
+                }
+                let options: MySqlPoolOptions = pool_options(timeout);
+                let options = options.after_connect(move |connection, _| {
+                    Box::pin(async move { set_up_mysql(connection, timeout).await })
+                });
+                Self::MySql(options.connect_lazy_with(connect))
+            }
+        })
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
+        Ok(match self {
+            // Otherwise it would begin as a reader, and fail where somebody writes in between.
+            Self::Sqlite(pool) => Session::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Session::Postgres(pool.begin().await?),
+            Self::MySql(pool) => Session::MySql(pool.begin().await?),
+        })
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+            Self::MySql(pool) => pool.close().await,
+        }
+    }
+}
+
+fn pool_options<DB: Database>(timeout: Duration) -> sqlx::pool::PoolOptions<DB> {
+    sqlx::pool::PoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(timeout.min(CONNECT_TIMEOUT))
+        .idle_timeout(IDLE_TIMEOUT)
+}
+
+/// Strictness and timeouts of a session: without the first, MySQL cuts what does not fit.
+async fn set_up_mysql(
+    connection: &mut sqlx::MySqlConnection,
+    timeout: Duration,
+) -> Result<(), sqlx::Error> {
+    let seconds = timeout.as_secs().max(1);
+    let sql = format!(
+        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), \
+         innodb_lock_wait_timeout = {seconds}"
+    );
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    // MariaDB's own; MySQL has nothing like it for statements that write, and says so with an
+    // error.
+    let sql = format!("SET SESSION max_statement_time = {seconds}");
+    match sqlx::query(AssertSqlSafe(sql)).execute(connection).await {
+        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
+        Err(err) => Err(err),
+    }
+}
+
+/// A transaction; dropped without [`Session::commit`] it is rolled back.
+pub(super) enum Session {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+    MySql(Transaction<'static, MySql>),
+}
+
+/// One row as text.
+pub(super) type TextRow = Vec<Option<String>>;
+
+impl Session {
+    /// Lets one transaction at a time do what `name` stands for, in this whole database. SQLite has
+    /// one writer anyway; MySQL's locking reads of the ledger do the same.
+    pub(super) async fn lock(&mut self, name: &str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) | Self::MySql(_) => Ok(()),
+            Self::Postgres(_) => {
+                let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text";
+                let name = Param::Text(format!("gatepost {name}"));
+                self.fetch(Statement::new(sql, vec![name])).await.map(drop)
+            }
+        }
+    }
+
+    /// Runs a statement that gives no rows.
+    pub(super) async fn execute(&mut self, statement: Statement) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(transaction) => {
+                bind::<Sqlite>(statement).execute(&mut **transaction).await.map(drop)
+            }
+            Self::Postgres(transaction) => {
+                bind_postgres(statement).execute(&mut **transaction).await.map(drop)
+            }
+            Self::MySql(transaction) => {
+                bind::<MySql>(statement).execute(&mut **transaction).await.map(drop)
+            }
+        }
+    }
+
+    /// Runs a statement that gives rows of text.
+    pub(super) async fn fetch(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Vec<TextRow>, sqlx::Error> {
+        match self {
+            Self::Sqlite(transaction) => {
+                let rows = bind::<Sqlite>(statement).fetch_all(&mut **transaction).await?;
+                rows.iter().map(text_row).collect()
+            }
+            Self::Postgres(transaction) => {
+                let rows = bind_postgres(statement).fetch_all(&mut **transaction).await?;
+                rows.iter().map(text_row).collect()
+            }
+            Self::MySql(transaction) => {
+                let rows = bind::<MySql>(statement).fetch_all(&mut **transaction).await?;
+                rows.iter().map(text_row).collect()
+            }
+        }
+    }
+
+    /// Makes what was done last.
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => transaction.commit().await,
+            Self::MySql(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+/// A query whose arguments are owned.
+type BoundQuery<DB> = sqlx::query::Query<'static, DB, <DB as Database>::Arguments>;
+
+fn bind<DB: Database>(statement: Statement) -> BoundQuery<DB>
+where
+    Option<String>: Encode<'static, DB> + Type<DB>,
+    String: Encode<'static, DB> + Type<DB>,
+    i64: Encode<'static, DB> + Type<DB>,
+    f64: Encode<'static, DB> + Type<DB>,
+{
+    let query = sqlx::query::<DB>(AssertSqlSafe(statement.sql));
+    statement.params.into_iter().fold(query, |query, param| match param {
+        // Lists are made for PostgreSQL only.
+        Param::Null | Param::Texts(_) => query.bind(None::<String>),
+        Param::Text(text) => query.bind(text),
+        Param::Integer(number) => query.bind(number),
+        Param::Real(number) => query.bind(number),
+    })
+}
+
+fn bind_postgres(statement: Statement) -> BoundQuery<Postgres> {
+    let query = sqlx::query::<Postgres>(AssertSqlSafe(statement.sql));
+    statement.params.into_iter().fold(query, |query, param| match param {
+        Param::Null => query.bind(None::<String>),
+        Param::Text(text) => query.bind(text),
+        Param::Integer(number) => query.bind(number),
+        Param::Real(number) => query.bind(number),
+        Param::Texts(texts) => query.bind(texts),
+    })
+}
+
+fn text_row<'r, R: Row>(row: &'r R) -> Result<TextRow, sqlx::Error>
+where
+    usize: ColumnIndex<R>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    (0..row.len()).map(|index| row.try_get(index)).collect()
+}

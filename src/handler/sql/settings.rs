@@ -1,0 +1,195 @@
+//! `[handler.NAME.sql]`, read and checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::url::DatabaseUrl;
+use super::{BadUrl, ColumnType};
+use crate::event::Glob;
+use crate::expr::Expression;
+use crate::handler::texts;
+use crate::secret::SecretRef;
+use crate::settings::{Table, Value};
+
+/// How long one statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the ledger remembers an event: far longer than a retry lasts.
+const LEDGER_KEEP: Duration = Duration::from_hours(30 * 24);
+/// The most columns: what one statement can bind, and more than a table of events needs.
+const COLUMNS_MAX: usize = 200;
+
+/// What the table says.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the database is.
+    pub url: DatabaseUrl,
+    /// The password, which does not stand in the URL.
+    pub password: Option<SecretRef>,
+    /// The table's name; `schema.table` where the engine has schemas.
+    pub table: String,
+    /// Whether to make the table, and columns that it lacks.
+    pub create_table: bool,
+    /// The columns that tell one row from the other; empty = each event is a new row.
+    pub key: Vec<String>,
+    /// `source:type` patterns of the events that delete their row.
+    pub delete_on: Vec<Glob>,
+    /// What goes into which column, in the order of the text.
+    pub columns: Vec<Column>,
+    /// What tells an older event from a newer one.
+    pub version: Option<Arc<Expression>>,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How long the ledger remembers an event.
+    pub ledger_keep: Duration,
+}
+
+/// One entry of `columns`.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// What goes into it.
+    pub value: Arc<Expression>,
+    /// What it holds; `None` = what the real column holds, text where it is made.
+    pub declared: Option<ColumnType>,
+}
+
+impl Settings {
+    /// Reads the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let url = read_url(table);
+        let password = table.take::<SecretRef>("password");
+        let name = table.require::<String>("table");
+        let create_table = table.take_or("create_table", false);
+        let key = table.one_or_many::<String>("key").unwrap_or_default();
+        let delete_on = table.one_or_many::<String>("delete_on").unwrap_or_default();
+        let columns = read_columns(table);
+        let version = texts::expression(table, "version");
+        let statement_timeout = table.take_or("statement_timeout", STATEMENT_TIMEOUT);
+        let ledger_keep = table.take_or("ledger_keep", LEDGER_KEEP);
+
+        if table.has("password") && matches!(url, Some(DatabaseUrl::Sqlite(_))) {
+            table.problem("password", "a SQLite file has no password", "leave `password` out");
+        }
+        let settings = Self {
+            url: url?,
+            password,
+            table: name?,
+            create_table,
+            key,
+            delete_on: delete_on.iter().map(|text| Glob::new(text)).collect(),
+            columns: columns?,
+            version,
+            statement_timeout,
+            ledger_keep,
+        };
+        settings.check(table).then_some(settings)
+    }
+
+    /// The schema, where one is given, and the table.
+    pub(super) fn table_parts(&self) -> (Option<&str>, &str) {
+        match self.table.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, &self.table),
+        }
+    }
+
+    fn check(&self, table: &Table<'_>) -> bool {
+        let mut is_good = true;
+        let mut wrong = |key: &str, message: String, help: &str| {
+            table.problem(key, message, help);
+            is_good = false;
+        };
+        let engine = self.url.engine();
+        let (schema, name) = self.table_parts();
+        let longest = engine.name_bytes_max();
+        if !is_name(name, longest) || schema.is_some_and(|schema| !is_name(schema, longest)) {
+            wrong("table", "this is not the name of a table".to_owned(), "");
+        } else if schema.is_some() && matches!(self.url, DatabaseUrl::Sqlite(_)) {
+            wrong("table", "SQLite has no schemas here".to_owned(), "write the table's name alone");
+        }
+        for column in &self.columns {
+            if !is_name(&column.name, longest) {
+                let name = column.name.escape_debug();
+                wrong("columns", format!("`{name}` is not the name of a column"), "");
+            }
+        }
+        if self.columns.is_empty() || self.columns.len() > COLUMNS_MAX {
+            wrong("columns", format!("expected 1 to {COLUMNS_MAX} columns"), "");
+        }
+        for (index, name) in self.key.iter().enumerate() {
+            if !self.columns.iter().any(|column| column.name == *name) {
+                let message = format!("key column `{}` is none of `columns`", name.escape_debug());
+                wrong("key", message, "give it a value in `columns`");
+            } else if self.key.iter().take(index).any(|other| other == name) {
+                wrong("key", format!("key column `{name}` stands here twice"), "");
+            }
+        }
+        for (other, what) in [("delete_on", "deleted"), ("version", "compared")] {
+            if self.key.is_empty() && table.has(other) {
+                let message = format!("without `key` no row can be {what}");
+                wrong(other, message, "write `key = [\"id\"]`, the columns that name a row");
+            }
+        }
+        if self.statement_timeout.is_zero() {
+            wrong("statement_timeout", "no statement takes no time".to_owned(), "");
+        }
+        is_good
+    }
+}
+
+fn is_name(name: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
+    let text = table.require::<String>("url")?;
+    match DatabaseUrl::parse(&text, table.folder()) {
+        Ok(url) => Some(url),
+        Err(err) => {
+            let help = if err == BadUrl::Password {
+                table.hide("url");
+                "write `password = { file = \"data/secrets/database\" }` and leave it out of the URL"
+            } else {
+                ""
+            };
+            table.problem("url", err, help);
+            None
+        }
+    }
+}
+
+fn read_columns(table: &mut Table<'_>) -> Option<Vec<Column>> {
+    let expected = "a table: column = \"expression\", or column = { value, type }";
+    let Some(columns) = table.raw("columns", expected) else {
+        table.missing("columns", "write `columns = { id = \"data.comment.id\" }`");
+        return None;
+    };
+    let columns: Vec<Option<Column>> = columns
+        .table()?
+        .entries()
+        .into_iter()
+        .map(|(name, value)| read_column(name, &value))
+        .collect();
+    columns.into_iter().collect()
+}
+
+fn read_column(name: &str, value: &Value<'_>) -> Option<Column> {
+    let name = name.to_owned();
+    if !value.is_table() {
+        let text = value.clone().read::<String>()?;
+        let compiled = Expression::compile(&text).map_err(|err| {
+            value.problem_within(err.range.clone(), &err, "");
+        });
+        return compiled.ok().map(|value| Column { name, value: Arc::new(value), declared: None });
+    }
+    let mut table = value.table()?;
+    let declared = table.choice("type", &ColumnType::NAMES);
+    let is_wrong = table.has("type") && declared.is_none();
+    if !table.has("value") {
+        table.missing("value", "write `value = \"data.comment.id\"`");
+    }
+    let value = texts::expression(&mut table, "value");
+    table.finish();
+    Some(Column { name, value: value.filter(|_| !is_wrong)?, declared })
+}

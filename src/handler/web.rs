@@ -1,0 +1,287 @@
+//! One HTTP request and what its answer means: shared by the kinds that speak HTTP.
+//!
+//! 1. A redirect is never followed: it could lead where no guard has looked.
+//! 2. Every address is looked at after its name is resolved; see [`Guard`].
+//! 3. The status counts. A body that is slow, endless or torn is cut and changes nothing.
+//! 4. No error text contains a URL (it may hold a token), a header or a body.
+
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, Request, StatusCode, Url};
+
+use super::{BuildContext, BuildError};
+use crate::clock::{Clock, Timestamp};
+use crate::event::Failure;
+use crate::settings::show_duration;
+
+mod guard;
+
+use guard::Refused;
+pub(super) use guard::{Guard, Private};
+
+/// How much of an answer is read: the services' error words are short.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the rest of an answer may take once its status is there.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// How long a connection may take to be made.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept: less than what servers usually keep it for.
+const IDLE_TIME: Duration = Duration::from_secs(20);
+
+/// The longest pause that an answer can ask for; longer ones are cut to it.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// Sends requests.
+pub(super) struct Web {
+    client: Client,
+    guard: Arc<Guard>,
+    clock: Arc<dyn Clock>,
+    time: Duration,
+}
+
+/// What the other side said.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) retry_after: Option<Duration>,
+    /// At most [`ANSWER_BYTES_MAX`]; what was cut off is missing.
+    pub(super) body: Vec<u8>,
+}
+
+impl Web {
+    pub(super) fn new(guard: Guard, context: &BuildContext) -> Result<Self, BuildError> {
+        let guard = Arc::new(guard);
+        let client = Client::builder()
+            .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            // A proxy would resolve the name by itself, behind the guard's back.
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&guard))))
+            .connect_timeout(CONNECT_TIME)
+            .pool_idle_timeout(IDLE_TIME)
+            .pool_max_idle_per_host(context.concurrency)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .build()
+            .map_err(|err| BuildError::Unfit(format!("no HTTP client: {}", innermost(&err))))?;
+        // A little less than the call itself, so that the reason is told.
+        let time = context.timeout.saturating_sub(context.timeout / 20);
+        Ok(Self { client, guard, clock: Arc::clone(&context.clock), time })
+    }
+
+    /// Sends one request. A failure is one to get an answer; what the answer says is for
+    /// [`Answer::judge`].
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        if let Some(address) = literal_address(&url) {
+            self.guard.check(address).map_err(Failure::permanent)?;
+        }
+        let mut request = Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        let response = tokio::time::timeout(self.time, self.client.execute(request)).await;
+        let Ok(response) = response else {
+            let time = show_duration(self.time);
+            return Err(Failure::transient(format_args!("no answer after {time}")));
+        };
+        let response = response.map_err(|err| explain(&err))?;
+        let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
+        Ok(Answer { status, retry_after, body: read_start(response).await })
+    }
+
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+        parse_retry_after(value, self.clock.now())
+    }
+}
+
+impl Answer {
+    /// Success is 2xx. Transient: 408, 425, 429 and 5xx.
+    pub(super) fn judge(&self) -> Result<(), Failure> {
+        let status = self.status;
+        if status.is_success() {
+            return Ok(());
+        }
+        let text = match status.canonical_reason() {
+            Some(reason) => format!("answered {} {reason}", status.as_u16()),
+            None => format!("answered {}", status.as_u16()),
+        };
+        let failure = if matches!(status.as_u16(), 408 | 425 | 429 | 500..) {
+            Failure::transient(text).with_retry_after(self.retry_after)
+        } else if status.is_redirection() {
+            Failure::permanent(format_args!("{text}, which is not followed: configure the new URL"))
+        } else {
+            Failure::permanent(text)
+        };
+        Err(failure.with_status(status.as_u16()))
+    }
+}
+
+/// Seconds, or a date as HTTP writes it.
+fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::parse(value).ok()?;
+        Timestamp::from_millis(date.timestamp().as_millisecond()).since(now)
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// The beginning of the body, as far as it comes soon. Read to its end, the connection can be used
+/// again; otherwise it is closed.
+async fn read_start(mut response: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read = async {
+        while body.len() < ANSWER_BYTES_MAX
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
+            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        }
+    };
+    if tokio::time::timeout(ANSWER_TIME, read).await.is_err() {
+        tracing::debug!("An answer's body was too slow and is cut");
+    }
+    body
+}
+
+/// The address that stands in the URL itself and so is never resolved.
+fn literal_address(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn explain(err: &reqwest::Error) -> Failure {
+    let mut source: Option<&(dyn Error + 'static)> = Some(err);
+    while let Some(one) = source {
+        if let Some(refused) = one.downcast_ref::<Refused>() {
+            return Failure::permanent(refused);
+        }
+        source = one.source();
+    }
+    let why = innermost(err);
+    if err.is_builder() {
+        Failure::permanent(format_args!("the request cannot be made: {why}"))
+    } else if err.is_timeout() {
+        Failure::transient("no connection in time")
+    } else if err.is_connect() {
+        Failure::transient(format_args!("no connection: {why}"))
+    } else {
+        Failure::transient(format_args!("the connection broke: {why}"))
+    }
+}
+
+/// The cause behind all causes. The outer ones name the URL or say nothing.
+fn innermost(err: &reqwest::Error) -> String {
+    let mut innermost: &dyn Error = err;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if innermost.is::<reqwest::Error>() {
+        // Without a cause of its own: its text ends in the URL.
+        return "unknown".to_owned();
+    }
+    innermost.to_string()
+}
+
+/// Resolves names as the system does and leaves out what the guard refuses.
+struct Resolver(Arc<Guard>);
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let guard = Arc::clone(&self.0);
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses = guard.permitted(addresses)?;
+            let addresses: reqwest::dns::Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+impl Guard {
+    /// The addresses that may be used; an error where there were some and all are refused.
+    fn permitted(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Refused> {
+        let mut permitted = Vec::new();
+        let mut refused = None;
+        for address in addresses {
+            match self.check(address.ip()) {
+                Ok(()) => permitted.push(address),
+                Err(err) => refused = Some(err),
+            }
+        }
+        match refused {
+            Some(refused) if permitted.is_empty() => Err(refused),
+            _ => Ok(permitted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Timestamp::parse_rfc3339("1994-11-06T08:49:07Z").unwrap();
+        let check = |value: &str, expected: Option<u64>| {
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(parse_retry_after(value, now), expected, "{value}");
+        };
+        check("120", Some(120));
+        check(" 0 ", Some(0));
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check("99999999999", Some(7 * 86_400));
+        check("soon", None);
+        check("-5", None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_status_is_success_transient_or_permanent() {
+        let judge = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let retry_after = Some(Duration::from_secs(9));
+            Answer { status, retry_after, body: Vec::new() }.judge()
+        };
+        for status in [200, 201, 202, 204, 299] {
+            judge(status).unwrap();
+        }
+        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            let failure = judge(status).unwrap_err();
+            assert_eq!(failure.kind, crate::event::FailureKind::Transient, "{status}");
+            assert_eq!(failure.retry_after, Some(Duration::from_secs(9)), "{status}");
+        }
+        for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 422] {
+            let failure = judge(status).unwrap_err();
+            assert_eq!(failure.kind, crate::event::FailureKind::Permanent, "{status}");
+            assert_eq!(failure.status, Some(status));
+        }
+    }
+
+    #[test]
+    fn a_name_with_one_good_address_is_used_without_the_others() {
+        let guard = Guard::default();
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (good, bad) = (address("192.0.2.1:0"), address("169.254.169.254:0"));
+        assert_eq!(guard.permitted([bad, good].into_iter()).unwrap(), [good]);
+        assert!(guard.permitted([bad].into_iter()).is_err());
+        assert!(guard.permitted(std::iter::empty()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,292 @@
+//! The admin listener and the admin socket: metrics, health and the API.
+//!
+//! Who may ask: over the socket everybody who can open it (its mode is the permission); over TCP
+//! whoever knows the token, and `/metrics` and the health routes anybody on loopback. A browser
+//! that a stranger's page misleads gets nowhere: the `Host` must be ours, and changes must come
+//! from our own pages.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use actix_web::dev::Extensions;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::rt::net::UnixStream;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::error;
+
+use crate::api::{Api, ApiError, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, figures};
+use crate::clock::Clock;
+use crate::event::EventId;
+use crate::metrics::{self, Metrics};
+
+use super::body;
+use super::problem::Problem;
+use super::public::{JSON, health};
+
+mod gate;
+mod route;
+mod stream;
+
+pub use gate::Gate;
+
+use route::{Need, Route};
+
+/// What the admin side needs.
+pub struct Admin {
+    /// What can be asked and changed.
+    pub api: Api,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Says how old things are.
+    pub clock: Arc<dyn Clock>,
+    /// Who may ask.
+    pub gate: Gate,
+}
+
+/// The longest body of a change: a filter, never an event.
+const BODY_MAX: usize = 64 << 10;
+/// The longest body of an import: a page of events of ordinary size, or one of the longest.
+const IMPORT_MAX: usize = 128 << 20;
+/// How long it may take.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(super) fn configure(config: &mut web::ServiceConfig, admin: &web::Data<Admin>) {
+    config.app_data(admin.clone()).default_service(web::to(entry));
+}
+
+/// In a connection's data: it came over the admin socket.
+struct OverSocket;
+
+/// Marks connections that come over the admin socket.
+pub(super) fn mark_socket(connection: &dyn Any, data: &mut Extensions) {
+    if connection.is::<UnixStream>() {
+        data.insert(OverSocket);
+    }
+}
+
+async fn entry(
+    request: HttpRequest,
+    payload: web::Payload,
+    admin: web::Data<Admin>,
+) -> HttpResponse {
+    match answer(&request, payload, &admin).await {
+        Ok(response) => response,
+        Err(No::Bare(problem)) => problem.response(),
+        Err(No::Api(err)) => explained(&err),
+    }
+}
+
+/// Why there is no answer.
+enum No {
+    /// Nothing more is said.
+    Bare(Problem),
+    /// The owner is told why.
+    Api(ApiError),
+}
+
+impl From<Problem> for No {
+    fn from(problem: Problem) -> Self {
+        Self::Bare(problem)
+    }
+}
+
+impl From<ApiError> for No {
+    fn from(err: ApiError) -> Self {
+        Self::Api(err)
+    }
+}
+
+/// The one place where an error of the API becomes a status.
+fn explained(err: &ApiError) -> HttpResponse {
+    let problem = match err {
+        ApiError::NotFound(_) => Problem::NotFound,
+        ApiError::Bad(_) => Problem::BadRequest,
+        ApiError::Conflict(_) => Problem::Conflict,
+        ApiError::Queue(_) => {
+            error!(error = %err, "Admin request failed");
+            Problem::Unavailable(std::time::Duration::from_secs(5))
+        }
+    };
+    problem.with_detail(&err.to_string())
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    admin: &Admin,
+) -> Result<HttpResponse, No> {
+    let is_over_socket = request.conn_data::<OverSocket>().is_some();
+    if !is_over_socket {
+        admin.gate.check_host(request)?;
+    }
+    let route = Route::parse(request.path());
+    if !is_over_socket {
+        let is_open = route.as_ref().is_ok_and(Route::is_open);
+        admin.gate.check_caller(request, is_open)?;
+    }
+    let route = route?;
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_change = *request.method() == Method::POST;
+    match route.need() {
+        Need::Get | Need::Both if is_read => read(route, request, admin).await,
+        Need::Post | Need::Both if is_change => {
+            if !is_over_socket {
+                Gate::check_origin(request)?;
+            }
+            let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
+            let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
+            let body = body.map_err(|_err| Problem::BadRequest)?;
+            change(route, &body, admin).await
+        }
+        Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
+        Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
+        Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
+    }
+}
+
+async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<HttpResponse, No> {
+    let api = &admin.api;
+    match route {
+        Route::Health => Ok(health(request.method())),
+        Route::Ready => Ok(ready(&api.unready().await)),
+        Route::Metrics => Ok(metrics_text(admin)),
+        Route::Status => Ok(json(&api.status())),
+        Route::Events => {
+            let query: EventsAsk = query(request)?;
+            Ok(json(&api.events(query.parse()?).await?))
+        }
+        Route::Event(id) => Ok(json(&api.event(id).await?)),
+        Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
+        Route::Dead => {
+            let filter: DeadAsk = query(request)?;
+            Ok(json(&api.dead(filter.parse(api).await?).await?))
+        }
+        Route::Rejected => {
+            let query: RejectedAsk = query(request)?;
+            Ok(json(&api.rejected(query.limit())?))
+        }
+        Route::RejectedOne(number) => Ok(json(&api.rejected_one(number)?)),
+        Route::RejectedExplain(number) => Ok(json(&api.explain(number)?)),
+        Route::Handlers => Ok(json(&api.handlers())),
+        Route::Reload => Ok(json(&api.changes()?)),
+        Route::Stream => Ok(stream::response(api.clone())),
+        Route::Export => {
+            let ask: ExportAsk = query(request)?;
+            let (after, limit) = ask.parse();
+            Ok(json(&api.export(after, limit).await?))
+        }
+        // `need` says which routes are read.
+        Route::EventReplay(_)
+        | Route::DeadRedrive
+        | Route::DeadDrop
+        | Route::RejectedRelease(_)
+        | Route::HandlerRun(..)
+        | Route::HandlerForget(_)
+        | Route::Import => Err(Problem::NotFound.into()),
+    }
+}
+
+async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse, No> {
+    let api = &admin.api;
+    match route {
+        Route::EventReplay(id) => {
+            let ask: ReplayAsk = parsed(body)?;
+            let handler = ask.handler()?;
+            Ok(counted(api.replay(id, handler.as_ref()).await?))
+        }
+        Route::DeadRedrive => {
+            let filter: DeadAsk = parsed(body)?;
+            Ok(counted(api.redrive(filter.parse(api).await?).await?))
+        }
+        Route::DeadDrop => {
+            let filter: DeadAsk = parsed(body)?;
+            Ok(counted(api.drop_dead(filter.parse(api).await?).await?))
+        }
+        Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
+        Route::HandlerRun(handler, run) => {
+            let changed = api.set_running(&handler, run).await?;
+            Ok(json(&serde_json::json!({ "handler": handler, "changed": changed })))
+        }
+        Route::HandlerForget(handler) => {
+            api.forget(&handler).await?;
+            Ok(json(&serde_json::json!({ "handler": handler, "forgotten": true })))
+        }
+        Route::Reload => Ok(json(&api.reload().await?)),
+        Route::Import => Ok(counted(api.import(parsed(body)?).await?)),
+        // `need` says which routes are changes.
+        Route::Health
+        | Route::Ready
+        | Route::Metrics
+        | Route::Status
+        | Route::Events
+        | Route::Event(_)
+        | Route::EventRaw(_)
+        | Route::Dead
+        | Route::Rejected
+        | Route::RejectedOne(_)
+        | Route::RejectedExplain(_)
+        | Route::Handlers
+        | Route::Stream
+        | Route::Export => Err(Problem::NotFound.into()),
+    }
+}
+
+/// The query of a request, every key known.
+fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
+    let query = web::Query::<T>::from_query(request.query_string());
+    query.map(web::Query::into_inner).map_err(|err| ApiError::Bad(err.to_string()))
+}
+
+/// The JSON of a change; an empty body is an empty object.
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|err| ApiError::Bad(err.to_string()))
+}
+
+fn json(value: &impl Serialize) -> HttpResponse {
+    match serde_json::to_string(value) {
+        Ok(text) => HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(text),
+        Err(err) => {
+            error!(error = %err, "Answer cannot be written as JSON");
+            Problem::Internal.response()
+        }
+    }
+}
+
+fn counted(count: u64) -> HttpResponse {
+    json(&serde_json::json!({ "count": count }))
+}
+
+fn stored(id: EventId) -> HttpResponse {
+    json(&serde_json::json!({ "id": id }))
+}
+
+/// A body as it came. Never shown by a browser: it is a stranger's text on our own address.
+fn raw(body: bytes::Bytes) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((header::CONTENT_DISPOSITION, "attachment"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(body)
+}
+
+fn ready(problems: &[String]) -> HttpResponse {
+    if problems.is_empty() {
+        return json(&serde_json::json!({ "status": "ready" }));
+    }
+    let body = serde_json::json!({ "status": "unready", "problems": problems });
+    HttpResponse::ServiceUnavailable()
+        .insert_header((header::CONTENT_TYPE, JSON))
+        .body(body.to_string())
+}
+
+fn metrics_text(admin: &Admin) -> HttpResponse {
+    admin.metrics.set_queue(&figures(&admin.api.stats(), admin.clock.now()));
+    let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, content_type))
+        .body(admin.metrics.text())
+}

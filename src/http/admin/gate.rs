@@ -1,0 +1,160 @@
+//! Who may ask over TCP.
+
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use subtle::ConstantTimeEq;
+
+use crate::secret::Secret;
+
+use super::Problem;
+
+/// The rules of the admin listener.
+#[derive(Debug)]
+pub struct Gate {
+    token: Secret,
+    /// The address that the listener is bound to.
+    listen: IpAddr,
+}
+
+impl Gate {
+    /// A gate that opens to `token`, for a listener bound to `listen`.
+    pub fn new(token: Secret, listen: IpAddr) -> Self {
+        Self { token, listen }
+    }
+
+    /// Refuses names that are not ours: a stranger's page whose name was pointed at this address
+    /// (DNS rebinding) sends its own name.
+    pub(super) fn check_host(&self, request: &HttpRequest) -> Result<(), Problem> {
+        match text(request.headers(), header::HOST) {
+            Some(host) if self.is_ours(name_of(host)) => Ok(()),
+            Some(_) | None => Err(Problem::Misdirected),
+        }
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        if name.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
+        // An address cannot be pointed elsewhere; where the listener is bound to one address, it
+        // must be that one, or loopback by way of a tunnel.
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| {
+            address.is_loopback() || address == self.listen || self.listen.is_unspecified()
+        })
+    }
+
+    /// Wants the token; on loopback not for what `is_open`.
+    pub(super) fn check_caller(&self, request: &HttpRequest, is_open: bool) -> Result<(), Problem> {
+        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        if is_open && peer.is_some_and(|peer| peer.is_loopback()) {
+            return Ok(());
+        }
+        let given = text(request.headers(), header::AUTHORIZATION)
+            .and_then(|value| value.split_once(' '))
+            .filter(|(word, _)| word.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let is_right =
+            given.is_some_and(|given| given.as_bytes().ct_eq(self.token.expose()).into());
+        if is_right { Ok(()) } else { Err(Problem::Unauthorized) }
+    }
+
+    /// Refuses changes that another site's page asks for. Programs send neither header.
+    pub(super) fn check_origin(request: &HttpRequest) -> Result<(), Problem> {
+        let headers = request.headers();
+        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+        let is_same_site = site.is_none_or(|site| site == b"same-origin" || site == b"none");
+        let host = text(headers, header::HOST).unwrap_or_default();
+        let is_same_origin = match headers.get(header::ORIGIN) {
+            None => true,
+            Some(origin) => origin
+                .to_str()
+                .ok()
+                .and_then(|origin| origin.split_once("://"))
+                .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host)),
+        };
+        if is_same_site && is_same_origin { Ok(()) } else { Err(Problem::Forbidden) }
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The host without its port.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // `[::1]` has colons, but none of them is followed by a port.
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn gate(listen: &str) -> Gate {
+        Gate::new(Secret::new("right"), listen.parse().unwrap())
+    }
+
+    fn host(listen: &str, host: &str) -> bool {
+        let request = TestRequest::get().insert_header(("host", host)).to_http_request();
+        gate(listen).check_host(&request).is_ok()
+    }
+
+    #[test]
+    fn only_our_own_hosts_are_answered() {
+        for ours in ["127.0.0.1:8081", "localhost:1", "LOCALHOST", "[::1]:8081", "[::1]"] {
+            assert!(host("127.0.0.1", ours), "{ours}");
+        }
+        for strange in ["evil.example", "evil.example:8081", "192.0.2.1:8081", "", "localhost.evil"]
+        {
+            assert!(!host("127.0.0.1", strange), "{strange}");
+        }
+        assert!(host("192.0.2.1", "192.0.2.1:8081"));
+        assert!(host("0.0.0.0", "192.0.2.1:8081"));
+    }
+
+    fn caller(peer: &str, authorization: Option<&str>, is_open: bool) -> bool {
+        let mut request = TestRequest::get().peer_addr(peer.parse().unwrap());
+        if let Some(value) = authorization {
+            request = request.insert_header(("authorization", value));
+        }
+        gate("127.0.0.1").check_caller(&request.to_http_request(), is_open).is_ok()
+    }
+
+    #[test]
+    fn the_token_is_wanted_except_for_figures_on_loopback() {
+        assert!(caller("127.0.0.1:1", None, true));
+        assert!(!caller("192.0.2.1:1", None, true));
+        assert!(caller("192.0.2.1:1", Some("Bearer right"), true));
+        assert!(caller("127.0.0.1:1", Some("bearer right"), false));
+        let wrong =
+            [None, Some("Bearer wrong"), Some("Bearer "), Some("right"), Some("Basic right")];
+        for wrong in wrong {
+            assert!(!caller("127.0.0.1:1", wrong, false), "{wrong:?}");
+        }
+    }
+
+    fn origin(headers: &[(&'static str, &'static str)]) -> bool {
+        let mut request = TestRequest::post().insert_header(("host", "localhost:8081"));
+        for header in headers {
+            request = request.insert_header(*header);
+        }
+        Gate::check_origin(&request.to_http_request()).is_ok()
+    }
+
+    #[test]
+    fn changes_come_from_programs_or_our_own_pages() {
+        assert!(origin(&[]));
+        assert!(origin(&[("origin", "http://localhost:8081"), ("sec-fetch-site", "same-origin")]));
+        assert!(!origin(&[("origin", "http://evil.example")]));
+        assert!(!origin(&[("origin", "null")]));
+        assert!(!origin(&[("sec-fetch-site", "cross-site")]));
+        assert!(!origin(&[("origin", "http://localhost:80812")]));
+    }
+}

@@ -1,0 +1,167 @@
+//! The admin side's paths.
+
+use std::str::FromStr;
+
+use crate::api::Run;
+use crate::event::{EventId, HandlerName};
+
+use super::Problem;
+
+/// One thing that can be asked or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Events,
+    Event(EventId),
+    EventRaw(EventId),
+    EventReplay(EventId),
+    Dead,
+    DeadRedrive,
+    DeadDrop,
+    Rejected,
+    RejectedOne(u64),
+    RejectedExplain(u64),
+    RejectedRelease(u64),
+    Handlers,
+    HandlerRun(HandlerName, Run),
+    HandlerForget(HandlerName),
+    /// Read: what a reload would change; posted: reload.
+    Reload,
+    Stream,
+    Export,
+    Import,
+}
+
+/// Which method a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It is read.
+    Get,
+    /// It changes something.
+    Post,
+    /// It can be read, and it changes something.
+    Both,
+}
+
+impl Route {
+    /// What `path` asks for.
+    pub(super) fn parse(path: &str) -> Result<Self, Problem> {
+        match path {
+            "/healthz" => return Ok(Self::Health),
+            "/readyz" => return Ok(Self::Ready),
+            "/metrics" => return Ok(Self::Metrics),
+            _ => {}
+        }
+        let rest = path.strip_prefix("/api/v1/").ok_or(Problem::NotFound)?;
+        let parts: Vec<&str> = rest.split('/').collect();
+        Ok(match parts.as_slice() {
+            ["status"] => Self::Status,
+            ["events"] => Self::Events,
+            ["events", id] => Self::Event(part(id)?),
+            ["events", id, "raw"] => Self::EventRaw(part(id)?),
+            ["events", id, "replay"] => Self::EventReplay(part(id)?),
+            ["dead"] => Self::Dead,
+            ["dead", "redrive"] => Self::DeadRedrive,
+            ["dead", "drop"] => Self::DeadDrop,
+            ["rejected"] => Self::Rejected,
+            ["rejected", number] => Self::RejectedOne(part(number)?),
+            ["rejected", number, "explain"] => Self::RejectedExplain(part(number)?),
+            ["rejected", number, "release"] => Self::RejectedRelease(part(number)?),
+            ["handlers"] => Self::Handlers,
+            ["handlers", name, "pause"] => Self::HandlerRun(handler(name)?, Run::Pause),
+            ["handlers", name, "resume"] => Self::HandlerRun(handler(name)?, Run::Resume),
+            ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
+            ["reload"] => Self::Reload,
+            ["stream"] => Self::Stream,
+            ["export"] => Self::Export,
+            ["import"] => Self::Import,
+            _ => return Err(Problem::NotFound),
+        })
+    }
+
+    /// Which method it needs.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Status
+            | Self::Events
+            | Self::Event(_)
+            | Self::EventRaw(_)
+            | Self::Dead
+            | Self::Rejected
+            | Self::RejectedOne(_)
+            | Self::RejectedExplain(_)
+            | Self::Handlers
+            | Self::Stream
+            | Self::Export => Need::Get,
+            Self::EventReplay(_)
+            | Self::DeadRedrive
+            | Self::DeadDrop
+            | Self::RejectedRelease(_)
+            | Self::HandlerRun(..)
+            | Self::HandlerForget(_)
+            | Self::Import => Need::Post,
+            Self::Reload => Need::Both,
+        }
+    }
+
+    /// Whether it is open to anybody on loopback: it tells figures, and nothing of any event.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Health | Self::Ready | Self::Metrics)
+    }
+}
+
+fn part<T: FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::NotFound)
+}
+
+fn handler(text: &str) -> Result<HandlerName, Problem> {
+    HandlerName::parse(text).map_err(|_| Problem::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_path_is_known() {
+        let id = "0199c3f6-5b5e-7000-8000-000000000001";
+        for path in [
+            "status",
+            "events",
+            &format!("events/{id}"),
+            &format!("events/{id}/replay"),
+            &format!("events/{id}/raw"),
+            "dead",
+            "dead/redrive",
+            "rejected",
+            "rejected/7/explain",
+            "stream",
+            "handlers/mail/pause",
+        ] {
+            assert!(Route::parse(&format!("/api/v1/{path}")).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in [
+            "",
+            "/",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/events/",
+            "/api/v1/events/x",
+            "/metrics/",
+            "/api/v1/rejected/-1",
+            "/api/v1/handlers/No/pause",
+        ] {
+            assert_eq!(Route::parse(path), Err(Problem::NotFound), "{path}");
+        }
+    }
+}

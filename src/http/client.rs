@@ -1,0 +1,82 @@
+//! Who is calling, through the proxies that are believed.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The client's address: the peer's own, or where the peer is a believed proxy, the last address
+/// in `X-Forwarded-For` that no believed proxy has.
+pub(super) fn address<'a>(
+    peer: Option<IpAddr>,
+    trusted_proxies: &[IpNet],
+    forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
+) -> Option<IpAddr> {
+    let mut client = peer?.to_canonical();
+    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
+    for list in forwarded_for.rev() {
+        for hop in list.rsplit(|byte| *byte == b',') {
+            if !is_trusted(client) {
+                return Some(client);
+            }
+            // What a proxy wrote there that is no address ends the chain: nothing before it can
+            // be believed.
+            let Some(address) = parse(hop) else { return Some(client) };
+            client = address.to_canonical();
+        }
+    }
+    Some(client)
+}
+
+/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn parse(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let parsed = hop.parse().ok();
+    parsed
+        .or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(peer: &str, forwarded_for: &[&str], expected: &str) {
+        let trusted: Vec<IpNet> =
+            ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
+        let found = address(
+            Some(peer.parse().unwrap()),
+            &trusted,
+            forwarded_for.iter().map(|list| list.as_bytes()),
+        );
+        assert_eq!(found, Some(expected.parse().unwrap()), "{peer} {forwarded_for:?}");
+    }
+
+    #[test]
+    fn a_stranger_cannot_say_who_he_is() {
+        check("192.0.2.1", &["203.0.113.9"], "192.0.2.1");
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_proxy_counts() {
+        check("10.0.0.1", &["203.0.113.9"], "203.0.113.9");
+        check("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9");
+        check("10.0.0.1", &["1.1.1.1", "203.0.113.9,10.0.0.2"], "203.0.113.9");
+        check("10.0.0.1", &["10.0.0.3"], "10.0.0.3");
+        check("10.0.0.1", &[], "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_chain() {
+        check("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1");
+        check("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2");
+        check("10.0.0.1", &["\u{0}"], "10.0.0.1");
+    }
+
+    #[test]
+    fn ports_brackets_and_mapped_addresses_are_understood() {
+        check("::ffff:10.0.0.1", &["203.0.113.9:443"], "203.0.113.9");
+        check("fd00::1", &["[2001:db8::1]:443"], "2001:db8::1");
+        check("fd00::1", &["[2001:db8::1]"], "2001:db8::1");
+        check("fd00::1", &["::ffff:203.0.113.9"], "203.0.113.9");
+    }
+}

@@ -1,0 +1,224 @@
+//! The listeners: the only place that knows actix, and that turns errors into status codes.
+//!
+//! The public listener is on the way of every request and does nothing that a request does not
+//! need. The admin listener and the admin socket share one small server beside it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{App, HttpServer, web};
+use tokio_util::sync::CancellationToken;
+
+use crate::ingest::COMMIT_TIMEOUT;
+
+pub mod admin;
+pub mod public;
+
+mod body;
+mod client;
+mod idle;
+mod problem;
+
+use idle::Connections;
+
+/// How long an idle connection is kept where nothing else is said: longer than the pause between two events of a busy sender,
+/// shorter than a proxy's own idea of it (nginx: 60 s upstream).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The most connections of one worker thread: each may hold two buffers of 8 KiB and a body.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
+/// How long requests in flight have to finish at the end. The durable commit gives up after 8 s,
+/// which is when nobody waits for an answer any more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The admin side's requests are short, but for the stream, which never ends by itself.
+const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often silent connections are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Which addresses to listen on, and how long to wait for whom.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// For senders.
+    pub public: Vec<SocketAddr>,
+    /// For the owner.
+    pub admin: SocketAddr,
+    /// For the command line.
+    pub socket: PathBuf,
+    /// Threads that serve the public listener.
+    pub workers: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// How long a request's head may take, and its body once more.
+    pub request_timeout: Duration,
+}
+
+/// Listeners that serve.
+#[derive(Debug)]
+pub struct Listeners {
+    public: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Listeners {
+    /// The public listener's addresses, with the ports that the system gave.
+    pub fn public(&self) -> &[SocketAddr] {
+        &self.public
+    }
+
+    /// The admin listener's address.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.first().copied()
+    }
+
+    /// Waits until the listeners have stopped. Blocks.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_panic| Err(io::Error::other("a listener panicked")))
+    }
+
+    /// Whether the listeners have stopped.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Binds all addresses, then serves them on threads of their own until `stop`: requests in flight
+/// are finished, new ones are not accepted.
+pub fn start(
+    listen: Listen,
+    public: Arc<public::Public>,
+    admin: Arc<admin::Admin>,
+    stop: CancellationToken,
+) -> io::Result<Listeners> {
+    let (bound_tx, bound_rx) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
+        let system = actix_web::rt::System::new();
+        system.block_on(async move {
+            let bound = match bind(&listen, &public, &admin) {
+                Ok(bound) => bound,
+                Err(err) => return bound_tx.send(Err(err)).map_err(io::Error::other),
+            };
+            let Bound { servers, connections, public, admin } = bound;
+            bound_tx.send(Ok((public, admin))).map_err(io::Error::other)?;
+            let ended = serve(servers, &connections, stop).await;
+            // Nobody answers on it any more; a later start would replace it all the same.
+            drop(std::fs::remove_file(&listen.socket));
+            ended
+        })
+    })?;
+    let (public, admin) = bound_rx.recv().map_err(io::Error::other)??;
+    Ok(Listeners { public, admin, thread })
+}
+
+struct Bound {
+    servers: Vec<Server>,
+    connections: Connections,
+    public: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+}
+
+fn bind(
+    listen: &Listen,
+    public: &Arc<public::Public>,
+    admin: &Arc<admin::Admin>,
+) -> io::Result<Bound> {
+    // Head, body, commit, and the pause before the next head.
+    let busy = listen.request_timeout * 2 + COMMIT_TIMEOUT;
+    let connections = Connections::new(busy + listen.keep_alive);
+    let public = web::Data::from(Arc::clone(public));
+    let admin = web::Data::from(Arc::clone(admin));
+    let app = move || App::new().configure(|config| public::configure(config, &public));
+    let mut server = HttpServer::new(app)
+        .on_connect(connections.on_connect())
+        .workers(listen.workers.max(1))
+        .keep_alive(listen.keep_alive)
+        .client_request_timeout(listen.request_timeout)
+        .max_connections(CONNECTIONS_MAX)
+        .backlog(BACKLOG)
+        .disable_signals()
+        .shutdown_timeout(STOP_TIMEOUT.as_secs());
+    for address in &listen.public {
+        server = server.bind(address).map_err(|err| cannot_listen(address, &err))?;
+    }
+    let public_addresses = server.addrs();
+    let mut servers = vec![server.run()];
+
+    let app = move || App::new().configure(|config| admin::configure(config, &admin));
+    let socket =
+        bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
+    let server = HttpServer::new(app)
+        .on_connect(admin::mark_socket)
+        .workers(1)
+        .keep_alive(listen.keep_alive)
+        .client_request_timeout(listen.request_timeout)
+        .max_connections(CONNECTIONS_MAX / 16)
+        .disable_signals()
+        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
+        .bind(listen.admin)
+        .map_err(|err| cannot_listen(listen.admin, &err))?;
+    let admin_addresses = server.addrs();
+    servers.push(server.listen_uds(socket)?.run());
+    let (public, admin) = (public_addresses, admin_addresses);
+    Ok(Bound { servers, connections, public, admin })
+}
+
+fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
+    io::Error::new(err.kind(), format!("cannot listen on {address}: {err}"))
+}
+
+/// The admin socket, for its owner only. One that was left behind is replaced: the lock on the data
+/// folder says that nobody serves it.
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // Bound under another name and then moved into place, so that there is no moment at which
+    // somebody else may connect, and no moment at which nobody can.
+    let mut staging = path.as_os_str().to_owned();
+    staging.push(".new");
+    let staging = PathBuf::from(staging);
+    match std::fs::remove_file(&staging) {
+        Ok(()) => {}
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        Err(err) => return Err(err),
+    }
+    let socket = UnixListener::bind(&staging)?;
+    std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&staging, path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Runs all servers until `stop`, or until one of them ends by itself.
+async fn serve(
+    servers: Vec<Server>,
+    connections: &Connections,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let handles: Vec<_> = servers.iter().map(Server::handle).collect();
+    let mut running = std::pin::pin!(futures_util::future::try_join_all(servers));
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            ended = &mut running => return ended.map(|_| ()),
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => connections.sweep(),
+        }
+    }
+    let stops = handles.iter().map(|handle| handle.stop(true));
+    let stopped = futures_util::future::join_all(stops);
+    // The servers must be polled for their stop to proceed.
+    let (ended, _) = tokio::join!(running, stopped);
+    ended.map(|_| ())
+}

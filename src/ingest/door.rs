@@ -1,0 +1,104 @@
+//! One source as requests see it: who may knock, how often, and what is counted.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::clock::Timestamp;
+use crate::metrics::{Metrics, SecretMetrics, SourceMetrics};
+use crate::source::{RateLimit, Source};
+
+/// A source with its limits and counters.
+#[derive(Debug)]
+pub struct Door {
+    source: Source,
+    metrics: SourceMetrics,
+    secrets: Vec<SecretMetrics>,
+    limiter: Option<DefaultDirectRateLimiter>,
+    body_max: Option<usize>,
+}
+
+impl Door {
+    pub(super) fn new(source: Source, metrics: &Metrics) -> Self {
+        let name = source.name();
+        let settings = source.settings();
+        Self {
+            metrics: metrics.source(name),
+            secrets: (0..source.n_secrets()).map(|n| metrics.secret(name, n)).collect(),
+            limiter: settings.rate_limit.and_then(quota).map(RateLimiter::direct),
+            body_max: settings.body_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            source,
+        }
+    }
+
+    /// The source behind it.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The source's counters.
+    pub fn metrics(&self) -> &SourceMetrics {
+        &self.metrics
+    }
+
+    /// The longest body, where the source has a limit of its own.
+    pub fn body_max(&self) -> Option<usize> {
+        self.body_max
+    }
+
+    /// Whether every address may send: then nobody needs to find out the caller's.
+    pub fn is_open(&self) -> bool {
+        self.source.settings().allow.is_empty()
+    }
+
+    /// Whether `client` may send.
+    pub fn allows(&self, client: Option<IpAddr>) -> bool {
+        let allow = &self.source.settings().allow;
+        allow.is_empty()
+            || client.is_some_and(|client| allow.iter().any(|net| net.contains(&client)))
+    }
+
+    /// When each secret was last matched since the start, in the order of the configuration.
+    pub fn secrets(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        self.secrets.iter().map(|secret| {
+            let last = secret.last_matched_at();
+            (last.as_millis() > 0).then_some(last)
+        })
+    }
+
+    /// Takes one request off the source's rate, or says when there is room again.
+    pub(super) fn charge(&self) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        limiter.check().map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+    }
+
+    pub(super) fn matched(&self, secret_index: usize, at: Timestamp) {
+        if let Some(secret) = self.secrets.get(secret_index) {
+            secret.matched(at);
+        }
+    }
+}
+
+/// So many at once, and as many again in the time that the rate names.
+fn quota(rate: RateLimit) -> Option<Quota> {
+    let each = rate.per.checked_div(rate.n_requests.get())?;
+    Some(Quota::with_period(each)?.allow_burst(rate.n_requests))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_lets_its_number_through_at_once_and_says_when_there_is_room_again() {
+        let rate = RateLimit::parse("3/h").unwrap();
+        let limiter = RateLimiter::direct(quota(rate).unwrap());
+        for _ in 0..3 {
+            assert!(limiter.check().is_ok());
+        }
+        let wait = limiter.check().unwrap_err().wait_time_from(DefaultClock::default().now());
+        assert!(wait > Duration::from_secs(1190) && wait <= Duration::from_mins(20), "{wait:?}");
+    }
+}

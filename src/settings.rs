@@ -1,0 +1,185 @@
+//! How TOML becomes settings: key by key, with every mistake found in one run.
+//!
+//! A reader takes its keys from a [`Table`]. What is wrong is recorded with its place in the text
+//! and the reader goes on, so that one run finds all of it:
+//!
+//! ```text
+//! pub fn read(table: &mut Table<'_>) -> Option<Settings> {
+//!     let url = table.require::<String>("url");
+//!     let timeout = table.take_or("timeout", TIMEOUT);
+//!     // Every key is taken before the first `?`: what nobody asked for is "unknown".
+//!     Some(Settings { url: url?, timeout })
+//! }
+//! ```
+//!
+//! Reading is pure: it opens nothing. Text that came from the configuration may stand in a message
+//! only where it cannot be a secret; see [`Table::hide`].
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::secret::{SecretError, SecretRef};
+
+mod broken;
+mod from;
+mod leaves;
+mod nearest;
+mod report;
+mod table;
+mod units;
+mod value;
+
+pub use from::FromToml;
+pub use leaves::{Leaf, Leaves};
+pub use nearest::nearest;
+pub use report::{Look, Report, ReportEntry};
+pub use table::Table;
+pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
+pub use value::Value;
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can be used, and is probably not what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong: a lowercase fragment without a full stop.
+    pub message: String,
+    /// What to write instead; empty where there is nothing to say.
+    pub help: String,
+    /// Where in the text, in bytes; `None` = the text as a whole.
+    pub span: Option<Range<usize>>,
+    /// The key, as in `handler.mail.email.smtp`; empty for the text as a whole.
+    pub path: String,
+}
+
+/// What came out of reading a text.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// What the reader made of it. Not to be used when one of the problems is an error.
+    pub value: T,
+    /// Everything that is wrong, in the order of the text.
+    pub problems: Vec<Problem>,
+    /// Places whose text must never be shown: see [`Table::hide`].
+    pub hidden: Vec<Range<usize>>,
+    /// Every key that a reader asked for, as in `handler.NAME.email.smtp`.
+    pub keys: BTreeMap<String, Key>,
+    /// What the text says, key by key.
+    pub leaves: Leaves,
+}
+
+impl<T> Reading<T> {
+    /// Whether one of the problems is an error.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}
+
+/// A key that a reader asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// What it takes, for people.
+    pub expected: String,
+    /// What it takes, as JSON Schema.
+    pub schema: serde_json::Value,
+}
+
+/// The most problems that are told: more than anybody reads.
+const PROBLEMS_MAX: usize = 200;
+
+/// Looks whether a secret is where a reference says.
+pub type Probe = fn(&SecretRef) -> Result<(), SecretError>;
+
+/// Where the tables of one reading put what they find.
+#[derive(Debug)]
+struct Notes {
+    text: String,
+    /// The folder that relative paths start from.
+    folder: PathBuf,
+    /// How every secret is looked for; `None` = not at all.
+    probe: Option<Probe>,
+    /// Whether the text is broken TOML: then a key that is missing may only be unreadable.
+    is_broken: bool,
+    problems: RefCell<Vec<Problem>>,
+    hidden: RefCell<Vec<Range<usize>>>,
+    keys: RefCell<BTreeMap<String, Key>>,
+}
+
+/// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from
+/// `folder`. No secret is looked for.
+pub fn read<T>(text: &str, folder: &Path, reader: impl FnOnce(&mut Table<'_>) -> T) -> Reading<T> {
+    read_with(text, folder, None, reader)
+}
+
+/// Like [`read`]; a secret that `probe` does not find is a problem.
+pub fn read_with<T>(
+    text: &str,
+    folder: &Path,
+    probe: Option<Probe>,
+    reader: impl FnOnce(&mut Table<'_>) -> T,
+) -> Reading<T> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let notes = Notes {
+        text: text.to_owned(),
+        folder: folder.to_owned(),
+        probe,
+        is_broken: !errors.is_empty(),
+        problems: RefCell::default(),
+        hidden: RefCell::default(),
+        keys: RefCell::default(),
+    };
+    let mut table = Table::root(&notes, root.get_ref());
+    let value = reader(&mut table);
+    table.finish();
+
+    let mut problems = notes.problems.into_inner();
+    broken::add(&mut problems, text, &errors);
+    problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
+    problems.dedup();
+    shorten(&mut problems);
+    let hidden = notes.hidden.into_inner();
+    let leaves = Leaves::of(root.get_ref(), &hidden);
+    Reading { value, problems, hidden, keys: notes.keys.into_inner(), leaves }
+}
+
+/// Keeps the first problems of a text that is hardly a configuration; errors before warnings.
+fn shorten(problems: &mut Vec<Problem>) {
+    let n_more = problems.len().saturating_sub(PROBLEMS_MAX);
+    if n_more == 0 {
+        return;
+    }
+    problems.sort_by_key(|problem| problem.severity);
+    problems.truncate(PROBLEMS_MAX);
+    problems.push(Problem {
+        severity: problems.first().map_or(Severity::Error, |problem| problem.severity),
+        message: format!("and {n_more} problems more"),
+        help: String::new(),
+        span: None,
+        path: String::new(),
+    });
+}
+
+#[cfg(test)]
+mod tests;

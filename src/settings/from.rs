@@ -1,0 +1,313 @@
+//! What a TOML value can become.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_json::{Value as Json, json};
+
+use super::value::read_all;
+use super::{ByteSize, Value, parse_duration};
+use crate::event::{HandlerName, SourceName};
+use crate::secret::SecretRef;
+
+/// A type that a TOML value can be read as.
+pub trait FromToml: Sized {
+    /// What it is, for people: `a duration`.
+    fn expected() -> String;
+
+    /// One as TOML writes it: `"10s"`.
+    fn example() -> String;
+
+    /// What it is, as JSON Schema; most are written as a string.
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
+
+    /// Reads `value`. `None` = a problem was recorded.
+    fn from_toml(value: &Value<'_>) -> Option<Self>;
+}
+
+impl FromToml for String {
+    fn expected() -> String {
+        "a string".to_owned()
+    }
+
+    fn example() -> String {
+        "\"…\"".to_owned()
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        match value.as_str() {
+            Some(text) => Some(text.to_owned()),
+            None => value.mismatch(),
+        }
+    }
+}
+
+impl FromToml for bool {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+
+    fn example() -> String {
+        "true".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        value.as_bool().or_else(|| value.mismatch())
+    }
+}
+
+impl FromToml for f64 {
+    fn expected() -> String {
+        "a number".to_owned()
+    }
+
+    fn example() -> String {
+        "0.5".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "number" })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        value.as_float().or_else(|| value.mismatch())
+    }
+}
+
+macro_rules! integer {
+    ($($type:ty: $example:literal),+ $(,)?) => {$(
+        impl FromToml for $type {
+            fn expected() -> String {
+                format!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX)
+            }
+
+            fn example() -> String {
+                $example.to_owned()
+            }
+
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX })
+            }
+
+            fn from_toml(value: &Value<'_>) -> Option<Self> {
+                let number = value.as_integer().and_then(|number| number.try_into().ok());
+                number.or_else(|| not_a_count(value))
+            }
+        }
+    )+};
+}
+integer!(u16: "1", u32: "1", u64: "1", usize: "1", i64: "1");
+
+macro_rules! nonzero {
+    ($($type:ty: $inner:ty),+ $(,)?) => {$(
+        impl FromToml for $type {
+            fn expected() -> String {
+                format!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX)
+            }
+
+            fn example() -> String {
+                "1".to_owned()
+            }
+
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": <$type>::MIN, "maximum": <$type>::MAX })
+            }
+
+            fn from_toml(value: &Value<'_>) -> Option<Self> {
+                let number: Option<$inner> =
+                    value.as_integer().and_then(|number| number.try_into().ok());
+                number.and_then(<$type>::new).or_else(|| not_a_count(value))
+            }
+        }
+    )+};
+}
+nonzero!(NonZeroU16: u16, NonZeroU32: u32, NonZeroU64: u64, NonZeroUsize: usize);
+
+/// Says which number is out of range, where it is a number.
+fn not_a_count<T: FromToml>(value: &Value<'_>) -> Option<T> {
+    let Some(number) = value.as_integer() else { return value.mismatch() };
+    value.problem(format_args!("`{number}` is not {}", T::expected()), "");
+    None
+}
+
+macro_rules! from_text {
+    ($($type:ty: $expected:literal, $example:literal, $pattern:literal, $parse:expr;)+) => {$(
+        impl FromToml for $type {
+            fn expected() -> String {
+                $expected.to_owned()
+            }
+
+            fn example() -> String {
+                $example.to_owned()
+            }
+
+            fn schema() -> Json {
+                json!({ "type": "string", "pattern": $pattern })
+            }
+
+            fn from_toml(value: &Value<'_>) -> Option<Self> {
+                value.parse($parse)
+            }
+        }
+    )+};
+}
+from_text! {
+    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|m|s|ms))+$", parse_duration;
+    ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse;
+    SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse;
+    HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse;
+    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address;
+    IpNet: "a network", "\"203.0.113.0/24\"", "^[0-9a-fA-F:.]+(/[0-9]+)?$", parse_network;
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{}` is not an IP address with a port", text.escape_debug()))
+}
+
+/// A network, or one address alone.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
+    let network = text.parse().ok().or_else(address);
+    network.ok_or_else(|| format!("`{}` is not an IP network", text.escape_debug()))
+}
+
+/// Relative paths start from the folder of the configuration file.
+impl FromToml for PathBuf {
+    fn expected() -> String {
+        "a path".to_owned()
+    }
+
+    fn example() -> String {
+        "\"data/…\"".to_owned()
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        let Some(text) = value.as_str() else { return value.mismatch() };
+        if text.is_empty() || text.contains('\0') {
+            value.problem("this is not a path", "relative paths start from this file's folder");
+            return None;
+        }
+        Some(value.folder().join(text))
+    }
+}
+
+impl<T: FromToml> FromToml for Vec<T> {
+    fn expected() -> String {
+        format!("a list (each {})", T::expected())
+    }
+
+    fn example() -> String {
+        format!("[{}]", T::example())
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema() })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        match value.as_items() {
+            Some(items) => read_all(items),
+            None => value.mismatch(),
+        }
+    }
+}
+
+/// A table whose keys the owner chose, in the order of the text.
+impl<T: FromToml> FromToml for Vec<(String, T)> {
+    fn expected() -> String {
+        format!("a table (each value {})", T::expected())
+    }
+
+    fn example() -> String {
+        format!("{{ name = {} }}", T::example())
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "object", "additionalProperties": T::schema() })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        if !value.is_table() {
+            return value.mismatch();
+        }
+        let mut table = value.table()?;
+        let entries = table.entries().into_iter();
+        let read: Vec<_> = entries.map(|(key, value)| (key, value.read())).collect();
+        read.into_iter().map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
+}
+
+impl FromToml for SecretRef {
+    fn expected() -> String {
+        "a reference to a secret".to_owned()
+    }
+
+    fn example() -> String {
+        "{ file = \"data/secrets/…\" }".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "properties": {
+                "env": { "type": "string" },
+                "file": { "type": "string" },
+                "credential": { "type": "string" },
+                "create": { "type": "boolean" },
+            },
+            "additionalProperties": false,
+        })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        if !value.is_table() {
+            // Somebody wrote the secret itself.
+            value.hide();
+            value.problem(
+                format_args!("expected a reference to a secret, found {}", value.kind()),
+                "write `{ file = \"data/secrets/…\" }`, `{ env = \"NAME\" }` or \
+                 `{ credential = \"NAME\" }`: a secret itself does not stand in this file",
+            );
+            return None;
+        }
+        let mut table = value.table()?;
+        let env = table.take::<String>("env");
+        let file = table.take::<PathBuf>("file");
+        let credential = table.take::<String>("credential");
+        let create = table.take::<bool>("create");
+        let ways = ["env", "file", "credential"].into_iter().filter(|way| table.has(way)).count();
+        if ways != 1 {
+            table.problem_here(
+                if ways == 0 { "this says no place of a secret" } else { "this says two places" },
+                "write exactly one of `env`, `file` and `credential`",
+            );
+        } else if table.has("create") && !table.has("file") {
+            table.problem("create", "only a file can be created", "leave `create` out");
+        }
+        if let Some(name) = env.as_ref()
+            && (name.is_empty() || name.contains(['=', '\0']))
+        {
+            table.problem("env", "this is not the name of an environment variable", "");
+        }
+        if let Some(name) = credential.as_ref()
+            && (name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']))
+        {
+            table.problem("credential", "this is not the name of a credential", "");
+        }
+        table.finish();
+        let file = file.map(|path| Self::File { path, create: create.unwrap_or(false) });
+        let secret = env.map(Self::Env).or(file).or(credential.map(Self::Credential));
+        let secret = secret.filter(|_| ways == 1)?;
+        value.probe(&secret);
+        Some(secret)
+    }
+}

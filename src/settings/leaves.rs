@@ -1,0 +1,85 @@
+//! What a text says, key by key: to tell two configurations apart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::table::join;
+
+/// Every key that is set, with its value: `handler.mail.retry.min` → `"10s"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaves(pub BTreeMap<String, Leaf>);
+
+/// The value of one key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Leaf {
+    text: String,
+    is_hidden: bool,
+}
+
+impl Leaves {
+    pub(super) fn of(table: &DeTable<'_>, hidden: &[Range<usize>]) -> Self {
+        let mut leaves = BTreeMap::new();
+        collect(&mut leaves, "", table, hidden);
+        Self(leaves)
+    }
+}
+
+/// As TOML writes it, on one line; `(hidden)` where it must not be shown.
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_hidden { "(hidden)" } else { &self.text })
+    }
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn collect(
+    leaves: &mut BTreeMap<String, Leaf>,
+    path: &str,
+    table: &DeTable<'_>,
+    hidden: &[Range<usize>],
+) {
+    for (key, value) in table {
+        let path = join(path, key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(table) if !table.is_empty() => collect(leaves, &path, table, hidden),
+            _ => {
+                let leaf = Leaf { text: show(value), is_hidden: is_hidden(value, hidden) };
+                leaves.insert(path, leaf);
+            }
+        }
+    }
+}
+
+fn is_hidden(value: &Spanned<DeValue<'_>>, hidden: &[Range<usize>]) -> bool {
+    let span = value.span();
+    hidden.iter().any(|range| range.start < span.end && span.start < range.end)
+}
+
+fn show(value: &Spanned<DeValue<'_>>) -> String {
+    match value.get_ref() {
+        DeValue::String(text) => format!("\"{}\"", text.escape_debug()),
+        DeValue::Integer(integer) => integer.to_string(),
+        DeValue::Float(float) => float.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(datetime) => datetime.to_string(),
+        DeValue::Array(items) => {
+            format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", "))
+        }
+        DeValue::Table(table) if table.is_empty() => "{}".to_owned(),
+        DeValue::Table(table) => {
+            let entry = |(key, value): (&Spanned<_>, _)| {
+                format!("{} = {}", join("", AsRef::<str>::as_ref(key.get_ref())), show(value))
+            };
+            format!("{{ {} }}", table.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+    }
+}

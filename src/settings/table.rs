@@ -1,0 +1,370 @@
+//! One TOML table or value, with its place in the text.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+use toml::de::{DeTable, DeValue};
+
+use super::value::read_all;
+use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest};
+
+/// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
+/// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
+pub struct Table<'a> {
+    notes: &'a Notes,
+    /// As in `handler.mail.email`; empty for the outermost table.
+    path: String,
+    /// The path with NAME in place of names that the owner chose: as in `handler.NAME.email`.
+    pattern: String,
+    /// The table's name where it stands in the text; `None` for the outermost table.
+    head: Option<Range<usize>>,
+    entries: &'a DeTable<'a>,
+    asked: BTreeSet<String>,
+}
+
+impl fmt::Debug for Table<'_> {
+    // Without the values: one of them may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn root(notes: &'a Notes, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            notes,
+            path: String::new(),
+            pattern: String::new(),
+            head: None,
+            entries,
+            asked: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn of(value: &Value<'a>, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            notes: value.notes,
+            path: value.path.clone(),
+            pattern: value.pattern.clone(),
+            head: Some(value.place()),
+            entries,
+            asked: BTreeSet::new(),
+        }
+    }
+
+    /// The table's own path, as in `handler.mail.email`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> &'a Path {
+        &self.notes.folder
+    }
+
+    /// Whether `key` is there, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The value of `key`; `None` where it is absent, or wrong, which is recorded.
+    pub fn take<T: FromToml>(&mut self, key: &str) -> Option<T> {
+        self.value_of::<T>(key)?.read()
+    }
+
+    /// The value of `key`; `default` where it is absent, or wrong, which is recorded.
+    pub fn take_or<T: FromToml>(&mut self, key: &str, default: T) -> T {
+        self.take(key).unwrap_or(default)
+    }
+
+    /// The value of `key`, which must be there. `None` = a problem was recorded.
+    pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
+        if !self.has(key) {
+            self.ask(key, T::expected(), T::schema());
+            self.missing(key, &format!("write `{key} = {}`", T::example()));
+            return None;
+        }
+        self.take(key)
+    }
+
+    /// The value of `key`, read as a `T` and then given to `check`, whose error is put at the
+    /// value. The error's text may show the value.
+    pub fn checked<T: FromToml, U, E: Display>(
+        &mut self,
+        key: &str,
+        check: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
+        let value = self.value_of::<T>(key)?;
+        match check(value.clone().read()?) {
+            Ok(checked) => Some(checked),
+            Err(err) => {
+                value.problem(err, "");
+                None
+            }
+        }
+    }
+
+    /// The value of `key`, one of the words of `choices`.
+    pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let words = words.join(" | ");
+        let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.ask(key, words.clone(), json!({ "enum": known }));
+        let value = self.value(key)?;
+        let Some(text) = value.as_str() else {
+            value.problem(
+                format_args!("expected one of {words}, found {}", value.kind()),
+                format_args!("write `{key} = {words}`"),
+            );
+            return None;
+        };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(choice.clone());
+        }
+        let help = match nearest(text, choices.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean \"{near}\"? It takes one of: {words}"),
+            None => format!("it takes one of: {words}"),
+        };
+        value.problem(format_args!("`{}` is not known here", text.escape_debug()), help);
+        None
+    }
+
+    /// The values of `key`, which is a list or one value alone.
+    pub fn one_or_many<T: FromToml>(&mut self, key: &str) -> Option<Vec<T>> {
+        let schema = json!({ "anyOf": [T::schema(), Vec::<T>::schema()] });
+        self.ask(key, format!("{}, or a list of them", T::expected()), schema);
+        let value = self.value(key)?;
+        match value.as_items() {
+            Some(items) => read_all(items),
+            None => value.read().map(|one| vec![one]),
+        }
+    }
+
+    /// The value of `key` as it stands, for what none of the other functions reads. `expected` says
+    /// what it takes, for the list of all keys.
+    pub fn raw(&mut self, key: &str, expected: &str) -> Option<Value<'a>> {
+        self.ask(key, expected.to_owned(), json!({}));
+        self.value(key)
+    }
+
+    /// The table under `key`, also an inline one; `None` where it is absent, or no table, which is
+    /// recorded. Whoever takes it finishes it.
+    pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
+        self.value(key)?.table()
+    }
+
+    /// The tables under `key` with the names that the owner chose: `[handler.NAME]` …
+    pub fn tables<N, E: Display>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<N, E>,
+    ) -> Vec<(N, Table<'a>)> {
+        let Some(outer) = self.table(key) else { return Vec::new() };
+        let mut named = Vec::new();
+        for (name, _) in outer.entries {
+            let name: &str = name.get_ref();
+            let Some(value) = outer.value(name) else { continue };
+            let Some(mut table) = value.table() else { continue };
+            table.pattern = format!("{}.NAME", outer.pattern);
+            self.notes.ask(&table.pattern, TABLE.to_owned(), json!({ "type": "object" }));
+            match parse(name) {
+                Ok(name) => named.push((name, table)),
+                Err(err) => table.problem_here(err, ""),
+            }
+        }
+        named
+    }
+
+    /// Keys that hold a table and that nobody asked for yet, in the order of the text: where one
+    /// of several tables says what is meant.
+    pub fn unknown_tables(&self) -> Vec<&'a str> {
+        let is_unknown =
+            |key: &str, value: &DeValue<'_>| value.is_table() && !self.asked.contains(key);
+        let tables =
+            self.entries.iter().filter(|(key, value)| is_unknown(key.get_ref(), value.get_ref()));
+        tables.map(|(key, _)| key.get_ref().as_ref()).collect()
+    }
+
+    /// The key nearest to `word` that somebody asked for, if one is near enough.
+    pub fn nearest_key(&self, word: &str) -> Option<&str> {
+        nearest(word, self.asked.iter().map(String::as_str))
+    }
+
+    /// Records an error at `key`, which is then no longer reported as an unknown one.
+    pub fn reject(&mut self, key: &str, message: impl Display, help: impl Display) {
+        self.asked.insert(key.to_owned());
+        self.problem(key, message, help);
+    }
+
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
+    }
+
+    /// All keys with their values, in the order of the text: for a table whose keys the owner
+    /// chose (columns, headers).
+    pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
+        let schema = json!({ "type": "object", "additionalProperties": true });
+        self.notes.ask(&self.pattern, "a table with names of your own".to_owned(), schema);
+        let keys: Vec<&'a str> =
+            self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
+        self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
+        let entry = |key| {
+            let mut value = self.value(key)?;
+            value.pattern = format!("{}.NAME", self.pattern);
+            Some((key, value))
+        };
+        keys.into_iter().filter_map(entry).collect()
+    }
+
+    /// Records an error at the value of `key`, or at the table's head where it is absent.
+    pub fn problem(&self, key: &str, message: impl Display, help: impl Display) {
+        self.record(Severity::Error, key, &message, &help);
+    }
+
+    /// Records a warning at the value of `key`, or at the table's head where it is absent.
+    pub fn warning(&self, key: &str, message: impl Display, help: impl Display) {
+        self.record(Severity::Warning, key, &message, &help);
+    }
+
+    /// Records an error at `range` (in bytes) within the text that is the value of `key`: where a
+    /// template or an expression is wrong.
+    pub fn problem_within(
+        &self,
+        key: &str,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        match self.value(key) {
+            Some(value) => value.problem_within(range, message, help),
+            None => self.problem(key, message, help),
+        }
+    }
+
+    /// Records an error at the table's head.
+    pub fn problem_here(&self, message: impl Display, help: impl Display) {
+        self.notes.put(Severity::Error, self.head.clone(), &self.path, &message, &help);
+    }
+
+    /// Records a warning at the table's head.
+    pub fn warning_here(&self, message: impl Display, help: impl Display) {
+        self.notes.put(Severity::Warning, self.head.clone(), &self.path, &message, &help);
+    }
+
+    /// Records that `key` must be there and is not.
+    pub fn missing(&self, key: &str, help: &str) {
+        // In broken TOML the key may stand where the parser could not read it.
+        if !self.notes.is_broken {
+            let place = match self.path.as_str() {
+                "" => String::new(),
+                path => format!(" in `{path}`"),
+            };
+            self.problem_here(format_args!("`{key}` is missing{place}"), help);
+        }
+    }
+
+    /// Keeps the value of `key` out of every line that is shown: a URL with a password in it.
+    pub fn hide(&self, key: &str) {
+        if let Some(value) = self.value(key) {
+            value.hide();
+        }
+    }
+
+    /// Reports every key that nobody took.
+    pub fn finish(self) {
+        for (key, _) in self.entries {
+            let name: &str = key.get_ref();
+            if self.asked.contains(name) {
+                continue;
+            }
+            let known = || self.asked.iter().map(String::as_str);
+            let help = match self.nearest_key(name) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if self.asked.is_empty() => String::new(),
+                None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format_args!("unknown key `{}`", name.escape_debug());
+            let path = join(&self.path, name);
+            self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
+        }
+    }
+
+    /// The value of `key`, noted as one that holds a `T`.
+    fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
+        self.ask(key, T::expected(), T::schema());
+        self.value(key)
+    }
+
+    fn ask(&mut self, key: &str, expected: String, schema: Json) {
+        self.asked.insert(key.to_owned());
+        self.notes.ask(&join(&self.pattern, key), expected, schema);
+    }
+
+    fn value(&self, key: &str) -> Option<Value<'a>> {
+        let (name, value) = self.entries.get_key_value(key)?;
+        Some(Value {
+            notes: self.notes,
+            path: join(&self.path, key),
+            pattern: join(&self.pattern, key),
+            key: key.to_owned(),
+            name: name.span(),
+            span: value.span(),
+            inner: value.get_ref(),
+        })
+    }
+
+    fn record(&self, severity: Severity, key: &str, message: &dyn Display, help: &dyn Display) {
+        if let Some(value) = self.value(key) {
+            value.record(severity, message, help);
+        } else {
+            let path = join(&self.path, key);
+            self.notes.put(severity, self.head.clone(), &path, message, help);
+        }
+    }
+}
+
+/// What the list of all keys says of a table.
+const TABLE: &str = "a table";
+
+impl Notes {
+    fn ask(&self, pattern: &str, expected: String, schema: Json) {
+        self.keys.borrow_mut().insert(pattern.to_owned(), Key { expected, schema });
+    }
+
+    pub(super) fn put(
+        &self,
+        severity: Severity,
+        span: Option<Range<usize>>,
+        path: &str,
+        message: &dyn Display,
+        help: &dyn Display,
+    ) {
+        self.problems.borrow_mut().push(Problem {
+            severity,
+            message: message.to_string(),
+            help: help.to_string(),
+            span,
+            path: path.to_owned(),
+        });
+    }
+}
+
+pub(super) fn join(path: &str, key: &str) -> String {
+    let key = show_key(key);
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// A key as TOML writes it: bare where that is allowed.
+pub(super) fn show_key(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.chars().all(is_bare) {
+        key.to_owned()
+    } else {
+        format!("\"{}\"", key.escape_debug())
+    }
+}

@@ -1,0 +1,227 @@
+//! One TOML value, with its place in the text.
+
+use std::fmt::{self, Display};
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use super::table::show_key;
+use super::{FromToml, Notes, Severity, Table};
+use crate::secret::SecretRef;
+
+/// One TOML value.
+#[derive(Clone)]
+pub struct Value<'a> {
+    pub(super) notes: &'a Notes,
+    pub(super) path: String,
+    pub(super) pattern: String,
+    pub(super) key: String,
+    /// Where the key stands.
+    pub(super) name: Range<usize>,
+    pub(super) span: Range<usize>,
+    pub(super) inner: &'a DeValue<'a>,
+}
+
+impl fmt::Debug for Value<'_> {
+    // Without the value: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Reads it as a `T`. `None` = a problem was recorded.
+    pub fn read<T: FromToml>(self) -> Option<T> {
+        T::from_toml(&self)
+    }
+
+    /// Its text, where it is a string.
+    pub fn as_str(&self) -> Option<&'a str> {
+        self.inner.as_str()
+    }
+
+    /// Its number, where it is an integer that can be counted.
+    pub fn as_integer(&self) -> Option<i128> {
+        let integer = self.inner.as_integer()?;
+        i128::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+
+    /// Its number, where it is a float or an integer.
+    pub fn as_float(&self) -> Option<f64> {
+        let text = match self.inner {
+            DeValue::Float(float) => float.as_str(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            _ => return None,
+        };
+        text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Its truth, where it is a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        self.inner.as_bool()
+    }
+
+    /// Whether it is a table.
+    pub fn is_table(&self) -> bool {
+        self.inner.is_table()
+    }
+
+    /// Its items, where it is a list.
+    pub fn as_items(&self) -> Option<Vec<Self>> {
+        let items = self.inner.as_array()?;
+        let item = |(index, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Self {
+            notes: self.notes,
+            path: format!("{}[{index}]", self.path),
+            pattern: format!("{}[]", self.pattern),
+            key: self.key.clone(),
+            name: item.span(),
+            span: item.span(),
+            inner: item.get_ref(),
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
+    pub fn table(&self) -> Option<Table<'a>> {
+        let Some(entries) = self.inner.as_table() else {
+            self.problem(
+                format_args!("expected a table, found {}", self.kind()),
+                format_args!("write `[{}]` and its keys below it", self.path),
+            );
+            return None;
+        };
+        Some(Table::of(self, entries))
+    }
+
+    /// Reads its text with `parse`, whose error is recorded and may show the text. A value that is
+    /// no string is recorded as not being a `T`.
+    pub fn parse<T: FromToml, E: Display>(
+        &self,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Option<T> {
+        let Some(text) = self.as_str() else { return self.mismatch() };
+        match parse(text) {
+            Ok(parsed) => Some(parsed),
+            Err(err) => {
+                self.problem(err, format_args!("for example {}", self.line(&T::example())));
+                None
+            }
+        }
+    }
+
+    /// Records that it is not a `T`.
+    pub fn mismatch<T: FromToml>(&self) -> Option<T> {
+        self.problem(
+            format_args!("expected {}, found {}", T::expected(), self.kind()),
+            format_args!("for example {}", self.line(&T::example())),
+        );
+        None
+    }
+
+    /// Records an error at this value.
+    pub fn problem(&self, message: impl Display, help: impl Display) {
+        self.record(Severity::Error, &message, &help);
+    }
+
+    /// Records a warning at this value.
+    pub fn warning(&self, message: impl Display, help: impl Display) {
+        self.record(Severity::Warning, &message, &help);
+    }
+
+    /// Records an error at `range` (in bytes) within the text that is this value; at the whole of
+    /// it where that place is not known.
+    pub fn problem_within(
+        &self,
+        range: Option<Range<usize>>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        let span = range.and_then(|range| self.within(range)).unwrap_or_else(|| self.place());
+        self.notes.put(Severity::Error, Some(span), &self.path, &message, &help);
+    }
+
+    /// Where `range` of the text stands in the file. `None` where the text is written with
+    /// escapes: then places do not match.
+    fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
+        let text = self.as_str()?;
+        let written = self.notes.text.get(self.span.clone())?;
+        // One quote, three, or three and a newline that TOML leaves out.
+        let start = [1, 3, 4, 5].into_iter().find(|start| {
+            let opening = written.get(..*start).unwrap_or("?");
+            let is_opening = opening.chars().all(|c| matches!(c, '"' | '\'' | '\r' | '\n'));
+            is_opening && written.get(*start..start + text.len()) == Some(text)
+        })?;
+        let start = self.span.start + start;
+        Some(start + range.start..start + range.end)
+    }
+
+    /// Looks for the secret that this value refers to; one that is not there is recorded.
+    pub(super) fn probe(&self, secret: &SecretRef) {
+        let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
+        let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
+        let help = match secret {
+            SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
+            SecretRef::File { .. } => {
+                "write the secret into that file, or add `create = true` for a random one"
+                    .to_owned()
+            }
+            SecretRef::Credential(name) => {
+                format!("add `LoadCredential={name}:/path` to the unit, or use a file")
+            }
+        };
+        self.problem(format_args!("{err}{}", cause.unwrap_or_default()), help);
+    }
+
+    /// Keeps the value out of every line that is shown.
+    pub fn hide(&self) {
+        self.notes.hidden.borrow_mut().push(self.span.clone());
+    }
+
+    /// What it is, for people: `a string`.
+    pub fn kind(&self) -> &'static str {
+        match self.inner {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        }
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> &'a Path {
+        &self.notes.folder
+    }
+
+    /// Whether the text is broken TOML: what is absent may then only be unreadable.
+    pub fn is_broken(&self) -> bool {
+        self.notes.is_broken
+    }
+
+    /// How `example` is written here: with the key, unless this is an item of a list.
+    fn line(&self, example: &str) -> String {
+        if self.path.ends_with(']') {
+            format!("`{example}`")
+        } else {
+            format!("`{} = {example}`", show_key(&self.key))
+        }
+    }
+
+    pub(super) fn record(&self, severity: Severity, message: &dyn Display, help: &dyn Display) {
+        self.notes.put(severity, Some(self.place()), &self.path, message, help);
+    }
+
+    /// Where a problem is shown. A table of several lines is shown by its name.
+    pub(super) fn place(&self) -> Range<usize> {
+        if self.is_table() { self.name.clone() } else { self.span.clone() }
+    }
+}
+
+/// Reads each item; `None` when one of them is wrong, after all of them were looked at.
+pub(super) fn read_all<T: FromToml>(items: Vec<Value<'_>>) -> Option<Vec<T>> {
+    let read: Vec<Option<T>> = items.into_iter().map(Value::read).collect();
+    read.into_iter().collect()
+}

@@ -1,0 +1,383 @@
+//! Says in one line why a request was refused, by trying what would have made it good.
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+use super::place::Place;
+use super::providers::{Overrides, PROVIDERS};
+use super::scheme::Scheme;
+use super::settings::{Sender, SourceSettings};
+use super::signature::{Encoding, Shape};
+use super::template::Template;
+use super::{Inbound, Rejection, Source};
+
+mod rewritten;
+mod variants;
+
+use variants::{differences, variants};
+
+/// A request that was refused, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected<'a> {
+    /// The request.
+    pub request: Inbound<'a>,
+    /// When it came: it is judged as of that moment.
+    pub received_at: Timestamp,
+}
+
+/// Why a request was refused, for its owner. Says nothing of secrets, signatures or bodies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// One line.
+    pub line: String,
+    /// What to write into the configuration, or to do, where that is known.
+    pub config_hint: Option<String>,
+    /// Whether it would be taken as of now: then it can be released.
+    pub is_good_now: bool,
+}
+
+/// Why `source` refused `rejected`. `all` are the sources whose secrets it may have been signed
+/// with by mistake.
+pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Explanation {
+    let Err(rejection) = source.verify(&rejected.request, rejected.received_at) else {
+        let line = "it is accepted as the configuration stands: it can be released";
+        return Explanation { is_good_now: true, ..because(line, None) };
+    };
+    let case = Case { source, rejected };
+    match &rejection {
+        Rejection::Stale { seconds } => return case.stale(*seconds),
+        Rejection::BadTimestamp => {
+            let hint = "check `unit` of the timestamp: s, ms or rfc3339";
+            return because("the signature is good, but its timestamp cannot be read", Some(hint));
+        }
+        Rejection::NoVariable(what) => {
+            return because(
+                &format!("the {what} is missing, which is part of what is signed"),
+                Some("a proxy in front may drop it, or the sender is not the one configured"),
+            );
+        }
+        Rejection::Repeated(what) => {
+            return because(
+                &format!("the {what} is there more than once, which no honest sender does"),
+                Some("look for a proxy that adds it a second time"),
+            );
+        }
+        Rejection::TooManyFields => {
+            return because("the form has more fields than any sender has", None);
+        }
+        Rejection::Missing
+        | Rejection::NotWrapped
+        | Rejection::Undecodable
+        | Rejection::WrongLength
+        | Rejection::Mismatch => {}
+    }
+    case.other_secret(all)
+        .or_else(|| case.trimmed_secret())
+        .or_else(|| case.other_provider())
+        .or_else(|| case.other_form())
+        .or_else(|| case.only_the_method())
+        .or_else(|| case.rewritten_body())
+        .unwrap_or_else(|| case.unknown(&rejection))
+}
+
+fn because(line: &str, hint: Option<&str>) -> Explanation {
+    Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
+}
+
+struct Case<'a> {
+    source: &'a Source,
+    rejected: &'a Rejected<'a>,
+}
+
+impl Case<'_> {
+    /// Whether `sender` with `secret` would have believed `request`, its age aside.
+    fn fits_request(&self, sender: Sender, secret: &Secret, request: &Inbound<'_>) -> bool {
+        let settings = SourceSettings::new(sender, Vec::new());
+        let name = self.source.name().clone();
+        Source::with_secrets(name, settings, vec![secret.clone()]).is_ok_and(|source| {
+            let judged = source.verify(request, self.rejected.received_at);
+            matches!(judged, Ok(_) | Err(Rejection::Stale { .. }))
+        })
+    }
+
+    fn fits(&self, sender: Sender, secret: &Secret) -> bool {
+        self.fits_request(sender, secret, &self.rejected.request)
+    }
+
+    fn sender(&self) -> Sender {
+        self.source.settings.sender.clone()
+    }
+
+    /// Where a setting of the scheme is to be written.
+    fn table(&self) -> String {
+        match self.source.settings.sender.provider {
+            None => format!("[source.{}.verify]", self.source.name()),
+            Some(provider) => format!(
+                "[source.{}.verify] (a table of your own, in place of `provider = \"{}\"`)",
+                self.source.name(),
+                provider.name
+            ),
+        }
+    }
+
+    fn stale(&self, seconds: i64) -> Explanation {
+        let off = seconds.unsigned_abs();
+        let line = if seconds >= 0 {
+            format!(
+                "the clock is {off} s off: the signature is good, but it was made {off} s before \
+                 the request came"
+            )
+        } else {
+            format!(
+                "the clock is {off} s off: the signature is good, but it was made {off} s after \
+                 the request came"
+            )
+        };
+        let key = match self.source.settings.sender.provider {
+            Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
+            None => format!("`tolerance` of the timestamp in {}", self.table()),
+        };
+        let hint = format!(
+            "set this machine's clock (`timedatectl`); an old request that somebody repeats looks \
+             the same, so widen {key} only if the sender is known to be late"
+        );
+        because(&line, Some(&hint))
+    }
+
+    /// Signed with a secret that belongs to another source.
+    fn other_secret(&self, all: &[&Source]) -> Option<Explanation> {
+        let others = all.iter().filter(|other| other.name() != self.source.name());
+        for other in others {
+            let at = other.secrets.iter().position(|secret| self.fits(self.sender(), secret));
+            if let Some(index) = at {
+                let place = other.settings.secrets.get(index).map(ToString::to_string);
+                let place = place.unwrap_or_else(|| format!("its secret {}", index + 1));
+                return Some(because(
+                    &format!("it is signed with the secret of source `{}`", other.name()),
+                    Some(&format!(
+                        "send it to /hooks/{}, or name {place} in `secrets` of [source.{}], too",
+                        other.name(),
+                        self.source.name()
+                    )),
+                ));
+            }
+        }
+        None
+    }
+
+    /// A newline or a blank too many or too few around the secret.
+    fn trimmed_secret(&self) -> Option<Explanation> {
+        for secret in &self.source.secrets {
+            let text = secret.expose();
+            let with = |end: &[u8]| Secret::new([text, end].concat());
+            let trimmed = text.trim_ascii();
+            if trimmed.len() != text.len() && self.fits(self.sender(), &Secret::new(trimmed)) {
+                return Some(because(
+                    "it matches when the newline or blank around the secret is cut off",
+                    Some("write the secret again without it: `printf %s \"$SECRET\" > FILE`"),
+                ));
+            }
+            if self.fits(self.sender(), &with(b"\n")) || self.fits(self.sender(), &with(b"\r\n")) {
+                return Some(because(
+                    "it matches when a newline is added to the secret: the sender's own has one",
+                    Some("enter the secret at the sender again, without the newline at its end"),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Signed as one of the presets does.
+    fn other_provider(&self) -> Option<Explanation> {
+        let url = self.source.settings.sender.schemes.iter().find_map(|scheme| scheme.url.clone());
+        for provider in PROVIDERS.iter() {
+            let overrides = Overrides { url: url.clone(), ..Overrides::default() };
+            let sender = Sender::provider(provider.name)?.with(overrides);
+            // A preset that is no stronger than a password would take nearly anything.
+            let is_weak = sender.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
+            let is_same = self.source.provider() == provider.name;
+            if is_weak || is_same {
+                continue;
+            }
+            if self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+                return Some(because(
+                    &format!("it is signed as provider `{}` signs", provider.name),
+                    Some(&format!(
+                        "`provider = \"{}\"` in [source.{}]",
+                        provider.name,
+                        self.source.name()
+                    )),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Another hash, another encoding, another reading of the secret, another prefix.
+    fn other_form(&self) -> Option<Explanation> {
+        let sender = self.sender();
+        let scheme = sender.schemes.first()?;
+        if !scheme.algorithm.signs() {
+            return None;
+        }
+        for changed in variants(scheme, &self.first_value()) {
+            let sender = Sender { schemes: vec![changed.clone()], ..sender.clone() };
+            if self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+                let (what, lines) = differences(scheme, &changed);
+                let hint = format!("{} in {}", lines.join(", "), self.table());
+                return Some(because(&format!("it matches {}", what.join(", ")), Some(&hint)));
+            }
+        }
+        None
+    }
+
+    /// UserEcho's page can be read as an HMAC of the word `POST`.
+    fn only_the_method(&self) -> Option<Explanation> {
+        let mut sender = self.sender();
+        for scheme in &mut sender.schemes {
+            scheme.signed = Some(Template::parse("{method}").ok()?);
+        }
+        let is_signed = sender.schemes.iter().all(|scheme| scheme.algorithm.signs());
+        let mut secrets = self.source.secrets.iter();
+        if !is_signed || !secrets.any(|secret| self.fits(sender.clone(), secret)) {
+            return None;
+        }
+        let hint = format!(
+            "ask the sender to sign the body; or `signed = \"{{method}}\"` with \
+             `allow_unsigned_body = true` in {}, and keep the address secret",
+            self.table()
+        );
+        let line = "it matches the word POST alone: the sender does not sign its body";
+        Some(because(line, Some(&hint)))
+    }
+
+    /// The text of the first header that should hold the signature.
+    fn first_value(&self) -> String {
+        let places = self.source.settings.sender.schemes.iter();
+        let mut places = places.flat_map(|scheme| &scheme.signature.places);
+        places.find_map(|place| place.find(&self.rejected.request).text()).unwrap_or_default()
+    }
+
+    /// A body that somebody on the way parsed and wrote anew.
+    fn rewritten_body(&self) -> Option<Explanation> {
+        for (how, body) in rewritten::bodies(self.rejected.request.body) {
+            let request = Inbound { body: &body, ..self.rejected.request };
+            let mut secrets = self.source.secrets.iter();
+            if secrets.any(|secret| self.fits_request(self.sender(), secret, &request)) {
+                return Some(because(
+                    &format!("the body was changed on its way here: it matches {how}"),
+                    Some(
+                        "let the proxy in front pass the body through untouched; nothing in the \
+                         configuration can mend this",
+                    ),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Nothing that was tried fits.
+    fn unknown(&self, rejection: &Rejection) -> Explanation {
+        let schemes = &self.source.settings.sender.schemes;
+        let places: Vec<String> = schemes
+            .iter()
+            .flat_map(|scheme| &scheme.signature.places)
+            .map(ToString::to_string)
+            .collect();
+        let mut places = places;
+        places.dedup();
+        let place = places.join(" or ");
+        let line = match rejection {
+            Rejection::Missing => match self.foreign_header() {
+                Some((header, provider)) => format!(
+                    "there is no {place}, but there is the header `{header}` that provider \
+                     `{provider}` signs with"
+                ),
+                None => format!("there is no {place}: it is not signed at all"),
+            },
+            Rejection::NotWrapped => {
+                format!("the {place} does not have the expected prefix or key: {}", self.shape())
+            }
+            Rejection::Undecodable => {
+                format!("what the {place} holds is not {}", self.encoding())
+            }
+            Rejection::WrongLength => {
+                let names: Vec<_> = schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
+                format!("what the {place} holds is too long or too short for {}", names.join(", "))
+            }
+            _ => "it matches none of the secrets, in no form that was tried: the sender has \
+                  another secret, or the body was changed"
+                .to_owned(),
+        };
+        let hint = match rejection {
+            Rejection::Missing => {
+                Some("enter the secret at the sender too: most senders sign only then".to_owned())
+            }
+            _ => self.base64_as_text().or_else(|| {
+                Some("copy the secret from the sender again; compare the whole of it".to_owned())
+            }),
+        };
+        Explanation { line, config_hint: hint, is_good_now: false }
+    }
+
+    /// A signature header of another provider that is in the request.
+    fn foreign_header(&self) -> Option<(String, &'static str)> {
+        for provider in PROVIDERS.iter() {
+            let sender = Sender::provider(provider.name)?;
+            let places = sender.schemes.iter().flat_map(|scheme| &scheme.signature.places);
+            for place in places {
+                if let Place::Header(name) = place
+                    && self.rejected.request.headers.get(name).is_some()
+                {
+                    return Some((name.clone().into_owned(), provider.name));
+                }
+            }
+        }
+        None
+    }
+
+    fn shape(&self) -> String {
+        let first = self.source.settings.sender.schemes.first();
+        match first.map(|scheme| &scheme.signature.shape) {
+            Some(Shape::Whole { prefix }) => format!("`{prefix}`"),
+            Some(Shape::List { item, pair, key }) => {
+                format!("`{key}{pair}…` between `{item}`")
+            }
+            None => String::new(),
+        }
+    }
+
+    fn encoding(&self) -> &'static str {
+        match self.source.settings.sender.schemes.first().map(|first| first.signature.encoding) {
+            Some(Encoding::Hex) => "hexadecimal",
+            Some(Encoding::Base64) => "base64",
+            Some(Encoding::Plain) | None => "the expected text",
+        }
+    }
+
+    /// A secret that looks like base64 where the scheme takes its text.
+    fn base64_as_text(&self) -> Option<String> {
+        let takes_text =
+            |scheme: &Scheme| scheme.key.encoding == Encoding::Plain && scheme.algorithm.signs();
+        if !self.source.settings.sender.schemes.iter().any(takes_text) {
+            return None;
+        }
+        let looks_like_base64 = |secret: &Secret| {
+            let text = secret.expose();
+            let is_marked = text.starts_with(b"whsec_") || text.ends_with(b"=");
+            let text = text.strip_prefix(b"whsec_".as_slice()).unwrap_or(text);
+            is_marked && Encoding::Base64.decode(text).is_some()
+        };
+        self.source.secrets.iter().any(looks_like_base64).then(|| {
+            format!(
+                "the secret looks like base64 but is used as text: `key = \"base64\"` in {}",
+                self.table()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Each diagnosis, from the request that shows it.
+
+use crate::event::EventType;
+use crate::source::tests::{configured, source};
+use crate::source::{SignedRequest, explain as explain_request};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const BODY: &[u8] = br#"{"event":"comment.create","data":{"url":"https:\/\/a\/b","n":1}}"#;
+
+fn sign(source: &Source) -> SignedRequest {
+    source.sign(&EventType::new("t"), BODY.to_vec(), "/hooks/s", NOW).unwrap()
+}
+
+/// What `source` says about what `signed` is.
+fn explain_at(
+    source: &Source,
+    all: &[&Source],
+    signed: &SignedRequest,
+    at: Timestamp,
+) -> Explanation {
+    let headers =
+        signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let request = Inbound {
+        method: "POST",
+        path_and_query: "/hooks/s",
+        headers: &headers,
+        body: &signed.body,
+    };
+    explain_request(source, all, &Rejected { request, received_at: at })
+}
+
+#[track_caller]
+fn check(source: &Source, signed: &SignedRequest, line: &str, hint: &str) {
+    let explanation = explain_at(source, &[], signed, NOW);
+    assert!(explanation.line.contains(line), "{explanation:?}");
+    assert!(explanation.config_hint.as_ref().unwrap().contains(hint), "{explanation:?}");
+    assert!(!explanation.is_good_now);
+}
+
+fn verify(table: &str, secret: &str) -> Source {
+    configured(&format!("verify = {{ {table} }}"), &[secret])
+}
+
+const HEX: &str = r#"algorithm = "hmac-sha256", header = "X-S""#;
+
+#[test]
+fn what_is_good_can_be_released() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    assert!(explain_at(&hyvor, &[], &sign(&hyvor), NOW).is_good_now);
+}
+
+#[test]
+fn no_header() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    signed.headers.retain(|(name, _)| name == "content-type");
+    check(&hyvor, &signed, "there is no header `x-signature`: it is not signed", "at the sender");
+    let github = sign(&source("github", &["other"]));
+    check(&hyvor, &github, "there is the header `x-hub-signature-256` that provider `github`", "");
+}
+
+#[test]
+fn another_configured_secret() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut settings = SourceSettings::of_provider("userecho", Vec::new()).unwrap();
+    settings.secrets = vec![crate::secret::SecretRef::Env("A".into()); 2];
+    let name = crate::event::SourceName::parse("forum").unwrap();
+    let secrets = vec![Secret::new("x"), Secret::new("their secret")];
+    let other = Source::with_secrets(name, settings, secrets).unwrap();
+    let signed = sign(&source("hyvor-talk", &["their secret"]));
+    let explanation = explain_at(&hyvor, &[&hyvor, &other], &signed, NOW);
+    assert_eq!(explanation.line, "it is signed with the secret of source `forum`");
+    let hint = "send it to /hooks/forum, or name environment variable `A` in `secrets` of \
+        [source.s], too";
+    assert_eq!(explanation.config_hint.as_deref(), Some(hint));
+}
+
+#[test]
+fn a_newline_around_the_secret() {
+    let signed = sign(&source("hyvor-talk", &["k"]));
+    check(&source("hyvor-talk", &["k\n"]), &signed, "newline or blank around the secret", "printf");
+    let signed = sign(&source("hyvor-talk", &["k\n"]));
+    check(&source("hyvor-talk", &["k"]), &signed, "when a newline is added", "at the sender");
+}
+
+#[test]
+fn another_algorithm_or_encoding() {
+    let source = verify(HEX, "6b6b");
+    let sha1 = sign(&verify(r#"algorithm = "hmac-sha1", header = "X-S""#, "6b6b"));
+    check(
+        &source,
+        &sha1,
+        "it matches as hmac-sha1",
+        "`algorithm = \"hmac-sha1\"` in [source.s.verify]",
+    );
+    let base64 = sign(&verify(&format!("{HEX}, encoding = \"base64\""), "6b6b"));
+    check(&source, &base64, "it matches as base64", "`encoding = \"base64\"`");
+    let key = sign(&verify(&format!("{HEX}, key = \"hex\""), "6b6b"));
+    check(&source, &key, "when the secret is read as hex", "`key = \"hex\"`");
+    let prefix = sign(&verify(&format!("{HEX}, prefix = \"sha256=\""), "6b6b"));
+    check(&source, &prefix, "behind the prefix `sha256=`", "`prefix = \"sha256=\"`");
+    let both = r#"algorithm = "hmac-sha512", header = "X-S", encoding = "base64", key = "base64""#;
+    check(&source, &sign(&verify(both, "6b6b")), "as hmac-sha512, as base64, when", "`algorithm");
+}
+
+#[test]
+fn another_provider() {
+    let github = sign(&source("github", &["k"]));
+    check(
+        &source("hyvor-talk", &["k"]),
+        &github,
+        "as provider `github` signs",
+        "`provider = \"github\"`",
+    );
+}
+
+#[test]
+fn a_body_that_was_written_anew() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    let value: serde_json::Value = serde_json::from_slice(&signed.body).unwrap();
+    signed.body = value.to_string().into_bytes();
+    check(&hyvor, &signed, "the body was changed on its way here: it matches after JSON", "proxy");
+}
+
+// https://support.userecho.com/knowledge-bases/10/articles/7887-webhooks, read literally.
+#[test]
+fn the_word_post_alone() {
+    let literal = r#"algorithm = "hmac-sha256", header = "X-UE-Signature", signed = "POST""#;
+    let literal = verify(&format!("{literal}, allow_unsigned_body = true"), "k");
+    let userecho = source("userecho", &["k"]);
+    check(&userecho, &sign(&literal), "the word POST alone", "`allow_unsigned_body = true`");
+}
+
+#[test]
+fn a_clock_that_is_off() {
+    let slack = source("slack", &["k"]);
+    let later = NOW.after(std::time::Duration::from_secs(412));
+    let explanation = explain_at(&slack, &[], &sign(&slack), later);
+    assert!(explanation.line.starts_with("the clock is 412 s off"), "{explanation:?}");
+    assert!(explanation.config_hint.unwrap().contains("[source.s]"));
+}
+
+#[test]
+fn a_secret_that_looks_like_base64_is_named_where_nothing_fits() {
+    let signed = sign(&source("hyvor-talk", &["quite another"]));
+    let hyvor = source("hyvor-talk", &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="]);
+    check(&hyvor, &signed, "matches none of the secrets", "looks like base64 but is used as text");
+    check(&source("hyvor-talk", &["k"]), &signed, "matches none of the secrets", "copy the secret");
+}
+
+#[test]
+fn a_signature_out_of_form() {
+    let source = verify(&format!("{HEX}, prefix = \"v9=\""), "k");
+    let with = |value: &str| SignedRequest {
+        headers: vec![("x-s".to_owned(), value.to_owned())],
+        query: Vec::new(),
+        body: BODY.to_vec(),
+    };
+    check(&source, &with("abc"), "does not have the expected prefix or key: `v9=`", "copy");
+    check(&source, &with("v9=xyz"), "is not hexadecimal", "copy");
+    check(&source, &with("v9=00"), "too long or too short for hmac-sha256", "copy");
+}
+
+#[test]
+fn no_explanation_shows_a_secret() {
+    let hyvor = source("hyvor-talk", &["hunter2hunter2"]);
+    let other = source("userecho", &["swordfish"]);
+    for signed in [sign(&other), sign(&hyvor)] {
+        let explanation = format!("{:?}", explain_at(&hyvor, &[&other], &signed, NOW));
+        assert!(!explanation.contains("hunter2") && !explanation.contains("swordfish"));
+    }
+}

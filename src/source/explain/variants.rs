@@ -1,0 +1,84 @@
+//! The same scheme in other words: what an owner gets wrong when writing it down.
+
+use super::super::keys::{Algorithm, KeyRule};
+use super::super::scheme::Scheme;
+use super::super::signature::{Encoding, Shape};
+
+/// `scheme` with other hashes, encodings, keys and prefixes.
+pub(super) fn variants(scheme: &Scheme, value: &str) -> Vec<Scheme> {
+    let algorithms = [Algorithm::HmacSha256, Algorithm::HmacSha1, Algorithm::HmacSha512];
+    let encodings = [Encoding::Hex, Encoding::Base64];
+    let mut keys = vec![scheme.key.clone()];
+    for encoding in [Encoding::Plain, Encoding::Base64, Encoding::Hex] {
+        for strip in ["", "whsec_"] {
+            let key =
+                KeyRule { encoding, strip: strip.into(), is_prefix_needed: !strip.is_empty() };
+            keys.push(key);
+        }
+    }
+    let mut shapes = vec![scheme.signature.shape.clone()];
+    if matches!(scheme.signature.shape, Shape::Whole { .. }) {
+        shapes.push(Shape::Whole { prefix: "".into() });
+        if let Some((prefix, _)) = value.split_once('=') {
+            shapes.push(Shape::Whole { prefix: format!("{prefix}=").into() });
+        }
+    }
+    let mut variants = Vec::new();
+    for shape in shapes {
+        for algorithm in algorithms {
+            for encoding in encodings {
+                for key in &keys {
+                    let mut variant = scheme.clone();
+                    variant.signature.shape = shape.clone();
+                    variant.signature.encoding = encoding;
+                    variant.algorithm = algorithm;
+                    variant.key = key.clone();
+                    variants.push(variant);
+                }
+            }
+        }
+    }
+    variants
+}
+
+/// What is different, for people and as lines of the configuration.
+pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Vec<String>) {
+    let (mut what, mut lines) = (Vec::new(), Vec::new());
+    let mut differs = |text: String, line: String| {
+        what.push(text);
+        lines.push(line);
+    };
+    let name = |encoding| match encoding {
+        Encoding::Hex => "hex",
+        Encoding::Base64 => "base64",
+        Encoding::Plain => "utf8",
+    };
+    if changed.algorithm != scheme.algorithm {
+        let algorithm = changed.algorithm.name();
+        differs(format!("as {algorithm}"), format!("`algorithm = \"{algorithm}\"`"));
+    }
+    if changed.signature.encoding != scheme.signature.encoding {
+        let encoding = name(changed.signature.encoding);
+        differs(format!("as {encoding}"), format!("`encoding = \"{encoding}\"`"));
+    }
+    if changed.key.encoding != scheme.key.encoding {
+        let encoding = name(changed.key.encoding);
+        let text = match changed.key.encoding {
+            Encoding::Plain => "when the secret is used as text".to_owned(),
+            Encoding::Hex | Encoding::Base64 => {
+                format!("when the secret is read as {encoding}: it is used as text now")
+            }
+        };
+        differs(text, format!("`key = \"{encoding}\"`"));
+    }
+    if changed.key.strip != scheme.key.strip {
+        let strip = &changed.key.strip;
+        differs(format!("with `{strip}` cut off the secret"), format!("`strip = \"{strip}\"`"));
+    }
+    if let (Shape::Whole { prefix }, true) =
+        (&changed.signature.shape, changed.signature.shape != scheme.signature.shape)
+    {
+        differs(format!("behind the prefix `{prefix}`"), format!("`prefix = \"{prefix}\"`"));
+    }
+    (what, lines)
+}

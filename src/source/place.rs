@@ -1,0 +1,174 @@
+//! Where in a request a value stands, and how it is read from there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Inbound, payload};
+
+/// Where in a request a value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header, by its lower-case name.
+    Header(Cow<'static, str>),
+    /// A parameter of the query.
+    Query(Cow<'static, str>),
+    /// A field of the JSON body, as a dotted path: `data.id`, `0.event`.
+    Json(Cow<'static, str>),
+    /// A field of a form body.
+    Form(Cow<'static, str>),
+    /// A key of the list that the signature stands in.
+    List(Cow<'static, str>),
+}
+
+impl Place {
+    /// The header `name`, in whatever case it is written.
+    pub fn header(name: &str) -> Self {
+        Self::Header(name.to_ascii_lowercase().into())
+    }
+
+    /// The path, where it is a JSON field.
+    pub(super) fn json_path(&self) -> Option<&str> {
+        match self {
+            Self::Json(path) => Some(path),
+            Self::Header(_) | Self::Query(_) | Self::Form(_) | Self::List(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header `{name}`"),
+            Self::Query(name) => write!(f, "query parameter `{name}`"),
+            Self::Json(path) => write!(f, "JSON field `{path}`"),
+            Self::Form(name) => write!(f, "form field `{name}`"),
+            Self::List(key) => write!(f, "key `{key}` of the signature's list"),
+        }
+    }
+}
+
+/// What stands in a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    Nothing,
+    One(Cow<'a, [u8]>),
+    /// More than one: which of them the sender meant, nobody can say.
+    Several,
+}
+
+impl<'a> Found<'a> {
+    fn of(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Self {
+        match (values.next(), values.next()) {
+            (None, _) => Self::Nothing,
+            (Some(value), None) => Self::One(value),
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
+
+    /// The value as text; nothing where it is absent, repeated or not UTF-8.
+    pub(super) fn text(self) -> Option<String> {
+        match self {
+            Self::One(value) => String::from_utf8(value.into_owned()).ok(),
+            Self::Nothing | Self::Several => None,
+        }
+    }
+}
+
+impl Place {
+    /// Looks the place up in `request`. A list's keys are not the request's own: see
+    /// [`super::signature`].
+    pub(super) fn find<'a>(&self, request: &Inbound<'a>) -> Found<'a> {
+        match self {
+            Self::Header(name) => Found::of(request.headers.get_all(name).map(Cow::Borrowed)),
+            Self::Query(name) => named(pairs(query(request).as_bytes()), name),
+            Self::Form(name) => named(pairs(request.body), name),
+            Self::Json(path) => match payload::find_one(request.body, path) {
+                Some(text) => Found::One(Cow::Owned(text.into_bytes())),
+                None => Found::Nothing,
+            },
+            Self::List(_) => Found::Nothing,
+        }
+    }
+}
+
+/// The query as sent, without its `?`.
+pub(super) fn query<'a>(request: &Inbound<'a>) -> &'a str {
+    request.path_and_query.split_once('?').map_or("", |(_, query)| query)
+}
+
+fn named<'a>(pairs: impl Iterator<Item = Pair<'a>>, name: &str) -> Found<'a> {
+    Found::of(pairs.filter(|(key, _)| **key == *name.as_bytes()).map(|(_, value)| value))
+}
+
+/// Name and value of a form field, decoded.
+pub(super) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// The fields of `application/x-www-form-urlencoded` text, in the order they came.
+pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut sides = pair.splitn(2, |byte| *byte == b'=');
+        let mut side = || decode(sides.next().unwrap_or_default());
+        (side(), side())
+    })
+}
+
+/// Undoes `+` and `%41`; what is no escape stays as it is.
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let escape = tail.split_first_chunk::<2>();
+        decoded.push(match (byte, escape) {
+            (b'+', _) => b' ',
+            (b'%', Some((&[high, low], tail))) => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => {
+                    rest = tail;
+                    high << 4 | low
+                }
+                (_, _) => byte,
+            },
+            (_, _) => byte,
+        });
+    }
+    Cow::Owned(decoded)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_decoded_field_by_field() {
+        let decoded: Vec<_> = pairs(b"a=1&b=%2B1+2&&c&d=%zz%4&=x=y").collect();
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"a", b"1"), (b"b", b"+1 2"), (b"c", b""), (b"d", b"%zz%4"), (b"", b"x=y")];
+        assert_eq!(decoded.len(), expected.len());
+        for ((name, value), expected) in decoded.iter().zip(expected) {
+            assert_eq!((&**name, &**value), expected);
+        }
+    }
+
+    #[test]
+    fn a_repeated_value_is_nobodys() {
+        let headers = [("x-a", &b"1"[..]), ("x-b", b"2"), ("x-a", b"3")].into_iter().collect();
+        let request = Inbound {
+            method: "POST",
+            path_and_query: "/?q=1&r=2&q=3",
+            headers: &headers,
+            body: b"",
+        };
+        assert_eq!(Place::header("X-A").find(&request), Found::Several);
+        assert_eq!(Place::header("X-B").find(&request).text().as_deref(), Some("2"));
+        assert_eq!(Place::Query("q".into()).find(&request), Found::Several);
+        assert_eq!(Place::Query("r".into()).find(&request).text().as_deref(), Some("2"));
+        assert_eq!(Place::Form("r".into()).find(&request), Found::Nothing);
+    }
+}

@@ -1,0 +1,157 @@
+//! The providers: one row each, on top of the one scheme.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::event::DataRoot;
+
+use super::handshake::Handshake;
+use super::keys::{Algorithm, KeyRule};
+use super::place::Place;
+use super::scheme::Scheme;
+use super::settings::{Sender, TypeRule};
+use super::signature::{Encoding, Shape, SignatureRule};
+use super::template::{BadTemplate, Template};
+use super::timestamp::{TimestampRule, Unit};
+
+mod rows;
+
+pub use rows::PROVIDERS;
+
+/// A preset: how somebody signs, and where the event's type and delivery id are found.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// The published signature that a test checks; nothing where none was found, so that what
+    /// stands here is as good as the page that it was written from.
+    pub vector: Option<&'static str>,
+    /// The schemes that it signs by; more than one where it changed its mind.
+    rows: Vec<Row>,
+    /// Where the event's type stands; the first that is there counts.
+    event_type: Vec<Place>,
+    /// Where the delivery's id stands; the first that is there counts. Nothing where equal bodies
+    /// are what a repeated delivery is known by.
+    delivery_id: Vec<Place>,
+    /// Where `data` begins in the payload.
+    data_root: DataRoot,
+    /// What it asks an endpoint before it sends events.
+    handshakes: Vec<Handshake>,
+}
+
+/// One scheme of a provider, in the words of a `verify` table.
+#[derive(Debug)]
+struct Row {
+    algorithm: Algorithm,
+    places: Vec<Place>,
+    shape: Shape,
+    encoding: Encoding,
+    /// Empty where nothing is signed.
+    signed: &'static str,
+    timestamp: Option<(Place, Unit)>,
+    id: Option<Place>,
+    key: KeyRule,
+    body_sha256: Option<Place>,
+}
+
+impl Provider {
+    /// The provider of this name.
+    pub fn parse(name: &str) -> Option<&'static Self> {
+        PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// Its sender with nothing changed.
+    pub(super) fn sender(&'static self) -> Result<Sender, BadTemplate> {
+        Ok(Sender {
+            provider: Some(self),
+            schemes: self.rows.iter().map(Row::scheme).collect::<Result<_, _>>()?,
+            event_type: TypeRule::At(self.event_type.clone()),
+            delivery_id: self.delivery_id.clone(),
+            data_root: self.data_root,
+            handshakes: self.handshakes.clone(),
+        })
+    }
+}
+
+impl Row {
+    fn scheme(&self) -> Result<Scheme, BadTemplate> {
+        let rule = |(at, unit): &(Place, Unit)| TimestampRule {
+            at: at.clone(),
+            unit: *unit,
+            tolerance: TimestampRule::TOLERANCE,
+        };
+        Ok(Scheme {
+            algorithm: self.algorithm,
+            signature: SignatureRule {
+                places: self.places.clone(),
+                shape: self.shape.clone(),
+                encoding: self.encoding,
+            },
+            signed: match self.signed {
+                "" => None,
+                signed => Some(Template::parse(signed)?),
+            },
+            timestamp: self.timestamp.as_ref().map(rule),
+            id: self.id.clone(),
+            key: self.key.clone(),
+            url: None,
+            body_sha256: self.body_sha256.clone(),
+        })
+    }
+}
+
+/// What an owner may change in a preset.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The only algorithm to be taken, of those that the provider has.
+    pub algorithm: Option<Algorithm>,
+    /// The public address, where it is signed.
+    pub url: Option<String>,
+    /// How far a timestamp may be off.
+    pub tolerance: Option<Duration>,
+}
+
+impl Sender {
+    /// The preset of this name, unchanged.
+    pub fn provider(name: &str) -> Option<Self> {
+        // A test reads every row, so that a template that is none cannot get here.
+        Provider::parse(name).and_then(|provider| provider.sender().ok())
+    }
+
+    /// The same, as its owner wants it.
+    #[must_use]
+    pub fn with(mut self, overrides: Overrides) -> Self {
+        let Overrides { algorithm, url, tolerance } = overrides;
+        if let Some(algorithm) = algorithm {
+            self.schemes.retain(|scheme| scheme.algorithm == algorithm);
+        }
+        for scheme in &mut self.schemes {
+            scheme.url.clone_from(&url);
+            if let (Some(rule), Some(tolerance)) = (&mut scheme.timestamp, tolerance) {
+                rule.tolerance = tolerance;
+            }
+        }
+        self
+    }
+}
+
+const fn text(text: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(text)
+}
+
+/// A header, by its lower-case name.
+const fn header(name: &'static str) -> Place {
+    Place::Header(text(name))
+}
+
+const fn json(path: &'static str) -> Place {
+    Place::Json(text(path))
+}
+
+const fn prefix(prefix: &'static str) -> Shape {
+    Shape::Whole { prefix: text(prefix) }
+}
+
+const fn list(item: &'static str, pair: &'static str, key: &'static str) -> Shape {
+    Shape::List { item: text(item), pair: text(pair), key: text(key) }
+}

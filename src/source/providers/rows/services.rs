@@ -1,0 +1,275 @@
+//! What services tell one another: code, payments, shops, mail, platforms.
+
+use crate::event::DataRoot;
+
+use super::super::super::handshake::{Answer, Handshake};
+use super::super::super::keys::{Algorithm, KeyRule};
+use super::super::super::place::Place;
+use super::super::super::signature::Encoding;
+use super::super::super::timestamp::Unit;
+use super::super::{Provider, Row, header, json, list, prefix, text};
+use super::{HEX_OF_BODY, PLAIN, standard, twilio};
+
+/// The rows.
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) fn rows() -> Vec<Provider> {
+    vec![
+        // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md:
+        // `v1` by a shared secret, `v1a` by Ed25519 (`whpk_`).
+        Provider {
+            name: "standard-webhooks",
+            vector: Some("standard-webhooks-v1"),
+            rows: vec![
+                standard(),
+                Row {
+                    algorithm: Algorithm::Ed25519,
+                    shape: list(" ", ",", "v1a"),
+                    key: KeyRule {
+                        encoding: Encoding::Base64,
+                        strip: text("whpk_"),
+                        is_prefix_needed: true,
+                    },
+                    ..standard()
+                },
+            ],
+            event_type: vec![json("type")],
+            data_root: DataRoot::Data,
+            ..PLAIN
+        },
+        // https://docs.svix.com/receiving/verifying-payloads/how-manual.
+        Provider {
+            name: "svix",
+            vector: Some("standard-webhooks-v1"),
+            rows: vec![
+                Row {
+                    places: vec![header("svix-signature")],
+                    timestamp: Some((header("svix-timestamp"), Unit::Seconds)),
+                    id: Some(header("svix-id")),
+                    ..standard()
+                },
+                standard(),
+            ],
+            event_type: vec![json("type"), json("eventType"), json("event_type"), json("event")],
+            data_root: DataRoot::Data,
+            ..PLAIN
+        },
+        // https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries.
+        Provider {
+            name: "github",
+            vector: Some("github-docs"),
+            rows: vec![Row {
+                places: vec![header("x-hub-signature-256")],
+                shape: prefix("sha256="),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![header("x-github-event")],
+            delivery_id: vec![header("x-github-delivery")],
+            ..PLAIN
+        },
+        // https://docs.gitlab.com/user/project/integrations/webhooks: a token, or a signing token
+        // (`whsec_`) by Standard Webhooks (gitlab-org/gitlab!230944). No vector of GitLab's own.
+        Provider {
+            name: "gitlab",
+            vector: Some("standard-webhooks-v1"),
+            rows: vec![
+                Row {
+                    key: KeyRule {
+                        encoding: Encoding::Base64,
+                        strip: text("whsec_"),
+                        is_prefix_needed: true,
+                    },
+                    ..standard()
+                },
+                Row {
+                    algorithm: Algorithm::Token,
+                    places: vec![header("x-gitlab-token")],
+                    encoding: Encoding::Plain,
+                    signed: "",
+                    ..HEX_OF_BODY
+                },
+            ],
+            event_type: vec![json("object_kind"), json("event_name"), header("x-gitlab-event")],
+            delivery_id: vec![header("idempotency-key")],
+            ..PLAIN
+        },
+        // https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks (Secure webhooks).
+        Provider {
+            name: "bitbucket",
+            vector: Some("github-docs"),
+            rows: vec![Row {
+                places: vec![header("x-hub-signature")],
+                shape: prefix("sha256="),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![header("x-event-key")],
+            delivery_id: vec![header("x-request-uuid")],
+            ..PLAIN
+        },
+        // https://docs.gitea.com/usage/webhooks; Forgejo sends both names. No vector is published.
+        Provider {
+            name: "gitea",
+            rows: vec![Row {
+                places: vec![header("x-gitea-signature"), header("x-forgejo-signature")],
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![header("x-gitea-event"), header("x-forgejo-event")],
+            delivery_id: vec![header("x-gitea-delivery"), header("x-forgejo-delivery")],
+            ..PLAIN
+        },
+        // https://docs.stripe.com/webhooks#verify-manually.
+        Provider {
+            name: "stripe",
+            vector: Some("stripe-dotnet"),
+            rows: vec![Row {
+                places: vec![header("stripe-signature")],
+                shape: list(",", "=", "v1"),
+                signed: "{timestamp}.{body}",
+                timestamp: Some((Place::List(text("t")), Unit::Seconds)),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("type")],
+            delivery_id: vec![json("id")],
+            data_root: DataRoot::Data,
+            ..PLAIN
+        },
+        // https://shopify.dev/docs/apps/build/webhooks/subscribe/https. No vector is published.
+        Provider {
+            name: "shopify",
+            rows: vec![Row {
+                places: vec![header("x-shopify-hmac-sha256")],
+                encoding: Encoding::Base64,
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![header("x-shopify-topic")],
+            delivery_id: vec![header("x-shopify-webhook-id")],
+            ..PLAIN
+        },
+        // https://developer.paddle.com/webhooks/signature-verification. No vector is published.
+        Provider {
+            name: "paddle",
+            rows: vec![Row {
+                places: vec![header("paddle-signature")],
+                shape: list(";", "=", "h1"),
+                signed: "{timestamp}:{body}",
+                timestamp: Some((Place::List(text("ts")), Unit::Seconds)),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("event_type")],
+            delivery_id: vec![json("event_id")],
+            data_root: DataRoot::Data,
+            ..PLAIN
+        },
+        // https://developer.squareup.com/docs/webhooks/step3validate.
+        Provider {
+            name: "square",
+            vector: Some("square"),
+            rows: vec![Row {
+                places: vec![header("x-square-hmacsha256-signature")],
+                encoding: Encoding::Base64,
+                signed: "{url}{body}",
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("type")],
+            delivery_id: vec![json("event_id")],
+            data_root: DataRoot::Data,
+            ..PLAIN
+        },
+        // https://www.twilio.com/docs/usage/webhooks/webhooks-security: forms, or a body whose hash
+        // the signed address carries.
+        Provider {
+            name: "twilio",
+            vector: Some("twilio-form"),
+            rows: vec![
+                twilio(),
+                Row {
+                    signed: "{url}",
+                    body_sha256: Some(Place::Query(text("bodySHA256"))),
+                    ..twilio()
+                },
+            ],
+            event_type: vec![
+                Place::Form(text("EventType")),
+                Place::Form(text("MessageStatus")),
+                Place::Form(text("CallStatus")),
+                Place::Form(text("SmsStatus")),
+            ],
+            delivery_id: vec![header("i-twilio-idempotency-token")],
+            ..PLAIN
+        },
+        // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features.
+        // One request carries a list of events; its type is that of the first.
+        Provider {
+            name: "sendgrid",
+            vector: Some("sendgrid-ecdsa"),
+            rows: vec![Row {
+                algorithm: Algorithm::EcdsaP256,
+                places: vec![header("x-twilio-email-event-webhook-signature")],
+                encoding: Encoding::Base64,
+                signed: "{timestamp}{body}",
+                timestamp: Some((header("x-twilio-email-event-webhook-timestamp"), Unit::Seconds)),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("0.event")],
+            ..PLAIN
+        },
+        // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks: the
+        // body is not signed, so that a source needs `allow_unsigned_body`. No vector.
+        Provider {
+            name: "mailgun",
+            rows: vec![Row {
+                places: vec![json("signature.signature")],
+                signed: "{timestamp}{json:signature.token}",
+                timestamp: Some((json("signature.timestamp"), Unit::Seconds)),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("event-data.event")],
+            delivery_id: vec![json("event-data.id")],
+            ..PLAIN
+        },
+        // https://discord.com/developers/docs/events/webhook-events#preparing-for-events. No vector:
+        // the tests sign with a key pair of their own.
+        Provider {
+            name: "discord",
+            rows: vec![Row {
+                algorithm: Algorithm::Ed25519,
+                places: vec![header("x-signature-ed25519")],
+                signed: "{timestamp}{body}",
+                timestamp: Some((header("x-signature-timestamp"), Unit::Seconds)),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("event.type"), json("type")],
+            handshakes: vec![
+                // A webhook's PING is answered with 204, an interaction's with its own number.
+                Handshake {
+                    when: Some((json("type"), text("0"))),
+                    answer: Answer::Nothing,
+                    ..Handshake::SIGNED
+                },
+                Handshake {
+                    when: Some((json("type"), text("1"))),
+                    answer: Answer::Json(text(r#"{"type":1}"#)),
+                    unless: Some(json("event.type")),
+                    ..Handshake::SIGNED
+                },
+            ],
+            ..PLAIN
+        },
+        // https://developers.facebook.com/docs/graph-api/webhooks/getting-started. No vector.
+        Provider {
+            name: "meta",
+            rows: vec![Row {
+                places: vec![header("x-hub-signature-256")],
+                shape: prefix("sha256="),
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![json("object")],
+            handshakes: vec![Handshake {
+                when: Some((Place::Query(text("hub.mode")), text("subscribe"))),
+                answer: Answer::Echo(Place::Query(text("hub.challenge"))),
+                token: Some(Place::Query(text("hub.verify_token"))),
+                ..Handshake::OPEN
+            }],
+            ..PLAIN
+        },
+    ]
+}

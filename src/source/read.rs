@@ -1,0 +1,168 @@
+//! Reads `[source.NAME]` out of the configuration.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::secret::SecretRef;
+use crate::settings::{ByteSize, Table, nearest, parse_duration};
+
+use super::keys::Algorithm;
+use super::providers::{Overrides, PROVIDERS, Provider};
+use super::scheme::Scheme;
+use super::settings::{RateLimit, Sender, SourceSettings};
+use super::template::Part;
+
+mod place;
+mod verify;
+
+use place::read_handshake;
+use verify::read_verify;
+
+impl SourceSettings {
+    /// Reads `[source.NAME]`. `None` = a problem was recorded. The caller finishes the table.
+    pub fn read(table: &mut Table<'_>) -> Option<Self> {
+        let secrets = table.one_or_many::<SecretRef>("secrets");
+        let dedupe = table.checked("dedupe", |text: String| match text.as_str() {
+            "off" => Ok(None),
+            text => parse_duration(text).map(Some),
+        });
+        let rate_limit = table.checked("rate_limit", |text: String| {
+            RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
+        });
+        let allow = table.one_or_many::<IpNet>("allow");
+        let expect_every = table.take::<Duration>("expect_every");
+        let body_max = table.take::<ByteSize>("body_max");
+        let verify_token = table.take::<SecretRef>("verify_token");
+        let sender = read_sender(table);
+        let handshake = table.table("handshake").and_then(read_handshake);
+        if handshake.as_ref().is_some_and(|handshake| handshake.token.is_some())
+            && !table.has("verify_token")
+        {
+            table.missing("verify_token", "write `verify_token = { file = \"data/secrets/…\" }`");
+        }
+        let mut sender = sender?;
+        let is_open = sender.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
+        if !is_open && !table.has("secrets") {
+            table.missing(
+                "secrets",
+                "write `secrets = [{ file = \"data/secrets/…\" }]`: without a secret anybody could \
+                 send",
+            );
+            return None;
+        }
+        let secrets = secrets.or_else(|| is_open.then(Vec::new))?;
+        if !is_open && secrets.is_empty() {
+            table.problem("secrets", "without a secret anybody could send", "name at least one");
+            return None;
+        }
+        sender.handshakes.extend(handshake);
+        Some(Self {
+            dedupe: dedupe.unwrap_or(Some(Self::DEDUPE)).filter(|window| !window.is_zero()),
+            rate_limit,
+            allow: allow.unwrap_or_default(),
+            expect_every,
+            body_max: body_max.map(|size| size.0),
+            verify_token,
+            ..Self::new(sender, secrets)
+        })
+    }
+}
+
+/// The preset, or the `verify` table in its place.
+fn read_sender(table: &mut Table<'_>) -> Option<Sender> {
+    let verify = table.table("verify").map(read_verify);
+    if table.has("provider") && table.has("verify") {
+        table.problem(
+            "verify",
+            "a source has a provider or a verify table, not both",
+            "leave one of them out; a verify table can say all that a provider says",
+        );
+        read_provider(table);
+        return None;
+    }
+    if table.has("verify") {
+        // Asked for the list of all keys only: they belong to a provider.
+        table.take::<String>("provider");
+        return verify.flatten();
+    }
+    if !table.has("provider") {
+        table.missing("provider", &format!("{}; or write a `verify` table", known_providers()));
+    }
+    read_provider(table)
+}
+
+fn known_providers() -> String {
+    let names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+    format!("providers: {}", names.join(", "))
+}
+
+fn read_provider(table: &mut Table<'_>) -> Option<Sender> {
+    let name = table.take::<String>("provider");
+    let algorithm = table.choice("algorithm", Algorithm::ALL);
+    let url = table.take::<String>("url");
+    let tolerance = table.take::<Duration>("tolerance");
+    let is_allowed = table.take_or("allow_unsigned_body", false);
+    let name = name.as_deref()?;
+    let Some(provider) = Provider::parse(name) else {
+        let help = match nearest(name, PROVIDERS.iter().map(|provider| provider.name)) {
+            Some(near) => format!("did you mean \"{near}\"? {}", known_providers()),
+            None => known_providers(),
+        };
+        table.problem("provider", format_args!("no provider `{}`", name.escape_debug()), help);
+        return None;
+    };
+    let plain = Sender::provider(provider.name)?;
+    let mut is_good = true;
+    if let Some(algorithm) = algorithm
+        && !plain.schemes.iter().any(|scheme| scheme.algorithm == algorithm)
+    {
+        let names: Vec<_> = plain.schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
+        let message = format_args!("`{name}` does not sign by `{}`", algorithm.name());
+        table.problem("algorithm", message, format_args!("it signs by: {}", names.join(", ")));
+        is_good = false;
+    }
+    if tolerance.is_some() && plain.schemes.iter().all(|scheme| scheme.timestamp.is_none()) {
+        table.problem("tolerance", format_args!("`{name}` sends no timestamp"), "leave it out");
+        is_good = false;
+    }
+    let sender = plain.with(Overrides { algorithm, url, tolerance });
+    is_good &= check_url(table, &sender.schemes);
+    for scheme in &sender.schemes {
+        is_good &= check_weaknesses(table, "provider", scheme, is_allowed);
+    }
+    is_good.then_some(sender)
+}
+
+/// Where the address is signed, it must be known.
+fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
+    let needs_url = schemes
+        .iter()
+        .any(|scheme| scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)));
+    let is_good = !needs_url || table.has("url");
+    if !is_good {
+        table.missing(
+            "url",
+            "the sender signs its address: write `url = \"https://…\"` just as the sender knows it",
+        );
+    }
+    is_good
+}
+
+/// Reports what makes a scheme weak; `false` where that needs a consent that is not given.
+fn check_weaknesses(table: &Table<'_>, key: &str, scheme: &Scheme, is_allowed: bool) -> bool {
+    let mut is_good = true;
+    for weakness in scheme.weaknesses() {
+        if weakness.needs_consent() && !is_allowed {
+            let help = "sign `{body}`, or write `allow_unsigned_body = true`";
+            table.problem(key, weakness.text(), help);
+            is_good = false;
+        } else {
+            table.warning(key, weakness.text(), "");
+        }
+    }
+    is_good
+}
+
+#[cfg(test)]
+mod tests;

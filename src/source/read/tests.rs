@@ -1,0 +1,233 @@
+//! What a source's table may say, and what is answered where it is wrong.
+
+use std::time::Duration;
+
+use super::*;
+use crate::source::tests::read;
+use crate::source::{Place, Shape, TypeRule, Unit};
+
+#[track_caller]
+fn good(text: &str) -> SourceSettings {
+    let (settings, problems) = read(text);
+    assert_eq!(problems, "");
+    settings.unwrap()
+}
+
+/// Every problem of `text`, one a line.
+#[track_caller]
+fn bad(text: &str) -> String {
+    let (_, problems) = read(text);
+    assert!(problems.contains("error"), "no error in:\n{text}\n{problems}");
+    problems
+}
+
+const SECRETS: &str = "secrets = [{ env = \"A\" }]\n";
+
+#[test]
+fn a_provider_needs_nothing_but_its_secrets() {
+    let settings = good("provider = \"hyvor-talk\"\nsecrets = [{ file = \"k\", create = true }]");
+    assert_eq!(settings.sender.name(), "hyvor-talk");
+    assert_eq!(settings.dedupe, Some(Duration::from_hours(24)));
+    assert_eq!(settings.rate_limit, None);
+}
+
+#[test]
+fn every_setting_beside_the_provider_is_read() {
+    let settings = good(
+        r#"
+        provider = "slack"
+        secrets = [{ env = "A" }, { credential = "b" }]
+        dedupe = "off"
+        rate_limit = "50/s"
+        allow = ["203.0.113.0/24", "2001:db8::/32"]
+        expect_every = "24h"
+        body_max = "64KiB"
+        tolerance = "1h"
+        "#,
+    );
+    assert_eq!(settings.dedupe, None);
+    assert_eq!(settings.rate_limit, RateLimit::parse("50/s").ok());
+    assert_eq!(settings.allow.len(), 2);
+    assert_eq!(settings.expect_every, Some(Duration::from_hours(24)));
+    assert_eq!(settings.body_max, Some(65_536));
+    let rule = settings.sender.schemes[0].timestamp.as_ref().unwrap();
+    assert_eq!(rule.tolerance, Duration::from_hours(1));
+}
+
+#[test]
+fn one_algorithm_can_be_pinned() {
+    let text = format!("provider = \"userecho\"\nalgorithm = \"hmac-sha256\"\n{SECRETS}");
+    let schemes = good(&text).sender.schemes;
+    assert_eq!(schemes.len(), 1);
+    assert_eq!(schemes[0].algorithm, Algorithm::HmacSha256);
+    let text = format!("provider = \"github\"\nalgorithm = \"hmac-sha1\"\n{SECRETS}");
+    assert!(bad(&text).contains("it signs by: hmac-sha256"));
+}
+
+#[test]
+fn the_verify_table_says_all_of_a_scheme() {
+    let settings = good(
+        r#"
+        secrets = [{ env = "A" }]
+        [source.s.verify]
+        algorithm = "hmac-sha512"
+        header = ["X-Signature", "X-Old-Signature"]
+        encoding = "base64"
+        list = { item = ";", pair = ":", key = "v1" }
+        signed = "{timestamp}.{id}.{body}"
+        timestamp = { list = "t", unit = "ms", tolerance = "10m" }
+        id = { header = "X-Id" }
+        type = { json = "event" }
+        key = "hex"
+        strip = "key_"
+        "#,
+    );
+    let scheme = &settings.sender.schemes[0];
+    assert_eq!(scheme.algorithm, Algorithm::HmacSha512);
+    assert_eq!(
+        scheme.signature.places,
+        [Place::header("x-signature"), Place::header("x-old-signature")]
+    );
+    assert!(matches!(&scheme.signature.shape, Shape::List { key, .. } if key == "v1"));
+    let timestamp = scheme.timestamp.as_ref().unwrap();
+    assert_eq!((timestamp.unit, timestamp.tolerance), (Unit::Millis, Duration::from_mins(10)));
+    assert_eq!(scheme.signed.as_ref().unwrap().to_string(), "{timestamp}.{id}.{body}");
+    assert_eq!(scheme.key.strip, "key_");
+    assert_eq!(settings.sender.event_type, TypeRule::At(vec![Place::Json("event".into())]));
+    assert_eq!(settings.sender.name(), "custom");
+}
+
+#[test]
+fn none_needs_no_secrets_and_nothing_else_goes_without() {
+    good("verify = { algorithm = \"none\", type = { literal = \"ping\" } }");
+    assert!(bad("provider = \"github\"").contains("`secrets` is missing"));
+    assert!(bad("provider = \"github\"\nsecrets = []").contains("name at least one"));
+    assert!(bad("verify = { algorithm = \"token\", header = \"x\" }").contains("`secrets`"));
+}
+
+#[test]
+fn a_signature_that_is_a_password_needs_consent() {
+    let verify = |more: &str| {
+        format!("{SECRETS}verify = {{ algorithm = \"hmac-sha1\", header = \"x\", {more} }}")
+    };
+    assert!(bad(&verify("signed = \"POST\"")).contains("the same for every request"));
+    let half = "signed = \"{timestamp}\", timestamp = { header = \"t\" }";
+    assert!(bad(&verify(half)).contains("leaves the body out"));
+    let (settings, problems) = read(&verify("signed = \"POST\", allow_unsigned_body = true"));
+    assert!(settings.is_some() && problems.starts_with("warning source.s.verify.signed"));
+    let (settings, problems) = read(&verify("timestamp = { header = \"t\" }"));
+    assert!(settings.is_some() && problems.contains("checked but not signed"), "{problems}");
+    assert!(bad(&format!("provider = \"mailgun\"\n{SECRETS}")).contains("leaves the body out"));
+    let consent = format!("provider = \"mailgun\"\nallow_unsigned_body = true\n{SECRETS}");
+    assert!(read(&consent).0.is_some());
+}
+
+#[test]
+fn an_address_that_is_signed_must_be_known() {
+    assert!(bad(&format!("provider = \"twilio\"\n{SECRETS}")).contains("`url` is missing"));
+    good(&format!("provider = \"twilio\"\nurl = \"https://a/b\"\n{SECRETS}"));
+}
+
+#[test]
+fn all_mistakes_of_a_source_are_found_at_once() {
+    let problems = bad(r#"
+        provider = "hyvortalk"
+        secrets = "hunter2"
+        dedupe = "1 fortnight"
+        rate_limit = "50"
+        allow = ["203.0.113.0/99"]
+        body_max = "big"
+        colour = "red"
+        "#);
+    for expected in [
+        "source.s.provider: no provider `hyvortalk` (did you mean \"hyvor-talk\"?",
+        "source.s.secrets: expected a reference to a secret",
+        "source.s.dedupe:",
+        "source.s.rate_limit: `50` is not a rate: write a whole number and a unit",
+        "source.s.allow",
+        "source.s.body_max:",
+        "source.s.colour: unknown key `colour`",
+    ] {
+        assert!(problems.contains(expected), "{expected} in:\n{problems}");
+    }
+    assert_eq!(problems.lines().count(), 7, "{problems}");
+}
+
+#[test]
+fn all_mistakes_of_a_verify_table_are_found_at_once() {
+    let problems = bad(&format!(
+        "{SECRETS}{}",
+        r#"
+        [source.s.verify]
+        algorithm = "hmac-md5"
+        header = "a"
+        query = "b"
+        encoding = "base32"
+        signed = "{bdy}"
+        timestamp = { unit = "min" }
+        id = { header = "a", json = "b" }
+        key = "utf16"
+        prefx = "x"
+        "#
+    ));
+    for expected in [
+        "source.s.verify.algorithm: `hmac-md5` is not known here",
+        "source.s.verify: the signature stands in one place",
+        "source.s.verify.encoding:",
+        "source.s.verify.timestamp.unit:",
+        "source.s.verify.timestamp: this names no place",
+        "source.s.verify.id: this names two places",
+        "source.s.verify.key:",
+        "source.s.verify.signed: `{bdy}` is not a variable (variables: {body} ",
+        "source.s.verify.prefx: unknown key `prefx` (did you mean `prefix`?)",
+    ] {
+        assert!(problems.contains(expected), "{expected} in:\n{problems}");
+    }
+}
+
+#[test]
+fn variables_without_a_place_are_found() {
+    let verify = |algorithm: &str, more: &str| {
+        format!("{SECRETS}verify = {{ algorithm = \"{algorithm}\", header = \"x\", {more} }}")
+    };
+    let check = |algorithm: &str, more: &str, expected: &str| {
+        let problems = bad(&verify(algorithm, more));
+        assert!(problems.contains(expected), "{expected} in:\n{problems}");
+    };
+    check("hmac-sha256", "signed = \"{timestamp}{body}\"", "`{timestamp}` is signed, but where");
+    check("hmac-sha256", "signed = \"{id}{body}\"", "`{id}` is signed, but where");
+    check("hmac-sha256", "signed = \"{bdy}\"", "`{bdy}` is not a variable");
+    check("hmac-sha256", "timestamp = { list = \"t\" }", "the signature stands in no list");
+    check("sha256", "signed = \"{body}\"", "a plain digest without the secret");
+    check("token", "signed = \"{body}\"", "this algorithm signs nothing");
+    check("hmac-sha256", "signed = \"{url}{body}\"", "`url` is missing");
+    check("hmac-sha256", "list = { item = \"\", key = \"v\" }", "nothing separates nothing");
+}
+
+#[test]
+fn a_provider_and_a_verify_table_are_not_both() {
+    let text = format!(
+        "provider = \"github\"\nverify = {{ algorithm = \"hmac-sha1\", header = \"x\" }}\n{SECRETS}"
+    );
+    assert!(bad(&text).contains("not both"));
+    assert!(bad(SECRETS).contains("`provider` is missing"));
+}
+
+#[test]
+fn a_handshake_is_read() {
+    let text = format!(
+        "provider = \"hyvor-talk\"\nverify_token = {{ env = \"B\" }}\n{SECRETS}{}",
+        r#"
+        [source.s.handshake]
+        echo = { query = "challenge" }
+        when = { query = "mode", is = "subscribe" }
+        token = { query = "token" }
+        "#
+    );
+    let handshake = good(&text).sender.handshakes.pop().unwrap();
+    assert_eq!(handshake.signing, crate::source::Signing::Open);
+    let text = format!(
+        "provider = \"hyvor-talk\"\n{SECRETS}handshake = {{ hash = {{ json = \"a\" }}, signed = false }}"
+    );
+    assert!(bad(&text).contains("hashed with the secret"));
+}

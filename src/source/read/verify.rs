@@ -1,0 +1,226 @@
+//! Reads `[source.NAME.verify]`.
+
+use crate::event::DataRoot;
+use crate::settings::Table;
+
+use super::super::keys::{Algorithm, KeyRule};
+use super::super::place::Place;
+use super::super::scheme::Scheme;
+use super::super::settings::{Sender, TypeRule};
+use super::super::signature::{Encoding, Shape, SignatureRule};
+use super::super::template::{BadTemplate, Part, Template};
+use super::super::timestamp::{TimestampRule, Unit};
+use super::place::{PLACES, read_place};
+use super::{check_url, check_weaknesses};
+
+const ENCODINGS: &[(&str, Encoding)] = &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+const KEY_ENCODINGS: &[(&str, Encoding)] =
+    &[("utf8", Encoding::Plain), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
+const UNITS: &[(&str, Unit)] =
+    &[("s", Unit::Seconds), ("ms", Unit::Millis), ("rfc3339", Unit::Rfc3339)];
+
+/// `[source.NAME.verify]`.
+pub(super) fn read_verify(mut table: Table<'_>) -> Option<Sender> {
+    let sender = take_verify(&mut table);
+    table.finish();
+    sender
+}
+
+fn take_verify(table: &mut Table<'_>) -> Option<Sender> {
+    let algorithm = table.choice("algorithm", Algorithm::ALL);
+    if !table.has("algorithm") {
+        table.missing("algorithm", "write `algorithm = \"hmac-sha256\"`; `none` checks nothing");
+    }
+    let signature = read_signature(table, algorithm);
+    let signed = table.take::<String>("signed");
+    let timestamp = read_timestamp(table);
+    let id = table.table("id").map(|table| read_place(table, PLACES));
+    let event_type = table.table("type").map(read_type);
+    let encoding = table.choice("key", KEY_ENCODINGS);
+    let strip = table.take::<String>("strip").unwrap_or_default();
+    let url = table.take::<String>("url");
+    let is_allowed = table.take_or("allow_unsigned_body", false);
+    let signed = read_template(table, algorithm, signed);
+
+    // Everything is taken: from here on nothing new is asked.
+    let algorithm = algorithm?;
+    let scheme = Scheme {
+        algorithm,
+        signature: signature?,
+        signed: signed?,
+        timestamp: timestamp?,
+        id: id.map_or(Some(None), |id| id.map(Some))?,
+        key: KeyRule {
+            encoding: encoding.unwrap_or(Encoding::Plain),
+            strip: strip.into(),
+            is_prefix_needed: false,
+        },
+        url,
+        body_sha256: None,
+    };
+    let mut is_good = check_variables(table, &scheme);
+    is_good &= check_url(table, std::slice::from_ref(&scheme));
+    is_good &= check_weaknesses(table, "signed", &scheme, is_allowed);
+    let event_type = event_type.unwrap_or(Some(TypeRule::At(Vec::new())))?;
+    is_good.then(|| Sender {
+        provider: None,
+        schemes: vec![scheme],
+        event_type,
+        delivery_id: Vec::new(),
+        data_root: DataRoot::Payload,
+        handshakes: Vec::new(),
+    })
+}
+
+/// Where the signature stands and how it is written.
+fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option<SignatureRule> {
+    let headers = table.one_or_many::<String>("header");
+    let query = table.take::<String>("query");
+    let json = table.take::<String>("json");
+    let form = table.take::<String>("form");
+    let encoding = table.choice("encoding", ENCODINGS);
+    let prefix = table.take::<String>("prefix");
+    let list = table.table("list").map(read_list);
+    let keys = ["header", "query", "json", "form"];
+    let n_places = keys.into_iter().filter(|key| table.has(key)).count();
+    let needs_place = !matches!(algorithm, Some(Algorithm::None | Algorithm::Basic));
+    if n_places == 0 && needs_place {
+        table.missing("header", "write `header = \"X-Signature\"`, or `query`, `json` or `form`");
+        return None;
+    } else if n_places > 1 {
+        let help = "for the first of several headers write `header = [\"…\", \"…\"]`";
+        table.problem_here("the signature stands in one place", help);
+        return None;
+    }
+    if table.has("prefix") && table.has("list") {
+        table.problem("list", "a signature has a prefix or stands in a list, not both", "");
+        return None;
+    }
+    let mut places: Vec<Place> = headers.iter().flatten().map(|name| Place::header(name)).collect();
+    places.extend(query.map(|name| Place::Query(name.into())));
+    places.extend(json.map(|path| Place::Json(path.into())));
+    places.extend(form.map(|name| Place::Form(name.into())));
+    let is_basic = algorithm == Some(Algorithm::Basic);
+    if is_basic && places.is_empty() {
+        places.push(Place::header("authorization"));
+    }
+    if places.is_empty() && needs_place {
+        return None;
+    }
+    let default = if is_basic { "Basic " } else { "" };
+    let shape = match list {
+        Some(list) => list?,
+        None => Shape::Whole { prefix: prefix.unwrap_or_else(|| default.to_owned()).into() },
+    };
+    let encoding = encoding.unwrap_or(match algorithm {
+        Some(Algorithm::Token) => Encoding::Plain,
+        Some(Algorithm::Basic) => Encoding::Base64,
+        _ => Encoding::Hex,
+    });
+    Some(SignatureRule { places, shape, encoding })
+}
+
+/// `list = { item = ",", pair = "=", key = "v1" }`.
+fn read_list(mut table: Table<'_>) -> Option<Shape> {
+    let item = table.take_or("item", ",".to_owned());
+    let pair = table.take_or("pair", "=".to_owned());
+    let key = table.require::<String>("key");
+    let mut is_good = true;
+    for (name, text) in [("item", &item), ("pair", &pair)] {
+        if text.is_empty() {
+            table.problem(name, "nothing separates nothing", "write a character, such as \",\"");
+            is_good = false;
+        }
+    }
+    table.finish();
+    let shape = Shape::List { item: item.into(), pair: pair.into(), key: key?.into() };
+    is_good.then_some(shape)
+}
+
+/// `timestamp = { header = "…", unit = "s", tolerance = "5m" }`; `None` = a problem.
+#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
+fn read_timestamp(table: &mut Table<'_>) -> Option<Option<TimestampRule>> {
+    let Some(mut inner) = table.table("timestamp") else {
+        return (!table.has("timestamp")).then_some(None);
+    };
+    let unit = inner.choice("unit", UNITS);
+    let is_unit_wrong = unit.is_none() && inner.has("unit");
+    let tolerance = inner.take_or("tolerance", TimestampRule::TOLERANCE);
+    let at = read_place(inner, PLACES)?;
+    let rule = TimestampRule { at, unit: unit.unwrap_or(Unit::Seconds), tolerance };
+    (!is_unit_wrong).then_some(Some(rule))
+}
+
+/// `type = { json = "event" }` or `type = { literal = "…" }`.
+fn read_type(mut table: Table<'_>) -> Option<TypeRule> {
+    let literal = table.take::<String>("literal");
+    if table.has("literal") {
+        table.finish();
+        return literal.map(TypeRule::Literal);
+    }
+    let place = read_place(table, &["header", "query", "json", "form"]);
+    place.map(|place| TypeRule::At(vec![place]))
+}
+
+/// The template; nothing where nothing is signed. `None` = a problem.
+#[expect(clippy::option_option, reason = "nothing to sign and a mistake are two things")]
+fn read_template(
+    table: &Table<'_>,
+    algorithm: Option<Algorithm>,
+    text: Option<String>,
+) -> Option<Option<Template>> {
+    if algorithm.is_some_and(|algorithm| !algorithm.signs()) {
+        if table.has("signed") {
+            let help = "leave `signed` out, or choose an algorithm that signs";
+            table.problem("signed", "this algorithm signs nothing", help);
+        }
+        return Some(None);
+    }
+    let text = match text {
+        Some(text) => text,
+        None if table.has("signed") => return None,
+        None => "{body}".to_owned(),
+    };
+    match Template::parse(&text) {
+        Ok(template) => Some(Some(template)),
+        Err(err) => {
+            table.problem("signed", err, BadTemplate::HELP);
+            None
+        }
+    }
+}
+
+/// Whether every variable of the template has a place to come from.
+fn check_variables(table: &Table<'_>, scheme: &Scheme) -> bool {
+    let mut is_good = true;
+    let mut refuse = |key: &str, message: &str, help: &str| {
+        table.problem(key, message, help);
+        is_good = false;
+    };
+    let has = |part: Part| scheme.signed.as_ref().is_some_and(|signed| signed.has(&part));
+    if has(Part::Timestamp) && scheme.timestamp.is_none() {
+        let help = "write `timestamp = { header = \"X-Timestamp\" }`";
+        refuse("signed", "`{timestamp}` is signed, but where does it stand?", help);
+    }
+    if has(Part::Id) && scheme.id.is_none() {
+        let help = "write `id = { header = \"X-Id\" }`";
+        refuse("signed", "`{id}` is signed, but where does it stand?", help);
+    }
+    let is_digest =
+        matches!(scheme.algorithm, Algorithm::Sha1 | Algorithm::Sha256 | Algorithm::Sha512);
+    if is_digest && !has(Part::Secret) {
+        let help = "write `{secret}` where the sender puts it, or choose `hmac-…`";
+        refuse("signed", "a plain digest without the secret can be made by anybody", help);
+    }
+    let in_list = |place: &Place| matches!(place, Place::List(_));
+    if matches!(scheme.signature.shape, Shape::Whole { .. }) {
+        let help = "write `list = { item = \",\", pair = \"=\", key = \"…\" }`";
+        if scheme.timestamp.as_ref().is_some_and(|rule| in_list(&rule.at)) {
+            refuse("timestamp", "the signature stands in no list", help);
+        }
+        if scheme.id.as_ref().is_some_and(in_list) {
+            refuse("id", "the signature stands in no list", help);
+        }
+    }
+    is_good
+}

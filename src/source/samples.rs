@@ -1,0 +1,213 @@
+//! Bodies to try a source with: modelled on what the providers send, in their way of writing
+//! JSON, so that what works with a sample works with the real thing.
+
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+use super::place::Place;
+use super::settings::TypeRule;
+use super::{Sender, Source};
+
+/// What stands in a sample for a value of the moment.
+const TYPE: &str = "sample.type";
+const ID: &str = "424242";
+const SECONDS: &str = "1700000000";
+const MILLIS: &str = "1700000000000";
+const RFC_3339: &str = "2023-11-14T22:13:20.000Z";
+
+/// A sample, and the types that it is of.
+struct Sample {
+    provider: &'static str,
+    types: &'static [&'static str],
+    body: &'static str,
+}
+
+macro_rules! samples {
+    ($($provider:literal $file:literal: $($event_type:literal),+;)*) => {
+        &[$(Sample {
+            provider: $provider,
+            types: &[$($event_type),+],
+            body: include_str!(concat!("samples/", $file)),
+        }),*]
+    };
+}
+
+#[rustfmt::skip]
+const SAMPLES: &[Sample] = samples! {
+    "userecho" "userecho-topic.json":
+        "topic.created", "topic.accepted", "topic.declined", "topic.deleted",
+        "topic.status_changed", "topic.satisfaction_changed";
+    "userecho" "userecho-comment.json": "comment.created", "comment.accepted", "comment.deleted";
+    "hyvor-talk" "hyvor-talk-flag.json": "comment.flag.created", "flag.created";
+    "hyvor-talk" "hyvor-talk-comment.json": "comment.create", "comment.update", "comment.delete";
+    "hyvor-talk" "hyvor-talk-rating.json": "rating.created", "rating.updated", "rating.deleted";
+    "hyvor-talk" "hyvor-talk-reaction.json":
+        "reaction.created", "reaction.updated", "reaction.deleted";
+    "hyvor-talk" "hyvor-talk-subscriber.json":
+        "newsletter.subscriber.created", "newsletter.subscriber.updated",
+        "newsletter.subscriber.deleted";
+    "hyvor-talk" "hyvor-talk-subscription.json":
+        "memberships.subscription.created", "memberships.subscription.updated",
+        "memberships.subscription.deleted";
+    "hyvor-talk" "hyvor-talk-user.json": "user.created";
+    "hyvor-talk" "hyvor-talk-media.json": "media.created";
+    "hyvor-blogs" "hyvor-blogs-post.json": "post.created", "post.updated", "post.deleted";
+    "hyvor-blogs" "hyvor-blogs-cache.json": "cache.single";
+    "hyvor-relay" "hyvor-relay-send.json": "send.recipient.accepted";
+    "hyvor-relay" "hyvor-relay-suppression.json": "suppression.created";
+    "standard-webhooks" "standard-webhooks.json": "sample.created";
+    "svix" "standard-webhooks.json": "sample.created";
+    "github" "github-push.json": "push";
+    "github" "github-issues.json": "issues";
+    "github" "github-ping.json": "ping";
+    "gitea" "github-push.json": "push";
+    "gitea" "github-issues.json": "issues";
+    "gitlab" "gitlab.json": "push", "tag_push";
+    "bitbucket" "bitbucket.json": "repo:push";
+    "stripe" "stripe.json": "customer.created", "customer.updated", "customer.deleted";
+    "slack" "slack.json": "message", "app_mention";
+    "zoom" "zoom.json": "meeting.started", "meeting.ended";
+    "shopify" "shopify.json": "orders/create", "orders/updated", "orders/paid";
+    "discourse" "discourse.json": "post_created", "post_edited", "post_destroyed";
+    "disqus" "disqus.json": "post";
+    "ghost" "ghost.json": "unknown";
+    "intercom" "intercom.json": "conversation.user.created", "conversation.user.replied";
+    "zendesk" "zendesk.json": "zen:event-type:ticket.created";
+    "paddle" "paddle.json": "transaction.completed", "transaction.created";
+    "square" "square.json": "payment.created", "payment.updated";
+    "linear" "linear.json": "Issue", "Comment";
+    "typeform" "typeform.json": "form_response";
+    "twilio" "twilio.form": "delivered", "received", "failed";
+    "sendgrid" "sendgrid.json": "delivered", "bounce", "dropped", "open", "click";
+    "mailgun" "mailgun.json": "delivered", "failed", "opened", "clicked";
+    "discord" "discord.json": "APPLICATION_AUTHORIZED";
+    "meta" "meta.json": "page";
+};
+
+impl Source {
+    /// The types that there is a sample of; empty for a sender of the owner's own.
+    pub fn sample_types(&self) -> Vec<&'static str> {
+        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.provider());
+        samples.flat_map(|sample| sample.types).copied().collect()
+    }
+
+    /// A body of this type as the provider could send it at `now`. Where nothing is known of the
+    /// type, a minimal one that carries it. Ids and times are of `now`, so that two samples are
+    /// two events.
+    pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
+        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.provider());
+        let family = |name: &str| name.split('.').next().map(str::to_owned);
+        let of_family =
+            |sample: &&Sample| sample.types.iter().any(|known| family(known) == family(event_type));
+        let sample = of_provider()
+            .find(|sample| sample.types.contains(&event_type))
+            .or_else(|| of_provider().find(of_family));
+        let body = match sample {
+            Some(sample) => sample.body.to_owned(),
+            None => minimal(&self.settings.sender),
+        };
+        fill(&body, event_type, now).into_bytes()
+    }
+}
+
+/// Puts the moment's values in.
+fn fill(body: &str, event_type: &str, now: Timestamp) -> String {
+    let quoted = Value::from(event_type).to_string();
+    let inner = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
+    let millis = now.as_millis();
+    // Small enough for a column of 32 bits.
+    let id = millis.div_euclid(10).rem_euclid(1_000_000_000);
+    body.replace(TYPE, inner)
+        .replace(RFC_3339, &now.to_string())
+        .replace(MILLIS, &millis.to_string())
+        .replace(SECONDS, &millis.div_euclid(1000).to_string())
+        .replace(ID, &id.to_string())
+}
+
+/// A body with nothing but a type, an id and a time.
+fn minimal(sender: &Sender) -> String {
+    let places: &[Place] = match &sender.event_type {
+        TypeRule::Literal(_) => &[],
+        TypeRule::At(places) => places,
+    };
+    let mut body = Value::Object(Map::new());
+    for place in places.iter().take(1) {
+        match place {
+            Place::Form(name) => return format!("{name}={TYPE}&id={ID}&time={SECONDS}"),
+            Place::Json(path) => {
+                put(&mut body, path, Value::from(TYPE));
+            }
+            Place::Header(_) | Place::Query(_) | Place::List(_) => {}
+        }
+    }
+    if body.is_object() {
+        put(&mut body, "data.id", Value::from(424_242));
+        put(&mut body, "data.created_at", Value::from(RFC_3339));
+    }
+    body.to_string()
+}
+
+/// Sets the field at a dotted path, making what leads there; nothing happens where something
+/// else stands in the way.
+pub(super) fn put(body: &mut Value, path: &str, value: Value) {
+    let mut at = body;
+    for part in path.split('.') {
+        if at.is_null() {
+            *at = match part.parse::<usize>() {
+                Ok(_) => Value::Array(Vec::new()),
+                Err(_) => Value::Object(Map::new()),
+            };
+        }
+        at = match (at, part.parse::<usize>()) {
+            (Value::Object(fields), _) => fields.entry(part).or_insert(Value::Null),
+            (Value::Array(items), Ok(index)) if index <= items.len() => {
+                if index == items.len() {
+                    items.push(Value::Null);
+                }
+                match items.get_mut(index) {
+                    Some(item) => item,
+                    None => return,
+                }
+            }
+            (_, _) => return,
+        };
+    }
+    *at = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::PROVIDERS;
+
+    #[test]
+    fn every_provider_has_samples_that_are_their_type() {
+        for provider in PROVIDERS.iter() {
+            let has = SAMPLES.iter().any(|sample| sample.provider == provider.name);
+            assert!(has, "{}", provider.name);
+        }
+        for sample in SAMPLES {
+            let body = sample.body.as_bytes();
+            let is_form = sample.provider == "twilio";
+            assert!(is_form || serde_json::from_slice::<Value>(body).is_ok(), "{}", sample.body);
+            assert!(!body.ends_with(b"\n") || sample.provider == "stripe", "{}", sample.body);
+        }
+    }
+
+    #[test]
+    fn a_path_is_made_where_there_is_none() {
+        let mut body = serde_json::json!({ "a": 1 });
+        put(&mut body, "b.c", Value::from(2));
+        put(&mut body, "d.0.e", Value::from(3));
+        put(&mut body, "a.x", Value::from(4));
+        assert_eq!(body.to_string(), r#"{"a":1,"b":{"c":2},"d":[{"e":3}]}"#);
+    }
+
+    #[test]
+    fn a_type_with_quotes_stays_inside_its_string() {
+        let body = fill(r#"{"type":"sample.type"}"#, "a\"b\\", Timestamp::from_millis(0));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["type"], "a\"b\\");
+    }
+}

@@ -1,0 +1,194 @@
+//! How a sender signs: the one piece of code behind every provider and every `verify` table.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+
+use super::keys::{Algorithm, Key, KeyRule};
+use super::place::{Found, Place};
+use super::signature::{Encoding, SignatureRule};
+use super::template::{Message, Part, Template, Values};
+use super::timestamp::TimestampRule;
+use super::{Inbound, Rejection};
+
+/// How a sender signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    /// How the signature is made.
+    pub algorithm: Algorithm,
+    /// Where it stands.
+    pub signature: SignatureRule,
+    /// What is signed; nothing for a token, `basic` and `none`.
+    pub signed: Option<Template>,
+    /// When it was sent.
+    pub timestamp: Option<TimestampRule>,
+    /// Where `{id}` stands.
+    pub id: Option<Place>,
+    /// How a secret's text becomes a key.
+    pub key: KeyRule,
+    /// The public address, where `{url}` is signed.
+    pub url: Option<String>,
+    /// Where the body's SHA-256 stands in hexadecimal: a place that is signed, and so signs the
+    /// body.
+    pub body_sha256: Option<Place>,
+}
+
+/// What makes a scheme weaker than its owner may think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// The body can be swapped: needs `allow_unsigned_body`.
+    BodyNotSigned,
+    /// The same signature for every request: needs `allow_unsigned_body`.
+    ConstantMessage,
+    /// The time can be rewritten by whoever repeats a request.
+    TimestampNotSigned,
+}
+
+impl Weakness {
+    /// Whether the owner must say in so many words that this is wanted.
+    pub fn needs_consent(self) -> bool {
+        match self {
+            Self::BodyNotSigned | Self::ConstantMessage => true,
+            Self::TimestampNotSigned => false,
+        }
+    }
+
+    /// What it means, for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::BodyNotSigned => {
+                "the signature leaves the body out: whoever saw one request can send any body with \
+                 its signature"
+            }
+            Self::ConstantMessage => {
+                "the signed text is the same for every request: the signature is a password that \
+                 anyone who saw one request can use"
+            }
+            Self::TimestampNotSigned => {
+                "the timestamp is checked but not signed: whoever repeats an old request can write \
+                 a new time into it"
+            }
+        }
+    }
+}
+
+/// What a good signature came with.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Which of the keys matched.
+    pub(super) key_index: usize,
+    /// The id, where the scheme names one.
+    pub(super) id: Option<String>,
+}
+
+impl Scheme {
+    /// What makes this scheme weaker than its owner may think.
+    pub fn weaknesses(&self) -> Vec<Weakness> {
+        let Some(signed) = &self.signed else { return Vec::new() };
+        let mut weaknesses = Vec::new();
+        if signed.is_constant() && self.body_sha256.is_none() {
+            weaknesses.push(Weakness::ConstantMessage);
+        } else if !signed.covers_body() && self.body_sha256.is_none() {
+            weaknesses.push(Weakness::BodyNotSigned);
+        }
+        if self.timestamp.as_ref().is_some_and(|rule| !signs_timestamp(signed, rule)) {
+            weaknesses.push(Weakness::TimestampNotSigned);
+        }
+        weaknesses
+    }
+
+    /// Judges one request. `keys` are this scheme's own; a secret that is no key for it is
+    /// nothing in its place.
+    pub(super) fn verify(
+        &self,
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        if self.algorithm == Algorithm::None {
+            let id = self.id.as_ref().and_then(|place| place.find(request).text());
+            return Ok(Accepted { key_index: 0, id });
+        }
+        let values = self.signature.values(request)?;
+        let mut candidates = self.signature.candidates(&values)?;
+        candidates.retain(|candidate| self.algorithm.takes_length(candidate.len()));
+        if candidates.is_empty() {
+            return Err(Rejection::WrongLength);
+        }
+        let timestamp = match &self.timestamp {
+            Some(rule) => Some(self.needed(&rule.at, &values, request)?),
+            None => None,
+        };
+        let id = match self.id.as_ref().map(|place| self.needed(place, &values, request)) {
+            Some(Err(rejection)) if self.signs_id() => return Err(rejection),
+            // An id that is not signed only tells deliveries apart.
+            Some(Err(_)) | None => None,
+            Some(Ok(id)) => Some(id),
+        };
+        let filled = Values { timestamp: timestamp.clone(), id: id.clone(), url: self.url() };
+        let message = self.message(request, &filled)?;
+        let matches =
+            |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
+        let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;
+        if let Some(place) = &self.body_sha256 {
+            let hash = self.needed(place, &values, request)?;
+            let is_equal = Encoding::Hex.decode(&hash).as_deref()
+                == Some(Sha256::digest(request.body).as_slice());
+            is_equal.then_some(()).ok_or(Rejection::Mismatch)?;
+        }
+        // Judged last: a wrong clock is worth telling about only where the sender is known.
+        if let (Some(rule), Some(text)) = (&self.timestamp, &timestamp) {
+            rule.judge(text, now)?;
+        }
+        let id = id.and_then(|id| String::from_utf8(id.into_owned()).ok());
+        Ok(Accepted { key_index, id })
+    }
+
+    fn signs_id(&self) -> bool {
+        self.signed.as_ref().is_some_and(|signed| signed.has(&Part::Id))
+    }
+
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The bytes under the signature.
+    pub(super) fn message<'a>(
+        &'a self,
+        request: &Inbound<'a>,
+        values: &Values<'a>,
+    ) -> Result<Message<'a>, Rejection> {
+        match &self.signed {
+            Some(signed) => Message::of(signed, request, values),
+            None => Ok(Message::default()),
+        }
+    }
+
+    /// A value that the scheme cannot do without.
+    fn needed<'v, 'a: 'v>(
+        &self,
+        place: &Place,
+        values: &'v [Cow<'a, [u8]>],
+        request: &Inbound<'a>,
+    ) -> Result<Cow<'v, [u8]>, Rejection> {
+        let found = match place {
+            Place::List(key) => self.signature.in_list(values, key),
+            Place::Header(_) | Place::Query(_) | Place::Json(_) | Place::Form(_) => {
+                place.find(request)
+            }
+        };
+        match found {
+            Found::One(value) => Ok(value),
+            Found::Nothing => Err(Rejection::NoVariable(place.to_string())),
+            Found::Several => Err(Rejection::Repeated(place.to_string())),
+        }
+    }
+}
+
+fn signs_timestamp(signed: &Template, rule: &TimestampRule) -> bool {
+    let is_in_body = matches!(rule.at, Place::Json(_) | Place::Form(_)) && signed.covers_body();
+    let mut places = signed.places();
+    is_in_body || signed.has(&Part::Timestamp) || places.any(|place| *place == rule.at)
+}

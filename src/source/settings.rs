@@ -1,0 +1,141 @@
+//! What `[source.NAME]` says.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::event::DataRoot;
+use crate::secret::SecretRef;
+
+use super::handshake::Handshake;
+use super::place::Place;
+use super::providers::Provider;
+use super::scheme::Scheme;
+
+/// What `[source.NAME]` says.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// Who sends, and how it signs.
+    pub sender: Sender,
+    /// Where the active secrets are kept; the first one is what `send` signs with.
+    pub secrets: Vec<SecretRef>,
+    /// How long a delivery is remembered; nothing where duplicates are welcome.
+    pub dedupe: Option<Duration>,
+    /// How many verified requests are taken; nothing where all are.
+    pub rate_limit: Option<RateLimit>,
+    /// The networks that may send; empty where all may.
+    pub allow: Vec<IpNet>,
+    /// How long it may be silent before `gatepost:source.silent` says so.
+    pub expect_every: Option<Duration>,
+    /// The longest body in bytes, in place of the server's.
+    pub body_max: Option<u64>,
+    /// What a provider that asks first (Meta) must know to get an answer.
+    pub verify_token: Option<SecretRef>,
+}
+
+impl SourceSettings {
+    /// How long a delivery is remembered where the configuration does not say.
+    pub const DEDUPE: Duration = Duration::from_hours(24);
+
+    /// A source of this provider with its defaults, for code that has no configuration file.
+    /// Nothing where there is no such provider.
+    pub fn of_provider(name: &str, secrets: Vec<SecretRef>) -> Option<Self> {
+        Some(Self::new(Sender::provider(name)?, secrets))
+    }
+
+    /// A source of this sender with the defaults.
+    pub fn new(sender: Sender, secrets: Vec<SecretRef>) -> Self {
+        Self {
+            sender,
+            secrets,
+            dedupe: Some(Self::DEDUPE),
+            rate_limit: None,
+            allow: Vec::new(),
+            expect_every: None,
+            body_max: None,
+            verify_token: None,
+        }
+    }
+}
+
+/// Who sends: its schemes, and where the event's type and delivery id are found.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The preset that this is; nothing for a `verify` table.
+    pub provider: Option<&'static Provider>,
+    /// How it may sign; any that matches will do.
+    pub schemes: Vec<Scheme>,
+    /// Where the event's type stands.
+    pub event_type: TypeRule,
+    /// Where the delivery's id stands; the first that is there counts.
+    pub delivery_id: Vec<Place>,
+    /// Where `data` begins in the payload.
+    pub data_root: DataRoot,
+    /// What it asks before it sends events.
+    pub handshakes: Vec<Handshake>,
+}
+
+impl Sender {
+    /// The preset's name, or `custom`.
+    pub fn name(&self) -> &'static str {
+        self.provider.map_or("custom", |provider| provider.name)
+    }
+}
+
+/// Where an event's type stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeRule {
+    /// Always this one.
+    Literal(String),
+    /// In the first of these places that has text.
+    At(Vec<Place>),
+}
+
+/// So many requests in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many.
+    pub n_requests: NonZeroU32,
+    /// In how much time.
+    pub per: Duration,
+}
+
+/// Text that is no rate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a rate")]
+pub struct BadRate(String);
+
+impl RateLimit {
+    /// What can be written instead.
+    pub const HELP: &'static str =
+        "write a whole number and a unit: \"50/s\", \"600/m\" or \"1000/h\"";
+
+    /// Reads `50/s`.
+    pub fn parse(text: &str) -> Result<Self, BadRate> {
+        let bad = || BadRate(text.to_owned());
+        let (number, unit) = text.split_once('/').ok_or_else(bad)?;
+        let per = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(bad()),
+        };
+        Ok(Self { n_requests: number.trim().parse().map_err(|_| bad())?, per })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_and_a_unit() {
+        let rate = RateLimit::parse("50/s").unwrap();
+        assert_eq!((rate.n_requests.get(), rate.per), (50, Duration::from_secs(1)));
+        assert_eq!(RateLimit::parse("600 / m").unwrap().per, Duration::from_mins(1));
+        for bad in ["", "50", "0/s", "-1/s", "50/d", "a/s", "1.5/s"] {
+            assert_eq!(RateLimit::parse(bad), Err(BadRate(bad.to_owned())));
+        }
+    }
+}

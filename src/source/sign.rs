@@ -1,0 +1,291 @@
+//! Signs as the sender does: for `gatepost send` and for tests.
+
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::event::{EventType, Headers};
+
+use super::keys::Algorithm;
+use super::place::{Found, Place, pairs};
+use super::samples::put;
+use super::scheme::Scheme;
+use super::settings::TypeRule;
+use super::signature::Shape;
+use super::template::{Message, Values};
+use super::{Inbound, Rejection, Source};
+
+/// A request as the source's sender would make it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// Headers to be set, `content-type` among them; names are in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Parameters to be added to the query, not encoded yet.
+    pub query: Vec<(String, String)>,
+    /// The body; changed only where the sender puts time or signature into it.
+    pub body: Vec<u8>,
+}
+
+/// Why a request cannot be signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The source holds a public key only.
+    #[error(
+        "only the sender can sign by `{0}`: the source's secret is a public key, and the private \
+         key that belongs to it never leaves the provider"
+    )]
+    OnlyTheSender(&'static str),
+    /// The sender writes into the body, which is none of its kind.
+    #[error("the sender puts its {0} into the body, and this body has no such fields")]
+    NoPlace(String),
+    /// The source would refuse what was signed.
+    #[error("the source would refuse this request: {0}")]
+    Refused(Rejection),
+    /// There is nothing to sign by.
+    #[error("the source has no secret that fits its scheme")]
+    NoKey,
+}
+
+/// A request that lacks its signature only.
+struct Draft {
+    request: SignedRequest,
+    path_and_query: String,
+    timestamp: Option<String>,
+    id: Option<String>,
+}
+
+impl Source {
+    /// Signs `body` with the source's first secret as of `now`, to be posted to `path_and_query`.
+    pub fn sign(
+        &self,
+        event_type: &EventType,
+        body: Vec<u8>,
+        path_and_query: &str,
+        now: Timestamp,
+    ) -> Result<SignedRequest, SignError> {
+        let schemes = self.settings.sender.schemes.iter().zip(&self.keys);
+        let mut keyed = schemes.filter_map(|(scheme, keys)| {
+            if scheme.algorithm == Algorithm::None {
+                return Some((scheme, None));
+            }
+            keys.first()?.as_ref().map(|key| (scheme, Some(key)))
+        });
+        let (scheme, key) = keyed.next().ok_or(SignError::NoKey)?;
+        self.sign_by(scheme, event_type, body, path_and_query, now, |message| match key {
+            Some(key) => key.sign(message),
+            None => Some(Zeroizing::default()),
+        })
+    }
+
+    /// Signs by `scheme` with what `make` makes of the message.
+    pub(super) fn sign_by(
+        &self,
+        scheme: &Scheme,
+        event_type: &EventType,
+        body: Vec<u8>,
+        path_and_query: &str,
+        now: Timestamp,
+        make: impl FnOnce(&Message<'_>) -> Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<SignedRequest, SignError> {
+        let mut draft = self.draft(scheme, event_type, body, path_and_query, now)?;
+        if scheme.algorithm != Algorithm::None {
+            let headers = draft.headers();
+            let values = Values {
+                timestamp: draft.timestamp.as_deref().map(|text| text.as_bytes().into()),
+                id: draft.id.as_deref().map(|text| text.as_bytes().into()),
+                url: scheme.url(),
+            };
+            let request = draft.inbound(&headers);
+            let message = scheme.message(&request, &values).map_err(SignError::Refused)?;
+            let signature =
+                make(&message).ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?;
+            let text = scheme.signature.encoding.encode(&signature);
+            let text = draft.wrap(scheme, &text);
+            let place = scheme.signature.places.first().ok_or(SignError::NoKey)?;
+            draft.set(place, &text)?;
+        }
+        let headers = draft.headers();
+        self.verify(&draft.inbound(&headers), now).map_err(SignError::Refused)?;
+        Ok(draft.request)
+    }
+
+    /// The request with everything in it that is signed.
+    fn draft(
+        &self,
+        scheme: &Scheme,
+        event_type: &EventType,
+        body: Vec<u8>,
+        path_and_query: &str,
+        now: Timestamp,
+    ) -> Result<Draft, SignError> {
+        let headers = vec![("content-type".to_owned(), content_type(&body).to_owned())];
+        let timestamp = scheme.timestamp.as_ref().map(|rule| rule.unit.write(now));
+        let mut draft = Draft {
+            request: SignedRequest { headers, query: Vec::new(), body },
+            path_and_query: path_and_query.to_owned(),
+            timestamp: timestamp.clone(),
+            id: None,
+        };
+        if let (Some(rule), Some(text)) = (&scheme.timestamp, &timestamp) {
+            draft.set(&rule.at, text)?;
+        }
+        if let TypeRule::At(places) = &self.settings.sender.event_type
+            && let Some(place @ (Place::Header(_) | Place::Query(_))) = places.first()
+        {
+            draft.set(place, event_type.as_str())?;
+        }
+        let id = draft.make_id(now);
+        if let Some(place) = &scheme.id {
+            draft.set(place, &id)?;
+            draft.id = Some(id.clone());
+        }
+        if let Some(place @ Place::Header(_)) = self.settings.sender.delivery_id.first() {
+            draft.set(place, &id)?;
+        }
+        let others = scheme.signed.iter().flat_map(super::Template::places);
+        for place in others {
+            let headers = draft.headers();
+            if place.find(&draft.inbound(&headers)) == Found::Nothing {
+                draft.set(place, &id)?;
+            }
+        }
+        Ok(draft)
+    }
+}
+
+impl Draft {
+    fn headers(&self) -> Headers {
+        let headers = self.request.headers.iter();
+        headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+    }
+
+    fn inbound<'a>(&'a self, headers: &'a Headers) -> Inbound<'a> {
+        Inbound {
+            method: "POST",
+            path_and_query: &self.path_and_query,
+            headers,
+            body: &self.request.body,
+        }
+    }
+
+    /// An id that another body or another moment does not have.
+    fn make_id(&self, now: Timestamp) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        hash.update(now.as_millis().to_le_bytes());
+        hash.update(&self.request.body);
+        let hash = hex::encode(hash.finalize());
+        let (id, _) = hash.split_at_checked(24).unwrap_or_default();
+        format!("msg_{id}")
+    }
+
+    /// Writes a value where the sender puts it.
+    fn set(&mut self, place: &Place, value: &str) -> Result<(), SignError> {
+        match place {
+            Place::Header(name) => {
+                self.request.headers.retain(|(known, _)| known != name);
+                self.request.headers.push((name.clone().into_owned(), value.to_owned()));
+            }
+            Place::Query(name) => {
+                add_parameter(&mut self.path_and_query, name, value);
+                self.request.query.push((name.clone().into_owned(), value.to_owned()));
+            }
+            Place::Json(path) => {
+                let no_place = |_| SignError::NoPlace(place.to_string());
+                let mut body: serde_json::Value =
+                    serde_json::from_slice(&self.request.body).map_err(no_place)?;
+                // A number stays a number: that is how Linear writes the time.
+                let is_number = super::payload::find_one(&self.request.body, path)
+                    .is_some_and(|old| old.parse::<i64>().is_ok())
+                    && !is_string(&body, path);
+                let value = match value.parse::<i64>() {
+                    Ok(number) if is_number => number.into(),
+                    _ => value.into(),
+                };
+                put(&mut body, path, value);
+                self.request.body = body.to_string().into_bytes();
+            }
+            Place::Form(name) => {
+                let others = pairs(&self.request.body).filter(|(key, _)| **key != *name.as_bytes());
+                let mut fields: Vec<String> = others
+                    .map(|(key, value)| {
+                        let text = String::from_utf8_lossy;
+                        format!("{}={}", escape(&text(&key)), escape(&text(&value)))
+                    })
+                    .collect();
+                fields.push(format!("{}={}", escape(name), escape(value)));
+                self.request.body = fields.join("&").into_bytes();
+            }
+            // Written together with the signature.
+            Place::List(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The signature with what stands around it.
+    fn wrap(&self, scheme: &Scheme, signature: &str) -> String {
+        match &scheme.signature.shape {
+            Shape::Whole { prefix } => format!("{prefix}{signature}"),
+            Shape::List { item, pair, key } => {
+                let mut items = Vec::new();
+                let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
+                let in_list = [(timestamp, &self.timestamp), (scheme.id.as_ref(), &self.id)];
+                for (place, value) in in_list {
+                    if let (Some(Place::List(key)), Some(value)) = (place, value) {
+                        items.push(format!("{key}{pair}{value}"));
+                    }
+                }
+                items.push(format!("{key}{pair}{signature}"));
+                items.join(item)
+            }
+        }
+    }
+}
+
+fn is_string(body: &serde_json::Value, path: &str) -> bool {
+    let pointer = format!("/{}", path.replace('.', "/"));
+    body.pointer(&pointer).is_some_and(serde_json::Value::is_string)
+}
+
+fn content_type(body: &[u8]) -> &'static str {
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[' | b'"') => "application/json",
+        Some(_) if body.contains(&b'=') && !body.contains(&b'\n') => {
+            "application/x-www-form-urlencoded"
+        }
+        Some(_) | None => "application/octet-stream",
+    }
+}
+
+/// Percent-encodes all but letters, digits and `-._~`.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push('%');
+            escaped.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    escaped
+}
+
+/// Adds a parameter to an address.
+fn add_parameter(address: &mut String, name: &str, value: &str) {
+    address.push(if address.contains('?') { '&' } else { '?' });
+    address.push_str(&escape(name));
+    address.push('=');
+    address.push_str(&escape(value));
+}
+
+impl SignedRequest {
+    /// `path_and_query` with the parameters added that the sender puts there.
+    pub fn address(&self, path_and_query: &str) -> String {
+        let mut address = path_and_query.to_owned();
+        for (name, value) in &self.query {
+            add_parameter(&mut address, name, value);
+        }
+        address
+    }
+}

@@ -1,0 +1,4 @@
+//! The command line, run as its users do.
+
+mod help;
+mod verbs;

@@ -1,0 +1,237 @@
+//! The verbs, against a running server and without one.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, command, printed, run};
+
+fn json(folder: &Folder, arguments: &[&str]) -> Value {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    serde_json::from_str(&printed(&run(folder, &arguments), 0)).unwrap()
+}
+
+/// Sends a sample and gives the event's id.
+fn send(folder: &Folder, served: &Served, source: &str, event_type: &str) -> String {
+    let url = format!("{}/hooks/{source}", served.url);
+    let answer = json(folder, &["send", source, event_type, "--url", &url]);
+    answer["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the handler has `count` events.
+fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
+    let path = folder.path().join("data/events.jsonl");
+    loop {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if text.lines().count() >= count && (text.is_empty() || text.ends_with('\n')) {
+            return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_send_sends_arrives_at_the_handler_with_its_payload() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let comment = send(&folder, &served, "hyvor", "comment.create");
+    let topic = send(&folder, &served, "userecho", "topic.created");
+    let events = delivered(&folder, 2);
+    let ids: Vec<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [comment.as_str(), &topic]);
+    assert_eq!(events[0]["type"], "comment.create");
+
+    let raw = run(&folder, &["events", "show", &comment, "--raw"]).stdout;
+    let payload: Value = serde_json::from_slice(&raw).unwrap();
+    assert_eq!(events[0]["payload"], payload);
+
+    let listed = json(&folder, &["events", "list", "--source", "hyvor"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["id"], comment.as_str());
+    let text = printed(&run(&folder, &["events", "show", &topic]), 0);
+    assert!(text.contains("topic.created"), "{text}");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_file_or_standard_input_can_be_sent() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let body = r#"{"event":"comment.create","text":"a\/b \u00e9"}"#;
+    std::fs::write(folder.path().join("body.json"), body).unwrap();
+    let url = format!("{}/hooks/hyvor", served.url);
+    let sent = ["send", "hyvor", "comment.create", "--url", &url, "--body"];
+    let answer = json(&folder, &[&sent[..], &["body.json"]].concat());
+    let raw = run(&folder, &["events", "show", answer["id"].as_str().unwrap(), "--raw"]).stdout;
+    assert_eq!(raw, body.as_bytes());
+    let file = std::fs::File::open(folder.path().join("body.json")).unwrap();
+    let again =
+        command(&folder, &[&sent[..], &["-", "--json"]].concat()).stdin(file).output().unwrap();
+    let again: Value = serde_json::from_str(&printed(&again, 0)).unwrap();
+    assert_eq!(again["id"], answer["id"], "the same body again is a duplicate");
+}
+
+#[test]
+fn a_request_that_is_refused_is_a_failure() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let url = format!("{}/hooks/nobody", served.url);
+    let output = run(&folder, &["send", "hyvor", "x", "--url", &url]);
+    printed(&output, 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("404"));
+}
+
+#[test]
+fn exit_codes_say_what_was_wrong() {
+    let folder = Folder::new("", "");
+    // 2: it cannot be meant like that.
+    printed(&run(&folder, &["nonsense"]), 2);
+    printed(&run(&folder, &["dead", "drop"]), 2);
+    printed(&run(&folder, &["send", "nobody", "x"]), 2);
+    // 4: nobody is there.
+    printed(&run(&folder, &["reload"]), 4);
+    printed(&run(&folder, &["rejected", "list"]), 4);
+    printed(&run(&folder, &["send", "hyvor", "x", "--url", "http://127.0.0.1:1/"]), 4);
+    // 3: the configuration.
+    printed(&run(&folder, &["status", "--config", "missing.toml"]), 3);
+    folder.write_config("body_mx = 1\nlisten_on = 2", "");
+    let output = run(&folder, &["check"]);
+    printed(&output, 3);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("body_mx") && told.contains("listen_on"), "all at once: {told}");
+    printed(&run(&folder, &["serve"]), 3);
+}
+
+#[test]
+fn check_says_that_a_good_file_is_good() {
+    let folder = Folder::new("", "");
+    printed(&run(&folder, &["check"]), 0);
+    assert_eq!(json(&folder, &["check"]), serde_json::json!([]));
+}
+
+#[test]
+fn init_writes_a_configuration_once() {
+    let folder = Folder::new("", "");
+    let new = ["--config", "new.toml"];
+    printed(&run(&folder, &[&new[..], &["init"]].concat()), 0);
+    printed(&run(&folder, &[&new[..], &["check"]].concat()), 0);
+    printed(&run(&folder, &[&new[..], &["init"]].concat()), 1);
+}
+
+#[test]
+fn a_hang_up_reloads_and_a_bad_file_changes_nothing() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let other = "[source.other]\nprovider = \"hyvor-talk\"\nsecrets = [{ file = \"secret\" }]\n";
+    folder.write_config("", other);
+    served.signal(Signal::HUP);
+    let is_known = || {
+        let status = json(&folder, &["status"]);
+        status["sources"].as_array().unwrap().iter().any(|source| source["name"] == "other")
+    };
+    while !is_known() {
+        std::thread::yield_now();
+    }
+    folder.write_config("nonsense = 1", "");
+    printed(&run(&folder, &["reload"]), 3);
+    folder.write_config("", "");
+    assert!(is_known());
+    printed(&run(&folder, &["reload"]), 0);
+    assert!(!is_known());
+}
+
+#[test]
+fn handlers_are_listed_paused_and_resumed() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let state = || json(&folder, &["handlers", "list"])[0]["state"].clone();
+    assert_eq!(state(), "running");
+    printed(&run(&folder, &["handlers", "pause", "all"]), 0);
+    assert_eq!(state(), "paused");
+    send(&folder, &served, "hyvor", "comment.create");
+    assert!(delivered(&folder, 0).is_empty());
+    printed(&run(&folder, &["handlers", "resume", "all"]), 0);
+    assert_eq!(delivered(&folder, 1).len(), 1);
+    printed(&run(&folder, &["handlers", "pause", "nobody"]), 1);
+}
+
+#[test]
+fn a_replay_can_be_counted_first() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    send(&folder, &served, "userecho", "topic.created");
+    delivered(&folder, 2);
+    let dry = json(&folder, &["events", "replay", "--source", "hyvor", "--dry-run"]);
+    assert_eq!((&dry["count"], &dry["dry_run"]), (&1.into(), &true.into()));
+    let done = json(&folder, &["events", "replay", "--source", "hyvor"]);
+    assert_eq!(done["count"], 1);
+    assert_eq!(delivered(&folder, 3)[2]["id"], id.as_str());
+    json(&folder, &["events", "replay", &id, "--handler", "all"]);
+    delivered(&folder, 4);
+    printed(&run(&folder, &["events", "replay", &id, "--handler", "nobody"]), 1);
+}
+
+#[test]
+fn an_interrupt_ends_it_cleanly() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    served.signal(Signal::INT);
+    assert_eq!(served.stop(), Some(0));
+    assert!(!folder.path().join("data/admin.sock").exists());
+}
+
+#[test]
+fn a_second_start_says_who_holds_the_data() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let output = run(&folder, &["serve"]);
+    printed(&output, 1);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("is held by"), "{told}");
+    // It took nothing away from the first one.
+    send(&folder, &served, "hyvor", "comment.create");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn without_a_server_the_store_is_read_itself() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    delivered(&folder, 1);
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(json(&folder, &["events", "list"])[0]["id"], id.as_str());
+    let event = json(&folder, &["events", "show", &id]);
+    assert_eq!(event["deliveries"][0]["state"], "delivered");
+    let status = json(&folder, &["status"]);
+    assert_eq!((&status["running"], &status["queue"]["events"]), (&false.into(), &1.into()));
+    printed(&run(&folder, &["queue", "check"]), 0);
+}
+
+#[test]
+fn an_export_can_be_imported_elsewhere() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    for (source, event_type) in [("hyvor", "comment.create"), ("userecho", "topic.created")] {
+        send(&folder, &served, source, event_type);
+    }
+    let lines = printed(&run(&folder, &["queue", "export"]), 0);
+    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(printed(&run(&folder, &["queue", "export"]), 0), lines, "without a server as well");
+
+    let other = Folder::new("", "");
+    let served = Served::start(&other);
+    std::fs::write(other.path().join("lines"), &lines).unwrap();
+    for n_stored in [2, 0] {
+        let answer = json(&other, &["queue", "import", "lines"]);
+        assert_eq!((&answer["read"], &answer["stored"]), (&2.into(), &n_stored.into()));
+    }
+    let events = delivered(&other, 2);
+    assert_eq!(events[1]["type"], "topic.created");
+    std::fs::write(other.path().join("lines"), "{}").unwrap();
+    printed(&run(&other, &["queue", "import", "lines"]), 1);
+    assert_eq!(served.stop(), Some(0));
+}

@@ -1,0 +1,55 @@
+//! SIGKILL at random moments: nothing acknowledged is lost, and all of it is delivered.
+
+use std::collections::HashMap;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::load::{Acknowledged, Load};
+use crate::support::gateway::Folder;
+use crate::support::program::Served;
+
+/// How often the program is killed.
+const KILLS: u64 = 50;
+
+#[test]
+fn a_killed_program_loses_nothing_and_delivers_everything() {
+    let folder = Folder::new("", "");
+    let mut random = StdRng::seed_from_u64(5);
+    let mut acknowledged = Acknowledged::new();
+    for kill in 0..KILLS {
+        let served = Served::start(&folder);
+        let load = Load::start(served.public(), kill, 20_000);
+        load.wait_for(random.random_range(1..300));
+        served.kill();
+        acknowledged.extend(load.stop());
+    }
+    let served = Served::start(&folder);
+    served.wait_until_delivered("all");
+    assert_eq!(served.stop(), Some(0));
+    let n_delivered = delivered(&folder);
+    for (id, body) in &acknowledged {
+        let (n, payload) = n_delivered.get(id).unwrap_or_else(|| panic!("{id} is not delivered"));
+        assert_eq!(payload.as_bytes(), body, "{id}");
+        // A kill repeats what was settled in the 100 ms before it, and no event lives through
+        // more than a few of them.
+        assert!(*n <= 5, "{id} was delivered {n} times");
+    }
+}
+
+/// How often each event was delivered, and its payload.
+fn delivered(folder: &Folder) -> HashMap<String, (u64, String)> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        id: String,
+        payload: Box<serde_json::value::RawValue>,
+    }
+    let text = std::fs::read_to_string(folder.path().join("data/events.jsonl")).unwrap();
+    let mut delivered: HashMap<String, (u64, String)> = HashMap::new();
+    for line in text.lines() {
+        let line: Line = serde_json::from_str(line).unwrap();
+        let payload = line.payload.get().to_owned();
+        delivered.entry(line.id).or_insert((0, payload)).0 += 1;
+    }
+    delivered
+}

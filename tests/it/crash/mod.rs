@@ -1,0 +1,8 @@
+//! What was answered 200 is there after a power cut, a kill, a full disk; with the real program.
+
+mod disk;
+mod full_disk;
+mod killed;
+mod load;
+mod order;
+mod power_cut;

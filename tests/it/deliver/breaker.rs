@@ -1,0 +1,107 @@
+//! A handler that is down.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gatepost::deliver::{BreakerState, Policy, Retry};
+use gatepost::event::Failure;
+use tokio_util::sync::CancellationToken;
+
+use super::rig::{Rig, Step, delivered, policy, refused, secs, until};
+
+/// An hour of patience, so that nothing dies in these tests.
+fn patient() -> Policy {
+    Policy { retry: Retry::DEFAULT, ..policy() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_down_costs_one_probe_per_interval_and_slows_nobody() {
+    const N_EVENTS: usize = 100_000;
+    let rig = Rig::new();
+    rig.append_n(N_EVENTS).await;
+    let bad = rig.ready_as("bad", patient(), |_| refused()).await;
+    let good = rig.ready_as("good", patient(), |_| delivered()).await;
+    let hour = Duration::from_hours(1);
+    let shutdown = CancellationToken::new();
+    let most_taken = Cell::new(0);
+    let watch = async {
+        until(|| rig.is_settled("good")).await;
+        assert!(rig.clock.since_start() < secs(1), "nobody waits for the one that is down");
+        until(|| {
+            most_taken.set(most_taken.get().max(bad.control.status().taken));
+            rig.clock.since_start() >= hour
+        })
+        .await;
+        assert_eq!(bad.control.status().breaker, BreakerState::Open);
+        shutdown.cancel();
+    };
+    let (good_run, bad_run, ()) = tokio::join!(
+        good.deliverer.run(shutdown.clone()),
+        bad.deliverer.run(shutdown.clone()),
+        watch
+    );
+    good_run.unwrap();
+    bad_run.unwrap();
+    assert_eq!(good.handler.n_calls(), N_EVENTS);
+    // The failures that opened it, and one probe per half minute.
+    let n_calls = bad.handler.n_calls();
+    assert!((100..=10 + 3 + 120).contains(&n_calls), "{n_calls}");
+    assert!(most_taken.get() <= 256, "{}", most_taken.get());
+    assert!(rig.dead().await.is_empty());
+    // What found the breaker open was not tried.
+    assert!(rig.history(50_000).await.attempts.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_handler_is_back_everything_is_delivered() {
+    let rig = Rig::new();
+    rig.append_n(500).await;
+    let is_up = Arc::new(AtomicBool::new(false));
+    let script = {
+        let is_up = is_up.clone();
+        move |_: &[_]| if is_up.load(Ordering::SeqCst) { delivered() } else { refused() }
+    };
+    let ready = rig.ready(patient(), script).await;
+    let control = ready.control.clone();
+    let watch = async {
+        until(|| rig.clock.since_start() >= secs(600)).await;
+        assert_eq!(control.status().breaker, BreakerState::Open);
+        is_up.store(true, Ordering::SeqCst);
+        until(|| control.status().breaker == BreakerState::Closed).await;
+        rig.clock.since_start()
+    };
+    let ((), back_after) = tokio::join!(rig.settle_all(ready.deliverer), watch);
+    assert!(back_after <= secs(631), "{back_after:?}");
+    assert!(rig.dead().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_probe_waits_as_long_as_the_handler_asks() {
+    let rig = Rig::new();
+    rig.append_n(100).await;
+    let asked = Some(secs(300));
+    let ready = rig
+        .ready(patient(), move |_| {
+            Step::Answer(Err(Failure::transient("429").with_retry_after(asked)))
+        })
+        .await;
+    rig.run_for(ready.deliverer, secs(1_000)).await;
+    let times: Vec<u64> =
+        ready.handler.calls().iter().skip(10).map(|call| call.at.as_secs()).collect();
+    assert_eq!(times, [300, 600, 900]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_failures_under_way_do_not_count_as_probes() {
+    let rig = Rig::new();
+    rig.append_n(100).await;
+    let refused_late = |_: &[_]| Step::AnswerAfter(secs(5), Err(Failure::transient("refused")));
+    let ready = rig.ready(patient(), refused_late).await;
+    rig.run_for(ready.deliverer, secs(120)).await;
+    // Four at once until ten have failed: at 15 s, with two more under way; then probes.
+    let calls = ready.handler.calls();
+    let after = calls.iter().filter(|call| call.at > secs(16)).count();
+    assert!((2..=4).contains(&after), "{after}");
+}

@@ -1,0 +1,78 @@
+//! A queue that cannot answer for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use gatepost::deliver::Deliverer;
+use gatepost::event::{Delivery, OrderKey, Position, Settled};
+use gatepost::queue::{Backlog, Queue, QueueError, Start, Subscription};
+
+use super::rig::{Rig, delivered, policy, secs};
+use crate::support::events::handler;
+
+/// Answers so many calls, and none after that.
+struct Faulty {
+    inner: Box<dyn Subscription>,
+    n_left: AtomicUsize,
+}
+
+impl Faulty {
+    fn check(&self) -> Result<(), QueueError> {
+        let one_less = |n: usize| n.checked_sub(1);
+        match self.n_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(QueueError::Behind("being rebuilt")),
+        }
+    }
+}
+
+#[async_trait]
+impl Subscription for Faulty {
+    async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        self.check()?;
+        self.inner.next(max).await
+    }
+
+    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
+        self.check()?;
+        self.inner.settle(delivery, settled).await
+    }
+
+    async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {
+        self.inner.release(delivery).await
+    }
+
+    async fn is_key_waiting(&self, key: OrderKey, at: Position) -> Result<bool, QueueError> {
+        self.inner.is_key_waiting(key, at).await
+    }
+
+    async fn release_key(&self, key: OrderKey) -> Result<bool, QueueError> {
+        self.inner.release_key(key).await
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.inner.backlog()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
+    for n_left in 0..8 {
+        let rig = Rig::new();
+        rig.append_n(5).await;
+        let ready = rig.ready(policy(), |_| delivered()).await;
+        drop(ready.deliverer);
+        let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
+        let faulty = Box::new(Faulty { inner, n_left: n_left.into() });
+        let parts = rig.parts(handler("h"), policy(), ready.handler.clone());
+        let (deliverer, _) = Deliverer::new(parts, faulty, Arc::new(rig.queue.reader()));
+        rig.settle_all(deliverer).await;
+        let mut positions = ready.handler.positions().concat();
+        // At most the one whose settlement failed is delivered again.
+        assert!((5..=6).contains(&positions.len()), "{positions:?}");
+        positions.dedup();
+        assert_eq!(positions, [1, 2, 3, 4, 5]);
+        assert!(rig.clock.since_start() <= secs(2));
+    }
+}

@@ -1,0 +1,10 @@
+//! The way out, over the queue in memory and under tokio's paused time.
+
+mod batch;
+mod breaker;
+mod faulty;
+mod order;
+mod rig;
+mod simulation;
+mod single;
+mod steering;

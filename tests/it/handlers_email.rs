@@ -1,0 +1,351 @@
+//! `email` against mail servers: one of our own that misbehaves on purpose, and `aiosmtpd`.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::clock::ManualClock;
+use gatepost::event::Delivery;
+use gatepost::handler::Handler;
+use mail_parser::MessageParser;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::kinds::{
+    NOW, assert_permanent, assert_transient, build, context, context_with, delivery, settings,
+    until_taken,
+};
+use crate::support::proxy::{Direction, Proxy, Upstream};
+use crate::support::servers::skip;
+use crate::support::smtp::{PASSWORD, Quirk, SmtpServer, Stored, Tls, USER};
+
+const WORDS: &str = r#"
+from = "Gatepost <gatepost@example.com>"
+to = ["owner@example.com", "second@example.com"]
+subject = "Comment {{ data.id }}"
+text = "{{ data.body }}"
+html = "<p>{{ data.body }}</p>"
+"#;
+
+fn comment(number: u64) -> Delivery {
+    delivery(number, "comment.create", &json!({"id": number, "body": "Grüße <b>\n.\nend"}))
+}
+
+/// The folder with the server's certificate and the password in it, and a handler.
+fn handler(server: &SmtpServer, url: &str, more: &str) -> (TempDir, Box<dyn Handler>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), &server.ca_pem).unwrap();
+    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    let built = build("email", &format!("smtp = \"{url}\"\n{WORDS}{more}"), folder.path());
+    (folder, built)
+}
+
+fn plain_url(server: &SmtpServer) -> String {
+    format!("smtp://{}", server.address)
+}
+
+fn log_in_url(scheme: &str, server: &SmtpServer, query: &str) -> String {
+    let user = USER.replace('@', "%40");
+    format!("{scheme}://{user}@localhost:{}{query}", server.address.port())
+}
+
+const LOG_IN: &str = "ca = \"ca.pem\"\npassword = { file = \"password\" }";
+
+fn message_id(stored: &Stored) -> String {
+    let parsed = MessageParser::new().parse(&stored.bytes).unwrap();
+    parsed.message_id().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn mails_go_over_one_connection() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    for number in 1..=3 {
+        mail.handle(&[comment(number)]).await.unwrap();
+    }
+    mail.close().await;
+    assert_eq!(server.n_connections(), 1);
+    let stored = server.stored();
+    assert_eq!(stored.len(), 3);
+    assert_eq!(stored[0].from, "gatepost@example.com");
+    assert_eq!(stored[0].to, ["owner@example.com", "second@example.com"]);
+    let read = MessageParser::new().parse(&stored[1].bytes).unwrap();
+    assert_eq!(read.subject(), Some("Comment 2"));
+    assert_eq!(read.body_text(0).unwrap().trim_end(), "Grüße <b>\r\n.\r\nend");
+    assert!(read.body_html(0).unwrap().starts_with("<p>Grüße &lt;b&gt;"));
+    assert!(stored[0].bytes.is_ascii());
+}
+
+#[tokio::test]
+async fn a_connection_that_stood_too_long_or_was_ended_is_not_used() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let read =
+        settings("email", &format!("smtp = \"{}\"\n{WORDS}", plain_url(&server)), folder.path());
+    let mail = read.build(&context_with(folder.path(), Arc::<ManualClock>::clone(&clock))).unwrap();
+    mail.handle(&[comment(1)]).await.unwrap();
+    clock.advance(Duration::from_mins(1));
+    mail.handle(&[comment(2)]).await.unwrap();
+    assert_eq!(server.n_connections(), 2);
+    server.will("NOOP", Quirk::HangUp);
+    mail.handle(&[comment(3)]).await.unwrap();
+    assert_eq!((server.n_connections(), server.stored().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn tls_and_log_in_come_before_the_mail() {
+    for (tls, scheme, query) in
+        [(Tls::OnRequest, "smtp", "?tls=required"), (Tls::Wrapped, "smtps", "")]
+    {
+        let server = SmtpServer::start(tls, true).await;
+        let url = log_in_url(scheme, &server, query);
+        let (_folder, mail) = handler(&server, &url, LOG_IN);
+        mail.handle(&[comment(1)]).await.unwrap();
+        mail.handle(&[comment(2)]).await.unwrap();
+        let stored = server.stored();
+        assert_eq!(stored.len(), 2);
+        assert!(stored.iter().all(|mail| mail.was_encrypted && mail.was_logged_in));
+        assert_eq!(server.n_connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_a_server_without_tls_or_with_a_strangers_certificate() {
+    let server = SmtpServer::start(Tls::Never, true).await;
+    let (_folder, mail) = handler(&server, &log_in_url("smtp", &server, "?tls=required"), LOG_IN);
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_transient(&failure);
+    assert!(failure.text.as_str().contains("STARTTLS is not supported"), "{failure}");
+
+    let server = SmtpServer::start(Tls::OnRequest, true).await;
+    let stranger = SmtpServer::start(Tls::OnRequest, true).await;
+    let (folder, mail) = handler(&server, &log_in_url("smtp", &server, "?tls=required"), LOG_IN);
+    mail.handle(&[comment(1)]).await.unwrap();
+    std::fs::write(folder.path().join("ca.pem"), &stranger.ca_pem).unwrap();
+    let text =
+        format!("smtp = \"{}\"\n{WORDS}{LOG_IN}", log_in_url("smtp", &server, "?tls=required"));
+    let mail = build("email", &text, folder.path());
+    assert_transient(&mail.handle(&[comment(2)]).await.unwrap_err());
+    assert_eq!(server.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_about_the_settings_and_not_about_the_mail() {
+    let server = SmtpServer::start(Tls::OnRequest, true).await;
+    let url = log_in_url("smtp", &server, "?tls=required");
+    let (folder, mail) = handler(&server, &url, LOG_IN);
+    std::fs::write(folder.path().join("password"), "wrong").unwrap();
+    mail.handle(&[comment(1)]).await.unwrap();
+    let text = format!("smtp = \"{url}\"\n{WORDS}{LOG_IN}");
+    let failure = build("email", &text, folder.path()).handle(&[comment(2)]).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.status, Some(535));
+    assert!(!failure.text.as_str().contains("wrong"), "{failure}");
+    let checked =
+        settings("email", &text, folder.path()).check_online(&context(folder.path())).await;
+    assert!(checked.unwrap_err().to_string().contains("535"));
+    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    settings("email", &text, folder.path()).check_online(&context(folder.path())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_mail_decides() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    for command in ["MAIL", "RCPT", "DATA", "."] {
+        server.will(command, Quirk::Say("451 4.7.1 greylisted, come back later"));
+        let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        assert_transient(&failure);
+        assert_eq!(failure.status, Some(451));
+        server.will(command, Quirk::Say("550 5.1.1 no such user"));
+        let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        assert_permanent(&failure);
+        assert_eq!(failure.status, Some(550));
+    }
+    server.will("GREETING", Quirk::Say("554 5.3.2 not today"));
+    assert_transient(&mail.handle(&[comment(1)]).await.unwrap_err());
+    server.will("GREETING", Quirk::Say("421 4.3.2 too busy"));
+    assert_transient(&mail.handle(&[comment(1)]).await.unwrap_err());
+    assert!(server.stored().is_empty());
+    mail.handle(&[comment(1)]).await.unwrap();
+    assert_eq!(server.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_is_lost_comes_again_under_the_same_id() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    server.will(".", Quirk::HangUp);
+    assert_eq!(until_taken(mail.as_ref(), &[comment(1)]).await, 1);
+    assert_eq!(until_taken(mail.as_ref(), &[comment(2), comment(3)]).await, 0);
+    let ids: Vec<String> = server.stored().iter().map(message_id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[1], ids[2]);
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_holds_nobody_for_ever() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    for command in ["GREETING", "EHLO", "MAIL", "DATA", "."] {
+        server.will(command, Quirk::Hang);
+        let event = comment(1);
+        let call = mail.handle(std::slice::from_ref(&event));
+        let ended = tokio::time::timeout(Duration::from_millis(100), call).await;
+        assert!(ended.is_err(), "{command}");
+    }
+    // The calls were dropped in mid-way: the next one begins on a connection of its own.
+    mail.handle(&[comment(2)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_cut_at_any_byte_loses_no_mail() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let proxy = Proxy::start(Upstream::Tcp(server.address)).await;
+    let (_folder, mail) = handler(&server, &format!("smtp://{}", proxy.address), "");
+    let mut number = 0;
+    let mut n_cuts = 0;
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        for n_bytes in (0..).step_by(23) {
+            number += 1;
+            proxy.cut_after(direction, n_bytes);
+            n_cuts += until_taken(mail.as_ref(), &[comment(number)]).await;
+            if proxy.is_uncut(direction) {
+                break;
+            }
+        }
+    }
+    assert!(n_cuts > 20, "{n_cuts} cuts prove little");
+    let stored: HashSet<String> = server.stored().iter().map(message_id).collect();
+    assert_eq!(stored.len(), usize::try_from(number).unwrap(), "each at least once");
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_an_hour_becomes_the_next_hours_digest() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let text = format!("smtp = \"{}\"\n{WORDS}max_per_hour = 2", plain_url(&server));
+    let context = context_with(folder.path(), Arc::<ManualClock>::clone(&clock));
+    let mail = settings("email", &text, folder.path()).build(&context).unwrap();
+    mail.handle(&[comment(1)]).await.unwrap();
+    mail.handle(&[comment(2)]).await.unwrap();
+    clock.advance(Duration::from_mins(15));
+    let mut waiting = Vec::new();
+    for number in 3..=5 {
+        let failure = mail.handle(&[comment(number)]).await.unwrap_err();
+        assert_transient(&failure);
+        assert_eq!(failure.retry_after, Some(Duration::from_mins(45)));
+        waiting.push(comment(number));
+    }
+    clock.advance(Duration::from_mins(45));
+    mail.handle(&waiting).await.unwrap();
+    let stored = server.stored();
+    assert_eq!(stored.len(), 3);
+    let read = MessageParser::new().parse(&stored[2].bytes).unwrap();
+    assert_eq!(read.subject(), Some("3 events: Comment 3"));
+}
+
+#[tokio::test]
+async fn of_several_mails_only_those_that_failed_are_sent_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let words = WORDS.replace("[\"owner@example.com\", \"second@example.com\"]", "\"data.to\"");
+    let text = format!("smtp = \"{}\"\n{words}", plain_url(&server));
+    let mail = build("email", &text, folder.path());
+    let to = |number, to: &str| delivery(number, "x", &json!({"id": number, "to": to}));
+    let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "a@example.org")];
+    // The second mail, not the first.
+    server.will("RCPT", Quirk::Say("250 ok"));
+    server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
+    assert_eq!(until_taken(mail.as_ref(), &batch).await, 1);
+    let subjects = |server: &SmtpServer| {
+        let stored = server.stored();
+        let read = |mail: &Stored| {
+            MessageParser::new().parse(&mail.bytes).unwrap().subject().unwrap().to_owned()
+        };
+        stored.iter().map(read).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
+    mail.handle(&batch).await.unwrap();
+    assert_eq!(server.stored().len(), 4, "a replay is sent again");
+}
+
+/// What it accepts it writes down as it came, one file each, and then says so.
+const AIOSMTPD: &str = r"
+import asyncio, ssl, sys, pathlib
+from aiosmtpd.smtp import SMTP, AuthResult
+folder = pathlib.Path(sys.argv[1])
+class Store:
+    n = 0
+    async def handle_DATA(self, server, session, envelope):
+        Store.n += 1
+        text = '%s %s %s\n' % (session.authenticated, envelope.mail_from, ','.join(envelope.rcpt_tos))
+        (folder / ('mail%d' % Store.n)).write_bytes(text.encode() + envelope.original_content)
+        return '250 stored'
+def log_in(server, session, envelope, mechanism, data):
+    good = (data.login, data.password) == (sys.argv[2].encode(), sys.argv[3].encode())
+    return AuthResult(success=good)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder / 'cert.pem', folder / 'key.pem')
+def session():
+    return SMTP(Store(), tls_context=context, require_starttls=True, auth_required=True, authenticator=log_in)
+async def main():
+    server = await asyncio.get_running_loop().create_server(session, '127.0.0.1', 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+";
+
+fn has_aiosmtpd() -> bool {
+    let output = Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd.smtp"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test]
+async fn aiosmtpd_takes_our_mail() {
+    if !has_aiosmtpd() {
+        skip("Python's `aiosmtpd` is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("cert.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-W", "ignore", "-c", AIOSMTPD])
+        .arg(folder.path())
+        .args([USER, PASSWORD])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let user = USER.replace('@', "%40");
+    let text = format!(
+        "smtp = \"smtp://{user}@localhost:{}?tls=required\"\nca = \"cert.pem\"\n\
+         password = {{ file = \"password\" }}\n{WORDS}",
+        port.trim()
+    );
+    let mail = build("email", &text, folder.path());
+    mail.handle(&[comment(1)]).await.unwrap();
+    mail.handle(&[comment(2), comment(3)]).await.unwrap();
+    mail.close().await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let stored = std::fs::read(folder.path().join("mail1")).unwrap();
+    let (head, mail) = stored.split_at(stored.iter().position(|byte| *byte == b'\n').unwrap());
+    assert_eq!(head, b"True gatepost@example.com owner@example.com,second@example.com");
+    let read = MessageParser::new().parse(mail.trim_ascii_start()).unwrap();
+    assert_eq!(read.subject(), Some("Comment 1"));
+    assert_eq!(read.body_text(0).unwrap().trim_end(), "Grüße <b>\r\n.\r\nend");
+    let stored = std::fs::read(folder.path().join("mail2")).unwrap();
+    let stored = String::from_utf8(stored).unwrap();
+    assert!(stored.contains("Subject: 2 events: Comment 2"), "{stored}");
+}

@@ -1,0 +1,173 @@
+//! Databases that crash and connections that break: afterwards every event is there exactly once.
+//! The table has no key, so that an event that is written twice shows.
+
+#![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gatepost::event::Delivery;
+use serde_json::json;
+
+use super::{Database, Engine};
+use crate::support::kinds::{assert_transient, delivery, until_taken};
+use crate::support::proxy::{Direction, Proxy, Upstream};
+
+const LOG: &str = r#"
+table = "log"
+create_table = true
+columns = { n = "data.n" }
+"#;
+
+fn numbered(numbers: impl IntoIterator<Item = u64>) -> Vec<Delivery> {
+    numbers.into_iter().map(|n| delivery(n, "x", &json!({ "n": n }))).collect()
+}
+
+async fn assert_each_once(database: &Database, n_events: u64) {
+    let rows = database.texts("SELECT n FROM log").await;
+    let mut numbers: Vec<u64> = rows.iter().map(|row| row.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=n_events).collect::<Vec<_>>());
+}
+
+async fn cut_at_any_byte(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    let server = database.server.as_ref().unwrap();
+    let proxy = Proxy::start(Upstream::Unix(server.socket())).await;
+    let sql = database.handler_at(&server.url_through("site", proxy.address), LOG);
+    let mut n_events = 0;
+    let mut n_cuts = 0;
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        // Odd steps: what is sent comes in pieces of like sizes. The log-in, the first look at the
+        // tables and the transaction itself all lie within the first bytes; where a cut comes about
+        // no more, a whole transaction fits in front of it.
+        for n_bytes in (0..).step_by(19) {
+            let batch = numbered(n_events + 1..=n_events + 3);
+            n_events += 3;
+            proxy.cut_after(direction, n_bytes);
+            n_cuts += until_taken(sql.as_ref(), &batch).await;
+            if proxy.is_uncut(direction) {
+                break;
+            }
+        }
+    }
+    assert!(n_cuts > 20, "{n_cuts} cuts prove little");
+    assert_each_once(&database, n_events).await;
+    sql.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_to_postgresql_cut_at_any_byte_loses_and_doubles_nothing() {
+    cut_at_any_byte(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_connection_to_mariadb_cut_at_any_byte_loses_and_doubles_nothing() {
+    cut_at_any_byte(Engine::MySql).await;
+}
+
+/// Crashes the server twice while batches go in without a pause.
+async fn crash_in_mid_transaction(engine: Engine) {
+    let Some(mut database) = Database::start(engine).await else { return };
+    let sql: Arc<dyn gatepost::handler::Handler> = database.handler(LOG).into();
+    sql.handle(&numbered([1])).await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (sql, is_over) = (Arc::clone(&sql), Arc::clone(&is_over));
+        tokio::spawn(async move {
+            let mut n_events = 1;
+            while !is_over.load(Ordering::SeqCst) {
+                until_taken(sql.as_ref(), &numbered(n_events + 1..=n_events + 20)).await;
+                n_events += 20;
+            }
+            n_events
+        })
+    };
+    for _ in 0..2 {
+        let before = database.count("log").await;
+        // Not before the writer is at it again.
+        while database.count("log").await < before + 40 {
+            assert!(!writer.is_finished(), "the writer gave up");
+        }
+        let server = database.server.take().unwrap();
+        let restarted = tokio::task::spawn_blocking(move || {
+            let mut server = server;
+            server.crash_and_restart();
+            server
+        });
+        database.server = Some(restarted.await.unwrap());
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let n_events = writer.await.unwrap();
+    assert_each_once(&database, n_events).await;
+    sql.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_postgresql_in_mid_transaction_loses_and_doubles_nothing() {
+    crash_in_mid_transaction(Engine::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_mariadb_in_mid_transaction_loses_and_doubles_nothing() {
+    crash_in_mid_transaction(Engine::MySql).await;
+}
+
+/// Two processes, or the old and the new one at a reload: both have every event.
+async fn two_writers(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    let writers = [0, 1].map(|_| database.handler(LOG));
+    writers[0].handle(&numbered([1])).await.unwrap();
+    let write = async |writer: usize| {
+        for first in (2..200).step_by(6) {
+            until_taken(writers[writer].as_ref(), &numbered(first..first + 6)).await;
+        }
+    };
+    tokio::join!(write(0), write(1));
+    assert_each_once(&database, 199).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_sqlite_write_each_event_once() {
+    two_writers(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_postgresql_write_each_event_once() {
+    two_writers(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_mariadb_write_each_event_once() {
+    two_writers(Engine::MySql).await;
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_given_up() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"200ms\""));
+    sql.handle(&numbered([1])).await.unwrap();
+    let holder = sqlx::PgPool::connect(&database.url).await.unwrap();
+    let mut lock = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE log").execute(&mut *lock).await.unwrap();
+    let failure = sql.handle(&numbered([2])).await.unwrap_err();
+    assert_transient(&failure);
+    assert!(failure.text.as_str().contains("57014"), "{failure}");
+    drop(lock);
+    until_taken(sql.as_ref(), &numbered([2])).await;
+    assert_each_once(&database, 2).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_transient() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let folder = tempfile::tempdir().unwrap();
+    for scheme in ["postgres", "mysql"] {
+        let text =
+            format!("url = \"{scheme}://u@{address}/d\"\n{LOG}statement_timeout = \"200ms\"");
+        let sql = crate::support::kinds::build("sql", &text, folder.path());
+        assert_transient(&sql.handle(&numbered([1])).await.unwrap_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! `gatepost check --online`: the real table is compared with the configuration.
+
+use super::{Database, Engine};
+use crate::support::kinds::{context, settings};
+
+async fn check(database: &Database, text: &str) -> Result<(), String> {
+    let text = format!("url = \"{}\"\n{text}", database.url);
+    let settings = settings("sql", &text, database.folder.path());
+    let checked = settings.check_online(&context(database.folder.path())).await;
+    checked.map_err(|err| err.to_string())
+}
+
+async fn compare(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    // SQLite's file is not there before.
+    database.run("CREATE TABLE other (id int)").await;
+    let text = "table = \"own\"\nkey = \"id\"\n\
+                columns = { id = \"data.id\", at = { value = \"data.at\", type = \"timestamp\" } }";
+    let err = check(&database, text).await.unwrap_err();
+    assert!(err.starts_with("table `own` does not exist"), "{err}");
+    check(&database, &format!("create_table = true\n{text}")).await.unwrap();
+    let tables = check(&database, text).await.unwrap_err();
+    assert_eq!(tables, err, "checking makes nothing");
+
+    database.run("CREATE TABLE own (id int, must int NOT NULL, at boolean)").await;
+    let err = check(&database, text).await.unwrap_err();
+    for part in [
+        "column `must` of table `own` must have a value and gets none",
+        "no unique index over just (id)",
+        "it takes no timestamp",
+    ] {
+        assert!(err.contains(part), "{part} is not in {err}");
+    }
+    database.run("DROP TABLE own").await;
+    database.run("CREATE TABLE own (id int PRIMARY KEY, at timestamp NULL)").await;
+    check(&database, text).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sqlite_table_is_compared() {
+    compare(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_postgresql_table_is_compared() {
+    compare(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_mariadb_table_is_compared() {
+    compare(Engine::MySql).await;
+}

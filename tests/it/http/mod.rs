@@ -1,0 +1,7 @@
+//! The listeners, seen from the wire.
+
+mod admin;
+mod bad;
+mod good;
+mod idle;
+mod shapes;

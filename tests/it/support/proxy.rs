@@ -1,0 +1,137 @@
+//! A proxy on loopback that cuts a connection at a chosen byte.
+
+#![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+
+/// Where the proxy leads.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Which bytes are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Direction {
+    ToServer,
+    ToClient,
+}
+
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    budgets: Arc<Budgets>,
+    task: JoinHandle<()>,
+}
+
+/// How many bytes may still pass; what would go beyond it is not passed on and ends the connection.
+#[derive(Debug)]
+struct Budgets {
+    to_server: AtomicI64,
+    to_client: AtomicI64,
+}
+
+impl Proxy {
+    pub(crate) async fn start(upstream: Upstream) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let budgets = Arc::new(Budgets {
+            to_server: AtomicI64::new(i64::MAX),
+            to_client: AtomicI64::new(i64::MAX),
+        });
+        let shared = Arc::clone(&budgets);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (budgets, upstream) = (Arc::clone(&shared), upstream.clone());
+                tokio::spawn(async move { serve(client, upstream, &budgets).await });
+            }
+        });
+        Self { address, budgets, task }
+    }
+
+    /// Lets `n_bytes` more pass in `direction`, then ends that connection, once.
+    pub(crate) fn cut_after(&self, direction: Direction, n_bytes: i64) {
+        self.budgets.of(direction).store(n_bytes, Ordering::SeqCst);
+    }
+
+    /// Whether the cut that was asked for has not come about; then it is called off.
+    pub(crate) fn is_uncut(&self, direction: Direction) -> bool {
+        let left = self.budgets.of(direction).swap(i64::MAX, Ordering::SeqCst);
+        left < i64::MAX / 2
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Budgets {
+    fn of(&self, direction: Direction) -> &AtomicI64 {
+        match direction {
+            Direction::ToServer => &self.to_server,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+}
+
+async fn serve(client: TcpStream, upstream: Upstream, budgets: &Budgets) {
+    let (client_read, client_write) = client.into_split();
+    match upstream {
+        Upstream::Tcp(address) => {
+            let Ok(server) = TcpStream::connect(address).await else { return };
+            let (read, write) = server.into_split();
+            both(client_read, client_write, read, write, budgets).await;
+        }
+        Upstream::Unix(path) => {
+            let Ok(server) = UnixStream::connect(path).await else { return };
+            let (read, write) = server.into_split();
+            both(client_read, client_write, read, write, budgets).await;
+        }
+    }
+}
+
+/// The first direction that ends ends both: the streams are dropped together.
+async fn both(
+    client_read: impl AsyncRead + Unpin,
+    client_write: impl AsyncWrite + Unpin,
+    server_read: impl AsyncRead + Unpin,
+    server_write: impl AsyncWrite + Unpin,
+    budgets: &Budgets,
+) {
+    tokio::select! {
+        () = pass(client_read, server_write, &budgets.to_server) => {}
+        () = pass(server_read, client_write, &budgets.to_client) => {}
+    }
+}
+
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    budget: &AtomicI64,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(n_read @ 1..) = from.read(&mut buffer).await {
+        let wanted = i64::try_from(n_read).unwrap();
+        let is_limited = budget.load(Ordering::SeqCst) < i64::MAX / 2;
+        let allowed = if is_limited { budget.fetch_sub(wanted, Ordering::SeqCst) } else { wanted };
+        let n_bytes = usize::try_from(allowed.clamp(0, wanted)).unwrap();
+        let is_passed = to.write_all(&buffer[..n_bytes]).await.is_ok() && to.flush().await.is_ok();
+        if allowed < wanted {
+            // Once: the next connection passes.
+            budget.store(i64::MAX, Ordering::SeqCst);
+            return;
+        }
+        if !is_passed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Real database servers: started in a folder of their own, on a Unix socket, gone with the test.
+//!
+//! Debian packages: `postgresql` and `mariadb-server`. Where a server is not installed, the tests
+//! that need it say so and end; with `CI=true` in the environment they fail.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "what is skipped depends on the environment and is told"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The user that a server runs as when the tests run as root, which servers refuse: `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// A server that is running.
+pub(crate) struct Server {
+    kind: Kind,
+    child: Child,
+    folder: TempDir,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    MariaDb,
+}
+
+impl Server {
+    /// PostgreSQL, or `None` where it is not installed.
+    pub(crate) fn postgres() -> Option<Self> {
+        Self::start_new(Kind::Postgres, &["postgres", "initdb"])
+    }
+
+    /// MariaDB, or `None` where it is not installed.
+    pub(crate) fn mariadb() -> Option<Self> {
+        Self::start_new(Kind::MariaDb, &["mariadbd", "mariadb-install-db"])
+    }
+
+    fn start_new(kind: Kind, programs: &[&str]) -> Option<Self> {
+        if let Some(missing) = programs.iter().find(|program| find(program).is_none()) {
+            skip(&format!("`{missing}` is not installed"));
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("gp").tempdir_in("/tmp").unwrap();
+        if is_root() {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        init(kind, folder.path());
+        let child = start(kind, folder.path());
+        Some(Self { kind, child, folder })
+    }
+
+    /// The URL of the database `name`, by the socket.
+    pub(crate) fn url(&self, name: &str) -> String {
+        let folder = self.folder.path().display();
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres@localhost/{name}?host={folder}"),
+            Kind::MariaDb => format!("mysql://root@localhost/{name}?socket={folder}/my.sock"),
+        }
+    }
+
+    /// The URL of the database `name`, by a proxy.
+    pub(crate) fn url_through(&self, name: &str, address: std::net::SocketAddr) -> String {
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres@{address}/{name}?sslmode=disable"),
+            Kind::MariaDb => format!("mysql://root@{address}/{name}?ssl-mode=DISABLED"),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        match self.kind {
+            Kind::Postgres => self.folder.path().join(".s.PGSQL.5432"),
+            Kind::MariaDb => self.folder.path().join("my.sock"),
+        }
+    }
+
+    /// Ends it as a crash does and starts it anew.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.crash();
+        self.child = start(self.kind, self.folder.path());
+    }
+
+    fn crash(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        match self.kind {
+            // An immediate shutdown: no checkpoint, recovery at the next start. A plain kill would
+            // leave its other processes behind.
+            Kind::Postgres => kill_process(pid, Signal::QUIT).unwrap(),
+            Kind::MariaDb => kill_process(pid, Signal::KILL).unwrap(),
+        }
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// Says that a test is skipped and why; fails where nothing may be skipped.
+pub(crate) fn skip(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}, and CI=true skips nothing");
+    eprintln!("SKIPPED: {why}; `./test` as root installs what is missing");
+}
+
+/// A program in `PATH`, or where Debian puts the servers that it keeps out of it.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from));
+    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    folders.into_iter().map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(find(program).unwrap());
+    command.stdin(Stdio::null()).env_remove("LC_ALL").env("LANG", "C");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn init(kind: Kind, folder: &Path) {
+    let data = folder.join("data");
+    let mut command = match kind {
+        Kind::Postgres => {
+            let mut command = command("initdb");
+            command.args(["-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "-D"]);
+            command.arg(data);
+            command
+        }
+        Kind::MariaDb => {
+            let mut command = command("mariadb-install-db");
+            command.args(["--no-defaults", "--skip-test-db"]);
+            command.arg("--auth-root-authentication-method=normal");
+            command.arg(format!("--datadir={}", data.display()));
+            command
+        }
+    };
+    let output = command.current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Starts the server and waits for its own word that it is ready.
+fn start(kind: Kind, folder: &Path) -> Child {
+    let data = folder.join("data");
+    let (mut command, ready) = match kind {
+        Kind::Postgres => {
+            let mut command = command("postgres");
+            command.arg("-D").arg(data).arg("-k").arg(folder);
+            command.args(["-c", "listen_addresses=", "-c", "shared_buffers=32MB"]);
+            (command, "ready to accept connections")
+        }
+        Kind::MariaDb => {
+            let mut command = command("mariadbd");
+            command.args(["--no-defaults", "--skip-networking", "--innodb-buffer-pool-size=32M"]);
+            command.arg(format!("--datadir={}", data.display()));
+            command.arg(format!("--socket={}/my.sock", folder.display()));
+            command.arg(format!("--pid-file={}/my.pid", folder.display()));
+            (command, "ready for connections")
+        }
+    };
+    let spawned = command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(ready) {
+        let n_bytes = lines.read_line(&mut said).unwrap();
+        assert!(n_bytes > 0, "the server ended: {said}");
+    }
+    // Somebody must read on: a full pipe would stop the server.
+    thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+    child
+}
