@@ -72,10 +72,10 @@ pub fn check(folder: &Path) -> Result<CheckReport, QueueError> {
             report.events += 1;
             report.last = report.last.max(position);
         }
-        if let (Kind::Carried, Some(position)) = (found.kind, found.position()) {
-            if position < first {
-                carried.insert(position, found.at);
-            }
+        if let (Kind::Carried, Some(position)) = (found.kind, found.position())
+            && position < first
+        {
+            carried.insert(position, found.at);
         }
     }
     report.carried = carried.len() as u64;

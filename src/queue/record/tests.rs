@@ -254,7 +254,7 @@ fn version_1_stays_as_it_is() {
         data_root: DataRoot::Data,
         headers: headers.finish(),
         body: Bytes::from_static(b"{}"),
-        dedupe: Dedupe::Within { key: DedupeKey([9; 16]), window: Duration::from_secs(300) },
+        dedupe: Dedupe::Within { key: DedupeKey([9; 16]), window: Duration::from_mins(5) },
     };
     let id = EventId(Uuid::from_u128(0x0018_0000_0000_7000_8000_0000_0000_0001));
     let handler = HandlerName::parse("mail").unwrap();
@@ -296,7 +296,7 @@ fn version_1_stays_as_it_is() {
         key: DedupeKey([9; 16]),
         id,
         received_at: at,
-        window: Duration::from_secs(300),
+        window: Duration::from_mins(5),
     };
     let mut written = Batch::new(3, 64, Vec::new());
     written.push_event(&new, id, Position(2));

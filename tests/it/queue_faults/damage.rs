@@ -123,7 +123,7 @@ async fn flipped(which: impl Fn(usize) -> usize) {
                 continue;
             }
             let context = format!("segment {index}, record {n} of {last}, byte {region}");
-            let site = copy_of(&site).await;
+            let site = copy_of(&site);
             flip(&site, &path_in(&site, path), begin + region);
             if region % 4 == 0 {
                 site.remove_index();
@@ -146,7 +146,7 @@ async fn assert_damaged(site: &Site, context: &str) {
 }
 
 /// The same journal and index once more, to be spoiled.
-async fn copy_of(site: &Site) -> Site {
+fn copy_of(site: &Site) -> Site {
     let copy = Site { disk: site.disk.killed(), ..Site::new() };
     // The folder's name is in the paths.
     let (from, to) = (site.folder.path(), copy.folder.path());
@@ -177,7 +177,7 @@ async fn a_segment_that_is_cut_off_anywhere_is_named() {
         let whole = site.disk.read(path);
         let end = records(&whole).last().unwrap().1;
         for kept in [0, 1, 13, 14, 500, end / 3, end / 2, end - 9_000, end - 1, end] {
-            let site = copy_of(&site).await;
+            let site = copy_of(&site);
             site.disk.spoil(&path_in(&site, path), whole[..kept].to_vec());
             if kept % 2 == 0 {
                 site.remove_index();

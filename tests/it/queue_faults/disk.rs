@@ -95,7 +95,9 @@ impl Inode {
 
     fn sync(&mut self) {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().for_each(|sector| self.keep(sector));
+        for sector in dirty {
+            self.keep(sector);
+        }
     }
 
     fn keep(&mut self, sector: usize) {
@@ -127,10 +129,6 @@ impl Disk {
     /// every later call fails.
     pub(crate) fn cut_at(&self, n: u64) {
         self.lock().cut_at = Some(n);
-    }
-
-    pub(crate) fn is_cut(&self) -> bool {
-        self.lock().is_cut
     }
 
     pub(crate) fn n_calls(&self) -> u64 {
@@ -193,17 +191,14 @@ impl Disk {
     /// Gives all files the folder `to` in place of `from`.
     pub(crate) fn move_all(&self, from: &Path, to: &Path) {
         let mut state = self.lock();
-        let moved = |names: &BTreeMap<PathBuf, Node>| {
-            let names = names.iter().map(|(path, node)| {
-                let seen = node.lock().unwrap().seen.clone();
-                let inode = Inode { platter: seen.clone(), seen, dirty: BTreeSet::new() };
-                (to.join(path.strip_prefix(from).unwrap()), Arc::new(Mutex::new(inode)))
-            });
-            names.collect::<BTreeMap<_, _>>()
-        };
-        state.seen = moved(&state.seen);
-        let seen = state.seen.clone();
-        state.platter = seen;
+        let moved = state.seen.iter().map(|(path, node)| {
+            let seen = node.lock().unwrap().seen.clone();
+            let inode = Inode { platter: seen.clone(), seen, dirty: BTreeSet::new() };
+            (to.join(path.strip_prefix(from).unwrap()), Arc::new(Mutex::new(inode)))
+        });
+        let moved: BTreeMap<PathBuf, Node> = moved.collect();
+        state.seen = moved.clone();
+        state.platter = moved;
         state.pending.clear();
     }
 
@@ -281,7 +276,9 @@ impl FileSystem for Disk {
             return Err(err);
         }
         let pending = std::mem::take(&mut state.pending);
-        pending.iter().for_each(|change| apply(&mut state.platter, change));
+        for change in &pending {
+            apply(&mut state.platter, change);
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use gatepost::event::{Delivery, EventId, OrderKey, Outcome, Position, Settled};
 use gatepost::queue::memory::MemoryQueue;
 use gatepost::queue::sled::SledQueue;
-use gatepost::queue::{DeadFilter, DeliveryState, Queue, Start, Subscription};
+use gatepost::queue::{Appended, DeadFilter, DeliveryState, Queue, Start, Subscription};
 use proptest::prelude::*;
 
 use super::{Site, event, keyed, record};
@@ -175,10 +175,11 @@ impl Twins {
         let new = || gatepost::event::NewEvent { received_at, ..new() };
         let sled = self.sled.append(new()).await.unwrap();
         let memory = self.memory.append(new()).await.unwrap();
-        use gatepost::queue::Appended::{Duplicate, Stored};
         match (sled, memory) {
-            (Stored(sled), Stored(memory)) => self.ids.push((sled, memory)),
-            (Duplicate(sled), Duplicate(memory)) => assert!(self.ids.contains(&(sled, memory))),
+            (Appended::Stored(sled), Appended::Stored(memory)) => self.ids.push((sled, memory)),
+            (Appended::Duplicate(sled), Appended::Duplicate(memory)) => {
+                assert!(self.ids.contains(&(sled, memory)));
+            }
             differ => panic!("{differ:?}"),
         }
     }
@@ -188,7 +189,8 @@ impl Twins {
         let sled = sled.next(max).now_or_never().map_or_else(Vec::new, Result::unwrap);
         let memory = memory.next(max).now_or_never().map_or_else(Vec::new, Result::unwrap);
         let say = |taken: &[Delivery]| -> Vec<(u64, u32, Option<i64>)> {
-            let first = |d: &Delivery| d.first_attempt_at.map(|at| at.as_millis());
+            let first =
+                |d: &Delivery| d.first_attempt_at.map(gatepost::clock::Timestamp::as_millis);
             taken.iter().map(|d| (d.event.position.0, d.attempt, first(d))).collect()
         };
         assert_eq!(say(&sled), say(&memory), "what is due (embedded, in memory)");
@@ -454,7 +456,7 @@ impl Twins {
 
 fn open(site: &Site) -> SledQueue {
     let mut settings = site.settings();
-    settings.retention = Duration::from_secs(60);
+    settings.retention = Duration::from_mins(1);
     SledQueue::open(settings, Arc::clone(&site.clock) as Arc<dyn gatepost::clock::Clock>).unwrap()
 }
 

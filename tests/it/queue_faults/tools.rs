@@ -9,10 +9,7 @@ use gatepost::queue::journal::OsFileSystem;
 use gatepost::queue::sled::SledQueue;
 use gatepost::queue::tools::check;
 
-use super::{
-    DEAD, Site, all_events, append, append_all, deliver_all, event, keyed, record, settle,
-    subscribe, take_due,
-};
+use super::{DEAD, Site, all_events, append_all, record, settle, subscribe, take_due};
 
 /// On the system's file system, which the tools read.
 fn open(site: &Site, retention: Duration) -> SledQueue {
