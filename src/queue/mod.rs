@@ -39,6 +39,7 @@ use crate::event::{
 };
 
 pub mod memory;
+pub mod tools;
 
 /// The durable log.
 #[async_trait]

@@ -16,5 +16,6 @@ mod handlers_email;
 mod handlers_sql;
 mod http;
 mod queue;
+mod queue_faults;
 mod recipes;
 mod support;

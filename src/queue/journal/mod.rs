@@ -29,7 +29,7 @@ mod writer;
 pub use fs::{File, FileSystem, OsFileSystem};
 pub(crate) use preparer::Preparer;
 pub(crate) use reader::{Found, Reader};
-pub(crate) use recover::{Recovered, recover};
+pub(crate) use recover::{Recovered, Survey, recover, survey};
 pub(crate) use segments::{Damage, Lost, Segment, Segments};
 pub(crate) use writer::{WriteError, Writer};
 

@@ -25,6 +25,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The position of an event, without decoding the rest.
+    pub(crate) fn position(&self) -> Option<Position> {
+        match self.kind {
+            Kind::Event | Kind::Carried => first_u64(&self.payload),
+            Kind::Settled | Kind::Checkpoint | Kind::Keys | Kind::Filler => None,
+        }
+    }
+
     /// Reads the payload; an error where whole bytes make no sense.
     pub(crate) fn decode(&self) -> io::Result<Record> {
         Record::decode(self.kind, &self.payload).ok_or_else(|| {
@@ -44,6 +52,8 @@ pub(crate) struct Reader {
     /// The position that the next event should have, once one was seen: tells how many events
     /// are missing where something cannot be read.
     expected: Option<Position>,
+    /// What comes is behind a torn commit: some positions before it may never have been used.
+    is_behind_torn: bool,
     /// What could not be read since the last record that tells a position.
     uncounted: Vec<Damage>,
 }
@@ -51,17 +61,18 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(segments: Arc<Segments>, at: Location) -> Self {
         let (segment, chunk, chunk_start) = (None, Bytes::new(), 0);
-        Self { segments, at, segment, chunk, chunk_start, expected: None, uncounted: Vec::new() }
+        let (expected, is_behind_torn, uncounted) = (None, false, Vec::new());
+        Self { segments, at, segment, chunk, chunk_start, expected, is_behind_torn, uncounted }
     }
 
-    /// Goes on elsewhere.
-    pub(crate) fn seek(&mut self, at: Location) {
+    /// Goes on elsewhere, where the next event is the one at `expected`.
+    pub(crate) fn seek(&mut self, at: Location, expected: Position) {
         if self.at.segment != at.segment {
             self.segment = None;
             self.chunk = Bytes::new();
         }
         self.at = at;
-        self.expected = None;
+        self.expected = Some(expected);
         self.uncounted.clear();
     }
 
@@ -89,6 +100,9 @@ impl Reader {
         let segment = self.segments.at_or_after(self.at.segment)?;
         if segment.number != self.at.segment {
             self.at = Location::start_of(segment.number);
+        }
+        if self.at.offset == 0 && self.expected.is_none() && !self.is_behind_torn {
+            self.expected = Some(segment.first);
         }
         self.chunk = Bytes::new();
         self.segment = Some(segment.clone());
@@ -153,6 +167,7 @@ impl Reader {
             return self.skipped(segment, from, limit.saturating_sub(from.offset));
         }
         let n_bytes = segment.used_behind(from.offset)?;
+        self.find_expected(segment, from)?;
         let following = self.segments.at_or_after(segment.number.saturating_add(1));
         self.at = following.map_or(end, |next| Location::start_of(next.number));
         self.segment = None;
@@ -164,12 +179,18 @@ impl Reader {
         if bytes == 0 {
             return Ok(());
         }
-        if self.expected.is_none() {
-            self.expected = segment.next_position(at.offset)?;
-        }
+        self.find_expected(segment, at)?;
         let damage = Damage { at, bytes, lost: Lost::Unknown };
         self.note(damage.clone());
         self.uncounted.push(damage);
+        Ok(())
+    }
+
+    /// Finds out which event should come, where none was read yet.
+    fn find_expected(&mut self, segment: &Segment, at: Location) -> io::Result<()> {
+        if self.expected.is_none() && !self.is_behind_torn {
+            self.expected = segment.next_position(at.offset)?.or(Some(segment.first));
+        }
         Ok(())
     }
 
@@ -185,6 +206,7 @@ impl Reader {
             Kind::Filler if !found.payload.is_empty() => {
                 // Stands over a torn commit: what it held was never acknowledged.
                 self.expected = None;
+                self.is_behind_torn = true;
                 None
             }
             Kind::Settled | Kind::Carried | Kind::Keys | Kind::Filler => None,
@@ -195,6 +217,7 @@ impl Reader {
             Some(first) if position > first => Lost::Events { first, count: position.0 - first.0 },
             Some(_) => Lost::Nothing,
         };
+        self.is_behind_torn = false;
         self.expected = Some(if found.kind == Kind::Event { position.next() } else { position });
         let mut uncounted = std::mem::take(&mut self.uncounted).into_iter();
         match (uncounted.next(), lost) {

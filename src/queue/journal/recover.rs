@@ -24,15 +24,25 @@ pub(crate) struct Recovered {
     pub(crate) torn_bytes: u64,
 }
 
-/// Opens every segment in `folder` and mends the last one.
-pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Recovered> {
-    let files = fs.list(folder)?;
-    let mut numbers: Vec<u64> = files.iter().filter_map(|path| Segments::number_of(path)).collect();
+/// What stands in a folder, before anything is changed.
+pub(crate) struct Survey {
+    pub(crate) segments: Arc<Segments>,
+    /// Behind the last whole record; `None` = there is none.
+    pub(crate) end: Option<Location>,
+    /// Holes in the live segment's last commit, which was then never acknowledged.
+    pub(crate) holes: Vec<Range<u32>>,
+    /// Bytes of these, and of what is no whole record behind the end.
+    pub(crate) torn_bytes: u64,
+    /// Segments that were made ahead of need and hold nothing of their own yet.
+    unused: Vec<Segment>,
+}
+
+/// Looks at every segment in `folder` and changes nothing.
+pub(crate) fn survey(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Survey> {
+    let mut numbers: Vec<u64> =
+        fs.list(folder)?.iter().filter_map(|path| Segments::number_of(path)).collect();
     numbers.sort_unstable();
     let segments = Arc::new(Segments::new(fs, folder));
-    if files.contains(&segments.spare_path()) {
-        segments.fs.remove(&segments.spare_path())?;
-    }
     let mut in_use = Vec::new();
     for number in numbers {
         let path = segments.path(number);
@@ -42,27 +52,41 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
         let segment = Segment { number, file, capacity, first: Position(0), began_at };
         in_use.push(segment);
     }
-    // Segments behind the live one were made ahead of need and hold nothing of their own yet.
+    let mut unused = Vec::new();
     while let Some(last) = in_use.pop() {
         if last.next_valid(0)?.is_some() {
             in_use.push(last);
             break;
         }
-        segments.fs.remove(&segments.path(last.number))?;
+        unused.push(last);
     }
-    let Some(live) = in_use.last().cloned() else {
-        return Ok(Recovered { segments, end: None, torn_bytes: 0 });
-    };
+    let live = in_use.last().cloned();
     find_beginnings(&mut in_use)?;
     for segment in in_use {
         segments.insert(segment);
     }
-    let (end, torn_bytes) = mend(&live)?;
-    Ok(Recovered {
-        segments,
-        end: Some(Location { segment: live.number, offset: end }),
-        torn_bytes,
-    })
+    let Some(live) = live else {
+        return Ok(Survey { segments, end: None, holes: Vec::new(), torn_bytes: 0, unused });
+    };
+    let Tail { end, holes, torn_bytes, .. } = Tail::of(&live)?;
+    let end = Some(Location { segment: live.number, offset: end });
+    Ok(Survey { segments, end, holes, torn_bytes, unused })
+}
+
+/// Opens every segment in `folder` and mends the last one.
+pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Recovered> {
+    let Survey { segments, end, torn_bytes, unused, .. } = survey(fs, folder)?;
+    let spare = segments.spare_path();
+    if segments.fs.list(folder)?.contains(&spare) {
+        segments.fs.remove(&spare)?;
+    }
+    for segment in unused {
+        segments.fs.remove(&segments.path(segment.number))?;
+    }
+    if let Some(live) = end.and_then(|end| segments.get(end.segment)) {
+        mend(&live)?;
+    }
+    Ok(Recovered { segments, end, torn_bytes })
 }
 
 /// Finds out where each segment begins. Where its own records do not say so any more, it begins
@@ -89,6 +113,13 @@ fn find_beginnings(segments: &mut [Segment]) -> io::Result<()> {
             segment.began_at = following;
         }
         following = segment.began_at;
+    }
+    // Before the oldest one there is nothing to go by: only the very first begins with the first.
+    if let [oldest, next, ..] = segments
+        && oldest.number > 1
+        && beginning(oldest)?.is_none()
+    {
+        oldest.first = next.first;
     }
     Ok(())
 }
@@ -120,32 +151,55 @@ fn beginning_within(
     Ok(None)
 }
 
-/// Finds the end of the live segment. A hole in the last commit, which was then never
+/// The end of the live segment, as it is found.
+struct Tail {
+    bytes: Vec<u8>,
+    end: u32,
+    last_commit: u32,
+    holes: Vec<Range<u32>>,
+    /// How many bytes behind the end are not zeros.
+    behind: u32,
+    torn_bytes: u64,
+}
+
+impl Tail {
+    fn of(live: &Segment) -> io::Result<Self> {
+        let bytes = live.read(0, live.capacity as usize)?;
+        let (mut end, mut last_commit) = (0, 0);
+        let mut holes: Vec<Range<u32>> = Vec::new();
+        while let Some((at, header)) = find_valid(&bytes, end, live.number) {
+            if at > end {
+                holes.push(offset(end)..offset(at));
+            }
+            // A commit that began behind a hole proves that the hole had been synced: damage, not
+            // a torn write. Damage stays as it is, for whoever wants to look at it.
+            holes.retain(|hole| header.batch_start <= hole.start);
+            last_commit = header.batch_start;
+            end = at.saturating_add(header.record_bytes());
+        }
+        let rest = bytes.get(end..).unwrap_or_default();
+        let behind = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| offset(last + 1));
+        let in_holes: u64 = holes.iter().map(|hole| u64::from(hole.end - hole.start)).sum();
+        let torn_bytes = in_holes + u64::from(behind);
+        Ok(Self { bytes, end: offset(end), last_commit, holes, behind, torn_bytes })
+    }
+}
+
+/// Mends the end of the live segment. A hole in the last commit, which was then never
 /// acknowledged, is filled so that nobody takes it for damage later; whole records behind the
 /// hole are kept. What is behind the end is zeroed, so that nothing of it can come back between
 /// records yet to be written.
-fn mend(live: &Segment) -> io::Result<(u32, u64)> {
-    let bytes = live.read(0, live.capacity as usize)?;
-    let (mut end, mut last_commit) = (0, 0);
-    let mut holes = Vec::new();
-    while let Some((at, header)) = find_valid(&bytes, end, live.number) {
-        if at > end {
-            holes.push(end..at);
-        }
-        // A commit that began behind a hole proves that the hole had been synced: damage, not a
-        // torn write. Damage stays as it is, for whoever wants to look at it.
-        holes.retain(|hole| header.batch_start <= offset(hole.start));
-        last_commit = header.batch_start as usize;
-        end = at + header.record_bytes();
-    }
-    write_again(live, &bytes, last_commit..end)?;
-    let mut torn_bytes = 0;
+fn mend(live: &Segment) -> io::Result<()> {
+    let Tail { bytes, end, last_commit, holes, behind, .. } = Tail::of(live)?;
+    write_again(live, &bytes, last_commit as usize..end as usize)?;
     for hole in holes {
-        torn_bytes += hole.len() as u64;
-        fill_hole(live, hole)?;
+        fill_hole(live, &hole)?;
     }
-    torn_bytes += zero_behind(live, &bytes, end)?;
-    Ok((offset(end), torn_bytes))
+    if behind > 0 {
+        live.file.write_all_at(&vec![0; behind as usize], u64::from(end))?;
+        live.file.sync_data()?;
+    }
+    Ok(())
 }
 
 /// Writes and syncs the last commit once more. Its sync may never have been made (the process was
@@ -161,19 +215,10 @@ fn write_again(live: &Segment, bytes: &[u8], commit: Range<usize>) -> io::Result
 
 /// Puts one record that says nothing over a hole. A hole is never smaller than a header: it was
 /// at least one record.
-fn fill_hole(live: &Segment, hole: Range<usize>) -> io::Result<()> {
+fn fill_hole(live: &Segment, hole: &Range<u32>) -> io::Result<()> {
     let Some(payload_bytes) = hole.len().checked_sub(HEADER_BYTES) else { return Ok(()) };
-    let mut batch = Batch::new(live.number, offset(hole.start), Vec::new());
+    let mut batch = Batch::new(live.number, hole.start, Vec::new());
     batch.push(Kind::Filler, |out| out.resize(out.len() + payload_bytes, 0));
-    live.file.write_all_at(batch.bytes(), hole.start as u64)?;
+    live.file.write_all_at(batch.bytes(), u64::from(hole.start))?;
     live.file.sync_data()
-}
-
-/// Zeroes what is not zero behind the end; says how many bytes that took.
-fn zero_behind(live: &Segment, bytes: &[u8], end: usize) -> io::Result<u64> {
-    let rest = bytes.get(end..).unwrap_or_default();
-    let Some(last) = rest.iter().rposition(|byte| *byte != 0) else { return Ok(0) };
-    live.file.write_all_at(&vec![0; last + 1], end as u64)?;
-    live.file.sync_data()?;
-    Ok(last as u64 + 1)
 }

@@ -92,7 +92,7 @@ pub(super) fn replay(
     tell(shared, &state, must_tell)?;
     wait_until_recorded(shared)?;
     // Its segment may have gone since it was looked for, and nobody knew that it is needed.
-    Ok(lookup::event_at(shared, position)?.is_some())
+    Ok(lookup::event_at(shared, position)?.is_some() || state.lock().taken.contains(&position))
 }
 
 fn again(position: Position, state: State) -> Change {

@@ -37,7 +37,7 @@ pub(crate) fn backlog(shared: &Shared, state: &SubscriptionState) -> Backlog {
     let next = shared.durable().next;
     let inner = state.lock();
     let cursor = inner.cursor;
-    let n_done = inner.window.iter().filter(|slot| **slot == Slot::Done).count();
+    let n_done: u64 = inner.place().ahead.iter().map(|(_, count)| count).sum();
     let in_log_at = match inner.window.front() {
         Some(Slot::Taken(received_at)) => Some(*received_at),
         Some(Slot::Done) | None if cursor < next => received_at(shared, cursor),
@@ -55,7 +55,7 @@ pub(crate) fn backlog(shared: &Shared, state: &SubscriptionState) -> Backlog {
         Err(_) => (Counts::default(), None),
     };
     Backlog {
-        in_log: next.0.saturating_sub(cursor.0).saturating_sub(n_done as u64),
+        in_log: next.0.saturating_sub(cursor.0).saturating_sub(n_done),
         waiting: counts.waiting,
         dead: counts.dead,
         oldest_pending_at: in_log_at.into_iter().chain(waiting_at).min(),
@@ -72,6 +72,8 @@ fn counts(index: &Index, state: &SubscriptionState, inner: &Inner) -> Counts {
         }
         counts.add(&change.state);
     }
+    // What comes again from the log is counted there.
+    counts.waiting = counts.waiting.saturating_sub(inner.relogged.len() as u64);
     counts
 }
 

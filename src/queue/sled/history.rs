@@ -34,7 +34,10 @@ fn of_handler(
     let (entry, is_passed) = {
         let inner = state.lock();
         let place = inner.place();
-        (entry_of(shared, state, &inner, position)?, place.has_passed(position))
+        let entry = entry_of(shared, state, &inner, position)?;
+        // One that comes again from the log is no entry any more.
+        let entry = entry.filter(|_| !inner.relogged.contains(&position));
+        (entry, place.has_passed(position))
     };
     let is_replayed = changes.iter().any(|change| change.state == State::Delivered);
     if is_passed && !is_replayed {

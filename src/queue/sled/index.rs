@@ -8,7 +8,7 @@
 //! | `due` | handler, due, position | – |
 //! | `lines` | handler, order key, position | – |
 //! | `pins` | segment, position, handler | – (entries whose newest record is in that segment) |
-//! | `moved` | position | where the event was copied forward to |
+//! | `moved` | position | where the event was copied forward to, and its size |
 //! | `moved_in` | segment, position | – |
 //! | `blocks` | first position | where some 256 events begin, the first id, their times and types |
 //! | `attempts` | position, handler, number | one try, of deliveries that did not end at the first |
@@ -25,7 +25,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
@@ -56,6 +57,10 @@ pub(crate) enum IndexError {
 /// How much memory sled's page cache may take.
 const CACHE_BYTES: u64 = 8 << 20;
 
+/// How long a database that is still locked is waited for: two seconds.
+const OPEN_TRIES: u32 = 100;
+const OPEN_WAIT: Duration = Duration::from_millis(20);
+
 /// How far the index has taken the journal in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -84,6 +89,8 @@ pub(crate) struct Index {
     key_records: sled::Tree,
     /// Entries of each handler: counted at open, then kept.
     counts: Mutex<HashMap<HandlerName, Counts>>,
+    /// How large the events that were copied forward are together: counted at open, then kept.
+    moved_bytes: AtomicU64,
     /// Set when a call failed: whoever called, the remedy is a rebuild.
     has_failed: AtomicBool,
 }
@@ -97,12 +104,7 @@ impl Index {
     /// Opens the index in `folder`, or makes an empty one.
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         fence(|| {
-            let db = sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE_BYTES)
-                .mode(sled::Mode::LowSpace)
-                .flush_every_ms(Some(1_000))
-                .open()?;
+            let db = open_db(folder)?;
             let index = Self {
                 meta: db.open_tree("meta")?,
                 places: db.open_tree("places")?,
@@ -119,10 +121,12 @@ impl Index {
                 key_runs: db.open_tree("key_runs")?,
                 key_records: db.open_tree("key_records")?,
                 counts: Mutex::default(),
+                moved_bytes: AtomicU64::new(0),
                 has_failed: AtomicBool::new(false),
                 db,
             };
             index.count_entries()?;
+            index.count_moved()?;
             Ok(index)
         })
     }
@@ -172,6 +176,32 @@ impl Index {
     pub(crate) fn bytes(&self) -> u64 {
         self.fence(|| Ok(self.db.size_on_disk()?)).unwrap_or(0)
     }
+}
+
+/// Opens the database. Its own threads let go of a closed one some time after it was dropped, so
+/// a lock that is held is waited for: whoever opens holds the queue's own lock already.
+fn open_db(folder: &Path) -> Result<sled::Db, sled::Error> {
+    let mut n_tries = 0;
+    loop {
+        let opened = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .mode(sled::Mode::LowSpace)
+            .flush_every_ms(Some(1_000))
+            .open();
+        n_tries += 1;
+        match opened {
+            Err(sled::Error::Io(err)) if is_locked(&err) && n_tries < OPEN_TRIES => {
+                std::thread::sleep(OPEN_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled has no error of its own for this.
+fn is_locked(err: &std::io::Error) -> bool {
+    err.kind() == std::io::ErrorKind::WouldBlock || err.to_string().contains("acquire lock")
 }
 
 /// A handler's name as the front of a key: a zero byte, which no name has, ends it.

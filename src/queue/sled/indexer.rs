@@ -42,6 +42,7 @@ pub(crate) enum Applied {
     Carried {
         position: Position,
         at: Location,
+        n_bytes: u64,
     },
     KeyRecord {
         first: Position,
@@ -60,8 +61,14 @@ pub(crate) enum Applied {
         durable: Durable,
         n_bytes: u64,
     },
+    /// The copies of what is needed of a segment came before: nobody is to look there any more.
+    Gone {
+        segment: u64,
+    },
     /// Somebody waits until all before is in.
     Barrier(Reply<()>),
+    /// The same, and how far this is is to be remembered.
+    Remember(Reply<()>),
     /// Somebody wants the index made smaller.
     Compact(Reply<()>),
 }
@@ -78,7 +85,9 @@ impl Applied {
             Self::Keys(_)
             | Self::Flushed { .. }
             | Self::Progress { .. }
+            | Self::Gone { .. }
             | Self::Barrier(_)
+            | Self::Remember(_)
             | Self::Compact(_) => None,
         }
     }
@@ -102,14 +111,16 @@ impl Applier {
             }
             Applied::Settled { at, batch } => apply_settled(index, *at, batch),
             Applied::Checkpoint { places, .. } => index.set_places(places),
-            Applied::Carried { position, at } => index.set_moved(*position, *at),
+            Applied::Carried { position, at, n_bytes } => index.set_moved(*position, *at, *n_bytes),
             Applied::KeyRecord { first, last, at } => {
                 index.put_key_record(KeyRecord { first: *first, last: *last, at: *at })
             }
             Applied::Keys(generation) => index.put_key_run(generation.run, &generation.page_keys()),
             Applied::Flushed { .. }
             | Applied::Progress { .. }
+            | Applied::Gone { .. }
             | Applied::Barrier(_)
+            | Applied::Remember(_)
             | Applied::Compact(_) => Ok(()),
         }
     }
@@ -251,12 +262,11 @@ impl Indexer {
                 }
                 self.reached = Some(Progress { at: durable.end, next: durable.next });
             }
-            Applied::Barrier(reply) => {
-                let result = match self.failed {
-                    None => Ok(()),
-                    Some(_) => Err(QueueError::Behind("the index is being rebuilt")),
-                };
-                drop(reply.send(result));
+            Applied::Gone { segment } => drop(self.shared.segments.remove(segment)),
+            Applied::Barrier(reply) => self.answer(reply),
+            Applied::Remember(reply) => {
+                self.remember_progress();
+                self.answer(reply);
             }
             Applied::Compact(reply) => {
                 let result = self.compact();
@@ -268,6 +278,15 @@ impl Indexer {
             | Applied::Carried { .. }
             | Applied::KeyRecord { .. } => {}
         }
+    }
+
+    fn answer(&self, reply: Reply<()>) {
+        let result = match self.failed {
+            None => Ok(()),
+            Some(_) => Err(QueueError::Behind("the index is being rebuilt")),
+        };
+        // Who asked may be gone.
+        drop(reply.send(result));
     }
 
     fn remember_progress(&mut self) {

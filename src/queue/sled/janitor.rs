@@ -36,6 +36,9 @@ pub(crate) struct Janitor {
     pub(crate) preparer: Arc<Preparer>,
     /// Held while tidying: one at a time.
     pub(crate) turn: Mutex<()>,
+    /// The oldest segment, where too much of it is needed still: its number, how many segments
+    /// there were, and how many entries.
+    pub(crate) kept: Mutex<Option<(u64, usize, u64)>>,
 }
 
 impl Janitor {
@@ -51,7 +54,9 @@ impl Janitor {
     /// Lets go of what can go and says whether more may be taken in.
     pub(crate) fn tidy(&self) -> Result<(), QueueError> {
         let _turn = lock(&self.turn);
-        while self.let_oldest_go(self.is_tight())? {}
+        // What is copied forward meanwhile is for another time.
+        let newest = self.shared.durable().end.segment;
+        while self.let_oldest_go(newest)? {}
         self.expire_keys()?;
         let blocked = self.why_blocked();
         let mut told = lock(&self.shared.blocked);
@@ -105,22 +110,34 @@ impl Janitor {
         })
     }
 
-    /// Lets the oldest segment go if it can; `true` = it went.
-    fn let_oldest_go(&self, is_tight: bool) -> Result<bool, QueueError> {
+    /// Lets the oldest segment before `newest` go if it can; `true` = it went.
+    fn let_oldest_go(&self, newest: u64) -> Result<bool, QueueError> {
         let segments = self.shared.segments.all();
         let (Some(oldest), Some(next)) = (segments.first(), segments.get(1)) else {
             return Ok(false);
         };
         let now = self.shared.now();
         let is_old = next.began_at.after(self.limits.retention) <= now;
-        if !(is_old || is_tight) || !self.is_settled_before(next.first) {
+        let may_go = oldest.number < newest && (is_old || self.is_tight());
+        if !may_go || !self.is_settled_before(next.first) {
             return Ok(false);
+        }
+        let seen = (oldest.number, segments.len(), self.n_entries());
+        if *lock(&self.kept) == Some(seen) {
+            return Ok(false);
+        }
+        if lock(&self.shared.indexed).at.segment <= oldest.number {
+            self.shared.ask_blocking(Job::Remember)?;
         }
         if lock(&self.shared.indexed).at.segment <= oldest.number {
             return Ok(false);
         }
         self.shared.ask_blocking(Job::Watch)?;
         let carry = self.what_is_needed_of(oldest, next.first)?;
+        if !self.is_worth_it(&carry, oldest)? {
+            *lock(&self.kept) = Some(seen);
+            return Ok(false);
+        }
         self.shared.ask_blocking(|reply| Job::Carry(carry, reply))?;
         self.shared.ask_blocking(Job::Barrier)?;
         self.remove(oldest)?;
@@ -195,6 +212,40 @@ impl Janitor {
         Ok(Carry { segment: segment.number, first: segment.first, end, events, states, keys })
     }
 
+    /// Whether copying gains anything. Where most of a segment is needed still, it is copied only
+    /// if the journal is more than twice as large as all that is copied: else the copies would be
+    /// copied again and again, with nothing in between that goes.
+    fn is_worth_it(&self, carry: &Carry, segment: &Segment) -> Result<bool, QueueError> {
+        let events: usize = carry.events.iter().map(bytes::Bytes::len).sum();
+        let n_keys: usize = carry.keys.iter().map(Vec::len).sum();
+        let changes = carry.states.iter().flat_map(|(_, changes)| changes);
+        let states: usize = changes.map(change_bytes).sum();
+        let bytes = (events + n_keys * KEY_BYTES + states) as u64;
+        if bytes <= u64::from(segment.capacity) / 2 {
+            return Ok(true);
+        }
+        let index = self.shared.index()?;
+        let per_entry = states as u64 / (carry.states.len() as u64).max(1);
+        let records = index.key_records()?.into_iter();
+        let n_keys: u64 = records.map(|record| record.last.0 - record.first.0 + 1).sum();
+        let everywhere = index
+            .moved_bytes()
+            .saturating_add(per_entry.saturating_mul(self.n_entries()))
+            .saturating_add(n_keys.saturating_mul(KEY_BYTES as u64))
+            .max(bytes);
+        let worth = everywhere.saturating_mul(2);
+        let worth = worth.saturating_add(4 * u64::from(self.limits.segment_bytes));
+        Ok(self.shared.segments.bytes() > worth)
+    }
+
+    /// How many entries there are.
+    fn n_entries(&self) -> u64 {
+        let Ok(index) = self.shared.index() else { return 0 };
+        let subscriptions = lock(&self.shared.subscriptions);
+        let counts = subscriptions.keys().map(|handler| index.counts(handler));
+        counts.map(|counts| counts.waiting.saturating_add(counts.dead)).sum()
+    }
+
     /// Whether some handler has an entry for the event.
     fn is_needed(&self, index: &Index, position: Position) -> Result<bool, QueueError> {
         let handlers: Vec<HandlerName> = lock(&self.shared.subscriptions).keys().cloned().collect();
@@ -237,6 +288,15 @@ impl Janitor {
         }
         Ok(())
     }
+}
+
+/// About how many bytes a remembered key takes.
+const KEY_BYTES: usize = 45;
+
+/// About how many bytes a change takes in a record.
+fn change_bytes(change: &Change) -> usize {
+    const FIXED: usize = 64;
+    FIXED + change.attempt.as_ref().map_or(0, |attempt| attempt.error.as_str().len())
 }
 
 /// The key of an event, while it makes duplicates.

@@ -186,8 +186,14 @@ fn list_forward(
     limit: usize,
 ) -> Result<Vec<Event>, QueueError> {
     let index = shared.index()?;
+    let after = query.cursor.map_or(Position(0), Position::next);
     let mut events = Vec::new();
-    let mut from = query.cursor.map_or(shared.oldest(), Position::next).max(shared.oldest());
+    for position in index.moved_in_range(after, shared.oldest())? {
+        if events.len() < limit {
+            events.extend(carried_at(shared, query, position)?);
+        }
+    }
+    let mut from = after.max(shared.oldest());
     let end = shared.durable().next;
     while from < end && events.len() < limit {
         let (block, until) = block_and_end(&index, from, end)?;
@@ -234,7 +240,22 @@ fn list_backward(
         }
         before = first;
     }
+    for position in index.moved_in_range(Position(0), before.min(oldest))?.into_iter().rev() {
+        if events.len() < limit {
+            events.extend(carried_at(shared, query, position)?);
+        }
+    }
     Ok(events)
+}
+
+/// An event that outlived its segment, where it matches.
+fn carried_at(
+    shared: &Shared,
+    query: &EventQuery,
+    position: Position,
+) -> Result<Option<Event>, QueueError> {
+    let found = event_at(shared, position)?.map(|(event, _)| event);
+    Ok(found.filter(|event| matches(query, event)))
 }
 
 /// The block that `from` is in, and where the next one begins.

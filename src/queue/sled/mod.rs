@@ -184,6 +184,8 @@ impl SledQueue {
                 tracing::error!(thread = name, "A thread of the queue panicked");
             }
         }
+        // sled has a lock of its own, and whoever held a subscription may hold it on.
+        self.shared.index.store(None);
         drop(lock);
     }
 }

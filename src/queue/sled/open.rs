@@ -114,6 +114,11 @@ fn ready_index(
     if !is_first_start {
         tracing::warn!(reason = why, "The index is made anew from the journal");
     }
+    if is_new {
+        // What was tried just now is nothing to look into later.
+        rebuild::remove_all(folder)
+            .map_err(|err| cannot_open(RebuildError::Aside(folder.to_owned(), err)))?;
+    }
     let Rebuilt { index, runs, next_in_journal, next } =
         rebuild::from_journal(segments, folder, end, known).map_err(cannot_open)?;
     if next > next_in_journal {
@@ -248,6 +253,7 @@ fn start(
         },
         preparer: writer.preparer(),
         turn: Mutex::default(),
+        kept: Mutex::default(),
     });
     let committer = Committer {
         ids: Ids::after(last_id(&shared, next)),
@@ -292,11 +298,11 @@ impl Alarm {
     }
 }
 
-/// The newest id that was given, or one as old as the newest segment: later ones ascend from it.
+/// The newest id that can be read, or one as old as the newest segment: later ones ascend from it.
 fn last_id(shared: &Shared, next: Position) -> Option<EventId> {
-    let last = Position(next.0.checked_sub(1)?);
-    match lookup::event_at(shared, last) {
-        Ok(Some((event, _))) => Some(event.id),
+    let last = Position(next.0.saturating_sub(1));
+    match newest_event(shared, last) {
+        Ok(Some(id)) => Some(id),
         Ok(None) => {
             let began_at =
                 shared.segments.all().last().map_or(Timestamp::default(), |s| s.began_at);
@@ -309,6 +315,22 @@ fn last_id(shared: &Shared, next: Position) -> Option<EventId> {
             None
         }
     }
+}
+
+/// The id of the event at `last` or, where that is lost, of the newest one in the last segments.
+fn newest_event(shared: &Shared, last: Position) -> Result<Option<EventId>, QueueError> {
+    const SEGMENTS_LOOKED_AT: usize = 3;
+    if let Some((event, _)) = lookup::event_at(shared, last)? {
+        return Ok(Some(event.id));
+    }
+    let segments = shared.segments.all().into_iter().rev().take(SEGMENTS_LOOKED_AT);
+    let Some(oldest) = segments.last() else { return Ok(None) };
+    let mut newest = None;
+    lookup::scan(shared, Location::start_of(oldest.number), |event, _| {
+        newest = newest.max(Some(event.id));
+        true
+    })?;
+    Ok(newest)
 }
 
 fn spawn(

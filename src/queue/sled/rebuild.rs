@@ -161,7 +161,10 @@ impl<'a> Replay<'a> {
                 self.next = self.next.max(places.next);
                 Applied::Checkpoint { at, places }
             }
-            Record::Carried(event, _) => Applied::Carried { position: event.position, at },
+            Record::Carried(event, _) => {
+                let n_bytes = found.payload.len() as u64;
+                Applied::Carried { position: event.position, at, n_bytes }
+            }
             Record::Keys(keys) => {
                 let (Some(first), Some(last)) = (keys.0.first(), keys.0.last()) else {
                     return Ok(());

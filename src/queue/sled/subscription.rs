@@ -234,7 +234,7 @@ impl SledSubscription {
                 }
                 // The file goes on behind what came from memory.
                 inner.reader = inner.reader.take().map(|mut reader| {
-                    reader.seek(recent.end);
+                    reader.seek(recent.end, recent.event.position.next());
                     reader
                 });
                 Self::take_event(inner, basket, recent.event);

@@ -12,8 +12,8 @@ use crate::event::{HandlerName, Position};
 use crate::queue::record::{Change, Keys, Section};
 
 impl Committer {
-    /// Writes copies, durably, and takes the segment out of the table: from then on nobody begins
-    /// to read it. States that changed since the watch began are left out: newer records say how
+    /// Writes copies, durably, and has the segment taken out of the table once the index knows
+    /// them: from then on nobody begins to read it. States that changed since the watch began are left out: newer records say how
     /// they stand.
     pub(super) fn carry(&mut self, carry: Carry) -> Result<(), QueueError> {
         let Carry { segment, first, end, events, states, keys } = carry;
@@ -26,7 +26,8 @@ impl Committer {
             self.make_room(&mut commit, HEADER_BYTES + payload.len(), 0)?;
             let at = self.location(&commit.batch);
             commit.batch.push(Kind::Carried, |out| out.extend_from_slice(&payload));
-            commit.applied.push(Applied::Carried { position, at });
+            let n_bytes = payload.len() as u64;
+            commit.applied.push(Applied::Carried { position, at, n_bytes });
             copied.insert(position);
         }
         self.carry_states(&mut commit, unchanged(&self.places, &watched, states))?;
@@ -44,7 +45,7 @@ impl Committer {
         if self.came_to_be_needed(&watched, segment, first..end, &copied)? {
             return Err(QueueError::Behind("an event of the segment is needed again"));
         }
-        self.shared.segments.remove(segment);
+        self.hand_over(vec![Applied::Gone { segment }], 0);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ impl Committer {
                 answer(reply, result);
             }
             Job::Barrier(reply) => self.barrier(Applied::Barrier(reply)),
+            Job::Remember(reply) => self.barrier(Applied::Remember(reply)),
             Job::Compact(reply) => self.barrier(Applied::Compact(reply)),
             Job::Close(reply) => {
                 // The checkpoint proves to the next start that all before it was synced.
@@ -51,7 +52,10 @@ impl Committer {
     fn barrier(&self, barrier: Applied) {
         if let Err(err) = self.applied.send(vec![barrier]) {
             for applied in err.0 {
-                if let Applied::Barrier(reply) | Applied::Compact(reply) = applied {
+                if let Applied::Barrier(reply)
+                | Applied::Remember(reply)
+                | Applied::Compact(reply) = applied
+                {
                     answer(reply, Err(QueueError::Closed));
                 }
             }

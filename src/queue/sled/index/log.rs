@@ -1,6 +1,7 @@
 //! Finding events and their history in the journal.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
@@ -139,31 +140,75 @@ impl Index {
 
     /// Where an event was copied forward to.
     pub(crate) fn moved(&self, position: Position) -> Result<Option<Location>, IndexError> {
+        Ok(self.moved_and_size(position)?.map(|(at, _)| at))
+    }
+
+    fn moved_and_size(&self, position: Position) -> Result<Option<(Location, u64)>, IndexError> {
         self.fence(|| {
             let Some(value) = self.moved.get(position.0.to_be_bytes())? else { return Ok(None) };
-            take_location(&mut Take(&value)).map(Some).ok_or(IndexError::Bad)
+            read_moved(&value).map(Some)
         })
     }
 
     /// Remembers that an event was copied forward.
-    pub(crate) fn set_moved(&self, position: Position, at: Location) -> Result<(), IndexError> {
+    pub(crate) fn set_moved(
+        &self,
+        position: Position,
+        at: Location,
+        n_bytes: u64,
+    ) -> Result<(), IndexError> {
         self.forget_moved(position)?;
         let mut value = Vec::new();
         put_location(at, &mut value);
+        value.put_varint(n_bytes);
         self.fence(|| {
             self.moved.insert(position.0.to_be_bytes(), value)?;
             self.moved_in.insert(moved_in_key(at.segment, position), &[])?;
             Ok(())
-        })
+        })?;
+        self.moved_bytes.fetch_add(n_bytes, Ordering::AcqRel);
+        Ok(())
     }
 
     fn forget_moved(&self, position: Position) -> Result<(), IndexError> {
-        let Some(before) = self.moved(position)? else { return Ok(()) };
+        let Some((before, n_bytes)) = self.moved_and_size(position)? else { return Ok(()) };
         self.fence(|| {
             self.moved.remove(position.0.to_be_bytes())?;
             self.moved_in.remove(moved_in_key(before.segment, position))?;
             Ok(())
+        })?;
+        self.moved_bytes.fetch_sub(n_bytes, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The events from `first` to before `end` that were copied forward, in order.
+    pub(crate) fn moved_in_range(
+        &self,
+        first: Position,
+        end: Position,
+    ) -> Result<Vec<Position>, IndexError> {
+        if first >= end {
+            return Ok(Vec::new());
+        }
+        self.fence(|| {
+            let keys = self.moved.range(first.0.to_be_bytes()..end.0.to_be_bytes()).keys();
+            keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
         })
+    }
+
+    /// How large the events that were copied forward are together.
+    pub(crate) fn moved_bytes(&self) -> u64 {
+        self.moved_bytes.load(Ordering::Acquire)
+    }
+
+    /// Counts anew what was copied forward.
+    pub(super) fn count_moved(&self) -> Result<(), IndexError> {
+        let mut n_bytes = 0_u64;
+        for value in self.moved.iter().values() {
+            n_bytes = n_bytes.saturating_add(read_moved(&value?)?.1);
+        }
+        self.moved_bytes.store(n_bytes, Ordering::Release);
+        Ok(())
     }
 
     /// The events that were copied forward into `segment`.
@@ -191,7 +236,13 @@ impl Index {
         let mut value = Vec::new();
         value.put_signed(at.as_millis());
         change.encode(Position(0), at, &mut value);
-        self.fence(|| Ok(self.attempts.insert(key, value).map(|_| ())?))
+        self.fence(|| {
+            // What was no try must not take the place of one at the same time.
+            if change.attempt.is_some() || self.attempts.get(&key)?.is_none() {
+                self.attempts.insert(key, value)?;
+            }
+            Ok(())
+        })
     }
 
     /// The tries of one event that are kept one by one, oldest first.
@@ -327,6 +378,12 @@ fn read_block((key, value): (sled::IVec, sled::IVec)) -> Result<Block, IndexErro
         let types = (!types.is_empty()).then_some(types);
         Some(Block { first, first_id, at, oldest, newest, types })
     })();
+    read.ok_or(IndexError::Bad)
+}
+
+fn read_moved(value: &[u8]) -> Result<(Location, u64), IndexError> {
+    let mut take = Take(value);
+    let read = (|| Some((take_location(&mut take)?, take.varint()?)))();
     read.ok_or(IndexError::Bad)
 }
 

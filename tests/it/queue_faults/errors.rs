@@ -1,0 +1,168 @@
+//! Calls to the file system that fail while the machine goes on.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use gatepost::event::Outcome;
+use gatepost::queue::journal::OsFileSystem;
+use gatepost::queue::{Queue, QueueError};
+
+use super::disk::Call;
+use super::{
+    Site, all_positions, append, append_all, deliver_all, event, settle, subscribe, take_due,
+};
+
+#[tokio::test]
+async fn a_failed_sync_ends_everything_until_a_start() {
+    let mut site = Site::new();
+    let queue = site.open();
+    append(&queue, event(1, 100)).await;
+    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    assert!(matches!(queue.append(event(2, 100)).await, Err(QueueError::Poisoned)));
+    site.disk.work_again();
+    assert!(matches!(queue.append(event(3, 100)).await, Err(QueueError::Poisoned)));
+    assert!(matches!(queue.probe().await, Err(QueueError::Poisoned)));
+    queue.poisoned().await;
+    assert!(queue.close().await.is_err());
+    site.disk = site.disk.power_cut(1);
+    let queue = site.open();
+    assert!(all_positions(&queue).await.starts_with(&[1]));
+    append(&queue, event(3, 100)).await;
+}
+
+#[tokio::test]
+async fn a_failed_write_ends_everything_until_a_start() {
+    let mut site = Site::new();
+    let queue = site.open();
+    append(&queue, event(1, 3_000)).await;
+    site.disk.fail(Call::Write, ErrorKind::Other, 700);
+    assert!(matches!(queue.append(event(2, 3_000)).await, Err(QueueError::Poisoned)));
+    site.disk.work_again();
+    assert!(matches!(queue.append(event(3, 100)).await, Err(QueueError::Poisoned)));
+    drop(queue);
+    site.disk = site.disk.killed();
+    let queue = site.open();
+    assert!(queue.opened().torn_bytes > 0);
+    assert_eq!(all_positions(&queue).await, [1]);
+    append(&queue, event(3, 100)).await;
+    assert_eq!(queue.stats().damage, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_failed_sync_while_the_next_segment_is_made_ends_everything() {
+    let site = Site::new();
+    let queue = site.open();
+    append_all(&queue, 3, 9_000).await;
+    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    for n in 4..20 {
+        assert!(matches!(queue.append(event(n, 9_000)).await, Err(QueueError::Poisoned)));
+        site.disk.work_again();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_until_there_is_room() {
+    let mut site = Site::new();
+    let queue = site.open();
+    append_all(&queue, 3, 300).await;
+    for short in [0, 1, 600, 1_400] {
+        site.disk.fail(Call::Write, ErrorKind::StorageFull, short);
+        assert!(matches!(queue.append(event(4, 1_500)).await, Err(QueueError::Full(_))));
+        assert!(matches!(queue.append(event(5, 30)).await, Err(QueueError::Full(_))));
+        site.disk.work_again();
+        append(&queue, event(6, 30)).await;
+    }
+    assert_eq!(all_positions(&queue).await, (1..=7).collect::<Vec<u64>>());
+    drop(queue);
+    site.disk = site.disk.killed();
+    site.remove_index();
+    let queue = site.open();
+    assert_eq!(all_positions(&queue).await, (1..=7).collect::<Vec<u64>>());
+    assert_eq!(queue.stats().damage, Vec::<String>::new());
+}
+
+/// Appends until there is no room; says how many got in.
+async fn fill(queue: &gatepost::queue::sled::SledQueue) -> u64 {
+    for n in 1..200 {
+        match queue.append(event(n, 9_000)).await {
+            Ok(_) => {}
+            Err(QueueError::Full(_)) => return n - 1,
+            Err(err) => panic!("{err}"),
+        }
+    }
+    panic!("the disk is never full");
+}
+
+#[tokio::test]
+async fn with_no_room_for_another_segment_deliveries_go_on_and_make_room() {
+    let site = Site::new();
+    let queue = site.open();
+    let subscription = subscribe(&queue, "h").await;
+    append(&queue, event(1, 300)).await;
+    site.disk.set_free(0);
+    let n_stored = fill(&queue).await + 1;
+    assert_eq!(deliver_all(&*subscription).await as u64, n_stored);
+    site.disk.set_free(1 << 40);
+    // Refused for a moment longer, without a look at the disk.
+    while let Err(err) = queue.append(event(7, 9_000)).await {
+        assert!(matches!(err, QueueError::Full(_)), "{err}");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(deliver_all(&*subscription).await, 1);
+    drop(subscription);
+    queue.close().await.unwrap();
+    let queue = site.open();
+    let subscription = subscribe(&queue, "h").await;
+    assert_eq!(take_due(&*subscription).len(), 0);
+}
+
+#[tokio::test]
+async fn a_second_open_names_the_holder() {
+    let site = Site::new();
+    let queue = site.open();
+    let Err(QueueError::Held { folder, holder }) = site.try_open(site.settings()) else {
+        panic!("two have it at once");
+    };
+    assert!(folder.ends_with("queue"));
+    assert_eq!(holder, format!("gatepost, process {}", std::process::id()));
+    queue.close().await.unwrap();
+    drop(site.open());
+}
+
+#[tokio::test]
+async fn settling_ends_when_the_queue_is_poisoned_or_closed() {
+    let site = Site::new();
+    let queue = site.open();
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 2, 100).await;
+    let mut taken = take_due(&*subscription).into_iter();
+    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    assert!(queue.append(event(3, 100)).await.is_err());
+    // Nothing is recorded any more; the few that fit are kept for nobody.
+    settle(&*subscription, taken.next().unwrap(), Outcome::Delivered).await;
+    assert!(queue.close().await.is_err());
+    let settled = crate::support::events::untried(Outcome::Delivered);
+    let late = subscription.settle(taken.next().unwrap(), settled).await;
+    assert!(matches!(late, Err(QueueError::Closed)));
+    assert!(matches!(subscription.next(1).await, Err(QueueError::Closed)));
+}
+
+#[tokio::test]
+async fn dropping_the_queue_closes_its_subscriptions() {
+    let site = Site::new();
+    let queue = site.open();
+    let subscription = subscribe(&queue, "h").await;
+    drop(queue);
+    assert!(matches!(subscription.next(1).await, Err(QueueError::Closed)));
+}
+
+#[tokio::test]
+async fn a_folder_may_be_made_many_levels_deep() {
+    let site = Site::new();
+    let mut settings = site.settings();
+    settings.folder = site.folder.path().join("a/b/c/queue");
+    settings.file_system = Arc::new(OsFileSystem);
+    let queue = site.try_open(settings).unwrap();
+    append(&queue, event(1, 100)).await;
+    queue.close().await.unwrap();
+}

@@ -1,0 +1,295 @@
+//! What goes, when, and what stays although its segment goes.
+
+use std::time::Duration;
+
+use gatepost::event::{Outcome, Position};
+use gatepost::queue::sled::SledQueue;
+use gatepost::queue::{Appended, DeadFilter, DeliveryState, Queue, QueueError};
+
+use super::{
+    DEAD, SEGMENT_BYTES, Site, all_positions, append, append_all, body, deliver_all, event, keyed,
+    positions, record, settle, subscribe, take_due,
+};
+
+fn keeping(site: &Site, retention: Duration) -> SledQueue {
+    let mut settings = site.settings();
+    settings.retention = retention;
+    site.try_open(settings).unwrap()
+}
+
+const DAY: u64 = 24 * 3_600;
+
+#[tokio::test]
+async fn settled_segments_go_after_the_retention_and_not_before() {
+    let site = Site::new();
+    let queue = keeping(&site, Duration::from_secs(2 * DAY));
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 20, 9_000).await;
+    deliver_all(&*subscription).await;
+    record(&queue).await.unwrap();
+    queue.tidy().await.unwrap();
+    assert_eq!(all_positions(&queue).await.len(), 20);
+    site.advance_secs(2 * DAY + 1);
+    queue.tidy().await.unwrap();
+    let left = all_positions(&queue).await;
+    assert!(left.len() < 10 && left.ends_with(&[20]), "{left:?}");
+    assert_eq!(queue.stats().events, left.len() as u64);
+}
+
+#[tokio::test]
+async fn what_somebody_has_not_settled_stays_with_all_behind_it() {
+    let site = Site::new();
+    let queue = keeping(&site, Duration::ZERO);
+    let (fast, slow) = (subscribe(&queue, "fast").await, subscribe(&queue, "slow").await);
+    append_all(&queue, 20, 9_000).await;
+    deliver_all(&*fast).await;
+    let mut taken = take_due(&*slow);
+    let first = taken.remove(0);
+    for delivery in taken {
+        settle(&*slow, delivery, Outcome::Delivered).await;
+    }
+    record(&queue).await.unwrap();
+    queue.tidy().await.unwrap();
+    assert_eq!(all_positions(&queue).await.len(), 20);
+    settle(&*slow, first, Outcome::Delivered).await;
+    record(&queue).await.unwrap();
+    queue.tidy().await.unwrap();
+    assert!(all_positions(&queue).await.len() < 10);
+}
+
+#[tokio::test]
+async fn with_no_retention_a_drained_queue_is_small() {
+    let site = Site::new();
+    let queue = keeping(&site, Duration::ZERO);
+    let subscription = subscribe(&queue, "h").await;
+    for _ in 0..5 {
+        append_all(&queue, 30, 9_000).await;
+        deliver_all(&*subscription).await;
+        record(&queue).await.unwrap();
+        queue.tidy().await.unwrap();
+    }
+    let n_files = site.disk.files().len();
+    assert!(n_files <= 4, "{n_files} files: the live one, the next and a spare");
+    drop(subscription);
+    queue.close().await.unwrap();
+    let queue = keeping(&site, Duration::ZERO);
+    assert_eq!(queue.opened().torn_bytes, 0, "a recycled file looks torn");
+    let subscription = subscribe(&queue, "h").await;
+    assert_eq!(take_due(&*subscription).len(), 0);
+    append_all(&queue, 30, 9_000).await;
+    assert_eq!(deliver_all(&*subscription).await, 30);
+    assert_eq!(queue.stats().damage, Vec::<String>::new());
+}
+
+/// 2 dead after two tries, 5 a retry in 90 days after one try; the rest of 1 to 20 delivered.
+async fn with_stragglers(site: &Site, queue: &SledQueue) {
+    let subscription = subscribe(queue, "h").await;
+    append_all(queue, 20, 9_000).await;
+    let far = site.clock_steady().after(Duration::from_secs(90 * DAY));
+    for delivery in take_due(&*subscription) {
+        let outcome = match delivery.event.position.0 {
+            2 => Outcome::Retry { at: site.clock_steady(), order_key: None },
+            5 => Outcome::Retry { at: far, order_key: None },
+            _ => Outcome::Delivered,
+        };
+        settle(&*subscription, delivery, outcome).await;
+    }
+    for delivery in take_due(&*subscription) {
+        assert_eq!((delivery.event.position, delivery.attempt), (Position(2), 2));
+        settle(&*subscription, delivery, DEAD).await;
+    }
+    record(queue).await.unwrap();
+}
+
+async fn assert_stragglers(queue: &SledQueue, context: &str) {
+    let dead = queue.dead(DeadFilter::default()).await.unwrap();
+    assert_eq!(dead.len(), 1, "{context}");
+    assert_eq!((dead[0].position, dead[0].attempts), (Position(2), 2), "{context}");
+    assert_eq!(dead[0].reason.as_str(), "gone for good", "{context}");
+    let event = queue.get(dead[0].id).await.unwrap().expect(context);
+    assert_eq!(event.body, body(2, 9_000), "{context}");
+    for (position, state, n_attempts) in [(2, DeliveryState::Dead, 2), (5, DeliveryState::Retry, 1)]
+    {
+        let history = queue.history(Position(position)).await.unwrap();
+        assert_eq!(history.len(), 1, "{context}");
+        assert_eq!(history[0].state, state, "{context}");
+        assert_eq!(history[0].attempts.len(), n_attempts, "{context}: {history:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_still_waits_is_carried_forward_again_and_again() {
+    let site = Site::new();
+    let queue = keeping(&site, Duration::ZERO);
+    with_stragglers(&site, &queue).await;
+    queue.tidy().await.unwrap();
+    assert_stragglers(&queue, "carried once").await;
+    queue.close().await.unwrap();
+    for round in 0..4 {
+        let context = format!("round {round}");
+        let queue = keeping(&site, Duration::ZERO);
+        assert_stragglers(&queue, &context).await;
+        let subscription = subscribe(&queue, "h").await;
+        append_all(&queue, 20, 9_000).await;
+        assert_eq!(deliver_all(&*subscription).await, 20, "{context}");
+        record(&queue).await.unwrap();
+        queue.tidy().await.unwrap();
+        let left = all_positions(&queue).await;
+        assert!(left.len() < 10, "{context}: {left:?}");
+        assert_stragglers(&queue, &context).await;
+        assert_eq!(queue.stats().damage, Vec::<String>::new(), "{context}");
+        drop(subscription);
+        queue.close().await.unwrap();
+        if round % 2 == 1 {
+            site.remove_index();
+        }
+    }
+    site.advance_secs(91 * DAY);
+    let queue = keeping(&site, Duration::ZERO);
+    let subscription = subscribe(&queue, "h").await;
+    let due = take_due(&*subscription);
+    assert_eq!(positions(&due), [5]);
+    assert_eq!((due[0].attempt, &due[0].event.body), (2, &body(5, 9_000)));
+    assert_eq!(queue.redrive(DeadFilter::default()).await.unwrap(), 1);
+    let due = take_due(&*subscription);
+    assert_eq!(positions(&due), [2]);
+    for delivery in due {
+        settle(&*subscription, delivery, Outcome::Delivered).await;
+    }
+    record(&queue).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_longer_waited_for_is_not_carried_on() {
+    let site = Site::new();
+    let queue = keeping(&site, Duration::ZERO);
+    with_stragglers(&site, &queue).await;
+    queue.tidy().await.unwrap();
+    let id = queue.dead(DeadFilter::default()).await.unwrap()[0].id;
+    queue.drop_dead(DeadFilter::default()).await.unwrap();
+    let subscription = subscribe(&queue, "h").await;
+    for _ in 0..2 {
+        append_all(&queue, 20, 9_000).await;
+        deliver_all(&*subscription).await;
+        record(&queue).await.unwrap();
+        queue.tidy().await.unwrap();
+    }
+    assert!(queue.get(id).await.unwrap().is_none());
+    assert!(!queue.replay(&crate::support::events::handler("h"), Position(2)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_outlives_its_event() {
+    let window = Duration::from_secs(30 * DAY);
+    let site = Site::new();
+    let queue = keeping(&site, Duration::ZERO);
+    let mut first_ids = Vec::new();
+    for n in 1..=60 {
+        first_ids.push(append(&queue, keyed(n, 9_000, window)).await);
+        if n % 10 == 0 {
+            queue.tidy().await.unwrap();
+        }
+    }
+    // Nobody is subscribed: what is old enough goes. Key records go from segment to segment.
+    append_all(&queue, 60, 9_000).await;
+    queue.tidy().await.unwrap();
+    let oldest = all_positions(&queue).await[0];
+    assert!(oldest > 60, "{oldest}");
+    assert_seen(&queue, &first_ids, window, "as it was").await;
+    queue.close().await.unwrap();
+    let queue = keeping(&site, Duration::ZERO);
+    assert_seen(&queue, &first_ids, window, "after a restart").await;
+    append_all(&queue, 40, 9_000).await;
+    queue.tidy().await.unwrap();
+    queue.close().await.unwrap();
+    site.remove_index();
+    let queue = keeping(&site, Duration::ZERO);
+    assert_seen(&queue, &first_ids, window, "without the index").await;
+    append_all(&queue, 40, 9_000).await;
+    queue.tidy().await.unwrap();
+    assert_seen(&queue, &first_ids, window, "carried again").await;
+}
+
+async fn assert_seen(
+    queue: &SledQueue,
+    first_ids: &[gatepost::event::EventId],
+    window: Duration,
+    context: &str,
+) {
+    for (n, id) in (1..).zip(first_ids) {
+        let copy = queue.append(keyed(n, 9_000, window)).await.unwrap();
+        assert_eq!(copy, Appended::Duplicate(*id), "{context}: event {n}");
+    }
+}
+
+fn capped(site: &Site, disk_max: u64) -> SledQueue {
+    let mut settings = site.settings();
+    settings.disk_max = disk_max;
+    site.try_open(settings).unwrap()
+}
+
+#[tokio::test]
+async fn near_the_cap_the_oldest_settled_events_go_early() {
+    let site = Site::new();
+    let index = capped(&site, u64::MAX).stats().bytes;
+    let queue = capped(&site, index + 12 * u64::from(SEGMENT_BYTES));
+    let subscription = subscribe(&queue, "h").await;
+    for n in 1..=120 {
+        append(&queue, event(n, 9_000)).await;
+        deliver_all(&*subscription).await;
+        record(&queue).await.unwrap();
+        queue.tidy().await.unwrap();
+    }
+    let left = all_positions(&queue).await;
+    assert!(left.len() < 100 && left.ends_with(&[120]), "{left:?}");
+}
+
+#[tokio::test]
+async fn with_only_unsettled_events_left_the_cap_refuses_until_some_are_settled() {
+    let site = Site::new();
+    let index = capped(&site, u64::MAX).stats().bytes;
+    let queue = capped(&site, index + 8 * u64::from(SEGMENT_BYTES));
+    let subscription = subscribe(&queue, "h").await;
+    let mut n_stored = 0;
+    loop {
+        match queue.append(event(n_stored + 1, 9_000)).await {
+            Ok(_) => n_stored += 1,
+            Err(QueueError::Full(_)) => break,
+            Err(err) => panic!("{err}"),
+        }
+        queue.tidy().await.unwrap();
+        assert!(n_stored < 500);
+    }
+    assert!(matches!(queue.probe().await, Err(QueueError::Full(_))));
+    assert_eq!(deliver_all(&*subscription).await as u64, n_stored);
+    record(&queue).await.unwrap_err();
+    queue.tidy().await.unwrap();
+    append(&queue, event(1_000, 9_000)).await;
+    assert_eq!(deliver_all(&*subscription).await, 1);
+    queue.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replay_is_never_lost_to_a_prune() {
+    let site = Site::new();
+    for n in 0..10 {
+        let queue = keeping(&site, Duration::ZERO);
+        let subscription = subscribe(&queue, "h").await;
+        append_all(&queue, 20, 9_000).await;
+        deliver_all(&*subscription).await;
+        record(&queue).await.unwrap();
+        let oldest = Position(all_positions(&queue).await[n % 3]);
+        let name = crate::support::events::handler("h");
+        let (replayed, tidied) = tokio::join!(queue.replay(&name, oldest), queue.tidy());
+        let due = take_due(&*subscription);
+        if replayed.unwrap() {
+            assert_eq!(positions(&due), [oldest.0]);
+        }
+        assert!(tidied.is_ok() || matches!(tidied, Err(QueueError::Behind(_))), "{tidied:?}");
+        for delivery in due {
+            settle(&*subscription, delivery, Outcome::Delivered).await;
+        }
+        drop(subscription);
+        queue.close().await.unwrap();
+    }
+}
