@@ -75,12 +75,16 @@ impl Damage {
         self.at.offset.saturating_add(self.bytes)
     }
 
-    /// Whether all of `other` is part of this.
+    /// Whether all of `other` is part of this: its bytes or, where only a gap between positions
+    /// told of it, its events.
     fn covers(&self, other: &Self) -> bool {
-        self.at.segment == other.at.segment
-            && self.at.offset <= other.at.offset
-            && other.end() <= self.end()
-            && (other.bytes > 0 || other.at == self.at)
+        let is_same_gap =
+            other.bytes == 0 && self.lost == other.lost && matches!(self.lost, Lost::Events { .. });
+        is_same_gap
+            || self.at.segment == other.at.segment
+                && self.at.offset <= other.at.offset
+                && other.end() <= self.end()
+                && (other.bytes > 0 || other.at == self.at)
     }
 }
 
