@@ -174,8 +174,7 @@ impl Janitor {
         let old_records = index.key_records()?;
         let mut reader =
             Reader::new(Arc::clone(&self.shared.segments), Location::start_of(segment.number));
-        let stop = Location { segment: segment.number, offset: segment.capacity };
-        let stop = stop.min(self.shared.durable().end);
+        let stop = Location::start_of(segment.number.saturating_add(1));
         while let Some(found) = reader.next(stop).map_err(lookup::read_failed)? {
             match found.decode().map_err(lookup::read_failed)? {
                 Record::Event(event, dedupe) => {

@@ -20,7 +20,7 @@ use super::rebuild::{self, RebuildError, Rebuilt, Replay, settle_compaction};
 use super::shared::{Durable, Job, Shared};
 use super::state::SubscriptionState;
 use super::tail::Tail;
-use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock};
+use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock, trust};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
@@ -160,6 +160,9 @@ fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Re
             None => err.to_string(),
         })
     };
+    if folder.is_dir() && !trust::is_whole(folder) {
+        return Err("the machine or the file system went down while it was in use".into());
+    }
     let index = Index::open(folder).map_err(say)?;
     let progress = index.progress().map_err(say)?.ok_or("it is empty")?;
     let oldest = segments.at_or_after(0).ok_or("the journal is empty")?;
@@ -281,7 +284,8 @@ fn start(
         stop_janitor,
         lock,
     };
-    Ok(SledQueue { shared, opened, janitor, threads: Mutex::new(Some(threads)) })
+    let index_folder = settings.folder.join("sled");
+    Ok(SledQueue { shared, opened, janitor, index_folder, threads: Mutex::new(Some(threads)) })
 }
 
 /// A panic in a thread that the queue cannot do without is as good as a failed write: only a
