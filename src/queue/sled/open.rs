@@ -1,6 +1,5 @@
 //! Opening the queue.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -221,13 +220,9 @@ fn start(
     let end = writer.end();
     let (jobs, inbox) = mpsc::channel::<Job>();
     let (applied, batches) = mpsc::channel();
-    let subscriptions: BTreeMap<_, _> = places
-        .by_handler
-        .iter()
-        .map(|(handler, place)| {
-            (handler.clone(), Arc::new(SubscriptionState::new(handler.clone(), place)))
-        })
-        .collect();
+    let subscriptions = places.by_handler.iter().map(|(handler, place)| {
+        (handler.clone(), Arc::new(SubscriptionState::new(handler.clone(), place)))
+    });
     let recorded = places.by_handler.iter().map(|(handler, place)| (handler.clone(), place.cursor));
     let shared = Arc::new(Shared {
         clock,
@@ -240,7 +235,7 @@ fn start(
         lag_bytes: AtomicU64::new(0),
         index_changes: Mutex::default(),
         recorded: Mutex::new(recorded.collect()),
-        subscriptions: Mutex::new(subscriptions),
+        subscriptions: Mutex::new(subscriptions.collect()),
         blocked: Mutex::default(),
         poisoned: watch::Sender::new(false),
         closed: CancellationToken::new(),
