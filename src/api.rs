@@ -64,6 +64,9 @@ pub trait Control: Send + Sync {
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;
 
+    /// Gives the store's unused space back.
+    async fn compact(&self) -> Result<(), ApiError>;
+
     /// When the server started.
     fn started_at(&self) -> Timestamp;
 }
@@ -346,6 +349,12 @@ impl Api {
     /// What a reload would change, one line each.
     pub fn changes(&self) -> Result<Reloaded, ApiError> {
         self.server()?.control.changes()
+    }
+
+    /// Gives the store's unused space back.
+    pub async fn compact(&self) -> Result<QueueStats, ApiError> {
+        self.server()?.control.compact().await?;
+        Ok(self.stats())
     }
 
     /// Writes what waits and lets go of a store that was opened for one question.

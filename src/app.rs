@@ -19,7 +19,6 @@ use crate::http::admin::Gate;
 use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
 use crate::metrics::Metrics;
-use crate::queue::sled::SledQueue;
 use crate::queue::{Queue, QueueError};
 use crate::secret::{SecretError, SecretRef};
 use crate::source::SourceError;
@@ -34,7 +33,7 @@ mod signals;
 mod systemd;
 mod watch;
 
-pub use parts::{check_online, open_queue};
+pub use parts::{check_online, open_queue, stand_back};
 
 use control::Server;
 use handlers::Handlers;
@@ -82,8 +81,6 @@ pub enum AppError {
 /// The server, listening.
 pub struct Application {
     listeners: Listeners,
-    /// Says when a write has failed.
-    store: Arc<SledQueue>,
     server: Arc<Server>,
     signals: Signals,
     /// What runs beside handlers and listeners.
@@ -114,7 +111,7 @@ impl Application {
         handlers.start_all(built).await?;
         let listen = listen(&config);
         let gate = Gate::new(token, listen.admin.ip());
-        let server = Arc::new(Server::new(core.clone(), handlers, sources, config, path));
+        let server = Arc::new(Server::new(core.clone(), store, handlers, sources, config, path));
         let stop = CancellationToken::new();
         let listeners = match server.listen(listen, gate, stop.clone()) {
             Ok(listeners) => listeners,
@@ -127,7 +124,7 @@ impl Application {
         let watch = Watch::new(core, Arc::clone(&server), own);
         tasks.spawn(watch.run(stop.clone()));
         tasks.close();
-        Ok(Self { listeners, store, server, signals, tasks, stop })
+        Ok(Self { listeners, server, signals, tasks, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -191,7 +188,7 @@ impl Application {
                     Signal::Reload => self.reload().await,
                 },
                 () = self.stop.cancelled() => return Ok(()),
-                () = self.store.poisoned() => return Err(AppError::Poisoned),
+                () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
                     if self.listeners.is_finished() {
                         let gone = std::io::Error::other("the listeners ended by themselves");

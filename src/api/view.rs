@@ -52,7 +52,8 @@ pub struct QueueView {
 }
 
 impl QueueView {
-    pub(super) fn new(stats: &QueueStats) -> Self {
+    /// The figures that `stats` holds.
+    pub fn new(stats: &QueueStats) -> Self {
         let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage } = stats;
         Self {
             events: *events,
@@ -73,6 +74,8 @@ pub struct SourceView {
     pub provider: String,
     /// Where senders post to, below the public address.
     pub path: String,
+    /// A type that `send` has a sample of.
+    pub sample_type: Option<&'static str>,
     /// Requests stored since the start.
     pub accepted: u64,
     /// Requests that were stored before.

@@ -19,6 +19,7 @@ use crate::http::public::{HOOKS, Public};
 use crate::http::{self, Listen, Listeners};
 use crate::ingest::{Door, Ingest};
 use crate::metrics::RequestOutcome;
+use crate::queue::sled::SledQueue;
 use crate::settings::{Look, Report};
 use crate::source::Source;
 
@@ -28,6 +29,8 @@ use super::{AppError, Core, limits, parts};
 /// Everything that runs.
 pub(super) struct Server {
     pub(super) core: Core,
+    /// The same queue, for what only this backend can do.
+    pub(super) store: Arc<SledQueue>,
     pub(super) ingest: Arc<Ingest>,
     public: Arc<Public>,
     pub(super) handlers: Handlers,
@@ -41,6 +44,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(
         core: Core,
+        store: Arc<SledQueue>,
         handlers: Handlers,
         sources: Vec<Source>,
         config: Config,
@@ -52,7 +56,7 @@ impl Server {
         let ingest = Arc::new(ingest);
         let public = Public::new(Arc::clone(&ingest), metrics, clock, limits(&config));
         let (path, config) = (path.to_owned(), Mutex::new(config));
-        Self { core, ingest, public: Arc::new(public), handlers, started_at, path, config }
+        Self { core, store, ingest, public: Arc::new(public), handlers, started_at, path, config }
     }
 
     /// Opens the listeners.
@@ -106,6 +110,10 @@ impl Control for Server {
         Ok(reloaded)
     }
 
+    async fn compact(&self) -> Result<(), ApiError> {
+        Ok(self.store.compact().await?)
+    }
+
     fn problems(&self) -> Vec<String> {
         self.handlers.problems()
     }
@@ -141,6 +149,7 @@ fn source_view(door: &Door) -> SourceView {
         name: source.name().clone(),
         provider: source.provider().to_owned(),
         path: format!("{HOOKS}{}", source.name()),
+        sample_type: source.sample_types().first().copied(),
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),

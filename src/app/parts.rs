@@ -84,6 +84,19 @@ pub async fn check_online(config: &Config) -> Vec<String> {
     problems
 }
 
+/// Lets the calling thread give way to those that answer senders: a delivery can wait, a sender
+/// hangs up after some seconds.
+pub fn stand_back() {
+    // On Linux the priority is each thread's own.
+    if let Err(err) = rustix::process::nice(DELIVER_NICE) {
+        warn!(error = %err, "Deliveries could not be given a lower priority");
+    }
+}
+
+/// About a third of the share of a thread that answers senders, where there is not enough for all
+/// (sched(7)).
+const DELIVER_NICE: i32 = 5;
+
 /// Takes as many open files as the system lets us: each connection is one, and the soft limit is
 /// often 1,024.
 pub(super) fn raise_file_limit() {

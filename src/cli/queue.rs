@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, ExportAsk, ExportedEvent};
+use crate::api::{Api, ExportAsk, ExportedEvent, QueueView};
 use crate::config::Config;
+use crate::queue::Queue as _;
 
 use super::CliError;
 use super::args::Queue;
@@ -27,7 +28,7 @@ pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<
         Queue::Check => check(&via, output).await,
         Queue::Export => export(&via).await,
         Queue::Import { file } => import(&via, file, output).await,
-        Queue::Compact => Err(CliError::Failed("not available yet".into())),
+        Queue::Compact => compact(&via, config, output).await,
     }
 }
 
@@ -104,6 +105,22 @@ async fn check(via: &Via, output: Output) -> Result<(), CliError> {
         1 => Err(CliError::Failed("the journal is damaged in one place".into())),
         n => Err(CliError::Failed(format!("the journal is damaged in {n} places"))),
     }
+}
+
+async fn compact(via: &Via, config: &Config, output: Output) -> Result<(), CliError> {
+    let queue = match via {
+        Via::Server(server) => server.post("compact", &json!({})).await?,
+        Via::Store(api) => {
+            // Only this backend can: it is opened again as what it is.
+            api.close().await?;
+            let queue = store::open_queue(config).await?;
+            queue.compact().await?;
+            let stats = queue.stats();
+            queue.close().await?;
+            store::value(&QueueView::new(&stats))?
+        }
+    };
+    output.one(&queue, |queue| format!("{} bytes on disk", cell(queue.get("bytes"))))
 }
 
 /// Prints a line of JSON for each event, oldest first.

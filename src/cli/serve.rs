@@ -22,6 +22,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("deliver")
+        .on_thread_start(app::stand_back)
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
@@ -51,7 +52,12 @@ fn banner(application: &Application) -> Value {
         .iter()
         .map(|source| {
             let url = format!("{base}{}", source.path);
-            json!({ "name": source.name, "provider": source.provider, "url": url })
+            json!({
+                "name": source.name,
+                "provider": source.provider,
+                "url": url,
+                "sample_type": source.sample_type,
+            })
         })
         .collect();
     json!({
@@ -76,9 +82,12 @@ fn text(banner: &Value) -> String {
         text.line(format_args!("  hooks  POST {url}  ({provider})"));
     }
     text.line(format_args!("  admin  {}", field(banner, "admin")));
-    let name = sources.first().map(|source| field(source, "name"));
-    match name {
-        Some(name) => text.line(format_args!("  try    gatepost send {name} TYPE")),
+    match sources.first() {
+        Some(source) => {
+            let (name, sample) = (field(source, "name"), field(source, "sample_type"));
+            let sample = if sample.is_empty() { "TYPE" } else { &sample };
+            text.line(format_args!("  try    gatepost send {name} {sample}"));
+        }
         None => {
             text.line(format_args!("  none   add [source.NAME], then `gatepost reload`"));
         }

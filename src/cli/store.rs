@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::api::{Api, ApiError, chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::queue::sled::SledQueue;
 
 use super::CliError;
 
@@ -145,8 +147,14 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Opens the store of `config` while no server runs.
+/// Opens the store of `config` while no server runs, to be asked.
 pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
+    let queue = open_queue(config).await?;
+    Ok(Api::offline(queue, Arc::new(SystemClock::new())))
+}
+
+/// Opens the store of `config` while no server runs. Makes none where there is none.
+pub(super) async fn open_queue(config: &Config) -> Result<Arc<SledQueue>, CliError> {
     if !config.queue.path.exists() {
         return Err(CliError::Unreachable(format!(
             "no server is running, and there is no store in `{}` yet",
@@ -154,10 +162,8 @@ pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
         )));
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let queue = crate::app::open_queue(config, Arc::clone(&clock), &crate::metrics::Metrics::new())
-        .await
-        .map_err(|err| CliError::Unreachable(chain(&err)))?;
-    Ok(Api::offline(queue, clock))
+    let opened = crate::app::open_queue(config, clock, &Metrics::new()).await;
+    opened.map_err(|err| CliError::Unreachable(chain(&err)))
 }
 
 impl From<ApiError> for CliError {

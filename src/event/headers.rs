@@ -41,6 +41,39 @@ const COMMON: &[&str] = &[
     "transfer-encoding",
 ];
 
+/// The place of `name` in [`COMMON`].
+fn common_index(name: &str) -> Option<u8> {
+    let candidates = BY_LENGTH.get(name.len())?;
+    let is_it = |index: &&u8| COMMON.get(usize::from(**index)).is_some_and(|it| *it == name);
+    candidates.iter().take_while(|index| **index != SPELLED_OUT).find(is_it).copied()
+}
+
+/// The longest of [`COMMON`], and the most of them that are of one length.
+const LENGTH_MAX: usize = 20;
+const SAME_LENGTH_MAX: usize = 6;
+
+/// The places in [`COMMON`] of the names of each length, then [`SPELLED_OUT`]: a request has a
+/// dozen headers, and comparing each with all of [`COMMON`] was felt.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "worked out by the compiler: what does not fit does not compile"
+)]
+const BY_LENGTH: [[u8; SAME_LENGTH_MAX]; LENGTH_MAX] = {
+    let mut table = [[SPELLED_OUT; SAME_LENGTH_MAX]; LENGTH_MAX];
+    let mut index = 0;
+    while index < COMMON.len() {
+        let row = &mut table[COMMON[index].len()];
+        let mut at = 0;
+        while row[at] != SPELLED_OUT {
+            at += 1;
+        }
+        row[at] = index as u8;
+        index += 1;
+    }
+    table
+};
+
 /// In place of an index into [`COMMON`]: a length byte and the name itself follow.
 const SPELLED_OUT: u8 = 0xff;
 
@@ -139,8 +172,7 @@ pub struct HeadersBuilder(BytesMut);
 impl HeadersBuilder {
     /// Adds a header. `name` is expected in lower case, as HTTP libraries give it.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        let common = COMMON.iter().position(|common| *common == name);
-        if let Some(index) = common.and_then(|index| u8::try_from(index).ok()) {
+        if let Some(index) = common_index(name) {
             self.0.put_u8(index);
         } else {
             let name = name.get(..name.floor_char_boundary(Headers::NAME_BYTES_MAX));
@@ -172,6 +204,16 @@ mod tests {
         assert_eq!(headers.iter().collect::<Vec<_>>(), given);
         assert_eq!(headers.get_all("host").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!(headers.get("missing"), None);
+    }
+
+    #[test]
+    fn every_common_name_is_found_and_no_other() {
+        for (index, name) in COMMON.iter().enumerate() {
+            assert_eq!(common_index(name).map(usize::from), Some(index), "{name}");
+        }
+        for other in ["", "x", "hosts", "x-signaturf", "a-name-longer-than-any-of-them"] {
+            assert_eq!(common_index(other), None, "{other}");
+        }
     }
 
     #[test]

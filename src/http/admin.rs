@@ -17,7 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-use crate::api::{Api, ApiError, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, figures};
+use crate::api::{
+    Api, ApiError, DeadAsk, EventsAsk, ExportAsk, QueueView, RejectedAsk, ReplayAsk, figures,
+};
 use crate::clock::Clock;
 use crate::event::EventId;
 use crate::metrics::{self, Metrics};
@@ -185,7 +187,8 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         | Route::RejectedRelease(_)
         | Route::HandlerRun(..)
         | Route::HandlerForget(_)
-        | Route::Import => Err(Problem::NotFound.into()),
+        | Route::Import
+        | Route::Compact => Err(Problem::NotFound.into()),
     }
 }
 
@@ -215,6 +218,7 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
             Ok(json(&serde_json::json!({ "handler": handler, "forgotten": true })))
         }
         Route::Reload => Ok(json(&api.reload().await?)),
+        Route::Compact => Ok(json(&QueueView::new(&api.compact().await?))),
         Route::Import => Ok(counted(api.import(parsed(body)?).await?)),
         // `need` says which routes are changes.
         Route::Health

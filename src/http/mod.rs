@@ -43,6 +43,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// The admin side's requests are short, but for the stream, which never ends by itself.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the head of an owner's request may take: the public limit may be far tighter.
+const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often silent connections are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -161,7 +163,7 @@ fn bind(
         .on_connect(admin::mark_socket)
         .workers(1)
         .keep_alive(listen.keep_alive)
-        .client_request_timeout(listen.request_timeout)
+        .client_request_timeout(ADMIN_HEAD_TIMEOUT)
         .max_connections(CONNECTIONS_MAX / 16)
         .disable_signals()
         .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())

@@ -138,12 +138,14 @@ async fn receive(
     if !door.is_open() && !door.allows(public.client(request)) {
         return Err(No::NotAllowed);
     }
-    let limits = public.limits.load_full();
-    let body_max = door.body_max().unwrap_or(limits.body_max);
+    let (body_max, request_timeout) = {
+        let limits = public.limits.load();
+        (door.body_max().unwrap_or(limits.body_max), limits.request_timeout)
+    };
     if content_length(request.headers()).is_some_and(|length| length > body_max) {
         return Err(No::TooLarge);
     }
-    let body = body::read(payload, body_max, limits.request_timeout).await?;
+    let body = body::read(payload, body_max, request_timeout).await?;
     let head = request.head();
     let request = Request {
         method: head.method.as_str(),

@@ -143,7 +143,8 @@ fn render(words: &Words, deliveries: &[&Delivery], between: &str) -> Result<Stri
             joined.push_str(between);
             if joined.len().saturating_add(text.len()) > DIGEST_BYTES_MAX {
                 let n_left = deliveries.len().saturating_sub(index);
-                joined.push_str(&format!("{n_left} more events do not fit into this mail."));
+                joined.push_str(&n_left.to_string());
+                joined.push_str(" more events do not fit into this mail.");
                 break;
             }
         }

@@ -33,6 +33,7 @@ pub(super) enum Route {
     Stream,
     Export,
     Import,
+    Compact,
 }
 
 /// Which method a route needs.
@@ -78,6 +79,7 @@ impl Route {
             ["stream"] => Self::Stream,
             ["export"] => Self::Export,
             ["import"] => Self::Import,
+            ["compact"] => Self::Compact,
             _ => return Err(Problem::NotFound),
         })
     }
@@ -105,7 +107,8 @@ impl Route {
             | Self::RejectedRelease(_)
             | Self::HandlerRun(..)
             | Self::HandlerForget(_)
-            | Self::Import => Need::Post,
+            | Self::Import
+            | Self::Compact => Need::Post,
             Self::Reload => Need::Both,
         }
     }

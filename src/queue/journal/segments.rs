@@ -13,6 +13,12 @@ use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::record::{Header, Record};
 
+/// From here on a buffer counts as large: nearly a whole segment.
+const LARGE_BYTES: usize = 1 << 20;
+/// How much is asked for to hold a large buffer: from 32 MiB on glibc always maps memory of its own,
+/// which goes back to the system when it is freed. Less would stay in the heap of an idle process.
+const MAPPED_BYTES: usize = 33 << 20;
+
 /// One segment's file and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -69,12 +75,16 @@ impl Damage {
         self.at.offset.saturating_add(self.bytes)
     }
 
-    /// Whether all of `other` is part of this.
+    /// Whether all of `other` is part of this: its bytes or, where only a gap between positions
+    /// told of it, its events.
     fn covers(&self, other: &Self) -> bool {
-        self.at.segment == other.at.segment
-            && self.at.offset <= other.at.offset
-            && other.end() <= self.end()
-            && (other.bytes > 0 || other.at == self.at)
+        let is_same_gap =
+            other.bytes == 0 && self.lost == other.lost && matches!(self.lost, Lost::Events { .. });
+        is_same_gap
+            || self.at.segment == other.at.segment
+                && self.at.offset <= other.at.offset
+                && other.end() <= self.end()
+                && (other.bytes > 0 || other.at == self.at)
     }
 }
 
@@ -214,7 +224,9 @@ impl Segment {
 
     /// Reads `n_bytes` from `from` on; less only at the file's end.
     pub(crate) fn read(&self, from: u32, n_bytes: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; n_bytes];
+        let mut bytes =
+            if n_bytes > LARGE_BYTES { Vec::with_capacity(MAPPED_BYTES) } else { Vec::new() };
+        bytes.resize(n_bytes, 0);
         let n_read = self.file.read_at(&mut bytes, u64::from(from))?;
         bytes.truncate(n_read);
         Ok(bytes)

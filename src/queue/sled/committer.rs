@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::dedupe::{RecentKeys, Seen, prefix};
 use super::ids::Ids;
+use super::index::Indexed;
 use super::indexer::Applied;
 use super::lookup;
 use super::shared::{Durable, Job, Reply, Shared, lock};
@@ -201,13 +202,7 @@ impl Committer {
             self.keys.insert(key, seen, event.received_at.after(window));
         }
         let event = Arc::new(Event::new(event, id, position));
-        commit.applied.push(Applied::Event {
-            position,
-            at,
-            received_at: event.received_at,
-            source: event.source.clone(),
-            event_type: event.event_type.clone(),
-        });
+        commit.applied.push(Applied::Event(Indexed::of(&event), at));
         commit.recent.push(Recent { event, end });
         commit.pending.push(Pending { reply, appended: Appended::Stored(id) });
     }

@@ -10,7 +10,7 @@
 //! | `pins` | segment, position, handler | – (entries whose newest record is in that segment) |
 //! | `moved` | position | where the event was copied forward to, and its size |
 //! | `moved_in` | segment, position | – |
-//! | `blocks` | first position | where some 256 events begin, their times and types |
+//! | `blocks` | first position | where some 256 events begin, the first id, their times and types |
 //! | `attempts` | position, handler, number | one try, of deliveries that did not end at the first |
 //! | `settled` | handler, first position | the settle record that holds these positions |
 //! | `keys` | run, page | dedupe keys: 8 bytes of each, sorted, with positions |
@@ -40,7 +40,7 @@ mod log;
 
 pub(crate) use entries::{Counts, Entry};
 pub(crate) use keys::{KeyRecord, KeyRun, PageKey};
-pub(crate) use log::{Block, BlockBuilder, SettledIn};
+pub(crate) use log::{Block, BlockBuilder, Indexed, SettledIn};
 
 /// Why sled could not answer. Whatever it is, the remedy is a rebuild.
 #[derive(Debug, thiserror::Error)]

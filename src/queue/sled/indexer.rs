@@ -10,12 +10,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::dedupe::Generation;
-use super::index::{BlockBuilder, Index, IndexError, KeyRecord, Progress, SettledIn};
+use super::index::{BlockBuilder, Index, IndexError, Indexed, KeyRecord, Progress, SettledIn};
 use super::rebuild;
 use super::shared::{Durable, Reply, Shared, lock};
 use super::state::SubscriptionState;
-use crate::clock::{Stopwatch, Timestamp};
-use crate::event::{EventType, Position, SourceName};
+use crate::clock::Stopwatch;
+use crate::event::Position;
 use crate::queue::QueueError;
 use crate::queue::journal::Location;
 use crate::queue::record::{Change, Places, SettleBatch, State};
@@ -30,13 +30,7 @@ const REBUILD_AFTER: Duration = Duration::from_secs(1);
 /// Something that was committed, in the order of the journal.
 #[derive(Debug)]
 pub(crate) enum Applied {
-    Event {
-        position: Position,
-        at: Location,
-        received_at: Timestamp,
-        source: SourceName,
-        event_type: EventType,
-    },
+    Event(Indexed, Location),
     Settled {
         at: Location,
         batch: SettleBatch,
@@ -83,7 +77,7 @@ impl Applied {
     /// Where the record stands that says so.
     fn at(&self) -> Option<Location> {
         match self {
-            Self::Event { at, .. }
+            Self::Event(_, at)
             | Self::Settled { at, .. }
             | Self::Checkpoint { at, .. }
             | Self::Carried { at, .. }
@@ -109,9 +103,8 @@ impl Applier {
     /// Takes one thing in.
     pub(crate) fn apply(&mut self, index: &Index, applied: &Applied) -> Result<(), IndexError> {
         match applied {
-            Applied::Event { position, at, received_at, source, event_type } => {
-                let name = || format!("{source}:{event_type}");
-                if self.block.push(*position, *at, *received_at, name) {
+            Applied::Event(event, at) => {
+                if self.block.push(event, *at) {
                     self.end_block(index)?;
                 }
                 Ok(())
@@ -279,7 +272,7 @@ impl Indexer {
                 let result = self.compact();
                 drop(reply.send(result));
             }
-            Applied::Event { .. }
+            Applied::Event(..)
             | Applied::Settled { .. }
             | Applied::Checkpoint { .. }
             | Applied::Carried { .. }

@@ -130,25 +130,21 @@ pub(crate) fn scan(
 
 /// The event of this id: ids ascend with the log, so it is a search by time.
 pub(crate) fn event_of(shared: &Shared, id: EventId) -> Result<Option<Event>, QueueError> {
+    let index = shared.index()?;
     let (mut low, mut high) = (shared.oldest().0, shared.durable().next.0);
-    // The last position whose id is not behind `id`.
-    while low + BLOCK_SPAN < high {
-        let middle = low + (high - low) / 2;
-        let mut seen = None;
-        scan(shared, locate(shared, Position(middle)), |event, _| {
-            let is_there = event.position.0 >= middle;
-            if is_there {
-                seen = Some((event.position.0, event.id));
-            }
-            !is_there
-        })?;
-        match seen {
-            Some((position, found)) if found <= id && position < high => low = position,
-            Some(_) | None => high = middle,
+    // Closes in on the last block that begins at or before the event.
+    let mut begin = locate(shared, Position(low));
+    while low + 1 < high {
+        let middle = Position(low + (high - low) / 2);
+        match index.block_of(middle)? {
+            // The event may stand before `middle` in the same block.
+            Some(block) if block.first_id <= id => (low, begin) = (middle.0, begin.max(block.at)),
+            Some(block) if block.first.0 > low => high = block.first.0,
+            Some(_) | None => break,
         }
     }
     let mut found = None;
-    scan(shared, locate(shared, Position(low)), |event, _| {
+    scan(shared, begin, |event, _| {
         let goes_on = event.id < id && millis_of(event.id) <= millis_of(id);
         if event.id == id {
             found = Some(event);
@@ -160,9 +156,6 @@ pub(crate) fn event_of(shared: &Shared, id: EventId) -> Result<Option<Event>, Qu
         None => carried_event_of(shared, id),
     }
 }
-
-/// How few events are simply read one after the other.
-const BLOCK_SPAN: u64 = 256;
 
 /// The event of this id among those that were copied forward.
 fn carried_event_of(shared: &Shared, id: EventId) -> Result<Option<Event>, QueueError> {

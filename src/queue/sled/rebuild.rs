@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dedupe::{RecentKeys, Runs, Seen};
-use super::index::{Index, IndexError, Progress};
+use super::index::{Index, IndexError, Indexed, Progress};
 use super::indexer::{Applied, Applier};
 use crate::event::{Dedupe, Event, Position};
 use crate::queue::journal::{Found, Location, Reader, Segments};
@@ -154,8 +154,7 @@ impl<'a> Replay<'a> {
             Record::Event(event, dedupe) => {
                 self.next = self.next.max(event.position.next());
                 self.remember_key(found, &event, &dedupe)?;
-                let Event { position, received_at, source, event_type, .. } = event;
-                Applied::Event { position, at, received_at, source, event_type }
+                Applied::Event(Indexed::of(&event), at)
             }
             Record::Settled(batch) => Applied::Settled { at, batch },
             Record::Checkpoint(places) => {

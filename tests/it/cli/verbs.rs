@@ -21,7 +21,12 @@ fn send(folder: &Folder, served: &Served, source: &str, event_type: &str) -> Str
 
 /// Waits until the handler has `count` events.
 fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
-    let path = folder.path().join("data/events.jsonl");
+    lines(folder, "data/events.jsonl", count)
+}
+
+/// Waits until a file of the folder has `count` lines of JSON.
+fn lines(folder: &Folder, path: &str, count: usize) -> Vec<Value> {
+    let path = folder.path().join(path);
     loop {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         if text.lines().count() >= count && (text.is_empty() || text.ends_with('\n')) {
@@ -208,6 +213,8 @@ fn without_a_server_the_store_is_read_itself() {
     let status = json(&folder, &["status"]);
     assert_eq!((&status["running"], &status["queue"]["events"]), (&false.into(), &1.into()));
     printed(&run(&folder, &["queue", "check"]), 0);
+    assert!(json(&folder, &["queue", "compact"])["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(json(&folder, &["events", "list"])[0]["id"], id.as_str());
 }
 
 #[test]
@@ -233,5 +240,90 @@ fn an_export_can_be_imported_elsewhere() {
     assert_eq!(events[1]["type"], "topic.created");
     std::fs::write(other.path().join("lines"), "{}").unwrap();
     printed(&run(&other, &["queue", "import", "lines"]), 1);
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// A handler that refuses everything, and one that is told of it.
+const REFUSING: &str = r#"
+[handler.refusing]
+start = "oldest"
+[handler.refusing.command]
+run = ["/bin/sh", "-c", "exit 65"]
+[handler.alerts]
+on = ["gatepost:*"]
+start = "oldest"
+[handler.alerts.file]
+path = "data/alerts.jsonl"
+"#;
+
+#[test]
+fn a_dead_letter_is_told_of_listed_redriven_and_dropped() {
+    let folder = Folder::new("", REFUSING);
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let alerts = lines(&folder, "data/alerts.jsonl", 1);
+    assert_eq!(alerts[0]["type"], "dead_letter");
+    assert_eq!(alerts[0]["source"], "gatepost");
+    assert_eq!(alerts[0]["payload"]["handler"], "refusing");
+    assert_eq!(alerts[0]["payload"]["id"], id.as_str());
+
+    let dead = |arguments: &[&str]| json(&folder, &[&["dead"], arguments].concat());
+    let until_dead = |count: usize| {
+        while dead(&["list"]).as_array().unwrap().len() != count {
+            std::thread::yield_now();
+        }
+    };
+    until_dead(1);
+    assert_eq!(dead(&["list", "--handler", "all"]), serde_json::json!([]));
+    let shown = dead(&["show", &id]);
+    assert_eq!((&shown[0]["handler"], &shown[0]["attempts"]), (&"refusing".into(), &1.into()));
+    assert_eq!(dead(&["redrive", "--handler", "refusing"])["count"], 1);
+    until_dead(1);
+    assert_eq!(dead(&["drop", &id])["count"], 1);
+    until_dead(0);
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_pause_outlives_a_restart() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    printed(&run(&folder, &["handlers", "pause", "all"]), 0);
+    assert_eq!(served.stop(), Some(0));
+    let served = Served::start(&folder);
+    assert_eq!(json(&folder, &["handlers", "list"])[0]["state"], "paused");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn check_says_what_a_reload_would_change() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    assert_eq!(printed(&run(&folder, &["check", "--diff"]), 0), "");
+    folder.write_config(
+        "",
+        "[source.other]\nprovider = \"github\"\nsecrets = [{ file = \"secret\" }]",
+    );
+    let changes = printed(&run(&folder, &["check", "--diff"]), 0);
+    assert!(changes.contains("source.other"), "{changes}");
+    assert_eq!(served.stop(), Some(0));
+    printed(&run(&folder, &["check", "--diff"]), 4);
+}
+
+#[test]
+fn a_handler_that_is_no_longer_configured_can_be_forgotten() {
+    let folder = Folder::new("", REFUSING);
+    let served = Served::start(&folder);
+    folder.write_config("", "");
+    printed(&run(&folder, &["reload"]), 0);
+    let handlers = json(&folder, &["handlers", "list"]);
+    let state = |name: &str| {
+        let mut handlers = handlers.as_array().unwrap().iter();
+        handlers.find(|handler| handler["name"] == name).map(|handler| handler["state"].clone())
+    };
+    assert_eq!(state("refusing"), Some("unconfigured".into()));
+    printed(&run(&folder, &["handlers", "forget", "refusing"]), 0);
+    printed(&run(&folder, &["handlers", "forget", "refusing"]), 1);
+    printed(&run(&folder, &["handlers", "forget", "all"]), 1);
     assert_eq!(served.stop(), Some(0));
 }

@@ -5,3 +5,4 @@ mod bad;
 mod good;
 mod idle;
 mod shapes;
+mod unavailable;

@@ -19,12 +19,20 @@ fn ten_thousand_headers_are_too_many() {
     let gateway = Gateway::start();
     let many = "X-Many: 1\r\n".repeat(10_000);
     let bytes = format!("POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\n{many}\r\n");
-    check(&gateway, "10,000 headers", bytes.as_bytes(), &[431]);
+    // The answer may be overtaken by the hanging up: most of the head was never read.
+    check(&gateway, "10,000 headers", bytes.as_bytes(), &[0, 431]);
     let long = "x".repeat(200_000);
     let bytes = format!("POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
-    check(&gateway, "a header of 200,000 bytes", bytes.as_bytes(), &[431]);
+    check(&gateway, "a header of 200,000 bytes", bytes.as_bytes(), &[0, 431]);
     let bytes = format!("POST /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    check(&gateway, "a path of 200,000 bytes", bytes.as_bytes(), &[400, 431]);
+    check(&gateway, "a path of 200,000 bytes", bytes.as_bytes(), &[0, 400, 431]);
+}
+
+#[test]
+fn a_hundred_headers_are_too_many() {
+    let gateway = Gateway::start();
+    let bytes = head("POST", "/hooks/hyvor", &[("X-Many", "1"); 100]);
+    check(&gateway, "100 headers", bytes.as_bytes(), &[431]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod bare;
 pub(crate) mod clock;
 pub(crate) mod events;
 pub(crate) mod gateway;

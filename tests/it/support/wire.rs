@@ -63,7 +63,10 @@ impl Wire {
 
     /// Ends our side.
     pub(crate) fn finish(&mut self) -> &mut Self {
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        match self.stream.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => {}
+            Err(err) => assert!(is_gone(&err), "{err}"),
+        }
         self
     }
 
@@ -114,8 +117,8 @@ impl Wire {
 }
 
 fn is_gone(err: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
-    matches!(err.kind(), BrokenPipe | ConnectionReset)
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(err.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// The head of a request, with an empty line at its end.

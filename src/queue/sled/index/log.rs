@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use uuid::Uuid;
+
 use super::{Index, IndexError, handler_prefix, last_u64, put_location, take_location};
 use crate::clock::Timestamp;
-use crate::event::{HandlerName, Position};
+use crate::event::{Event, EventId, EventType, HandlerName, Position, SourceName};
 use crate::queue::codec::{Put, Take};
 use crate::queue::journal::Location;
 use crate::queue::record::Change;
@@ -14,6 +16,8 @@ use crate::queue::record::Change;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) first: Position,
+    /// The id of that event.
+    pub(crate) first_id: EventId,
     pub(crate) at: Location,
     pub(crate) oldest: Timestamp,
     pub(crate) newest: Timestamp,
@@ -21,44 +25,71 @@ pub(crate) struct Block {
     pub(crate) types: Option<BTreeSet<String>>,
 }
 
+/// What the index is told of an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Indexed {
+    pub(crate) position: Position,
+    pub(crate) id: EventId,
+    pub(crate) received_at: Timestamp,
+    pub(crate) source: SourceName,
+    pub(crate) event_type: EventType,
+}
+
+impl Indexed {
+    pub(crate) fn of(event: &Event) -> Self {
+        Self {
+            position: event.position,
+            id: event.id,
+            received_at: event.received_at,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+        }
+    }
+}
+
 /// Collects a block.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
     block: Option<Block>,
     n_events: usize,
+    /// What was added last: most events are like the one before.
+    last: Option<(SourceName, EventType)>,
 }
 
 impl BlockBuilder {
     /// How many events make a full block.
-    pub(crate) const EVENTS: usize = 256;
+    const EVENTS: usize = 256;
+    /// How many bytes of the journal do: so much is read to find one event.
+    const BYTES: u32 = 256 << 10;
     /// How many different types a block names.
     const TYPES_MAX: usize = 32;
 
     /// Adds an event; `true` = the block is full.
-    pub(crate) fn push(
-        &mut self,
-        position: Position,
-        at: Location,
-        received_at: Timestamp,
-        name: impl FnOnce() -> String,
-    ) -> bool {
+    pub(crate) fn push(&mut self, event: &Indexed, at: Location) -> bool {
         let block = self.block.get_or_insert_with(|| Block {
-            first: position,
+            first: event.position,
+            first_id: event.id,
             at,
-            oldest: received_at,
-            newest: received_at,
+            oldest: event.received_at,
+            newest: event.received_at,
             types: Some(BTreeSet::new()),
         });
-        block.oldest = block.oldest.min(received_at);
-        block.newest = block.newest.max(received_at);
-        if let Some(types) = &mut block.types {
-            types.insert(name());
+        block.oldest = block.oldest.min(event.received_at);
+        block.newest = block.newest.max(event.received_at);
+        let is_like_last = self.n_events > 0
+            && self.last.as_ref().is_some_and(|(source, event_type)| {
+                *source == event.source && *event_type == event.event_type
+            });
+        if let Some(types) = block.types.as_mut().filter(|_| !is_like_last) {
+            types.insert(format!("{}:{}", event.source, event.event_type));
             if types.len() > Self::TYPES_MAX {
                 block.types = None;
             }
+            self.last = Some((event.source.clone(), event.event_type.clone()));
         }
+        let n_bytes = at.offset.saturating_sub(block.at.offset);
         self.n_events += 1;
-        self.n_events >= Self::EVENTS
+        self.n_events >= Self::EVENTS || n_bytes >= Self::BYTES || at.segment != block.at.segment
     }
 
     /// The block so far, and a new one begins.
@@ -80,6 +111,7 @@ impl Index {
     pub(crate) fn put_block(&self, block: &Block) -> Result<(), IndexError> {
         let mut value = Vec::new();
         put_location(block.at, &mut value);
+        value.put_raw(block.first_id.0.as_bytes());
         value.put_signed(block.oldest.as_millis());
         value.put_signed(block.newest.as_millis());
         if let Some(types) = &block.types {
@@ -336,6 +368,7 @@ fn read_block((key, value): (sled::IVec, sled::IVec)) -> Result<Block, IndexErro
     let read = (|| {
         let first = Position(last_u64(&key)?);
         let at = take_location(&mut take)?;
+        let first_id = EventId(Uuid::from_bytes(take.array()?));
         let oldest = Timestamp::from_millis(take.signed()?);
         let newest = Timestamp::from_millis(take.signed()?);
         let mut types = BTreeSet::new();
@@ -343,7 +376,7 @@ fn read_block((key, value): (sled::IVec, sled::IVec)) -> Result<Block, IndexErro
             types.insert(take.text()?.to_owned());
         }
         let types = (!types.is_empty()).then_some(types);
-        Some(Block { first, at, oldest, newest, types })
+        Some(Block { first, first_id, at, oldest, newest, types })
     })();
     read.ok_or(IndexError::Bad)
 }
