@@ -111,6 +111,12 @@ impl Header {
     }
 }
 
+/// Whether these bytes look like a header that a later version than this one wrote.
+pub(crate) fn is_of_newer_version(bytes: &[u8; HEADER_BYTES]) -> bool {
+    let [.., kind, version] = *bytes;
+    kind == Kind::Checkpoint.byte() && version > VERSION && version < VERSION + 16
+}
+
 fn crc(segment: u64, batch_start: u32, kind: Kind, version: u8, payload: &[u8]) -> u32 {
     let mut prefix = [0_u8; 14];
     let (number, rest) = prefix.split_at_mut(8);

@@ -27,7 +27,7 @@ mod segments;
 mod writer;
 
 pub use fs::{File, FileSystem, OsFileSystem};
-pub(crate) use preparer::Preparer;
+pub(crate) use preparer::{Preparer, Reserve};
 pub(crate) use reader::{Found, Reader};
 pub(crate) use recover::{Recovered, Survey, recover, survey};
 pub(crate) use segments::{Damage, Lost, Segment, Segments};

@@ -20,9 +20,19 @@ pub(crate) struct Prepared {
     pub(crate) capacity: u32,
 }
 
+/// Whether the bytes that stay free on the disk may be used: for what lets others go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    #[default]
+    Kept,
+    Used,
+}
+
 #[derive(Debug, Default)]
 struct State {
     wanted: Option<u64>,
+    /// By which rule the wanted one is to be made, or the ready one was.
+    reserve: Reserve,
     ready: Option<io::Result<Prepared>>,
     /// There is a file that was a segment, to be used again in place of a fresh one.
     has_spare: bool,
@@ -68,25 +78,26 @@ impl Preparer {
         let mut state = self.shared.lock();
         if state.ready.is_none() && state.wanted.is_none() {
             state.wanted = Some(number);
+            state.reserve = Reserve::Kept;
             self.shared.changed.notify_all();
         }
     }
 
     /// Waits until segment `number` is made. After an error it is tried anew at the next call.
-    pub(crate) fn wait(&self, number: u64) -> io::Result<()> {
-        self.wait_locked(number).map(drop)
+    pub(crate) fn wait(&self, number: u64, reserve: Reserve) -> io::Result<()> {
+        self.wait_locked(number, reserve).map(drop)
     }
 
     /// The segment, once it is made.
     pub(crate) fn take(&self, number: u64) -> io::Result<Prepared> {
-        let mut state = self.wait_locked(number)?;
+        let mut state = self.wait_locked(number, Reserve::Kept)?;
         match state.ready.take() {
             Some(ready) => ready,
             None => Err(io::Error::other("the segment was taken")),
         }
     }
 
-    fn wait_locked(&self, number: u64) -> io::Result<MutexGuard<'_, State>> {
+    fn wait_locked(&self, number: u64, reserve: Reserve) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.shared.lock();
         loop {
             match state.ready.take() {
@@ -94,14 +105,18 @@ impl Preparer {
                     state.ready = Some(Ok(prepared));
                     return Ok(state);
                 }
-                Some(Err(err)) => return Err(err),
-                // Of another number: left over from before an error, and never written to.
-                Some(Ok(_)) | None => {}
+                Some(Err(err)) if state.reserve == reserve => return Err(err),
+                // Of another number: left over from before an error, and never written to. Or not
+                // made for want of room that may be used now.
+                Some(Ok(_) | Err(_)) | None => {}
             }
             if state.stop {
                 return Err(io::Error::other("the journal is closing"));
             }
-            state.wanted = Some(number);
+            if state.wanted.is_none() {
+                state.wanted = Some(number);
+                state.reserve = reserve;
+            }
             self.shared.changed.notify_all();
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -145,8 +160,12 @@ impl Shared {
             };
             state.is_using_spare = std::mem::take(&mut state.has_spare);
             let source = if state.is_using_spare { Source::Spare } else { Source::Fresh };
+            let reserve = match state.reserve {
+                Reserve::Kept => self.reserve,
+                Reserve::Used => 0,
+            };
             drop(state);
-            let made = self.make(number, source);
+            let made = self.make(number, source, reserve);
             state = self.lock();
             state.is_using_spare = false;
             state.wanted = None;
@@ -155,10 +174,10 @@ impl Shared {
         }
     }
 
-    fn make(&self, number: u64, source: Source) -> io::Result<Prepared> {
+    fn make(&self, number: u64, source: Source, reserve: u64) -> io::Result<Prepared> {
         let file = match source {
             Source::Spare => self.make_of_spare(number)?,
-            Source::Fresh => self.make_fresh(number)?,
+            Source::Fresh => self.make_fresh(number, reserve)?,
         };
         Ok(Prepared { number, file, capacity: self.capacity })
     }
@@ -178,14 +197,14 @@ impl Shared {
         fs.open(&path, false)
     }
 
-    fn make_fresh(&self, number: u64) -> io::Result<Arc<dyn File>> {
+    fn make_fresh(&self, number: u64, reserve: u64) -> io::Result<Arc<dyn File>> {
         let fs = &self.segments.fs;
         let path = self.segments.path(number);
         let free = fs.free_bytes(&self.segments.folder)?;
-        if free < u64::from(self.capacity).saturating_add(self.reserve) {
+        if free < u64::from(self.capacity).saturating_add(reserve) {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
-                format!("{free} bytes are free, and {} must stay so", self.reserve),
+                format!("{free} bytes are free, and {reserve} must stay so"),
             ));
         }
         let file = fs.open(&path, true)?;

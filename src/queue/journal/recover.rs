@@ -12,7 +12,7 @@ use super::segments::{Segment, Segments, find_valid, offset};
 use super::{HEADER_BYTES, Location};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::queue::record::{Batch, Kind, Record};
+use crate::queue::record::{Batch, Kind, Record, is_of_newer_version};
 
 /// What was found on disk.
 #[derive(Debug)]
@@ -46,10 +46,15 @@ pub(crate) fn survey(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Surve
     let mut in_use = Vec::new();
     for number in numbers {
         let path = segments.path(number);
-        let file = segments.fs.open(&path, false)?;
+        let file = match segments.fs.open(&path, false) {
+            // A segment goes at any time while the queue is open and somebody else looks at it.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         let capacity = u32::try_from(file.size()?).unwrap_or(u32::MAX);
         let began_at = Timestamp::default();
         let segment = Segment { number, file, capacity, first: Position(0), began_at };
+        refuse_newer(&segment)?;
         in_use.push(segment);
     }
     let mut unused = Vec::new();
@@ -81,13 +86,40 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
         segments.fs.remove(&spare)?;
     }
     for segment in unused {
-        segments.fs.remove(&segments.path(segment.number))?;
+        put_away(&segments, &segment)?;
     }
     if let Some(live) = end.and_then(|end| segments.get(end.segment)) {
         mend(&live)?;
     }
     Ok(Recovered { segments, end, torn_bytes })
 }
+
+/// Leaves alone what a newer version wrote: here nothing of it could be read, and it would be
+/// taken for a file that holds nothing.
+fn refuse_newer(segment: &Segment) -> io::Result<()> {
+    let head = segment.read(0, HEADER_BYTES)?;
+    if head.first_chunk().is_some_and(is_of_newer_version) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("segment {} was written by a newer version of gatepost", segment.number),
+        ));
+    }
+    Ok(())
+}
+
+/// Removes a segment that was made ahead of need. Where much is in it although none of it can be
+/// read, it is kept under another name, for whoever wants to look at it.
+fn put_away(segments: &Segments, segment: &Segment) -> io::Result<()> {
+    let path = segments.path(segment.number);
+    if segment.used_behind(0)? <= HEAD_BYTES_MAX {
+        return segments.fs.remove(&path);
+    }
+    tracing::error!(segment = segment.number, "Nothing in a segment can be read; it is put aside");
+    segments.fs.rename(&path, &path.with_extension("unreadable"))
+}
+
+/// How much a checkpoint that was torn while its segment began may take.
+const HEAD_BYTES_MAX: u32 = 256 << 10;
 
 /// Finds out where each segment begins. Where its own records do not say so any more, it begins
 /// behind everything that the segment before it holds: never earlier, or events of that one would

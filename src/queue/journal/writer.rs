@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Location;
 use super::fs::File;
-use super::preparer::{Preparer, fill};
+use super::preparer::{Preparer, Reserve, fill};
 use super::segments::{Segment, Segments};
 use crate::queue::record::{Batch, Kind, Places};
 
@@ -83,8 +83,8 @@ impl Writer {
     }
 
     /// Waits until the next segment stands ready.
-    pub(crate) fn wait_for_next(&self) -> Result<(), WriteError> {
-        self.preparer.wait(self.number + 1).map_err(WriteError::of)
+    pub(crate) fn wait_for_next(&self, reserve: Reserve) -> Result<(), WriteError> {
+        self.preparer.wait(self.number + 1, reserve).map_err(WriteError::of)
     }
 
     /// Writes nothing more: something failed of which nobody knows what it left.

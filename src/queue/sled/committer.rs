@@ -23,7 +23,7 @@ use super::state::SubscriptionState;
 use super::tail::Recent;
 use crate::clock::Stopwatch;
 use crate::event::{Dedupe, Event, HandlerName, NewEvent, Position};
-use crate::queue::journal::{Location, WriteError, Writer};
+use crate::queue::journal::{Location, Reserve, WriteError, Writer};
 use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};
 use crate::queue::{Appended, QueueError, Start};
 
@@ -246,12 +246,15 @@ impl Committer {
         if needed.saturating_add(spare) <= left {
             return Ok(());
         }
-        if let Some((since, why)) = &self.full
+        // What leaves nothing spare is what makes room in the end: outcomes and copies.
+        let reserve = if spare == 0 { Reserve::Used } else { Reserve::Kept };
+        if reserve == Reserve::Kept
+            && let Some((since, why)) = &self.full
             && since.elapsed() < FULL_FOR
         {
             return Err(QueueError::Full(why.clone()));
         }
-        if let Err(err) = self.writer.wait_for_next() {
+        if let Err(err) = self.writer.wait_for_next(reserve) {
             return Err(self.no_room(err));
         }
         if needed <= left {

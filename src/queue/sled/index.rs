@@ -28,6 +28,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::trust;
 use crate::event::{HandlerName, Position};
 use crate::queue::codec::{Put, Take};
 use crate::queue::journal::Location;
@@ -104,6 +105,7 @@ impl Index {
     /// Opens the index in `folder`, or makes an empty one.
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         fence(|| {
+            trust::set_open(folder).map_err(|err| IndexError::Sled(err.into()))?;
             let db = open_db(folder)?;
             let index = Self {
                 meta: db.open_tree("meta")?,
@@ -143,6 +145,11 @@ impl Index {
     /// Whether any call failed so far.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Acquire)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_failed(&self) {
+        self.has_failed.store(true, Ordering::Release);
     }
 
     /// How far the journal was taken in; `None` = not at all.

@@ -174,8 +174,7 @@ impl Janitor {
         let old_records = index.key_records()?;
         let mut reader =
             Reader::new(Arc::clone(&self.shared.segments), Location::start_of(segment.number));
-        let stop = Location { segment: segment.number, offset: segment.capacity };
-        let stop = stop.min(self.shared.durable().end);
+        let stop = Location::start_of(segment.number.saturating_add(1));
         while let Some(found) = reader.next(stop).map_err(lookup::read_failed)? {
             match found.decode().map_err(lookup::read_failed)? {
                 Record::Event(event, dedupe) => {
@@ -227,7 +226,7 @@ impl Janitor {
         let index = self.shared.index()?;
         let per_entry = states as u64 / (carry.states.len() as u64).max(1);
         let records = index.key_records()?.into_iter();
-        let n_keys: u64 = records.map(|record| record.last.0 - record.first.0 + 1).sum();
+        let n_keys: u64 = records.map(|record| record.last.0.saturating_sub(record.first.0)).sum();
         let everywhere = index
             .moved_bytes()
             .saturating_add(per_entry.saturating_mul(self.n_entries()))

@@ -57,6 +57,7 @@ mod shared;
 mod state;
 mod subscription;
 mod tail;
+mod trust;
 
 pub use committer::CommitObserver;
 
@@ -117,6 +118,7 @@ pub struct SledQueue {
     shared: Arc<Shared>,
     opened: Opened,
     janitor: Arc<Janitor>,
+    index_folder: PathBuf,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -184,21 +186,44 @@ impl SledQueue {
                 tracing::error!(thread = name, "A thread of the queue panicked");
             }
         }
-        // sled has a lock of its own, and whoever held a subscription may hold it on.
-        self.shared.index.store(None);
+        self.close_index();
         drop(lock);
     }
+
+    /// Closes sled, which has a lock of its own, and notes that it is whole.
+    fn close_index(&self) {
+        let Some(mut index) = self.shared.index.swap(None) else { return };
+        let has_failed = index.has_failed();
+        for _ in 0..CLOSE_TRIES {
+            match Arc::try_unwrap(index) {
+                Ok(alone) => {
+                    drop(alone);
+                    if !has_failed && let Err(err) = trust::set_clean(&self.index_folder) {
+                        tracing::warn!(error = %err, "The index could not be synced");
+                    }
+                    return;
+                }
+                // Somebody still reads.
+                Err(shared) => index = shared,
+            }
+            std::thread::sleep(CLOSE_WAIT);
+        }
+    }
 }
+
+/// How long is waited for readers of the index when the queue closes: a second.
+const CLOSE_TRIES: u32 = 100;
+const CLOSE_WAIT: Duration = Duration::from_millis(10);
 
 impl Drop for SledQueue {
     fn drop(&mut self) {
         if lock(&self.threads).is_some() {
             // Nobody waits for the answer: the threads are joined below.
             let (reply, _) = oneshot::channel();
-            if self.shared.send(Job::Close(reply)).is_ok() {
-                self.shared.closed.cancel();
-                self.end_threads();
-            }
+            // An error means that the committer is gone already.
+            drop(self.shared.send(Job::Close(reply)));
+            self.shared.closed.cancel();
+            self.end_threads();
         }
     }
 }
@@ -302,3 +327,6 @@ fn take_lock(folder: &Path) -> Result<std::fs::File, QueueError> {
     file.write_all(text.as_bytes()).map_err(failed)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Opening the queue.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -20,7 +19,7 @@ use super::rebuild::{self, RebuildError, Rebuilt, Replay, settle_compaction};
 use super::shared::{Durable, Job, Shared};
 use super::state::SubscriptionState;
 use super::tail::Tail;
-use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock};
+use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock, trust};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
@@ -160,6 +159,9 @@ fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Re
             None => err.to_string(),
         })
     };
+    if folder.is_dir() && !trust::is_whole(folder) {
+        return Err("the machine or the file system went down while it was in use".into());
+    }
     let index = Index::open(folder).map_err(say)?;
     let progress = index.progress().map_err(say)?.ok_or("it is empty")?;
     let oldest = segments.at_or_after(0).ok_or("the journal is empty")?;
@@ -218,13 +220,9 @@ fn start(
     let end = writer.end();
     let (jobs, inbox) = mpsc::channel::<Job>();
     let (applied, batches) = mpsc::channel();
-    let subscriptions: BTreeMap<_, _> = places
-        .by_handler
-        .iter()
-        .map(|(handler, place)| {
-            (handler.clone(), Arc::new(SubscriptionState::new(handler.clone(), place)))
-        })
-        .collect();
+    let subscriptions = places.by_handler.iter().map(|(handler, place)| {
+        (handler.clone(), Arc::new(SubscriptionState::new(handler.clone(), place)))
+    });
     let recorded = places.by_handler.iter().map(|(handler, place)| (handler.clone(), place.cursor));
     let shared = Arc::new(Shared {
         clock,
@@ -237,7 +235,7 @@ fn start(
         lag_bytes: AtomicU64::new(0),
         index_changes: Mutex::default(),
         recorded: Mutex::new(recorded.collect()),
-        subscriptions: Mutex::new(subscriptions),
+        subscriptions: Mutex::new(subscriptions.collect()),
         blocked: Mutex::default(),
         poisoned: watch::Sender::new(false),
         closed: CancellationToken::new(),
@@ -281,7 +279,8 @@ fn start(
         stop_janitor,
         lock,
     };
-    Ok(SledQueue { shared, opened, janitor, threads: Mutex::new(Some(threads)) })
+    let index_folder = settings.folder.join("sled");
+    Ok(SledQueue { shared, opened, janitor, index_folder, threads: Mutex::new(Some(threads)) })
 }
 
 /// A panic in a thread that the queue cannot do without is as good as a failed write: only a

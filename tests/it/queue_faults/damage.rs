@@ -284,3 +284,41 @@ async fn a_dead_letter_whose_record_rots_is_not_lost_while_the_index_has_it() {
     let subscription = subscribe(&queue, "h").await;
     assert_eq!(deliver_all(&*subscription).await as u64, N_EVENTS - 6);
 }
+
+#[tokio::test]
+async fn a_journal_of_a_newer_version_is_left_alone() {
+    let site = Site::new();
+    let queue = site.open();
+    append_all(&queue, 10, 9_000).await;
+    queue.close().await.unwrap();
+    for path in segments(&site) {
+        let mut bytes = site.disk.read(&path);
+        let starts: Vec<usize> = records(&bytes).iter().map(|(begin, _)| *begin).collect();
+        for begin in starts {
+            bytes[begin + 13] = 2;
+        }
+        site.disk.spoil(&path, bytes);
+    }
+    let before = site.disk.files();
+    let err = site.try_open(site.settings()).unwrap_err();
+    let cause = std::error::Error::source(&err).unwrap().to_string();
+    assert!(cause.contains("newer version"), "{cause}");
+    assert_eq!(site.disk.files(), before);
+}
+
+#[tokio::test]
+async fn a_segment_of_which_nothing_can_be_read_is_put_aside() {
+    let site = Site::new();
+    let mut settings = site.settings();
+    settings.segment_bytes = 1 << 20;
+    let queue = site.try_open(settings).unwrap();
+    append_all(&queue, 60, 9_000).await;
+    queue.close().await.unwrap();
+    let path = segments(&site).remove(0);
+    site.disk.spoil(&path, super::body(3, 1 << 20).to_vec());
+    let queue = site.open();
+    assert_eq!(n_named(&queue), 60, "the index knows what was there");
+    let id = append(&queue, event(61, 9)).await;
+    assert_eq!(queue.get(id).await.unwrap().unwrap().position.0, 61);
+    assert!(site.disk.files().contains(&path.with_extension("unreadable")));
+}

@@ -156,6 +156,26 @@ async fn a_database_with_a_zeroed_page_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_index_that_was_open_when_the_machine_went_down_is_made_anew() {
+    check("another boot", true, |sled| {
+        std::fs::write(sled.join("state"), "open another-boot 1\n").unwrap();
+    })
+    .await;
+    check("nobody knows", true, |sled| std::fs::remove_file(sled.join("state")).unwrap()).await;
+    let site = Site::new();
+    written(&site).await;
+    let state = site.folder.path().join("queue/sled/state");
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), "clean\n");
+    let queue = site.open();
+    assert!(std::fs::read_to_string(&state).unwrap().starts_with("open "));
+    // Killed: what was written is there.
+    let site = Site { disk: site.disk.killed(), ..site };
+    drop(queue);
+    let queue = site.open();
+    assert_eq!(queue.opened().rebuilt, None);
+}
+
+#[tokio::test]
 async fn an_older_index_is_brought_up_to_date() {
     let site = Site::new();
     let queue = site.open();
@@ -168,7 +188,7 @@ async fn an_older_index_is_brought_up_to_date() {
     let sled = site.folder.path().join("queue/sled");
     let kept = site.folder.path().join("kept");
     std::fs::create_dir(&kept).unwrap();
-    for name in ["db", "conf"] {
+    for name in ["db", "conf", "state"] {
         std::fs::copy(sled.join(name), kept.join(name)).unwrap();
     }
     let queue = site.open();

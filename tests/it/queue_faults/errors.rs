@@ -166,3 +166,18 @@ async fn a_folder_may_be_made_many_levels_deep() {
     append(&queue, event(1, 100)).await;
     queue.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn closing_answers_every_call_that_is_under_way() {
+    let site = Site::new();
+    let queue = site.open();
+    let appends = (1..=500).map(|n| queue.append(event(n, 100)));
+    let (appended, closed) = tokio::join!(futures_util::future::join_all(appends), queue.close());
+    closed.unwrap();
+    let n_stored = appended.iter().filter(|appended| appended.is_ok()).count();
+    for appended in appended {
+        assert!(matches!(appended, Ok(_) | Err(QueueError::Closed)), "{appended:?}");
+    }
+    let queue = site.open();
+    assert!(all_positions(&queue).await.len() >= n_stored);
+}

@@ -518,8 +518,12 @@ fn with_runtime(run: impl Future<Output = ()>) {
     runtime.block_on(run);
 }
 
+/// Few by default, since each goes through many starts; `PROPTEST_CASES` makes it more.
 fn cases(n: u32) -> ProptestConfig {
-    ProptestConfig { cases: n, max_shrink_iters: 300, ..ProptestConfig::default() }
+    const UNSET: u32 = 256;
+    let config = ProptestConfig { max_shrink_iters: 300, ..ProptestConfig::default() };
+    let cases = if config.cases == UNSET { n } else { config.cases };
+    ProptestConfig { cases, ..config }
 }
 
 proptest! {

@@ -293,3 +293,79 @@ async fn a_replay_is_never_lost_to_a_prune() {
         queue.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn copies_may_use_the_reserve_so_that_a_full_disk_gets_room() {
+    let site = Site::new();
+    let mut settings = site.settings();
+    settings.retention = Duration::ZERO;
+    settings.disk_reserve = 10 << 20;
+    let queue = site.try_open(settings).unwrap();
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 60, 9_000).await;
+    // A third of it stays for long; not most of any segment.
+    for delivery in take_due(&*subscription) {
+        let outcome = if delivery.event.position.0 % 3 == 0 { DEAD } else { Outcome::Delivered };
+        settle(&*subscription, delivery, outcome).await;
+    }
+    record(&queue).await.unwrap();
+    site.disk.set_free(9 << 20);
+    let full = loop {
+        match queue.append(event(1, 9_000)).await {
+            Ok(_) => {}
+            Err(err) => break err,
+        }
+    };
+    assert!(matches!(full, QueueError::Full(_)), "{full}");
+    deliver_all(&*subscription).await;
+    // Settled, whether or not there is room for more events.
+    queue.history(Position(1)).await.unwrap();
+    queue.tidy().await.unwrap();
+    let left = all_positions(&queue).await;
+    assert!(left.len() < 40, "{left:?}");
+    assert_eq!(queue.dead(DeadFilter::default()).await.unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn many_keys_are_remembered_across_restarts_and_prunes() {
+    const N: u64 = 36_000;
+    let window = Duration::from_secs(DAY);
+    let site = Site::new();
+    let mut settings = site.settings();
+    settings.segment_bytes = 1 << 20;
+    let queue = site.try_open(settings).unwrap();
+    let mut n = 0;
+    while n < N {
+        let some = (n + 1..=n + 1_000).map(|n| queue.append(keyed(n, 10, window)));
+        for appended in futures_util::future::join_all(some).await {
+            assert!(matches!(appended.unwrap(), Appended::Stored(_)));
+        }
+        n += 1_000;
+    }
+    assert_all_seen(&queue, N, window, "as it is").await;
+    queue.close().await.unwrap();
+    let mut settings = site.settings();
+    settings.segment_bytes = 1 << 20;
+    settings.retention = Duration::ZERO;
+    let queue = site.try_open(settings).unwrap();
+    assert_eq!(queue.opened().rebuilt, None);
+    assert_all_seen(&queue, N, window, "after a start").await;
+    append_all(&queue, 120, 9_000).await;
+    queue.tidy().await.unwrap();
+    assert_all_seen(&queue, N, window, "pruned").await;
+    queue.close().await.unwrap();
+    site.remove_index();
+    let queue = site.open();
+    assert_all_seen(&queue, N, window, "without the index").await;
+    site.advance_secs(DAY + 1);
+    let received_at = site.clock_steady();
+    let late = gatepost::event::NewEvent { received_at, ..keyed(5, 10, window) };
+    assert!(matches!(queue.append(late).await.unwrap(), Appended::Stored(_)));
+}
+
+async fn assert_all_seen(queue: &SledQueue, n: u64, window: Duration, context: &str) {
+    for n in (1..=n).step_by(71) {
+        let copy = queue.append(keyed(n, 10, window)).await.unwrap();
+        assert!(matches!(copy, Appended::Duplicate(_)), "{context}: {n}");
+    }
+}
