@@ -39,11 +39,19 @@ fn of_handler(
         let entry = entry.filter(|_| !inner.relogged.contains(&position));
         (entry, place.has_passed(position))
     };
-    let is_replayed = changes.iter().any(|change| change.state == State::Delivered);
-    if is_passed && !is_replayed {
+    if is_passed {
         changes.extend(settled_at_once(shared, &index, state, position)?);
+        // The sort is stable: what ended at once ended last.
+        changes.sort_by_key(|change| change.attempt.as_ref().map(|attempt| attempt.started_at));
     }
-    let last = entry.as_ref().or(changes.last()).map(|change| delivery_state(&change.state));
+    let last = match &entry {
+        // Redriven, replayed or let go: it comes by itself and was not tried yet.
+        Some(Change { state: State::Retry { .. }, attempts: 0, .. }) => {
+            Some(DeliveryState::Pending)
+        }
+        Some(entry) => Some(delivery_state(&entry.state)),
+        None => changes.last().map(|change| delivery_state(&change.state)),
+    };
     let delivery_state = match last {
         Some(last) if is_passed || entry.is_some() => last,
         Some(_) | None => DeliveryState::Pending,
@@ -52,13 +60,15 @@ fn of_handler(
     Ok(DeliveryHistory { handler: state.handler.clone(), state: delivery_state, attempts })
 }
 
-/// The outcome of a delivery that ended at its first try, out of its settle record.
+/// The outcomes of a delivery that ended at its first try, out of its settle records: more than
+/// one where it was replayed.
 fn settled_at_once(
     shared: &Arc<Shared>,
     index: &Index,
     state: &SubscriptionState,
     position: Position,
-) -> Result<Option<Change>, QueueError> {
+) -> Result<Vec<Change>, QueueError> {
+    let mut ends = Vec::new();
     let oldest = Position(position.0.saturating_sub(WINDOW_MAX as u64));
     for settled in index.settled_near(&state.handler, position, oldest)? {
         let mut reader = Reader::new(Arc::clone(&shared.segments), settled.at);
@@ -66,15 +76,14 @@ fn settled_at_once(
         let record = found.map(|found| found.decode()).transpose().map_err(read_failed)?;
         let Some(Record::Settled(batch)) = record else { continue };
         let sections = batch.sections.into_iter().filter(|s| s.handler == state.handler);
-        let mut changes = sections.flat_map(|section| section.changes);
-        let found = changes.find(|change| {
-            change.position == position && matches!(change.state, State::Delivered | State::Skipped)
-        });
-        if found.is_some() {
-            return Ok(found);
-        }
+        let changes = sections.flat_map(|section| section.changes);
+        ends.extend(changes.filter(|change| {
+            change.position == position
+                && change.attempts <= 1
+                && matches!(change.state, State::Delivered | State::Skipped)
+        }));
     }
-    Ok(None)
+    Ok(ends)
 }
 
 fn attempt_record(change: &Change) -> Option<AttemptRecord> {

@@ -12,7 +12,7 @@
 //! | `moved_in` | segment, position | – |
 //! | `blocks` | first position | where some 256 events begin, the first id, their times and types |
 //! | `attempts` | position, handler, number | one try, of deliveries that did not end at the first |
-//! | `settled` | handler, first position | the settle record that holds these positions |
+//! | `settled` | handler, first position, location | the last position in that settle record |
 //! | `keys` | run, page | dedupe keys: 8 bytes of each, sorted, with positions |
 //! | `key_runs` | run | its last position, its last expiry |
 //! | `key_records` | first position | where the journal keeps the keys of a segment that is gone |

@@ -138,11 +138,13 @@ fn apply_settled(index: &Index, at: Location, batch: &SettleBatch) -> Result<(),
     for section in &batch.sections {
         let mut range: Option<(Position, Position)> = None;
         for change in &section.changes {
-            if is_told_alone(change) {
-                index.add_attempt(&section.handler, batch.at, change)?;
-            } else {
-                let (first, last) = range.unwrap_or((change.position, change.position));
-                range = Some((first.min(change.position), last.max(change.position)));
+            match told(change) {
+                Told::Alone => index.add_attempt(&section.handler, batch.at, change)?,
+                Told::Together => {
+                    let (first, last) = range.unwrap_or((change.position, change.position));
+                    range = Some((first.min(change.position), last.max(change.position)));
+                }
+                Told::Never => {}
             }
             index.apply_change(&section.handler, at.segment, change)?;
         }
@@ -154,14 +156,23 @@ fn apply_settled(index: &Index, at: Location, batch: &SettleBatch) -> Result<(),
     Ok(())
 }
 
-/// Whether a change has its own place in the history. The many deliveries that end at once share
-/// one entry for their settle record.
-fn is_told_alone(change: &Change) -> bool {
+/// How a change is told in the history.
+enum Told {
+    /// It has a place of its own.
+    Alone,
+    /// The many deliveries that end at once share one entry for their settle record.
+    Together,
+    /// It was no try and no end.
+    Never,
+}
+
+fn told(change: &Change) -> Told {
     match change.state {
-        State::Delivered | State::Skipped => change.attempts > 1,
-        State::Retry { .. } => change.attempt.is_some(),
-        State::Dead { .. } | State::Dropped => true,
-        State::Held { .. } => false,
+        State::Delivered | State::Skipped if change.attempts > 1 => Told::Alone,
+        State::Delivered | State::Skipped => Told::Together,
+        State::Retry { .. } if change.attempt.is_none() => Told::Never,
+        State::Retry { .. } | State::Dead { .. } | State::Dropped => Told::Alone,
+        State::Held { .. } => Told::Never,
     }
 }
 

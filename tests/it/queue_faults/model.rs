@@ -322,8 +322,10 @@ impl Twins {
     async fn n_lost(&self) -> usize {
         let touched: BTreeSet<Position> = self.unrecorded.iter().map(|(p, ..)| *p).collect();
         let mut possible: Vec<usize> = (0..=self.unrecorded.len()).collect();
+        let mut seen = Vec::new();
         for position in touched {
             let found = Self::stand(&self.sled, position).await;
+            seen.push((position, found));
             possible.retain(|n_lost| {
                 let kept = self.unrecorded.len() - n_lost;
                 let is_it = |(p, ..): &&(Position, Stand, Stand)| *p == position;
@@ -333,7 +335,10 @@ impl Twins {
                 found.1 == expected.1
             });
         }
-        *possible.first().unwrap_or_else(|| panic!("not a last part of {:?}", self.unrecorded))
+        let Some(n_lost) = possible.first() else {
+            panic!("{seen:?} is not what a first part of {:?} leads to", self.unrecorded)
+        };
+        *n_lost
     }
 
     /// Asks both everything that can be asked.

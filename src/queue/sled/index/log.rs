@@ -280,6 +280,9 @@ impl Index {
     ) -> Result<(), IndexError> {
         let mut key = handler_prefix(handler);
         key.put_raw(&first.0.to_be_bytes());
+        // A replayed delivery ends once more: each has a record.
+        key.put_raw(&settled.at.segment.to_be_bytes());
+        key.put_raw(&settled.at.offset.to_be_bytes());
         let mut value = Vec::new();
         put_location(settled.at, &mut value);
         value.put_varint(settled.last.0);
@@ -301,7 +304,7 @@ impl Index {
         };
         self.fence(|| {
             let mut found = Vec::new();
-            for item in self.settled.range(key(oldest_first)..=key(position)).rev() {
+            for item in self.settled.range(key(oldest_first)..key(position.next())).rev() {
                 let (_, value) = item?;
                 let mut take = Take(&value);
                 let read = (|| {
