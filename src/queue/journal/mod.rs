@@ -1,7 +1,7 @@
 //! The write-ahead journal: the truth behind the queue.
 //!
 //! A folder of segments, `00000000000000000001.seg` and on, each a run of records (see
-//! [`super::record`]) that begins with a checkpoint: every subscription's place when the segment
+//! `queue::record`) that begins with a checkpoint: every subscription's place when the segment
 //! began. One writer appends; any number of readers follow it as far as it has synced.
 //!
 //! Invariants:
@@ -13,7 +13,7 @@
 //!   and is zeroed before the journal goes on.
 //! * After a failed sync nothing is known about what was written: the writer is poisoned and only
 //!   reopening, which looks at what is on disk, goes on.
-//! * Nothing that can be read is ever cut off; what cannot is named as [`Damage`].
+//! * Nothing that can be read is ever cut off; what cannot is named as `Damage`.
 
 use std::fmt;
 
