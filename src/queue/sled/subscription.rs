@@ -6,14 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::index::Entry;
-use super::lookup::{self, read_failed};
 use super::shared::{Job, Shared, lock};
-use super::state::{Inner, Slot, SubscriptionState};
-use crate::clock::{Stopwatch, Timestamp};
-use crate::event::{Delivery, Event, OrderKey, Origin, Outcome, Position, Settled};
-use crate::queue::journal::Reader;
-use crate::queue::record::{Change, Record, State};
-use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription, TAKE_BYTES_MAX};
+use super::state::{Inner, SubscriptionState};
+use crate::clock::Stopwatch;
+use crate::event::{Delivery, OrderKey, Origin, Outcome, Position, Settled};
+use crate::queue::record::{Change, State};
+use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
+
+mod lines;
+mod take;
+
+pub(crate) use lines::let_first_go;
+use lines::{let_go, line};
 
 /// How long to wait before the index is asked again.
 const INDEX_WAIT: Duration = Duration::from_millis(50);
@@ -35,28 +39,6 @@ const GATHER: Duration = Duration::from_millis(20);
 impl Drop for SledSubscription {
     fn drop(&mut self) {
         self.state.lock().detach();
-    }
-}
-
-/// Deliveries that are being taken, up to a number and a size.
-struct Basket {
-    deliveries: Vec<Delivery>,
-    max: usize,
-    bytes: usize,
-}
-
-impl Basket {
-    fn is_full(&self) -> bool {
-        self.deliveries.len() >= self.max || self.bytes >= TAKE_BYTES_MAX
-    }
-
-    fn room(&self) -> usize {
-        self.max.saturating_sub(self.deliveries.len())
-    }
-
-    fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.event.body.len();
-        self.deliveries.push(delivery);
     }
 }
 
@@ -140,142 +122,6 @@ impl SledSubscription {
     /// An entry as it is just now.
     fn entry(&self, inner: &Inner, position: Position) -> Result<Option<Change>, QueueError> {
         entry_of(&self.shared, &self.state, inner, position)
-    }
-
-    /// Takes what is due just now.
-    fn take(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let mut basket = Basket { deliveries: Vec::new(), max: max.max(1), bytes: 0 };
-        let mut inner = self.state.lock();
-        // Without the index entries wait; the log goes on.
-        match self
-            .let_unreleased_go(&mut inner)
-            .and_then(|()| self.take_entries(&mut inner, &mut basket))
-        {
-            Ok(()) | Err(QueueError::Behind(_)) => {}
-            Err(err) => return Err(err),
-        }
-        while !basket.is_full()
-            && let Some((_, delivery)) = inner.returned.pop_first()
-        {
-            basket.push(delivery);
-        }
-        self.take_log(&mut inner, &mut basket)?;
-        Ok(basket.deliveries)
-    }
-
-    fn let_unreleased_go(&self, inner: &mut Inner) -> Result<(), QueueError> {
-        while let Some(key) = inner.unreleased.last().copied() {
-            let must_tell = let_first_go(&self.shared, &self.state, inner, key)?.1;
-            inner.unreleased.pop();
-            self.tell(must_tell)?;
-        }
-        Ok(())
-    }
-
-    fn take_entries(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
-        let now = self.shared.clock.steady();
-        for (due, position) in self.due(inner, basket.room())? {
-            if due > now || basket.is_full() {
-                break;
-            }
-            let Some(change) = self.entry(inner, position)? else { continue };
-            let Some((event, _)) = lookup::event_at(&self.shared, position)? else {
-                tracing::error!(
-                    handler.name = %self.state.handler,
-                    position = position.0,
-                    "The event of a waiting delivery is gone; the delivery is given up"
-                );
-                let gone = Change { state: State::Dropped, ..change };
-                let must_tell = inner.record(gone, true);
-                self.tell(must_tell)?;
-                continue;
-            };
-            inner.taken.insert(position);
-            basket.push(Delivery {
-                event: Arc::new(event),
-                attempt: change.attempts.saturating_add(1),
-                first_attempt_at: change.first_attempt_at,
-                origin: Origin::Entry,
-            });
-        }
-        Ok(())
-    }
-
-    /// Up to `limit` retries that nobody has, by due time.
-    fn due(&self, inner: &Inner, limit: usize) -> Result<Vec<(Timestamp, Position)>, QueueError> {
-        let handler = &self.state.handler;
-        let mut due: Vec<_> =
-            inner.overlay.due().filter(|(_, p)| !inner.taken.contains(p)).take(limit).collect();
-        let index = self.shared.index()?;
-        if index.counts(handler).waiting > 0 {
-            let more = limit + inner.taken.len() + inner.overlay.len();
-            let known = index.due(handler, None, more)?;
-            due.extend(known.into_iter().filter(|(_, position)| {
-                !inner.taken.contains(position) && !inner.overlay.holds(*position)
-            }));
-        }
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    fn take_log(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
-        let durable = self.shared.durable();
-        while !basket.is_full() && inner.has_window() && inner.next_to_read() < durable.next {
-            let position = inner.next_to_read();
-            let recent = self.shared.tail.from(position, basket.room());
-            if recent.is_empty() {
-                self.read_one(inner, basket)?;
-                continue;
-            }
-            for recent in recent {
-                if basket.is_full() || !inner.has_window() {
-                    break;
-                }
-                // The file goes on behind what came from memory.
-                inner.reader = inner.reader.take().map(|mut reader| {
-                    reader.seek(recent.end, recent.event.position.next());
-                    reader
-                });
-                Self::take_event(inner, basket, recent.event);
-            }
-        }
-        inner.advance();
-        Ok(())
-    }
-
-    /// Takes the next event out of the file.
-    fn read_one(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
-        let durable = self.shared.durable();
-        let position = inner.next_to_read();
-        let mut reader = inner.reader.take().unwrap_or_else(|| {
-            let at = lookup::locate(&self.shared, position);
-            Reader::new(Arc::clone(&self.shared.segments), at)
-        });
-        while let Some(found) = reader.next(durable.end).map_err(read_failed)? {
-            if let Record::Event(event, _) = found.decode().map_err(read_failed)?
-                && event.position >= position
-            {
-                // What lies in between cannot be read, and the reader has said so.
-                inner.pass_to(event.position);
-                Self::take_event(inner, basket, Arc::new(event));
-                inner.reader = Some(reader);
-                return Ok(());
-            }
-        }
-        inner.pass_to(durable.next);
-        inner.reader = Some(reader);
-        Ok(())
-    }
-
-    fn take_event(inner: &mut Inner, basket: &mut Basket, event: Arc<Event>) {
-        if inner.is_done_before(event.position) {
-            inner.window.push_back(Slot::Done);
-            return;
-        }
-        inner.window.push_back(Slot::Taken(event.received_at));
-        let origin = Origin::Log;
-        basket.push(Delivery { event, attempt: 1, first_attempt_at: None, origin });
     }
 
     /// Writes down what became of a delivery; `must tell`. An error changes nothing.
@@ -400,53 +246,6 @@ pub(crate) fn entry_of(
         return Ok(change.state.is_entry().then(|| change.clone()));
     }
     Ok(shared.index()?.entry(&state.handler, position)?.map(|entry| entry.change))
-}
-
-/// The front of a key's line.
-fn line(
-    shared: &Shared,
-    state: &SubscriptionState,
-    inner: &Inner,
-    key: OrderKey,
-) -> Result<Vec<Position>, QueueError> {
-    let mut line: Vec<Position> = inner.overlay.line(key).collect();
-    let index = shared.index()?;
-    if index.counts(&state.handler).keyed > 0 {
-        // Enough to see past those that are taken or changed.
-        let limit = 2 + inner.taken.len() + inner.overlay.len() + inner.relogged.len();
-        let known = index.line(&state.handler, key, limit)?;
-        line.extend(known.into_iter().filter(|position| !inner.overlay.holds(*position)));
-    }
-    line.sort_unstable();
-    Ok(line)
-}
-
-/// Makes a held delivery due now; `true` = the committer must be told.
-fn let_go(shared: &Shared, state: &SubscriptionState, inner: &mut Inner, change: &Change) -> bool {
-    let State::Held { order_key } = change.state else { return false };
-    let due = shared.clock.steady();
-    let retry = State::Retry { due, wait: Duration::ZERO, order_key: Some(order_key) };
-    state.bell.notify_waiters();
-    inner.record(Change { state: retry, ..change.clone() }, true)
-}
-
-/// Makes the first of a line due if it is a held one: whether it did, and whether the committer
-/// must be told.
-pub(crate) fn let_first_go(
-    shared: &Shared,
-    state: &SubscriptionState,
-    inner: &mut Inner,
-    key: OrderKey,
-) -> Result<(bool, bool), QueueError> {
-    let first = line(shared, state, inner, key)?.into_iter().next();
-    let first = first.filter(|p| !inner.taken.contains(p) && !inner.relogged.contains(p));
-    let Some(first) = first else { return Ok((false, false)) };
-    match entry_of(shared, state, inner, first)? {
-        Some(change) if matches!(change.state, State::Held { .. }) => {
-            Ok((true, let_go(shared, state, inner, &change)))
-        }
-        Some(_) | None => Ok((false, false)),
-    }
 }
 
 #[async_trait]
