@@ -11,6 +11,9 @@
 //!   written: an append then changes no metadata, so fdatasync is one write and one flush.
 //! * Bytes behind the end of the live segment are zeros, or garbage that was never acknowledged
 //!   and is zeroed before the journal goes on.
+//! * Behind the last record of a sealed segment are zeros: anything else is damage. A file that
+//!   serves a second time is therefore zeroed first, under the name `spare`.
+//! * What recovery finds counts from then on, so the last commit is written and synced once more.
 //! * After a failed sync nothing is known about what was written: the writer is poisoned and only
 //!   reopening, which looks at what is on disk, goes on.
 //! * Nothing that can be read is ever cut off; what cannot is named as `Damage`.

@@ -7,6 +7,7 @@ use super::lookup::{self, read_failed};
 use super::shared::{Shared, lock};
 use super::state::{SubscriptionState, WINDOW_MAX};
 use super::subscription::entry_of;
+use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
@@ -41,8 +42,8 @@ fn of_handler(
     };
     if is_passed {
         changes.extend(settled_at_once(shared, &index, state, position)?);
-        // The sort is stable: what ended at once ended last.
-        changes.sort_by_key(|change| change.attempt.as_ref().map(|attempt| attempt.started_at));
+        // The sort is stable: of one moment, what ended at once ended last.
+        changes.sort_by_key(|(began_at, _)| *began_at);
     }
     let last = match &entry {
         // Redriven, replayed or let go: it comes by itself and was not tried yet.
@@ -50,13 +51,13 @@ fn of_handler(
             Some(DeliveryState::Pending)
         }
         Some(entry) => Some(delivery_state(&entry.state)),
-        None => changes.last().map(|change| delivery_state(&change.state)),
+        None => changes.last().map(|(_, change)| delivery_state(&change.state)),
     };
     let delivery_state = match last {
         Some(last) if is_passed || entry.is_some() => last,
         Some(_) | None => DeliveryState::Pending,
     };
-    let attempts = changes.iter().filter_map(attempt_record).collect();
+    let attempts = changes.iter().filter_map(|(_, change)| attempt_record(change)).collect();
     Ok(DeliveryHistory { handler: state.handler.clone(), state: delivery_state, attempts })
 }
 
@@ -67,7 +68,7 @@ fn settled_at_once(
     index: &Index,
     state: &SubscriptionState,
     position: Position,
-) -> Result<Vec<Change>, QueueError> {
+) -> Result<Vec<(Timestamp, Change)>, QueueError> {
     let mut ends = Vec::new();
     let oldest = Position(position.0.saturating_sub(WINDOW_MAX as u64));
     for settled in index.settled_near(&state.handler, position, oldest)? {
@@ -77,10 +78,14 @@ fn settled_at_once(
         let Some(Record::Settled(batch)) = record else { continue };
         let sections = batch.sections.into_iter().filter(|s| s.handler == state.handler);
         let changes = sections.flat_map(|section| section.changes);
-        ends.extend(changes.filter(|change| {
+        let found = changes.filter(|change| {
             change.position == position
                 && change.attempts <= 1
                 && matches!(change.state, State::Delivered | State::Skipped)
+        });
+        ends.extend(found.map(|change| {
+            let began_at = change.attempt.as_ref().map_or(batch.at, |attempt| attempt.started_at);
+            (began_at, change)
         }));
     }
     Ok(ends)

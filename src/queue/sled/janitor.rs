@@ -317,8 +317,8 @@ fn states(
             continue;
         }
         if let Some(entry) = index.entry(&handler, position)? {
-            let mut changes = index.attempts(&handler, position)?;
-            changes.retain(|change| change.attempt.is_some());
+            let tries = index.attempts(&handler, position)?.into_iter().map(|(_, change)| change);
+            let mut changes: Vec<_> = tries.filter(|change| change.attempt.is_some()).collect();
             changes.push(entry.change);
             states.push((handler, changes));
         }

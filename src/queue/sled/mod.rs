@@ -4,7 +4,9 @@
 //! data/queue/
 //!   lock               held while the queue is open; says by whom
 //!   journal/…​.seg      the truth: an event is acknowledged when its record is synced here
-//!   sled/              everything that is asked for often; can be found out again from the journal
+//!   sled/              everything that is asked for often; can be found out again from the journal;
+//!                      its file `state` says whether it can be believed (see `trust`)
+//!   sled.damaged/      what sled was before it was last made anew, to look into
 //! ```
 //!
 //! Four threads: the committer writes the journal and answers, the indexer follows it with sled,
@@ -17,6 +19,8 @@
 //! * Settlements are recorded in the order of the calls, at most 100 ms after them.
 //! * A position behind a recorded cursor is settled or an entry, in the journal, at all times.
 //! * sled holds nothing that the journal does not: it may be deleted while the queue is closed.
+//! * sled is used only if everything that was written to it is there; whoever finds it damaged has
+//!   it made anew, and meanwhile the log is delivered on.
 //! * A segment goes only when every handler's recorded cursor has passed it, and after what
 //!   entries and dedupe keys still need of it was copied forward, durably.
 

@@ -245,12 +245,13 @@ impl Index {
         })
     }
 
-    /// The tries of one event that are kept one by one, oldest first.
+    /// The tries of one event that are kept one by one, oldest first, with when each began (what
+    /// was no try: when it was recorded).
     pub(crate) fn attempts(
         &self,
         handler: &HandlerName,
         position: Position,
-    ) -> Result<Vec<Change>, IndexError> {
+    ) -> Result<Vec<(Timestamp, Change)>, IndexError> {
         let mut prefix = position.0.to_be_bytes().to_vec();
         prefix.extend_from_slice(&handler_prefix(handler));
         self.fence(|| {
@@ -267,7 +268,7 @@ impl Index {
             // A redriven delivery begins at 1 again. The sort is stable: a standing clock leaves
             // the order of their numbers.
             tries.sort_by_key(|(began_at, _)| *began_at);
-            Ok(tries.into_iter().map(|(_, change)| change).collect())
+            Ok(tries)
         })
     }
 
