@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, EventsAsk};
+use crate::api::EventsAsk;
 use crate::config::Config;
 use crate::event::{EventId, HandlerName};
 use crate::queue::EventQuery;
 
 use super::args::{Events, EventsFilter, EventsReplay};
 use super::output::{self, Column, Output, Page, cell};
-use super::store::{self, Reached, Server};
+use super::store::{self, Via};
 use super::{CliError, rejected, when};
 
 const COLUMNS: &[Column] = &[
@@ -42,20 +42,7 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
     }
 }
 
-/// Whom to ask.
-enum Via {
-    Server(Server),
-    Store(Box<Api>),
-}
-
 impl Via {
-    async fn reach(config: &Config) -> Result<Self, CliError> {
-        Ok(match Server::reach(config).await? {
-            Reached::Server(server) => Self::Server(server),
-            Reached::Nobody => Self::Store(Box::new(store::open(config).await?)),
-        })
-    }
-
     async fn list(&self, ask: EventsAsk) -> Result<Vec<Value>, CliError> {
         let events = match self {
             Self::Server(server) => server.get("events", &store::pairs(&ask)?).await?,

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, ExportAsk, ExportedEvent, QueueView};
+use crate::api::{ExportAsk, ExportedEvent, QueueView};
 use crate::config::Config;
 use crate::queue::Queue as _;
 
 use super::CliError;
 use super::args::Queue;
 use super::output::{self, Output, Page, cell};
-use super::store::{self, Reached, Server};
+use super::store::{self, Via};
 
 /// Events of one page: with the longest bodies some dozen megabytes.
 const PAGE: usize = 200;
@@ -32,20 +32,7 @@ pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<
     }
 }
 
-/// Whom to ask.
-enum Via {
-    Server(Server),
-    Store(Box<Api>),
-}
-
 impl Via {
-    async fn reach(config: &Config) -> Result<Self, CliError> {
-        Ok(match Server::reach(config).await? {
-            Reached::Server(server) => Self::Server(server),
-            Reached::Nobody => Self::Store(Box::new(store::open(config).await?)),
-        })
-    }
-
     async fn export(&self, after: u64) -> Result<Vec<ExportedEvent>, CliError> {
         let ask = ExportAsk { after: Some(after), limit: Some(PAGE) };
         match self {

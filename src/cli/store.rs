@@ -153,6 +153,22 @@ pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
     Ok(Api::offline(queue, Arc::new(SystemClock::new())))
 }
 
+/// Whom to ask.
+pub(super) enum Via {
+    Server(Server),
+    Store(Box<Api>),
+}
+
+impl Via {
+    /// The server that runs, else the store itself.
+    pub(super) async fn reach(config: &Config) -> Result<Self, CliError> {
+        Ok(match Server::reach(config).await? {
+            Reached::Server(server) => Self::Server(server),
+            Reached::Nobody => Self::Store(Box::new(open(config).await?)),
+        })
+    }
+}
+
 /// Opens the store of `config` while no server runs. Makes none where there is none.
 pub(super) async fn open_queue(config: &Config) -> Result<Arc<SledQueue>, CliError> {
     if !config.queue.path.exists() {
