@@ -169,14 +169,21 @@ impl Via {
     }
 }
 
+/// Says so where there is no store: opening would make one.
+pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
+    let path = &config.queue.path;
+    if path.exists() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(CliError::Unreachable(format!(
+        "no server is running, and there is no store in `{path}` yet"
+    )))
+}
+
 /// Opens the store of `config` while no server runs. Makes none where there is none.
 pub(super) async fn open_queue(config: &Config) -> Result<Arc<SledQueue>, CliError> {
-    if !config.queue.path.exists() {
-        return Err(CliError::Unreachable(format!(
-            "no server is running, and there is no store in `{}` yet",
-            config.queue.path.display()
-        )));
-    }
+    require_store(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let opened = crate::app::open_queue(config, clock, &Metrics::new()).await;
     opened.map_err(|err| CliError::Unreachable(chain(&err)))

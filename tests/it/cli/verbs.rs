@@ -212,9 +212,48 @@ fn without_a_server_the_store_is_read_itself() {
     assert_eq!(event["deliveries"][0]["state"], "delivered");
     let status = json(&folder, &["status"]);
     assert_eq!((&status["running"], &status["queue"]["events"]), (&false.into(), &1.into()));
-    printed(&run(&folder, &["queue", "check"]), 0);
+    assert_eq!(json(&folder, &["queue", "check"])["events"], 1);
     assert!(json(&folder, &["queue", "compact"])["bytes"].as_u64().unwrap() > 0);
     assert_eq!(json(&folder, &["events", "list"])[0]["id"], id.as_str());
+}
+
+#[test]
+fn a_check_names_the_damage_and_fails_while_the_server_serves_the_rest() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let ids: Vec<String> = ["comment.create", "comment.edit", "comment.delete"]
+        .iter()
+        .map(|event_type| send(&folder, &served, "hyvor", event_type))
+        .collect();
+    delivered(&folder, 3);
+    assert_eq!(served.stop(), Some(0));
+    let sound = json(&folder, &["queue", "check"]);
+    assert_eq!((&sound["events"], &sound["damage"]), (&3.into(), &serde_json::json!([])));
+
+    let segments = std::fs::read_dir(folder.path().join("data/queue/journal")).unwrap();
+    let n_flipped = segments.filter(|entry| flip(&entry.as_ref().unwrap().path(), b"comment.edit"));
+    assert_eq!(n_flipped.count(), 1);
+    let output = run(&folder, &["--json", "queue", "check"]);
+    let report: Value = serde_json::from_str(&printed(&output, 1)).unwrap();
+    assert_eq!(report["damage"].as_array().unwrap().len(), 1);
+    assert_eq!(report["damage"][0]["events"], 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("damaged in one place"));
+
+    let served = Served::start(&folder);
+    for (id, code) in [(&ids[0], 0), (&ids[1], 1), (&ids[2], 0)] {
+        printed(&run(&folder, &["events", "show", id]), code);
+    }
+    printed(&run(&folder, &["queue", "check"]), 1);
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// Flips a bit of the first `text` in a file; whether there is one.
+fn flip(path: &std::path::Path, text: &[u8]) -> bool {
+    let mut bytes = std::fs::read(path).unwrap();
+    let Some(at) = bytes.windows(text.len()).position(|found| found == text) else { return false };
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    true
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What was answered 200 is there after a power cut, a kill, a full disk; with the real program.
 
 mod disk;
+mod failed_sync;
 mod full_disk;
 mod killed;
 mod load;

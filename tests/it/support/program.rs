@@ -40,7 +40,13 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::start_in(folder, &[])
+    }
+
+    /// The same with more in the environment.
+    pub(crate) fn start_in(folder: &Folder, environment: &[(&str, &str)]) -> Self {
         let mut child = command(folder, &["serve", "--json"])
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
@@ -89,6 +95,11 @@ impl Served {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Waits until it ends by itself; gives its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Stops it as a service manager does; gives its exit code.
