@@ -64,7 +64,11 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENI
 impl Encoding {
     pub(super) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Hex => hex::decode(text).ok(),
+            Self::Hex => {
+                // Faster than `hex::decode`, which collects digit by digit.
+                let mut bytes = vec![0; text.len() / 2];
+                hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
+            }
             Self::Base64 if text.iter().any(|byte| matches!(byte, b'-' | b'_')) => {
                 BASE64_URL.decode(text).ok()
             }

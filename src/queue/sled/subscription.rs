@@ -11,7 +11,7 @@ use super::state::{Inner, SubscriptionState};
 use crate::clock::Stopwatch;
 use crate::event::{Delivery, OrderKey, Origin, Outcome, Position, Settled};
 use crate::queue::record::{Change, State};
-use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
+use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription, TAKE_BYTES_MAX};
 
 mod lines;
 mod take;
@@ -28,12 +28,13 @@ const INDEX_WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct SledSubscription {
     shared: Arc<Shared>,
     state: Arc<SubscriptionState>,
-    /// When deliveries were last given out.
-    given: Mutex<Option<Stopwatch>>,
+    /// When all that there was was last given out; `None` = there was more.
+    caught_up: Mutex<Option<Stopwatch>>,
 }
 
-/// How long events gather once a subscription has caught up while more come in. An event after a
-/// pause is given out at once.
+/// How long events gather once a subscription has caught up. An event after a pause is given out at
+/// once; while a sender is at it, taking what comes together costs each event far less, and the
+/// cores are left to the way in.
 const GATHER: Duration = Duration::from_millis(20);
 
 impl Drop for SledSubscription {
@@ -54,7 +55,7 @@ impl SledSubscription {
                 return Err(QueueError::Busy(state.handler.clone()));
             }
             inner.is_subscribed = true;
-            Self { shared, state: Arc::clone(state), given: Mutex::default() }
+            Self { shared, state: Arc::clone(state), caught_up: Mutex::default() }
         };
         subscription.put_lines_in_order()?;
         subscription.bring_near_what_a_clock_moved_away()?;
@@ -218,12 +219,17 @@ impl SledSubscription {
         }
     }
 
-    /// How long to let events gather before looking again, after some were just given out. A
-    /// sender that is at it sends more: taking them together costs each far less.
-    fn gather(&self) -> Option<Duration> {
-        let given = *lock(&self.given);
-        let rest = given.map(|given| GATHER.saturating_sub(given.elapsed()));
-        rest.filter(|rest| !rest.is_zero())
+    /// Lets events gather for what is left of [`GATHER`]; whatever is let go meanwhile ends that.
+    async fn gather(&self) {
+        let caught_up = *lock(&self.caught_up);
+        let rest = caught_up.map(|since| GATHER.saturating_sub(since.elapsed()));
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = self.state.bell.notified() => {}
+                () = self.shared.closed.cancelled() => {}
+            }
+        }
     }
 
     /// How long to sleep until an entry is due.
@@ -233,6 +239,12 @@ impl SledSubscription {
         let wait = next.map_or(LOOK_AGAIN, |(due, _)| due.since(self.shared.clock.steady()));
         wait.clamp(Duration::from_millis(1), LOOK_AGAIN)
     }
+}
+
+/// Whether no more were taken for their size.
+fn is_heavy(deliveries: &[Delivery]) -> bool {
+    let n_bytes: usize = deliveries.iter().map(|delivery| delivery.event.body.len()).sum();
+    n_bytes >= TAKE_BYTES_MAX
 }
 
 /// An entry as it is just now, the index's lag included.
@@ -253,6 +265,7 @@ impl Subscription for SledSubscription {
     async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let mut log = self.shared.durable.subscribe();
         loop {
+            self.gather().await;
             // Listen before looking: whatever comes in between rings a bell that is heard.
             self.shared.check_open()?;
             log.borrow_and_update();
@@ -264,12 +277,9 @@ impl Subscription for SledSubscription {
                 taken => taken?,
             };
             if !deliveries.is_empty() {
-                *lock(&self.given) = Some(Stopwatch::start());
+                let has_more = deliveries.len() >= max || is_heavy(&deliveries);
+                *lock(&self.caught_up) = (!has_more).then(Stopwatch::start);
                 return Ok(deliveries);
-            }
-            if let Some(rest) = self.gather() {
-                tokio::time::sleep(rest).await;
-                continue;
             }
             let wait = self.until_due();
             tokio::select! {
