@@ -23,12 +23,13 @@ use super::state::SubscriptionState;
 use super::tail::Recent;
 use crate::clock::Stopwatch;
 use crate::event::{Dedupe, Event, HandlerName, NewEvent, Position};
-use crate::queue::journal::{Location, Reserve, WriteError, Writer};
+use crate::queue::journal::{Location, Writer};
 use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};
 use crate::queue::{Appended, QueueError, Start};
 
 mod carry;
 mod jobs;
+mod room;
 
 /// How long settlements are collected before they are written.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
@@ -38,8 +39,6 @@ const BATCH_EVENTS: usize = 4_096;
 const LAG_BYTES_MAX: u64 = 64 << 20;
 /// How much of the live segment is kept for settlements when there is no room for another one.
 pub(crate) const SETTLE_ROOM: usize = 4 << 20;
-/// After the disk was found full: how long appends are refused without looking again.
-const FULL_FOR: Duration = Duration::from_millis(250);
 
 /// Called with the duration of each commit and the number of events in it.
 pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
@@ -231,72 +230,6 @@ impl Committer {
             }
         }
         Ok(None)
-    }
-
-    /// Makes sure that a record of `needed` bytes fits in the live segment behind `commit`,
-    /// writing it and going on to the next segment where it does not. Where there is no next one,
-    /// `spare` bytes of this one are left alone.
-    fn make_room(
-        &mut self,
-        commit: &mut Commit,
-        needed: usize,
-        spare: usize,
-    ) -> Result<(), QueueError> {
-        let left = self.writer.room().saturating_sub(commit.batch.len());
-        if needed.saturating_add(spare) <= left {
-            return Ok(());
-        }
-        // What leaves nothing spare is what makes room in the end: outcomes and copies.
-        let reserve = if spare == 0 { Reserve::Used } else { Reserve::Kept };
-        if reserve == Reserve::Kept
-            && let Some((since, why)) = &self.full
-            && since.elapsed() < FULL_FOR
-        {
-            return Err(QueueError::Full(why.clone()));
-        }
-        if let Err(err) = self.writer.wait_for_next(reserve) {
-            return Err(self.no_room(err));
-        }
-        if needed <= left {
-            return Ok(());
-        }
-        let full = std::mem::replace(commit, self.begin());
-        let finished = self.finish(full);
-        let rolled = finished.and_then(|()| self.roll(needed).map_err(|err| self.no_room(err)));
-        // It begins behind what was written just now, or in the next segment.
-        commit.batch = self.writer.begin();
-        rolled
-    }
-
-    /// Goes on to the next segment.
-    fn roll(&mut self, needed: usize) -> Result<(), WriteError> {
-        self.places.at = self.shared.now();
-        self.writer.roll(&self.places, needed)?;
-        self.publish();
-        Ok(())
-    }
-
-    /// Remembers that there is no room, and says so.
-    fn no_room(&mut self, err: WriteError) -> QueueError {
-        match err {
-            WriteError::Full(err) => {
-                let why = err.to_string();
-                if self.full.is_none() {
-                    tracing::error!(error = %err, "No room for more events: they are refused");
-                }
-                self.full = Some((Stopwatch::start(), why.clone()));
-                QueueError::Full(why)
-            }
-            WriteError::Poisoned(err) => self.poison(&err),
-        }
-    }
-
-    fn poison(&mut self, err: &std::io::Error) -> QueueError {
-        self.writer.poison();
-        if !self.shared.poisoned.send_replace(true) {
-            tracing::error!(error = %err, "Writing the journal failed: the queue stops until restart");
-        }
-        QueueError::Poisoned
     }
 
     /// Adds all outboxes as one record; `false` = there is no room for it.
