@@ -11,18 +11,21 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 use crate::ingest::{Accepted, Ingest, Refused};
 use crate::queue::{Appended, DeadFilter, EventQuery, ListOrder, Queue, QueueError, QueueStats};
+use crate::source::Source;
 
 mod ask;
 mod export;
 mod figures;
+mod rejected;
 mod view;
 
 pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use export::{ExportError, ExportedEvent};
 pub use figures::figures;
+pub use rejected::{ExplainView, RejectedView};
 pub use view::{
-    AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, ExplainView, HandlerView,
-    LastErrorView, QueueView, RejectedView, SecretView, SourceView, StatusView,
+    AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView, LastErrorView,
+    QueueView, SecretView, SourceView, StatusView,
 };
 
 /// Why a question has no answer.
@@ -270,27 +273,27 @@ impl Api {
 
     /// Rejected requests, newest first.
     pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
-        let rejected = self.server()?.ingest.rejected().list(limit);
-        Ok(rejected.iter().map(|request| RejectedView::new(request)).collect())
+        Ok(RejectedView::list(self.server()?.ingest.rejected(), limit))
     }
 
     /// One rejected request, with headers and body.
     pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
-        let request = self.server()?.ingest.rejected().get(number);
-        request.map(|request| RejectedView::with_content(&request)).ok_or_else(|| gone(number))
+        RejectedView::one(self.server()?.ingest.rejected(), number)
     }
 
     /// Why one request was rejected, in words an owner understands.
     pub fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let explanation = self.server()?.ingest.explain(number).ok_or_else(|| gone(number))?;
-        Ok(ExplainView { number, explanation })
+        let ingest = &self.server()?.ingest;
+        let doors = ingest.doors();
+        let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
+        ExplainView::new(ingest.rejected(), &sources, number)
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it
     /// passes.
     pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.server()?.ingest.release(number).await;
-        match released.ok_or_else(|| gone(number))? {
+        match released.ok_or_else(|| rejected::gone(number))? {
             Ok(Accepted::Stored(appended)) => Ok(appended.id()),
             Ok(Accepted::Handshake(_)) => {
                 Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
@@ -372,10 +375,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn no_handler(name: &HandlerName) -> ApiError {
     ApiError::NotFound(format!("handler `{name}` has no place in the log"))
-}
-
-fn gone(number: u64) -> ApiError {
-    ApiError::NotFound(format!("no rejected request {number} is kept"))
 }
 
 /// `err` and its causes in one line.

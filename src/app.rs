@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,8 @@ use watch::Watch;
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
 /// service manager may become impatient.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long a few MiB that nobody depends on may take to be written.
+const KEEPER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the store may take to let go.
 const QUEUE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,6 +88,8 @@ pub struct Application {
     signals: Signals,
     /// What runs beside handlers and listeners.
     tasks: TaskTracker,
+    /// Writes the rejected requests behind those who answer senders.
+    keeper: JoinHandle<()>,
     /// Ends the listeners.
     stop: CancellationToken,
 }
@@ -120,11 +125,12 @@ impl Application {
                 return Err(AppError::Listen(err));
             }
         };
+        let keeper = keeper(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = TaskTracker::new();
         let watch = Watch::new(core, Arc::clone(&server), own);
         tasks.spawn(watch.run(stop.clone()));
         tasks.close();
-        Ok(Self { listeners, server, signals, tasks, stop })
+        Ok(Self { listeners, server, signals, tasks, keeper, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -166,6 +172,12 @@ impl Application {
             Ok(Ok(())) => {}
             Ok(Err(err)) => ended = ended.and(Err(AppError::Listen(err))),
             Err(err) => error!(error = %err, "Listener thread could not be joined"),
+        }
+        server.ingest.rejected().close();
+        let keeper = self.keeper;
+        let kept = tokio::task::spawn_blocking(move || keeper.join());
+        if !matches!(tokio::time::timeout(KEEPER_CLOSE_TIMEOUT, kept).await, Ok(Ok(Ok(())))) {
+            warn!("The newest rejected requests could not be kept");
         }
         match tokio::time::timeout(QUEUE_CLOSE_TIMEOUT, server.core.queue.close()).await {
             Ok(Ok(()) | Err(QueueError::Closed)) => {}
@@ -234,6 +246,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the store may take for one durable write before it counts as hanging.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Starts the thread that keeps the rejected requests over a restart.
+fn keeper(server: &Arc<Server>) -> std::io::Result<JoinHandle<()>> {
+    let ingest = Arc::clone(&server.ingest);
+    let builder = std::thread::Builder::new().name("rejected".into());
+    builder.spawn(move || {
+        stand_back();
+        ingest.rejected().keep();
+    })
+}
+
 fn listen(config: &Config) -> Listen {
     Listen {
         public: config.server.listen.clone(),
@@ -250,5 +272,6 @@ fn limits(config: &Config) -> Limits {
         body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
         request_timeout: config.server.request_timeout,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        unverified: config.server.unverified_limit,
     }
 }

@@ -17,14 +17,16 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Headers, NewEvent};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::{self, Explanation, Inbound, Reply, Source, Verified};
+use crate::source::{Inbound, Reply, Source, Verified};
 
 mod door;
 mod notes;
 mod rejected;
+mod strangers;
 
 pub use door::Door;
 pub use rejected::{RejectedRequest, RejectedRing};
+pub use strangers::{Strangers, Visit};
 
 use notes::Notes;
 
@@ -81,6 +83,7 @@ pub struct Ingest {
     /// Replaced as a whole by a reload; a request keeps the door that it came through.
     doors: ArcSwap<HashMap<Box<str>, Arc<Door>>>,
     rejected: RejectedRing,
+    strangers: Strangers,
     notes: Notes,
 }
 
@@ -104,17 +107,27 @@ impl Ingest {
             metrics,
             doors: ArcSwap::default(),
             rejected: RejectedRing::default(),
+            strangers: Strangers::new(),
             notes: Notes::default(),
         };
         ingest.replace_sources(sources);
         ingest
     }
 
+    /// The same with what an earlier run kept.
+    #[must_use]
+    pub fn with_rejected(self, rejected: RejectedRing) -> Self {
+        Self { rejected, ..self }
+    }
+
     /// Puts `sources` in place of those that were. Requests in flight end as they began.
     pub fn replace_sources(&self, sources: Vec<Source>) {
+        let before = self.doors.load();
         let doors = sources.into_iter().map(|source| {
-            let name = Box::from(source.name().as_str());
-            (name, Arc::new(Door::new(source, &self.metrics)))
+            let name: Box<str> = Box::from(source.name().as_str());
+            let before = before.get(&name).map(|door| &**door);
+            let door = Door::new(source, &self.metrics, before);
+            (name, Arc::new(door))
         });
         self.doors.store(Arc::new(doors.collect()));
     }
@@ -129,6 +142,11 @@ impl Ingest {
         let mut doors: Vec<_> = self.doors.load().values().map(Arc::clone).collect();
         doors.sort_by(|left, right| left.source().name().cmp(right.source().name()));
         doors
+    }
+
+    /// The addresses that requests come from, and what each may still cost.
+    pub fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// The requests that failed verification lately.
@@ -150,7 +168,7 @@ impl Ingest {
         let verified = match door.source().verify(&request.inbound(), request.received_at) {
             Ok(verified) => verified,
             Err(rejection) => {
-                let rejected = RejectedRequest::new(door.source(), request, client(), rejection);
+                let rejected = RejectedRequest::new(door.source(), request, client(), &rejection);
                 self.keep(rejected);
                 return Err(Refused::Rejected);
             }
@@ -178,18 +196,6 @@ impl Ingest {
             self.rejected.remove(number);
         }
         Some(stored)
-    }
-
-    /// Why a request was rejected, in words an owner understands. `None` = it is not kept any
-    /// more, or its source is gone.
-    pub fn explain(&self, number: u64) -> Option<Explanation> {
-        let rejected = self.rejected.get(number)?;
-        let door = self.door(rejected.source.as_str())?;
-        let doors = self.doors();
-        let all: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
-        let rejected =
-            source::Rejected { request: rejected.inbound(), received_at: rejected.received_at };
-        Some(source::explain(door.source(), &all, &rejected))
     }
 
     async fn store(

@@ -211,6 +211,8 @@ pub enum RequestOutcome {
     TooLarge,
     /// The sender was too slow, or broke off.
     Incomplete,
+    /// Too much came from the address that nobody could verify: 429.
+    UnverifiedLimited,
     /// More than the source's rate: 429.
     RateLimited,
     /// It could not be made durable: 503.
@@ -229,6 +231,7 @@ impl RequestOutcome {
             Self::UnknownSource => "unknown_source",
             Self::TooLarge => "too_large",
             Self::Incomplete => "incomplete",
+            Self::UnverifiedLimited => "unverified_limited",
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
         }
@@ -246,6 +249,7 @@ pub struct SourceMetrics {
     unknown_source: Counter,
     too_large: Counter,
     incomplete: Counter,
+    unverified_limited: Counter,
     rate_limited: Counter,
     unavailable: Counter,
 }
@@ -272,6 +276,7 @@ impl SourceMetrics {
             unknown_source: counter(RequestOutcome::UnknownSource),
             too_large: counter(RequestOutcome::TooLarge),
             incomplete: counter(RequestOutcome::Incomplete),
+            unverified_limited: counter(RequestOutcome::UnverifiedLimited),
             rate_limited: counter(RequestOutcome::RateLimited),
             unavailable: counter(RequestOutcome::Unavailable),
         }
@@ -297,6 +302,7 @@ impl SourceMetrics {
             RequestOutcome::UnknownSource => &self.unknown_source,
             RequestOutcome::TooLarge => &self.too_large,
             RequestOutcome::Incomplete => &self.incomplete,
+            RequestOutcome::UnverifiedLimited => &self.unverified_limited,
             RequestOutcome::RateLimited => &self.rate_limited,
             RequestOutcome::Unavailable => &self.unavailable,
         }

@@ -1,7 +1,5 @@
 //! The shapes of the answers. Field names are part of the API: add, never rename.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -11,9 +9,7 @@ use crate::clock::Timestamp;
 use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Position, SourceName,
 };
-use crate::ingest::RejectedRequest;
 use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
-use crate::source::Explanation;
 
 use super::HandlerControl;
 
@@ -91,6 +87,8 @@ pub struct SourceView {
 pub struct SecretView {
     /// Which one, counted from 0.
     pub index: usize,
+    /// Where it is kept, as the configuration says.
+    pub place: String,
     /// When a request was last signed with it since the start.
     pub last_matched_at: Option<Timestamp>,
 }
@@ -250,7 +248,8 @@ fn content(body: &[u8]) -> (Option<Box<RawValue>>, Option<String>) {
     }
 }
 
-fn headers(headers: &Headers) -> Vec<(String, String)> {
+/// Name and value of each header; bytes that are not UTF-8 are replaced.
+pub(super) fn headers(headers: &Headers) -> Vec<(String, String)> {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
 }
@@ -337,66 +336,4 @@ impl DeadView {
             reason: letter.reason,
         }
     }
-}
-
-/// One rejected request.
-#[derive(Debug, Serialize)]
-pub struct RejectedView {
-    /// Its number.
-    pub number: u64,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// The source that it was sent to.
-    pub source: SourceName,
-    /// The caller's address.
-    pub client: Option<std::net::IpAddr>,
-    /// `POST` and the like.
-    pub method: String,
-    /// The path with the query, as sent.
-    pub path: String,
-    /// The body's length.
-    pub body_bytes: usize,
-    /// Why it was not believed.
-    pub reason: String,
-    /// Only where one request is shown: its headers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub headers: Option<Vec<(String, String)>>,
-    /// Only where one request is shown: its body, in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_base64: Option<String>,
-}
-
-impl RejectedView {
-    pub(super) fn new(request: &RejectedRequest) -> Self {
-        Self {
-            number: request.number,
-            received_at: request.received_at,
-            source: request.source.clone(),
-            client: request.client,
-            method: request.method.clone(),
-            path: request.path_and_query.clone(),
-            body_bytes: request.body.len(),
-            reason: request.rejection.to_string(),
-            headers: None,
-            body_base64: None,
-        }
-    }
-
-    pub(super) fn with_content(request: &Arc<RejectedRequest>) -> Self {
-        Self {
-            headers: Some(headers(&request.headers)),
-            body_base64: Some(STANDARD.encode(&request.body)),
-            ..Self::new(request)
-        }
-    }
-}
-
-/// Why a request was rejected.
-#[derive(Debug, Serialize)]
-pub struct ExplainView {
-    /// Its number.
-    pub number: u64,
-    /// What was found.
-    #[serde(flatten)]
-    pub explanation: Explanation,
 }

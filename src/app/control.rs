@@ -17,7 +17,7 @@ use crate::event::HandlerName;
 use crate::http::admin::{Admin, Gate};
 use crate::http::public::{HOOKS, Public};
 use crate::http::{self, Listen, Listeners};
-use crate::ingest::{Door, Ingest};
+use crate::ingest::{Door, Ingest, RejectedRing};
 use crate::metrics::RequestOutcome;
 use crate::queue::sled::SledQueue;
 use crate::settings::{Look, Report};
@@ -53,7 +53,8 @@ impl Server {
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
-        let ingest = Arc::new(ingest);
+        let rejected = RejectedRing::open(config.admin.rejected());
+        let ingest = Arc::new(ingest.with_rejected(rejected));
         let public = Public::new(Arc::clone(&ingest), metrics, clock, limits(&config));
         let (path, config) = (path.to_owned(), Mutex::new(config));
         Self { core, store, ingest, public: Arc::new(public), handlers, started_at, path, config }
@@ -144,7 +145,11 @@ fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
 
 fn source_view(door: &Door) -> SourceView {
     let (source, metrics) = (door.source(), door.metrics());
-    let secrets = door.secrets().enumerate();
+    let places = source.settings().secrets.iter().map(ToString::to_string);
+    let secrets = places
+        .zip(door.secrets())
+        .enumerate()
+        .map(|(index, (place, last_matched_at))| SecretView { index, place, last_matched_at });
     SourceView {
         name: source.name().clone(),
         provider: source.provider().to_owned(),
@@ -153,8 +158,6 @@ fn source_view(door: &Door) -> SourceView {
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),
-        secrets: secrets
-            .map(|(index, last_matched_at)| SecretView { index, last_matched_at })
-            .collect(),
+        secrets: secrets.collect(),
     }
 }

@@ -78,7 +78,7 @@ impl Watch {
                     "source": name,
                     "count": count - before,
                     "newest": newest.as_ref().map(|request| request.number),
-                    "reason": newest.as_ref().map(|request| request.rejection.to_string()),
+                    "reason": newest.as_ref().map(|request| &request.reason),
                 });
                 self.tell("signature.rejected", name.as_str(), &payload).await;
             }

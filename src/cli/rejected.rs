@@ -4,12 +4,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::api::{ExplainView, RejectedView};
 use crate::config::Config;
+use crate::ingest::RejectedRing;
+use crate::source::Source;
 
 use super::CliError;
 use super::args::Rejected;
 use super::output::{self, Column, Output, Page, cell, plain};
-use super::store::Server;
+use super::store::{self, Reached, Server};
 
 const COLUMNS: &[Column] = &[
     ("NUMBER", "number"),
@@ -20,21 +23,25 @@ const COLUMNS: &[Column] = &[
     ("REASON", "reason"),
 ];
 
-/// Does what `verb` says. The ring lives in the server's memory: without one there is nothing.
+/// Does what `verb` says. While no server runs, what the last one kept is read from its file.
 pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Result<(), CliError> {
-    let server = Server::require(config).await?;
+    let kept = match (&verb, Server::reach(config).await?) {
+        (_, Reached::Server(server)) => Kept::Server(server),
+        // Only a server can store what is released.
+        (Rejected::Release { .. }, Reached::Nobody) => Kept::Server(Server::require(config).await?),
+        (_, Reached::Nobody) => Kept::File(RejectedRing::open(config.admin.rejected())),
+    };
     match verb {
         Rejected::List { limit } => {
-            let rejected =
-                server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await?;
+            let rejected = kept.list(limit).await?;
             output.list(&rejected, COLUMNS, "no rejected requests are kept")
         }
         Rejected::Show { number, raw } => {
-            let request = server.get(&format!("rejected/{number}"), &[]).await?;
+            let request = kept.one(number).await?;
             if raw { output::bytes(&body(&request)?) } else { output.one(&request, text) }
         }
         Rejected::Explain { number } => {
-            let answer = server.get(&format!("rejected/{number}/explain"), &[]).await?;
+            let answer = kept.explain(number, config).await?;
             output.one(&answer, |answer| {
                 let line = cell(answer.get("line"));
                 match answer.get("config_hint").filter(|hint| !hint.is_null()) {
@@ -44,8 +51,58 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
             })
         }
         Rejected::Release { number } => {
-            let answer = server.post(&format!("rejected/{number}/release"), &json!({})).await?;
+            let answer = kept.release(number).await?;
             output.one(&answer, |answer| format!("stored as {}", cell(answer.get("id"))))
+        }
+    }
+}
+
+/// Whom to ask.
+enum Kept {
+    /// The server that runs.
+    Server(Server),
+    /// What the last one left.
+    File(RejectedRing),
+}
+
+impl Kept {
+    async fn list(&self, limit: u32) -> Result<Value, CliError> {
+        match self {
+            Self::Server(server) => {
+                server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
+            }
+            Self::File(ring) => store::value(&RejectedView::list(ring, limit as usize)),
+        }
+    }
+
+    async fn one(&self, number: u64) -> Result<Value, CliError> {
+        match self {
+            Self::Server(server) => server.get(&format!("rejected/{number}"), &[]).await,
+            Self::File(ring) => store::value(&RejectedView::one(ring, number)?),
+        }
+    }
+
+    async fn explain(&self, number: u64, config: &Config) -> Result<Value, CliError> {
+        match self {
+            Self::Server(server) => server.get(&format!("rejected/{number}/explain"), &[]).await,
+            Self::File(ring) => {
+                let sources = config.sources.iter();
+                let sources =
+                    sources.map(|(name, settings)| Source::build(name.clone(), settings.clone()));
+                let sources: Vec<Source> =
+                    sources.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
+                let sources: Vec<&Source> = sources.iter().collect();
+                store::value(&ExplainView::new(ring, &sources, number)?)
+            }
+        }
+    }
+
+    async fn release(&self, number: u64) -> Result<Value, CliError> {
+        match self {
+            Self::Server(server) => {
+                server.post(&format!("rejected/{number}/release"), &json!({})).await
+            }
+            Self::File(_) => Err(CliError::Unreachable("no server is running".to_owned())),
         }
     }
 }

@@ -25,6 +25,12 @@ const SOURCES: &[Column] = &[
     ("REJECTED", "rejected"),
 ];
 
+const SECRETS: &[Column] = &[
+    ("SOURCE", "source"),
+    ("SECRET", "place"),
+    ("LAST MATCHED SINCE THE START", "last_matched_at"),
+];
+
 /// The columns of a list of handlers.
 pub(super) const HANDLERS: &[Column] = &[
     ("HANDLER", "name"),
@@ -58,11 +64,13 @@ fn text(status: &Value) -> String {
     for line in damage.into_iter().flatten() {
         text.line(format_args!("damage: {}", cell(Some(line))));
     }
-    for (key, columns) in [("sources", SOURCES), ("handlers", HANDLERS)] {
-        let rows = status.get(key).and_then(Value::as_array);
-        if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
+    let list = |key| status.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (sources, handlers) = (list("sources"), list("handlers"));
+    let secrets = secrets(&sources);
+    for (rows, columns) in [(sources, SOURCES), (secrets, SECRETS), (handlers, HANDLERS)] {
+        if !rows.is_empty() {
             text.line(format_args!(""));
-            text.text(&table(rows, columns));
+            text.text(&table(&rows, columns));
         }
     }
     let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
@@ -72,4 +80,24 @@ fn text(status: &Value) -> String {
         ));
     }
     text.finish()
+}
+
+/// A row for each secret: where it stands tells its owner when an old one can go.
+fn secrets(sources: &[Value]) -> Vec<Value> {
+    let of = |source: &Value| {
+        let name = source.get("name").cloned().unwrap_or_default();
+        let secrets = source.get("secrets").and_then(Value::as_array).cloned().unwrap_or_default();
+        secrets.into_iter().filter_map(move |secret| match secret {
+            Value::Object(mut fields) => {
+                fields.insert("source".to_owned(), name.clone());
+                let last = fields.entry("last_matched_at").or_insert(Value::Null);
+                if last.is_null() {
+                    *last = "never".into();
+                }
+                Some(Value::Object(fields))
+            }
+            _ => None,
+        })
+    };
+    sources.iter().flat_map(of).collect()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::settings::{ByteSize, Table, show_duration};
+use crate::source::RateLimit;
 
 /// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ServerSettings {
     pub request_timeout: Duration,
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many requests one address may send before one of them is verified; nothing = any.
+    pub unverified_limit: Option<RateLimit>,
 }
 
 /// Dashboard, API and the command line's way in.
@@ -30,6 +33,13 @@ pub struct AdminSettings {
     pub socket: PathBuf,
     /// The file with the token, made on the first start.
     pub token: PathBuf,
+}
+
+impl AdminSettings {
+    /// The file beside the token in which rejected requests outlive a restart.
+    pub fn rejected(&self) -> PathBuf {
+        self.token.with_file_name("rejected")
+    }
 }
 
 /// Gatepost's own log.
@@ -85,6 +95,8 @@ const BODY_MAX: ByteSize = ByteSize(1 << 20);
 const BODY_MAX_MAX: ByteSize = ByteSize(64 << 20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// A sender with a wrong secret stays below it and sees 401; a flood does not.
+const UNVERIFIED_LIMIT: &str = "300/m";
 const SOCKET: &str = "data/admin.sock";
 const TOKEN: &str = "data/admin-token";
 /// The longest path of a Unix socket in bytes (`sun_path` less its closing zero; unix(7)).
@@ -100,6 +112,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         body_max: BODY_MAX,
         request_timeout: REQUEST_TIMEOUT,
         trusted_proxies: Vec::new(),
+        unverified_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
     };
     let Some(mut table) = root.table("server") else { return server };
     if let Some(listen) = table.one_or_many("listen") {
@@ -112,6 +125,14 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     server.request_timeout =
         table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
+    let unverified_limit = table.checked("unverified_limit", |text: String| match text.as_str() {
+        "off" => Ok(None),
+        text => {
+            let parsed = RateLimit::parse(text).map(Some);
+            parsed.map_err(|err| format!("{err}: {}, or \"off\"", RateLimit::HELP))
+        }
+    });
+    server.unverified_limit = unverified_limit.unwrap_or(server.unverified_limit);
     for key in ["tls", "acme"] {
         if table.raw(key, "a table").is_some() {
             let message = format_args!("`[server.{key}]` is not available in this version");

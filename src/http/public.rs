@@ -8,15 +8,17 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Headers};
-use crate::ingest::{Accepted, Door, Ingest, Refused, Request};
+use crate::ingest::{Accepted, Door, Ingest, Refused, Request, Visit};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
-use crate::source::Reply;
+use crate::source::{RateLimit, Reply};
 
 use super::body::{self, BodyError};
 use super::client;
@@ -36,6 +38,8 @@ pub struct Public {
     limits: ArcSwap<Limits>,
     /// One series for all sources that nobody configured.
     unknown: SourceMetrics,
+    /// One for each answer that is held back.
+    late: Semaphore,
 }
 
 /// Limits that hold for every source.
@@ -47,7 +51,15 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many requests one address may send before one of them is verified; nothing = any.
+    pub unverified: Option<RateLimit>,
 }
+
+/// How long a failure is held back where an address has run out of what it may cost: who waits for
+/// the answer before the next request is slowed down to a few thousand a second in all.
+const LATE: Duration = Duration::from_millis(20);
+/// The most answers that are held back at once: whoever does not wait gains nothing by it.
+const LATE_MAX: usize = 1_024;
 
 /// One service takes every request: with two routes a router would only add work.
 pub(super) fn configure(config: &mut web::ServiceConfig, public: &web::Data<Public>) {
@@ -119,6 +131,7 @@ enum No {
     TooLarge,
     TooSlow,
     Broken,
+    TooManyUnverified(Duration),
     Refused(Refused),
 }
 
@@ -145,7 +158,26 @@ async fn receive(
     if content_length(request.headers()).is_some_and(|length| length > body_max) {
         return Err(No::TooLarge);
     }
-    let body = body::read(payload, body_max, request_timeout).await?;
+    let visit = public.let_in(request).await?;
+    let taken = async {
+        let body = body::read(payload, body_max, request_timeout).await?;
+        take(door, request, body, received_at, public).await.map_err(No::Refused)
+    };
+    let taken = taken.await;
+    if let Some(visit) = visit {
+        public.judge(visit, &taken).await;
+    }
+    taken
+}
+
+/// The rest of the way, with the whole request at hand.
+async fn take(
+    door: &Door,
+    request: &HttpRequest,
+    body: Bytes,
+    received_at: Timestamp,
+    public: &Public,
+) -> Result<Accepted, Refused> {
     let head = request.head();
     let request = Request {
         method: head.method.as_str(),
@@ -155,8 +187,7 @@ async fn receive(
         received_at,
     };
     let client = || public.client_of(head.peer_addr, &head.headers);
-    let accepted = public.ingest.accept(door, request, client);
-    accepted.await.map_err(No::Refused)
+    public.ingest.accept(door, request, client).await
 }
 
 impl Public {
@@ -168,12 +199,45 @@ impl Public {
         limits: Limits,
     ) -> Self {
         let unknown = metrics.unknown_source();
-        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown }
+        let late = Semaphore::new(LATE_MAX);
+        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown, late }
     }
 
     /// Puts `limits` in place of those that were. Requests in flight end as they began.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
+    }
+
+    /// Charges the caller's address for a request that nobody has verified yet.
+    async fn let_in(&self, request: &HttpRequest) -> Result<Option<Visit<'_>>, No> {
+        let limit = self.limits.load().unverified;
+        let (Some(limit), Some(client)) = (limit, self.client(request)) else { return Ok(None) };
+        match self.ingest.strangers().let_in(client, limit, self.clock.steady()) {
+            Ok(visit) => Ok(Some(visit)),
+            Err(retry_after) => {
+                self.hold_back().await;
+                Err(No::TooManyUnverified(retry_after))
+            }
+        }
+    }
+
+    /// Gives a good request its charge back, and holds a bad one back where there were too many.
+    async fn judge(&self, visit: Visit<'_>, taken: &Result<Accepted, No>) {
+        match taken {
+            Ok(Accepted::Stored(_))
+            | Err(No::Refused(Refused::RateLimited { .. } | Refused::Unavailable { .. })) => {
+                visit.verified(self.clock.steady());
+            }
+            Err(_) if visit.is_over() => self.hold_back().await,
+            // An answered question may be anybody's.
+            Ok(Accepted::Handshake(_)) | Err(_) => {}
+        }
+    }
+
+    async fn hold_back(&self) {
+        if let Ok(_permit) = self.late.try_acquire() {
+            tokio::time::sleep(LATE).await;
+        }
     }
 
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
@@ -210,6 +274,7 @@ impl No {
             Self::NotAllowed => Some(RequestOutcome::NotAllowed),
             Self::TooLarge => Some(RequestOutcome::TooLarge),
             Self::TooSlow | Self::Broken => Some(RequestOutcome::Incomplete),
+            Self::TooManyUnverified(_) => Some(RequestOutcome::UnverifiedLimited),
             Self::Refused(Refused::Rejected) => Some(RequestOutcome::Rejected),
             Self::Refused(Refused::RateLimited { .. }) => Some(RequestOutcome::RateLimited),
             Self::Refused(Refused::Unavailable { .. }) => Some(RequestOutcome::Unavailable),
@@ -223,7 +288,8 @@ impl No {
             Self::TooLarge => Problem::TooLarge,
             Self::TooSlow => Problem::Timeout,
             Self::Broken => Problem::BadRequest,
-            Self::Refused(Refused::RateLimited { retry_after }) => Problem::TooMany(retry_after),
+            Self::TooManyUnverified(retry_after)
+            | Self::Refused(Refused::RateLimited { retry_after }) => Problem::TooMany(retry_after),
             Self::Refused(Refused::Unavailable { retry_after }) => {
                 Problem::Unavailable(retry_after)
             }

@@ -21,12 +21,23 @@ pub struct Door {
 }
 
 impl Door {
-    pub(super) fn new(source: Source, metrics: &Metrics) -> Self {
+    /// `before` is the door of the same name that this one replaces.
+    pub(super) fn new(source: Source, metrics: &Metrics, before: Option<&Self>) -> Self {
         let name = source.name();
         let settings = source.settings();
+        // A gauge belongs to a place in the list: what it says must go with the secret when the
+        // list changes, or a new secret would have been matched before it was there.
+        let matched_before: Vec<Timestamp> = (0..source.n_secrets())
+            .map(|n| before.and_then(|door| door.last_matched(&source, n)).unwrap_or_default())
+            .collect();
+        let secrets = matched_before.into_iter().enumerate().map(|(n, at)| {
+            let secret = metrics.secret(name, n);
+            secret.matched(at);
+            secret
+        });
         Self {
             metrics: metrics.source(name),
-            secrets: (0..source.n_secrets()).map(|n| metrics.secret(name, n)).collect(),
+            secrets: secrets.collect(),
             limiter: settings.rate_limit.and_then(quota).map(RateLimiter::direct),
             body_max: settings.body_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
             source,
@@ -66,6 +77,12 @@ impl Door {
             let last = secret.last_matched_at();
             (last.as_millis() > 0).then_some(last)
         })
+    }
+
+    /// When the secret that `source` has at `index` was last matched here.
+    fn last_matched(&self, source: &Source, index: usize) -> Option<Timestamp> {
+        let here = source.find_secret_in(index, &self.source)?;
+        self.secrets.get(here).map(SecretMetrics::last_matched_at)
     }
 
     /// Takes one request off the source's rate, or says when there is room again.

@@ -23,7 +23,7 @@ impl Notes {
         if let Some(n_silent) = self.rejected.open(now) {
             warn!(
                 source.name = %request.source,
-                reason = %request.rejection,
+                reason = %request.reason,
                 client = request.client.map(tracing::field::display),
                 n_silent,
                 "Request rejected; `gatepost rejected list` shows it"

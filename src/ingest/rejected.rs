@@ -1,21 +1,35 @@
-//! What failed verification, kept for diagnosis: bounded, in memory, never delivered.
+//! What failed verification, kept for diagnosis: bounded by count and bytes in memory and on disk,
+//! never delivered.
+//!
+//! - A request touches memory only. The file is written behind it, by [`RejectedRing::keep`], from
+//!   what the ring holds by then: what a flood pushed out before its turn is never written.
+//! - Nothing is synced: a power cut may take what came last, and that is no loss of an event.
+//! - What of the file cannot be read is left out and told in the log.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
-use crate::source::{Inbound, Rejection, Source};
+use crate::source::{self, Explanation, Inbound, Rejection, Source};
 
 use super::Request;
+
+mod entries;
+mod file;
+
+use entries::Entries;
+use file::RejectedFile;
 
 /// A request that failed verification.
 #[derive(Clone, Debug)]
 pub struct RejectedRequest {
-    /// Its number: counted from 1 since the start, never reused.
+    /// Its number: counted from 1, also over restarts.
     pub number: u64,
     /// When its head was read.
     pub received_at: Timestamp,
@@ -31,8 +45,8 @@ pub struct RejectedRequest {
     pub headers: Headers,
     /// The raw body.
     pub body: Bytes,
-    /// Why it was not believed.
-    pub rejection: Rejection,
+    /// Why it was not believed, in words.
+    pub reason: String,
 }
 
 impl RejectedRequest {
@@ -40,7 +54,7 @@ impl RejectedRequest {
         source: &Source,
         request: Request<'_>,
         client: Option<IpAddr>,
-        rejection: Rejection,
+        rejection: &Rejection,
     ) -> Self {
         let Request { method, path_and_query, headers, body, received_at } = request;
         Self {
@@ -52,7 +66,7 @@ impl RejectedRequest {
             path_and_query: path_and_query.to_owned(),
             headers,
             body,
-            rejection,
+            reason: rejection.to_string(),
         }
     }
 
@@ -73,17 +87,29 @@ impl RejectedRequest {
 
 /// About what an entry takes besides its own text.
 const ENTRY_BYTES: usize = 256;
+/// How long the file is left alone after each writing: in a flood it is written this often, each
+/// time at most what the ring holds.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it is left alone after a writing that failed.
+const RETRY: Duration = Duration::from_mins(1);
 
 /// The newest rejected requests.
 #[derive(Debug, Default)]
-pub struct RejectedRing(Mutex<Ring>);
+pub struct RejectedRing {
+    state: Mutex<State>,
+    /// Rung when there is something to write, or nothing more to come.
+    bell: Condvar,
+    /// Where they outlive a restart; nothing = in memory only.
+    path: Option<PathBuf>,
+}
 
 #[derive(Debug, Default)]
-struct Ring {
-    entries: VecDeque<Arc<RejectedRequest>>,
-    bytes: usize,
-    /// The newest number that was given.
-    last: u64,
+struct State {
+    entries: Entries,
+    /// Somebody waits for the bell: without it a request needs no system call.
+    is_awaited: bool,
+    is_closing: bool,
 }
 
 impl RejectedRing {
@@ -91,25 +117,34 @@ impl RejectedRing {
     pub const ENTRIES_MAX: usize = 1_000;
     /// The most bytes that are kept; the oldest go first.
     pub const BYTES_MAX: usize = 8 << 20;
+    /// The most bytes of the file; while it is written anew the old one stands beside it.
+    pub const FILE_BYTES_MAX: u64 = 2 * Self::BYTES_MAX as u64 + (1 << 20);
+
+    /// What the file at `path` holds, to be written there again by [`RejectedRing::keep`]. A file
+    /// that cannot be read is told in the log and is no reason to fail.
+    pub fn open(path: PathBuf) -> Self {
+        let mut entries = Entries::default();
+        if let Err(err) = file::read(&path, &mut entries) {
+            let path = path.display();
+            warn!(error = %err, %path, "Not all rejected requests of the last run can be read");
+        }
+        entries.all_is_written();
+        let state = State { entries, ..State::default() };
+        Self { state: Mutex::new(state), path: Some(path), ..Self::default() }
+    }
 
     /// Keeps `request` under a number of its own, which is returned.
     pub fn push(&self, request: RejectedRequest) -> u64 {
-        let mut ring = self.lock();
-        ring.last += 1;
         let request = RejectedRequest {
-            number: ring.last,
             // Copies: a slice of a connection's read buffer would keep all of the buffer alive.
             headers: Headers::from_encoded(Bytes::copy_from_slice(request.headers.encoded())),
             body: Bytes::copy_from_slice(&request.body),
             ..request
         };
-        ring.bytes += request.bytes();
-        ring.entries.push_back(Arc::new(request));
-        while ring.entries.len() > Self::ENTRIES_MAX || ring.bytes > Self::BYTES_MAX {
-            let Some(oldest) = ring.entries.pop_front() else { break };
-            ring.bytes -= oldest.bytes();
-        }
-        ring.last
+        let mut state = self.lock();
+        let number = state.entries.push(request);
+        self.ring(&mut state);
+        number
     }
 
     /// What is kept, newest first, at most `limit`.
@@ -124,7 +159,7 @@ impl RejectedRing {
 
     /// How many are kept.
     pub fn len(&self) -> usize {
-        self.lock().entries.len()
+        self.lock().entries.iter().len()
     }
 
     /// Whether none is kept.
@@ -139,67 +174,70 @@ impl RejectedRing {
 
     /// Lets go of the request of this number.
     pub fn remove(&self, number: u64) {
-        let mut ring = self.lock();
-        let found = ring.entries.iter().position(|request| request.number == number);
-        if let Some(request) = found.and_then(|index| ring.entries.remove(index)) {
-            ring.bytes -= request.bytes();
+        let mut state = self.lock();
+        state.entries.remove(number);
+        self.ring(&mut state);
+    }
+
+    /// Why a request was rejected, in words an owner understands, with `sources` as they are
+    /// configured by now. `None` = it is not kept any more, or its source is gone.
+    pub fn explain(&self, number: u64, sources: &[&Source]) -> Option<Explanation> {
+        let rejected = self.get(number)?;
+        let source = sources.iter().find(|source| *source.name() == rejected.source)?;
+        let rejected =
+            source::Rejected { request: rejected.inbound(), received_at: rejected.received_at };
+        Some(source::explain(source, sources, &rejected))
+    }
+
+    /// Writes what is new to the file until [`RejectedRing::close`], and what is left then. Blocks:
+    /// to be called once, by a thread of its own.
+    pub fn keep(&self) {
+        let Some(path) = &self.path else { return };
+        let mut file = RejectedFile::new(path.clone());
+        loop {
+            let (unwritten, is_closing) = {
+                let mut state = self.lock();
+                while !state.entries.is_changed() && !state.is_closing {
+                    state.is_awaited = true;
+                    state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                (state.entries.take_unwritten(), state.is_closing)
+            };
+            let written = unwritten.map_or(Ok(()), |unwritten| file.write(&unwritten));
+            if let Err(err) = &written {
+                let path = path.display();
+                warn!(error = %err, %path, "Rejected requests cannot be kept over a restart");
+                self.lock().entries.nothing_is_written();
+            }
+            if is_closing {
+                return;
+            }
+            let pause = if written.is_ok() { PAUSE } else { RETRY };
+            let is_open = |state: &mut State| !state.is_closing;
+            // Whatever woke it: the loop looks again.
+            drop(self.bell.wait_timeout_while(self.lock(), pause, is_open));
+        }
+    }
+
+    /// Ends [`RejectedRing::keep`].
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        self.bell.notify_all();
+        drop(state);
+    }
+
+    fn ring(&self, state: &mut State) {
+        if std::mem::take(&mut state.is_awaited) {
+            self.bell.notify_all();
         }
     }
 
     /// A panic elsewhere leaves the ring whole: every change of it is complete or absent.
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(body_bytes: usize) -> RejectedRequest {
-        RejectedRequest {
-            number: 0,
-            received_at: Timestamp::from_millis(0),
-            source: SourceName::parse("hyvor").unwrap(),
-            client: None,
-            method: "POST".into(),
-            path_and_query: "/hooks/hyvor".into(),
-            headers: Headers::default(),
-            body: vec![b'x'; body_bytes].into(),
-            rejection: Rejection::Missing,
-        }
-    }
-
-    #[test]
-    fn the_ring_keeps_the_newest_up_to_its_count() {
-        let ring = RejectedRing::default();
-        for _ in 0..RejectedRing::ENTRIES_MAX + 5 {
-            ring.push(request(1));
-        }
-        let kept = ring.list(usize::MAX);
-        assert_eq!(kept.len(), RejectedRing::ENTRIES_MAX);
-        assert_eq!(kept[0].number, 1_005);
-        assert!(ring.get(5).is_none());
-        assert!(ring.get(6).is_some());
-    }
-
-    #[test]
-    fn the_ring_keeps_no_more_bytes_than_its_limit() {
-        let ring = RejectedRing::default();
-        for _ in 0..100 {
-            ring.push(request(1 << 20));
-        }
-        assert_eq!(ring.list(usize::MAX).len(), 7);
-        assert!(ring.lock().bytes <= RejectedRing::BYTES_MAX);
-    }
-
-    #[test]
-    fn numbers_are_not_reused() {
-        let ring = RejectedRing::default();
-        let first = ring.push(request(1));
-        ring.remove(first);
-        assert!(ring.get(first).is_none());
-        assert_eq!(ring.lock().bytes, 0);
-        assert_eq!(ring.push(request(1)), first + 1);
-    }
-}
+mod tests;

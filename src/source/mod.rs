@@ -243,6 +243,13 @@ impl Source {
         self.secrets.len()
     }
 
+    /// Which of the secrets of `other` is the same as this source's secret `index`.
+    pub fn find_secret_in(&self, index: usize, other: &Self) -> Option<usize> {
+        use subtle::ConstantTimeEq;
+        let secret = self.secrets.get(index)?.expose();
+        other.secrets.iter().position(|known| known.expose().ct_eq(secret).into())
+    }
+
     /// Believes `request` or says why not. `now` is when it was received.
     pub fn verify(&self, request: &Inbound<'_>, now: Timestamp) -> Result<Verified, Rejection> {
         let mut closest = Rejection::Missing;

@@ -96,7 +96,7 @@ fn exit_codes_say_what_was_wrong() {
     printed(&run(&folder, &["send", "nobody", "x"]), 2);
     // 4: nobody is there.
     printed(&run(&folder, &["reload"]), 4);
-    printed(&run(&folder, &["rejected", "list"]), 4);
+    printed(&run(&folder, &["rejected", "release", "1"]), 4);
     printed(&run(&folder, &["send", "hyvor", "x", "--url", "http://127.0.0.1:1/"]), 4);
     // 3: the configuration.
     printed(&run(&folder, &["status", "--config", "missing.toml"]), 3);

@@ -5,4 +5,5 @@ mod bad;
 mod good;
 mod idle;
 mod shapes;
+mod strangers;
 mod unavailable;

@@ -37,7 +37,12 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
     let source = Source::with_secrets(name, settings, vec![Secret::new(SECRET)]).unwrap();
     let sources = vec![source];
     let ingest = Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), sources);
-    let limits = Limits { body_max: 1024, request_timeout: patience, trusted_proxies: Vec::new() };
+    let limits = Limits {
+        body_max: 1024,
+        request_timeout: patience,
+        trusted_proxies: Vec::new(),
+        unverified: None,
+    };
     let public = Public::new(Arc::new(ingest), metrics.clone(), Arc::clone(&clock), limits);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let gate = Gate::new(Secret::new("token"), loopback.ip());
