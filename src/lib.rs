@@ -22,3 +22,6 @@ pub mod http;
 pub mod app;
 
 pub mod cli;
+
+#[doc(hidden)]
+pub mod fuzz;

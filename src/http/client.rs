@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 /// The client's address: the peer's own, or where the peer is a believed proxy, the last address
 /// in `X-Forwarded-For` that no believed proxy has.
-pub(super) fn address<'a>(
+pub(crate) fn address<'a>(
     peer: Option<IpAddr>,
     trusted_proxies: &[IpNet],
     forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,

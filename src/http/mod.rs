@@ -23,7 +23,7 @@ pub mod admin;
 pub mod public;
 
 mod body;
-mod client;
+pub(crate) mod client;
 mod idle;
 mod problem;
 

@@ -133,6 +133,14 @@ impl RejectedRing {
         Self { state: Mutex::new(state), path: Some(path), ..Self::default() }
     }
 
+    /// The ring that a file of these bytes holds.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut entries = Entries::default();
+        // What can be read counts.
+        drop(file::read_from(bytes, &mut entries));
+        Self { state: Mutex::new(State { entries, ..State::default() }), ..Self::default() }
+    }
+
     /// Keeps `request` under a number of its own, which is returned.
     pub fn push(&self, request: RejectedRequest) -> u64 {
         let request = RejectedRequest {

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "api", "http", // 3: what is asked from outside
     "app",  // 4: everything wired together
     "cli",  // 5
+    "fuzz", // beside everything: tests of it
 ];
 
 /// They never know each other.

@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod deliver;
 mod floors;
+mod fuzz;
 mod handlers_email;
 mod handlers_sql;
 mod http;

@@ -1,0 +1,187 @@
+//! What strangers, owners and disks hand us, as functions of any bytes: the bodies of the fuzz
+//! targets in `fuzz/`, which a test runs over the same seeds (`tests/it/fuzz.rs`).
+//!
+//! Each must return, whatever it is given; a panic is a finding.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::config;
+use crate::event::{EventType, Headers, SourceName};
+use crate::http::client;
+use crate::ingest::RejectedRing;
+use crate::queue::record::{HEADER_BYTES, Header, Kind, Record};
+use crate::secret::Secret;
+use crate::settings::Look;
+use crate::source::{
+    self, Inbound, Overrides, PROVIDERS, Place, Rejected, Sender, Source, SourceSettings, Template,
+    TimestampRule, Unit,
+};
+
+/// The body of a target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its folder of seeds.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("headers", headers),
+    ("template", template),
+    ("config", config),
+    ("record", record),
+    ("rejected", rejected),
+];
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// A request as its lines `name: value`, an empty line and the body, shown to every provider.
+pub fn headers(data: &[u8]) {
+    let (head, body) = match data.windows(2).position(|window| window == b"\n\n") {
+        Some(at) => data.split_at_checked(at).unwrap_or_default(),
+        None => (data, &b""[..]),
+    };
+    let body = body.get(2..).unwrap_or_default();
+    let mut builder = Headers::builder();
+    for line in head.split(|byte| *byte == b'\n') {
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(at).unwrap_or_default();
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        builder.push(&name, value.get(1..).unwrap_or_default().trim_ascii());
+    }
+    let headers = builder.finish();
+    let again = Headers::from_encoded(headers.encoded().clone());
+    assert!(headers.iter().eq(again.iter()), "what is stored comes back");
+    // As a file on disk may hold it.
+    assert!(Headers::from_encoded(Bytes::copy_from_slice(data)).iter().count() <= data.len());
+    let trusted: Vec<_> = "10.0.0.0/8".parse().into_iter().collect();
+    let forwarded: Vec<&[u8]> = headers.get_all("x-forwarded-for").collect();
+    let peer = std::net::IpAddr::from([10, 0, 0, 1]);
+    assert!(client::address(Some(peer), &trusted, forwarded.into_iter()).is_some());
+
+    let path_and_query = headers.get("path").map_or("/hooks/s".into(), String::from_utf8_lossy);
+    let path_and_query = &path_and_query;
+    let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
+    for source in SOURCES.iter() {
+        let verified = source.verify(&request, NOW);
+        source.handshake(&request, None);
+        source.handshake(&request, verified.as_ref().ok());
+    }
+    // Tries hundreds of things: one source for each request is enough.
+    let which = data.len().checked_rem(SOURCES.len()).unwrap_or(0);
+    if let Some(source) = SOURCES.get(which) {
+        let all: Vec<&Source> = SOURCES.iter().collect();
+        source::explain(source, &all, &Rejected { request, received_at: NOW });
+    }
+}
+
+/// The text of `signed`: read, shown again, signed by and verified.
+pub fn template(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(template) = Template::parse(&text) else { return };
+    assert_eq!(Template::parse(&template.to_string()).ok().as_ref(), Some(&template));
+    let Some(mut sender) = Sender::provider("hyvor-talk") else { return };
+    for scheme in &mut sender.schemes {
+        scheme.signed = Some(template.clone());
+        scheme.url = Some("https://example.com/hook?a=b".to_owned());
+        scheme.id = Some(Place::header("x-id"));
+        let (at, tolerance) = (Place::header("x-time"), TimestampRule::TOLERANCE);
+        scheme.timestamp = Some(TimestampRule { at, unit: Unit::Seconds, tolerance });
+        scheme.weaknesses();
+    }
+    let Some(source) = source(SourceSettings::new(sender, Vec::new()), "k") else { return };
+    for body in [&br#"{"a":{"b":1}}"#[..], b"a=1&b=%32", b""] {
+        // It verifies what it has signed; some things cannot be put where they are wanted.
+        drop(source.sign(&EventType::new("t"), body.to_vec(), "/hooks/s", NOW));
+    }
+}
+
+/// A configuration file.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let checked = config::check_text(&text, "config.toml", Path::new("/srv"), None);
+    for look in [Look::Plain, Look::Coloured] {
+        checked.report.render(look);
+    }
+    checked.report.entries();
+    let is_good = checked.report.counts().0 == 0;
+    assert_eq!(checked.config.is_some(), is_good, "settings or what is wrong with them");
+    if let Some(config) = &checked.config {
+        assert!(config::diff(config, config).is_empty());
+    }
+}
+
+/// A record of the journal, or the payload of one.
+pub fn record(data: &[u8]) {
+    let header = data.first_chunk::<HEADER_BYTES>().and_then(Header::parse);
+    if let (Some(header), Some(payload)) = (header, data.get(HEADER_BYTES..)) {
+        header.fits(3, payload);
+        drop(Record::decode(header.kind, &Bytes::copy_from_slice(payload)));
+    }
+    let payload = Bytes::copy_from_slice(data);
+    for kind in
+        [Kind::Event, Kind::Settled, Kind::Checkpoint, Kind::Carried, Kind::Keys, Kind::Filler]
+    {
+        if let Some(Record::Event(event, _) | Record::Carried(event, _)) =
+            Record::decode(kind, &payload)
+        {
+            assert!(event.headers.iter().count() + event.body.len() <= data.len());
+        }
+    }
+}
+
+/// The file of rejected requests.
+pub fn rejected(data: &[u8]) {
+    let ring = RejectedRing::of_bytes(data);
+    assert!(ring.len() <= RejectedRing::ENTRIES_MAX);
+    let sources: Vec<&Source> = SOURCES.iter().take(1).collect();
+    for request in ring.list(usize::MAX) {
+        assert!(ring.get(request.number).is_some());
+        ring.explain(request.number, &sources);
+    }
+}
+
+/// A source of each provider and of some tables that no provider has.
+static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+    let providers = PROVIDERS.iter().filter_map(|provider| {
+        let url = Some("https://example.com/hooks/s".to_owned());
+        let sender =
+            Sender::provider(provider.name)?.with(Overrides { url, ..Overrides::default() });
+        source(SourceSettings::new(sender, Vec::new()), secret(provider.name))
+    });
+    let tables = TABLES.iter().filter_map(|table| {
+        let text = format!("[source.s]\nsecrets = [{{ env = \"A\" }}]\nverify = {{ {table} }}");
+        let reading = crate::settings::read(&text, Path::new("/"), |root| {
+            let (_, mut table) = root.tables("source", SourceName::parse).pop()?;
+            SourceSettings::read(&mut table)
+        });
+        source(reading.value?, "00ff11")
+    });
+    providers.chain(tables).collect()
+});
+
+const TABLES: &[&str] = &[
+    r#"algorithm = "hmac-sha1", header = "X-S", list = { item = ";", pair = ":", key = "s" }, timestamp = { list = "t", unit = "ms" }, id = { list = "i" }, signed = "{id}{timestamp}{body}""#,
+    r#"algorithm = "sha256", header = "X-S", signed = "{secret}{sorted_form}{json:a.b}{body}""#,
+    r#"algorithm = "hmac-sha512", header = ["X-New", "X-Old"], encoding = "base64", timestamp = { header = "X-T", unit = "rfc3339" }, signed = "{timestamp}{query:q}{form:f}{body}""#,
+    r#"algorithm = "token", header = "Authorization", prefix = "Bearer ""#,
+    r#"algorithm = "basic""#,
+];
+
+/// Text that is a key of the provider's scheme; the public ones are RFC 8032's and P-256's own
+/// point.
+fn secret(provider: &str) -> &'static str {
+    match provider {
+        "discord" => "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "sendgrid" => {
+            "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+             4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+        }
+        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+}
+
+fn source(settings: SourceSettings, secret: &str) -> Option<Source> {
+    let name = SourceName::parse("s").ok()?;
+    Source::with_secrets(name, settings, vec![Secret::new(secret)]).ok()
+}
