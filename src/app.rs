@@ -41,7 +41,7 @@ use handlers::Handlers;
 use own_events::OwnSource;
 use paused::Paused;
 use signals::{Signal, Signals};
-use watch::Watch;
+use watch::{Disk, LookAtDisk, Watch};
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
 /// service manager may become impatient.
@@ -127,7 +127,7 @@ impl Application {
         };
         let keeper = keeper(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = TaskTracker::new();
-        let watch = Watch::new(core, Arc::clone(&server), own);
+        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), own);
         tasks.spawn(watch.run(stop.clone()));
         tasks.close();
         Ok(Self { listeners, server, signals, tasks, keeper, stop })
@@ -245,6 +245,19 @@ struct Core {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the store may take for one durable write before it counts as hanging.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Looks at the disk of the queue, as it is configured by then.
+fn disk(server: &Arc<Server>) -> LookAtDisk {
+    let server = Arc::clone(server);
+    Box::new(move || {
+        let (path, reserve) = {
+            let config = server.config();
+            (config.queue.path.clone(), config.queue.disk_reserve.0)
+        };
+        let disk = rustix::fs::statvfs(&path)?;
+        Ok(Disk { path, free: disk.f_bavail.saturating_mul(disk.f_frsize), reserve })
+    })
+}
 
 /// Starts the thread that keeps the rejected requests over a restart.
 fn keeper(server: &Arc<Server>) -> std::io::Result<JoinHandle<()>> {

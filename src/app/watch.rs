@@ -2,6 +2,8 @@
 //! silent, requests that fail verification, a disk that fills up.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ use tracing::warn;
 
 use crate::clock::Timestamp;
 use crate::event::SourceName;
+use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
 use crate::queue::{EventQuery, QueueError};
 
 use super::Core;
-use super::control::Server;
 use super::own_events::OwnSource;
 
 /// How often to look.
@@ -24,10 +26,23 @@ const EVERY: Duration = Duration::from_mins(1);
 /// How long one sort of event is not repeated for one source.
 const PAUSE: Duration = Duration::from_hours(1);
 
+/// How full the disk of the queue is.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    pub(super) path: PathBuf,
+    pub(super) free: u64,
+    /// Below this nothing is taken any more.
+    pub(super) reserve: u64,
+}
+
+/// Looks at the disk.
+pub(super) type LookAtDisk = Box<dyn Fn() -> io::Result<Disk> + Send>;
+
 /// What was seen last time.
 pub(super) struct Watch {
     core: Core,
-    server: Arc<Server>,
+    ingest: Arc<Ingest>,
+    disk: LookAtDisk,
     own: Arc<OwnSource>,
     began: Timestamp,
     rejected: HashMap<SourceName, u64>,
@@ -35,10 +50,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(core: Core, server: Arc<Server>, own: Arc<OwnSource>) -> Self {
+    pub(super) fn new(
+        core: Core,
+        ingest: Arc<Ingest>,
+        disk: LookAtDisk,
+        own: Arc<OwnSource>,
+    ) -> Self {
         let began = core.clock.steady();
         let (rejected, told) = (HashMap::new(), HashMap::new());
-        Self { core, server, own, began, rejected, told }
+        Self { core, ingest, disk, own, began, rejected, told }
     }
 
     /// Looks now and then, until `stop`.
@@ -68,12 +88,12 @@ impl Watch {
     }
 
     async fn look_for_rejected(&mut self) {
-        for door in self.server.ingest.doors() {
+        for door in self.ingest.doors() {
             let name = door.source().name().clone();
             let count = door.metrics().requests(RequestOutcome::Rejected);
             let before = self.rejected.insert(name.clone(), count).unwrap_or(0);
             if count > before && self.may_tell("signature.rejected", name.as_str()) {
-                let newest = self.server.ingest.rejected().newest_of(&name);
+                let newest = self.ingest.rejected().newest_of(&name);
                 let payload = json!({
                     "source": name,
                     "count": count - before,
@@ -86,7 +106,7 @@ impl Watch {
     }
 
     async fn look_for_silence(&mut self) -> Result<(), QueueError> {
-        for door in self.server.ingest.doors() {
+        for door in self.ingest.doors() {
             let source = door.source();
             let Some(expected) = source.settings().expect_every else { continue };
             let name = source.name().clone();
@@ -112,12 +132,8 @@ impl Watch {
     }
 
     async fn look_at_disk(&mut self) {
-        let (path, reserve) = {
-            let config = self.server.config();
-            (config.queue.path.clone(), config.queue.disk_reserve.0)
-        };
-        let free = match rustix::fs::statvfs(&path) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        let Disk { path, free, reserve } = match (self.disk)() {
+            Ok(disk) => disk,
             Err(err) => return warn!(error = %err, "The disk's free space cannot be found out"),
         };
         // Told while there is still room for the telling.
@@ -138,3 +154,6 @@ impl Watch {
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! What is told, and that it is told once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::event::{Event, Headers};
+use crate::ingest::Request;
+use crate::metrics::Metrics;
+use crate::queue::memory::MemoryDisk;
+use crate::secret::Secret;
+use crate::source::{Source, SourceSettings};
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// HMAC-SHA256 of `content` by `secret` (see the vectors of `source`).
+const SIGNATURE: &[u8] = b"230d8225fa8d7c42c0d16356ff175a660c11960fc035616023b8d22a8f36f03a";
+
+/// A watch over one source, by a clock that is set by hand.
+struct Rig {
+    clock: Arc<ManualClock>,
+    ingest: Arc<Ingest>,
+    free: Arc<AtomicU64>,
+    watch: Watch,
+}
+
+impl Rig {
+    fn new(expect_every: Option<Duration>) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+        let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+        let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
+        let core = Core { queue, clock: dynamic, metrics: Metrics::new() };
+        let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
+        let settings = SourceSettings { expect_every, dedupe: None, ..settings };
+        let name = SourceName::parse("hyvor").unwrap();
+        let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
+        let Core { queue, clock: at, metrics } = core.clone();
+        let ingest = Arc::new(Ingest::new(queue, at, metrics, vec![source]));
+        let free = Arc::new(AtomicU64::new(1_000));
+        let seen = Arc::clone(&free);
+        let disk = move || {
+            Ok(Disk { path: "/queue".into(), free: seen.load(Ordering::SeqCst), reserve: 100 })
+        };
+        let own = Arc::new(OwnSource::new(core.clone()));
+        let watch = Watch::new(core, Arc::clone(&ingest), Box::new(disk), own);
+        Self { clock, ingest, free, watch }
+    }
+
+    async fn post(&self, signature: &[u8]) {
+        let door = self.ingest.door("hyvor").unwrap();
+        let request = Request {
+            method: "POST",
+            path_and_query: "/hooks/hyvor",
+            headers: [("x-signature", signature)].into_iter().collect::<Headers>(),
+            body: "content".into(),
+            received_at: self.clock.now(),
+        };
+        if self.ingest.accept(&door, request, || None).await.is_err() {
+            // As the listener counts it.
+            door.metrics().request(RequestOutcome::Rejected);
+        }
+    }
+
+    /// Lets `time` pass and looks: the own events that come of it, by type.
+    async fn after(&mut self, time: Duration) -> Vec<(String, Value)> {
+        let before = self.own_events().await.len();
+        self.clock.advance(time);
+        self.watch.look().await;
+        let events = self.own_events().await;
+        let new = events.iter().take(events.len() - before);
+        new.map(|event| {
+            let payload = serde_json::from_slice(&event.body).unwrap();
+            (event.event_type.to_string(), payload)
+        })
+        .collect()
+    }
+
+    /// Newest first.
+    async fn own_events(&self) -> Vec<Event> {
+        let source = Some(SourceName::parse("gatepost").unwrap());
+        let query = EventQuery { source, limit: 100, ..EventQuery::default() };
+        self.watch.core.queue.list(query).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_falls_silent_is_told_of_once_an_hour() {
+    let mut rig = Rig::new(Some(DAY));
+    rig.post(SIGNATURE).await;
+    assert_eq!(rig.after(DAY).await, []);
+    let told = rig.after(Duration::from_secs(1)).await;
+    assert_eq!(told.len(), 1);
+    let (event_type, payload) = &told[0];
+    assert_eq!(event_type, "source.silent");
+    assert_eq!(payload["source"], "hyvor");
+    assert_eq!(payload["silent_seconds"], DAY.as_secs() + 1);
+    assert_eq!(payload["expect_every_seconds"], DAY.as_secs());
+    assert_eq!(payload["newest_at"], "2023-11-14T22:13:20.000Z");
+    assert_eq!(rig.after(HOUR / 2).await, []);
+    assert_eq!(rig.after(HOUR / 2).await.len(), 1, "it is still silent");
+    rig.post(SIGNATURE).await;
+    assert_eq!(rig.after(HOUR).await, []);
+    assert_eq!(rig.after(DAY).await.len(), 1, "and again");
+}
+
+#[tokio::test]
+async fn a_source_that_never_sent_is_silent_from_the_start_on() {
+    let mut rig = Rig::new(Some(HOUR));
+    assert_eq!(rig.after(HOUR).await, []);
+    let told = rig.after(Duration::from_secs(1)).await;
+    assert_eq!((told[0].0.as_str(), &told[0].1["newest_at"]), ("source.silent", &Value::Null));
+    // What cannot be verified breaks no silence.
+    let mut rig = Rig::new(Some(HOUR));
+    rig.post(b"00").await;
+    let told = rig.after(HOUR * 2).await;
+    assert!(told.iter().any(|(event_type, _)| event_type == "source.silent"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_need_not_send_is_never_silent() {
+    let mut rig = Rig::new(None);
+    assert_eq!(rig.after(DAY * 100).await, []);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_is_told_of_while_there_is_room_for_it() {
+    let mut rig = Rig::new(None);
+    rig.free.store(200, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR).await, []);
+    rig.free.store(199, Ordering::SeqCst);
+    let expected = serde_json::json!({ "free_bytes": 199, "reserve_bytes": 100, "path": "/queue" });
+    assert_eq!(rig.after(HOUR).await, [("disk.low".to_owned(), expected)]);
+    assert_eq!(rig.after(HOUR / 2).await, []);
+    assert_eq!(rig.after(HOUR / 2).await.len(), 1);
+    rig.free.store(1_000, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR).await, []);
+}
+
+#[tokio::test]
+async fn requests_that_fail_are_told_of_with_their_number() {
+    let mut rig = Rig::new(None);
+    rig.post(SIGNATURE).await;
+    assert_eq!(rig.after(HOUR).await, []);
+    rig.post(b"00").await;
+    rig.post(b"zz").await;
+    let expected = serde_json::json!({
+        "source": "hyvor", "count": 2, "newest": 2, "reason": "the signature cannot be decoded",
+    });
+    assert_eq!(rig.after(HOUR).await, [("signature.rejected".to_owned(), expected)]);
+    assert_eq!(rig.after(HOUR).await, [], "nothing more has failed");
+}
