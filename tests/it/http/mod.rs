@@ -7,3 +7,4 @@ mod idle;
 mod shapes;
 mod strangers;
 mod unavailable;
+mod vectors;
