@@ -264,3 +264,6 @@ const RETRY_AT_ONCE: Duration = Duration::from_secs(1);
 const RETRY_SOON: Duration = Duration::from_secs(5);
 /// Somebody must make room.
 const RETRY_LATER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -200,7 +200,7 @@ fn of_a_file_that_was_cut_off_the_whole_records_are_kept() {
     let bytes = three(folder.path());
     let path = folder.path().join("cut");
     let mut most = 0;
-    for length in 0..bytes.len() {
+    for length in 0..=bytes.len() {
         std::fs::write(&path, &bytes[..length]).unwrap();
         let found = numbers(&RejectedRing::open(path.clone()));
         assert_eq!(found, [1, 2, 3][..found.len()]);
