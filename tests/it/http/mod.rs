@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad;
+mod flood;
 mod good;
 mod idle;
 mod shapes;
