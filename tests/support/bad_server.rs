@@ -18,6 +18,8 @@ pub(crate) enum Answer {
     CutHead,
     /// The connection ends after part of the body.
     CutBody,
+    /// The same, where the body comes in chunks.
+    CutChunk,
     /// The connection is reset, with the request's body unread.
     Reset,
     /// 200, and a body that never ends.
@@ -165,6 +167,7 @@ fn give(writer: &mut TcpStream, reader: &mut impl Read, answer: Answer) -> bool 
         }
         Answer::CutHead => "HTTP/1.1 200 OK\r\ncontent-",
         Answer::CutBody => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome",
+        Answer::CutChunk => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nsome",
         Answer::Reset => return false,
         Answer::Endless => {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
