@@ -13,6 +13,7 @@ mod crash;
 mod deliver;
 mod floors;
 mod handlers_email;
+mod handlers_faults;
 mod handlers_sql;
 mod http;
 mod queue;
