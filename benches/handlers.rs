@@ -132,6 +132,7 @@ impl Bench {
             clock: Arc::clone(&self.clock),
             timeout: policy.timeout,
             concurrency: policy.concurrency.get(),
+            batch: policy.batch.map(|batch| batch.max),
         };
         let done = CancellationToken::new();
         let handler = Arc::new(Counted {
