@@ -1,12 +1,15 @@
-//! Whole gateways whose other ends misbehave: in the end each event is there at least once, and
-//! nothing is a dead letter. SQL, where it is exactly once, has its own in `handlers_sql`.
+//! Other ends that misbehave, mostly behind whole gateways: in the end each event is there at least
+//! once, and nothing is a dead letter. SQL, where it is exactly once, has its own in `handlers_sql`.
 
 use std::collections::BTreeSet;
 
 use mail_parser::MessageParser;
+use serde_json::json;
 
 use crate::support::bad_server::{Answer, BadServer, status};
 use crate::support::gateway::{Folder, Gateway};
+use crate::support::kinds::{build, delivery, until_taken};
+use crate::support::proxy::{Direction, Proxy, Upstream};
 use crate::support::smtp::{PASSWORD, Quirk, SmtpServer, Tls, USER};
 
 /// One call at a time, so that each fault meets one; tried again at once, and without a breaker.
@@ -54,6 +57,32 @@ fn an_http_server_that_misbehaves_has_every_event_in_the_end() {
         server.requests().iter().map(|one| one.header("webhook-id").unwrap().to_owned()).collect();
     assert_eq!(came.len(), ids.len() + n_faults, "each fault made one event come again: {came:?}");
     assert_eq!(came.into_iter().collect::<BTreeSet<_>>(), ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_an_http_server_cut_at_any_byte_loses_no_event() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let answer = || Answer::Status(200, Vec::new(), "what the app has to say".to_owned());
+    let server = BadServer::start(std::iter::repeat_with(answer).take(1_000));
+    let proxy = Proxy::start(Upstream::Tcp(server.address)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let app = build("http", &format!("url = \"http://{}/\"", proxy.address), folder.path());
+    let (mut number, mut n_cuts) = (0, 0);
+    for (direction, step) in [(Direction::ToServer, 17), (Direction::ToClient, 3)] {
+        for n_bytes in (0..).step_by(step) {
+            number += 1;
+            proxy.cut_after(direction, n_bytes);
+            let event = delivery(number, "comment.create", &json!({ "n": number }));
+            n_cuts += until_taken(app.as_ref(), &[event]).await;
+            if proxy.is_uncut(direction) {
+                break;
+            }
+        }
+    }
+    assert!(n_cuts > 30, "{n_cuts} cuts prove little");
+    let came = server.requests();
+    let came: BTreeSet<&str> = came.iter().filter_map(|one| one.header("webhook-id")).collect();
+    assert_eq!(came.len(), usize::try_from(number).unwrap(), "each at least once");
 }
 
 /// Notes each event's id. Every second process kills itself before its seventh event's work, the
