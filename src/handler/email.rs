@@ -8,8 +8,8 @@
 //!    each set of recipients, so that nobody reads what was meant for others.
 //!    Those that were sent before one failed are not sent again by the same process.
 //! 3. With `max_per_hour`, an hour that began with its first mail takes no more than that many.
-//!    Of events that are due together, as many are mails of their own as the hour leaves room for,
-//!    and the last mail is a digest of all the others. What comes then waits for the next hour, all
+//!    Of events that are due together, as many are mails of their own as the hour leaves room for
+//!    (some at a time), and the last mail is a digest of all the others. What comes then waits for the next hour, all
 //!    for the same moment, and what has waited is one digest, also without `batch`. The count is in
 //!    memory and begins anew with the process.
 //! 4. Nothing of an event becomes a header line of its own, whatever is in it.
@@ -49,6 +49,9 @@ const SENT_MAX: usize = 10_000;
 const HOUR: Duration = Duration::from_hours(1);
 /// Where mails are limited, an event that is older has waited, and goes into a digest.
 const FRESH: Duration = Duration::from_mins(15);
+/// The most mails that one call makes of events that are due together: all of them go within the
+/// time of one call, and nobody reads more at once.
+const AT_ONCE_MAX: usize = 20;
 
 /// `[handler.NAME.email]`.
 pub static KIND: Kind = Kind {
@@ -187,6 +190,7 @@ fn split<'a>(
     let is_fresh = |delivery: &&Delivery| {
         delivery.attempt == 1 && now.since(delivery.event.received_at) < FRESH
     };
+    let n_left = n_left.min(AT_ONCE_MAX);
     let (mut alone, mut together): (Vec<_>, Vec<_>) = unsent.iter().copied().partition(is_fresh);
     let n_mails = alone.len().saturating_add(usize::from(!together.is_empty()));
     if n_mails > n_left {

@@ -214,6 +214,8 @@ fn as_many_are_mails_of_their_own_as_leave_one_for_the_others() {
     check(&five, 1, NOW, &[], &[1, 2, 3, 4, 5]);
     check(&five, 0, NOW, &[], &[1, 2, 3, 4, 5]);
     check(&five, 9, NOW.after(FRESH), &[], &[1, 2, 3, 4, 5]);
+    let alone: Vec<u64> = (1..=19).collect();
+    check(&numbered(1..=25), 30, NOW, &alone, &[20, 21, 22, 23, 24, 25]);
     five[2].attempt = 2;
     check(&five, 5, NOW, &[1, 2, 4, 5], &[3]);
     check(&five, 3, NOW, &[1, 2], &[3, 4, 5]);
