@@ -160,6 +160,8 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[handler.a]\non = 'disqus:*'\n[handler.a.log]"),
         problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.log]"),
         problems("[handler.a]\nbatch = { max = 50000 }\n[handler.a.file]\npath = 'x'"),
+        problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.http]\nurl = 'http://a/'"),
+        problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.command]\nrun = ['x']"),
         problems("[handler.a]\nbatch = { wait = '5s' }\n[handler.a.file]\npath = 'x'"),
         problems("[handler.a]\nretry = { min = '1h', max = '5m' }\n[handler.a.log]"),
         problems("[handler.a]\nretry = { min = '0s', attempts = 0 }\n[handler.a.log]"),

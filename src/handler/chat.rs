@@ -122,7 +122,10 @@ impl Chat {
         let body = Bytes::from(message.to_string());
         let answer = self.web.send(Method::POST, self.endpoint.url.clone(), headers, body).await?;
         let Err(mut failure) = answer.judge() else { return Ok(()) };
-        let (pause, why) = self.settings.service.explain(&answer);
+        // What a success that broke off says is about no failure.
+        let is_refusal = !answer.status.is_success();
+        let said = is_refusal.then(|| self.settings.service.explain(&answer));
+        let (pause, why) = said.unwrap_or_default();
         if let Some(pause) = pause.or(failure.retry_after) {
             self.pace.pause(self.clock.steady(), pause);
             failure.retry_after = Some(pause);

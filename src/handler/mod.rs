@@ -5,6 +5,7 @@
 //! at start and on reload; the [`Handler`] it gives is called until each event is settled.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,8 @@ pub struct BuildContext {
     pub timeout: Duration,
     /// How many calls there may be at once.
     pub concurrency: usize,
+    /// How many events one call takes where the owner asks for batches; `None` = they do not.
+    pub batch: Option<NonZeroUsize>,
 }
 
 /// Why a handler could not be built.

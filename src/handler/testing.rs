@@ -60,6 +60,7 @@ pub(crate) fn context(folder: &Path) -> BuildContext {
         clock: Arc::new(ManualClock::new(NOW)),
         timeout: Duration::from_secs(30),
         concurrency: 4,
+        batch: None,
     }
 }
 

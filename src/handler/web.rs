@@ -2,7 +2,10 @@
 //!
 //! 1. A redirect is never followed: it could lead where no guard has looked.
 //! 2. Every address is looked at after its name is resolved; see [`Guard`].
-//! 3. The status counts. A body that is slow, endless or torn is cut and changes nothing.
+//! 3. The status counts once it is there. A body that is slow or endless is cut, and changes
+//!    nothing. One that the other side breaks off makes a success none: a program that dies in
+//!    mid-way has often sent its 200 by then. It is tried again, which the event's id makes
+//!    harmless.
 //! 4. No error text contains a URL (it may hold a token), a header or a body.
 
 use std::error::Error;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Request, StatusCode, Url};
+use tokio::time::Instant;
 
 use super::{BuildContext, BuildError};
 use crate::clock::{Clock, Timestamp};
@@ -27,7 +31,7 @@ pub(super) use guard::{Guard, Private};
 /// How much of an answer is read: the services' error words are short.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long the rest of an answer may take once its status is there.
+/// How long the rest of an answer may take once its status is there, at most.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// How long a connection may take to be made.
@@ -44,6 +48,9 @@ pub(super) struct Web {
     client: Client,
     guard: Arc<Guard>,
     clock: Arc<dyn Clock>,
+    /// How long the head of an answer may take.
+    head_time: Duration,
+    /// How long all of it may take.
     time: Duration,
 }
 
@@ -53,6 +60,17 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     /// At most [`ANSWER_BYTES_MAX`]; what was cut off is missing.
     pub(super) body: Vec<u8>,
+    end: End,
+}
+
+/// How an answer's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// By us: it was long or slow enough.
+    Cut,
+    /// By the other side, in the middle.
+    BrokenOff,
 }
 
 impl Web {
@@ -70,9 +88,12 @@ impl Web {
             .http1_ignore_invalid_headers_in_responses(true)
             .build()
             .map_err(|err| BuildError::Unfit(format!("no HTTP client: {}", innermost(&err))))?;
-        // A little less than the call itself, so that the reason is told.
-        let time = context.timeout.saturating_sub(context.timeout / 20);
-        Ok(Self { client, guard, clock: Arc::clone(&context.clock), time })
+        let clock = Arc::clone(&context.clock);
+        // A little less than the call itself, so that the reason is told; and a little between the
+        // two, so that a status that came late still counts.
+        let head_time = context.timeout.saturating_sub(context.timeout / 20);
+        let time = context.timeout.saturating_sub(context.timeout / 40);
+        Ok(Self { client, guard, clock, head_time, time })
     }
 
     /// Sends one request. A failure is one to get an answer; what the answer says is for
@@ -90,14 +111,17 @@ impl Web {
         let mut request = Request::new(method, url);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
-        let response = tokio::time::timeout(self.time, self.client.execute(request)).await;
+        let began = Instant::now();
+        let response = tokio::time::timeout(self.head_time, self.client.execute(request)).await;
         let Ok(response) = response else {
-            let time = show_duration(self.time);
+            let time = show_duration(self.head_time);
             return Err(Failure::transient(format_args!("no answer after {time}")));
         };
         let response = response.map_err(|err| explain(&err))?;
         let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
-        Ok(Answer { status, retry_after, body: read_start(response).await })
+        let time = self.time.saturating_sub(began.elapsed()).min(ANSWER_TIME);
+        let (body, end) = read_start(response, time).await;
+        Ok(Answer { status, retry_after, body, end })
     }
 
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
@@ -107,11 +131,17 @@ impl Web {
 }
 
 impl Answer {
-    /// Success is 2xx. Transient: 408, 425, 429 and 5xx.
+    /// Success is 2xx with a body that was not broken off. Transient: 408, 425, 429 and 5xx.
     pub(super) fn judge(&self) -> Result<(), Failure> {
         let status = self.status;
         if status.is_success() {
-            return Ok(());
+            return match self.end {
+                End::Whole | End::Cut => Ok(()),
+                End::BrokenOff => {
+                    let text = format_args!("answered {}, then broke off", status.as_u16());
+                    Err(Failure::transient(text).with_status(status.as_u16()))
+                }
+            };
         }
         let text = match status.canonical_reason() {
             Some(reason) => format!("answered {} {reason}", status.as_u16()),
@@ -142,20 +172,23 @@ fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 
 /// The beginning of the body, as far as it comes soon. Read to its end, the connection can be used
 /// again; otherwise it is closed.
-async fn read_start(mut response: reqwest::Response) -> Vec<u8> {
+async fn read_start(mut response: reqwest::Response, time: Duration) -> (Vec<u8>, End) {
     let mut body = Vec::new();
     let read = async {
-        while body.len() < ANSWER_BYTES_MAX
-            && let Ok(Some(chunk)) = response.chunk().await
-        {
-            let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
-            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        while body.len() < ANSWER_BYTES_MAX {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
+                    body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                }
+                Ok(None) => return End::Whole,
+                Err(_) => return End::BrokenOff,
+            }
         }
+        End::Cut
     };
-    if tokio::time::timeout(ANSWER_TIME, read).await.is_err() {
-        tracing::debug!("An answer's body was too slow and is cut");
-    }
-    body
+    let end = tokio::time::timeout(time, read).await.unwrap_or(End::Cut);
+    (body, end)
 }
 
 /// The address that stands in the URL itself and so is never resolved.
@@ -258,7 +291,7 @@ mod tests {
         let judge = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
             let retry_after = Some(Duration::from_secs(9));
-            Answer { status, retry_after, body: Vec::new() }.judge()
+            Answer { status, retry_after, body: Vec::new(), end: End::Whole }.judge()
         };
         for status in [200, 201, 202, 204, 299] {
             judge(status).unwrap();

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::ManualClock;
 use gatepost::event::Delivery;
-use gatepost::handler::Handler;
+use gatepost::handler::{BuildContext, Handler};
 use mail_parser::MessageParser;
 use serde_json::json;
 use tempfile::TempDir;
@@ -250,6 +251,50 @@ async fn what_is_too_much_for_an_hour_becomes_the_next_hours_digest() {
     assert_eq!(read.subject(), Some("3 events: Comment 3"));
 }
 
+fn subjects(server: &SmtpServer) -> Vec<String> {
+    let subject = |mail: &Stored| {
+        MessageParser::new().parse(&mail.bytes).unwrap().subject().unwrap().to_owned()
+    };
+    server.stored().iter().map(subject).collect()
+}
+
+#[tokio::test]
+async fn events_that_come_at_once_are_mails_of_their_own_up_to_the_hours_last() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (folder, mail) = handler(&server, &plain_url(&server), "max_per_hour = 3");
+    let five: Vec<Delivery> = (1..=5).map(comment).collect();
+    mail.handle(&five).await.unwrap();
+    assert_eq!(subjects(&server), ["Comment 1", "Comment 2", "3 events: Comment 3"]);
+    assert_transient(&mail.handle(&[comment(6)]).await.unwrap_err());
+    // A batch that was asked for is one mail.
+    let context = BuildContext { batch: NonZeroUsize::new(9), ..context(folder.path()) };
+    let text = format!("smtp = \"{}\"\n{WORDS}max_per_hour = 3", plain_url(&server));
+    let mail = settings("email", &text, folder.path()).build(&context).unwrap();
+    mail.handle(&five).await.unwrap();
+    assert_eq!(subjects(&server)[3..], ["5 events: Comment 1"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_hour_is_all_that_is_sent_in_the_next() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let words = WORDS.replace("[\"owner@example.com\", \"second@example.com\"]", "\"data.to\"");
+    let text = format!("smtp = \"{}\"\n{words}max_per_hour = 2", plain_url(&server));
+    let clock = Arc::new(ManualClock::new(NOW));
+    let context = context_with(folder.path(), Arc::<ManualClock>::clone(&clock));
+    let mail = settings("email", &text, folder.path()).build(&context).unwrap();
+    let each = [1, 2, 3].map(|number| {
+        delivery(number, "x", &json!({"id": number, "to": format!("{number}@example.org")}))
+    });
+    let failure = mail.handle(&each).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.retry_after, Some(Duration::from_hours(1)));
+    assert_eq!(subjects(&server), ["Comment 1", "Comment 2"]);
+    clock.advance(Duration::from_hours(1));
+    mail.handle(&each).await.unwrap();
+    assert_eq!(subjects(&server), ["Comment 1", "Comment 2", "Comment 3"]);
+}
+
 #[tokio::test]
 async fn of_several_mails_only_those_that_failed_are_sent_again() {
     let server = SmtpServer::start(Tls::Never, false).await;
@@ -263,13 +308,6 @@ async fn of_several_mails_only_those_that_failed_are_sent_again() {
     server.will("RCPT", Quirk::Say("250 ok"));
     server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
     assert_eq!(until_taken(mail.as_ref(), &batch).await, 1);
-    let subjects = |server: &SmtpServer| {
-        let stored = server.stored();
-        let read = |mail: &Stored| {
-            MessageParser::new().parse(&mail.bytes).unwrap().subject().unwrap().to_owned()
-        };
-        stored.iter().map(read).collect::<Vec<_>>()
-    };
     assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
     mail.handle(&batch).await.unwrap();
     assert_eq!(server.stored().len(), 4, "a replay is sent again");

@@ -14,6 +14,7 @@ mod deliver;
 mod floors;
 mod fuzz;
 mod handlers_email;
+mod handlers_faults;
 mod handlers_sql;
 mod http;
 mod queue;

@@ -1,10 +1,13 @@
 //! The ready recipes: each is run as it is shipped, but for addresses and secrets.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mail_parser::MessageParser;
 use serde_json::{Value, json};
 
 use crate::handlers_sql::{Database, Engine};
-use crate::support::gateway::{Folder, Gateway};
+use crate::support::bad_server::{Answer, BadServer, Request, status};
+use crate::support::gateway::{Folder, Gateway, signature};
 use crate::support::smtp::{SmtpServer, Tls};
 
 /// A recipe's text with everything of this machine in place of what stands there; each change must
@@ -12,13 +15,19 @@ use crate::support::smtp::{SmtpServer, Tls};
 fn recipe(name: &str, changes: &[(&str, &str)]) -> String {
     let path = format!("{}/deploy/recipes/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let mut text = std::fs::read_to_string(&path).unwrap();
-    let everywhere = [
-        ("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\""),
-        ("{ file = \"data/secrets/hyvor\", create = true }", "{ file = \"secret\" }"),
-    ];
-    for (from, to) in everywhere.iter().chain(changes) {
-        assert!(text.contains(from), "`{from}` is not in {name}");
+    let mut replace = |from: &str, to: &str| {
+        let is_there = text.contains(from);
         text = text.replace(from, to);
+        is_there
+    };
+    assert!(replace("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\""));
+    let secrets = ["hyvor", "userecho"].map(|source| {
+        let created = format!("{{ file = \"data/secrets/{source}\", create = true }}");
+        replace(&created, "{ file = \"secret\" }")
+    });
+    assert!(secrets.contains(&true), "no source in {name}");
+    for (from, to) in changes {
+        assert!(replace(from, to), "`{from}` is not in {name}");
     }
     text + "\n[admin]\nlisten = \"127.0.0.1:0\"\n"
 }
@@ -40,17 +49,9 @@ fn send(gateway: &Gateway, event: &str, comment: &Value) {
     assert_eq!(gateway.send(body.as_bytes()).status, 200);
 }
 
-/// Asks until the handler has `n_events`.
-fn wait_for(gateway: &Gateway, handler: &str, n_events: u64) {
-    let name = format!("gatepost_deliveries_total{{handler=\"{handler}\",outcome=\"delivered\"}}");
-    for _ in 0..20_000 {
-        let text = gateway.ask("GET", "/metrics", "").text();
-        let line = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
-        if line.is_some_and(|count| count.parse::<u64>().unwrap() >= n_events) {
-            return;
-        }
-    }
-    panic!("`{handler}` has not got {n_events} events");
+fn send_userecho(gateway: &Gateway, body: &str) {
+    let headers = [("X-UE-Signature", &*signature(body.as_bytes()))];
+    assert_eq!(gateway.post("userecho", &headers, body.as_bytes()).status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,21 +63,17 @@ async fn a_mail_for_every_comment() {
         &[
             ("\"smtps://me%40example.com@mail.example.com\"", &url),
             ("password = { file = \"data/secrets/smtp\" }\n", ""),
-            ("{ file = \"data/secrets/userecho\", create = true }", "{ file = \"secret\" }"),
         ],
     );
     let gateway = serve(&text);
     send(&gateway, "comment.create", &comment(5, "Grüße, <b>alle</b>", "published"));
-    wait_for(&gateway, "mail", 1);
+    gateway.wait_until_delivered("mail", 1);
     let topic = json!({
         "hook": "comment.new", "created": "2023-11-14T22:13:20.000Z",
         "data": {"id": 4, "text": "<p>Me &amp; you, too.</p>", "author": {"name": "Bob"}},
     });
-    let topic = topic.to_string();
-    let signature = crate::support::gateway::signature(topic.as_bytes());
-    let answer = gateway.post("userecho", &[("X-UE-Signature", &signature)], topic.as_bytes());
-    assert_eq!(answer.status, 200);
-    wait_for(&gateway, "topics", 1);
+    send_userecho(&gateway, &topic.to_string());
+    gateway.wait_until_delivered("topics", 1);
     gateway.stop();
 
     let stored = server.stored();
@@ -103,7 +100,7 @@ async fn a_digest_every_morning() {
     for (id, status) in [(1, "published"), (2, "spam"), (3, "published"), (4, "published")] {
         send(&gateway, "comment.create", &comment(id, &format!("number <{id}>"), status));
     }
-    wait_for(&gateway, "digest", 3);
+    gateway.wait_until_delivered("digest", 3);
     gateway.stop();
 
     let stored = server.stored();
@@ -125,7 +122,7 @@ async fn comments_into_sqlite() {
     send(&gateway, "comment.update", &comment(5, "second", "published"));
     send(&gateway, "comment.create", &comment(6, "other", "published"));
     send(&gateway, "comment.delete", &comment(6, "other", "deleted"));
-    wait_for(&gateway, "comments", 4);
+    gateway.wait_until_delivered("comments", 4);
     let file = gateway.folder.path().join("data/comments.db");
     let url = format!("sqlite://{}", file.display());
     let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
@@ -166,10 +163,129 @@ async fn comments_into_postgresql_with_deletes() {
     send(&gateway, "comment.update", &comment(5, "second \u{0}", "published"));
     send(&gateway, "comment.create", &comment(6, "other", "published"));
     send(&gateway, "comment.delete", &comment(6, "other", "deleted"));
-    wait_for(&gateway, "comments", 4);
+    gateway.wait_until_delivered("comments", 4);
     let rows = "SELECT id || ' ' || body || ' ' || (raw->'page'->>'title') || ' ' || \
                 (created_at AT TIME ZONE 'UTC')::text FROM comments";
     assert_eq!(database.texts(rows).await, ["5 second \u{fffd} My Post 2023-11-14 22:13:20"]);
     assert_eq!(database.count("gatepost_ledger").await, 4);
     gateway.stop();
+}
+
+#[test]
+fn userecho_topics_to_slack() {
+    let slack = BadServer::start([]);
+    let text = recipe("userecho-topics-to-slack", &[("data/secrets/slack", "slack")]);
+    let folder = Folder::of_text(&text);
+    std::fs::write(folder.path().join("slack"), slack.url("/services/T0/B0/x")).unwrap();
+    let gateway = Gateway::serve(folder);
+    let topic = json!({
+        "hook": "topic.created", "created": "2023-11-14T22:13:20.000Z",
+        "data": {
+            "id": 4, "header": "Dark <!channel> mode", "type": {"id": 1, "name": "Ideas"},
+            "description": format!("<p>Please &amp; <b>thanks</b>, {}</p>", "long ".repeat(200)),
+            "author": {"id": 7, "name": "Ann"}, "url": "https://example.userecho.com/topics/4",
+        },
+    });
+    send_userecho(&gateway, &topic.to_string());
+    // As UserEcho's own words have it, with no more than the documented fields.
+    let least = r#"{"hook":"topic.created","data":{"id":5,"header":"H","description":"D"}}"#;
+    send_userecho(&gateway, least);
+    send_userecho(&gateway, r#"{"hook":"topic.accepted","data":{"id":5,"header":"H"}}"#);
+    gateway.wait_until_delivered("topics", 2);
+    gateway.stop();
+
+    assert_eq!(slack.n_connections(), 1);
+    let requests = slack.requests();
+    let texts = requests.iter().map(|request| {
+        assert_eq!((request.method.as_str(), &*request.path), ("POST", "/services/T0/B0/x"));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body.as_object().unwrap().len(), 1, "Slack's shape is one text: {body}");
+        body["text"].as_str().unwrap().to_owned()
+    });
+    let [first, second] = texts.collect::<Vec<_>>().try_into().unwrap();
+    let head = "*New Ideas* by Ann: <https://example.userecho.com/topics/4|Dark &lt;!channel&gt; \
+                mode>\nPlease &amp; thanks, long long";
+    assert!(first.starts_with(head), "{first}");
+    assert!(first.len() < 700, "{first}");
+    assert_eq!(second, "*New topic* by somebody: H\nD");
+}
+
+/// Verifies as standardwebhooks.com has it, with another library than the one that signs.
+fn verify(secret: &str, id: &str, timestamp: &str, body: &[u8], signature: &str) -> bool {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).unwrap();
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key);
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+    let Some(given) = signature.strip_prefix("v1,") else { return false };
+    aws_lc_rs::hmac::verify(&key, &signed, &STANDARD.decode(given).unwrap()).is_ok()
+}
+
+#[test]
+fn forward_to_my_app_with_a_new_signature() {
+    // The verifier itself, with the example that the specification's libraries share.
+    let (secret, body) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", br#"{"test": 2432232314}"#);
+    let (id, signature) =
+        ("msg_p5jXN8AQM9LWM0D4loKWxJek", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    assert!(verify(secret, id, "1614265330", body, signature));
+    assert!(!verify(secret, id, "1614265331", body, signature));
+
+    // The app is down when the first event comes.
+    let app = BadServer::start([status(503), Answer::Reset]);
+    let text = recipe(
+        "forward-to-my-app",
+        &[
+            ("http://127.0.0.1:9000/webhooks", &app.url("/webhooks")),
+            ("concurrency = 8\n", "retry = { min = \"10ms\", max = \"20ms\" }\n"),
+        ],
+    );
+    let gateway = serve(&text);
+    let bodies = [
+        "{\"event\" :\t\"comment.create\",\"data\":{\"text\":\"\\u00e9\\/\"}}\r\n",
+        "{\"event\":\"comment.update\",\"data\":{}}",
+        r#"{"hook":"topic.created","data":{"id":5}}"#,
+    ];
+    let send = |body: &str| gateway.send(body.as_bytes()).id();
+    let mut ids = vec![send(bodies[0]), send(bodies[1])];
+    send_userecho(&gateway, bodies[2]);
+    gateway.wait_until_delivered("app", 3);
+    let secret = std::fs::read_to_string(gateway.folder.path().join("data/secrets/app")).unwrap();
+    gateway.stop();
+
+    let requests = app.requests();
+    let mut seen = Vec::new();
+    for request in &requests {
+        let header = |name| request.header(name).unwrap();
+        let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+        let signature = header("webhook-signature");
+        assert!(verify(secret.trim(), id, timestamp, &request.body, signature));
+        assert!(!verify(secret.trim(), id, timestamp, b"another body", signature));
+        assert_eq!(header("idempotency-key"), id);
+        seen.push(id.to_owned());
+    }
+    // The reset was not even read; the 503 was, and came again under the same id.
+    assert_eq!(requests.len(), 4, "{seen:?}");
+    seen.sort();
+    seen.dedup();
+    let by_source = |source: &str| -> Vec<&Request> {
+        requests.iter().filter(|one| one.header("gatepost-source") == Some(source)).collect()
+    };
+    ids.push(by_source("userecho")[0].header("webhook-id").unwrap().to_owned());
+    ids.sort();
+    assert_eq!(seen, ids);
+    let texts: Vec<&[u8]> = requests.iter().map(|request| &*request.body).collect();
+    assert!(bodies.iter().all(|body| texts.contains(&body.as_bytes())), "byte for byte");
+}
+
+#[test]
+fn every_recipe_is_run_by_a_test_of_its_name() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = std::fs::read_to_string(folder.join("tests/it/recipes.rs")).unwrap();
+    let mut n_recipes = 0;
+    for entry in std::fs::read_dir(folder.join("deploy/recipes")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".toml").unwrap();
+        assert!(tests.contains(&format!("\"{name}\"")), "no test runs {name}");
+        n_recipes += 1;
+    }
+    assert_eq!(n_recipes, 6);
 }

@@ -18,6 +18,8 @@ pub(crate) enum Answer {
     CutHead,
     /// The connection ends after part of the body.
     CutBody,
+    /// The same, where the body comes in chunks.
+    CutChunk,
     /// The connection is reset, with the request's body unread.
     Reset,
     /// 200, and a body that never ends.
@@ -128,15 +130,20 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     }
 }
 
-fn read_head(reader: &mut impl BufRead) -> Option<(Request, usize)> {
+/// A line with its end; a head that is broken off is none.
+fn read_line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
+    line.ends_with('\n').then_some(line)
+}
+
+fn read_head(reader: &mut impl BufRead) -> Option<(Request, usize)> {
+    let line = read_line(reader)?;
     let mut words = line.split_whitespace();
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = Vec::new();
     loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
+        let line = read_line(reader)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
@@ -165,6 +172,7 @@ fn give(writer: &mut TcpStream, reader: &mut impl Read, answer: Answer) -> bool 
         }
         Answer::CutHead => "HTTP/1.1 200 OK\r\ncontent-",
         Answer::CutBody => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome",
+        Answer::CutChunk => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nsome",
         Answer::Reset => return false,
         Answer::Endless => {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";

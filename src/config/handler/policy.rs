@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::deliver::{Batch, Breaker, Retry};
-use crate::handler::Kind;
+use crate::handler::{Kind, KindSettings};
 use crate::settings::Table;
 
 /// How long the first event of a batch waits for others where the configuration does not say.
@@ -54,12 +54,22 @@ pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
     Some(Batch { max: max?, wait })
 }
 
-/// Only some kinds take several events at once.
-pub(super) fn check_batch(handler: &Table<'_>, batch: Option<Batch>, kind: &Kind) {
+/// Only some kinds take several events at once, and some of them only when told how. `settings`
+/// are those of the kind, where they are good.
+pub(super) fn check_batch(
+    handler: &Table<'_>,
+    batch: Option<Batch>,
+    kind: &Kind,
+    settings: Option<&dyn KindSettings>,
+) {
     let Some(batch) = batch else { return };
     if kind.batch_max <= 1 {
         let message = format_args!("the kind `{}` takes one event at a time", kind.name);
         handler.problem("batch", message, "leave `batch` out");
+    } else if let Some(needed) = settings.and_then(KindSettings::batch_needs) {
+        let name = kind.name;
+        let message = format_args!("as it is set up, the kind `{name}` takes one event at a time");
+        handler.problem("batch", message, format_args!("write {needed}, or leave `batch` out"));
     } else if batch.max.get() > kind.batch_max {
         let most = kind.batch_max;
         let message = format_args!("the kind `{}` takes at most {most} events", kind.name);

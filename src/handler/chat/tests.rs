@@ -101,8 +101,8 @@ async fn the_services_own_words_and_pauses_are_heard() {
         let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
         assert_eq!(failure.text.as_str(), expected);
         assert_eq!(failure.retry_after, pause.map(Duration::from_millis));
-        if pause.is_some() {
-            // The next one does not even try.
+        if pause.is_some_and(|millis| millis > 15_000) {
+            // The next one does not even try: that is more than half of a call's time.
             let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
             assert_eq!(failure.kind, FailureKind::Transient);
             assert!(failure.text.as_str().starts_with("the service wants a pause"), "{failure}");
@@ -129,6 +129,11 @@ async fn the_services_own_words_and_pauses_are_heard() {
     let body = r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#;
     let text = "answered 400 Bad Request: Bad Request: chat not found";
     check(telegram, answer(400, body), text, None).await;
+
+    let ntfy = "ntfy = { server = 'SERVER', topic = 'x' }";
+    let body = r#"{"code":42901,"http":429,"error":"limit reached: too many requests"}"#;
+    let text = "answered 429 Too Many Requests: limit reached: too many requests";
+    check(ntfy, answer(429, body), text, Some(5_000)).await;
 }
 
 #[tokio::test]

@@ -178,17 +178,47 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
 
 #[test]
 fn an_hour_takes_no_more_than_its_mails() {
-    let max = NonZeroU32::new(2).unwrap();
+    let max = NonZeroU32::new(3).unwrap();
     let mut hour = Hour::default();
     let after = |minutes| NOW.after(Duration::from_mins(minutes));
-    assert_eq!(hour.take(1, max, after(0)), Ok(()));
-    assert_eq!(hour.take(1, max, after(10)), Ok(()));
-    assert_eq!(hour.take(1, max, after(20)), Err(Duration::from_mins(40)));
-    assert_eq!(hour.take(1, max, after(59)), Err(Duration::from_mins(1)), "the same moment");
-    assert_eq!(hour.take(1, max, after(60)), Ok(()));
-    assert_eq!(hour.take(5, max, after(61)), Err(Duration::from_mins(59)));
-    assert_eq!(hour.take(5, max, after(120)), Ok(()), "it could never fit");
-    assert_eq!(hour.take(1, max, after(121)), Err(Duration::from_mins(59)));
+    let check = |hour: &Hour, minutes, n_left, rest| {
+        assert_eq!(hour.n_left(max, after(minutes)), n_left);
+        assert_eq!(hour.rest(after(minutes)), Duration::from_mins(rest));
+    };
+    check(&hour, 0, 3, 60);
+    hour.take(0, after(5));
+    hour.take(1, after(10));
+    check(&hour, 20, 2, 50);
+    hour.take(2, after(20));
+    check(&hour, 69, 0, 1);
+    check(&hour, 70, 3, 60);
+    hour.take(1, after(80));
+    check(&hour, 81, 2, 59);
+}
+
+#[test]
+fn as_many_are_mails_of_their_own_as_leave_one_for_the_others() {
+    let numbered = |numbers: std::ops::RangeInclusive<u64>| -> Vec<Delivery> {
+        numbers.map(|number| comment(number, "x")).collect()
+    };
+    let positions = |deliveries: Vec<&Delivery>| -> Vec<u64> {
+        deliveries.iter().map(|delivery| delivery.event.position.0).collect()
+    };
+    let check = |deliveries: &[Delivery], n_left, now, alone: &[u64], together: &[u64]| {
+        let (one, other) = split(&deliveries.iter().collect::<Vec<_>>(), n_left, now);
+        assert_eq!((positions(one), positions(other)), (alone.to_vec(), together.to_vec()));
+    };
+    let mut five = numbered(1..=5);
+    check(&five, 5, NOW, &[1, 2, 3, 4, 5], &[]);
+    check(&five, 3, NOW, &[1, 2], &[3, 4, 5]);
+    check(&five, 1, NOW, &[], &[1, 2, 3, 4, 5]);
+    check(&five, 0, NOW, &[], &[1, 2, 3, 4, 5]);
+    check(&five, 9, NOW.after(FRESH), &[], &[1, 2, 3, 4, 5]);
+    let alone: Vec<u64> = (1..=19).collect();
+    check(&numbered(1..=25), 30, NOW, &alone, &[20, 21, 22, 23, 24, 25]);
+    five[2].attempt = 2;
+    check(&five, 5, NOW, &[1, 2, 4, 5], &[3]);
+    check(&five, 3, NOW, &[1, 2], &[3, 4, 5]);
 }
 
 fn check(text: &str, expected: &str) {

@@ -181,8 +181,17 @@ async fn a_connection_that_breaks_is_transient() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_torn_endless_or_silent_changes_nothing() {
-    for answer in [Answer::CutBody, Answer::Endless, Answer::SilentBody] {
+async fn a_success_that_is_broken_off_is_tried_again() {
+    for answer in [Answer::CutBody, Answer::CutChunk] {
+        let error = failure(answer.clone()).await;
+        assert_eq!(error, Failure::transient("answered 200, then broke off").with_status(200));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_long_endless_or_silent_changes_nothing() {
+    let long = Answer::Status(200, Vec::new(), "x".repeat(1_000_000));
+    for answer in [long, Answer::Endless, Answer::SilentBody] {
         let server = BadServer::start([answer]);
         let handler = http(&server.url("/"), "");
         handler.handle(&[delivery("1")]).await.unwrap();
@@ -200,6 +209,18 @@ async fn a_server_that_hangs_is_given_up() {
     let handler = settings("http", &text, Path::new(".")).build(&context).unwrap();
     let error = handler.handle(&[delivery("1")]).await.unwrap_err();
     assert_eq!(error, Failure::transient("no answer after 190ms"));
+}
+
+#[tokio::test]
+async fn a_status_counts_even_where_the_call_has_little_time_for_the_body() {
+    install_tls();
+    let server = BadServer::start([Answer::SilentBody]);
+    let timeout = Duration::from_millis(500);
+    let context = BuildContext { timeout, ..context(Path::new(".")) };
+    let text = format!("url = '{}'", server.url("/"));
+    let handler = settings("http", &text, Path::new(".")).build(&context).unwrap();
+    let delivery = [delivery("1")];
+    tokio::time::timeout(timeout, handler.handle(&delivery)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Database, Decode, Encode, MySql, Postgres, Row, Sqlite,
+    AssertSqlSafe, ColumnIndex, Connection, Database, Decode, Encode, MySql, Postgres, Row, Sqlite,
     Transaction, Type,
 };
 
@@ -47,6 +47,12 @@ impl Pool {
                 let options = SqlitePoolOptions::new().max_connections(1);
                 let options =
                     options.acquire_timeout(timeout).idle_timeout(None).max_lifetime(None);
+                // Where the disk is full, SQLite ends a transaction by itself; the driver does not
+                // notice, and would never begin another one on this connection.
+                let options = options.before_acquire(|connection, _| {
+                    let is_usable = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_usable) })
+                });
                 let connect = SqliteConnectOptions::new()
                     .filename(path)
                     .create_if_missing(settings.create_table)

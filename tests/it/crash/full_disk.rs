@@ -1,7 +1,9 @@
 //! A disk that is full: senders are told to come back, deliveries go on, and it heals by itself.
 
+use sqlx::Connection;
+
 use super::disk::Disk;
-use crate::support::gateway::{Folder, signature};
+use crate::support::gateway::{Folder, Gateway, signature};
 use crate::support::program::Served;
 use crate::support::wire;
 
@@ -45,6 +47,46 @@ fn a_full_disk_answers_503_and_200_again_once_there_is_room() {
     assert!(!answer.id().is_empty());
     assert_eq!(served.ask("GET", "/readyz").status, 200);
     assert_eq!(served.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_under_sqlite_loses_and_doubles_no_row() {
+    let Some(disk) = Disk::new(16) else { return };
+    let database = disk.path().join("site.db");
+    // Without a key, so that an event that is written twice shows.
+    let handler = format!(
+        "[handler.rows]\nretry = {{ attempts = 10000, min = \"10ms\", max = \"20ms\" }}\n\
+         breaker = {{ failures = 5, probe_every = \"10ms\" }}\n\
+         [handler.rows.sql]\nurl = \"sqlite:{}\"\ntable = \"log\"\ncreate_table = true\n\
+         columns = {{ n = \"data.n\", fill = \"data.fill\" }}\n",
+        database.display()
+    );
+    let gateway = Gateway::with("", &handler);
+    let send = |numbers: std::ops::RangeInclusive<u64>| {
+        for n in numbers {
+            let fill = "x".repeat(30_000);
+            let body = format!(r#"{{"event":"x","data":{{"n":{n},"fill":"{fill}"}}}}"#);
+            assert_eq!(gateway.send(body.as_bytes()).status, 200);
+        }
+    };
+    send(1..=5);
+    gateway.wait_until_delivered("rows", 5);
+    let ballast = disk.path().join("ballast");
+    fill(&ballast);
+    send(6..=60);
+    gateway.wait_for_outcomes("rows", "retry", 20);
+    std::fs::remove_file(&ballast).unwrap();
+    gateway.wait_until_delivered("rows", 60);
+    gateway.stop();
+
+    let url = format!("sqlite://{}", database.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT n FROM log").fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let mut numbers: Vec<u64> = rows.iter().map(|(n,)| n.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
 }
 
 fn send(served: &Served, n: usize) -> wire::Answer {

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatepost::event::Delivery;
 use serde_json::json;
+use sqlx::Connection;
 
 use super::{Database, Engine};
+use crate::support::gateway::Gateway;
 use crate::support::kinds::{assert_transient, delivery, until_taken};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 
@@ -113,6 +115,34 @@ async fn a_crash_of_mariadb_in_mid_transaction_loses_and_doubles_nothing() {
     crash_in_mid_transaction(Engine::MySql).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_postgresql_behind_a_gateway_loses_and_doubles_nothing() {
+    let Some(mut database) = Database::start(Engine::Postgres).await else { return };
+    let policy = "[handler.rows]\nbatch = { max = 7, wait = \"10ms\" }\n\
+                  retry = { attempts = 10000, min = \"10ms\", max = \"50ms\" }\n\
+                  breaker = { failures = 3, probe_every = \"20ms\" }\n";
+    let table = format!("{policy}[handler.rows.sql]\nurl = \"{}\"{LOG}", database.url);
+    let gateway = Gateway::with("", &table);
+    let send = |numbers: std::ops::RangeInclusive<u64>| {
+        for n in numbers {
+            let body = format!(r#"{{"event":"x","data":{{"n":{n}}}}}"#);
+            assert_eq!(gateway.send(body.as_bytes()).status, 200);
+        }
+    };
+    for round in 0..3 {
+        send(round * 100 + 1..=round * 100 + 50);
+        gateway.wait_until_delivered("rows", round * 100 + 1);
+        let mut server = database.server.take().unwrap();
+        server.crash();
+        send(round * 100 + 51..=round * 100 + 100);
+        server.restart();
+        database.server = Some(server);
+    }
+    gateway.wait_until_delivered("rows", 300);
+    gateway.stop();
+    assert_each_once(&database, 300).await;
+}
+
 /// Two processes, or the old and the new one at a reload: both have every event.
 async fn two_writers(engine: Engine) {
     let Some(database) = Database::start(engine).await else { return };
@@ -154,6 +184,32 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     assert_transient(&failure);
     assert!(failure.text.as_str().contains("57014"), "{failure}");
     drop(lock);
+    until_taken(sql.as_ref(), &numbered([2])).await;
+    assert_each_once(&database, 2).await;
+}
+
+#[tokio::test]
+async fn a_table_that_mariadb_keeps_locked_is_not_waited_for_for_ever() {
+    let Some(database) = Database::start(Engine::MySql).await else { return };
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"1s\""));
+    sql.handle(&numbered([1])).await.unwrap();
+    let mut holder = sqlx::MySqlConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("LOCK TABLES log WRITE").execute(&mut holder).await.unwrap();
+    assert_transient(&sql.handle(&numbered([2])).await.unwrap_err());
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut holder).await.unwrap();
+    until_taken(sql.as_ref(), &numbered([2])).await;
+    assert_each_once(&database, 2).await;
+}
+
+#[tokio::test]
+async fn a_sqlite_file_that_somebody_keeps_locked_is_not_waited_for_for_ever() {
+    let Some(database) = Database::start(Engine::Sqlite).await else { return };
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"200ms\""));
+    sql.handle(&numbered([1])).await.unwrap();
+    let mut holder = sqlx::SqliteConnection::connect(&database.file_url()).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    assert_transient(&sql.handle(&numbered([2])).await.unwrap_err());
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     until_taken(sql.as_ref(), &numbered([2])).await;
     assert_each_once(&database, 2).await;
 }

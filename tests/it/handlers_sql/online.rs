@@ -1,7 +1,9 @@
 //! `gatepost check --online`: the real table is compared with the configuration.
 
 use super::{Database, Engine};
+use crate::support::gateway::Folder;
 use crate::support::kinds::{context, settings};
+use crate::support::program::{printed, run};
 
 async fn check(database: &Database, text: &str) -> Result<(), String> {
     let text = format!("url = \"{}\"\n{text}", database.url);
@@ -49,4 +51,37 @@ async fn a_postgresql_table_is_compared() {
 #[tokio::test]
 async fn a_mariadb_table_is_compared() {
     compare(Engine::MySql).await;
+}
+
+/// By the command itself: every problem in one line, and an exit code that says so.
+async fn by_the_command(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    let url = match engine {
+        Engine::Sqlite => format!("sqlite:{}/site.db", database.folder.path().display()),
+        Engine::Postgres | Engine::MySql => database.url.clone(),
+    };
+    let table = format!(
+        "[handler.rows.sql]\nurl = \"{url}\"\ntable = \"own\"\nkey = \"id\"\n\
+         columns = {{ id = \"data.id\", body = \"data.body\" }}\n"
+    );
+    let folder = Folder::new("", &table);
+    let check = || run(&folder, &["check", "--online"]);
+    database.run("CREATE TABLE own (id int PRIMARY KEY)").await;
+    let output = check();
+    printed(&output, 1);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("handler `rows`"), "{told}");
+    assert!(told.contains("table `own` has no column `body`"), "{told}");
+    database.run("ALTER TABLE own ADD COLUMN body text").await;
+    printed(&check(), 0);
+}
+
+#[tokio::test]
+async fn the_command_compares_a_sqlite_table() {
+    by_the_command(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_command_compares_a_postgresql_table() {
+    by_the_command(Engine::Postgres).await;
 }

@@ -104,6 +104,8 @@ impl Gateway {
 
     /// Serves what the folder's configuration says.
     pub(crate) fn serve(folder: Folder) -> Self {
+        // What the program does once at its start. Another test of this process may have been first.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let config = folder.load();
         let path = folder.config();
         let (tx, rx) = std::sync::mpsc::channel();
@@ -146,6 +148,25 @@ impl Gateway {
         let text = wire::request(self.admin, "GET", "/metrics", &[], b"").text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no metric `{name}`")).parse().unwrap()
+    }
+
+    /// Waits until so many events were delivered to a handler.
+    pub(crate) fn wait_until_delivered(&self, handler: &str, n_events: u64) {
+        self.wait_for_outcomes(handler, "delivered", n_events);
+    }
+
+    /// Waits until so many tries, or more, had this outcome.
+    pub(crate) fn wait_for_outcomes(&self, handler: &str, outcome: &str, count: u64) {
+        let name =
+            format!("gatepost_deliveries_total{{handler=\"{handler}\",outcome=\"{outcome}\"}}");
+        loop {
+            let text = wire::request(self.admin, "GET", "/metrics", &[], b"").text();
+            let line = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
+            if line.is_some_and(|found| found.parse::<u64>().unwrap() >= count) {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn stop(mut self) {

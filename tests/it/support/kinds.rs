@@ -42,6 +42,7 @@ pub(crate) fn context_with(folder: &Path, clock: Arc<dyn Clock>) -> BuildContext
         clock,
         timeout: Duration::from_secs(10),
         concurrency: 4,
+        batch: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+#[path = "../../support/bad_server.rs"]
+pub(crate) mod bad_server;
 pub(crate) mod bare;
 pub(crate) mod clock;
 pub(crate) mod events;

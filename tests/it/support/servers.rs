@@ -88,10 +88,16 @@ impl Server {
     /// Ends it as a crash does and starts it anew.
     pub(crate) fn crash_and_restart(&mut self) {
         self.crash();
+        self.restart();
+    }
+
+    /// Starts it after a crash.
+    pub(crate) fn restart(&mut self) {
         self.child = start(self.kind, self.folder.path());
     }
 
-    fn crash(&mut self) {
+    /// Ends it as a crash does.
+    pub(crate) fn crash(&mut self) {
         let pid = Pid::from_child(&self.child);
         match self.kind {
             // An immediate shutdown: no checkpoint, recovery at the next start. A plain kill would
