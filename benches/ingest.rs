@@ -43,7 +43,7 @@ fn main() {
     println!("{:>5}  {:>22}  {:>22}  {:>7} {:>7}", "conns", "limit", "gateway", "rate", "p99");
     for connections in CONNECTIONS {
         let limit = with_limit(|address| load(address, connections, secs));
-        let gateway = with_gateway(|address| load(address, connections, secs));
+        let gateway = with_gateway(ONE, |address| load(address, connections, secs));
         let shown = |step: &Step| format!("{:>8.0}/s p99 {:>6.2} ms", step.rate, step.p99_ms);
         println!(
             "{connections:>5}  {}  {}  {:>6.2}x {:>6.2}x",
@@ -53,7 +53,29 @@ fn main() {
             gateway.p99_ms / limit.p99_ms
         );
     }
+    let alone = with_gateway("", |address| load(address, 64, secs));
+    let drained = with_gateway(THREE, |address| load(address, 64, secs));
+    println!(
+        "   64  {:>8.0}/s without a handler, {:>8.0}/s while three drain: {:.2}x (≥ 0.70)",
+        alone.rate,
+        drained.rate,
+        drained.rate / alone.rate
+    );
 }
+
+const ONE: &str = r#"
+        [handler.archive.file]
+        path = "data/events.jsonl"
+"#;
+
+const THREE: &str = r#"
+        [handler.one.file]
+        path = "data/one.jsonl"
+        [handler.two.file]
+        path = "data/two.jsonl"
+        [handler.three.file]
+        path = "data/three.jsonl"
+"#;
 
 struct Step {
     rate: f64,
@@ -141,7 +163,7 @@ fn with_child<T>(
     measured
 }
 
-fn with_gateway<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
+fn with_gateway<T>(handlers: &str, measure: impl FnOnce(SocketAddr) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();
     std::fs::write(folder.path().join("secret"), SECRET).unwrap();
     let config = r#"
@@ -152,9 +174,8 @@ fn with_gateway<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
         [source.hook]
         provider = "hyvor-talk"
         secrets = [{ file = "secret" }]
-        [handler.archive.file]
-        path = "data/events.jsonl"
     "#;
+    let config = config.to_owned() + handlers;
     std::fs::write(folder.path().join("config.toml"), config).unwrap();
     let address = |line: &str| {
         let banner: serde_json::Value = serde_json::from_str(line).unwrap();

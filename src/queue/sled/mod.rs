@@ -53,6 +53,7 @@ mod ids;
 mod index;
 mod indexer;
 mod janitor;
+mod kept;
 mod lookup;
 mod open;
 mod overlay;

@@ -17,7 +17,7 @@ mod lines;
 mod take;
 
 pub(crate) use lines::let_first_go;
-use lines::{let_go, line};
+use lines::{first_in_line, let_go};
 
 /// How long to wait before the index is asked again.
 const INDEX_WAIT: Duration = Duration::from_millis(50);
@@ -134,6 +134,7 @@ impl SledSubscription {
             Origin::Log | Origin::Entry => self.entry(&inner, position)?,
         };
         let change = self.change(delivery, settled.clone());
+        inner.kept.keep(&delivery.event, &change.state);
         let key_after = change.state.order_key();
         let mut must_tell = inner.record(change, before.is_some());
         match delivery.origin {
@@ -235,7 +236,8 @@ impl SledSubscription {
     /// How long to sleep until an entry is due.
     fn until_due(&self) -> Duration {
         let inner = self.state.lock();
-        let next = self.due(&inner, 1).ok().and_then(|due| due.first().copied());
+        let horizon = self.shared.clock.steady().after(LOOK_AGAIN);
+        let next = self.due(&inner, horizon, 1).ok().and_then(|due| due.first().copied());
         let wait = next.map_or(LOOK_AGAIN, |(due, _)| due.since(self.shared.clock.steady()));
         wait.clamp(Duration::from_millis(1), LOOK_AGAIN)
     }
@@ -326,12 +328,11 @@ impl Subscription for SledSubscription {
             if inner.overlay.has_no_lines() && index.counts(&self.state.handler).keyed == 0 {
                 return Ok(false);
             }
-            let line = line(&self.shared, &self.state, &inner, order_key)?;
-            Ok(line.into_iter().any(|waiting| {
-                waiting < position
-                    && !inner.taken.contains(&waiting)
-                    && !inner.relogged.contains(&waiting)
-            }))
+            let is_it = |waiting: &Position| {
+                !inner.taken.contains(waiting) && !inner.relogged.contains(waiting)
+            };
+            let first = first_in_line(&self.shared, &self.state, &inner, order_key, is_it)?;
+            Ok(first.is_some_and(|first| first < position))
         };
         self.with_index(is_waiting).await
     }
