@@ -30,6 +30,7 @@ pub(super) struct Watch {
     server: Arc<Server>,
     own: Arc<OwnSource>,
     began: Timestamp,
+    /// How many requests of a source had failed when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
 }
@@ -71,8 +72,9 @@ impl Watch {
         for door in self.server.ingest.doors() {
             let name = door.source().name().clone();
             let count = door.metrics().requests(RequestOutcome::Rejected);
-            let before = self.rejected.insert(name.clone(), count).unwrap_or(0);
+            let before = self.rejected.get(&name).copied().unwrap_or(0);
             if count > before && self.may_tell("signature.rejected", name.as_str()) {
+                self.rejected.insert(name.clone(), count);
                 let newest = self.server.ingest.rejected().newest_of(&name);
                 let payload = json!({
                     "source": name,
@@ -138,3 +140,6 @@ impl Watch {
         self.own.append(what, &format!("{of} {}", now.as_millis()), payload).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
