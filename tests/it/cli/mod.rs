@@ -1,5 +1,6 @@
 //! The command line, run as its users do.
 
 mod help;
+mod reload;
 mod service;
 mod verbs;
