@@ -20,7 +20,8 @@ use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{Breaker, Deliverer, OwnEvents, Parts, Policy, Retry};
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
+    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Position,
+    SourceName,
 };
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -173,6 +174,7 @@ async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_ev
     show(&format!("{kind}: drain"), n_events, time, "into a handler that does nothing");
 
     beside_one_that_is_down(kind, queue, &clock, n_events, time).await;
+    replay(kind, queue, &clock, n_events).await;
 
     let in_order =
         Arc::new(InOrder { takes: takes(), last: Mutex::default(), n_wrong: AtomicUsize::new(0) });
@@ -196,6 +198,22 @@ async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_ev
     let n_wrong = in_order.n_wrong.load(Ordering::SeqCst);
     let rest = format!("1 % failing, {n_wrong} out of order");
     show(&format!("{kind}: in order"), n_events, time, &rest);
+}
+
+/// Everything once more for a handler that has it.
+async fn replay(kind: &str, queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, n_events: usize) {
+    let name = HandlerName::parse("nothing").unwrap();
+    let positions: Vec<_> = (1..=u64::try_from(n_events).unwrap()).map(Position).collect();
+    let began = Instant::now();
+    for page in positions.chunks(1_000) {
+        queue.replay(&name, page).await.unwrap();
+    }
+    show(&format!("{kind}: replay"), n_events, began.elapsed(), "made due again");
+    let nothing = Nothing { n_left: n_events.into(), done: CancellationToken::new() };
+    let done = nothing.done.clone();
+    let (clock, policy) = (Arc::clone(clock), Policy::default());
+    let time = run(queue, clock, policy, Arc::new(nothing), "nothing", done).await;
+    show(&format!("{kind}: replay"), n_events, time, "delivered again");
 }
 
 /// The same drain while another handler fails whatever it is given: as fast as `alone`?

@@ -2,5 +2,6 @@
 
 mod help;
 mod reload;
+mod replay;
 mod service;
 mod verbs;

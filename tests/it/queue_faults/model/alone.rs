@@ -49,7 +49,7 @@ impl Twins {
             }
             Action::RedriveAll => drop(self.sled.redrive(DeadFilter::default()).await.unwrap()),
             Action::Replay { position } => {
-                self.sled.replay(&handler("h"), Position(*position)).await.unwrap();
+                self.sled.replay(&handler("h"), &[Position(*position)]).await.unwrap();
             }
             Action::Record => record(&self.sled).await.unwrap(),
             Action::Resubscribe => self.subscribe().await,

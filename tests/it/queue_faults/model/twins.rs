@@ -173,8 +173,8 @@ impl Twins {
         self.site.advance_secs(1);
         let (name, position) = (handler("h"), Position(position));
         // The one in memory never prunes.
-        if self.sled.replay(&name, position).await.unwrap() {
-            assert!(self.memory.replay(&name, position).await.unwrap());
+        if self.sled.replay(&name, &[position]).await.unwrap() == 1 {
+            assert_eq!(self.memory.replay(&name, &[position]).await.unwrap(), 1);
         }
         self.record().await;
     }
