@@ -61,3 +61,71 @@ impl Kept {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{
+        DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, OrderKey, SourceName,
+    };
+
+    fn event(position: u64, body_bytes: usize) -> Event {
+        let new = NewEvent {
+            source: SourceName::parse("s").unwrap(),
+            event_type: EventType::unknown(),
+            received_at: Timestamp::default(),
+            data_root: DataRoot::Payload,
+            headers: Headers::default(),
+            body: Bytes::from(vec![b'x'; body_bytes]),
+            dedupe: Dedupe::Off,
+        };
+        Event::new(new, EventId(Uuid::nil()), Position(position))
+    }
+
+    fn retry(secs: u64) -> State {
+        State::Retry { due: Timestamp::default(), wait: Duration::from_secs(secs), order_key: None }
+    }
+
+    #[test]
+    fn what_comes_again_soon_is_kept_until_it_is_taken() {
+        let mut kept = Kept::default();
+        kept.keep(&event(1, 10), &retry(60));
+        kept.keep(&event(2, 10), &State::Held { order_key: OrderKey([0; 16]) });
+        kept.keep(&event(3, 10), &retry(61));
+        kept.keep(&event(4, 10), &State::Delivered);
+        kept.keep(&event(5, BYTES_MAX), &retry(1));
+        let found: Vec<_> = (1..=5).map(|n| kept.take(Position(n)).is_some()).collect();
+        assert_eq!(found, [true, true, false, false, false]);
+        assert!(kept.take(Position(1)).is_none(), "it is out");
+        assert_eq!(kept.bytes, 0);
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many_or_too_large_ones() {
+        for (body_bytes, n_kept) in [(0, EVENTS_MAX as u64), (BYTES_MAX / 8, 8)] {
+            let mut kept = Kept::default();
+            for n in 1..=5_000 {
+                kept.keep(&event(n, body_bytes), &retry(1));
+            }
+            assert!(kept.bytes <= BYTES_MAX);
+            assert!(kept.take(Position(5_000 - n_kept)).is_none());
+            assert!((5_001 - n_kept..=5_000).all(|n| kept.take(Position(n)).is_some()));
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_kept_shares_no_memory() {
+        let large = Bytes::from(vec![b'x'; 1 << 20]);
+        let mut event = event(1, 0);
+        event.body = large.slice(5..15);
+        let mut kept = Kept::default();
+        kept.keep(&event, &retry(1));
+        drop(event);
+        assert!(large.is_unique(), "nobody else holds the large buffer");
+        assert_eq!(&*kept.take(Position(1)).unwrap().body, b"xxxxxxxxxx");
+    }
+}
