@@ -3,7 +3,8 @@
 //! The limit does the least that a durable receiver can: it verifies an HMAC over the body and
 //! appends it to a growing file, one fdatasync for all that waits, before its 200. The gateway
 //! does all it does, with a file handler draining. Prints requests per second and p99 of both,
-//! and the ratios. `--secs N` measures each step for so long (3).
+//! and the ratios. `--secs N` measures each step for so long (3); `--drain` takes the last one
+//! only: what three handlers leave of the way in.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,6 +41,9 @@ fn main() {
     }
     let secs = arguments.iter().position(|argument| argument == "--secs");
     let secs = secs.map_or(3, |at| arguments[at + 1].parse().unwrap());
+    if arguments.iter().any(|argument| argument == "--drain") {
+        return beside_handlers(secs);
+    }
     println!("{:>5}  {:>22}  {:>22}  {:>7} {:>7}", "conns", "limit", "gateway", "rate", "p99");
     for connections in CONNECTIONS {
         let limit = with_limit(|address| load(address, connections, secs));
@@ -53,6 +57,11 @@ fn main() {
             gateway.p99_ms / limit.p99_ms
         );
     }
+    beside_handlers(secs);
+}
+
+/// What handlers that take everything at once leave of the way in.
+fn beside_handlers(secs: u64) {
     let alone = with_gateway("", |address| load(address, 64, secs));
     let drained = with_gateway(THREE, |address| load(address, 64, secs));
     println!(
