@@ -4,5 +4,6 @@ mod admin;
 mod bad;
 mod good;
 mod idle;
+mod replay;
 mod shapes;
 mod unavailable;
