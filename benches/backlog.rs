@@ -1,7 +1,8 @@
 //! A large backlog in the queue itself: `cargo bench --bench backlog` (`--events N`, 1,000,000).
 //!
-//! Appends events of 1 KB from 64 senders while nobody takes them, reopens the queue, drains it,
-//! lets everything go, and prints rates, memory and disk beside the bounds they should keep.
+//! Appends events of 1 KB from 64 senders while nobody takes them, reopens the queue, lets one
+//! handler drain it, then another one, which has a dead letter, while what both have goes, and
+//! prints rates, memory and disk beside the bounds they should keep.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,16 +39,21 @@ fn main() {
     runtime.block_on(run(folder.path(), n_events));
 }
 
-fn open(folder: &Path) -> Arc<SledQueue> {
+/// What is settled stays for so long; with none of it, it goes while the rest is drained.
+const RETENTION: Duration = Duration::from_hours(7 * 24);
+
+fn open(folder: &Path, retention: Duration) -> Arc<SledQueue> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let settings = Settings { retention: Duration::ZERO, ..Settings::new(folder.join("queue")) };
+    let settings = Settings { retention, ..Settings::new(folder.join("queue")) };
     Arc::new(SledQueue::open(settings, clock).unwrap())
 }
 
 async fn run(folder: &Path, n_events: u64) {
-    let handler = HandlerName::parse("h").unwrap();
-    let queue = open(folder);
-    drop(queue.subscribe(&handler, Start::Oldest).await.unwrap());
+    let queue = open(folder, RETENTION);
+    for handler in ["first", "second"] {
+        let handler = HandlerName::parse(handler).unwrap();
+        drop(queue.subscribe(&handler, Start::Oldest).await.unwrap());
+    }
     let rates = append(&queue, n_events).await;
     let bodies = (n_events * BODY_BYTES as u64) as f64;
     println!(
@@ -61,8 +67,17 @@ async fn run(folder: &Path, n_events: u64) {
     queue.close().await.unwrap();
     drop(queue);
 
+    drain(folder, RETENTION, "first", n_events).await;
+    drain(folder, Duration::ZERO, "second", n_events).await;
+}
+
+/// Opens the queue anew and lets one handler take everything. Without retention everything goes
+/// once the last handler has it.
+async fn drain(folder: &Path, retention: Duration, name: &str, n_events: u64) {
+    let what = if retention.is_zero() { "pruning meanwhile" } else { "" };
     let begin = Instant::now();
-    let queue = open(folder);
+    let queue = open(folder, retention);
+    let handler = HandlerName::parse(name).unwrap();
     let subscription = queue.subscribe(&handler, Start::Oldest).await.unwrap();
     let mut taken = subscription.next(1_000).await.unwrap();
     println!("restart    {:>8.2} s to the first delivery (≤ 2)", begin.elapsed().as_secs_f64());
@@ -73,7 +88,10 @@ async fn run(folder: &Path, n_events: u64) {
     loop {
         for delivery in taken {
             n_taken += 1;
-            let settled = Settled { outcome: Outcome::Delivered, attempt: None };
+            // One dead letter among them, which every owner has.
+            let dies = retention.is_zero() && n_taken == 1;
+            let outcome = if dies { Outcome::Dead { order_key: None } } else { Outcome::Delivered };
+            let settled = Settled { outcome, attempt: None };
             subscription.settle(delivery, settled).await.unwrap();
             if n_taken % (n_events / 10) == 0 {
                 rates.push(n_events as f64 / 10.0 / tenth.elapsed().as_secs_f64());
@@ -86,24 +104,38 @@ async fn run(folder: &Path, n_events: u64) {
         taken = subscription.next(1_000).await.unwrap();
     }
     println!(
-        "drain      first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80)",
+        "drain      first tenth {:>8.0}/s, last tenth {:>8.0}/s, ratio {:.2} (≥ 0.80) {what}",
         rates[0],
         rates[9],
         rates[9] / rates[0]
     );
+    let rates: Vec<String> = rates.iter().map(|rate| format!("{:.0}k", rate / 1000.0)).collect();
+    println!("           each tenth: {}", rates.join(" "));
     println!("memory     {:>8.1} MiB resident (≤ 100)", resident_mib());
-    // The janitor looks once a second and lets everything go that is settled.
+    if retention.is_zero() {
+        prune(folder).await;
+    }
+    drop(subscription);
+    queue.close().await.unwrap();
+}
+
+/// The janitor looks once a second and lets everything go that is settled: until nothing goes any
+/// more.
+async fn prune(folder: &Path) {
     let begin = Instant::now();
-    while size(folder) > 100 << 20 && begin.elapsed() < Duration::from_mins(2) {
+    let (mut before, mut went) = (size(folder), begin.elapsed());
+    while begin.elapsed() < went + Duration::from_secs(10) {
         tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = size(folder);
+        if now < before {
+            (before, went) = (now, begin.elapsed());
+        }
     }
     println!(
         "disk       {:>8.1} MiB after all is settled and pruned (≤ 100), {:.1} s later",
-        size(folder) as f64 / f64::from(1 << 20),
-        begin.elapsed().as_secs_f64()
+        before as f64 / f64::from(1 << 20),
+        went.as_secs_f64()
     );
-    drop(subscription);
-    queue.close().await.unwrap();
 }
 
 /// Rates of the first and the last tenth.

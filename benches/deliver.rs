@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "a measurement that cannot go on has failed, and prints what it found"
 )]
 
@@ -19,7 +20,8 @@ use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{Breaker, Deliverer, OwnEvents, Parts, Policy, Retry};
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
+    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Position,
+    SourceName,
 };
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -29,6 +31,9 @@ use gatepost::queue::sled::{Settings, SledQueue};
 use gatepost::queue::{DeadLetter, Queue, Start};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// From more events on, only the embedded queue is measured.
+const IN_MEMORY_MAX: usize = 200_000;
 
 /// Events of one key.
 const PER_KEY: usize = 100;
@@ -81,6 +86,17 @@ impl Handler for InOrder {
             self.takes.one_less();
         }
         Ok(())
+    }
+}
+
+/// Is never there.
+struct Down(AtomicUsize);
+
+#[async_trait]
+impl Handler for Down {
+    async fn handle(&self, _deliveries: &[Delivery]) -> Result<(), Failure> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Err(Failure::transient("down"))
     }
 }
 
@@ -157,6 +173,9 @@ async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_ev
     let time = run(queue, Arc::clone(&clock), policy, Arc::new(nothing), "nothing", done).await;
     show(&format!("{kind}: drain"), n_events, time, "into a handler that does nothing");
 
+    beside_one_that_is_down(kind, queue, &clock, n_events, time).await;
+    replay(kind, queue, &clock, n_events).await;
+
     let in_order =
         Arc::new(InOrder { takes: takes(), last: Mutex::default(), n_wrong: AtomicUsize::new(0) });
     let done = in_order.takes.done.clone();
@@ -181,15 +200,61 @@ async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_ev
     show(&format!("{kind}: in order"), n_events, time, &rest);
 }
 
+/// Everything once more for a handler that has it.
+async fn replay(kind: &str, queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, n_events: usize) {
+    let name = HandlerName::parse("nothing").unwrap();
+    let positions: Vec<_> = (1..=u64::try_from(n_events).unwrap()).map(Position).collect();
+    let began = Instant::now();
+    for page in positions.chunks(1_000) {
+        queue.replay(&name, page).await.unwrap();
+    }
+    show(&format!("{kind}: replay"), n_events, began.elapsed(), "made due again");
+    let nothing = Nothing { n_left: n_events.into(), done: CancellationToken::new() };
+    let done = nothing.done.clone();
+    let (clock, policy) = (Arc::clone(clock), Policy::default());
+    let time = run(queue, clock, policy, Arc::new(nothing), "nothing", done).await;
+    show(&format!("{kind}: replay"), n_events, time, "delivered again");
+}
+
+/// The same drain while another handler fails whatever it is given: as fast as `alone`?
+async fn beside_one_that_is_down(
+    kind: &str,
+    queue: &Arc<dyn Queue>,
+    clock: &Arc<dyn Clock>,
+    n_events: usize,
+    alone: Duration,
+) {
+    let (stop, down) = (CancellationToken::new(), Arc::new(Down(AtomicUsize::new(0))));
+    let failing = {
+        let (queue, clock, handler) = (Arc::clone(queue), Arc::clone(clock), Arc::clone(&down));
+        let (policy, stop) = (Policy::default(), stop.clone());
+        tokio::spawn(async move { run(&queue, clock, policy, handler, "down", stop).await })
+    };
+    let nothing = Nothing { n_left: n_events.into(), done: CancellationToken::new() };
+    let done = nothing.done.clone();
+    let (clock, policy) = (Arc::clone(clock), Policy::default());
+    let time = run(queue, clock, policy, Arc::new(nothing), "beside", done).await;
+    stop.cancel();
+    failing.await.unwrap();
+    let ratio = alone.as_secs_f64() / time.as_secs_f64();
+    let n_calls = down.0.load(Ordering::SeqCst);
+    let rest =
+        format!("{ratio:.2} x (≥ 0.90), beside one that is down and was tried {n_calls} times");
+    show(&format!("{kind}: drain"), n_events, time, &rest);
+}
+
 #[tokio::main]
 async fn main() {
     let n_events =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_000);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
-    measure("memory", &queue, Arc::clone(&clock), n_events).await;
+    // More would not fit into the memory of a small machine.
+    if n_events <= IN_MEMORY_MAX {
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
+        measure("memory", &queue, Arc::clone(&clock), n_events).await;
+    }
 
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings = Settings::new(folder.path().join("queue"));
     let queue: Arc<dyn Queue> = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
     measure("sled", &queue, clock, n_events).await;

@@ -3,7 +3,8 @@
 //! The limit does the least that a durable receiver can: it verifies an HMAC over the body and
 //! appends it to a growing file, one fdatasync for all that waits, before its 200. The gateway
 //! does all it does, with a file handler draining. Prints requests per second and p99 of both,
-//! and the ratios. `--secs N` measures each step for so long (3).
+//! and the ratios. `--secs N` measures each step for so long (3); `--drain` takes the last one
+//! only: what three handlers leave of the way in.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,10 +41,13 @@ fn main() {
     }
     let secs = arguments.iter().position(|argument| argument == "--secs");
     let secs = secs.map_or(3, |at| arguments[at + 1].parse().unwrap());
+    if arguments.iter().any(|argument| argument == "--drain") {
+        return beside_handlers(secs);
+    }
     println!("{:>5}  {:>22}  {:>22}  {:>7} {:>7}", "conns", "limit", "gateway", "rate", "p99");
     for connections in CONNECTIONS {
         let limit = with_limit(|address| load(address, connections, secs));
-        let gateway = with_gateway(|address| load(address, connections, secs));
+        let gateway = with_gateway(ONE, |address| load(address, connections, secs));
         let shown = |step: &Step| format!("{:>8.0}/s p99 {:>6.2} ms", step.rate, step.p99_ms);
         println!(
             "{connections:>5}  {}  {}  {:>6.2}x {:>6.2}x",
@@ -53,7 +57,34 @@ fn main() {
             gateway.p99_ms / limit.p99_ms
         );
     }
+    beside_handlers(secs);
 }
+
+/// What handlers that take everything at once leave of the way in.
+fn beside_handlers(secs: u64) {
+    let alone = with_gateway("", |address| load(address, 64, secs));
+    let drained = with_gateway(THREE, |address| load(address, 64, secs));
+    println!(
+        "   64  {:>8.0}/s without a handler, {:>8.0}/s while three drain: {:.2}x (≥ 0.70)",
+        alone.rate,
+        drained.rate,
+        drained.rate / alone.rate
+    );
+}
+
+const ONE: &str = r#"
+        [handler.archive.file]
+        path = "data/events.jsonl"
+"#;
+
+const THREE: &str = r#"
+        [handler.one.file]
+        path = "data/one.jsonl"
+        [handler.two.file]
+        path = "data/two.jsonl"
+        [handler.three.file]
+        path = "data/three.jsonl"
+"#;
 
 struct Step {
     rate: f64,
@@ -141,7 +172,7 @@ fn with_child<T>(
     measured
 }
 
-fn with_gateway<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
+fn with_gateway<T>(handlers: &str, measure: impl FnOnce(SocketAddr) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();
     std::fs::write(folder.path().join("secret"), SECRET).unwrap();
     let config = r#"
@@ -152,9 +183,8 @@ fn with_gateway<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
         [source.hook]
         provider = "hyvor-talk"
         secrets = [{ file = "secret" }]
-        [handler.archive.file]
-        path = "data/events.jsonl"
     "#;
+    let config = config.to_owned() + handlers;
     std::fs::write(folder.path().join("config.toml"), config).unwrap();
     let address = |line: &str| {
         let banner: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -17,12 +17,14 @@ mod ask;
 mod export;
 mod figures;
 mod rejected;
+mod replay;
 mod view;
 
 pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use export::{ExportError, ExportedEvent};
 pub use figures::figures;
 pub use rejected::{ExplainView, RejectedView};
+pub use replay::{ReplayRange, Replayed};
 pub use view::{
     AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView, LastErrorView,
     QueueView, SecretView, SourceView, StatusView,
@@ -228,26 +230,6 @@ impl Api {
             }
         }
         Ok(n_stored)
-    }
-
-    /// Makes one event due again, for one handler or all that have a place; says for how many.
-    pub async fn replay(
-        &self,
-        id: EventId,
-        handler: Option<&HandlerName>,
-    ) -> Result<u64, ApiError> {
-        let event = self.get(id).await?;
-        let known = self.queue.stats().handlers;
-        let chosen = known.iter().map(|(name, _)| name);
-        let chosen = chosen.filter(|name| handler.is_none_or(|wanted| wanted == *name));
-        let mut n_replayed = 0;
-        for name in chosen {
-            n_replayed += u64::from(self.queue.replay(name, event.position).await?);
-        }
-        match handler {
-            Some(name) if n_replayed == 0 => Err(no_handler(name)),
-            Some(_) | None => Ok(n_replayed),
-        }
     }
 
     /// Dead letters that match, oldest first.

@@ -1,6 +1,7 @@
 //! Wires the parts together and owns every task, so that a reload can replace them and a stop can
 //! wait for them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Application {
         let token = SecretRef::File { path: config.admin.token.clone(), create: true };
         let token = token.resolve().map_err(AppError::Token)?;
         let sources = parts::sources(&config)?;
-        let built = parts::handlers(&config, &clock)?;
+        let built = parts::handlers(&config, &clock, &BTreeSet::new())?;
         let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 

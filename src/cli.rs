@@ -15,6 +15,7 @@ mod init;
 mod output;
 mod queue;
 mod rejected;
+mod replay;
 mod send;
 mod serve;
 mod status;

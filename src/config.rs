@@ -51,6 +51,8 @@ pub struct Config {
     pub handlers: BTreeMap<HandlerName, HandlerSettings>,
     /// What the file says, key by key.
     leaves: Leaves,
+    /// Where its secrets are, each with the key that says so.
+    secrets: Vec<(String, SecretRef)>,
 }
 
 /// What came out of checking a configuration.
@@ -60,6 +62,25 @@ pub struct Checked {
     pub config: Option<Config>,
     /// What is wrong, and what is probably not meant.
     pub report: Report,
+}
+
+impl Config {
+    /// Whether `other` says the same of a handler, key by key.
+    pub fn says_the_same_of(&self, handler: &HandlerName, other: &Self) -> bool {
+        let part = format!("handler.{handler}.");
+        let of = |leaves: &'_ Leaves| -> Vec<_> {
+            let leaves = leaves.0.iter().filter(|(key, _)| key.starts_with(&part));
+            leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect()
+        };
+        of(&self.leaves) == of(&other.leaves)
+    }
+
+    /// Where the secrets of a handler are.
+    pub fn secrets_of(&self, handler: &HandlerName) -> impl Iterator<Item = &SecretRef> {
+        let part = format!("handler.{handler}.");
+        let own = self.secrets.iter().filter(move |(key, _)| key.starts_with(&part));
+        own.map(|(_, secret)| secret)
+    }
 }
 
 /// Reads and checks the file at `path`. The report that comes with the settings holds warnings
@@ -82,8 +103,9 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
     let reading = settings::read_with(text, folder, probe, read);
     let report = Report::new(file, text, &reading);
     let has_errors = reading.has_errors();
-    let leaves = reading.leaves;
-    let config = reading.value.filter(|_| !has_errors).map(|config| Config { leaves, ..config });
+    let (leaves, secrets) = (reading.leaves, reading.secrets);
+    let config = reading.value.filter(|_| !has_errors);
+    let config = config.map(|config| Config { leaves, secrets, ..config });
     Checked { config, report }
 }
 
@@ -126,6 +148,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         sources: sources?,
         handlers: handlers?,
         leaves: Leaves::default(),
+        secrets: Vec::new(),
     })
 }
 

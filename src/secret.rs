@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRngCore;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// A secret's bytes. Wiped from memory when dropped; never shown by `Debug`.
@@ -29,6 +30,16 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Tells whether a secret is still the same, without keeping it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(…)")
     }
 }
 
@@ -103,6 +114,13 @@ impl SecretRef {
             }
         };
         if secret.is_empty() { Err(SecretError::Empty(self.clone())) } else { Ok(Secret(secret)) }
+    }
+
+    /// What the secret is at this moment; `None` where there is none.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        // Whoever needs the secret itself says what is wrong with it.
+        let secret = self.resolve().ok()?;
+        Some(Fingerprint(Sha256::digest(secret.expose()).into()))
     }
 
     /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.

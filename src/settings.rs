@@ -88,6 +88,8 @@ pub struct Reading<T> {
     pub keys: BTreeMap<String, Key>,
     /// What the text says, key by key.
     pub leaves: Leaves,
+    /// Where its secrets are, each with the key that says so.
+    pub secrets: Vec<(String, SecretRef)>,
 }
 
 impl<T> Reading<T> {
@@ -125,6 +127,7 @@ struct Notes {
     problems: RefCell<Vec<Problem>>,
     hidden: RefCell<Vec<Range<usize>>>,
     keys: RefCell<BTreeMap<String, Key>>,
+    secrets: RefCell<Vec<(String, SecretRef)>>,
 }
 
 /// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from
@@ -149,6 +152,7 @@ pub fn read_with<T>(
         problems: RefCell::default(),
         hidden: RefCell::default(),
         keys: RefCell::default(),
+        secrets: RefCell::default(),
     };
     let mut table = Table::root(&notes, root.get_ref());
     let value = reader(&mut table);
@@ -161,7 +165,8 @@ pub fn read_with<T>(
     shorten(&mut problems);
     let hidden = notes.hidden.into_inner();
     let leaves = Leaves::of(root.get_ref(), &hidden);
-    Reading { value, problems, hidden, keys: notes.keys.into_inner(), leaves }
+    let (keys, secrets) = (notes.keys.into_inner(), notes.secrets.into_inner());
+    Reading { value, problems, hidden, keys, leaves, secrets }
 }
 
 /// Keeps the first problems of a text that is hardly a configuration; errors before warnings.

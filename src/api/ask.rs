@@ -148,6 +148,6 @@ fn source(text: &str) -> Result<SourceName, ApiError> {
     SourceName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
 }
 
-fn handler(text: &str) -> Result<HandlerName, ApiError> {
+pub(super) fn handler(text: &str) -> Result<HandlerName, ApiError> {
     HandlerName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
 }

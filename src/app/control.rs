@@ -39,6 +39,8 @@ pub(super) struct Server {
     path: PathBuf,
     /// What is in force.
     config: Mutex<Config>,
+    /// Held across a reload, which waits for handlers: two must not mix.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 impl Server {
@@ -56,8 +58,17 @@ impl Server {
         let rejected = RejectedRing::open(config.admin.rejected());
         let ingest = Arc::new(ingest.with_rejected(rejected));
         let public = Public::new(Arc::clone(&ingest), metrics, clock, limits(&config));
-        let (path, config) = (path.to_owned(), Mutex::new(config));
-        Self { core, store, ingest, public: Arc::new(public), handlers, started_at, path, config }
+        Self {
+            core,
+            store,
+            ingest,
+            public: Arc::new(public),
+            handlers,
+            started_at,
+            path: path.to_owned(),
+            config: Mutex::new(config),
+            reloading: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Opens the listeners.
@@ -95,15 +106,17 @@ impl Control for Server {
     }
 
     async fn reload(&self) -> Result<Reloaded, ApiError> {
+        let _alone = self.reloading.lock().await;
         let (config, warnings) = self.load()?;
         let bad = |err: AppError| ApiError::Bad(chain(&err));
         // Everything is built before anything is replaced.
         let sources = parts::sources(&config).map_err(bad)?;
-        let handlers = parts::handlers(&config, &self.core.clock).map_err(bad)?;
+        let stay = self.handlers.that_stay(&self.config(), &config);
+        let handlers = parts::handlers(&config, &self.core.clock, &stay).map_err(bad)?;
         let reloaded = reloaded(&self.config(), &config, &warnings);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
-        self.handlers.replace_all(handlers).await.map_err(bad)?;
+        self.handlers.replace(handlers, &stay).await.map_err(bad)?;
         *self.config() = config;
         for change in &reloaded.changes {
             info!(change, "Configuration changed");

@@ -1,6 +1,6 @@
 //! The handlers' tasks: one each, started, paused, replaced and ended here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, HandlerControl, LastErrorView, Run};
-use crate::config::HandlerSettings;
+use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::queue::Start;
+use crate::secret::{Fingerprint, SecretRef};
 
 use super::own_events::OwnSource;
 use super::paused::Paused;
@@ -25,23 +26,29 @@ pub(super) struct Built {
     kind: &'static str,
     start: Start,
     policy: Policy,
+    secrets: Secrets,
     handler: Arc<dyn Handler>,
 }
+
+/// What a handler's secrets were when it was built: a new one in the same file is a change.
+type Secrets = Vec<Option<Fingerprint>>;
 
 impl Built {
     pub(super) fn new(
         name: HandlerName,
         settings: &HandlerSettings,
+        secrets: Secrets,
         handler: Arc<dyn Handler>,
     ) -> Self {
         let (kind, start) = (settings.kind_name, settings.start);
-        Self { name, kind, start, policy: settings.policy.clone(), handler }
+        Self { name, kind, start, policy: settings.policy.clone(), secrets, handler }
     }
 }
 
 /// A handler whose task runs.
 struct Place {
     kind: &'static str,
+    secrets: Secrets,
     control: deliver::Control,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -75,36 +82,51 @@ impl Handlers {
         self.start_each(built).await
     }
 
-    /// Puts `built` in place of the handlers that were. What is under way is finished first.
-    pub(super) async fn replace_all(&self, built: Vec<Built>) -> Result<(), AppError> {
+    /// The handlers that run, and of which `new` says what `old` says: with the same secrets.
+    pub(super) fn that_stay(&self, old: &Config, new: &Config) -> BTreeSet<HandlerName> {
+        let places = self.places();
+        let stay = places.iter().filter(|(name, place)| {
+            let secrets: Secrets = new.secrets_of(name).map(SecretRef::fingerprint).collect();
+            new.handlers.contains_key(*name)
+                && old.says_the_same_of(name, new)
+                && place.secrets == secrets
+                && !place.tasks.is_empty()
+        });
+        stay.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Puts `built` in place of the handlers that were, except those that `stay`. What is under
+    /// way is finished first.
+    pub(super) async fn replace(
+        &self,
+        built: Vec<Built>,
+        stay: &BTreeSet<HandlerName>,
+    ) -> Result<(), AppError> {
         let _changing = self.changing.lock().await;
-        self.stop_each(REPLACE_TIMEOUT).await;
+        self.stop_but(stay, REPLACE_TIMEOUT).await;
         self.start_each(built).await
     }
 
     /// Ends every task. Deliveries that do not end in time come back at the next start.
     pub(super) async fn stop_all(&self, timeout: Duration) {
         let _changing = self.changing.lock().await;
-        self.stop_each(timeout).await;
+        self.stop_but(&BTreeSet::new(), timeout).await;
     }
 
     async fn start_each(&self, built: Vec<Built>) -> Result<(), AppError> {
         let paused = self.paused.read();
         for built in built {
             let name = built.name.clone();
-            let place = self.start(built).await?;
-            if paused.contains(name.as_str()) {
-                info!(handler.name = %name, "Handler is paused");
-                place.control.pause();
-            }
+            let run = if paused.contains(name.as_str()) { Run::Pause } else { Run::Resume };
+            let place = self.start(built, run).await?;
             self.places().insert(name, place);
         }
         Ok(())
     }
 
-    async fn stop_each(&self, timeout: Duration) {
-        let places = std::mem::take(&mut *self.places());
-        let ends = places.into_iter().map(|(name, place)| place.end(name, timeout));
+    async fn stop_but(&self, stay: &BTreeSet<HandlerName>, timeout: Duration) {
+        let ending: Vec<_> = self.places().extract_if(.., |name, _| !stay.contains(name)).collect();
+        let ends = ending.into_iter().map(|(name, place)| place.end(name, timeout));
         futures_util::future::join_all(ends).await;
     }
 
@@ -140,8 +162,8 @@ impl Handlers {
         stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended")).collect()
     }
 
-    async fn start(&self, built: Built) -> Result<Place, AppError> {
-        let Built { name, kind, start, policy, handler } = built;
+    async fn start(&self, built: Built, run: Run) -> Result<Place, AppError> {
+        let Built { name, kind, start, policy, secrets, handler } = built;
         let subscribed = self.core.queue.subscribe(&name, start).await;
         let subscription = subscribed.map_err(|err| AppError::Subscribe(name.clone(), err))?;
         let parts = Parts {
@@ -155,6 +177,11 @@ impl Handlers {
         };
         let (deliverer, control) =
             Deliverer::new(parts, subscription, Arc::clone(&self.core.queue));
+        // Before its task begins: one that is paused must not have a single delivery.
+        if run == Run::Pause {
+            info!(handler.name = %name, "Handler is paused");
+            control.pause();
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let until = stop.clone();
         tasks.spawn(async move {
@@ -163,7 +190,7 @@ impl Handlers {
             }
         });
         tasks.close();
-        Ok(Place { kind, control, stop, tasks })
+        Ok(Place { kind, secrets, control, stop, tasks })
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {

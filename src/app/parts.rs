@@ -1,5 +1,6 @@
 //! The parts that the configuration describes, opened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,6 +12,7 @@ use crate::event::HandlerName;
 use crate::handler::{BuildContext, Handler};
 use crate::metrics::Metrics;
 use crate::queue::sled::{self, SledQueue};
+use crate::secret::SecretRef;
 use crate::source::Source;
 
 use super::AppError;
@@ -44,13 +46,21 @@ pub(super) fn sources(config: &Config) -> Result<Vec<Source>, AppError> {
     sources.collect()
 }
 
-/// Every handler, opened.
-pub(super) fn handlers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Built>, AppError> {
-    let handlers = config.handlers.iter().map(|(name, settings)| {
+/// Every handler but those that stay as they are, opened.
+pub(super) fn handlers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    stay: &BTreeSet<HandlerName>,
+) -> Result<Vec<Built>, AppError> {
+    let wanted = config.handlers.iter().filter(|(name, _)| !stay.contains(*name));
+    let handlers = wanted.map(|(name, settings)| {
+        // Before they are read for the handler: one that changes in between is taken over by the
+        // next reload.
+        let secrets = config.secrets_of(name).map(SecretRef::fingerprint).collect();
         let context = context(config, name, settings, clock);
         let handler: Box<dyn Handler> =
             settings.kind.build(&context).map_err(|err| AppError::Handler(name.clone(), err))?;
-        Ok(Built::new(name.clone(), settings, handler.into()))
+        Ok(Built::new(name.clone(), settings, secrets, handler.into()))
     });
     handlers.collect()
 }

@@ -45,6 +45,7 @@ pub(super) struct Watch {
     disk: LookAtDisk,
     own: Arc<OwnSource>,
     began: Timestamp,
+    /// How many requests of a source had failed when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
 }
@@ -91,8 +92,9 @@ impl Watch {
         for door in self.ingest.doors() {
             let name = door.source().name().clone();
             let count = door.metrics().requests(RequestOutcome::Rejected);
-            let before = self.rejected.insert(name.clone(), count).unwrap_or(0);
+            let before = self.rejected.get(&name).copied().unwrap_or(0);
             if count > before && self.may_tell("signature.rejected", name.as_str()) {
+                self.rejected.insert(name.clone(), count);
                 let newest = self.ingest.rejected().newest_of(&name);
                 let payload = json!({
                     "source": name,

@@ -152,9 +152,13 @@ pub struct EventsReplay {
     /// At most this many events a second.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rate: Option<u32>,
-    /// Go on behind this position: where an earlier run stopped.
+    /// Begin behind this position. Without it, a command that was interrupted goes on by itself
+    /// where it stopped.
     #[arg(long, value_name = "POSITION")]
     pub(super) after: Option<u64>,
+    /// Begin anew, even where an earlier run of this command was interrupted.
+    #[arg(long)]
+    pub(super) restart: bool,
     /// Only say how many there are.
     #[arg(long)]
     pub(super) dry_run: bool,

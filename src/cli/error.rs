@@ -19,7 +19,7 @@ pub enum CliError {
     /// The report was printed already.
     #[error("the configuration has mistakes")]
     ConfigurationShown,
-    /// The server does not answer.
+    /// The server does not answer, or cannot just now.
     #[error("{0}")]
     Unreachable(String),
     /// Whoever reads our output has gone: nothing more to say.

@@ -1,19 +1,18 @@
 //! `events`.
 
-use std::io::Write;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::EventsAsk;
 use crate::config::Config;
-use crate::event::{EventId, HandlerName};
+use crate::event::EventId;
 use crate::queue::EventQuery;
 
-use super::args::{Events, EventsFilter, EventsReplay};
+use super::args::{Events, EventsFilter};
 use super::output::{self, Column, Output, Page, cell};
 use super::store::{self, Via};
-use super::{CliError, rejected, when};
+use super::{CliError, rejected, replay, when};
 
 const COLUMNS: &[Column] = &[
     ("EVENT", "id"),
@@ -38,7 +37,7 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
         Events::Show { id, raw: true } => output::bytes(&via.raw(parse_id(&id)?).await?),
         Events::Show { id, raw: false } => output.one(&via.show(parse_id(&id)?).await?, text),
         Events::Tail(filter) => tail(&via, &filter, output).await,
-        Events::Replay(replay) => self::replay(&via, replay, output).await,
+        Events::Replay(options) => replay::run(&via, &options, config, output).await,
     }
 }
 
@@ -54,7 +53,7 @@ impl Via {
         }
     }
 
-    async fn show(&self, id: EventId) -> Result<Value, CliError> {
+    pub(super) async fn show(&self, id: EventId) -> Result<Value, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("events/{id}"), &[]).await,
             Self::Store(api) => store::value(&api.event(id).await?),
@@ -68,20 +67,8 @@ impl Via {
         }
     }
 
-    async fn replay(&self, id: &str, handler: Option<&HandlerName>) -> Result<(), CliError> {
-        match self {
-            Self::Server(server) => {
-                let body = json!({ "handler": handler });
-                server.post(&format!("events/{id}/replay"), &body).await?;
-            }
-            Self::Store(api) => {
-                api.replay(parse_id(id)?, handler).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn last(&self) -> Result<u64, CliError> {
+    /// The newest position.
+    pub(super) async fn last(&self) -> Result<u64, CliError> {
         match self {
             Self::Server(server) => {
                 let status = server.get("status", &[]).await?;
@@ -103,7 +90,7 @@ fn ask(filter: &EventsFilter) -> Result<EventsAsk, CliError> {
     })
 }
 
-fn parse_id(text: &str) -> Result<EventId, CliError> {
+pub(super) fn parse_id(text: &str) -> Result<EventId, CliError> {
     text.parse().map_err(|_| CliError::Usage(format!("`{text}` is not an event's id")))
 }
 
@@ -132,65 +119,6 @@ async fn tail(via: &Via, filter: &EventsFilter, output: Output) -> Result<(), Cl
 
 /// As many as one page gives.
 const LIMIT: usize = EventQuery::LIMIT_MAX;
-
-/// Delivers again what the filter finds, oldest first, page by page.
-async fn replay(via: &Via, replay: EventsReplay, output: Output) -> Result<(), CliError> {
-    let handler = replay.handler.as_deref().map(HandlerName::parse).transpose();
-    let handler = handler.map_err(|err| CliError::Usage(err.to_string()))?;
-    if let Some(id) = &replay.id {
-        if !replay.dry_run {
-            via.replay(id, handler.as_ref()).await?;
-        }
-        return done(1, replay.dry_run, output);
-    }
-    // What comes in from here on is delivered anyway.
-    let last = via.last().await?;
-    let mut after = replay.after.unwrap_or(0);
-    let mut n_replayed: u64 = 0;
-    let mut pace = replay.rate.map(pace);
-    loop {
-        let ask = EventsAsk { after: Some(after), limit: Some(LIMIT), ..ask(&replay.filter)? };
-        let events = via.list(ask).await?;
-        let is_last_page = events.len() < LIMIT;
-        for event in events {
-            let at = position(&event).unwrap_or(u64::MAX);
-            if at > last {
-                return done(n_replayed, replay.dry_run, output);
-            }
-            if !replay.dry_run {
-                if let Some(pace) = &mut pace {
-                    pace.tick().await;
-                }
-                let id = cell(event.get("id"));
-                via.replay(&id, handler.as_ref()).await.map_err(|err| stopped(after, &err))?;
-            }
-            after = at;
-            n_replayed += 1;
-        }
-        if is_last_page {
-            return done(n_replayed, replay.dry_run, output);
-        }
-        writeln!(std::io::stderr(), "{n_replayed} so far, up to position {after}")?;
-    }
-}
-
-fn pace(per_second: u32) -> tokio::time::Interval {
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / per_second.max(1));
-    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    pace
-}
-
-fn stopped(after: u64, err: &CliError) -> CliError {
-    CliError::Failed(format!("{err}; go on with `--after {after}`"))
-}
-
-fn done(count: u64, is_dry: bool, output: Output) -> Result<(), CliError> {
-    output.one(&json!({ "count": count, "dry_run": is_dry }), |_| {
-        let events = if count == 1 { "event" } else { "events" };
-        let will = if is_dry { "would be" } else { "will be" };
-        format!("{count} {events} {will} delivered again")
-    })
-}
 
 fn text(event: &Value) -> String {
     let field = |key| cell(event.get(key));

@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -23,6 +24,11 @@ use crate::queue::{LOOK_AGAIN, QueueError, Subscription};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
 const YIELD_AFTER: Duration = Duration::from_millis(2);
+
+/// How long events gather for a handler that takes many in one call, once it has caught up while
+/// more come in: a sync for every few events is felt on the way in. What comes after a pause goes
+/// at once.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
@@ -48,6 +54,8 @@ struct Loop<'a> {
     in_flight: FuturesUnordered<BoxFuture<'a, Tried>>,
     /// Time spent since other tasks had their turn.
     busy: Duration,
+    /// Until when nothing more is taken.
+    gathers_until: Option<Instant>,
 }
 
 impl<'a> Loop<'a> {
@@ -66,6 +74,7 @@ impl<'a> Loop<'a> {
             random: StdRng::seed_from_u64(parts.seed),
             in_flight: FuturesUnordered::new(),
             busy: Duration::ZERO,
+            gathers_until: None,
         }
     }
 
@@ -81,7 +90,10 @@ impl<'a> Loop<'a> {
             }
             let n_calls = self.in_flight.len();
             self.shared.counted(self.breaker.state(), n_calls, self.buffer.len());
-            let room = if is_running { self.buffer.room() } else { 0 };
+            self.gathers_until = self.gathers_until.filter(|until| *until > Instant::now());
+            let gathered = self.gathers_until;
+            let is_free = is_running && gathered.is_none();
+            let room = if is_free { self.buffer.room() } else { 0 };
             let wake = if is_running { self.wake() } else { None };
             let Self { in_flight, subscription, .. } = &mut *self;
             tokio::select! {
@@ -91,12 +103,24 @@ impl<'a> Loop<'a> {
                 _changed = mode.changed() => {}
                 Some(tried) = in_flight.next(), if n_calls > 0 => self.settle(tried).await?,
                 taken = subscription.next(room), if room > 0 => {
-                    self.sort(taken?).await?;
+                    let taken = taken?;
+                    self.gather(taken.len() < room);
+                    self.sort(taken).await?;
                     tokio::task::yield_now().await;
                 }
                 () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+                () = tokio::time::sleep_until(gathered.unwrap_or_else(Instant::now)),
+                    if gathered.is_some() => {}
             }
         }
+    }
+
+    /// Lets events gather where that saves calls. A batch that is asked for has a wait of its own;
+    /// and of a line of events that wait for each other, each would gather for nobody.
+    fn gather(&mut self, has_caught_up: bool) {
+        let policy = &self.parts.policy;
+        let saves_calls = self.load_max > 1 && policy.batch.is_none() && policy.order_by.is_none();
+        self.gathers_until = (has_caught_up && saves_calls).then(|| Instant::now() + GATHER);
     }
 
     /// Ends the calls under way. What was taken and is not on its way is simply left: it comes back

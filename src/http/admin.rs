@@ -182,6 +182,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         }
         // `need` says which routes are read.
         Route::EventReplay(_)
+        | Route::EventsReplay
         | Route::DeadRedrive
         | Route::DeadDrop
         | Route::RejectedRelease(_)
@@ -200,6 +201,7 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
             let handler = ask.handler()?;
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
+        Route::EventsReplay => Ok(json(&api.replay_range(parsed(body)?).await?)),
         Route::DeadRedrive => {
             let filter: DeadAsk = parsed(body)?;
             Ok(counted(api.redrive(filter.parse(api).await?).await?))

@@ -380,17 +380,22 @@ impl Queue for MemoryQueue {
         })
     }
 
-    async fn replay(&self, handler: &HandlerName, position: Position) -> Result<bool, QueueError> {
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
         let now = self.clock.steady();
         self.change(|state| {
-            let is_retained = state.event(position).is_some();
-            let Some(place) = state.places.get_mut(handler).filter(|_| is_retained) else {
-                return false;
-            };
-            if !place.is_pending(position) {
-                place.begin_anew(position, now);
+            let retained = positions.iter().filter(|position| state.event(**position).is_some());
+            let retained: Vec<Position> = retained.copied().collect();
+            let Some(place) = state.places.get_mut(handler) else { return 0 };
+            for position in &retained {
+                if !place.is_pending(*position) {
+                    place.begin_anew(*position, now);
+                }
             }
-            true
+            u64::try_from(retained.len()).unwrap_or(u64::MAX)
         })
     }
 

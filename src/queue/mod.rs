@@ -83,10 +83,15 @@ pub trait Queue: Send + Sync {
     /// lets the next of that key go.
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError>;
 
-    /// Makes one retained event due again for `handler`, as a new delivery from attempt 1. A
-    /// delivery that is not settled yet stays as it is. `false` = the handler has no subscription
-    /// or the event is gone.
-    async fn replay(&self, handler: &HandlerName, position: Position) -> Result<bool, QueueError>;
+    /// Makes retained events due again for `handler`, as new deliveries from attempt 1, in the
+    /// order of the log. A delivery that is not settled yet stays as it is. Says how many of the
+    /// events there are: none of those that are gone, none at all where the handler has no place.
+    /// Takes many at once, since all of one call are made durable together.
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError>;
 
     /// Figures of this moment.
     fn stats(&self) -> QueueStats;

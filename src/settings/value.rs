@@ -156,8 +156,10 @@ impl<'a> Value<'a> {
         Some(start + range.start..start + range.end)
     }
 
-    /// Looks for the secret that this value refers to; one that is not there is recorded.
+    /// Remembers the secret that this value refers to, and looks for it; one that is not there is
+    /// recorded.
     pub(super) fn probe(&self, secret: &SecretRef) {
+        self.notes.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
         let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {

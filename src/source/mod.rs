@@ -273,14 +273,19 @@ impl Source {
         let paths: Vec<&str> = places.filter_map(Place::json_path).collect();
         let mut found = payload::find(request.body, &paths).into_iter();
         let mut first = |places: &[Place]| {
-            let texts = places.iter().map(|place| match place {
-                Place::Json(_) => found.next().flatten(),
-                Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
-                    place.find(request).text()
-                }
-            });
-            // All are taken, so that the ids begin where the types end.
-            texts.collect::<Vec<_>>().into_iter().flatten().find(|text| !text.is_empty())
+            let mut first = None;
+            for place in places {
+                let text = match place {
+                    // Taken in any case, so that the ids begin where the types end.
+                    Place::Json(_) => found.next().flatten(),
+                    Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
+                        // A form is looked through from its beginning to its end.
+                        first.is_none().then(|| place.find(request).text()).flatten()
+                    }
+                };
+                first = first.or(text.filter(|text: &String| !text.is_empty()));
+            }
+            first
         };
         let event_type = match &sender.event_type {
             TypeRule::Literal(text) => EventType::new(text),

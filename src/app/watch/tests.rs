@@ -150,4 +150,9 @@ async fn requests_that_fail_are_told_of_with_their_number() {
     });
     assert_eq!(rig.after(HOUR).await, [("signature.rejected".to_owned(), expected)]);
     assert_eq!(rig.after(HOUR).await, [], "nothing more has failed");
+    rig.post(b"00").await;
+    assert_eq!(rig.after(HOUR).await[0].1["count"], 1);
+    rig.post(b"00").await;
+    assert_eq!(rig.after(HOUR / 2).await, []);
+    assert_eq!(rig.after(HOUR / 2).await[0].1["count"], 1, "it was not forgotten meanwhile");
 }

@@ -18,6 +18,7 @@ pub(super) enum Route {
     Event(EventId),
     EventRaw(EventId),
     EventReplay(EventId),
+    EventsReplay,
     Dead,
     DeadRedrive,
     DeadDrop,
@@ -61,6 +62,7 @@ impl Route {
         Ok(match parts.as_slice() {
             ["status"] => Self::Status,
             ["events"] => Self::Events,
+            ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(part(id)?),
             ["events", id, "raw"] => Self::EventRaw(part(id)?),
             ["events", id, "replay"] => Self::EventReplay(part(id)?),
@@ -102,6 +104,7 @@ impl Route {
             | Self::Stream
             | Self::Export => Need::Get,
             Self::EventReplay(_)
+            | Self::EventsReplay
             | Self::DeadRedrive
             | Self::DeadDrop
             | Self::RejectedRelease(_)
@@ -138,6 +141,7 @@ mod tests {
             "status",
             "events",
             &format!("events/{id}"),
+            "events/replay",
             &format!("events/{id}/replay"),
             &format!("events/{id}/raw"),
             "dead",

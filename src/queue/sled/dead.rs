@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lookup;
+use super::lookup::Finder;
 use super::shared::{Job, Shared, lock};
 use super::state::SubscriptionState;
 use super::subscription::entry_of;
@@ -13,7 +13,7 @@ use crate::queue::record::{Change, State};
 use crate::queue::{DeadFilter, DeadLetter, QueueError};
 
 /// How many dead letters are changed before they are recorded: it bounds what waits in memory.
-const CHANGES_AT_ONCE: u64 = 4_096;
+const CHANGES_AT_ONCE: usize = 4_096;
 
 /// A dead letter before its event is read.
 struct Found {
@@ -29,9 +29,10 @@ pub(super) fn list(
     shared: &Arc<Shared>,
     filter: &DeadFilter,
 ) -> Result<Vec<DeadLetter>, QueueError> {
+    let mut finder = Finder::default();
     let mut letters = Vec::new();
     for Found { state, change, died_at, reason, .. } in find(shared, filter)? {
-        let Some((event, _)) = lookup::event_at(shared, change.position)? else { continue };
+        let Some((event, _)) = finder.event_at(shared, change.position)? else { continue };
         letters.push(DeadLetter {
             handler: state.handler.clone(),
             id: event.id,
@@ -62,18 +63,44 @@ pub(super) fn give_up(shared: &Arc<Shared>, filter: &DeadFilter) -> Result<u64, 
     change_all(shared, filter, |_| State::Dropped)
 }
 
-/// Makes a retained event due again for a handler.
+/// Makes retained events due again for a handler; says how many of them there are.
 pub(super) fn replay(
     shared: &Arc<Shared>,
     handler: &HandlerName,
-    position: Position,
-) -> Result<bool, QueueError> {
-    let Some(state) = shared.subscription(handler) else { return Ok(false) };
-    if lookup::event_at(shared, position)?.is_none() {
-        return Ok(false);
+    positions: &[Position],
+) -> Result<u64, QueueError> {
+    let Some(state) = shared.subscription(handler) else { return Ok(0) };
+    let due = shared.clock.steady();
+    let mut finder = Finder::default();
+    let mut replayed = Vec::new();
+    for position in positions {
+        if finder.event_at(shared, *position)?.is_some() {
+            replay_one(shared, &state, *position, due)?;
+            replayed.push(*position);
+            if replayed.len().is_multiple_of(CHANGES_AT_ONCE) {
+                wait_until_recorded(shared)?;
+            }
+        }
     }
+    wait_until_recorded(shared)?;
+    // Its segment may have gone since it was looked for, and nobody knew that it is needed.
+    let mut n_there = 0;
+    for position in replayed {
+        let is_there =
+            state.lock().taken.contains(&position) || finder.event_at(shared, position)?.is_some();
+        n_there += u64::from(is_there);
+    }
+    Ok(n_there)
+}
+
+fn replay_one(
+    shared: &Shared,
+    state: &SubscriptionState,
+    position: Position,
+    due: Timestamp,
+) -> Result<(), QueueError> {
     let mut inner = state.lock();
-    let entry = entry_of(shared, &state, &inner, position)?;
+    let entry = entry_of(shared, state, &inner, position)?;
     // A dead letter that holds its key goes on holding it.
     let order_key = entry.as_ref().and_then(|change| change.state.order_key());
     let is_open = match entry.map(|change| change.state) {
@@ -83,16 +110,12 @@ pub(super) fn replay(
         }
     };
     if is_open {
-        return Ok(true);
+        return Ok(());
     }
-    let due = shared.clock.steady();
     let change = again(position, State::Retry { due, wait: Duration::ZERO, order_key });
     let must_tell = inner.record(change, true);
     drop(inner);
-    tell(shared, &state, must_tell)?;
-    wait_until_recorded(shared)?;
-    // Its segment may have gone since it was looked for, and nobody knew that it is needed.
-    Ok(lookup::event_at(shared, position)?.is_some() || state.lock().taken.contains(&position))
+    tell(shared, state, must_tell)
 }
 
 fn again(position: Position, state: State) -> Change {
@@ -118,7 +141,7 @@ fn change_all(
     filter: &DeadFilter,
     into: impl Fn(&Found) -> State,
 ) -> Result<u64, QueueError> {
-    let mut n_changed = 0;
+    let mut n_changed = 0_usize;
     for letter in find(shared, filter)? {
         let change = again(letter.change.position, into(&letter));
         let leaves_line = letter.order_key.filter(|_| change.state.order_key().is_none());
@@ -138,12 +161,12 @@ fn change_all(
         drop(inner);
         tell(shared, &letter.state, must_tell)?;
         n_changed += 1;
-        if n_changed % CHANGES_AT_ONCE == 0 {
+        if n_changed.is_multiple_of(CHANGES_AT_ONCE) {
             wait_until_recorded(shared)?;
         }
     }
     wait_until_recorded(shared)?;
-    Ok(n_changed)
+    Ok(n_changed as u64)
 }
 
 fn find(shared: &Arc<Shared>, filter: &DeadFilter) -> Result<Vec<Found>, QueueError> {

@@ -89,7 +89,7 @@ pub(crate) struct Index {
     key_runs: sled::Tree,
     key_records: sled::Tree,
     /// Entries of each handler: counted at open, then kept.
-    counts: Mutex<HashMap<HandlerName, Counts>>,
+    counts: Mutex<HashMap<HandlerName, entries::Counted>>,
     /// How large the events that were copied forward are together: counted at open, then kept.
     moved_bytes: AtomicU64,
     /// Set when a call failed: whoever called, the remedy is a rebuild.

@@ -198,6 +198,10 @@ impl Janitor {
                 }
                 Record::Settled(batch) => {
                     for Section { handler, changes, .. } in batch.sections {
+                        // Most of what was tried is delivered: too many to remember for nothing.
+                        if index.counts(&handler) == Counts::default() {
+                            continue;
+                        }
                         let tries = changes.into_iter().filter(|change| change.attempt.is_some());
                         told_of.extend(tries.map(|change| (change.position, handler.clone())));
                     }

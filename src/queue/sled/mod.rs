@@ -53,6 +53,7 @@ mod ids;
 mod index;
 mod indexer;
 mod janitor;
+mod kept;
 mod lookup;
 mod open;
 mod overlay;
@@ -280,9 +281,13 @@ impl Queue for SledQueue {
         self.read(move |shared| dead::give_up(shared, &filter)).await
     }
 
-    async fn replay(&self, handler: &HandlerName, position: Position) -> Result<bool, QueueError> {
-        let handler = handler.clone();
-        self.read(move |shared| dead::replay(shared, &handler, position)).await
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
+        let (handler, positions) = (handler.clone(), positions.to_vec());
+        self.read(move |shared| dead::replay(shared, &handler, &positions)).await
     }
 
     fn stats(&self) -> QueueStats {

@@ -25,10 +25,6 @@ impl Overlay {
         self.changes.contains_key(&position)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.changes.len()
-    }
-
     /// Sets what is known of an entry until `flush` is in the index.
     pub(crate) fn insert(&mut self, flush: u64, change: &Change) {
         self.remove(change.position);

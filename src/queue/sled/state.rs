@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::kept::Kept;
+use super::lookup::Finder;
 use super::overlay::Overlay;
 use super::shared::lock;
 use crate::clock::Timestamp;
@@ -48,6 +50,10 @@ pub(crate) struct Inner {
     /// Runs behind the cursor that were done when the window was last empty.
     pub(crate) ahead: Vec<(Position, u64)>,
     pub(crate) reader: Option<Reader>,
+    /// Events of entries that come again soon.
+    pub(crate) kept: Kept,
+    /// Finds those of the other entries.
+    pub(crate) finder: Finder,
     /// Entries that are given out.
     pub(crate) taken: HashSet<Position>,
     /// Held entries that come again from the log, in their place.
@@ -83,6 +89,8 @@ impl SubscriptionState {
             window: VecDeque::new(),
             ahead: place.ahead.clone(),
             reader: None,
+            kept: Kept::default(),
+            finder: Finder::default(),
             taken: HashSet::new(),
             relogged: HashSet::new(),
             returned: BTreeMap::new(),
@@ -227,6 +235,8 @@ impl Inner {
         self.ahead = ahead;
         self.window.clear();
         self.reader = None;
+        self.kept.clear();
+        self.finder = Finder::default();
         self.taken.clear();
         self.relogged.clear();
         self.returned.clear();

@@ -1,23 +1,22 @@
 //! Taking and settling deliveries.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::index::Entry;
-use super::shared::{Job, Shared, lock};
+use super::shared::{Job, Shared};
 use super::state::{Inner, SubscriptionState};
-use crate::clock::Stopwatch;
 use crate::event::{Delivery, OrderKey, Origin, Outcome, Position, Settled};
 use crate::queue::record::{Change, State};
-use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription, TAKE_BYTES_MAX};
+use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
 
 mod lines;
 mod take;
 
 pub(crate) use lines::let_first_go;
-use lines::{let_go, line};
+use lines::{first_in_line, let_go};
 
 /// How long to wait before the index is asked again.
 const INDEX_WAIT: Duration = Duration::from_millis(50);
@@ -28,14 +27,7 @@ const INDEX_WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct SledSubscription {
     shared: Arc<Shared>,
     state: Arc<SubscriptionState>,
-    /// When all that there was was last given out; `None` = there was more.
-    caught_up: Mutex<Option<Stopwatch>>,
 }
-
-/// How long events gather once a subscription has caught up. An event after a pause is given out at
-/// once; while a sender is at it, taking what comes together costs each event far less, and the
-/// cores are left to the way in.
-const GATHER: Duration = Duration::from_millis(20);
 
 impl Drop for SledSubscription {
     fn drop(&mut self) {
@@ -55,7 +47,7 @@ impl SledSubscription {
                 return Err(QueueError::Busy(state.handler.clone()));
             }
             inner.is_subscribed = true;
-            Self { shared, state: Arc::clone(state), caught_up: Mutex::default() }
+            Self { shared, state: Arc::clone(state) }
         };
         subscription.put_lines_in_order()?;
         subscription.bring_near_what_a_clock_moved_away()?;
@@ -134,6 +126,7 @@ impl SledSubscription {
             Origin::Log | Origin::Entry => self.entry(&inner, position)?,
         };
         let change = self.change(delivery, settled.clone());
+        inner.kept.keep(&delivery.event, &change.state);
         let key_after = change.state.order_key();
         let mut must_tell = inner.record(change, before.is_some());
         match delivery.origin {
@@ -219,32 +212,14 @@ impl SledSubscription {
         }
     }
 
-    /// Lets events gather for what is left of [`GATHER`]; whatever is let go meanwhile ends that.
-    async fn gather(&self) {
-        let caught_up = *lock(&self.caught_up);
-        let rest = caught_up.map(|since| GATHER.saturating_sub(since.elapsed()));
-        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
-            tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                () = self.state.bell.notified() => {}
-                () = self.shared.closed.cancelled() => {}
-            }
-        }
-    }
-
     /// How long to sleep until an entry is due.
     fn until_due(&self) -> Duration {
         let inner = self.state.lock();
-        let next = self.due(&inner, 1).ok().and_then(|due| due.first().copied());
+        let horizon = self.shared.clock.steady().after(LOOK_AGAIN);
+        let next = self.due(&inner, horizon, 1).ok().and_then(|due| due.first().copied());
         let wait = next.map_or(LOOK_AGAIN, |(due, _)| due.since(self.shared.clock.steady()));
         wait.clamp(Duration::from_millis(1), LOOK_AGAIN)
     }
-}
-
-/// Whether no more were taken for their size.
-fn is_heavy(deliveries: &[Delivery]) -> bool {
-    let n_bytes: usize = deliveries.iter().map(|delivery| delivery.event.body.len()).sum();
-    n_bytes >= TAKE_BYTES_MAX
 }
 
 /// An entry as it is just now, the index's lag included.
@@ -265,7 +240,6 @@ impl Subscription for SledSubscription {
     async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let mut log = self.shared.durable.subscribe();
         loop {
-            self.gather().await;
             // Listen before looking: whatever comes in between rings a bell that is heard.
             self.shared.check_open()?;
             log.borrow_and_update();
@@ -277,8 +251,6 @@ impl Subscription for SledSubscription {
                 taken => taken?,
             };
             if !deliveries.is_empty() {
-                let has_more = deliveries.len() >= max || is_heavy(&deliveries);
-                *lock(&self.caught_up) = (!has_more).then(Stopwatch::start);
                 return Ok(deliveries);
             }
             let wait = self.until_due();
@@ -326,12 +298,11 @@ impl Subscription for SledSubscription {
             if inner.overlay.has_no_lines() && index.counts(&self.state.handler).keyed == 0 {
                 return Ok(false);
             }
-            let line = line(&self.shared, &self.state, &inner, order_key)?;
-            Ok(line.into_iter().any(|waiting| {
-                waiting < position
-                    && !inner.taken.contains(&waiting)
-                    && !inner.relogged.contains(&waiting)
-            }))
+            let is_it = |waiting: &Position| {
+                !inner.taken.contains(waiting) && !inner.relogged.contains(waiting)
+            };
+            let first = first_in_line(&self.shared, &self.state, &inner, order_key, is_it)?;
+            Ok(first.is_some_and(|first| first < position))
         };
         self.with_index(is_waiting).await
     }

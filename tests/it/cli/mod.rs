@@ -2,5 +2,7 @@
 
 mod help;
 mod rejected;
+mod reload;
+mod replay;
 mod service;
 mod verbs;

@@ -6,26 +6,26 @@ use serde_json::Value;
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, command, printed, run};
 
-fn json(folder: &Folder, arguments: &[&str]) -> Value {
+pub(super) fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let mut arguments = arguments.to_vec();
     arguments.push("--json");
     serde_json::from_str(&printed(&run(folder, &arguments), 0)).unwrap()
 }
 
 /// Sends a sample and gives the event's id.
-fn send(folder: &Folder, served: &Served, source: &str, event_type: &str) -> String {
+pub(super) fn send(folder: &Folder, served: &Served, source: &str, event_type: &str) -> String {
     let url = format!("{}/hooks/{source}", served.url);
     let answer = json(folder, &["send", source, event_type, "--url", &url]);
     answer["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the handler has `count` events.
-fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
+pub(super) fn delivered(folder: &Folder, count: usize) -> Vec<Value> {
     lines(folder, "data/events.jsonl", count)
 }
 
 /// Waits until a file of the folder has `count` lines of JSON.
-fn lines(folder: &Folder, path: &str, count: usize) -> Vec<Value> {
+pub(super) fn lines(folder: &Folder, path: &str, count: usize) -> Vec<Value> {
     let path = folder.path().join(path);
     loop {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -283,7 +283,7 @@ fn an_export_can_be_imported_elsewhere() {
 }
 
 /// A handler that refuses everything, and one that is told of it.
-const REFUSING: &str = r#"
+pub(super) const REFUSING: &str = r#"
 [handler.refusing]
 start = "oldest"
 [handler.refusing.command]
@@ -318,6 +318,14 @@ fn a_dead_letter_is_told_of_listed_redriven_and_dropped() {
     assert_eq!((&shown[0]["handler"], &shown[0]["attempts"]), (&"refusing".into(), &1.into()));
     assert_eq!(dead(&["redrive", "--handler", "refusing"])["count"], 1);
     until_dead(1);
+    // It died once more, and that is told as well.
+    assert_eq!(lines(&folder, "data/alerts.jsonl", 2)[1]["payload"]["id"], id.as_str());
+    for nothing in [["--reason", "timeout"], ["--until", "1h"], ["--handler", "all"]] {
+        assert_eq!(dead(&[&["redrive"], &nothing[..]].concat())["count"], 0, "{nothing:?}");
+    }
+    assert_eq!(dead(&["redrive", "--reason", "65", "--since", "1h"])["count"], 1);
+    assert_eq!(lines(&folder, "data/alerts.jsonl", 3).len(), 3);
+    until_dead(1);
     assert_eq!(dead(&["drop", &id])["count"], 1);
     until_dead(0);
     assert_eq!(served.stop(), Some(0));
@@ -328,9 +336,13 @@ fn a_pause_outlives_a_restart() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     printed(&run(&folder, &["handlers", "pause", "all"]), 0);
+    send(&folder, &served, "hyvor", "comment.create");
     assert_eq!(served.stop(), Some(0));
     let served = Served::start(&folder);
     assert_eq!(json(&folder, &["handlers", "list"])[0]["state"], "paused");
+    // Not one delivery between its start and the pause.
+    assert_eq!(json(&folder, &["handlers", "list"])[0]["last_success_at"], Value::Null);
+    assert!(delivered(&folder, 0).is_empty());
     assert_eq!(served.stop(), Some(0));
 }
 

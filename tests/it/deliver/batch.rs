@@ -7,7 +7,7 @@ use gatepost::deliver::Policy;
 use gatepost::event::Delivery;
 use gatepost::queue::DeliveryState;
 
-use super::rig::{Rig, batches, delivered, refused, secs, until, unwanted};
+use super::rig::{Rig, batches, delivered, policy, refused, secs, until, unwanted};
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_goes_at_once_and_the_rest_when_its_time_has_come() {
@@ -158,4 +158,32 @@ async fn a_clock_that_is_set_back_does_not_put_a_batch_off_for_ever() {
     let ready = rig.ready(batches(10, secs(60)), |_| delivered()).await;
     rig.settle_all(ready.deliverer).await;
     assert_eq!(ready.handler.calls()[0].at.as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_quickly_shares_calls_and_what_comes_after_a_pause_goes_at_once() {
+    let rig = Rig::new();
+    let ready = rig.ready(Policy { batch: None, ..policy() }, |_| delivered()).await;
+    ready.handler.batch_unasked.store(100, Ordering::SeqCst);
+    let handler = ready.handler.clone();
+    let feed = async {
+        for _ in 0..100 {
+            rig.append_n(1).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        until(|| rig.is_settled("h")).await;
+        let calls = handler.calls();
+        assert_eq!(calls[0].positions, [1]);
+        assert!(calls[0].at < Duration::from_millis(2), "{:?}", calls[0].at);
+        assert!((8..=14).contains(&calls.len()), "{} calls", calls.len());
+        tokio::time::sleep(secs(1)).await;
+        let began = rig.clock.since_start();
+        rig.append_n(1).await;
+        until(|| rig.is_settled("h")).await;
+        let last = handler.calls().pop().unwrap();
+        assert_eq!(last.positions, [101]);
+        assert!(last.at < began + Duration::from_millis(2), "{:?} after {began:?}", last.at);
+    };
+    let is_done = || ready.handler.positions().concat().len() == 101;
+    tokio::join!(rig.run_until(ready.deliverer, is_done), feed);
 }

@@ -35,6 +35,8 @@ async fn a_handler_that_is_down_costs_one_probe_per_interval_and_slows_nobody() 
         })
         .await;
         assert_eq!(bad.control.status().breaker, BreakerState::Open);
+        let in_log = rig.backlog("bad").in_log;
+        assert!(in_log < N_EVENTS as u64 - 50, "its cursor moves all the same: {in_log}");
         shutdown.cancel();
     };
     let (good_run, bad_run, ()) = tokio::join!(

@@ -1,7 +1,8 @@
-//! The way out, over the queue in memory and under tokio's paused time.
+//! The way out, mostly over the queue in memory and under tokio's paused time.
 
 mod batch;
 mod breaker;
+mod embedded;
 mod faulty;
 mod order;
 mod rig;

@@ -5,6 +5,7 @@ mod bad;
 mod flood;
 mod good;
 mod idle;
+mod replay;
 mod shapes;
 mod strangers;
 mod unavailable;

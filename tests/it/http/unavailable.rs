@@ -78,8 +78,12 @@ impl Queue for Failing {
         self.queue.drop_dead(filter).await
     }
 
-    async fn replay(&self, handler: &HandlerName, position: Position) -> Result<bool, QueueError> {
-        self.queue.replay(handler, position).await
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
+        self.queue.replay(handler, positions).await
     }
 
     fn stats(&self) -> QueueStats {

@@ -58,7 +58,7 @@ pub(super) async fn after_closing_every_call_says_closed<B: Backend>(mut world: 
     assert!(is_closed(&queue.dead(DeadFilter::default()).await));
     assert!(is_closed(&queue.redrive(DeadFilter::default()).await));
     assert!(is_closed(&queue.drop_dead(DeadFilter::default()).await));
-    assert!(is_closed(&queue.replay(&handler("h"), Position(1)).await));
+    assert!(is_closed(&queue.replay(&handler("h"), &[Position(1)]).await));
     assert!(is_closed(&queue.probe().await));
     assert!(is_closed(&queue.close().await));
     assert!(is_closed(&subscription.next(1).await));

@@ -145,7 +145,7 @@ pub(super) async fn a_replayed_event_is_a_new_delivery_for_one_handler<B: Backen
     let late = world.subscribe("late", Start::Now).await;
     let taken = take_types(&*one, &["a"]).await;
     settle_all(&*one, taken, &Outcome::Delivered).await;
-    assert!(world.queue.replay(&handler("one"), Position(1)).await.unwrap());
+    assert_eq!(world.queue.replay(&handler("one"), &[Position(1)]).await.unwrap(), 1);
     let again = take_types(&*one, &["a"]).await.remove(0);
     assert_eq!((again.attempt, again.first_attempt_at), (1, None));
     assert_eq!(again.origin, Origin::Entry);
@@ -153,7 +153,7 @@ pub(super) async fn a_replayed_event_is_a_new_delivery_for_one_handler<B: Backen
     world.assert_nothing_due(&*one).await;
     // From before the handler's own start.
     take_types(&*late, &["marker"]).await;
-    assert!(world.queue.replay(&handler("late"), Position(1)).await.unwrap());
+    assert_eq!(world.queue.replay(&handler("late"), &[Position(1)]).await.unwrap(), 1);
     take_types(&*late, &["a"]).await;
     // A dead letter.
     let history = world.queue.history(Position(1)).await.unwrap();
@@ -168,8 +168,8 @@ pub(super) async fn a_replay_survives_a_restart<B: Backend>(mut world: World<B>)
     settle(&*subscription, taken.remove(0), Outcome::Delivered).await;
     subscription.settle(taken.remove(0), world.dead("no")).await.unwrap();
     drop(subscription);
-    assert!(world.queue.replay(&handler("h"), Position(1)).await.unwrap());
-    assert!(world.queue.replay(&handler("h"), Position(2)).await.unwrap());
+    assert_eq!(world.queue.replay(&handler("h"), &[Position(1)]).await.unwrap(), 1);
+    assert_eq!(world.queue.replay(&handler("h"), &[Position(2)]).await.unwrap(), 1);
     world.reopen().await;
     assert_eq!(world.n_dead().await, 0);
     let subscription = world.oldest().await;
@@ -184,7 +184,7 @@ pub(super) async fn a_replay_of_what_is_pending_changes_nothing<B: Backend>(worl
     let mut taken = take_types(&*subscription, &["a", "b"]).await;
     subscription.settle(taken.remove(0), world.retry(10)).await.unwrap();
     for position in 1..=3 {
-        assert!(world.queue.replay(&handler("h"), Position(position)).await.unwrap());
+        assert_eq!(world.queue.replay(&handler("h"), &[Position(position)]).await.unwrap(), 1);
     }
     let third = take_types(&*subscription, &["c"]).await;
     settle_all(&*subscription, third, &Outcome::Delivered).await;
@@ -198,7 +198,24 @@ pub(super) async fn a_replay_of_what_is_pending_changes_nothing<B: Backend>(worl
 pub(super) async fn a_replay_for_nobody_or_of_nothing_says_so<B: Backend>(world: World<B>) {
     world.append("a").await;
     let _subscription = world.oldest().await;
-    assert!(!world.queue.replay(&handler("nobody"), Position(1)).await.unwrap());
-    assert!(!world.queue.replay(&handler("h"), Position(2)).await.unwrap());
-    assert!(!world.queue.replay(&handler("h"), Position(0)).await.unwrap());
+    assert_eq!(world.queue.replay(&handler("nobody"), &[Position(1)]).await.unwrap(), 0);
+    assert_eq!(world.queue.replay(&handler("h"), &[Position(2)]).await.unwrap(), 0);
+    assert_eq!(world.queue.replay(&handler("h"), &[Position(0)]).await.unwrap(), 0);
+}
+
+pub(super) async fn many_events_are_replayed_at_once_in_the_order_of_the_log<B: Backend>(
+    world: World<B>,
+) {
+    world.append_all(&["a", "b", "c", "d"]).await;
+    let subscription = world.oldest().await;
+    let mut taken = take_types(&*subscription, &["a", "b", "c", "d"]).await;
+    let pending = taken.remove(3);
+    settle_all(&*subscription, taken, &Outcome::Delivered).await;
+    // One that is gone, one twice, one that is not settled.
+    let positions = [3, 9, 1, 2, 1, 4].map(Position);
+    assert_eq!(world.queue.replay(&handler("h"), &positions).await.unwrap(), 5);
+    let again = take_types(&*subscription, &["a", "b", "c"]).await;
+    settle_all(&*subscription, again, &Outcome::Delivered).await;
+    settle(&*subscription, pending, Outcome::Delivered).await;
+    world.assert_nothing_due(&*subscription).await;
 }

@@ -236,6 +236,7 @@ macro_rules! conformance {
                 a_replay_survives_a_restart,
                 a_replay_of_what_is_pending_changes_nothing,
                 a_replay_for_nobody_or_of_nothing_says_so,
+                many_events_are_replayed_at_once_in_the_order_of_the_log,
             }
             reading {
                 an_event_is_found_by_its_id,

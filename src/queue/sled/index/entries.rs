@@ -71,6 +71,33 @@ impl Counts {
     }
 }
 
+/// What is known of a handler's entries without asking sled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    counts: Counts,
+    /// No entry is before or behind these, while there are any.
+    span: Option<(Position, Position)>,
+}
+
+impl Counted {
+    fn add(&mut self, position: Position, state: &State) {
+        self.counts.add(state);
+        let (first, last) = self.span.unwrap_or((position, position));
+        self.span = Some((first.min(position), last.max(position)));
+    }
+
+    fn remove(&mut self, state: &State) {
+        self.counts.remove(state);
+        if self.counts == Counts::default() {
+            self.span = None;
+        }
+    }
+
+    fn may_hold(&self, position: Position) -> bool {
+        self.span.is_some_and(|(first, last)| first <= position && position <= last)
+    }
+}
+
 impl Index {
     /// Every subscription's place.
     pub(crate) fn places(&self) -> Result<Places, IndexError> {
@@ -125,7 +152,10 @@ impl Index {
         segment: u64,
         change: &Change,
     ) -> Result<(), IndexError> {
-        self.remove_entry(handler, change.position)?;
+        // Nearly all deliveries end without having been an entry: that is not asked for each.
+        if self.may_have_entry(handler, change.position) {
+            self.remove_entry(handler, change.position)?;
+        }
         if change.state.is_entry() {
             let mut kept = change.clone();
             // The error is in the history already, a dead letter's in its reason.
@@ -149,7 +179,7 @@ impl Index {
             }
             Ok(())
         })?;
-        self.counted(handler, |counts| counts.add(state));
+        self.counted(handler, |counted| counted.add(position, state));
         Ok(())
     }
 
@@ -167,23 +197,24 @@ impl Index {
             }
             Ok(())
         })?;
-        self.counted(handler, |counts| counts.remove(state));
+        self.counted(handler, |counted| counted.remove(state));
         Ok(())
     }
 
-    fn counted(&self, handler: &HandlerName, change: impl FnOnce(&mut Counts)) {
+    fn counted(&self, handler: &HandlerName, change: impl FnOnce(&mut Counted)) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         change(counts.entry(handler.clone()).or_default());
     }
 
     /// Counts all entries anew.
     pub(super) fn count_entries(&self) -> Result<(), IndexError> {
-        let mut counts: HashMap<HandlerName, Counts> = HashMap::new();
+        let mut counts: HashMap<HandlerName, Counted> = HashMap::new();
         for item in &self.entries {
             let (key, value) = item?;
             let (handler, _) = split_handler(&key).ok_or(IndexError::Bad)?;
+            let position = last_u64(&key).map(Position).ok_or(IndexError::Bad)?;
             let entry = Entry::decode(&value)?;
-            counts.entry(handler).or_default().add(&entry.change.state);
+            counts.entry(handler).or_default().add(position, &entry.change.state);
         }
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(())
@@ -192,7 +223,13 @@ impl Index {
     /// How many entries a handler has.
     pub(crate) fn counts(&self, handler: &HandlerName) -> Counts {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(handler).copied().unwrap_or_default()
+        counts.get(handler).map(|counted| counted.counts).unwrap_or_default()
+    }
+
+    /// `false` = the handler has no entry of this position, found out without asking sled.
+    fn may_have_entry(&self, handler: &HandlerName, position: Position) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(handler).is_some_and(|counted| counted.may_hold(position))
     }
 
     /// One entry.
@@ -239,6 +276,21 @@ impl Index {
         after: Option<(Timestamp, Position)>,
         limit: usize,
     ) -> Result<Vec<(Timestamp, Position)>, IndexError> {
+        let mut found = Vec::new();
+        self.visit_due(handler, after, |due, position| {
+            found.push((due, position));
+            found.len() < limit
+        })?;
+        Ok(found)
+    }
+
+    /// Shows retries by due time, behind `after`, until `visit` says stop (`false`).
+    pub(crate) fn visit_due(
+        &self,
+        handler: &HandlerName,
+        after: Option<(Timestamp, Position)>,
+        mut visit: impl FnMut(Timestamp, Position) -> bool,
+    ) -> Result<(), IndexError> {
         self.fence(|| {
             let prefix = handler_prefix(handler);
             let start = match after {
@@ -247,30 +299,36 @@ impl Index {
             };
             let mut end = prefix.clone();
             end.put_raw(&[0xff; 17]);
-            let keys = self.due.range((start, Bound::Included(end))).keys().take(limit);
-            keys.map(|key| {
+            for key in self.due.range((start, Bound::Included(end))).keys() {
                 let key = key?;
                 let rest = key.get(prefix.len()..).ok_or(IndexError::Bad)?;
                 let due = rest.first_chunk::<8>().ok_or(IndexError::Bad)?;
                 let position = last_u64(rest).ok_or(IndexError::Bad)?;
-                Ok((from_sortable(*due), Position(position)))
-            })
-            .collect()
+                if !visit(from_sortable(*due), Position(position)) {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 
-    /// The positions that stand in the line of a key, first to last, up to `limit`.
-    pub(crate) fn line(
+    /// The first position in the line of a key that `is_it`.
+    pub(crate) fn first_in_line(
         &self,
         handler: &HandlerName,
         order_key: OrderKey,
-        limit: usize,
-    ) -> Result<Vec<Position>, IndexError> {
+        is_it: impl Fn(&Position) -> bool,
+    ) -> Result<Option<Position>, IndexError> {
         self.fence(|| {
             let mut prefix = handler_prefix(handler);
             prefix.put_raw(&order_key.0);
-            let keys = self.lines.scan_prefix(prefix).keys().take(limit);
-            keys.map(|key| last_u64(&key?).map(Position).ok_or(IndexError::Bad)).collect()
+            for key in self.lines.scan_prefix(prefix).keys() {
+                let position = last_u64(&key?).map(Position).ok_or(IndexError::Bad)?;
+                if is_it(&position) {
+                    return Ok(Some(position));
+                }
+            }
+            Ok(None)
         })
     }
 

@@ -9,23 +9,25 @@ use crate::queue::record::{Change, State};
 use crate::queue::sled::shared::Shared;
 use crate::queue::sled::state::{Inner, SubscriptionState};
 
-/// The front of a key's line.
-pub(super) fn line(
+/// The first in a key's line that `is_it`.
+pub(super) fn first_in_line(
     shared: &Shared,
     state: &SubscriptionState,
     inner: &Inner,
     key: OrderKey,
-) -> Result<Vec<Position>, QueueError> {
-    let mut line: Vec<Position> = inner.overlay.line(key).collect();
+    is_it: impl Fn(&Position) -> bool,
+) -> Result<Option<Position>, QueueError> {
+    let changed = inner.overlay.line(key).find(|position| is_it(position));
     let index = shared.index()?;
-    if index.counts(&state.handler).keyed > 0 {
-        // Enough to see past those that are taken or changed.
-        let limit = 2 + inner.taken.len() + inner.overlay.len() + inner.relogged.len();
-        let known = index.line(&state.handler, key, limit)?;
-        line.extend(known.into_iter().filter(|position| !inner.overlay.holds(*position)));
+    if index.counts(&state.handler).keyed == 0 {
+        return Ok(changed);
     }
-    line.sort_unstable();
-    Ok(line)
+    let known = index.first_in_line(&state.handler, key, |position| {
+        // No further than needed: a busy key's line is long.
+        changed.is_some_and(|changed| changed < *position)
+            || !inner.overlay.holds(*position) && is_it(position)
+    })?;
+    Ok(changed.into_iter().chain(known).min())
 }
 
 /// Makes a held delivery due now; `true` = the committer must be told.
@@ -50,7 +52,7 @@ pub(crate) fn let_first_go(
     inner: &mut Inner,
     key: OrderKey,
 ) -> Result<(bool, bool), QueueError> {
-    let first = line(shared, state, inner, key)?.into_iter().next();
+    let first = first_in_line(shared, state, inner, key, |_| true)?;
     let first = first.filter(|p| !inner.taken.contains(p) && !inner.relogged.contains(p));
     let Some(first) = first else { return Ok((false, false)) };
     match entry_of(shared, state, inner, first)? {

@@ -67,12 +67,12 @@ impl SledSubscription {
 
     fn take_entries(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
         let now = self.shared.clock.steady();
-        for (due, position) in self.due(inner, basket.room())? {
-            if due > now || basket.is_full() {
+        for (_, position) in self.due(inner, now, basket.room())? {
+            if basket.is_full() {
                 break;
             }
             let Some(change) = self.entry(inner, position)? else { continue };
-            let Some((event, _)) = lookup::event_at(&self.shared, position)? else {
+            let Some(event) = self.event_of(inner, position)? else {
                 tracing::error!(
                     handler.name = %self.state.handler,
                     position = position.0,
@@ -85,7 +85,7 @@ impl SledSubscription {
             };
             inner.taken.insert(position);
             basket.push(Delivery {
-                event: Arc::new(event),
+                event,
                 attempt: change.attempts.saturating_add(1),
                 first_attempt_at: change.first_attempt_at,
                 origin: Origin::Entry,
@@ -94,26 +94,47 @@ impl SledSubscription {
         Ok(())
     }
 
-    /// Up to `limit` retries that nobody has, by due time.
+    /// The event of an entry.
+    fn event_of(
+        &self,
+        inner: &mut Inner,
+        position: Position,
+    ) -> Result<Option<Arc<Event>>, QueueError> {
+        if let Some(event) = inner.kept.take(position) {
+            return Ok(Some(event));
+        }
+        let found = inner.finder.event_at(&self.shared, position)?;
+        Ok(found.map(|(event, _)| Arc::new(lookup::alone(&event))))
+    }
+
+    /// Up to `limit` retries that nobody has and that are due by `until`, by due time.
     pub(super) fn due(
         &self,
         inner: &Inner,
+        until: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, Position)>, QueueError> {
         let handler = &self.state.handler;
-        let mut due: Vec<_> =
-            inner.overlay.due().filter(|(_, p)| !inner.taken.contains(p)).take(limit).collect();
+        let changed = inner.overlay.due().take_while(|(due, _)| *due <= until);
+        let mut found: Vec<_> =
+            changed.filter(|(_, p)| !inner.taken.contains(p)).take(limit).collect();
         let index = self.shared.index()?;
         if index.counts(handler).waiting > 0 {
-            let more = limit + inner.taken.len() + inner.overlay.len();
-            let known = index.due(handler, None, more)?;
-            due.extend(known.into_iter().filter(|(_, position)| {
-                !inner.taken.contains(position) && !inner.overlay.holds(*position)
-            }));
+            let mut known = Vec::new();
+            index.visit_due(handler, None, |due, position| {
+                if due > until {
+                    return false;
+                }
+                if !inner.taken.contains(&position) && !inner.overlay.holds(position) {
+                    known.push((due, position));
+                }
+                known.len() < limit
+            })?;
+            found.append(&mut known);
         }
-        due.sort_unstable();
-        due.truncate(limit);
-        Ok(due)
+        found.sort_unstable();
+        found.truncate(limit);
+        Ok(found)
     }
 
     fn take_log(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
@@ -155,7 +176,7 @@ impl SledSubscription {
             {
                 // What lies in between cannot be read, and the reader has said so.
                 inner.pass_to(event.position);
-                Self::take_event(inner, basket, Arc::new(event));
+                Self::take_event(inner, basket, Arc::new(lookup::alone(&event)));
                 inner.reader = Some(reader);
                 return Ok(());
             }

@@ -1,0 +1,117 @@
+//! Delivering again what is settled: one event, or a range of them page by page. Whoever asks for
+//! the pages paces them and remembers how far they came; each page is durable once it is answered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{EventId, HandlerName, Position};
+use crate::queue::EventQuery;
+
+use super::ask::EventsAsk;
+use super::{Api, ApiError, no_handler};
+
+/// One page of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRange {
+    /// Only to this handler; left out: to every one that has a place.
+    pub handler: Option<String>,
+    /// Only this source.
+    pub source: Option<String>,
+    /// Only types that match this pattern.
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    /// Only events from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only events before this moment.
+    pub until: Option<Timestamp>,
+    /// Only positions after this one.
+    pub after: Option<u64>,
+    /// Only positions up to this one: what comes in later is delivered anyway.
+    pub up_to: Option<u64>,
+    /// At most this many events; as many as one page has where it is left out.
+    pub limit: Option<usize>,
+    /// Only count them.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of one page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// How many events matched.
+    pub count: u64,
+    /// How many deliveries they make: one per event and handler.
+    pub deliveries: u64,
+    /// The next page begins behind this position.
+    pub after: u64,
+    /// Whether this was the last page.
+    pub done: bool,
+}
+
+impl Api {
+    /// Makes one event due again, for one handler or all that have a place; says for how many.
+    pub async fn replay(
+        &self,
+        id: EventId,
+        handler: Option<&HandlerName>,
+    ) -> Result<u64, ApiError> {
+        let event = self.get(id).await?;
+        let mut n_replayed = 0;
+        for name in self.handlers_for(handler)? {
+            n_replayed += self.queue.replay(&name, &[event.position]).await?;
+        }
+        Ok(n_replayed)
+    }
+
+    /// Makes a page of events due again, oldest first.
+    pub async fn replay_range(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
+        let handler = range.handler.as_deref().map(super::ask::handler).transpose()?;
+        let handlers = self.handlers_for(handler.as_ref())?;
+        let after = range.after.unwrap_or(0);
+        let limit = range.limit.unwrap_or(EventQuery::LIMIT_MAX).clamp(1, EventQuery::LIMIT_MAX);
+        let ask = EventsAsk {
+            source: range.source,
+            event_type: range.event_type,
+            since: range.since,
+            until: range.until,
+            before: None,
+            after: Some(after),
+            limit: Some(limit),
+        };
+        let mut positions = self.positions(ask).await?;
+        let is_full = positions.len() == limit;
+        let n_found = positions.len();
+        positions.retain(|position| range.up_to.is_none_or(|last| position.0 <= last));
+        let mut n_deliveries = 0;
+        for handler in &handlers {
+            n_deliveries += if range.dry_run {
+                positions.len() as u64
+            } else {
+                self.queue.replay(handler, &positions).await?
+            };
+        }
+        Ok(Replayed {
+            count: positions.len() as u64,
+            deliveries: n_deliveries,
+            after: positions.last().map_or(after, |position| position.0),
+            done: !is_full || positions.len() < n_found,
+        })
+    }
+
+    async fn positions(&self, ask: EventsAsk) -> Result<Vec<Position>, ApiError> {
+        let events = self.queue.list(ask.parse()?).await?;
+        Ok(events.iter().map(|event| event.position).collect())
+    }
+
+    /// One handler, or all that have a place.
+    fn handlers_for(&self, wanted: Option<&HandlerName>) -> Result<Vec<HandlerName>, ApiError> {
+        let known = self.queue.stats().handlers.into_iter().map(|(name, _)| name);
+        let chosen: Vec<_> =
+            known.filter(|name| wanted.is_none_or(|wanted| wanted == name)).collect();
+        match wanted {
+            Some(name) if chosen.is_empty() => Err(no_handler(name)),
+            Some(_) | None => Ok(chosen),
+        }
+    }
+}
