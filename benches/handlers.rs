@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Batch, Deliverer, OwnEvents, Parts, Policy};
+use gatepost::deliver::{Batch, Deliverer, OwnEvents, Parts, Policy, Wait};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
 };
@@ -132,7 +132,7 @@ impl Bench {
             clock: Arc::clone(&self.clock),
             timeout: policy.timeout,
             concurrency: policy.concurrency.get(),
-            batch: policy.batch.map(|batch| batch.max),
+            batch: policy.batch.as_ref().map(|batch| batch.max),
         };
         let done = CancellationToken::new();
         let handler = Arc::new(Counted {
@@ -234,7 +234,8 @@ fn event(number: usize, clock: &dyn Clock) -> NewEvent {
 }
 
 fn batches(max: usize) -> Policy {
-    let batch = Batch { max: NonZeroUsize::new(max).unwrap(), wait: Duration::from_millis(100) };
+    let batch =
+        Batch { max: NonZeroUsize::new(max).unwrap(), wait: Wait::For(Duration::from_millis(100)) };
     Policy { batch: Some(batch), ..Policy::default() }
 }
 

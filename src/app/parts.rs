@@ -77,7 +77,7 @@ fn context(
         clock: Arc::clone(clock),
         timeout: settings.policy.timeout,
         concurrency: settings.policy.concurrency.get(),
-        batch: settings.policy.batch.map(|batch| batch.max),
+        batch: settings.policy.batch.as_ref().map(|batch| batch.max),
     }
 }
 

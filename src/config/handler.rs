@@ -71,7 +71,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let timeout = table.checked("timeout", check_timeout).unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
-    policy::check_batch(table, batch, kind, settings.as_deref());
+    policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
     let drain = Policy::DRAIN;
     let policy =
         Policy { on, when, order_by, on_dead, concurrency, timeout, retry, breaker, batch, drain };

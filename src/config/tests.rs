@@ -162,6 +162,10 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[handler.a]\nbatch = { max = 50000 }\n[handler.a.file]\npath = 'x'"),
         problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.http]\nurl = 'http://a/'"),
         problems("[handler.a]\nbatch = { max = 5 }\n[handler.a.command]\nrun = ['x']"),
+        problems("[handler.a]\nbatch = { max = 5, at = '25:00' }\n[handler.a.file]\npath = 'x'"),
+        problems(
+            "[handler.a]\nbatch = { max = 5, at = '7:00', wait = '5s' }\n[handler.a.file]\npath = 'x'",
+        ),
         problems("[handler.a]\nbatch = { wait = '5s' }\n[handler.a.file]\npath = 'x'"),
         problems("[handler.a]\nretry = { min = '1h', max = '5m' }\n[handler.a.log]"),
         problems("[handler.a]\nretry = { min = '0s', attempts = 0 }\n[handler.a.log]"),

@@ -51,7 +51,7 @@ mod status;
 pub use breaker::BreakerState;
 pub use matching::OWN_SOURCE;
 pub use retry::{Verdict, decide};
-pub use settings::{Batch, Breaker, EventGlob, OnDead, Policy, Retry};
+pub use settings::{Batch, Breaker, EventGlob, OnDead, Policy, Retry, Wait};
 pub use status::{Control, LastError, LoopState, Status};
 
 /// Where Gatepost's own events go: the app appends them to the queue.

@@ -4,6 +4,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
+use crate::clock::Timestamp;
 use crate::event::Glob;
 use crate::expr::Expression;
 
@@ -118,12 +121,48 @@ impl Breaker {
 }
 
 /// How many events one call takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// At most so many.
     pub max: NonZeroUsize,
-    /// How long after it came in the first one waits for others. Zero = what is there goes.
-    pub wait: Duration,
+    /// How long the first one waits for others.
+    pub wait: Wait,
+}
+
+/// How long an event waits for others to share its call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// So long after it came in. Zero = what is there goes.
+    For(Duration),
+    /// Until it is this time of day for the first time after it came in. On a day on which a change
+    /// of the clocks leaves that time out, the hour after.
+    Until {
+        /// The time of day.
+        time: jiff::civil::Time,
+        /// Where it is that time.
+        zone: TimeZone,
+    },
+}
+
+impl Wait {
+    /// How long an event waits that came in then.
+    pub(super) fn after(&self, received_at: Timestamp) -> Duration {
+        match self {
+            Self::For(wait) => *wait,
+            // Out of the calendar's range: nobody waits for a time that never comes.
+            Self::Until { time, zone } => until(received_at, *time, zone).unwrap_or_default(),
+        }
+    }
+}
+
+fn until(from: Timestamp, time: jiff::civil::Time, zone: &TimeZone) -> Option<Duration> {
+    let from = jiff::Timestamp::from_millisecond(from.as_millis()).ok()?;
+    let date = from.to_zoned(zone.clone()).date();
+    let on = |date: jiff::civil::Date| {
+        date.to_datetime(time).to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
+    };
+    let next = on(date).filter(|next| *next > from).or_else(|| on(date.tomorrow().ok()?))?;
+    next.duration_since(from).try_into().ok()
 }
 
 /// What a dead letter does to the events behind it that have the same order key.
@@ -133,4 +172,37 @@ pub enum OnDead {
     Release,
     /// They wait until it is redriven or dropped.
     Hold,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(from: &str, hour: i8, zone: &str, expected: Duration) {
+        let zone = if zone == "UTC" { TimeZone::UTC } else { TimeZone::posix(zone).unwrap() };
+        let wait = Wait::Until { time: jiff::civil::time(hour, 30, 0, 0), zone };
+        assert_eq!(wait.after(Timestamp::parse_rfc3339(from).unwrap()), expected, "{from}");
+    }
+
+    const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+
+    #[test]
+    fn an_event_waits_until_the_next_such_time_of_day() {
+        check("2026-11-22T06:29:00Z", 6, "UTC", Duration::from_mins(1));
+        check("2026-11-22T06:30:00Z", 6, "UTC", Duration::from_hours(24));
+        check("2026-11-22T23:30:00Z", 6, "UTC", Duration::from_hours(7));
+        check("2026-12-31T23:30:00Z", 0, "UTC", Duration::from_hours(1));
+        check("2026-11-22T05:00:00Z", 6, BERLIN, Duration::from_mins(30));
+        check("2026-07-22T05:00:00Z", 6, BERLIN, Duration::from_mins(23 * 60 + 30));
+    }
+
+    #[test]
+    fn a_day_of_another_length_changes_the_wait_and_loses_no_mail() {
+        // The night of 29 March 2026 has no 02:30 in Berlin; that of 25 October has it twice.
+        check("2026-03-29T00:00:00Z", 2, BERLIN, Duration::from_mins(90));
+        check("2026-03-28T05:30:00Z", 6, BERLIN, Duration::from_hours(23));
+        check("2026-10-24T04:30:00Z", 6, BERLIN, Duration::from_hours(25));
+        check("2026-10-24T22:00:00Z", 2, BERLIN, Duration::from_mins(150));
+    }
 }

@@ -62,7 +62,7 @@ impl<'a> Loop<'a> {
     fn new(parts: &'a Parts, subscription: &'a dyn Subscription, shared: &'a Shared) -> Self {
         let policy = &parts.policy;
         let unasked = parts.handler.batch_unasked();
-        let wanted = policy.batch.map_or(unasked, |batch| batch.max.get());
+        let wanted = policy.batch.as_ref().map_or(unasked, |batch| batch.max.get());
         let load_max = wanted.min(parts.handler.batch_max()).max(1);
         Self {
             parts,
@@ -259,8 +259,10 @@ impl<'a> Loop<'a> {
     /// When a delivery goes even without a full batch: counted from when it came in, so that
     /// restarts do not put a digest off for ever.
     fn send_by(&self, delivery: &Delivery) -> Timestamp {
-        let age = self.parts.clock.now().since(delivery.event.received_at);
-        let wait = self.parts.policy.batch.map_or(Duration::ZERO, |batch| batch.wait);
+        let Some(batch) = &self.parts.policy.batch else { return self.parts.clock.steady() };
+        let received_at = delivery.event.received_at;
+        let age = self.parts.clock.now().since(received_at);
+        let wait = batch.wait.after(received_at);
         self.parts.clock.steady().after(wait.saturating_sub(age))
     }
 

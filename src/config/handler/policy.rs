@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::deliver::{Batch, Breaker, Retry};
+use jiff::tz::TimeZone;
+
+use crate::deliver::{Batch, Breaker, Retry, Wait};
 use crate::handler::{Kind, KindSettings};
 use crate::settings::Table;
 
@@ -50,7 +52,19 @@ pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
     let mut table = handler.table("batch")?;
     let max = table.require::<NonZeroUsize>("max");
     let wait = table.take_or("wait", BATCH_WAIT);
+    let at = table.checked("at", |text: String| {
+        let hint = "write hours and minutes, such as \"07:00\"";
+        text.parse::<jiff::civil::Time>().map_err(|_| format!("`{text}` is no time of day: {hint}"))
+    });
+    if table.has("wait") && table.has("at") {
+        let message = "a batch waits so long, or until then";
+        table.problem("at", message, "leave out one of `wait` and `at`");
+    }
     table.finish();
+    let wait = match at {
+        Some(time) => Wait::Until { time, zone: TimeZone::system() },
+        None => Wait::For(wait),
+    };
     Some(Batch { max: max?, wait })
 }
 
@@ -58,7 +72,7 @@ pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
 /// are those of the kind, where they are good.
 pub(super) fn check_batch(
     handler: &Table<'_>,
-    batch: Option<Batch>,
+    batch: Option<&Batch>,
     kind: &Kind,
     settings: Option<&dyn KindSettings>,
 ) {

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatepost::deliver::Policy;
+use gatepost::clock::Clock;
+use gatepost::deliver::{Batch, Policy, Wait};
 use gatepost::event::Delivery;
 use gatepost::queue::DeliveryState;
 
@@ -27,6 +28,22 @@ async fn without_a_wait_what_is_there_goes() {
     let ready = rig.ready(batches(100, Duration::ZERO), |_| delivered()).await;
     rig.settle_all(ready.deliverer).await;
     assert_eq!(ready.handler.positions(), [[1, 2, 3, 4, 5]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_may_wait_until_a_time_of_day() {
+    let rig = Rig::new();
+    let (noon, zone) = (jiff::civil::time(12, 0, 0, 0), jiff::tz::TimeZone::UTC);
+    let batch = Batch { max: 100.try_into().unwrap(), wait: Wait::Until { time: noon, zone } };
+    rig.append_n(2).await;
+    let policy = Policy { batch: Some(batch), ..policy() };
+    let ready = rig.ready(policy, |_| delivered()).await;
+    rig.settle_all(ready.deliverer).await;
+    let call = ready.handler.calls().remove(0);
+    let now = jiff::Timestamp::from_millisecond(rig.clock.now().as_millis()).unwrap();
+    let now = now.to_zoned(jiff::tz::TimeZone::UTC).time();
+    assert_eq!(call.positions, [1, 2]);
+    assert!(noon <= now && now < jiff::civil::time(12, 0, 30, 0), "{now}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::Clock;
-use gatepost::deliver::{Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry};
+use gatepost::deliver::{Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry, Wait};
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
@@ -285,5 +285,5 @@ pub(crate) fn policy() -> Policy {
 
 pub(crate) fn batches(max: usize, wait: Duration) -> Policy {
     let max = NonZeroUsize::new(max).unwrap();
-    Policy { batch: Some(Batch { max, wait }), ..policy() }
+    Policy { batch: Some(Batch { max, wait: Wait::For(wait) }), ..policy() }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gatepost::deliver::{Batch, Breaker, OnDead, Policy, Retry};
+use gatepost::deliver::{Batch, Breaker, OnDead, Policy, Retry, Wait};
 use gatepost::event::{Delivery, Failure, Position};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -47,7 +47,7 @@ fn policy(random: &mut StdRng) -> Policy {
     };
     let batch = random.random_bool(0.5).then(|| Batch {
         max: NonZeroUsize::new(random.random_range(2..20)).unwrap(),
-        wait: secs(random.random_range(0..3)),
+        wait: Wait::For(secs(random.random_range(0..3))),
     });
     Policy {
         order_by: Some(Arc::new(Expression::compile("payload.k or none").unwrap())),
