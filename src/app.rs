@@ -112,7 +112,7 @@ impl Application {
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
         let own = Arc::new(OwnSource::new(core.clone()));
-        let paused = Paused::new(config.admin.token.with_file_name("paused"));
+        let paused = Paused::new(config.admin.paused());
         let handlers = Handlers::new(core.clone(), Arc::clone(&own), paused);
         handlers.start_all(built).await?;
         let listen = listen(&config);
@@ -228,7 +228,7 @@ impl Application {
         systemd::reloading();
         match self.server.reload().await {
             Ok(reloaded) => info!(n_changes = reloaded.changes.len(), "Reloaded"),
-            Err(err) => error!(error = %err, "Not reloaded; everything stays as it was"),
+            Err(err) => error!(error = %err, "The reload did not succeed"),
         }
         systemd::ready();
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
-use crate::settings::{self, Leaves, Probe, Report, Table};
+use crate::settings::{self, Leaf, Leaves, Probe, Report, Table};
 use crate::source::SourceSettings;
 
 mod diff;
@@ -55,6 +55,10 @@ pub struct Config {
     secrets: Vec<(String, SecretRef)>,
 }
 
+/// All that a configuration says of one part.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said(Vec<(String, Leaf)>);
+
 /// What came out of checking a configuration.
 #[derive(Debug)]
 pub struct Checked {
@@ -65,14 +69,11 @@ pub struct Checked {
 }
 
 impl Config {
-    /// Whether `other` says the same of a handler, key by key.
-    pub fn says_the_same_of(&self, handler: &HandlerName, other: &Self) -> bool {
+    /// All that is said of a handler, to compare it with another time.
+    pub fn said_of(&self, handler: &HandlerName) -> Said {
         let part = format!("handler.{handler}.");
-        let of = |leaves: &'_ Leaves| -> Vec<_> {
-            let leaves = leaves.0.iter().filter(|(key, _)| key.starts_with(&part));
-            leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect()
-        };
-        of(&self.leaves) == of(&other.leaves)
+        let leaves = self.leaves.0.iter().filter(|(key, _)| key.starts_with(&part));
+        Said(leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect())
     }
 
     /// Where the secrets of a handler are.

@@ -111,16 +111,18 @@ impl Control for Server {
         let bad = |err: AppError| ApiError::Bad(chain(&err));
         // Everything is built before anything is replaced.
         let sources = parts::sources(&config).map_err(bad)?;
-        let stay = self.handlers.that_stay(&self.config(), &config);
+        let stay = self.handlers.that_stay(&config);
         let handlers = parts::handlers(&config, &self.core.clock, &stay).map_err(bad)?;
         let reloaded = reloaded(&self.config(), &config, &warnings);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
-        self.handlers.replace(handlers, &stay).await.map_err(bad)?;
+        let replaced = self.handlers.replace(handlers, &stay).await;
         *self.config() = config;
         for change in &reloaded.changes {
             info!(change, "Configuration changed");
         }
+        // Everything else runs by the new configuration; the next reload tries these again.
+        replaced.map_err(bad)?;
         Ok(reloaded)
     }
 

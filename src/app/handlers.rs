@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::api::{ApiError, HandlerControl, LastErrorView, Run};
-use crate::config::{Config, HandlerSettings};
+use crate::api::{ApiError, HandlerControl, LastErrorView, Run, chain};
+use crate::config::{Config, HandlerSettings, Said};
 use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
 use crate::event::HandlerName;
 use crate::handler::Handler;
@@ -26,8 +26,22 @@ pub(super) struct Built {
     kind: &'static str,
     start: Start,
     policy: Policy,
-    secrets: Secrets,
+    of: BuiltOf,
     handler: Arc<dyn Handler>,
+}
+
+/// What a handler was built of: with all of it the same it need not be built again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BuiltOf {
+    said: Said,
+    secrets: Secrets,
+}
+
+impl BuiltOf {
+    pub(super) fn now(config: &Config, handler: &HandlerName) -> Self {
+        let secrets = config.secrets_of(handler).map(SecretRef::fingerprint).collect();
+        Self { said: config.said_of(handler), secrets }
+    }
 }
 
 /// What a handler's secrets were when it was built: a new one in the same file is a change.
@@ -37,18 +51,18 @@ impl Built {
     pub(super) fn new(
         name: HandlerName,
         settings: &HandlerSettings,
-        secrets: Secrets,
+        of: BuiltOf,
         handler: Arc<dyn Handler>,
     ) -> Self {
         let (kind, start) = (settings.kind_name, settings.start);
-        Self { name, kind, start, policy: settings.policy.clone(), secrets, handler }
+        Self { name, kind, start, policy: settings.policy.clone(), of, handler }
     }
 }
 
 /// A handler whose task runs.
 struct Place {
     kind: &'static str,
-    secrets: Secrets,
+    of: BuiltOf,
     control: deliver::Control,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -61,6 +75,8 @@ pub(super) struct Handlers {
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
     changing: tokio::sync::Mutex<()>,
     places: Mutex<BTreeMap<HandlerName, Place>>,
+    /// Those that could not be started, and why.
+    failed: Mutex<BTreeMap<HandlerName, String>>,
     /// Remembers who is paused.
     paused: Paused,
 }
@@ -72,6 +88,7 @@ impl Handlers {
             own_events,
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
+            failed: Mutex::default(),
             paused,
         }
     }
@@ -82,21 +99,19 @@ impl Handlers {
         self.start_each(built).await
     }
 
-    /// The handlers that run, and of which `new` says what `old` says: with the same secrets.
-    pub(super) fn that_stay(&self, old: &Config, new: &Config) -> BTreeSet<HandlerName> {
+    /// The handlers that run as `new` wants them, with the secrets that there are now.
+    pub(super) fn that_stay(&self, new: &Config) -> BTreeSet<HandlerName> {
         let places = self.places();
         let stay = places.iter().filter(|(name, place)| {
-            let secrets: Secrets = new.secrets_of(name).map(SecretRef::fingerprint).collect();
             new.handlers.contains_key(*name)
-                && old.says_the_same_of(name, new)
-                && place.secrets == secrets
+                && place.of == BuiltOf::now(new, name)
                 && !place.tasks.is_empty()
         });
         stay.map(|(name, _)| name.clone()).collect()
     }
 
     /// Puts `built` in place of the handlers that were, except those that `stay`. What is under
-    /// way is finished first.
+    /// way is finished first. An error = some could not be started; the others run.
     pub(super) async fn replace(
         &self,
         built: Vec<Built>,
@@ -115,13 +130,21 @@ impl Handlers {
 
     async fn start_each(&self, built: Vec<Built>) -> Result<(), AppError> {
         let paused = self.paused.read();
+        let mut result = Ok(());
+        self.failed().clear();
         for built in built {
             let name = built.name.clone();
             let run = if paused.contains(name.as_str()) { Run::Pause } else { Run::Resume };
-            let place = self.start(built, run).await?;
-            self.places().insert(name, place);
+            match self.start(built, run).await {
+                Ok(place) => drop(self.places().insert(name, place)),
+                Err(err) => {
+                    error!(handler.name = %name, error = %err, "Handler could not be started");
+                    self.failed().insert(name, chain(&err));
+                    result = result.and(Err(err));
+                }
+            }
         }
-        Ok(())
+        result
     }
 
     async fn stop_but(&self, stay: &BTreeSet<HandlerName>, timeout: Duration) {
@@ -159,11 +182,17 @@ impl Handlers {
     pub(super) fn problems(&self) -> Vec<String> {
         let places = self.places();
         let stopped = places.iter().filter(|(_, place)| place.tasks.is_empty());
-        stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended")).collect()
+        let ended =
+            stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended"));
+        let failed = self.failed();
+        let not_begun = failed.iter().map(|(name, why)| {
+            format!("handler `{name}` could not be started ({why}); a reload tries again")
+        });
+        ended.chain(not_begun).collect()
     }
 
     async fn start(&self, built: Built, run: Run) -> Result<Place, AppError> {
-        let Built { name, kind, start, policy, secrets, handler } = built;
+        let Built { name, kind, start, policy, of, handler } = built;
         let subscribed = self.core.queue.subscribe(&name, start).await;
         let subscription = subscribed.map_err(|err| AppError::Subscribe(name.clone(), err))?;
         let parts = Parts {
@@ -190,7 +219,11 @@ impl Handlers {
             }
         });
         tasks.close();
-        Ok(Place { kind, secrets, control, stop, tasks })
+        Ok(Place { kind, of, control, stop, tasks })
+    }
+
+    fn failed(&self) -> MutexGuard<'_, BTreeMap<HandlerName, String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {
@@ -233,3 +266,6 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,10 @@ use crate::event::HandlerName;
 use crate::handler::{BuildContext, Handler};
 use crate::metrics::Metrics;
 use crate::queue::sled::{self, SledQueue};
-use crate::secret::SecretRef;
 use crate::source::Source;
 
 use super::AppError;
-use super::handlers::Built;
+use super::handlers::{Built, BuiltOf};
 
 /// Opens the store that `config` describes, mending what a power cut tore.
 pub async fn open_queue(
@@ -56,11 +55,11 @@ pub(super) fn handlers(
     let handlers = wanted.map(|(name, settings)| {
         // Before they are read for the handler: one that changes in between is taken over by the
         // next reload.
-        let secrets = config.secrets_of(name).map(SecretRef::fingerprint).collect();
+        let of = BuiltOf::now(config, name);
         let context = context(config, name, settings, clock);
         let handler: Box<dyn Handler> =
             settings.kind.build(&context).map_err(|err| AppError::Handler(name.clone(), err))?;
-        Ok(Built::new(name.clone(), settings, secrets, handler.into()))
+        Ok(Built::new(name.clone(), settings, of, handler.into()))
     });
     handlers.collect()
 }

@@ -31,14 +31,20 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// The Unix socket.
     pub socket: PathBuf,
-    /// The file with the token, made on the first start.
+    /// The file with the token, made on the first start. Beside it stands what else is kept of the
+    /// admin side.
     pub token: PathBuf,
 }
 
 impl AdminSettings {
-    /// The file beside the token in which rejected requests outlive a restart.
+    /// The file in which rejected requests outlive a restart.
     pub fn rejected(&self) -> PathBuf {
         self.token.with_file_name("rejected")
+    }
+
+    /// The file that says which handlers are paused.
+    pub fn paused(&self) -> PathBuf {
+        self.token.with_file_name("paused")
     }
 }
 
@@ -153,6 +159,7 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
     let Some(mut table) = root.table("admin") else { return admin };
     admin.listen = table.take_or("listen", admin.listen);
     admin.socket = table.take_or("socket", admin.socket);
+    admin.token = table.take_or("token", admin.token);
     // Port 0 is a port of its own for each.
     if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
         table.problem("listen", "this is the public listener's address", "take another port");

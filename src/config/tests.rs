@@ -107,9 +107,13 @@ fn the_shipped_configuration_shows_the_defaults() {
 #[test]
 fn relative_paths_start_from_the_files_folder() {
     let config = good(&format!("{SMALL}[queue]\npath = 'q'\n[admin]\nsocket = '/run/x.sock'"));
+    let moved = good(&format!("{SMALL}[admin]\ntoken = '/var/lib/gatepost/token'"));
+    assert_eq!(moved.admin.token, Path::new("/var/lib/gatepost/token"));
+    assert_eq!(moved.admin.paused(), Path::new("/var/lib/gatepost/paused"));
     assert_eq!(config.queue.path, Path::new("/srv/gatepost/q"));
     assert_eq!(config.admin.socket, Path::new("/run/x.sock"));
     assert_eq!(config.admin.token, Path::new("/srv/gatepost/data/admin-token"));
+    assert_eq!(config.admin.paused(), Path::new("/srv/gatepost/data/paused"));
 }
 
 #[test]

@@ -130,9 +130,10 @@ fn tell(shared: &Shared, state: &SubscriptionState, must_tell: bool) -> Result<(
     Ok(())
 }
 
-/// Every job but an append has the outboxes written first.
+/// Every job but an append has the outboxes written first. An error = that failed: what was changed
+/// stands in memory only.
 fn wait_until_recorded(shared: &Shared) -> Result<(), QueueError> {
-    shared.ask_blocking(Job::Barrier)
+    shared.ask_blocking(Job::Recorded)
 }
 
 /// Changes all dead letters that match, durably; says how many.

@@ -45,6 +45,8 @@ pub(crate) enum Job {
     Carry(Carry, Reply<()>),
     /// Answered when the index has taken in all that was written before.
     Barrier(Reply<()>),
+    /// The same, and an error where what was settled before could not be recorded.
+    Recorded(Reply<()>),
     /// The same, and the index remembers durably how far it came.
     Remember(Reply<()>),
     /// Make the index smaller.

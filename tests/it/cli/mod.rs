@@ -5,4 +5,5 @@ mod rejected;
 mod reload;
 mod replay;
 mod service;
+mod unit;
 mod verbs;

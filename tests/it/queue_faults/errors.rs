@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use gatepost::event::Outcome;
+use gatepost::event::{HandlerName, Outcome, Position};
 use gatepost::queue::journal::OsFileSystem;
-use gatepost::queue::{Queue, QueueError};
+use gatepost::queue::{DeadFilter, Queue, QueueError};
 
 use super::disk::Call;
 use super::{
-    Site, all_positions, append, append_all, deliver_all, event, settle, subscribe, take_due,
+    DEAD, Site, all_positions, append, append_all, deliver_all, event, record, settle, subscribe,
+    take_due,
 };
 
 #[tokio::test]
@@ -114,6 +115,41 @@ async fn with_no_room_for_another_segment_deliveries_go_on_and_make_room() {
     let queue = site.open();
     let subscription = subscribe(&queue, "h").await;
     assert_eq!(take_due(&*subscription).len(), 0);
+}
+
+#[tokio::test]
+async fn a_redrive_or_replay_that_is_not_recorded_is_no_success() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let site = Site::new();
+        let queue = site.open();
+        let subscription = subscribe(&queue, "h").await;
+        append_all(&queue, 2, 100).await;
+        let mut due = take_due(&*subscription);
+        settle(&*subscription, due.remove(0), DEAD).await;
+        settle(&*subscription, due.remove(0), Outcome::Delivered).await;
+        record(&queue).await.unwrap();
+        site.disk.fail(Call::Write, kind, 0);
+        let handler = HandlerName::parse("h").unwrap();
+        let told = [
+            queue.redrive(DeadFilter::default()).await,
+            queue.replay(&handler, &[Position(2)]).await,
+        ];
+        let is_full = kind == ErrorKind::StorageFull;
+        for told in told {
+            let err = told.unwrap_err();
+            let is_expected = match err {
+                QueueError::Full(_) => is_full,
+                QueueError::Poisoned => !is_full,
+                _ => false,
+            };
+            assert!(is_expected, "{kind}: {err}");
+        }
+        site.disk.work_again();
+        if is_full {
+            record(&queue).await.unwrap();
+            assert_eq!(take_due(&*subscription).len(), 2, "they were kept until there was room");
+        }
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ impl Committer {
                 answer(reply, result);
             }
             Job::Barrier(reply) => self.barrier(Applied::Barrier(reply)),
+            Job::Recorded(reply) if is_recorded => self.barrier(Applied::Barrier(reply)),
+            Job::Recorded(reply) => answer(reply, Err(self.why_not_recorded())),
             Job::Remember(reply) => self.barrier(Applied::Remember(reply)),
             Job::Compact(reply) => self.barrier(Applied::Compact(reply)),
             Job::Close(reply) => {
@@ -46,6 +48,14 @@ impl Committer {
             }
         }
         true
+    }
+
+    fn why_not_recorded(&self) -> QueueError {
+        if *self.shared.poisoned.borrow() {
+            QueueError::Poisoned
+        } else {
+            QueueError::Full("the changes wait for room to be recorded".into())
+        }
     }
 
     /// Has the index answer when it has all that was handed over so far.

@@ -1,0 +1,57 @@
+//! Handlers that are started, left alone and started again.
+
+use super::super::parts;
+use super::*;
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::metrics::Metrics;
+use crate::queue::memory::MemoryDisk;
+
+/// Two handlers; `first` goes into the first one.
+fn config(folder: &std::path::Path, first: &str) -> Config {
+    let text = format!(
+        "[source.s]\nprovider = \"hyvor-talk\"\nsecrets = [{{ file = \"secret\" }}]\n\
+         [handler.a]\n{first}\n[handler.a.file]\npath = \"a\"\n\
+         [handler.b.file]\npath = \"b\"\n"
+    );
+    std::fs::write(folder.join("secret"), "the-secret-of-the-tests").unwrap();
+    let path = folder.join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    crate::config::load(&path).unwrap().0
+}
+
+fn names(handlers: &Handlers) -> Vec<String> {
+    handlers.list().iter().map(|handler| handler.name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = config(folder.path(), "");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0))) as Arc<dyn Clock>;
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
+    let core = Core { queue, clock, metrics: Metrics::new() };
+    let own = Arc::new(OwnSource::new(core.clone()));
+    let handlers = Handlers::new(core.clone(), own, Paused::new(folder.path().join("paused")));
+    let first = HandlerName::parse("a").unwrap();
+    let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();
+    let all = BTreeSet::new();
+    let built = parts::handlers(&old, &core.clock, &all).unwrap();
+    handlers.start_all(built).await.unwrap_err();
+    assert_eq!(names(&handlers), ["b"]);
+    let problems = handlers.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("handler `a` could not be started"), "{problems:?}");
+
+    drop(busy);
+    let new = config(folder.path(), "timeout = \"5s\"");
+    let stay = handlers.that_stay(&new);
+    assert_eq!(stay.iter().map(HandlerName::as_str).collect::<Vec<_>>(), ["b"]);
+    let built = parts::handlers(&new, &core.clock, &stay).unwrap();
+    handlers.replace(built, &stay).await.unwrap();
+    assert_eq!(names(&handlers), ["a", "b"]);
+    assert_eq!(handlers.problems(), Vec::<String>::new());
+    // What counts is what runs: back to the old file is a change.
+    assert!(!handlers.that_stay(&old).contains(&first));
+    assert!(handlers.that_stay(&new).contains(&first));
+    handlers.stop_all(Duration::from_secs(10)).await;
+}

@@ -1,0 +1,52 @@
+//! The systemd unit: what its head tells to write is enough for a service that can write to its
+//! own folder only.
+
+use crate::support::gateway::Folder;
+use crate::support::program::Served;
+
+const UNIT: &str = include_str!("../../../deploy/gatepost.service");
+/// Where the service may write.
+const STATE: &str = "/var/lib/gatepost";
+
+/// The lines of the unit's head that belong into the configuration, for another folder: those of
+/// tables, and one that makes a secret.
+fn advised(state: &str) -> (String, String) {
+    let told = UNIT.lines().map_while(|line| line.strip_prefix('#')).map(str::trim);
+    let lines = told.skip_while(|line| !line.contains("[queue]"));
+    let mut of_tables = Vec::new();
+    let mut secrets = String::new();
+    for line in lines.map(|line| line.replace(STATE, state)) {
+        if line.starts_with("secrets") {
+            secrets = line;
+        } else if line.starts_with('[') || line.contains(" = \"/") {
+            of_tables.push(line);
+        }
+    }
+    (of_tables.join("\n"), secrets)
+}
+
+#[test]
+fn what_the_unit_advises_keeps_everything_in_its_state_folder() {
+    let state = tempfile::tempdir().unwrap();
+    let (tables, secrets) = advised(state.path().to_str().unwrap());
+    let tables = tables.replace("[admin]", "[admin]\nlisten = \"127.0.0.1:0\"");
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n{tables}\n[source.hyvor]\n\
+         provider = \"hyvor-talk\"\n{secrets}\n[handler.seen.log]\n"
+    );
+    let folder = Folder::of_text(&text);
+    let names = |path: &std::path::Path| {
+        let entries = std::fs::read_dir(path).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // The log of the test's own program stands beside the configuration.
+    std::fs::write(folder.path().join("log"), "").unwrap();
+    let before = names(folder.path());
+    let served = Served::start(&folder);
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(names(folder.path()), before, "nothing is written beside the configuration");
+    assert_eq!(names(state.path()), ["admin-token", "queue", "secrets"]);
+}
