@@ -41,7 +41,7 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     manager.wait_for("WATCHDOG=1");
     served.signal(Signal::HUP);
     let reloading = manager.wait_for("RELOADING=1");
-    // Type=notify-reload wants to know when.
+    // A unit of Type=notify-reload wants to know when.
     assert!(reloading.lines().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading}");
     manager.wait_for("READY=1");
     served.signal(Signal::TERM);
