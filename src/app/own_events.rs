@@ -55,25 +55,12 @@ impl OwnSource {
     }
 }
 
-impl OwnSource {
-    /// Tells one death of a delivery from the next one after a redrive, and not from the same one
-    /// that a crash brings again before it is recorded: by the tries that are recorded.
-    async fn death_of(&self, letter: &DeadLetter) -> String {
-        match self.0.queue.history(letter.position).await {
-            Ok(histories) => {
-                let own = histories.iter().find(|history| history.handler == letter.handler);
-                own.map_or(0, |history| history.attempts.len()).to_string()
-            }
-            // Better told twice than not at all.
-            Err(_) => letter.died_at.to_string(),
-        }
-    }
-}
-
 #[async_trait]
 impl OwnEvents for OwnSource {
     async fn dead_letter(&self, letter: DeadLetter) {
-        let key = format!("{} {} {}", letter.handler, letter.id, self.death_of(&letter).await);
+        // A death after a redrive is another one. So is one that a crash brings again before it is
+        // recorded: better told twice than not at all.
+        let key = format!("{} {} {}", letter.handler, letter.id, letter.died_at);
         let payload = json!({
             "handler": letter.handler,
             "id": letter.id,

@@ -58,8 +58,8 @@ pub use status::{Control, LastError, LoopState, Status};
 #[async_trait]
 pub trait OwnEvents: Send + Sync {
     /// A delivery was given up. Never called for one of Gatepost's own events. Called before the
-    /// delivery is settled, so a crash in between brings the same letter again: then no more tries
-    /// of it are recorded than before. A redriven delivery that dies once more is another letter.
+    /// delivery is settled, so a crash in between brings the same letter again with another
+    /// `died_at`. A redriven delivery that dies once more is another letter.
     async fn dead_letter(&self, letter: DeadLetter);
 }
 
