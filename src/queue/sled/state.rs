@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::kept::Kept;
-use super::lookup::Finder;
 use super::overlay::Overlay;
 use super::shared::lock;
 use crate::clock::Timestamp;
@@ -52,8 +51,6 @@ pub(crate) struct Inner {
     pub(crate) reader: Option<Reader>,
     /// Events of entries that come again soon.
     pub(crate) kept: Kept,
-    /// Finds those of the other entries.
-    pub(crate) finder: Finder,
     /// Entries that are given out.
     pub(crate) taken: HashSet<Position>,
     /// Held entries that come again from the log, in their place.
@@ -90,7 +87,6 @@ impl SubscriptionState {
             ahead: place.ahead.clone(),
             reader: None,
             kept: Kept::default(),
-            finder: Finder::default(),
             taken: HashSet::new(),
             relogged: HashSet::new(),
             returned: BTreeMap::new(),
@@ -236,7 +232,6 @@ impl Inner {
         self.window.clear();
         self.reader = None;
         self.kept.clear();
-        self.finder = Finder::default();
         self.taken.clear();
         self.relogged.clear();
         self.returned.clear();

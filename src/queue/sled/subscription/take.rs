@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::event::{Delivery, Event, Origin, Position};
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
-use crate::queue::sled::lookup::{self, read_failed};
+use crate::queue::sled::lookup::{self, Finder, read_failed};
 use crate::queue::sled::state::{Inner, Slot};
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
 
@@ -67,12 +67,14 @@ impl SledSubscription {
 
     fn take_entries(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
         let now = self.shared.clock.steady();
+        // Not kept for longer: it holds the file of a segment, which may go.
+        let mut finder = Finder::default();
         for (_, position) in self.due(inner, now, basket.room())? {
             if basket.is_full() {
                 break;
             }
             let Some(change) = self.entry(inner, position)? else { continue };
-            let Some(event) = self.event_of(inner, position)? else {
+            let Some(event) = self.event_of(inner, &mut finder, position)? else {
                 tracing::error!(
                     handler.name = %self.state.handler,
                     position = position.0,
@@ -98,12 +100,13 @@ impl SledSubscription {
     fn event_of(
         &self,
         inner: &mut Inner,
+        finder: &mut Finder,
         position: Position,
     ) -> Result<Option<Arc<Event>>, QueueError> {
         if let Some(event) = inner.kept.take(position) {
             return Ok(Some(event));
         }
-        let found = inner.finder.event_at(&self.shared, position)?;
+        let found = finder.event_at(&self.shared, position)?;
         Ok(found.map(|(event, _)| Arc::new(lookup::alone(&event))))
     }
 
