@@ -264,11 +264,17 @@ impl Api {
     }
 
     /// Why one request was rejected, in words an owner understands.
-    pub fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let ingest = &self.server()?.ingest;
-        let doors = ingest.doors();
-        let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
-        ExplainView::new(ingest.rejected(), &sources, number)
+    pub async fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
+        let ingest = Arc::clone(&self.server()?.ingest);
+        // Hundreds of ways to sign are tried on what may be some megabytes.
+        let explaining = tokio::task::spawn_blocking(move || {
+            let doors = ingest.doors();
+            let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
+            ExplainView::new(ingest.rejected(), &sources, number)
+        });
+        explaining
+            .await
+            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))))
     }
 
     /// Verifies a rejected request again as of the time it was received, and stores it if it

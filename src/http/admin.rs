@@ -171,7 +171,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
             Ok(json(&api.rejected(query.limit())?))
         }
         Route::RejectedOne(number) => Ok(json(&api.rejected_one(number)?)),
-        Route::RejectedExplain(number) => Ok(json(&api.explain(number)?)),
+        Route::RejectedExplain(number) => Ok(json(&api.explain(number).await?)),
         Route::Handlers => Ok(json(&api.handlers())),
         Route::Reload => Ok(json(&api.changes()?)),
         Route::Stream => Ok(stream::response(api.clone())),
