@@ -53,6 +53,7 @@ impl EventsAsk {
             cursor: cursor.map(Position),
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),
+            bytes_max: None,
         })
     }
 }

@@ -338,16 +338,18 @@ impl Queue for MemoryQueue {
         let event_type = query.event_type.as_deref().map(Glob::new);
         let state = self.state()?;
         let wanted = |event: &&Arc<Event>| is_wanted(&query, event_type.as_ref(), event);
-        let limit = query.limit.clamp(1, EventQuery::LIMIT_MAX);
+        let (mut n_events, mut body_bytes) = (0, 0);
+        let has_room = |event: &&Arc<Event>| {
+            let has_room = !query.is_full(n_events, body_bytes);
+            (n_events, body_bytes) = (n_events + 1, body_bytes + event.body.len());
+            has_room
+        };
         let events = state.events.iter();
-        Ok(match query.order {
-            ListOrder::Newest => {
-                events.rev().filter(wanted).take(limit).map(|event| copy(event)).collect()
-            }
-            ListOrder::Oldest => {
-                events.filter(wanted).take(limit).map(|event| copy(event)).collect()
-            }
-        })
+        let events: Vec<&Arc<Event>> = match query.order {
+            ListOrder::Newest => events.rev().filter(wanted).take_while(has_room).collect(),
+            ListOrder::Oldest => events.filter(wanted).take_while(has_room).collect(),
+        };
+        Ok(events.into_iter().map(|event| copy(event)).collect())
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {

@@ -197,11 +197,22 @@ pub struct EventQuery {
     pub order: ListOrder,
     /// At most this many; at least 1 and at most [`EventQuery::LIMIT_MAX`] are given.
     pub limit: usize,
+    /// Ends behind the event with which the bodies come to this many bytes; `None` = however large
+    /// they are.
+    pub bytes_max: Option<usize>,
 }
 
 impl EventQuery {
     /// The most events that one call gives.
     pub const LIMIT_MAX: usize = 1_000;
+
+    /// Whether a list ends at this many events with so many bytes of bodies: there may be more
+    /// behind it. One that ended before has all there are.
+    pub fn is_full(&self, n_events: usize, body_bytes: usize) -> bool {
+        let limit = self.limit.clamp(1, Self::LIMIT_MAX);
+        let is_heavy = self.bytes_max.is_some_and(|bytes_max| body_bytes >= bytes_max);
+        n_events >= limit || n_events > 0 && is_heavy
+    }
 }
 
 /// From which end a list begins.

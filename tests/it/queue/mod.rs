@@ -244,6 +244,7 @@ macro_rules! conformance {
                 a_list_goes_on_where_the_last_page_ended,
                 a_list_is_narrowed_by_source_type_and_time,
                 a_list_has_at_least_one_place_and_at_most_the_limit,
+                a_list_ends_where_the_bodies_get_large,
                 history_tells_every_try_and_how_each_handler_stands,
                 history_survives_a_restart,
                 stats_count_what_waits_and_what_is_dead,

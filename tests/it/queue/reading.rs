@@ -1,5 +1,6 @@
 //! What the admin side reads.
 
+use bytes::Bytes;
 use gatepost::event::{Event, EventId, Outcome, Position};
 use gatepost::queue::{Backlog, DeliveryHistory, DeliveryState, EventQuery, ListOrder, Start};
 use uuid::Uuid;
@@ -102,6 +103,26 @@ pub(super) async fn a_list_has_at_least_one_place_and_at_most_the_limit<B: Backe
     assert_eq!(world.queue.list(newest(0)).await.unwrap().len(), 1);
     let all = world.queue.list(newest(usize::MAX)).await.unwrap();
     assert_eq!(all.len(), EventQuery::LIMIT_MAX);
+}
+
+pub(super) async fn a_list_ends_where_the_bodies_get_large<B: Backend>(world: World<B>) {
+    for n_bytes in [10, 90, 1, 200, 10] {
+        let mut event = new_event("a", "", world.now());
+        event.body = Bytes::from(vec![b'x'; n_bytes]);
+        world.queue.append(event).await.unwrap();
+    }
+    let within = |bytes_max, query| EventQuery { bytes_max: Some(bytes_max), ..query };
+    check(&world, within(100, oldest(10)), &[1, 2]).await;
+    check(&world, within(101, oldest(10)), &[1, 2, 3]).await;
+    check(&world, within(0, oldest(10)), &[1]).await;
+    check(&world, within(100, newest(10)), &[5, 4]).await;
+    check(&world, within(100, EventQuery { cursor: Some(Position(2)), ..oldest(10) }), &[3, 4])
+        .await;
+    check(&world, within(1_000, oldest(2)), &[1, 2]).await;
+    check(&world, within(1_000, oldest(10)), &[1, 2, 3, 4, 5]).await;
+    // Whoever has a page knows by the same measure whether there may be more.
+    let query = within(100, oldest(10));
+    assert!(query.is_full(2, 100) && !query.is_full(2, 99) && query.is_full(10, 0));
 }
 
 async fn history<B: Backend>(world: &World<B>, name: &str) -> DeliveryHistory {
