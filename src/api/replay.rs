@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position};
-use crate::queue::EventQuery;
+use crate::queue::{EventQuery, TAKE_BYTES_MAX};
 
 use super::ask::EventsAsk;
 use super::{Api, ApiError, no_handler};
@@ -29,7 +29,8 @@ pub struct ReplayRange {
     pub after: Option<u64>,
     /// Only positions up to this one: what comes in later is delivered anyway.
     pub up_to: Option<u64>,
-    /// At most this many events; as many as one page has where it is left out.
+    /// At most this many events; as many as one page has where it is left out. Large ones make a
+    /// page shorter.
     pub limit: Option<usize>,
     /// Only count them.
     #[serde(default)]
@@ -64,12 +65,12 @@ impl Api {
         Ok(n_replayed)
     }
 
-    /// Makes a page of events due again, oldest first.
+    /// Makes a page of events due again, oldest first. A page ends early behind the event with
+    /// which the bodies pass [`TAKE_BYTES_MAX`] together: all of it is in memory at once.
     pub async fn replay_range(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
         let handler = range.handler.as_deref().map(super::ask::handler).transpose()?;
         let handlers = self.handlers_for(handler.as_ref())?;
         let after = range.after.unwrap_or(0);
-        let limit = range.limit.unwrap_or(EventQuery::LIMIT_MAX).clamp(1, EventQuery::LIMIT_MAX);
         let ask = EventsAsk {
             source: range.source,
             event_type: range.event_type,
@@ -77,10 +78,9 @@ impl Api {
             until: range.until,
             before: None,
             after: Some(after),
-            limit: Some(limit),
+            limit: Some(range.limit.unwrap_or(EventQuery::LIMIT_MAX)),
         };
-        let mut positions = self.positions(ask).await?;
-        let is_full = positions.len() == limit;
+        let (mut positions, is_full) = self.positions(ask).await?;
         let n_found = positions.len();
         positions.retain(|position| range.up_to.is_none_or(|last| position.0 <= last));
         let mut n_deliveries = 0;
@@ -99,9 +99,13 @@ impl Api {
         })
     }
 
-    async fn positions(&self, ask: EventsAsk) -> Result<Vec<Position>, ApiError> {
-        let events = self.queue.list(ask.parse()?).await?;
-        Ok(events.iter().map(|event| event.position).collect())
+    /// The positions of one page, and whether there may be more behind it.
+    async fn positions(&self, ask: EventsAsk) -> Result<(Vec<Position>, bool), ApiError> {
+        let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..ask.parse()? };
+        let events = self.queue.list(query.clone()).await?;
+        let body_bytes = events.iter().map(|event| event.body.len()).sum();
+        let is_full = query.is_full(events.len(), body_bytes);
+        Ok((events.iter().map(|event| event.position).collect(), is_full))
     }
 
     /// One handler, or all that have a place.

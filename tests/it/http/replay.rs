@@ -29,3 +29,26 @@ fn a_range_of_events_is_replayed_page_by_page() {
     assert_eq!(gateway.ask("GET", "/api/v1/events/replay", "").status, 405);
     gateway.stop();
 }
+
+#[test]
+fn a_page_of_large_events_ends_early_and_says_that_more_follow() {
+    let gateway = Gateway::start();
+    let n_events = 6;
+    for n in 0..n_events {
+        // Five of them are over 4 MiB.
+        let body = json!({ "n": n, "text": "x".repeat(900 << 10) });
+        gateway.send(body.to_string().as_bytes()).id();
+    }
+    let (mut after, mut counts) = (0, Vec::new());
+    loop {
+        let ask = json!({ "after": after, "dry_run": true }).to_string();
+        let page = gateway.ask("POST", "/api/v1/events/replay", &ask).json();
+        after = page["after"].as_u64().unwrap();
+        counts.push(page["count"].as_u64().unwrap());
+        if page["done"] == true {
+            break;
+        }
+    }
+    assert_eq!((counts, after), (vec![5, 1], n_events));
+    gateway.stop();
+}
