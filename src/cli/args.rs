@@ -156,7 +156,8 @@ pub struct EventsReplay {
     /// where it stopped.
     #[arg(long, value_name = "POSITION")]
     pub(super) after: Option<u64>,
-    /// Begin anew, even where an earlier run of this command was interrupted.
+    /// Begin anew, even where an earlier run of this command was interrupted. Needed where that was
+    /// an hour ago or more and `--since 2h` means another time by now.
     #[arg(long)]
     pub(super) restart: bool,
     /// Only say how many there are.

@@ -1,4 +1,4 @@
-//! Why a verb failed, one variant per exit code.
+//! Why a verb failed: what the exit code, or another try, depends on.
 
 use crate::api::chain;
 use crate::settings::Report;
@@ -19,9 +19,12 @@ pub enum CliError {
     /// The report was printed already.
     #[error("the configuration has mistakes")]
     ConfigurationShown,
-    /// The server does not answer, or cannot just now.
+    /// The server does not answer.
     #[error("{0}")]
     Unreachable(String),
+    /// The server stops just now, or its store cannot do it. A failure, which may pass.
+    #[error("{0}")]
+    Unavailable(String),
     /// Whoever reads our output has gone: nothing more to say.
     #[error("the output was closed")]
     OutputClosed,

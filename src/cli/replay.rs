@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::poll_immediate;
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use crate::api::{ReplayRange, Replayed};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::HandlerName;
 use crate::queue::EventQuery;
@@ -21,8 +22,15 @@ use super::output::Output;
 use super::store::{self, Via};
 use super::{CliError, when};
 
-/// How long a server that is gone is waited for, a second at a time: a restart takes less.
-const TRIES: u32 = 60;
+/// How long a server that is gone is waited for in all: a restart takes less.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it is left alone before it is asked again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How long a page that is under way may take after an interrupt: cut off, it would be done twice.
+const LAST_PAGE: Duration = Duration::from_secs(5);
+/// By how much a time that was said as `2h` may have moved on since an earlier run, so that this
+/// one goes on with it.
+const MOVED_MAX: Duration = Duration::from_hours(1);
 /// How often a second pages are asked for, where a rate is wanted.
 const PAGES_PER_SECOND: u32 = 10;
 /// After how many events a line says how far it is.
@@ -60,18 +68,33 @@ async fn one(via: &Via, id: &str, options: &EventsReplay, output: Output) -> Res
     let handler = options.handler.as_deref().map(HandlerName::parse).transpose();
     let handler = handler.map_err(|err| CliError::Usage(err.to_string()))?;
     let id = super::events::parse_id(id)?;
-    if options.dry_run {
-        via.show(id).await?;
+    let deliveries = if options.dry_run {
+        let event = via.show(id).await?;
+        let position = event.get("position").and_then(Value::as_u64).unwrap_or(0);
+        let range = ReplayRange {
+            handler: options.handler.clone(),
+            after: Some(position.saturating_sub(1)),
+            up_to: Some(position),
+            limit: Some(1),
+            dry_run: true,
+            ..ReplayRange::default()
+        };
+        page(via, &range).await?.deliveries
     } else {
         match via {
             Via::Server(server) => {
                 let body = json!({ "handler": handler });
-                server.post(&format!("events/{id}/replay"), &body).await?;
+                let answer = server.post(&format!("events/{id}/replay"), &body).await?;
+                answer.get("count").and_then(Value::as_u64).unwrap_or(0)
             }
-            Via::Store(api) => drop(api.replay(id, handler.as_ref()).await?),
+            Via::Store(api) => api.replay(id, handler.as_ref()).await?,
         }
+    };
+    if deliveries == 0 {
+        let why = "no handler has a place in the log, or the event has just been removed";
+        return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
-    done(1, None, options.dry_run, output)
+    done(1, deliveries, options.dry_run, output)
 }
 
 async fn range(
@@ -82,24 +105,21 @@ async fn range(
 ) -> Result<(), CliError> {
     let file = progress_file(&config.admin.socket, options);
     let mut progress = begin(via, options, &file).await?;
-    let page_max = match options.rate {
-        Some(rate) => (rate / PAGES_PER_SECOND).max(1) as usize,
-        None => EventQuery::LIMIT_MAX,
-    };
-    progress.range.limit = Some(page_max.min(EventQuery::LIMIT_MAX));
+    let page_max = options.rate.map_or(EventQuery::LIMIT_MAX, page_max);
+    progress.range.limit = Some(page_max);
     progress.range.dry_run = options.dry_run;
-    let mut ticks = options.rate.filter(|_| !options.dry_run).map(|rate| pace(page_max, rate));
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    let rate = options.rate.filter(|_| !options.dry_run);
+    let mut ticks = rate.map(|rate| ticks(pause(page_max, rate)));
+    // Where no signal can be heard, that ends it too: it could not be stopped.
+    let interrupted = tokio::signal::ctrl_c().map(drop).shared();
     loop {
-        if let Some(ticks) = &mut ticks {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = &mut interrupted => return Err(stopped(&progress)),
-            }
-        } else if poll_immediate(&mut interrupted).await.is_some() {
-            return Err(stopped(&progress));
+        tokio::select! {
+            biased;
+            () = interrupted.clone() => return Err(stopped(&progress)),
+            () = tick(&mut ticks) => {}
         }
-        let page = next_page(via, &progress.range).await?;
+        let page = next_page(via, &progress.range, interrupted.clone()).await?;
+        let Some(page) = page else { return Err(stopped(&progress)) };
         let told = progress.count / TELL_EVERY;
         progress.count += page.count;
         progress.deliveries += page.deliveries;
@@ -108,7 +128,7 @@ async fn range(
             if !options.dry_run {
                 forget(&file)?;
             }
-            return done(progress.count, Some(progress.deliveries), options.dry_run, output);
+            return done(progress.count, progress.deliveries, options.dry_run, output);
         }
         if !options.dry_run {
             save(&file, &progress)?;
@@ -121,9 +141,18 @@ async fn range(
 
 /// Where an interrupted run of the same command stopped, or the beginning.
 async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progress, CliError> {
+    let filter = &options.filter;
+    let since = when::maybe(filter.since.as_deref())?;
+    let until = when::maybe(filter.until.as_deref())?;
     let saved = if options.restart || options.after.is_some() { None } else { read(file)? };
     if let Some(saved) = saved {
         let (count, after) = (saved.count, saved.range.after.unwrap_or(0));
+        if has_moved(saved.range.since, since) || has_moved(saved.range.until, until) {
+            return Err(CliError::Failed(format!(
+                "an earlier run stopped after {count} events, behind position {after}, and by now \
+                 `--since` or `--until` means another time: begin anew with `--restart`"
+            )));
+        }
         writeln!(
             std::io::stderr(),
             "an earlier run stopped after {count} events: going on behind position {after} \
@@ -133,13 +162,12 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
         let fresh = Progress { count: 0, deliveries: 0, range: saved.range.clone() };
         return Ok(if options.dry_run { fresh } else { saved });
     }
-    let filter = &options.filter;
     let range = ReplayRange {
         handler: options.handler.clone(),
         source: filter.source.clone(),
         event_type: filter.event_type.clone(),
-        since: when::maybe(filter.since.as_deref())?,
-        until: when::maybe(filter.until.as_deref())?,
+        since,
+        until,
         after: options.after,
         // What comes in from here on is delivered anyway.
         up_to: Some(via.last().await?),
@@ -149,36 +177,88 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
     Ok(Progress { range, count: 0, deliveries: 0 })
 }
 
-/// The next page; a server that is being restarted is waited for.
-async fn next_page(via: &Via, range: &ReplayRange) -> Result<Replayed, CliError> {
-    let mut n_tries = 0;
-    loop {
-        let page = match via {
-            Via::Server(server) => {
-                server.post("events/replay", &store::value(range)?).await.and_then(|page| {
-                    serde_json::from_value(page).map_err(|err| CliError::failed(&err))
-                })
-            }
-            Via::Store(api) => api.replay_range(range.clone()).await.map_err(CliError::from),
-        };
-        match page {
-            Err(CliError::Unreachable(why)) if n_tries < TRIES => {
-                if n_tries == 0 {
-                    writeln!(std::io::stderr(), "{why}; waiting for it")?;
-                }
-                n_tries += 1;
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            page => return page,
-        }
+/// Whether a time that is said in the same words means another one by now. The moment itself, as
+/// RFC 3339 has it, never does.
+fn has_moved(saved: Option<Timestamp>, now: Option<Timestamp>) -> bool {
+    match (saved, now) {
+        (Some(saved), Some(now)) => saved.max(now).since(saved.min(now)) >= MOVED_MAX,
+        (saved, now) => saved != now,
     }
 }
 
-fn pace(page_max: usize, rate: u32) -> Interval {
-    let page_max = u32::try_from(page_max).unwrap_or(u32::MAX);
-    let mut pace = tokio::time::interval(Duration::from_secs(1) * page_max / rate.max(1));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace
+/// The next page; a server that is being restarted is waited for. `None` = it was interrupted
+/// before there was one.
+async fn next_page(
+    via: &Via,
+    range: &ReplayRange,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Option<Replayed>, CliError> {
+    let mut interrupted = pin!(interrupted);
+    let mut first = pin!(page(via, range));
+    let first = tokio::select! {
+        first = &mut first => first,
+        () = &mut interrupted => match timeout(LAST_PAGE, first).await {
+            Ok(Err(err)) if may_pass(&err) => return Ok(None),
+            Ok(page) => return page.map(Some),
+            Err(_elapsed) => return Ok(None),
+        },
+    };
+    let err = match first {
+        Err(err) if may_pass(&err) => err,
+        page => return page.map(Some),
+    };
+    writeln!(std::io::stderr(), "{err}; waiting for it")?;
+    let again = async {
+        loop {
+            tokio::time::sleep(TRY_EVERY).await;
+            match page(via, range).await {
+                Err(err) if may_pass(&err) => {}
+                page => return page,
+            }
+        }
+    };
+    tokio::select! {
+        page = timeout(PATIENCE, again) => page.unwrap_or(Err(err)).map(Some),
+        () = &mut interrupted => Ok(None),
+    }
+}
+
+async fn page(via: &Via, range: &ReplayRange) -> Result<Replayed, CliError> {
+    match via {
+        Via::Server(server) => {
+            let page = server.post("events/replay", &store::value(range)?).await?;
+            serde_json::from_value(page).map_err(|err| CliError::failed(&err))
+        }
+        Via::Store(api) => Ok(api.replay_range(range.clone()).await?),
+    }
+}
+
+/// The server is being restarted, or its store cannot just now.
+const fn may_pass(err: &CliError) -> bool {
+    matches!(err, CliError::Unreachable(_) | CliError::Unavailable(_))
+}
+
+/// How large a page is at so many events a second.
+fn page_max(rate: u32) -> usize {
+    ((rate / PAGES_PER_SECOND) as usize).clamp(1, EventQuery::LIMIT_MAX)
+}
+
+/// How long after the last page the next one comes.
+fn pause(page_max: usize, rate: u32) -> Duration {
+    Duration::from_secs(1) * u32::try_from(page_max).unwrap_or(u32::MAX) / rate.max(1)
+}
+
+fn ticks(pause: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits until it is time for the next page; where nothing is said of a rate it is.
+async fn tick(ticks: &mut Option<Interval>) {
+    if let Some(ticks) = ticks {
+        ticks.tick().await;
+    }
 }
 
 /// One file per command, whatever the order of its options.
@@ -224,19 +304,44 @@ fn stopped(progress: &Progress) -> CliError {
     CliError::Failed(format!("stopped after {count} events; the same command goes on from there"))
 }
 
-fn done(count: u64, deliveries: Option<u64>, is_dry: bool, output: Output) -> Result<(), CliError> {
-    let mut answer = json!({ "count": count, "dry_run": is_dry });
-    if let (Value::Object(answer), Some(deliveries)) = (&mut answer, deliveries) {
-        answer.insert("deliveries".into(), deliveries.into());
-    }
+fn done(count: u64, deliveries: u64, is_dry: bool, output: Output) -> Result<(), CliError> {
+    let answer = json!({ "count": count, "deliveries": deliveries, "dry_run": is_dry });
     output.one(&answer, |_| {
         let events = if count == 1 { "event" } else { "events" };
         let will = if is_dry { "would be" } else { "will be" };
-        match deliveries {
-            Some(deliveries) => {
-                format!("{count} {events} {will} delivered again: {deliveries} deliveries in all")
-            }
-            None => format!("{count} {events} {will} delivered again"),
-        }
+        let in_all = if deliveries == 1 { "delivery" } else { "deliveries" };
+        format!("{count} {events} {will} delivered again: {deliveries} {in_all} in all")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_however_high_or_low_it_is() {
+        for rate in [1, 3, 9, 10, 15, 999, 1_000, 10_000, 10_001, 30_000, 1_000_000] {
+            let page_max = page_max(rate);
+            let page_max_secs = Duration::from_secs(page_max as u64);
+            let off = page_max_secs.abs_diff(pause(page_max, rate) * rate);
+            assert!(off <= page_max_secs / 100, "{rate}: {off:?} off");
+        }
+    }
+
+    #[test]
+    fn a_time_has_moved_where_it_is_an_hour_off() {
+        let at = |minutes: i64| Some(Timestamp::from_millis(minutes * 60_000));
+        for (saved, now, expected) in [
+            (None, None, false),
+            (at(600), at(600), false),
+            (at(600), at(659), false),
+            (at(600), at(660), true),
+            // The clock was set back.
+            (at(600), at(541), false),
+            (at(600), at(540), true),
+            (None, at(0), true),
+        ] {
+            assert_eq!(has_moved(saved, now), expected, "{saved:?} {now:?}");
+        }
+    }
 }

@@ -117,9 +117,8 @@ impl Server {
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem.get("detail").or_else(|| problem.get("title"));
         let detail = detail.and_then(Value::as_str).unwrap_or("no reason given").to_owned();
-        // It stops just now, or its store cannot answer for a while.
         let is_passing = status == reqwest::StatusCode::SERVICE_UNAVAILABLE;
-        Err(if is_passing { CliError::Unreachable(detail) } else { CliError::Failed(detail) })
+        Err(if is_passing { CliError::Unavailable(detail) } else { CliError::Failed(detail) })
     }
 }
 
