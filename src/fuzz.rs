@@ -91,8 +91,17 @@ pub fn template(data: &[u8]) {
     }
     let Some(source) = source(SourceSettings::new(sender, Vec::new()), "k") else { return };
     for body in [&br#"{"a":{"b":1}}"#[..], b"a=1&b=%32", b""] {
-        // It verifies what it has signed; some things cannot be put where they are wanted.
-        drop(source.sign(&EventType::new("t"), body.to_vec(), "/hooks/s", NOW));
+        // Some things cannot be put where they are wanted.
+        let signed = source.sign(&EventType::new("t"), body.to_vec(), "/hooks/s", NOW);
+        let Ok(signed) = signed else { continue };
+        let headers = signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let request = Inbound {
+            method: "POST",
+            path_and_query: &signed.address("/hooks/s"),
+            headers: &headers.collect(),
+            body: &signed.body,
+        };
+        assert!(source.verify(&request, NOW).is_ok(), "what is signed is believed");
     }
 }
 
@@ -130,14 +139,16 @@ pub fn record(data: &[u8]) {
     }
 }
 
-/// The file of rejected requests.
+/// The file of rejected requests, or the payload of one of its records: a checksum guards those.
 pub fn rejected(data: &[u8]) {
-    let ring = RejectedRing::of_bytes(data);
-    assert!(ring.len() <= RejectedRing::ENTRIES_MAX);
     let sources: Vec<&Source> = SOURCES.iter().take(1).collect();
-    for request in ring.list(usize::MAX) {
-        assert!(ring.get(request.number).is_some());
-        ring.explain(request.number, &sources);
+    for ring in [RejectedRing::of_bytes(data), RejectedRing::of_payload(data)] {
+        assert!(ring.len() <= RejectedRing::ENTRIES_MAX);
+        for request in ring.list(usize::MAX) {
+            assert!(request.headers.iter().count() + request.body.len() <= data.len());
+            assert!(ring.get(request.number).is_some());
+            ring.explain(request.number, &sources);
+        }
     }
 }
 

@@ -138,6 +138,17 @@ impl RejectedRing {
         let mut entries = Entries::default();
         // What can be read counts.
         drop(file::read_from(bytes, &mut entries));
+        Self::of_entries(entries)
+    }
+
+    /// The ring that one record of the file makes, without the checksum that guards it there.
+    pub(crate) fn of_payload(payload: &[u8]) -> Self {
+        let mut entries = Entries::default();
+        drop(file::take_in(payload, &mut entries));
+        Self::of_entries(entries)
+    }
+
+    fn of_entries(entries: Entries) -> Self {
         Self { state: Mutex::new(State { entries, ..State::default() }), ..Self::default() }
     }
 

@@ -245,11 +245,17 @@ pub(super) fn read_from(file: impl Read, entries: &mut Entries) -> io::Result<()
         if crc32c::crc32c(&payload) != crc {
             return Err(bad("a record is damaged"));
         }
-        match decode(&payload).ok_or_else(|| bad("a record makes no sense"))? {
-            Record::Request(request) => entries.restore(request),
-            Record::Removed(number) => entries.remove(number),
-            Record::Last(number) => entries.skip_to(number),
-        }
+        take_in(&payload, entries)?;
+    }
+    Ok(())
+}
+
+/// Takes what a payload says into `entries`.
+pub(super) fn take_in(payload: &[u8], entries: &mut Entries) -> io::Result<()> {
+    match decode(payload).ok_or_else(|| bad("a record makes no sense"))? {
+        Record::Request(request) => entries.restore(request),
+        Record::Removed(number) => entries.remove(number),
+        Record::Last(number) => entries.skip_to(number),
     }
     Ok(())
 }
