@@ -85,6 +85,9 @@ pub struct Ingest {
     rejected: RejectedRing,
     strangers: Strangers,
     notes: Notes,
+    /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
+    /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
+    releasing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -109,6 +112,7 @@ impl Ingest {
             rejected: RejectedRing::default(),
             strangers: Strangers::new(),
             notes: Notes::default(),
+            releasing: tokio::sync::Mutex::default(),
         };
         ingest.replace_sources(sources);
         ingest
@@ -179,6 +183,7 @@ impl Ingest {
     /// Verifies a rejected request again with the source as it is configured by now, as of the
     /// time it was received, and stores it if it passes. `None` = it is not kept any more.
     pub async fn release(&self, number: u64) -> Option<Result<Accepted, Refused>> {
+        let _alone = self.releasing.lock().await;
         let rejected = self.rejected.get(number)?;
         let door = self.door(rejected.source.as_str())?;
         let request = Request {

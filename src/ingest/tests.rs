@@ -3,7 +3,9 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::event::{EventType, SourceName};
+use crate::queue::EventQuery;
 use crate::queue::memory::MemoryDisk;
+use crate::queue::sled::{Settings, SledQueue};
 use crate::secret::Secret;
 use crate::source::SourceSettings;
 
@@ -52,5 +54,45 @@ async fn what_is_released_is_judged_as_of_the_time_it_came() {
     assert!(ingest.release(1).await.is_none(), "it is let go of");
     // What was too old when it came is too old for ever.
     assert!(matches!(ingest.release(2).await, Some(Err(Refused::Rejected))));
+    assert_eq!(ingest.rejected().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_released_twice_at_once_is_stored_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
+    // A store that takes its time, and a source that remembers nothing.
+    let settings = Settings { disk_reserve: 0, ..Settings::new(folder.path()) };
+    let queue = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
+    let source = |secret| {
+        let settings = SourceSettings::of_provider("slack", Vec::new()).unwrap();
+        let settings = SourceSettings { dedupe: None, ..settings };
+        let name = SourceName::parse("slack").unwrap();
+        Source::with_secrets(name, settings, vec![Secret::new(secret)]).unwrap()
+    };
+    let dynamic = Arc::clone(&queue) as Arc<dyn Queue>;
+    let ingest = Ingest::new(dynamic, clock, Metrics::new(), vec![source("copied wrongly")]);
+    assert_eq!(send(&ingest, "right", b"1", Duration::ZERO).await, Err(Refused::Rejected));
+    ingest.replace_sources(vec![source("right")]);
+
+    let (first, second) = tokio::join!(ingest.release(1), ingest.release(1));
+    assert!(matches!(first, Some(Ok(Accepted::Stored(_)))), "{first:?}");
+    assert!(second.is_none(), "{second:?}");
+    let query = EventQuery { limit: 10, ..EventQuery::default() };
+    assert_eq!(queue.list(query).await.unwrap().len(), 1);
+    queue.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_when_it_is_released_stays() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
+    let dynamic = Arc::clone(&queue) as Arc<dyn Queue>;
+    let ingest = Ingest::new(dynamic, clock, Metrics::new(), vec![slack("copied wrongly")]);
+    assert_eq!(send(&ingest, "right", b"1", Duration::ZERO).await, Err(Refused::Rejected));
+    ingest.replace_sources(vec![slack("right")]);
+    queue.close().await.unwrap();
+    let released = ingest.release(1).await;
+    assert!(matches!(released, Some(Err(Refused::Unavailable { .. }))), "{released:?}");
     assert_eq!(ingest.rejected().len(), 1);
 }
