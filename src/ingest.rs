@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Headers, NewEvent};
+use crate::event::{Headers, NewEvent, SourceName};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
 use crate::source::{Inbound, Reply, Source, Verified};
@@ -26,7 +26,7 @@ mod strangers;
 
 pub use door::Door;
 pub use rejected::{RejectedRequest, RejectedRing};
-pub use strangers::{Strangers, Visit};
+pub use strangers::{Place, Strangers, Verdict, Visit};
 
 use notes::Notes;
 
@@ -106,11 +106,11 @@ impl Ingest {
     ) -> Self {
         let ingest = Self {
             queue,
+            strangers: Strangers::new(Arc::clone(&clock)),
             clock,
             metrics,
             doors: ArcSwap::default(),
             rejected: RejectedRing::default(),
-            strangers: Strangers::new(),
             notes: Notes::default(),
             releasing: tokio::sync::Mutex::default(),
         };
@@ -159,12 +159,14 @@ impl Ingest {
     }
 
     /// Verifies `request` and stores it. `Ok` = the event survives a power cut from here on.
-    /// `client` is asked for the caller's address where the request is kept as rejected.
+    /// `client` is asked for the caller's address where the request is kept as rejected; `believed`
+    /// is called once the signature is good, before anything is stored.
     pub async fn accept(
         &self,
         door: &Door,
         request: Request<'_>,
         client: impl FnOnce() -> Option<IpAddr>,
+        believed: impl FnOnce(),
     ) -> Result<Accepted, Refused> {
         if let Some(reply) = door.source().handshake(&request.inbound(), None) {
             return Ok(Accepted::Handshake(reply));
@@ -177,7 +179,14 @@ impl Ingest {
                 return Err(Refused::Rejected);
             }
         };
+        believed();
         self.store(door, verified, request).await
+    }
+
+    /// Tells the log that a request to `source` was turned away unjudged, or because too many of
+    /// `client` had failed at once.
+    pub fn turned_away(&self, source: &SourceName, client: Option<IpAddr>) {
+        self.notes.turned_away(source, client, self.clock.now());
     }
 
     /// Verifies a rejected request again with the source as it is configured by now, as of the

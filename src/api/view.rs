@@ -78,6 +78,8 @@ pub struct SourceView {
     pub duplicate: u64,
     /// Requests that failed verification.
     pub rejected: u64,
+    /// Requests that were turned away because too many from there failed it.
+    pub turned_away: u64,
     /// Its secrets in the order of the configuration.
     pub secrets: Vec<SecretView>,
 }

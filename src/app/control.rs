@@ -173,6 +173,7 @@ fn source_view(door: &Door) -> SourceView {
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),
+        turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
         secrets: secrets.collect(),
     }
 }

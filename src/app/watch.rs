@@ -45,7 +45,7 @@ pub(super) struct Watch {
     disk: LookAtDisk,
     own: Arc<OwnSource>,
     began: Timestamp,
-    /// How many requests of a source had failed when that was last told.
+    /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
 }
@@ -91,7 +91,10 @@ impl Watch {
     async fn look_for_rejected(&mut self) {
         for door in self.ingest.doors() {
             let name = door.source().name().clone();
-            let count = door.metrics().requests(RequestOutcome::Rejected);
+            let count = [RequestOutcome::Rejected, RequestOutcome::UnverifiedLimited]
+                .map(|outcome| door.metrics().requests(outcome))
+                .iter()
+                .sum();
             let before = self.rejected.get(&name).copied().unwrap_or(0);
             if count > before && self.may_tell("signature.rejected", name.as_str()) {
                 self.rejected.insert(name.clone(), count);

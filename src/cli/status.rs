@@ -23,6 +23,7 @@ const SOURCES: &[Column] = &[
     ("ACCEPTED", "accepted"),
     ("DUPLICATE", "duplicate"),
     ("REJECTED", "rejected"),
+    ("TURNED AWAY", "turned_away"),
 ];
 
 const SECRETS: &[Column] = &[

@@ -4,18 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Headers};
-use crate::ingest::{Accepted, Door, Ingest, Refused, Request, Visit};
+use crate::ingest::{Accepted, Door, Ingest, Refused, Request, Verdict, Visit};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
 use crate::source::{RateLimit, Reply};
@@ -38,8 +37,6 @@ pub struct Public {
     limits: ArcSwap<Limits>,
     /// One series for all sources that nobody configured.
     unknown: SourceMetrics,
-    /// One for each answer that is held back.
-    late: Semaphore,
 }
 
 /// Limits that hold for every source.
@@ -51,15 +48,16 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// How many requests one address may send before one of them is verified; nothing = any.
+    /// How many requests of one address may fail before its failures are answered late; nothing =
+    /// any number.
     pub unverified: Option<RateLimit>,
 }
 
-/// How long a failure is held back where an address has run out of what it may cost: who waits for
-/// the answer before the next request is slowed down to a few thousand a second in all.
+/// How long a failure is held back where an address has run out of what it may cost. With it the
+/// places that such addresses have make a rate: of one address 1,600 a second.
 const LATE: Duration = Duration::from_millis(20);
-/// The most answers that are held back at once: whoever does not wait gains nothing by it.
-const LATE_MAX: usize = 1_024;
+/// When to come back where no place was free: they are free again in a moment.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One service takes every request: with two routes a router would only add work.
 pub(super) fn configure(config: &mut web::ServiceConfig, public: &web::Data<Public>) {
@@ -118,7 +116,13 @@ async fn hook(
             if let Some(outcome) = no.outcome() {
                 door.metrics().request(outcome);
             }
-            no.problem().response()
+            let mut response = no.problem().response();
+            if let No::TooManyUnverified = no {
+                public.ingest.turned_away(door.source().name(), public.client(request));
+                // Whoever goes on regardless is not to do so at full speed.
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            response
         }
     }
 }
@@ -131,7 +135,7 @@ enum No {
     TooLarge,
     TooSlow,
     Broken,
-    TooManyUnverified(Duration),
+    TooManyUnverified,
     Refused(Refused),
 }
 
@@ -158,16 +162,34 @@ async fn receive(
     if content_length(request.headers()).is_some_and(|length| length > body_max) {
         return Err(No::TooLarge);
     }
-    let visit = public.let_in(request).await?;
+    let mut visit = public.let_in(door, request)?;
     let taken = async {
         let body = body::read(payload, body_max, request_timeout).await?;
-        take(door, request, body, received_at, public).await.map_err(No::Refused)
+        if visit.as_mut().is_some_and(|visit| !visit.may_be_judged()) {
+            return Err(No::TooManyUnverified);
+        }
+        let believed = || visit.take().map_or((), Visit::verified);
+        take(door, request, body, received_at, public, believed).await.map_err(No::Refused)
     };
     let taken = taken.await;
-    if let Some(visit) = visit {
-        public.judge(visit, &taken).await;
+    match visit {
+        Some(visit) => answer_failure(visit, taken).await,
+        None => taken,
     }
-    taken
+}
+
+/// What becomes of the answer to a request whose signature nobody found good.
+async fn answer_failure(visit: Visit<'_>, taken: Result<Accepted, No>) -> Result<Accepted, No> {
+    match visit.failed() {
+        Verdict::AtOnce => taken,
+        Verdict::Late(place) => {
+            tokio::time::sleep(LATE).await;
+            drop(place);
+            taken
+        }
+        // An answered question stays one: it cost next to nothing, and may be an honest sender's.
+        Verdict::TurnAway => taken.map_err(|_| No::TooManyUnverified),
+    }
 }
 
 /// The rest of the way, with the whole request at hand.
@@ -177,6 +199,7 @@ async fn take(
     body: Bytes,
     received_at: Timestamp,
     public: &Public,
+    believed: impl FnOnce(),
 ) -> Result<Accepted, Refused> {
     let head = request.head();
     let request = Request {
@@ -187,7 +210,7 @@ async fn take(
         received_at,
     };
     let client = || public.client_of(head.peer_addr, &head.headers);
-    public.ingest.accept(door, request, client).await
+    public.ingest.accept(door, request, client, believed).await
 }
 
 impl Public {
@@ -199,8 +222,7 @@ impl Public {
         limits: Limits,
     ) -> Self {
         let unknown = metrics.unknown_source();
-        let late = Semaphore::new(LATE_MAX);
-        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown, late }
+        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown }
     }
 
     /// Puts `limits` in place of those that were. Requests in flight end as they began.
@@ -208,36 +230,15 @@ impl Public {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Charges the caller's address for a request that nobody has verified yet.
-    async fn let_in(&self, request: &HttpRequest) -> Result<Option<Visit<'_>>, No> {
+    /// Looks at the caller's address before anything is read.
+    fn let_in(&self, door: &Door, request: &HttpRequest) -> Result<Option<Visit<'_>>, No> {
+        // Whom the source allows by name is no stranger to it.
+        if !door.is_open() {
+            return Ok(None);
+        }
         let limit = self.limits.load().unverified;
         let (Some(limit), Some(client)) = (limit, self.client(request)) else { return Ok(None) };
-        match self.ingest.strangers().let_in(client, limit, self.clock.steady()) {
-            Ok(visit) => Ok(Some(visit)),
-            Err(retry_after) => {
-                self.hold_back().await;
-                Err(No::TooManyUnverified(retry_after))
-            }
-        }
-    }
-
-    /// Gives a good request its charge back, and holds a bad one back where there were too many.
-    async fn judge(&self, visit: Visit<'_>, taken: &Result<Accepted, No>) {
-        match taken {
-            Ok(Accepted::Stored(_))
-            | Err(No::Refused(Refused::RateLimited { .. } | Refused::Unavailable { .. })) => {
-                visit.verified(self.clock.steady());
-            }
-            Err(_) if visit.is_over() => self.hold_back().await,
-            // An answered question may be anybody's.
-            Ok(Accepted::Handshake(_)) | Err(_) => {}
-        }
-    }
-
-    async fn hold_back(&self) {
-        if let Ok(_permit) = self.late.try_acquire() {
-            tokio::time::sleep(LATE).await;
-        }
+        self.ingest.strangers().let_in(client, limit).map(Some).ok_or(No::TooManyUnverified)
     }
 
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
@@ -274,7 +275,7 @@ impl No {
             Self::NotAllowed => Some(RequestOutcome::NotAllowed),
             Self::TooLarge => Some(RequestOutcome::TooLarge),
             Self::TooSlow | Self::Broken => Some(RequestOutcome::Incomplete),
-            Self::TooManyUnverified(_) => Some(RequestOutcome::UnverifiedLimited),
+            Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
             Self::Refused(Refused::Rejected) => Some(RequestOutcome::Rejected),
             Self::Refused(Refused::RateLimited { .. }) => Some(RequestOutcome::RateLimited),
             Self::Refused(Refused::Unavailable { .. }) => Some(RequestOutcome::Unavailable),
@@ -288,8 +289,8 @@ impl No {
             Self::TooLarge => Problem::TooLarge,
             Self::TooSlow => Problem::Timeout,
             Self::Broken => Problem::BadRequest,
-            Self::TooManyUnverified(retry_after)
-            | Self::Refused(Refused::RateLimited { retry_after }) => Problem::TooMany(retry_after),
+            Self::TooManyUnverified => Problem::TooMany(RETRY),
+            Self::Refused(Refused::RateLimited { retry_after }) => Problem::TooMany(retry_after),
             Self::Refused(Refused::Unavailable { retry_after }) => {
                 Problem::Unavailable(retry_after)
             }
@@ -337,3 +338,6 @@ fn answered(reply: Reply) -> HttpResponse {
     }
     response.insert_header((header::CONTENT_TYPE, content_type)).body(body)
 }
+
+#[cfg(test)]
+mod tests;

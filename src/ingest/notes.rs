@@ -1,11 +1,13 @@
 //! What the way in tells the log: a line per failure, at most one a second of each sort, because a
 //! flood of bad requests must not become a flood of lines.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tracing::{error, warn};
 
 use crate::clock::Timestamp;
+use crate::event::SourceName;
 use crate::queue::QueueError;
 
 use super::RejectedRequest;
@@ -14,6 +16,7 @@ use super::RejectedRequest;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     rejected: Gate,
+    turned_away: Gate,
     not_stored: Gate,
     slow_commit: Gate,
 }
@@ -27,6 +30,18 @@ impl Notes {
                 client = request.client.map(tracing::field::display),
                 n_silent,
                 "Request rejected; `gatepost rejected list` shows it"
+            );
+        }
+    }
+
+    pub(super) fn turned_away(&self, source: &SourceName, client: Option<IpAddr>, now: Timestamp) {
+        if let Some(n_silent) = self.turned_away.open(now) {
+            warn!(
+                source.name = %source,
+                client = client.map(tracing::field::display),
+                n_silent,
+                "Request turned away (429): too many from there cannot be verified; see \
+                 `unverified_limit`"
             );
         }
     }

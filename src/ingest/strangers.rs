@@ -1,21 +1,28 @@
 //! How much work each client address may cause before it has shown that it can sign.
 //!
-//! - Each request is charged when it comes, before its body is read, and gets its charge back when
-//!   its signature turns out to be good. So honest senders never run out, however much they send.
-//! - An address that has run out is told to come back later, unread. Not so where an honest sender
-//!   may stand behind the same address: where a good request came from it lately, and on private
-//!   networks, where the address may be that of a proxy that nobody has named. There everything is
-//!   judged as ever, and only what fails is to be answered late.
+//! - A request is charged to its address when it has failed, or when it ends before anybody could
+//!   say; a good one costs nothing. So honest senders never run out, however much they send at
+//!   once.
+//! - An address that has run out is read and judged as ever: an honest sender may stand behind it,
+//!   as where a provider sends for all its customers from there. But each of its requests takes a
+//!   place while it is judged, and where it fails, until it was answered, which is to be late. So
+//!   there are so many of them a second and no more.
+//! - Without a free place a request is turned away. A place is taken once all of a request has been
+//!   read: nobody holds one by sending slowly.
+//! - There is more room where a good request came from the address lately, and on private networks,
+//!   where it may be that of a proxy that nobody has named.
 //! - Memory is bounded: where there are too many addresses, the one is forgotten that would be
 //!   forgotten first anyway.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::clock::Clock;
 use crate::source::RateLimit;
 
 /// Threads that answer at the same moment seldom meet at the same lock.
@@ -24,13 +31,21 @@ const N_SHARDS: usize = 16;
 const SHARD_MAX: usize = 512;
 /// How long an address is trusted after a good request.
 const GOOD_FOR: Duration = Duration::from_hours(1);
+/// The most places of all addresses together.
+const PLACES_MAX: usize = 1_024;
+/// The most places of one address.
+const PLACES_OF_STRANGER: u32 = 32;
+/// The same where an honest sender is likely to stand behind it.
+const PLACES_OF_KNOWN: u32 = 512;
 
 /// The addresses that requests come from.
 #[derive(Debug)]
 pub struct Strangers {
+    clock: Arc<dyn Clock>,
     /// Chosen by a hash that nobody outside can foresee.
     shards: [Mutex<HashMap<Client, Account>>; N_SHARDS],
     hasher: RandomState,
+    places: Semaphore,
 }
 
 /// An address, as far as one sender has it to himself: of IPv6 that is a /64.
@@ -59,56 +74,132 @@ struct Account {
     paid_at: u64,
     /// Until when it is trusted.
     good_until: u64,
+    /// How many places it has.
+    n_places: u32,
 }
 
 impl Account {
     /// From when on it says nothing.
     fn ends_at(self) -> u64 {
-        self.paid_at.max(self.good_until)
+        if self.n_places > 0 { u64::MAX } else { self.paid_at.max(self.good_until) }
+    }
+
+    /// When all is paid off after one more request; `None` = it has run out.
+    fn charged(self, guest: Guest, now: u64) -> Option<u64> {
+        let full = now.saturating_add(guest.window);
+        // Never more than all of it, also where the limit was another one before a reload.
+        let paid_at = self.paid_at.clamp(now, full).saturating_add(guest.charge);
+        (paid_at <= full).then_some(paid_at)
+    }
+
+    fn may_have_place(self, guest: Guest, now: u64) -> bool {
+        let is_known = guest.is_private || self.good_until > now;
+        self.n_places < if is_known { PLACES_OF_KNOWN } else { PLACES_OF_STRANGER }
     }
 }
 
-/// A request that was let in.
+/// Who has sent a request, and what it costs.
+#[derive(Clone, Copy, Debug)]
+struct Guest {
+    client: Client,
+    is_private: bool,
+    charge: u64,
+    window: u64,
+}
+
+/// A request that was let in. Dropped before it was judged, it is charged.
 #[derive(Debug)]
 pub struct Visit<'a> {
     strangers: &'a Strangers,
+    guest: Guest,
+    place: Option<Place<'a>>,
+    is_judged: bool,
+}
+
+/// A place that is taken. Dropped, it is free again.
+#[derive(Debug)]
+pub struct Place<'a> {
+    strangers: &'a Strangers,
     client: Client,
-    /// What is given back.
-    charge: u64,
-    is_over: bool,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// How a request that failed is to be answered.
+#[derive(Debug)]
+pub enum Verdict<'a> {
+    /// As ever.
+    AtOnce,
+    /// Late, and the place is held until then: the address has run out.
+    Late(Place<'a>),
+    /// It is to be turned away: the address has run out, and of places too.
+    TurnAway,
 }
 
 impl Strangers {
     /// Nobody is known yet.
-    pub fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            places: Semaphore::new(PLACES_MAX),
+        }
     }
 
-    /// Charges a request from `address`. `Err` = it has run out, until so much later.
-    pub fn let_in(
-        &self,
-        address: IpAddr,
-        limit: RateLimit,
-        now: Timestamp,
-    ) -> Result<Visit<'_>, Duration> {
+    /// Looks at a request from `address`. `None` = it has run out, and no place is free.
+    pub fn let_in(&self, address: IpAddr, limit: RateLimit) -> Option<Visit<'_>> {
         let client = Client::of(address);
-        let now = nanos(now);
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
-        let mut shard = self.shard(client);
-        let account = account(&mut shard, client, now);
-        // Never more than all of it, also where the limit was another one before a reload.
-        let full = now.saturating_add(window);
-        let paid_at = account.paid_at.clamp(now, full).saturating_add(charge);
-        let over_by = paid_at.saturating_sub(full);
-        if over_by == 0 {
-            account.paid_at = paid_at;
-            return Ok(Visit { strangers: self, client, charge, is_over: false });
+        let guest = Guest { client, is_private: is_private(address), charge, window };
+        let account = self.shard(client).get(&client).copied().unwrap_or_default();
+        let now = self.now();
+        let is_free = || account.may_have_place(guest, now) && self.places.available_permits() > 0;
+        (account.charged(guest, now).is_some() || is_free()).then(|| Visit {
+            strangers: self,
+            guest,
+            place: None,
+            is_judged: false,
+        })
+    }
+
+    /// `false` = it has run out, and nothing was charged.
+    fn charge(&self, guest: Guest) -> bool {
+        let now = self.now();
+        let mut shard = self.shard(guest.client);
+        let account = account(&mut shard, guest.client, now);
+        let paid_at = account.charged(guest, now);
+        account.paid_at = paid_at.unwrap_or(account.paid_at);
+        paid_at.is_some()
+    }
+
+    fn has_run_out(&self, guest: Guest) -> bool {
+        let shard = self.shard(guest.client);
+        shard.get(&guest.client).is_some_and(|one| one.charged(guest, self.now()).is_none())
+    }
+
+    fn place(&self, guest: Guest) -> Option<Place<'_>> {
+        let now = self.now();
+        let mut shard = self.shard(guest.client);
+        let account = account(&mut shard, guest.client, now);
+        if !account.may_have_place(guest, now) {
+            return None;
         }
-        if account.good_until > now || is_private(address) {
-            return Ok(Visit { strangers: self, client, charge: 0, is_over: true });
-        }
-        Err(Duration::from_nanos(over_by))
+        // An error means that none is free.
+        let permit = self.places.try_acquire().ok()?;
+        account.n_places += 1;
+        Some(Place { strangers: self, client: guest.client, _permit: permit })
+    }
+
+    fn trust(&self, client: Client) {
+        let now = self.now();
+        let good_until = now.saturating_add(nanos_of(GOOD_FOR));
+        account(&mut self.shard(client), client, now).good_until = good_until;
+    }
+
+    fn now(&self) -> u64 {
+        let now = u64::try_from(self.clock.steady().as_millis()).unwrap_or(0);
+        now.saturating_mul(1_000_000)
     }
 
     fn shard(&self, client: Client) -> MutexGuard<'_, HashMap<Client, Account>> {
@@ -120,25 +211,47 @@ impl Strangers {
     }
 }
 
-impl Default for Strangers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Visit<'_> {
-    /// Whether the address has run out: then a failure is to be answered late.
-    pub fn is_over(&self) -> bool {
-        self.is_over
+impl<'a> Visit<'a> {
+    /// Whether the request, of which all has been read, may be judged: an address that has run out
+    /// takes a place for it.
+    pub fn may_be_judged(&mut self) -> bool {
+        if self.place.is_none() && self.strangers.has_run_out(self.guest) {
+            self.place = self.strangers.place(self.guest);
+            return self.place.is_some();
+        }
+        true
     }
 
     /// The signature was good.
-    pub fn verified(self, now: Timestamp) {
-        let now = nanos(now);
-        let mut shard = self.strangers.shard(self.client);
-        let account = account(&mut shard, self.client, now);
-        account.paid_at = account.paid_at.saturating_sub(self.charge);
-        account.good_until = now.saturating_add(nanos_of(GOOD_FOR));
+    pub fn verified(mut self) {
+        self.is_judged = true;
+        self.strangers.trust(self.guest.client);
+    }
+
+    /// The request failed, or asked for an answer that needs no signature.
+    pub fn failed(mut self) -> Verdict<'a> {
+        self.is_judged = true;
+        if self.strangers.charge(self.guest) {
+            return Verdict::AtOnce;
+        }
+        let place = self.place.take().or_else(|| self.strangers.place(self.guest));
+        place.map_or(Verdict::TurnAway, Verdict::Late)
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if !self.is_judged {
+            self.strangers.charge(self.guest);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(account) = self.strangers.shard(self.client).get_mut(&self.client) {
+            account.n_places = account.n_places.saturating_sub(1);
+        }
     }
 }
 
@@ -160,7 +273,10 @@ fn account(shard: &mut HashMap<Client, Account>, client: Client, now: u64) -> &m
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            address.is_loopback() || address.is_private() || address.is_link_local()
+            address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || is_shared(address)
         }
         IpAddr::V6(address) => {
             address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
@@ -168,117 +284,15 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// 100.64.0.0/10: between a provider's own machines, as behind a load balancer (RFC 6598).
+fn is_shared(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    first == 100 && second & 0b1100_0000 == 64
+}
+
 fn nanos_of(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn nanos(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-    const STRANGER: &str = "203.0.113.7";
-
-    fn let_in<'a>(
-        strangers: &'a Strangers,
-        address: &str,
-        now: Timestamp,
-    ) -> Result<Visit<'a>, Duration> {
-        strangers.let_in(address.parse().unwrap(), RateLimit::parse("3/m").unwrap(), now)
-    }
-
-    /// Lets the address run out.
-    fn run_out(strangers: &Strangers, address: &str) {
-        for _ in 0..3 {
-            assert!(!let_in(strangers, address, NOW).unwrap().is_over());
-        }
-    }
-
-    #[test]
-    fn who_runs_out_is_told_when_to_come_back_and_may_come_then() {
-        let strangers = Strangers::new();
-        run_out(&strangers, STRANGER);
-        let wait = let_in(&strangers, STRANGER, NOW).unwrap_err();
-        assert_eq!(wait, Duration::from_secs(20));
-        let early = NOW.after(Duration::from_millis(19_999));
-        assert_eq!(let_in(&strangers, STRANGER, early).unwrap_err(), Duration::from_millis(1));
-        assert!(let_in(&strangers, STRANGER, NOW.after(wait)).is_ok());
-        assert!(let_in(&strangers, STRANGER, NOW.after(wait)).is_err());
-        assert!(let_in(&strangers, "203.0.113.8", NOW).is_ok(), "another one pays for himself");
-    }
-
-    #[test]
-    fn who_signs_never_runs_out() {
-        let strangers = Strangers::new();
-        for _ in 0..1_000 {
-            let visit = let_in(&strangers, STRANGER, NOW).unwrap();
-            assert!(!visit.is_over());
-            visit.verified(NOW);
-        }
-    }
-
-    #[test]
-    fn beside_an_honest_sender_a_bad_one_is_only_slowed_down() {
-        let strangers = Strangers::new();
-        let_in(&strangers, STRANGER, NOW).unwrap().verified(NOW);
-        run_out(&strangers, STRANGER);
-        for _ in 0..10 {
-            assert!(let_in(&strangers, STRANGER, NOW).unwrap().is_over());
-        }
-        let later = NOW.after(Duration::from_secs(20));
-        assert!(!let_in(&strangers, STRANGER, later).unwrap().is_over(), "time pays here too");
-    }
-
-    #[test]
-    fn trust_ends_an_hour_after_the_last_good_request() {
-        let strangers = Strangers::new();
-        let_in(&strangers, STRANGER, NOW).unwrap().verified(NOW);
-        let later = NOW.after(GOOD_FOR);
-        for _ in 0..3 {
-            let_in(&strangers, STRANGER, later).unwrap();
-        }
-        let_in(&strangers, STRANGER, later).unwrap_err();
-    }
-
-    #[test]
-    fn a_private_address_may_be_a_proxy() {
-        let strangers = Strangers::new();
-        for address in
-            ["127.0.0.1", "10.1.2.3", "172.17.0.1", "192.168.0.1", "::1", "fd00::1", "fe80::1"]
-        {
-            run_out(&strangers, address);
-            assert!(let_in(&strangers, address, NOW).unwrap().is_over(), "{address}");
-        }
-    }
-
-    #[test]
-    fn a_sender_has_all_of_its_ipv6_network() {
-        let strangers = Strangers::new();
-        for address in ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1"] {
-            let_in(&strangers, address, NOW).unwrap();
-        }
-        let_in(&strangers, "2001:db8::3", NOW).unwrap_err();
-        assert!(let_in(&strangers, "2001:db8:0:1::1", NOW).is_ok());
-        run_out(&strangers, STRANGER);
-        let_in(&strangers, "::ffff:203.0.113.7", NOW).unwrap_err();
-    }
-
-    #[test]
-    fn a_flood_of_addresses_is_forgotten_but_not_who_was_good() {
-        let strangers = Strangers::new();
-        let_in(&strangers, STRANGER, NOW).unwrap().verified(NOW);
-        run_out(&strangers, STRANGER);
-        for n in 0..u32::try_from(10 * N_SHARDS * SHARD_MAX).unwrap() {
-            let address = IpAddr::from((0x0100_0000 + n).to_be_bytes());
-            let limit = RateLimit::parse("3/m").unwrap();
-            assert!(strangers.let_in(address, limit, NOW).is_ok());
-        }
-        let known: usize = strangers.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert!(known <= N_SHARDS * SHARD_MAX, "{known}");
-        assert!(let_in(&strangers, STRANGER, NOW).unwrap().is_over(), "its account is still there");
-    }
-}
+mod tests;

@@ -31,7 +31,7 @@ async fn send(ingest: &Ingest, secret: &str, body: &[u8], later: Duration) -> Re
         received_at: NOW.after(later),
     };
     let door = ingest.door("slack").unwrap();
-    ingest.accept(&door, request, || None).await.map(|_| ())
+    ingest.accept(&door, request, || None, || {}).await.map(|_| ())
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl Rig {
             body: "content".into(),
             received_at: self.clock.now(),
         };
-        if self.ingest.accept(&door, request, || None).await.is_err() {
+        if self.ingest.accept(&door, request, || None, || {}).await.is_err() {
             // As the listener counts it.
             door.metrics().request(RequestOutcome::Rejected);
         }
@@ -155,4 +155,9 @@ async fn requests_that_fail_are_told_of_with_their_number() {
     rig.post(b"00").await;
     assert_eq!(rig.after(HOUR / 2).await, []);
     assert_eq!(rig.after(HOUR / 2).await[0].1["count"], 1, "it was not forgotten meanwhile");
+    // As the listener counts what it turns away.
+    let door = rig.ingest.door("hyvor").unwrap();
+    door.metrics().request(RequestOutcome::UnverifiedLimited);
+    door.metrics().request(RequestOutcome::UnverifiedLimited);
+    assert_eq!(rig.after(HOUR).await[0].1["count"], 2, "what was turned away has failed, too");
 }
