@@ -70,10 +70,11 @@ impl RejectedFile {
     /// Adds what is new, or writes all anew where that would be too much.
     fn append(&self, end: End, unwritten: &Unwritten) -> io::Result<End> {
         let new = || unwritten.requests.iter().filter(|one| one.number >= unwritten.first_new);
-        let n_new = new().count() + unwritten.removed.len();
-        // A removal is a number; a request has its own estimate.
-        let bytes_new: usize =
-            new().map(|one| one.bytes()).sum::<usize>() + unwritten.removed.len() * 32;
+        // Each removed, and the last.
+        let n_numbers = unwritten.removed.len() + 1;
+        let n_new = new().count() + n_numbers;
+        // A number has few bytes; a request has its own estimate.
+        let bytes_new: usize = new().map(|one| one.bytes()).sum::<usize>() + n_numbers * 32;
         let is_full = end.n_records + n_new > RECORDS_MAX
             || end.bytes + bytes_new as u64 > RejectedRing::FILE_BYTES_MAX;
         if is_full {
@@ -85,6 +86,10 @@ impl RejectedFile {
         }
         for number in &unwritten.removed {
             writer.number(KIND_REMOVED, *number)?;
+        }
+        if new().next_back().is_none_or(|newest| newest.number < unwritten.last) {
+            // The newest was let go of before anybody could write it: its number is not given again.
+            writer.number(KIND_LAST, unwritten.last)?;
         }
         writer.finish()
     }

@@ -126,6 +126,21 @@ fn numbers_go_on_after_a_restart_even_where_nothing_is_kept_any_more() {
 }
 
 #[test]
+fn the_number_of_one_that_was_let_go_of_before_it_was_written_is_not_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rejected");
+    let (mut entries, mut file) = (Entries::default(), RejectedFile::new(path.clone()));
+    entries.push(request(1));
+    file.write(&entries.take_unwritten().unwrap()).unwrap();
+    entries.push(request(1));
+    entries.remove(2);
+    file.write(&entries.take_unwritten().unwrap()).unwrap();
+    let ring = RejectedRing::open(path);
+    assert_eq!(numbers(&ring), [1]);
+    assert_eq!(ring.push(request(1)), 3);
+}
+
+#[test]
 fn the_file_is_appended_to_while_the_ring_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rejected");
