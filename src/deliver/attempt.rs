@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::Parts;
 use super::buffer::Load;
 use super::matching::OWN_SOURCE;
 use super::retry::{Verdict, decide};
 use crate::event::{
-    Attempt, Delivery, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled,
+    Attempt, Delivery, ErrorText, EventId, Failure, FailureKind, OrderKey, Outcome, Settled,
 };
 use crate::queue::DeadLetter;
 
@@ -54,6 +54,8 @@ pub(super) enum Answer {
     Given,
     /// A transient failure.
     Missing(Failure),
+    /// Nobody knows: the other side was not asked.
+    NotAsked,
 }
 
 /// Calls the handler with `load` and judges the result. `seed` is where its jitter comes from.
@@ -62,27 +64,51 @@ pub(super) async fn attempt(parts: &Parts, load: Load, seed: u64) -> Tried {
     let duration = attempt.duration;
     let mut judge = Judge { parts, random: seed, stopped: Vec::new() };
     let (done, answer) = match result {
-        Ok(()) => {
-            let delivered = load.deliveries.into_iter().zip(load.keys).map(|(delivery, key)| {
-                let attempt = Some(attempt.clone());
-                Done { delivery, key, settled: Settled { outcome: Outcome::Delivered, attempt } }
-            });
-            (delivered.collect(), Answer::Given)
-        }
-        Err(failure) if failure.kind == FailureKind::Permanent && load.deliveries.len() > 1 => {
-            one_by_one(&mut judge, load).await
-        }
+        Ok(()) => (delivered(load, &attempt), Answer::Given),
         Err(failure) => {
-            let done = judge.together(load, &failure, &attempt);
-            let answer = match failure.kind {
-                FailureKind::Transient => Answer::Missing(failure),
-                FailureKind::Permanent => Answer::Given,
+            let (had, left) = split(load, &failure.done);
+            let mut done = delivered(had, &attempt);
+            let (others, answer) = match failure.kind {
+                FailureKind::Permanent if left.deliveries.len() > 1 => {
+                    one_by_one(&mut judge, left).await
+                }
+                FailureKind::Permanent => (judge.together(left, &failure, &attempt), Answer::Given),
+                FailureKind::Transient => {
+                    (judge.together(left, &failure, &attempt), Answer::Missing(failure))
+                }
+                FailureKind::PutOff => {
+                    let answer = if done.is_empty() { Answer::NotAsked } else { Answer::Given };
+                    (judge.put_off_together(left, &failure), answer)
+                }
             };
+            done.extend(others);
             (done, answer)
         }
     };
     tell_of_the_dead(parts, &done).await;
     Tried { done, answer: Some(answer), duration }
+}
+
+/// What is done of `load`, and the others.
+fn split(load: Load, done: &[EventId]) -> (Load, Load) {
+    let (mut had, mut left) = (Load::default(), Load::default());
+    for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
+        let part = if done.contains(&delivery.event.id) { &mut had } else { &mut left };
+        part.deliveries.push(delivery);
+        part.keys.push(key);
+    }
+    (had, left)
+}
+
+fn delivered(load: Load, attempt: &Attempt) -> Vec<Done> {
+    let pairs = load.deliveries.into_iter().zip(load.keys);
+    let delivered = pairs.map(|(delivery, key)| {
+        // What the call says of others is no error of this one.
+        let attempt = Attempt { error: ErrorText::default(), status: None, ..attempt.clone() };
+        let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
+        Done { delivery, key, settled }
+    });
+    delivered.collect()
 }
 
 /// A delivery that nobody can judge: dead, without a call.
@@ -113,18 +139,33 @@ async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Fa
         }
     };
     let duration = began.elapsed();
-    parts.metrics.attempt(duration);
+    let was_asked =
+        |failure: &Failure| failure.kind != FailureKind::PutOff || !failure.done.is_empty();
+    if result.as_ref().err().is_none_or(was_asked) {
+        parts.metrics.attempt(duration);
+    }
     let mut attempt = Attempt { started_at, duration, error: ErrorText::default(), status: None };
     if let Err(failure) = &result {
         attempt.error = failure.text.clone();
         attempt.status = failure.status;
-        warn_of(parts, deliveries, failure, duration);
+        tell_of(parts, deliveries, failure, duration);
     }
     (attempt, result)
 }
 
-fn warn_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: Duration) {
+fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: Duration) {
     let Some(first) = deliveries.first() else { return };
+    if failure.kind == FailureKind::PutOff {
+        debug!(
+            handler.name = %parts.name,
+            n_deliveries = deliveries.len(),
+            n_done = failure.done.len(),
+            wait = ?failure.retry_after,
+            reason = %failure,
+            "Put off"
+        );
+        return;
+    }
     warn!(
         handler.name = %parts.name,
         event.id = %first.event.id,
@@ -161,6 +202,18 @@ impl Judge<'_> {
         done
     }
 
+    /// None of them was tried.
+    fn put_off_together(&mut self, load: Load, failure: &Failure) -> Vec<Done> {
+        let mut done = Vec::with_capacity(load.deliveries.len());
+        for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
+            done.push(match self.behind_stopped(key) {
+                Some(order_key) => held(delivery, order_key),
+                None => self.put_off(delivery, key, failure),
+            });
+        }
+        done
+    }
+
     fn behind_stopped(&self, key: Option<OrderKey>) -> Option<OrderKey> {
         key.filter(|key| self.stopped.contains(key))
     }
@@ -187,7 +240,7 @@ impl Judge<'_> {
         done
     }
 
-    /// Not tried, because the handler is not there.
+    /// Not tried, because the handler is not there or it is not time yet.
     fn put_off(&mut self, delivery: Delivery, key: Option<OrderKey>, failure: &Failure) -> Done {
         let now = self.parts.clock.steady();
         let retry = &self.parts.policy.retry;
@@ -208,6 +261,12 @@ impl Judge<'_> {
     }
 }
 
+/// Not tried, because one before it with the same key stays in the queue.
+fn held(delivery: Delivery, order_key: OrderKey) -> Done {
+    let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
+    Done { delivery, key: Some(order_key), settled }
+}
+
 /// After a permanent failure of a batch: each alone, so that one bad event ends alone. A transient
 /// failure ends this, and what is left is tried again later without having been tried.
 async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
@@ -215,8 +274,7 @@ async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
     let mut answer = Answer::Given;
     for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
         if let Some(order_key) = judge.behind_stopped(key) {
-            let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
-            done.push(Done { delivery, key, settled });
+            done.push(held(delivery, order_key));
             continue;
         }
         if let Answer::Missing(failure) = &answer {
@@ -228,6 +286,10 @@ async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
             Ok(()) => {
                 let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
                 done.push(Done { delivery, key, settled });
+            }
+            // The others are asked for all the same: one that can never be done ends here.
+            Err(failure) if failure.kind == FailureKind::PutOff => {
+                done.push(judge.put_off(delivery, key, &failure));
             }
             Err(failure) => {
                 done.push(judge.failed(delivery, key, &failure, Some(attempt)));

@@ -95,6 +95,14 @@ impl Breaker {
         change
     }
 
+    /// The call ended without asking the other side: the next one asks it.
+    pub(super) fn not_asked(&mut self, now: Timestamp) {
+        match self.state {
+            State::Closed { .. } | State::Open { .. } => {}
+            State::Probing => self.state = State::Open { probe_at: now },
+        }
+    }
+
     /// A transient failure; `asked` is how long the other side wants to be left alone. One that
     /// began before the breaker opened does not put off the next probe.
     pub(super) fn failed(&mut self, now: Timestamp, asked: Option<Duration>) -> Change {
@@ -169,6 +177,20 @@ mod tests {
         let mut breaker = open();
         assert_eq!(breaker.failed(at(20), None), Change::None);
         assert_eq!(breaker.permit(at(30)), Permit::Probe);
+    }
+
+    #[test]
+    fn a_call_that_asks_nobody_changes_nothing() {
+        let mut breaker = open();
+        breaker.not_asked(at(20));
+        assert_eq!(breaker.permit(at(20)), Permit::NotBefore(at(30)));
+        breaker.probe();
+        breaker.not_asked(at(31));
+        assert_eq!((breaker.state(), breaker.permit(at(31))), (BreakerState::Open, Permit::Probe));
+        breaker.probe();
+        breaker.answered();
+        breaker.not_asked(at(32));
+        assert_eq!(breaker.permit(at(32)), Permit::Any);
     }
 
     #[test]

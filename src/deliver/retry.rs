@@ -28,15 +28,17 @@ pub fn decide(
     failure: &Failure,
     random: f64,
 ) -> Verdict {
+    let asked = failure.retry_after.unwrap_or_default();
     match failure.kind {
         FailureKind::Permanent => return Verdict::Never,
+        // It was not tried: there is no end to that, and all of it is due at the same moment.
+        FailureKind::PutOff => return Verdict::Again(now.after(asked)),
         FailureKind::Transient => {}
     }
     let last = first_attempt_at.after(policy.total);
     if attempt >= policy.attempts.get() || now >= last {
         return Verdict::Never;
     }
-    let asked = failure.retry_after.unwrap_or_default();
     Verdict::Again(now.after(wait(policy, attempt, random).max(asked)).min(last))
 }
 
@@ -111,6 +113,18 @@ mod tests {
         assert_eq!(asked(Some(secs(3_600))), Verdict::Again(NOW.after(secs(3_600))));
         assert_eq!(asked(Some(secs(1))), Verdict::Again(NOW.after(secs(10))));
         assert_eq!(asked(Some(Duration::MAX)), Verdict::Again(NOW.after(Retry::DEFAULT.total)));
+    }
+
+    #[test]
+    fn what_is_put_off_is_due_when_it_says_however_often() {
+        for (attempt, since_first) in [(1, secs(0)), (12, secs(0)), (1, Retry::DEFAULT.total)] {
+            for wait in [secs(0), secs(3_600)] {
+                let failure = Failure::put_off("not yet", wait);
+                let first = NOW.before(since_first);
+                let verdict = decide(&Retry::DEFAULT, attempt, first, NOW, &failure, 1.0);
+                assert_eq!(verdict, Verdict::Again(NOW.after(wait)));
+            }
+        }
     }
 
     prop_compose! {

@@ -318,6 +318,10 @@ impl<'a> Loop<'a> {
         let change = match answer {
             None => return,
             Some(Answer::Given) => self.breaker.answered(),
+            Some(Answer::NotAsked) => {
+                self.breaker.not_asked(self.parts.clock.steady());
+                return;
+            }
             Some(Answer::Missing(failure)) => {
                 self.breaker.failed(self.parts.clock.steady(), failure.retry_after)
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::EventId;
 use crate::clock::Timestamp;
 
 /// An error's text for people, cut to [`ErrorText::BYTES_MAX`].
@@ -47,6 +48,9 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The status that the other side answered, where its protocol has one (HTTP, SMTP, exit code).
     pub status: Option<u16>,
+    /// Events of the call that the handler has all the same: they are delivered, and what is said
+    /// here is about the others.
+    pub done: Vec<EventId>,
 }
 
 /// Whether another try can help.
@@ -56,6 +60,9 @@ pub enum FailureKind {
     Transient,
     /// It cannot: another 4xx, SMTP 5yz, exit 65, a template that fails on this payload.
     Permanent,
+    /// Nothing failed: it is not time yet, and the other side was not asked. It uses up no try and
+    /// says nothing of whether the handler is there.
+    PutOff,
 }
 
 impl Failure {
@@ -69,8 +76,20 @@ impl Failure {
         Self::of(FailureKind::Permanent, text)
     }
 
+    /// No failure: to be handed over again once `wait` has passed, as if it had not been.
+    pub fn put_off(text: impl fmt::Display, wait: Duration) -> Self {
+        Self::of(FailureKind::PutOff, text).with_retry_after(Some(wait))
+    }
+
     fn of(kind: FailureKind, text: impl fmt::Display) -> Self {
-        Self { kind, text: ErrorText::new(text.to_string()), retry_after: None, status: None }
+        let text = ErrorText::new(text.to_string());
+        Self { kind, text, retry_after: None, status: None, done: Vec::new() }
+    }
+
+    /// The same, where the handler has `done` all the same.
+    #[must_use]
+    pub fn with_done(self, done: Vec<EventId>) -> Self {
+        Self { done, ..self }
     }
 
     /// The same, with the status that the other side answered.

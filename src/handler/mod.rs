@@ -38,7 +38,8 @@ pub static KINDS: &[&Kind] =
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// One try with one event, or with a batch where the kind supports batches (then all of it is
-    /// done or none). Called at least once per event: a repeat must be harmless.
+    /// done, or what [`Failure::done`] names). Called at least once per event: a repeat must be
+    /// harmless.
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure>;
 
     /// The most deliveries that one call can take.

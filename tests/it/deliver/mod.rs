@@ -5,6 +5,7 @@ mod breaker;
 mod embedded;
 mod faulty;
 mod order;
+mod put_off;
 mod rig;
 mod simulation;
 mod single;

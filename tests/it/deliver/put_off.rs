@@ -1,0 +1,169 @@
+//! A handler that says that it is not time yet.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gatepost::deliver::{BreakerState, Policy};
+use gatepost::event::{Delivery, EventId, Failure};
+use gatepost::expr::Expression;
+use gatepost::queue::DeliveryState;
+
+use super::rig::{Rig, Step, batches, delivered, policy, refused, secs, unwanted};
+
+fn not_yet(wait: Duration) -> Step {
+    Step::Answer(Err(Failure::put_off("not yet", wait)))
+}
+
+async fn assert_delivered_at_the_first_try(rig: &Rig, positions: impl Iterator<Item = u64>) {
+    for position in positions {
+        let history = rig.history(position).await;
+        assert_eq!((history.state, history.attempts.len()), (DeliveryState::Delivered, 1));
+        assert_eq!(history.attempts[0].error.as_str(), "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_mails_at_two_an_hour_all_arrive() {
+    let rig = Rig::new();
+    rig.append_n(40).await;
+    let hour = Duration::from_hours(1);
+    let ready = rig
+        .ready(policy(), move |deliveries| {
+            let done: Vec<EventId> = deliveries.iter().take(2).map(|one| one.event.id).collect();
+            if deliveries.len() <= 2 {
+                return delivered();
+            }
+            Step::Answer(Err(Failure::put_off("the hour is full", hour).with_done(done)))
+        })
+        .await;
+    ready.handler.batch_unasked.store(100, Ordering::SeqCst);
+    let control = ready.control.clone();
+    rig.settle_all(ready.deliverer).await;
+    let calls = ready.handler.calls();
+    assert_eq!(calls.len(), 20);
+    for (call, n_before) in calls.iter().zip(0..) {
+        assert_eq!(call.positions, (2 * n_before + 1..=40).collect::<Vec<u64>>());
+        assert_eq!((call.attempt, call.at.as_secs() / 3_600), (1, n_before));
+    }
+    assert!(rig.dead().await.is_empty());
+    assert_delivered_at_the_first_try(&rig, 1..=40).await;
+    let status = control.status();
+    assert_eq!((status.breaker, status.last_error), (BreakerState::Closed, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_it_is_put_off_no_try_is_used_up_and_the_handler_is_not_down() {
+    let rig = Rig::new();
+    rig.append_n(30).await;
+    let clock = rig.clock.clone();
+    let ready = rig
+        .ready(policy(), move |_| {
+            if clock.since_start() < secs(7_200) { not_yet(secs(600)) } else { delivered() }
+        })
+        .await;
+    let control = ready.control.clone();
+    let breaker = Mutex::new(BreakerState::Closed);
+    rig.run_until(ready.deliverer, || {
+        let now = control.status().breaker;
+        if now != BreakerState::Closed {
+            *breaker.lock().unwrap() = now;
+        }
+        rig.is_settled("h")
+    })
+    .await;
+    assert_eq!(*breaker.lock().unwrap(), BreakerState::Closed);
+    assert_eq!(ready.handler.n_calls(), 30 * 13, "due when it said, and not before");
+    assert!(rig.dead().await.is_empty());
+    assert_delivered_at_the_first_try(&rig, 1..=30).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_put_off_is_followed_by_another() {
+    let rig = Rig::new();
+    rig.append_n(30).await;
+    let n_calls = AtomicUsize::new(0);
+    let ready = rig
+        .ready(Policy { concurrency: 1.try_into().unwrap(), ..policy() }, move |_| {
+            match n_calls.fetch_add(1, Ordering::SeqCst) {
+                0..10 => refused(),
+                10..13 => not_yet(secs(60)),
+                _ => delivered(),
+            }
+        })
+        .await;
+    let control = ready.control.clone();
+    rig.settle_all(ready.deliverer).await;
+    let calls = ready.handler.calls();
+    let probes: Vec<u64> = calls[10..14].iter().map(|call| call.at.as_secs()).collect();
+    assert_eq!(probes, [30, 30, 30, 30], "one after the other, since nobody was asked");
+    assert_eq!(control.status().breaker, BreakerState::Closed);
+    assert!(rig.dead().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_call_has_done_is_not_done_again() {
+    for failure in [Failure::transient("refused"), Failure::permanent("not wanted")] {
+        let rig = Rig::new();
+        rig.append_n(4).await;
+        let ready = rig
+            .ready(batches(4, Duration::ZERO), move |deliveries| match deliveries {
+                [one, two, _, _] => {
+                    let done = vec![one.event.id, two.event.id];
+                    Step::Answer(Err(failure.clone().with_done(done)))
+                }
+                _ => delivered(),
+            })
+            .await;
+        rig.settle_all(ready.deliverer).await;
+        let positions = ready.handler.positions();
+        assert_eq!(positions[0], [1, 2, 3, 4]);
+        let mut others = positions[1..].concat();
+        others.sort_unstable();
+        assert_eq!(others, [3, 4]);
+        assert_delivered_at_the_first_try(&rig, 1..=2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_batch_that_is_put_off_one_that_can_never_be_done_ends_at_once() {
+    let rig = Rig::new();
+    for event_type in ["a", "a", "bad", "a"] {
+        rig.append(event_type, "{}").await;
+    }
+    let is_bad = |one: &Delivery| one.event.event_type.as_str() == "bad";
+    let ready = rig
+        .ready(batches(4, Duration::ZERO), move |deliveries| match deliveries {
+            _ if deliveries.iter().any(is_bad) => unwanted(),
+            [_] => not_yet(secs(600)),
+            _ => delivered(),
+        })
+        .await;
+    rig.settle_all(ready.deliverer).await;
+    let expected = [vec![1, 2, 3, 4], vec![1], vec![2], vec![3], vec![4], vec![1, 2, 4]];
+    assert_eq!(ready.handler.positions(), expected);
+    let dead = rig.dead().await;
+    assert_eq!(dead.iter().map(|letter| letter.position.0).collect::<Vec<_>>(), [3]);
+    assert_delivered_at_the_first_try(&rig, [1, 2, 4].into_iter()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_off_stays_in_front_of_its_line() {
+    let rig = Rig::new();
+    for key in ["a", "a", "b"] {
+        rig.append("a", &format!(r#"{{"k":"{key}"}}"#)).await;
+    }
+    let order_by = Some(Arc::new(Expression::compile("payload.k").unwrap()));
+    let ready = rig
+        .ready(Policy { order_by, ..batches(3, Duration::ZERO) }, |deliveries| match deliveries {
+            [_, _, last] => {
+                let failure = Failure::put_off("not yet", secs(600));
+                Step::Answer(Err(failure.with_done(vec![last.event.id])))
+            }
+            _ => delivered(),
+        })
+        .await;
+    rig.settle_all(ready.deliverer).await;
+    assert_eq!(ready.handler.positions(), [vec![1, 2, 3], vec![1], vec![2]]);
+    assert_delivered_at_the_first_try(&rig, 1..=3).await;
+}
