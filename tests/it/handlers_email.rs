@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::ManualClock;
-use gatepost::event::Delivery;
+use gatepost::event::{Delivery, EventId, Failure, FailureKind};
 use gatepost::handler::{BuildContext, Handler};
 use mail_parser::MessageParser;
 use serde_json::json;
@@ -239,16 +239,23 @@ async fn what_is_too_much_for_an_hour_becomes_the_next_hours_digest() {
     let mut waiting = Vec::new();
     for number in 3..=5 {
         let failure = mail.handle(&[comment(number)]).await.unwrap_err();
-        assert_transient(&failure);
-        assert_eq!(failure.retry_after, Some(Duration::from_mins(45)));
+        assert_put_off(&failure, Duration::from_mins(45), &[]);
         waiting.push(comment(number));
     }
     clock.advance(Duration::from_mins(45));
+    waiting.push(comment(6));
     mail.handle(&waiting).await.unwrap();
     let stored = server.stored();
-    assert_eq!(stored.len(), 3);
-    let read = MessageParser::new().parse(&stored[2].bytes).unwrap();
-    assert_eq!(read.subject(), Some("3 events: Comment 3"));
+    assert_eq!(stored.len(), 4);
+    assert_eq!(subjects(&server)[2..], ["3 events: Comment 3", "Comment 6"]);
+}
+
+#[track_caller]
+fn assert_put_off(failure: &Failure, wait: Duration, done: &[u64]) {
+    assert_eq!(failure.kind, FailureKind::PutOff, "{failure}");
+    assert_eq!(failure.retry_after, Some(wait));
+    let done: Vec<EventId> = done.iter().map(|number| comment(*number).event.id).collect();
+    assert_eq!(failure.done, done);
 }
 
 fn subjects(server: &SmtpServer) -> Vec<String> {
@@ -265,7 +272,8 @@ async fn events_that_come_at_once_are_mails_of_their_own_up_to_the_hours_last() 
     let five: Vec<Delivery> = (1..=5).map(comment).collect();
     mail.handle(&five).await.unwrap();
     assert_eq!(subjects(&server), ["Comment 1", "Comment 2", "3 events: Comment 3"]);
-    assert_transient(&mail.handle(&[comment(6)]).await.unwrap_err());
+    let failure = mail.handle(&[comment(6)]).await.unwrap_err();
+    assert_put_off(&failure, Duration::from_hours(1), &[]);
     // A batch that was asked for is one mail.
     let context = BuildContext { batch: NonZeroUsize::new(9), ..context(folder.path()) };
     let text = format!("smtp = \"{}\"\n{WORDS}max_per_hour = 3", plain_url(&server));
@@ -274,43 +282,118 @@ async fn events_that_come_at_once_are_mails_of_their_own_up_to_the_hours_last() 
     assert_eq!(subjects(&server)[3..], ["5 events: Comment 1"]);
 }
 
-#[tokio::test]
-async fn what_does_not_fit_into_the_hour_is_all_that_is_sent_in_the_next() {
-    let server = SmtpServer::start(Tls::Never, false).await;
+/// Each event says its recipient.
+fn handler_to_each(
+    server: &SmtpServer,
+    more: &str,
+) -> (Arc<ManualClock>, TempDir, Box<dyn Handler>) {
     let folder = tempfile::tempdir().unwrap();
     let words = WORDS.replace("[\"owner@example.com\", \"second@example.com\"]", "\"data.to\"");
-    let text = format!("smtp = \"{}\"\n{words}max_per_hour = 2", plain_url(&server));
+    let text = format!("smtp = \"{}\"\n{words}{more}", plain_url(server));
     let clock = Arc::new(ManualClock::new(NOW));
     let context = context_with(folder.path(), Arc::<ManualClock>::clone(&clock));
     let mail = settings("email", &text, folder.path()).build(&context).unwrap();
-    let each = [1, 2, 3].map(|number| {
-        delivery(number, "x", &json!({"id": number, "to": format!("{number}@example.org")}))
-    });
-    let failure = mail.handle(&each).await.unwrap_err();
-    assert_transient(&failure);
-    assert_eq!(failure.retry_after, Some(Duration::from_hours(1)));
+    (clock, folder, mail)
+}
+
+fn to(number: u64, to: &str) -> Delivery {
+    delivery(number, "x", &json!({"id": number, "to": to}))
+}
+
+/// Begins a call and drops it once the server has come to the last thing it was told to do.
+async fn drop_in_mid_way(server: &SmtpServer, mail: &dyn Handler, deliveries: &[Delivery]) {
+    let has_come = async {
+        while server.has_quirks() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        result = mail.handle(deliveries) => panic!("the call ended: {result:?}"),
+        () = has_come => {}
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_hour_goes_in_the_next_ones_the_oldest_first() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (clock, _folder, mail) = handler_to_each(&server, "max_per_hour = 2");
+    // The oldest one's address is the last by its letters.
+    let mut left: Vec<Delivery> =
+        (1..=40).map(|number| to(number, &format!("{:02}@example.org", 99 - number))).collect();
+    for hour in 0..19 {
+        let failure = mail.handle(&left).await.unwrap_err();
+        let done = [2 * hour + 1, 2 * hour + 2];
+        assert_put_off(&failure, Duration::from_hours(1), &done);
+        left.retain(|one| !failure.done.contains(&one.event.id));
+        clock.advance(Duration::from_hours(1));
+    }
+    mail.handle(&left).await.unwrap();
+    let expected: Vec<String> = (1..=40).map(|number| format!("Comment {number}")).collect();
+    assert_eq!(subjects(&server), expected);
+}
+
+#[tokio::test]
+async fn a_mail_that_fails_leaves_its_room_in_the_hour_to_others() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "max_per_hour = 2");
+    let two = [comment(1), comment(2)];
+    for _ in 0..3 {
+        server.will("MAIL", Quirk::Say("451 4.3.0 come back later"));
+        let failure = mail.handle(&two).await.unwrap_err();
+        assert_transient(&failure);
+        assert!(failure.done.is_empty());
+    }
+    // A call that is dropped gives back as well.
+    server.will("MAIL", Quirk::Hang);
+    drop_in_mid_way(&server, mail.as_ref(), &two).await;
+    mail.handle(&two).await.unwrap();
     assert_eq!(subjects(&server), ["Comment 1", "Comment 2"]);
-    clock.advance(Duration::from_hours(1));
-    mail.handle(&each).await.unwrap();
-    assert_eq!(subjects(&server), ["Comment 1", "Comment 2", "Comment 3"]);
+    let failure = mail.handle(&[comment(3)]).await.unwrap_err();
+    assert_put_off(&failure, Duration::from_hours(1), &[]);
+}
+
+#[tokio::test]
+async fn as_long_as_the_hour_has_room_each_is_a_mail_of_its_own_however_old() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    clock.advance(Duration::from_hours(5));
+    let text = format!("smtp = \"{}\"\n{WORDS}max_per_hour = 30", plain_url(&server));
+    let context = context_with(folder.path(), Arc::<ManualClock>::clone(&clock));
+    let mail = settings("email", &text, folder.path()).build(&context).unwrap();
+    let mut left: Vec<Delivery> = (1..=25).map(comment).collect();
+    for delivery in &mut left {
+        delivery.attempt = 2;
+    }
+    // One call takes only so many; the others are due at once.
+    let failure = mail.handle(&left).await.unwrap_err();
+    assert_put_off(&failure, Duration::ZERO, &(1..=20).collect::<Vec<_>>());
+    mail.handle(&left[20..]).await.unwrap();
+    let expected: Vec<String> = (1..=25).map(|number| format!("Comment {number}")).collect();
+    assert_eq!(subjects(&server), expected);
 }
 
 #[tokio::test]
 async fn of_several_mails_only_those_that_failed_are_sent_again() {
     let server = SmtpServer::start(Tls::Never, false).await;
-    let folder = tempfile::tempdir().unwrap();
-    let words = WORDS.replace("[\"owner@example.com\", \"second@example.com\"]", "\"data.to\"");
-    let text = format!("smtp = \"{}\"\n{words}", plain_url(&server));
-    let mail = build("email", &text, folder.path());
-    let to = |number, to: &str| delivery(number, "x", &json!({"id": number, "to": to}));
+    let (_clock, _folder, mail) = handler_to_each(&server, "");
     let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "a@example.org")];
     // The second mail, not the first.
     server.will("RCPT", Quirk::Say("250 ok"));
     server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
-    assert_eq!(until_taken(mail.as_ref(), &batch).await, 1);
+    let failure = mail.handle(&batch).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.done, [batch[0].event.id, batch[2].event.id]);
+    mail.handle(&batch[1..2]).await.unwrap();
     assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
+    // A call that was ended from outside could not say what it had done.
+    server.will("RCPT", Quirk::Say("250 ok"));
+    server.will("RCPT", Quirk::Hang);
+    drop_in_mid_way(&server, mail.as_ref(), &batch).await;
     mail.handle(&batch).await.unwrap();
-    assert_eq!(server.stored().len(), 4, "a replay is sent again");
+    assert_eq!(subjects(&server)[2..], ["2 events: Comment 1", "Comment 2"]);
+    mail.handle(&batch).await.unwrap();
+    assert_eq!(server.stored().len(), 6, "a replay is sent again");
 }
 
 /// What it accepts it writes down as it came, one file each, and then says so.

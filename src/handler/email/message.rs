@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{RECIPIENTS_MAX, Recipients, Settings, Words};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, EventId, Failure};
+use crate::event::{Delivery, EventId, Failure, Position};
 use crate::expr::{Expression, Scope, Value};
 
 /// The longest subject, in characters: more no list of mails shows.
@@ -28,9 +28,11 @@ pub(super) struct Mail {
     pub(super) bytes: Vec<u8>,
     /// The events that it tells of.
     pub(super) events: Vec<EventId>,
+    /// Where the oldest of them stands.
+    pub(super) oldest: Position,
 }
 
-/// One mail for each set of recipients.
+/// One mail for each set of recipients, in no order.
 pub(super) fn compose(
     settings: &Settings,
     deliveries: &[&Delivery],
@@ -120,6 +122,7 @@ fn write(
         envelope: message.envelope().clone(),
         bytes: message.formatted(),
         events: deliveries.iter().map(|delivery| delivery.event.id).collect(),
+        oldest: deliveries.iter().map(|one| one.event.position).min().unwrap_or_default(),
     })
 }
 

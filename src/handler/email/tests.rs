@@ -177,48 +177,33 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
 }
 
 #[test]
-fn an_hour_takes_no_more_than_its_mails() {
-    let max = NonZeroU32::new(3).unwrap();
-    let mut hour = Hour::default();
-    let after = |minutes| NOW.after(Duration::from_mins(minutes));
-    let check = |hour: &Hour, minutes, n_left, rest| {
-        assert_eq!(hour.n_left(max, after(minutes)), n_left);
-        assert_eq!(hour.rest(after(minutes)), Duration::from_mins(rest));
-    };
-    check(&hour, 0, 3, 60);
-    hour.take(0, after(5));
-    hour.take(1, after(10));
-    check(&hour, 20, 2, 50);
-    hour.take(2, after(20));
-    check(&hour, 69, 0, 1);
-    check(&hour, 70, 3, 60);
-    hour.take(1, after(80));
-    check(&hour, 81, 2, 59);
-}
-
-#[test]
 fn as_many_are_mails_of_their_own_as_leave_one_for_the_others() {
-    let numbered = |numbers: std::ops::RangeInclusive<u64>| -> Vec<Delivery> {
-        numbers.map(|number| comment(number, "x")).collect()
-    };
     let positions = |deliveries: Vec<&Delivery>| -> Vec<u64> {
         deliveries.iter().map(|delivery| delivery.event.position.0).collect()
     };
-    let check = |deliveries: &[Delivery], n_left, now, alone: &[u64], together: &[u64]| {
-        let (one, other) = split(&deliveries.iter().collect::<Vec<_>>(), n_left, now);
+    let five: Vec<Delivery> = (1..=5).map(|number| comment(number, "x")).collect();
+    let check = |n_left, waiting: &[u64], alone: &[u64], together: &[u64]| {
+        let waiting = waiting.iter().map(|number| id(*number)).collect();
+        let (one, other) = split(&five.iter().collect::<Vec<_>>(), n_left, &waiting);
         assert_eq!((positions(one), positions(other)), (alone.to_vec(), together.to_vec()));
     };
-    let mut five = numbered(1..=5);
-    check(&five, 5, NOW, &[1, 2, 3, 4, 5], &[]);
-    check(&five, 3, NOW, &[1, 2], &[3, 4, 5]);
-    check(&five, 1, NOW, &[], &[1, 2, 3, 4, 5]);
-    check(&five, 0, NOW, &[], &[1, 2, 3, 4, 5]);
-    check(&five, 9, NOW.after(FRESH), &[], &[1, 2, 3, 4, 5]);
-    let alone: Vec<u64> = (1..=19).collect();
-    check(&numbered(1..=25), 30, NOW, &alone, &[20, 21, 22, 23, 24, 25]);
-    five[2].attempt = 2;
-    check(&five, 5, NOW, &[1, 2, 4, 5], &[3]);
-    check(&five, 3, NOW, &[1, 2], &[3, 4, 5]);
+    check(5, &[], &[1, 2, 3, 4, 5], &[]);
+    check(3, &[], &[1, 2], &[3, 4, 5]);
+    check(1, &[], &[], &[1, 2, 3, 4, 5]);
+    check(0, &[], &[], &[1, 2, 3, 4, 5]);
+    check(5, &[1, 3], &[2, 4, 5], &[1, 3]);
+    check(4, &[1, 3], &[2, 4, 5], &[1, 3]);
+    check(3, &[1, 3], &[2, 4], &[1, 3, 5]);
+}
+
+#[test]
+fn only_so_many_events_are_remembered() {
+    let mut known = Known::default();
+    let many: Vec<EventId> = (0..12_000).map(id).collect();
+    known.note_waiting(&many);
+    assert_eq!((known.waiting.len(), known.waiting.first()), (KNOWN_MAX, Some(&id(2_000))));
+    known.note_sent(&many);
+    assert_eq!((known.waiting.len(), known.sent.len()), (0, KNOWN_MAX));
 }
 
 fn check(text: &str, expected: &str) {

@@ -107,6 +107,11 @@ impl SmtpServer {
         self.shared.quirks.lock().unwrap().push_back((command, quirk));
     }
 
+    /// Whether there is something left of what it was told to do.
+    pub(crate) fn has_quirks(&self) -> bool {
+        !self.shared.quirks.lock().unwrap().is_empty()
+    }
+
     pub(crate) fn stored(&self) -> Vec<Stored> {
         self.shared.stored.lock().unwrap().clone()
     }
