@@ -4,7 +4,9 @@
 //!    asks for a pause all the same, every message of this handler waits for it.
 //! 2. What comes out of a payload cannot name a channel or a person: Slack's `<…>` is escaped,
 //!    Discord is told to alert nobody, Telegram and ntfy get plain text.
-//! 3. A text that is too long for the service is cut and ends in `…`.
+//! 3. A 2xx counts as soon as it is there, whatever becomes of the rest of the answer: no service
+//!    knows a repeat by its id, and everyone would read it twice.
+//! 4. A text that is too long for the service is cut and ends in `…`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,10 +124,7 @@ impl Chat {
         let body = Bytes::from(message.to_string());
         let answer = self.web.send(Method::POST, self.endpoint.url.clone(), headers, body).await?;
         let Err(mut failure) = answer.judge() else { return Ok(()) };
-        // What a success that broke off says is about no failure.
-        let is_refusal = !answer.status.is_success();
-        let said = is_refusal.then(|| self.settings.service.explain(&answer));
-        let (pause, why) = said.unwrap_or_default();
+        let (pause, why) = self.settings.service.explain(&answer);
         if let Some(pause) = pause.or(failure.retry_after) {
             self.pace.pause(self.clock.steady(), pause);
             failure.retry_after = Some(pause);

@@ -10,6 +10,9 @@
 //! recognised), `webhook-timestamp`, `gatepost-source`, `gatepost-type` and `gatepost-attempt`;
 //! with a `secret` also `webhook-signature` as Standard Webhooks has it. A batch has an id made
 //! from those of its events.
+//!
+//! Done is any 2xx of which all came that its length or its chunks promised: what was broken off is
+//! sent again, under the same id.
 
 use std::sync::Arc;
 
@@ -303,7 +306,7 @@ impl HttpHandler {
                 parse_url(&text).map_err(Failure::permanent)?
             }
         };
-        self.web.send(self.settings.method.clone(), url, headers, body).await?.judge()
+        self.web.send(self.settings.method.clone(), url, headers, body).await?.judge_whole()
     }
 }
 

@@ -3,9 +3,10 @@
 //! 1. A redirect is never followed: it could lead where no guard has looked.
 //! 2. Every address is looked at after its name is resolved; see [`Guard`].
 //! 3. The status counts once it is there. A body that is slow or endless is cut, and changes
-//!    nothing. One that the other side breaks off makes a success none: a program that dies in
-//!    mid-way has often sent its 200 by then. It is tried again, which the event's id makes
-//!    harmless.
+//!    nothing. Where a repeat is harmless ([`Answer::judge_whole`]), a body of which less came than
+//!    its length or its chunks promised makes a success none: a program that dies in mid-way has
+//!    often sent its 200 by then. A body that ends with its connection promises nothing, and many
+//!    servers end that without the last word of TLS.
 //! 4. No error text contains a URL (it may hold a token), a header or a body.
 
 use std::error::Error;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, Request, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
+use reqwest::{Client, Method, Request, StatusCode, Url, Version};
 use tokio::time::Instant;
 
 use super::{BuildContext, BuildError};
@@ -24,6 +25,8 @@ use crate::event::Failure;
 use crate::settings::show_duration;
 
 mod guard;
+#[cfg(test)]
+mod tests;
 
 use guard::Refused;
 pub(super) use guard::{Guard, Private};
@@ -69,7 +72,7 @@ enum End {
     Whole,
     /// By us: it was long or slow enough.
     Cut,
-    /// By the other side, in the middle.
+    /// By the other side, before all that it promised had come.
     BrokenOff,
 }
 
@@ -97,7 +100,7 @@ impl Web {
     }
 
     /// Sends one request. A failure is one to get an answer; what the answer says is for
-    /// [`Answer::judge`].
+    /// [`Answer::judge`] or [`Answer::judge_whole`].
     pub(super) async fn send(
         &self,
         method: Method,
@@ -131,17 +134,25 @@ impl Web {
 }
 
 impl Answer {
-    /// Success is 2xx with a body that was not broken off. Transient: 408, 425, 429 and 5xx.
+    /// As [`Answer::judge`], and a success that was broken off is a transient failure: for
+    /// receivers that know an event's repeat by its id.
+    pub(super) fn judge_whole(&self) -> Result<(), Failure> {
+        self.judge()?;
+        match self.end {
+            End::Whole | End::Cut => Ok(()),
+            End::BrokenOff => {
+                let status = self.status.as_u16();
+                let text = format_args!("answered {status}, then broke off");
+                Err(Failure::transient(text).with_status(status))
+            }
+        }
+    }
+
+    /// Success is 2xx. Transient: 408, 425, 429 and 5xx.
     pub(super) fn judge(&self) -> Result<(), Failure> {
         let status = self.status;
         if status.is_success() {
-            return match self.end {
-                End::Whole | End::Cut => Ok(()),
-                End::BrokenOff => {
-                    let text = format_args!("answered {}, then broke off", status.as_u16());
-                    Err(Failure::transient(text).with_status(status.as_u16()))
-                }
-            };
+            return Ok(());
         }
         let text = match status.canonical_reason() {
             Some(reason) => format!("answered {} {reason}", status.as_u16()),
@@ -174,6 +185,7 @@ fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 /// again; otherwise it is closed.
 async fn read_start(mut response: reqwest::Response, time: Duration) -> (Vec<u8>, End) {
     let mut body = Vec::new();
+    let promises_an_end = promises_an_end(response.version(), response.headers());
     let read = async {
         while body.len() < ANSWER_BYTES_MAX {
             match response.chunk().await {
@@ -181,14 +193,23 @@ async fn read_start(mut response: reqwest::Response, time: Duration) -> (Vec<u8>
                     let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
                     body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 }
-                Ok(None) => return End::Whole,
-                Err(_) => return End::BrokenOff,
+                Err(_) if promises_an_end => return End::BrokenOff,
+                Ok(None) | Err(_) => return End::Whole,
             }
         }
         End::Cut
     };
     let end = tokio::time::timeout(time, read).await.unwrap_or(End::Cut);
     (body, end)
+}
+
+/// Whether an answer with this head says where its body ends, in place of closing the connection.
+fn promises_an_end(version: Version, headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = codings.map(|value| value.as_bytes().to_ascii_lowercase());
+    version >= Version::HTTP_2
+        || headers.contains_key(CONTENT_LENGTH)
+        || codings.any(|coding| coding.ends_with(b"chunked"))
 }
 
 /// The address that stands in the URL itself and so is never resolved.
@@ -262,59 +283,5 @@ impl Guard {
             Some(refused) if permitted.is_empty() => Err(refused),
             _ => Ok(permitted),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = Timestamp::parse_rfc3339("1994-11-06T08:49:07Z").unwrap();
-        let check = |value: &str, expected: Option<u64>| {
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(parse_retry_after(value, now), expected, "{value}");
-        };
-        check("120", Some(120));
-        check(" 0 ", Some(0));
-        check("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
-        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
-        check("99999999999", Some(7 * 86_400));
-        check("soon", None);
-        check("-5", None);
-        check("", None);
-    }
-
-    #[test]
-    fn a_status_is_success_transient_or_permanent() {
-        let judge = |status: u16| {
-            let status = StatusCode::from_u16(status).unwrap();
-            let retry_after = Some(Duration::from_secs(9));
-            Answer { status, retry_after, body: Vec::new(), end: End::Whole }.judge()
-        };
-        for status in [200, 201, 202, 204, 299] {
-            judge(status).unwrap();
-        }
-        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
-            let failure = judge(status).unwrap_err();
-            assert_eq!(failure.kind, crate::event::FailureKind::Transient, "{status}");
-            assert_eq!(failure.retry_after, Some(Duration::from_secs(9)), "{status}");
-        }
-        for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 422] {
-            let failure = judge(status).unwrap_err();
-            assert_eq!(failure.kind, crate::event::FailureKind::Permanent, "{status}");
-            assert_eq!(failure.status, Some(status));
-        }
-    }
-
-    #[test]
-    fn a_name_with_one_good_address_is_used_without_the_others() {
-        let guard = Guard::default();
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let (good, bad) = (address("192.0.2.1:0"), address("169.254.169.254:0"));
-        assert_eq!(guard.permitted([bad, good].into_iter()).unwrap(), [good]);
-        assert!(guard.permitted([bad].into_iter()).is_err());
-        assert!(guard.permitted(std::iter::empty()).unwrap().is_empty());
     }
 }

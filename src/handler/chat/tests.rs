@@ -137,6 +137,19 @@ async fn the_services_own_words_and_pauses_are_heard() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_taken_is_not_sent_again_whatever_the_rest_of_the_answer() {
+    let server = BadServer::start([Answer::CutBody, Answer::CutChunk, Answer::CutHead]);
+    let folder = folder(&server.url("/x"));
+    let text = "text = 'x'\npace = '0s'\nslack = { url = { file = 'key' } }";
+    let handler = handler("chat", text, folder.path());
+    handler.handle(&[delivery(BODY)]).await.unwrap();
+    handler.handle(&[delivery(BODY)]).await.unwrap();
+    // Where not even the status came, nobody can know.
+    let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient);
+}
+
+#[tokio::test]
 async fn an_error_never_shows_the_secret_url() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = folder(&format!("http://{}/hunter2", unused.local_addr().unwrap()));

@@ -1,0 +1,116 @@
+use std::io::{Read, Write};
+use std::path::Path;
+
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::super::testing::{context, install_tls};
+use super::*;
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    let now = Timestamp::parse_rfc3339("1994-11-06T08:49:07Z").unwrap();
+    let check = |value: &str, expected: Option<u64>| {
+        let expected = expected.map(Duration::from_secs);
+        assert_eq!(parse_retry_after(value, now), expected, "{value}");
+    };
+    check("120", Some(120));
+    check(" 0 ", Some(0));
+    check("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
+    check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+    check("99999999999", Some(7 * 86_400));
+    check("soon", None);
+    check("-5", None);
+    check("", None);
+}
+
+#[test]
+fn a_status_is_success_transient_or_permanent() {
+    let judge = |status: u16| {
+        let status = StatusCode::from_u16(status).unwrap();
+        let retry_after = Some(Duration::from_secs(9));
+        Answer { status, retry_after, body: Vec::new(), end: End::Whole }.judge()
+    };
+    for status in [200, 201, 202, 204, 299] {
+        judge(status).unwrap();
+    }
+    for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+        let failure = judge(status).unwrap_err();
+        assert_eq!(failure.kind, crate::event::FailureKind::Transient, "{status}");
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(9)), "{status}");
+    }
+    for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 422] {
+        let failure = judge(status).unwrap_err();
+        assert_eq!(failure.kind, crate::event::FailureKind::Permanent, "{status}");
+        assert_eq!(failure.status, Some(status));
+    }
+}
+
+#[test]
+fn a_name_with_one_good_address_is_used_without_the_others() {
+    let guard = Guard::default();
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let (good, bad) = (address("192.0.2.1:0"), address("169.254.169.254:0"));
+    assert_eq!(guard.permitted([bad, good].into_iter()).unwrap(), [good]);
+    assert!(guard.permitted([bad].into_iter()).is_err());
+    assert!(guard.permitted(std::iter::empty()).unwrap().is_empty());
+}
+
+#[test]
+fn only_a_length_chunks_and_http_2_promise_an_end() {
+    let check = |version, headers: &[(&'static str, &str)], expected| {
+        let headers = headers.iter().map(|(name, value)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        });
+        assert_eq!(promises_an_end(version, &headers.collect()), expected);
+    };
+    check(Version::HTTP_11, &[], false);
+    check(Version::HTTP_10, &[("connection", "close")], false);
+    check(Version::HTTP_11, &[("content-length", "5")], true);
+    check(Version::HTTP_11, &[("transfer-encoding", "gzip, Chunked")], true);
+    check(Version::HTTP_11, &[("transfer-encoding", "gzip")], false);
+    check(Version::HTTP_2, &[], true);
+}
+
+/// Gives `answer` to one request over TLS, then ends the connection without a word.
+fn rude_tls_server(answer: &'static str) -> SocketAddr {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (tcp, _) = listener.accept().unwrap();
+        let tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, tcp);
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream.flush().unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_whole_without_the_last_word_of_tls() {
+    install_tls();
+    let check = async |answer: &'static str, expected: End, is_done: bool| {
+        let mut web = Web::new(Guard::default(), &context(Path::new("."))).unwrap();
+        web.client = Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let url = format!("https://{}/", rude_tls_server(answer)).parse().unwrap();
+        let answer = web.send(Method::GET, url, HeaderMap::new(), Bytes::new()).await.unwrap();
+        assert_eq!((answer.end, answer.body.as_slice()), (expected, &b"done"[..]));
+        assert_eq!(answer.judge_whole().is_ok(), is_done);
+        answer.judge().unwrap();
+    };
+    check("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndone", End::Whole, true).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone", End::Whole, true).await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\ndone", End::BrokenOff, false).await;
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndone\r\n";
+    check(chunked, End::BrokenOff, false).await;
+}
