@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod event;
 pub mod expr;
+pub mod files;
 pub mod metrics;
 pub mod secret;
 pub mod settings;

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::api::{ApiError, Run};
 use crate::event::HandlerName;
+use crate::files;
 
 /// The file.
 pub(super) struct Paused(PathBuf);
@@ -37,17 +38,10 @@ impl Paused {
             Run::Resume => names.remove(handler.as_str()),
         };
         let text: String = names.iter().flat_map(|name| [name, "\n"]).collect();
-        self.write(&text).map_err(|err| {
+        files::replace(&self.0, text).map_err(|err| {
             let path = self.0.display();
             ApiError::Conflict(format!("`{path}` cannot be written: {err}"))
         })
-    }
-
-    /// All of the new list or all of the old one, whatever happens in between.
-    fn write(&self, text: &str) -> io::Result<()> {
-        let staging = self.0.with_extension("new");
-        std::fs::write(&staging, text)?;
-        std::fs::rename(&staging, &self.0)
     }
 }
 

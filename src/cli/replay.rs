@@ -15,6 +15,7 @@ use crate::api::{ReplayRange, Replayed};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::HandlerName;
+use crate::files;
 use crate::queue::EventQuery;
 
 use super::args::EventsReplay;
@@ -279,20 +280,13 @@ fn read(file: &Path) -> Result<Option<Progress>, CliError> {
     }
 }
 
-/// All of the new state or all of the old one, whatever happens in between.
 fn save(file: &Path, progress: &Progress) -> Result<(), CliError> {
-    let staging = file.with_extension("new");
-    let saved = std::fs::write(&staging, store::value(progress)?.to_string());
-    saved
-        .and_then(|()| std::fs::rename(&staging, file))
-        .map_err(|err| failed("written", file, &err))
+    let text = store::value(progress)?.to_string();
+    files::replace(file, text).map_err(|err| failed("written", file, &err))
 }
 
 fn forget(file: &Path) -> Result<(), CliError> {
-    match std::fs::remove_file(file) {
-        Err(err) if err.kind() != ErrorKind::NotFound => Err(failed("removed", file, &err)),
-        _ => Ok(()),
-    }
+    files::remove(file).map_err(|err| failed("removed", file, &err))
 }
 
 fn failed(what: &str, file: &Path, err: &std::io::Error) -> CliError {

@@ -17,6 +17,7 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
+use crate::files;
 use crate::ingest::COMMIT_TIMEOUT;
 
 pub mod admin;
@@ -187,14 +188,8 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     }
     // Bound under another name and then moved into place, so that there is no moment at which
     // somebody else may connect, and no moment at which nobody can.
-    let mut staging = path.as_os_str().to_owned();
-    staging.push(".new");
-    let staging = PathBuf::from(staging);
-    match std::fs::remove_file(&staging) {
-        Ok(()) => {}
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-        Err(err) => return Err(err),
-    }
+    let staging = files::staging(path);
+    files::remove(&staging)?;
     let socket = UnixListener::bind(&staging)?;
     std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&staging, path)?;

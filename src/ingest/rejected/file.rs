@@ -23,6 +23,7 @@ use super::entries::{Entries, Unwritten};
 use super::{RejectedRequest, RejectedRing};
 use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
+use crate::files;
 use crate::queue::codec::{Put, Take};
 
 /// Says what the file is, and in which version.
@@ -95,14 +96,8 @@ impl RejectedFile {
     }
 
     fn anew(&self, unwritten: &Unwritten) -> io::Result<End> {
-        let mut staging = self.path.clone().into_os_string();
-        staging.push(".new");
-        let staging = PathBuf::from(staging);
-        match std::fs::remove_file(&staging) {
-            Ok(()) => {}
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-            Err(err) => return Err(err),
-        }
+        let staging = files::staging(&self.path);
+        files::remove(&staging)?;
         // Bodies are in it: for its owner only, from the first byte on.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staging)?;
         let mut writer = Records::new(End { file, bytes: 0, n_records: 0 });
