@@ -5,6 +5,7 @@ pub mod event;
 pub mod expr;
 pub mod files;
 pub mod metrics;
+pub mod pace;
 pub mod secret;
 pub mod settings;
 

@@ -20,6 +20,7 @@ use super::matching::{Match, look};
 use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settled};
+use crate::pace;
 use crate::queue::{LOOK_AGAIN, QueueError, Subscription};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
@@ -28,7 +29,7 @@ const YIELD_AFTER: Duration = Duration::from_millis(2);
 /// How long events gather for a handler that takes many in one call, once it has caught up while
 /// more come in: a sync for every few events is felt on the way in. What comes after a pause goes
 /// at once.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
@@ -212,7 +213,7 @@ impl<'a> Loop<'a> {
             // Entries come by due time; of two with the same key the earlier one lines up first.
             taken.sort_by_key(|delivery| delivery.event.position);
         }
-        for delivery in taken {
+        for delivery in pace::in_steps(taken) {
             match look(&self.parts.policy, &delivery.event) {
                 Match::Skip => {
                     let settled = Settled { outcome: Outcome::Skipped, attempt: None };
@@ -292,7 +293,7 @@ impl<'a> Loop<'a> {
         self.judge_handler(tried.answer.as_ref());
         // Of each key in the call, and whether one of it stays in the queue.
         let mut lines: Vec<(OrderKey, bool)> = Vec::new();
-        for done in tried.done {
+        for done in pace::in_steps(tried.done) {
             if let Some(key) = done.key {
                 match lines.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, stays)) => *stays |= done.stays(),

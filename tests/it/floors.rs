@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module may use those before it.
 const ORDER: &[&str] = &[
-    "clock", "files", "secret", "event", "settings", "metrics", "expr", // 0: plain values
+    "clock", "pace", "files", "secret", "event", "settings", "metrics",
+    "expr", // 0: plain values
     "queue", "source", "handler", // 1: the seams
     "deliver", "ingest", "config", // 2: the ways in and out, and what they are told
     "api", "http", // 3: what is asked from outside
@@ -22,6 +23,7 @@ const WAYS: &[&str] = &["deliver", "ingest", "config"];
 /// A crate, and the only places that may name it.
 const KEPT_APART: &[(&str, &[&str])] = &[
     ("actix_web", &["src/http/", "src/http.rs"]),
+    ("actix_http", &["src/http/", "src/http.rs"]),
     ("sled", &["src/queue/sled/"]),
     ("anyhow", &["src/main.rs"]),
     ("lettre", &["src/handler/email"]),

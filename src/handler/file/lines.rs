@@ -11,10 +11,14 @@ use super::rotate::{Keeper, Rotation, rotate, sync_folder};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Failure};
 use crate::handler::envelope::{json_text, write_event};
+use crate::pace;
 
-/// How much is gathered before it is written. Memory stays small whatever the bodies' size, and
-/// larger writes are no faster.
-const BUFFER_BYTES: usize = 1 << 20;
+/// How much is gathered before it is written: a step of the work. Larger writes are no faster.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// How much is written at most before it is synced. In small steps, for the journal's own syncs,
+/// and with them the answers to senders, wait until the disk has done with one.
+const SYNC_BYTES: u64 = 256 << 10;
 
 /// How much of the file's end is read in one step when it is opened.
 const TAIL_BYTES: u64 = 1 << 20;
@@ -89,11 +93,16 @@ impl LineFile {
         self.rotate_if_due(now).map_err(|err| ("rotating", err))?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         let mut end = open.end;
-        for event in events {
+        let mut synced = end;
+        for event in pace::in_steps(events) {
             write_event(&mut self.buffer, event, None);
             self.buffer.push(b'\n');
             if self.buffer.len() >= BUFFER_BYTES {
                 end = open.write(&mut self.buffer, end)?;
+                if end - synced >= SYNC_BYTES {
+                    open.sync()?;
+                    synced = end;
+                }
             }
         }
         end = open.write(&mut self.buffer, end)?;
@@ -101,7 +110,7 @@ impl LineFile {
         if std::mem::take(&mut self.fails_next_sync) {
             return Err(("syncing", io::Error::from(io::ErrorKind::Other)));
         }
-        open.file.sync_data().map_err(|err| ("syncing", err))?;
+        open.sync()?;
         open.end = end;
         open.written_at = now;
         Ok(())
@@ -164,6 +173,10 @@ impl Open {
         let end = end.saturating_add(gathered.len() as u64);
         gathered.clear();
         Ok(end)
+    }
+
+    fn sync(&self) -> Result<(), Failed> {
+        self.file.sync_data().map_err(|err| ("syncing", err))
     }
 }
 

@@ -8,9 +8,13 @@ use std::thread::JoinHandle;
 
 use super::fs::File;
 use super::segments::Segments;
+use crate::pace;
 
-/// How much is written before each sync: small steps keep the appends' own syncs short.
-const STEP_BYTES: usize = 1 << 20;
+/// How much is written before each sync: small steps keep the appends' own syncs short, smaller ones
+/// cost more than they save.
+const SYNC_BYTES: usize = 256 << 10;
+/// How much is written in one go, so that the thread does not hold a processor for long.
+const STEP_BYTES: usize = 128 << 10;
 
 /// A segment file of zeros, synced under its name.
 #[derive(Debug)]
@@ -240,12 +244,18 @@ enum Source {
 pub(crate) fn fill(file: &dyn File, from: u64, capacity: u32) -> io::Result<()> {
     let zeros = vec![0; STEP_BYTES];
     let mut at = from;
+    let mut unsynced = 0;
     let capacity = u64::from(capacity);
     while at < capacity {
         let step = usize::try_from(capacity - at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
         file.write_all_at(zeros.get(..step).unwrap_or(&zeros), at)?;
-        file.sync_data()?;
         at += step as u64;
+        unsynced += step;
+        if unsynced >= SYNC_BYTES || at >= capacity {
+            file.sync_data()?;
+            unsynced = 0;
+        }
+        pace::step_aside();
     }
     Ok(())
 }

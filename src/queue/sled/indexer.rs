@@ -13,6 +13,7 @@ use super::index::{Index, IndexError, Progress};
 use super::rebuild;
 use super::shared::{Reply, Shared, lock};
 use crate::clock::Stopwatch;
+use crate::pace;
 use crate::queue::QueueError;
 use crate::queue::journal::Location;
 
@@ -87,7 +88,7 @@ impl Indexer {
     }
 
     fn take_in(&mut self, batch: Vec<Applied>) {
-        for applied in batch {
+        for applied in pace::in_steps(batch) {
             let index = self.shared.index();
             let is_new = applied.at().is_none_or(|at| at >= self.rebuilt_to);
             if let Ok(index) = &index
