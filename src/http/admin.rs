@@ -139,7 +139,7 @@ async fn answer(
                 Gate::check_origin(request)?;
             }
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
-            let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
+            let body = body::read(payload.into_inner(), bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(|_err| Problem::BadRequest)?;
             change(route, &body, admin).await
         }

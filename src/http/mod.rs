@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
@@ -136,16 +137,20 @@ fn bind(
     public: &Arc<public::Public>,
     admin: &Arc<admin::Admin>,
 ) -> io::Result<Bound> {
-    // Head, body, commit, and the pause before the next head.
-    let busy = listen.request_timeout * 2 + COMMIT_TIMEOUT;
-    let connections = Connections::new(busy + listen.keep_alive);
-    let public = web::Data::from(Arc::clone(public));
+    let connections = Connections::new(idle::Limits {
+        // The pause before a request, and its head.
+        idle: listen.keep_alive + listen.request_timeout,
+        body: listen.request_timeout + 2 * SWEEP_EVERY,
+        // Body, commit, and as much again as the body for the answer's way.
+        answer: listen.request_timeout * 2 + COMMIT_TIMEOUT,
+    });
+    let public = Arc::clone(public);
     let admin = web::Data::from(Arc::clone(admin));
-    let app = move || App::new().configure(|config| public::configure(config, &public));
-    let mut server = HttpServer::new(app)
+    let mut server = HttpServer::new(move || public::service(Arc::clone(&public)))
         .on_connect(connections.on_connect())
         .workers(listen.workers.max(1))
-        .keep_alive(listen.keep_alive)
+        // `connections` ends those that are not used.
+        .keep_alive(KeepAlive::Os)
         .client_request_timeout(listen.request_timeout)
         .max_connections(CONNECTIONS_MAX)
         .backlog(BACKLOG)

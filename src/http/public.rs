@@ -1,12 +1,15 @@
 //! The public listener: `POST /hooks/{source}` and `GET /healthz`, and nothing else.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::http::{ConnectionType, Method};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_http::header::{self, HeaderMap, HeaderValue};
+use actix_http::{ConnectionType, Method, Payload, Request as HttpRequest, StatusCode};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Response, ServiceFactory, fn_service};
+use actix_web::{Error, HttpResponse};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -21,7 +24,7 @@ use crate::source::{RateLimit, Reply};
 
 use super::body::{self, BodyError};
 use super::client;
-use super::idle;
+use super::idle::{self, Doing, Watched};
 use super::problem::Problem;
 
 /// Where hooks live: the source's name follows.
@@ -59,23 +62,45 @@ const LATE: Duration = Duration::from_millis(20);
 /// When to come back where no place was free: they are free again in a moment.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// One service takes every request: with two routes a router would only add work.
-pub(super) fn configure(config: &mut web::ServiceConfig, public: &web::Data<Public>) {
-    config.app_data(public.clone()).default_service(web::to(entry));
+/// What the listener hands requests to. One function takes every request, straight from the
+/// protocol's part of actix: a router and what comes with it would only add work.
+pub(super) fn service(
+    public: Arc<Public>,
+) -> impl ServiceFactory<
+    HttpRequest,
+    Config = AppConfig,
+    Response = Response<BoxBody>,
+    Error = Error,
+    InitError = (),
+> {
+    // Of this thread alone: its count is touched for each request.
+    let public = Rc::new(public);
+    fn_service(move |request| {
+        let public = Rc::clone(&public);
+        async move {
+            let is_watched = idle::of(&request).is_watched();
+            let mut response = entry(request, &public).await;
+            if !is_watched {
+                // Nobody would end it when it falls silent.
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            Ok(response)
+        }
+    })
 }
 
-async fn entry(
-    request: HttpRequest,
-    payload: web::Payload,
-    public: web::Data<Public>,
-) -> HttpResponse {
+async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let started = Instant::now();
-    idle::note(&request, started);
-    match request.path().strip_prefix(HOOKS) {
-        Some(name) => hook(name, started, &request, payload, &public).await,
-        None if request.path() == "/healthz" => health(request.method()),
-        None => Problem::NotFound.response(),
-    }
+    let payload = request.take_payload();
+    let connection = idle::of(&request);
+    connection.set(Doing::Body, started);
+    let response = match request.path().strip_prefix(HOOKS) {
+        Some(name) => hook(name, started, &request, payload, connection, public).await,
+        None if request.path() == "/healthz" => health(request.method()).into(),
+        None => Problem::NotFound.response().into(),
+    };
+    connection.set(Doing::Nothing, Instant::now());
+    response
 }
 
 /// The process serves: that is all a health check asks.
@@ -92,14 +117,16 @@ async fn hook(
     name: &str,
     started: Instant,
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: Payload,
+    connection: Watched<'_>,
     public: &Public,
-) -> HttpResponse {
+) -> Response<BoxBody> {
     let Some(door) = public.ingest.door(name) else {
         public.unknown.request(RequestOutcome::UnknownSource);
-        return Problem::NotFound.response();
+        return Problem::NotFound.response().into();
     };
-    match receive(&door, request, payload, public).await {
+    let body = Unread { payload, connection, started };
+    match receive(&door, request, body, public).await {
         Ok(Accepted::Stored(appended)) => {
             door.metrics().request(match appended {
                 Appended::Stored(_) => RequestOutcome::Accepted,
@@ -110,7 +137,7 @@ async fn hook(
         }
         Ok(Accepted::Handshake(reply)) => {
             door.metrics().request(RequestOutcome::Handshake);
-            answered(reply)
+            answered(reply).into()
         }
         Err(no) => {
             if let Some(outcome) = no.outcome() {
@@ -122,7 +149,7 @@ async fn hook(
                 // Whoever goes on regardless is not to do so at full speed.
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
-            response
+            response.into()
         }
     }
 }
@@ -139,11 +166,26 @@ enum No {
     Refused(Refused),
 }
 
+/// A body that is still to be read.
+struct Unread<'a> {
+    payload: Payload,
+    connection: Watched<'a>,
+    started: Instant,
+}
+
+impl Unread<'_> {
+    async fn read(self, bytes_max: usize, time: Duration) -> Result<Bytes, BodyError> {
+        let body = body::read_soon(self.payload, bytes_max, time).await;
+        self.connection.set(Doing::Answer, self.started);
+        body
+    }
+}
+
 /// The whole way in: limits before anything is read, then the raw body, then the rest of it.
 async fn receive(
     door: &Door,
     request: &HttpRequest,
-    payload: web::Payload,
+    unread: Unread<'_>,
     public: &Public,
 ) -> Result<Accepted, No> {
     let received_at = public.clock.now();
@@ -159,12 +201,12 @@ async fn receive(
         let limits = public.limits.load();
         (door.body_max().unwrap_or(limits.body_max), limits.request_timeout)
     };
-    if content_length(request.headers()).is_some_and(|length| length > body_max) {
+    if content_length(&request.head().headers).is_some_and(|length| length > body_max) {
         return Err(No::TooLarge);
     }
     let mut visit = public.let_in(door, request)?;
     let taken = async {
-        let body = body::read(payload, body_max, request_timeout).await?;
+        let body = unread.read(body_max, request_timeout).await?;
         if visit.as_mut().is_some_and(|visit| !visit.may_be_judged()) {
             return Err(No::TooManyUnverified);
         }
@@ -242,7 +284,7 @@ impl Public {
     }
 
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        self.client_of(request.head().peer_addr, request.headers())
+        self.client_of(request.head().peer_addr, &request.head().headers)
     }
 
     fn client_of(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
@@ -315,14 +357,17 @@ fn headers(map: &HeaderMap) -> Headers {
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// `{"id":"…"}`: a UUID needs no escaping.
-fn stored(id: EventId) -> HttpResponse {
+fn stored(id: EventId) -> Response<BoxBody> {
     let mut text = [0_u8; uuid::fmt::Hyphenated::LENGTH];
     let id: &str = id.0.hyphenated().encode_lower(&mut text);
     let mut body = String::with_capacity(id.len() + 9);
     body.push_str("{\"id\":\"");
     body.push_str(id);
     body.push_str("\"}");
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body)
+    Response::build(StatusCode::OK)
+        .insert_header((header::CONTENT_TYPE, JSON))
+        .body(body)
+        .map_into_boxed_body()
 }
 
 /// The answer to a provider's question. It repeats a stranger's text: never a page.

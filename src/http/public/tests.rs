@@ -1,7 +1,6 @@
 //! What becomes of requests from an address that has run out, its places taken by hand.
 
-use actix_web::dev::{Service, ServiceResponse};
-use actix_web::{App, test};
+use actix_web::test;
 
 use super::*;
 use crate::clock::ManualClock;
@@ -21,7 +20,7 @@ fn limit() -> RateLimit {
 }
 
 /// A source for everybody, and one for [`STRANGER`].
-fn public() -> web::Data<Public> {
+fn public() -> Public {
     let clock: Arc<dyn Clock> =
         Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
@@ -41,7 +40,7 @@ fn public() -> web::Data<Public> {
         trusted_proxies: Vec::new(),
         unverified: Some(limit()),
     };
-    web::Data::new(Public::new(Arc::new(ingest), metrics, clock, limits))
+    Public::new(Arc::new(ingest), metrics, clock, limits)
 }
 
 /// Every place that the stranger gets, once nothing more is left to it.
@@ -56,8 +55,7 @@ fn take_all(public: &Public) -> Vec<Place<'_>> {
     places
 }
 
-async fn post(public: &web::Data<Public>, source: &str, signature: &str) -> ServiceResponse {
-    let app = test::init_service(App::new().configure(|config| configure(config, public))).await;
+async fn post(public: &Public, source: &str, signature: &str) -> Response<BoxBody> {
     let request = test::TestRequest::post()
         .uri(&format!("{HOOKS}{source}"))
         .peer_addr(SocketAddr::new(STRANGER.parse().unwrap(), 4_000))
@@ -66,7 +64,7 @@ async fn post(public: &web::Data<Public>, source: &str, signature: &str) -> Serv
     let mut request = request.to_request();
     // As with a body in chunks, whose length nobody is told.
     request.headers_mut().remove(header::CONTENT_LENGTH);
-    app.call(request).await.unwrap()
+    entry(request, public).await
 }
 
 fn turned_away(public: &Public) -> u64 {
@@ -81,7 +79,7 @@ async fn without_a_free_place_the_answer_is_429_and_the_connection_ends() {
         let answer = post(&public, "open", signature).await;
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers().get("retry-after").unwrap(), "1");
-        assert_eq!(answer.response().head().connection_type(), ConnectionType::Close);
+        assert_eq!(answer.head().connection_type(), ConnectionType::Close);
     }
     assert_eq!(turned_away(&public), 2);
     assert!(public.ingest.rejected().is_empty(), "nobody has looked at them");
@@ -89,7 +87,7 @@ async fn without_a_free_place_the_answer_is_429_and_the_connection_ends() {
     drop(places);
     let answer = post(&public, "open", "00").await;
     assert_eq!(answer.status(), 401);
-    assert_ne!(answer.response().head().connection_type(), ConnectionType::Close);
+    assert_ne!(answer.head().connection_type(), ConnectionType::Close);
     assert_eq!(post(&public, "open", GOOD).await.status(), 200);
     assert_eq!(turned_away(&public), 2);
 }
