@@ -189,6 +189,7 @@ fn event(number: u64) -> NewEvent {
         event_type: EventType::new("comment.create"),
         received_at: SystemClock::new().now(),
         data_root: DataRoot::Data,
+        is_json: false,
         headers: headers.iter().copied().collect::<Headers>(),
         body: body.into(),
         dedupe: Dedupe::Within {

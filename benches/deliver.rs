@@ -113,6 +113,7 @@ fn event(body: String, clock: &dyn Clock) -> NewEvent {
         event_type: EventType::new("comment.create"),
         received_at: clock.now(),
         data_root: DataRoot::Payload,
+        is_json: false,
         headers: Headers::default(),
         body: Bytes::from(body),
         dedupe: Dedupe::Off,

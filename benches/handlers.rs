@@ -227,6 +227,7 @@ fn event(number: usize, clock: &dyn Clock) -> NewEvent {
         event_type: EventType::new("comment.create"),
         received_at: clock.now(),
         data_root: DataRoot::Data,
+        is_json: false,
         headers: [("content-type", &b"application/json"[..])].into_iter().collect::<Headers>(),
         body: Bytes::from(body(number)),
         dedupe: Dedupe::Off,

@@ -175,6 +175,9 @@ pub struct NewEvent {
     pub received_at: Timestamp,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
+    /// Whether the body was found to be JSON when it came in (its text may still not be UTF-8).
+    /// `false` = it is none, or nobody looked.
+    pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,
     /// The raw body, byte for byte.
@@ -217,6 +220,9 @@ pub struct Event {
     pub received_at: Timestamp,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
+    /// Whether the body was found to be JSON when it came in (its text may still not be UTF-8).
+    /// `false` = it is none, or nobody looked.
+    pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,
     /// The raw body, byte for byte.
@@ -229,7 +235,16 @@ pub struct Event {
 impl Event {
     /// A stored event out of what came in and what the queue gave it.
     pub fn new(new: NewEvent, id: EventId, position: Position) -> Self {
-        let NewEvent { source, event_type, received_at, data_root, headers, body, dedupe: _ } = new;
+        let NewEvent {
+            source,
+            event_type,
+            received_at,
+            data_root,
+            is_json,
+            headers,
+            body,
+            dedupe: _,
+        } = new;
         Self {
             id,
             position,
@@ -237,6 +252,7 @@ impl Event {
             event_type,
             received_at,
             data_root,
+            is_json,
             headers,
             body,
             payload: OnceLock::new(),
@@ -315,6 +331,7 @@ mod tests {
             event_type: EventType::unknown(),
             received_at: Timestamp::from_millis(0),
             data_root,
+            is_json: false,
             headers: Headers::default(),
             body: Bytes::from_static(body),
             dedupe: Dedupe::Off,

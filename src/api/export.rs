@@ -125,6 +125,7 @@ impl ExportedEvent {
                 ExportedRoot::Data => DataRoot::Data,
                 ExportedRoot::InnerPayload => DataRoot::InnerPayload,
             },
+            is_json: false,
             headers: headers.finish(),
             body: self.body.into_bytes()?.into(),
         })
@@ -145,6 +146,7 @@ mod tests {
                 event_type: EventType::new("order.paid"),
                 received_at: Timestamp::from_millis(1_398_399_458_306),
                 data_root: DataRoot::Data,
+                is_json: false,
                 headers: headers.into_iter().collect(),
                 body: bytes::Bytes::copy_from_slice(body),
                 dedupe: Dedupe::Off,

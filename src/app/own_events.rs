@@ -44,6 +44,7 @@ impl OwnSource {
             event_type: EventType::new(event_type),
             received_at: self.0.clock.now(),
             data_root: DataRoot::Payload,
+            is_json: false,
             headers: headers.finish(),
             body: Bytes::from(payload.to_string()),
         };

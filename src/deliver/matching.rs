@@ -97,6 +97,7 @@ mod tests {
             event_type: EventType::new(event_type),
             received_at: Timestamp::from_millis(0),
             data_root: DataRoot::Data,
+            is_json: false,
             headers: Headers::default(),
             body: Bytes::from_static(body.as_bytes()),
             dedupe: Dedupe::Off,

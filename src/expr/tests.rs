@@ -15,6 +15,7 @@ fn event(body: &str) -> Arc<Event> {
         event_type: EventType::new("comment.create"),
         received_at: Timestamp::from_millis(0),
         data_root: DataRoot::Data,
+        is_json: false,
         headers: [("user-agent", &b"Hyvor"[..]), ("via", b"a"), ("via", b"b")]
             .into_iter()
             .collect(),

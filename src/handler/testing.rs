@@ -81,6 +81,7 @@ pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers
         event_type: EventType::new("comment.create"),
         received_at: NOW,
         data_root: DataRoot::Data,
+        is_json: false,
         headers,
         body: Bytes::copy_from_slice(body.as_ref()),
         dedupe: Dedupe::Off,

@@ -264,6 +264,7 @@ fn copy(event: &Event) -> Event {
         event_type: event.event_type.clone(),
         received_at: event.received_at,
         data_root: event.data_root,
+        is_json: event.is_json,
         headers: event.headers.clone(),
         body: event.body.clone(),
         dedupe: Dedupe::Off,

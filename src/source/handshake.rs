@@ -162,6 +162,7 @@ mod tests {
             event_type: crate::event::EventType::unknown(),
             delivery_id: None,
             data_root: crate::event::DataRoot::Payload,
+            is_json: false,
             secret_index: 0,
         };
         source.handshake(&request, signed.then_some(&proof))

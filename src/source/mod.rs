@@ -64,6 +64,7 @@ pub struct Verified {
     event_type: EventType,
     delivery_id: Option<String>,
     data_root: DataRoot,
+    is_json: bool,
     secret_index: usize,
 }
 
@@ -271,7 +272,9 @@ impl Source {
         };
         let places = types.iter().chain(&sender.delivery_id);
         let paths: Vec<&str> = places.filter_map(Place::json_path).collect();
-        let mut found = payload::find(request.body, &paths).into_iter();
+        let found = payload::find(request.body, &paths);
+        let is_json = found.is_some();
+        let mut found = found.into_iter().flatten();
         let mut first = |places: &[Place]| {
             let mut first = None;
             for place in places {
@@ -298,6 +301,7 @@ impl Source {
             event_type,
             delivery_id,
             data_root: sender.data_root,
+            is_json,
             secret_index: accepted.key_index,
         }
     }
@@ -317,9 +321,9 @@ impl Source {
                 Dedupe::Within { key, window }
             }
         };
-        let Verified { event_type, data_root, .. } = verified;
+        let Verified { event_type, data_root, is_json, .. } = verified;
         let source = self.name.clone();
-        NewEvent { source, event_type, received_at, data_root, headers, body, dedupe }
+        NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
 }
 

@@ -11,24 +11,22 @@ const PATHS_MAX: usize = 32;
 /// The field at a dotted path as text; nothing where the body is not JSON or has no text, number
 /// or truth value there.
 pub(super) fn find_one(body: &[u8], path: &str) -> Option<String> {
-    find(body, &[path]).pop().flatten()
+    find(body, &[path])?.pop().flatten()
 }
 
 /// The fields at several dotted paths, in one pass. Of a repeated key the last counts, as for
-/// every reader of the stored event.
-pub(super) fn find(body: &[u8], paths: &[&str]) -> Vec<Option<String>> {
-    let mut found = vec![None; paths.len()];
+/// every reader of the stored event. `None` = the body is not JSON, or nobody looked, for there
+/// are no paths.
+pub(super) fn find(body: &[u8], paths: &[&str]) -> Option<Vec<Option<String>>> {
     if paths.is_empty() || paths.len() > PATHS_MAX {
-        return found;
+        return None;
     }
+    let mut found = vec![None; paths.len()];
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let active = u32::MAX >> (PATHS_MAX - paths.len());
     let seek = Seek { paths, active, depth: 0, found: &mut found };
     let whole = seek.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    if whole.is_err() {
-        found.fill(None);
-    }
-    found
+    whole.is_ok().then_some(found)
 }
 
 /// Walks into the parts of a document that some path leads through.
@@ -222,7 +220,7 @@ mod tests {
     #[test]
     fn several_paths_take_one_pass() {
         let body = br#"{"type":"t","data":{"id":"d","type":"x"},"id":7}"#;
-        let found = find(body, &["type", "id", "data.id", "none"]);
+        let found = find(body, &["type", "id", "data.id", "none"]).unwrap();
         assert_eq!(found, [Some("t".into()), Some("7".into()), Some("d".into()), None]);
     }
 

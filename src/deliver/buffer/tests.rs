@@ -18,6 +18,7 @@ fn sized(position: u64, key: Option<OrderKey>, attempt: u32, n_bytes: usize) -> 
         event_type: EventType::unknown(),
         received_at: Timestamp::from_millis(0),
         data_root: DataRoot::Payload,
+        is_json: false,
         headers: Headers::default(),
         body: Bytes::from(vec![b'x'; n_bytes]),
         dedupe: Dedupe::Off,

@@ -29,6 +29,7 @@ pub(super) fn event(number: u64, event_type: &str, body: &serde_json::Value) -> 
         event_type: EventType::new(event_type),
         received_at: NOW,
         data_root: DataRoot::Data,
+        is_json: false,
         headers: Headers::default(),
         body: Bytes::from(body.to_string()),
         dedupe: Dedupe::Off,

@@ -5,7 +5,7 @@
 //! | 8 | position |
 //! | 16 | id |
 //! | 8 | received at, ms since the epoch |
-//! | 1 | flags: 1 = `data` is the payload's `data`, 4 = its `payload`, 2 = has a dedupe key |
+//! | 1 | flags: 1 = `data` is the payload's `data`, 4 = its `payload`, 2 = has a dedupe key, 8 = the body is JSON |
 //! | 16 + varint | dedupe key and window in ms, where it has one |
 //! | varint + n | source; then type; then headers in their stored form |
 //! | rest | the raw body |
@@ -24,6 +24,7 @@ use crate::event::{
 const FLAG_DATA_ROOT: u8 = 1;
 const FLAG_DEDUPE: u8 = 2;
 const FLAG_INNER_PAYLOAD: u8 = 4;
+const FLAG_JSON: u8 = 8;
 
 /// Appends the payload of an event to `out`.
 pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, out: &mut Vec<u8>) {
@@ -36,10 +37,11 @@ pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, ou
         DataRoot::Data => FLAG_DATA_ROOT,
         DataRoot::InnerPayload => FLAG_INNER_PAYLOAD,
     };
+    let root_and_json = if event.is_json { root | FLAG_JSON } else { root };
     match event.dedupe {
-        Dedupe::Off => out.put_u8(root),
+        Dedupe::Off => out.put_u8(root_and_json),
         Dedupe::Within { key, window } => {
-            out.put_u8(root | FLAG_DEDUPE);
+            out.put_u8(root_and_json | FLAG_DEDUPE);
             out.put_raw(&key.0);
             out.put_varint(u64::try_from(window.as_millis()).unwrap_or(u64::MAX));
         }
@@ -83,7 +85,16 @@ pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
     let event_type = EventType::new(take.text()?);
     let headers = Headers::from_encoded(payload.slice_ref(take.bytes()?));
     let body = payload.slice_ref(take.0);
-    let new =
-        NewEvent { source, event_type, received_at, data_root, headers, body, dedupe: Dedupe::Off };
+    let is_json = flags & FLAG_JSON != 0;
+    let new = NewEvent {
+        source,
+        event_type,
+        received_at,
+        data_root,
+        is_json,
+        headers,
+        body,
+        dedupe: Dedupe::Off,
+    };
     Some((Event::new(new, id, position), dedupe))
 }

@@ -41,8 +41,9 @@ fn new_event() -> impl Strategy<Value = NewEvent> {
     ];
     let headers = proptest::collection::vec(("[a-z-]{1,9}", any::<Vec<u8>>()), 0..5);
     let words = ("[a-z][a-z0-9-]{0,30}", "[a-z.]{1,40}");
-    (words, time(), any::<bool>(), headers, any::<Vec<u8>>(), dedupe).prop_map(
-        |((source, event_type), received_at, is_data, pairs, body, dedupe)| {
+    let flags = any::<(bool, bool)>();
+    (words, time(), flags, headers, any::<Vec<u8>>(), dedupe).prop_map(
+        |((source, event_type), received_at, (is_data, is_json), pairs, body, dedupe)| {
             let mut headers = Headers::builder();
             for (name, value) in &pairs {
                 headers.push(name, value);
@@ -52,6 +53,7 @@ fn new_event() -> impl Strategy<Value = NewEvent> {
                 event_type: EventType::new(&event_type),
                 received_at,
                 data_root: if is_data { DataRoot::Data } else { DataRoot::Payload },
+                is_json,
                 headers: headers.finish(),
                 body: body.into(),
                 dedupe,
@@ -154,6 +156,7 @@ fn assert_same_event(event: &Event, new: &NewEvent) {
     assert_eq!(event.event_type, new.event_type);
     assert_eq!(event.received_at, new.received_at);
     assert_eq!(event.data_root, new.data_root);
+    assert_eq!(event.is_json, new.is_json);
     assert_eq!(event.headers.encoded(), new.headers.encoded());
     assert_eq!(event.body, new.body);
 }
@@ -252,6 +255,7 @@ fn version_1_stays_as_it_is() {
         event_type: EventType::new("x.y"),
         received_at: Timestamp::from_millis(1_704_067_200_000),
         data_root: DataRoot::Data,
+        is_json: false,
         headers: headers.finish(),
         body: Bytes::from_static(b"{}"),
         dedupe: Dedupe::Within { key: DedupeKey([9; 16]), window: Duration::from_mins(5) },
@@ -307,6 +311,12 @@ fn version_1_stays_as_it_is() {
     written.push(Kind::Filler, |_| {});
     assert_eq!(hex::encode(written.bytes()), VERSION_1.concat());
     assert_reads_back(&new, &batch, &places);
+    // One bit of the flags, behind position, id and time, tells that the body is JSON.
+    let plain = encoded(|out| encode_event(&new, id, Position(2), out));
+    let json = NewEvent { is_json: true, ..new };
+    let mut expected = plain.to_vec();
+    expected[32] |= 8;
+    assert_eq!(encoded(|out| encode_event(&json, id, Position(2), out)), expected);
 }
 
 /// The fixture alone gives what it was written from.

@@ -79,6 +79,7 @@ mod tests {
             event_type: EventType::unknown(),
             received_at: Timestamp::default(),
             data_root: DataRoot::Payload,
+            is_json: false,
             headers: Headers::default(),
             body: Bytes::from(vec![b'x'; body_bytes]),
             dedupe: Dedupe::Off,

@@ -138,6 +138,7 @@ pub(crate) fn alone(event: &Event) -> Event {
         event_type: event.event_type.clone(),
         received_at: event.received_at,
         data_root: event.data_root,
+        is_json: event.is_json,
         headers: Headers::from_encoded(Bytes::copy_from_slice(event.headers.encoded())),
         body: Bytes::copy_from_slice(&event.body),
         dedupe: Dedupe::Off,

@@ -47,6 +47,7 @@ pub(super) async fn an_event_comes_back_byte_for_byte<B: Backend>(mut world: Wor
         let mut event = new_event("t\u{e9}", "", world.now());
         event.body = Bytes::copy_from_slice(body);
         event.data_root = DataRoot::Data;
+        event.is_json = body.starts_with(b"{");
         let id = world.queue.append(event.clone()).await.unwrap().id();
         events.push((id, event));
     }
@@ -71,6 +72,7 @@ fn assert_same(found: &gatepost::event::Event, event: &NewEvent) {
     assert_eq!(found.event_type, event.event_type);
     assert_eq!(found.received_at, event.received_at);
     assert_eq!(found.data_root, event.data_root);
+    assert_eq!(found.is_json, event.is_json);
     assert!(found.headers == event.headers);
     assert!(found.body == event.body);
 }

@@ -26,6 +26,7 @@ pub(crate) fn new_event(event_type: &str, body: &str, received_at: Timestamp) ->
         event_type: EventType::new(event_type),
         received_at,
         data_root: DataRoot::Payload,
+        is_json: false,
         headers: headers.finish(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         dedupe: Dedupe::Off,

@@ -53,6 +53,7 @@ pub(crate) fn delivery(number: u64, event_type: &str, data: &Value) -> Delivery 
         event_type: EventType::new(event_type),
         received_at: NOW,
         data_root: DataRoot::Data,
+        is_json: false,
         headers: Headers::default(),
         body: Bytes::from(json!({ "data": data }).to_string()),
         dedupe: Dedupe::Off,

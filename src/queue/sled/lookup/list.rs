@@ -237,6 +237,7 @@ mod tests {
                 event_type: EventType::unknown(),
                 received_at: AT,
                 data_root: DataRoot::Payload,
+                is_json: false,
                 headers: Headers::default(),
                 body: Bytes::from(vec![b'x'; 9_000]),
                 dedupe: Dedupe::Off,
