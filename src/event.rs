@@ -228,7 +228,7 @@ pub struct Event {
     /// The raw body, byte for byte.
     pub body: Bytes,
     /// The parsed body, made when an expression first asks for it and then shared by all handlers
-    /// of this event: converting costs far more than evaluating.
+    /// that have this event at the same time: converting costs far more than evaluating.
     payload: OnceLock<minijinja::Value>,
 }
 

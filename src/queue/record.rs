@@ -18,7 +18,7 @@
 
 use bytes::Bytes;
 
-use super::codec::{Put, Take};
+use super::codec::Take;
 use crate::event::{Dedupe, Event, EventId, NewEvent, Position};
 
 mod event;
@@ -185,12 +185,11 @@ impl Batch {
         let Some((header, payload)) = record.split_at_mut_checked(HEADER_BYTES) else { return };
         let payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let crc = crc(self.segment, self.start, kind, VERSION, payload);
-        let mut fields = Vec::with_capacity(HEADER_BYTES);
-        fields.put_raw(&payload_bytes.to_le_bytes());
-        fields.put_raw(&crc.to_le_bytes());
-        fields.put_raw(&self.start.to_le_bytes());
-        fields.put_u8(kind.byte());
-        fields.put_u8(VERSION);
+        let [p0, p1, p2, p3] = payload_bytes.to_le_bytes();
+        let [c0, c1, c2, c3] = crc.to_le_bytes();
+        let [s0, s1, s2, s3] = self.start.to_le_bytes();
+        let fields: [u8; HEADER_BYTES] =
+            [p0, p1, p2, p3, c0, c1, c2, c3, s0, s1, s2, s3, kind.byte(), VERSION];
         header.copy_from_slice(&fields);
     }
 
@@ -211,8 +210,8 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// Gives the buffer back for the next batch.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
+    /// What was to be written.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }

@@ -92,9 +92,9 @@ impl Writer {
         self.is_poisoned = true;
     }
 
-    /// Takes back the buffer of a batch that is not to be written.
-    pub(crate) fn give_back(&mut self, batch: Batch) {
-        self.buffer = batch.into_buffer();
+    /// Takes memory for the next batch.
+    pub(crate) fn reuse(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
     }
 
     /// The thread that makes segments, to offer it files that nobody needs.
@@ -114,10 +114,9 @@ impl Writer {
 
     /// Writes and syncs `batch`, which must have been begun since the last commit or roll and fit
     /// in the room. After `Ok` it survives a power cut.
-    pub(crate) fn commit(&mut self, batch: Batch) -> Result<Location, WriteError> {
-        let written = self.write(&batch);
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Result<Location, WriteError> {
+        let written = self.write(batch);
         let n_bytes = super::segments::offset(batch.len());
-        self.buffer = batch.into_buffer();
         match written {
             Ok(()) => {
                 self.end = self.end.saturating_add(n_bytes);

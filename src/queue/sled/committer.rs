@@ -9,34 +9,35 @@
 //! * Settlements are collected at most [`SETTLE_EVERY`] after they were made.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::dedupe::{RecentKeys, Seen, prefix};
 use super::ids::Ids;
-use super::index::Indexed;
 use super::indexer::Applied;
 use super::lookup;
-use super::shared::{Durable, Job, Reply, Shared, lock};
+use super::shared::{AppendReply, Durable, Job, Reply, Shared, lock};
 use super::state::SubscriptionState;
-use super::tail::Recent;
+use super::tail::Written;
 use crate::clock::Stopwatch;
-use crate::event::{Dedupe, Event, HandlerName, NewEvent, Position};
+use crate::event::{Dedupe, HandlerName, NewEvent, Position};
 use crate::queue::journal::{Location, Writer};
 use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};
 use crate::queue::{Appended, QueueError, Start};
 
 mod carry;
+mod handover;
 mod jobs;
+mod names;
 mod room;
+
+pub(crate) use handover::HandOver;
+pub(crate) use names::Names;
 
 /// How long settlements are collected before they are written.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
 /// How many appends one commit takes at most.
 const BATCH_EVENTS: usize = 4_096;
-/// How many bytes of the journal the index may be behind before appends wait.
-const LAG_BYTES_MAX: u64 = 64 << 20;
 /// How much of the live segment is kept for settlements when there is no room for another one.
 pub(crate) const SETTLE_ROOM: usize = 4 << 20;
 
@@ -54,7 +55,7 @@ pub(crate) struct Committer {
     pub(crate) ids: Ids,
     /// Every subscription's place as recorded, and the next position.
     pub(crate) places: Places,
-    pub(crate) applied: mpsc::Sender<Vec<Applied>>,
+    pub(crate) handing_over: HandOver,
     pub(crate) observer: CommitObserver,
     /// What changed since the janitor asked to watch.
     pub(crate) watched: Option<Watched>,
@@ -62,19 +63,28 @@ pub(crate) struct Committer {
     pub(crate) since_settle: Stopwatch,
     /// How much of the live segment is kept for settlements.
     pub(crate) settle_room: usize,
+    pub(crate) names: Names,
 }
 
 /// An append under way.
 struct Pending {
-    reply: Reply<Appended>,
+    reply: AppendReply,
     appended: Appended,
+    event: NewEvent,
+}
+
+impl Pending {
+    fn answer(self, result: Result<Appended, QueueError>) {
+        // Who asked may be gone: what was stored stays stored.
+        drop(self.reply.send((result, self.event)));
+    }
 }
 
 /// What one write will carry.
 struct Commit {
     batch: Batch,
     pending: Vec<Pending>,
-    recent: Vec<Recent>,
+    n_events: usize,
     applied: Vec<Applied>,
     sections: Vec<Collected>,
 }
@@ -90,18 +100,16 @@ impl Committer {
     pub(crate) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut has_settles = false;
         loop {
-            let wait = SETTLE_EVERY.saturating_sub(self.since_settle.elapsed());
-            let job = if has_settles {
-                match jobs.recv_timeout(wait) {
+            let job = match self.may_sleep(has_settles) {
+                Some(wait) => match jobs.recv_timeout(wait) {
                     Ok(job) => Some(job),
                     Err(mpsc::RecvTimeoutError::Timeout) => None,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
-                }
-            } else {
-                match jobs.recv() {
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                },
+                None => match jobs.recv() {
                     Ok(job) => Some(job),
-                    Err(mpsc::RecvError) => return,
-                }
+                    Err(mpsc::RecvError) => break,
+                },
             };
             let mut others = Vec::new();
             let mut appends = Vec::new();
@@ -134,10 +142,20 @@ impl Committer {
             }
             for job in others {
                 if !self.do_job(job, is_recorded) {
-                    return;
+                    return self.hand_over_collected();
                 }
             }
+            self.hand_over_due();
         }
+        self.hand_over_collected();
+    }
+
+    /// How long there is nothing to do unless a job comes; `None` = for ever.
+    fn may_sleep(&self, has_settles: bool) -> Option<Duration> {
+        let settle = SETTLE_EVERY.saturating_sub(self.since_settle.elapsed());
+        let settle = has_settles.then_some(settle);
+        let hand_over = self.handing_over.due_in();
+        settle.into_iter().chain(hand_over).min()
     }
 
     /// Shows the janitor how far each handler's recorded cursor is.
@@ -148,62 +166,58 @@ impl Committer {
     }
 
     /// Writes appends, and settlements where it is time; `false` = the settlements still wait.
-    fn commit_round(
-        &mut self,
-        appends: Vec<(NewEvent, Reply<Appended>)>,
-        with_settles: bool,
-    ) -> bool {
-        let mut commit = self.begin();
+    fn commit_round(&mut self, appends: Vec<(NewEvent, AppendReply)>, with_settles: bool) -> bool {
+        let mut commit = self.begin(appends.len());
         let blocked = lock(&self.shared.blocked).clone();
         for (event, reply) in appends {
             match &blocked {
                 None => self.append(&mut commit, event, reply),
-                Some(why) => answer(reply, Err(QueueError::Full(why.clone()))),
+                Some(why) => drop(reply.send((Err(QueueError::Full(why.clone())), event))),
             }
         }
         let is_settled = !with_settles || self.add_settles(&mut commit);
         self.finish(commit).is_ok() && is_settled
     }
 
-    fn begin(&mut self) -> Commit {
+    /// A commit of about so many events.
+    fn begin(&mut self, n_events: usize) -> Commit {
         Commit {
             batch: self.writer.begin(),
-            pending: Vec::new(),
-            recent: Vec::new(),
-            applied: Vec::new(),
+            pending: Vec::with_capacity(n_events),
+            n_events: 0,
+            applied: Vec::with_capacity(n_events),
             sections: Vec::new(),
         }
     }
 
     /// Adds one event to the commit, or answers at once where it cannot be.
-    fn append(&mut self, commit: &mut Commit, event: NewEvent, reply: Reply<Appended>) {
+    fn append(&mut self, commit: &mut Commit, event: NewEvent, reply: AppendReply) {
         match self.seen(&event) {
             Ok(None) => {}
             Ok(Some(seen)) => {
                 // The event that it repeats may be in this very commit: answer after it.
                 let appended = Appended::Duplicate(seen.id);
-                return commit.pending.push(Pending { reply, appended });
+                return commit.pending.push(Pending { reply, appended, event });
             }
-            Err(err) => return answer(reply, Err(err)),
+            Err(err) => return drop(reply.send((Err(err), event))),
         }
         let needed = HEADER_BYTES + event_bytes(&event);
         if let Err(err) = self.make_room(commit, needed, self.settle_room) {
-            return answer(reply, Err(err));
+            return drop(reply.send((Err(err), event)));
         }
         let position = self.places.next;
         let id = self.ids.next(self.shared.now());
         let at = self.location(&commit.batch);
         commit.batch.push_event(&event, id, position);
-        let end = self.location(&commit.batch);
         self.places.next = position.next();
         if let Dedupe::Within { key, window } = event.dedupe {
             let seen = Seen { id, position, received_at: event.received_at };
             self.keys.insert(key, seen, event.received_at.after(window));
         }
-        let event = Arc::new(Event::new(event, id, position));
-        commit.applied.push(Applied::Event(Indexed::of(&event), at));
-        commit.recent.push(Recent { event, end });
-        commit.pending.push(Pending { reply, appended: Appended::Stored(id) });
+        let indexed = self.names.indexed(&event, id, position);
+        commit.applied.push(Applied::Event(indexed, at));
+        commit.n_events += 1;
+        commit.pending.push(Pending { reply, appended: Appended::Stored(id), event });
     }
 
     /// Where the next record of `batch` will stand.
@@ -264,21 +278,17 @@ impl Committer {
 
     /// Writes a commit and answers everybody in it.
     fn finish(&mut self, commit: Commit) -> Result<(), QueueError> {
-        let Commit { batch, pending, recent, mut applied, sections } = commit;
-        let n_events = recent.len();
+        let Commit { batch, pending, n_events, mut applied, sections } = commit;
+        let at = self.writer.end();
         let n_bytes = batch.len() as u64;
         let stopwatch = Stopwatch::start();
-        let written = if batch.is_empty() {
-            self.writer.give_back(batch);
-            Ok(self.writer.end())
-        } else {
-            self.writer.commit(batch)
-        };
+        let written = if batch.is_empty() { Ok(at) } else { self.writer.commit(&batch) };
         if let Err(err) = written {
+            self.writer.reuse(batch.into_bytes());
             self.undo(n_events, applied, &sections);
             let err = self.no_room(err);
-            for Pending { reply, .. } in pending {
-                answer(reply, Err(repeat(&err)));
+            for pending in pending {
+                pending.answer(Err(repeat(&err)));
             }
             return Err(err);
         }
@@ -286,10 +296,11 @@ impl Committer {
             self.full = None;
             (self.observer)(stopwatch.elapsed(), n_events);
         }
-        self.shared.tail.extend(recent);
+        self.keep(batch, at, n_events);
         self.publish();
-        for Pending { reply, appended } in pending {
-            answer(reply, Ok(appended));
+        for pending in pending {
+            let appended = pending.appended;
+            pending.answer(Ok(appended));
         }
         self.note_places(&applied);
         for Collected { state, flush } in sections {
@@ -301,6 +312,16 @@ impl Committer {
         }
         self.hand_over(applied, n_bytes);
         Ok(())
+    }
+
+    /// Keeps what was written for those who deliver it soon.
+    fn keep(&mut self, batch: Batch, at: Location, n_events: usize) {
+        let next = self.places.next;
+        let first = Position(next.0.saturating_sub(n_events as u64));
+        if n_events > 0 {
+            self.shared.tail.extend(Written::new(batch.bytes(), at, first, next));
+        }
+        self.writer.reuse(batch.into_bytes());
     }
 
     /// Takes back what a failed commit had promised to itself.
@@ -344,28 +365,6 @@ impl Committer {
             *before = durable;
             is_news
         });
-    }
-
-    /// Gives the index what was written; waits while it is too far behind.
-    fn hand_over(&mut self, mut applied: Vec<Applied>, n_bytes: u64) {
-        if applied.is_empty() {
-            return;
-        }
-        let lag = self.shared.lag_bytes.fetch_add(n_bytes, Ordering::AcqRel) + n_bytes;
-        applied.push(Applied::Progress { durable: self.shared.durable(), n_bytes });
-        // The indexer ends after the committer only: it takes everything.
-        if self.applied.send(applied).is_err() {
-            tracing::error!("The indexer is gone; the index will be rebuilt at the next start");
-            return;
-        }
-        if lag > LAG_BYTES_MAX {
-            let (reply, done) = tokio::sync::oneshot::channel();
-            if self.applied.send(vec![Applied::Barrier(reply)]).is_ok()
-                && done.blocking_recv().is_err()
-            {
-                tracing::warn!("The indexer did not say that it caught up");
-            }
-        }
     }
 }
 

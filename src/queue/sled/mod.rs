@@ -236,7 +236,10 @@ impl Drop for SledQueue {
 #[async_trait]
 impl Queue for SledQueue {
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
-        self.shared.ask(|reply| Job::Append(event, reply)).await
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Job::Append(event, reply))?;
+        let (appended, _event) = answer.await.map_err(|_| QueueError::Closed)?;
+        appended
     }
 
     async fn subscribe(

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::committer::{Committer, SETTLE_ROOM};
+use super::committer::{Committer, HandOver, Names, SETTLE_ROOM};
 use super::dedupe::{RecentKeys, Runs};
 use super::ids::Ids;
 use super::index::{Index, IndexError, Progress};
@@ -259,12 +259,13 @@ fn start(
         writer,
         keys,
         places,
-        applied,
+        handing_over: HandOver::new(applied),
         observer: settings.observer,
         watched: None,
         full: None,
         since_settle: Stopwatch::start(),
         settle_room: SETTLE_ROOM.min(settings.segment_bytes as usize / 4),
+        names: Names::default(),
     };
     let indexer = Indexer::new(Arc::clone(&shared), settings.folder.join("sled"));
     let (stop_janitor, stopped) = mpsc::channel();

@@ -29,10 +29,14 @@ pub(crate) struct Durable {
 /// An answer on its way back to a caller, who may be gone.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
+/// The answer to an append, and the event itself: memory is given back for less by the thread that
+/// took it, and that is not the committer's.
+pub(crate) type AppendReply = oneshot::Sender<(Result<Appended, QueueError>, NewEvent)>;
+
 /// What the committer is asked for.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Append(NewEvent, Reply<Appended>),
+    Append(NewEvent, AppendReply),
     /// Some outbox is no longer empty.
     Settle,
     Subscribe(HandlerName, Start, Reply<()>),

@@ -1,63 +1,236 @@
-//! The newest events in memory: a subscription that keeps up reads no file.
+//! The newest commits in memory, as they were written: a subscription that keeps up reads no file.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Weak};
 
+use bytes::Bytes;
+
+use super::shared::lock;
 use crate::event::{Event, Position};
 use crate::queue::journal::Location;
+use crate::queue::record::{HEADER_BYTES, Header, Kind, decode_event};
 
-/// How many bytes of bodies and headers are kept.
+/// How many bytes are kept.
 const BYTES_MAX: usize = 4 << 20;
-/// How many events are kept.
-const EVENTS_MAX: usize = 8_192;
+
+/// A commit with events, as it stands in the journal.
+#[derive(Debug)]
+pub(crate) struct Written {
+    bytes: Box<[u8]>,
+    at: Location,
+    /// The position of its first event.
+    first: Position,
+    /// The position behind its last event.
+    next: Position,
+    /// Its events as far as some handler has them just now, by position: where several handlers
+    /// keep up, they share an event and what was parsed of it.
+    taken: Mutex<Vec<Weak<Event>>>,
+}
 
 /// An event and where the record behind it begins.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Recent {
     pub(crate) event: Arc<Event>,
     pub(crate) end: Location,
 }
 
-/// A bounded run of the newest events, without gaps in what it gives.
+/// A bounded run of the newest commits.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    events: VecDeque<Recent>,
+    commits: VecDeque<Arc<Written>>,
     bytes: usize,
-}
-
-fn size(event: &Event) -> usize {
-    event.body.len() + event.headers.encoded().len()
 }
 
 impl Tail {
     /// Adds what was committed; the oldest go.
-    pub(crate) fn extend(&self, events: Vec<Recent>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for recent in events {
-            kept.bytes += size(&recent.event);
-            kept.events.push_back(recent);
-        }
-        while kept.bytes > BYTES_MAX || kept.events.len() > EVENTS_MAX {
-            let Some(oldest) = kept.events.pop_front() else { break };
-            kept.bytes -= size(&oldest.event);
+    pub(crate) fn extend(&self, written: Written) {
+        let mut kept = lock(&self.0);
+        kept.bytes += written.size();
+        kept.commits.push_back(Arc::new(written));
+        while kept.bytes > BYTES_MAX {
+            let Some(oldest) = kept.commits.pop_front() else { break };
+            kept.bytes -= oldest.size();
         }
     }
 
-    /// Up to `max` events from `position` on; empty where that one is not kept.
-    pub(crate) fn from(&self, position: Position, max: usize) -> Vec<Recent> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = kept.events.front() else { return Vec::new() };
-        let skip = position.0.checked_sub(first.event.position.0);
-        let skip = skip.and_then(|skip| usize::try_from(skip).ok()).unwrap_or(usize::MAX);
-        let found = kept.events.iter().skip(skip).take(max).cloned().collect::<Vec<_>>();
+    /// Up to `max` events from `position` on, as many as one commit has; empty where that one is
+    /// not kept. `is_shared` = other handlers may take the same ones.
+    pub(crate) fn from(&self, position: Position, max: usize, is_shared: bool) -> Vec<Recent> {
+        let written = {
+            let kept = lock(&self.0);
+            let index = kept.commits.partition_point(|written| written.next <= position);
+            kept.commits.get(index).map(Arc::clone)
+        };
         // A position that was given up after a failed commit leaves no gap here, but be sure.
-        if found.first().is_some_and(|recent| recent.event.position == position) {
-            found
-        } else {
-            Vec::new()
+        match written.filter(|written| written.first <= position) {
+            Some(written) if is_shared => written.share(position, max),
+            Some(written) => written.events(position).take(max).filter_map(decode).collect(),
+            None => Vec::new(),
         }
+    }
+}
+
+impl Written {
+    /// A commit that begins at `at` and has the events from `first` to before `next`.
+    pub(crate) fn new(bytes: &[u8], at: Location, first: Position, next: Position) -> Self {
+        Self { bytes: bytes.into(), at, first, next, taken: Mutex::default() }
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+
+    /// The records of its events from `position` on.
+    fn events(&self, position: Position) -> impl Iterator<Item = EventRecord<'_>> {
+        let mut rest: &[u8] = &self.bytes;
+        let mut end = self.at;
+        std::iter::from_fn(move || {
+            loop {
+                let (head, behind) = rest.split_first_chunk::<HEADER_BYTES>()?;
+                let header = Header::parse(head)?;
+                let (payload, behind) = behind.split_at_checked(header.payload_bytes as usize)?;
+                rest = behind;
+                end.offset += u32::try_from(header.record_bytes()).ok()?;
+                if header.kind == Kind::Event {
+                    let at = Position(u64::from_le_bytes(*payload.first_chunk()?));
+                    if at >= position {
+                        return Some(EventRecord { at, payload, end });
+                    }
+                }
+            }
+        })
+    }
+
+    /// The same events as every other handler that has them.
+    fn share(&self, position: Position, max: usize) -> Vec<Recent> {
+        let mut taken = lock(&self.taken);
+        let n_events = usize::try_from(self.next.0.saturating_sub(self.first.0)).unwrap_or(0);
+        taken.resize(n_events, Weak::new());
+        let mut recent = Vec::new();
+        for record in self.events(position).take(max) {
+            let index = usize::try_from(record.at.0.saturating_sub(self.first.0)).ok();
+            let slot = index.and_then(|index| taken.get_mut(index));
+            if let Some(event) = slot.as_ref().and_then(|slot| slot.upgrade()) {
+                recent.push(Recent { event, end: record.end });
+            } else if let Some(decoded) = decode(record) {
+                if let Some(slot) = slot {
+                    *slot = Arc::downgrade(&decoded.event);
+                }
+                recent.push(decoded);
+            }
+        }
+        recent
+    }
+}
+
+/// The record of an event.
+#[derive(Clone, Copy)]
+struct EventRecord<'w> {
+    at: Position,
+    payload: &'w [u8],
+    /// Where the next record begins.
+    end: Location,
+}
+
+/// The event in memory of its own: one that waits for long must not keep all of the commit.
+fn decode(record: EventRecord<'_>) -> Option<Recent> {
+    let (event, _) = decode_event(&Bytes::copy_from_slice(record.payload))?;
+    Some(Recent { event: Arc::new(event), end: record.end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, SourceName};
+    use crate::queue::record::Batch;
+
+    /// A commit with the events `first..next`, each with `n_bytes` of body, between other records.
+    fn commit(at: Location, first: u64, next: u64, n_bytes: usize) -> Written {
+        let mut batch = Batch::new(at.segment, at.offset, Vec::new());
+        batch.push(Kind::Settled, |out| out.extend_from_slice(b"another"));
+        for position in first..next {
+            let event = NewEvent {
+                source: SourceName::parse("s").unwrap(),
+                event_type: EventType::new("t"),
+                received_at: Timestamp::from_millis(5),
+                data_root: DataRoot::Payload,
+                is_json: false,
+                headers: Headers::default(),
+                body: vec![b'x'; n_bytes].into(),
+                dedupe: Dedupe::Off,
+            };
+            batch.push_event(&event, EventId(uuid::Uuid::nil()), Position(position));
+            batch.push(Kind::Filler, |_| {});
+        }
+        Written::new(batch.bytes(), at, Position(first), Position(next))
+    }
+
+    fn positions(tail: &Tail, from: u64, max: usize) -> Vec<u64> {
+        tail.from(Position(from), max, false).iter().map(|recent| recent.event.position.0).collect()
+    }
+
+    #[test]
+    fn what_is_kept_comes_from_any_position_on_commit_by_commit() {
+        let tail = Tail::default();
+        let start = Location { segment: 3, offset: 100 };
+        assert!(positions(&tail, 1, 9).is_empty());
+        tail.extend(commit(start, 5, 8, 10));
+        tail.extend(commit(start, 8, 10, 10));
+        assert_eq!(positions(&tail, 5, 9), [5, 6, 7]);
+        assert_eq!(positions(&tail, 6, 1), [6]);
+        assert_eq!(positions(&tail, 8, 9), [8, 9]);
+        assert!(positions(&tail, 4, 9).is_empty(), "older ones are read from the file");
+        assert!(positions(&tail, 10, 9).is_empty());
+    }
+
+    #[test]
+    fn an_event_tells_where_the_next_record_begins() {
+        let tail = Tail::default();
+        let written = commit(Location { segment: 3, offset: 100 }, 5, 6, 10);
+        let filler = u32::try_from(HEADER_BYTES).unwrap();
+        let end = 100 + u32::try_from(written.bytes.len()).unwrap() - filler;
+        tail.extend(written);
+        let recent = tail.from(Position(5), 1, false).pop().unwrap();
+        assert_eq!(recent.end, Location { segment: 3, offset: end });
+        assert_eq!(recent.event.body, vec![b'x'; 10]);
+    }
+
+    #[test]
+    fn handlers_that_keep_up_share_an_event_while_one_of_them_has_it() {
+        let tail = Tail::default();
+        tail.extend(commit(Location { segment: 1, offset: 0 }, 5, 8, 10));
+        let one = tail.from(Position(5), 9, true);
+        let other = tail.from(Position(6), 1, true);
+        assert!(Arc::ptr_eq(&one[1].event, &other[0].event));
+        assert_eq!(one[1].end, other[0].end);
+        drop((one, other));
+        let again = tail.from(Position(5), 9, true);
+        let again: Vec<u64> = again.iter().map(|recent| recent.event.position.0).collect();
+        assert_eq!(again, [5, 6, 7]);
+    }
+
+    #[test]
+    fn the_oldest_go() {
+        let tail = Tail::default();
+        let start = Location { segment: 1, offset: 0 };
+        for position in 1..=100 {
+            tail.extend(commit(start, position, position + 1, BYTES_MAX / 16));
+        }
+        assert!(positions(&tail, 1, 1).is_empty());
+        assert_eq!(positions(&tail, 100, 1), [100]);
+        assert!(lock(&tail.0).bytes <= BYTES_MAX);
+    }
+
+    #[test]
+    fn a_commit_that_is_larger_than_all_that_is_kept_is_not() {
+        let tail = Tail::default();
+        let start = Location { segment: 1, offset: 0 };
+        tail.extend(commit(start, 1, 2, 2 * BYTES_MAX));
+        assert!(positions(&tail, 1, 1).is_empty());
+        assert_eq!(lock(&tail.0).bytes, 0);
     }
 }

@@ -138,3 +138,21 @@ async fn a_panic_in_the_committer_is_told_like_a_failed_write() {
     assert!(matches!(queue.append(event).await, Err(QueueError::Closed)));
     queue.poisoned().await;
 }
+
+#[tokio::test]
+async fn the_index_is_told_of_events_though_nothing_else_happens() {
+    let folder = TempDir::new().unwrap();
+    let queue = open(&folder);
+    for _ in 0..3 {
+        append(&queue).await;
+    }
+    // Nothing that would hurry it: the figures are read from beside.
+    let told = async {
+        while queue.stats().lag_bytes > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    queue.close().await.unwrap();
+    assert_eq!(open(&folder).opened().rebuilt, None);
+}

@@ -19,7 +19,7 @@ impl Committer {
         let Carry { segment, first, end, events, states, keys } = carry;
         let watched = self.watched.take().unwrap_or_default();
         let mut copied = HashSet::new();
-        let mut commit = self.begin();
+        let mut commit = self.begin(0);
         for payload in events {
             let Some(position) = payload.first_chunk::<8>() else { continue };
             let position = Position(u64::from_le_bytes(*position));

@@ -58,26 +58,12 @@ impl Committer {
         }
     }
 
-    /// Has the index answer when it has all that was handed over so far.
-    fn barrier(&self, barrier: Applied) {
-        if let Err(err) = self.applied.send(vec![barrier]) {
-            for applied in err.0 {
-                if let Applied::Barrier(reply)
-                | Applied::Remember(reply)
-                | Applied::Compact(reply) = applied
-                {
-                    answer(reply, Err(QueueError::Closed));
-                }
-            }
-        }
-    }
-
     /// Writes every subscription's place, durably, and tells the index.
     fn checkpoint(&mut self) -> Result<(), QueueError> {
         self.places.at = self.shared.now();
         let mut payload = Vec::new();
         self.places.encode(&mut payload);
-        let mut commit = self.begin();
+        let mut commit = self.begin(0);
         self.make_room(&mut commit, HEADER_BYTES + payload.len(), 0)?;
         let at = self.location(&commit.batch);
         commit.batch.push(Kind::Checkpoint, |out| out.extend_from_slice(&payload));
@@ -135,7 +121,7 @@ impl Committer {
         if let Some(why) = lock(&self.shared.blocked).clone() {
             return Err(QueueError::Full(why));
         }
-        let mut commit = self.begin();
+        let mut commit = self.begin(0);
         self.make_room(&mut commit, HEADER_BYTES, self.settle_room)?;
         commit.batch.push(Kind::Filler, |_| {});
         self.finish(commit)

@@ -38,7 +38,7 @@ impl Committer {
         if needed <= left {
             return Ok(());
         }
-        let full = std::mem::replace(commit, self.begin());
+        let full = std::mem::replace(commit, self.begin(0));
         let finished = self.finish(full);
         let rolled = finished.and_then(|()| self.roll(needed).map_err(|err| self.no_room(err)));
         // It begins behind what was written just now, or in the next segment.

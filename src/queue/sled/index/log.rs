@@ -36,6 +36,7 @@ pub(crate) struct Indexed {
 }
 
 impl Indexed {
+    /// What the index keeps of an event.
     pub(crate) fn of(event: &Event) -> Self {
         Self {
             position: event.position,

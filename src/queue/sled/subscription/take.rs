@@ -9,6 +9,7 @@ use crate::event::{Delivery, Event, Origin, Position};
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
 use crate::queue::sled::lookup::{self, Finder, read_failed};
+use crate::queue::sled::shared::lock;
 use crate::queue::sled::state::{Inner, Slot};
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
 
@@ -142,9 +143,10 @@ impl SledSubscription {
 
     fn take_log(&self, inner: &mut Inner, basket: &mut Basket) -> Result<(), QueueError> {
         let durable = self.shared.durable();
+        let is_shared = lock(&self.shared.subscriptions).len() > 1;
         while !basket.is_full() && inner.has_window() && inner.next_to_read() < durable.next {
             let position = inner.next_to_read();
-            let recent = self.shared.tail.from(position, basket.room());
+            let recent = self.shared.tail.from(position, basket.room(), is_shared);
             if recent.is_empty() {
                 self.read_one(inner, basket)?;
                 continue;
