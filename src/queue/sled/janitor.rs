@@ -216,8 +216,8 @@ impl Janitor {
     }
 
     /// Whether copying gains anything. Where most of a segment is needed still, it is copied only
-    /// if the journal is more than twice as large as all that is copied: else the copies would be
-    /// copied again and again, with nothing in between that goes.
+    /// if the journal is half as large again as all that is copied, and two segments: else the
+    /// copies would be copied again and again, with too little in between that goes.
     fn is_worth_it(&self, carry: &Carry, segment: &Segment) -> Result<bool, QueueError> {
         let events: usize = carry.events.iter().map(bytes::Bytes::len).sum();
         let n_keys: usize = carry.keys.iter().map(Vec::len).sum();
@@ -236,8 +236,8 @@ impl Janitor {
             .saturating_add(per_entry.saturating_mul(self.n_entries()))
             .saturating_add(n_keys.saturating_mul(KEY_BYTES as u64))
             .max(bytes);
-        let worth = everywhere.saturating_mul(2);
-        let worth = worth.saturating_add(4 * u64::from(self.limits.segment_bytes));
+        let worth = everywhere.saturating_add(everywhere / 2);
+        let worth = worth.saturating_add(2 * u64::from(self.limits.segment_bytes));
         Ok(self.shared.segments.bytes() > worth)
     }
 
