@@ -31,7 +31,8 @@ mod problem;
 
 use idle::Connections;
 
-/// How long an idle connection is kept where nothing else is said: longer than the pause between two events of a busy sender,
+/// How long an idle connection is kept at least (as long again as a head may take, in case one is
+/// under way), where nothing else is said: longer than the pause between two events of a busy sender,
 /// shorter than a proxy's own idea of it (nginx: 60 s upstream).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The most connections of one worker thread: each may hold two buffers of 8 KiB and a body.
@@ -61,7 +62,7 @@ pub struct Listen {
     pub socket: PathBuf,
     /// Threads that serve the public listener.
     pub workers: usize,
-    /// How long an idle connection is kept.
+    /// How long an idle connection is kept at least; a public one `request_timeout` more.
     pub keep_alive: Duration,
     /// How long a request's head may take, and its body once more.
     pub request_timeout: Duration,

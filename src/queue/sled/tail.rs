@@ -67,7 +67,7 @@ impl Tail {
         // A position that was given up after a failed commit leaves no gap here, but be sure.
         match written.filter(|written| written.first <= position) {
             Some(written) if is_shared => written.share(position, max),
-            Some(written) => written.events(position).take(max).filter_map(decode).collect(),
+            Some(written) => written.events(position).take(max).map_while(decode).collect(),
             None => Vec::new(),
         }
     }
@@ -115,12 +115,14 @@ impl Written {
             let slot = index.and_then(|index| taken.get_mut(index));
             if let Some(event) = slot.as_ref().and_then(|slot| slot.upgrade()) {
                 recent.push(Recent { event, end: record.end });
-            } else if let Some(decoded) = decode(record) {
-                if let Some(slot) = slot {
-                    *slot = Arc::downgrade(&decoded.event);
-                }
-                recent.push(decoded);
+                continue;
             }
+            // No gap in what is given: what comes behind it is read from the file.
+            let Some(decoded) = decode(record) else { break };
+            if let Some(slot) = slot {
+                *slot = Arc::downgrade(&decoded.event);
+            }
+            recent.push(decoded);
         }
         recent
     }
