@@ -25,6 +25,7 @@ pub mod sled;
 
 pub(crate) mod codec;
 pub mod journal;
+mod names;
 pub(crate) mod record;
 
 use std::time::Duration;

@@ -19,6 +19,7 @@
 use bytes::Bytes;
 
 use super::codec::Take;
+use super::names::Names;
 use crate::event::{Dedupe, Event, EventId, NewEvent, Position};
 
 mod event;
@@ -148,11 +149,10 @@ impl Record {
     /// Reads a payload; `None` = whole bytes that make no sense, which only a program error or a
     /// newer version can have written. Never panics. Event bodies share `payload`'s memory.
     pub(crate) fn decode(kind: Kind, payload: &Bytes) -> Option<Self> {
+        let decoded = || decode_event(payload, &mut Names::default());
         match kind {
-            Kind::Event => decode_event(payload).map(|(event, dedupe)| Self::Event(event, dedupe)),
-            Kind::Carried => {
-                decode_event(payload).map(|(event, dedupe)| Self::Carried(event, dedupe))
-            }
+            Kind::Event => decoded().map(|(event, dedupe)| Self::Event(event, dedupe)),
+            Kind::Carried => decoded().map(|(event, dedupe)| Self::Carried(event, dedupe)),
             Kind::Settled => SettleBatch::decode(payload).map(Self::Settled),
             Kind::Checkpoint => Places::decode(payload).map(Self::Checkpoint),
             Kind::Keys => Keys::decode(payload).map(Self::Keys),

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::codec::{Put, Take};
+use super::super::names::Names;
 use crate::clock::Timestamp;
 use crate::event::{
     DataRoot, Dedupe, DedupeKey, Event, EventId, EventType, Headers, NewEvent, Position, SourceName,
@@ -63,8 +64,9 @@ pub(crate) fn event_bytes(event: &NewEvent) -> usize {
         + event.body.len()
 }
 
-/// Reads what [`encode_event`] wrote. Headers and body share `payload`'s memory.
-pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
+/// Reads what [`encode_event`] wrote. Headers and body share `payload`'s memory, and the names that
+/// of the event before, where they are the same.
+pub(crate) fn decode_event(payload: &Bytes, names: &mut Names) -> Option<(Event, Dedupe)> {
     let mut take = Take(payload);
     let position = Position(take.u64()?);
     let id = EventId(Uuid::from_bytes(take.array()?));
@@ -81,8 +83,11 @@ pub(crate) fn decode_event(payload: &Bytes) -> Option<(Event, Dedupe)> {
         FLAG_INNER_PAYLOAD => DataRoot::InnerPayload,
         _ => DataRoot::Payload,
     };
-    let source = SourceName::parse(take.text()?).ok()?;
-    let event_type = EventType::new(take.text()?);
+    let (source, event_type) = (take.text()?, take.text()?);
+    let (source, event_type) = match names.get(source, event_type) {
+        Some(known) => known,
+        None => names.set(SourceName::parse(source).ok()?, EventType::new(event_type)),
+    };
     let headers = Headers::from_encoded(payload.slice_ref(take.bytes()?));
     let body = payload.slice_ref(take.0);
     let is_json = flags & FLAG_JSON != 0;

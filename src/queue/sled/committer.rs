@@ -14,25 +14,25 @@ use std::time::Duration;
 
 use super::dedupe::{RecentKeys, Seen, prefix};
 use super::ids::Ids;
+use super::index::Indexed;
 use super::indexer::Applied;
 use super::lookup;
 use super::shared::{AppendReply, Durable, Job, Reply, Shared, lock};
 use super::state::SubscriptionState;
 use super::tail::Written;
 use crate::clock::Stopwatch;
-use crate::event::{Dedupe, HandlerName, NewEvent, Position};
+use crate::event::{Dedupe, EventId, HandlerName, NewEvent, Position};
 use crate::queue::journal::{Location, Writer};
+use crate::queue::names::Names;
 use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};
 use crate::queue::{Appended, QueueError, Start};
 
 mod carry;
 mod handover;
 mod jobs;
-mod names;
 mod room;
 
 pub(crate) use handover::HandOver;
-pub(crate) use names::Names;
 
 /// How long settlements are collected before they are written.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
@@ -214,10 +214,18 @@ impl Committer {
             let seen = Seen { id, position, received_at: event.received_at };
             self.keys.insert(key, seen, event.received_at.after(window));
         }
-        let indexed = self.names.indexed(&event, id, position);
-        commit.applied.push(Applied::Event(indexed, at));
+        commit.applied.push(Applied::Event(self.indexed(&event, id, position), at));
         commit.n_events += 1;
         commit.pending.push(Pending { reply, appended: Appended::Stored(id), event });
+    }
+
+    /// What the index keeps of an event.
+    fn indexed(&mut self, event: &NewEvent, id: EventId, position: Position) -> Indexed {
+        let NewEvent { source, event_type, received_at, .. } = event;
+        let known = self.names.get(source.as_str(), event_type.as_str());
+        let (source, event_type) =
+            known.unwrap_or_else(|| self.names.set(source.clone(), event_type.clone()));
+        Indexed { position, id, received_at: *received_at, source, event_type }
     }
 
     /// Where the next record of `batch` will stand.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::committer::{Committer, HandOver, Names, SETTLE_ROOM};
+use super::committer::{Committer, HandOver, SETTLE_ROOM};
 use super::dedupe::{RecentKeys, Runs};
 use super::ids::Ids;
 use super::index::{Index, IndexError, Progress};
@@ -24,6 +24,7 @@ use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
 use crate::queue::journal::{Damage, Location, Lost, Reader, Recovered, Segments, Writer, recover};
+use crate::queue::names::Names;
 use crate::queue::record::Places;
 
 /// The index and what goes with it.

@@ -8,10 +8,15 @@ use bytes::Bytes;
 use super::shared::lock;
 use crate::event::{Event, Position};
 use crate::queue::journal::Location;
+use crate::queue::names::Names;
 use crate::queue::record::{HEADER_BYTES, Header, Kind, decode_event};
 
 /// How many bytes are kept.
 const BYTES_MAX: usize = 4 << 20;
+
+/// How many bytes of a commit are copied out at once, for the events in them to share: an event
+/// that waits for long keeps no more than this beside its own.
+const RUN_BYTES: usize = 8 << 10;
 
 /// A commit with events, as it stands in the journal.
 #[derive(Debug)]
@@ -67,7 +72,11 @@ impl Tail {
         // A position that was given up after a failed commit leaves no gap here, but be sure.
         match written.filter(|written| written.first <= position) {
             Some(written) if is_shared => written.share(position, max),
-            Some(written) => written.events(position).take(max).map_while(decode).collect(),
+            Some(written) => {
+                let mut decoder = Decoder::of(&written);
+                let records = written.events(position).take(max);
+                records.map_while(|record| decoder.decode(record)).collect()
+            }
             None => Vec::new(),
         }
     }
@@ -84,7 +93,7 @@ impl Written {
     }
 
     /// The records of its events from `position` on.
-    fn events(&self, position: Position) -> impl Iterator<Item = EventRecord<'_>> {
+    fn events(&self, position: Position) -> impl Iterator<Item = EventRecord> {
         let mut rest: &[u8] = &self.bytes;
         let mut end = self.at;
         std::iter::from_fn(move || {
@@ -97,7 +106,8 @@ impl Written {
                 if header.kind == Kind::Event {
                     let at = Position(u64::from_le_bytes(*payload.first_chunk()?));
                     if at >= position {
-                        return Some(EventRecord { at, payload, end });
+                        let from = self.bytes.len() - behind.len() - payload.len();
+                        return Some(EventRecord { at, from, n_bytes: payload.len(), end });
                     }
                 }
             }
@@ -110,6 +120,7 @@ impl Written {
         let n_events = usize::try_from(self.next.0.saturating_sub(self.first.0)).unwrap_or(0);
         taken.resize(n_events, Weak::new());
         let mut recent = Vec::new();
+        let mut decoder = Decoder::of(self);
         for record in self.events(position).take(max) {
             let index = usize::try_from(record.at.0.saturating_sub(self.first.0)).ok();
             let slot = index.and_then(|index| taken.get_mut(index));
@@ -118,11 +129,11 @@ impl Written {
                 continue;
             }
             // No gap in what is given: what comes behind it is read from the file.
-            let Some(decoded) = decode(record) else { break };
+            let Some(made) = decoder.decode(record) else { break };
             if let Some(slot) = slot {
-                *slot = Arc::downgrade(&decoded.event);
+                *slot = Arc::downgrade(&made.event);
             }
-            recent.push(decoded);
+            recent.push(made);
         }
         recent
     }
@@ -130,17 +141,46 @@ impl Written {
 
 /// The record of an event.
 #[derive(Clone, Copy)]
-struct EventRecord<'w> {
+struct EventRecord {
     at: Position,
-    payload: &'w [u8],
+    /// Where in the commit its payload begins.
+    from: usize,
+    n_bytes: usize,
     /// Where the next record begins.
     end: Location,
 }
 
-/// The event in memory of its own: one that waits for long must not keep all of the commit.
-fn decode(record: EventRecord<'_>) -> Option<Recent> {
-    let (event, _) = decode_event(&Bytes::copy_from_slice(record.payload))?;
-    Some(Recent { event: Arc::new(event), end: record.end })
+/// Makes events of a commit's records, in memory apart from it: one that waits for long must not
+/// keep all of the commit.
+struct Decoder<'w> {
+    written: &'w Written,
+    /// What was copied last, and where in the commit it begins.
+    run: (usize, Bytes),
+    names: Names,
+}
+
+impl<'w> Decoder<'w> {
+    fn of(written: &'w Written) -> Self {
+        Self { written, run: (0, Bytes::new()), names: Names::default() }
+    }
+
+    fn decode(&mut self, record: EventRecord) -> Option<Recent> {
+        let (event, _) = decode_event(&self.payload(record)?, &mut self.names)?;
+        Some(Recent { event: Arc::new(event), end: record.end })
+    }
+
+    fn payload(&mut self, record: EventRecord) -> Option<Bytes> {
+        let (start, bytes) = &self.run;
+        let is_there = record.from + record.n_bytes <= start + bytes.len();
+        if !is_there {
+            let rest = self.written.bytes.get(record.from..)?;
+            let n_bytes = record.n_bytes.max(RUN_BYTES).min(rest.len());
+            self.run = (record.from, Bytes::copy_from_slice(rest.get(..n_bytes)?));
+        }
+        let (start, bytes) = &self.run;
+        let from = record.from.checked_sub(*start)?;
+        Some(bytes.slice(from..from + record.n_bytes))
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +253,23 @@ mod tests {
         let again = tail.from(Position(5), 9, true);
         let again: Vec<u64> = again.iter().map(|recent| recent.event.position.0).collect();
         assert_eq!(again, [5, 6, 7]);
+    }
+
+    #[test]
+    fn events_share_memory_with_few_others() {
+        for n_bytes in [1_000, RUN_BYTES - 100, RUN_BYTES, 3 * RUN_BYTES] {
+            let tail = Tail::default();
+            tail.extend(commit(Location { segment: 1, offset: 0 }, 1, 30, n_bytes));
+            let recent = tail.from(Position(3), 20, false);
+            assert_eq!(recent.len(), 20);
+            assert!(recent.iter().all(|recent| recent.event.body == vec![b'x'; n_bytes]));
+            let begins = |recent: &Recent| recent.event.body.as_ptr() as usize;
+            let near = recent.windows(2).filter(|two| {
+                begins(&two[1]).checked_sub(begins(&two[0])).is_some_and(|gap| gap < RUN_BYTES)
+            });
+            let per_run = RUN_BYTES / (n_bytes + 100);
+            assert!(near.count() >= recent.len() - recent.len().div_ceil(per_run.max(1)));
+        }
     }
 
     #[test]
