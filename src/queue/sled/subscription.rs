@@ -9,6 +9,7 @@ use super::index::Entry;
 use super::shared::{Job, Shared};
 use super::state::{Inner, SubscriptionState};
 use crate::event::{Delivery, OrderKey, Origin, Outcome, Position, Settled};
+use crate::pace::Steps;
 use crate::queue::record::{Change, State};
 use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
 
@@ -20,6 +21,9 @@ use lines::{first_in_line, let_go};
 
 /// How long to wait before the index is asked again.
 const INDEX_WAIT: Duration = Duration::from_millis(50);
+
+/// How many deliveries are settled in one go: the committer waits for as long.
+const SETTLED_AT_ONCE: usize = 64;
 
 /// A handler's hold on its place. Dropping it gives the place free; what was taken and not
 /// settled comes again.
@@ -117,13 +121,40 @@ impl SledSubscription {
         entry_of(&self.shared, &self.state, inner, position)
     }
 
-    /// Writes down what became of a delivery; `must tell`. An error changes nothing.
-    fn settle_now(&self, delivery: &Delivery, settled: &Settled) -> Result<bool, QueueError> {
+    /// Settles the first ones, as many as there is room for and as may be settled in one go; gives
+    /// how many. An error changes nothing.
+    fn settle_some(&self, settled: &[(Delivery, Settled)]) -> Result<usize, QueueError> {
+        let mut n_settled = 0;
+        let mut must_tell = false;
         let mut inner = self.state.lock();
+        for (delivery, settled) in settled.iter().take(SETTLED_AT_ONCE) {
+            if inner.is_outbox_full() {
+                break;
+            }
+            match self.settle_now(&mut inner, delivery, settled) {
+                Ok(must) => must_tell |= must,
+                Err(err) if n_settled == 0 => return Err(err),
+                // It comes again when this one is the first.
+                Err(_) => break,
+            }
+            n_settled += 1;
+        }
+        drop(inner);
+        self.tell(must_tell)?;
+        Ok(n_settled)
+    }
+
+    /// Writes down what became of a delivery; `must tell`. An error changes nothing.
+    fn settle_now(
+        &self,
+        inner: &mut Inner,
+        delivery: &Delivery,
+        settled: &Settled,
+    ) -> Result<bool, QueueError> {
         let position = delivery.event.position;
         let before = match delivery.origin {
             Origin::Log if !inner.relogged.contains(&position) => None,
-            Origin::Log | Origin::Entry => self.entry(&inner, position)?,
+            Origin::Log | Origin::Entry => self.entry(inner, position)?,
         };
         let change = self.change(delivery, settled.clone());
         inner.kept.keep(&delivery.event, &change.state);
@@ -137,7 +168,7 @@ impl SledSubscription {
         }
         let key_before = before.and_then(|change| change.state.order_key());
         if let Some(key) = key_before.filter(|_| key_before != key_after) {
-            match let_first_go(&self.shared, &self.state, &mut inner, key) {
+            match let_first_go(&self.shared, &self.state, inner, key) {
                 Ok((_, must)) => must_tell |= must,
                 // The outcome stands; the line is let go when the index can be asked.
                 Err(_) => inner.unreleased.push(key),
@@ -212,6 +243,21 @@ impl SledSubscription {
         }
     }
 
+    async fn settle_each(&self, settled: &[(Delivery, Settled)]) -> Result<(), QueueError> {
+        let mut rest = settled;
+        let mut steps = Steps::start();
+        while !rest.is_empty() {
+            self.shared.check_open()?;
+            let n_settled = self.with_index(|| self.settle_some(rest)).await?;
+            if n_settled == 0 {
+                self.wait_until_recorded().await?;
+            }
+            rest = rest.get(n_settled..).unwrap_or_default();
+            steps.look();
+        }
+        Ok(())
+    }
+
     /// How long to sleep until an entry is due.
     fn until_due(&self) -> Duration {
         let inner = self.state.lock();
@@ -264,12 +310,11 @@ impl Subscription for SledSubscription {
     }
 
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
-        self.shared.check_open()?;
-        if self.state.lock().is_outbox_full() {
-            self.wait_until_recorded().await?;
-        }
-        let must_tell = self.with_index(|| self.settle_now(&delivery, &settled)).await?;
-        self.tell(must_tell)
+        self.settle_each(&[(delivery, settled)]).await
+    }
+
+    async fn settle_all(&self, settled: Vec<(Delivery, Settled)>) -> Result<(), QueueError> {
+        self.settle_each(&settled).await
     }
 
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {

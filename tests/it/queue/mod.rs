@@ -248,6 +248,7 @@ macro_rules! conformance {
                 history_tells_every_try_and_how_each_handler_stands,
                 history_survives_a_restart,
                 stats_count_what_waits_and_what_is_dead,
+                many_settled_at_once_are_each_settled,
                 the_oldest_pending_event_is_the_oldest_not_settled,
             }
             closing {

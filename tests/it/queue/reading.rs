@@ -5,8 +5,8 @@ use gatepost::event::{Event, EventId, Outcome, Position};
 use gatepost::queue::{Backlog, DeliveryHistory, DeliveryState, EventQuery, ListOrder, Start};
 use uuid::Uuid;
 
-use super::{Backend, World, settle, take_one, take_types};
-use crate::support::events::{handler, key, new_event, source, untried};
+use super::{Backend, World, settle, take, take_one, take_types};
+use crate::support::events::{handler, key, new_event, source, tried, untried};
 
 pub(super) async fn an_event_is_found_by_its_id<B: Backend>(world: World<B>) {
     let id = world.append("a").await;
@@ -208,6 +208,33 @@ pub(super) async fn stats_count_what_waits_and_what_is_dead<B: Backend>(mut worl
     assert!(stats.damage.is_empty());
     let backlog = world.backlog("h");
     assert_eq!((backlog.in_log + backlog.waiting, backlog.dead), (3, 1));
+}
+
+pub(super) async fn many_settled_at_once_are_each_settled<B: Backend>(mut world: World<B>) {
+    let subscription = world.oldest().await;
+    world.append_all(&["event"; 200]).await;
+    let mut settled = Vec::new();
+    for (index, delivery) in take(&*subscription, 200).await.into_iter().enumerate() {
+        let outcome = match index % 4 {
+            0 => world.retry(10),
+            1 => world.dead("no"),
+            2 => tried(Outcome::Delivered, world.now(), ""),
+            _ => untried(Outcome::Skipped),
+        };
+        settled.push((delivery, outcome));
+    }
+    subscription.settle_all(settled).await.unwrap();
+    world.assert_nothing_due(&*subscription).await;
+    drop(subscription);
+    world.reopen().await;
+    let subscription = world.oldest().await;
+    let oldest_pending_at = Some(world.now());
+    let expected = Backlog { in_log: 0, waiting: 50, dead: 50, oldest_pending_at };
+    assert_eq!(subscription.backlog(), expected);
+    world.advance_secs(10);
+    let again = take(&*subscription, 50).await;
+    let positions: Vec<u64> = again.iter().map(|delivery| delivery.event.position.0).collect();
+    assert_eq!(positions, (0..50).map(|n| 4 * n + 1).collect::<Vec<u64>>());
 }
 
 pub(super) async fn the_oldest_pending_event_is_the_oldest_not_settled<B: Backend>(

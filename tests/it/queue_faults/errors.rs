@@ -178,7 +178,7 @@ async fn settling_ends_when_the_queue_is_poisoned_or_closed() {
     settle(&*subscription, taken.next().unwrap(), Outcome::Delivered).await;
     assert!(queue.close().await.is_err());
     let settled = crate::support::events::untried(Outcome::Delivered);
-    let late = subscription.settle(taken.next().unwrap(), settled).await;
+    let late = subscription.settle_all(vec![(taken.next().unwrap(), settled)]).await;
     assert!(matches!(late, Err(QueueError::Closed)));
     assert!(matches!(subscription.next(1).await, Err(QueueError::Closed)));
 }
