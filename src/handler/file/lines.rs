@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// How much is written at most before it is synced. In small steps, for the journal's own syncs,
 /// and with them the answers to senders, wait until the disk has done with one.
-const SYNC_BYTES: u64 = 256 << 10;
+const SYNC_BYTES: u64 = 512 << 10;
 
 /// How much of the file's end is read in one step when it is opened.
 const TAIL_BYTES: u64 = 1 << 20;
