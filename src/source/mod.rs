@@ -11,6 +11,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
@@ -44,6 +45,9 @@ pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 
 use keys::Key;
+
+/// What a request mostly has one or two of: those are not on the heap.
+type Few<T> = SmallVec<[T; 2]>;
 
 /// A request as it came, before anybody believed it.
 #[derive(Clone, Copy, Debug)]
@@ -271,7 +275,7 @@ impl Source {
             TypeRule::At(places) => places,
         };
         let places = types.iter().chain(&sender.delivery_id);
-        let paths: Vec<&str> = places.filter_map(Place::json_path).collect();
+        let paths: Few<&str> = places.filter_map(Place::json_path).collect();
         let found = payload::find(request.body, &paths);
         let is_json = found.is_some();
         let mut found = found.into_iter().flatten();

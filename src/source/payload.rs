@@ -4,6 +4,9 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::smallvec;
+
+use super::Few;
 
 /// The most paths that one pass looks for: one bit each.
 const PATHS_MAX: usize = 32;
@@ -17,11 +20,11 @@ pub(super) fn find_one(body: &[u8], path: &str) -> Option<String> {
 /// The fields at several dotted paths, in one pass. Of a repeated key the last counts, as for
 /// every reader of the stored event. `None` = the body is not JSON, or nobody looked, for there
 /// are no paths.
-pub(super) fn find(body: &[u8], paths: &[&str]) -> Option<Vec<Option<String>>> {
+pub(super) fn find(body: &[u8], paths: &[&str]) -> Option<Few<Option<String>>> {
     if paths.is_empty() || paths.len() > PATHS_MAX {
         return None;
     }
-    let mut found = vec![None; paths.len()];
+    let mut found = smallvec![None; paths.len()];
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let active = u32::MAX >> (PATHS_MAX - paths.len());
     let seek = Seek { paths, active, depth: 0, found: &mut found };
@@ -221,7 +224,7 @@ mod tests {
     fn several_paths_take_one_pass() {
         let body = br#"{"type":"t","data":{"id":"d","type":"x"},"id":7}"#;
         let found = find(body, &["type", "id", "data.id", "none"]).unwrap();
-        assert_eq!(found, [Some("t".into()), Some("7".into()), Some("d".into()), None]);
+        assert_eq!(found.as_slice(), [Some("t".into()), Some("7".into()), Some("d".into()), None]);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Scheme {
         }
         let values = self.signature.values(request)?;
         let mut candidates = self.signature.candidates(&values)?;
-        candidates.retain(|candidate| self.algorithm.takes_length(candidate.len()));
+        candidates.retain(|candidate: &mut Vec<u8>| self.algorithm.takes_length(candidate.len()));
         if candidates.is_empty() {
             return Err(Rejection::WrongLength);
         }

@@ -95,10 +95,11 @@ impl Source {
                 id: draft.id.as_deref().map(|text| text.as_bytes().into()),
                 url: scheme.url(),
             };
-            let request = draft.inbound(&headers);
-            let message = scheme.message(&request, &values).map_err(SignError::Refused)?;
-            let signature =
-                make(&message).ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?;
+            let signature = {
+                let request = draft.inbound(&headers);
+                let message = scheme.message(&request, &values).map_err(SignError::Refused)?;
+                make(&message).ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?
+            };
             let text = scheme.signature.encoding.encode(&signature);
             let text = draft.wrap(scheme, &text);
             let place = scheme.signature.places.first().ok_or(SignError::NoKey)?;

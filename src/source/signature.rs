@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use smallvec::smallvec;
 
 use super::place::{Found, Place};
-use super::{Inbound, Rejection};
+use super::{Few, Inbound, Rejection};
 
 /// The most signatures of one request that are looked at: a sender that changes its secret sends
 /// two or three, and each one costs a comparison.
@@ -120,11 +121,11 @@ impl SignatureRule {
     pub(super) fn values<'a>(
         &self,
         request: &Inbound<'a>,
-    ) -> Result<Vec<Cow<'a, [u8]>>, Rejection> {
+    ) -> Result<Few<Cow<'a, [u8]>>, Rejection> {
         for place in &self.places {
             let values = match (place, place.find(request)) {
                 (_, Found::Nothing) => continue,
-                (_, Found::One(value)) => vec![value],
+                (_, Found::One(value)) => smallvec![value],
                 // A repeated header is the same as a list: it takes a secret to make any of them.
                 (Place::Header(name), Found::Several) => {
                     let all = request.headers.get_all(name).take(CANDIDATES_MAX);
@@ -138,17 +139,17 @@ impl SignatureRule {
     }
 
     /// The decoded signatures in `values`; at least one.
-    pub(super) fn candidates(&self, values: &[Cow<'_, [u8]>]) -> Result<Vec<Vec<u8>>, Rejection> {
+    pub(super) fn candidates(&self, values: &[Cow<'_, [u8]>]) -> Result<Few<Vec<u8>>, Rejection> {
         let texts = self.texts(values);
         if texts.is_empty() {
             return Err(Rejection::NotWrapped);
         }
-        let decoded: Vec<_> = texts.iter().filter_map(|text| self.encoding.decode(text)).collect();
+        let decoded: Few<_> = texts.iter().filter_map(|text| self.encoding.decode(text)).collect();
         if decoded.is_empty() { Err(Rejection::Undecodable) } else { Ok(decoded) }
     }
 
     /// The signatures as written, without what stands around them.
-    pub(super) fn texts<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Vec<&'v [u8]> {
+    pub(super) fn texts<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Few<&'v [u8]> {
         match &self.shape {
             Shape::Whole { prefix } => {
                 // RFC 9110: the word before the credentials has no case.

@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::place::{Found, Place, pairs, query};
-use super::{Inbound, Rejection};
+use super::{Few, Inbound, Rejection};
 
 /// What a sender signs. `{{` and `}}` are plain braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ pub(super) struct Values<'a> {
 
 /// The bytes under a signature, piece by piece: the body is never copied.
 #[derive(Debug, Default)]
-pub(super) struct Message<'a>(Vec<Piece<'a>>);
+pub(super) struct Message<'a>(Few<Piece<'a>>);
 
 #[derive(Debug)]
 pub(super) enum Piece<'a> {
