@@ -216,8 +216,9 @@ impl Janitor {
     }
 
     /// Whether copying gains anything. Where most of a segment is needed still, it is copied only
-    /// if the journal is half as large again as all that is copied, and two segments: else the
-    /// copies would be copied again and again, with too little in between that goes.
+    /// if the journal is half as large again as all that is copied, and the live segment: else the
+    /// copies would be copied again and again, with too little in between that goes. The segment in
+    /// which the copies end counts too, where they are few.
     fn is_worth_it(&self, carry: &Carry, segment: &Segment) -> Result<bool, QueueError> {
         let events: usize = carry.events.iter().map(bytes::Bytes::len).sum();
         let n_keys: usize = carry.keys.iter().map(Vec::len).sum();
@@ -236,9 +237,9 @@ impl Janitor {
             .saturating_add(per_entry.saturating_mul(self.n_entries()))
             .saturating_add(n_keys.saturating_mul(KEY_BYTES as u64))
             .max(bytes);
-        let worth = everywhere.saturating_add(everywhere / 2);
-        let worth = worth.saturating_add(2 * u64::from(self.limits.segment_bytes));
-        Ok(self.shared.segments.bytes() > worth)
+        let segment_bytes = u64::from(self.limits.segment_bytes);
+        let spare = (everywhere / 2).max(segment_bytes).saturating_add(segment_bytes);
+        Ok(self.shared.segments.bytes() > everywhere.saturating_add(spare))
     }
 
     /// How many entries there are.
@@ -293,8 +294,8 @@ impl Janitor {
     }
 }
 
-/// About how many bytes a remembered key takes.
-const KEY_BYTES: usize = 45;
+/// About how many bytes a remembered key takes: key, id, window, and one each for place and time.
+const KEY_BYTES: usize = 16 + 16 + 4 + 2;
 
 /// About how many bytes a change takes in a record.
 fn change_bytes(change: &Change) -> usize {
