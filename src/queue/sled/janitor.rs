@@ -238,6 +238,11 @@ impl Janitor {
             .saturating_add(n_keys.saturating_mul(KEY_BYTES as u64))
             .max(bytes);
         let segment_bytes = u64::from(self.limits.segment_bytes);
+        // Large ones leave much of each segment empty; what is larger still has one of its own.
+        let largest = carry.events.iter().map(bytes::Bytes::len).max().unwrap_or(0) as u64;
+        let left = segment_bytes.checked_rem(largest).filter(|left| *left < segment_bytes);
+        let filled = segment_bytes - left.unwrap_or(0);
+        let everywhere = everywhere.saturating_mul(segment_bytes) / filled.max(1);
         let spare = (everywhere / 2).max(segment_bytes).saturating_add(segment_bytes);
         Ok(self.shared.segments.bytes() > everywhere.saturating_add(spare))
     }
@@ -294,7 +299,8 @@ impl Janitor {
     }
 }
 
-/// About how many bytes a remembered key takes: key, id, window, and one each for place and time.
+/// About how many bytes a remembered key takes: key, id, window, and one each for place and time,
+/// where they come fast.
 const KEY_BYTES: usize = 16 + 16 + 4 + 2;
 
 /// About how many bytes a change takes in a record.

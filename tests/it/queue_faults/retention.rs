@@ -160,6 +160,26 @@ async fn what_still_waits_is_carried_forward_again_and_again() {
 }
 
 #[tokio::test]
+async fn what_leaves_segments_half_empty_is_not_carried_for_ever() {
+    for n_bytes in [9_000, 24_000, 36_000] {
+        let site = Site::new();
+        let queue = keeping(&site, Duration::ZERO);
+        let subscription = subscribe(&queue, "h").await;
+        append_all(&queue, 30, n_bytes).await;
+        for delivery in take_due(&*subscription) {
+            settle(&*subscription, delivery, DEAD).await;
+        }
+        record(&queue).await.unwrap();
+        for _ in 0..3 {
+            queue.tidy().await.unwrap();
+        }
+        let n_calls = site.disk.n_calls();
+        queue.tidy().await.unwrap();
+        assert_eq!(site.disk.n_calls(), n_calls, "{n_bytes}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_longer_waited_for_is_not_carried_on() {
     let site = Site::new();
     let queue = keeping(&site, Duration::ZERO);
