@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// How long a step is: a small part of what an answer takes where many senders send at once. Going
+/// How long a step is, unless the fewest items that are looked at take longer: a small part of what an answer takes where many senders send at once. Going
 /// aside costs some microseconds, so shorter steps were felt themselves (measured).
 const STEP: Duration = Duration::from_micros(100);
 
-/// After how many items it is asked what time it is: some microseconds.
-const LOOK_EVERY: usize = 16;
+/// After how many items it is asked what time it is.
+const LOOK_EVERY: usize = 8;
 
 /// The same items; after each step's time threads that wait for a processor go first. For loops
 /// that nobody waits for.

@@ -302,6 +302,7 @@ impl<'a> Loop<'a> {
                     None => lines.push((key, done.stays())),
                 }
             }
+            // Where the queue does not take it, it is tried, and counted, again.
             self.note(&done);
             settled.push((done.delivery, done.settled));
         }

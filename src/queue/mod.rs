@@ -124,8 +124,8 @@ pub trait Subscription: Send + Sync {
     /// A settlement without an attempt leaves the delivery's attempt number as it is.
     async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError>;
 
-    /// [`Subscription::settle`] of each in this order, which costs less than one by one. What comes
-    /// behind an error is not settled.
+    /// [`Subscription::settle`] of each in this order, where a backend can do that for less. What
+    /// comes behind an error is not settled.
     async fn settle_all(&self, settled: Vec<(Delivery, Settled)>) -> Result<(), QueueError> {
         for (delivery, settled) in settled {
             self.settle(delivery, settled).await?;
@@ -156,7 +156,8 @@ pub trait Subscription: Send + Sync {
 }
 
 /// How many bytes of bodies one [`Subscription::next`] gives before it stops; at least one
-/// delivery is given whatever its size. It bounds what a handler's loop holds in memory.
+/// delivery is given whatever its size. It bounds what a handler's loop holds in memory, but for
+/// what keeps each of them: some 5 KiB at most.
 pub const TAKE_BYTES_MAX: usize = 4 << 20;
 
 /// How long a waiting [`Subscription::next`] sleeps at most before it looks again: timers stand

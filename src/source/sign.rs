@@ -96,6 +96,7 @@ impl Source {
                 url: scheme.url(),
             };
             let signature = {
+                // The message looks into the draft: it must be gone before that is changed.
                 let request = draft.inbound(&headers);
                 let message = scheme.message(&request, &values).map_err(SignError::Refused)?;
                 make(&message).ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?

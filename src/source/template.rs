@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::place::{Found, Place, pairs, query};
-use super::{Few, Inbound, Rejection};
+use super::{Inbound, Rejection};
 
 /// What a sender signs. `{{` and `}}` are plain braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,9 +178,12 @@ pub(super) struct Values<'a> {
     pub(super) url: Option<&'a str>,
 }
 
+/// As many pieces as a message mostly has: `{id}.{timestamp}.{body}`. They are not on the heap.
+const PIECES: usize = 5;
+
 /// The bytes under a signature, piece by piece: the body is never copied.
 #[derive(Debug, Default)]
-pub(super) struct Message<'a>(Few<Piece<'a>>);
+pub(super) struct Message<'a>(SmallVec<[Piece<'a>; PIECES]>);
 
 #[derive(Debug)]
 pub(super) enum Piece<'a> {

@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// How many bytes of a commit are copied out at once, for the events in them to share: an event
 /// that waits for long keeps no more than this beside its own.
-const RUN_BYTES: usize = 8 << 10;
+const RUN_BYTES: usize = 4 << 10;
 
 /// A commit with events, as it stands in the journal.
 #[derive(Debug)]
@@ -257,18 +257,29 @@ mod tests {
 
     #[test]
     fn events_share_memory_with_few_others() {
-        for n_bytes in [1_000, RUN_BYTES - 100, RUN_BYTES, 3 * RUN_BYTES] {
+        for (n_bytes, longest) in
+            [(100, 24), (900, 4), (1_500, 2), (RUN_BYTES, 1), (3 * RUN_BYTES, 1)]
+        {
             let tail = Tail::default();
-            tail.extend(commit(Location { segment: 1, offset: 0 }, 1, 30, n_bytes));
-            let recent = tail.from(Position(3), 20, false);
-            assert_eq!(recent.len(), 20);
+            tail.extend(commit(Location { segment: 1, offset: 0 }, 1, 100, n_bytes));
+            let recent = tail.from(Position(3), 80, false);
+            assert_eq!(recent.len(), 80);
             assert!(recent.iter().all(|recent| recent.event.body == vec![b'x'; n_bytes]));
-            let begins = |recent: &Recent| recent.event.body.as_ptr() as usize;
-            let near = recent.windows(2).filter(|two| {
-                begins(&two[1]).checked_sub(begins(&two[0])).is_some_and(|gap| gap < RUN_BYTES)
-            });
-            let per_run = RUN_BYTES / (n_bytes + 100);
-            assert!(near.count() >= recent.len() - recent.len().div_ceil(per_run.max(1)));
+            // Two events of one run stand as far from each other as their records.
+            let is_one_run = |two: &[Recent]| {
+                let apart = u64::from(two[1].end.offset - two[0].end.offset);
+                let begins = |recent: &Recent| recent.event.body.as_ptr() as u64;
+                begins(&two[1]).wrapping_sub(begins(&two[0])) == apart
+            };
+            let mut runs = vec![1];
+            for two in recent.windows(2) {
+                match runs.last_mut() {
+                    Some(length) if is_one_run(two) => *length += 1,
+                    _ => runs.push(1),
+                }
+            }
+            assert!(runs.iter().all(|length| *length <= longest), "{n_bytes}: {runs:?}");
+            assert!(runs.contains(&longest), "{n_bytes}: {runs:?}");
         }
     }
 

@@ -28,6 +28,14 @@ impl Twins {
                 let (sled, _) = self.subscriptions.as_ref().unwrap();
                 sled.settle(delivery, self.settled(how)).await.unwrap();
             }
+            Action::SettleAll { hows } => {
+                let n = hows.len().min(self.taken.len());
+                let taken: Vec<_> = self.taken.drain(..n).map(|(delivery, _)| delivery).collect();
+                let settled = hows.iter().map(|how| self.settled(how));
+                let settled = taken.into_iter().zip(settled).collect();
+                let (sled, _) = self.subscriptions.as_ref().unwrap();
+                sled.settle_all(settled).await.unwrap();
+            }
             Action::Release { which } if !self.taken.is_empty() => {
                 let (delivery, _) = self.taken.remove(which % self.taken.len());
                 let (sled, _) = self.subscriptions.as_ref().unwrap();

@@ -134,6 +134,25 @@ impl Twins {
         self.unrecorded.push((position, before, after));
     }
 
+    pub(super) async fn settle_all(&mut self, hows: &[How]) {
+        let n = hows.len().min(self.taken.len());
+        let (mut on_sled, mut in_memory, mut stood) = (Vec::new(), Vec::new(), Vec::new());
+        let taken: Vec<_> = self.taken.drain(..n).collect();
+        for ((sled, memory), how) in taken.into_iter().zip(hows) {
+            let position = sled.event.position;
+            stood.push((position, Self::stand(&self.memory, position).await));
+            on_sled.push((sled, self.settled(how)));
+            in_memory.push((memory.unwrap(), self.settled(how)));
+        }
+        let (sled, memory) = self.subscriptions.as_ref().unwrap();
+        sled.settle_all(on_sled).await.unwrap();
+        memory.settle_all(in_memory).await.unwrap();
+        for (position, before) in stood {
+            let after = Self::stand(&self.memory, position).await;
+            self.unrecorded.push((position, before, after));
+        }
+    }
+
     pub(super) async fn release(&mut self, which: usize) {
         if self.taken.is_empty() {
             return;
@@ -233,6 +252,7 @@ impl Twins {
             Action::AppendKeyed { key } => self.append(0, Some(*key)).await,
             Action::Take { max } => self.take(*max),
             Action::Settle { which, how } => self.settle(*which, how).await,
+            Action::SettleAll { hows } => self.settle_all(hows).await,
             Action::Release { which } => self.release(*which).await,
             Action::ReleaseKey { key: n } => self.release_key(key(*n)).await,
             Action::Redrive { position } => self.change_dead(Some(*position), false).await,
