@@ -136,6 +136,15 @@ impl Preparer {
     pub(crate) fn offer_spare(&self) {
         self.shared.lock().has_spare = true;
     }
+
+    /// Removes the spare file, where there is one: it is not worth its room.
+    pub(crate) fn drop_spare(&self) {
+        // Held meanwhile, so that nobody begins to use it.
+        let mut state = self.shared.lock();
+        if std::mem::take(&mut state.has_spare) {
+            self.shared.remove(&self.shared.segments.spare_path());
+        }
+    }
 }
 
 impl Drop for Preparer {
@@ -228,7 +237,7 @@ impl Shared {
 
     fn remove(&self, path: &Path) {
         if let Err(err) = self.segments.fs.remove(path) {
-            tracing::warn!(error = %err, "A half-made segment cannot be removed");
+            tracing::warn!(error = %err, "A file that is no segment cannot be removed");
         }
     }
 }

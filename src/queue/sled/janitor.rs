@@ -39,6 +39,8 @@ pub(crate) struct Janitor {
     /// The oldest segment, where too much of it is needed still: its number, how many segments
     /// there were, and how many entries.
     pub(crate) kept: Mutex<Option<(u64, usize, u64)>>,
+    /// Where the journal ended at the last look.
+    pub(crate) ended: Mutex<Option<Location>>,
 }
 
 impl Janitor {
@@ -57,6 +59,7 @@ impl Janitor {
         // What is copied forward meanwhile is for another time.
         let newest = self.shared.durable().end.segment;
         while self.let_oldest_go(newest)? {}
+        self.drop_spare_where_idle();
         self.expire_keys()?;
         let blocked = self.why_blocked();
         let mut told = lock(&self.shared.blocked);
@@ -286,6 +289,14 @@ impl Janitor {
             self.preparer.offer_spare();
         }
         Ok(())
+    }
+
+    /// A spare file saves making one. Where nothing is written it only takes room.
+    fn drop_spare_where_idle(&self) {
+        let end = self.shared.durable().end;
+        if lock(&self.ended).replace(end) == Some(end) {
+            self.preparer.drop_spare();
+        }
     }
 
     /// Forgets runs and records of keys that make no duplicates any more.

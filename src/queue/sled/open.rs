@@ -253,6 +253,7 @@ fn start(
         preparer: writer.preparer(),
         turn: Mutex::default(),
         kept: Mutex::default(),
+        ended: Mutex::default(),
     });
     let committer = Committer {
         ids: Ids::after(last_id(&shared, next)),
