@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// How long a step is, unless the fewest items that are looked at take longer: a small part of what an answer takes where many senders send at once. Going
-/// aside costs some microseconds, so shorter steps were felt themselves (measured).
+/// How long a step is, unless the fewest items that are looked at take longer: a small part of what
+/// an answer takes where many senders send at once. Going aside costs some microseconds, so shorter
+/// steps were felt themselves (measured).
 const STEP: Duration = Duration::from_micros(100);
 
 /// After how many items it is asked what time it is.
