@@ -34,11 +34,14 @@ use crate::queue::codec::{Put, Take};
 use crate::queue::journal::Location;
 
 mod compact;
+mod counts;
 mod entries;
 mod keys;
 mod log;
+mod moved;
 
-pub(crate) use entries::{Counts, Entry};
+pub(crate) use counts::Counts;
+pub(crate) use entries::Entry;
 pub(crate) use keys::{KeyRecord, KeyRun, PageKey};
 pub(crate) use log::{Block, BlockBuilder, Indexed, SettledIn};
 
@@ -89,7 +92,7 @@ pub(crate) struct Index {
     key_runs: sled::Tree,
     key_records: sled::Tree,
     /// Entries of each handler: counted at open, then kept.
-    counts: Mutex<HashMap<HandlerName, entries::Counted>>,
+    counts: Mutex<HashMap<HandlerName, counts::Counted>>,
     /// How large the events that were copied forward are together: counted at open, then kept.
     moved_bytes: AtomicU64,
     /// Set when a call failed: whoever called, the remedy is a rebuild.

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::support::clock::BEGINNING;
 use crate::support::events::{handler, new_event, tried, untried};
 
+mod concurrent;
 mod crash;
 mod damage;
 mod derived;

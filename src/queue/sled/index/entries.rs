@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::PoisonError;
 
-use super::{Index, IndexError, handler_prefix, last_u64, split_handler};
+use super::counts::Counted;
+use super::{Counts, Index, IndexError, handler_prefix, last_u64, split_handler};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, OrderKey, Position};
 use crate::queue::codec::{Put, Take};
@@ -16,17 +17,6 @@ pub(crate) struct Entry {
     /// The segment of the newest record that says so.
     pub(crate) recorded_in: u64,
     pub(crate) change: Change,
-}
-
-/// How many entries a handler has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Retries and held deliveries.
-    pub(crate) waiting: u64,
-    /// Dead letters.
-    pub(crate) dead: u64,
-    /// Of both: those that stand in the line of an order key.
-    pub(crate) keyed: u64,
 }
 
 impl Entry {
@@ -45,56 +35,6 @@ impl Entry {
             Some(Self { recorded_in, change })
         })();
         read.ok_or(IndexError::Bad)
-    }
-}
-
-impl Counts {
-    /// Counts one more entry in this state.
-    pub(crate) fn add(&mut self, state: &State) {
-        self.change(state, |n| n.saturating_add(1));
-    }
-
-    /// Counts one entry less in this state.
-    pub(crate) fn remove(&mut self, state: &State) {
-        self.change(state, |n| n.saturating_sub(1));
-    }
-
-    fn change(&mut self, state: &State, by: impl Fn(u64) -> u64) {
-        match state {
-            State::Retry { .. } | State::Held { .. } => self.waiting = by(self.waiting),
-            State::Dead { .. } => self.dead = by(self.dead),
-            State::Delivered | State::Skipped | State::Dropped => {}
-        }
-        if state.order_key().is_some() {
-            self.keyed = by(self.keyed);
-        }
-    }
-}
-
-/// What is known of a handler's entries without asking sled.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counted {
-    counts: Counts,
-    /// No entry is before or behind these, while there are any.
-    span: Option<(Position, Position)>,
-}
-
-impl Counted {
-    fn add(&mut self, position: Position, state: &State) {
-        self.counts.add(state);
-        let (first, last) = self.span.unwrap_or((position, position));
-        self.span = Some((first.min(position), last.max(position)));
-    }
-
-    fn remove(&mut self, state: &State) {
-        self.counts.remove(state);
-        if self.counts == Counts::default() {
-            self.span = None;
-        }
-    }
-
-    fn may_hold(&self, position: Position) -> bool {
-        self.span.is_some_and(|(first, last)| first <= position && position <= last)
     }
 }
 
@@ -134,7 +74,9 @@ impl Index {
 
     fn forget(&self, handler: &HandlerName) -> Result<(), IndexError> {
         for position in self.positions(handler, Position(0)..=Position(u64::MAX))? {
-            self.remove_entry(handler, position)?;
+            if let Some(entry) = self.entry(handler, position)? {
+                self.remove_entry(handler, &entry)?;
+            }
         }
         self.fence(|| {
             for item in self.settled.scan_prefix(handler_prefix(handler)).keys() {
@@ -153,16 +95,47 @@ impl Index {
         change: &Change,
     ) -> Result<(), IndexError> {
         // Nearly all deliveries end without having been an entry: that is not asked for each.
-        if self.may_have_entry(handler, change.position) {
-            self.remove_entry(handler, change.position)?;
-        }
-        if change.state.is_entry() {
-            let mut kept = change.clone();
+        let before = if self.may_have_entry(handler, change.position) {
+            self.entry(handler, change.position)?
+        } else {
+            None
+        };
+        let after = change.state.is_entry().then(|| {
             // The error is in the history already, a dead letter's in its reason.
-            kept.attempt = None;
-            self.insert_entry(handler, &Entry { recorded_in: segment, change: kept })?;
+            let change = Change { attempt: None, ..change.clone() };
+            Entry { recorded_in: segment, change }
+        });
+        match (before, after) {
+            // A copy of its record: handlers that look meanwhile must not miss the entry.
+            (Some(before), Some(after)) if before.change == after.change => {
+                self.pin_entry(handler, before.recorded_in, &after)
+            }
+            (before, after) => {
+                if let Some(before) = before {
+                    self.remove_entry(handler, &before)?;
+                }
+                after.map_or(Ok(()), |after| self.insert_entry(handler, &after))
+            }
         }
-        Ok(())
+    }
+
+    /// Notes that the newest record of an entry is elsewhere; all else of it stays in place. A
+    /// crash at any point is made good by applying it once more: the entry is written last.
+    fn pin_entry(
+        &self,
+        handler: &HandlerName,
+        recorded_before: u64,
+        entry: &Entry,
+    ) -> Result<(), IndexError> {
+        let position = entry.change.position;
+        self.fence(|| {
+            self.pins.insert(pin_key(entry.recorded_in, position, handler), &[])?;
+            if recorded_before != entry.recorded_in {
+                self.pins.remove(pin_key(recorded_before, position, handler))?;
+            }
+            self.entries.insert(entry_key(handler, position), entry.encode())?;
+            Ok(())
+        })
     }
 
     fn insert_entry(&self, handler: &HandlerName, entry: &Entry) -> Result<(), IndexError> {
@@ -183,8 +156,8 @@ impl Index {
         Ok(())
     }
 
-    fn remove_entry(&self, handler: &HandlerName, position: Position) -> Result<(), IndexError> {
-        let Some(entry) = self.entry(handler, position)? else { return Ok(()) };
+    fn remove_entry(&self, handler: &HandlerName, entry: &Entry) -> Result<(), IndexError> {
+        let position = entry.change.position;
         let state = &entry.change.state;
         self.fence(|| {
             self.entries.remove(entry_key(handler, position))?;

@@ -120,16 +120,23 @@ impl Applier {
 fn apply_settled(index: &Index, at: Location, batch: &SettleBatch) -> Result<(), IndexError> {
     for section in &batch.sections {
         let mut range: Option<(Position, Position)> = None;
-        for change in &section.changes {
-            match told(change) {
-                Told::Alone => index.add_attempt(&section.handler, batch.at, change)?,
-                Told::Together => {
-                    let (first, last) = range.unwrap_or((change.position, change.position));
-                    range = Some((first.min(change.position), last.max(change.position)));
+        for of_one in section.changes.chunk_by(|one, next| one.position == next.position) {
+            for change in of_one {
+                match told(change) {
+                    Told::Alone => index.add_attempt(&section.handler, batch.at, change)?,
+                    Told::Together => {
+                        let (first, last) = range.unwrap_or((change.position, change.position));
+                        range = Some((first.min(change.position), last.max(change.position)));
+                    }
+                    Told::Never => {}
                 }
-                Told::Never => {}
             }
-            index.apply_change(&section.handler, at.segment, change)?;
+            // What is copied forward tells all tries of a delivery. Only the last one says how it
+            // stands: a handler that looks meanwhile would take an earlier one for a retry that is
+            // long due.
+            if let Some(last) = of_one.last() {
+                index.apply_change(&section.handler, at.segment, last)?;
+            }
         }
         if let Some((first, last)) = range {
             index.put_settled(&section.handler, first, SettledIn { at, last })?;
