@@ -125,7 +125,9 @@ pub fn record(data: &[u8]) {
     let header = data.first_chunk::<HEADER_BYTES>().and_then(Header::parse);
     if let (Some(header), Some(payload)) = (header, data.get(HEADER_BYTES..)) {
         header.fits(3, payload);
-        drop(Record::decode(header.kind, &Bytes::copy_from_slice(payload)));
+        if let Some(kind) = header.kind {
+            drop(Record::decode(kind, &Bytes::copy_from_slice(payload)));
+        }
     }
     let payload = Bytes::copy_from_slice(data);
     for kind in

@@ -15,6 +15,8 @@
 //! was part of, and was synced before them when one of them belongs to a later commit.
 //!
 //! A change of a payload's layout is a new version beside the old one, with a fixture of the old.
+//! A record of another kind or version under a right CRC is whole, and of a newer gatepost: nobody
+//! may pass over it or take it for torn. Kind and version are never 0, which unused room is.
 
 use bytes::Bytes;
 
@@ -84,7 +86,9 @@ pub(crate) struct Header {
     pub(crate) payload_bytes: u32,
     crc: u32,
     pub(crate) batch_start: u32,
-    pub(crate) kind: Kind,
+    /// `None` = a kind or version that only a newer gatepost knows.
+    pub(crate) kind: Option<Kind>,
+    kind_byte: u8,
     version: u8,
 }
 
@@ -95,15 +99,16 @@ impl Header {
         let payload_bytes = u32::from_le_bytes(take.array()?);
         let crc = u32::from_le_bytes(take.array()?);
         let batch_start = u32::from_le_bytes(take.array()?);
-        let kind = Kind::of(take.u8()?)?;
-        let version = take.u8()?;
-        (version == VERSION).then_some(Self { payload_bytes, crc, batch_start, kind, version })
+        let (kind_byte, version) = (take.u8()?, take.u8()?);
+        let kind = Kind::of(kind_byte).filter(|_| version == VERSION);
+        let is_header = kind_byte != 0 && version != 0;
+        is_header.then_some(Self { payload_bytes, crc, batch_start, kind, kind_byte, version })
     }
 
     /// Whether `payload` is what this header was written with, in this segment.
     pub(crate) fn fits(&self, segment: u64, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
-            && crc(segment, self.batch_start, self.kind, self.version, payload) == self.crc
+            && crc(segment, self.batch_start, [self.kind_byte, self.version], payload) == self.crc
     }
 
     /// Bytes of the whole record.
@@ -112,19 +117,13 @@ impl Header {
     }
 }
 
-/// Whether these bytes look like a header that a later version than this one wrote.
-pub(crate) fn is_of_newer_version(bytes: &[u8; HEADER_BYTES]) -> bool {
-    let [.., kind, version] = *bytes;
-    kind == Kind::Checkpoint.byte() && version > VERSION && version < VERSION + 16
-}
-
-fn crc(segment: u64, batch_start: u32, kind: Kind, version: u8, payload: &[u8]) -> u32 {
+fn crc(segment: u64, batch_start: u32, kind_and_version: [u8; 2], payload: &[u8]) -> u32 {
     let mut prefix = [0_u8; 14];
     let (number, rest) = prefix.split_at_mut(8);
     number.copy_from_slice(&segment.to_le_bytes());
     let (start, tail) = rest.split_at_mut(4);
     start.copy_from_slice(&batch_start.to_le_bytes());
-    tail.copy_from_slice(&[kind.byte(), version]);
+    tail.copy_from_slice(&kind_and_version);
     crc32c::crc32c_append(crc32c::crc32c(&prefix), payload)
 }
 
@@ -184,7 +183,7 @@ impl Batch {
         let Some((_, record)) = self.bytes.split_at_mut_checked(head) else { return };
         let Some((header, payload)) = record.split_at_mut_checked(HEADER_BYTES) else { return };
         let payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let crc = crc(self.segment, self.start, kind, VERSION, payload);
+        let crc = crc(self.segment, self.start, [kind.byte(), VERSION], payload);
         let [p0, p1, p2, p3] = payload_bytes.to_le_bytes();
         let [c0, c1, c2, c3] = crc.to_le_bytes();
         let [s0, s1, s2, s3] = self.start.to_le_bytes();

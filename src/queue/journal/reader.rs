@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::segments::{Damage, Lost, Segment, Segments, offset, valid_at};
+use super::segments::{Damage, Lost, Segment, Segments, Stretch, offset};
 use super::{HEADER_BYTES, Location};
 use crate::event::Position;
 use crate::queue::record::{Header, Kind, Record};
@@ -77,7 +77,8 @@ impl Reader {
     }
 
     /// The next whole record before `end`; `None` = there is none yet. What cannot be read is
-    /// skipped and remembered as damage.
+    /// skipped and remembered as damage. What a newer version wrote is an error: it is no damage,
+    /// and whoever passed over it would lose it.
     pub(crate) fn next(&mut self, end: Location) -> io::Result<Option<Found>> {
         while self.at < end {
             let Some(segment) = self.segment() else { return Ok(None) };
@@ -123,10 +124,13 @@ impl Reader {
         }
         self.fill(segment, header.record_bytes(), available)?;
         let begin = (at - self.chunk_start) as usize;
-        let Some(_) = valid_at(&self.chunk, begin, segment.number) else { return Ok(None) };
+        let (segment, chunk_start) = (segment.number, self.chunk_start);
+        let stretch = Stretch { segment, begin: chunk_start, bytes: &self.chunk };
+        let Some(header) = stretch.valid_at(begin) else { return Ok(None) };
+        let kind = stretch.known_kind(begin, &header)?;
         let payload = self.chunk.slice(begin + HEADER_BYTES..begin + header.record_bytes());
         let end = Location { offset: at + offset(header.record_bytes()), ..self.at };
-        Ok(Some(Found { at: self.at, end, kind: header.kind, payload }))
+        Ok(Some(Found { at: self.at, end, kind, payload }))
     }
 
     fn header(&self) -> Option<Header> {

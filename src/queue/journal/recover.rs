@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fs::FileSystem;
-use super::segments::{Segment, Segments, find_valid, offset};
+use super::segments::{Segment, Segments, Stretch, offset};
 use super::{HEADER_BYTES, Location};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::queue::record::{Batch, Kind, Record, is_of_newer_version};
+use crate::queue::record::{Batch, Kind, Record};
 
 /// What was found on disk.
 #[derive(Debug)]
@@ -53,9 +53,7 @@ pub(crate) fn survey(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Surve
         };
         let capacity = u32::try_from(file.size()?).unwrap_or(u32::MAX);
         let began_at = Timestamp::default();
-        let segment = Segment { number, file, capacity, first: Position(0), began_at };
-        refuse_newer(&segment)?;
-        in_use.push(segment);
+        in_use.push(Segment { number, file, capacity, first: Position(0), began_at });
     }
     let mut unused = Vec::new();
     while let Some(last) = in_use.pop() {
@@ -67,6 +65,9 @@ pub(crate) fn survey(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Surve
     }
     let live = in_use.last().cloned();
     find_beginnings(&mut in_use)?;
+    if let [.., sealed, _] = in_use.as_slice() {
+        refuse_newer(sealed)?;
+    }
     for segment in in_use {
         segments.insert(segment);
     }
@@ -94,17 +95,12 @@ pub(crate) fn recover(fs: Arc<dyn FileSystem>, folder: &Path) -> io::Result<Reco
     Ok(Recovered { segments, end, torn_bytes })
 }
 
-/// Leaves alone what a newer version wrote: here nothing of it could be read, and it would be
-/// taken for a file that holds nothing.
+/// An error where a newer version wrote into the segment, in front of which an older one may have
+/// written. Reads all of it, which for each segment would take minutes: a version that comes later
+/// writes on in the newest ones, and its segments tell by their heads. What it left elsewhere is an
+/// error for whoever comes to read it.
 fn refuse_newer(segment: &Segment) -> io::Result<()> {
-    let head = segment.read(0, HEADER_BYTES)?;
-    if head.first_chunk().is_some_and(is_of_newer_version) {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("segment {} was written by a newer version of gatepost", segment.number),
-        ));
-    }
-    Ok(())
+    segment.next_position(segment.capacity).map(drop)
 }
 
 /// Removes a segment that was made ahead of need. Where much is in it although none of it can be
@@ -170,17 +166,27 @@ fn beginning_within(
     n_bytes: usize,
 ) -> io::Result<Option<(Position, Timestamp)>> {
     let head = Bytes::from(segment.read(0, n_bytes)?);
+    let stretch = Stretch { segment: segment.number, begin: 0, bytes: &head };
     let mut at = 0;
-    while let Some((found, header)) = find_valid(&head, at, segment.number) {
+    let mut beginning = None;
+    while let Some((found, header)) = match beginning {
+        None => stretch.find_valid(at),
+        // The rest of what was read is looked at for records of a newer version only.
+        Some(_) => stretch.valid_at(at).map(|header| (at, header)),
+    } {
         at = found + header.record_bytes();
-        match Record::decode(header.kind, &head.slice(found + HEADER_BYTES..at)) {
-            Some(Record::Checkpoint(places)) => return Ok(Some((places.next, places.at))),
-            Some(Record::Event(event, _)) => return Ok(Some((event.position, event.received_at))),
-            Some(Record::Settled(_) | Record::Carried(..) | Record::Keys(_) | Record::Filler)
-            | None => {}
+        let kind = stretch.known_kind(found, &header)?;
+        if beginning.is_some() {
+            continue;
         }
+        beginning = match Record::decode(kind, &head.slice(found + HEADER_BYTES..at)) {
+            Some(Record::Checkpoint(places)) => Some((places.next, places.at)),
+            Some(Record::Event(event, _)) => Some((event.position, event.received_at)),
+            Some(Record::Settled(_) | Record::Carried(..) | Record::Keys(_) | Record::Filler)
+            | None => None,
+        };
     }
-    Ok(None)
+    Ok(beginning)
 }
 
 /// The end of the live segment, as it is found.
@@ -199,7 +205,9 @@ impl Tail {
         let bytes = live.read(0, live.capacity as usize)?;
         let (mut end, mut last_commit) = (0, 0);
         let mut holes: Vec<Range<u32>> = Vec::new();
-        while let Some((at, header)) = find_valid(&bytes, end, live.number) {
+        let stretch = Stretch { segment: live.number, begin: 0, bytes: &bytes };
+        while let Some((at, header)) = stretch.find_valid(end) {
+            stretch.known_kind(at, &header)?;
             if at > end {
                 holes.push(offset(end)..offset(at));
             }

@@ -11,7 +11,7 @@ use super::fs::{File, FileSystem};
 use super::{HEADER_BYTES, Location};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::queue::record::{Header, Record};
+use crate::queue::record::{Header, Kind, Record};
 
 /// From here on a buffer counts as large: nearly a whole segment.
 const LARGE_BYTES: usize = 1 << 20;
@@ -191,7 +191,7 @@ impl Segment {
     /// The first whole record at or behind `from`, with its offset: reads the rest of the file.
     pub(crate) fn next_valid(&self, from: u32) -> io::Result<Option<(u32, Header)>> {
         let rest = self.read(from, self.capacity.saturating_sub(from) as usize)?;
-        let found = find_valid(&rest, 0, self.number);
+        let found = Stretch { segment: self.number, begin: from, bytes: &rest }.find_valid(0);
         Ok(found.map(|(at, header)| (from.saturating_add(offset(at)), header)))
     }
 
@@ -199,11 +199,12 @@ impl Segment {
     /// `None` = nothing there tells.
     pub(crate) fn next_position(&self, until: u32) -> io::Result<Option<Position>> {
         let bytes = Bytes::from(self.read(0, until as usize)?);
+        let stretch = Stretch { segment: self.number, begin: 0, bytes: &bytes };
         let (mut at, mut next) = (0, None);
-        while let Some((found, header)) = find_valid(&bytes, at, self.number) {
+        while let Some((found, header)) = stretch.find_valid(at) {
             at = found.saturating_add(header.record_bytes());
             let payload = bytes.slice(found.saturating_add(HEADER_BYTES).min(at)..at);
-            match Record::decode(header.kind, &payload) {
+            match Record::decode(stretch.known_kind(found, &header)?, &payload) {
                 Some(Record::Event(event, _)) => next = next.max(Some(event.position.next())),
                 Some(Record::Checkpoint(places)) => next = next.max(Some(places.next)),
                 Some(
@@ -233,33 +234,58 @@ impl Segment {
     }
 }
 
-/// The first whole record at or behind index `from` of a segment's bytes.
-pub(crate) fn find_valid(bytes: &[u8], from: usize, segment: u64) -> Option<(usize, Header)> {
-    if let Some(header) = valid_at(bytes, from, segment) {
-        return Some((from, header));
-    }
-    let mut at = from;
-    loop {
-        // Nearly all of what is searched are zeros, which begin no record.
-        let skip = bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
-        // The bytes of a length may be zero, all four of them in an empty record, and so may the
-        // first ones of a checksum: begin some bytes earlier.
-        let first = at + skip.saturating_sub(7);
-        for candidate in first..=at + skip {
-            if let Some(header) = valid_at(bytes, candidate, segment) {
-                return Some((candidate, header));
-            }
-        }
-        at += skip + 1;
-    }
+/// A part of a segment's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) segment: u64,
+    /// Where in the segment it begins.
+    pub(crate) begin: u32,
+    pub(crate) bytes: &'a [u8],
 }
 
-/// The header of the whole record at `at`.
-pub(crate) fn valid_at(bytes: &[u8], at: usize, segment: u64) -> Option<Header> {
-    let tail = bytes.get(at..)?;
-    let header = Header::parse(tail.first_chunk::<HEADER_BYTES>()?)?;
-    let payload = tail.get(HEADER_BYTES..header.record_bytes())?;
-    header.fits(segment, payload).then_some(header)
+impl Stretch<'_> {
+    /// The first whole record at or behind index `from`.
+    pub(crate) fn find_valid(&self, from: usize) -> Option<(usize, Header)> {
+        if let Some(header) = self.valid_at(from) {
+            return Some((from, header));
+        }
+        let mut at = from;
+        loop {
+            // Nearly all of what is searched are zeros, which begin no record.
+            let skip = self.bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
+            // The bytes of a length may be zero, all four of them in an empty record, and so may
+            // the first ones of a checksum: begin some bytes earlier.
+            let first = at + skip.saturating_sub(7);
+            for candidate in first..=at + skip {
+                if let Some(header) = self.valid_at(candidate) {
+                    return Some((candidate, header));
+                }
+            }
+            at += skip + 1;
+        }
+    }
+
+    /// The header of the whole record at index `at`, whatever version wrote it.
+    pub(crate) fn valid_at(&self, at: usize) -> Option<Header> {
+        let tail = self.bytes.get(at..)?;
+        let header = Header::parse(tail.first_chunk::<HEADER_BYTES>()?)?;
+        // Told first, because it is told for less than the checksum of what may be megabytes.
+        if header.batch_start > self.begin.saturating_add(offset(at)) {
+            return None;
+        }
+        let payload = tail.get(HEADER_BYTES..header.record_bytes())?;
+        header.fits(self.segment, payload).then_some(header)
+    }
+
+    /// What the whole record at index `at` is; an error where only a newer version knows.
+    pub(crate) fn known_kind(&self, at: usize, header: &Header) -> io::Result<Kind> {
+        header.kind.ok_or_else(|| {
+            let offset = self.begin.saturating_add(offset(at));
+            let at = Location { segment: self.segment, offset };
+            let what = format!("{at}: a record was written by a newer version of gatepost");
+            io::Error::new(io::ErrorKind::Unsupported, what)
+        })
+    }
 }
 
 /// An index into a segment's bytes as an offset: segments are far below 4 GiB.

@@ -328,14 +328,14 @@ fn assert_reads_back(new: &NewEvent, batch: &SettleBatch, places: &Places) {
         let header = Header::parse(head.first_chunk().unwrap()).unwrap();
         let payload = bytes.slice(at + HEADER_BYTES..at + header.record_bytes());
         assert!(header.fits(3, &payload));
-        match Record::decode(header.kind, &payload).unwrap() {
+        match Record::decode(header.kind.unwrap(), &payload).unwrap() {
             Record::Event(event, _) | Record::Carried(event, _) => assert_same_event(&event, new),
             Record::Settled(read) => assert_eq!(read, *batch),
             Record::Checkpoint(read) => assert_eq!(read, *places),
             Record::Keys(keys) => assert_eq!(keys.0.len(), 1),
             Record::Filler => assert!(payload.is_empty()),
         }
-        kinds.push(header.kind);
+        kinds.push(header.kind.unwrap());
         at += header.record_bytes();
     }
     assert_eq!(kinds.len(), KINDS.len());

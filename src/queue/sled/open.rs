@@ -109,6 +109,9 @@ fn ready_index(
         Ok(ready) => return Ok((ready, None)),
         Err(Doubt::Of(why)) => (why, Position(1)),
         Err(Doubt::Ahead(progress)) => ("it knows more than the journal".to_owned(), progress.next),
+        Err(Doubt::Journal(source)) => {
+            return Err(QueueError::Io { what: "reading the journal".into(), source });
+        }
     };
     let is_first_start = is_new && segments.all().len() == 1 && end.offset < 64;
     if !is_first_start {
@@ -139,6 +142,8 @@ enum Doubt {
     Of(String),
     /// It has taken in what the journal does not have.
     Ahead(Progress),
+    /// None: the journal has records of a newer version.
+    Journal(io::Error),
 }
 
 impl From<&str> for Doubt {
@@ -186,7 +191,12 @@ fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Re
         Some(block) if block.at.segment >= oldest.number => block.at.min(progress.at),
         Some(_) | None => Location::start_of(oldest.number),
     };
-    replay.run(segments, begin, end).map_err(|err| Doubt::Of(err.to_string()))?;
+    replay.run(segments, begin, end).map_err(|err| match err {
+        RebuildError::Journal(err) if err.kind() == io::ErrorKind::Unsupported => {
+            Doubt::Journal(err)
+        }
+        err => Doubt::Of(err.to_string()),
+    })?;
     let (keys, next) = (replay.keys, replay.next);
     index.set_progress(Progress { at: end, next }).map_err(say)?;
     Ok(Ready { index, runs, keys, next })

@@ -103,7 +103,7 @@ impl Written {
                 let (payload, behind) = behind.split_at_checked(header.payload_bytes as usize)?;
                 rest = behind;
                 end.offset += u32::try_from(header.record_bytes()).ok()?;
-                if header.kind == Kind::Event {
+                if header.kind == Some(Kind::Event) {
                     let at = Position(u64::from_le_bytes(*payload.first_chunk()?));
                     if at >= position {
                         let from = self.bytes.len() - behind.len() - payload.len();

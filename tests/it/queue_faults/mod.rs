@@ -22,6 +22,7 @@ mod derived;
 mod disk;
 mod errors;
 mod model;
+mod newer;
 mod retention;
 mod tools;
 
