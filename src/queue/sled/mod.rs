@@ -57,6 +57,7 @@ mod kept;
 mod lookup;
 mod open;
 mod overlay;
+mod owner;
 mod rebuild;
 mod shared;
 mod state;

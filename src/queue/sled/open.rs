@@ -19,7 +19,7 @@ use super::rebuild::{self, RebuildError, Rebuilt, Replay, settle_compaction};
 use super::shared::{Durable, Job, Shared};
 use super::state::SubscriptionState;
 use super::tail::Tail;
-use super::{Opened, Settings, SledQueue, Threads, lookup, take_lock, trust};
+use super::{Opened, Settings, SledQueue, Threads, lookup, owner, take_lock, trust};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
@@ -37,6 +37,7 @@ struct Ready {
 
 /// Opens the queue in `settings.folder`.
 pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<SledQueue, QueueError> {
+    owner::check(&settings.folder)?;
     let journal = settings.folder.join("journal");
     let made = folders_to_make(&settings.folder);
     std::fs::create_dir_all(&journal).map_err(|source| QueueError::Io {

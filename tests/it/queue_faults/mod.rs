@@ -23,6 +23,7 @@ mod disk;
 mod errors;
 mod model;
 mod newer;
+mod owner;
 mod retention;
 mod tools;
 
