@@ -22,6 +22,7 @@
 //! leads to a rebuild, not an outage.
 
 use std::collections::HashMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -45,17 +46,34 @@ pub(crate) use entries::Entry;
 pub(crate) use keys::{KeyRecord, KeyRun, PageKey};
 pub(crate) use log::{Block, BlockBuilder, Indexed, SettledIn};
 
-/// Why sled could not answer. Whatever it is, the remedy is a rebuild.
+/// Why sled could not answer. While the queue is open the remedy is a rebuild, whatever it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexError {
     #[error("sled failed")]
     Sled(#[from] sled::Error),
+    #[error("what sled keeps cannot be marked as in use")]
+    Mark(#[source] io::Error),
     #[error("sled panicked")]
     Panicked,
     #[error("a value in sled makes no sense")]
     Bad,
     #[error("sled is being rebuilt from the journal")]
     Rebuilding,
+}
+
+impl IndexError {
+    /// Whether this tells of a disk that takes nothing just now, and gives no reason to doubt what
+    /// sled keeps.
+    pub(crate) fn is_no_doubt(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Mark(_) => true,
+            Self::Sled(sled::Error::Io(err)) => {
+                matches!(err.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+            }
+            Self::Sled(_) | Self::Panicked | Self::Bad | Self::Rebuilding => false,
+        }
+    }
 }
 
 /// How much memory sled's page cache may take.
@@ -108,7 +126,8 @@ impl Index {
     /// Opens the index in `folder`, or makes an empty one.
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         fence(|| {
-            trust::set_open(folder).map_err(|err| IndexError::Sled(err.into()))?;
+            std::fs::create_dir_all(folder).map_err(sled::Error::Io)?;
+            trust::set_open(folder).map_err(IndexError::Mark)?;
             let db = open_db(folder)?;
             let index = Self {
                 meta: db.open_tree("meta")?,
@@ -210,8 +229,8 @@ fn open_db(folder: &Path) -> Result<sled::Db, sled::Error> {
 }
 
 /// sled has no error of its own for this.
-fn is_locked(err: &std::io::Error) -> bool {
-    err.kind() == std::io::ErrorKind::WouldBlock || err.to_string().contains("acquire lock")
+fn is_locked(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::WouldBlock || err.to_string().contains("acquire lock")
 }
 
 /// A handler's name as the front of a key: a zero byte, which no name has, ends it.

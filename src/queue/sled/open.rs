@@ -110,9 +110,7 @@ fn ready_index(
         Ok(ready) => return Ok((ready, None)),
         Err(Doubt::Of(why)) => (why, Position(1)),
         Err(Doubt::Ahead(progress)) => ("it knows more than the journal".to_owned(), progress.next),
-        Err(Doubt::Journal(source)) => {
-            return Err(QueueError::Io { what: "reading the journal".into(), source });
-        }
+        Err(Doubt::None(err)) => return Err(err),
     };
     let is_first_start = is_new && segments.all().len() == 1 && end.offset < 64;
     if !is_first_start {
@@ -143,8 +141,8 @@ enum Doubt {
     Of(String),
     /// It has taken in what the journal does not have.
     Ahead(Progress),
-    /// None: the journal has records of a newer version.
-    Journal(io::Error),
+    /// There is none: something else keeps the queue from opening. The index stays as it is.
+    None(QueueError),
 }
 
 impl From<&str> for Doubt {
@@ -161,6 +159,10 @@ fn cannot_open(err: RebuildError) -> QueueError {
 /// Opens the index and takes in what it lacks. Any doubt about it is an error, for people.
 fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Ready, Doubt> {
     let say = |err: IndexError| {
+        if err.is_no_doubt() {
+            let source = io::Error::other(err);
+            return Doubt::None(QueueError::Io { what: "opening the index".into(), source });
+        }
         Doubt::Of(match std::error::Error::source(&err) {
             Some(cause) => format!("{err}: {cause}"),
             None => err.to_string(),
@@ -193,10 +195,11 @@ fn catch_up(segments: &Arc<Segments>, folder: &Path, end: Location) -> Result<Re
         Some(_) | None => Location::start_of(oldest.number),
     };
     replay.run(segments, begin, end).map_err(|err| match err {
-        RebuildError::Journal(err) if err.kind() == io::ErrorKind::Unsupported => {
-            Doubt::Journal(err)
+        RebuildError::Index(err) => say(err),
+        RebuildError::Journal(source) if source.kind() == io::ErrorKind::Unsupported => {
+            Doubt::None(QueueError::Io { what: "reading the journal".into(), source })
         }
-        err => Doubt::Of(err.to_string()),
+        err @ (RebuildError::Journal(_) | RebuildError::Aside(..)) => Doubt::Of(err.to_string()),
     })?;
     let (keys, next) = (replay.keys, replay.next);
     index.set_progress(Progress { at: end, next }).map_err(say)?;

@@ -164,7 +164,7 @@ impl From<IndexError> for QueueError {
     fn from(err: IndexError) -> Self {
         match err {
             IndexError::Rebuilding => Self::Behind("the index is being rebuilt"),
-            IndexError::Sled(_) | IndexError::Panicked | IndexError::Bad => {
+            IndexError::Sled(_) | IndexError::Mark(_) | IndexError::Panicked | IndexError::Bad => {
                 tracing::warn!(error = %err, "The index could not answer");
                 Self::Behind("the index cannot answer and will be rebuilt")
             }

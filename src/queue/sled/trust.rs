@@ -37,11 +37,15 @@ pub(crate) fn is_whole(folder: &Path) -> bool {
     state == CLEAN || here(folder).is_ok_and(|here| here == state)
 }
 
-/// Says, durably, that the index in `folder` is in use from here on. The folder is made.
+/// Says, durably, that the index in `folder` is in use from here on. After an error it says what it
+/// said before.
 pub(crate) fn set_open(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
     // Where nobody can say which boot this is, it is never believed.
     let here = here(folder).unwrap_or_else(|_| "open\n".to_owned());
+    // After a kill it says so already, durably. That needs no room on the disk.
+    if std::fs::read_to_string(state_path(folder)).is_ok_and(|state| state == here) {
+        return Ok(());
+    }
     write(folder, &here)
 }
 
@@ -52,9 +56,13 @@ pub(crate) fn set_clean(folder: &Path) -> io::Result<()> {
 }
 
 fn write(folder: &Path, state: &str) -> io::Result<()> {
-    let mut file = File::create(state_path(folder))?;
+    // Beside it first: on a full disk what it says now must stay.
+    let path = state_path(folder);
+    let written = path.with_extension("new");
+    let mut file = File::create(&written)?;
     file.write_all(state.as_bytes())?;
     file.sync_all()?;
+    std::fs::rename(&written, &path)?;
     File::open(folder)?.sync_all()
 }
 

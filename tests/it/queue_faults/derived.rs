@@ -176,6 +176,26 @@ async fn an_index_that_was_open_when_the_machine_went_down_is_made_anew() {
 }
 
 #[tokio::test]
+async fn an_index_that_cannot_be_marked_as_in_use_stays_where_it_is() {
+    let site = Site::new();
+    written(&site).await;
+    let sled = site.folder.path().join("queue/sled");
+    // As on a full disk: nothing can be written where the mark is made.
+    let in_the_way = sled.join("state.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    for _ in 0..2 {
+        assert!(site.try_open(site.settings()).is_err());
+        assert!(!sled.with_extension("damaged").exists());
+        assert_eq!(std::fs::read_to_string(sled.join("state")).unwrap(), "clean\n");
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let queue = site.open();
+    assert_eq!(queue.opened().rebuilt, None);
+    assert_as_written(&queue, &site, "there is room again").await;
+    queue.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_older_index_is_brought_up_to_date() {
     let site = Site::new();
     let queue = site.open();
