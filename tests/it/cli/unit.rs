@@ -25,6 +25,20 @@ fn advised(state: &str) -> (String, String) {
     (of_tables.join("\n"), secrets)
 }
 
+/// The lines of one of the unit's sections.
+fn section(name: &str) -> Vec<&'static str> {
+    let lines = UNIT.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).collect()
+}
+
+#[test]
+fn the_unit_is_started_again_for_ever() {
+    // By default systemd gives up after five starts within ten seconds, and for good.
+    assert!(section("Unit").contains(&"StartLimitIntervalSec=0"));
+    let service = section("Service");
+    assert!(service.contains(&"Restart=on-failure") && service.contains(&"RestartSec=1s"));
+}
+
 #[test]
 fn what_the_unit_advises_keeps_everything_in_its_state_folder() {
     let state = tempfile::tempdir().unwrap();
