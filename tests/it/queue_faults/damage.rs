@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use gatepost::event::Outcome;
+use gatepost::event::{Outcome, Position};
 use gatepost::queue::sled::SledQueue;
 use gatepost::queue::{DeadFilter, Queue};
 
@@ -11,6 +11,7 @@ use super::{
     DEAD, Site, all_positions, append, append_all, deliver_all, event, positions, record, settle,
     subscribe, take_due,
 };
+use crate::support::events::handler;
 
 const N_EVENTS: u64 = 20;
 
@@ -276,13 +277,50 @@ async fn a_lost_end_is_named_and_its_positions_are_not_used_again() {
     }
 }
 
+/// Flips a bit in every record that tells outcomes; says how many there are.
+fn flip_outcomes(site: &Site) -> usize {
+    const SETTLED: u8 = 2;
+    let mut n_flipped = 0;
+    for path in segments(site) {
+        let bytes = site.disk.read(&path);
+        for (begin, end) in records(&bytes).into_iter().filter(|r| bytes[r.0 + 12] == SETTLED) {
+            flip(site, &path, end - 1);
+            assert!(end > begin + 14);
+            n_flipped += 1;
+        }
+    }
+    n_flipped
+}
+
 #[tokio::test]
 async fn a_dead_letter_whose_record_rots_is_not_lost_while_the_index_has_it() {
     let site = written().await;
+    assert!(flip_outcomes(&site) > 0);
     let queue = site.open();
-    assert_eq!(queue.dead(DeadFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(queue.opened().rebuilt, None);
+    let dead = queue.dead(DeadFilter::default()).await.unwrap();
+    assert_eq!(dead.iter().map(|letter| letter.position.0).collect::<Vec<_>>(), [3]);
+    assert_eq!(dead[0].reason.as_str(), "gone for good");
     let subscription = subscribe(&queue, "h").await;
     assert_eq!(deliver_all(&*subscription).await as u64, N_EVENTS - 6);
+    assert_eq!(queue.redrive(DeadFilter::default()).await.unwrap(), 1);
+    assert_eq!(positions(&take_due(&*subscription)), [3]);
+}
+
+/// Without the index nothing tells any more that the event is a dead letter. It is still there.
+#[tokio::test]
+async fn outcomes_that_rot_are_named_and_their_events_can_be_replayed() {
+    let site = written().await;
+    let n_flipped = flip_outcomes(&site);
+    site.remove_index();
+    let queue = site.open();
+    assert!(queue.opened().rebuilt.is_some());
+    assert_eq!(all_positions(&queue).await, (1..=N_EVENTS).collect::<Vec<_>>());
+    assert_eq!(queue.stats().damage.len(), n_flipped, "{:?}", queue.stats().damage);
+    let subscription = subscribe(&queue, "h").await;
+    assert_eq!(positions(&take_due(&*subscription)), (7..=N_EVENTS).collect::<Vec<_>>());
+    let replayed = queue.replay(&handler("h"), &[Position(3)]).await.unwrap();
+    assert_eq!((replayed, positions(&take_due(&*subscription))), (1, vec![3]));
 }
 
 #[tokio::test]
