@@ -19,5 +19,6 @@ mod handlers_sql;
 mod http;
 mod queue;
 mod queue_faults;
+mod queue_fixture;
 mod recipes;
 mod support;
