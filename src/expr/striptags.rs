@@ -9,10 +9,20 @@ const ENTITY_BYTES_MAX: usize = 10;
 pub(super) fn striptags(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
+    // Behind the last `>` begins no tag: without looking for its end each time, many open ones take
+    // no longer than their length.
+    let n_behind_last_end = html.rfind('>').map_or(html.len(), |end| html.len() - end);
     while let Some(start) = rest.find(['<', '&']) {
         let (before, at) = rest.split_at(start);
         text.push_str(before);
-        let taken = if at.starts_with('<') { tag(at) } else { entity(at) };
+        let has_end = at.len() > n_behind_last_end || at.starts_with("<!--");
+        let taken = if at.starts_with('&') {
+            entity(at)
+        } else if has_end {
+            tag(at)
+        } else {
+            None
+        };
         let (written, behind) = taken.unwrap_or_else(|| {
             let (first, behind) = at.split_at(1);
             (Written::Text(first.into()), behind)
@@ -98,6 +108,18 @@ mod tests {
         check("a <b>bold</b> <a href=\"x\">link</a>", "a bold link");
         check("x<!-- <b>no</b> -->y<!-- open", "xy");
         check("<ul><li>a</li><li>b</li></ul>", "a\nb");
+    }
+
+    #[test]
+    fn open_tags_without_end_take_no_longer_than_their_length() {
+        // A minute each where the end was looked for from every one of them.
+        for part in ["<a", "</", "<!", "<p &", "&#"] {
+            let html = part.repeat(1_000_000);
+            assert_eq!(striptags(&html), html.trim(), "{part}");
+        }
+        let html = format!("{}>x", "<a".repeat(1_000_000));
+        assert_eq!(striptags(&html), "x");
+        assert_eq!(striptags("a > b <c"), "a > b <c");
     }
 
     #[test]
