@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, Message, MultiPart, SinglePart};
@@ -15,6 +17,8 @@ use crate::expr::{Expression, Scope, Value};
 
 /// The longest subject, in characters: more no list of mails shows.
 const SUBJECT_CHARS_MAX: usize = 250;
+/// The most text in one encoded word: as base64, with what is around it and the header's name, less than 76 bytes.
+const ENCODED_BYTES_MAX: usize = 39;
 /// The most text of a digest: about what mail servers take.
 const DIGEST_BYTES_MAX: usize = 5 << 20;
 /// What stands between the events of a digest whose template was written for one event.
@@ -98,9 +102,10 @@ fn write(
         .map(|html| render(html, deliveries, BETWEEN_HTML))
         .transpose()
         .map_err(|err| err.into_failure("html"))?;
+    let subject = subject(&settings.subject, deliveries)?;
     let mut builder = Message::builder()
         .from(settings.from.clone())
-        .subject(subject(&settings.subject, deliveries)?)
+        .subject(subject.clone())
         .message_id(Some(message_id(deliveries, settings.from.email.domain())))
         .date(date(now));
     for mailbox in to {
@@ -115,6 +120,12 @@ fn write(
         }
     };
     let mut message = message.map_err(|err| Failure::permanent(format_args!("no mail: {err}")))?;
+    if subject.contains("=?") {
+        let name = HeaderName::new_from_ascii_str("Subject");
+        let encoded = encoded_words(&subject);
+        let header = HeaderValue::dangerous_new_pre_encoded(name, subject, encoded);
+        message.headers_mut().insert_raw(header);
+    }
     // RFC 3834: no answering machine answers this.
     let name = HeaderName::new_from_ascii_str("Auto-Submitted");
     message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
@@ -174,6 +185,19 @@ fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
     let plain = subject.replace(char::is_control, " ");
     let words: Vec<&str> = plain.split_whitespace().collect();
     Ok(words.join(" ").chars().take(SUBJECT_CHARS_MAX).collect())
+}
+
+/// A header's text as encoded words (RFC 2047): for one that already looks like such words, which a
+/// mail program would decode and show as what nobody wrote.
+fn encoded_words(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.floor_char_boundary(ENCODED_BYTES_MAX));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = behind;
+    }
+    words.join("\r\n ")
 }
 
 /// Line ends of one kind, and no control characters: a lone CR is a line end to some programs and

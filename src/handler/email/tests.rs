@@ -8,7 +8,7 @@ use serde_json::json;
 use super::message::{Mail, compose};
 use super::*;
 use crate::event::FailureKind;
-use crate::handler::testing::{NOW, id, numbered, settings, try_settings};
+use crate::handler::testing::{NOW, delivery, id, numbered, settings, try_settings};
 use crate::settings;
 
 const MAIL: &str = r#"
@@ -87,6 +87,18 @@ fn nothing_of_an_event_becomes_a_header_or_a_second_mail() {
     let text = String::from_utf8(mails[0].bytes.clone()).unwrap();
     assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0', '\u{1b}']), "{text:?}");
     assert_eq!(mails[0].envelope.to().len(), 2);
+}
+
+#[test]
+fn subject_that_looks_encoded_is_shown_as_it_is() {
+    let subject = "=?utf-8?q?Your_bank?= äöü".to_owned() + &" and more".repeat(10);
+    let body = serde_json::json!({ "data": { "page": subject } }).to_string();
+    let mails = write(MAIL, &[delivery(&body)]);
+    let expected = format!("New comment on {subject}");
+    assert_eq!(parse(&mails[0]).subject(), Some(expected.as_str()));
+    let text = String::from_utf8_lossy(&mails[0].bytes);
+    assert!(!text.contains("?q?Your_bank"), "{text}");
+    assert!(text.lines().all(|line| line.len() < 78), "{text}");
 }
 
 #[test]
