@@ -157,6 +157,17 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
+/// Whether a part of the path is one that a URL parser takes out together with the part before it:
+/// the dots may be written as `%2e`, and `\\` counts as `/`.
+fn has_dot_segment(url: &str) -> bool {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let mut parts = path.split(['/', '\\']);
+    // The host.
+    parts.next();
+    parts.any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+}
+
 /// Whether the template leaves the host as it is.
 fn has_fixed_host(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
@@ -303,6 +314,10 @@ impl HttpHandler {
             Target::Fixed(url) => url.clone(),
             Target::Template(template) => {
                 let text = template.render(scope).map_err(Failure::permanent)?;
+                if has_dot_segment(&text) {
+                    let why = "the URL's path has a part `.` or `..`, which would lead elsewhere";
+                    return Err(Failure::permanent(why));
+                }
                 parse_url(&text).map_err(Failure::permanent)?
             }
         };

@@ -295,3 +295,27 @@ fn mistakes_in_the_settings_are_named() {
     check(&format!("{good}escape = 'json'"), "which is missing");
     check(&format!("{good}method = 'FETCH'"), "not known here");
 }
+
+#[tokio::test]
+async fn value_cannot_leave_its_place_in_the_path() {
+    let server = BadServer::start([]);
+    let settings = format!("url = '{}/users/{{{{ data }}}}/end'", server.url(""));
+    let handler = handler("http", &settings, Path::new("."));
+    for dots in ["..", "."] {
+        let failure = handler.handle(&[delivery(format!("{{\"data\":\"{dots}\"}}"))]).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Permanent);
+        assert!(failure.to_string().contains("a part `.` or `..`"), "{failure}");
+    }
+    assert!(server.requests().is_empty());
+    for (url, has_dots) in [
+        ("http://a/b/%2e%2E/c", true),
+        ("http://a/b/.%2e", true),
+        ("http://a/x\\..\\y", true),
+        ("http://a/b/..c/...", false),
+        ("http://a/b?x=/../", false),
+        ("http://a", false),
+    ] {
+        assert_eq!(has_dot_segment(url), has_dots, "{url}");
+    }
+}
