@@ -76,7 +76,7 @@ impl Handler for InOrder {
             if rand::random_ratio(1, 100) {
                 return Err(Failure::transient("at random"));
             }
-            let payload = delivery.event.payload();
+            let payload = delivery.event.payload().unwrap().value();
             let number = |name| u64::try_from(payload.get_attr(name).unwrap()).unwrap();
             let (key, n) = (number("key"), number("n"));
             let before = self.last.lock().unwrap().insert(key, n).unwrap_or(0);

@@ -1,5 +1,6 @@
 //! The words that every floor shares: an event, its names, and what becomes of its deliveries.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::body::{self, Payload, UnreadableBody};
 use crate::clock::Timestamp;
 
 mod glob;
@@ -175,8 +177,8 @@ pub struct NewEvent {
     pub received_at: Timestamp,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
-    /// Whether the body was found to be JSON when it came in (its text may still not be UTF-8).
-    /// `false` = it is none, or nobody looked.
+    /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
+    /// as it stands. `false` = it is none, or nobody looked.
     pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,
@@ -205,6 +207,9 @@ pub enum Dedupe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DedupeKey(pub [u8; 16]);
 
+/// What may stand around JSON (RFC 8259).
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// A stored event.
 #[derive(Debug)]
 pub struct Event {
@@ -220,16 +225,16 @@ pub struct Event {
     pub received_at: Timestamp,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
-    /// Whether the body was found to be JSON when it came in (its text may still not be UTF-8).
-    /// `false` = it is none, or nobody looked.
+    /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
+    /// as it stands. `false` = it is none, or nobody looked.
     pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,
     /// The raw body, byte for byte.
     pub body: Bytes,
-    /// The parsed body, made when an expression first asks for it and then shared by all handlers
-    /// that have this event at the same time: converting costs far more than evaluating.
-    payload: OnceLock<minijinja::Value>,
+    /// The body as it is read, made when an expression first asks for it and then shared by all
+    /// handlers that have this event at the same time: reading costs far more than evaluating.
+    payload: OnceLock<Result<Payload, UnreadableBody>>,
 }
 
 impl Event {
@@ -259,20 +264,45 @@ impl Event {
         }
     }
 
-    /// The parsed body; undefined where it is not JSON.
-    pub fn payload(&self) -> &minijinja::Value {
-        self.payload.get_or_init(|| {
-            serde_json::from_slice(&self.body).unwrap_or(minijinja::Value::UNDEFINED)
+    /// The body as it is read.
+    pub fn payload(&self) -> Result<&Payload, &UnreadableBody> {
+        let payload = self.payload.get_or_init(|| {
+            let (content_type, encoding) = ("content-type", "content-encoding");
+            body::read(self.headers.get(content_type), self.headers.get(encoding), &self.body)
+        });
+        payload.as_ref()
+    }
+
+    /// The provider's data root within the payload; undefined where there is none. Of a payload
+    /// that is text it is the text.
+    pub fn data(&self) -> Result<minijinja::Value, &UnreadableBody> {
+        let payload = self.payload()?;
+        let field = match self.data_root {
+            DataRoot::Payload => None,
+            DataRoot::Data => Some("data"),
+            DataRoot::InnerPayload => Some("payload"),
+        };
+        Ok(match field.filter(|_| !payload.is_text()) {
+            None => payload.value().clone(),
+            Some(field) => payload.value().get_attr(field).unwrap_or_default(),
         })
     }
 
-    /// The provider's data root within the payload; undefined where there is none.
-    pub fn data(&self) -> minijinja::Value {
-        match self.data_root {
-            DataRoot::Payload => self.payload().clone(),
-            DataRoot::Data => self.payload().get_attr("data").unwrap_or_default(),
-            DataRoot::InnerPayload => self.payload().get_attr("payload").unwrap_or_default(),
+    /// The body as JSON text for people and programs; `None` = it is empty.
+    pub fn json(&self) -> Result<Option<Cow<'_, str>>, &UnreadableBody> {
+        // Who looked when it came in need not look again: it would cost as much as all the rest.
+        if self.is_json
+            && let Ok(text) = std::str::from_utf8(&self.body)
+        {
+            return Ok(Some(Cow::Borrowed(text.trim_matches(WHITE_SPACE))));
         }
+        let payload = self.payload()?;
+        if payload.is_own_json()
+            && let Ok(text) = std::str::from_utf8(&self.body)
+        {
+            return Ok(Some(Cow::Borrowed(text.trim_matches(WHITE_SPACE))));
+        }
+        Ok(payload.to_json().map(Cow::Owned))
     }
 }
 
@@ -343,15 +373,34 @@ mod tests {
     fn data_begins_where_the_provider_says() {
         let body = br#"{"data":{"id":5}}"#;
         let id = |value: minijinja::Value| value.get_attr("id").unwrap();
-        assert_eq!(id(event(body, DataRoot::Data).data()), minijinja::Value::from(5));
-        assert!(id(event(body, DataRoot::Payload).data()).is_undefined());
+        assert_eq!(id(event(body, DataRoot::Data).data().unwrap()), minijinja::Value::from(5));
+        assert!(id(event(body, DataRoot::Payload).data().unwrap()).is_undefined());
         let inner = event(br#"{"payload":{"id":6}}"#, DataRoot::InnerPayload);
-        assert_eq!(id(inner.data()), minijinja::Value::from(6));
+        assert_eq!(id(inner.data().unwrap()), minijinja::Value::from(6));
     }
 
     #[test]
-    fn the_payload_of_a_body_that_is_not_json_is_undefined() {
-        assert!(event(b"\xff", DataRoot::Data).payload().is_undefined());
-        assert!(event(b"\xff", DataRoot::Data).data().is_undefined());
+    fn unreadable_body_is_no_empty_payload() {
+        let broken = event(b"{\"data\":", DataRoot::Data);
+        assert!(broken.payload().is_err() && broken.data().is_err() && broken.json().is_err());
+        let empty = event(b"", DataRoot::Data);
+        assert!(empty.payload().unwrap().value().is_undefined());
+        assert!(empty.data().unwrap().is_undefined());
+        assert_eq!(empty.json(), Ok(None));
+    }
+
+    #[test]
+    fn data_of_text_is_the_text() {
+        let text = event(b"<a/>", DataRoot::Data);
+        assert_eq!(text.data().unwrap(), minijinja::Value::from("<a/>"));
+        assert_eq!(text.json().unwrap().as_deref(), Some("\"<a/>\""));
+    }
+
+    #[test]
+    fn json_is_the_bodys_own_text_where_every_reader_takes_it() {
+        let own = event(b"\n {\"a\":1.0} ", DataRoot::Data);
+        assert_eq!(own.json().unwrap().as_deref(), Some("{\"a\":1.0}"));
+        let made = event(b"{ \"a\": \"\\ud83d\" }", DataRoot::Data);
+        assert_eq!(made.json().unwrap().as_deref(), Some("{\"a\":\"\u{fffd}\"}"));
     }
 }

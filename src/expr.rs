@@ -7,7 +7,8 @@
 //! 2. In scope are `event` (`id`, `source`, `type`, `received_at`, `headers`), `payload`, `data`,
 //!    and for batches `events`, a list of the same three for each event.
 //! 3. A missing field is undefined, and so is every field of it; undefined and `null` print as
-//!    nothing.
+//!    nothing, and no filter or operator makes the word "None" of them. A number prints as it was
+//!    written, and is calculated and compared with by its value.
 //! 4. Work and output are bounded by fuel: a hostile payload ends in an error, not in a stall.
 //! 5. An error tells the text's own words and the types of values, not what a payload contains.
 
@@ -20,11 +21,21 @@ use std::sync::LazyLock;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
 
+use crate::body::json::{self, Layout};
+use rewrite::{Named, Rewritten, Syntax};
+
+mod arguments;
+mod date;
+mod filters;
+mod money;
+mod operators;
+mod rewrite;
 mod scope;
 mod striptags;
 #[cfg(test)]
 mod tests;
 
+pub use date::moment;
 pub use minijinja::Value;
 pub use scope::Scope;
 
@@ -45,23 +56,30 @@ static EXPRESSIONS: LazyLock<Environment<'static>> =
 /// An expression such as `data.comment.status == "published"`, compiled.
 pub struct Expression {
     text: String,
+    rewritten: Rewritten,
     compiled: minijinja::Expression<'static, 'static>,
 }
 
 impl Expression {
     /// Compiles `text`. A wrong name or filter is an error here, not with the first event.
     pub fn compile(text: &str) -> Result<Self, ExprError> {
-        let compiled = EXPRESSIONS
-            .compile_expression_owned(text.to_owned())
-            .map_err(|err| ExprError::of(&err, text))?;
-        check_names(text, compiled.undeclared_variables(false))?;
-        check_callables(text, compiled.eval(()).err())?;
-        Ok(Self { text: text.to_owned(), compiled })
+        let compile = |text: &str| EXPRESSIONS.compile_expression_owned(text.to_owned());
+        let written = compile(text).map_err(|err| ExprError::of(&err, text, None))?;
+        check_names(text, written.undeclared_variables(false))?;
+        let rewritten = Rewritten::of(text, Syntax::Expression);
+        let rewritten = rewritten.map_err(|err| ExprError::of(&err, text, None))?;
+        check_named(text, &rewritten.named)?;
+        let of = |err: &_| ExprError::of(err, text, Some(&rewritten));
+        let compiled = compile(&rewritten.text).map_err(|err| of(&err))?;
+        check_run(compiled.eval(()).err()).map_err(|err| of(&err))?;
+        Ok(Self { text: text.to_owned(), rewritten, compiled })
     }
 
     /// The value; undefined where a field is missing.
     pub fn eval(&self, scope: &Scope) -> Result<Value, ExprError> {
-        self.compiled.eval(scope.value()).map_err(|err| ExprError::of(&err, &self.text))
+        self.compiled
+            .eval(scope.value())
+            .map_err(|err| ExprError::of(&err, &self.text, Some(&self.rewritten)))
     }
 
     /// Whether the value counts as true: undefined, `null`, 0 and what is empty do not.
@@ -100,8 +118,11 @@ pub enum Escape {
     /// `&`, `<` and `>` become entities, as Slack's mrkdwn wants it: no value can name a channel
     /// or a user.
     Slack,
+    /// `\\`, `[` and `]` get a backslash, as Discord's Markdown wants it: no value can hide an address
+    /// behind words.
+    Discord,
     /// What is not a letter, a digit or one of `-._~` becomes `%XX`: no value can leave its place
-    /// in a path or a query.
+    /// in a path or a query, unless it is made of dots, which the caller has to look at.
     Url,
 }
 
@@ -112,6 +133,7 @@ impl Escape {
             Self::Html => AutoEscape::Html,
             Self::Json => AutoEscape::Json,
             Self::Slack => AutoEscape::Custom(Cow::Borrowed("slack")),
+            Self::Discord => AutoEscape::Custom(Cow::Borrowed("discord")),
             Self::Url => AutoEscape::Custom(Cow::Borrowed("url")),
         }
     }
@@ -120,6 +142,7 @@ impl Escape {
 /// A template such as `{{ data.user.name }} wrote`, compiled.
 pub struct Template {
     text: String,
+    rewritten: Rewritten,
     escape: Escape,
     /// Holds the compiled template under [`TEMPLATE_NAME`]; the filters in it are shared.
     environment: Environment<'static>,
@@ -132,18 +155,27 @@ impl Template {
     /// Compiles `text`. A wrong name or filter is an error here, not with the first event.
     pub fn compile(text: &str, escape: Escape) -> Result<Self, ExprError> {
         let mut environment = environment(TEMPLATE_FUEL, escape);
+        let written = EXPRESSIONS.template_from_str(text);
+        let written = written.map_err(|err| ExprError::of(&err, text, None))?;
+        check_names(text, written.undeclared_variables(false))?;
+        let rewritten = Rewritten::of(text, Syntax::Template);
+        let rewritten = rewritten.map_err(|err| ExprError::of(&err, text, None))?;
+        check_named(text, &rewritten.named)?;
         environment
-            .add_template_owned(TEMPLATE_NAME, text.to_owned())
-            .map_err(|err| ExprError::of(&err, text))?;
-        let template = Self { text: text.to_owned(), escape, environment };
-        check_names(text, template.compiled()?.undeclared_variables(false))?;
-        check_callables(text, template.compiled()?.render(()).err())?;
+            .add_template_owned(TEMPLATE_NAME, rewritten.text.clone())
+            .map_err(|err| ExprError::of(&err, text, Some(&rewritten)))?;
+        let template = Self { text: text.to_owned(), rewritten, escape, environment };
+        check_run(template.compiled()?.render(()).err()).map_err(|err| template.error(&err))?;
         Ok(template)
     }
 
     /// The text for one event or batch.
     pub fn render(&self, scope: &Scope) -> Result<String, ExprError> {
-        self.compiled()?.render(scope.value()).map_err(|err| ExprError::of(&err, &self.text))
+        self.compiled()?.render(scope.value()).map_err(|err| self.error(&err))
+    }
+
+    fn error(&self, err: &minijinja::Error) -> ExprError {
+        ExprError::of(err, &self.text, Some(&self.rewritten))
     }
 
     /// The text it was compiled from.
@@ -152,7 +184,7 @@ impl Template {
     }
 
     fn compiled(&self) -> Result<minijinja::Template<'_, '_>, ExprError> {
-        self.environment.get_template(TEMPLATE_NAME).map_err(|err| ExprError::of(&err, &self.text))
+        self.environment.get_template(TEMPLATE_NAME).map_err(|err| self.error(&err))
     }
 }
 
@@ -175,17 +207,26 @@ pub struct ExprError {
 }
 
 impl ExprError {
-    fn of(err: &minijinja::Error, text: &str) -> Self {
+    /// `text` is what was written, `rewritten` what of it was compiled.
+    fn of(err: &minijinja::Error, text: &str, rewritten: Option<&Rewritten>) -> Self {
         // The name of an included template is the one detail that comes out of a payload as it is.
         let detail = match err.kind() {
             ErrorKind::TemplateNotFound => Some("there are no other templates to include"),
             _ => err.detail(),
         };
-        let range = err.range().filter(|range| text.get(range.clone()).is_some());
+        let range = err.range().map(|range| match rewritten {
+            Some(rewritten) => rewritten.original(&range),
+            None => range,
+        });
+        let range = range.filter(|range| text.get(range.clone()).is_some());
         let mut message = match detail {
             Some(detail) => format!("{}: {detail}", err.kind()),
             None => err.kind().to_string(),
         };
+        // Names that only the rewritten text has.
+        for name in ["payload", "data"] {
+            message = message.replace(&format!("`{name}_fields`"), &format!("`{name}`"));
+        }
         if let Some(words) = range.clone().and_then(|range| text.get(range))
             && (1..=80).contains(&words.len())
             && !message.contains(words)
@@ -204,27 +245,10 @@ fn environment(fuel: u64, escape: Escape) -> Environment<'static> {
     environment.set_debug(true);
     environment.set_auto_escape_callback(move |_| escape.auto_escape());
     environment.set_formatter(write_value);
-    // As in Jinja2, and as a missing list deserves.
-    environment.add_filter("length", length);
-    environment.add_filter("count", length);
-    environment.add_filter("striptags", striptags);
+    filters::add_to(&mut environment);
     // It prints the whole scope, headers included, into a mail.
     environment.remove_global("debug");
     environment
-}
-
-fn striptags(value: &Value) -> String {
-    value.as_str().map(striptags::striptags).unwrap_or_default()
-}
-
-fn length(value: &Value) -> Result<usize, minijinja::Error> {
-    if value.is_undefined() || value.is_none() {
-        return Ok(0);
-    }
-    value.len().ok_or_else(|| {
-        let message = format!("cannot calculate length of value of type {}", value.kind());
-        minijinja::Error::new(ErrorKind::InvalidOperation, message)
-    })
 }
 
 fn write_value(
@@ -232,28 +256,53 @@ fn write_value(
     state: &mut State<'_, '_>,
     value: &Value,
 ) -> Result<(), minijinja::Error> {
-    let custom = match state.auto_escape() {
-        AutoEscape::Custom(name) => Some(name),
-        AutoEscape::Json => return minijinja::escape_formatter(output, state, value),
-        _ => None,
-    };
+    let escape = state.auto_escape();
+    if value.is_safe() {
+        return write_text(output, value.as_str().unwrap_or_default());
+    }
+    if *escape == AutoEscape::Json {
+        return write_text(output, &json::write(value, Layout::Compact)?);
+    }
     if value.is_none() || value.is_undefined() {
         return Ok(());
     }
-    match custom {
-        _ if value.is_safe() || value.kind() == ValueKind::Bool => {
-            write_text(output, &plain(value))
+    match escape {
+        AutoEscape::Custom(name) if name == "slack" => {
+            write_text(output, &escape_slack(&plain(value)))
         }
-        Some(name) if name == "slack" => write_text(output, &escape_slack(&value.to_string())),
-        Some(_) => write_text(output, &escape_url(&value.to_string())),
-        None => minijinja::escape_formatter(output, state, value),
+        AutoEscape::Custom(name) if name == "discord" => {
+            write_text(output, &escape_discord(&plain(value)))
+        }
+        AutoEscape::Custom(_) => write_text(output, &escape_url(&plain(value))),
+        _ if value.kind() == ValueKind::String || value.is_number() => {
+            minijinja::escape_formatter(output, state, value)
+        }
+        _ => minijinja::escape_formatter(output, state, &Value::from(plain(value))),
     }
 }
 
-/// The value as text, `true` and `false` as JSON has them (MiniJinja says `True`).
+/// The value as text: what is missing is empty, `true`, lists and maps are as in JSON (MiniJinja
+/// has Python's words for them).
 fn plain(value: &Value) -> String {
-    if value.kind() == ValueKind::Bool { value.is_true().to_string() } else { value.to_string() }
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => String::new(),
+        ValueKind::Bool => value.is_true().to_string(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            json::write(value, Layout::Compact).unwrap_or_default()
+        }
+        _ => value.to_string(),
+    }
 }
+
+/// An error about what a text says, which is the same with every event.
+fn bad_argument(message: String) -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, message).with_source(BadArgument)
+}
+
+/// Marks such an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the text itself is wrong")]
+struct BadArgument;
 
 fn write_text(output: &mut Output<'_>, text: &str) -> Result<(), minijinja::Error> {
     fmt::Write::write_str(output, text).map_err(minijinja::Error::from)
@@ -261,6 +310,11 @@ fn write_text(output: &mut Output<'_>, text: &str) -> Result<(), minijinja::Erro
 
 fn escape_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// No value can hide an address behind words: `[words](address)`.
+fn escape_discord(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
 
 fn escape_url(text: &str) -> String {
@@ -306,18 +360,39 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
     })
 }
 
-/// MiniJinja looks filters, tests and functions up when it runs: so it is run once, with every
-/// name undefined. Whatever else fails in that run says nothing about a real event.
-fn check_callables(text: &str, err: Option<minijinja::Error>) -> Result<(), ExprError> {
-    match err {
-        Some(err)
-            if matches!(
-                err.kind(),
-                ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
-            ) =>
-        {
-            Err(ExprError::of(&err, text))
+/// MiniJinja looks filters and tests up when it runs, and in a loop over nothing never.
+fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> {
+    for Named { name, is_test, range } in named {
+        let kind = if *is_test { "test" } else { "filter" };
+        let question = if *is_test { "name is test" } else { "name is filter" };
+        let answer = EXPRESSIONS
+            .compile_expression(question)
+            .and_then(|question| question.eval(minijinja::context! { name }));
+        let is_ours = name.starts_with('_');
+        if is_ours || !answer.is_ok_and(|is_known| is_known.is_true()) {
+            let before = text.get(..range.start).unwrap_or_default();
+            return Err(ExprError {
+                message: format!("unknown {kind}: {kind} {name} is unknown"),
+                range: Some(range.clone()),
+                line: Some(before.matches('\n').count().saturating_add(1)),
+            });
         }
-        _ => Ok(()),
     }
+    Ok(())
+}
+
+/// Functions and methods are looked up when it runs: so it is run once, with every name undefined.
+/// Whatever else fails in that run says nothing about a real event.
+fn check_run(err: Option<minijinja::Error>) -> Result<(), minijinja::Error> {
+    use std::error::Error;
+    let Some(err) = err else { return Ok(()) };
+    let is_unknown = matches!(
+        err.kind(),
+        ErrorKind::UnknownFilter
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownFunction
+            | ErrorKind::UnknownMethod
+    );
+    let is_wrong = err.source().is_some_and(<dyn Error>::is::<BadArgument>);
+    if is_unknown || is_wrong { Err(err) } else { Ok(()) }
 }

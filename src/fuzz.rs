@@ -4,13 +4,17 @@
 //! Each must return, whatever it is given; a panic is a finding.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use crate::body;
 use crate::clock::Timestamp;
 use crate::config;
-use crate::event::{EventType, Headers, SourceName};
+use crate::event::{
+    DataRoot, Dedupe, Event, EventId, EventType, Headers, NewEvent, Position, SourceName,
+};
+use crate::expr::{Escape, Expression, Scope, Template as ExprTemplate};
 use crate::http::client;
 use crate::ingest::RejectedRing;
 use crate::queue::record::{HEADER_BYTES, Header, Kind, Record};
@@ -31,6 +35,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("record", record),
     ("rejected", rejected),
+    ("body", body),
+    ("expression", expression),
 ];
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -150,6 +156,54 @@ pub fn rejected(data: &[u8]) {
             assert!(request.headers.iter().count() + request.body.len() <= data.len());
             assert!(ring.get(request.number).is_some());
             ring.explain(request.number, &sources);
+        }
+    }
+}
+
+/// A body: a content type, a line end, a content encoding, a line end, and what came with them.
+pub fn body(data: &[u8]) {
+    let mut parts = data.splitn(3, |byte| *byte == b'\n');
+    let mut part = || parts.next().unwrap_or_default();
+    let (content_type, encoding, bytes) = (part(), part(), part());
+    let given = |value| Some(value).filter(|value: &&[u8]| !value.is_empty());
+    let read = body::read(given(content_type), given(encoding), bytes);
+    let Ok(payload) = read else { return };
+    let Some(json) = payload.to_json() else { return };
+    if payload.is_own_json() {
+        let own: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(bytes);
+        assert!(own.is_ok() && std::str::from_utf8(bytes).is_ok(), "what all readers take");
+    }
+    let again = body::read(Some(b"application/json"), None, json.as_bytes());
+    let again = again.ok().and_then(|again| again.to_json());
+    assert_eq!(again.as_ref(), Some(&json), "what is written is read as the same");
+}
+
+/// An expression and a template of the same text, over a payload with something of every kind.
+pub fn expression(data: &[u8]) {
+    const BODY: &str = r#"{"data":{"a":null,"b":[1.10,2,"x"],"c":{"d":"<&>"},"e":1e400,"f":true}}"#;
+    let text = String::from_utf8_lossy(data);
+    let Ok(source) = SourceName::parse("s") else { return };
+    let new = NewEvent {
+        source,
+        event_type: EventType::unknown(),
+        received_at: NOW,
+        data_root: DataRoot::Data,
+        is_json: false,
+        headers: Headers::default(),
+        body: Bytes::from_static(BODY.as_bytes()),
+        dedupe: Dedupe::Off,
+    };
+    let event = Event::new(new, EventId(uuid::Uuid::nil()), Position(1));
+    let scope = Scope::of(&Arc::new(event));
+    if let Ok(expression) = Expression::compile(&text) {
+        drop((expression.eval(&scope), expression.text(&scope)));
+    }
+    for escape in [Escape::None, Escape::Html, Escape::Json, Escape::Url] {
+        if let Ok(template) = ExprTemplate::compile(&text, escape)
+            && let Ok(rendered) = template.render(&scope)
+        {
+            let has_word = |word: &str| rendered.contains(word) && !text.contains(word);
+            assert!(!has_word("None") && !has_word("undefined"), "nothing prints as nothing");
         }
     }
 }

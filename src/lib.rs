@@ -1,5 +1,6 @@
 //! Gatepost: a webhook receiver that never loses what it has answered 200 for.
 
+pub mod body;
 pub mod clock;
 pub mod event;
 pub mod expr;

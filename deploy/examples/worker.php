@@ -13,6 +13,9 @@ declare(strict_types=1);
 
 ini_set('display_errors', 'stderr');
 
+/** Gatepost reads bodies to 1,000 levels; PHP by itself reads 512. */
+const DEPTH_MAX = 1100;
+
 /** This event can never be handled: it goes to the dead letters. */
 class Dead extends Exception
 {
@@ -31,29 +34,36 @@ class Later extends Exception
 function handle(array $event): void
 {
     if (!array_key_exists('payload', $event)) {
-        throw new Dead('the body is not JSON');
+        throw new Dead($event['unreadable'] ?? 'the body is empty');
     }
     fwrite(STDERR, "{$event['type']} {$event['id']}\n");
 }
 
-function answer(array $event): array
+/** What is said about one line. Whatever is in it, the worker goes on. */
+function answer(string $line): array
 {
+    // The id comes first: it can be told even where the rest cannot be read.
+    $id = preg_match('/^\{"id":"([0-9a-f-]{36})"/', $line, $found) ? $found[1] : '';
+    try {
+        $event = json_decode($line, true, DEPTH_MAX, JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
+    } catch (JsonException $err) { // It will be no better the next time.
+        return ['id' => $id, 'dead' => "the event cannot be read: {$err->getMessage()}"];
+    }
     try {
         handle($event);
     } catch (Dead $err) {
-        return ['id' => $event['id'], 'dead' => $err->getMessage()];
+        return ['id' => $id, 'dead' => $err->getMessage()];
     } catch (Later $err) {
-        return ['id' => $event['id'], 'retry_after' => $err->seconds];
+        return ['id' => $id, 'retry_after' => $err->seconds];
     } catch (Throwable $err) { // Anything else is tried again.
-        return ['id' => $event['id'], 'ok' => false, 'error' => $err->getMessage()];
+        return ['id' => $id, 'ok' => false, 'error' => $err->getMessage()];
     }
-    return ['id' => $event['id'], 'ok' => true];
+    return ['id' => $id, 'ok' => true];
 }
 
 // Ends when Gatepost closes the input.
 while (($line = fgets(STDIN)) !== false) {
-    $event = json_decode($line, true, 512, JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
     $flags = JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE;
-    fwrite(STDOUT, json_encode(answer($event), $flags) . "\n");
+    fwrite(STDOUT, json_encode(answer($line), $flags) . "\n");
     fflush(STDOUT);
 }

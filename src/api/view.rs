@@ -1,5 +1,7 @@
 //! The shapes of the answers. Field names are part of the API: add, never rename.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -219,10 +221,13 @@ pub struct EventDetail {
     pub summary: EventSummary,
     /// Name and value of each header; bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
-    /// The body's own JSON text.
+    /// The body as JSON: its own text where it is JSON by the letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
-    /// The body where it is not JSON.
+    /// Why there is no payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// The body where the payload is not its own text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
     /// What each handler did with it.
@@ -231,22 +236,19 @@ pub struct EventDetail {
 
 impl EventDetail {
     pub(super) fn new(event: &Event, history: Vec<DeliveryHistory>) -> Self {
-        let (payload, body_base64) = content(&event.body);
+        let json = event.json();
+        let is_own = matches!(json, Ok(Some(Cow::Borrowed(_))));
+        let payload = json.as_ref().ok().and_then(|text| text.as_deref());
+        // What is JSON text makes a raw value.
+        let payload = payload.and_then(|text| RawValue::from_string(text.to_owned()).ok());
         Self {
             summary: EventSummary::new(event),
             headers: headers(&event.headers),
             payload,
-            body_base64,
+            unreadable: json.err().map(ToString::to_string),
+            body_base64: (!is_own).then(|| STANDARD.encode(&event.body)),
             deliveries: history.into_iter().map(DeliveryView::new).collect(),
         }
-    }
-}
-
-/// The body as its own JSON text, or in base64.
-fn content(body: &[u8]) -> (Option<Box<RawValue>>, Option<String>) {
-    match serde_json::from_slice(body) {
-        Ok(payload) => (Some(payload), None),
-        Err(_not_json) => (None, Some(STANDARD.encode(body))),
     }
 }
 

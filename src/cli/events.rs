@@ -1,8 +1,10 @@
 //! `events`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::api::EventsAsk;
 use crate::config::Config;
@@ -35,7 +37,15 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             output.list(&Value::Array(events), COLUMNS, "no events")
         }
         Events::Show { id, raw: true } => output::bytes(&via.raw(parse_id(&id)?).await?),
-        Events::Show { id, raw: false } => output.one(&via.show(parse_id(&id)?).await?, text),
+        Events::Show { id, raw: false } => {
+            let event = via.show(parse_id(&id)?).await?;
+            // As it came: its payload may be nested deeper than a value of ours may be.
+            if output.is_json() {
+                output::line(&event)
+            } else {
+                output::line(&text(&without_payload(&event)?))
+            }
+        }
         Events::Tail(filter) => tail(&via, &filter, output).await,
         Events::Replay(options) => replay::run(&via, &options, config, output).await,
     }
@@ -53,10 +63,17 @@ impl Via {
         }
     }
 
-    pub(super) async fn show(&self, id: EventId) -> Result<Value, CliError> {
+    /// One event as JSON text.
+    pub(super) async fn show(&self, id: EventId) -> Result<String, CliError> {
         match self {
-            Self::Server(server) => server.get(&format!("events/{id}"), &[]).await,
-            Self::Store(api) => store::value(&api.event(id).await?),
+            Self::Server(server) => {
+                let event = server.bytes(&format!("events/{id}")).await?;
+                String::from_utf8(event).map_err(|err| CliError::failed(&err))
+            }
+            Self::Store(api) => {
+                let event = api.event(id).await?;
+                serde_json::to_string(&event).map_err(|err| CliError::failed(&err))
+            }
         }
     }
 
@@ -92,6 +109,18 @@ fn ask(filter: &EventsFilter) -> Result<EventsAsk, CliError> {
 
 pub(super) fn parse_id(text: &str) -> Result<EventId, CliError> {
     text.parse().map_err(|_| CliError::Usage(format!("`{text}` is not an event's id")))
+}
+
+/// What is known of an event, all but its payload.
+pub(super) fn without_payload(event: &str) -> Result<Value, CliError> {
+    let fields: BTreeMap<&str, &RawValue> =
+        serde_json::from_str(event).map_err(|err| CliError::failed(&err))?;
+    let fields = fields.into_iter().filter(|(name, _)| *name != "payload");
+    let fields = fields.map(|(name, field)| {
+        serde_json::from_str(field.get()).map(|field| (name.to_owned(), field))
+    });
+    let fields = fields.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
+    Ok(Value::Object(fields))
 }
 
 fn position(event: &Value) -> Option<u64> {
@@ -135,6 +164,9 @@ fn text(event: &Value) -> String {
     text.line(format_args!(""));
     rejected::headers(event, &mut text);
     text.line(format_args!("\n{} bytes of body: see them with --raw", field("body_bytes")));
+    if event.get("unreadable").is_some() {
+        text.line(format_args!("no fields: {}", field("unreadable")));
+    }
     let deliveries = event.get("deliveries").and_then(Value::as_array);
     for delivery in deliveries.into_iter().flatten() {
         let (handler, state) = (cell(delivery.get("handler")), cell(delivery.get("state")));

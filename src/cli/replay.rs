@@ -70,7 +70,7 @@ async fn one(via: &Via, id: &str, options: &EventsReplay, output: Output) -> Res
     let handler = handler.map_err(|err| CliError::Usage(err.to_string()))?;
     let id = super::events::parse_id(id)?;
     let deliveries = if options.dry_run {
-        let event = via.show(id).await?;
+        let event = super::events::without_payload(&via.show(id).await?)?;
         let position = event.get("position").and_then(Value::as_u64).unwrap_or(0);
         let range = ReplayRange {
             handler: options.handler.clone(),

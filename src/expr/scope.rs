@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
+use minijinja::{Error, ErrorKind, Value};
 
+use crate::body::UnreadableBody;
 use crate::event::{Delivery, Event, Headers};
 
 /// What an expression sees. Cheap to make and to clone; a body is parsed when an expression first
@@ -71,11 +72,29 @@ impl Item {
     fn field(event: &Arc<Event>, key: &str) -> Option<Value> {
         match key {
             "event" => Some(Value::from_object(Fields(Arc::clone(event)))),
-            "payload" => Some(event.payload().clone()),
-            "data" => Some(event.data()),
+            "payload" => Some(match event.payload() {
+                Ok(payload) => payload.value().clone(),
+                Err(err) => unreadable(err),
+            }),
+            "data" => Some(event.data().unwrap_or_else(unreadable)),
+            // What the two are rewritten to where a field of them is asked for.
+            "payload_fields" | "data_fields" => Some(match event.payload() {
+                Ok(payload) if payload.is_text() => {
+                    let message = "the body is text, which has no fields";
+                    Value::from(Error::new(ErrorKind::InvalidOperation, message))
+                }
+                Ok(payload) if key == "payload_fields" => payload.value().clone(),
+                Ok(_) => event.data().unwrap_or_else(unreadable),
+                Err(err) => unreadable(err),
+            }),
             _ => None,
         }
     }
+}
+
+/// A value that makes whatever asks for it fail with the reader's own words.
+fn unreadable(err: &UnreadableBody) -> Value {
+    Value::from(Error::new(ErrorKind::InvalidOperation, err.to_string()))
 }
 
 impl fmt::Debug for Item {

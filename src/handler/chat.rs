@@ -2,8 +2,9 @@
 //!
 //! 1. A message takes its turn: no two go out closer together than the service allows. Where it
 //!    asks for a pause all the same, every message of this handler waits for it.
-//! 2. What comes out of a payload cannot name a channel or a person: Slack's `<…>` is escaped,
-//!    Discord is told to alert nobody, Telegram and ntfy get plain text.
+//! 2. What comes out of a payload cannot name a channel or a person, nor hide an address behind
+//!    words: Slack's `<…>` and Discord's `[…]` are escaped, Discord is told to alert nobody,
+//!    Telegram and ntfy get plain text.
 //! 3. A 2xx counts as soon as it is there, whatever becomes of the rest of the answer: no service
 //!    knows a repeat by its id, and everyone would read it twice.
 //! 4. A text that is too long for the service is cut and ends in `…`.

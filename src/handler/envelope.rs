@@ -6,12 +6,15 @@
 //! ```
 //!
 //! `payload` is the body's own JSON text: numbers, escapes and the order of keys stay as they are.
-//! Only line breaks go, which in JSON stand between tokens and never inside a string. A body that
-//! is not JSON in UTF-8 stands in `body_base64` instead.
+//! Only line breaks go, which in JSON stand between tokens and never inside a string. Of a body
+//! that is not JSON by the letter (a form, text, what is packed or has flaws) `payload` is what the
+//! reader of bodies makes of it, and the body itself is `body_base64`; where it makes nothing of
+//! it, `unreadable` says why in the place of `payload`.
 //!
 //! A header's value is a string; a list of strings where the header is repeated; and
 //! `{"base64":"…"}` in place of a string where the bytes are not UTF-8.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use base64::Engine;
@@ -22,9 +25,6 @@ use crate::event::{Event, Headers};
 
 /// About as many headers as a request has.
 const USUAL_HEADERS: usize = 16;
-/// What may stand around JSON (RFC 8259).
-const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-
 /// Appends the event without a line break; `attempt` stands before `headers` where it is given.
 pub(super) fn write_event(out: &mut Vec<u8>, event: &Event, attempt: Option<u32>) {
     let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
@@ -78,19 +78,19 @@ fn write_header_value(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn write_body(out: &mut Vec<u8>, event: &Event) {
-    let body = &event.body;
-    // Who looked when it came in need not look again: it would cost as much as all the rest.
-    let payload = if event.is_json {
-        std::str::from_utf8(body).ok().map(|text| text.trim_matches(WHITE_SPACE))
-    } else {
-        json_text(body)
-    };
-    let Some(payload) = payload else {
-        write_fmt(out, format_args!(",\"body_base64\":\"{}\"", STANDARD.encode(body)));
-        return;
-    };
-    out.extend_from_slice(b",\"payload\":");
-    write_one_line(out, payload);
+    let json = event.json();
+    if let Ok(Some(payload)) = &json {
+        out.extend_from_slice(b",\"payload\":");
+        write_one_line(out, payload);
+    }
+    if let Err(err) = json {
+        out.extend_from_slice(b",\"unreadable\":");
+        write_str(out, &err.to_string());
+    }
+    // What the payload does not say byte for byte stands beside it.
+    if !matches!(json, Ok(Some(Cow::Borrowed(_)))) {
+        write_fmt(out, format_args!(",\"body_base64\":\"{}\"", STANDARD.encode(&event.body)));
+    }
 }
 
 /// The JSON text that `body` is, without white space around it; `None` where it is none.
@@ -141,6 +141,7 @@ mod tests {
 
     use super::super::testing::{delivery, id, with_headers};
     use super::*;
+    use crate::body::Payload;
 
     fn line(event: &Event, attempt: Option<u32>) -> String {
         let mut out = Vec::new();
@@ -168,8 +169,8 @@ mod tests {
         let mut event = Arc::into_inner(delivery(body).event).unwrap();
         let written = line(&event, None);
         assert!(written.ends_with(&format!("}},{expected}}}")), "{written}");
-        // The same of a body that was looked at when it came in: even where it is not UTF-8.
-        event.is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&event.body).is_ok();
+        // The same of a body that was looked at when it came in.
+        event.is_json = event.payload().is_ok_and(Payload::is_own_json);
         assert_eq!(line(&event, None), written);
         serde_json::from_str::<serde_json::Value>(&written).unwrap();
         assert!(!written.contains(['\n', '\r']));
@@ -183,12 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_in_utf8_is_base64() {
+    fn flawed_body_stands_beside_what_is_read_of_it() {
         check_body("", "\"body_base64\":\"\"");
-        check_body("a=1&b=2", "\"body_base64\":\"YT0xJmI9Mg==\"");
-        check_body(b"{\"a\":\"\xff\"}", "\"body_base64\":\"eyJhIjoi/yJ9\"");
-        check_body("{} {}", "\"body_base64\":\"e30ge30=\"");
-        check_body("\"a\nb\"", "\"body_base64\":\"ImEKYiI=\"");
+        let read = "\"payload\":{\"a\":\"\u{fffd}\"},\"body_base64\":\"eyJhIjoi/yJ9\"";
+        check_body(b"{\"a\":\"\xff\"}", read);
+        check_body("\"a\nb\"", r#""payload":"a\nb","body_base64":"ImEKYiI=""#);
+    }
+
+    #[test]
+    fn unreadable_body_says_why() {
+        let why = "\"unreadable\":\"the body is not JSON: the end expected at line 1, column 4\"";
+        check_body("{} {}", &format!("{why},\"body_base64\":\"e30ge30=\""));
+        let deep = "[".repeat(100_000);
+        let line = line(&delivery(&deep).event, None);
+        assert!(line.contains("nested deeper than 1000 levels") && !line.contains("[["), "deep");
     }
 
     #[test]
@@ -202,12 +211,6 @@ mod tests {
                 assert!(has_any(&text, |byte| byte == b'"'), "{at} of {len}");
             }
         }
-    }
-
-    #[test]
-    fn deep_nesting_is_no_trouble() {
-        let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(line(&delivery(&body).event, None).ends_with(&format!("\"payload\":{body}}}")));
     }
 
     #[test]

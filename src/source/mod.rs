@@ -276,9 +276,9 @@ impl Source {
         };
         let places = types.iter().chain(&sender.delivery_id);
         let paths: Few<&str> = places.filter_map(Place::json_path).collect();
-        let found = payload::find(request.body, &paths);
-        let is_json = found.is_some();
-        let mut found = found.into_iter().flatten();
+        let found = payload::find(request, &paths);
+        let is_json = found.as_ref().is_some_and(|fields| fields.is_json);
+        let mut found = found.into_iter().flat_map(|fields| fields.texts);
         let mut first = |places: &[Place]| {
             let mut first = None;
             for place in places {

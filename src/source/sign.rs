@@ -197,7 +197,7 @@ impl Draft {
                 let mut body: serde_json::Value =
                     serde_json::from_slice(&self.request.body).map_err(no_place)?;
                 // A number stays a number: that is how Linear writes the time.
-                let is_number = super::payload::find_one(&self.request.body, path)
+                let is_number = super::payload::find_one(None, &self.request.body, path)
                     .is_some_and(|old| old.parse::<i64>().is_ok())
                     && !is_string(&body, path);
                 let value = match value.parse::<i64>() {

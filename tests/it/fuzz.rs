@@ -49,6 +49,11 @@ impl Change {
             b"9223372036854775807",
             b"-1",
             b"v1=",
+            b"\\ud83d",
+            b"{\"a\":",
+            b"|",
+            b"[:1]",
+            b" ~ data.a",
             b"t=",
             b"\xff\xff\xff\xff\x7f",
         ]);
@@ -133,6 +138,16 @@ fn no_record_makes_it_panic() {
 #[test]
 fn no_file_of_rejected_requests_makes_it_panic() {
     check("rejected", 500);
+}
+
+#[test]
+fn no_body_makes_it_panic() {
+    check("body", 2_000);
+}
+
+#[test]
+fn no_expression_makes_it_panic() {
+    check("expression", 500);
 }
 
 #[test]

@@ -93,7 +93,8 @@ impl Service {
     pub(super) fn escape(&self) -> Escape {
         match self {
             Self::Slack { .. } => Escape::Slack,
-            Self::Discord { .. } | Self::Telegram { .. } | Self::Ntfy { .. } => Escape::None,
+            Self::Discord { .. } => Escape::Discord,
+            Self::Telegram { .. } | Self::Ntfy { .. } => Escape::None,
         }
     }
 

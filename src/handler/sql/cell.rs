@@ -1,9 +1,10 @@
 //! From what an expression came to, to what a column takes.
 
-use jiff::tz::TimeZone;
 use minijinja::value::ValueKind;
 
-use crate::expr::Value;
+use crate::body::json::{self, Layout};
+use crate::body::number;
+use crate::expr::{Value, moment};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +90,18 @@ impl Cell {
         let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
         let cell = match wanted {
             ColumnType::Text => text(value).map(Self::Text),
-            ColumnType::Json => serde_json::to_string(value).ok().map(Self::Json),
+            ColumnType::Json => json::write(value, Layout::Compact).ok().map(Self::Json),
             _ if is_blank => Some(Self::Null),
             ColumnType::Integer => integer(value).map(Self::Integer),
             ColumnType::Real => real(value),
             ColumnType::Bool => boolean(value).map(Self::Bool),
             ColumnType::Timestamp => moment(value).map(Self::Timestamp),
         };
-        cell.ok_or_else(|| Misfit { found: format!("a {}", value.kind()), wanted })
+        cell.ok_or_else(|| {
+            let is_number = number::written(value).is_some();
+            let kind = if is_number { ValueKind::Number } else { value.kind() };
+            Misfit { found: format!("a {kind}"), wanted }
+        })
     }
 
     /// The same in a column that is really a `column`, whatever it was declared as.
@@ -161,7 +166,9 @@ pub(super) fn iso(moment: jiff::Timestamp) -> String {
 
 fn text(value: &Value) -> Option<String> {
     match value.kind() {
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => serde_json::to_string(value).ok(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            json::write(value, Layout::Compact).ok()
+        }
         // As JSON has it; MiniJinja prints Python's words.
         ValueKind::Bool => Some(value.is_true().to_string()),
         _ => Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
@@ -172,7 +179,7 @@ fn integer(value: &Value) -> Option<i64> {
     match value.as_str() {
         Some(text) => text.trim().parse().ok(),
         None if value.kind() == ValueKind::Bool => Some(value.is_true().into()),
-        None => value.as_i64(),
+        None => number::plain(value.clone()).as_i64(),
     }
 }
 
@@ -183,7 +190,7 @@ fn real(value: &Value) -> Option<Cell> {
     }
     let number: f64 = match value.as_str() {
         Some(text) => text.trim().parse().ok()?,
-        None => value.clone().try_into().ok()?,
+        None => number::plain(value.clone()).try_into().ok()?,
     };
     number.is_finite().then_some(Cell::Real(number))
 }
@@ -196,7 +203,7 @@ fn boolean(value: &Value) -> Option<bool> {
             "false" | "0" | "no" | "off" => Some(false),
             _ => None,
         },
-        _ => match value.as_i64()? {
+        _ => match number::plain(value.clone()).as_i64()? {
             0 => Some(false),
             1 => Some(true),
             _ => None,
@@ -204,59 +211,24 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// The moment that a value of either form means.
-pub(super) fn moment(value: &Value) -> Option<jiff::Timestamp> {
-    match value.kind() {
-        ValueKind::Number => unix(value),
-        ValueKind::String => {
-            let text = value.as_str()?.trim();
-            text.parse::<jiff::Timestamp>()
-                .ok()
-                .or_else(|| without_offset(text))
-                .or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp()))
-                .or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
-        }
-        _ => None,
-    }
-}
-
-fn without_offset(text: &str) -> Option<jiff::Timestamp> {
-    let date_time: jiff::civil::DateTime = text.parse().ok()?;
-    date_time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-/// Seconds up to the year 5138, milliseconds, microseconds or nanoseconds beyond it: senders do
-/// not say which, and no other reading of such a number is a date of our time.
-fn unix(value: &Value) -> Option<jiff::Timestamp> {
-    let Some(number) = value.as_i64() else {
-        let seconds: f64 = value.clone().try_into().ok()?;
-        let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
-        return jiff::Timestamp::from_duration(duration).ok();
-    };
-    match number.unsigned_abs() {
-        0..100_000_000_000 => jiff::Timestamp::from_second(number),
-        100_000_000_000..100_000_000_000_000 => jiff::Timestamp::from_millisecond(number),
-        100_000_000_000_000..100_000_000_000_000_000 => jiff::Timestamp::from_microsecond(number),
-        _ => jiff::Timestamp::from_nanosecond(number.into()),
-    }
-    .ok()
-}
-
+/// JSON without the escape `\u0000`. A backslash that is escaped itself begins none.
 fn json_without_nul(json: &str) -> String {
-    fn clean(value: serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
-        match value {
-            Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
-            Value::Array(items) => items.into_iter().map(clean).collect(),
-            Value::Object(fields) => fields
-                .into_iter()
-                .map(|(key, value)| (key.replace('\0', "\u{fffd}"), clean(value)))
-                .collect(),
-            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        clean.push_str(before);
+        if let Some(behind) = escape.strip_prefix("u0000") {
+            clean.push('\u{fffd}');
+            rest = behind;
+            continue;
         }
+        clean.push('\\');
+        let mut escaped = escape.chars();
+        clean.extend(escaped.next());
+        rest = escaped.as_str();
     }
-    // It was just written as JSON: text that does not parse cannot come here.
-    serde_json::from_str(json).map_or_else(|_| json.to_owned(), |value| clean(value).to_string())
+    clean.push_str(rest);
+    clean
 }
 
 #[cfg(test)]
@@ -291,6 +263,30 @@ mod tests {
     }
 
     #[test]
+    fn written_numbers_keep_their_text_and_fit_every_column() {
+        let read = number::read;
+        check(read("1.10"), ColumnType::Text, Cell::Text("1.10".into()));
+        check(
+            read("18446744073709551617"),
+            ColumnType::Text,
+            Cell::Text("18446744073709551617".into()),
+        );
+        let huge = "9".repeat(50);
+        check(read(&huge), ColumnType::Text, Cell::Text(huge.clone()));
+        check(read("1.10"), ColumnType::Json, Cell::Json("1.10".into()));
+        check(vec![read("1.10")], ColumnType::Text, Cell::Text("[1.10]".into()));
+        check(read("1.10"), ColumnType::Real, Cell::Real(1.1));
+        check(read("1e2"), ColumnType::Integer, Cell::Integer(100));
+        check(read("1.00"), ColumnType::Bool, Cell::Bool(true));
+        check(read("1398399458.0"), ColumnType::Timestamp, at("2014-04-25T04:17:38Z"));
+        for misfit in ["1e400", "Infinity", "NaN"] {
+            check(read(misfit), ColumnType::Real, None);
+        }
+        let misfit = Cell::of(&read("1e400"), ColumnType::Real).unwrap_err();
+        assert_eq!(misfit.to_string(), "a number is no real");
+    }
+
+    #[test]
     fn numbers_and_truth_come_also_as_text() {
         check("42", ColumnType::Integer, Cell::Integer(42));
         check(5.0, ColumnType::Integer, Cell::Integer(5));
@@ -314,6 +310,10 @@ mod tests {
             "2014-04-25T06:17:38+02:00",
             "2014-04-25T04:17:38",
             "2014-04-25 04:17:38",
+            "2014-04-25 04:17:38 UTC",
+            "2014-04-25 06:17:38 +0200",
+            "2014-04-25 06:17:38 +02:00",
+            "Fri Apr 25 04:17:38 +0000 2014",
             "Fri, 25 Apr 2014 04:17:38 +0000",
             "1398399458",
         ] {

@@ -6,13 +6,14 @@ use jiff::Timestamp as Moment;
 use minijinja::value::ValueKind;
 use sha2::{Digest, Sha256};
 
-use super::cell::{self, Cell};
+use super::cell::Cell;
 use super::engine::Engine;
 use super::own_tables::RowVersion;
 use super::table::Target;
 use super::{Column, Settings};
+use crate::body::number;
 use crate::event::{Delivery, Event, Failure};
-use crate::expr::{Expression, Scope, Value};
+use crate::expr::{Expression, Scope, Value, moment};
 
 /// What one event asks for.
 #[derive(Debug)]
@@ -135,6 +136,7 @@ fn version_of(expression: &Expression, scope: &Scope) -> Result<Option<i128>, Fa
 #[expect(clippy::cast_possible_truncation, reason = "a version beyond 2^127 stops at the end")]
 fn millionths(value: &Value) -> Option<i128> {
     let of_float = |number: f64| number.is_finite().then(|| (number * 1e6).round() as i128);
+    let value = &number::plain(value.clone());
     match value.kind() {
         ValueKind::Number => match i128::try_from(value.clone()) {
             Ok(whole) => Some(whole.saturating_mul(1_000_000)),
@@ -145,7 +147,7 @@ fn millionths(value: &Value) -> Option<i128> {
             if let Ok(whole) = text.parse::<i128>() {
                 return Some(whole.saturating_mul(1_000_000));
             }
-            let time = cell::moment(value).map(|moment| moment.as_microsecond().into());
+            let time = moment(value).map(|moment| moment.as_microsecond().into());
             time.or_else(|| of_float(text.parse().ok()?))
         }
         _ => None,

@@ -1,11 +1,11 @@
 //! What a worker says about a delivery.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::process::Reply;
+use crate::body::json::{self, Layout};
 use crate::event::{EventId, Failure};
 
 /// The longest pause that a worker may ask for: longer ones are cut to it.
@@ -13,21 +13,23 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(7 * 24);
 
 /// One line. Fields that are not listed are the worker's own business.
 #[derive(Debug, Deserialize)]
-pub(super) struct Answer<'a> {
+pub(super) struct Answer {
     pub(super) id: EventId,
     ok: Option<bool>,
     /// Seconds.
     retry_after: Option<f64>,
-    #[serde(borrow)]
-    dead: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    error: Option<Cow<'a, str>>,
+    dead: Option<String>,
+    error: Option<String>,
 }
 
-impl Answer<'_> {
-    /// Reads a line; `None` where it is no answer.
-    pub(super) fn parse(line: &[u8]) -> Option<Answer<'_>> {
-        serde_json::from_slice(line).ok()
+impl Answer {
+    /// Reads a line; `None` where it is no answer. The words in it may be somebody's text that was
+    /// cut inside a character, so that it is read as tolerantly as a body.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok().or_else(|| {
+            let (answer, _) = json::read(line).ok()?;
+            serde_json::from_str(&json::write(&answer, Layout::Compact).ok()?).ok()
+        })
     }
 
     /// What it means. `dead` counts before `retry_after`, and both before `ok`.
@@ -72,6 +74,7 @@ mod tests {
         check(r#","ok":false,"error":"down""#, &Err(Failure::transient("down")));
         check("", &Err(Failure::transient("the worker failed without saying why")));
         check(r#","dead":"x","ok":true"#, &Err(Failure::permanent("x")));
+        check(r#","dead":"cut \ud83d""#, &Err(Failure::permanent("cut \u{fffd}")));
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Inner {
         self.set_end(status);
     }
 
-    fn take_answer(&self, answer: &Answer<'_>) {
+    fn take_answer(&self, answer: &Answer) {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
         let waiting = self.state().waiting.remove(&answer.id);
         // Nobody waits for what came too late.

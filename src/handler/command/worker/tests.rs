@@ -1,10 +1,13 @@
+use std::io::BufRead;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::tests::{read_number, sh, wait_until_gone};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
+use crate::event::FailureKind;
 use crate::handler::testing::{NOW, context, id, numbered, settings};
 use crate::secret::SecretRef;
 
@@ -256,9 +259,46 @@ async fn try_example(interpreter: &str, file: &str) {
     for number in 101..=110 {
         handler.handle(&[numbered(number, "[]")]).await.unwrap();
     }
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let odd =
+        [r#"{"text":"cut \ud83d"}"#, "[NaN,1e400]", "\u{feff}{\"a\":\"\u{1}\"}", &deep, "1.10"];
+    for (number, body) in (111..).zip(odd) {
+        let result = handler.handle(&[numbered(number, body)]).await;
+        assert_eq!(result, Ok(()), "{body}");
+    }
     let failure = handler.handle(&[numbered(200, "not JSON")]).await.unwrap_err();
-    assert_eq!(failure, Failure::permanent("the body is not JSON"));
+    let expected = "the body is not JSON: a value expected at line 1, column 1";
+    assert_eq!(failure, Failure::permanent(expected));
+    let too_deep = "[".repeat(100_000);
+    let failure = handler.handle(&[numbered(201, too_deep)]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent);
+    handler.handle(&[numbered(202, "[]")]).await.unwrap();
     handler.close().await;
+    check_answers(interpreter, &path);
+}
+
+/// Lines that no gateway writes: each is answered with the id that it begins with.
+fn check_answers(interpreter: &str, example: &Path) {
+    use std::io::Write;
+    let ids = [1, 2, 3].map(|number| id(number).to_string());
+    let deep = "[".repeat(200_000);
+    let lines = format!(
+        "{{\"id\":\"{}\",\"payload\":{deep}\n{{\"id\":\"{}\",\"payload\":\n{{\"id\":\"{}\",\"type\":\"t\",\"payload\":1}}\n",
+        ids[0], ids[1], ids[2]
+    );
+    let mut command = std::process::Command::new(interpreter);
+    command.arg(example).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut worker = command.spawn().unwrap();
+    worker.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = worker.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said: Vec<serde_json::Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let said: Vec<_> = said.iter().map(|said| (&said["id"], said.get("dead").is_some())).collect();
+    let expected = [(ids[0].as_str(), true), (ids[1].as_str(), true), (ids[2].as_str(), false)];
+    for (id, is_dead) in expected {
+        assert!(said.contains(&(&serde_json::json!(id), is_dead)), "{said:?}");
+    }
 }
 
 #[tokio::test]

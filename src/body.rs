@@ -1,0 +1,246 @@
+//! The one reader of bodies: what filters, templates, columns, the finder of types and every view
+//! see of the bytes that a sender sent. The bytes themselves stay what they are.
+//!
+//! | body | payload |
+//! |---|---|
+//! | JSON, whatever its content type | the document; see [`json`] for the flaws that are read |
+//! | `application/x-www-form-urlencoded` | a map of its fields; a repeated field is a list |
+//! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
+//! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
+//! | XML and other text | the text |
+//! | nothing | undefined |
+//! | what is packed (`Content-Encoding`) | what is in it, up to 16 MiB |
+//! | anything else | an [`UnreadableBody`] |
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+mod form;
+pub(crate) mod json;
+mod multipart;
+pub(crate) mod number;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub(crate) use form::{Pair, pairs};
+
+use json::JsonError;
+use multipart::MultipartError;
+use unpack::UnpackError;
+
+/// A body that is read.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    value: Value,
+    is_own_json: bool,
+}
+
+impl Payload {
+    /// The payload as expressions see it.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Whether it is text, which has no fields.
+    pub fn is_text(&self) -> bool {
+        self.value.kind() == ValueKind::String
+    }
+
+    /// Whether the body, byte for byte, is JSON by the letter: what reads JSON reads it.
+    pub fn is_own_json(&self) -> bool {
+        self.is_own_json
+    }
+
+    /// The payload as JSON text; `None` where there is none.
+    pub fn to_json(&self) -> Option<String> {
+        if self.value.is_undefined() {
+            return None;
+        }
+        json::write(&self.value, json::Layout::Compact).ok()
+    }
+
+    fn made(value: Value) -> Self {
+        Self { value, is_own_json: false }
+    }
+}
+
+/// Why a body cannot be read. Says what is wrong and where, never what the body contains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableBody {
+    /// It is not what its `Content-Encoding` says, or too large unpacked.
+    #[error("the body cannot be unpacked: {0}")]
+    Packed(String),
+    /// It is not JSON, though it should be.
+    #[error("the body is not JSON: {0}")]
+    Json(String),
+    /// It is not the multipart form that it should be.
+    #[error("the body is no multipart form: {0}")]
+    Multipart(String),
+    /// It is neither JSON nor a form nor text.
+    #[error("the body is not text")]
+    Binary,
+}
+
+impl From<UnpackError> for UnreadableBody {
+    fn from(err: UnpackError) -> Self {
+        Self::Packed(err.to_string())
+    }
+}
+
+impl From<MultipartError> for UnreadableBody {
+    fn from(err: MultipartError) -> Self {
+        Self::Multipart(err.to_string())
+    }
+}
+
+impl From<JsonError> for UnreadableBody {
+    fn from(err: JsonError) -> Self {
+        Self::Json(err.to_string())
+    }
+}
+
+/// What a content type says about a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Form,
+    Multipart,
+    /// XML and whatever else is text.
+    Text,
+    /// None is given, or one that says nothing.
+    Unknown,
+}
+
+impl Format {
+    fn of(content_type: &str) -> Self {
+        let name = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match name.as_str() {
+            "application/json" | "text/json" | "application/x-json" => Self::Json,
+            "application/x-www-form-urlencoded" => Self::Form,
+            "multipart/form-data" => Self::Multipart,
+            "application/xml" | "application/yaml" => Self::Text,
+            name if name.ends_with("+json") => Self::Json,
+            name if name.ends_with("+xml") || name.starts_with("text/") => Self::Text,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Reads a body by what its headers say, and where they are wrong by what it looks like.
+pub fn read(
+    content_type: Option<&[u8]>,
+    content_encoding: Option<&[u8]>,
+    body: &[u8],
+) -> Result<Payload, UnreadableBody> {
+    let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    let text = unpacked(content_encoding, body)?;
+    if text.trim_ascii().is_empty() {
+        return Ok(Payload::made(Value::UNDEFINED));
+    }
+    let is_as_sent = matches!(text, Cow::Borrowed(_));
+    let format = Format::of(&content_type);
+    if format == Format::Multipart {
+        return read_multipart(&content_type, &text);
+    }
+    // JSON comes under every content type: `curl -d` says that it is a form.
+    let err = if format == Format::Json || starts_like_json(&text) || format == Format::Unknown {
+        match json::read(&text) {
+            Ok((value, is_strict)) => {
+                return Ok(Payload { value, is_own_json: is_strict && is_as_sent });
+            }
+            Err(err) => Some(err),
+        }
+    } else {
+        None
+    };
+    match (format, err) {
+        // Whatever begins like JSON and goes so deep is JSON.
+        (Format::Json, Some(err)) | (_, Some(err @ JsonError::TooDeep)) => Err(err.into()),
+        (Format::Unknown, Some(err)) if starts_like_json(&text) => Err(err.into()),
+        (Format::Form, _) => Ok(read_form(&text)),
+        (Format::Unknown, _) if std::str::from_utf8(&text).is_err() => Err(UnreadableBody::Binary),
+        (Format::Json | Format::Text | Format::Unknown | Format::Multipart, _) => {
+            let text = String::from_utf8_lossy(&text);
+            Ok(Payload::made(Value::from(text.trim_start_matches('\u{feff}'))))
+        }
+    }
+}
+
+/// The body as it was before it was packed for the way.
+pub(crate) fn unpacked<'a>(
+    content_encoding: Option<&[u8]>,
+    body: &'a [u8],
+) -> Result<Cow<'a, [u8]>, UnreadableBody> {
+    match content_encoding {
+        None => Ok(Cow::Borrowed(body)),
+        Some(encodings) => Ok(unpack::unpack(&String::from_utf8_lossy(encodings), body)?),
+    }
+}
+
+/// The fields of a form of either kind, as bytes and in the order they came; files are left out.
+pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Vec<Pair<'a>> {
+    let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    if Format::of(&content_type) != Format::Multipart {
+        return pairs(body).collect();
+    }
+    let parts = multipart::parts(&content_type, body).unwrap_or_default();
+    let fields = parts.into_iter().filter(|part| part.filename.is_none());
+    fields.map(|part| (part.name.into_owned().into_bytes().into(), part.content.into())).collect()
+}
+
+/// Whether the first sign is that of a JSON object or array.
+pub(crate) fn starts_like_json(text: &[u8]) -> bool {
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text).trim_ascii_start();
+    matches!(text.first(), Some(b'{' | b'['))
+}
+
+fn read_form(text: &[u8]) -> Payload {
+    let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields = pairs(text).map(|(name, value)| (text_of(&name), Value::from(text_of(&value))));
+    Payload::made(form_value(fields.collect()))
+}
+
+fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, UnreadableBody> {
+    let parts = multipart::parts(content_type, text)?.into_iter().map(|part| {
+        let value = match part.filename {
+            None => Value::from(String::from_utf8_lossy(part.content).as_ref()),
+            Some(filename) => {
+                let content_type = part.content_type.as_deref();
+                let fields = [
+                    ("filename", Value::from(filename.as_ref())),
+                    ("content_type", content_type.map_or(Value::from(()), Value::from)),
+                    ("size", Value::from(part.content.len())),
+                ];
+                json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+            }
+        };
+        (part.name.into_owned(), value)
+    });
+    Ok(Payload::made(form_value(parts.collect())))
+}
+
+/// The fields by their names, or the JSON object that the form was made for.
+fn form_value(fields: Vec<(String, Value)>) -> Value {
+    let mut texts = fields.iter().filter(|(_, value)| value.kind() == ValueKind::String);
+    if let (Some((name, value)), None) = (texts.next(), texts.next())
+        && matches!(name.as_str(), "payload" | "data")
+        && let Some(text) = value.as_str()
+        && let Ok((document, _)) = json::read(text.as_bytes())
+        && document.kind() == ValueKind::Map
+    {
+        return document;
+    }
+    let mut by_name: IndexMap<Box<str>, Vec<Value>> = IndexMap::new();
+    for (name, value) in fields {
+        by_name.entry(name.into_boxed_str()).or_default().push(value);
+    }
+    let one_or_many = |mut values: Vec<Value>| match values.len() {
+        1 => values.pop().unwrap_or_default(),
+        _ => json::list(values),
+    };
+    json::map(by_name.into_iter().map(|(name, values)| (name, one_or_many(values))).collect())
+}

@@ -1,0 +1,60 @@
+//! `application/x-www-form-urlencoded` text.
+
+use std::borrow::Cow;
+
+/// Name and value of a form field, decoded.
+pub(crate) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// The fields of `application/x-www-form-urlencoded` text, in the order they came.
+pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut sides = pair.splitn(2, |byte| *byte == b'=');
+        let mut side = || decode(sides.next().unwrap_or_default());
+        (side(), side())
+    })
+}
+
+/// Undoes `+` and `%41`; what is no escape stays as it is.
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let escape = tail.split_first_chunk::<2>();
+        decoded.push(match (byte, escape) {
+            (b'+', _) => b' ',
+            (b'%', Some((&[high, low], tail))) => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => {
+                    rest = tail;
+                    high << 4 | low
+                }
+                (_, _) => byte,
+            },
+            (_, _) => byte,
+        });
+    }
+    Cow::Owned(decoded)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_is_decoded_field_by_field() {
+        let decoded: Vec<_> = pairs(b"a=1&b=%2B1+2&&c&d=%zz%4&=x=y").collect();
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"a", b"1"), (b"b", b"+1 2"), (b"c", b""), (b"d", b"%zz%4"), (b"", b"x=y")];
+        assert_eq!(decoded.len(), expected.len());
+        for ((name, value), expected) in decoded.iter().zip(expected) {
+            assert_eq!((&**name, &**value), expected);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `multipart/form-data` (RFC 7578): the fields of a form that may carry files.
+
+use std::borrow::Cow;
+
+/// One part.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part<'a> {
+    pub(crate) name: Cow<'a, str>,
+    /// Given for a file.
+    pub(crate) filename: Option<Cow<'a, str>>,
+    pub(crate) content_type: Option<Cow<'a, str>>,
+    pub(crate) content: &'a [u8],
+}
+
+/// What is wrong with a multipart body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MultipartError {
+    #[error("its content type names no boundary")]
+    NoBoundary,
+    #[error("its boundary does not stand in it")]
+    NoPart,
+    #[error("a part of it has no end")]
+    Unended,
+    #[error("a part of it has no name")]
+    Unnamed,
+    #[error("it has more than {PARTS_MAX} parts")]
+    TooMany,
+}
+
+/// The most parts that are read; a mail with every field and attachment has some fifty.
+const PARTS_MAX: usize = 1_000;
+
+/// The parts of `body`, in the order they came.
+pub(crate) fn parts<'a>(
+    content_type: &str,
+    body: &'a [u8],
+) -> Result<Vec<Part<'a>>, MultipartError> {
+    let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty());
+    let delimiter = format!("\r\n--{}", boundary.ok_or(MultipartError::NoBoundary)?);
+    let (delimiter, first) = (delimiter.as_bytes(), delimiter.trim_start().as_bytes());
+    // The first delimiter may stand at the very beginning, without a line end before it.
+    let mut rest = match body.strip_prefix(first) {
+        Some(rest) => rest,
+        None => split(body, delimiter).ok_or(MultipartError::NoPart)?.1,
+    };
+    let mut parts = Vec::new();
+    while !rest.starts_with(b"--") {
+        if parts.len() >= PARTS_MAX {
+            return Err(MultipartError::TooMany);
+        }
+        // Behind the delimiter white space may stand; in front of the head a line ends.
+        let (_, part) = split(rest, b"\r\n").ok_or(MultipartError::Unended)?;
+        // A part without any header begins with the empty line.
+        let (head, content) = match part.strip_prefix(b"\r\n") {
+            Some(content) => (&b""[..], content),
+            None => split(part, b"\r\n\r\n").ok_or(MultipartError::Unended)?,
+        };
+        let (content, behind) = if content.starts_with(first) {
+            (&b""[..], content.get(first.len()..).unwrap_or_default())
+        } else {
+            split(content, delimiter).ok_or(MultipartError::Unended)?
+        };
+        parts.push(part_of(head, content)?);
+        rest = behind;
+    }
+    Ok(parts)
+}
+
+fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Result<Part<'a>, MultipartError> {
+    let (mut disposition, mut content_type) = (None, None);
+    for line in head.split(|byte| *byte == b'\n') {
+        let Some((name, value)) = split(line, b":") else { continue };
+        let value = String::from_utf8_lossy(value.trim_ascii());
+        if name.trim_ascii().eq_ignore_ascii_case(b"content-disposition") {
+            disposition = Some(value);
+        } else if name.trim_ascii().eq_ignore_ascii_case(b"content-type") {
+            content_type = Some(value);
+        }
+    }
+    let disposition = disposition.ok_or(MultipartError::Unnamed)?;
+    let name = parameter(&disposition, "name").ok_or(MultipartError::Unnamed)?;
+    let filename = parameter(&disposition, "filename").map(Cow::Owned);
+    Ok(Part { name: name.into(), filename, content_type, content })
+}
+
+/// The parameter `name` of a header such as `form-data; name="a"; filename="b.txt"`.
+fn parameter(header: &str, name: &str) -> Option<String> {
+    let mut rest = header.split_once(';')?.1;
+    loop {
+        let (key, value) = rest.split_once('=')?;
+        let value = value.trim_start();
+        let (value, behind) = if let Some(quoted) = value.strip_prefix('"') {
+            unquote(quoted)
+        } else {
+            let (value, behind) = value.split_once(';').unwrap_or((value, ""));
+            (value.trim_end().to_owned(), behind)
+        };
+        if key.trim().trim_start_matches(';').trim_start().eq_ignore_ascii_case(name) {
+            return Some(value);
+        }
+        rest = behind;
+    }
+}
+
+/// The text up to the closing quote, and what is behind it. Browsers write a quote as `%22`, older
+/// programs as `\"`.
+fn unquote(quoted: &str) -> (String, &str) {
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' if chars.as_str().starts_with(['"', '\\']) => text.extend(chars.next()),
+            other => text.push(other),
+        }
+    }
+    (text.replace("%22", "\""), chars.as_str())
+}
+
+/// What is before and behind the first `separator`.
+fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let first = *separator.first()?;
+    let mut from = 0;
+    loop {
+        let found = bytes.get(from..)?.iter().position(|byte| *byte == first)?;
+        let at = from.checked_add(found)?;
+        let (before, rest) = bytes.split_at_checked(at)?;
+        if let Some(behind) = rest.strip_prefix(separator) {
+            return Some((before, behind));
+        }
+        from = at.checked_add(1)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPE: &str = "multipart/form-data; charset=utf-8; boundary=\"b n\"";
+
+    fn body(text: &str) -> Vec<u8> {
+        text.replace('\n', "\r\n").into_bytes()
+    }
+
+    #[test]
+    fn fields_and_files_are_told_apart() {
+        let body = body(
+            "preamble\n--b n\nContent-Disposition: form-data; name=\"a\"\n\n1\n2\n--b n \n\
+             content-disposition: form-data; filename=\"x\\\"; y.txt\"; name=f\n\
+             Content-Type: text/plain\n\n\n--b n\nContent-Disposition: form-data; name=\"e\"\n\n\
+             \n--b n--\nepilogue",
+        );
+        let parts = parts(TYPE, &body).unwrap();
+        let shown: Vec<_> = parts
+            .iter()
+            .map(|part| (&*part.name, part.filename.as_deref(), part.content_type.as_deref()))
+            .collect();
+        let file = ("f", Some("x\"; y.txt"), Some("text/plain"));
+        assert_eq!(shown, [("a", None, None), file, ("e", None, None)]);
+        assert_eq!(parts[0].content, b"1\r\n2");
+        assert!(parts[1].content.is_empty() && parts[2].content.is_empty());
+    }
+
+    #[test]
+    fn boundary_may_begin_the_body_and_end_it() {
+        let plain = "multipart/form-data; boundary=x";
+        let text = body("--x\nContent-Disposition: form-data; name=a\n\n1\n--x--");
+        assert_eq!(parts(plain, &text).unwrap().len(), 1);
+        assert_eq!(parts(plain, b"--x--\r\n").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn broken_multipart_says_what_is_wrong() {
+        let plain = "multipart/form-data; boundary=x";
+        let check = |content_type: &str, text: &str, expected| {
+            assert_eq!(parts(content_type, &body(text)), Err(expected), "{text}");
+        };
+        check("multipart/form-data", "--x--", MultipartError::NoBoundary);
+        check("multipart/form-data; boundary=", "--x--", MultipartError::NoBoundary);
+        check(plain, "a=1", MultipartError::NoPart);
+        check(plain, "--x\n\n1\n--x--", MultipartError::Unnamed);
+        check(plain, "--x\nContent-Disposition: form-data\n\n1\n--x--", MultipartError::Unnamed);
+        let part = "--x\nContent-Disposition: form-data; name=a\n\n1\n";
+        check(plain, part, MultipartError::Unended);
+        check(plain, &part.repeat(PARTS_MAX + 1), MultipartError::TooMany);
+    }
+}

@@ -1,0 +1,219 @@
+//! Numbers that keep the text they were written with: `1.10`, `1e2`, ids of 40 digits.
+//!
+//! A number whose usual text is the written one is a plain value. Any other is a [`Number`], an
+//! object that prints as it was written; [`plain`] makes of it what can be calculated with.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Value;
+use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
+
+/// A number as it is written in the body.
+#[derive(Debug)]
+pub(crate) struct Number(Box<str>);
+
+/// The value of a JSON number, of `NaN` or of `Infinity`.
+pub(crate) fn read(text: &str) -> Value {
+    let exact = || Value::from_object(Number(text.into()));
+    if text.contains(['.', 'e', 'E', 'N', 'I']) {
+        let value = Value::from(float(text));
+        return if value.to_string() == text { value } else { exact() };
+    }
+    if text == "-0" {
+        return exact();
+    }
+    let whole = text.parse::<i64>().map(Value::from);
+    let whole = whole.or_else(|_| text.parse::<u64>().map(Value::from));
+    let whole = whole.or_else(|_| text.parse::<i128>().map(Value::from));
+    whole.or_else(|_| text.parse::<u128>().map(Value::from)).unwrap_or_else(|_| exact())
+}
+
+/// What is written in the body, where the value is a [`Number`].
+pub(crate) fn written(value: &Value) -> Option<&str> {
+    value.downcast_object_ref::<Number>().map(|number| &*number.0)
+}
+
+/// The nearest number to calculate and compare with; other values as they are. A whole number
+/// beyond 128 bits stays what it is, since as a float it would equal its neighbours.
+pub(crate) fn plain(value: Value) -> Value {
+    match written(&value) {
+        Some("-0") => Value::from(0),
+        Some(text) if !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            value
+        }
+        Some(text) => Value::from(float(text)),
+        None => value,
+    }
+}
+
+/// The number as JSON has it; `None` where it is none, or not finite.
+pub(crate) fn json(value: &Value) -> Option<Cow<'_, str>> {
+    if let Some(text) = written(value) {
+        return (!text.contains(['N', 'I'])).then_some(Cow::Borrowed(text));
+    }
+    if value.kind() != ValueKind::Number {
+        return None;
+    }
+    let text = value.to_string();
+    (!text.contains("NaN") && !text.contains("inf")).then_some(Cow::Owned(text))
+}
+
+fn float(text: &str) -> f64 {
+    match text {
+        "Infinity" => f64::INFINITY,
+        "-Infinity" => f64::NEG_INFINITY,
+        // Whatever is written as JSON writes numbers is one to Rust as well.
+        text => text.parse().unwrap_or(f64::NAN),
+    }
+}
+
+impl Object for Number {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        Decimal::of(&self.0).is_none_or(|decimal| !decimal.digits.is_empty())
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        let other = other.downcast_ref::<Self>()?;
+        match (Decimal::of(&self.0), Decimal::of(&other.0)) {
+            (Some(one), Some(other)) => Some(one.cmp(&other)),
+            (_, _) => Some(float(&self.0).total_cmp(&float(&other.0))),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number as `0.digits` times ten to the power of `point`; zero has no digits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    pub(crate) is_negative: bool,
+    pub(crate) point: i64,
+    pub(crate) digits: String,
+}
+
+impl Decimal {
+    /// The number that `text` is by the rules of JSON; `None` where it is none, is not finite, or its
+    /// exponent is of no use.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let unsigned = text.strip_prefix('-');
+        let is_negative = unsigned.is_some();
+        let (mantissa, exponent) = match unsigned.unwrap_or(text).split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+            None => (unsigned.unwrap_or(text), 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if whole.is_empty()
+            || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+        {
+            return None;
+        }
+        let digits = format!("{whole}{fraction}");
+        let significant = digits.trim_start_matches('0');
+        let n_zeros = digits.len().saturating_sub(significant.len());
+        let point = i64::try_from(whole.len()).ok()?.checked_sub(i64::try_from(n_zeros).ok()?)?;
+        let digits = significant.trim_end_matches('0').to_owned();
+        let is_zero = digits.is_empty();
+        Some(Self {
+            is_negative: is_negative && !is_zero,
+            point: if is_zero { 0 } else { point.checked_add(exponent)? },
+            digits,
+        })
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        let size = |one: &Self| (!one.digits.is_empty()).then_some(one.point);
+        let by_size =
+            size(self).cmp(&size(other)).then_with(|| self.digits.as_str().cmp(&other.digits));
+        match (self.is_negative, other.is_negative) {
+            (false, false) => by_size,
+            (true, true) => by_size.reverse(),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_print_as_written() {
+        for text in [
+            "0",
+            "-0",
+            "1",
+            "1.0",
+            "1.10",
+            "100.00",
+            "1e2",
+            "1E+2",
+            "-2.50",
+            "0.1",
+            "1e400",
+            "18446744073709551617",
+            "1234567890123456789012345678901234567890123",
+            "Infinity",
+            "NaN",
+            "1e-7",
+            "0.30000000000000004",
+            "0.12345678901234567890",
+        ] {
+            assert_eq!(read(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn usual_numbers_are_plain_values() {
+        for text in ["0", "-1", "1.5", "1.0", "18446744073709551617", "-170141183460469231731"] {
+            assert_eq!(read(text).kind(), ValueKind::Number, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_of_number_is_its_text() {
+        assert_eq!(json(&read("1.10")).as_deref(), Some("1.10"));
+        assert_eq!(json(&read("1e400")).as_deref(), Some("1e400"));
+        assert_eq!(json(&read("5")).as_deref(), Some("5"));
+        for none in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(json(&read(none)), None, "{none}");
+        }
+        assert_eq!(json(&Value::from("5")), None);
+    }
+
+    #[test]
+    fn written_numbers_compare_by_value() {
+        let cmp = |one: &str, other: &str| {
+            let exact = |text: &str| Value::from_object(Number(text.into()));
+            exact(one).cmp(&exact(other))
+        };
+        assert_eq!(cmp("1.10", "1.1"), Ordering::Equal);
+        assert_eq!(cmp("1e2", "100.0"), Ordering::Equal);
+        assert_eq!(cmp("0.00", "-0"), Ordering::Equal);
+        assert_eq!(cmp("0.10", "0.010"), Ordering::Greater);
+        assert_eq!(cmp("-2.50", "-2.40"), Ordering::Less);
+        assert_eq!(cmp("-1", "0"), Ordering::Less);
+        let (one, next) = ("9".repeat(40), format!("1{}", "0".repeat(40)));
+        assert_eq!(cmp(&one, &next), Ordering::Less);
+        assert_eq!(cmp(&format!("{}1", &next), &format!("{}2", &next)), Ordering::Less);
+    }
+
+    #[test]
+    fn plain_number_can_be_calculated_with() {
+        assert_eq!(plain(read("1.10")), Value::from(1.1));
+        assert_eq!(plain(read("1e2")), Value::from(100));
+        assert_eq!(plain(read("-0")), Value::from(0));
+        let huge = "9".repeat(50);
+        assert_eq!(plain(read(&huge)).to_string(), huge);
+        assert!(!read("0.00").is_true() && read("0.10").is_true());
+    }
+}

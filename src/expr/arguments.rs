@@ -1,0 +1,44 @@
+//! What a filter is given: by its place or by its name.
+
+use minijinja::value::{Kwargs, Rest, ValueOrKwargs, from_args};
+use minijinja::{Error, Value};
+
+use crate::body::number;
+
+/// The arguments of one call. The value that the filter is applied to has the place 0.
+pub(super) struct Arguments {
+    by_place: Vec<Value>,
+    by_name: Kwargs,
+}
+
+impl Arguments {
+    pub(super) fn of(args: Rest<ValueOrKwargs>) -> Result<Self, Error> {
+        let args = args.into_values();
+        let (by_place, by_name): (&[Value], Kwargs) = from_args(&args)?;
+        Ok(Self { by_place: by_place.to_vec(), by_name })
+    }
+
+    /// What the filter is applied to.
+    pub(super) fn value(&self) -> Value {
+        self.by_place.first().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, place: usize, name: &str) -> Result<Option<Value>, Error> {
+        match self.by_place.get(place) {
+            Some(argument) => Ok(Some(argument.clone())),
+            None => self.by_name.get(name),
+        }
+    }
+
+    pub(super) fn count(&self, place: usize, name: &str, default: usize) -> Result<usize, Error> {
+        match self.get(place, name)? {
+            Some(argument) => usize::try_from(number::plain(argument)),
+            None => Ok(default),
+        }
+    }
+
+    /// Nothing else is given by name.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        self.by_name.assert_all_used()
+    }
+}

@@ -1,0 +1,375 @@
+//! The filters, tests and methods of the language. What is missing or `null` stays missing through
+//! every one of them: no filter makes the word "None" of it.
+
+use std::cmp::Ordering;
+
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
+
+use super::arguments::Arguments;
+use super::striptags::striptags;
+use super::{date, money, operators, plain};
+use crate::body::json::{self, Layout};
+use crate::body::number;
+
+/// The widest indentation of `tojson`.
+const INDENT_MAX: usize = 16;
+
+/// What a filter is given in place of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    /// As it is.
+    Value,
+    /// Its text: `true` as JSON has it, a number as it was written.
+    Text,
+    /// A number that can be calculated with.
+    Number,
+    /// A list of such numbers.
+    Numbers,
+}
+
+pub(super) fn add_to(environment: &mut Environment<'_>) {
+    add_builtin(environment);
+    environment.add_filter("length", length);
+    environment.add_filter("count", length);
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("join", join);
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("from_json", from_json);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("striptags", |state: &mut State<'_, '_>, value: &Value| {
+        let Some(html) = value.as_str() else { return Ok(Value::from("")) };
+        state.consume_fuel(cost(html.len()))?;
+        Ok::<_, Error>(Value::from(striptags(html)))
+    });
+    environment.add_filter("date", date::date);
+    environment.add_filter("money", money::money);
+    operators::add_to(environment);
+    add_tests(environment);
+    environment.set_unknown_method_callback(method);
+}
+
+/// MiniJinja's own filters, each in its guard.
+fn add_builtin(environment: &mut Environment<'_>) {
+    macro_rules! add {
+        ($given:ident: $($name:literal = $filter:path),+ $(,)?) => {
+            $(add_guarded(environment, $name, Given::$given, Value::from_function($filter));)+
+        };
+    }
+    add!(Text:
+        "lower" = filters::lower,
+        "upper" = filters::upper,
+        "title" = filters::title,
+        "capitalize" = filters::capitalize,
+        "trim" = filters::trim,
+        "replace" = filters::replace,
+        "indent" = filters::indent,
+        "split" = filters::split,
+        "lines" = filters::lines,
+        "urlencode" = filters::urlencode,
+        "string" = filters::string,
+    );
+    add!(Number:
+        "round" = filters::round,
+        "abs" = filters::abs,
+        "int" = filters::int,
+        "float" = filters::float,
+    );
+    add!(Numbers:
+        "min" = filters::min,
+        "max" = filters::max,
+        "sort" = filters::sort,
+        "unique" = filters::unique,
+    );
+    add!(Value:
+        "escape" = filters::escape,
+        "e" = filters::escape,
+        "safe" = filters::safe,
+        "items" = filters::items,
+        "dictsort" = filters::dictsort,
+        "reverse" = filters::reverse,
+        "first" = filters::first,
+        "last" = filters::last,
+        "list" = filters::list,
+        "batch" = filters::batch,
+        "slice" = filters::slice,
+        "attr" = filters::attr,
+    );
+    let sum = Value::from_function(filters::sum);
+    environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+        sum.call(state, &given(Given::Numbers, args.into_values()))
+    });
+    let format = Value::from_function(filters::format);
+    environment.add_filter(
+        "format",
+        move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+            let args: Vec<Value> = args.into_values().iter().map(calculable_or_empty).collect();
+            format.call(state, &args)
+        },
+    );
+}
+
+/// `filter` gets a value that it can take, and is not asked about what is missing.
+fn add_guarded(
+    environment: &mut Environment<'_>,
+    name: &'static str,
+    as_given: Given,
+    filter: Value,
+) {
+    environment.add_filter(name, move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+        let args = args.into_values();
+        if args.first().is_none_or(is_missing) {
+            return Ok(Value::UNDEFINED);
+        }
+        filter.call(state, &given(as_given, args))
+    });
+}
+
+fn given(as_given: Given, mut args: Vec<Value>) -> Vec<Value> {
+    let Some((value, others)) = args.split_first_mut() else { return args };
+    *value = match as_given {
+        Given::Value => std::mem::take(value),
+        Given::Text if value.is_safe() => std::mem::take(value),
+        Given::Text => text(value),
+        Given::Number => number::plain(std::mem::take(value)),
+        Given::Numbers => numbers(value),
+    };
+    for other in others {
+        *other = number::plain(std::mem::take(other));
+    }
+    args
+}
+
+pub(super) fn is_missing(value: &Value) -> bool {
+    value.is_undefined() || value.is_none()
+}
+
+/// The value as text; what is missing as the empty one.
+pub(super) fn text(value: &Value) -> Value {
+    match value.kind() {
+        ValueKind::String => value.clone(),
+        ValueKind::Undefined | ValueKind::None => Value::from(""),
+        _ => Value::from(plain(value)),
+    }
+}
+
+/// A list whose numbers can be calculated and compared with.
+fn numbers(value: &Value) -> Value {
+    if value.kind() != ValueKind::Seq {
+        return value.clone();
+    }
+    let items = || value.try_iter().into_iter().flatten();
+    if !items().any(|item| number::written(&item).is_some()) {
+        return value.clone();
+    }
+    items().map(number::plain).collect()
+}
+
+fn calculable_or_empty(value: &Value) -> Value {
+    if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }
+}
+
+/// The fuel for going once through so many bytes.
+pub(super) fn cost(n_bytes: usize) -> u64 {
+    u64::try_from(n_bytes / 64).unwrap_or(u64::MAX)
+}
+
+fn length(value: &Value) -> Result<usize, Error> {
+    if is_missing(value) {
+        return Ok(0);
+    }
+    value.len().ok_or_else(|| {
+        let message = format!("cannot calculate length of value of type {}", value.kind());
+        Error::new(ErrorKind::InvalidOperation, message)
+    })
+}
+
+/// For what is missing or `null`; with `true` as second argument for whatever counts as false.
+fn default(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = Arguments::of(args)?;
+    let other = args.get(1, "default_value")?.unwrap_or_else(|| Value::from(""));
+    let boolean = args.get(2, "boolean")?.is_some_and(|boolean| boolean.is_true());
+    args.finish()?;
+    let value = args.value();
+    let is_wanted = is_missing(&value) || (boolean && !value.is_true());
+    Ok(if is_wanted { other } else { value })
+}
+
+/// The items as text with a text between them; those that are missing are left out.
+fn join(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = Arguments::of(args)?;
+    let between = args.get(1, "d")?.map_or_else(String::new, |between| plain(&between));
+    let attribute = args.get(2, "attribute")?.map(|path| plain(&path));
+    args.finish()?;
+    let value = args.value();
+    if is_missing(&value) {
+        return Ok(Value::UNDEFINED);
+    }
+    let mut text = String::new();
+    for item in value.try_iter()?.checked() {
+        let mut item = item?;
+        for part in attribute.iter().flat_map(|path| path.split('.')) {
+            item = item.get_attr(part).unwrap_or_default();
+        }
+        if is_missing(&item) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(&between);
+        }
+        let item = plain(&item);
+        state.consume_fuel(cost(between.len().saturating_add(item.len())).saturating_add(1))?;
+        text.push_str(&item);
+    }
+    Ok(Value::from(text))
+}
+
+/// JSON that may stand in HTML.
+fn tojson(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = Arguments::of(args)?;
+    let layout = match args.count(1, "indent", 0)? {
+        0 => Layout::Spaced,
+        indent => Layout::Indented(indent.min(INDENT_MAX)),
+    };
+    args.finish()?;
+    let text = json::write(&args.value(), layout)?;
+    // Writing goes through every value, as MiniJinja counts it.
+    state.consume_fuel(cost(text.len().saturating_mul(16)))?;
+    let text = text.replace('<', "\\u003c").replace('>', "\\u003e");
+    Ok(Value::from_safe_string(text.replace('&', "\\u0026").replace('\'', "\\u0027")))
+}
+
+/// The value of JSON text, read as tolerantly as a body.
+fn from_json(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else {
+        // What is a value already stays one.
+        return Ok(if value.as_str().is_some() { Value::UNDEFINED } else { value.clone() });
+    };
+    state.consume_fuel(cost(text.len().saturating_mul(16)))?;
+    let (value, _) = json::read(text.as_bytes()).map_err(|err| {
+        Error::new(ErrorKind::InvalidOperation, format!("the text is not JSON: {err}"))
+    })?;
+    Ok(value)
+}
+
+/// The first `length` characters, cut at a word's end; `end` stands for what is left out.
+fn truncate(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = Arguments::of(args)?;
+    let length = args.count(1, "length", 255)?;
+    let cuts_words = args.get(2, "killwords")?.is_some_and(|value| value.is_true());
+    let end = args.get(3, "end")?.map_or_else(|| "...".to_owned(), |end| plain(&end));
+    let leeway = args.count(4, "leeway", 5)?;
+    args.finish()?;
+    let value = args.value();
+    if is_missing(&value) {
+        return Ok(Value::UNDEFINED);
+    }
+    let text = plain(&value);
+    state.consume_fuel(cost(text.len()))?;
+    if text.chars().nth(length.saturating_add(leeway)).is_none() {
+        return Ok(Value::from(text));
+    }
+    let room = length.saturating_sub(end.chars().count());
+    let cut: String = text.chars().take(room).collect();
+    let words = cut.rsplit_once(' ').filter(|_| !cuts_words);
+    Ok(Value::from(format!("{}{end}", words.map_or(&*cut, |(words, _)| words))))
+}
+
+/// MiniJinja's tests that would not know a number by its text.
+fn add_tests(environment: &mut Environment<'_>) {
+    macro_rules! add {
+        ($($name:literal = $test:path),+ $(,)?) => {
+            $({
+                let test = Value::from_function($test);
+                environment.add_test($name, move |state: &mut State<'_, '_>, args: Rest<Value>| {
+                    let args: Vec<Value> = args.iter().cloned().map(number::plain).collect();
+                    test.call(state, &args).map(|value| value.is_true())
+                });
+            })+
+        };
+    }
+    add!(
+        "odd" = tests::is_odd,
+        "even" = tests::is_even,
+        "divisibleby" = tests::is_divisibleby,
+        "integer" = tests::is_integer,
+        "int" = tests::is_integer,
+        "float" = tests::is_float,
+    );
+    environment
+        .add_test("number", |value: &Value| value.is_number() || number::written(value).is_some());
+    environment
+        .add_test("in", |wanted: &Value, container: Value| operators::is_in(wanted, container));
+    let compare = |one: &Value, other: &Value| {
+        let (one, other) = (number::plain(one.clone()), number::plain(other.clone()));
+        if one == other { Some(Ordering::Equal) } else { Some(one.cmp(&other)) }
+    };
+    macro_rules! comparison {
+        ($is:path: $($name:literal),+) => {
+            $(environment.add_test($name, move |one: &Value, other: &Value| {
+                compare(one, other).is_some_and($is)
+            });)+
+        };
+    }
+    comparison!(Ordering::is_eq: "eq", "equalto", "==");
+    comparison!(Ordering::is_ne: "ne", "!=");
+    comparison!(Ordering::is_lt: "lt", "lessthan", "<");
+    comparison!(Ordering::is_le: "le", "<=");
+    comparison!(Ordering::is_gt: "gt", "greaterthan", ">");
+    comparison!(Ordering::is_ge: "ge", ">=");
+}
+
+/// Python's methods of texts, lists and maps; of what is missing each gives what is missing.
+fn method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    let callback = minijinja_contrib::pycompat::unknown_method_callback;
+    if is_missing(value) {
+        return if METHODS.contains(&name) {
+            Ok(Value::UNDEFINED)
+        } else {
+            Err(Error::new(ErrorKind::UnknownMethod, format!("there is no method `{name}`")))
+        };
+    }
+    let args: Vec<Value> = args.iter().map(calculable_or_empty).collect();
+    if number::written(value).is_some() {
+        return callback(state, &text(value), name, &args);
+    }
+    callback(state, value, name, &args)
+}
+
+/// What `minijinja_contrib::pycompat` knows.
+const METHODS: &[&str] = &[
+    "get",
+    "items",
+    "keys",
+    "values",
+    "count",
+    "capitalize",
+    "endswith",
+    "find",
+    "format",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isupper",
+    "join",
+    "lower",
+    "lstrip",
+    "replace",
+    "rfind",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+];

@@ -1,0 +1,98 @@
+//! What is changed in a text before MiniJinja compiles it, where its operators would take a missing
+//! value for the word "None", or could not calculate with a number that keeps its text:
+//!
+//! | written | compiled |
+//! |---|---|
+//! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
+//! | `a + b`, `a < b`, `a == 5` | `(a\|_number) + (b\|_number)` |
+//! | `a in b` | `a in (b\|_container)` |
+//! | `a[1:2]` | `(a\|_slice(1,2))` |
+//! | `payload.a`, `data[0]` | `payload_fields.a`, `data_fields[0]`: a text has none |
+//!
+//! The places of errors are those of the written text: see [`Rewritten::original`].
+
+use std::ops::Range;
+
+use minijinja::Error;
+use minijinja::machinery::tokenize;
+use minijinja::syntax::SyntaxConfig;
+
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use walk::Walk;
+
+/// What a text consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Expression,
+    Template,
+}
+
+/// A filter or test that a text names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) is_test: bool,
+    pub(super) range: Range<usize>,
+}
+
+/// A text that is ready to be compiled.
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    pub(super) text: String,
+    /// Every filter and test in it, wherever it stands.
+    pub(super) named: Vec<Named>,
+    edits: Vec<Edit>,
+}
+
+/// One replaced part: of the written text, and of the compiled one.
+#[derive(Debug)]
+struct Edit {
+    old: Range<usize>,
+    new: String,
+}
+
+impl Rewritten {
+    /// Rewrites `text`. An error is one of syntax.
+    pub(super) fn of(text: &str, syntax: Syntax) -> Result<Self, Error> {
+        let is_expression = syntax == Syntax::Expression;
+        let tokens = tokenize(text, is_expression, SyntaxConfig::default());
+        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        let (mut edits, named) = Walk::through(&tokens, is_expression);
+        // Stable: what is put before a word stays before what is put in its place.
+        edits.sort_by_key(|edit| (edit.old.start, edit.old.end));
+        let mut rewritten = String::with_capacity(text.len());
+        let mut at = 0;
+        for edit in &edits {
+            rewritten.push_str(text.get(at..edit.old.start).unwrap_or_default());
+            rewritten.push_str(&edit.new);
+            at = edit.old.end;
+        }
+        rewritten.push_str(text.get(at..).unwrap_or_default());
+        Ok(Self { text: rewritten, named, edits })
+    }
+
+    /// The place in the written text that a place in the compiled one comes from.
+    pub(super) fn original(&self, range: &Range<usize>) -> Range<usize> {
+        self.back(range.start)..self.back(range.end)
+    }
+
+    fn back(&self, place: usize) -> usize {
+        // How far the texts are apart before the next edit.
+        let (mut n_old, mut n_new) = (0_usize, 0_usize);
+        for edit in &self.edits {
+            let start = (edit.old.start + n_new).saturating_sub(n_old);
+            if place < start {
+                break;
+            }
+            if place < start + edit.new.len() {
+                return edit.old.start;
+            }
+            n_old += edit.old.len();
+            n_new += edit.new.len();
+        }
+        (place + n_old).saturating_sub(n_new)
+    }
+}

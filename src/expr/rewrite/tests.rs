@@ -1,0 +1,108 @@
+use super::*;
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    assert_eq!(Rewritten::of(text, Syntax::Expression).unwrap().text, expected, "{text}");
+}
+
+#[track_caller]
+fn check_template(text: &str, expected: &str) {
+    assert_eq!(Rewritten::of(text, Syntax::Template).unwrap().text, expected, "{text}");
+}
+
+#[test]
+fn operands_get_the_filter_of_their_operator() {
+    check("a ~ ':' ~ b.c", "(a|_text) ~ ':' ~ (b.c|_text)");
+    check("a.b|f(1) * c[0] + 1", "(a.b|f(1)|_number) * (c[0]|_number) + 1");
+    check("a > 5 and b == c", "(a|_number) > 5 and (b|_number) == (c|_number)");
+    check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
+    check("a == none", "(a|_number) == none");
+    check("(a or b) > c(d)", "((a or b)|_number) > (c(d)|_number)");
+    check("a ~ b + c", "(a|_text) ~ (b|_number) + (c|_number)");
+    check("a in b.c and x not in [1]", "a in (b.c|_container) and x not in ([1]|_container)");
+    check("a if b > 1 else c", "a if (b|_number) > 1 else c");
+}
+
+#[test]
+fn unary_minus_binds_before_filters() {
+    check("-a.b|abs", "-(a.b|_number)|abs");
+    check("c - -a", "(c|_number) - -(a|_number)");
+    check("2 ** -1", "2 ** -1");
+}
+
+#[test]
+fn slices_become_a_filter() {
+    check("a[:5]", "(a|_slice(none,5))");
+    check("a.b[1:].c", "(a.b|_slice(1,none)).c");
+    check("a[::2] ~ 'x'", "((a|_slice(none,none,2))|_text) ~ 'x'");
+    check("a[:n+1][0]", "(a|_slice(none,(n|_number)+1))[0]");
+    check("a[b[1:2][0]:]", "(a|_slice((b|_slice(1,2))[0],none))");
+    check("a['x:y']", "a['x:y']");
+    check("a[1:][:2]", "((a|_slice(1,none))|_slice(none,2))");
+}
+
+#[test]
+fn fields_are_asked_of_what_has_fields() {
+    check("payload.a == data['b']", "(payload_fields.a|_number) == (data_fields['b']|_number)");
+    check("payload | tojson", "payload | tojson");
+    check("e.data.x", "e.data.x");
+    check("data[:5]", "(data|_slice(none,5))");
+    check_template(
+        "{{ data.x }}{% if payload.y %}{% endif %}",
+        "{{ data_fields.x }}{% if payload_fields.y %}{% endif %}",
+    );
+    for shadowed in [
+        "{% for data in events %}{{ data.x }}{% endfor %}",
+        "{% set payload = 1 %}{{ payload.x }}",
+        "{% with data = 1 %}{{ data.x }}{% endwith %}",
+    ] {
+        check_template(shadowed, shadowed);
+    }
+}
+
+#[test]
+fn only_code_of_a_template_is_changed() {
+    check_template(
+        "a ~ b {{ a ~ b }} {# a ~ b #}{% raw %}{{ a ~ b }}{% endraw %}",
+        "a ~ b {{ (a|_text) ~ (b|_text) }} {# a ~ b #}{% raw %}{{ a ~ b }}{% endraw %}",
+    );
+    check_template(
+        "{% for x in a if x > 1 %}{% endfor %}",
+        "{% for x in a if (x|_number) > 1 %}{% endfor %}",
+    );
+    check_template("{%- set x = a + 1 -%}", "{%- set x = (a|_number) + 1 -%}");
+    check_template(
+        "{{ f(x=a, y=1) }}{{ {'k': a ~ 'b'} }}",
+        "{{ f(x=a, y=1) }}{{ {'k': (a|_text) ~ 'b'} }}",
+    );
+}
+
+#[test]
+fn filters_and_tests_are_named_wherever_they_stand() {
+    let text = "{% for x in a|f %}{% if x is not odd(b|g) %}{{ [x|h][0] }}{% endif %}{% endfor %}";
+    let rewritten = Rewritten::of(text, Syntax::Template).unwrap();
+    let named: Vec<_> = rewritten.named.iter().map(|n| (n.name.as_str(), n.is_test)).collect();
+    assert_eq!(named, [("f", false), ("odd", true), ("g", false), ("h", false)]);
+    for named in &rewritten.named {
+        assert_eq!(text.get(named.range.clone()), Some(&*named.name));
+    }
+}
+
+#[test]
+fn places_of_errors_are_those_of_the_written_text() {
+    let text = "data.a + b[1:] ~ 'ü'";
+    let rewritten = Rewritten::of(text, Syntax::Expression).unwrap();
+    for word in [".a", "'ü'", "~"] {
+        let start = rewritten.text.find(word).unwrap();
+        let original = rewritten.original(&(start..start + word.len()));
+        assert_eq!(text.get(original), Some(word), "{}", rewritten.text);
+    }
+}
+
+#[test]
+fn broken_text_is_changed_without_harm() {
+    for text in ["a[", "a[1:", "(a ~", "a|", "a is", "- ", "a.", "[1:2]", ")", "a ~ ~ b", "x["] {
+        drop(Rewritten::of(text, Syntax::Expression));
+        drop(Rewritten::of(&format!("{{{{ {text}"), Syntax::Template));
+    }
+}

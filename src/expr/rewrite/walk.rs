@@ -1,0 +1,387 @@
+//! Finds the terms and operators in the tokens of a text, and what has to be put around them.
+
+use std::ops::Range;
+
+use minijinja::machinery::{Span, Token};
+
+use super::{Edit, Named};
+
+/// Which side of which operator a term stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    None,
+    Arithmetic,
+    /// With a text on its other side there is nothing to calculate.
+    Comparison {
+        with_text: bool,
+    },
+    Concatenation,
+    In,
+}
+
+/// What a term is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Term {
+    Text,
+    Constant,
+    Other,
+}
+
+pub(super) struct Walk<'t> {
+    tokens: &'t [(Token<'t>, Span)],
+    edits: Vec<Edit>,
+    named: Vec<Named>,
+    /// Names of the scope that the text gives to something else.
+    shadowed: Vec<&'t str>,
+}
+
+impl<'t> Walk<'t> {
+    /// Goes through all code of a text.
+    pub(super) fn through(
+        tokens: &'t [(Token<'t>, Span)],
+        is_expression: bool,
+    ) -> (Vec<Edit>, Vec<Named>) {
+        let mut walk = Self { tokens, edits: Vec::new(), named: Vec::new(), shadowed: Vec::new() };
+        walk.shadowed = walk.shadowed();
+        walk.regions(is_expression);
+        (walk.edits, walk.named)
+    }
+
+    fn token(&self, at: usize) -> Option<&'t Token<'t>> {
+        self.tokens.get(at).map(|(token, _)| token)
+    }
+
+    fn range(&self, at: usize) -> Range<usize> {
+        let offset = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+        self.tokens
+            .get(at)
+            .map_or(0..0, |(_, span)| offset(span.start_offset)..offset(span.end_offset))
+    }
+
+    fn insert(&mut self, place: usize, new: &str) {
+        self.edits.push(Edit { old: place..place, new: new.to_owned() });
+    }
+
+    fn replace(&mut self, at: usize, new: &str) {
+        self.edits.push(Edit { old: self.range(at), new: new.to_owned() });
+    }
+
+    fn is_ident(&self, at: usize, word: &str) -> bool {
+        matches!(self.token(at), Some(Token::Ident(name)) if *name == word)
+    }
+
+    /// `payload` and `data` where the text itself gives them another meaning.
+    fn shadowed(&self) -> Vec<&'t str> {
+        let mut shadowed = Vec::new();
+        let mut keyword = "";
+        let mut is_target = false;
+        for at in 0..self.tokens.len() {
+            match self.token(at) {
+                Some(Token::BlockStart) => {
+                    keyword = match self.token(at + 1) {
+                        Some(Token::Ident(keyword)) => *keyword,
+                        _ => "",
+                    };
+                    is_target = matches!(keyword, "for" | "macro" | "call" | "import" | "from");
+                }
+                Some(Token::BlockEnd | Token::VariableStart) => (keyword, is_target) = ("", false),
+                Some(Token::Ident("in")) if keyword == "for" => is_target = false,
+                Some(Token::Ident(name @ ("payload" | "data"))) => {
+                    let is_assigned = matches!(
+                        self.token(at + 1),
+                        Some(Token::Assign | Token::Comma | Token::BlockEnd)
+                    );
+                    if is_target || (matches!(keyword, "set" | "with") && is_assigned) {
+                        shadowed.push(*name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        shadowed
+    }
+
+    fn regions(&mut self, is_expression: bool) {
+        if is_expression {
+            self.expression(0, self.tokens.len());
+            return;
+        }
+        let mut at = 0;
+        while at < self.tokens.len() {
+            let is_block = matches!(self.token(at), Some(Token::BlockStart));
+            if is_block || matches!(self.token(at), Some(Token::VariableStart)) {
+                let mut start = at + 1;
+                let is_end = |at: usize| {
+                    matches!(self.token(at), None | Some(Token::BlockEnd | Token::VariableEnd))
+                };
+                let end = (start..self.tokens.len()).find(|at| is_end(*at));
+                let end = end.unwrap_or(self.tokens.len());
+                if is_block {
+                    if self.is_ident(start, "for") {
+                        start = (start..end).find(|at| self.is_ident(*at, "in")).unwrap_or(end);
+                    } else if self.is_ident(start, "filter") {
+                        self.name(start + 1, false);
+                    }
+                    start += 1;
+                }
+                self.expression(start.min(end), end);
+                at = end;
+            }
+            at += 1;
+        }
+    }
+
+    /// Goes through the terms and operators from `at` to before `end`.
+    fn expression(&mut self, mut at: usize, end: usize) {
+        let mut before = Operator::None;
+        let mut last = Term::Other;
+        let mut is_behind_term = false;
+        while at < end {
+            let operator = self.operator(at, last);
+            if operator != Operator::None {
+                let is_unary = !is_behind_term && matches!(self.token(at), Some(Token::Minus));
+                at += 1;
+                if is_unary {
+                    at = self.negated(at, end);
+                    is_behind_term = true;
+                    before = Operator::None;
+                } else {
+                    before = operator;
+                    is_behind_term = false;
+                }
+                continue;
+            }
+            match self.token(at) {
+                Some(Token::Ident("is")) => {
+                    at += 1;
+                    at += usize::from(self.is_ident(at, "not"));
+                    at = self.name(at, true);
+                    if matches!(self.token(at), Some(Token::ParenOpen)) {
+                        let close = self.close(at, end);
+                        self.expression(at + 1, close);
+                        at = close + 1;
+                    }
+                    (before, is_behind_term) = (Operator::None, true);
+                }
+                Some(Token::Ident("and" | "or" | "not" | "if" | "else" | "recursive")) => {
+                    at += 1;
+                    (before, is_behind_term) = (Operator::None, false);
+                }
+                Some(Token::Ident(_)) if matches!(self.token(at + 1), Some(Token::Assign)) => {
+                    at += 2;
+                }
+                Some(
+                    Token::Ident(_)
+                    | Token::Str(_)
+                    | Token::String(_)
+                    | Token::Int(_)
+                    | Token::Int128(_)
+                    | Token::Float(_)
+                    | Token::ParenOpen
+                    | Token::BracketOpen
+                    | Token::BraceOpen,
+                ) => {
+                    (at, last) = self.term(at, end, before);
+                    (before, is_behind_term) = (Operator::None, true);
+                }
+                _ => {
+                    at += 1;
+                    (before, is_behind_term) = (Operator::None, false);
+                }
+            }
+        }
+    }
+
+    /// The operator at `at`, behind a term of the kind `last`.
+    fn operator(&self, at: usize, last: Term) -> Operator {
+        match self.token(at) {
+            Some(
+                Token::Plus
+                | Token::Minus
+                | Token::Mul
+                | Token::Div
+                | Token::FloorDiv
+                | Token::Pow
+                | Token::Mod,
+            ) => Operator::Arithmetic,
+            Some(Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte) => {
+                let with_text = last == Term::Text
+                    || matches!(self.token(at + 1), Some(Token::Str(_) | Token::String(_)));
+                Operator::Comparison { with_text }
+            }
+            Some(Token::Tilde) => Operator::Concatenation,
+            Some(Token::Ident("in")) => Operator::In,
+            _ => Operator::None,
+        }
+    }
+
+    /// What stands behind a unary minus; its filters are applied to the negated value.
+    fn negated(&mut self, at: usize, end: usize) -> usize {
+        let start = self.range(at).start;
+        let (behind, term) = self.postfix(at, end);
+        if term == Term::Other && behind > at {
+            self.insert(start, "(");
+            self.insert(self.range(behind - 1).end, "|_number)");
+        }
+        self.filters(behind, end)
+    }
+
+    /// One term with all that belongs to it; gives the place behind it.
+    fn term(&mut self, at: usize, end: usize, before: Operator) -> (usize, Term) {
+        let start = self.range(at).start;
+        let first_edit = self.edits.len();
+        let (behind, term) = self.postfix(at, end);
+        let behind = self.filters(behind, end);
+        let after = match self.token(behind).filter(|_| behind < end) {
+            Some(_) => self.operator(behind, term),
+            None => Operator::None,
+        };
+        let filter = match (before, after) {
+            (Operator::In, _) => Some("_container"),
+            _ if term != Term::Other => None,
+            (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => Some("_number"),
+            (Operator::Concatenation, _) | (_, Operator::Concatenation) => Some("_text"),
+            (Operator::Comparison { with_text: false }, _)
+            | (_, Operator::Comparison { with_text: false }) => Some("_number"),
+            (_, _) => None,
+        };
+        if let Some(filter) = filter {
+            // Before whatever is put there for a part of the term.
+            let open = Edit { old: start..start, new: "(".to_owned() };
+            self.edits.insert(first_edit, open);
+            self.insert(self.range(behind.saturating_sub(1)).end, &format!("|{filter})"));
+        }
+        (behind, term)
+    }
+
+    /// A name, a constant or a group with its fields, places and calls.
+    fn postfix(&mut self, at: usize, end: usize) -> (usize, Term) {
+        let start = self.range(at).start;
+        let first_edit = self.edits.len();
+        let term = match self.token(at) {
+            Some(Token::Str(_) | Token::String(_)) => Term::Text,
+            Some(Token::Int(_) | Token::Int128(_) | Token::Float(_)) => Term::Constant,
+            Some(Token::Ident("true" | "True" | "false" | "False" | "none" | "None")) => {
+                Term::Constant
+            }
+            _ => Term::Other,
+        };
+        let mut behind = at + 1;
+        if matches!(self.token(at), Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen))
+        {
+            let close = self.close(at, end);
+            self.expression(at + 1, close);
+            behind = (close + 1).min(end.max(at + 1));
+        }
+        let mut is_first = true;
+        while behind < end {
+            match self.token(behind) {
+                Some(Token::Dot) => {
+                    self.rename(at, is_first);
+                    behind += 2;
+                }
+                Some(Token::ParenOpen) => {
+                    let close = self.close(behind, end);
+                    self.expression(behind + 1, close);
+                    behind = close + 1;
+                }
+                Some(Token::BracketOpen) => {
+                    let close = self.close(behind, end);
+                    if self.slice(behind, close) {
+                        self.edits.insert(first_edit, Edit { old: start..start, new: "(".into() });
+                    } else {
+                        self.rename(at, is_first);
+                        self.expression(behind + 1, close);
+                    }
+                    behind = close + 1;
+                }
+                _ => break,
+            }
+            is_first = false;
+        }
+        (behind.min(end), term)
+    }
+
+    /// `payload` and `data` are asked for a field of theirs.
+    fn rename(&mut self, at: usize, is_first: bool) {
+        if let (Some(Token::Ident(name @ ("payload" | "data"))), true) = (self.token(at), is_first)
+            && !self.shadowed.contains(name)
+        {
+            self.replace(at, &format!("{name}_fields"));
+        }
+    }
+
+    /// `[1:2]` between its brackets; whether it is one.
+    fn slice(&mut self, open: usize, close: usize) -> bool {
+        let mut colons = Vec::new();
+        let mut at = open + 1;
+        while at < close {
+            match self.token(at) {
+                Some(Token::Colon) => colons.push(at),
+                Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen) => {
+                    at = self.close(at, close);
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        if colons.is_empty() {
+            return false;
+        }
+        self.replace(open, "|_slice(");
+        let mut start = open + 1;
+        for end in colons.into_iter().chain([close]) {
+            if start == end {
+                self.insert(self.range(end).start, "none");
+            } else {
+                self.expression(start, end);
+            }
+            if end < close {
+                self.replace(end, ",");
+            }
+            start = end + 1;
+        }
+        self.replace(close, "))");
+        true
+    }
+
+    /// The filters from `at` on.
+    fn filters(&mut self, mut at: usize, end: usize) -> usize {
+        while at < end && matches!(self.token(at), Some(Token::Pipe)) {
+            at = self.name(at + 1, false);
+            if at < end && matches!(self.token(at), Some(Token::ParenOpen)) {
+                let close = self.close(at, end);
+                self.expression(at + 1, close);
+                at = close + 1;
+            }
+        }
+        at
+    }
+
+    /// Notes the name of a filter or test; gives the place behind it.
+    fn name(&mut self, at: usize, is_test: bool) -> usize {
+        if let Some(Token::Ident(name)) = self.token(at) {
+            let range = self.range(at);
+            self.named.push(Named { name: (*name).to_owned(), is_test, range });
+        }
+        at + 1
+    }
+
+    /// Where the bracket that opens at `open` is closed, before `end`.
+    fn close(&self, open: usize, end: usize) -> usize {
+        let mut depth = 0_usize;
+        for at in open..end {
+            match self.token(at) {
+                Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen) => depth += 1,
+                Some(Token::ParenClose | Token::BracketClose | Token::BraceClose) => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return at;
+                    }
+                }
+                _ => {}
+            }
+        }
+        end
+    }
+}

@@ -1,0 +1,112 @@
+//! Dates, money, text, methods, and names that there are not.
+
+use super::*;
+
+#[test]
+fn dates_are_read_in_every_form_and_shown_in_a_zone() {
+    for moment in [
+        "1398399458",
+        "1398399458000",
+        "'2014-04-25T04:17:38Z'",
+        "'2014-04-25 04:17:38 UTC'",
+        "'2014-04-25 06:17:38 +0200'",
+        "'Fri, 25 Apr 2014 04:17:38 GMT'",
+        "'Fri Apr 25 04:17:38 +0000 2014'",
+        "'1398399458'",
+        "1398399458.0",
+    ] {
+        check(&format!("{moment} | date"), "2014-04-25 04:17");
+        let text = format!("{moment} | date('%d.%m.%Y %H:%M', 'Europe/Berlin')");
+        check(&text, "25.04.2014 06:17");
+        check(&format!("{moment} | date(tz='Europe/Berlin', format='%H')"), "06");
+    }
+    check("'' | date", "undefined");
+    let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
+    assert_eq!(err.unwrap_err().message, "invalid operation: this string is no date");
+    assert!(compile("data.a | date('%Q%')").is_err(), "a wrong format is found when compiling");
+}
+
+#[test]
+fn text_is_truncated_at_a_words_end() {
+    check("'one two three' | truncate(8, leeway=0)", "one...");
+    check("'one two three' | truncate(length=9, killwords=true, end='…', leeway=0)", "one two …");
+    check("'one two three' | truncate(9, true, '…', 0)", "one two …");
+    check("'one two' | truncate(5)", "one two");
+    check("'äöüäöüäöü' | truncate(4, true, '', 0)", "äöüä");
+    check("data.id | truncate(5)", "7");
+}
+
+#[test]
+fn json_in_text_is_read() {
+    check("('{\"a\":[1.10]}' | from_json).a[0]", "1.10");
+    check("data.tags | from_json | first", "a");
+    let err = Expression::compile("'{' | from_json").unwrap().eval(&Scope::of(&event(BODY)));
+    let expected = "the text is not JSON: it ends too early: a key in quotes expected";
+    assert!(err.unwrap_err().message.contains(expected));
+}
+
+#[test]
+fn money_is_grouped_and_rounded_by_its_digits() {
+    for (text, expected) in [
+        ("1234567.5 | money('EUR')", "1,234,567.50 EUR"),
+        ("1999 | money('USD', minor=true)", "19.99 USD"),
+        ("5 | money(minor=true)", "0.05"),
+        ("1.005 | money", "1.01"),
+        ("'2.675' | money", "2.68"),
+        ("999.999 | money", "1,000.00"),
+        ("-0.001 | money", "0.00"),
+        ("-1234 | money(group='.', point=',', decimals=0)", "-1.234"),
+        ("500 | money('JPY', decimals=0, minor=true)", "500 JPY"),
+        ("'1e3' | money", "1,000.00"),
+        ("0 | money", "0.00"),
+        ("12345678901234567890123 | money", "12,345,678,901,234,567,890,123.00"),
+        ("0.004 | money", "0.00"),
+        ("0.05 | money(decimals=1)", "0.1"),
+    ] {
+        check(text, expected);
+    }
+    for bad in ["'ten' | money", "'1e99' | money", "data.user | money"] {
+        assert!(Expression::compile(bad).unwrap().eval(&Scope::of(&event(BODY))).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn methods_are_those_of_python() {
+    check("data.user.name.upper()", "ANN");
+    check("'a,b'.split(',')[1]", "b");
+    check("data.user.get('name')", "Ann");
+    check("data.user.get('nothing', 'x')", "x");
+    check("data.user.keys() | join(',')", "name");
+    check("data.text.startswith('<b>')", "true");
+    check("', '.join(data.tags)", "a, b");
+}
+
+#[test]
+fn unknown_filters_are_found_in_loops_and_conditions() {
+    for text in [
+        "{% for e in events %}{{ e.data.a | shorten(80) }}{% endfor %}",
+        "{% if data.a %}{{ data.a | shorten }}{% endif %}",
+        "{{ data.a + 1 }}{{ data.b | shorten }}",
+        "{% for e in events if e is shorten %}{% endfor %}",
+    ] {
+        let err = Template::compile(text, Escape::None).unwrap_err();
+        assert!(err.message.contains("shorten is unknown"), "{err}");
+        assert_eq!(text.get(err.range.unwrap()), Some("shorten"));
+    }
+}
+
+#[test]
+fn error_of_a_rewritten_text_names_its_own_place() {
+    let text = "data.text ~ data.user.name + 1";
+    let err = Expression::compile(text).unwrap().eval(&Scope::of(&event(BODY))).unwrap_err();
+    let words = text.get(err.range.clone().unwrap()).unwrap();
+    assert!(words.contains("name + 1") && !err.message.contains("_number"), "{words}: {err}");
+}
+
+#[test]
+fn discord_shows_no_address_behind_words() {
+    let body = r#"{"data":{"text":"[bank](https://evil.example) \\[x](y)"}}"#;
+    let template = Template::compile("{{ data.text }}", Escape::Discord).unwrap();
+    let text = template.render(&Scope::of(&event(body))).unwrap();
+    assert_eq!(text, r"\[bank\](https://evil.example) \\\[x\](y)");
+}

@@ -1,0 +1,188 @@
+//! What is missing, numbers, and bodies without fields.
+
+use super::*;
+
+/// What each expression makes of a missing field and of `null`.
+#[track_caller]
+fn check_nothing(expression: &str, expected: &str) {
+    for nothing in ["data.missing", "data.none", "data.missing.deeper"] {
+        check(&expression.replace('?', nothing), expected);
+    }
+}
+
+#[test]
+fn nothing_stays_nothing_through_every_filter() {
+    for filter in [
+        "lower",
+        "upper",
+        "title",
+        "capitalize",
+        "trim",
+        "replace('a', 'b')",
+        "escape",
+        "e",
+        "indent(2)",
+        "split(',')",
+        "lines",
+        "urlencode",
+        "string",
+        "round",
+        "abs",
+        "int",
+        "float",
+        "min",
+        "max",
+        "sort",
+        "unique",
+        "items",
+        "reverse",
+        "first",
+        "last",
+        "list",
+        "join(', ')",
+        "batch(2)",
+        "truncate(5)",
+        "date",
+        "money('EUR')",
+        "from_json",
+        "striptags | default('')",
+        "upper | trim | truncate(3)",
+    ] {
+        let text = format!("(? | {filter}) or 'nothing'");
+        check_nothing(&text, "nothing");
+        let template = format!("[{{{{ data.none | {filter} }}}}{{{{ data.missing | {filter} }}}}]");
+        check_template(&template, Escape::None, "[]");
+    }
+    check_nothing("? | default('Guest')", "Guest");
+    check_nothing("? | d('Guest')", "Guest");
+    check_nothing("? | lower | default('Guest')", "Guest");
+    check_nothing("? | length", "0");
+    check_nothing("? | sum", "0");
+    check_nothing("'%s!' | format(?)", "!");
+    check("0 | default(5)", "0");
+    check("0 | default(5, true)", "5");
+    check("0 | default(5, boolean=true)", "5");
+}
+
+#[test]
+fn nothing_stays_nothing_through_operators_slices_and_methods() {
+    check_nothing("? ~ '!'", "!");
+    check_nothing("'a' ~ ? ~ 'b'", "ab");
+    check_nothing("(?[:100]) or 'nothing'", "nothing");
+    check_nothing("?[1:] | default('none given')", "none given");
+    check_nothing("'a' in ?", "false");
+    check_nothing("'a' not in ?", "true");
+    check_nothing("? in 'None is a word'", "false");
+    check_nothing("?.upper().strip() or 'nothing'", "nothing");
+    check_nothing("?.split(',') | length", "0");
+    check("data.none is none and data.none == none", "true");
+    check("data.missing is defined", "false");
+    check_template("{{ data.tags ~ data.none }}", Escape::None, r#"["a","b"]"#);
+    check_template("{{ data.user }} {{ [data.none] }}", Escape::None, r#"{"name":"Ann"} [null]"#);
+}
+
+#[test]
+fn slices_are_those_of_python() {
+    for (slice, expected) in [
+        ("[:1]", "[\"a\"]"),
+        ("[1:]", "[\"b\"]"),
+        ("[-1:]", "[\"b\"]"),
+        ("[:-1]", "[\"a\"]"),
+        ("[::-1]", "[\"b\",\"a\"]"),
+        ("[5:]", "[]"),
+        ("[::2]", "[\"a\"]"),
+        ("[:]", "[\"a\",\"b\"]"),
+    ] {
+        check(&format!("data.tags{slice}"), expected);
+    }
+    check("'häuser'[1:3]", "äu");
+    check("'abcdef'[4:1:-2]", "ec");
+    check("'abcdef'[-3:-1].upper()", "DE");
+    assert!(Expression::compile("'a'[::0]").unwrap().eval(&Scope::of(&event(BODY))).is_err());
+}
+
+const NUMBERS: &str = r#"{"data":{"price":1.10,"qty":3,"hundred":1e2,"tax":0.00,
+    "id":12345678901234567890123,"prices":[1.10,2,0.50],"odd":3.00,
+    "huge":[1000000000000000000000000000000000000000000001,1000000000000000000000000000000000000000000002]}}"#;
+
+#[track_caller]
+fn check_number(expression: &str, expected: &str) {
+    let value = Expression::compile(expression).unwrap().eval(&Scope::of(&event(NUMBERS))).unwrap();
+    assert_eq!(plain(&value), expected, "{expression}");
+}
+
+#[test]
+fn numbers_print_as_written_and_compare_by_value() {
+    check_number("data.price", "1.10");
+    check_number("data.price ~ ' EUR'", "1.10 EUR");
+    check_number("data.id", "12345678901234567890123");
+    check_number("data.prices | join(' ')", "1.10 2 0.50");
+    check_number("data.prices", "[1.10,2,0.50]");
+    check_number("data | tojson | length > 10", "true");
+    check_number("{'a': data.price} | tojson", r#"{"a": 1.10}"#);
+    check_number("data.price == 1.1 and 1.1 == data.price", "true");
+    check_number("data.price > 1 and data.price < 1.2 and 2 >= data.price", "true");
+    check_number("data.hundred == 100", "true");
+    check_number("data.price == data.prices[0]", "true");
+    check_number("data.huge[0] == data.huge[1]", "false");
+    check_number("data.huge[0] > data.qty", "true");
+    check_number("data.price == '1.10'", "false");
+    check_number("1.1 in data.prices and data.price in [1.1] and 3 not in data.prices", "true");
+    check_number("data.price is number and data.price is float and data.odd is odd", "true");
+    check_number("data.price is gt(1) and data.price is eq(1.1)", "true");
+    check_number("'free' if data.tax else 'taxed'", "taxed");
+    check_number("data.tax or 'no tax'", "no tax");
+}
+
+#[test]
+fn numbers_are_calculated_with() {
+    check_number("data.price * 10", "11.0");
+    check_number("data.hundred + data.qty", "103.0");
+    check_number("-data.hundred | abs", "100.0");
+    check_number("data.price | round(1)", "1.1");
+    check_number("data.price | int", "1");
+    check_number("data.prices | sum", "3.6");
+    check_number("data.prices | max", "2");
+    check_number("data.prices | sort | first", "0.5");
+    check_number("'%.1f' | format(data.price)", "1.1");
+}
+
+#[test]
+fn numbers_are_numbers_in_json() {
+    let template =
+        Template::compile("{\"p\":{{ data.price }},\"d\":{{ data.prices }}}", Escape::Json);
+    let text = template.unwrap().render(&Scope::of(&event(NUMBERS))).unwrap();
+    assert_eq!(text, r#"{"p":1.10,"d":[1.10,2,0.50]}"#);
+}
+
+#[test]
+fn unreadable_body_fails_where_it_is_asked_for() {
+    let scope = |body: &str| Scope::of(&event(body));
+    let broken = scope("{\"data\":");
+    let expected = "invalid operation: the body is not JSON: it ends too early: a value expected";
+    for text in ["data.x", "payload", "data.x == 1", "payload.a or 1", "events[0].data.x"] {
+        let err = Expression::compile(text).unwrap().eval(&broken).unwrap_err();
+        assert!(err.message.starts_with(expected), "{text}: {err}");
+    }
+    let untouched = Expression::compile("event.type").unwrap();
+    assert_eq!(untouched.text(&broken).unwrap().as_deref(), Some("comment.create"));
+    let template =
+        Template::compile("{{ event.id }}{% if false %}{{ data }}{% endif %}", Escape::None);
+    template.unwrap().render(&broken).unwrap();
+}
+
+#[test]
+fn text_has_no_fields() {
+    let text = Scope::of(&event("<a>1</a>"));
+    let eval = |expression: &str| Expression::compile(expression).unwrap().eval(&text);
+    for expression in ["payload.a", "data['a']", "payload.a == 1", "(data.a or 1) | upper"] {
+        let err = eval(expression).unwrap_err();
+        assert!(err.message.contains("the body is text, which has no fields"), "{err}");
+    }
+    assert_eq!(eval("payload ~ '!'").unwrap(), Value::from("<a>1</a>!"));
+    assert_eq!(eval("'<a>' in data").unwrap(), Value::from(true));
+    assert_eq!(eval("payload[:3]").unwrap(), Value::from("<a>"));
+    // An empty body has nothing at all.
+    let empty = Scope::of(&event(""));
+    assert!(Expression::compile("data.a").unwrap().eval(&empty).unwrap().is_undefined());
+}
