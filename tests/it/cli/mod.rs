@@ -1,5 +1,6 @@
 //! The command line, run as its users do.
 
+mod bodies;
 mod help;
 mod rejected;
 mod reload;
