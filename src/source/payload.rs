@@ -105,6 +105,10 @@ fn scan(body: &[u8], paths: &[&str]) -> Result<Fields, JsonError> {
             }
             (_, _) => {}
         }
+        if active == 0 && matches!(token, Token::ObjectStart | Token::ArrayStart) {
+            lexer.skip()?;
+            continue;
+        }
         match token {
             Token::ObjectStart => opened.push(Open { active, index: None }),
             Token::ArrayStart => opened.push(Open { active, index: Some(0) }),

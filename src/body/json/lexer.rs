@@ -7,6 +7,10 @@
 
 use std::borrow::Cow;
 
+mod skip;
+
+use skip::plain_bytes;
+
 /// The deepest nesting that is read. A thread of replies that carries its parents gets to some
 /// hundred; what walks a value recursively (dropping, comparing) needs about 300 bytes of stack a
 /// level in a release build.
@@ -192,18 +196,20 @@ impl<'a> Lexer<'a> {
                 self.expected = self.behind_value();
                 Ok(Token::Number(number))
             }
-            _ => {
-                let words = [("true", Token::Bool(true)), ("false", Token::Bool(false))];
-                for (word, token) in words.into_iter().chain([("null", Token::Null)]) {
-                    if self.rest().starts_with(word.as_bytes()) {
-                        self.at = self.at.saturating_add(word.len());
-                        self.expected = self.behind_value();
-                        return Ok(token);
-                    }
-                }
-                Err(self.wrong("a value"))
-            }
+            Some(b't') => self.word("true", Token::Bool(true)),
+            Some(b'f') => self.word("false", Token::Bool(false)),
+            Some(b'n') => self.word("null", Token::Null),
+            _ => Err(self.wrong("a value")),
         }
+    }
+
+    fn word(&mut self, word: &str, token: Token<'a>) -> Result<Token<'a>, JsonError> {
+        if !self.rest().starts_with(word.as_bytes()) {
+            return Err(self.wrong("a value"));
+        }
+        self.at = self.at.saturating_add(word.len());
+        self.expected = self.behind_value();
+        Ok(token)
     }
 
     fn key(&mut self, byte: Option<u8>) -> Result<Token<'a>, JsonError> {
@@ -359,19 +365,6 @@ impl<'a> Lexer<'a> {
         let line = before.split(|byte| *byte == b'\n').count();
         JsonError::Syntax { wanted, line, column: self.at.saturating_sub(line_start) + 1 }
     }
-}
-
-/// How many bytes at the beginning end no string and begin no escape. Most strings are plain, so
-/// that it looks at 16 bytes at a time, which the compiler makes one step of.
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    let (chunks, _) = bytes.as_chunks::<16>();
-    let is_plain = |chunk: &&[u8; 16]| {
-        chunk.iter().fold(0, |any, byte| any | u8::from(is_special(*byte))) == 0
-    };
-    let n_plain = chunks.iter().take_while(is_plain).count() * 16;
-    let rest = bytes.get(n_plain..).unwrap_or_default();
-    n_plain + rest.iter().take_while(|byte| !is_special(**byte)).count()
 }
 
 #[cfg(test)]

@@ -90,3 +90,48 @@ fn strings_of_every_length_end_at_their_quote() {
         }
     }
 }
+
+#[test]
+fn skipping_checks_all_that_reading_checks() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let texts = [
+        r#"{"a":{"b":[1,-2.5e3,0,"x\n","\ud83d"],"c":null},"d":[true,false,{}]} "#.to_owned(),
+        r#"["long text without any escape in it, and then one \u00fc",NaN]"#.to_owned(),
+        "[1 2]".to_owned(),
+        "[1,]".to_owned(),
+        "[01]".to_owned(),
+        "{\"a\":}".to_owned(),
+        "{\"a\" 1}".to_owned(),
+        "{1:2}".to_owned(),
+        "{,}".to_owned(),
+        "[nul]".to_owned(),
+        "[\"a\nb\"]".to_owned(),
+        "[\"a".to_owned(),
+        "[[1]".to_owned(),
+        "{\"a\":[}".to_owned(),
+        "[1]]".to_owned(),
+        "{} {}".to_owned(),
+        nested(DEPTH_MAX),
+        nested(DEPTH_MAX + 1),
+    ];
+    for text in &texts {
+        for end in 1..=text.len().min(200) {
+            // Whole, and cut anywhere.
+            let text = if end == 200 { text.as_bytes() } else { &text.as_bytes()[..end] };
+            let mut reader = Lexer::new(text);
+            let read = loop {
+                match reader.next() {
+                    Ok(Some(_)) => {}
+                    other => break other.map(|_| reader.is_strict()),
+                }
+            };
+            let mut skipper = Lexer::new(text);
+            let found = skipper
+                .next()
+                .and_then(|_| skipper.skip())
+                .and_then(|()| skipper.next())
+                .map(|_| skipper.is_strict());
+            assert_eq!(read, found, "{}", String::from_utf8_lossy(text));
+        }
+    }
+}
