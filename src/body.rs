@@ -3,7 +3,7 @@
 //!
 //! | body | payload |
 //! |---|---|
-//! | JSON, whatever its content type | the document; see [`json`] for the flaws that are read |
+//! | JSON, whatever its content type | the document; flaws of real senders are read (`json::lexer`) |
 //! | `application/x-www-form-urlencoded` | a map of its fields; a repeated field is a list |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
