@@ -41,6 +41,30 @@ impl Timestamp {
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|parsed| Self(parsed.as_millisecond()))
     }
+
+    /// Reads a date and time as senders write it: RFC 3339, the same without a zone (which means
+    /// UTC), or the date of HTTP (RFC 9110 section 5.6.7).
+    pub fn parse_date(text: &str) -> Option<Self> {
+        let without_zone = || {
+            let parsed = text.parse::<jiff::civil::DateTime>().ok()?;
+            let zoned = parsed.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            Some(Self(zoned.timestamp().as_millisecond()))
+        };
+        let http = || {
+            let parsed = jiff::fmt::rfc2822::parse(text).ok()?;
+            Some(Self(parsed.timestamp().as_millisecond()))
+        };
+        Self::parse_rfc3339(text).or_else(without_zone).or_else(http)
+    }
+
+    /// The time as HTTP writes it, in whole seconds; empty where it is outside the calendar.
+    pub fn http_date(self) -> String {
+        let timestamp = jiff::Timestamp::from_millisecond(self.0).ok();
+        let text = |timestamp: jiff::Timestamp| {
+            timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        timestamp.map(text).unwrap_or_default()
+    }
 }
 
 /// A duration in whole milliseconds, at most `i64::MAX` of them.

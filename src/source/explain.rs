@@ -345,6 +345,7 @@ impl Case<'_> {
             Some(Shape::List { item, pair, key }) => {
                 format!("`{key}{pair}…` between `{item}`")
             }
+            Some(Shape::Items { item, .. }) => format!("items between `{item}`"),
             None => String::new(),
         }
     }

@@ -76,7 +76,7 @@ fn read_sender(table: &mut Table<'_>) -> Option<Sender> {
         table.problem(
             "verify",
             "a source has a provider or a verify table, not both",
-            "leave one of them out; a verify table can say all that a provider says",
+            "leave one of them out; `provider` also knows the sender's types, ids and questions",
         );
         read_provider(table);
         return None;

@@ -111,17 +111,35 @@ impl Scheme {
             let id = self.id.as_ref().and_then(|place| place.find(request).text());
             return Ok(Accepted { key_index: 0, id });
         }
-        let values = self.signature.values(request)?;
-        let mut candidates = self.signature.candidates(&values)?;
+        let mut closest = Rejection::Missing;
+        for place in &self.signature.places {
+            let values = SignatureRule::values(place, request);
+            match values.and_then(|values| self.verify_by(&values, keys, request, now)) {
+                Ok(accepted) => return Ok(accepted),
+                Err(rejection) => closest = closest.max(rejection),
+            }
+        }
+        Err(closest)
+    }
+
+    /// Judges the signatures of one place.
+    fn verify_by(
+        &self,
+        values: &[Cow<'_, [u8]>],
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        let mut candidates = self.signature.candidates(values)?;
         candidates.retain(|candidate: &mut Vec<u8>| self.algorithm.takes_length(candidate.len()));
         if candidates.is_empty() {
             return Err(Rejection::WrongLength);
         }
         let timestamp = match &self.timestamp {
-            Some(rule) => Some(self.needed(&rule.at, &values, request)?),
+            Some(rule) => Some(self.needed(&rule.at, values, request)?),
             None => None,
         };
-        let id = match self.id.as_ref().map(|place| self.needed(place, &values, request)) {
+        let id = match self.id.as_ref().map(|place| self.needed(place, values, request)) {
             Some(Err(rejection)) if self.signs_id() => return Err(rejection),
             // An id that is not signed only tells deliveries apart.
             Some(Err(_)) | None => None,
@@ -133,7 +151,7 @@ impl Scheme {
             |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
         let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;
         if let Some(place) = &self.body_sha256 {
-            let hash = self.needed(place, &values, request)?;
+            let hash = self.needed(place, values, request)?;
             let is_equal = Encoding::Hex.decode(&hash).as_deref()
                 == Some(Sha256::digest(request.body).as_slice());
             is_equal.then_some(()).ok_or(Rejection::Mismatch)?;

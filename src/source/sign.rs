@@ -240,9 +240,44 @@ impl Draft {
                 items.push(format!("{key}{pair}{signature}"));
                 items.join(item)
             }
+            Shape::Items { item, at } => self.wrap_items(scheme, item, *at, signature),
         }
     }
 }
+
+impl Draft {
+    /// The signature among items without keys, each where the scheme looks for it.
+    fn wrap_items(
+        &self,
+        scheme: &Scheme,
+        item: &str,
+        at: Option<usize>,
+        signature: &str,
+    ) -> String {
+        let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
+        let in_list = [(timestamp, &self.timestamp), (scheme.id.as_ref(), &self.id)];
+        let mut placed: Vec<(usize, &str)> = Vec::new();
+        for (place, value) in in_list {
+            if let (Some(Place::List(key)), Some(value)) = (place, value)
+                && let Ok(index) = key.parse()
+            {
+                placed.push((index, value));
+            }
+        }
+        let behind = placed.iter().map(|(index, _)| index.saturating_add(1)).max().unwrap_or(0);
+        placed.push((at.unwrap_or(behind), signature));
+        placed.sort_unstable_by_key(|(index, _)| *index);
+        let mut items: Vec<&str> = Vec::new();
+        for (index, value) in placed {
+            items.resize(index.min(ITEMS_MAX).max(items.len()), "");
+            items.push(value);
+        }
+        items.join(item)
+    }
+}
+
+/// The most items that `gatepost send` writes in front of a signature.
+const ITEMS_MAX: usize = 100;
 
 fn is_string(body: &serde_json::Value, path: &str) -> bool {
     let pointer = format!("/{}", path.replace('.', "/"));

@@ -17,7 +17,8 @@ const CANDIDATES_MAX: usize = 16;
 /// Where the signature stands and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureRule {
-    /// The first of these that the request has is taken.
+    /// Each of these that the request has is tried: a sender that changes its key signs with both
+    /// and puts each signature into a header of its own.
     pub places: Vec<Place>,
     /// What stands around it.
     pub shape: Shape,
@@ -41,6 +42,13 @@ pub enum Shape {
         pair: Cow<'static, str>,
         /// The key of a signature.
         key: Cow<'static, str>,
+    },
+    /// Several items without keys, as in `1687286400000,3f2a…,9b1c…`.
+    Items {
+        /// What stands between two items.
+        item: Cow<'static, str>,
+        /// Which item is the signature, counted from 0; nothing where each may be one.
+        at: Option<usize>,
     },
 }
 
@@ -117,25 +125,21 @@ const DIGITS: [u8; 256] = {
 };
 
 impl SignatureRule {
-    /// The raw values of the first place that has any.
+    /// The raw values that stand in `place`.
     pub(super) fn values<'a>(
-        &self,
+        place: &Place,
         request: &Inbound<'a>,
     ) -> Result<Few<Cow<'a, [u8]>>, Rejection> {
-        for place in &self.places {
-            let values = match (place, place.find(request)) {
-                (_, Found::Nothing) => continue,
-                (_, Found::One(value)) => smallvec![value],
-                // A repeated header is the same as a list: it takes a secret to make any of them.
-                (Place::Header(name), Found::Several) => {
-                    let all = request.headers.get_all(name).take(CANDIDATES_MAX);
-                    all.map(Cow::Borrowed).collect()
-                }
-                (_, Found::Several) => return Err(Rejection::Repeated(place.to_string())),
-            };
-            return Ok(values);
+        match (place, place.find(request)) {
+            (_, Found::Nothing) => Err(Rejection::Missing),
+            (_, Found::One(value)) => Ok(smallvec![value]),
+            // A repeated header is the same as a list: it takes a secret to make any of them.
+            (Place::Header(name), Found::Several) => {
+                let all = request.headers.get_all(name).take(CANDIDATES_MAX);
+                Ok(all.map(Cow::Borrowed).collect())
+            }
+            (_, Found::Several) => Err(Rejection::Repeated(place.to_string())),
         }
-        Err(Rejection::Missing)
     }
 
     /// The decoded signatures in `values`; at least one.
@@ -158,24 +162,54 @@ impl SignatureRule {
                     let (head, text) = value.trim_ascii().split_at_checked(prefix.len())?;
                     let is_there = head == prefix.as_bytes()
                         || is_word && head.eq_ignore_ascii_case(prefix.as_bytes());
-                    is_there.then(|| text.trim_ascii())
+                    is_there.then(|| self.unquote_whole(prefix, text.trim_ascii()))
                 };
                 values.iter().filter_map(strip).collect()
             }
-            Shape::List { key, .. } => self.items(values, key).take(CANDIDATES_MAX).collect(),
+            Shape::List { key, .. } => self.items(values, Some(key)).take(CANDIDATES_MAX).collect(),
+            Shape::Items { at, .. } => {
+                let key = at.map(|at| at.to_string());
+                self.items(values, key.as_deref()).take(CANDIDATES_MAX).collect()
+            }
         }
     }
 
-    /// The values of `key` in the list.
-    fn items<'v>(&self, values: &'v [Cow<'_, [u8]>], key: &str) -> impl Iterator<Item = &'v [u8]> {
+    /// A whole value without the quotes around it. A token may have quotes of its own.
+    fn unquote_whole<'v>(&self, prefix: &str, text: &'v [u8]) -> &'v [u8] {
+        match self.encoding {
+            Encoding::Plain => text,
+            Encoding::Hex | Encoding::Base64 if prefix.ends_with('"') => {
+                text.strip_suffix(b"\"").unwrap_or(text)
+            }
+            Encoding::Hex | Encoding::Base64 => unquote(text),
+        }
+    }
+
+    /// The values of `key` in the list: its key, or its place counted from 0 where items have none.
+    /// Without a key all items.
+    fn items<'v>(
+        &self,
+        values: &'v [Cow<'_, [u8]>],
+        key: Option<&str>,
+    ) -> impl Iterator<Item = &'v [u8]> {
         let (item, pair) = match &self.shape {
-            Shape::List { item, pair, .. } => (item.as_ref(), pair.as_ref()),
-            Shape::Whole { .. } => ("", ""),
+            Shape::List { item, pair, .. } => (item.as_ref(), Some(pair.as_ref())),
+            Shape::Items { item, .. } => (item.as_ref(), None),
+            Shape::Whole { .. } => ("", None),
         };
         let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok());
-        texts.flat_map(move |text| text.split(item)).filter_map(move |item| {
-            let (name, value) = item.trim().split_once(pair)?;
-            (name == key).then_some(value.as_bytes())
+        let items = texts.flat_map(move |text| split(text, item)).enumerate();
+        let index = key.and_then(|key| key.parse::<usize>().ok());
+        items.filter_map(move |(at, item)| {
+            let value = match (pair, key) {
+                (Some(pair), Some(key)) => {
+                    let (name, value) = item.trim().split_once(pair)?;
+                    (name.trim_end() == key).then_some(value)?
+                }
+                (_, None) => item,
+                (None, Some(_)) => (Some(at) == index).then_some(item)?,
+            };
+            Some(unquote(value.trim().as_bytes()))
         })
     }
 
@@ -184,11 +218,60 @@ impl SignatureRule {
         if matches!(self.shape, Shape::Whole { .. }) {
             return Found::Nothing;
         }
-        let mut items = self.items(values, key);
+        let mut items = self.items(values, Some(key));
         match (items.next(), items.next()) {
             (None, _) => Found::Nothing,
             (Some(value), None) => Found::One(Cow::Borrowed(value)),
             (Some(_), Some(_)) => Found::Several,
         }
+    }
+}
+
+/// The items of a list. A separator within double quotes is part of its item.
+fn split<'t, 's>(text: &'t str, separator: &'s str) -> impl Iterator<Item = &'t str> + use<'t, 's> {
+    let mut rest = Some(text).filter(|_| !separator.is_empty());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = end_of_item(text, separator);
+        let (item, tail) = text.split_at_checked(end)?;
+        rest = tail.strip_prefix(separator);
+        Some(item)
+    })
+}
+
+/// Where the first item ends. Where a quote has no partner, quotes mean nothing.
+fn end_of_item(text: &str, separator: &str) -> usize {
+    let first = text.find(separator).unwrap_or(text.len());
+    if !text.get(..first).is_some_and(|item| item.contains('"')) {
+        return first;
+    }
+    let mut is_quoted = false;
+    for (at, c) in text.char_indices() {
+        if c == '"' {
+            is_quoted = !is_quoted;
+        } else if !is_quoted && text.get(at..).is_some_and(|tail| tail.starts_with(separator)) {
+            return at;
+        }
+    }
+    if is_quoted { first } else { text.len() }
+}
+
+/// `abc` for `"abc"`.
+fn unquote(text: &[u8]) -> &[u8] {
+    let inner = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    inner.unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_is_split_outside_of_quotes() {
+        let items = |text: &'static str| split(text, ",").collect::<Vec<_>>();
+        assert_eq!(items(r#"a="1,2",b=3"#), [r#"a="1,2""#, "b=3"]);
+        assert_eq!(items(r#"a="1,b=3"#), [r#"a="1"#, "b=3"]);
+        assert_eq!(items(r#""a,b","c,d",e,"#), [r#""a,b""#, r#""c,d""#, "e", ""]);
+        assert_eq!(items(""), [""]);
     }
 }

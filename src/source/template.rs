@@ -27,6 +27,8 @@ pub(super) enum Part {
     Secret,
     /// `{header:…}`, `{query:…}`, `{json:…}`, `{form:…}`.
     At(Place),
+    /// The same with a `?` at its end: nothing where the place is empty.
+    AtOptional(Place),
 }
 
 /// Text that is not a template.
@@ -47,7 +49,8 @@ pub enum BadTemplate {
 impl BadTemplate {
     /// What can be written instead.
     pub const HELP: &'static str = "variables: {body} {timestamp} {id} {method} {url} {secret} \
-         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {sorted_form} {body_sha256}";
+         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {sorted_form} {body_sha256}; with a \
+         `?` as in {json:a.b?} one that may be absent";
 }
 
 impl Template {
@@ -128,11 +131,15 @@ impl Part {
             "secret" => Self::Secret,
             _ => {
                 let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
+                let (rest, at): (&str, fn(Place) -> Self) = match rest.strip_suffix('?') {
+                    Some(rest) => (rest, Self::AtOptional),
+                    None => (rest, Self::At),
+                };
                 if rest.is_empty() {
                     return Err(unknown());
                 }
                 let owned = || Cow::Owned(rest.to_owned());
-                Self::At(match kind {
+                at(match kind {
                     "header" => Place::header(rest),
                     "query" => Place::Query(owned()),
                     "json" => Place::Json(owned()),
@@ -159,14 +166,22 @@ impl fmt::Display for Template {
                 Part::Method => f.write_str("{method}")?,
                 Part::Url => f.write_str("{url}")?,
                 Part::Secret => f.write_str("{secret}")?,
-                Part::At(Place::Header(name)) => write!(f, "{{header:{name}}}")?,
-                Part::At(Place::Query(name)) => write!(f, "{{query:{name}}}")?,
-                Part::At(Place::Json(path)) => write!(f, "{{json:{path}}}")?,
-                Part::At(Place::Form(name)) => write!(f, "{{form:{name}}}")?,
-                Part::At(Place::List(key)) => write!(f, "{{list:{key}}}")?,
+                Part::At(place) => write!(f, "{{{}}}", variable(place))?,
+                Part::AtOptional(place) => write!(f, "{{{}?}}", variable(place))?,
             }
         }
         Ok(())
+    }
+}
+
+/// A place as a template names it.
+fn variable(place: &Place) -> String {
+    match place {
+        Place::Header(name) => format!("header:{name}"),
+        Place::Query(name) => format!("query:{name}"),
+        Place::Json(path) => format!("json:{path}"),
+        Place::Form(name) => format!("form:{name}"),
+        Place::List(key) => format!("list:{key}"),
     }
 }
 
@@ -242,10 +257,11 @@ fn piece<'a>(
         Part::Method => Cow::Borrowed(request.method.as_bytes()),
         Part::Url => full_url(values.url.unwrap_or_default(), request),
         Part::Secret => return Ok(Piece::Secret),
-        Part::At(place) => match place.find(request) {
-            Found::One(value) => value,
-            Found::Nothing => return Err(Rejection::NoVariable(place.to_string())),
-            Found::Several => return Err(Rejection::Repeated(place.to_string())),
+        Part::At(place) | Part::AtOptional(place) => match (place.find(request), part) {
+            (Found::One(value), _) => value,
+            (Found::Nothing, Part::AtOptional(_)) => Cow::Borrowed(b"".as_slice()),
+            (Found::Nothing, _) => return Err(Rejection::NoVariable(place.to_string())),
+            (Found::Several, _) => return Err(Rejection::Repeated(place.to_string())),
         },
     };
     Ok(Piece::Bytes(bytes))
@@ -317,6 +333,13 @@ mod tests {
     }
 
     #[test]
+    fn optional_field_is_empty_where_it_is_absent() {
+        check("{header:x-none?}:{query:none?}:{json:a.b?}:{form:none?}:", Ok("::::"));
+        check("{header:x-a?}:{query:q?}:{form:a?}", Ok("A:1:1"));
+        check("{header:x-r?}", Err(Rejection::Repeated("header `x-r`".into())));
+    }
+
+    #[test]
     fn a_form_of_very_many_fields_is_not_sorted() {
         assert!(sorted_form(&b"a&".repeat(FORM_FIELDS_MAX)).is_ok());
         let sorted = sorted_form(&b"a&".repeat(FORM_FIELDS_MAX + 1));
@@ -325,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_template_is_shown_as_it_was_written() {
-        for text in ["{body}", "a{{b}}{id}.{json:a.b}{secret}", "{url}{sorted_form}"] {
+        for text in ["{body}", "a{{b}}{id}.{json:a.b}{secret}", "{url}{sorted_form}", "{json:a?}"] {
             assert_eq!(Template::parse(text).unwrap().to_string(), text);
         }
     }
@@ -336,6 +359,8 @@ mod tests {
             ("", BadTemplate::Empty),
             ("{bdy}", BadTemplate::Unknown("bdy".into())),
             ("{header:}", BadTemplate::Unknown("header:".into())),
+            ("{json:?}", BadTemplate::Unknown("json:?".into())),
+            ("{body?}", BadTemplate::Unknown("body?".into())),
             ("{body", BadTemplate::Brace),
             ("body}", BadTemplate::Brace),
         ] {

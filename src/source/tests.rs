@@ -157,15 +157,125 @@ fn any_signature_of_a_list_will_do_but_one_timestamp_only() {
 }
 
 #[test]
-fn the_first_of_several_headers_counts() {
+fn each_of_several_headers_is_a_candidate() {
     let source = configured(LIST, &["k"]);
     let good = format!("t=17,{GOOD}");
     verify(&source, &[("x-old", &good)], b"{}").unwrap();
     verify(&source, &[("x-old", "t=1,v1=00"), ("x-new", &good)], b"{}").unwrap();
-    verify(&source, &[("x-old", &good), ("x-new", "t=17")], b"{}").unwrap_err();
+    // DocuSign and Box sign with the old and the new key while a key is changed.
+    for other in ["t=17", "t=18,v1=00", &format!("t=17,v1={}", "0".repeat(64)), "", "x"] {
+        verify(&source, &[("x-old", &good), ("x-new", other)], b"{}").unwrap();
+        verify(&source, &[("x-new", &good), ("x-old", other)], b"{}").unwrap();
+    }
+    let wrong = format!("t=17,v1={}", "0".repeat(64));
+    let refused = verify(&source, &[("x-new", &wrong), ("x-old", "x")], b"{}");
+    assert_eq!(refused.unwrap_err(), Rejection::Mismatch, "the closest one is told");
     // A proxy that doubles the header doubles the timestamp: which one was meant?
     let doubled = verify(&source, &[("x-new", &good), ("x-new", &good)], b"{}");
     assert!(matches!(doubled, Err(Rejection::Repeated(_))));
+}
+
+#[test]
+fn list_items_without_keys_are_told_by_their_place() {
+    // Recurly: `recurly-signature: 1659000000000,first,second`.
+    let signature = GOOD.strip_prefix("v1=").unwrap();
+    for list in [r#"{ item = "," }"#, r#"{ pair = "" }"#, r#"{ item = ",", pair = "", key = "1" }"#]
+    {
+        let source = configured(
+            &format!(
+                "[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"recurly-signature\"\n\
+                 list = {list}\nsigned = \"{{timestamp}}.{{body}}\"\n\
+                 timestamp = {{ list = \"0\", tolerance = \"36500d\" }}"
+            ),
+            &["k"],
+        );
+        let check = |value: &str| verify(&source, &[("recurly-signature", value)], b"{}");
+        check(&format!("17,{signature}")).unwrap();
+        check(&format!("17, {signature} ,{}", "0".repeat(64))).unwrap();
+        assert_eq!(check(&format!("18,{signature}")).unwrap_err(), Rejection::Mismatch);
+        check(signature).unwrap_err();
+        check("").unwrap_err();
+        let second = format!("17,{},{signature}", "0".repeat(64));
+        assert_eq!(check(&second).is_ok(), !list.contains("key"), "{list}");
+    }
+}
+
+#[test]
+fn quotes_around_a_signature_are_no_part_of_it() {
+    let signature = GOOD.strip_prefix("v1=").unwrap();
+    let source = configured(LIST, &["k"]);
+    for value in
+        [format!("t=\"17\",v1=\"{signature}\""), format!("keyId=\"a,b\", t=17 ,v1=\"{signature}\"")]
+    {
+        verify(&source, &[("x-new", &value)], b"{}").unwrap();
+    }
+    for (prefix, value) in [
+        ("", format!("\"{CONTENT}\"")),
+        ("sig=", format!("sig=\"{CONTENT}\"")),
+        ("sig=\\\"", format!("sig=\"{CONTENT}\"")),
+    ] {
+        let text = format!(
+            "verify = {{ algorithm = \"hmac-sha256\", header = \"X-S\", prefix = \"{prefix}\" }}"
+        );
+        let source = configured(&text, &["secret"]);
+        verify(&source, &[("x-s", &value)], b"content").unwrap();
+    }
+    // A token is taken as it is.
+    let token = configured("verify = { algorithm = \"token\", header = \"X-S\" }", &["k"]);
+    verify(&token, &[("x-s", "\"k\"")], b"").unwrap_err();
+}
+
+#[test]
+fn optional_field_may_be_absent_or_null() {
+    // Adyen signs an absent `originalReference` as nothing.
+    let text = r#"verify = { algorithm = "hmac-sha256", header = "X-S", signed = "{json:a}{json:b?}", allow_unsigned_body = true }"#;
+    let source = configured(text, &["secret"]);
+    let signed = [("x-s", CONTENT)];
+    for body in [r#"{"a":"content"}"#, r#"{"a":"content","b":null}"#, r#"{"a":"con","b":"tent"}"#] {
+        verify(&source, &signed, body.as_bytes()).unwrap();
+    }
+    for body in [r#"{"b":"content"}"#, r#"{"a":"content","b":"x"}"#] {
+        verify(&source, &signed, body.as_bytes()).unwrap_err();
+    }
+}
+
+// @shopify/shopify-api 13.1 lib/webhooks: Events come with the same headers without `x-`.
+#[test]
+fn shopify_signs_under_either_name() {
+    let shopify = source("shopify", &["secret"]);
+    let hmac = "Iw2CJfqNfELA0WNW/xdaZgwRlg/ANWFgI7jSKo828Do=";
+    for prefix in ["x-shopify", "shopify"] {
+        let named = |name: &str| format!("{prefix}-{name}");
+        let (signature, topic, id) = (named("hmac-sha256"), named("topic"), named("webhook-id"));
+        let headers = [(signature.as_str(), hmac), (&topic, "orders/create"), (&id, "w1")];
+        let verified = verify(&shopify, &headers, b"content").unwrap();
+        assert_eq!(verified.event_type().as_str(), "orders/create");
+        assert_eq!(verified.delivery_id(), Some("w1"));
+    }
+}
+
+// Worked out with twilio-python 9.13: compute_signature("https://a.example/t", {"Body": "Hi",
+// "To": "+1"}, "HMAC_SHA256"), and of the address with the body's hash alone.
+#[test]
+fn twilio_signs_by_sha256_with_a_shared_key() {
+    let twilio = configured("provider = \"twilio\"\nurl = \"https://a.example/t\"", &["12345"]);
+    let settings =
+        ("x-twilio-webhooks-signature-settings", "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256");
+    let signed = [("x-twilio-signature", "mBjZ8itwbWDYHL/KsPPHA7LijZ9Ilsxs4cVd6NEKNqM="), settings];
+    verify(&twilio, &signed, b"To=%2B1&Body=Hi").unwrap();
+    verify(&twilio, &signed, b"To=%2B1&Body=Ho").unwrap_err();
+    let headers =
+        [("x-twilio-signature", b"ig8n/Wykro5La8Sav5w27IE373VWBJRXQzpqlj5NVm4=".as_slice())]
+            .into_iter()
+            .collect();
+    let path_and_query =
+        "/hooks/s?bodySHA256=015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
+    let check = |body: &[u8]| {
+        let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
+        twilio.verify(&request, Timestamp::from_millis(0))
+    };
+    check(br#"{"a":1}"#).unwrap();
+    check(br#"{"a":2}"#).unwrap_err();
 }
 
 #[test]

@@ -24,8 +24,10 @@ pub enum Unit {
     Seconds,
     /// Milliseconds since the Unix epoch.
     Millis,
-    /// RFC 3339 text.
+    /// A date and time as text: RFC 3339, with or without a zone, or an HTTP date.
     Rfc3339,
+    /// The same, written as an HTTP date by `gatepost send`.
+    HttpDate,
 }
 
 impl TimestampRule {
@@ -50,11 +52,15 @@ impl Unit {
         let text = std::str::from_utf8(text).ok()?.trim();
         match self {
             Self::Seconds => {
-                let seconds: i64 = text.parse().ok()?;
-                seconds.checked_mul(1000).map(Timestamp::from_millis)
+                let (seconds, fraction) = decimal(text)?;
+                let millis = seconds.checked_mul(1000)?;
+                let fraction = i64::from(fraction);
+                let is_negative = text.starts_with('-');
+                let fraction = if is_negative { -fraction } else { fraction };
+                millis.checked_add(fraction).map(Timestamp::from_millis)
             }
-            Self::Millis => text.parse().ok().map(Timestamp::from_millis),
-            Self::Rfc3339 => Timestamp::parse_rfc3339(text),
+            Self::Millis => decimal(text).map(|(millis, _)| Timestamp::from_millis(millis)),
+            Self::Rfc3339 | Self::HttpDate => Timestamp::parse_date(text),
         }
     }
 
@@ -63,8 +69,20 @@ impl Unit {
             Self::Seconds => at.as_millis().div_euclid(1000).to_string(),
             Self::Millis => at.as_millis().to_string(),
             Self::Rfc3339 => at.to_string(),
+            Self::HttpDate => at.http_date(),
         }
     }
+}
+
+/// A number with or without a fraction: what stands before the point, and thousandths.
+fn decimal(text: &str) -> Option<(i64, u16)> {
+    let Some((whole, fraction)) = text.split_once('.') else {
+        return Some((text.parse().ok()?, 0));
+    };
+    let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = is_fraction.then(|| fraction.bytes().chain(*b"000").take(3))?;
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    Some((whole.parse().ok()?, thousandths))
 }
 
 #[cfg(test)]
@@ -103,8 +121,42 @@ mod tests {
     }
 
     #[test]
+    fn fractions_of_a_second_are_read() {
+        let within_ms = |text: &str, millis: i64, unit: Unit| {
+            let parsed = unit.parse(text.as_bytes());
+            assert_eq!(parsed, Some(Timestamp::from_millis(millis)), "{text}");
+        };
+        within_ms("1700000000.5", 1_700_000_000_500, Unit::Seconds);
+        within_ms("1700000000.123456789", 1_700_000_000_123, Unit::Seconds);
+        within_ms("-1.25", -1_250, Unit::Seconds);
+        within_ms("-0.25", -250, Unit::Seconds);
+        within_ms("1700000000123.75", 1_700_000_000_123, Unit::Millis);
+        within_ms("2023-11-14T22:13:20.634234626Z", 1_700_000_000_634, Unit::Rfc3339);
+    }
+
+    #[test]
+    fn dates_are_read_in_every_form_that_senders_write() {
+        for unit in [Unit::Rfc3339, Unit::HttpDate] {
+            for text in [
+                "2023-11-14T22:13:20Z",
+                "2023-11-14T22:13:20",
+                "2023-11-14 22:13:20",
+                "Tue, 14 Nov 2023 22:13:20 GMT",
+                "Tue, 14 Nov 2023 23:13:20 +0100",
+            ] {
+                check(unit, text, 1_700_000_000_000, &Ok(()));
+            }
+            let written = unit.write(Timestamp::from_millis(1_700_000_000_000));
+            check(unit, &written, 1_700_000_000_000, &Ok(()));
+        }
+        let written = Unit::HttpDate.write(Timestamp::from_millis(1_700_000_000_000));
+        assert_eq!(written, "Tue, 14 Nov 2023 22:13:20 GMT");
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "x", "1e9", "0x10", "99999999999999999999", "9223372036854775807"] {
+        let seconds = ["", "x", "1e9", "0x10", "99999999999999999999", "9223372036854775807"];
+        for text in seconds.into_iter().chain(["1.", ".5", "1.x", "1.5.5", "-", "1,5"]) {
             check(Unit::Seconds, text, 0, &Err(Rejection::BadTimestamp));
         }
         check(Unit::Rfc3339, "yesterday", 0, &Err(Rejection::BadTimestamp));

@@ -202,6 +202,14 @@ fn variables_without_a_place_are_found() {
     check("token", "signed = \"{body}\"", "this algorithm signs nothing");
     check("hmac-sha256", "signed = \"{url}{body}\"", "`url` is missing");
     check("hmac-sha256", "list = { item = \"\", key = \"v\" }", "nothing separates nothing");
+    check("hmac-sha256", "list = { pair = \"=\" }", "`key` is missing");
+    check(
+        "hmac-sha256",
+        "list = { pair = \"\", key = \"v\" }",
+        "items without `pair` have no keys",
+    );
+    let unnamed = "list = { item = \",\" }, timestamp = { list = \"t\" }";
+    check("hmac-sha256", unnamed, "the items of the signature's list have no keys");
 }
 
 #[test]

@@ -16,8 +16,12 @@ use super::{check_url, check_weaknesses};
 const ENCODINGS: &[(&str, Encoding)] = &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
 const KEY_ENCODINGS: &[(&str, Encoding)] =
     &[("utf8", Encoding::Plain), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
-const UNITS: &[(&str, Unit)] =
-    &[("s", Unit::Seconds), ("ms", Unit::Millis), ("rfc3339", Unit::Rfc3339)];
+const UNITS: &[(&str, Unit)] = &[
+    ("s", Unit::Seconds),
+    ("ms", Unit::Millis),
+    ("rfc3339", Unit::Rfc3339),
+    ("http-date", Unit::HttpDate),
+];
 
 /// `[source.NAME.verify]`.
 pub(super) fn read_verify(mut table: Table<'_>) -> Option<Sender> {
@@ -120,21 +124,40 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
     Some(SignatureRule { places, shape, encoding })
 }
 
-/// `list = { item = ",", pair = "=", key = "v1" }`.
+/// `list = { item = ",", pair = "=", key = "v1" }`; without `pair` or `key` the items have no keys.
 fn read_list(mut table: Table<'_>) -> Option<Shape> {
     let item = table.take_or("item", ",".to_owned());
-    let pair = table.take_or("pair", "=".to_owned());
-    let key = table.require::<String>("key");
-    let mut is_good = true;
-    for (name, text) in [("item", &item), ("pair", &pair)] {
-        if text.is_empty() {
-            table.problem(name, "nothing separates nothing", "write a character, such as \",\"");
-            is_good = false;
-        }
+    let pair = table.take::<String>("pair");
+    let key = table.take::<String>("key");
+    let is_good = !item.is_empty();
+    if !is_good {
+        table.problem("item", "nothing separates nothing", "write a character, such as \",\"");
     }
+    let has_keys = pair.as_ref().map_or_else(|| table.has("key"), |pair| !pair.is_empty());
+    if has_keys && !table.has("key") {
+        let help = "write `key = \"v1\"`; or leave `pair` out where the items have no keys";
+        table.missing("key", help);
+    }
+    let shape = if has_keys {
+        let pair = pair.unwrap_or_else(|| "=".to_owned()).into();
+        key.map(|key| Shape::List { item: item.into(), pair, key: key.into() })
+    } else {
+        read_place_in_list(&table, key).map(|at| Shape::Items { item: item.into(), at })
+    };
     table.finish();
-    let shape = Shape::List { item: item.into(), pair: pair.into(), key: key?.into() };
-    is_good.then_some(shape)
+    shape.filter(|_| is_good)
+}
+
+/// Which item of a list without keys; `None` = a problem.
+#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
+fn read_place_in_list(table: &Table<'_>, key: Option<String>) -> Option<Option<usize>> {
+    let Some(key) = key else { return (!table.has("key")).then_some(None) };
+    let at = key.parse().ok();
+    if at.is_none() {
+        let help = "write the signature's place, counted from 0: `key = \"1\"`; or leave it out";
+        table.problem("key", "items without `pair` have no keys", help);
+    }
+    at.map(Some)
 }
 
 /// `timestamp = { header = "…", unit = "s", tolerance = "5m" }`; `None` = a problem.
@@ -213,6 +236,16 @@ fn check_variables(table: &Table<'_>, scheme: &Scheme) -> bool {
         refuse("signed", "a plain digest without the secret can be made by anybody", help);
     }
     let in_list = |place: &Place| matches!(place, Place::List(_));
+    let mut in_lists = [("timestamp", scheme.timestamp.as_ref().map(|rule| &rule.at))]
+        .into_iter()
+        .chain([("id", scheme.id.as_ref())]);
+    let is_no_index = |place: Option<&Place>| matches!(place, Some(Place::List(key)) if key.parse::<usize>().is_err());
+    if matches!(scheme.signature.shape, Shape::Items { .. })
+        && let Some((key, _)) = in_lists.find(|(_, place)| is_no_index(*place))
+    {
+        let help = "write its place, counted from 0: `list = \"0\"`";
+        refuse(key, "the items of the signature's list have no keys", help);
+    }
     if matches!(scheme.signature.shape, Shape::Whole { .. }) {
         let help = "write `list = { item = \",\", pair = \"=\", key = \"…\" }`";
         if scheme.timestamp.as_ref().is_some_and(|rule| in_list(&rule.at)) {

@@ -132,16 +132,17 @@ pub(super) fn rows() -> Vec<Provider> {
             data_root: DataRoot::Data,
             ..PLAIN
         },
-        // https://shopify.dev/docs/apps/build/webhooks/subscribe/https. No vector is published.
+        // https://shopify.dev/docs/apps/build/webhooks/subscribe/https; the names without `x-` are
+        // those of Events (@shopify/shopify-api 13.1, lib/webhooks/types). No vector is published.
         Provider {
             name: "shopify",
             rows: vec![Row {
-                places: vec![header("x-shopify-hmac-sha256")],
+                places: vec![header("x-shopify-hmac-sha256"), header("shopify-hmac-sha256")],
                 encoding: Encoding::Base64,
                 ..HEX_OF_BODY
             }],
-            event_type: vec![header("x-shopify-topic")],
-            delivery_id: vec![header("x-shopify-webhook-id")],
+            event_type: vec![header("x-shopify-topic"), header("shopify-topic")],
+            delivery_id: vec![header("x-shopify-webhook-id"), header("shopify-webhook-id")],
             ..PLAIN
         },
         // https://developer.paddle.com/webhooks/signature-verification. No vector is published.
@@ -175,13 +176,21 @@ pub(super) fn rows() -> Vec<Provider> {
             ..PLAIN
         },
         // https://www.twilio.com/docs/usage/webhooks/webhooks-security: forms, or a body whose hash
-        // the signed address carries.
+        // the signed address carries. A `SharedKey` signs by SHA-256 under the same header
+        // (twilio-python 9.13, request_validator.py).
         Provider {
             name: "twilio",
             vector: Some("twilio-form"),
             rows: vec![
                 twilio(),
                 Row {
+                    signed: "{url}",
+                    body_sha256: Some(Place::Query(text("bodySHA256"))),
+                    ..twilio()
+                },
+                Row { algorithm: Algorithm::HmacSha256, ..twilio() },
+                Row {
+                    algorithm: Algorithm::HmacSha256,
                     signed: "{url}",
                     body_sha256: Some(Place::Query(text("bodySHA256"))),
                     ..twilio()
