@@ -189,7 +189,7 @@ pub struct NewEvent {
 }
 
 /// What makes an event a duplicate of an earlier one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dedupe {
     /// Nothing: two equal requests are two events.
     Off,
@@ -200,6 +200,19 @@ pub enum Dedupe {
         /// How long a key is remembered after the event that brought it.
         window: Duration,
     },
+    /// The same key within [`Dedupe::UNANSWERED`], where the answer to the earlier request cannot
+    /// have arrived: its sender tries again, while an equal request after an answer is another
+    /// event.
+    Unanswered {
+        /// Equal for two requests that may be the same event.
+        key: DedupeKey,
+    },
+}
+
+impl Dedupe {
+    /// How long an event is remembered whose sender got no answer: UserEcho and most others try
+    /// again within 5 minutes.
+    pub const UNANSWERED: Duration = Duration::from_mins(10);
 }
 
 /// The first 16 bytes of a SHA-256 over the source and the delivery id or body: two keys collide

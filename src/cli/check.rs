@@ -31,6 +31,9 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     } else {
         show(&report, output)?;
         note(&summary(&config, &report))?;
+        for (name, settings) in &config.sources {
+            note(&format!("source `{name}`: {}", settings.repeats()))?;
+        }
     }
     for problem in &problems {
         note(problem)?;

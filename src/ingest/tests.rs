@@ -7,7 +7,7 @@ use crate::queue::EventQuery;
 use crate::queue::memory::MemoryDisk;
 use crate::queue::sled::{Settings, SledQueue};
 use crate::secret::Secret;
-use crate::source::SourceSettings;
+use crate::source::{DedupePolicy, SourceSettings};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -66,7 +66,7 @@ async fn what_is_released_twice_at_once_is_stored_once() {
     let queue = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
     let source = |secret| {
         let settings = SourceSettings::of_provider("slack", Vec::new()).unwrap();
-        let settings = SourceSettings { dedupe: None, ..settings };
+        let settings = SourceSettings { dedupe: DedupePolicy::Off, ..settings };
         let name = SourceName::parse("slack").unwrap();
         Source::with_secrets(name, settings, vec![Secret::new(secret)]).unwrap()
     };

@@ -160,7 +160,8 @@ mod tests {
             Inbound { method: "POST", path_and_query, headers: &headers, body: body.as_bytes() };
         let proof = Verified {
             event_type: crate::event::EventType::unknown(),
-            delivery_id: None,
+            identity: super::super::identity::Identity::Body,
+            method: None,
             data_root: crate::event::DataRoot::Payload,
             is_json: false,
             secret_index: 0,

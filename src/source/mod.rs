@@ -10,15 +10,16 @@
 use std::fmt;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
-use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, NewEvent, SourceName};
+use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError};
 
 mod explain;
+mod fields;
 mod handshake;
+mod identity;
 mod keys;
 mod payload;
 mod place;
@@ -34,6 +35,7 @@ mod timestamp;
 
 pub use explain::{Explanation, Rejected, explain};
 pub use handshake::{Answer, Handshake, Reply, Signing};
+pub use identity::{DedupePolicy, dedupe_key};
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use place::Place;
 pub use providers::{Overrides, PROVIDERS, Provider};
@@ -44,6 +46,8 @@ pub use signature::{Encoding, Shape, SignatureRule};
 pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 
+use fields::Fields;
+use identity::Identity;
 use keys::Key;
 
 /// What a request mostly has one or two of: those are not on the heap.
@@ -66,7 +70,9 @@ pub struct Inbound<'a> {
 #[derive(Clone, Debug)]
 pub struct Verified {
     event_type: EventType,
-    delivery_id: Option<String>,
+    identity: Identity,
+    /// The request's method where it is another than POST.
+    method: Option<String>,
     data_root: DataRoot,
     is_json: bool,
     secret_index: usize,
@@ -80,7 +86,7 @@ impl Verified {
 
     /// What the sender calls this delivery: the same when it tries again.
     pub fn delivery_id(&self) -> Option<&str> {
-        self.delivery_id.as_deref()
+        self.identity.id()
     }
 
     /// Where `data` begins in the payload.
@@ -260,53 +266,56 @@ impl Source {
         let mut closest = Rejection::Missing;
         for (scheme, keys) in self.settings.sender.schemes.iter().zip(&self.keys) {
             match scheme.verify(keys, request, now) {
-                Ok(accepted) => return Ok(self.read(request, accepted)),
+                Ok(accepted) => return Ok(self.read(request, scheme, accepted)),
                 Err(rejection) => closest = closest.max(rejection),
             }
         }
         Err(closest)
     }
 
-    /// Reads type and id out of a request that is believed.
-    fn read(&self, request: &Inbound<'_>, accepted: scheme::Accepted) -> Verified {
+    /// Reads type and id out of a request that `scheme` believes.
+    fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: scheme::Accepted) -> Verified {
         let sender = &self.settings.sender;
         let types: &[Place] = match &sender.event_type {
             TypeRule::Literal(_) => &[],
             TypeRule::At(places) => places,
         };
-        let places = types.iter().chain(&sender.delivery_id);
-        let paths: Few<&str> = places.filter_map(Place::json_path).collect();
-        let found = payload::find(request, &paths);
-        let is_json = found.as_ref().is_some_and(|fields| fields.is_json);
-        let mut found = found.into_iter().flat_map(|fields| fields.texts);
-        let mut first = |places: &[Place]| {
-            let mut first = None;
-            for place in places {
-                let text = match place {
-                    // Taken in any case, so that the ids begin where the types end.
-                    Place::Json(_) => found.next().flatten(),
-                    Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
-                        // A form is looked through from its beginning to its end.
-                        first.is_none().then(|| place.find(request).text()).flatten()
-                    }
-                };
-                first = first.or(text.filter(|text: &String| !text.is_empty()));
-            }
-            first
-        };
+        let fields =
+            Fields::find(request, types.iter().chain(&sender.delivery_id).chain(&sender.stamps));
         let event_type = match &sender.event_type {
             TypeRule::Literal(text) => EventType::new(text),
-            TypeRule::At(places) => {
-                first(places).map_or_else(EventType::unknown, |text| EventType::new(&text))
-            }
+            TypeRule::At(places) => places
+                .iter()
+                .find_map(|place| fields.text(place))
+                .map_or_else(EventType::unknown, |text| EventType::new(&text)),
         };
-        let delivery_id = accepted.id.or_else(|| first(&sender.delivery_id));
-        Verified {
-            event_type,
-            delivery_id,
-            data_root: sender.data_root,
-            is_json,
-            secret_index: accepted.key_index,
+        let is_json = fields.is_json();
+        let secret_index = accepted.key_index;
+        let identity = self.identify(&fields, scheme, accepted);
+        let method = (request.method != "POST").then(|| request.method.to_owned());
+        let data_root = sender.data_root;
+        Verified { event_type, identity, method, data_root, is_json, secret_index }
+    }
+
+    /// What tells this request from every other.
+    fn identify(
+        &self,
+        fields: &Fields<'_>,
+        scheme: &Scheme,
+        accepted: scheme::Accepted,
+    ) -> Identity {
+        let sender = &self.settings.sender;
+        let of_scheme = scheme.id.as_ref().zip(accepted.id);
+        let found = of_scheme.or_else(|| {
+            sender.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
+        });
+        match found {
+            Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
+            Some((_, id)) => Identity::Id(id),
+            None if sender.stamps.iter().any(|place| fields.text(place).is_some()) => {
+                Identity::Stamp
+            }
+            None => Identity::Body,
         }
     }
 
@@ -318,35 +327,11 @@ impl Source {
         headers: Headers,
         body: Bytes,
     ) -> NewEvent {
-        let dedupe = match self.settings.dedupe {
-            None => Dedupe::Off,
-            Some(window) => {
-                let key = dedupe_key(&self.name, verified.delivery_id(), &body);
-                Dedupe::Within { key, window }
-            }
-        };
+        let dedupe = identity::dedupe(self.settings.dedupe, &self.name, &verified, &body);
         let Verified { event_type, data_root, is_json, .. } = verified;
         let source = self.name.clone();
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
-}
-
-/// Equal for two requests that are the same event: the sender's own id, else the body.
-pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -> DedupeKey {
-    let mut hash = Sha256::new();
-    // No name has a zero byte, and the letter keeps an id from being taken for a body.
-    hash.update(source.as_str());
-    hash.update([0]);
-    if let Some(id) = delivery_id {
-        hash.update(b"i");
-        hash.update(id);
-    } else {
-        hash.update(b"b");
-        hash.update(body);
-    }
-    let hash: [u8; 32] = hash.finalize().into();
-    let (key, _) = hash.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    DedupeKey(*key)
 }
 
 #[cfg(test)]

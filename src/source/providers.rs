@@ -30,9 +30,10 @@ pub struct Provider {
     rows: Vec<Row>,
     /// Where the event's type stands; the first that is there counts.
     event_type: Vec<Place>,
-    /// Where the delivery's id stands; the first that is there counts. Nothing where equal bodies
-    /// are what a repeated delivery is known by.
+    /// Where the delivery's id stands; the first that is there counts.
     delivery_id: Vec<Place>,
+    /// Where a body without an id carries a stamp of its event: two events never have equal bodies.
+    stamps: Vec<Place>,
     /// Where `data` begins in the payload.
     data_root: DataRoot,
     /// What it asks an endpoint before it sends events.
@@ -67,6 +68,7 @@ impl Provider {
             schemes: self.rows.iter().map(Row::scheme).collect::<Result<_, _>>()?,
             event_type: TypeRule::At(self.event_type.clone()),
             delivery_id: self.delivery_id.clone(),
+            stamps: self.stamps.clone(),
             data_root: self.data_root,
             handshakes: self.handshakes.clone(),
         })

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::secret::SecretRef;
 use crate::settings::{ByteSize, Table, nearest, parse_duration};
 
+use super::identity::DedupePolicy;
 use super::keys::Algorithm;
 use super::providers::{Overrides, PROVIDERS, Provider};
 use super::scheme::Scheme;
@@ -24,8 +25,11 @@ impl SourceSettings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let secrets = table.one_or_many::<SecretRef>("secrets");
         let dedupe = table.checked("dedupe", |text: String| match text.as_str() {
-            "off" => Ok(None),
-            text => parse_duration(text).map(Some),
+            "off" => Ok(DedupePolicy::Off),
+            text => parse_duration(text).map(|window| match window {
+                Duration::ZERO => DedupePolicy::Off,
+                window => DedupePolicy::Window(window),
+            }),
         });
         let rate_limit = table.checked("rate_limit", |text: String| {
             RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
@@ -58,7 +62,7 @@ impl SourceSettings {
         }
         sender.handshakes.extend(handshake);
         Some(Self {
-            dedupe: dedupe.unwrap_or(Some(Self::DEDUPE)).filter(|window| !window.is_zero()),
+            dedupe: dedupe.unwrap_or(DedupePolicy::Identity),
             rate_limit,
             allow: allow.unwrap_or_default(),
             expect_every,

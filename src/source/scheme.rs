@@ -164,6 +164,21 @@ impl Scheme {
         Ok(Accepted { key_index, id })
     }
 
+    /// Whether what stands in `place` is under the signature.
+    pub(super) fn signs(&self, place: &Place) -> bool {
+        let Some(signed) = self.signed.as_ref().filter(|_| self.algorithm.signs()) else {
+            return false;
+        };
+        let is_within = match place {
+            Place::Json(_) | Place::Form(_) => signed.covers_body() || self.body_sha256.is_some(),
+            // The address is signed with the query that came.
+            Place::Query(_) => signed.has(&Part::Url),
+            Place::Header(_) | Place::List(_) => false,
+        };
+        let is_id = self.id.as_ref() == Some(place) && signed.has(&Part::Id);
+        is_within || is_id || signed.places().any(|signed| signed == place)
+    }
+
     fn signs_id(&self) -> bool {
         self.signed.as_ref().is_some_and(|signed| signed.has(&Part::Id))
     }

@@ -9,6 +9,7 @@ use crate::event::DataRoot;
 use crate::secret::SecretRef;
 
 use super::handshake::Handshake;
+use super::identity::DedupePolicy;
 use super::place::Place;
 use super::providers::Provider;
 use super::scheme::Scheme;
@@ -20,8 +21,8 @@ pub struct SourceSettings {
     pub sender: Sender,
     /// Where the active secrets are kept; the first one is what `send` signs with.
     pub secrets: Vec<SecretRef>,
-    /// How long a delivery is remembered; nothing where duplicates are welcome.
-    pub dedupe: Option<Duration>,
+    /// Which requests count as repeats.
+    pub dedupe: DedupePolicy,
     /// How many verified requests are taken; nothing where all are.
     pub rate_limit: Option<RateLimit>,
     /// The networks that may send; empty where all may.
@@ -35,9 +36,6 @@ pub struct SourceSettings {
 }
 
 impl SourceSettings {
-    /// How long a delivery is remembered where the configuration does not say.
-    pub const DEDUPE: Duration = Duration::from_hours(24);
-
     /// A source of this provider with its defaults, for code that has no configuration file.
     /// Nothing where there is no such provider.
     pub fn of_provider(name: &str, secrets: Vec<SecretRef>) -> Option<Self> {
@@ -49,7 +47,7 @@ impl SourceSettings {
         Self {
             sender,
             secrets,
-            dedupe: Some(Self::DEDUPE),
+            dedupe: DedupePolicy::Identity,
             rate_limit: None,
             allow: Vec::new(),
             expect_every: None,
@@ -70,6 +68,8 @@ pub struct Sender {
     pub event_type: TypeRule,
     /// Where the delivery's id stands; the first that is there counts.
     pub delivery_id: Vec<Place>,
+    /// Where the body carries a stamp of its event, so that two events never have equal bodies.
+    pub stamps: Vec<Place>,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
     /// What it asks before it sends events.

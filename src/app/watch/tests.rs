@@ -11,7 +11,7 @@ use crate::ingest::Request;
 use crate::metrics::Metrics;
 use crate::queue::memory::MemoryDisk;
 use crate::secret::Secret;
-use crate::source::{Source, SourceSettings};
+use crate::source::{DedupePolicy, Source, SourceSettings};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -33,7 +33,7 @@ impl Rig {
         let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
         let core = Core { queue, clock: dynamic, metrics: Metrics::new() };
         let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
-        let settings = SourceSettings { expect_every, dedupe: None, ..settings };
+        let settings = SourceSettings { expect_every, dedupe: DedupePolicy::Off, ..settings };
         let name = SourceName::parse("hyvor").unwrap();
         let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
         let Core { queue, clock: at, metrics } = core.clone();

@@ -40,7 +40,8 @@ pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, ou
     };
     let root_and_json = if event.is_json { root | FLAG_JSON } else { root };
     match event.dedupe {
-        Dedupe::Off => out.put_u8(root_and_json),
+        // Which requests were not answered is not in the journal.
+        Dedupe::Off | Dedupe::Unanswered { .. } => out.put_u8(root_and_json),
         Dedupe::Within { key, window } => {
             out.put_u8(root_and_json | FLAG_DEDUPE);
             out.put_raw(&key.0);

@@ -31,8 +31,10 @@ mod carry;
 mod handover;
 mod jobs;
 mod room;
+mod unanswered;
 
 pub(crate) use handover::HandOver;
+pub(crate) use unanswered::Unanswered;
 
 /// How long settlements are collected before they are written.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
@@ -52,6 +54,7 @@ pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Writer,
     pub(crate) keys: RecentKeys,
+    pub(crate) unanswered: Unanswered,
     pub(crate) ids: Ids,
     /// Every subscription's place as recorded, and the next position.
     pub(crate) places: Places,
@@ -74,9 +77,9 @@ struct Pending {
 }
 
 impl Pending {
-    fn answer(self, result: Result<Appended, QueueError>) {
-        // Who asked may be gone: what was stored stays stored.
-        drop(self.reply.send((result, self.event)));
+    /// Whether somebody was there to take the answer. What was stored stays stored.
+    fn answer(self, result: Result<Appended, QueueError>) -> bool {
+        self.reply.send((result, self.event)).is_ok()
     }
 }
 
@@ -194,9 +197,9 @@ impl Committer {
     fn append(&mut self, commit: &mut Commit, event: NewEvent, reply: AppendReply) {
         match self.seen(&event) {
             Ok(None) => {}
-            Ok(Some(seen)) => {
+            Ok(Some(id)) => {
                 // The event that it repeats may be in this very commit: answer after it.
-                let appended = Appended::Duplicate(seen.id);
+                let appended = Appended::Duplicate(id);
                 return commit.pending.push(Pending { reply, appended, event });
             }
             Err(err) => return drop(reply.send((Err(err), event))),
@@ -236,18 +239,22 @@ impl Committer {
     }
 
     /// The event that `event` repeats, where it does.
-    fn seen(&self, event: &NewEvent) -> Result<Option<Seen>, QueueError> {
-        let Dedupe::Within { key, window } = event.dedupe else { return Ok(None) };
+    fn seen(&self, event: &NewEvent) -> Result<Option<EventId>, QueueError> {
+        let (key, window) = match event.dedupe {
+            Dedupe::Off => return Ok(None),
+            Dedupe::Within { key, window } => (key, window),
+            Dedupe::Unanswered { key } => return Ok(self.unanswered.get(key, self.shared.now())),
+        };
         let repeats = |seen: &Seen| event.received_at.since(seen.received_at) < window;
         if let Some(seen) = self.keys.get(key) {
-            return Ok(Some(seen).filter(repeats));
+            return Ok(Some(seen).filter(repeats).map(|seen| seen.id));
         }
         for run in self.shared.runs.candidates(prefix(key), event.received_at) {
             let found = self.shared.index()?.find_key(run.first, prefix(key))?;
             for position in found.into_iter().rev() {
                 let seen = lookup::seen_at(&self.shared, position, key)?;
                 if let Some(seen) = seen.filter(repeats) {
-                    return Ok(Some(seen));
+                    return Ok(Some(seen.id));
                 }
             }
         }
@@ -307,8 +314,7 @@ impl Committer {
         self.keep(batch, at, n_events);
         self.publish();
         for pending in pending {
-            let appended = pending.appended;
-            pending.answer(Ok(appended));
+            self.answer(pending);
         }
         self.note_places(&applied);
         for Collected { state, flush } in sections {
@@ -320,6 +326,19 @@ impl Committer {
         }
         self.hand_over(applied, n_bytes);
         Ok(())
+    }
+
+    /// Answers a durable append, and remembers where nobody was there to take the answer.
+    fn answer(&mut self, pending: Pending) {
+        let (appended, dedupe) = (pending.appended, pending.event.dedupe);
+        let is_taken = pending.answer(Ok(appended));
+        match dedupe {
+            Dedupe::Unanswered { key } if is_taken => self.unanswered.remove(key),
+            Dedupe::Unanswered { key } => {
+                self.unanswered.insert(key, appended.id(), self.shared.now());
+            }
+            Dedupe::Off | Dedupe::Within { .. } => {}
+        }
     }
 
     /// Keeps what was written for those who deliver it soon.

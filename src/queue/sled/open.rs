@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::committer::{Committer, HandOver, SETTLE_ROOM};
+use super::committer::{Committer, HandOver, SETTLE_ROOM, Unanswered};
 use super::dedupe::{RecentKeys, Runs};
 use super::ids::Ids;
 use super::index::{Index, IndexError, Progress};
@@ -274,6 +274,7 @@ fn start(
         shared: Arc::clone(&shared),
         writer,
         keys,
+        unanswered: Unanswered::default(),
         places,
         handing_over: HandOver::new(applied),
         observer: settings.observer,

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, Delivery, ErrorText, EventType, Headers, Outcome, Settled,
-    SourceName,
+    Attempt, DataRoot, Dedupe, DedupeKey, Delivery, ErrorText, EventType, Headers, Outcome,
+    Settled, SourceName,
 };
 
 fn settings(folder: &TempDir) -> Settings {
@@ -155,4 +155,51 @@ async fn the_index_is_told_of_events_though_nothing_else_happens() {
     tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
     queue.close().await.unwrap();
     assert_eq!(open(&folder).opened().rebuilt, None);
+}
+
+/// A queue whose commits wait behind a gate once they are written and before they are answered.
+fn gated(folder: &TempDir, clock: Arc<ManualClock>) -> (SledQueue, mpsc::Sender<()>) {
+    let (open, gate) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    // A dropped sender leaves the gate open.
+    let observer = Box::new(move |_, n_events| {
+        if n_events > 0 {
+            gate.lock().unwrap().recv().unwrap_or_default();
+        }
+    });
+    let settings = Settings { observer, ..settings(folder) };
+    (SledQueue::open(settings, clock).unwrap(), open)
+}
+
+#[tokio::test]
+async fn repeat_of_an_unanswered_request_is_a_duplicate_and_of_an_answered_one_an_event() {
+    let folder = TempDir::new().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_704_067_200_000)));
+    let (queue, open) = gated(&folder, Arc::clone(&clock));
+    let event = |n: u8| NewEvent {
+        source: SourceName::parse("shop").unwrap(),
+        event_type: EventType::unknown(),
+        received_at: queue.shared.now(),
+        data_root: DataRoot::Payload,
+        is_json: false,
+        headers: Headers::default(),
+        body: Bytes::from_static(b"{}"),
+        dedupe: Dedupe::Unanswered { key: DedupeKey([n; 16]) },
+    };
+    // The sender hangs up while its event is being written.
+    assert!(queue.append(event(1)).now_or_never().is_none());
+    assert!(queue.append(event(2)).now_or_never().is_none());
+    drop(open);
+    append(&queue).await;
+    let stored = |appended: &Appended| matches!(appended, Appended::Stored(_));
+
+    clock.advance(Duration::from_secs(599));
+    let repeat = queue.append(event(1)).await.unwrap();
+    assert!(!stored(&repeat), "its first answer cannot have arrived");
+    let next = queue.append(event(1)).await.unwrap();
+    assert!(stored(&next), "its sender has an answer by now: this is another event");
+    assert!(stored(&queue.append(event(1)).await.unwrap()));
+    clock.advance(Duration::from_secs(1));
+    assert!(stored(&queue.append(event(2)).await.unwrap()), "nobody tries again after so long");
+    queue.close().await.unwrap();
 }

@@ -32,6 +32,7 @@ const PLAIN: Provider = Provider {
     rows: Vec::new(),
     event_type: Vec::new(),
     delivery_id: Vec::new(),
+    stamps: Vec::new(),
     data_root: DataRoot::Payload,
     handshakes: Vec::new(),
 };

@@ -27,7 +27,7 @@ const SECRETS: &str = "secrets = [{ env = \"A\" }]\n";
 fn a_provider_needs_nothing_but_its_secrets() {
     let settings = good("provider = \"hyvor-talk\"\nsecrets = [{ file = \"k\", create = true }]");
     assert_eq!(settings.sender.name(), "hyvor-talk");
-    assert_eq!(settings.dedupe, Some(Duration::from_hours(24)));
+    assert_eq!(settings.dedupe, DedupePolicy::Identity);
     assert_eq!(settings.rate_limit, None);
 }
 
@@ -45,7 +45,7 @@ fn every_setting_beside_the_provider_is_read() {
         tolerance = "1h"
         "#,
     );
-    assert_eq!(settings.dedupe, None);
+    assert_eq!(settings.dedupe, DedupePolicy::Off);
     assert_eq!(settings.rate_limit, RateLimit::parse("50/s").ok());
     assert_eq!(settings.allow.len(), 2);
     assert_eq!(settings.expect_every, Some(Duration::from_hours(24)));

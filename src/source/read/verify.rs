@@ -71,6 +71,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<Sender> {
         schemes: vec![scheme],
         event_type,
         delivery_id: Vec::new(),
+        stamps: Vec::new(),
         data_root: DataRoot::Payload,
         handshakes: Vec::new(),
     })

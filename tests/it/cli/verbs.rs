@@ -63,10 +63,11 @@ fn what_send_sends_arrives_at_the_handler_with_its_payload() {
 fn a_file_or_standard_input_can_be_sent() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
-    let body = r#"{"event":"comment.create","text":"a\/b \u00e9"}"#;
+    let body =
+        r#"{"hook":"topic.created","created":"2014-04-25T04:17:38.306Z","text":"a\/b \u00e9"}"#;
     std::fs::write(folder.path().join("body.json"), body).unwrap();
-    let url = format!("{}/hooks/hyvor", served.url);
-    let sent = ["send", "hyvor", "comment.create", "--url", &url, "--body"];
+    let url = format!("{}/hooks/userecho", served.url);
+    let sent = ["send", "userecho", "topic.created", "--url", &url, "--body"];
     let answer = json(&folder, &[&sent[..], &["body.json"]].concat());
     let raw = run(&folder, &["events", "show", answer["id"].as_str().unwrap(), "--raw"]).stdout;
     assert_eq!(raw, body.as_bytes());

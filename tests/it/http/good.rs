@@ -18,10 +18,12 @@ fn a_signed_event_is_answered_200_with_its_id_and_nothing_else() {
 #[test]
 fn a_duplicate_is_answered_200_with_the_first_id() {
     let gateway = Gateway::start();
-    let body = br#"{"event":"comment.create","n":1}"#;
-    assert_eq!(gateway.send(body).id(), gateway.send(body).id());
+    let body = br#"{"hook":"topic.created","created":"2014-04-25T04:17:38.306Z"}"#;
+    let send = || gateway.post("userecho", &[("X-UE-Signature", &signature(body))], body).id();
+    assert_eq!(send(), send());
     let series = |outcome| {
-        gateway.metric(&format!(r#"gatepost_requests_total{{source="hyvor",outcome="{outcome}"}}"#))
+        let labels = format!(r#"{{source="userecho",outcome="{outcome}"}}"#);
+        gateway.metric(&format!("gatepost_requests_total{labels}"))
     };
     assert_eq!((series("accepted"), series("duplicate")), (1, 1));
 }

@@ -6,6 +6,7 @@ mod flood;
 mod good;
 mod idle;
 mod replay;
+mod senders;
 mod shapes;
 mod strangers;
 mod unavailable;

@@ -28,6 +28,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 },
             ],
             event_type: vec![json("hook")],
+            stamps: vec![json("created")],
             data_root: DataRoot::Data,
             ..PLAIN
         },
@@ -81,6 +82,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..slack()
             }],
             event_type: vec![json("event")],
+            stamps: vec![json("event_ts")],
             data_root: DataRoot::InnerPayload,
             handshakes: vec![Handshake {
                 when: Some((json("event"), text("endpoint.url_validation"))),
@@ -149,7 +151,8 @@ pub(super) fn rows() -> Vec<Provider> {
             ..PLAIN
         },
         // https://developer.zendesk.com/documentation/webhooks/verifying. The only published vector is
-        // of an earlier form with the time behind the body.
+        // of an earlier form with the time behind the body. A trigger's body is its owner's own, and its
+        // `id` mostly the ticket's: the invocation tells one call from another.
         Provider {
             name: "zendesk",
             rows: vec![Row {
@@ -160,7 +163,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("type")],
-            delivery_id: vec![json("id"), header("x-zendesk-webhook-invocation-id")],
+            delivery_id: vec![header("x-zendesk-webhook-invocation-id"), json("id")],
             ..PLAIN
         },
         // https://linear.app/developers/webhooks#securing-webhooks. No vector is published.

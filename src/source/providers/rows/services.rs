@@ -219,10 +219,12 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("0.event")],
+            stamps: vec![json("0.sg_event_id")],
             ..PLAIN
         },
         // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks: the
-        // body is not signed, so that a source needs `allow_unsigned_body`. No vector.
+        // body is not signed, so that a source needs `allow_unsigned_body`. The signed token is used
+        // once: whoever saw a request cannot send another body with it. No vector.
         Provider {
             name: "mailgun",
             rows: vec![Row {
@@ -232,7 +234,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("event-data.event")],
-            delivery_id: vec![json("event-data.id")],
+            delivery_id: vec![json("signature.token"), json("event-data.id")],
             ..PLAIN
         },
         // https://discord.com/developers/docs/events/webhook-events#preparing-for-events. No vector:
@@ -247,6 +249,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("event.type"), json("type")],
+            stamps: vec![json("event.timestamp")],
             handshakes: vec![
                 // A webhook's PING is answered with 204, an interaction's with its own number.
                 Handshake {
