@@ -65,7 +65,7 @@ impl Expression {
     pub fn compile(text: &str) -> Result<Self, ExprError> {
         let compile = |text: &str| EXPRESSIONS.compile_expression_owned(text.to_owned());
         let written = compile(text).map_err(|err| ExprError::of(&err, text, None))?;
-        check_names(text, written.undeclared_variables(false))?;
+        check_names(text, written.undeclared_variables(false), &NAMES)?;
         let rewritten = Rewritten::of(text, Syntax::Expression);
         let rewritten = rewritten.map_err(|err| ExprError::of(&err, text, None))?;
         check_named(text, &rewritten.named)?;
@@ -154,10 +154,15 @@ const TEMPLATE_NAME: &str = "template";
 impl Template {
     /// Compiles `text`. A wrong name or filter is an error here, not with the first event.
     pub fn compile(text: &str, escape: Escape) -> Result<Self, ExprError> {
+        Self::compile_for(text, escape, &NAMES)
+    }
+
+    /// The same over other names than those of an event: see [`Template::render_value`].
+    pub fn compile_for(text: &str, escape: Escape, names: &[&str]) -> Result<Self, ExprError> {
         let mut environment = environment(TEMPLATE_FUEL, escape);
         let written = EXPRESSIONS.template_from_str(text);
         let written = written.map_err(|err| ExprError::of(&err, text, None))?;
-        check_names(text, written.undeclared_variables(false))?;
+        check_names(text, written.undeclared_variables(false), names)?;
         let rewritten = Rewritten::of(text, Syntax::Template);
         let rewritten = rewritten.map_err(|err| ExprError::of(&err, text, None))?;
         check_named(text, &rewritten.named)?;
@@ -176,6 +181,11 @@ impl Template {
 
     fn error(&self, err: &minijinja::Error) -> ExprError {
         ExprError::of(err, &self.text, Some(&self.rewritten))
+    }
+
+    /// The text for the values of other names.
+    pub fn render_value(&self, values: Value) -> Result<String, ExprError> {
+        self.compiled()?.render(values).map_err(|err| self.error(&err))
     }
 
     /// The text it was compiled from.
@@ -336,15 +346,18 @@ fn hex_digit(nibble: u8) -> char {
 }
 
 /// A name that is nowhere defined would be undefined for ever: surely a slip.
-fn check_names(text: &str, used: HashSet<String>) -> Result<(), ExprError> {
+fn check_names(text: &str, used: HashSet<String>, names: &[&str]) -> Result<(), ExprError> {
     let is_known = |name: &str| {
-        NAMES.contains(&name) || EXPRESSIONS.globals().any(|(global, _)| global == name)
+        names.contains(&name) || EXPRESSIONS.globals().any(|(global, _)| global == name)
     };
     let unknown = used.into_iter().filter(|name| !is_known(name)).min();
     let Some(name) = unknown else { return Ok(()) };
     let start = find_word(text, &name);
+    let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let (last, others) = all.split_last().map_or(("", &[][..]), |(last, rest)| (last, rest));
+    let known = format!("{} or {last}", others.join(", "));
     Err(ExprError {
-        message: format!("`{name}` is not in scope: use `event`, `payload`, `data` or `events`"),
+        message: format!("`{name}` is not in scope: use {known}"),
         range: start.map(|start| start..start.saturating_add(name.len())),
         line: start.and_then(|start| text.get(..start)).map(|before| before.lines().count().max(1)),
     })

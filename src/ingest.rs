@@ -17,7 +17,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Headers, NewEvent, SourceName};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::{Inbound, Reply, Source, Verified};
+use crate::secret::Secret;
+use crate::source::{Answered, Inbound, MethodUse, Reply, Source, Verified};
 
 mod door;
 mod notes;
@@ -54,8 +55,12 @@ pub struct Request<'a> {
 pub enum Accepted {
     /// It is an event, and durable.
     Stored(Appended),
-    /// It is a provider's question: neither an event nor kept.
+    /// The same, with another answer than its id.
+    StoredWith(Appended, Reply),
+    /// It is a provider's question, and no event.
     Handshake(Reply),
+    /// It only looks whether anything is there.
+    Probe,
 }
 
 /// Why a request was not taken.
@@ -168,19 +173,75 @@ impl Ingest {
         client: impl FnOnce() -> Option<IpAddr>,
         believed: impl FnOnce(),
     ) -> Result<Accepted, Refused> {
-        if let Some(reply) = door.source().handshake(&request.inbound(), None) {
-            return Ok(Accepted::Handshake(reply));
-        }
-        let verified = match door.source().verify(&request.inbound(), request.received_at) {
-            Ok(verified) => verified,
-            Err(rejection) => {
-                let rejected = RejectedRequest::new(door.source(), request, client(), &rejection);
-                self.keep(rejected);
-                return Err(Refused::Rejected);
+        let source = door.source();
+        let rejection = match source.verify(&request.inbound(), request.received_at) {
+            Ok(verified) => {
+                believed();
+                return self.store(door, verified, request).await;
             }
+            Err(rejection) => rejection,
         };
-        believed();
-        self.store(door, verified, request).await
+        if let Some(answered) = source.answer_unverified(&request.inbound()) {
+            return Ok(Accepted::Handshake(self.handshake(door, request, client(), answered)));
+        }
+        if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
+            return Ok(Accepted::Probe);
+        }
+        let rejected = RejectedRequest::new(source, request, client(), &rejection);
+        self.keep(rejected);
+        Err(Refused::Rejected)
+    }
+
+    /// Takes in what an unsigned question brought: it is kept beside the rejected requests, where
+    /// its owner can look at it, and becomes the source's secret where that is wanted.
+    fn handshake(
+        &self,
+        door: &Door,
+        request: Request<'_>,
+        client: Option<IpAddr>,
+        answered: Answered,
+    ) -> Reply {
+        let Answered { reply, learned } = answered;
+        if let Some(secret) = learned {
+            self.learn(door, &secret);
+        }
+        if !request.body.is_empty() || request.method == "POST" {
+            self.notes.handshake(door.source().name(), client, self.clock.now());
+            let kept = RejectedRequest::of_handshake(door.source(), request, client);
+            self.rejected.push(kept);
+        }
+        reply
+    }
+
+    /// Writes a secret that the sender chose, where there is none yet, and goes on with it.
+    fn learn(&self, door: &Door, secret: &Secret) {
+        let source = door.source();
+        let Some(place) = source.settings().secrets.first() else { return };
+        match place.learn(secret) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(err) => return self.notes.not_learned(source.name(), &err, self.clock.now()),
+        }
+        match Source::build(source.name().clone(), source.settings().clone()) {
+            Ok(learned) => {
+                notes::learned(source.name(), place);
+                self.replace_source(learned);
+            }
+            Err(err) => self.notes.not_learned(source.name(), &err, self.clock.now()),
+        }
+    }
+
+    /// Puts `source` in place of the one of its name.
+    fn replace_source(&self, source: Source) {
+        let name: Box<str> = Box::from(source.name().as_str());
+        let before = self.doors.load();
+        let door = Door::new(source, &self.metrics, before.get(&name).map(|door| &**door));
+        let door = Arc::new(door);
+        self.doors.rcu(|doors| {
+            let mut doors = HashMap::clone(doors);
+            doors.insert(name.clone(), Arc::clone(&door));
+            doors
+        });
     }
 
     /// Tells the log that a request to `source` was turned away unjudged, or because too many of
@@ -218,15 +279,25 @@ impl Ingest {
         verified: Verified,
         request: Request<'_>,
     ) -> Result<Accepted, Refused> {
-        if let Some(reply) = door.source().handshake(&request.inbound(), Some(&verified)) {
+        let source = door.source();
+        if let Some(reply) = source.answer_verified(&request.inbound(), &verified) {
             return Ok(Accepted::Handshake(reply));
+        }
+        if source.method_use(request.method) != MethodUse::Event {
+            return Ok(Accepted::Probe);
         }
         // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
         door.charge().map_err(|retry_after| Refused::RateLimited { retry_after })?;
         door.matched(verified.secret_index(), request.received_at);
         let Request { headers, body, received_at, .. } = request;
-        let event = door.source().event(verified, received_at, headers, body);
-        self.append(event).await.map(Accepted::Stored)
+        let event = source.event(verified, received_at, headers, body);
+        let Some(answer) = source.settings().answer.body() else {
+            return self.append(event).await.map(Accepted::Stored);
+        };
+        // The body is shared, not copied.
+        let of_answer = answer.body.is_some().then(|| event.clone());
+        let appended = self.append(event).await?;
+        Ok(Accepted::StoredWith(appended, answer.reply(of_answer, appended.id())))
     }
 
     async fn append(&self, event: NewEvent) -> Result<Appended, Refused> {
@@ -262,6 +333,11 @@ impl Ingest {
 }
 
 impl Request<'_> {
+    /// Whether it asks nothing that a source could have an answer to.
+    fn is_plain(&self) -> bool {
+        self.method == "HEAD" || !self.path_and_query.contains('?')
+    }
+
     fn inbound(&self) -> Inbound<'_> {
         Inbound {
             method: self.method,

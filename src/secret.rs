@@ -116,6 +116,18 @@ impl SecretRef {
         if secret.is_empty() { Err(SecretError::Empty(self.clone())) } else { Ok(Secret(secret)) }
     }
 
+    /// Whether a secret has yet to be learned: see [`SecretRef::learn`].
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::File { path, .. } if !path.exists())
+    }
+
+    /// Writes a secret that its sender chose into the file, unless there is one: the first counts.
+    /// Tells whether it was written.
+    pub fn learn(&self, secret: &Secret) -> Result<bool, SecretError> {
+        let Self::File { path, .. } = self else { return Ok(false) };
+        write_if_missing(path, secret.expose())
+    }
+
     /// What the secret is at this moment; `None` where there is none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         // Whoever needs the secret itself says what is wrong with it.
@@ -151,12 +163,21 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     Ok(bytes)
 }
 
-/// Makes the file with 32 random bytes in hex, mode 0600, unless it is there. The folder is made
-/// with mode 0700.
+/// Makes the file with 32 random bytes in hex, unless it is there.
 fn create_if_missing(path: &Path) -> Result<(), SecretError> {
-    let failed = |err| SecretError::NotCreated(path.to_owned(), err);
     if path.exists() {
         return Ok(());
+    }
+    let text = random_hex().map_err(|err| SecretError::NotCreated(path.to_owned(), err))?;
+    write_if_missing(path, text.as_bytes()).map(|_| ())
+}
+
+/// Makes the file with these bytes and a newline, mode 0600, unless it is there; tells whether it
+/// did. The folder is made with mode 0700.
+fn write_if_missing(path: &Path, text: &[u8]) -> Result<bool, SecretError> {
+    let failed = |err| SecretError::NotCreated(path.to_owned(), err);
+    if path.exists() {
+        return Ok(false);
     }
     if let Some(folder) = path.parent()
         && !folder.as_os_str().is_empty()
@@ -165,16 +186,16 @@ fn create_if_missing(path: &Path) -> Result<(), SecretError> {
         std::fs::create_dir_all(folder).map_err(failed)?;
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     }
-    let text = random_hex().map_err(failed)?;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match file {
         Ok(mut file) => {
-            file.write_all(text.as_bytes()).map_err(failed)?;
+            file.write_all(text).map_err(failed)?;
             file.write_all(b"\n").map_err(failed)?;
-            file.sync_all().map_err(failed)
+            file.sync_all().map_err(failed)?;
+            Ok(true)
         }
-        // Somebody else made it in between: theirs counts.
-        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        // Another process made it in between: that secret counts.
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(err) => Err(failed(err)),
     }
 }
@@ -214,6 +235,20 @@ mod tests {
             let secret = SecretRef::File { path: path.clone(), create: false }.resolve().unwrap();
             assert_eq!(secret.expose(), expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn first_learned_secret_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets/asana");
+        let reference = SecretRef::File { path: path.clone(), create: true };
+        assert!(reference.is_missing_file());
+        assert!(reference.learn(&Secret::new("first")).unwrap());
+        assert!(!reference.learn(&Secret::new("second")).unwrap());
+        assert!(!reference.is_missing_file());
+        assert_eq!(reference.resolve().unwrap().expose(), b"first");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!SecretRef::Env("A".into()).learn(&Secret::new("x")).unwrap());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::event::{EventId, Headers};
 use crate::ingest::{Accepted, Door, Ingest, Refused, Request, Verdict, Visit};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
-use crate::source::{RateLimit, Reply};
+use crate::source::{MethodUse, RateLimit, Reply};
 
 use super::body::{self, BodyError};
 use super::client;
@@ -94,13 +94,21 @@ async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let payload = request.take_payload();
     let connection = idle::of(&request);
     connection.set(Doing::Body, started);
-    let response = match request.path().strip_prefix(HOOKS) {
+    let response = match source_name(request.path()) {
         Some(name) => hook(name, started, &request, payload, connection, public).await,
         None if request.path() == "/healthz" => health(request.method()).into(),
         None => Problem::NotFound.response().into(),
     };
     connection.set(Doing::Nothing, Instant::now());
     response
+}
+
+/// The source's name in an address. A slash at its end, or a second one at its beginning, comes of
+/// how an address was put together: no other source is meant by it.
+fn source_name(path: &str) -> Option<&str> {
+    let path = path.strip_prefix('/').filter(|path| path.starts_with('/')).unwrap_or(path);
+    let name = path.strip_prefix(HOOKS)?;
+    Some(name.strip_suffix('/').unwrap_or(name))
 }
 
 /// The process serves: that is all a health check asks.
@@ -128,22 +136,26 @@ async fn hook(
     let body = Unread { payload, connection, started };
     match receive(&door, request, body, public).await {
         Ok(Accepted::Stored(appended)) => {
-            door.metrics().request(match appended {
-                Appended::Stored(_) => RequestOutcome::Accepted,
-                Appended::Duplicate(_) => RequestOutcome::Duplicate,
-            });
-            public.metrics.ack(started.elapsed());
+            count(&door, appended, started, public);
             stored(appended.id())
+        }
+        Ok(Accepted::StoredWith(appended, reply)) => {
+            count(&door, appended, started, public);
+            answered(reply).into()
         }
         Ok(Accepted::Handshake(reply)) => {
             door.metrics().request(RequestOutcome::Handshake);
             answered(reply).into()
         }
+        Ok(Accepted::Probe) => HttpResponse::Ok().finish().into(),
         Err(no) => {
             if let Some(outcome) = no.outcome() {
                 door.metrics().request(outcome);
             }
             let mut response = no.problem().response();
+            if let (No::Method, Ok(allow)) = (no, HeaderValue::from_str(&door.source().methods())) {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
             if let No::TooManyUnverified = no {
                 public.ingest.turned_away(door.source().name(), public.client(request));
                 // Whoever goes on regardless is not to do so at full speed.
@@ -152,6 +164,15 @@ async fn hook(
             response.into()
         }
     }
+}
+
+/// Counts an event that is durable.
+fn count(door: &Door, appended: Appended, started: Instant, public: &Public) {
+    door.metrics().request(match appended {
+        Appended::Stored(_) => RequestOutcome::Accepted,
+        Appended::Duplicate(_) => RequestOutcome::Duplicate,
+    });
+    public.metrics.ack(started.elapsed());
 }
 
 /// Why a request to a source gets no 200.
@@ -189,9 +210,7 @@ async fn receive(
     public: &Public,
 ) -> Result<Accepted, No> {
     let received_at = public.clock.now();
-    let is_post = request.method() == Method::POST;
-    let is_question = request.method() == Method::GET && door.source().takes_get();
-    if !is_post && !is_question {
+    if door.source().method_use(request.method().as_str()) == MethodUse::None {
         return Err(No::Method);
     }
     if !door.is_open() && !door.allows(public.client(request)) {
@@ -370,18 +389,19 @@ fn stored(id: EventId) -> Response<BoxBody> {
         .map_into_boxed_body()
 }
 
-/// The answer to a provider's question. It repeats a stranger's text: never a page.
+/// An answer of a source. To a question it repeats a stranger's text: never a page.
 fn answered(reply: Reply) -> HttpResponse {
-    let Reply { content_type, headers, body } = reply;
-    let mut response = if body.is_empty() { HttpResponse::NoContent() } else { HttpResponse::Ok() };
+    let Reply { status, content_type, headers, body } = reply;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::build(status);
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     for (name, value) in headers {
         response.insert_header((name, value));
     }
-    if body.is_empty() {
-        return response.finish();
+    if !content_type.is_empty() {
+        response.insert_header((header::CONTENT_TYPE, content_type.as_ref()));
     }
-    response.insert_header((header::CONTENT_TYPE, content_type)).body(body)
+    response.body(body)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What the way in tells the log: a line per failure, at most one a second of each sort, because a
 //! flood of bad requests must not become a flood of lines.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::queue::QueueError;
+use crate::secret::SecretRef;
 
 use super::RejectedRequest;
 
@@ -16,6 +18,8 @@ use super::RejectedRequest;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     rejected: Gate,
+    handshake: Gate,
+    not_learned: Gate,
     turned_away: Gate,
     not_stored: Gate,
     slow_commit: Gate,
@@ -31,6 +35,28 @@ impl Notes {
                 n_silent,
                 "Request rejected; `gatepost rejected list` shows it"
             );
+        }
+    }
+
+    pub(super) fn handshake(&self, source: &SourceName, client: Option<IpAddr>, now: Timestamp) {
+        if let Some(n_silent) = self.handshake.open(now) {
+            info!(
+                source.name = %source,
+                client = client.map(tracing::field::display),
+                n_silent,
+                "Handshake answered; `gatepost rejected list` shows what it brought"
+            );
+        }
+    }
+
+    pub(super) fn not_learned(
+        &self,
+        source: &SourceName,
+        err: &(dyn Error + 'static),
+        now: Timestamp,
+    ) {
+        if let Some(n_silent) = self.not_learned.open(now) {
+            error!(source.name = %source, error = err, n_silent, "The sender's secret was not learned");
         }
     }
 
@@ -57,6 +83,11 @@ impl Notes {
             error!(n_silent, "Event not stored in time; the sender was asked to try again");
         }
     }
+}
+
+/// The sender's secret was written down: once, unless its file is taken away.
+pub(super) fn learned(source: &SourceName, place: &SecretRef) {
+    info!(source.name = %source, %place, "The sender's secret was learned");
 }
 
 /// Lets one line a second through and counts the others.

@@ -70,6 +70,16 @@ impl RejectedRequest {
         }
     }
 
+    /// An unsigned question that was answered: kept for what it brought.
+    pub(super) fn of_handshake(
+        source: &Source,
+        request: Request<'_>,
+        client: Option<IpAddr>,
+    ) -> Self {
+        let reason = "answered as a handshake, and no event".to_owned();
+        Self { reason, ..Self::new(source, request, client, &Rejection::Missing) }
+    }
+
     /// The request as a source judges it.
     pub fn inbound(&self) -> Inbound<'_> {
         Inbound {

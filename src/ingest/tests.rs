@@ -50,7 +50,7 @@ async fn what_is_released_is_judged_as_of_the_time_it_came() {
     clock.advance(Duration::from_hours(24 * 30));
     ingest.replace_sources(vec![slack("right")]);
     let released = ingest.release(1).await.unwrap().unwrap();
-    assert!(matches!(released, Accepted::Stored(Appended::Stored(_))), "{released:?}");
+    assert!(matches!(released, Accepted::StoredWith(Appended::Stored(_), _)), "{released:?}");
     assert!(ingest.release(1).await.is_none(), "it is let go of");
     // What was too old when it came is too old for ever.
     assert!(matches!(ingest.release(2).await, Some(Err(Refused::Rejected))));
@@ -76,7 +76,7 @@ async fn what_is_released_twice_at_once_is_stored_once() {
     ingest.replace_sources(vec![source("right")]);
 
     let (first, second) = tokio::join!(ingest.release(1), ingest.release(1));
-    assert!(matches!(first, Some(Ok(Accepted::Stored(_)))), "{first:?}");
+    assert!(matches!(first, Some(Ok(Accepted::StoredWith(..)))), "{first:?}");
     assert!(second.is_none(), "{second:?}");
     let query = EventQuery { limit: 10, ..EventQuery::default() };
     assert_eq!(queue.list(query).await.unwrap().len(), 1);

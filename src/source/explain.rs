@@ -45,6 +45,14 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         let line = "it is accepted as the configuration stands: it can be released";
         return Explanation { is_good_now: true, ..because(line, None) };
     };
+    if source.answer_unverified(&rejected.request).is_some() {
+        let line =
+            "it is no event: it was answered as a handshake, and is kept for what it brought";
+        return because(
+            line,
+            Some("`gatepost rejected show` has its headers, with `--raw` its body"),
+        );
+    }
     let case = Case { source, rejected };
     match &rejection {
         Rejection::Stale { seconds } => return case.stale(*seconds),

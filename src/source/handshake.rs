@@ -1,23 +1,34 @@
 //! What a provider asks an endpoint before it sends events there, and the answer.
+//!
+//! A request that is signed like an event is one: only questions that are signed themselves, and
+//! say so by a field of their own, are taken out of the signed ones. A password that is sent along
+//! (a token, HTTP Basic) signs nothing, and the question comes with it like everything else.
 
 use std::borrow::Cow;
 
 use subtle::ConstantTimeEq;
 
-use super::keys::{Algorithm, Key, KeyRule};
+use crate::secret::Secret;
+
 use super::place::Place;
-use super::template::{Message, Template, Values};
 use super::{Inbound, Source, Verified};
 
-/// The longest text that is sent back, in bytes: nobody's challenge is longer, and nobody gets to
-/// use this endpoint for pages of their own.
-const ECHO_BYTES_MAX: usize = 1024;
+mod answer;
+
+pub use answer::{AnswerTemplate, HashRule};
+
+pub(super) use answer::NAMES;
+
+/// The longest body of an unsigned question: all that is known are shorter than 1 KiB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// One question of a provider, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// Only a request with this text in this place asks.
     pub when: Option<(Place, Cow<'static, str>)>,
+    /// Only a request with any text in this place asks.
+    pub given: Option<Place>,
     /// Only a request without text in this place asks.
     pub unless: Option<Place>,
     /// What is answered.
@@ -26,6 +37,10 @@ pub struct Handshake {
     pub token: Option<Place>,
     /// Whether the question is signed like an event.
     pub signing: Signing,
+    /// The methods by which it is asked; empty = as the place of the question says.
+    pub methods: Vec<&'static str>,
+    /// Whether what is given back becomes the source's secret, where it has none yet.
+    pub learns: bool,
 }
 
 /// Whether a question is signed like an event.
@@ -46,61 +61,202 @@ pub enum Answer {
     Hash(Place),
     /// This JSON.
     Json(Cow<'static, str>),
+    /// A text of the owner's own.
+    Template(AnswerTemplate),
     /// Nothing but that it was received.
     Nothing,
 }
 
-/// An answer to a question. Neither an event nor kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An answer to a request. To a question it holds a stranger's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
-    /// `text/plain` or `application/json`; to be sent with `nosniff`.
-    pub content_type: &'static str,
+    /// The status: 200 or another of success.
+    pub status: u16,
+    /// What the body is; to be sent with `nosniff`.
+    pub content_type: Cow<'static, str>,
     /// Headers to be sent along.
     pub headers: Vec<(String, String)>,
-    /// The body; empty where none is wanted, which is a 204.
+    /// The body; may be empty.
     pub body: Vec<u8>,
+}
+
+/// A question, answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer.
+    pub reply: Reply,
+    /// What is to become the source's secret.
+    pub learned: Option<Secret>,
+}
+
+/// What a request with some method may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodUse {
+    /// An event.
+    Event,
+    /// A question, or a look whether anything is there; never an event.
+    Question,
+    /// Nothing.
+    None,
+}
+
+impl Reply {
+    /// Plain text.
+    fn text(body: String) -> Self {
+        Self {
+            status: 200,
+            content_type: "text/plain; charset=utf-8".into(),
+            headers: Vec::new(),
+            body: body.into_bytes(),
+        }
+    }
+
+    fn json(body: &serde_json::Value) -> Self {
+        Self { content_type: "application/json".into(), ..Self::text(body.to_string()) }
+    }
 }
 
 impl Handshake {
     /// A question that is signed like an event.
     pub(super) const SIGNED: Self = Self {
         when: None,
+        given: None,
         unless: None,
         answer: Answer::Nothing,
         token: None,
         signing: Signing::Signed,
+        methods: Vec::new(),
+        learns: false,
     };
     /// A question that is not signed.
-    pub(super) const OPEN: Self = Self { signing: Signing::Open, ..Self::SIGNED };
+    pub(super) const OPEN: Self = Self {
+        when: None,
+        given: None,
+        unless: None,
+        answer: Answer::Nothing,
+        token: None,
+        signing: Signing::Open,
+        methods: Vec::new(),
+        learns: false,
+    };
 
-    /// Whether it may come as a GET.
-    fn takes_get(&self) -> bool {
-        self.signing == Signing::Open
+    /// The question of `CloudEvents`, which comes with the password that events come with.
+    pub(super) fn cloud_events() -> Self {
+        let answer = Answer::Echo(Place::header(answer::ORIGIN));
+        Self { answer, methods: vec!["OPTIONS"], ..Self::SIGNED }
+    }
+
+    /// The place by which a question is known.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match &self.answer {
+            Answer::Echo(place) | Answer::Hash(place) => Some(place),
+            Answer::Json(_) | Answer::Template(_) | Answer::Nothing => {
+                self.given.as_ref().or(self.when.as_ref().map(|(place, _)| place))
+            }
+        }
+    }
+
+    /// Whether nothing but one field tells the question from an event.
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.when.is_none() && self.given.is_none() && self.token.is_none()
+    }
+
+    /// Whether `request` comes by a method by which this is asked.
+    fn takes_method_of(&self, request: &Inbound<'_>) -> bool {
+        if !self.methods.is_empty() {
+            return self.methods.contains(&request.method);
+        }
+        match (self.place(), request.method) {
+            // An address keeps its query: what comes there with a body is no question.
+            (Some(Place::Query(_)), "GET") => true,
+            (Some(Place::Query(_)), "POST") => request.body.is_empty(),
+            (Some(Place::Query(_)), _) => false,
+            (Some(Place::Header(name)), "OPTIONS") => name == answer::ORIGIN,
+            (_, method) => method != "OPTIONS",
+        }
+    }
+
+    /// Whether some request with this method is looked at.
+    fn may_come_by(&self, method: &str) -> bool {
+        let is_origin = |place: &Place| *place == Place::header(answer::ORIGIN);
+        self.methods.contains(&method)
+            || method == "OPTIONS" && self.methods.is_empty() && self.place().is_some_and(is_origin)
     }
 }
 
 impl Source {
-    /// Whether the source answers GET requests: see [`Source::handshake`].
-    pub fn takes_get(&self) -> bool {
-        self.settings.sender.handshakes.iter().any(Handshake::takes_get)
+    /// What a request with this method may be.
+    pub fn method_use(&self, method: &str) -> MethodUse {
+        let mut handshakes = self.settings.sender.handshakes.iter();
+        if self.settings.methods.contains(&method) {
+            MethodUse::Event
+        } else if matches!(method, "GET" | "HEAD")
+            || handshakes.any(|handshake| handshake.may_come_by(method))
+        {
+            MethodUse::Question
+        } else {
+            MethodUse::None
+        }
     }
 
-    /// The answer where `request` is a question and no event. Asked twice: before verification
-    /// with nothing, and with the proof after it.
-    pub fn handshake(&self, request: &Inbound<'_>, verified: Option<&Verified>) -> Option<Reply> {
-        let signing = if verified.is_some() { Signing::Signed } else { Signing::Open };
-        let handshakes = &self.settings.sender.handshakes;
-        let mut handshakes = handshakes.iter().filter(|handshake| handshake.signing == signing);
-        let key = verified.map_or(0, Verified::secret_index);
-        handshakes.find_map(|handshake| self.answer(handshake, request, key))
+    /// Every method that is not answered 405, as `Allow` lists them.
+    pub fn methods(&self) -> String {
+        let all = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+        let used = all.into_iter().filter(|method| self.method_use(method) != MethodUse::None);
+        used.collect::<Vec<_>>().join(", ")
     }
 
-    fn answer(&self, handshake: &Handshake, request: &Inbound<'_>, key: usize) -> Option<Reply> {
+    /// The answer where `request`, whose verification failed, is a question.
+    pub fn answer_unverified(&self, request: &Inbound<'_>) -> Option<Answered> {
+        if request.body.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        let open = |handshake: &Handshake| handshake.signing == Signing::Open;
+        self.answer(request, None, open)
+    }
+
+    /// The answer where `request`, which is believed, is a question and no event.
+    pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Reply> {
+        let secret = self.secrets.get(verified.secret_index);
+        let is_asked =
+            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed;
+        self.answer(request, secret, is_asked).map(|answered| answered.reply)
+    }
+
+    fn answer(
+        &self,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+        is_asked: impl Fn(&Handshake) -> bool,
+    ) -> Option<Answered> {
+        let handshakes = self.settings.sender.handshakes.iter();
+        let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
+        handshakes.find_map(|handshake| {
+            let reply = self.reply(handshake, request, secret)?;
+            let learned = handshake.place().filter(|_| handshake.learns);
+            let learned = learned.and_then(|place| answer::text_at(place, request));
+            Some(Answered { reply, learned: learned.map(Secret::new) })
+        })
+    }
+
+    /// The answer of one handshake, where `request` is its question.
+    fn reply(
+        &self,
+        handshake: &Handshake,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+    ) -> Option<Reply> {
         let text_at = |place: &Place| place.find(request).text();
+        if !handshake.takes_method_of(request) {
+            return None;
+        }
         if let Some((place, wanted)) = &handshake.when
             && text_at(place)? != **wanted
         {
             return None;
+        }
+        if let Some(place) = &handshake.given {
+            text_at(place).filter(|text| !text.is_empty())?;
         }
         if handshake.unless.as_ref().is_some_and(|place| text_at(place).is_some()) {
             return None;
@@ -112,43 +268,29 @@ impl Source {
                 return None;
             }
         }
-        let bounded = |place| text_at(place).filter(|text| text.len() <= ECHO_BYTES_MAX);
-        let text = |body: String| Reply {
-            content_type: "text/plain; charset=utf-8",
-            headers: Vec::new(),
-            body: body.into_bytes(),
-        };
-        let json = |body: String| Reply { content_type: "application/json", ..text(body) };
         match &handshake.answer {
-            Answer::Echo(place @ Place::Header(name)) => {
-                let value = bounded(place)?;
-                let headers = vec![(name.clone().into_owned(), value)];
-                Some(Reply { headers, ..text(String::new()) })
+            Answer::Echo(place) => answer::echo(place, request),
+            Answer::Hash(place) => answer::zoom(place, request, secret?),
+            Answer::Json(body) => {
+                let body = body.clone().into_owned().into_bytes();
+                Some(Reply {
+                    body,
+                    content_type: "application/json".into(),
+                    status: 200,
+                    ..Reply::default()
+                })
             }
-            Answer::Echo(place) => bounded(place).filter(|value| !value.is_empty()).map(text),
-            Answer::Hash(place) => self.hash(&bounded(place)?, key).map(json),
-            Answer::Json(body) => Some(json(body.clone().into_owned())),
-            Answer::Nothing => Some(text(String::new())),
+            Answer::Template(template) => {
+                template.reply(self, request, self.verify_token.as_ref().or(secret))
+            }
+            Answer::Nothing => Some(Reply { status: 204, ..Reply::default() }),
         }
-    }
-
-    /// Zoom's `{"plainToken": …, "encryptedToken": …}`.
-    fn hash(&self, plain: &str, key: usize) -> Option<String> {
-        let key = Key::new(Algorithm::HmacSha256, &KeyRule::UTF8, self.secrets.get(key)?).ok()?;
-        let template = Template::body();
-        let headers = crate::event::Headers::default();
-        let request =
-            Inbound { method: "", path_and_query: "", headers: &headers, body: plain.as_bytes() };
-        let message = Message::of(&template, &request, &Values::default()).ok()?;
-        let hash = hex::encode(key.sign(&message)?.as_slice());
-        let reply = serde_json::json!({ "plainToken": plain, "encryptedToken": hash });
-        Some(reply.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::source;
+    use super::super::tests::{configured, source};
     use super::*;
     use crate::event::{Headers, SourceName};
     use crate::secret::Secret;
@@ -156,17 +298,22 @@ mod tests {
 
     fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Option<Reply> {
         let headers = Headers::default();
-        let request =
-            Inbound { method: "POST", path_and_query, headers: &headers, body: body.as_bytes() };
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let request = Inbound { method, path_and_query, headers: &headers, body: body.as_bytes() };
         let proof = Verified {
             event_type: crate::event::EventType::unknown(),
             identity: super::super::identity::Identity::Body,
             method: None,
             data_root: crate::event::DataRoot::Payload,
             is_json: false,
+            is_signed: true,
             secret_index: 0,
         };
-        source.handshake(&request, signed.then_some(&proof))
+        if signed {
+            source.answer_verified(&request, &proof)
+        } else {
+            source.answer_unverified(&request).map(|answered| answered.reply)
+        }
     }
 
     fn body(reply: Option<Reply>) -> String {
@@ -182,7 +329,6 @@ mod tests {
         assert_eq!(reply.content_type, "text/plain; charset=utf-8");
         assert_eq!(reply.body, b"3eZbrw1a");
         assert_eq!(ask(&slack, "/", r#"{"type":"event_callback","challenge":"x"}"#, true), None);
-        assert!(!slack.takes_get());
     }
 
     // https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint has the form;
@@ -207,8 +353,8 @@ mod tests {
     fn meta_is_answered_only_where_it_knows_the_token() {
         let question = "/hooks/s?hub.mode=subscribe&hub.challenge=11582&hub.verify_token=meaty%20y";
         let source = meta(Some("meaty y"));
-        assert!(source.takes_get());
         assert_eq!(body(ask(&source, question, "", false)), "11582");
+        assert_eq!(ask(&source, question, "{}", false), None, "what has a body is no question");
         assert_eq!(ask(&meta(Some("other")), question, "", false), None);
         assert_eq!(ask(&meta(None), question, "", false), None);
         assert_eq!(ask(&source, "/hooks/s?hub.mode=subscribe", "", false), None);
@@ -229,8 +375,124 @@ mod tests {
     #[test]
     fn long_answers_are_not_given() {
         let source = meta(Some("t"));
-        let challenge = "x".repeat(ECHO_BYTES_MAX + 1);
+        let challenge = "x".repeat(answer::ECHO_BYTES_MAX + 1);
         let question = format!("/?hub.mode=subscribe&hub.verify_token=t&hub.challenge={challenge}");
         assert_eq!(ask(&source, &question, "", false), None);
+    }
+
+    /// Asks a custom source without a signature.
+    fn ask_custom(
+        handshake: &str,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Option<Reply> {
+        let text = format!(
+            "verify_token = {{ env = \"T\" }}\n[source.s.verify]\nalgorithm = \"hmac-sha256\"\n\
+             header = \"X-S\"\n[source.s.handshake]\n{handshake}"
+        );
+        let mut source = configured(&text, &["signs events"]);
+        source.verify_token = Some(Secret::new("token"));
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let body = body.as_bytes();
+        let request = Inbound { method, path_and_query, headers: &headers, body };
+        source.answer_unverified(&request).map(|answered| answered.reply)
+    }
+
+    #[test]
+    fn question_in_the_query_is_asked_by_get_or_without_a_body() {
+        let ask = |handshake: &str, method: &str, body: &str| {
+            ask_custom(handshake, method, "/hooks/s?key=abc", &[], body)
+        };
+        let echo = "echo = { query = \"key\" }";
+        assert_eq!(body(ask(echo, "GET", "")), "abc");
+        assert_eq!(body(ask(echo, "POST", "")), "abc", "Microsoft Graph");
+        assert_eq!(ask(echo, "POST", "{}"), None);
+        assert_eq!(ask(echo, "PUT", ""), None);
+        let said = "echo = { query = \"key\" }\nmethods = [\"POST\"]";
+        assert_eq!(body(ask(said, "POST", "{}")), "abc");
+        assert_eq!(ask(said, "GET", ""), None);
+    }
+
+    #[test]
+    fn field_that_is_the_whole_question_is_given_back_as_the_object_it_came_in() {
+        let ask = |body: &str| {
+            let handshake = "echo = { json = \"challenge\" }\nsigned = false";
+            ask_custom(handshake, "POST", "/hooks/s", &[], body).unwrap()
+        };
+        let reply = ask(r#"{"challenge":"a\"b"}"#);
+        assert_eq!(reply.content_type, "application/json");
+        assert_eq!(reply.body, br#"{"challenge":"a\"b"}"#);
+        let reply = ask(r#"{"challenge":"ab","type":"x"}"#);
+        assert_eq!((&*reply.content_type, &*reply.body), ("text/plain; charset=utf-8", &b"ab"[..]));
+    }
+
+    #[test]
+    fn event_grid_is_answered_in_both_of_its_forms() {
+        let handshake = "echo = { json = \"0.data.validationCode\" }\nsigned = false\n\
+            when = { json = \"0.eventType\", is = \"V\" }";
+        let question = r#"[{"eventType":"V","data":{"validationCode":"512d"}}]"#;
+        let reply = ask_custom(handshake, "POST", "/hooks/s", &[], question);
+        assert_eq!(body(reply), r#"{"validationResponse":"512d"}"#);
+        let origin = [("webhook-request-origin", "eventgrid.azure.net")];
+        let handshake = "echo = { header = \"WebHook-Request-Origin\" }";
+        let reply = ask_custom(handshake, "OPTIONS", "/hooks/s", &origin, "").unwrap();
+        assert_eq!(reply.status, 200);
+        let allowed = ("webhook-allowed-origin".to_owned(), "eventgrid.azure.net".to_owned());
+        assert!(reply.headers.contains(&allowed), "{reply:?}");
+        assert_eq!(ask_custom(handshake, "OPTIONS", "/hooks/s", &[], ""), None);
+    }
+
+    #[test]
+    fn header_is_given_back_as_the_same_header() {
+        let handshake = "echo = { header = \"X-Hook-Secret\" }";
+        let secret = [("x-hook-secret", "b537")];
+        let reply = ask_custom(handshake, "POST", "/hooks/s", &secret, "{}").unwrap();
+        assert_eq!(reply.headers, [("x-hook-secret".to_owned(), "b537".to_owned())]);
+        for bad in ["", "\u{e9}", &"x".repeat(answer::ECHO_BYTES_MAX + 1)] {
+            let asked = [("x-hook-secret", bad)];
+            assert_eq!(ask_custom(handshake, "POST", "/hooks/s", &asked, "{}"), None);
+        }
+    }
+
+    // eBay: sha256 of code, token and address (developer.ebay.com, Marketplace account deletion);
+    // X: HMAC-SHA256 of crc_token in base64. Worked out with Python's hashlib.
+    #[test]
+    fn template_answers_with_a_hash_of_the_question() {
+        let handshake = r#"
+            when = { query = "challenge_code" }
+            hash = { algorithm = "sha256", signed = "{query:challenge_code}{secret}https://a.example/e" }
+            answer = '{"challengeResponse": {{ hash }}}'"#;
+        let reply = ask_custom(handshake, "GET", "/hooks/s?challenge_code=7174", &[], "");
+        let expected = "33bdd084daa479833f35682224a9fa56af9a5c5d000893dc3962a0aedbced6a8";
+        assert_eq!(body(reply), format!(r#"{{"challengeResponse": "{expected}"}}"#));
+        assert_eq!(ask_custom(handshake, "GET", "/hooks/s?code=7174", &[], ""), None);
+        let handshake = r#"
+            when = { query = "crc_token" }
+            hash = { algorithm = "hmac-sha256", encoding = "base64", signed = "{query:crc_token}" }
+            answer = '{"response_token": "sha256={{ hash | safe }}"}'"#;
+        let reply = ask_custom(handshake, "GET", "/hooks/s?crc_token=7174", &[], "");
+        assert_eq!(
+            body(reply),
+            r#"{"response_token": "sha256=3FVZvl+iv+C0AfHdX5XCvXKD8vzF3mBi4+ewQSHYN2I="}"#
+        );
+    }
+
+    #[test]
+    fn template_sees_the_question_and_escapes_it() {
+        let handshake = r#"
+            when = { header = "X-Okta-Verification-Challenge" }
+            answer = '{"verification": {{ headers["x-okta-verification-challenge"] }}}'"#;
+        let asked = [("x-okta-verification-challenge", "a\"b")];
+        let reply = ask_custom(handshake, "GET", "/hooks/s", &asked, "").unwrap();
+        assert_eq!(reply.content_type, "application/json");
+        assert_eq!(reply.body, br#"{"verification": "a\"b"}"#);
+        let handshake = r#"
+            when = { json = "challenge" }
+            signed = false
+            answer = "{{ payload.challenge }}/{{ query.a }}/{{ method }}""#;
+        let reply = ask_custom(handshake, "POST", "/hooks/s?a=1", &[], r#"{"challenge":"c"}"#);
+        assert_eq!(body(reply), "c/1/POST");
     }
 }

@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
-use crate::secret::{Secret, SecretError};
+use crate::secret::{Secret, SecretError, SecretRef};
 
+mod answer;
 mod explain;
 mod fields;
 mod handshake;
@@ -33,8 +34,11 @@ mod signature;
 mod template;
 mod timestamp;
 
+pub use answer::{AnswerBody, AnswerRule};
 pub use explain::{Explanation, Rejected, explain};
-pub use handshake::{Answer, Handshake, Reply, Signing};
+pub use handshake::{
+    Answer, AnswerTemplate, Answered, Handshake, HashRule, MethodUse, Reply, Signing,
+};
 pub use identity::{DedupePolicy, dedupe_key};
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use place::Place;
@@ -75,6 +79,8 @@ pub struct Verified {
     method: Option<String>,
     data_root: DataRoot,
     is_json: bool,
+    /// Whether the body came under a signature, as opposed to beside a password.
+    is_signed: bool,
     secret_index: usize,
 }
 
@@ -196,11 +202,13 @@ impl fmt::Debug for Source {
 impl Source {
     /// Reads the source's secrets and makes them ready.
     pub fn build(name: SourceName, settings: SourceSettings) -> Result<Self, SourceError> {
-        let secrets = settings.secrets.iter().map(crate::secret::SecretRef::resolve);
+        // A secret that its sender is yet to choose: until then nothing is believed.
+        let is_there = |secret: &&SecretRef| !settings.learns() || !secret.is_missing_file();
+        let secrets = settings.secrets.iter().filter(is_there).map(SecretRef::resolve);
         let secrets = secrets
             .collect::<Result<Vec<_>, _>>()
             .map_err(|err| SourceError::Secret(name.clone(), err))?;
-        let verify_token = settings.verify_token.as_ref().map(crate::secret::SecretRef::resolve);
+        let verify_token = settings.verify_token.as_ref().map(SecretRef::resolve);
         let verify_token =
             verify_token.transpose().map_err(|err| SourceError::Secret(name.clone(), err))?;
         Ok(Self { verify_token, ..Self::with_secrets(name, settings, secrets)? })
@@ -214,7 +222,8 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let schemes = &settings.sender.schemes;
         let is_open = schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
-        if secrets.is_empty() && (!is_open || schemes.is_empty()) {
+        let may_be_without = is_open || settings.learns();
+        if secrets.is_empty() && (!may_be_without || schemes.is_empty()) {
             return Err(SourceError::NoSecrets(name));
         }
         let mut keys: Vec<Vec<Option<Key>>> = schemes.iter().map(|_| Vec::new()).collect();
@@ -277,13 +286,14 @@ impl Source {
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: scheme::Accepted) -> Verified {
         let sender = &self.settings.sender;
         let types: &[Place] = match &sender.event_type {
-            TypeRule::Literal(_) => &[],
+            TypeRule::Literal(_) | TypeRule::Method => &[],
             TypeRule::At(places) => places,
         };
         let fields =
             Fields::find(request, types.iter().chain(&sender.delivery_id).chain(&sender.stamps));
         let event_type = match &sender.event_type {
             TypeRule::Literal(text) => EventType::new(text),
+            TypeRule::Method => EventType::new(request.method),
             TypeRule::At(places) => places
                 .iter()
                 .find_map(|place| fields.text(place))
@@ -294,7 +304,8 @@ impl Source {
         let identity = self.identify(&fields, scheme, accepted);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = sender.data_root;
-        Verified { event_type, identity, method, data_root, is_json, secret_index }
+        let is_signed = scheme.algorithm.signs();
+        Verified { event_type, identity, method, data_root, is_json, is_signed, secret_index }
     }
 
     /// What tells this request from every other.

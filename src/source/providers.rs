@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::event::DataRoot;
 
+use super::answer::AnswerRule;
 use super::handshake::Handshake;
 use super::keys::{Algorithm, KeyRule};
 use super::place::Place;
@@ -38,6 +39,8 @@ pub struct Provider {
     data_root: DataRoot,
     /// What it asks an endpoint before it sends events.
     handshakes: Vec<Handshake>,
+    /// What it wants to hear about an event that is stored.
+    answer: AnswerRule,
 }
 
 /// One scheme of a provider, in the words of a `verify` table.
@@ -59,6 +62,11 @@ impl Provider {
     /// The provider of this name.
     pub fn parse(name: &str) -> Option<&'static Self> {
         PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// What it wants to hear about an event that is stored.
+    pub(super) fn answer(&self) -> AnswerRule {
+        self.answer.clone()
     }
 
     /// Its sender with nothing changed.

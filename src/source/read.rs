@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::secret::SecretRef;
 use crate::settings::{ByteSize, Table, nearest, parse_duration};
 
+use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::Algorithm;
 use super::providers::{Overrides, PROVIDERS, Provider};
@@ -14,10 +15,13 @@ use super::scheme::Scheme;
 use super::settings::{RateLimit, Sender, SourceSettings};
 use super::template::Part;
 
+mod answer;
+mod handshake;
 mod place;
 mod verify;
 
-use place::read_handshake;
+use answer::{read_answer, read_methods};
+use handshake::{check_handshake, read_handshake};
 use verify::read_verify;
 
 impl SourceSettings {
@@ -38,6 +42,8 @@ impl SourceSettings {
         let expect_every = table.take::<Duration>("expect_every");
         let body_max = table.take::<ByteSize>("body_max");
         let verify_token = table.take::<SecretRef>("verify_token");
+        let methods = read_methods(table, Self::METHODS);
+        let answer = table.table("answer").map(read_answer);
         let sender = read_sender(table);
         let handshake = table.table("handshake").and_then(read_handshake);
         if handshake.as_ref().is_some_and(|handshake| handshake.token.is_some())
@@ -46,6 +52,9 @@ impl SourceSettings {
             table.missing("verify_token", "write `verify_token = { file = \"data/secrets/…\" }`");
         }
         let mut sender = sender?;
+        if let Some(handshake) = &handshake {
+            check_handshake(table, &sender, handshake, secrets.as_deref().unwrap_or_default());
+        }
         let is_open = sender.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
         if !is_open && !table.has("secrets") {
             table.missing(
@@ -61,14 +70,20 @@ impl SourceSettings {
             return None;
         }
         sender.handshakes.extend(handshake);
+        if sender.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
+            sender.handshakes.push(Handshake::cloud_events());
+        }
+        let plain = Self::new(sender, secrets);
         Some(Self {
+            methods: methods?.unwrap_or_else(|| plain.methods.clone()),
+            answer: answer.unwrap_or_else(|| Some(plain.answer.clone()))?,
             dedupe: dedupe.unwrap_or(DedupePolicy::Identity),
             rate_limit,
             allow: allow.unwrap_or_default(),
             expect_every,
             body_max: body_max.map(|size| size.0),
             verify_token,
-            ..Self::new(sender, secrets)
+            ..plain
         })
     }
 }

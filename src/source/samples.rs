@@ -69,6 +69,7 @@ const SAMPLES: &[Sample] = samples! {
     "slack" "slack.json": "message", "app_mention";
     "zoom" "zoom.json": "meeting.started", "meeting.ended";
     "shopify" "shopify.json": "orders/create", "orders/updated", "orders/paid";
+    "woocommerce" "shopify.json": "order.created", "order.updated";
     "discourse" "discourse.json": "post_created", "post_edited", "post_destroyed";
     "disqus" "disqus.json": "post";
     "ghost" "ghost.json": "unknown";
@@ -128,7 +129,7 @@ fn fill(body: &str, event_type: &str, now: Timestamp) -> String {
 /// A body with nothing but a type, an id and a time.
 fn minimal(sender: &Sender) -> String {
     let places: &[Place] = match &sender.event_type {
-        TypeRule::Literal(_) => &[],
+        TypeRule::Literal(_) | TypeRule::Method => &[],
         TypeRule::At(places) => places,
     };
     let mut body = Value::Object(Map::new());

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::event::DataRoot;
 use crate::secret::SecretRef;
 
+use super::answer::AnswerRule;
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::place::Place;
@@ -31,6 +32,10 @@ pub struct SourceSettings {
     pub expect_every: Option<Duration>,
     /// The longest body in bytes, in place of the server's.
     pub body_max: Option<u64>,
+    /// The methods by which events come.
+    pub methods: Vec<&'static str>,
+    /// What is answered once an event is durable.
+    pub answer: AnswerRule,
     /// What a provider that asks first (Meta) must know to get an answer.
     pub verify_token: Option<SecretRef>,
 }
@@ -42,9 +47,24 @@ impl SourceSettings {
         Some(Self::new(Sender::provider(name)?, secrets))
     }
 
+    /// The methods that an event may come by.
+    pub const METHODS: &'static [&'static str] = &["POST", "PUT", "PATCH", "DELETE", "GET"];
+
+    /// Whether its secret is chosen by the sender.
+    pub fn learns(&self) -> bool {
+        self.sender.handshakes.iter().any(|handshake| handshake.learns)
+    }
+
     /// A source of this sender with the defaults.
     pub fn new(sender: Sender, secrets: Vec<SecretRef>) -> Self {
+        let methods = match sender.provider {
+            Some(_) => vec!["POST"],
+            // What a sender of the owner's own signs is an event, whatever its method.
+            None => vec!["POST", "PUT", "PATCH", "DELETE"],
+        };
         Self {
+            methods,
+            answer: sender.provider.map_or(AnswerRule::Id, Provider::answer),
             sender,
             secrets,
             dedupe: DedupePolicy::Identity,
@@ -88,6 +108,8 @@ impl Sender {
 pub enum TypeRule {
     /// Always this one.
     Literal(String),
+    /// The request's method.
+    Method,
     /// In the first of these places that has text.
     At(Vec<Place>),
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::event::DataRoot;
 
+use super::super::answer::AnswerRule;
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::signature::Encoding;
 use super::super::timestamp::Unit;
@@ -35,6 +36,7 @@ const PLAIN: Provider = Provider {
     stamps: Vec::new(),
     data_root: DataRoot::Payload,
     handshakes: Vec::new(),
+    answer: AnswerRule::Id,
 };
 
 const WHSEC: KeyRule =

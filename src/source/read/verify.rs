@@ -13,7 +13,8 @@ use super::super::timestamp::{TimestampRule, Unit};
 use super::place::{PLACES, read_place};
 use super::{check_url, check_weaknesses};
 
-const ENCODINGS: &[(&str, Encoding)] = &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+pub(super) const ENCODINGS: &[(&str, Encoding)] =
+    &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
 const KEY_ENCODINGS: &[(&str, Encoding)] =
     &[("utf8", Encoding::Plain), ("base64", Encoding::Base64), ("hex", Encoding::Hex)];
 const UNITS: &[(&str, Unit)] = &[
@@ -180,7 +181,10 @@ fn read_type(mut table: Table<'_>) -> Option<TypeRule> {
     let literal = table.take::<String>("literal");
     if table.has("literal") {
         table.finish();
-        return literal.map(TypeRule::Literal);
+        return literal.map(|text| match text.as_str() {
+            "{method}" => TypeRule::Method,
+            _ => TypeRule::Literal(text),
+        });
     }
     let place = read_place(table, &["header", "query", "json", "form"]);
     place.map(|place| TypeRule::At(vec![place]))

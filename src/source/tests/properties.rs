@@ -217,8 +217,10 @@ proptest! {
             let verified = source.verify(&request, NOW);
             let is_open = source.settings.sender.schemes[0].algorithm == Algorithm::None;
             prop_assert_eq!(verified.is_ok(), is_open);
-            source.handshake(&request, None);
-            source.handshake(&request, verified.as_ref().ok());
+            source.answer_unverified(&request);
+            if let Ok(verified) = &verified {
+                source.answer_verified(&request, verified);
+            }
         }
     }
 

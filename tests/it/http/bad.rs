@@ -94,7 +94,8 @@ fn what_was_refused_can_be_looked_at_and_released_after_the_fix() {
 #[test]
 fn an_unknown_source_is_not_found_and_counted_once_for_all() {
     let gateway = Gateway::start();
-    for path in ["/hooks/", "/hooks/nobody", "/hooks/hyvor/", "/hooks/Hyvor", "/", "/hooks", "/x"] {
+    let paths = ["/hooks/", "/hooks/nobody", "/hooks/hyvor//", "/hooks/Hyvor", "/", "/hooks", "/x"];
+    for path in paths {
         let answer = wire::post(gateway.public, path, &[], BODY);
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -106,9 +107,10 @@ fn an_unknown_source_is_not_found_and_counted_once_for_all() {
 #[test]
 fn other_methods_are_told_which_one_it_is() {
     let gateway = Gateway::start();
-    for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
+    for method in ["PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
         let answer = wire::request(gateway.public, method, "/hooks/hyvor", &[], b"");
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
+        let allow = answer.header("allow");
+        assert_eq!((answer.status, allow), (405, Some("GET, HEAD, POST")), "{method}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::event::DataRoot;
 
+use super::super::super::answer::AnswerRule;
 use super::super::super::handshake::{Answer, Handshake};
 use super::super::super::keys::Algorithm;
 use super::super::super::place::Place;
@@ -71,6 +72,8 @@ pub(super) fn rows() -> Vec<Provider> {
                 answer: Answer::Echo(json("challenge")),
                 ..Handshake::SIGNED
             }],
+            // A body would be shown to whoever gave a command, or be taken for a modal's answer.
+            answer: AnswerRule::EMPTY,
             ..PLAIN
         },
         // https://developers.zoom.us/docs/api/webhooks: Slack's scheme under other names. No vector.

@@ -2,6 +2,7 @@
 
 use crate::event::DataRoot;
 
+use super::super::super::answer::AnswerRule;
 use super::super::super::handshake::{Answer, Handshake};
 use super::super::super::keys::{Algorithm, KeyRule};
 use super::super::super::place::Place;
@@ -92,7 +93,9 @@ pub(super) fn rows() -> Vec<Provider> {
             delivery_id: vec![header("idempotency-key")],
             ..PLAIN
         },
-        // https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks (Secure webhooks).
+        // https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks (Secure webhooks);
+        // https://confluence.atlassian.com/bitbucketserver/manage-webhooks-938025878.html: the test of
+        // a connection is not signed.
         Provider {
             name: "bitbucket",
             vector: Some("github-docs"),
@@ -102,7 +105,11 @@ pub(super) fn rows() -> Vec<Provider> {
                 ..HEX_OF_BODY
             }],
             event_type: vec![header("x-event-key")],
-            delivery_id: vec![header("x-request-uuid")],
+            delivery_id: vec![header("x-request-uuid"), header("x-request-id")],
+            handshakes: vec![Handshake {
+                when: Some((header("x-event-key"), text("diagnostics:ping"))),
+                ..Handshake::OPEN
+            }],
             ..PLAIN
         },
         // https://docs.gitea.com/usage/webhooks; Forgejo sends both names. No vector is published.
@@ -143,6 +150,24 @@ pub(super) fn rows() -> Vec<Provider> {
             }],
             event_type: vec![header("x-shopify-topic"), header("shopify-topic")],
             delivery_id: vec![header("x-shopify-webhook-id"), header("shopify-webhook-id")],
+            ..PLAIN
+        },
+        // https://developer.woocommerce.com/docs/apis/rest-api/webhooks: a new webhook is tried with an
+        // unsigned form (woocommerce/woocommerce#15642). No vector is published.
+        Provider {
+            name: "woocommerce",
+            rows: vec![Row {
+                places: vec![header("x-wc-webhook-signature")],
+                encoding: Encoding::Base64,
+                ..HEX_OF_BODY
+            }],
+            event_type: vec![header("x-wc-webhook-topic")],
+            delivery_id: vec![header("x-wc-webhook-delivery-id")],
+            handshakes: vec![Handshake {
+                given: Some(Place::Form(text("webhook_id"))),
+                unless: Some(header("x-wc-webhook-signature")),
+                ..Handshake::OPEN
+            }],
             ..PLAIN
         },
         // https://developer.paddle.com/webhooks/signature-verification. No vector is published.
@@ -203,6 +228,8 @@ pub(super) fn rows() -> Vec<Provider> {
                 Place::Form(text("SmsStatus")),
             ],
             delivery_id: vec![header("i-twilio-idempotency-token")],
+            // It reads a body as TwiML, and logs a warning for JSON.
+            answer: AnswerRule::EMPTY,
             ..PLAIN
         },
         // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features.

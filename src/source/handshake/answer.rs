@@ -1,0 +1,177 @@
+//! How a question is answered.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::expr;
+use crate::secret::Secret;
+
+use super::super::keys::{Algorithm, Key, KeyRule};
+use super::super::place::{Place, pairs, query};
+use super::super::signature::Encoding;
+use super::super::template::{Message, Template, Values};
+use super::super::{Inbound, Source};
+use super::Reply;
+
+/// The longest text that is sent back, in bytes: no challenge is longer, and no stranger gets to use
+/// this endpoint for pages of his own.
+pub(super) const ECHO_BYTES_MAX: usize = 1024;
+/// The longest answer that a template gives.
+const ANSWER_BYTES_MAX: usize = 8 * 1024;
+
+/// The most fields of a query or form that a template sees.
+const FIELDS_MAX: usize = 100;
+
+/// The names that a template of an answer may use.
+pub(in crate::source) const NAMES: [&str; 6] =
+    ["payload", "query", "form", "headers", "method", "hash"];
+
+/// An answer with a text of the owner's own.
+#[derive(Clone, Debug)]
+pub struct AnswerTemplate {
+    /// The text, over [`NAMES`].
+    pub text: Arc<expr::Template>,
+    /// What it is.
+    pub content_type: &'static str,
+    /// What `hash` is in it.
+    pub hash: Option<HashRule>,
+}
+
+impl PartialEq for AnswerTemplate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text.source() == other.text.source() && self.hash == other.hash
+    }
+}
+
+impl Eq for AnswerTemplate {}
+
+/// A hash of some of the question, which proves to its sender that this side knows a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashRule {
+    /// How it is made.
+    pub algorithm: Algorithm,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// What is hashed.
+    pub signed: Template,
+}
+
+/// The text in `place`, where it is there, not too long and without control characters.
+pub(super) fn text_at(place: &Place, request: &Inbound<'_>) -> Option<String> {
+    let text = place.find(request).text()?;
+    let is_good = (1..=ECHO_BYTES_MAX).contains(&text.len());
+    (is_good && !text.chars().any(char::is_control)).then_some(text)
+}
+
+/// Gives back what stands in `place`, in the form that its senders want.
+pub(super) fn echo(place: &Place, request: &Inbound<'_>) -> Option<Reply> {
+    let text = text_at(place, request)?;
+    match place {
+        Place::Header(name) if name == ORIGIN => allow_origin(&text, request),
+        Place::Header(name) => {
+            let headers = vec![(name.clone().into_owned(), header_value(text)?)];
+            Some(Reply { status: 204, headers, ..Reply::default() })
+        }
+        // Azure Event Grid takes no other answer.
+        Place::Json(path) if path.rsplit('.').next() == Some("validationCode") => {
+            Some(Reply::json(&json!({ "validationResponse": text })))
+        }
+        // monday.com, Feishu and others want the object back that they sent.
+        Place::Json(path) if is_whole_body(path, request.body) => {
+            Some(Reply::json(&json!({ path.as_ref(): text })))
+        }
+        Place::Json(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
+            Some(Reply::text(text))
+        }
+    }
+}
+
+/// Where the question of `CloudEvents` stands, whether it may send here (HTTP 1.1 Web Hooks for Event
+/// Delivery, section 4).
+pub(super) const ORIGIN: &str = "webhook-request-origin";
+
+fn allow_origin(origin: &str, request: &Inbound<'_>) -> Option<Reply> {
+    let rate = text_at(&Place::header("webhook-request-rate"), request).unwrap_or("*".to_owned());
+    let headers = vec![
+        ("webhook-allowed-origin".to_owned(), header_value(origin.to_owned())?),
+        ("webhook-allowed-rate".to_owned(), header_value(rate)?),
+    ];
+    Some(Reply { status: 200, headers, ..Reply::default() })
+}
+
+/// Text that can stand in a header.
+fn header_value(text: String) -> Option<String> {
+    text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()).then_some(text)
+}
+
+/// Whether the body is an object with this field alone.
+fn is_whole_body(path: &str, body: &[u8]) -> bool {
+    let fields = serde_json::from_slice::<Map<String, Value>>(body);
+    fields.is_ok_and(|fields| fields.len() == 1 && fields.contains_key(path))
+}
+
+impl AnswerTemplate {
+    /// The answer to `request`; nothing where it cannot be made of it.
+    pub(super) fn reply(
+        &self,
+        source: &Source,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+    ) -> Option<Reply> {
+        let hash = match &self.hash {
+            Some(rule) => Some(rule.hash(source, request, secret?)?),
+            None => None,
+        };
+        let values = json!({
+            "payload": serde_json::from_slice::<Value>(request.body).unwrap_or_default(),
+            "query": fields(query(request).as_bytes()),
+            "form": fields(request.body),
+            "headers": headers(request),
+            "method": request.method,
+            "hash": hash,
+        });
+        let values: expr::Value = serde_json::from_value(values).ok()?;
+        let body = self.text.render_value(values).ok()?;
+        (body.len() <= ANSWER_BYTES_MAX).then(|| Reply {
+            status: 200,
+            content_type: self.content_type.into(),
+            headers: Vec::new(),
+            body: body.into_bytes(),
+        })
+    }
+}
+
+impl HashRule {
+    fn hash(&self, source: &Source, request: &Inbound<'_>, secret: &Secret) -> Option<String> {
+        let key = Key::new(self.algorithm, &KeyRule::UTF8, secret).ok()?;
+        let mut schemes = source.settings.sender.schemes.iter();
+        let url = schemes.find_map(|scheme| scheme.url());
+        let values = Values { url, ..Values::default() };
+        let message = Message::of(&self.signed, request, &values).ok()?;
+        Some(self.encoding.encode(&key.sign(&message)?))
+    }
+}
+
+/// Zoom's `{"plainToken": …, "encryptedToken": …}`.
+pub(super) fn zoom(place: &Place, request: &Inbound<'_>, secret: &Secret) -> Option<Reply> {
+    let plain = text_at(place, request)?;
+    let key = Key::new(Algorithm::HmacSha256, &KeyRule::UTF8, secret).ok()?;
+    let template = Template::body();
+    let hashed = Inbound { body: plain.as_bytes(), ..*request };
+    let message = Message::of(&template, &hashed, &Values::default()).ok()?;
+    let hash = hex::encode(key.sign(&message)?.as_slice());
+    Some(Reply::json(&json!({ "plainToken": plain, "encryptedToken": hash })))
+}
+
+/// The fields of a query or form; of a repeated one the last.
+fn fields(text: &[u8]) -> Map<String, Value> {
+    let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields = pairs(text).take(FIELDS_MAX);
+    fields.map(|(name, value)| (text_of(&name), Value::from(text_of(&value)))).collect()
+}
+
+fn headers(request: &Inbound<'_>) -> Map<String, Value> {
+    let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value).into_owned());
+    request.headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+}

@@ -1,0 +1,237 @@
+//! Reads `[source.NAME.handshake]`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::expr::{self, Escape};
+use crate::secret::SecretRef;
+use crate::settings::Table;
+
+use super::super::handshake::{Answer, AnswerTemplate, Handshake, HashRule, NAMES, Signing};
+use super::super::keys::Algorithm;
+use super::super::place::Place;
+use super::super::settings::Sender;
+use super::super::signature::Encoding;
+use super::super::template::{BadTemplate, Part, Template};
+use super::answer::read_methods;
+use super::place::read_place;
+use super::verify::ENCODINGS;
+
+const KINDS: &[&str] = &["header", "query", "json", "form"];
+const METHODS: &[&str] = &["GET", "POST", "PUT", "OPTIONS"];
+
+/// What a question is hashed by.
+const HASHES: &[(&str, Algorithm)] = &[
+    ("sha256", Algorithm::Sha256),
+    ("sha512", Algorithm::Sha512),
+    ("hmac-sha1", Algorithm::HmacSha1),
+    ("hmac-sha256", Algorithm::HmacSha256),
+    ("hmac-sha512", Algorithm::HmacSha512),
+];
+
+/// `hash` in either of its forms.
+enum Hash {
+    /// Zoom's: the place of the text.
+    At(Place),
+    /// One for the answer's template.
+    Rule(HashRule),
+}
+
+/// `when` with or without a text.
+enum When {
+    Is(Place, Cow<'static, str>),
+    Given(Place),
+}
+
+/// `[source.NAME.handshake]`; `None` = a problem.
+pub(super) fn read_handshake(mut table: Table<'_>) -> Option<Handshake> {
+    let handshake = take_handshake(&mut table);
+    table.finish();
+    handshake
+}
+
+fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
+    let echo = table.table("echo").map(|table| read_place(table, KINDS));
+    let hash = table.table("hash").map(read_hash);
+    let token = table.table("token").map(|table| read_place(table, KINDS));
+    let when = table.table("when").map(read_when);
+    let text = table.take::<String>("answer");
+    let is_signed = table.take::<bool>("signed");
+    let methods = read_methods(table, METHODS);
+    let learns = table.take_or("learn", false);
+    // Everything is taken: from here on nothing new is asked.
+    let (echo, hash, when) = (all(echo)?, all(hash)?, all(when)?);
+    let answer = match (echo, hash, text) {
+        (Some(place), None, None) => Answer::Echo(place),
+        (None, Some(Hash::At(place)), None) => Answer::Hash(place),
+        (None, None, Some(text)) => Answer::Template(read_template(table, &text, None)?),
+        (None, Some(Hash::Rule(rule)), Some(text)) => {
+            Answer::Template(read_template(table, &text, Some(rule))?)
+        }
+        (None, Some(Hash::Rule(_)), None) => {
+            let help = "write `answer = '{\"challengeResponse\": {{ hash }}}'`";
+            table.problem("hash", "the hash needs an answer that it stands in", help);
+            return None;
+        }
+        (_, _, _) => {
+            let help = "write `echo = { query = \"challenge\" }`, `hash = { json = \"…\" }` or \
+                        `answer = '{\"challenge\": {{ payload.challenge }}}'`";
+            table.problem_here("a handshake has one of `echo`, `hash` and `answer`", help);
+            return None;
+        }
+    };
+    let (when, given) = match when {
+        Some(When::Is(place, text)) => (Some((place, text)), None),
+        Some(When::Given(place)) => (None, Some(place)),
+        None => (None, None),
+    };
+    let handshake = Handshake {
+        when,
+        given,
+        answer,
+        token: all(token)?,
+        methods: methods?.unwrap_or_default(),
+        learns,
+        ..Handshake::SIGNED
+    };
+    read_signing(table, is_signed, handshake)
+}
+
+/// What was found, where nothing was wrong with it.
+#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
+fn all<T>(found: Option<Option<T>>) -> Option<Option<T>> {
+    found.map_or(Some(None), |found| found.map(Some))
+}
+
+fn read_when(mut table: Table<'_>) -> Option<When> {
+    let text = table.take::<String>("is");
+    let is_wrong = text.is_none() && table.has("is");
+    let place = read_place(table, KINDS).filter(|_| !is_wrong)?;
+    Some(match text {
+        Some(text) => When::Is(place, text.into()),
+        None => When::Given(place),
+    })
+}
+
+fn read_hash(mut table: Table<'_>) -> Option<Hash> {
+    if !table.has("signed") {
+        // Asked for the list of all keys only: they belong to the other form.
+        table.take::<String>("signed");
+        if !table.has("algorithm") && !table.has("encoding") {
+            table.choice("algorithm", HASHES);
+            table.choice("encoding", ENCODINGS);
+            return read_place(table, KINDS).map(Hash::At);
+        }
+    }
+    let algorithm = table.choice("algorithm", HASHES);
+    if !table.has("algorithm") {
+        table.missing("algorithm", "write `algorithm = \"sha256\"`");
+    }
+    let encoding = table.choice("encoding", ENCODINGS);
+    let is_encoding_wrong = encoding.is_none() && table.has("encoding");
+    let text = table.require::<String>("signed");
+    let signed = text.and_then(|text| match Template::parse(&text) {
+        Ok(template) => Some(template),
+        Err(err) => {
+            table.problem("signed", err, BadTemplate::HELP);
+            None
+        }
+    });
+    table.finish();
+    let algorithm = algorithm.filter(|_| !is_encoding_wrong)?;
+    let (signed, encoding) = (signed?, encoding.unwrap_or(Encoding::Hex));
+    Some(Hash::Rule(HashRule { algorithm, encoding, signed }))
+}
+
+fn read_template(table: &Table<'_>, text: &str, hash: Option<HashRule>) -> Option<AnswerTemplate> {
+    let is_json = text.trim_start().starts_with(['{', '[']) && !text.starts_with("{{");
+    let (content_type, escape) = if is_json {
+        ("application/json", Escape::Json)
+    } else {
+        ("text/plain; charset=utf-8", Escape::None)
+    };
+    match expr::Template::compile_for(text, escape, &NAMES) {
+        Ok(text) => Some(AnswerTemplate { text: Arc::new(text), content_type, hash }),
+        Err(err) => {
+            table.problem("answer", err, "");
+            None
+        }
+    }
+}
+
+/// Whether the question is signed. A stranger must get nothing that a secret of events made.
+fn read_signing(
+    table: &Table<'_>,
+    is_signed: Option<bool>,
+    handshake: Handshake,
+) -> Option<Handshake> {
+    let is_outside = matches!(handshake.place(), Some(Place::Query(_) | Place::Header(_)));
+    let is_zoom = matches!(handshake.answer, Answer::Hash(_));
+    let is_open = !is_signed.unwrap_or(is_zoom || !is_outside);
+    if is_zoom && is_open {
+        let message = "anybody could have text of his own hashed with the secret";
+        table.problem("signed", message, "leave `signed` out");
+        return None;
+    }
+    let signing = if is_open { Signing::Open } else { Signing::Signed };
+    Some(Handshake { signing, ..handshake })
+}
+
+/// Reports what of a handshake does not go with its source.
+pub(super) fn check_handshake(
+    table: &mut Table<'_>,
+    sender: &Sender,
+    handshake: &Handshake,
+    secrets: &[SecretRef],
+) {
+    let hashes = matches!(&handshake.answer, Answer::Template(answer) if answer.hash.is_some());
+    if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
+        table.missing(
+            "verify_token",
+            "a stranger's question is hashed with `verify_token = { file = \"…\" }`, not with the \
+             secret that signs events; or write `signed = true` where the question is signed",
+        );
+    }
+    if handshake.learns {
+        check_learning(table, sender, handshake, secrets);
+    }
+    let is_signed = sender.schemes.iter().any(|scheme| scheme.algorithm.signs());
+    let is_looked_at = handshake.signing == Signing::Signed || !is_signed;
+    let Some(place) = handshake.place().filter(|_| is_looked_at) else { return };
+    let mut signatures = sender.schemes.iter().flat_map(|scheme| &scheme.signature.places);
+    let is_everywhere = signatures.any(|signature| signature == place);
+    let is_narrow = matches!(place, Place::Query(_)) && handshake.methods.is_empty();
+    if !is_narrow && (is_everywhere || handshake.is_unconditional()) {
+        let message = format!(
+            "this handshake takes every request with the {place} for a question: it is answered \
+             and not stored"
+        );
+        let help =
+            "say what tells a question from an event: `when = { json = \"type\", is = \"…\" }`";
+        table.warning("handshake", message, help);
+    }
+}
+
+/// A secret can be learned where one file is to hold it and nothing else signs.
+fn check_learning(
+    table: &mut Table<'_>,
+    sender: &Sender,
+    handshake: &Handshake,
+    secrets: &[SecretRef],
+) {
+    let is_file = matches!(secrets, [SecretRef::File { create: true, .. }]);
+    if !is_file {
+        let help = "write `secrets = [{ file = \"data/secrets/…\", create = true }]`: the file is \
+                    made when the sender's secret comes";
+        table.problem("secrets", "`learn` needs one file that the secret is written into", help);
+    }
+    let signs = sender.schemes.iter().any(|scheme| scheme.signed.as_ref().is_some_and(has_body));
+    if !matches!(handshake.answer, Answer::Echo(_)) || !signs {
+        let message = "`learn` is for a secret that is given back and then signs events";
+        table.problem("handshake", message, "leave `learn` out");
+    }
+}
+
+fn has_body(signed: &Template) -> bool {
+    signed.covers_body() || signed.has(&Part::Body)
+}
