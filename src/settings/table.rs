@@ -65,6 +65,11 @@ impl<'a> Table<'a> {
         &self.notes.folder
     }
 
+    /// Whether secrets may be looked at: not where only the text is read.
+    pub fn reads_secrets(&self) -> bool {
+        self.notes.probe.is_some()
+    }
+
     /// Whether `key` is there, whatever its value.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)

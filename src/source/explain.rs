@@ -13,6 +13,7 @@ use super::signature::{Encoding, Shape};
 use super::template::Template;
 use super::{Inbound, Rejection, Source};
 
+mod own;
 mod rewritten;
 mod variants;
 
@@ -61,9 +62,10 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
             return because("the signature is good, but its timestamp cannot be read", Some(hint));
         }
         Rejection::NoVariable(what) => {
+            let hint = "a proxy in front may drop it, or the sender is not the one configured";
             return because(
                 &format!("the {what} is missing, which is part of what is signed"),
-                Some("a proxy in front may drop it, or the sender is not the one configured"),
+                Some(case.dropped_header(&rejection).unwrap_or(hint)),
             );
         }
         Rejection::Repeated(what) => {
@@ -75,16 +77,28 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         Rejection::TooManyFields => {
             return because("the form has more fields than any sender has", None);
         }
+        Rejection::NotUnpacked => {
+            return because(
+                "the body cannot be unpacked, which is signed as it was before it was packed",
+                Some("it is packed by gzip or deflate here, and grows a hundred times at most"),
+            );
+        }
         Rejection::Missing
         | Rejection::NotWrapped
         | Rejection::Undecodable
         | Rejection::WrongLength
         | Rejection::Mismatch => {}
     }
-    case.other_secret(all)
+    // The sender that is configured comes first: what is nearly right is not another company's.
+    let own = case
+        .other_secret(all)
         .or_else(|| case.trimmed_secret())
-        .or_else(|| case.other_provider())
-        .or_else(|| case.other_form())
+        .or_else(|| case.dressed_secret())
+        .or_else(|| case.published_secret())
+        .or_else(|| case.other_url())
+        .or_else(|| case.sha1_only())
+        .or_else(|| case.unpacked_body());
+    own.or_else(|| case.other_sender())
         .or_else(|| case.only_the_method())
         .or_else(|| case.rewritten_body())
         .unwrap_or_else(|| case.unknown(&rejection))
@@ -93,6 +107,9 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
 fn because(line: &str, hint: Option<&str>) -> Explanation {
     Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
 }
+
+/// A clock is seldom off by more: what is older is a late repeat.
+const LATE_S: i64 = 600;
 
 struct Case<'a> {
     source: &'a Source,
@@ -132,7 +149,12 @@ impl Case<'_> {
 
     fn stale(&self, seconds: i64) -> Explanation {
         let off = seconds.unsigned_abs();
-        let line = if seconds >= 0 {
+        let line = if seconds >= LATE_S {
+            format!(
+                "it comes late: the signature is good, but it was made {off} s before the request \
+                 came; a repeat that kept its first time looks like this"
+            )
+        } else if seconds >= 0 {
             format!(
                 "the clock is {off} s off: the signature is good, but it was made {off} s before \
                  the request came"
@@ -147,6 +169,14 @@ impl Case<'_> {
             Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
             None => format!("`tolerance` of the timestamp in {}", self.table()),
         };
+        if seconds >= LATE_S {
+            let hint = format!(
+                "if the sender is known to repeat or to be late, widen {key}; what was seen before \
+                 is told by its identity. If every request fails like this, set this machine's \
+                 clock (`timedatectl`)"
+            );
+            return because(&line, Some(&hint));
+        }
         let hint = format!(
             "set this machine's clock (`timedatectl`); an old request that somebody repeats looks \
              the same, so widen {key} only if the sender is known to be late"
@@ -195,6 +225,14 @@ impl Case<'_> {
             }
         }
         None
+    }
+
+    /// Signed in another form or as another provider does.
+    fn other_sender(&self) -> Option<Explanation> {
+        match self.source.settings.sender.provider {
+            Some(_) => self.other_form().or_else(|| self.other_provider()),
+            None => self.other_provider().or_else(|| self.other_form()),
+        }
     }
 
     /// Signed as one of the presets does.
@@ -321,7 +359,8 @@ impl Case<'_> {
         };
         let hint = match rejection {
             Rejection::Missing => {
-                Some("enter the secret at the sender too: most senders sign only then".to_owned())
+                let hint = "enter the secret at the sender too: most senders sign only then";
+                Some(self.dropped_header(rejection).unwrap_or(hint).to_owned())
             }
             _ => self.base64_as_text().or_else(|| {
                 Some("copy the secret from the sender again; compare the whole of it".to_owned())

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
@@ -17,22 +18,32 @@ use super::template::Message;
 /// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
+    /// HMAC with MD5.
+    HmacMd5,
     /// HMAC with SHA-1.
     HmacSha1,
     /// HMAC with SHA-256.
     HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
+    /// A plain MD5; the secret stands in the template.
+    Md5,
     /// A plain SHA-1; the secret stands in the template.
     Sha1,
     /// A plain SHA-256; the secret stands in the template.
     Sha256,
+    /// A plain SHA-384; the secret stands in the template.
+    Sha384,
     /// A plain SHA-512; the secret stands in the template.
     Sha512,
     /// Ed25519; the secrets are public keys.
     Ed25519,
     /// ECDSA on P-256 with SHA-256, DER or fixed size; the secrets are public keys.
     EcdsaP256,
+    /// RSA (PKCS #1 v1.5) with SHA-256, of 2048 bits and more; the secrets are public keys.
+    RsaSha256,
     /// The secret itself, sent along.
     Token,
     /// The secret is `user:password`, sent along as HTTP Basic.
@@ -44,14 +55,19 @@ pub enum Algorithm {
 impl Algorithm {
     /// Every algorithm with its name in the configuration.
     pub const ALL: &'static [(&'static str, Self)] = &[
+        ("hmac-md5", Self::HmacMd5),
         ("hmac-sha1", Self::HmacSha1),
         ("hmac-sha256", Self::HmacSha256),
+        ("hmac-sha384", Self::HmacSha384),
         ("hmac-sha512", Self::HmacSha512),
+        ("md5", Self::Md5),
         ("sha1", Self::Sha1),
         ("sha256", Self::Sha256),
+        ("sha384", Self::Sha384),
         ("sha512", Self::Sha512),
         ("ed25519", Self::Ed25519),
         ("ecdsa-p256", Self::EcdsaP256),
+        ("rsa-sha256", Self::RsaSha256),
         ("token", Self::Token),
         ("basic", Self::Basic),
         ("none", Self::None),
@@ -71,24 +87,37 @@ impl Algorithm {
     pub(super) fn signs(self) -> bool {
         match self {
             Self::Token | Self::Basic | Self::None => false,
-            Self::HmacSha1
+            Self::HmacMd5
+            | Self::HmacSha1
             | Self::HmacSha256
+            | Self::HmacSha384
             | Self::HmacSha512
+            | Self::Md5
             | Self::Sha1
             | Self::Sha256
+            | Self::Sha384
             | Self::Sha512
             | Self::Ed25519
-            | Self::EcdsaP256 => true,
+            | Self::EcdsaP256
+            | Self::RsaSha256 => true,
         }
+    }
+
+    /// Whether it is a plain digest, which protects nothing unless the secret is part of the text.
+    pub(super) fn is_digest(self) -> bool {
+        matches!(self, Self::Md5 | Self::Sha1 | Self::Sha256 | Self::Sha384 | Self::Sha512)
     }
 
     /// Whether a signature can be this long: a look that saves a hash.
     pub(super) fn takes_length(self, n_bytes: usize) -> bool {
         match self {
+            Self::HmacMd5 | Self::Md5 => n_bytes == 16,
             Self::HmacSha1 | Self::Sha1 => n_bytes == 20,
+            Self::HmacSha384 | Self::Sha384 => n_bytes == 48,
             Self::HmacSha256 | Self::Sha256 => n_bytes == 32,
             Self::HmacSha512 | Self::Sha512 | Self::Ed25519 => n_bytes == 64,
             Self::EcdsaP256 => (8..=72).contains(&n_bytes),
+            Self::RsaSha256 => (256..=1024).contains(&n_bytes),
             Self::Token | Self::Basic | Self::None => true,
         }
     }
@@ -112,6 +141,11 @@ impl KeyRule {
 
     fn decode(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, BadKey> {
         let text = secret.expose();
+        // Supabase and others hand their secret out as `v1,whsec_…`.
+        let text = match text.strip_prefix(b"v1,") {
+            Some(rest) if !self.strip.is_empty() && rest.starts_with(self.strip.as_bytes()) => rest,
+            Some(_) | None => text,
+        };
         let text = match text.strip_prefix(self.strip.as_bytes()) {
             Some(rest) => rest,
             None if self.is_prefix_needed => return Err(BadKey::Prefix),
@@ -137,10 +171,10 @@ pub enum BadKey {
     #[error("it does not begin as this kind of key does")]
     Prefix,
     /// It should be hexadecimal digits.
-    #[error("it is not hexadecimal, which `key = \"hex\"` says")]
+    #[error("it is not hexadecimal")]
     Hex,
     /// It should be base64.
-    #[error("it is not base64, which `key = \"base64\"` says")]
+    #[error("it is not base64")]
     Base64,
     /// It should be a public key.
     #[error("it is not a public key of this algorithm (PEM, or hex or base64 of DER or raw bytes)")]
@@ -156,11 +190,15 @@ pub(super) struct Key {
 
 #[derive(Clone)]
 enum State {
+    HmacMd5(Hmac<Md5>),
     HmacSha1(Hmac<Sha1>),
     HmacSha256(Hmac<Sha256>),
+    HmacSha384(Hmac<Sha384>),
     HmacSha512(Hmac<Sha512>),
+    Md5,
     Sha1,
     Sha256,
+    Sha384,
     Sha512,
     Public(ParsedPublicKey),
     /// A DER signature, or one of fixed size: both are out there.
@@ -180,23 +218,19 @@ impl Key {
     ) -> Result<Self, BadKey> {
         let bytes = rule.decode(secret);
         let key = |state| Ok(Self { secret: bytes.clone()?, state });
-        let hmac_key = || bytes.as_deref().map_err(|err| *err);
-        // A key of any length will do for an HMAC: `InvalidLength` never comes.
         match algorithm {
-            Algorithm::HmacSha1 => {
-                key(State::HmacSha1(Hmac::new_from_slice(hmac_key()?).map_err(|_| BadKey::Empty)?))
-            }
-            Algorithm::HmacSha256 => key(State::HmacSha256(
-                Hmac::new_from_slice(hmac_key()?).map_err(|_| BadKey::Empty)?,
-            )),
-            Algorithm::HmacSha512 => key(State::HmacSha512(
-                Hmac::new_from_slice(hmac_key()?).map_err(|_| BadKey::Empty)?,
-            )),
+            Algorithm::HmacMd5 => key(State::HmacMd5(keyed(&bytes)?)),
+            Algorithm::HmacSha1 => key(State::HmacSha1(keyed(&bytes)?)),
+            Algorithm::HmacSha256 => key(State::HmacSha256(keyed(&bytes)?)),
+            Algorithm::HmacSha384 => key(State::HmacSha384(keyed(&bytes)?)),
+            Algorithm::HmacSha512 => key(State::HmacSha512(keyed(&bytes)?)),
+            Algorithm::Md5 => key(State::Md5),
             Algorithm::Sha1 => key(State::Sha1),
             Algorithm::Sha256 => key(State::Sha256),
+            Algorithm::Sha384 => key(State::Sha384),
             Algorithm::Sha512 => key(State::Sha512),
             Algorithm::Token | Algorithm::Basic | Algorithm::None => key(State::Compare),
-            Algorithm::Ed25519 | Algorithm::EcdsaP256 => {
+            Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha256 => {
                 let state = public_key(algorithm, rule, secret)?;
                 Ok(Self { secret: Zeroizing::default(), state })
             }
@@ -218,11 +252,15 @@ impl Key {
                         || der.verify_sig(&message, candidate).is_ok()
                 })
             }
-            State::HmacSha1(_)
+            State::HmacMd5(_)
+            | State::HmacSha1(_)
             | State::HmacSha256(_)
+            | State::HmacSha384(_)
             | State::HmacSha512(_)
+            | State::Md5
             | State::Sha1
             | State::Sha256
+            | State::Sha384
             | State::Sha512
             | State::Compare => {
                 let Some(expected) = self.sign(message) else { return false };
@@ -236,17 +274,27 @@ impl Key {
     pub(super) fn sign(&self, message: &Message<'_>) -> Option<Zeroizing<Vec<u8>>> {
         let secret = &self.secret;
         let signature = match &self.state {
+            State::HmacMd5(state) => hmac(state, message, secret),
             State::HmacSha1(state) => hmac(state, message, secret),
             State::HmacSha256(state) => hmac(state, message, secret),
+            State::HmacSha384(state) => hmac(state, message, secret),
             State::HmacSha512(state) => hmac(state, message, secret),
+            State::Md5 => digest::<Md5>(message, secret),
             State::Sha1 => digest::<Sha1>(message, secret),
             State::Sha256 => digest::<Sha256>(message, secret),
+            State::Sha384 => digest::<Sha384>(message, secret),
             State::Sha512 => digest::<Sha512>(message, secret),
             State::Compare => return Some(secret.clone()),
             State::Public(_) | State::Ecdsa { .. } => return None,
         };
         Some(Zeroizing::new(signature))
     }
+}
+
+/// An HMAC with its key. A key of any length will do: `InvalidLength` never comes.
+fn keyed<M: KeyInit>(bytes: &Result<Zeroizing<Vec<u8>>, BadKey>) -> Result<M, BadKey> {
+    let bytes = bytes.as_ref().map_err(|err| *err)?;
+    M::new_from_slice(bytes).map_err(|_| BadKey::Empty)
 }
 
 fn hmac<M: Mac + Clone>(keyed: &M, message: &Message<'_>, secret: &[u8]) -> Vec<u8> {
@@ -277,6 +325,9 @@ fn public_key(algorithm: Algorithm, rule: &KeyRule, secret: &Secret) -> Result<S
         let parse = |kind| ParsedPublicKey::new(kind, bytes).ok();
         if algorithm == Algorithm::Ed25519 {
             parse(&signature::ED25519).map(State::Public)
+        } else if algorithm == Algorithm::RsaSha256 {
+            let key = ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, bytes).ok()?;
+            Some(State::Public(key))
         } else {
             let der = parse(&signature::ECDSA_P256_SHA256_ASN1)?;
             Some(State::Ecdsa { der, fixed: parse(&signature::ECDSA_P256_SHA256_FIXED)? })
@@ -288,7 +339,9 @@ fn public_key(algorithm: Algorithm, rule: &KeyRule, secret: &Secret) -> Result<S
 /// The base64 between `-----BEGIN PUBLIC KEY-----` and `-----END`.
 fn pem_body(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
-    let (_, rest) = text.split_once("-----BEGIN PUBLIC KEY-----")?;
-    let (body, _) = rest.split_once("-----END PUBLIC KEY-----")?;
+    let body = ["PUBLIC KEY", "RSA PUBLIC KEY"].into_iter().find_map(|label| {
+        let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+        rest.split_once(&format!("-----END {label}-----")).map(|(body, _)| body)
+    })?;
     Some(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect())
 }

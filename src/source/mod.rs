@@ -33,6 +33,7 @@ mod sign;
 mod signature;
 mod template;
 mod timestamp;
+mod unpacked;
 
 pub use answer::{AnswerBody, AnswerRule};
 pub use explain::{Explanation, Rejected, explain};
@@ -132,6 +133,9 @@ pub enum Rejection {
     /// More fields than any sender has: they are not sorted for a stranger.
     #[error("the form has too many fields")]
     TooManyFields,
+    /// The body that is signed unpacked cannot be unpacked.
+    #[error("the body cannot be unpacked")]
+    NotUnpacked,
     /// It was signed with another secret, or it is not what was signed.
     #[error("the signature does not match")]
     Mismatch,
@@ -151,9 +155,11 @@ impl Rejection {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::NotWrapped | Self::Undecodable | Self::WrongLength | Self::TooManyFields => {
-                "malformed"
-            }
+            Self::NotWrapped
+            | Self::Undecodable
+            | Self::WrongLength
+            | Self::TooManyFields
+            | Self::NotUnpacked => "malformed",
             Self::NoVariable(_) | Self::Repeated(_) | Self::BadTimestamp => "incomplete",
             Self::Mismatch => "mismatch",
             Self::Stale { .. } => "stale",
@@ -228,16 +234,12 @@ impl Source {
         }
         let mut keys: Vec<Vec<Option<Key>>> = schemes.iter().map(|_| Vec::new()).collect();
         for (index, secret) in secrets.iter().enumerate() {
-            // A secret must be a key of one scheme; a provider may have others beside it.
-            let mut reason = None;
-            for (scheme, keys) in schemes.iter().zip(&mut keys) {
-                let key = Key::new(scheme.algorithm, &scheme.key, secret);
-                reason = reason.or(key.as_ref().err().copied());
-                keys.push(key.ok());
-            }
-            let is_used = keys.iter().any(|keys| keys.last().is_some_and(Option::is_some));
-            if let (Some(reason), false) = (reason, is_used) {
+            let (of_secret, checked) = settings.sender.keys(secret);
+            if let Err(reason) = checked {
                 return Err(SourceError::Key { source_name: name, n: index + 1, reason });
+            }
+            for (keys, key) in keys.iter_mut().zip(of_secret) {
+                keys.push(key);
             }
         }
         Ok(Self { name, settings, secrets, verify_token: None, keys })

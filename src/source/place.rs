@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Inbound, payload};
-use crate::body::{self, Pair};
+use crate::body;
 
-pub(super) use crate::body::pairs;
+pub(super) use crate::body::{Pair, pairs};
 
 /// Where in a request a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

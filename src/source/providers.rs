@@ -41,6 +41,8 @@ pub struct Provider {
     handshakes: Vec<Handshake>,
     /// What it wants to hear about an event that is stored.
     answer: AnswerRule,
+    /// The longest body that it sends, where that is more than the server takes by default.
+    body_max: Option<u64>,
 }
 
 /// One scheme of a provider, in the words of a `verify` table.
@@ -53,6 +55,8 @@ struct Row {
     /// Empty where nothing is signed.
     signed: &'static str,
     timestamp: Option<(Place, Unit)>,
+    /// How far the timestamp may be off: as long as the sender repeats what keeps its first one.
+    tolerance: Duration,
     id: Option<Place>,
     key: KeyRule,
     body_sha256: Option<Place>,
@@ -67,6 +71,11 @@ impl Provider {
     /// What it wants to hear about an event that is stored.
     pub(super) fn answer(&self) -> AnswerRule {
         self.answer.clone()
+    }
+
+    /// The longest body that it sends, where that is more than the server takes by default.
+    pub(super) fn body_max(&self) -> Option<u64> {
+        self.body_max
     }
 
     /// Its sender with nothing changed.
@@ -88,7 +97,7 @@ impl Row {
         let rule = |(at, unit): &(Place, Unit)| TimestampRule {
             at: at.clone(),
             unit: *unit,
-            tolerance: TimestampRule::TOLERANCE,
+            tolerance: self.tolerance,
         };
         Ok(Scheme {
             algorithm: self.algorithm,

@@ -17,11 +17,13 @@ use super::template::Part;
 
 mod answer;
 mod handshake;
+mod keys;
 mod place;
 mod verify;
 
 use answer::{read_answer, read_methods};
 use handshake::{check_handshake, read_handshake};
+use keys::check_keys;
 use verify::read_verify;
 
 impl SourceSettings {
@@ -73,6 +75,9 @@ impl SourceSettings {
         if sender.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
             sender.handshakes.push(Handshake::cloud_events());
         }
+        if table.reads_secrets() {
+            check_keys(table, &sender, &secrets);
+        }
         let plain = Self::new(sender, secrets);
         Some(Self {
             methods: methods?.unwrap_or_else(|| plain.methods.clone()),
@@ -81,7 +86,7 @@ impl SourceSettings {
             rate_limit,
             allow: allow.unwrap_or_default(),
             expect_every,
-            body_max: body_max.map(|size| size.0),
+            body_max: body_max.map(|size| size.0).or(plain.body_max),
             verify_token,
             ..plain
         })

@@ -44,6 +44,8 @@ pub enum Weakness {
     ConstantMessage,
     /// The time can be rewritten by whoever repeats a request.
     TimestampNotSigned,
+    /// MD5 is broken as a hash, and nobody should have to rely on it.
+    Md5,
 }
 
 impl Weakness {
@@ -51,7 +53,7 @@ impl Weakness {
     pub fn needs_consent(self) -> bool {
         match self {
             Self::BodyNotSigned | Self::ConstantMessage => true,
-            Self::TimestampNotSigned => false,
+            Self::TimestampNotSigned | Self::Md5 => false,
         }
     }
 
@@ -70,6 +72,7 @@ impl Weakness {
                 "the timestamp is checked but not signed: whoever repeats an old request can write \
                  a new time into it"
             }
+            Self::Md5 => "MD5 is broken as a hash: use another algorithm if the sender has one",
         }
     }
 }
@@ -95,6 +98,9 @@ impl Scheme {
         }
         if self.timestamp.as_ref().is_some_and(|rule| !signs_timestamp(signed, rule)) {
             weaknesses.push(Weakness::TimestampNotSigned);
+        }
+        if matches!(self.algorithm, Algorithm::HmacMd5 | Algorithm::Md5) {
+            weaknesses.push(Weakness::Md5);
         }
         weaknesses
     }

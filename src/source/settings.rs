@@ -6,11 +6,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::event::DataRoot;
-use crate::secret::SecretRef;
+use crate::secret::{Secret, SecretRef};
 
 use super::answer::AnswerRule;
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
+use super::keys::{BadKey, Key};
 use super::place::Place;
 use super::providers::Provider;
 use super::scheme::Scheme;
@@ -65,13 +66,13 @@ impl SourceSettings {
         Self {
             methods,
             answer: sender.provider.map_or(AnswerRule::Id, Provider::answer),
+            body_max: sender.provider.and_then(Provider::body_max),
             sender,
             secrets,
             dedupe: DedupePolicy::Identity,
             rate_limit: None,
             allow: Vec::new(),
             expect_every: None,
-            body_max: None,
             verify_token: None,
         }
     }
@@ -97,6 +98,21 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// For each scheme the key that `secret` is for it, and why it is a key for none. A secret must
+    /// be a key of one scheme; a provider may have others beside it.
+    pub(super) fn keys(&self, secret: &Secret) -> (Vec<Option<Key>>, Result<(), BadKey>) {
+        let mut reason = None;
+        let mut keys = Vec::with_capacity(self.schemes.len());
+        for scheme in &self.schemes {
+            let key = Key::new(scheme.algorithm, &scheme.key, secret);
+            reason = reason.or(key.as_ref().err().copied());
+            keys.push(key.ok());
+        }
+        let is_used = keys.iter().any(Option::is_some);
+        let checked = reason.filter(|_| !is_used).map_or(Ok(()), Err);
+        (keys, checked)
+    }
+
     /// The preset's name, or `custom`.
     pub fn name(&self) -> &'static str {
         self.provider.map_or("custom", |provider| provider.name)

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::place::{Found, Place, pairs, query};
+use super::signature::Encoding;
+use super::unpacked::unpack;
 use super::{Inbound, Rejection};
 
 /// What a sender signs. `{{` and `}}` are plain braces.
@@ -18,7 +20,13 @@ pub struct Template(Vec<Part>);
 pub(super) enum Part {
     Literal(String),
     Body,
+    /// The SHA-256 of the body in base64.
+    BodySha256Base64,
     BodySha256,
+    /// The body without its `Content-Encoding`.
+    UnpackedBody,
+    /// The address's path as it was sent, with its query.
+    Path,
     SortedForm,
     Timestamp,
     Id,
@@ -49,7 +57,7 @@ pub enum BadTemplate {
 impl BadTemplate {
     /// What can be written instead.
     pub const HELP: &'static str = "variables: {body} {timestamp} {id} {method} {url} {secret} \
-         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {sorted_form} {body_sha256}; with a \
+         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {sorted_form} {body_sha256} {body_sha256_base64} {unpacked_body} {path}; with a \
          `?` as in {json:a.b?} one that may be absent";
 }
 
@@ -96,14 +104,23 @@ impl Template {
 
     /// Whether every byte of the body is under the signature.
     pub fn covers_body(&self) -> bool {
-        let covers = |part: &Part| matches!(part, Part::Body | Part::BodySha256 | Part::SortedForm);
+        let covers = |part: &Part| {
+            matches!(
+                part,
+                Part::Body
+                    | Part::BodySha256
+                    | Part::BodySha256Base64
+                    | Part::UnpackedBody
+                    | Part::SortedForm
+            )
+        };
         self.0.iter().any(covers)
     }
 
     /// Whether it comes to the same text for every request.
     pub fn is_constant(&self) -> bool {
         let is_fixed = |part: &Part| {
-            matches!(part, Part::Literal(_) | Part::Secret | Part::Method | Part::Url)
+            matches!(part, Part::Literal(_) | Part::Secret | Part::Method | Part::Url | Part::Path)
         };
         self.0.iter().all(is_fixed)
     }
@@ -123,6 +140,9 @@ impl Part {
         let part = match name {
             "body" => Self::Body,
             "body_sha256" => Self::BodySha256,
+            "body_sha256_base64" => Self::BodySha256Base64,
+            "unpacked_body" => Self::UnpackedBody,
+            "path" => Self::Path,
             "sorted_form" => Self::SortedForm,
             "timestamp" => Self::Timestamp,
             "id" => Self::Id,
@@ -160,6 +180,9 @@ impl fmt::Display for Template {
                 Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
                 Part::Body => f.write_str("{body}")?,
                 Part::BodySha256 => f.write_str("{body_sha256}")?,
+                Part::BodySha256Base64 => f.write_str("{body_sha256_base64}")?,
+                Part::UnpackedBody => f.write_str("{unpacked_body}")?,
+                Part::Path => f.write_str("{path}")?,
                 Part::SortedForm => f.write_str("{sorted_form}")?,
                 Part::Timestamp => f.write_str("{timestamp}")?,
                 Part::Id => f.write_str("{id}")?,
@@ -251,6 +274,11 @@ fn piece<'a>(
         Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
         Part::Body => Cow::Borrowed(request.body),
         Part::BodySha256 => hex::encode(Sha256::digest(request.body)).into_bytes().into(),
+        Part::BodySha256Base64 => {
+            Encoding::Base64.encode(&Sha256::digest(request.body)).into_bytes().into()
+        }
+        Part::UnpackedBody => unpack(request)?,
+        Part::Path => Cow::Borrowed(request.path_and_query.as_bytes()),
         Part::SortedForm => sorted_form(request.body)?.into(),
         Part::Timestamp => given(&values.timestamp)?,
         Part::Id => given(&values.id)?,
@@ -326,6 +354,8 @@ mod tests {
         check("{method} {url}", Ok("POST https://h/p?q=1"));
         check("{sorted_form}|{form:a}|{query:q}|{header:X-A}", Ok("a1b2|1|1|A"));
         check("{secret}{{}}", Ok("S{}"));
+        check("{path}|{unpacked_body}", Ok("/hooks/s?q=1|b=2&a=%31&b=2"));
+        check("{body_sha256_base64}", Ok("E2HyxMfsjLPO1zeiCQpeqSM27tA/ywPf2xfTRSk7QRs="));
         check("{body_sha256}", Ok(&hex::encode(Sha256::digest(b"b=2&a=%31&b=2"))));
         check("{header:x-none}", Err(Rejection::NoVariable("header `x-none`".into())));
         check("{header:x-r}", Err(Rejection::Repeated("header `x-r`".into())));

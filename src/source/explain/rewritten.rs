@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::super::place::{Pair, pairs};
+
 /// Every other way of writing `body`, each with a word for people.
 pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut bodies = Vec::new();
@@ -18,7 +20,12 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let text = text.trim_start_matches('\u{feff}');
         bodies.push(("without its byte order mark", text.as_bytes().to_vec()));
     }
-    let Ok(value) = serde_json::from_slice::<Value>(body) else { return bodies };
+    bodies.extend(other_charset(body).map(|body| ("with another charset", body)));
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        let forms = forms(body).into_iter();
+        bodies.extend(forms.map(|body| ("with the fields of the form written anew", body)));
+        return bodies;
+    };
     let sorted = sorted(&value);
     for value in [&value, &sorted] {
         for style in Style::ALL {
@@ -45,14 +52,28 @@ struct Style {
     is_ascii: bool,
     /// `\/`, as PHP does.
     escapes_slash: bool,
+    /// `\u003c` for `<`, `>` and `&`, as Go and Rails do; PHP may, in capitals.
+    markup: Markup,
+}
+
+/// How a writer writes what could be markup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Markup {
+    Plain,
+    Lower,
+    Upper,
 }
 
 impl Style {
     const fn of(is_spaced: bool, is_ascii: bool, escapes_slash: bool) -> Self {
-        Self { is_spaced, is_ascii, escapes_slash }
+        Self { is_spaced, is_ascii, escapes_slash, markup: Markup::Plain }
     }
 
-    const ALL: [Self; 6] = [
+    const fn with(self, markup: Markup) -> Self {
+        Self { markup, ..self }
+    }
+
+    const ALL: [Self; 10] = [
         // JavaScript, Go, Ruby, Rust.
         Self::of(false, false, false),
         // PHP, with and without its usual flags.
@@ -62,6 +83,11 @@ impl Style {
         // Python.
         Self::of(true, true, false),
         Self::of(true, false, false),
+        // Go; Rails; PHP with JSON_HEX_TAG, without and with its slashes.
+        Self::of(false, false, false).with(Markup::Lower),
+        Self::of(false, true, false).with(Markup::Lower),
+        Self::of(false, true, false).with(Markup::Upper),
+        Self::of(false, true, true).with(Markup::Upper),
     ];
 }
 
@@ -96,6 +122,12 @@ fn write_text(text: &str, style: Style, out: &mut String) {
     for c in quoted.chars() {
         match c {
             '/' if style.escapes_slash => out.push_str("\\/"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if style.markup == Markup::Lower => {
+                write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default();
+            }
+            '<' | '>' | '&' | '\'' if style.markup == Markup::Upper => {
+                write!(out, "\\u{:04X}", u32::from(c)).unwrap_or_default();
+            }
             c if style.is_ascii && !c.is_ascii() => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     // Writing to a string cannot fail.
@@ -106,6 +138,52 @@ fn write_text(text: &str, style: Style, out: &mut String) {
         }
     }
 }
+
+/// The text in Latin-1 where it came as UTF-8, and the other way round.
+fn other_charset(body: &[u8]) -> Option<Vec<u8>> {
+    if body.is_ascii() {
+        return None;
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect(),
+        Err(_) => Some(body.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()),
+    }
+}
+
+/// A form as other writers escape it; nothing where it is none.
+fn forms(body: &[u8]) -> Vec<Vec<u8>> {
+    if !body.contains(&b'=') {
+        return Vec::new();
+    }
+    let fields: Vec<_> = pairs(body).take(FIELDS_MAX).collect();
+    let mut forms = Vec::new();
+    for (blank, plain) in [("+", "-._*"), ("+", "-._~"), ("%20", "-._~"), ("%20", "-._~!*'()")] {
+        let escape = |bytes: &[u8], lower: bool| {
+            let mut text = String::new();
+            for byte in bytes {
+                match byte {
+                    b' ' => text.push_str(blank),
+                    byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(byte) => {
+                        text.push(char::from(*byte));
+                    }
+                    byte if lower => write!(text, "%{byte:02x}").unwrap_or_default(),
+                    byte => write!(text, "%{byte:02X}").unwrap_or_default(),
+                }
+            }
+            text
+        };
+        for lower in [false, true] {
+            let pair = |(name, value): &Pair<'_>| {
+                format!("{}={}", escape(name, lower), escape(value, lower))
+            };
+            forms.push(fields.iter().map(pair).collect::<Vec<_>>().join("&").into_bytes());
+        }
+    }
+    forms
+}
+
+/// The most fields of a form that are written anew.
+const FIELDS_MAX: usize = 1000;
 
 /// The same with the keys of every object in order.
 fn sorted(value: &Value) -> Value {
@@ -143,5 +221,19 @@ mod tests {
         check("a=1\n", "a=1");
         check("{\"a\":1}", "\u{feff}{\"a\":1}");
         check("a\r\nb", "a\nb");
+        // Go and Rails, PHP with JSON_HEX_TAG.
+        check(r#"{"a":"\u003cp\u003e \u0026 /"}"#, r#"{"a": "<p> & /"}"#);
+        check(r#"{"a":"\u003Cp\u003E\u00f6"}"#, r#"{"a":"<p>ö"}"#);
+        // A form that was read and written anew.
+        check("a=%C3%B6+b&c=%2F", "a=%c3%b6%20b&c=/");
+        check("a=x%20y%21", "a=x+y!");
+    }
+
+    #[test]
+    fn another_charset_is_found_again() {
+        let found =
+            |sent: &[u8], arrived: &[u8]| bodies(arrived).into_iter().any(|(_, body)| body == sent);
+        assert!(found(b"{\"a\":\"Zo\xeb\"}", "{\"a\":\"Zoë\"}".as_bytes()));
+        assert!(found("{\"a\":\"Zoë\"}".as_bytes(), b"{\"a\":\"Zo\xeb\"}"));
     }
 }

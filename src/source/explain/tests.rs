@@ -173,3 +173,101 @@ fn no_explanation_shows_a_secret() {
         assert!(!explanation.contains("hunter2") && !explanation.contains("swordfish"));
     }
 }
+
+/// `signed`, with other headers beside its own.
+fn with_headers(mut signed: SignedRequest, headers: &[(&str, &str)]) -> SignedRequest {
+    let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    signed.headers.extend(own);
+    signed
+}
+
+#[test]
+fn quotes_and_entities_in_the_secret_are_named() {
+    let signed = sign(&source("hyvor-talk", &["a<b&c"]));
+    for quoted in ["\"a<b&c\"", "'a<b&c'"] {
+        check(&source("hyvor-talk", &[quoted]), &signed, "quotes around the secret", "env-file");
+    }
+    let escaped = source("hyvor-talk", &["a&lt;b&amp;c"]);
+    check(&escaped, &signed, "the HTML entities in the secret", "&amp;");
+}
+
+#[test]
+fn published_test_secret_is_named() {
+    let public = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==";
+    let signed = sign(&source("zendesk", &[public]));
+    let mine = source("zendesk", &["my own"]);
+    check(&mine, &signed, "published test secret", "anybody could send it");
+}
+
+#[test]
+fn sha1_only_sender_keeps_its_types_and_ids() {
+    let older = r#"algorithm = "hmac-sha1", header = "X-Hub-Signature", prefix = "sha1=""#;
+    let signed = sign(&verify(older, "k"));
+    let github = source("github", &["k"]);
+    check(&github, &signed, "SHA-1 only", "prefix = \"sha1=\"");
+    check(&github, &signed, "SHA-1 only", "type = { header = \"x-github-event\" }");
+}
+
+#[test]
+fn address_in_another_form_is_found() {
+    let real = "https://site.example/hooks/s";
+    let of = |url: &str| configured(&format!("provider = \"square\"\nurl = \"{url}\""), &["k"]);
+    for (wrong, signed_with) in [
+        ("http://site.example/hooks/s", real),
+        ("https://site.example:443/hooks/s", real),
+        ("https://site.example/hooks/s/", real),
+        (real, "https://site.example/hooks/s/"),
+        ("https://10.0.0.5/hooks/s", real),
+        (real, "https://site.example:8443/hooks/s"),
+    ] {
+        let host = signed_with.split('/').nth(2).unwrap();
+        let signed = with_headers(sign(&of(signed_with)), &[("host", host)]);
+        let line = format!("it matches with the address `{signed_with}`");
+        check(&of(wrong), &signed, &line, &format!("`url = \"{signed_with}\"` in [source.s]"));
+    }
+}
+
+#[test]
+fn body_signed_before_it_was_packed_is_found() {
+    use std::io::Write as _;
+    let mut signed = sign(&source("github", &["k"]));
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&signed.body).unwrap();
+    signed.body = encoder.finish().unwrap();
+    let signed = with_headers(signed, &[("content-encoding", "gzip")]);
+    let github = source("github", &["k"]);
+    check(&github, &signed, "before it was packed", "signed = \"{unpacked_body}\"");
+    let own = r#"algorithm = "hmac-sha256", header = "X-Hub-Signature-256", prefix = "sha256=", signed = "{unpacked_body}""#;
+    assert!(explain_at(&verify(own, "k"), &[], &signed, NOW).is_good_now);
+}
+
+#[test]
+fn header_that_a_proxy_drops_for_its_name_is_named() {
+    let source = verify(r#"algorithm = "hmac-sha256", header = "X_Signature""#, "k");
+    let mut signed = sign(&source);
+    signed.headers.retain(|(name, _)| name == "content-type");
+    check(&source, &signed, "it is not signed at all", "underscores_in_headers");
+}
+
+#[test]
+fn late_repeat_is_told_from_a_wrong_clock() {
+    let slack = source("slack", &["k"]);
+    let signed = sign(&slack);
+    let line = |seconds| {
+        let later = NOW.after(std::time::Duration::from_secs(seconds));
+        explain_at(&slack, &[], &signed, later).line
+    };
+    assert!(line(412).starts_with("the clock is 412 s off"), "{}", line(412));
+    assert!(line(3600).contains("made 3600 s before"), "{}", line(3600));
+    assert!(line(3600).contains("a repeat that kept its first time"), "{}", line(3600));
+}
+
+#[test]
+fn unsigned_question_that_was_answered_is_named() {
+    let handshake = "handshake = { echo = { json = \"token\" }, signed = false }";
+    let source = configured(&format!("provider = \"hyvor-talk\"\n{handshake}"), &["k"]);
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let body = br#"{"token":"secret_1"}"#.to_vec();
+    let question = SignedRequest { headers, query: Vec::new(), body };
+    check(&source, &question, "answered as a handshake", "--raw");
+}

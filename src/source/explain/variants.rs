@@ -73,7 +73,12 @@ pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Ve
     }
     if changed.key.strip != scheme.key.strip {
         let strip = &changed.key.strip;
-        differs(format!("with `{strip}` cut off the secret"), format!("`strip = \"{strip}\"`"));
+        let text = if strip.is_empty() {
+            format!("with the secret's `{}` left where it is", scheme.key.strip)
+        } else {
+            format!("with `{strip}` cut off the secret")
+        };
+        differs(text, format!("`strip = \"{strip}\"`"));
     }
     if let (Shape::Whole { prefix }, true) =
         (&changed.signature.shape, changed.signature.shape != scheme.signature.shape)

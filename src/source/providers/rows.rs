@@ -7,7 +7,7 @@ use crate::event::DataRoot;
 use super::super::answer::AnswerRule;
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::signature::Encoding;
-use super::super::timestamp::Unit;
+use super::super::timestamp::{TimestampRule, Unit};
 use super::{Provider, Row, header, list, prefix, text};
 
 mod people;
@@ -21,6 +21,7 @@ const HEX_OF_BODY: Row = Row {
     encoding: Encoding::Hex,
     signed: "{body}",
     timestamp: None,
+    tolerance: TimestampRule::TOLERANCE,
     id: None,
     key: KeyRule::UTF8,
     body_sha256: None,
@@ -37,6 +38,7 @@ const PLAIN: Provider = Provider {
     data_root: DataRoot::Payload,
     handshakes: Vec::new(),
     answer: AnswerRule::Id,
+    body_max: None,
 };
 
 const WHSEC: KeyRule =

@@ -159,7 +159,7 @@ fn all_mistakes_of_a_verify_table_are_found_at_once() {
         "{SECRETS}{}",
         r#"
         [source.s.verify]
-        algorithm = "hmac-md5"
+        algorithm = "hmac-md4"
         header = "a"
         query = "b"
         encoding = "base32"
@@ -171,7 +171,7 @@ fn all_mistakes_of_a_verify_table_are_found_at_once() {
         "#
     ));
     for expected in [
-        "source.s.verify.algorithm: `hmac-md5` is not known here",
+        "source.s.verify.algorithm: `hmac-md4` is not known here",
         "source.s.verify: the signature stands in one place",
         "source.s.verify.encoding:",
         "source.s.verify.timestamp.unit:",

@@ -234,9 +234,7 @@ fn check_variables(table: &Table<'_>, scheme: &Scheme) -> bool {
         let help = "write `id = { header = \"X-Id\" }`";
         refuse("signed", "`{id}` is signed, but where does it stand?", help);
     }
-    let is_digest =
-        matches!(scheme.algorithm, Algorithm::Sha1 | Algorithm::Sha256 | Algorithm::Sha512);
-    if is_digest && !has(Part::Secret) {
+    if scheme.algorithm.is_digest() && !has(Part::Secret) {
         let help = "write `{secret}` where the sender puts it, or choose `hmac-…`";
         refuse("signed", "a plain digest without the secret can be made by anybody", help);
     }

@@ -225,10 +225,17 @@ fn box_by_a_verify_table() {
 fn every_hash_as_the_rfcs_have_it() {
     let body = "what do ya want for nothing?";
     for (algorithm, signature) in [
+        // RFC 2202 section 2 test case 2.
+        ("hmac-md5", "750c783e6ab0b503eaa86e310a5db738"),
         // RFC 2202 section 3 test case 2.
         ("hmac-sha1", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         // RFC 4231 section 4.3 test case 2.
         ("hmac-sha256", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        (
+            "hmac-sha384",
+            "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ec\
+             fab21649",
+        ),
         (
             "hmac-sha512",
             "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d03\
@@ -268,6 +275,21 @@ fn ed25519_as_the_rfc_has_it() {
     let name = SourceName::parse("s").unwrap();
     let built = Source::with_secrets(name, settings, vec![Secret::new("not a key")]);
     assert!(matches!(built, Err(SourceError::Key { n: 1, reason: BadKey::Public, .. })));
+}
+
+// Made for this test: `openssl dgst -sha256 -sign`, the key once as SPKI and once as PKCS #1.
+#[test]
+fn rsa_as_openssl_signs() {
+    let text = "verify = { algorithm = \"rsa-sha256\", header = \"X-S\", encoding = \"base64\" }";
+    let body = "what do ya want for nothing?";
+    for key in [include_str!("rsa-spki.pem"), include_str!("rsa-pkcs1.pem")] {
+        let signature = include_str!("rsa-sha256.txt").trim_end();
+        check(&configured(text, &[key]), &[("X-S", signature)], body);
+    }
+    let settings = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}")).0.unwrap();
+    let name = SourceName::parse("s").unwrap();
+    let built = Source::with_secrets(name, settings, vec![Secret::new("MFkwEwYHKoZIzj0CAQYI")]);
+    assert!(matches!(built, Err(SourceError::Key { reason: BadKey::Public, .. })));
 }
 
 /// One of `vectors.json`.

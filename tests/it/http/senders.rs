@@ -225,6 +225,36 @@ fn answer_of_a_source_is_sent_once_the_event_is_durable() {
 }
 
 #[test]
+fn form_fields_are_verified_in_both_kinds_of_form() {
+    // Mailgun's routes: with an attachment the form is a multipart one.
+    let routes = "[source.mail.verify]\nalgorithm = \"token\"\nform = \"token\"\n\
+        type = { form = \"kind\" }";
+    let gateway = Gateway::with("", &source("mail", routes));
+    let urlencoded = format!("token={SECRET}&kind=plain");
+    let parts = [("token", SECRET), ("kind", "with a file")].map(|(name, value)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    });
+    let multipart = format!("{}--b--\r\n", parts.concat());
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let several = [("Content-Type", "multipart/form-data; boundary=b")];
+    assert_eq!(gateway.post("mail", &form, urlencoded.as_bytes()).status, 200);
+    assert_eq!(gateway.post("mail", &several, multipart.as_bytes()).status, 200);
+    assert_eq!(gateway.post("mail", &form, multipart.as_bytes()).status, 401);
+    let events = gateway.ask("GET", "/api/v1/events?source=mail", "").json();
+    let types: Vec<_> = events.as_array().unwrap().iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["with a file", "plain"]);
+}
+
+#[test]
+fn preset_takes_bodies_as_long_as_its_sender_sends() {
+    let gateway = Gateway::with("", &source("gh", "provider = \"github\""));
+    let body = vec![b'x'; 2 << 20];
+    let signed = format!("sha256={}", signature(&body));
+    assert_eq!(gateway.post("gh", &[("X-Hub-Signature-256", &signed)], &body).status, 200);
+    assert_eq!(gateway.send(&body).status, 413);
+}
+
+#[test]
 fn slash_too_many_is_tolerated() {
     let gateway = Gateway::start();
     let body = br#"{"event":"comment.create"}"#;

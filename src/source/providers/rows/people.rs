@@ -1,5 +1,7 @@
 //! Where people write to one another: comments, forums, help desks, chats.
 
+use std::time::Duration;
+
 use crate::event::DataRoot;
 
 use super::super::super::answer::AnswerRule;
@@ -169,12 +171,14 @@ pub(super) fn rows() -> Vec<Provider> {
             delivery_id: vec![header("x-zendesk-webhook-invocation-id"), json("id")],
             ..PLAIN
         },
-        // https://linear.app/developers/webhooks#securing-webhooks. No vector is published.
+        // https://linear.app/developers/webhooks#securing-webhooks. It repeats after 1 min, 1 h and 6 h,
+        // byte for byte with the first time. No vector is published.
         Provider {
             name: "linear",
             rows: vec![Row {
                 places: vec![header("linear-signature")],
                 timestamp: Some((json("webhookTimestamp"), Unit::Millis)),
+                tolerance: Duration::from_hours(8),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("type"), header("linear-event")],

@@ -65,6 +65,8 @@ pub(super) fn rows() -> Vec<Provider> {
             }],
             event_type: vec![header("x-github-event")],
             delivery_id: vec![header("x-github-delivery")],
+            // https://docs.github.com/webhooks/webhook-events-and-payloads: 25 MB, and no repeats.
+            body_max: Some(25 << 20),
             ..PLAIN
         },
         // https://docs.gitlab.com/user/project/integrations/webhooks: a token, or a signing token

@@ -1,0 +1,222 @@
+//! What is nearly right: the source's own sender, with one thing written down or passed on wrong.
+
+use std::collections::BTreeSet;
+
+use crate::secret::Secret;
+
+use super::super::keys::Algorithm;
+use super::super::place::Place;
+use super::super::signature::Shape;
+use super::super::template::{Part, Template};
+use super::super::{Rejection, Sender};
+use super::{Case, Explanation, because};
+
+/// A secret that its provider has published: whoever knows it can sign.
+struct PublishedSecret {
+    provider: &'static str,
+    secret: &'static str,
+    what: &'static str,
+}
+
+/// <https://developer.zendesk.com/documentation/webhooks/verifying>, Test webhook.
+const PUBLISHED: &[PublishedSecret] = &[PublishedSecret {
+    provider: "zendesk",
+    secret: "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==",
+    what: "Zendesk's published test secret, as its \"Test webhook\" is before the webhook is saved",
+}];
+
+impl Case<'_> {
+    /// Quotes that an environment file keeps, or entities of a page that it was copied from.
+    pub(super) fn dressed_secret(&self) -> Option<Explanation> {
+        for secret in &self.source.secrets {
+            let text = secret.expose();
+            let inner = match text {
+                [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
+                _ => &[],
+            };
+            if !inner.is_empty() && self.fits(self.sender(), &Secret::new(inner)) {
+                return Some(because(
+                    "it matches when the quotes around the secret are cut off",
+                    Some("write the secret without them: `docker run --env-file` keeps quotes"),
+                ));
+            }
+            let Ok(text) = std::str::from_utf8(text) else { continue };
+            let plain = ENTITIES
+                .iter()
+                .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character));
+            if plain != text && self.fits(self.sender(), &Secret::new(plain)) {
+                return Some(because(
+                    "it matches when the HTML entities in the secret become characters",
+                    Some("the secret was copied out of a page's source: write `&` for `&amp;`"),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Signed with a secret that anybody knows.
+    pub(super) fn published_secret(&self) -> Option<Explanation> {
+        let known = PUBLISHED.iter().find(|known| {
+            known.provider == self.source.provider()
+                && self.fits(self.sender(), &Secret::new(known.secret))
+        })?;
+        Some(because(
+            &format!("it is signed with {}", known.what),
+            Some("that is no event, and anybody could send it: real ones are signed with your own"),
+        ))
+    }
+
+    /// A sender that has SHA-1 only, where the preset wants SHA-256 under a like name.
+    pub(super) fn sha1_only(&self) -> Option<Explanation> {
+        let sender = self.sender();
+        let scheme = sender.schemes.iter().find(|scheme| {
+            let prefix = Shape::Whole { prefix: "sha256=".into() };
+            scheme.algorithm == Algorithm::HmacSha256 && scheme.signature.shape == prefix
+        })?;
+        let place = scheme.signature.places.iter().find_map(|place| match place {
+            Place::Header(name) => Some(Place::header(name.strip_suffix("-256").unwrap_or(name))),
+            Place::Query(_) | Place::Json(_) | Place::Form(_) | Place::List(_) => None,
+        })?;
+        let mut older = scheme.clone();
+        older.algorithm = Algorithm::HmacSha1;
+        older.signature.places = vec![place.clone()];
+        older.signature.shape = Shape::Whole { prefix: "sha1=".into() };
+        let older = Sender { schemes: vec![older], ..sender.clone() };
+        if !self.source.secrets.iter().any(|secret| self.fits(older.clone(), secret)) {
+            return None;
+        }
+        let Place::Header(header) = &place else { return None };
+        let of = |key: &str, places: &[Place]| match places.first() {
+            Some(Place::Header(name)) => format!(", {key} = {{ header = \"{name}\" }}"),
+            _ => String::new(),
+        };
+        let types = match &sender.event_type {
+            super::super::TypeRule::At(places) => of("type", places),
+            super::super::TypeRule::Literal(_) | super::super::TypeRule::Method => String::new(),
+        };
+        let hint = format!(
+            "update the sender, or in place of `provider` write [source.{}.verify] with `algorithm = \
+             \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"{types}{}`",
+            self.source.name(),
+            of("id", &sender.delivery_id),
+        );
+        Some(because("it is signed by SHA-1 only (`sha1=`), which is not taken here", Some(&hint)))
+    }
+
+    /// The address that is signed, known to the sender in another form.
+    pub(super) fn other_url(&self) -> Option<Explanation> {
+        let sender = self.sender();
+        let signs_url = |scheme: &super::Scheme| {
+            scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url))
+        };
+        if !sender.schemes.iter().any(signs_url) {
+            return None;
+        }
+        let configured = sender.schemes.iter().find_map(|scheme| scheme.url.clone())?;
+        for url in self.urls(&configured) {
+            let mut other = sender.clone();
+            for scheme in &mut other.schemes {
+                scheme.url = Some(url.clone());
+            }
+            if self.source.secrets.iter().any(|secret| self.fits(other.clone(), secret)) {
+                let table = match sender.provider {
+                    Some(_) => format!("[source.{}]", self.source.name()),
+                    None => self.table(),
+                };
+                return Some(because(
+                    &format!("it matches with the address `{url}`, which the sender knows"),
+                    Some(&format!("`url = \"{url}\"` in {table}, or change it at the sender")),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Other forms of an address: scheme, host, port and a slash at its end.
+    fn urls(&self, configured: &str) -> BTreeSet<String> {
+        let rest = configured.split_once("://").map_or(configured, |(_, rest)| rest);
+        let (host, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (path, query) =
+            path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let headers = ["host", "x-forwarded-host", "x-original-host"].into_iter();
+        let named = headers.filter_map(|name| self.rejected.request.headers.get(name));
+        let named = named.filter_map(|value| std::str::from_utf8(value).ok());
+        let mut hosts: BTreeSet<String> = named.map(|host| host.trim().to_owned()).collect();
+        hosts.insert(host.to_owned());
+        for host in hosts.clone() {
+            let bare = host.rsplit_once(':').map_or(host.as_str(), |(bare, _)| bare).to_owned();
+            hosts.extend([format!("{bare}:443"), format!("{bare}:80"), bare]);
+        }
+        let sent = self.rejected.request.path_and_query;
+        let sent = sent.split_once('?').map_or(sent, |(path, _)| path);
+        let mut paths = BTreeSet::new();
+        for path in [path, sent] {
+            let bare = path.trim_end_matches('/');
+            paths.extend([path.to_owned(), bare.to_owned(), format!("{bare}/")]);
+        }
+        let mut urls = BTreeSet::new();
+        for host in &hosts {
+            for path in &paths {
+                for scheme in ["https", "http"] {
+                    let query = query.map_or(String::new(), |query| format!("?{query}"));
+                    urls.insert(format!("{scheme}://{host}{path}{query}"));
+                }
+            }
+        }
+        urls
+    }
+
+    /// Signed before it was packed.
+    pub(super) fn unpacked_body(&self) -> Option<Explanation> {
+        let encoding = self.rejected.request.headers.get("content-encoding")?;
+        let encoding = String::from_utf8_lossy(encoding).into_owned();
+        let mut sender = self.sender();
+        for scheme in &mut sender.schemes {
+            let signed = scheme.signed.as_ref()?.to_string().replace("{body}", "{unpacked_body}");
+            scheme.signed = Some(Template::parse(&signed).ok()?);
+        }
+        if !self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+            return None;
+        }
+        let signed = sender.schemes.first()?.signed.as_ref()?.to_string();
+        Some(because(
+            &format!(
+                "it matches the body as it was before it was packed (`Content-Encoding: {}`)",
+                encoding.escape_debug()
+            ),
+            Some(&format!("`signed = \"{signed}\"` in {}", self.table())),
+        ))
+    }
+
+    /// A header that a proxy may have dropped for its name.
+    pub(super) fn dropped_header(&self, rejection: &Rejection) -> Option<&'static str> {
+        let schemes = self.source.settings.sender.schemes.iter();
+        let mut places = schemes.flat_map(|scheme| {
+            let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
+            scheme.signature.places.iter().chain(timestamp).chain(&scheme.id)
+        });
+        let has_underscore =
+            |place: &Place| matches!(place, Place::Header(name) if name.contains('_'));
+        let is_missing = matches!(rejection, Rejection::Missing | Rejection::NoVariable(_));
+        (is_missing && places.any(has_underscore)).then_some(
+            "nginx and others drop headers with `_` in their names: write \
+             `underscores_in_headers on;`, or use the name that the sender has with `-`",
+        )
+    }
+}
+
+/// What a page's source has in place of characters; `&amp;` last.
+const ENTITIES: &[(&str, &str)] = &[
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&#39;", "'"),
+    ("&#x27;", "'"),
+    ("&#x2F;", "/"),
+    ("&#43;", "+"),
+    ("&#61;", "="),
+    ("&amp;", "&"),
+];

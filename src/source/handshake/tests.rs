@@ -1,0 +1,208 @@
+//! Each question, and what is answered.
+
+use super::super::tests::{configured, source};
+use super::*;
+use crate::event::{Headers, SourceName};
+use crate::secret::Secret;
+use crate::source::{Sender, SourceSettings};
+
+fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Option<Reply> {
+    let headers = Headers::default();
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let request = Inbound { method, path_and_query, headers: &headers, body: body.as_bytes() };
+    let proof = Verified {
+        event_type: crate::event::EventType::unknown(),
+        identity: super::super::identity::Identity::Body,
+        method: None,
+        data_root: crate::event::DataRoot::Payload,
+        is_json: false,
+        is_signed: true,
+        secret_index: 0,
+    };
+    if signed {
+        source.answer_verified(&request, &proof)
+    } else {
+        source.answer_unverified(&request).map(|answered| answered.reply)
+    }
+}
+
+fn body(reply: Option<Reply>) -> String {
+    String::from_utf8(reply.unwrap().body).unwrap()
+}
+
+#[test]
+fn slack_gets_its_challenge_back_once_the_signature_is_good() {
+    let slack = source("slack", &["k"]);
+    let question = r#"{"type":"url_verification","challenge":"3eZbrw1a"}"#;
+    assert_eq!(ask(&slack, "/", question, false), None);
+    let reply = ask(&slack, "/", question, true).unwrap();
+    assert_eq!(reply.content_type, "text/plain; charset=utf-8");
+    assert_eq!(reply.body, b"3eZbrw1a");
+    assert_eq!(ask(&slack, "/", r#"{"type":"event_callback","challenge":"x"}"#, true), None);
+}
+
+// https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint has the form;
+// the hash was worked out with Python's hmac.
+#[test]
+fn zoom_gets_its_token_hashed() {
+    let zoom = source("zoom", &["zoom-secret"]);
+    let question =
+        r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"}}"#;
+    let expected = r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"b17f0320a1322a509340a1a835b3d9edbc491f0b0790ed2d20d0604d39dfe922"}"#;
+    assert_eq!(body(ask(&zoom, "/", question, true)), expected);
+}
+
+fn meta(token: Option<&str>) -> Source {
+    let settings = SourceSettings::new(Sender::provider("meta").unwrap(), Vec::new());
+    let name = SourceName::parse("s").unwrap();
+    let mut source = Source::with_secrets(name, settings, vec![Secret::new("k")]).unwrap();
+    source.verify_token = token.map(Secret::new);
+    source
+}
+
+#[test]
+fn meta_is_answered_only_where_it_knows_the_token() {
+    let question = "/hooks/s?hub.mode=subscribe&hub.challenge=11582&hub.verify_token=meaty%20y";
+    let source = meta(Some("meaty y"));
+    assert_eq!(body(ask(&source, question, "", false)), "11582");
+    assert_eq!(ask(&source, question, "{}", false), None, "what has a body is no question");
+    assert_eq!(ask(&meta(Some("other")), question, "", false), None);
+    assert_eq!(ask(&meta(None), question, "", false), None);
+    assert_eq!(ask(&source, "/hooks/s?hub.mode=subscribe", "", false), None);
+    assert_eq!(ask(&source, "/hooks/s", "", false), None);
+}
+
+#[test]
+fn discord_gets_a_pong() {
+    let key = "c31e3a69fb9270077dee4796c55c31cf81cb3ad225e446459347abe17dd5178f";
+    let discord = source("discord", &[key]);
+    assert_eq!(body(ask(&discord, "/", r#"{"type":0}"#, true)), "");
+    assert_eq!(body(ask(&discord, "/", r#"{"type":1}"#, true)), r#"{"type":1}"#);
+    let event = r#"{"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}"#;
+    // `event` is no text: what it holds tells an event from a PING.
+    assert_eq!(ask(&discord, "/", event, true), None);
+}
+
+#[test]
+fn long_answers_are_not_given() {
+    let source = meta(Some("t"));
+    let challenge = "x".repeat(answer::ECHO_BYTES_MAX + 1);
+    let question = format!("/?hub.mode=subscribe&hub.verify_token=t&hub.challenge={challenge}");
+    assert_eq!(ask(&source, &question, "", false), None);
+}
+
+/// Asks a custom source without a signature.
+fn ask_custom(
+    handshake: &str,
+    method: &str,
+    path_and_query: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Reply> {
+    let text = format!(
+        "verify_token = {{ env = \"T\" }}\n[source.s.verify]\nalgorithm = \"hmac-sha256\"\n\
+         header = \"X-S\"\n[source.s.handshake]\n{handshake}"
+    );
+    let mut source = configured(&text, &["signs events"]);
+    source.verify_token = Some(Secret::new("token"));
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let body = body.as_bytes();
+    let request = Inbound { method, path_and_query, headers: &headers, body };
+    source.answer_unverified(&request).map(|answered| answered.reply)
+}
+
+#[test]
+fn question_in_the_query_is_asked_by_get_or_without_a_body() {
+    let ask = |handshake: &str, method: &str, body: &str| {
+        ask_custom(handshake, method, "/hooks/s?key=abc", &[], body)
+    };
+    let echo = "echo = { query = \"key\" }";
+    assert_eq!(body(ask(echo, "GET", "")), "abc");
+    assert_eq!(body(ask(echo, "POST", "")), "abc", "Microsoft Graph");
+    assert_eq!(ask(echo, "POST", "{}"), None);
+    assert_eq!(ask(echo, "PUT", ""), None);
+    let said = "echo = { query = \"key\" }\nmethods = [\"POST\"]";
+    assert_eq!(body(ask(said, "POST", "{}")), "abc");
+    assert_eq!(ask(said, "GET", ""), None);
+}
+
+#[test]
+fn field_that_is_the_whole_question_is_given_back_as_the_object_it_came_in() {
+    let ask = |body: &str| {
+        let handshake = "echo = { json = \"challenge\" }\nsigned = false";
+        ask_custom(handshake, "POST", "/hooks/s", &[], body).unwrap()
+    };
+    let reply = ask(r#"{"challenge":"a\"b"}"#);
+    assert_eq!(reply.content_type, "application/json");
+    assert_eq!(reply.body, br#"{"challenge":"a\"b"}"#);
+    let reply = ask(r#"{"challenge":"ab","type":"x"}"#);
+    assert_eq!((&*reply.content_type, &*reply.body), ("text/plain; charset=utf-8", &b"ab"[..]));
+}
+
+#[test]
+fn event_grid_is_answered_in_both_of_its_forms() {
+    let handshake = "echo = { json = \"0.data.validationCode\" }\nsigned = false\n\
+        when = { json = \"0.eventType\", is = \"V\" }";
+    let question = r#"[{"eventType":"V","data":{"validationCode":"512d"}}]"#;
+    let reply = ask_custom(handshake, "POST", "/hooks/s", &[], question);
+    assert_eq!(body(reply), r#"{"validationResponse":"512d"}"#);
+    let origin = [("webhook-request-origin", "eventgrid.azure.net")];
+    let handshake = "echo = { header = \"WebHook-Request-Origin\" }";
+    let reply = ask_custom(handshake, "OPTIONS", "/hooks/s", &origin, "").unwrap();
+    assert_eq!(reply.status, 200);
+    let allowed = ("webhook-allowed-origin".to_owned(), "eventgrid.azure.net".to_owned());
+    assert!(reply.headers.contains(&allowed), "{reply:?}");
+    assert_eq!(ask_custom(handshake, "OPTIONS", "/hooks/s", &[], ""), None);
+}
+
+#[test]
+fn header_is_given_back_as_the_same_header() {
+    let handshake = "echo = { header = \"X-Hook-Secret\" }";
+    let secret = [("x-hook-secret", "b537")];
+    let reply = ask_custom(handshake, "POST", "/hooks/s", &secret, "{}").unwrap();
+    assert_eq!(reply.headers, [("x-hook-secret".to_owned(), "b537".to_owned())]);
+    for bad in ["", "\u{e9}", &"x".repeat(answer::ECHO_BYTES_MAX + 1)] {
+        let asked = [("x-hook-secret", bad)];
+        assert_eq!(ask_custom(handshake, "POST", "/hooks/s", &asked, "{}"), None);
+    }
+}
+
+// eBay: sha256 of code, token and address (developer.ebay.com, Marketplace account deletion);
+// X: HMAC-SHA256 of crc_token in base64. Worked out with Python's hashlib.
+#[test]
+fn template_answers_with_a_hash_of_the_question() {
+    let handshake = r#"
+        when = { query = "challenge_code" }
+        hash = { algorithm = "sha256", signed = "{query:challenge_code}{secret}https://a.example/e" }
+        answer = '{"challengeResponse": {{ hash }}}'"#;
+    let reply = ask_custom(handshake, "GET", "/hooks/s?challenge_code=7174", &[], "");
+    let expected = "33bdd084daa479833f35682224a9fa56af9a5c5d000893dc3962a0aedbced6a8";
+    assert_eq!(body(reply), format!(r#"{{"challengeResponse": "{expected}"}}"#));
+    assert_eq!(ask_custom(handshake, "GET", "/hooks/s?code=7174", &[], ""), None);
+    let handshake = r#"
+        when = { query = "crc_token" }
+        hash = { algorithm = "hmac-sha256", encoding = "base64", signed = "{query:crc_token}" }
+        answer = '{"response_token": "sha256={{ hash | safe }}"}'"#;
+    let reply = ask_custom(handshake, "GET", "/hooks/s?crc_token=7174", &[], "");
+    assert_eq!(
+        body(reply),
+        r#"{"response_token": "sha256=3FVZvl+iv+C0AfHdX5XCvXKD8vzF3mBi4+ewQSHYN2I="}"#
+    );
+}
+
+#[test]
+fn template_sees_the_question_and_escapes_it() {
+    let handshake = r#"
+        when = { header = "X-Okta-Verification-Challenge" }
+        answer = '{"verification": {{ headers["x-okta-verification-challenge"] }}}'"#;
+    let asked = [("x-okta-verification-challenge", "a\"b")];
+    let reply = ask_custom(handshake, "GET", "/hooks/s", &asked, "").unwrap();
+    assert_eq!(reply.content_type, "application/json");
+    assert_eq!(reply.body, br#"{"verification": "a\"b"}"#);
+    let handshake = r#"
+        when = { json = "challenge" }
+        signed = false
+        answer = "{{ payload.challenge }}/{{ query.a }}/{{ method }}""#;
+    let reply = ask_custom(handshake, "POST", "/hooks/s?a=1", &[], r#"{"challenge":"c"}"#);
+    assert_eq!(body(reply), "c/1/POST");
+}

@@ -1,0 +1,112 @@
+//! What makes two requests the same event.
+
+use hmac::{KeyInit as _, Mac as _};
+
+use super::*;
+use crate::event::{Dedupe, DedupeKey};
+
+/// What makes a repeat of this request a duplicate.
+fn dedupe_of(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Dedupe {
+    let verified = verify(source, headers, body).unwrap();
+    let now = Timestamp::from_millis(5);
+    source.event(verified, now, Headers::default(), Bytes::copy_from_slice(body)).dedupe
+}
+
+fn within(dedupe: &Dedupe) -> DedupeKey {
+    match dedupe {
+        Dedupe::Within { key, window } if *window == DedupePolicy::WINDOW => *key,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn unsigned_id_is_no_identity_by_itself() {
+    let github = source("github", &["secret"]);
+    let signed = |body: &str| {
+        let mut key = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap();
+        key.update(body.as_bytes());
+        format!("sha256={}", hex::encode(key.finalize().into_bytes()))
+    };
+    let key = |body: &str, id: &str| {
+        let signature = signed(body);
+        let headers = [("x-hub-signature-256", signature.as_str()), ("x-github-delivery", id)];
+        within(&dedupe_of(&github, &headers, body.as_bytes()))
+    };
+    // A captured request with the next id must not stand in the way of the event with that id.
+    assert_ne!(key("captured", "next"), key("honest", "next"));
+    assert_eq!(key("honest", "next"), key("honest", "next"));
+    assert_ne!(key("honest", "next"), key("honest", "other"));
+}
+
+#[test]
+fn body_with_a_stamp_is_an_identity_and_without_one_it_is_none() {
+    let userecho = source("userecho", &["userecho-sample-key"]);
+    let key = within(&dedupe_of(&userecho, &[("x-ue-signature", USERECHO_SHA256)], USERECHO));
+    assert_eq!(key, dedupe_key(&SourceName::parse("s").unwrap(), None, USERECHO));
+    for text in ["provider = \"hyvor-talk\"", "provider = \"userecho\""] {
+        let plain = configured(text, &["secret"]);
+        let name = if text.contains("hyvor") { "x-signature" } else { "x-ue-signature" };
+        let dedupe = dedupe_of(&plain, &[(name, CONTENT)], b"content");
+        assert!(matches!(dedupe, Dedupe::Unanswered { .. }), "{dedupe:?}");
+    }
+    let window = configured("provider = \"hyvor-talk\"\ndedupe = \"1h\"", &["secret"]);
+    let dedupe = dedupe_of(&window, &[("x-signature", CONTENT)], b"content");
+    let hour = std::time::Duration::from_hours(1);
+    assert!(matches!(dedupe, Dedupe::Within { window, .. } if window == hour), "{dedupe:?}");
+    let off = configured("provider = \"hyvor-talk\"\ndedupe = \"off\"", &["secret"]);
+    assert_eq!(dedupe_of(&off, &[("x-signature", CONTENT)], b"content"), Dedupe::Off);
+}
+
+#[test]
+fn zendesk_invocation_goes_before_the_id_in_the_body() {
+    let zendesk = configured("provider = \"zendesk\"\ntolerance = \"36500d\"", &["secret"]);
+    let key = |invocation: &str, body: &str| {
+        let body = body.as_bytes().to_vec();
+        let event_type = EventType::new("t");
+        let signed =
+            zendesk.sign(&event_type, body, "/hooks/s", Timestamp::from_millis(0)).unwrap();
+        let mut headers: Vec<_> =
+            signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        headers.retain(|(name, _)| *name != "x-zendesk-webhook-invocation-id");
+        headers.push(("x-zendesk-webhook-invocation-id", invocation));
+        within(&dedupe_of(&zendesk, &headers, &signed.body))
+    };
+    let first = key("1", r#"{"id":"35436","comment":"first"}"#);
+    assert_ne!(first, key("2", r#"{"id":"35436","comment":"second"}"#));
+    assert_ne!(first, key("1", r#"{"id":"35436","comment":"second"}"#));
+    assert_eq!(first, key("1", r#"{"id":"35436","comment":"first"}"#));
+}
+
+// Linear repeats after 1 minute, 1 hour and 6 hours with the first `webhookTimestamp`.
+#[test]
+fn linear_repeats_are_taken_with_their_first_time() {
+    let linear = source("linear", &["secret"]);
+    let sent = Timestamp::from_millis(1_700_000_000_000);
+    let signed = linear.sign(&EventType::new("Issue"), b"{}".to_vec(), "/hooks/s", sent).unwrap();
+    let headers = signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers = headers.collect();
+    let request =
+        Inbound { method: "POST", path_and_query: "/", headers: &headers, body: &signed.body };
+    let verify = |minutes| {
+        let at = sent.after(std::time::Duration::from_mins(minutes));
+        linear.verify(&request, at)
+    };
+    let first = verify(0).unwrap();
+    for minutes in [1, 60, 421] {
+        assert_eq!(verify(minutes).unwrap().identity, first.identity);
+    }
+    assert!(matches!(verify(481), Err(Rejection::Stale { .. })));
+}
+
+#[test]
+fn mailgun_token_is_used_once_whatever_the_body() {
+    let mailgun = configured("provider = \"mailgun\"\nallow_unsigned_body = true", &["secret"]);
+    let event_type = EventType::new("delivered");
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let signed = mailgun.sign(&event_type, mailgun.sample("delivered", now), "/hooks/s", now);
+    let body = String::from_utf8(signed.unwrap().body).unwrap();
+    let other = body.replace("ann@example.com", "eve@example.com");
+    assert_ne!(body, other);
+    let key = |body: &str| within(&dedupe_of(&mailgun, &[], body.as_bytes()));
+    assert_eq!(key(&body), key(&other));
+}
