@@ -99,7 +99,7 @@ impl Application {
     /// Opens the store, starts the handlers, then the listeners. `path` is where a reload finds
     /// the configuration.
     pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
-        parts::raise_file_limit();
+        let n_files = parts::raise_file_limit();
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
@@ -115,7 +115,7 @@ impl Application {
         let paused = Paused::new(config.admin.paused());
         let handlers = Handlers::new(core.clone(), Arc::clone(&own), paused);
         handlers.start_all(built).await?;
-        let listen = listen(&config);
+        let listen = listen(&config, n_files);
         let gate = Gate::new(token, listen.admin.ip());
         let server = Arc::new(Server::new(core.clone(), store, handlers, sources, config, path));
         let stop = CancellationToken::new();
@@ -270,12 +270,14 @@ fn keeper(server: &Arc<Server>) -> std::io::Result<JoinHandle<()>> {
     })
 }
 
-fn listen(config: &Config) -> Listen {
+fn listen(config: &Config, n_files: usize) -> Listen {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Listen {
         public: config.server.listen.clone(),
         admin: config.admin.listen,
         socket: config.admin.socket.clone(),
-        workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers,
+        n_connections: parts::n_connections(workers, n_files),
         keep_alive: http::KEEP_ALIVE,
         request_timeout: config.server.request_timeout,
     }

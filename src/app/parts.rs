@@ -10,6 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, HandlerSettings};
 use crate::event::HandlerName;
 use crate::handler::{BuildContext, Handler};
+use crate::http::CONNECTIONS_PER_WORKER;
 use crate::metrics::Metrics;
 use crate::queue::sled::{self, SledQueue};
 use crate::source::Source;
@@ -108,12 +109,19 @@ pub fn stand_back() {
 const DELIVER_NICE: i32 = 5;
 
 /// Takes as many open files as the system lets us: each connection is one, and the soft limit is
-/// often 1,024.
-pub(super) fn raise_file_limit() {
+/// often 1,024. Gives how many those are.
+pub(super) fn raise_file_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(err) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        warn!(error = %err, "The limit of open files could not be raised");
-    }
+    let raised = current == maximum
+        || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+            .inspect_err(|err| warn!(error = %err, "The limit of open files could not be raised"))
+            .is_ok();
+    let limit = if raised { maximum } else { current };
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// The most public connections: what the threads can serve, and no more than half of the files that
+/// may be open, since the queue and the handlers need some as well.
+pub(super) fn n_connections(workers: usize, n_files: usize) -> usize {
+    workers.saturating_mul(CONNECTIONS_PER_WORKER).min(n_files / 2).max(1)
 }

@@ -8,6 +8,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use actix_http::{ConnectionType, Payload};
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Extensions;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
@@ -15,6 +17,7 @@ use actix_web::rt::net::UnixStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
@@ -25,6 +28,7 @@ use crate::event::EventId;
 use crate::metrics::{self, Metrics};
 
 use super::body;
+use super::connections::Watched;
 use super::problem::Problem;
 use super::public::{JSON, health};
 
@@ -74,11 +78,21 @@ async fn entry(
     payload: web::Payload,
     admin: web::Data<Admin>,
 ) -> HttpResponse {
-    match answer(&request, payload, &admin).await {
+    let payload = payload.into_inner();
+    let connection = Watched(request.conn_data());
+    let started = Instant::now();
+    connection.begin(body::announced(&payload, request.headers()), started);
+    let answered = answer(&request, payload, &admin, || connection.has_body(started)).await;
+    let mut response = match answered {
         Ok(response) => response,
         Err(No::Bare(problem)) => problem.response(),
         Err(No::Api(err)) => explained(&err),
+    };
+    // A stream is answered for as long as it lasts.
+    if response.body().size() != BodySize::Stream && connection.end(Instant::now()) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
+    response
 }
 
 /// Why there is no answer.
@@ -117,8 +131,9 @@ fn explained(err: &ApiError) -> HttpResponse {
 
 async fn answer(
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: Payload,
     admin: &Admin,
+    has_body: impl FnOnce(),
 ) -> Result<HttpResponse, No> {
     let is_over_socket = request.conn_data::<OverSocket>().is_some();
     if !is_over_socket {
@@ -139,8 +154,9 @@ async fn answer(
                 Gate::check_origin(request)?;
             }
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
-            let body = body::read(payload.into_inner(), bytes_max, BODY_TIMEOUT).await;
+            let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(|_err| Problem::BadRequest)?;
+            has_body();
             change(route, &body, admin).await
         }
         Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),

@@ -7,9 +7,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_http::Payload;
+use actix_http::header::{self, HeaderMap};
 use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+
+use super::connections::Body;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,20 @@ pub(super) enum BodyError {
     TooSlow,
     /// The sender broke off, or the framing is wrong.
     Broken,
+}
+
+/// What the head says of the body.
+pub(super) fn announced(payload: &Payload, headers: &HeaderMap) -> Body {
+    match (payload, length(headers)) {
+        (Payload::None, _) => Body::None,
+        (_, Some(length)) => Body::Length(length),
+        (_, None) => Body::Unknown,
+    }
+}
+
+/// `Content-Length`.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Reads all of `payload`, at most `bytes_max` bytes of it, within `time`.

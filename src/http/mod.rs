@@ -14,8 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::KeepAlive;
-use actix_web::{App, HttpServer, web};
+use actix_web::web;
 use tokio_util::sync::CancellationToken;
 
 use crate::files;
@@ -26,19 +25,22 @@ pub mod public;
 
 mod body;
 pub(crate) mod client;
-mod idle;
+mod connection;
+mod connections;
 mod problem;
+mod serve;
 
-use idle::Connections;
+use connections::{Connections, Limits};
 
 /// How long an idle connection is kept at least (as long again as a head may take, in case one is
 /// under way), where nothing else is said: longer than the pause between two events of a busy sender,
 /// shorter than a proxy's own idea of it (nginx: 60 s upstream).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The most connections of one worker thread: each may hold two buffers of 8 KiB and a body.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: u32 = 1_024;
+/// The most connections of one worker thread, where the system lets us have as many. Each holds up to
+/// 128 KiB beside its body: two buffers, a head, and eight requests behind it.
+pub const CONNECTIONS_PER_WORKER: usize = 4_096;
+/// The most connections of the admin listener, and of the admin socket.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// How long requests in flight have to finish at the end. The durable commit gives up after 8 s,
 /// which is when nobody waits for an answer any more.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
@@ -50,6 +52,10 @@ const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often silent connections are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a client may go on with a body that nobody reads, after it was answered.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// As good as no limit: for what the owner asks.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// Which addresses to listen on, and how long to wait for whom.
 #[derive(Clone, Debug)]
@@ -62,6 +68,8 @@ pub struct Listen {
     pub socket: PathBuf,
     /// Threads that serve the public listener.
     pub workers: usize,
+    /// The most public connections at once; the longest idle ones make room.
+    pub n_connections: usize,
     /// How long an idle connection is kept at least; a public one `request_timeout` more.
     pub keep_alive: Duration,
     /// How long a request's head may take, and its body once more.
@@ -110,13 +118,13 @@ pub fn start(
     let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
         let system = actix_web::rt::System::new();
         system.block_on(async move {
-            let bound = match bind(&listen, &public, &admin) {
+            let bound = match bind(&listen, &public, &admin, &stop) {
                 Ok(bound) => bound,
                 Err(err) => return bound_tx.send(Err(err)).map_err(io::Error::other),
             };
             let Bound { servers, connections, public, admin } = bound;
             bound_tx.send(Ok((public, admin))).map_err(io::Error::other)?;
-            let ended = serve(servers, &connections, stop).await;
+            let ended = serve_all(servers, &connections, stop).await;
             // Nobody answers on it any more; a later start would replace it all the same.
             drop(std::fs::remove_file(&listen.socket));
             ended
@@ -128,7 +136,8 @@ pub fn start(
 
 struct Bound {
     servers: Vec<Server>,
-    connections: Connections,
+    /// Of the public listener and of the admin listener.
+    connections: [Connections; 2],
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
 }
@@ -137,49 +146,34 @@ fn bind(
     listen: &Listen,
     public: &Arc<public::Public>,
     admin: &Arc<admin::Admin>,
+    stop: &CancellationToken,
 ) -> io::Result<Bound> {
-    let connections = Connections::new(idle::Limits {
+    let of_public = Connections::new(Limits {
+        n_connections: listen.n_connections,
         // The pause before a request, and its head.
         idle: listen.keep_alive + listen.request_timeout,
         body: listen.request_timeout + 2 * SWEEP_EVERY,
         // Body, commit, and as much again as the body for the answer's way.
         answer: listen.request_timeout * 2 + COMMIT_TIMEOUT,
+        discard: DISCARD_TIMEOUT,
     });
-    let public = Arc::clone(public);
+    let of_admin = Connections::new(Limits {
+        n_connections: ADMIN_CONNECTIONS_MAX,
+        idle: listen.keep_alive + ADMIN_HEAD_TIMEOUT,
+        // The routes have limits of their own, and the stream ends when its reader does.
+        body: FOR_EVER,
+        answer: FOR_EVER,
+        discard: DISCARD_TIMEOUT,
+    });
     let admin = web::Data::from(Arc::clone(admin));
-    let mut server = HttpServer::new(move || public::service(Arc::clone(&public)))
-        .on_connect(connections.on_connect())
-        .workers(listen.workers.max(1))
-        // `connections` ends those that are not used.
-        .keep_alive(KeepAlive::Os)
-        .client_request_timeout(listen.request_timeout)
-        .max_connections(CONNECTIONS_MAX)
-        .backlog(BACKLOG)
-        .disable_signals()
-        .shutdown_timeout(STOP_TIMEOUT.as_secs());
-    for address in &listen.public {
-        server = server.bind(address).map_err(|err| cannot_listen(address, &err))?;
-    }
-    let public_addresses = server.addrs();
-    let mut servers = vec![server.run()];
-
-    let app = move || App::new().configure(|config| admin::configure(config, &admin));
+    let (public_server, public) = serve::public(listen, &of_public, public, stop)?;
+    let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, stop)?;
     let socket =
         bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
-    let server = HttpServer::new(app)
-        .on_connect(admin::mark_socket)
-        .workers(1)
-        .keep_alive(listen.keep_alive)
-        .client_request_timeout(ADMIN_HEAD_TIMEOUT)
-        .max_connections(CONNECTIONS_MAX / 16)
-        .disable_signals()
-        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
-        .bind(listen.admin)
-        .map_err(|err| cannot_listen(listen.admin, &err))?;
-    let admin_addresses = server.addrs();
-    servers.push(server.listen_uds(socket)?.run());
-    let (public, admin) = (public_addresses, admin_addresses);
-    Ok(Bound { servers, connections, public, admin })
+    // A server of its own: whoever holds all connections of the other one does not keep the owner out.
+    let socket_server = serve::admin_socket(listen, socket, &admin)?;
+    let servers = vec![public_server, admin_server, socket_server];
+    Ok(Bound { servers, connections: [of_public, of_admin], public, admin: admin_addresses })
 }
 
 fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
@@ -204,9 +198,9 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Runs all servers until `stop`, or until one of them ends by itself.
-async fn serve(
+async fn serve_all(
     servers: Vec<Server>,
-    connections: &Connections,
+    connections: &[Connections],
     stop: CancellationToken,
 ) -> io::Result<()> {
     let handles: Vec<_> = servers.iter().map(Server::handle).collect();
@@ -216,7 +210,7 @@ async fn serve(
         tokio::select! {
             ended = &mut running => return ended.map(|_| ()),
             () = stop.cancelled() => break,
-            _ = sweep.tick() => connections.sweep(),
+            _ = sweep.tick() => connections.iter().for_each(Connections::sweep),
         }
     }
     let stops = handles.iter().map(|handle| handle.stop(true));

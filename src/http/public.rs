@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_http::{ConnectionType, Method, Payload, Request as HttpRequest, StatusCode};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Response, ServiceFactory, fn_service};
+use actix_web::dev::{Response, ServiceFactory, fn_service};
 use actix_web::{Error, HttpResponse};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use crate::source::{MethodUse, RateLimit, Reply};
 
 use super::body::{self, BodyError};
 use super::client;
-use super::idle::{self, Doing, Watched};
+use super::connections::{self, Watched};
 use super::problem::Problem;
 
 /// Where hooks live: the source's name follows.
@@ -68,7 +68,7 @@ pub(super) fn service(
     public: Arc<Public>,
 ) -> impl ServiceFactory<
     HttpRequest,
-    Config = AppConfig,
+    Config = (),
     Response = Response<BoxBody>,
     Error = Error,
     InitError = (),
@@ -77,29 +77,51 @@ pub(super) fn service(
     let public = Rc::new(public);
     fn_service(move |request| {
         let public = Rc::clone(&public);
-        async move {
-            let is_watched = idle::of(&request).is_watched();
-            let mut response = entry(request, &public).await;
-            if !is_watched {
-                // Nobody would end it when it falls silent.
-                response.head_mut().set_connection_type(ConnectionType::Close);
-            }
-            Ok(response)
-        }
+        async move { Ok(entry(request, &public).await) }
     })
+}
+
+/// What the listener asks before it tells a client to go on with its body (`Expect: 100-continue`):
+/// a request whose head alone says that it is refused is answered at once.
+pub(super) fn expect(
+    public: Arc<Public>,
+) -> impl ServiceFactory<
+    HttpRequest,
+    Config = (),
+    Response = HttpRequest,
+    Error = Response<BoxBody>,
+    InitError = (),
+> {
+    fn_service(move |request| {
+        let public = Arc::clone(&public);
+        async move { expected(request, &public).await }
+    })
+}
+
+async fn expected(request: HttpRequest, public: &Public) -> Result<HttpRequest, Response<BoxBody>> {
+    let is_welcome = match source_name(request.path()) {
+        Some(name) => {
+            public.ingest.door(name).is_some_and(|door| check_head(&door, &request, public).is_ok())
+        }
+        None => false,
+    };
+    if is_welcome { Ok(request) } else { Err(entry(request, public).await) }
 }
 
 async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let started = Instant::now();
     let payload = request.take_payload();
-    let connection = idle::of(&request);
-    connection.set(Doing::Body, started);
-    let response = match source_name(request.path()) {
+    let connection = connections::of(&request);
+    connection.begin(body::announced(&payload, &request.head().headers), started);
+    let mut response = match source_name(request.path()) {
         Some(name) => hook(name, started, &request, payload, connection, public).await,
         None if request.path() == "/healthz" => health(request.method()).into(),
         None => Problem::NotFound.response().into(),
     };
-    connection.set(Doing::Nothing, Instant::now());
+    if connection.end(Instant::now()) {
+        // What is left of the body is thrown away, and no other request is looked for behind it.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     response
 }
 
@@ -196,9 +218,9 @@ struct Unread<'a> {
 
 impl Unread<'_> {
     async fn read(self, bytes_max: usize, time: Duration) -> Result<Bytes, BodyError> {
-        let body = body::read_soon(self.payload, bytes_max, time).await;
-        self.connection.set(Doing::Answer, self.started);
-        body
+        let body = body::read_soon(self.payload, bytes_max, time).await?;
+        self.connection.has_body(self.started);
+        Ok(body)
     }
 }
 
@@ -210,19 +232,7 @@ async fn receive(
     public: &Public,
 ) -> Result<Accepted, No> {
     let received_at = public.clock.now();
-    if door.source().method_use(request.method().as_str()) == MethodUse::None {
-        return Err(No::Method);
-    }
-    if !door.is_open() && !door.allows(public.client(request)) {
-        return Err(No::NotAllowed);
-    }
-    let (body_max, request_timeout) = {
-        let limits = public.limits.load();
-        (door.body_max().unwrap_or(limits.body_max), limits.request_timeout)
-    };
-    if content_length(&request.head().headers).is_some_and(|length| length > body_max) {
-        return Err(No::TooLarge);
-    }
+    let (body_max, request_timeout) = check_head(door, request, public)?;
     let mut visit = public.let_in(door, request)?;
     let taken = async {
         let body = unread.read(body_max, request_timeout).await?;
@@ -237,6 +247,28 @@ async fn receive(
         Some(visit) => answer_failure(visit, taken).await,
         None => taken,
     }
+}
+
+/// What the head alone says: the longest body, and how long it may take.
+fn check_head(
+    door: &Door,
+    request: &HttpRequest,
+    public: &Public,
+) -> Result<(usize, Duration), No> {
+    if door.source().method_use(request.method().as_str()) == MethodUse::None {
+        return Err(No::Method);
+    }
+    if !door.is_open() && !door.allows(public.client(request)) {
+        return Err(No::NotAllowed);
+    }
+    let (body_max, request_timeout) = {
+        let limits = public.limits.load();
+        (door.body_max().unwrap_or(limits.body_max), limits.request_timeout)
+    };
+    if content_length(&request.head().headers).is_some_and(|length| length > body_max) {
+        return Err(No::TooLarge);
+    }
+    Ok((body_max, request_timeout))
 }
 
 /// What becomes of the answer to a request whose signature nobody found good.
@@ -360,7 +392,7 @@ impl No {
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+    body::length(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// All headers, once, in the form in which they are stored. The order among different names is

@@ -24,6 +24,7 @@ const WAYS: &[&str] = &["deliver", "ingest", "config"];
 const KEPT_APART: &[(&str, &[&str])] = &[
     ("actix_web", &["src/http/", "src/http.rs"]),
     ("actix_http", &["src/http/", "src/http.rs"]),
+    ("actix_service", &["src/http/"]),
     ("sled", &["src/queue/sled/"]),
     ("anyhow", &["src/main.rs"]),
     ("lettre", &["src/handler/email"]),

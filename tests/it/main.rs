@@ -16,6 +16,7 @@ mod fuzz;
 mod handlers_email;
 mod handlers_faults;
 mod handlers_sql;
+mod hostile;
 mod http;
 mod queue;
 mod queue_faults;

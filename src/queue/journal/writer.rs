@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::Location;
 use super::fs::File;
 use super::preparer::{Preparer, Reserve, fill};
@@ -12,7 +14,7 @@ use crate::queue::record::{Batch, Kind, Places};
 /// Why a commit was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// No room. Nothing of the commit counts; try again when there is room.
+    /// No room, or no file can be opened just now. Nothing of the commit counts; try again later.
     #[error("no room in the journal")]
     Full(#[source] io::Error),
     /// The write or sync failed: what the disk holds is unknown, only reopening can tell.
@@ -24,9 +26,17 @@ impl WriteError {
     fn of(err: io::Error) -> Self {
         match err.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(err),
+            _ if is_scarcity(&err) => Self::Full(err),
             _ => Self::Poisoned(err),
         }
     }
+}
+
+/// The process or the system has too many open files, or no memory: the call did nothing, and the disk
+/// is as it was. Only a failed sync says nothing of what the disk holds, and never comes here.
+fn is_scarcity(err: &io::Error) -> bool {
+    let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    err.raw_os_error().is_some_and(|code| scarce.contains(&code))
 }
 
 /// Appends to the journal. One per folder.

@@ -58,6 +58,8 @@ struct State {
     cut_at: Option<u64>,
     is_cut: bool,
     fault: Option<Fault>,
+    /// The number of the error with which files and folders cannot be opened.
+    unopened: Option<i32>,
     free: Option<u64>,
 }
 
@@ -140,8 +142,14 @@ impl Disk {
         self.lock().fault = Some(Fault { call, kind, short });
     }
 
+    /// No file or folder can be opened from now on: the system's error of this number.
+    pub(crate) fn fail_to_open(&self, errno: i32) {
+        self.lock().unopened = Some(errno);
+    }
+
     pub(crate) fn work_again(&self) {
         self.lock().fault = None;
+        self.lock().unopened = None;
     }
 
     /// How many bytes are said to be free.
@@ -242,9 +250,16 @@ impl State {
     }
 }
 
+impl State {
+    fn check_opening(&self) -> Result<()> {
+        self.unopened.map_or(Ok(()), |errno| Err(Error::from_raw_os_error(errno)))
+    }
+}
+
 impl FileSystem for Disk {
     fn open(&self, path: &Path, create: bool) -> Result<Arc<dyn File>> {
         let mut state = self.lock();
+        state.check_opening()?;
         if let Some(node) = state.seen.get(path) {
             let node = Arc::clone(node);
             return Ok(Arc::new(Handle { disk: self.clone(), node }));
@@ -272,6 +287,7 @@ impl FileSystem for Disk {
 
     fn sync_folder(&self, _folder: &Path) -> Result<()> {
         let mut state = self.lock();
+        state.check_opening()?;
         if let Some((_, err)) = state.count(Call::Sync) {
             return Err(err);
         }

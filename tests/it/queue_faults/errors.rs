@@ -82,6 +82,31 @@ async fn a_full_disk_refuses_until_there_is_room() {
     assert_eq!(queue.stats().damage, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn files_that_cannot_be_opened_refuse_events_until_they_can() {
+    // ENFILE, EMFILE, ENOMEM.
+    for errno in [23, 24, 12] {
+        let mut site = Site::new();
+        let queue = site.open();
+        append(&queue, event(1, 300)).await;
+        site.disk.fail_to_open(errno);
+        let n_stored = fill(&queue).await + 1;
+        assert!(matches!(queue.append(event(0, 9_000)).await, Err(QueueError::Full(_))));
+        site.disk.work_again();
+        // Refused for a moment longer, without a look at the disk.
+        while let Err(err) = queue.append(event(n_stored, 9_000)).await {
+            assert!(matches!(err, QueueError::Full(_)), "{err}");
+            tokio::task::yield_now().await;
+        }
+        drop(queue);
+        site.disk = site.disk.killed();
+        let queue = site.open();
+        let stored: Vec<u64> = (1..=n_stored + 1).collect();
+        assert_eq!(all_positions(&queue).await, stored, "nothing that was acknowledged is lost");
+        assert_eq!(queue.stats().damage, Vec::<String>::new());
+    }
+}
+
 /// Appends until there is no room; says how many got in.
 async fn fill(queue: &gatepost::queue::sled::SledQueue) -> u64 {
     for n in 1..200 {

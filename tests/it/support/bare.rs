@@ -52,6 +52,7 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         admin: loopback,
         socket: folder.path().join("admin.sock"),
         workers: 1,
+        n_connections: 100,
         keep_alive: patience,
         request_timeout: patience,
     };

@@ -45,8 +45,22 @@ impl Served {
 
     /// The same with more in the environment.
     pub(crate) fn start_in(folder: &Folder, environment: &[(&str, &str)]) -> Self {
-        let mut child = command(folder, &["serve", "--json"])
-            .envs(environment.iter().copied())
+        let mut command = command(folder, &["serve", "--json"]);
+        command.envs(environment.iter().copied());
+        Self::spawn(folder, command)
+    }
+
+    /// The same where no more than so many files may be open.
+    pub(crate) fn start_with_files(folder: &Folder, n_files: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {n_files} && exec \"$0\" serve --json"));
+        command.arg(env!("CARGO_BIN_EXE_gatepost")).current_dir(folder.path());
+        command.env_remove("GATEPOST_CONFIG").stdin(Stdio::null());
+        Self::spawn(folder, command)
+    }
+
+    fn spawn(folder: &Folder, mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
@@ -69,6 +83,23 @@ impl Served {
 
     pub(crate) fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The admin listener.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// How much memory it holds.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Asks the admin listener with the token.

@@ -1,0 +1,375 @@
+//! One connection beneath the HTTP library: how much of what a client sends is handed to it, and
+//! when.
+//!
+//! actix reads on whatever becomes of its answers, decodes all requests that it has read at once
+//! (about 5 KiB each), and panics on a header name of 64 KiB. So here:
+//!
+//! - Nothing is handed on while an answer cannot be written, and while a request is answered no more
+//!   than [`AHEAD_MAX`].
+//! - At most [`HEADS_PER_STEP`] heads are handed on before what they ask was begun.
+//! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
+//! - Of a body that nobody reads, [`DISCARD_MAX`] bytes are taken and no more.
+//!
+//! Everything is counted from what the service says ([`Control::set`]), so nothing of HTTP is parsed
+//! here: a head's end is only guessed, to cut what is handed on into pieces.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connections::Registration;
+
+/// The longest head. Together with what may be handed on before it is known to be one
+/// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
+/// actix panic.
+const HEAD_MAX: usize = 48 << 10;
+/// What may be read of later requests while one is answered.
+const AHEAD_MAX: usize = 4 << 10;
+/// What is handed on at once of bytes whose meaning is not known yet: one read of actix.
+const STEP_BYTES: usize = 8 << 10;
+/// The same of a body whose length is known.
+const BODY_STEP_BYTES: usize = 64 << 10;
+/// How many heads are handed on at once: decoded, each takes about 5 KiB until it is answered.
+const HEADS_PER_STEP: usize = 8;
+/// How much is taken of a body that nobody reads, so that a client that sends all of it before it
+/// looks for the answer finds one.
+const DISCARD_MAX: usize = 4 << 20;
+
+const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is no request, or not all of its head.
+    Head,
+    /// The body is being read.
+    Body,
+    /// The request is being answered.
+    Answer,
+    /// It was answered, and nobody reads what is left of its body.
+    Discard,
+}
+
+/// A connection, seen from beside: by its requests, and by whoever limits all connections.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The phase (the lowest two bits) and since when (milliseconds of the registry's time).
+    since: AtomicU64,
+    /// Counts the phases, so that two equal ones can be told apart.
+    n_phases: AtomicU32,
+    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
+    body_bytes: AtomicU64,
+    must_close: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Control {
+    pub(super) fn set(&self, phase: Phase, millis: u64) {
+        self.since.store(millis << 2 | phase as u64, Ordering::Relaxed);
+        self.n_phases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_body(&self, bytes: Option<u64>) {
+        self.body_bytes.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Something was written after a wait: the client is alive.
+    fn touch(&self, millis: u64) {
+        let phase = self.since.load(Ordering::Relaxed) & 3;
+        self.since.store(millis << 2 | phase, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.since.load(Ordering::Relaxed) & 3 {
+            0 => Phase::Head,
+            1 => Phase::Body,
+            2 => Phase::Answer,
+            _ => Phase::Discard,
+        }
+    }
+
+    /// What it does, and since when.
+    pub(super) fn get(&self) -> (Phase, Duration) {
+        (self.phase(), Duration::from_millis(self.since.load(Ordering::Relaxed) >> 2))
+    }
+
+    /// Ends the connection, whatever it does.
+    pub(super) fn close(&self) {
+        self.must_close.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// The socket of a connection, as the HTTP library sees it.
+pub(super) struct Connection<T> {
+    io: T,
+    registration: Registration,
+    /// Read, and not handed on yet.
+    ahead: BytesMut,
+    /// The phase that `handed` counts.
+    n_phase: u32,
+    /// Bytes handed on in this phase.
+    handed: usize,
+    /// Bytes and heads handed on since actix had to stop reading.
+    step: Step,
+    /// The client does not take what was written last.
+    is_blocked: bool,
+    /// A read was refused, and nothing will wake the task for it but a written answer.
+    is_refused: bool,
+    /// A 431 was written in place of actix: whatever comes is thrown away.
+    is_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    bytes: usize,
+    n_heads: usize,
+    is_full: bool,
+}
+
+/// How much may be handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowance {
+    Bytes(usize),
+    /// Once what was handed on is answered.
+    AfterAnswer,
+    /// The head is too long.
+    TooLarge,
+    /// Nothing more, ever.
+    Nothing,
+}
+
+impl<T> Connection<T> {
+    pub(super) fn new(io: T, registration: Registration) -> Self {
+        Self {
+            io,
+            registration,
+            ahead: BytesMut::new(),
+            n_phase: 0,
+            handed: 0,
+            step: Step::default(),
+            is_blocked: false,
+            is_refused: false,
+            is_over: false,
+        }
+    }
+
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    fn control(&self) -> &Arc<Control> {
+        self.registration.control()
+    }
+
+    /// An error once the connection is to end; wakes the task when it comes to be so.
+    fn check_open(&self, context: &Context<'_>) -> io::Result<()> {
+        let control = self.control();
+        control.waker.register(context.waker());
+        if control.must_close.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+
+    fn allowance(&mut self) -> Allowance {
+        let control = self.registration.control();
+        let n_phase = control.n_phases.load(Ordering::Relaxed);
+        let phase = control.phase();
+        if n_phase != self.n_phase {
+            self.n_phase = n_phase;
+            self.handed = 0;
+        }
+        if self.is_blocked {
+            return Allowance::AfterAnswer;
+        }
+        // A full step has been ended before.
+        let rest = STEP_BYTES.saturating_sub(self.step.bytes).max(1);
+        match phase {
+            Phase::Head if self.handed >= HEAD_MAX => Allowance::TooLarge,
+            Phase::Head => Allowance::Bytes(rest.min(HEAD_MAX - self.handed)),
+            Phase::Body => match control.body_bytes.load(Ordering::Relaxed) {
+                u64::MAX => Allowance::Bytes(rest),
+                length => {
+                    let left = usize::try_from(length).unwrap_or(usize::MAX);
+                    match left.saturating_sub(self.handed) {
+                        0 => Allowance::AfterAnswer,
+                        left => Allowance::Bytes(left.min(BODY_STEP_BYTES)),
+                    }
+                }
+            },
+            Phase::Answer if self.handed >= AHEAD_MAX => Allowance::AfterAnswer,
+            Phase::Answer => Allowance::Bytes(rest.min(AHEAD_MAX - self.handed)),
+            Phase::Discard if self.handed >= DISCARD_MAX => Allowance::Nothing,
+            Phase::Discard => Allowance::Bytes(rest),
+        }
+    }
+
+    /// What of `bytes`, just read or read ahead, is handed on now.
+    fn take(&mut self, bytes: &[u8], max: usize) -> usize {
+        let max = bytes.len().min(max);
+        let offered = bytes.get(..max).unwrap_or(bytes);
+        let is_known_body = self.control().phase() == Phase::Body
+            && self.control().body_bytes.load(Ordering::Relaxed) != u64::MAX;
+        let taken = if is_known_body { max } else { self.step.cut(offered) };
+        self.handed += taken;
+        self.step.bytes += taken;
+        let step_max = if is_known_body { BODY_STEP_BYTES } else { STEP_BYTES };
+        self.step.is_full |= taken < bytes.len() || self.step.bytes >= step_max;
+        taken
+    }
+}
+
+impl Step {
+    /// How many of `bytes` there are up to the end of the last head that may still be handed on.
+    fn cut(&mut self, bytes: &[u8]) -> usize {
+        for at in memchr::memchr_iter(b'\n', bytes) {
+            let is_end = matches!(bytes.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..]));
+            if is_end {
+                self.n_heads += 1;
+                if self.n_heads >= HEADS_PER_STEP {
+                    // With the empty line itself, whatever its end.
+                    let end = if bytes.get(at + 1) == Some(&b'\n') { at + 2 } else { at + 3 };
+                    self.is_full = true;
+                    return end.min(bytes.len());
+                }
+            }
+        }
+        bytes.len()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// Hands on what was read ahead, or reads.
+    fn poll_some(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        max: usize,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let mut ahead = std::mem::take(&mut self.ahead);
+            let taken = self.take(&ahead, max.min(buffer.remaining()));
+            buffer.put_slice(ahead.get(..taken).unwrap_or_default());
+            ahead.advance(taken);
+            if !ahead.is_empty() {
+                self.ahead = ahead;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        let taken = match buffer.filled().get(before..) {
+            None | Some([]) => return Poll::Ready(Ok(())),
+            Some(bytes) => self.take(bytes, max),
+        };
+        self.ahead.extend_from_slice(buffer.filled().get(before + taken..).unwrap_or_default());
+        buffer.set_filled(before + taken);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Answers in place of actix, which would be given no more of this head.
+    fn refuse_head(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.is_over = true;
+        self.registration.set(Phase::Discard);
+        match Pin::new(&mut self.io).poll_write(context, TOO_LARGE) {
+            Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
+            Poll::Ready(Err(err)) => Err(err),
+        }
+    }
+
+    /// Throws away what comes, up to a limit; the connection is ended from beside.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; STEP_BYTES];
+        while self.handed < DISCARD_MAX {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => return Poll::Ready(Ok(())),
+                n_read => self.handed += n_read,
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_open(context)?;
+        if this.is_over {
+            return this.poll_discard(context);
+        }
+        if this.step.is_full {
+            // actix decodes what it has and comes again.
+            this.step = Step::default();
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match this.allowance() {
+            Allowance::Bytes(max) => {
+                let read = this.poll_some(context, buffer, max);
+                if read.is_pending() {
+                    this.step = Step::default();
+                }
+                read
+            }
+            Allowance::AfterAnswer => {
+                this.is_refused = true;
+                Poll::Pending
+            }
+            Allowance::TooLarge => {
+                this.refuse_head(context)?;
+                this.handed = 0;
+                this.poll_discard(context)
+            }
+            Allowance::Nothing => Poll::Pending,
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_open(context)?;
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        if this.is_blocked && written.is_ready() {
+            let millis = this.registration.millis();
+            this.control().touch(millis);
+        }
+        this.is_blocked = written.is_pending();
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check_open(context)?;
+        ready!(Pin::new(&mut this.io).poll_flush(context))?;
+        // actix has written what it had and would wait for more to come.
+        let is_free = !this.is_blocked && this.control().phase() != Phase::Answer;
+        if is_free && std::mem::take(&mut this.is_refused) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,329 @@
+//! All connections of one listener: how many there may be, and how long each may do what it does.
+//!
+//! - Where there are as many as there may be, a new one takes the place of the one that has been idle
+//!   for longest, of the address that has most. So one address can hold all of them only for as long
+//!   as nobody else wants one.
+//! - actix limits how long the head of a connection's first request may take, and not that of a later
+//!   one: without [`Connections::sweep`] one byte would hold a connection for ever. It also ends
+//!   connections that are kept and not used: a timer for each request would cost more.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_http::Request;
+use tokio::time::Instant;
+
+use super::connection::{Control, Phase};
+
+/// Of how many of the oldest connections the one that has been idle for longest is looked for.
+const CANDIDATES_MAX: usize = 64;
+
+/// The connections of one listener.
+#[derive(Clone, Debug)]
+pub(super) struct Connections(Arc<Registry>);
+
+#[derive(Debug)]
+struct Registry {
+    began: Instant,
+    limits: Limits,
+    open: Mutex<Open>,
+}
+
+/// How many connections there may be, and how long each may do what it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How many there may be at once.
+    pub(super) n_connections: usize,
+    /// Nothing, or sending a head.
+    pub(super) idle: Duration,
+    /// Sending a body. A timer ends most slow ones before, with an answer.
+    pub(super) body: Duration,
+    /// Waiting for the answer, since the request began.
+    pub(super) answer: Duration,
+    /// Sending a body that nobody reads, since it was answered.
+    pub(super) discard: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// In the order in which they were accepted.
+    connections: BTreeMap<u64, Entry>,
+    clients: HashMap<IpAddr, BTreeSet<u64>>,
+    /// The clients by the number of their connections.
+    ranking: BTreeSet<(usize, IpAddr)>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    control: Arc<Control>,
+    client: IpAddr,
+}
+
+/// One connection's place among all. Dropped with the connection.
+#[derive(Debug)]
+pub(super) struct Registration {
+    registry: Arc<Registry>,
+    number: u64,
+    control: Arc<Control>,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Registry { began: Instant::now(), limits, open: Mutex::default() }))
+    }
+
+    /// Takes a connection of `client` in, in place of another one where there are too many. `None` =
+    /// all of them are being answered.
+    pub(super) fn register(&self, client: Option<IpAddr>) -> Option<Registration> {
+        let control = Arc::new(Control::default());
+        let now = self.0.millis();
+        control.set(Phase::Head, now);
+        // A connection whose client is gone already has no address.
+        let client = network(client.unwrap_or(IpAddr::from([0; 4])));
+        let mut open = self.0.open();
+        if open.connections.len() >= self.0.limits.n_connections {
+            open.shed(now)?;
+        }
+        let number = open.next;
+        open.next += 1;
+        open.add(number, Entry { control: Arc::clone(&control), client });
+        Some(Registration { registry: Arc::clone(&self.0), number, control })
+    }
+
+    /// Ends those that have done for too long what they do. One that begins a request at this very
+    /// moment may go as well: its sender tries again, and is recognised if it was stored.
+    pub(super) fn sweep(&self) {
+        let now = Duration::from_millis(self.0.millis());
+        let open = self.0.open();
+        let late = open.connections.values().filter(|entry| {
+            let (phase, since) = entry.control.get();
+            let max = match phase {
+                Phase::Head => self.0.limits.idle,
+                Phase::Body => self.0.limits.body,
+                Phase::Answer => self.0.limits.answer,
+                Phase::Discard => self.0.limits.discard,
+            };
+            now.saturating_sub(since) > max
+        });
+        for entry in late {
+            // The entry goes with the connection's own task.
+            entry.control.close();
+        }
+    }
+}
+
+impl Registry {
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A panic elsewhere leaves the maps whole.
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn add(&mut self, number: u64, entry: Entry) {
+        let numbers = self.clients.entry(entry.client).or_default();
+        self.ranking.remove(&(numbers.len(), entry.client));
+        numbers.insert(number);
+        self.ranking.insert((numbers.len(), entry.client));
+        self.connections.insert(number, entry);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.connections.remove(&number)?;
+        let numbers = self.clients.get_mut(&entry.client)?;
+        self.ranking.remove(&(numbers.len(), entry.client));
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            self.clients.remove(&entry.client);
+        } else {
+            self.ranking.insert((numbers.len(), entry.client));
+        }
+        Some(entry)
+    }
+
+    /// Ends the connection whose loss hurts least.
+    fn shed(&mut self, now: u64) -> Option<()> {
+        let (count, client) = *self.ranking.last()?;
+        // Where nobody has many, they are all looked at alike.
+        let is_greedy = count.saturating_mul(8) >= self.connections.len();
+        let of_greedy = self.clients.get(&client).filter(|_| is_greedy);
+        let least = of_greedy
+            .and_then(|numbers| self.least(numbers.iter().copied(), now))
+            .or_else(|| self.least(self.connections.keys().copied(), now))?;
+        self.remove(least)?.control.close();
+        Some(())
+    }
+
+    /// The idle one that has been so for longest, or else one that is slow with its body.
+    fn least(&self, numbers: impl Iterator<Item = u64>, now: u64) -> Option<u64> {
+        let entries = numbers.filter_map(|number| Some((number, self.connections.get(&number)?)));
+        let candidates = entries.take(CANDIDATES_MAX).filter_map(|(number, entry)| {
+            let (phase, since) = entry.control.get();
+            let rank = match phase {
+                Phase::Discard => 2,
+                Phase::Head => 1,
+                Phase::Body => 0,
+                Phase::Answer => return None,
+            };
+            let idle = Duration::from_millis(now).saturating_sub(since);
+            Some((rank, idle, Reverse(number)))
+        });
+        candidates.max().map(|(_, _, Reverse(number))| number)
+    }
+}
+
+impl Registration {
+    pub(super) fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// Notes what the connection does from now on.
+    pub(super) fn set(&self, phase: Phase) {
+        self.control.set(phase, self.millis());
+    }
+
+    pub(super) fn millis(&self) -> u64 {
+        self.registry.millis()
+    }
+
+    /// For the connection's own requests.
+    pub(super) fn requests(&self) -> Requests {
+        Requests { control: Arc::clone(&self.control), registry: Arc::clone(&self.registry) }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.open().remove(self.number);
+    }
+}
+
+/// In a connection's data: what its requests say of it.
+#[derive(Debug)]
+pub(super) struct Requests {
+    control: Arc<Control>,
+    registry: Arc<Registry>,
+}
+
+/// The connection of `request`.
+pub(super) fn of(request: &Request) -> Watched<'_> {
+    Watched(request.conn_data::<Requests>())
+}
+
+/// A connection, seen by its own requests. Tests have requests without one.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a>(pub(super) Option<&'a Requests>);
+
+impl Watched<'_> {
+    /// A request begins; `body_bytes` as far as its length is known, nothing = it has no body.
+    pub(super) fn begin(self, body: Body, now: Instant) {
+        let Some(requests) = self.0 else { return };
+        match body {
+            Body::None => self.set(Phase::Answer, now),
+            Body::Length(bytes) => {
+                requests.control.set_body(Some(bytes));
+                self.set(Phase::Body, now);
+            }
+            Body::Unknown => {
+                requests.control.set_body(None);
+                self.set(Phase::Body, now);
+            }
+        }
+    }
+
+    /// All of the body is there.
+    pub(super) fn has_body(self, began: Instant) {
+        self.set(Phase::Answer, began);
+    }
+
+    /// The request is answered. `true` = its body was not read to its end.
+    pub(super) fn end(self, now: Instant) -> bool {
+        let is_unread = self.0.is_some_and(|one| one.control.phase() == Phase::Body);
+        self.set(if is_unread { Phase::Discard } else { Phase::Head }, now);
+        is_unread
+    }
+
+    fn set(self, phase: Phase, now: Instant) {
+        if let Some(requests) = self.0 {
+            let millis = now.duration_since(requests.registry.began).as_millis();
+            requests.control.set(phase, u64::try_from(millis).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// What a request's head says of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    None,
+    Length(u64),
+    /// In chunks, or until the client is done.
+    Unknown,
+}
+
+/// An address, as far as one client has it to itself: of IPv6 that is a /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(n_connections: usize) -> Connections {
+        let long = Duration::from_hours(1);
+        Connections::new(Limits {
+            n_connections,
+            idle: long,
+            body: long,
+            answer: long,
+            discard: long,
+        })
+    }
+
+    fn is_closed(registration: &Registration) -> bool {
+        !registration.registry.open().connections.contains_key(&registration.number)
+    }
+
+    #[test]
+    fn the_longest_idle_of_the_greediest_address_makes_room() {
+        let connections = connections(10);
+        let of = |last| connections.register(Some(IpAddr::from([192, 0, 2, last])));
+        let honest = of(1).unwrap();
+        let greedy: Vec<_> = (0..9).map(|_| of(2).unwrap()).collect();
+        // The first of them is busy.
+        greedy[0].set(Phase::Answer);
+        let other = of(3).unwrap();
+        assert!(is_closed(&greedy[1]));
+        assert!([&honest, &greedy[0], &greedy[2], &other].iter().all(|one| !is_closed(one)));
+        // Even the address itself gets a new one for an old one.
+        let again = of(2).unwrap();
+        assert!(is_closed(&greedy[2]) && !is_closed(&again));
+    }
+
+    #[test]
+    fn connections_that_are_answered_are_not_cut_off() {
+        let connections = connections(2);
+        let of = |last| connections.register(Some(IpAddr::from([192, 0, 2, last])));
+        let kept = [of(1).unwrap(), of(2).unwrap()];
+        kept[0].set(Phase::Answer);
+        kept[1].set(Phase::Answer);
+        assert!(of(3).is_none());
+        assert!(kept.iter().all(|one| !is_closed(one)));
+        drop(kept);
+        assert!(of(3).is_some());
+        assert!(connections.0.open().clients.is_empty(), "nothing is left behind");
+    }
+}

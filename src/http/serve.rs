@@ -1,0 +1,155 @@
+//! The servers: sockets at one end, services at the other, and between them the library's HTTP/1 on
+//! connections of our own.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpServiceBuilder, KeepAlive};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::dev::{AppConfig, Server, fn_service};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpServer, web};
+use tokio::net::TcpSocket;
+use tokio_util::sync::CancellationToken;
+
+use super::admin::{self, Admin};
+use super::connection::Connection;
+use super::connections::{Connections, Registration};
+use super::public::{self, Public};
+use super::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT};
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
+/// How long a client may take to notice that it was hung up on while it sends a body.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// So many more connections than there may be are accepted, to shed others for them.
+const SPARE_CONNECTIONS: usize = 64;
+
+/// The server for senders, and where it listens.
+pub(super) fn public(
+    listen: &Listen,
+    connections: &Connections,
+    public: &Arc<Public>,
+    stop: &CancellationToken,
+) -> io::Result<(Server, Vec<SocketAddr>)> {
+    let mut server = Server::build()
+        .workers(listen.workers.max(1))
+        .max_concurrent_connections(listen.n_connections + SPARE_CONNECTIONS)
+        .disable_signals()
+        .shutdown_timeout(STOP_TIMEOUT.as_secs());
+    let mut addresses = Vec::new();
+    for address in &listen.public {
+        let listener = bind(*address).map_err(|err| super::cannot_listen(address, &err))?;
+        addresses.push(listener.local_addr()?);
+        let (public, connections) = (Arc::clone(public), connections.clone());
+        let (stop, head_timeout) = (stop.clone(), listen.request_timeout);
+        server = server.listen("public", listener, move || {
+            let http = http(head_timeout, &stop)
+                .expect(public::expect(Arc::clone(&public)))
+                .h1(public::service(Arc::clone(&public)));
+            accept(connections.clone()).and_then(http)
+        })?;
+    }
+    Ok((server.run(), addresses))
+}
+
+/// The server for the owner's programs and pages.
+pub(super) fn admin(
+    listen: &Listen,
+    connections: &Connections,
+    admin: &web::Data<Admin>,
+    stop: &CancellationToken,
+) -> io::Result<(Server, Vec<SocketAddr>)> {
+    let listener = bind(listen.admin).map_err(|err| super::cannot_listen(listen.admin, &err))?;
+    let addresses = vec![listener.local_addr()?];
+    let (admin, connections, stop) = (admin.clone(), connections.clone(), stop.clone());
+    let server = Server::build()
+        .workers(1)
+        .max_concurrent_connections(ADMIN_CONNECTIONS_MAX + SPARE_CONNECTIONS)
+        .disable_signals()
+        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs())
+        .listen("admin", listener, move || {
+            let admin = admin.clone();
+            let app = App::new().configure(|config| admin::configure(config, &admin));
+            let app = map_config(app.into_factory(), |()| AppConfig::default());
+            accept(connections.clone()).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
+        })?;
+    Ok((server.run(), addresses))
+}
+
+/// The server for the command line.
+pub(super) fn admin_socket(
+    listen: &Listen,
+    socket: UnixListener,
+    admin: &web::Data<Admin>,
+) -> io::Result<Server> {
+    let admin = admin.clone();
+    let app = move || App::new().configure(|config| admin::configure(config, &admin));
+    let server = HttpServer::new(app)
+        .on_connect(admin::mark_socket)
+        .workers(1)
+        .keep_alive(listen.keep_alive)
+        .client_request_timeout(ADMIN_HEAD_TIMEOUT)
+        .max_connections(ADMIN_CONNECTIONS_MAX)
+        .disable_signals()
+        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs());
+    Ok(server.listen_uds(socket)?.run())
+}
+
+/// HTTP/1 as all listeners over TCP speak it. `Connections` ends what is not used.
+fn http<S>(
+    head_timeout: Duration,
+    stop: &CancellationToken,
+) -> HttpServiceBuilder<Connection<TcpStream>, S>
+where
+    S: ServiceFactory<actix_http::Request, Config = ()>,
+    S::Error: Into<actix_http::Response<actix_http::body::BoxBody>> + 'static,
+    S::InitError: std::fmt::Debug,
+    <S::Service as actix_service::Service<actix_http::Request>>::Future: 'static,
+{
+    let stop = stop.clone();
+    HttpServiceBuilder::default()
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(head_timeout)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .graceful_shutdown_signal(move || stop.clone().cancelled_owned())
+        .on_connect_ext(|io: &Connection<TcpStream>, data| {
+            data.insert(io.registration().requests());
+        })
+}
+
+/// Makes connections of our own of sockets.
+fn accept(
+    connections: Connections,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (Connection<TcpStream>, Option<SocketAddr>),
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(move |io: TcpStream| {
+        let peer = io.peer_addr().ok();
+        let registration = connections.register(peer.map(|peer| peer.ip()));
+        async move {
+            let registration: Registration = registration
+                .ok_or_else(|| DispatchError::Io(io::ErrorKind::ConnectionRefused.into()))?;
+            Ok((Connection::new(io, registration), peer))
+        }
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart does not wait until the connections of the last run are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}

@@ -1,0 +1,6 @@
+//! Attacks that were once tried on a running gateway, and what holds against each: bounded in time
+//! and number, on loopback only.
+
+mod connections;
+mod heads;
+mod unread;
