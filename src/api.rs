@@ -159,6 +159,11 @@ impl Api {
             sources: self.sources(),
             handlers: self.handlers_in(&stats, now),
             rejected: self.server.as_ref().map_or(0, |server| server.ingest.rejected().len()),
+            refused: self
+                .server
+                .as_ref()
+                .map(|server| server.ingest.refused().list())
+                .unwrap_or_default(),
         }
     }
 

@@ -289,5 +289,6 @@ fn limits(config: &Config) -> Limits {
         request_timeout: config.server.request_timeout,
         trusted_proxies: config.server.trusted_proxies.clone(),
         unverified: config.server.unverified_limit,
+        unverified_bytes: usize::try_from(config.server.unverified_bytes.0).unwrap_or(usize::MAX),
     }
 }

@@ -138,7 +138,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let queue = queue::read(root);
     let admin = server::read_admin(root, &server);
     let log = server::read_log(root);
-    let (names, sources) = read_sources(root);
+    let (names, sources) = read_sources(root, &server);
     let handlers = handler::read_all(root, &names);
     Some(Config {
         folder: root.folder().to_owned(),
@@ -156,6 +156,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
 /// The names of all sources, also of those that are wrong, and the settings of all.
 fn read_sources(
     root: &mut Table<'_>,
+    server: &ServerSettings,
 ) -> (Vec<SourceName>, Option<BTreeMap<SourceName, SourceSettings>>) {
     let tables = root.tables("source", SourceName::parse);
     if tables.is_empty() && !root.has("source") && !root.is_broken() {
@@ -170,7 +171,15 @@ fn read_sources(
                 "give this source another name",
             );
         }
-        sources.push(SourceSettings::read(&mut table).map(|settings| (name.clone(), settings)));
+        let settings = SourceSettings::read(&mut table);
+        if settings.as_ref().is_some_and(|settings| server.hides_clients(&settings.allow)) {
+            table.warning(
+                "allow",
+                "all requests come from this machine, so none comes from an address named here",
+                "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[server]`",
+            );
+        }
+        sources.push(settings.map(|settings| (name.clone(), settings)));
         names.push(name);
         table.finish();
     }

@@ -22,12 +22,16 @@ use crate::source::{Answered, Inbound, MethodUse, Reply, Source, Verified};
 
 mod door;
 mod notes;
+mod refused;
 mod rejected;
 mod strangers;
+mod unverified;
 
 pub use door::Door;
+pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};
 pub use rejected::{RejectedRequest, RejectedRing};
 pub use strangers::{Place, Strangers, Verdict, Visit};
+pub use unverified::{BodyRoom, UnverifiedBytes};
 
 use notes::Notes;
 
@@ -90,6 +94,8 @@ pub struct Ingest {
     rejected: RejectedRing,
     strangers: Strangers,
     notes: Notes,
+    refused: RefusedRequests,
+    unverified: UnverifiedBytes,
     /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
     /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
     releasing: tokio::sync::Mutex<()>,
@@ -117,6 +123,8 @@ impl Ingest {
             doors: ArcSwap::default(),
             rejected: RejectedRing::default(),
             notes: Notes::default(),
+            refused: RefusedRequests::default(),
+            unverified: UnverifiedBytes::default(),
             releasing: tokio::sync::Mutex::default(),
         };
         ingest.replace_sources(sources);
@@ -156,6 +164,21 @@ impl Ingest {
     /// The addresses that requests come from, and what each may still cost.
     pub fn strangers(&self) -> &Strangers {
         &self.strangers
+    }
+
+    /// Room for the bodies that nobody has verified yet.
+    pub fn unverified(&self) -> &UnverifiedBytes {
+        &self.unverified
+    }
+
+    /// What was refused before its signature was looked at.
+    pub fn refused(&self) -> &RefusedRequests {
+        &self.refused
+    }
+
+    /// Counts a request that was refused before its signature was looked at, and tells the log.
+    pub fn refuse(&self, refused: RefusedRequest<'_>) {
+        self.refused.add(refused, self.clock.now());
     }
 
     /// The requests that failed verification lately.

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod pace;
 pub mod secret;
 pub mod settings;
+pub mod throttle;
 
 pub mod handler;
 pub mod queue;

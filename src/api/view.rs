@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Position, SourceName,
 };
+use crate::ingest::RefusedRow;
 use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
 
 use super::HandlerControl;
@@ -32,6 +33,8 @@ pub struct StatusView {
     pub handlers: Vec<HandlerView>,
     /// How many rejected requests are kept.
     pub rejected: usize,
+    /// What was refused since the start before its signature was looked at.
+    pub refused: Vec<RefusedRow>,
 }
 
 /// The queue's figures.

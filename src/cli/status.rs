@@ -32,6 +32,15 @@ const SECRETS: &[Column] = &[
     ("LAST MATCHED SINCE THE START", "last_matched_at"),
 ];
 
+const REFUSED: &[Column] = &[
+    ("REFUSED", "status"),
+    ("COUNT", "count"),
+    ("LAST", "last_at"),
+    ("CLIENT", "client"),
+    ("PATH", "path"),
+    ("WHY", "reason"),
+];
+
 /// The columns of a list of handlers.
 pub(super) const HANDLERS: &[Column] = &[
     ("HANDLER", "name"),
@@ -68,7 +77,10 @@ fn text(status: &Value) -> String {
     let list = |key| status.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let (sources, handlers) = (list("sources"), list("handlers"));
     let secrets = secrets(&sources);
-    for (rows, columns) in [(sources, SOURCES), (secrets, SECRETS), (handlers, HANDLERS)] {
+    let refused = list("refused");
+    for (rows, columns) in
+        [(sources, SOURCES), (secrets, SECRETS), (handlers, HANDLERS), (refused, REFUSED)]
+    {
         if !rows.is_empty() {
             text.line(format_args!(""));
             text.text(&table(&rows, columns));

@@ -22,6 +22,19 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// How many requests one address may send before one of them is verified; nothing = any.
     pub unverified_limit: Option<RateLimit>,
+    /// How many bytes of bodies are held that nobody has verified yet.
+    pub unverified_bytes: ByteSize,
+}
+
+impl ServerSettings {
+    /// Whether nobody of `allow` can ever be seen: only a proxy on this machine reaches the listener,
+    /// and it is not believed who sent what it passes on.
+    pub(super) fn hides_clients(&self, allow: &[IpNet]) -> bool {
+        let is_local = self.listen.iter().all(|address| address.ip().is_loopback());
+        let allows_local =
+            allow.iter().any(|net| net.addr().is_loopback() || net.prefix_len() == 0);
+        is_local && !allow.is_empty() && !allows_local && self.trusted_proxies.is_empty()
+    }
 }
 
 /// Dashboard, API and the command line's way in.
@@ -101,6 +114,8 @@ const BODY_MAX: ByteSize = ByteSize(1 << 20);
 const BODY_MAX_MAX: ByteSize = ByteSize(64 << 20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// Many honest senders at once, and little of a small machine's memory.
+const UNVERIFIED_BYTES: ByteSize = ByteSize(64 << 20);
 /// A sender with a wrong secret stays below it and sees 401; a flood does not.
 const UNVERIFIED_LIMIT: &str = "300/m";
 const SOCKET: &str = "data/admin.sock";
@@ -119,6 +134,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         request_timeout: REQUEST_TIMEOUT,
         trusted_proxies: Vec::new(),
         unverified_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
+        unverified_bytes: UNVERIFIED_BYTES,
     };
     let Some(mut table) = root.table("server") else { return server };
     if let Some(listen) = table.one_or_many("listen") {
@@ -139,6 +155,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         }
     });
     server.unverified_limit = unverified_limit.unwrap_or(server.unverified_limit);
+    server.unverified_bytes = table.take_or("unverified_bytes", server.unverified_bytes);
     for key in ["tls", "acme"] {
         if table.raw(key, "a table").is_some() {
             let message = format_args!("`[server.{key}]` is not available in this version");

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_http::Payload;
-use actix_http::header::{self, HeaderMap};
+use actix_http::header::{self, HeaderMap, HeaderValue};
 use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::connections::Body;
+use crate::ingest::BodyRoom;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum BodyError {
     TooSlow,
     /// The sender broke off, or the framing is wrong.
     Broken,
+    /// Too many bodies of others are held.
+    NoRoom,
 }
 
 /// What the head says of the body.
@@ -39,13 +42,37 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
+/// Where the body ends, where the framing does not say so: actix takes all that comes behind an offer
+/// of a WebSocket as one stream. We make no use of the offer (RFC 9110, 7.8), so the length counts.
+pub(super) fn end_of(headers: &HeaderMap) -> Option<usize> {
+    let is_offer = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("websocket"))
+    };
+    let is_stream = headers.get_all(header::UPGRADE).any(is_offer)
+        && !headers.contains_key(header::TRANSFER_ENCODING);
+    is_stream.then(|| usize::try_from(length(headers).unwrap_or(0)).unwrap_or(usize::MAX))
+}
+
+/// How a body is collected.
+#[derive(Debug, Default)]
+pub(super) struct Collect<'a, 'b> {
+    /// The longest that is taken.
+    pub(super) bytes_max: usize,
+    /// How long it is said to be.
+    pub(super) length: Option<usize>,
+    /// Its room among all bodies, where it needs some.
+    pub(super) room: Option<&'a mut BodyRoom<'b>>,
+    /// Where it ends, as [`end_of`] says.
+    pub(super) end: Option<usize>,
+}
+
 /// Reads all of `payload`, at most `bytes_max` bytes of it, within `time`.
 pub(super) async fn read(
     payload: Payload,
     bytes_max: usize,
     time: Duration,
 ) -> Result<Bytes, BodyError> {
-    in_time(collect(payload, bytes_max), time).await
+    in_time(Collect { bytes_max, ..Collect::default() }.all(payload), time).await
 }
 
 /// The same, where nearly every body is there at once: that costs neither a timer nor a wake-up.
@@ -53,10 +80,10 @@ pub(super) async fn read(
 /// taken out of a pipeline with half its body gets its deadline only when more comes.
 pub(super) async fn read_soon(
     payload: Payload,
-    bytes_max: usize,
+    collect: Collect<'_, '_>,
     time: Duration,
 ) -> Result<Bytes, BodyError> {
-    let mut body = pin!(collect(payload, bytes_max));
+    let mut body = pin!(collect.all(payload));
     match at_once(body.as_mut()).await {
         Some(body) => body,
         None => in_time(body, time).await,
@@ -91,27 +118,49 @@ async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     .await
 }
 
-async fn collect(mut payload: Payload, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
-    let first = first.map_err(|err| broken(&err))?;
-    if first.len() > bytes_max {
-        return Err(BodyError::TooLarge);
+impl Collect<'_, '_> {
+    async fn all(mut self, mut payload: Payload) -> Result<Bytes, BodyError> {
+        if self.end == Some(0) {
+            return Ok(Bytes::new());
+        }
+        let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+        let mut first = first.map_err(|err| broken(&err))?;
+        if self.takes(0, &mut first)? {
+            return Ok(first);
+        }
+        let Some(second) = payload.next().await else {
+            // Most bodies come in one piece, which is taken as it is.
+            return Ok(first);
+        };
+        // As long as it will be, where that is known: a vector that grows has up to twice its bytes.
+        let length = self.length.unwrap_or(0).min(self.bytes_max);
+        let mut body = BytesMut::with_capacity(length.max(first.len()));
+        body.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            let mut chunk = chunk.map_err(|err| broken(&err))?;
+            let is_end = self.takes(body.len(), &mut chunk)?;
+            body.extend_from_slice(&chunk);
+            next = if is_end { None } else { payload.next().await };
+        }
+        Ok(body.freeze())
     }
-    let Some(second) = payload.next().await else {
-        // Most bodies come in one piece, which is taken as it is.
-        return Ok(first);
-    };
-    let mut body = BytesMut::from(first);
-    let mut next = Some(second);
-    while let Some(chunk) = next {
-        let chunk = chunk.map_err(|err| broken(&err))?;
-        if body.len() + chunk.len() > bytes_max {
+
+    /// Whether the body ends with `chunk`, which comes behind `length` bytes and is cut off there.
+    fn takes(&mut self, length: usize, chunk: &mut Bytes) -> Result<bool, BodyError> {
+        let is_end = self.end.is_some_and(|end| length + chunk.len() >= end);
+        if let Some(end) = self.end.filter(|_| is_end) {
+            chunk.truncate(end.saturating_sub(length));
+        }
+        let length = length + chunk.len();
+        if length > self.bytes_max {
             return Err(BodyError::TooLarge);
         }
-        body.extend_from_slice(&chunk);
-        next = payload.next().await;
+        if self.room.as_mut().is_some_and(|room| !room.grow_to(length)) {
+            return Err(BodyError::NoRoom);
+        }
+        Ok(is_end)
     }
-    Ok(body.freeze())
 }
 
 fn broken(err: &PayloadError) -> BodyError {

@@ -24,7 +24,7 @@ use bytes::{Buf, BytesMut};
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::Registration;
+use super::connections::{Registration, Seen};
 
 /// The longest head. Together with what may be handed on before it is known to be one
 /// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
@@ -44,6 +44,23 @@ const DISCARD_MAX: usize = 4 << 20;
 
 const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
     content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// How a TLS client begins: a handshake record of version 3.
+const TLS_BEGINNING: &[u8] = b"\x16\x03";
+
+/// What actix refuses by itself, without asking our service: its answer to that has no body, and ours
+/// have one.
+fn refused(written: &[u8]) -> Option<Seen> {
+    if !written.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let last = memchr::memmem::rfind(written, b"HTTP/1.1 ")?;
+    match written.get(last + 9..last + 12)? {
+        b"400" => Some(Seen::Malformed),
+        b"431" => Some(Seen::HeadTooLarge),
+        _ => None,
+    }
+}
 
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +141,18 @@ pub(super) struct Connection<T> {
     is_blocked: bool,
     /// A read was refused, and nothing will wake the task for it but a written answer.
     is_refused: bool,
+    stage: Stage,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was read yet, so that it may be TLS.
+    Fresh,
+    /// It is served.
+    Served,
     /// A 431 was written in place of actix: whatever comes is thrown away.
-    is_over: bool,
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,7 +185,7 @@ impl<T> Connection<T> {
             step: Step::default(),
             is_blocked: false,
             is_refused: false,
-            is_over: false,
+            stage: Stage::Fresh,
         }
     }
 
@@ -269,16 +296,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         let taken = match buffer.filled().get(before..) {
             None | Some([]) => return Poll::Ready(Ok(())),
-            Some(bytes) => self.take(bytes, max),
+            Some(bytes) => {
+                self.look_at_beginning(bytes);
+                self.take(bytes, max)
+            }
         };
         self.ahead.extend_from_slice(buffer.filled().get(before + taken..).unwrap_or_default());
         buffer.set_filled(before + taken);
         Poll::Ready(Ok(()))
     }
 
+    fn look_at_beginning(&mut self, bytes: &[u8]) {
+        if self.stage == Stage::Fresh {
+            self.stage = Stage::Served;
+            if bytes.starts_with(TLS_BEGINNING) {
+                self.registration.report(Seen::Tls);
+            }
+        }
+    }
+
     /// Answers in place of actix, which would be given no more of this head.
     fn refuse_head(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        self.is_over = true;
+        self.stage = Stage::Over;
+        self.registration.report(Seen::HeadTooLarge);
         self.registration.set(Phase::Discard);
         match Pin::new(&mut self.io).poll_write(context, TOO_LARGE) {
             Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
@@ -309,7 +349,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check_open(context)?;
-        if this.is_over {
+        if this.stage == Stage::Over {
             return this.poll_discard(context);
         }
         if this.step.is_full {
@@ -354,6 +394,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
             this.control().touch(millis);
         }
         this.is_blocked = written.is_pending();
+        if written.is_ready()
+            && let Some(seen) = refused(bytes)
+        {
+            this.registration.report(seen);
+        }
         written
     }
 

@@ -25,12 +25,30 @@ const CANDIDATES_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Connections(Arc<Registry>);
 
-#[derive(Debug)]
 struct Registry {
     began: Instant,
     limits: Limits,
+    report: Report,
     open: Mutex<Open>,
 }
+
+/// What a connection sees that never becomes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A head over the limit.
+    HeadTooLarge,
+    /// What is not HTTP.
+    Malformed,
+    /// A TLS handshake.
+    Tls,
+    /// It had to make room for another one.
+    Shed,
+    /// There was no room for it.
+    NoConnection,
+}
+
+/// Is told what was seen, and of which address.
+pub(super) type Report = Box<dyn Fn(Seen, Option<IpAddr>) + Send + Sync>;
 
 /// How many connections there may be, and how long each may do what it does.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +87,13 @@ pub(super) struct Registration {
     registry: Arc<Registry>,
     number: u64,
     control: Arc<Control>,
+    address: IpAddr,
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(Registry { began: Instant::now(), limits, open: Mutex::default() }))
+    pub(super) fn new(limits: Limits, report: Report) -> Self {
+        let (began, open) = (Instant::now(), Mutex::default());
+        Self(Arc::new(Registry { began, limits, report, open }))
     }
 
     /// Takes a connection of `client` in, in place of another one where there are too many. `None` =
@@ -83,15 +103,24 @@ impl Connections {
         let now = self.0.millis();
         control.set(Phase::Head, now);
         // A connection whose client is gone already has no address.
-        let client = network(client.unwrap_or(IpAddr::from([0; 4])));
+        let address = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
+        let client = network(address);
         let mut open = self.0.open();
-        if open.connections.len() >= self.0.limits.n_connections {
-            open.shed(now)?;
+        let is_full = open.connections.len() >= self.0.limits.n_connections;
+        let shed = if is_full { open.shed(now) } else { None };
+        if is_full && shed.is_none() {
+            drop(open);
+            (self.0.report)(Seen::NoConnection, Some(address));
+            return None;
         }
         let number = open.next;
         open.next += 1;
         open.add(number, Entry { control: Arc::clone(&control), client });
-        Some(Registration { registry: Arc::clone(&self.0), number, control })
+        drop(open);
+        if let Some(client) = shed {
+            (self.0.report)(Seen::Shed, Some(client));
+        }
+        Some(Registration { registry: Arc::clone(&self.0), number, control, address })
     }
 
     /// Ends those that have done for too long what they do. One that begins a request at this very
@@ -113,6 +142,12 @@ impl Connections {
             // The entry goes with the connection's own task.
             entry.control.close();
         }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -149,8 +184,8 @@ impl Open {
         Some(entry)
     }
 
-    /// Ends the connection whose loss hurts least.
-    fn shed(&mut self, now: u64) -> Option<()> {
+    /// Ends the connection whose loss hurts least; gives its client.
+    fn shed(&mut self, now: u64) -> Option<IpAddr> {
         let (count, client) = *self.ranking.last()?;
         // Where nobody has many, they are all looked at alike.
         let is_greedy = count.saturating_mul(8) >= self.connections.len();
@@ -158,8 +193,9 @@ impl Open {
         let least = of_greedy
             .and_then(|numbers| self.least(numbers.iter().copied(), now))
             .or_else(|| self.least(self.connections.keys().copied(), now))?;
-        self.remove(least)?.control.close();
-        Some(())
+        let entry = self.remove(least)?;
+        entry.control.close();
+        Some(entry.client)
     }
 
     /// The idle one that has been so for longest, or else one that is slow with its body.
@@ -192,6 +228,11 @@ impl Registration {
 
     pub(super) fn millis(&self) -> u64 {
         self.registry.millis()
+    }
+
+    /// Tells what was seen on the connection.
+    pub(super) fn report(&self, seen: Seen) {
+        (self.registry.report)(seen, Some(self.address));
     }
 
     /// For the connection's own requests.
@@ -284,13 +325,9 @@ mod tests {
 
     fn connections(n_connections: usize) -> Connections {
         let long = Duration::from_hours(1);
-        Connections::new(Limits {
-            n_connections,
-            idle: long,
-            body: long,
-            answer: long,
-            discard: long,
-        })
+        let (idle, body, answer, discard) = (long, long, long, long);
+        let limits = Limits { n_connections, idle, body, answer, discard };
+        Connections::new(limits, Box::new(|_, _| {}))
     }
 
     fn is_closed(registration: &Registration) -> bool {

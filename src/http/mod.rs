@@ -148,7 +148,7 @@ fn bind(
     admin: &Arc<admin::Admin>,
     stop: &CancellationToken,
 ) -> io::Result<Bound> {
-    let of_public = Connections::new(Limits {
+    let limits = Limits {
         n_connections: listen.n_connections,
         // The pause before a request, and its head.
         idle: listen.keep_alive + listen.request_timeout,
@@ -156,15 +156,20 @@ fn bind(
         // Body, commit, and as much again as the body for the answer's way.
         answer: listen.request_timeout * 2 + COMMIT_TIMEOUT,
         discard: DISCARD_TIMEOUT,
-    });
-    let of_admin = Connections::new(Limits {
+    };
+    let reporter = Arc::clone(public);
+    let of_public =
+        Connections::new(limits, Box::new(move |seen, client| reporter.saw(seen, client)));
+    let limits = Limits {
         n_connections: ADMIN_CONNECTIONS_MAX,
         idle: listen.keep_alive + ADMIN_HEAD_TIMEOUT,
         // The routes have limits of their own, and the stream ends when its reader does.
         body: FOR_EVER,
         answer: FOR_EVER,
         discard: DISCARD_TIMEOUT,
-    });
+    };
+    // Nobody wonders why no event comes in by the admin listener.
+    let of_admin = Connections::new(limits, Box::new(|_, _| {}));
     let admin = web::Data::from(Arc::clone(admin));
     let (public_server, public) = serve::public(listen, &of_public, public, stop)?;
     let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, stop)?;

@@ -17,14 +17,16 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Headers};
-use crate::ingest::{Accepted, Door, Ingest, Refused, Request, Verdict, Visit};
+use crate::ingest::{
+    Accepted, BodyRoom, Door, Ingest, Refused, RefusedFor, RefusedRequest, Request, Verdict, Visit,
+};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
 use crate::source::{MethodUse, RateLimit, Reply};
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Collect};
 use super::client;
-use super::connections::{self, Watched};
+use super::connections::{self, Seen, Watched};
 use super::problem::Problem;
 
 /// Where hooks live: the source's name follows.
@@ -54,6 +56,8 @@ pub struct Limits {
     /// How many requests of one address may fail before its failures are answered late; nothing =
     /// any number.
     pub unverified: Option<RateLimit>,
+    /// How many bytes of bodies are held that nobody has verified yet.
+    pub unverified_bytes: usize,
 }
 
 /// How long a failure is held back where an address has run out of what it may cost. With it the
@@ -116,7 +120,10 @@ async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let mut response = match source_name(request.path()) {
         Some(name) => hook(name, started, &request, payload, connection, public).await,
         None if request.path() == "/healthz" => health(request.method()).into(),
-        None => Problem::NotFound.response().into(),
+        None => {
+            public.note_near_miss(&request);
+            Problem::NotFound.response().into()
+        }
     };
     if connection.end(Instant::now()) {
         // What is left of the body is thrown away, and no other request is looked for behind it.
@@ -153,6 +160,7 @@ async fn hook(
 ) -> Response<BoxBody> {
     let Some(door) = public.ingest.door(name) else {
         public.unknown.request(RequestOutcome::UnknownSource);
+        public.refuse(RefusedFor::UnknownSource, request, None);
         return Problem::NotFound.response().into();
     };
     let body = Unread { payload, connection, started };
@@ -174,9 +182,15 @@ async fn hook(
             if let Some(outcome) = no.outcome() {
                 door.metrics().request(outcome);
             }
+            if let Some(reason) = no.refused_for(request, public) {
+                public.refuse(reason, request, Some(&door));
+            }
             let mut response = no.problem().response();
             if let (No::Method, Ok(allow)) = (no, HeaderValue::from_str(&door.source().methods())) {
                 response.headers_mut().insert(header::ALLOW, allow);
+            }
+            if let No::Crowded = no {
+                response.head_mut().set_connection_type(ConnectionType::Close);
             }
             if let No::TooManyUnverified = no {
                 public.ingest.turned_away(door.source().name(), public.client(request));
@@ -205,6 +219,8 @@ enum No {
     TooLarge,
     TooSlow,
     Broken,
+    /// Too many bodies that nobody has verified are held.
+    Crowded,
     TooManyUnverified,
     Refused(Refused),
 }
@@ -216,9 +232,26 @@ struct Unread<'a> {
     started: Instant,
 }
 
+/// How much of a body is read, and for how long.
+struct BodyLimits {
+    bytes_max: usize,
+    time: Duration,
+}
+
 impl Unread<'_> {
-    async fn read(self, bytes_max: usize, time: Duration) -> Result<Bytes, BodyError> {
-        let body = body::read_soon(self.payload, bytes_max, time).await?;
+    async fn read(
+        self,
+        limits: &BodyLimits,
+        room: &mut BodyRoom<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Bytes, BodyError> {
+        let body = Collect {
+            bytes_max: limits.bytes_max,
+            length: content_length(headers),
+            room: Some(room),
+            end: body::end_of(headers),
+        };
+        let body = body::read_soon(self.payload, body, limits.time).await?;
         self.connection.has_body(self.started);
         Ok(body)
     }
@@ -232,14 +265,22 @@ async fn receive(
     public: &Public,
 ) -> Result<Accepted, No> {
     let received_at = public.clock.now();
-    let (body_max, request_timeout) = check_head(door, request, public)?;
+    let limits = check_head(door, request, public)?;
     let mut visit = public.let_in(door, request)?;
+    let mut room = Some(public.reserve(request)?);
     let taken = async {
-        let body = unread.read(body_max, request_timeout).await?;
+        let Some(body_room) = &mut room else { return Err(No::Crowded) };
+        let body = unread.read(&limits, body_room, &request.head().headers).await?;
         if visit.as_mut().is_some_and(|visit| !visit.may_be_judged()) {
             return Err(No::TooManyUnverified);
         }
-        let believed = || visit.take().map_or((), Visit::verified);
+        let believed = || {
+            // From here on it is an event, and no stranger's body any more.
+            drop(room.take());
+            if let Some(visit) = visit.take() {
+                visit.verified();
+            }
+        };
         take(door, request, body, received_at, public, believed).await.map_err(No::Refused)
     };
     let taken = taken.await;
@@ -249,26 +290,23 @@ async fn receive(
     }
 }
 
-/// What the head alone says: the longest body, and how long it may take.
-fn check_head(
-    door: &Door,
-    request: &HttpRequest,
-    public: &Public,
-) -> Result<(usize, Duration), No> {
+/// What the head alone says: whether the body is worth reading, and how much of it.
+fn check_head(door: &Door, request: &HttpRequest, public: &Public) -> Result<BodyLimits, No> {
     if door.source().method_use(request.method().as_str()) == MethodUse::None {
         return Err(No::Method);
     }
     if !door.is_open() && !door.allows(public.client(request)) {
         return Err(No::NotAllowed);
     }
-    let (body_max, request_timeout) = {
+    let limits = {
         let limits = public.limits.load();
-        (door.body_max().unwrap_or(limits.body_max), limits.request_timeout)
+        let bytes_max = door.body_max().unwrap_or(limits.body_max);
+        BodyLimits { bytes_max, time: limits.request_timeout }
     };
-    if content_length(&request.head().headers).is_some_and(|length| length > body_max) {
+    if content_length(&request.head().headers).is_some_and(|length| length > limits.bytes_max) {
         return Err(No::TooLarge);
     }
-    Ok((body_max, request_timeout))
+    Ok(limits)
 }
 
 /// What becomes of the answer to a request whose signature nobody found good.
@@ -334,6 +372,54 @@ impl Public {
         self.ingest.strangers().let_in(client, limit).map(Some).ok_or(No::TooManyUnverified)
     }
 
+    /// Room for the body, as long as it is said to be.
+    fn reserve(&self, request: &HttpRequest) -> Result<BodyRoom<'_>, No> {
+        let length = content_length(&request.head().headers).unwrap_or(0);
+        let bytes_max = self.limits.load().unverified_bytes;
+        let room = self.ingest.unverified().reserve(self.client(request), length, bytes_max);
+        room.ok_or(No::Crowded)
+    }
+
+    /// Counts what is refused before its signature was looked at.
+    fn refuse(&self, reason: RefusedFor, request: &HttpRequest, door: Option<&Door>) {
+        self.ingest.refuse(RefusedRequest {
+            reason,
+            path: Some(request.path()),
+            source: door.map(|door| door.source().name()),
+            client: self.client(request),
+        });
+    }
+
+    /// Whether somebody passed the request on whom `trusted_proxies` does not name.
+    fn is_behind_unnamed_proxy(&self, request: &HttpRequest) -> bool {
+        let head = request.head();
+        let peer = head.peer_addr.map(|peer| peer.ip().to_canonical());
+        head.headers.contains_key("x-forwarded-for") && self.client(request) == peer
+    }
+
+    /// Counts a POST to what is nearly a source's address.
+    fn note_near_miss(&self, request: &HttpRequest) {
+        let path = request.path();
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let is_near = path.contains(HOOKS.trim_end_matches('/'))
+            || self.ingest.door(&last.to_ascii_lowercase()).is_some();
+        if request.method() == Method::POST && is_near {
+            self.refuse(RefusedFor::UnknownSource, request, None);
+        }
+    }
+
+    /// Counts what a connection saw that never became a request.
+    pub(super) fn saw(&self, seen: Seen, client: Option<IpAddr>) {
+        let reason = match seen {
+            Seen::HeadTooLarge => RefusedFor::HeadTooLarge,
+            Seen::Malformed => RefusedFor::Malformed,
+            Seen::Tls => RefusedFor::Tls,
+            Seen::Shed => RefusedFor::Shed,
+            Seen::NoConnection => RefusedFor::NoConnection,
+        };
+        self.ingest.refuse(RefusedRequest { reason, path: None, source: None, client });
+    }
+
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         self.client_of(request.head().peer_addr, &request.head().headers)
     }
@@ -356,6 +442,7 @@ impl From<BodyError> for No {
             BodyError::TooLarge => Self::TooLarge,
             BodyError::TooSlow => Self::TooSlow,
             BodyError::Broken => Self::Broken,
+            BodyError::NoRoom => Self::Crowded,
         }
     }
 }
@@ -371,7 +458,23 @@ impl No {
             Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
             Self::Refused(Refused::Rejected) => Some(RequestOutcome::Rejected),
             Self::Refused(Refused::RateLimited { .. }) => Some(RequestOutcome::RateLimited),
-            Self::Refused(Refused::Unavailable { .. }) => Some(RequestOutcome::Unavailable),
+            Self::Crowded | Self::Refused(Refused::Unavailable { .. }) => {
+                Some(RequestOutcome::Unavailable)
+            }
+        }
+    }
+
+    /// As which it is shown to the owner; what fails verification is kept as rejected instead.
+    fn refused_for(self, request: &HttpRequest, public: &Public) -> Option<RefusedFor> {
+        match self {
+            Self::Method => Some(RefusedFor::Method),
+            Self::NotAllowed if public.is_behind_unnamed_proxy(request) => {
+                Some(RefusedFor::NotAllowedBehindProxy)
+            }
+            Self::NotAllowed => Some(RefusedFor::NotAllowed),
+            Self::TooLarge => Some(RefusedFor::TooLarge),
+            Self::Crowded => Some(RefusedFor::NoRoom),
+            Self::TooSlow | Self::Broken | Self::TooManyUnverified | Self::Refused(_) => None,
         }
     }
 
@@ -383,6 +486,7 @@ impl No {
             Self::TooSlow => Problem::Timeout,
             Self::Broken => Problem::BadRequest,
             Self::TooManyUnverified => Problem::TooMany(RETRY),
+            Self::Crowded => Problem::Unavailable(RETRY),
             Self::Refused(Refused::RateLimited { retry_after }) => Problem::TooMany(retry_after),
             Self::Refused(Refused::Unavailable { retry_after }) => {
                 Problem::Unavailable(retry_after)

@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tracing::{error, info, warn};
 
@@ -11,18 +10,19 @@ use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::queue::QueueError;
 use crate::secret::SecretRef;
+use crate::throttle::Throttle;
 
 use super::RejectedRequest;
 
-/// The lines' gates.
+/// The lines.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    rejected: Gate,
-    handshake: Gate,
-    not_learned: Gate,
-    turned_away: Gate,
-    not_stored: Gate,
-    slow_commit: Gate,
+    rejected: Throttle,
+    handshake: Throttle,
+    not_learned: Throttle,
+    turned_away: Throttle,
+    not_stored: Throttle,
+    slow_commit: Throttle,
 }
 
 impl Notes {
@@ -88,47 +88,4 @@ impl Notes {
 /// The sender's secret was written down: once, unless its file is taken away.
 pub(super) fn learned(source: &SourceName, place: &SecretRef) {
     info!(source.name = %source, %place, "The sender's secret was learned");
-}
-
-/// Lets one line a second through and counts the others.
-#[derive(Debug, Default)]
-struct Gate {
-    /// When the last line went through, in milliseconds.
-    last: AtomicI64,
-    n_silent: AtomicU64,
-}
-
-impl Gate {
-    /// `Some` = write a line; how many were not written since the last one.
-    fn open(&self, now: Timestamp) -> Option<u64> {
-        let now = now.as_millis();
-        let last = self.last.load(Ordering::Relaxed);
-        // Either way round: the wall clock may have been set back.
-        let is_due = last.abs_diff(now) >= 1_000;
-        let is_ours = is_due
-            && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_ours {
-            Some(self.n_silent.swap(0, Ordering::Relaxed))
-        } else {
-            self.n_silent.fetch_add(1, Ordering::Relaxed);
-            None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gate_lets_one_line_a_second_through_and_counts_the_rest() {
-        let gate = Gate::default();
-        let start: i64 = 1_000_000;
-        let open = |millis| gate.open(Timestamp::from_millis(start + millis));
-        assert_eq!(open(0), Some(0));
-        assert_eq!(open(10), None);
-        assert_eq!(open(999), None);
-        assert_eq!(open(1_000), Some(2));
-        assert_eq!(open(-5_000), Some(0), "the clock was set back");
-    }
 }

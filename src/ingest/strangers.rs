@@ -270,7 +270,7 @@ fn account(shard: &mut HashMap<Client, Account>, client: Client, now: u64) -> &m
 }
 
 /// Whether many may stand behind this address without anybody outside having a say in it.
-fn is_private(address: IpAddr) -> bool {
+pub(super) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             address.is_loopback()

@@ -39,6 +39,7 @@ fn public() -> Public {
         request_timeout: Duration::from_secs(10),
         trusted_proxies: Vec::new(),
         unverified: Some(limit()),
+        unverified_bytes: 1 << 20,
     };
     Public::new(Arc::new(ingest), metrics, clock, limits)
 }

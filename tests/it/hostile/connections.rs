@@ -34,6 +34,8 @@ fn idle_connections_of_one_address_lock_nobody_out() {
     assert!(held.len() >= 250, "{} were let in", held.len());
     let log = served.log();
     assert!(!log.contains("poisoned"), "{log}");
+    let status = program::printed(&program::run(&folder, &["status"]), 0);
+    assert!(status.contains("the longest idle one was closed"), "{status}");
     served.wait_until_delivered("all");
     assert_eq!(served.stop(), Some(0));
 }

@@ -42,6 +42,7 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         request_timeout: patience,
         trusted_proxies: Vec::new(),
         unverified: None,
+        unverified_bytes: 1 << 20,
     };
     let public = Public::new(Arc::new(ingest), metrics.clone(), Arc::clone(&clock), limits);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -93,6 +93,8 @@ pub(super) fn rows() -> Vec<Provider> {
             ],
             event_type: vec![json("object_kind"), json("event_name"), header("x-gitlab-event")],
             delivery_id: vec![header("idempotency-key")],
+            // gitlab-org/gitlab!38687.
+            body_max: Some(25 << 20),
             ..PLAIN
         },
         // https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks (Secure webhooks);

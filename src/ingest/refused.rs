@@ -1,0 +1,233 @@
+//! What was refused before anybody looked at a signature: one row for each place and reason, so that
+//! an owner finds out why nothing comes in. Bounded, and forgotten with the process.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tracing::warn;
+
+use crate::clock::Timestamp;
+use crate::event::SourceName;
+use crate::throttle::Throttle;
+
+/// The most rows of places where no source is: strangers try many.
+const UNKNOWN_MAX: usize = 32;
+/// The most rows of all.
+const ROWS_MAX: usize = 256;
+/// So much of a path is shown.
+const PATH_CHARS_MAX: usize = 120;
+
+/// Why a request was refused before its signature was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedFor {
+    /// 404: no source has this name.
+    UnknownSource,
+    /// 405.
+    Method,
+    /// 413: the body is over the limit.
+    TooLarge,
+    /// 401: the address is not one of those that may send.
+    NotAllowed,
+    /// The same, where a proxy that is not named as one passed it on.
+    NotAllowedBehindProxy,
+    /// 431: the head is over the limit.
+    HeadTooLarge,
+    /// 400: it is not HTTP.
+    Malformed,
+    /// It is a TLS handshake.
+    Tls,
+    /// 503: too many bodies are read at once.
+    NoRoom,
+    /// All connections are taken: an idle one was closed to make room.
+    Shed,
+    /// All connections are taken, and none of them is idle.
+    NoConnection,
+}
+
+const N_REASONS: usize = 11;
+
+impl RefusedFor {
+    /// The answer's status; 0 = there was no answer.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::UnknownSource => 404,
+            Self::Method => 405,
+            Self::TooLarge => 413,
+            Self::NotAllowed | Self::NotAllowedBehindProxy => 401,
+            Self::HeadTooLarge => 431,
+            Self::Malformed | Self::Tls => 400,
+            Self::NoRoom => 503,
+            Self::Shed | Self::NoConnection => 0,
+        }
+    }
+
+    /// What it means, and what helps.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::UnknownSource => "no source has this name: compare the sender's URL",
+            Self::Method => "not a method that the source takes",
+            Self::TooLarge => "the body is too large: see `body_max`",
+            Self::NotAllowed => "the address is not in the source's `allow`",
+            Self::NotAllowedBehindProxy => {
+                "the address is a proxy's, and not in `allow`: name it in `trusted_proxies`"
+            }
+            Self::HeadTooLarge => "the head has more than 48 KiB or 96 headers",
+            Self::Malformed => "this is not HTTP/1.1",
+            Self::Tls => {
+                "TLS on a plain port: the sender's URL should begin with http://, or a \
+                          proxy should end TLS"
+            }
+            Self::NoRoom => "too many large bodies are read at once: see `unverified_bytes`",
+            Self::Shed => "all connections are taken: the longest idle one was closed",
+            Self::NoConnection => "all connections are taken and busy: a new one was closed",
+        }
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedRow {
+    /// The answer's status; nothing where there was none.
+    pub status: Option<u16>,
+    /// Why, and what helps.
+    pub reason: &'static str,
+    /// The request's path, cut off where it is long; nothing where it was not read.
+    pub path: Option<String>,
+    /// The source, where it is one.
+    pub source: Option<SourceName>,
+    /// How often.
+    pub count: u64,
+    /// When it happened last.
+    pub last_at: Timestamp,
+    /// Who it was then.
+    pub client: Option<IpAddr>,
+}
+
+/// A request that was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedRequest<'a> {
+    /// Why.
+    pub reason: RefusedFor,
+    /// Its path, where it was read.
+    pub path: Option<&'a str>,
+    /// The source, where it is one.
+    pub source: Option<&'a SourceName>,
+    /// Who sent it.
+    pub client: Option<IpAddr>,
+}
+
+/// The rows, and what is told to the log.
+#[derive(Debug, Default)]
+pub struct RefusedRequests {
+    rows: Mutex<Vec<RefusedRow>>,
+    lines: [Throttle; N_REASONS],
+}
+
+impl RefusedRequests {
+    /// Counts it; at most one line a second for each reason.
+    pub fn add(&self, refused: RefusedRequest<'_>, now: Timestamp) {
+        let RefusedRequest { reason, path, source, client } = refused;
+        let path = path.map(|path| path.chars().take(PATH_CHARS_MAX).collect::<String>());
+        let line = self.lines.get(reason.index()).and_then(|line| line.open(now));
+        if let Some(n_silent) = line {
+            warn!(
+                status = reason.status(),
+                path,
+                source.name = source.map(tracing::field::display),
+                client = client.map(tracing::field::display),
+                n_silent,
+                "Request refused: {}",
+                reason.words()
+            );
+        }
+        let mut rows = self.lock();
+        let known = rows.iter_mut().find(|row| {
+            row.reason == reason.words() && row.path == path && row.source.as_ref() == source
+        });
+        if let Some(row) = known {
+            row.count += 1;
+            row.last_at = now;
+            row.client = client;
+            return;
+        }
+        make_room(&mut rows, source.is_some());
+        rows.push(RefusedRow {
+            status: (reason.status() > 0).then_some(reason.status()),
+            reason: reason.words(),
+            path,
+            source: source.cloned(),
+            count: 1,
+            last_at: now,
+            client,
+        });
+    }
+
+    /// All rows, the newest first.
+    pub fn list(&self) -> Vec<RefusedRow> {
+        let mut rows = self.lock().clone();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.last_at));
+        rows
+    }
+
+    /// A panic elsewhere leaves each row whole.
+    fn lock(&self) -> MutexGuard<'_, Vec<RefusedRow>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What strangers try pushes out only what strangers tried: of those the rarest, and then the oldest.
+fn make_room(rows: &mut Vec<RefusedRow>, is_of_source: bool) {
+    let is_one = |row: &RefusedRow| is_of_source || row.source.is_none();
+    let n_rows = rows.iter().filter(|row| is_one(row)).count();
+    let max = if is_of_source { ROWS_MAX } else { UNKNOWN_MAX };
+    if n_rows < max {
+        return;
+    }
+    let candidates = rows.iter().enumerate().filter(|(_, row)| is_one(row));
+    let rarest = candidates.min_by_key(|(_, row)| (row.source.is_some(), row.count, row.last_at));
+    if let Some((index, _)) = rarest {
+        rows.swap_remove(index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(refused: &RefusedRequests, reason: RefusedFor, path: &str, source: Option<&SourceName>) {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let request = RefusedRequest { reason, path: Some(path), source, client: None };
+        refused.add(request, now);
+    }
+
+    #[test]
+    fn what_strangers_try_is_bounded_and_pushes_nothing_else_out() {
+        let refused = RefusedRequests::default();
+        let source = SourceName::parse("hyvor").unwrap();
+        add(&refused, RefusedFor::TooLarge, "/hooks/hyvor", Some(&source));
+        for _ in 0..3 {
+            add(&refused, RefusedFor::UnknownSource, "/hooks/hyvor2", None);
+        }
+        for n in 0..10_000 {
+            let path = format!("/hooks/{n}{}", "x".repeat(10_000));
+            add(&refused, RefusedFor::UnknownSource, &path, None);
+        }
+        let rows = refused.list();
+        assert_eq!(rows.len(), UNKNOWN_MAX + 1);
+        assert!(rows.iter().any(|row| row.source.as_ref() == Some(&source) && row.count == 1));
+        let often = rows.iter().find(|row| row.path.as_deref() == Some("/hooks/hyvor2"));
+        assert_eq!(often.map(|row| (row.count, row.status)), Some((3, Some(404))));
+        let longest = rows.iter().filter_map(|row| row.path.as_ref()).map(String::len).max();
+        assert!(longest <= Some(PATH_CHARS_MAX));
+    }
+
+    #[test]
+    fn every_reason_has_a_line_of_its_own() {
+        assert_eq!(RefusedFor::NoConnection.index() + 1, N_REASONS);
+    }
+}

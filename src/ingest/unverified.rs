@@ -1,0 +1,148 @@
+//! How many bytes of bodies may be held of requests that nobody has verified yet: what all senders
+//! together may cost in memory before one of them has shown that it can sign.
+//!
+//! - A body whose length is known has its room before it is read; one in chunks takes more as it
+//!   comes.
+//! - Small bodies take none: what they cost is bounded by the number of connections.
+//! - One public address has at most half of it, so that it leaves room for others.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::strangers::is_private;
+
+/// Bodies up to this size take no room: they are about what a connection holds anyway.
+const SMALL_BYTES: usize = 16 << 10;
+
+/// The room for all of them.
+#[derive(Debug, Default)]
+pub struct UnverifiedBytes {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    clients: HashMap<IpAddr, usize>,
+}
+
+/// The room that one body has. Dropped, it is free again.
+#[derive(Debug)]
+pub struct BodyRoom<'a> {
+    all: &'a UnverifiedBytes,
+    client: IpAddr,
+    bytes_max: usize,
+    /// How long the body is said to be, or has become.
+    length: usize,
+    /// What is counted of it.
+    counted: usize,
+}
+
+impl UnverifiedBytes {
+    /// Room for a body of `length`, of `bytes_max` for all. `None` = there is none just now.
+    pub fn reserve(
+        &self,
+        client: Option<IpAddr>,
+        length: usize,
+        bytes_max: usize,
+    ) -> Option<BodyRoom<'_>> {
+        let client = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
+        let mut room = BodyRoom { all: self, client, bytes_max, length: 0, counted: 0 };
+        room.grow_to(length).then_some(room)
+    }
+
+    /// A panic elsewhere leaves the numbers whole.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BodyRoom<'_> {
+    /// Takes room for a body that is at least `length` bytes long. `false` = there is none.
+    pub fn grow_to(&mut self, length: usize) -> bool {
+        self.length = self.length.max(length);
+        if self.length <= SMALL_BYTES || self.length <= self.counted {
+            return true;
+        }
+        let more = self.length - self.counted;
+        let mut held = self.all.held();
+        let of_client = held.clients.get(&self.client).copied().unwrap_or(0);
+        // Many may stand behind a private address: it is likely to be a proxy's.
+        let client_max = if is_private(self.client) { self.bytes_max } else { self.bytes_max / 2 };
+        // One alone always has room, however the limits are set.
+        let is_free = held.total == 0
+            || (held.total.saturating_add(more) <= self.bytes_max
+                && of_client.saturating_add(more) <= client_max);
+        if is_free {
+            held.total += more;
+            held.clients.insert(self.client, of_client + more);
+            self.counted += more;
+        }
+        is_free
+    }
+}
+
+impl Drop for BodyRoom<'_> {
+    fn drop(&mut self) {
+        if self.counted == 0 {
+            return;
+        }
+        let mut held = self.all.held();
+        held.total = held.total.saturating_sub(self.counted);
+        if let Some(bytes) = held.clients.get_mut(&self.client) {
+            *bytes = bytes.saturating_sub(self.counted);
+            if *bytes == 0 {
+                held.clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 1 << 20;
+
+    fn client(last: u8) -> IpAddr {
+        [203, 0, 113, last].into()
+    }
+
+    #[test]
+    fn one_address_leaves_room_for_others() {
+        let all = UnverifiedBytes::default();
+        let of = |last| all.reserve(Some(client(last)), 200 << 10, MAX);
+        let greedy: Vec<_> = std::iter::from_fn(|| of(1)).collect();
+        assert_eq!(greedy.len(), 2);
+        let other = of(2).unwrap();
+        assert!(
+            all.reserve(Some(client(1)), SMALL_BYTES, MAX).is_some(),
+            "small ones are always taken"
+        );
+        drop(greedy);
+        let again: Vec<_> = std::iter::from_fn(|| of(1)).collect();
+        assert_eq!(again.len(), 2);
+        drop((other, again));
+        assert!(all.held().clients.is_empty() && all.held().total == 0);
+    }
+
+    #[test]
+    fn a_body_in_chunks_takes_room_as_it_comes() {
+        let all = UnverifiedBytes::default();
+        let mut room = all.reserve(Some(client(1)), 0, MAX).unwrap();
+        let _other = all.reserve(Some(client(2)), 512 << 10, MAX).unwrap();
+        assert!(room.grow_to(SMALL_BYTES) && room.counted == 0);
+        assert!(room.grow_to(512 << 10));
+        assert!(!room.grow_to((512 << 10) + 1));
+        assert_eq!(all.held().total, 1 << 20);
+    }
+
+    #[test]
+    fn a_body_that_is_longer_than_all_the_room_is_taken_alone() {
+        let all = UnverifiedBytes::default();
+        let alone = all.reserve(Some(client(1)), 2 * MAX, MAX);
+        assert!(alone.is_some());
+        assert!(all.reserve(Some(client(2)), MAX, MAX).is_none());
+    }
+}

@@ -1,0 +1,85 @@
+//! Bodies that never end, or end elsewhere than the framing says.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::super::support::gateway::{Folder, Gateway, signature};
+use super::super::support::program::Served;
+use super::super::support::wire::{Wire, head};
+
+/// Sends all of a body but for its last bytes; gives the status where an answer comes at once.
+fn unfinished(address: SocketAddr, length: usize) -> (TcpStream, Option<u16>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = head("POST", "/hooks/hyvor", &[("Content-Length", &length.to_string())]);
+    stream.write_all(head.as_bytes()).unwrap();
+    // A refusal may come before all of it is sent.
+    drop(stream.write_all(&vec![b'x'; length - 500]));
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut answer = [0; 12];
+    let status = stream
+        .read_exact(&mut answer)
+        .ok()
+        .map(|()| std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap());
+    (stream, status)
+}
+
+#[test]
+fn unfinished_bodies_hold_no_more_memory_than_they_may() {
+    let folder = Folder::new("unverified_bytes = \"8MiB\"\nrequest_timeout = \"60s\"", "");
+    let served = Served::start(&folder);
+    let before = served.resident_bytes();
+    let held: Vec<_> = (0..60).map(|_| unfinished(served.public(), 1 << 20)).collect();
+    let grown = served.resident_bytes().saturating_sub(before);
+    assert!(grown <= 24 << 20, "{grown} bytes");
+    let n_refused = held.iter().filter(|(_, status)| *status == Some(503)).count();
+    assert!((40..=52).contains(&n_refused), "{n_refused} of 60 were refused");
+    // Small bodies are taken meanwhile.
+    let body = vec![b'x'; 10 << 10];
+    let signature = signature(&body);
+    let length = body.len().to_string();
+    let headers = [("X-Signature", signature.as_str()), ("Content-Length", length.as_str())];
+    let mut wire = Wire::to(served.public());
+    wire.write(head("POST", "/hooks/hyvor", &headers).as_bytes()).write(&body);
+    wire.answer().unwrap().id();
+    // And all of the room is there again once the others are gone.
+    drop(held);
+    let large = vec![b'y'; 1 << 20];
+    let status = loop {
+        let answer = post(&served, &large);
+        if answer != 503 {
+            break answer;
+        }
+    };
+    assert_eq!(status, 200);
+    served.kill();
+}
+
+fn post(served: &Served, body: &[u8]) -> u16 {
+    let signature = signature(body);
+    let length = body.len().to_string();
+    let headers = [("X-Signature", signature.as_str()), ("Content-Length", length.as_str())];
+    let mut wire = Wire::to(served.public());
+    wire.write(head("POST", "/hooks/hyvor", &headers).as_bytes()).write(body);
+    wire.answer().map_or(503, |answer| answer.status)
+}
+
+#[test]
+fn the_length_of_a_body_counts_beside_an_offer_to_upgrade() {
+    let gateway = Gateway::start();
+    for offer in ["websocket", "WebSocket", "h2c"] {
+        let body = format!("{{\"offer\":\"{offer}\"}}");
+        let (signature, length) = (signature(body.as_bytes()), body.len().to_string());
+        let headers = [
+            ("X-Signature", signature.as_str()),
+            ("Content-Length", length.as_str()),
+            ("Connection", "Upgrade"),
+            ("Upgrade", offer),
+        ];
+        let mut wire = Wire::to(gateway.public);
+        wire.write(head("POST", "/hooks/hyvor", &headers).as_bytes()).write(body.as_bytes());
+        let id = wire.answer().unwrap().id();
+        let raw = gateway.ask("GET", &format!("/api/v1/events/{id}/raw"), "");
+        assert_eq!(raw.body, body.as_bytes());
+    }
+}
