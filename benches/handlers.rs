@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Batch, Deliverer, OwnEvents, Parts, Policy, Wait};
+use gatepost::deliver::{Attempts, Batch, Deliverer, OwnEvents, Parts, Policy, Wait};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
 };
@@ -148,6 +148,7 @@ impl Bench {
             policy,
             handler: Arc::clone(&handler) as Arc<dyn Handler>,
             clock: Arc::clone(&self.clock),
+            attempts: Arc::new(Attempts::default()),
             own_events: Arc::new(Nobody),
             seed: 1,
         };

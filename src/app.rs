@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::api::{Control, SourceView};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::deliver::Attempts;
 use crate::event::{HandlerName, SourceName};
 use crate::handler::BuildError;
 use crate::http::admin::Gate;
@@ -22,7 +23,7 @@ use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
 use crate::metrics::Metrics;
 use crate::queue::{Queue, QueueError};
-use crate::secret::{SecretError, SecretRef};
+use crate::secret::SecretError;
 use crate::source::SourceError;
 
 mod control;
@@ -37,7 +38,7 @@ mod watch;
 
 pub use parts::{check_online, open_queue, stand_back};
 
-use control::Server;
+use control::{Around, Server};
 use handlers::Handlers;
 use own_events::OwnSource;
 use paused::Paused;
@@ -104,8 +105,7 @@ impl Application {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
         // Whatever can be missing comes first: nothing has been opened when it is.
-        let token = SecretRef::File { path: config.admin.token.clone(), create: true };
-        let token = token.resolve().map_err(AppError::Token)?;
+        let token = parts::admin_token(&config)?;
         let sources = parts::sources(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new())?;
         let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
@@ -113,16 +113,22 @@ impl Application {
 
         let own = Arc::new(OwnSource::new(core.clone()));
         let paused = Paused::new(config.admin.paused());
-        let handlers = Handlers::new(core.clone(), Arc::clone(&own), paused);
+        // Only once the queue is ours: another process may be using it.
+        let attempts = Attempts::open(config.admin.attempts())
+            .map_err(|err| AppError::Io("noting calls", err))?;
+        let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), paused);
         handlers.start_all(built).await?;
         let listen = listen(&config, n_files);
-        let gate = Gate::new(token, listen.admin.ip());
-        let server = Arc::new(Server::new(core.clone(), store, handlers, sources, config, path));
+        let gate = Arc::new(Gate::new(token, listen.admin.ip()));
+        let around = Around { sources, config, path: path.to_owned(), gate };
+        let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         let stop = CancellationToken::new();
-        let listeners = match server.listen(listen, gate, stop.clone()) {
+        let listeners = match server.listen(listen, stop.clone()) {
             Ok(listeners) => listeners,
             Err(err) => {
                 server.handlers.stop_all(CLOSE_TIMEOUT).await;
+                // The first error counts; a note that is left only makes the next start careful.
+                drop(Attempts::close(&server.config().admin.attempts()));
                 return Err(AppError::Listen(err));
             }
         };
@@ -185,6 +191,9 @@ impl Application {
             Ok(Err(QueueError::Poisoned)) => ended = Err(AppError::Poisoned),
             Ok(Err(err)) => ended = ended.and(Err(AppError::Queue(err))),
             Err(_elapsed) => warn!("The queue took too long to close"),
+        }
+        if let Err(err) = Attempts::close(&server.config().admin.attempts()) {
+            warn!(error = %err, "The note of calls under way cannot be removed");
         }
         info!("Stopped");
         ended

@@ -33,6 +33,9 @@ use store::Server;
 pub fn run(cli: Cli) -> Result<(), CliError> {
     let Cli { config, json, verb } = cli;
     let output = Output::new(json);
+    if !matches!(verb, Verb::Init) {
+        only_ours();
+    }
     match verb {
         Verb::Serve => serve::run(&config, output),
         Verb::Init => init::run(&config, output),
@@ -43,6 +46,13 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
             runtime.block_on(ask(verb, &config, output))
         }
     }
+}
+
+/// Lets nobody but its owner read what is made: events, secrets and databases. The configuration that
+/// `init` writes holds none of them.
+fn only_ours() {
+    let others = rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO;
+    rustix::process::umask(others);
 }
 
 /// The verbs that ask somebody.

@@ -26,6 +26,7 @@ use crate::secret::{SecretError, SecretRef};
 
 mod broken;
 mod from;
+mod hidden;
 mod leaves;
 mod nearest;
 mod report;
@@ -163,7 +164,12 @@ pub fn read_with<T>(
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
     shorten(&mut problems);
-    let hidden = notes.hidden.into_inner();
+    let mut hidden = notes.hidden.into_inner();
+    hidden.extend(hidden::find(root.get_ref()));
+    if notes.is_broken {
+        hidden.extend(hidden::find_in_broken(text));
+    }
+    hidden::take_out(&mut problems, text, &hidden);
     let leaves = Leaves::of(root.get_ref(), &hidden);
     let (keys, secrets) = (notes.keys.into_inner(), notes.secrets.into_inner());
     Reading { value, problems, hidden, keys, leaves, secrets }

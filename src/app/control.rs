@@ -1,7 +1,7 @@
 //! What the admin side asks of the running server.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -35,6 +35,7 @@ pub(super) struct Server {
     public: Arc<Public>,
     pub(super) handlers: Handlers,
     started_at: Timestamp,
+    gate: Arc<Gate>,
     /// Where a reload finds the configuration.
     path: PathBuf,
     /// What is in force.
@@ -43,15 +44,23 @@ pub(super) struct Server {
     reloading: tokio::sync::Mutex<()>,
 }
 
+/// What a server is made of beside its queue and its handlers.
+pub(super) struct Around {
+    pub(super) sources: Vec<Source>,
+    pub(super) config: Config,
+    /// Where a reload finds the configuration.
+    pub(super) path: PathBuf,
+    pub(super) gate: Arc<Gate>,
+}
+
 impl Server {
     pub(super) fn new(
         core: Core,
         store: Arc<SledQueue>,
         handlers: Handlers,
-        sources: Vec<Source>,
-        config: Config,
-        path: &Path,
+        around: Around,
     ) -> Self {
+        let Around { sources, config, path, gate } = around;
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
@@ -65,7 +74,8 @@ impl Server {
             public: Arc::new(public),
             handlers,
             started_at,
-            path: path.to_owned(),
+            gate,
+            path,
             config: Mutex::new(config),
             reloading: tokio::sync::Mutex::default(),
         }
@@ -75,12 +85,12 @@ impl Server {
     pub(super) fn listen(
         self: &Arc<Self>,
         listen: Listen,
-        gate: Gate,
         stop: CancellationToken,
     ) -> io::Result<Listeners> {
         let Core { queue, clock, metrics } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
         let api = Api::online(queue, Arc::clone(&clock), Arc::clone(&self.ingest), control);
+        let gate = Arc::clone(&self.gate);
         let admin = Arc::new(Admin { api, metrics, clock, gate });
         http::start(listen, Arc::clone(&self.public), admin, stop)
     }
@@ -113,7 +123,9 @@ impl Control for Server {
         let sources = parts::sources(&config).map_err(bad)?;
         let stay = self.handlers.that_stay(&config);
         let handlers = parts::handlers(&config, &self.core.clock, &stay).map_err(bad)?;
+        let token = parts::admin_token(&config).map_err(bad)?;
         let reloaded = reloaded(&self.config(), &config, &warnings);
+        self.gate.set_token(token);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
         let replaced = self.handlers.replace(handlers, &stay).await;

@@ -10,7 +10,9 @@ use tracing::{error, info, warn};
 
 use crate::api::{ApiError, HandlerControl, LastErrorView, Run, chain};
 use crate::config::{Config, HandlerSettings, Said};
-use crate::deliver::{self, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy};
+use crate::deliver::{
+    self, Attempts, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy,
+};
 use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::queue::Start;
@@ -71,6 +73,7 @@ struct Place {
 /// Every configured handler.
 pub(super) struct Handlers {
     core: Core,
+    attempts: Arc<Attempts>,
     own_events: Arc<OwnSource>,
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
     changing: tokio::sync::Mutex<()>,
@@ -82,9 +85,15 @@ pub(super) struct Handlers {
 }
 
 impl Handlers {
-    pub(super) fn new(core: Core, own_events: Arc<OwnSource>, paused: Paused) -> Self {
+    pub(super) fn new(
+        core: Core,
+        attempts: Attempts,
+        own_events: Arc<OwnSource>,
+        paused: Paused,
+    ) -> Self {
         Self {
             core,
+            attempts: Arc::new(attempts),
             own_events,
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
@@ -201,6 +210,7 @@ impl Handlers {
             handler,
             clock: Arc::clone(&self.core.clock),
             metrics: self.core.metrics.handler(&name),
+            attempts: Arc::clone(&self.attempts),
             own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
             seed: rand::random(),
         };

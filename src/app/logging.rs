@@ -1,10 +1,15 @@
 //! Where log lines go, and how they look.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
 
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
+use crate::text;
+use crate::throttle::Throttle;
 
 /// Starts writing log lines to standard error. A second call changes nothing.
 pub fn start(settings: LogSettings) {
@@ -16,14 +21,58 @@ pub fn start(settings: LogSettings) {
     // A log that cannot be written, to a full disk say, must not end the thread that writes it.
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| OneLine(io::stderr()))
         .log_internal_errors(false);
     let started = match settings.format {
         LogFormat::Text => {
-            subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+            subscriber.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
         }
         LogFormat::Json => subscriber.json().flatten_event(true).with_target(false).try_init(),
     };
     // Somebody else listens already, as in tests: then nothing is to be done.
     drop(started);
+    tell_panics();
+}
+
+/// Writes each line as one, whatever a stranger has written into it. The formatter writes a whole line
+/// at once.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        self.0.write_all(text::log_line(&line).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Tells of panics in the log, one a second at most. Each one is contained where it happens; what
+/// causes it may come from outside, as often as somebody likes.
+fn tell_panics() {
+    let (throttle, clock) = (Throttle::default(), SystemClock::new());
+    std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        if let Some(n_silent) = throttle.open(clock.now()) {
+            let place = info.location().map(ToString::to_string);
+            let words = info.payload_as_str().unwrap_or_default();
+            let thread = std::thread::current();
+            let thread = thread.name().unwrap_or_default();
+            error!(place, thread, n_silent, "Panic: {words}");
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_at_once_is_one_line() {
+        let mut writer = OneLine(Vec::new());
+        writer.write_all(b"INFO a\nERROR b\r\n").unwrap();
+        assert_eq!(writer.0, b"INFO a\\nERROR b\\r\n");
+    }
 }

@@ -13,6 +13,7 @@ use crate::handler::{BuildContext, Handler};
 use crate::http::CONNECTIONS_PER_WORKER;
 use crate::metrics::Metrics;
 use crate::queue::sled::{self, SledQueue};
+use crate::secret::{Secret, SecretRef};
 use crate::source::Source;
 
 use super::AppError;
@@ -35,6 +36,12 @@ pub async fn open_queue(
     let opened = tokio::task::spawn_blocking(move || SledQueue::open(settings, clock)).await;
     let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
     Ok(Arc::new(opened.map_err(AppError::Queue)?))
+}
+
+/// What the admin listener asks for; made with the first start.
+pub(super) fn admin_token(config: &Config) -> Result<Secret, AppError> {
+    let token = SecretRef::File { path: config.admin.token.clone(), create: true };
+    token.resolve().map_err(AppError::Token)
 }
 
 /// Every source with its secrets.

@@ -129,9 +129,9 @@ pub(super) fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// A stranger's text on a terminal: no control characters, which could say anything.
+/// A stranger's text on a terminal: nothing in it that could say anything else.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    crate::text::plain(text).into_owned()
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ impl AdminSettings {
         self.token.with_file_name("rejected")
     }
 
+    /// The file that is there while the server runs, and says which calls were under way when it ended
+    /// by itself.
+    pub fn attempts(&self) -> PathBuf {
+        self.token.with_file_name("attempts")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

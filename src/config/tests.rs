@@ -355,3 +355,42 @@ fn secret_that_is_yet_to_be_made_is_no_problem() {
     assert!(checked.config.is_some());
     assert!(!folder.path().join("k").exists(), "checking makes nothing");
 }
+
+#[test]
+fn a_secret_that_was_written_into_the_file_is_shown_nowhere() {
+    let secret = "hunter2-hunter2";
+    let in_source = |line: &str| {
+        let text = SMALL.replace("secrets = [{ env = \"A\" }]", line);
+        assert_ne!(text, SMALL);
+        text
+    };
+    let in_handler = |lines: &str| format!("{SMALL}[handler.app]\n{lines}\n");
+    for text in [
+        in_source(&format!("secret = \"{secret}\"")),
+        in_source(&format!("secrets = \"{secret}\"")),
+        in_source(&format!("secrets = [\"{secret}\"]")),
+        in_source(&format!("secrets = [{{ value = \"{secret}\" }}]")),
+        in_source(&format!("secrets = [{{ text = '{secret}' }}]")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\npassword = \"{secret}\"")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\napi_key = {{ x = [\"{secret}\"] }}")),
+        in_source(&format!("secret = \"{secret}")),
+        in_source(&format!("secrets = [{{ value = {secret} }}")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\nverify_token = \"{secret}\"")),
+        in_handler(&format!(
+            "command.run = [\"/bin/x\"]\ncommand.env = {{ K = {{ value = \"{secret}\" }} }}"
+        )),
+        in_handler(&format!("http.url = \"http://127.0.0.1/\"\nhttp.secret = \"{secret}\"")),
+        in_handler(&format!(
+            "http.url = \"http://127.0.0.1/\"\nhttp.headers = {{ Authorization = {{ secret = \
+             \"{secret}\" }} }}"
+        )),
+        in_handler(&format!("email.smtp = \"smtp://h\"\nemail.password = \"{secret}\"")),
+    ] {
+        let checked = check(&text);
+        assert!(checked.report.counts().0 > 0, "{text}");
+        let entries = serde_json::to_string(&checked.report.entries()).unwrap();
+        for told in [checked.report.render(Look::Plain), entries, format!("{:?}", checked.config)] {
+            assert!(!told.contains("hunter2"), "{text}\n{told}");
+        }
+    }
+}

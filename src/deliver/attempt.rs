@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Parts;
+use super::attempts::Beginning;
 use super::buffer::Load;
 use super::matching::OWN_SOURCE;
 use super::retry::{Verdict, decide};
@@ -17,6 +18,10 @@ use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureKind, OrderKey, Outcome, Settled,
 };
 use crate::queue::DeadLetter;
+
+/// What the dead letter says of an event that is not tried a third time.
+const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
+                         for it twice: set aside; a redrive tries it once more";
 
 /// A call that has ended.
 #[derive(Debug, Default)]
@@ -128,6 +133,17 @@ pub(super) async fn unclear(parts: &Parts, delivery: Delivery, reason: ErrorText
 /// One call, fenced: neither a panic nor an endless wait gets out of it.
 async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Failure>) {
     let started_at = parts.clock.now();
+    let refused = |text| {
+        let (duration, error) = (Duration::ZERO, ErrorText::new(text));
+        let attempt = Attempt { started_at, duration, error, status: None };
+        (attempt, Err(Failure::permanent(text)))
+    };
+    // Until the call has ended.
+    let _underway = match parts.attempts.begin(&parts.name, deliveries).await {
+        Beginning::Begun(underway) => underway,
+        Beginning::OneByOne => return refused("one of them may end the process"),
+        Beginning::SetAside => return refused(SET_ASIDE),
+    };
     let began = Instant::now();
     let fenced = AssertUnwindSafe(async { parts.handler.handle(deliveries).await }).catch_unwind();
     let result = match tokio::time::timeout(parts.policy.timeout, fenced).await {

@@ -40,6 +40,7 @@ mod run;
 mod turn;
 
 mod attempt;
+mod attempts;
 mod breaker;
 mod buffer;
 mod matching;
@@ -48,6 +49,7 @@ mod retry;
 mod settings;
 mod status;
 
+pub use attempts::Attempts;
 pub use breaker::BreakerState;
 pub use matching::OWN_SOURCE;
 pub use retry::{Verdict, decide};
@@ -75,6 +77,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: HandlerMetrics,
+    /// What was under way when the last process ended by itself.
+    pub attempts: Arc<Attempts>,
     /// Who is told of dead letters.
     pub own_events: Arc<dyn OwnEvents>,
     /// Where the jitter comes from: random in life, fixed in a simulation.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 
@@ -233,9 +233,12 @@ impl HttpHandler {
         let mut headers = HeaderMap::new();
         let body = match &self.settings.body {
             None => {
-                let content_type = event.headers.get("content-type");
-                if let Some(value) = content_type.and_then(|value| header_value(value).ok()) {
-                    headers.insert(CONTENT_TYPE, value);
+                // Both say what the bytes are, which are passed on as they came.
+                for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+                    let value = event.headers.get(name.as_str());
+                    if let Some(value) = value.and_then(|value| header_value(value).ok()) {
+                        headers.insert(name, value);
+                    }
                 }
                 event.body.clone()
             }

@@ -49,13 +49,15 @@ pub struct Admin {
     /// Says how old things are.
     pub clock: Arc<dyn Clock>,
     /// Who may ask.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
 }
 
 /// The longest body of a change: a filter, never an event.
 const BODY_MAX: usize = 64 << 10;
 /// The longest body of an import: a page of events of ordinary size, or one of the longest.
 const IMPORT_MAX: usize = 128 << 20;
+/// How long a wrong token is answered late: whoever guesses has at most 256 connections for it.
+const WRONG_TOKEN_DELAY: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long it may take.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -85,7 +87,14 @@ async fn entry(
     let answered = answer(&request, payload, &admin, || connection.has_body(started)).await;
     let mut response = match answered {
         Ok(response) => response,
-        Err(No::Bare(problem)) => problem.response(),
+        Err(No::Bare(problem)) => {
+            if problem == Problem::Unauthorized
+                && admin.gate.note_wrong_token(&request, admin.clock.now())
+            {
+                tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+            }
+            problem.response()
+        }
         Err(No::Api(err)) => explained(&err),
     };
     // A stream is answered for as long as it lasts.

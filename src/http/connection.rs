@@ -10,21 +10,19 @@
 //! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
 //! - Of a body that nobody reads, [`DISCARD_MAX`] bytes are taken and no more.
 //!
-//! Everything is counted from what the service says ([`Control::set`]), so nothing of HTTP is parsed
+//! Everything is counted from what the service says ([`Control`]), so nothing of HTTP is parsed
 //! here: a head's end is only guessed, to cut what is handed on into pieces.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::{Registration, Seen};
+use super::control::{Control, Phase};
 
 /// The longest head. Together with what may be handed on before it is known to be one
 /// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
@@ -62,69 +60,6 @@ fn refused(written: &[u8]) -> Option<Seen> {
     }
 }
 
-/// What a connection does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// There is no request, or not all of its head.
-    Head,
-    /// The body is being read.
-    Body,
-    /// The request is being answered.
-    Answer,
-    /// It was answered, and nobody reads what is left of its body.
-    Discard,
-}
-
-/// A connection, seen from beside: by its requests, and by whoever limits all connections.
-#[derive(Debug, Default)]
-pub(super) struct Control {
-    /// The phase (the lowest two bits) and since when (milliseconds of the registry's time).
-    since: AtomicU64,
-    /// Counts the phases, so that two equal ones can be told apart.
-    n_phases: AtomicU32,
-    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
-    body_bytes: AtomicU64,
-    must_close: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl Control {
-    pub(super) fn set(&self, phase: Phase, millis: u64) {
-        self.since.store(millis << 2 | phase as u64, Ordering::Relaxed);
-        self.n_phases.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_body(&self, bytes: Option<u64>) {
-        self.body_bytes.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Something was written after a wait: the client is alive.
-    fn touch(&self, millis: u64) {
-        let phase = self.since.load(Ordering::Relaxed) & 3;
-        self.since.store(millis << 2 | phase, Ordering::Relaxed);
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        match self.since.load(Ordering::Relaxed) & 3 {
-            0 => Phase::Head,
-            1 => Phase::Body,
-            2 => Phase::Answer,
-            _ => Phase::Discard,
-        }
-    }
-
-    /// What it does, and since when.
-    pub(super) fn get(&self) -> (Phase, Duration) {
-        (self.phase(), Duration::from_millis(self.since.load(Ordering::Relaxed) >> 2))
-    }
-
-    /// Ends the connection, whatever it does.
-    pub(super) fn close(&self) {
-        self.must_close.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-}
-
 /// The socket of a connection, as the HTTP library sees it.
 pub(super) struct Connection<T> {
     io: T,
@@ -151,7 +86,7 @@ enum Stage {
     Fresh,
     /// It is served.
     Served,
-    /// A 431 was written in place of actix: whatever comes is thrown away.
+    /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
 }
 
@@ -200,8 +135,7 @@ impl<T> Connection<T> {
     /// An error once the connection is to end; wakes the task when it comes to be so.
     fn check_open(&self, context: &Context<'_>) -> io::Result<()> {
         let control = self.control();
-        control.waker.register(context.waker());
-        if control.must_close.load(Ordering::Acquire) {
+        if control.must_close(context) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
@@ -209,7 +143,7 @@ impl<T> Connection<T> {
 
     fn allowance(&mut self) -> Allowance {
         let control = self.registration.control();
-        let n_phase = control.n_phases.load(Ordering::Relaxed);
+        let n_phase = control.n_phases();
         let phase = control.phase();
         if n_phase != self.n_phase {
             self.n_phase = n_phase;
@@ -223,7 +157,7 @@ impl<T> Connection<T> {
         match phase {
             Phase::Head if self.handed >= HEAD_MAX => Allowance::TooLarge,
             Phase::Head => Allowance::Bytes(rest.min(HEAD_MAX - self.handed)),
-            Phase::Body => match control.body_bytes.load(Ordering::Relaxed) {
+            Phase::Body => match control.body_bytes() {
                 u64::MAX => Allowance::Bytes(rest),
                 length => {
                     let left = usize::try_from(length).unwrap_or(usize::MAX);
@@ -244,8 +178,8 @@ impl<T> Connection<T> {
     fn take(&mut self, bytes: &[u8], max: usize) -> usize {
         let max = bytes.len().min(max);
         let offered = bytes.get(..max).unwrap_or(bytes);
-        let is_known_body = self.control().phase() == Phase::Body
-            && self.control().body_bytes.load(Ordering::Relaxed) != u64::MAX;
+        let is_known_body =
+            self.control().phase() == Phase::Body && self.control().body_bytes() != u64::MAX;
         let taken = if is_known_body { max } else { self.step.cut(offered) };
         self.handed += taken;
         self.step.bytes += taken;
@@ -388,17 +322,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_open(context)?;
+        // Before it is written, and once: whoever reads the answer finds its trace.
+        if this.stage != Stage::Over
+            && let Some(seen) = refused(bytes)
+        {
+            this.stage = Stage::Over;
+            this.registration.report(seen);
+        }
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
         if this.is_blocked && written.is_ready() {
             let millis = this.registration.millis();
             this.control().touch(millis);
         }
         this.is_blocked = written.is_pending();
-        if written.is_ready()
-            && let Some(seen) = refused(bytes)
-        {
-            this.registration.report(seen);
-        }
         written
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix_http::Request;
 use tokio::time::Instant;
 
-use super::connection::{Control, Phase};
+use super::control::{Control, Phase};
 
 /// Of how many of the oldest connections the one that has been idle for longest is looked for.
 const CANDIDATES_MAX: usize = 64;

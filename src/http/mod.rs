@@ -27,6 +27,7 @@ mod body;
 pub(crate) mod client;
 mod connection;
 mod connections;
+mod control;
 mod problem;
 mod serve;
 

@@ -11,6 +11,8 @@
 //!   read: nobody holds one by sending slowly.
 //! - There is more room where a good request came from the address lately, and on private networks,
 //!   where it may be that of a proxy that nobody has named.
+//! - Of IPv6 a client is a /64. Its /48, which one person can have, has 16 times as much for all of its
+//!   /64s together.
 //! - Memory is bounded: where there are too many addresses, the one is forgotten that would be
 //!   forgotten first anyway.
 
@@ -38,6 +40,9 @@ const PLACES_OF_STRANGER: u32 = 32;
 /// The same where an honest sender is likely to stand behind it.
 const PLACES_OF_KNOWN: u32 = 512;
 
+/// How many times as much a /48 may cost as one /64 in it.
+const SITE_FACTOR: u64 = 16;
+
 /// The addresses that requests come from.
 #[derive(Debug)]
 pub struct Strangers {
@@ -53,6 +58,8 @@ pub struct Strangers {
 enum Client {
     V4(u32),
     V6(u64),
+    /// A /48.
+    Site(u64),
 }
 
 impl Client {
@@ -63,6 +70,14 @@ impl Client {
                 let network = address.to_bits() >> 64;
                 Self::V6(u64::try_from(network).unwrap_or(u64::MAX))
             }
+        }
+    }
+
+    /// The larger network that it is in, where one person can have all of it.
+    fn site(self) -> Option<Self> {
+        match self {
+            Self::V4(_) | Self::Site(_) => None,
+            Self::V6(network) => Some(Self::Site(network >> 16)),
         }
     }
 }
@@ -105,6 +120,14 @@ struct Guest {
     is_private: bool,
     charge: u64,
     window: u64,
+}
+
+impl Guest {
+    /// The same as its site pays for it.
+    fn of_site(self) -> Option<Self> {
+        let client = self.client.site().filter(|_| !self.is_private)?;
+        Some(Self { client, charge: self.charge / SITE_FACTOR, ..self })
+    }
 }
 
 /// A request that was let in. Dropped before it was judged, it is charged.
@@ -155,7 +178,7 @@ impl Strangers {
         let account = self.shard(client).get(&client).copied().unwrap_or_default();
         let now = self.now();
         let is_free = || account.may_have_place(guest, now) && self.places.available_permits() > 0;
-        (account.charged(guest, now).is_some() || is_free()).then(|| Visit {
+        (!self.has_run_out(guest) || is_free()).then(|| Visit {
             strangers: self,
             guest,
             place: None,
@@ -163,8 +186,12 @@ impl Strangers {
         })
     }
 
-    /// `false` = it has run out, and nothing was charged.
+    /// `false` = it has run out, or its site has.
     fn charge(&self, guest: Guest) -> bool {
+        guest.of_site().is_none_or(|site| self.charge_one(site)) && self.charge_one(guest)
+    }
+
+    fn charge_one(&self, guest: Guest) -> bool {
         let now = self.now();
         let mut shard = self.shard(guest.client);
         let account = account(&mut shard, guest.client, now);
@@ -174,6 +201,11 @@ impl Strangers {
     }
 
     fn has_run_out(&self, guest: Guest) -> bool {
+        self.one_has_run_out(guest)
+            || guest.of_site().is_some_and(|site| self.one_has_run_out(site))
+    }
+
+    fn one_has_run_out(&self, guest: Guest) -> bool {
         let shard = self.shard(guest.client);
         shard.get(&guest.client).is_some_and(|one| one.charged(guest, self.now()).is_none())
     }

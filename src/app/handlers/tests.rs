@@ -31,7 +31,12 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
     let core = Core { queue, clock, metrics: Metrics::new() };
     let own = Arc::new(OwnSource::new(core.clone()));
-    let handlers = Handlers::new(core.clone(), own, Paused::new(folder.path().join("paused")));
+    let handlers = Handlers::new(
+        core.clone(),
+        Attempts::default(),
+        own,
+        Paused::new(folder.path().join("paused")),
+    );
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();
     let all = BTreeSet::new();

@@ -77,7 +77,11 @@ fn recipients(expression: &Expression, delivery: &Delivery) -> Result<Vec<Mailbo
         }
         let parsed: Mailboxes =
             text.parse().map_err(|_| in_to(&"the event gives what is not a mail address"))?;
-        to.extend(parsed);
+        to.extend(parsed.into_iter().map(|mailbox| Mailbox {
+            // A name that a mail program would decode to another one is none.
+            name: mailbox.name.filter(|name| !name.contains("=?")),
+            ..mailbox
+        }));
     }
     to.sort();
     to.dedup_by(|one, other| one.email == other.email);

@@ -243,3 +243,33 @@ fn every_mistake_in_the_table_is_found() {
     settings("email", &to_expression("data.mail or 'owner@example.com'"), Path::new("/etc"));
     settings("email", &to_expression("Owner <owner@example.com>"), Path::new("/etc"));
 }
+
+#[test]
+fn a_subject_shows_what_the_event_has_in_it() {
+    for page in [
+        "=?utf-8?q?Your_account_is_locked?=",
+        "a =?UTF-8?B?4oCu?= b",
+        "=?",
+        &"=?utf-8?q?ä?= ".repeat(40),
+    ] {
+        let data = json!({"data": {"page": page, "name": "", "body": ""}});
+        let mails = write(MAIL, &[numbered(1, data.to_string())]);
+        let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+        let whole = format!("New comment on {}", page.trim());
+        let expected: String = whole.chars().take(250).collect();
+        assert_eq!(parse(mail).subject(), Some(expected.as_str()));
+        let lines = mail.bytes.split(|byte| *byte == b'\n').map(<[u8]>::len);
+        assert!(lines.max() <= Some(79), "{}", String::from_utf8_lossy(&mail.bytes));
+    }
+}
+
+#[test]
+fn a_recipients_name_that_would_be_decoded_is_left_out() {
+    let text = MAIL.replace("to = [", "#to = [") + "to = \"data.mail\"";
+    let data = json!({"data": {"mail": "=?utf-8?q?Boss?= <ann@example.org>"}});
+    let mails = write(&text, &[numbered(1, data.to_string())]);
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    let read = parse(mail);
+    let to = read.to().unwrap().first().unwrap();
+    assert_eq!((to.name(), to.address()), (None, Some("ann@example.org")));
+}

@@ -11,6 +11,7 @@
 use std::cmp::Reverse;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -226,11 +227,14 @@ fn compress(path: &Path) -> io::Result<()> {
     let part = with_suffix(path, ".gz.part");
     let mut plain = File::open(path)?;
     // The fastest level: what comes in has the better claim to the processor.
-    let mut encoder =
-        flate2::write::GzEncoder::new(File::create(&part)?, flate2::Compression::fast());
+    // As private as the plain file from the first byte on; one that a crash left is begun anew.
+    let mode = plain.metadata()?.permissions().mode();
+    let part_file =
+        File::options().write(true).create(true).truncate(true).mode(mode & 0o777).open(&part)?;
+    part_file.set_permissions(plain.metadata()?.permissions())?;
+    let mut encoder = flate2::write::GzEncoder::new(part_file, flate2::Compression::fast());
     io::copy(&mut plain, &mut encoder)?;
     let compressed = encoder.finish()?;
-    compressed.set_permissions(plain.metadata()?.permissions())?;
     compressed.sync_all()?;
     std::fs::rename(&part, with_suffix(path, ".gz"))?;
     sync_folder(path)?;

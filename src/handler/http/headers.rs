@@ -47,8 +47,34 @@ const RESERVED: &[&str] = &[
     "webhook-timestamp",
 ];
 
-/// Meant for Gatepost: passed on only where they are named.
-const PRIVATE: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+/// Meant for Gatepost, or said by whoever passed the request on: no signature covers them, and a
+/// receiver that believes its proxy would believe a stranger. Passed on only where they are named.
+const PRIVATE: &[&str] = &[
+    "authorization",
+    "cookie",
+    "forwarded",
+    "from",
+    "proxy-authorization",
+    "remote-user",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-real-ip",
+    "x-remote-user",
+    "x-rewrite-url",
+];
+/// The beginnings of names of that sort.
+const PRIVATE_BEGINNINGS: &[&str] = &[
+    "cf-",
+    "fastly-client-",
+    "x-amzn-",
+    "x-auth-",
+    "x-authenticated-",
+    "x-envoy-",
+    "x-forwarded-",
+];
 
 pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
     let mut headers = Vec::new();
@@ -140,16 +166,20 @@ pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
     Forward::Named(names)
 }
 
+fn is_private(name: &str) -> bool {
+    PRIVATE.contains(&name) || PRIVATE_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
 impl Forward {
     pub(super) fn apply(&self, headers: &mut HeaderMap, original: &Headers) {
         for (name, value) in original.iter() {
             let is_wanted = match self {
                 Self::None => false,
-                Self::All => !RESERVED.contains(&name) && !PRIVATE.contains(&name),
+                Self::All => !RESERVED.contains(&name) && !is_private(name),
                 Self::Named(names) => names.iter().any(|wanted| wanted.as_str() == name),
             };
-            // Set already, from the event: its type of content.
-            if !is_wanted || name == "content-type" {
+            // Set already, from the event: what its body is.
+            if !is_wanted || name == "content-type" || name == "content-encoding" {
                 continue;
             }
             // What HTTP cannot carry did not come by HTTP.

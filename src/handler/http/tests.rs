@@ -120,6 +120,47 @@ async fn original_headers_are_passed_on_where_the_owner_wants_them() {
 }
 
 #[tokio::test]
+async fn who_sent_it_as_a_stranger_says_is_passed_on_only_by_name() {
+    // As they are stored: in lower case.
+    let said = [
+        "x-forwarded-user",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "forwarded",
+        "x-remote-user",
+        "x-auth-request-email",
+        "cf-connecting-ip",
+        "true-client-ip",
+        "x-original-url",
+    ];
+    let original = || {
+        let headers = said.map(|name| (name, &b"admin"[..]));
+        with_headers(1, "body", headers.into_iter().collect())
+    };
+    let all = sent("forward_headers = true", original()).await;
+    let named = sent("forward_headers = ['X-Real-IP']", original()).await;
+    for name in said {
+        assert_eq!(all.header(name), None, "{name}");
+    }
+    assert_eq!(named.header("x-real-ip"), Some("admin"));
+}
+
+#[tokio::test]
+async fn what_the_raw_body_is_packed_in_is_said_with_it() {
+    let original = || {
+        let headers = [("content-type", &b"text/x"[..]), ("content-encoding", b"gzip")];
+        with_headers(1, "body", headers.into_iter().collect())
+    };
+    assert_eq!(sent("", original()).await.header("content-encoding"), Some("gzip"));
+    let all = sent("forward_headers = true", original()).await;
+    assert_eq!(all.header("content-encoding"), Some("gzip"));
+    // A body of our own is not packed.
+    let own = sent("body = 'x'\nforward_headers = true", original()).await;
+    assert_eq!(own.header("content-encoding"), None);
+}
+
+#[tokio::test]
 async fn a_batch_is_one_request_with_a_stable_id() {
     let server = BadServer::start([]);
     let deliveries = || [numbered(1, "{\"a\":\n1}"), numbered(2, "no json")];

@@ -1,19 +1,26 @@
 //! Who may ask over TCP.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
+use tracing::warn;
 
+use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::throttle::Throttle;
 
 use super::Problem;
 
 /// The rules of the admin listener.
 #[derive(Debug)]
 pub struct Gate {
-    token: Secret,
+    /// Replaced by a reload.
+    token: ArcSwap<Secret>,
+    wrong_tokens: Throttle,
     /// The address that the listener is bound to.
     listen: IpAddr,
 }
@@ -21,7 +28,25 @@ pub struct Gate {
 impl Gate {
     /// A gate that opens to `token`, for a listener bound to `listen`.
     pub fn new(token: Secret, listen: IpAddr) -> Self {
-        Self { token, listen }
+        Self { token: ArcSwap::from_pointee(token), wrong_tokens: Throttle::default(), listen }
+    }
+
+    /// Opens to `token` from now on, and to no other.
+    pub fn set_token(&self, token: Secret) {
+        self.token.store(Arc::new(token));
+    }
+
+    /// Tells the log that somebody gave a wrong token. `false` = none was given.
+    pub(super) fn note_wrong_token(&self, request: &HttpRequest, now: Timestamp) -> bool {
+        if !request.headers().contains_key(header::AUTHORIZATION) {
+            return false;
+        }
+        if let Some(n_silent) = self.wrong_tokens.open(now) {
+            let client = request.peer_addr().map(|peer| peer.ip().to_canonical());
+            let client = client.map(tracing::field::display);
+            warn!(client, n_silent, "Somebody gave the admin listener a wrong token");
+        }
+        true
     }
 
     /// Refuses names that are not ours: a stranger's page whose name was pointed at this address
@@ -45,10 +70,12 @@ impl Gate {
         })
     }
 
-    /// Wants the token; on loopback not for what `is_open`.
+    /// Wants the token; on loopback not for what `is_open`, unless a proxy there asks for somebody
+    /// else.
     pub(super) fn check_caller(&self, request: &HttpRequest, is_open: bool) -> Result<(), Problem> {
         let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-        if is_open && peer.is_some_and(|peer| peer.is_loopback()) {
+        let is_local = peer.is_some_and(|peer| peer.is_loopback()) && !is_passed_on(request);
+        if is_open && is_local {
             return Ok(());
         }
         let given = text(request.headers(), header::AUTHORIZATION)
@@ -56,7 +83,7 @@ impl Gate {
             .filter(|(word, _)| word.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let is_right =
-            given.is_some_and(|given| given.as_bytes().ct_eq(self.token.expose()).into());
+            given.is_some_and(|given| given.as_bytes().ct_eq(self.token.load().expose()).into());
         if is_right { Ok(()) } else { Err(Problem::Unauthorized) }
     }
 
@@ -76,6 +103,14 @@ impl Gate {
         };
         if is_same_site && is_same_origin { Ok(()) } else { Err(Problem::Forbidden) }
     }
+}
+
+/// What proxies add.
+const PASSED_ON: &[&str] =
+    &["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+
+fn is_passed_on(request: &HttpRequest) -> bool {
+    PASSED_ON.iter().any(|name| request.headers().contains_key(*name))
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -137,6 +172,17 @@ mod tests {
             [None, Some("Bearer wrong"), Some("Bearer "), Some("right"), Some("Basic right")];
         for wrong in wrong {
             assert!(!caller("127.0.0.1:1", wrong, false), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_on_loopback_is_not_open_to_whom_a_proxy_there_serves() {
+        for name in PASSED_ON {
+            let request = TestRequest::get()
+                .peer_addr("127.0.0.1:1".parse().unwrap())
+                .insert_header((*name, "203.0.113.7"))
+                .to_http_request();
+            assert!(gate("127.0.0.1").check_caller(&request, true).is_err(), "{name}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! What the ring holds, and which of it the file does not hold yet.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+use crate::event::SourceName;
 
 use super::{RejectedRequest, RejectedRing};
 
@@ -10,13 +13,22 @@ use super::{RejectedRequest, RejectedRing};
 pub(super) struct Entries {
     requests: VecDeque<Arc<RejectedRequest>>,
     bytes: usize,
+    /// How much of it each source has.
+    shares: HashMap<SourceName, Share>,
     /// The newest number that was given.
     last: u64,
     /// The newest number that was handed out to be written.
     written: u64,
-    /// Numbers that were let go of since then. They name requests that were kept, so there are no
-    /// more of them than of those.
+    /// Numbers that were let go of since then. They name requests that were kept or are in the file,
+    /// so there are no more of them than of those.
     removed: Vec<u64>,
+}
+
+/// What one source has of the ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    count: usize,
+    bytes: usize,
 }
 
 /// What is to be written.
@@ -64,19 +76,58 @@ impl Entries {
             return;
         }
         self.bytes += bytes;
+        let share = self.shares.entry(request.source.clone()).or_default();
+        share.count += 1;
+        share.bytes += bytes;
         self.requests.push_back(Arc::new(request));
-        while self.requests.len() > RejectedRing::ENTRIES_MAX
-            || self.bytes > RejectedRing::BYTES_MAX
-        {
-            let Some(oldest) = self.requests.pop_front() else { break };
-            self.bytes -= oldest.bytes();
+        while let Some(index) = self.superfluous() {
+            let Some(number) = self.take_out(index) else { break };
+            // One that the file has, or it would come back with the next start.
+            if number <= self.written {
+                self.removed.push(number);
+            }
         }
+    }
+
+    /// Which one has to go: of the source that has most, so that one that is flooded leaves the others
+    /// theirs. Where bytes are short the largest goes first, but never the newest of all.
+    fn superfluous(&self) -> Option<usize> {
+        let newest = self.requests.len().checked_sub(1)?;
+        let of = |source: &SourceName| {
+            let mine = self.requests.iter().take(newest).enumerate();
+            let source = source.clone();
+            mine.filter(move |(_, request)| request.source == source)
+        };
+        if self.bytes > RejectedRing::BYTES_MAX {
+            let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.bytes)?;
+            let largest = of(source).max_by_key(|(index, one)| (one.bytes(), Reverse(*index)));
+            return largest.map(|(index, _)| index).or(Some(0));
+        }
+        if self.requests.len() > RejectedRing::ENTRIES_MAX {
+            let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.count)?;
+            return of(source).next().map(|(index, _)| index).or(Some(0));
+        }
+        None
+    }
+
+    /// Takes the request at `index` out; gives its number.
+    fn take_out(&mut self, index: usize) -> Option<u64> {
+        let request = self.requests.remove(index)?;
+        let bytes = request.bytes();
+        self.bytes -= bytes;
+        if let Some(share) = self.shares.get_mut(&request.source) {
+            share.count -= 1;
+            share.bytes -= bytes;
+            if share.count == 0 {
+                self.shares.remove(&request.source);
+            }
+        }
+        Some(request.number)
     }
 
     pub(super) fn remove(&mut self, number: u64) {
         let found = self.requests.binary_search_by_key(&number, |request| request.number).ok();
-        if let Some(request) = found.and_then(|index| self.requests.remove(index)) {
-            self.bytes -= request.bytes();
+        if let Some(number) = found.and_then(|index| self.take_out(index)) {
             self.removed.push(number);
         }
     }

@@ -82,11 +82,12 @@ impl RejectedFile {
             return self.anew(unwritten);
         }
         let mut writer = Records::new(end);
-        for request in new() {
-            writer.request(request)?;
-        }
+        // First what is gone: whoever reads the file never has more than the ring had.
         for number in &unwritten.removed {
             writer.number(KIND_REMOVED, *number)?;
+        }
+        for request in new() {
+            writer.request(request)?;
         }
         if new().next_back().is_none_or(|newest| newest.number < unwritten.last) {
             // The newest was let go of before anybody could write it: its number is not given again.

@@ -77,6 +77,39 @@ fn a_request_over_the_limit_does_not_push_out_the_others() {
 }
 
 #[test]
+fn a_source_that_is_flooded_leaves_the_others_theirs() {
+    let other = |n: usize| RejectedRequest {
+        source: SourceName::parse("other").unwrap(),
+        ..request(100 + n)
+    };
+    for (n_flood, body_bytes) in [(30, 1 << 20), (5_000, 100), (500, 200_000)] {
+        let ring = RejectedRing::default();
+        for n in 0..400 {
+            ring.push(other(n));
+        }
+        let mut newest = 0;
+        for _ in 0..n_flood {
+            newest = ring.push(request(body_bytes));
+        }
+        let kept = ring.list(usize::MAX);
+        let n_others = kept.iter().filter(|one| one.source.as_str() == "other").count();
+        assert_eq!(n_others, 400, "{n_flood} of {body_bytes} bytes");
+        assert!(ring.get(newest).is_some(), "the newest is what its owner looks for");
+        assert!(ring.lock().entries.bytes() <= RejectedRing::BYTES_MAX);
+    }
+}
+
+#[test]
+fn large_bodies_make_room_before_small_ones() {
+    let ring = RejectedRing::default();
+    for n in 0..300 {
+        ring.push(request(if n % 10 == 0 { 1 << 20 } else { 100 }));
+    }
+    let small = ring.list(usize::MAX).iter().filter(|one| one.body.len() == 100).count();
+    assert_eq!(small, 270);
+}
+
+#[test]
 fn numbers_are_not_reused() {
     let ring = RejectedRing::default();
     let first = ring.push(request(1));

@@ -209,3 +209,18 @@ fn a_flood_of_addresses_is_forgotten_but_not_who_was_good_or_has_a_place() {
     assert!(matches!(rig.fail(late), Verdict::Late(_)), "and that one");
     drop(place);
 }
+
+#[test]
+fn a_48_runs_out_whichever_of_its_64s_it_comes_from() {
+    let rig = Rig::new();
+    let one = |n: u32| format!("2001:db8:7:{n:x}::1");
+    // 3 for each /64, and 16 times as many for all of them.
+    for n in 0..48 {
+        assert!(matches!(rig.fail(&one(n)), Verdict::AtOnce), "{n}");
+    }
+    assert!(matches!(rig.fail(&one(100)), Verdict::Late(_)));
+    assert!(matches!(rig.fail("2001:db8:8::1"), Verdict::AtOnce), "a neighbour has its own");
+    rig.succeed(&one(101));
+    rig.clock.advance(Duration::from_mins(1));
+    assert!(matches!(rig.fail(&one(102)), Verdict::AtOnce));
+}

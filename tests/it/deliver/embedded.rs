@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Breaker, Deliverer, Parts, Policy, Retry};
+use gatepost::deliver::{Attempts, Breaker, Deliverer, Parts, Policy, Retry};
 use gatepost::event::{Delivery, Failure};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -84,6 +84,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         handler: Arc::clone(&to) as Arc<dyn Handler>,
         clock: Arc::clone(clock),
         metrics: Metrics::new().handler(&name),
+        attempts: Arc::new(Attempts::default()),
         own_events: Arc::new(Told::default()),
         seed: end,
         name: name.clone(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::Clock;
-use gatepost::deliver::{Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry, Wait};
+use gatepost::deliver::{
+    Attempts, Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry, Wait,
+};
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
@@ -211,6 +213,7 @@ impl Rig {
             handler: to,
             clock: self.clock.clone(),
             metrics: self.metrics.handler(&name),
+            attempts: Arc::new(Attempts::default()),
             own_events: self.told.clone(),
             seed: 7,
             name,

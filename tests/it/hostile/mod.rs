@@ -1,8 +1,11 @@
 //! Attacks that were once tried on a running gateway, and what holds against each: bounded in time
 //! and number, on loopback only.
 
+mod admin;
 mod bodies;
 mod connections;
 mod heads;
+mod logs;
+mod poison;
 mod refused;
 mod unread;

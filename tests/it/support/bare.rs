@@ -46,7 +46,7 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
     };
     let public = Public::new(Arc::new(ingest), metrics.clone(), Arc::clone(&clock), limits);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let gate = Gate::new(Secret::new("token"), loopback.ip());
+    let gate = Arc::new(Gate::new(Secret::new("token"), loopback.ip()));
     let admin = Admin { api: Api::offline(queue, Arc::clone(&clock)), metrics, clock, gate };
     let listen = Listen {
         public: vec![loopback],

@@ -1,0 +1,86 @@
+//! What a connection does, as its requests say and whoever limits all connections looks at.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::Context;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is no request, or not all of its head.
+    Head,
+    /// The body is being read.
+    Body,
+    /// The request is being answered.
+    Answer,
+    /// It was answered, and nobody reads what is left of its body.
+    Discard,
+}
+
+/// A connection, seen from beside: by its requests, and by whoever limits all connections.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The phase (the lowest two bits) and since when (milliseconds of the registry's time).
+    since: AtomicU64,
+    /// Counts the phases, so that two equal ones can be told apart.
+    n_phases: AtomicU32,
+    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
+    body_bytes: AtomicU64,
+    must_close: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Control {
+    pub(super) fn set(&self, phase: Phase, millis: u64) {
+        self.since.store(millis << 2 | phase as u64, Ordering::Relaxed);
+        self.n_phases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_body(&self, bytes: Option<u64>) {
+        self.body_bytes.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Something was written after a wait: the client is alive.
+    pub(super) fn touch(&self, millis: u64) {
+        let phase = self.since.load(Ordering::Relaxed) & 3;
+        self.since.store(millis << 2 | phase, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.since.load(Ordering::Relaxed) & 3 {
+            0 => Phase::Head,
+            1 => Phase::Body,
+            2 => Phase::Answer,
+            _ => Phase::Discard,
+        }
+    }
+
+    /// What it does, and since when.
+    pub(super) fn get(&self) -> (Phase, Duration) {
+        (self.phase(), Duration::from_millis(self.since.load(Ordering::Relaxed) >> 2))
+    }
+
+    /// How many phases there have been.
+    pub(super) fn n_phases(&self) -> u32 {
+        self.n_phases.load(Ordering::Relaxed)
+    }
+
+    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection is to end; wakes the task when it comes to be so.
+    pub(super) fn must_close(&self, context: &Context<'_>) -> bool {
+        self.waker.register(context.waker());
+        self.must_close.load(Ordering::Acquire)
+    }
+
+    /// Ends the connection, whatever it does.
+    pub(super) fn close(&self) {
+        self.must_close.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}

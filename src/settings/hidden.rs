@@ -1,0 +1,125 @@
+//! What of a text must never be shown: a secret that somebody wrote into it after all, wherever that
+//! is. What the readers know to be secret they say themselves ([`super::Table::hide`]).
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Problem;
+
+/// Parts of names of keys that hold secrets.
+const SECRET_WORDS: &[&str] = &[
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "token",
+    "credential",
+    "authorization",
+    "cookie",
+    "apikey",
+    "api_key",
+    "api-key",
+    "private_key",
+    "signing_key",
+    "dsn",
+];
+/// What says where a secret is.
+const PLACES: &[&str] = &["env", "file", "credential", "prefix"];
+
+/// Every text below a key that is named like a secret, and every `value` where a place was meant.
+pub(super) fn find(root: &DeTable<'_>) -> Vec<Range<usize>> {
+    let mut hidden = Vec::new();
+    for (key, value) in root {
+        match value.get_ref() {
+            // Its `token` is the path of a file.
+            DeValue::Table(admin) if key.get_ref() == "admin" => {
+                let others = admin.iter().filter(|(key, _)| key.get_ref() != "token");
+                others.for_each(|(_, value)| walk(value, Below::Nothing, &mut hidden));
+            }
+            _ => walk_named(key.get_ref(), value, Below::Nothing, &mut hidden),
+        }
+    }
+    hidden
+}
+
+/// What a value stands below of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    Nothing,
+    /// A key that is named like a secret.
+    Secret,
+}
+
+fn walk_table(table: &DeTable<'_>, below: Below, hidden: &mut Vec<Range<usize>>) {
+    for (key, value) in table {
+        let key: &str = key.get_ref();
+        // Where a secret is kept is no secret.
+        let is_place = PLACES.contains(&key) && value.get_ref().is_str();
+        if !is_place {
+            walk_named(key, value, below, hidden);
+        }
+    }
+}
+
+fn walk_named(
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    below: Below,
+    hidden: &mut Vec<Range<usize>>,
+) {
+    let below = if key == "value" || is_secret(key) { Below::Secret } else { below };
+    walk(value, below, hidden);
+}
+
+fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => walk_table(table, below, hidden),
+        DeValue::Array(items) => items.iter().for_each(|item| walk(item, below, hidden)),
+        DeValue::String(_) if below == Below::Secret => {
+            hidden.push(value.span());
+        }
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {}
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+/// In a text that is no TOML, the rest of each line that names a secret: nobody knows where its text
+/// ends.
+pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
+    let mut hidden = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let is_secret = is_secret(line) || line.contains("value");
+        if let Some(at) = line.find('=').filter(|_| is_secret) {
+            hidden.push(start + at + 1..start + line.trim_end().len());
+        }
+        start += line.len();
+    }
+    hidden
+}
+
+/// Takes what is hidden out of what is said of it.
+pub(super) fn take_out(problems: &mut [Problem], text: &str, hidden: &[Range<usize>]) {
+    let texts = hidden.iter().filter_map(|range| text.get(range.clone()));
+    let bare = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+    let texts: Vec<String> = texts.map(bare).filter(|text| text.len() > 3).collect();
+    for problem in problems {
+        for secret in &texts {
+            for said in [&mut problem.message, &mut problem.help] {
+                if said.contains(secret.as_str()) {
+                    *said = said.replace(secret.as_str(), "…");
+                }
+            }
+        }
+    }
+}
