@@ -129,7 +129,9 @@ async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
             Problem::NotFound.response().into()
         }
     };
-    if connection.end(Instant::now()) {
+    // actix takes no other request behind an offer to upgrade: whoever made it is told so.
+    let is_offer = request.head().connection_type() == ConnectionType::Upgrade;
+    if connection.end(Instant::now()) || is_offer {
         // What is left of the body is thrown away, and no other request is looked for behind it.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

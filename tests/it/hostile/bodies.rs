@@ -78,7 +78,9 @@ fn the_length_of_a_body_counts_beside_an_offer_to_upgrade() {
         ];
         let mut wire = Wire::to(gateway.public);
         wire.write(head("POST", "/hooks/hyvor", &headers).as_bytes()).write(body.as_bytes());
-        let id = wire.answer().unwrap().id();
+        let answer = wire.answer().unwrap();
+        assert_eq!(answer.header("connection"), Some("close"), "{offer}");
+        let id = answer.id();
         let raw = gateway.ask("GET", &format!("/api/v1/events/{id}/raw"), "");
         assert_eq!(raw.body, body.as_bytes());
     }
