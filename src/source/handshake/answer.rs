@@ -123,8 +123,11 @@ impl AnswerTemplate {
             Some(rule) => Some(rule.hash(source, request, secret?)?),
             None => None,
         };
+        let payload = serde_json::from_slice::<Value>(request.body).unwrap_or_default();
         let values = json!({
-            "payload": serde_json::from_slice::<Value>(request.body).unwrap_or_default(),
+            "payload": payload,
+            // What a template asks for a field of the payload: see `expr::rewrite`.
+            "payload_fields": payload,
             "query": fields(query(request).as_bytes()),
             "form": fields(request.body),
             "headers": headers(request),
