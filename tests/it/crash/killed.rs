@@ -8,7 +8,7 @@ use sqlx::Connection;
 
 use super::load::{Acknowledged, Load};
 use crate::support::gateway::Folder;
-use crate::support::program::Served;
+use crate::support::program::{self, Served};
 
 /// How often the program is killed.
 const KILLS: u64 = 50;
@@ -27,6 +27,8 @@ fn a_killed_program_loses_nothing_and_delivers_everything() {
         acknowledged.extend(load.stop());
     }
     let served = Served::start(&folder);
+    served.wait_until_delivered("all");
+    redrive_dead_letters(&folder);
     served.wait_until_delivered("all");
     assert_eq!(served.stop(), Some(0));
     let after = delivered(&folder);
@@ -61,6 +63,8 @@ async fn a_killed_program_writes_each_event_into_sql_once() {
     }
     let served = Served::start(&folder);
     served.wait_until_delivered("rows");
+    redrive_dead_letters(&folder);
+    served.wait_until_delivered("rows");
     assert_eq!(served.stop(), Some(0));
 
     let url = format!("sqlite://{}", folder.path().join("rows.db").display());
@@ -73,6 +77,11 @@ async fn a_killed_program_writes_each_event_into_sql_once() {
     for id in acknowledged.keys() {
         assert!(ids.contains(id.as_str()), "{id} is not there");
     }
+}
+
+/// As an owner does: what was being delivered at two kills is set aside as a dead letter, not lost.
+fn redrive_dead_letters(folder: &Folder) {
+    program::printed(&program::run(folder, &["dead", "redrive", "--all"]), 0);
 }
 
 /// How often each event was delivered, and its payload.
