@@ -347,6 +347,8 @@ impl Ingest {
             | QueueError::Busy(_)
             | QueueError::Closed
             | QueueError::Held { .. }
+            | QueueError::ForeignOwner { .. }
+            | QueueError::Unsupported { .. }
             | QueueError::Corrupt(_)
             | QueueError::Io { .. } => RETRY_SOON,
         };

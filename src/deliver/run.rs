@@ -75,7 +75,11 @@ fn may_pass(err: &QueueError) -> bool {
         | QueueError::Busy(_)
         | QueueError::Corrupt(_)
         | QueueError::Io { .. } => true,
-        QueueError::Poisoned | QueueError::Closed | QueueError::Held { .. } => false,
+        QueueError::Poisoned
+        | QueueError::Closed
+        | QueueError::Held { .. }
+        | QueueError::ForeignOwner { .. }
+        | QueueError::Unsupported { .. } => false,
     }
 }
 

@@ -21,7 +21,10 @@
 //! 9. No clock stalls a retry: a due time that lies further away at a start than the wait that was
 //!    asked for counts as that wait from then on.
 
+pub mod embedded;
+pub(crate) mod invariant;
 pub mod sled;
+pub mod storage;
 
 pub(crate) mod codec;
 pub mod journal;
@@ -379,6 +382,25 @@ pub enum QueueError {
         folder: String,
         /// Who holds it, for people.
         holder: String,
+    },
+    /// The data folder belongs to another user: what is made there by this one would keep the
+    /// service from starting.
+    #[error(
+        "`{folder}` belongs to the user `{owner}`; run this as that user: sudo -u '{owner}' gatepost …"
+    )]
+    ForeignOwner {
+        /// The data folder.
+        folder: String,
+        /// Its owner.
+        owner: String,
+    },
+    /// A newer version wrote the data folder, and nothing in it was changed.
+    #[error("`{folder}` was written by a newer version of gatepost ({found}); use that version")]
+    Unsupported {
+        /// The data folder, or the file.
+        folder: String,
+        /// What was found.
+        found: String,
     },
     /// A record that should be readable is not.
     #[error("the queue is damaged: {0}")]

@@ -19,6 +19,7 @@ mod handlers_sql;
 mod hostile;
 mod http;
 mod queue;
+mod queue_embedded;
 mod queue_faults;
 mod queue_fixture;
 mod recipes;

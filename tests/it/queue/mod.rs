@@ -22,6 +22,8 @@ mod reading;
 mod retry;
 mod subscribe;
 
+mod embedded;
+mod inline;
 mod memory;
 mod sled;
 

@@ -3,7 +3,7 @@
 use gatepost::event::{Delivery, Origin, Outcome};
 use gatepost::queue::{DeadFilter, Subscription};
 
-use super::{Backend, World, settle, settle_all, take_one, take_types};
+use super::{Backend, World, settle, settle_all, take, take_one, take_types, types};
 use crate::support::events::{key, tried, untried};
 
 async fn hold(subscription: &dyn Subscription, delivery: Delivery, n: u8) {
@@ -149,7 +149,7 @@ pub(super) async fn a_dead_letter_that_holds_keeps_its_line_until_it_is_dropped<
     drop(subscription);
     world.reopen().await;
     let subscription = world.oldest().await;
-    world.assert_nothing_due(&*subscription).await;
+    hold_again(&world, &*subscription, &["b", "c"]).await;
     world.append("d").await;
     let last = take_types(&*subscription, &["d"]).await.remove(0);
     assert!(subscription.is_key_waiting(key(1), last.event.position).await.unwrap());
@@ -175,7 +175,7 @@ pub(super) async fn a_line_keeps_its_order_across_a_restart<B: Backend>(mut worl
     drop(subscription);
     world.reopen().await;
     let subscription = world.oldest().await;
-    world.assert_nothing_due(&*subscription).await;
+    hold_again(&world, &*subscription, &["b", "c"]).await;
     world.append("d").await;
     let last = take_types(&*subscription, &["d"]).await.remove(0);
     assert!(subscription.is_key_waiting(key(1), last.event.position).await.unwrap());
@@ -203,10 +203,33 @@ pub(super) async fn the_first_of_a_line_goes_after_a_restart_when_nothing_is_bef
     drop(subscription);
     world.reopen().await;
     let subscription = world.oldest().await;
-    let taken = take_types(&*subscription, &["b"]).await;
-    world.assert_nothing_due(&*subscription).await;
+    let taken = take(&*subscription, 1).await;
+    assert_eq!(types(&taken), ["b"]);
+    // What was held comes again from the log: its taker knows whom it waits for.
+    hold_again(&world, &*subscription, &["c"]).await;
     settle_all(&*subscription, taken, &Outcome::Delivered).await;
+    // As every taker does; where "b" was an entry of its own the queue has done it.
+    subscription.release_key(key(1)).await.unwrap();
     take_types(&*subscription, &["c"]).await;
+}
+
+/// Holds again what a backend gives out again after a start because being held is not recorded:
+/// some of `event_types`, which are held behind an earlier delivery.
+async fn hold_again<B: Backend>(
+    world: &World<B>,
+    subscription: &dyn Subscription,
+    event_types: &[&str],
+) {
+    world.append("marker").await;
+    loop {
+        let delivery = take_one(subscription).await;
+        let event_type = delivery.event.event_type.as_str().to_owned();
+        if event_type == "marker" {
+            return settle(subscription, delivery, Outcome::Delivered).await;
+        }
+        assert!(event_types.contains(&event_type.as_str()), "{event_type} was not held");
+        hold(subscription, delivery, 1).await;
+    }
 }
 
 pub(super) async fn a_held_delivery_does_not_overtake_the_log_after_a_restart<B: Backend>(

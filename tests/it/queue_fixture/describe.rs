@@ -105,7 +105,9 @@ async fn dead_letters(queue: &dyn Queue, handler: &HandlerName, text: &mut Strin
 async fn history(queue: &dyn Queue, handler: &HandlerName, events: &[Event], text: &mut String) {
     for event in events {
         let histories = queue.history(event.position).await.unwrap();
-        let history = histories.into_iter().find(|history| history.handler == *handler).unwrap();
+        let found = histories.into_iter().find(|history| history.handler == *handler);
+        // One that came before the handler may be left out.
+        let Some(history) = found else { continue };
         let state = match history.state {
             // Whether a held one is told apart from one not taken yet is nobody's business.
             DeliveryState::Pending | DeliveryState::Held if history.attempts.is_empty() => continue,

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 mod describe;
 mod scenario;
+mod take_over;
 
 use describe::describe;
 

@@ -1,0 +1,220 @@
+//! `queue check`: reads everything of a queue's folder and changes nothing in it.
+//!
+//! Of a stopped queue it also makes the handlers' states twice, out of the snapshot with what was
+//! recorded behind it and out of the kept log and the whole log: they must be equal.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Settings;
+use super::events::ReadFailure;
+use super::kept::KeptLog;
+use super::log::{FileLog, LogReader, OpenOptions};
+use super::record::Lsn;
+use super::recovery;
+use super::snapshot::Snapshots;
+use super::state::HandlerState;
+use crate::clock::SystemClock;
+use crate::event::{HandlerName, Position};
+use crate::queue::QueueError;
+use crate::queue::storage::{OpenMode, OsStorage, Storage, StorageFile};
+
+/// What a look at a whole queue came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// Segments of the log.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Whole records in them.
+    pub records: u64,
+    /// Events, each counted once.
+    pub events: u64,
+    /// Of these: in the kept log, since their segment is gone and somebody still needs them.
+    pub kept: u64,
+    /// The newest position; 0 = none.
+    pub last: Position,
+    /// Positions between others of which no event can be read.
+    pub n_missing: u64,
+    /// Bytes at the end that a power cut left of a commit that was never acknowledged. The next
+    /// start puts them aside.
+    pub torn_bytes: u64,
+    /// What cannot be read although it was acknowledged, and where what was derived differs from
+    /// the log.
+    pub damage: Vec<DamageReport>,
+}
+
+/// A stretch of the log that cannot be read, or a difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DamageReport {
+    /// The segment's number; 0 = it is of no segment of the log.
+    pub segment: u64,
+    /// Where in the file.
+    pub offset: u32,
+    /// How much.
+    pub bytes: u32,
+    /// All of it in words.
+    pub text: String,
+}
+
+impl DamageReport {
+    /// Damage that is not of a segment of the log.
+    pub(crate) const fn of_text(text: String) -> Self {
+        Self { segment: 0, offset: 0, bytes: 0, text }
+    }
+}
+
+/// Reads everything of the queue in `folder` and changes nothing. The queue may be open meanwhile;
+/// what is being written just then may show as torn.
+pub fn check(folder: &Path) -> Result<CheckReport, QueueError> {
+    let storage: Arc<dyn Storage> = Arc::new(ReadOnly);
+    let settings = Settings { storage: Arc::clone(&storage), ..Settings::new(folder) };
+    let options = OpenOptions {
+        segment_bytes: settings.segment_bytes,
+        disk_reserve: settings.disk_reserve,
+        clock: Arc::new(SystemClock::new()),
+        known: Vec::new(),
+    };
+    let survey = FileLog::survey(Arc::clone(&storage), folder, &options)?;
+    let log = Arc::clone(&survey.log);
+    let mut report = CheckReport {
+        segments: log.segments().len() as u64,
+        bytes: log.bytes(),
+        torn_bytes: survey.torn_bytes,
+        ..CheckReport::default()
+    };
+    let end = survey.end.unwrap_or_default();
+    read_all(&log, end, &mut report)?;
+    let kept = KeptLog::open(
+        Arc::clone(&storage),
+        &folder.join("kept"),
+        survey.kept,
+        settings.kept_options(),
+    )
+    .map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })?;
+    report.kept = kept.len() as u64;
+    report.events += report.kept;
+    let log_damage = log.damage();
+    report.damage = log_damage
+        .iter()
+        .map(|damage| DamageReport {
+            segment: u64::from(damage.segment.number),
+            offset: damage.offset,
+            bytes: damage.bytes,
+            text: damage.to_string(),
+        })
+        .collect();
+    report.damage.extend(kept.damage().into_iter().map(DamageReport::of_text));
+    if report.damage.is_empty() && !is_held(folder) {
+        let differences = compare_states(&log, &kept, storage, folder, end)?;
+        report.damage.extend(differences.into_iter().map(DamageReport::of_text));
+    }
+    Ok(report)
+}
+
+fn read_all(log: &Arc<FileLog>, end: Lsn, report: &mut CheckReport) -> Result<(), QueueError> {
+    let mut reader = LogReader::new(Arc::clone(log), Lsn(0));
+    let mut expected: Option<Position> = None;
+    while let Some(found) = reader.next(end).map_err(ReadFailure::from)? {
+        report.records += 1;
+        if found.decode().is_none() {
+            log.note_undecodable(&found);
+        }
+        let Some(position) = found.position() else { continue };
+        report.events += 1;
+        report.last = report.last.max(position);
+        if expected.is_some_and(|expected| expected != position) {
+            report.n_missing += position.0.saturating_sub(expected.map_or(0, |it| it.0));
+        }
+        expected = Some(position.next());
+    }
+    Ok(())
+}
+
+/// What the two ways of making the states differ in, one line a handler.
+fn compare_states(
+    log: &Arc<FileLog>,
+    kept: &KeptLog,
+    storage: Arc<dyn Storage>,
+    folder: &Path,
+    end: Lsn,
+) -> Result<Vec<String>, QueueError> {
+    let snapshots = Snapshots::new(storage, folder.join("state"));
+    let loaded = snapshots
+        .load()
+        .map_err(|source| QueueError::Io { what: "reading the snapshots".into(), source })?;
+    let first = log.head().first;
+    let usable = loaded.into_iter().find(|snapshot| snapshot.header.replay_from >= first);
+    let Some(snapshot) = usable else { return Ok(Vec::new()) };
+    let one = recovery::from_snapshot(log, snapshot, end).map_err(ReadFailure::from)?.states;
+    let other = recovery::from_log(log, kept, end).map_err(ReadFailure::from)?.states;
+    Ok(differences(&one, &other))
+}
+
+fn differences(
+    one: &BTreeMap<HandlerName, HandlerState>,
+    other: &BTreeMap<HandlerName, HandlerState>,
+) -> Vec<String> {
+    let all: std::collections::BTreeSet<&HandlerName> = one.keys().chain(other.keys()).collect();
+    let differing = all.into_iter().filter(|handler| one.get(*handler) != other.get(*handler));
+    let line = |handler: &HandlerName| {
+        let counts = |states: &BTreeMap<HandlerName, HandlerState>| match states.get(handler) {
+            None => "unknown".to_owned(),
+            Some(state) => format!("{:?} up to position {}", state.counts(), state.high().0),
+        };
+        let (one, other) = (counts(one), counts(other));
+        format!("handler `{handler}`: by its snapshot {one}, by the log alone {other}")
+    };
+    differing.map(line).collect()
+}
+
+/// Whether a process has the queue open just now.
+fn is_held(folder: &Path) -> bool {
+    let lock = std::fs::File::open(folder.join("lock"));
+    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+/// The file system without a way to change it: what would be changed stays as it is.
+#[derive(Clone, Copy, Debug)]
+struct ReadOnly;
+
+impl Storage for ReadOnly {
+    fn open(&self, path: &Path, _mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
+        OsStorage.open(path, OpenMode::Read)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        match OsStorage.list(folder) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        OsStorage.size(path)
+    }
+
+    fn create_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        OsStorage.free_bytes(folder)
+    }
+}

@@ -1,0 +1,97 @@
+//! Events on their way into the log.
+
+use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
+use crate::event::{Dedupe, NewEvent};
+use crate::queue::embedded::core::lock;
+use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
+use crate::queue::embedded::record::{HEADER_BYTES, event_bytes};
+use crate::queue::{Appended, QueueError};
+
+impl Committer {
+    /// Adds what waits to the unit, in the order in which it came.
+    pub(super) fn add_appends(&mut self, unit: &mut Unit) {
+        let blocked =
+            if self.inbox.appends.is_empty() { None } else { lock(&self.core.blocked).clone() };
+        let n_appends = self.inbox.appends.len().min(UNIT_EVENTS_MAX);
+        unit.appends.reserve(n_appends);
+        for _ in 0..n_appends {
+            let Some(append) = self.inbox.appends.pop_front() else { break };
+            if let Some(why) = &blocked {
+                refuse(append, QueueError::Full(why.clone()));
+                continue;
+            }
+            if let Some(append) = self.add_append(unit, append) {
+                self.inbox.appends.push_front(append);
+                break;
+            }
+        }
+    }
+
+    /// Adds one event, or answers where it cannot be stored; gives it back where it must wait for
+    /// the next segment.
+    fn add_append(&mut self, unit: &mut Unit, append: AppendRequest) -> Option<AppendRequest> {
+        if let Some(seen) = self.seen(&append.event, append.probed) {
+            // The event that it repeats may be in this very unit: answer after it.
+            let AppendRequest { event, reply, .. } = append;
+            let appended = Appended::Duplicate(seen.id);
+            unit.appends.push(Answer { reply, appended, event });
+            return None;
+        }
+        let needed = HEADER_BYTES + event_bytes(&append.event);
+        match self.make_room(unit, needed, self.settle_room) {
+            Ok(()) => {}
+            Err(NoRoom::Wait) => return Some(append),
+            Err(why) => {
+                refuse(append, why.error());
+                return None;
+            }
+        }
+        self.store(unit, append);
+        None
+    }
+
+    fn store(&mut self, unit: &mut Unit, append: AppendRequest) {
+        let AppendRequest { event, reply, .. } = append;
+        let position = self.next_position;
+        let id = self.ids.next(self.core.clock.now());
+        let at = self.records(unit).push_event(&event, id, position);
+        self.writer.note_event(position, at.offset());
+        self.next_position = position.next();
+        if let Dedupe::Within { key, window } = event.dedupe {
+            let entry = KeyEntry { key, id, received_at: event.received_at, window };
+            self.memtable.insert(entry, at);
+        }
+        self.newest_id = Some(id);
+        unit.n_events += 1;
+        unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
+    }
+
+    /// The event that `event` repeats, where it does.
+    fn seen(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
+        if let Dedupe::Unanswered { key } = event.dedupe {
+            let id = self.unanswered.get(key, self.core.clock.steady())?;
+            return Some(Seen { id, received_at: event.received_at });
+        }
+        let probe = probe_of(event)?;
+        let newest = self.memtable.get(&probe);
+        newest.or_else(|| self.core.keys.lookup(&probe, probed).0)
+    }
+}
+
+/// What is asked of the dedupe keys for an event; `None` = two equal ones are two events.
+pub(crate) fn probe_of(event: &NewEvent) -> Option<KeyProbe> {
+    match event.dedupe {
+        // Which requests were not answered is only known where they are answered.
+        Dedupe::Off | Dedupe::Unanswered { .. } => None,
+        Dedupe::Within { key, window } => {
+            Some(KeyProbe { key, received_at: event.received_at, window })
+        }
+    }
+}
+
+/// Answers an append that is not stored.
+fn refuse(append: AppendRequest, err: QueueError) {
+    let AppendRequest { event, reply, .. } = append;
+    // The caller may be gone: nothing was stored, so there is nothing to tell.
+    drop(reply.send((Err(err), event)));
+}

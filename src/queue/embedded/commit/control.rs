@@ -1,0 +1,171 @@
+//! What the committer does besides appending and settling.
+
+use std::sync::Arc;
+
+use super::{Committer, NoRoom, Reply, Request, SnapshotBasis};
+use crate::event::{HandlerName, Position};
+use crate::queue::embedded::core::{Step, lock};
+use crate::queue::embedded::record::{HEADER_BYTES, Incarnation, KeptEnd, Kind, Lsn, UnitBuilder};
+use crate::queue::embedded::state::HandlerState;
+use crate::queue::embedded::subscription::HandlerCell;
+use crate::queue::{QueueError, Start};
+
+/// More than a record of a handler's name and some numbers takes.
+const CONTROL_BYTES: usize = 256;
+
+impl Committer {
+    /// Does what waits, once everything that was settled before is recorded (`settled`).
+    pub(super) fn do_others(&mut self, settled: &Result<(), NoRoom>) -> Step {
+        if matches!(settled, Err(NoRoom::Wait)) {
+            return Step::Idle;
+        }
+        while let Some(request) = self.inbox.others.pop_front() {
+            match self.do_other(request, settled) {
+                Step::Idle => {}
+                step => return step,
+            }
+        }
+        Step::Idle
+    }
+
+    fn do_other(&mut self, request: Request, settled: &Result<(), NoRoom>) -> Step {
+        let recorded = || settled.as_ref().map(|&()| ()).map_err(NoRoom::error);
+        match request {
+            // These are sorted out when they come.
+            Request::Append(_) | Request::Settle | Request::Allocated(_) => {}
+            Request::Subscribe(handler, start, reply) => match self.subscribe(&handler, start) {
+                Err(NoRoom::Wait) => return self.later(Request::Subscribe(handler, start, reply)),
+                done => answer(reply, done.map_err(|why| why.error())),
+            },
+            Request::Forget(cell, reply) => match self.forget(&cell) {
+                Err(NoRoom::Wait) => return self.later(Request::Forget(cell, reply)),
+                done => answer(reply, done.map_err(|why| why.error())),
+            },
+            Request::Recorded(reply) => answer(reply, recorded()),
+            Request::BeginSnapshot(reply) => {
+                let basis = self.snapshot_basis();
+                answer(reply, Ok(basis));
+            }
+            Request::FreezeKeys(reply) => {
+                self.freeze_keys();
+                answer(reply, Ok(()));
+            }
+            Request::Trim { first, kept, reply } => match recorded() {
+                Err(err) => answer(reply, Err(err)),
+                Ok(()) => match self.trim(first, kept) {
+                    Err(NoRoom::Wait) => return self.later(Request::Trim { first, kept, reply }),
+                    done => answer(reply, done.map_err(|why| why.error())),
+                },
+            },
+            Request::Probe(reply) => match self.probe() {
+                Err(NoRoom::Wait) => return self.later(Request::Probe(reply)),
+                done => answer(reply, done.map_err(|why| why.error())),
+            },
+            Request::Close(reply) => {
+                let closed = self.close();
+                answer(reply, recorded().and(closed));
+                return Step::Ended;
+            }
+        }
+        Step::Idle
+    }
+
+    /// It is done when the next segment was made.
+    fn later(&mut self, request: Request) -> Step {
+        self.inbox.others.push_front(request);
+        self.next_step_without_segment()
+    }
+
+    fn next_step_without_segment(&self) -> Step {
+        match self.inbox.settles_since {
+            Some(since) => Step::At(since + super::SETTLE_EVERY),
+            None => Step::At(self.now + super::SETTLE_EVERY),
+        }
+    }
+
+    /// Writes one record durably, and says where it stands.
+    fn write(&mut self, push: impl FnOnce(&mut UnitBuilder) -> Lsn) -> Result<Lsn, NoRoom> {
+        let mut unit = self.begin();
+        self.make_room(&mut unit, HEADER_BYTES + CONTROL_BYTES, 0)?;
+        let at = push(self.records(&mut unit));
+        self.finish(unit)?;
+        Ok(at)
+    }
+
+    /// Gives a handler a subscription, unless it has one.
+    fn subscribe(&mut self, handler: &HandlerName, start: Start) -> Result<(), NoRoom> {
+        if self.handlers.contains_key(handler) {
+            return Ok(());
+        }
+        let since = match start {
+            Start::Now => self.next_position,
+            Start::Oldest => self.core.oldest(),
+        };
+        let epoch = self.opening.number;
+        let subscribed = self.write(|unit| unit.push_subscribed(handler, since, epoch))?;
+        let incarnation = Incarnation { subscribed, since };
+        self.handlers.insert(handler.clone(), incarnation);
+        lock(&self.core.recorded).insert(handler.clone(), since);
+        let cell = Arc::new(HandlerCell::new(handler.clone(), HandlerState::new(incarnation)));
+        self.core.change_handlers(|handlers| handlers.insert(handler.clone(), cell));
+        Ok(())
+    }
+
+    fn forget(&mut self, cell: &HandlerCell) -> Result<(), NoRoom> {
+        let subscribed = cell.incarnation.subscribed;
+        self.write(|unit| unit.push_forgotten(&cell.handler, subscribed))?;
+        self.handlers.remove(&cell.handler);
+        lock(&self.core.recorded).remove(&cell.handler);
+        self.core.change_handlers(|handlers| handlers.remove(&cell.handler));
+        Ok(())
+    }
+
+    fn snapshot_basis(&self) -> SnapshotBasis {
+        let replay_from = self.writer.end();
+        SnapshotBasis {
+            replay_from,
+            next_position: self.next_position,
+            newest_id: self.newest_id,
+            opening: self.opening.number,
+            kept: self.kept,
+            keys_from: self.core.keys.written_through().min(replay_from),
+            handlers: self.core.handlers(),
+        }
+    }
+
+    fn trim(&mut self, first: u32, kept: KeptEnd) -> Result<(), NoRoom> {
+        self.write(|unit| unit.push_trim(first, kept))?;
+        self.first_segment = first;
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// Writes a record that says nothing.
+    fn probe(&mut self) -> Result<(), NoRoom> {
+        if let Some(why) = lock(&self.core.blocked).clone() {
+            return Err(NoRoom::Full(why));
+        }
+        let mut unit = self.begin();
+        self.make_room(&mut unit, HEADER_BYTES, self.settle_room)?;
+        self.records(&mut unit).push(Kind::Filler, |_| {});
+        self.finish(unit)
+    }
+
+    /// Marks the log as closed, where this opening wrote anything.
+    fn close(&mut self) -> Result<(), QueueError> {
+        if !self.opening.is_recorded {
+            return Ok(());
+        }
+        self.write(UnitBuilder::push_closed).map(|_| ()).map_err(|why| why.error())
+    }
+
+    /// The position behind the newest event.
+    pub(crate) const fn next_position(&self) -> Position {
+        self.next_position
+    }
+}
+
+fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
+    // Who asked may be gone: what was done stays done.
+    drop(reply.send(result));
+}

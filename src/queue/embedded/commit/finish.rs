@@ -1,0 +1,107 @@
+//! Writing a unit and answering everybody in it.
+
+use super::{Answer, Collected, Committer, NoRoom, Unit};
+use crate::clock::Stopwatch;
+use crate::event::{Dedupe, HandlerName, Position};
+use crate::queue::QueueError;
+use crate::queue::embedded::core::lock;
+use crate::queue::embedded::recent_commits::CachedCommit;
+use crate::queue::embedded::record::{Change, Lsn, NewState};
+
+impl Committer {
+    /// Writes the unit and answers everybody in it.
+    pub(super) fn finish(&mut self, unit: Unit) -> Result<(), NoRoom> {
+        let Unit { builder, begin, appends, n_events, sections, has_opening } = unit;
+        let stopwatch = Stopwatch::start();
+        if !builder.is_empty() {
+            if let Err(err) = self.writer.append(&builder) {
+                self.writer.reuse(builder.into_bytes());
+                self.undo(n_events, begin, sections);
+                let why = self.no_room(err);
+                for answer in appends {
+                    answer.refuse(why.error());
+                }
+                return Err(why);
+            }
+            self.opening.is_recorded |= has_opening;
+            self.is_full = false;
+            (self.observer)(stopwatch.elapsed(), n_events);
+        }
+        // In memory before it is published: who is woken by the head looks there first.
+        if n_events > 0 {
+            let first = Position(self.next_position.0 - n_events as u64);
+            let commit = CachedCommit::new(builder.bytes(), begin, first, self.next_position);
+            self.core.recent.extend(commit);
+        }
+        let n_bytes = builder.len() as u64;
+        self.writer.reuse(builder.into_bytes());
+        if n_bytes > 0 {
+            self.writer.publish(self.next_position);
+        }
+        for answer in appends {
+            self.answer(answer);
+        }
+        for Collected { cell, changes } in sections {
+            self.note_recorded(&cell.handler, &changes);
+            cell.recorded.notify_waiters();
+        }
+        let begin = self.core.keys.written_through();
+        let in_memory = begin.bytes_until(self.writer.end(), self.segment_bytes);
+        if self.memtable.is_full(in_memory) {
+            self.freeze_keys();
+        }
+        Ok(())
+    }
+
+    /// Answers an append, and remembers where the answer cannot arrive: an equal request is then a
+    /// repeat of this one.
+    fn answer(&mut self, answer: Answer) {
+        let Answer { reply, appended, event } = answer;
+        let dedupe = event.dedupe;
+        let is_taken = reply.send((Ok(appended), event)).is_ok();
+        match dedupe {
+            Dedupe::Off | Dedupe::Within { .. } => {}
+            Dedupe::Unanswered { key } if is_taken => self.unanswered.remove(key),
+            Dedupe::Unanswered { key } => {
+                self.unanswered.insert(key, appended.id(), self.core.clock.steady());
+            }
+        }
+    }
+
+    /// Takes back what a failed commit had promised to itself.
+    fn undo(&mut self, n_events: usize, begin: Lsn, sections: Vec<Collected>) {
+        self.memtable.remove_from(begin);
+        self.next_position = Position(self.next_position.0 - n_events as u64);
+        for Collected { cell, changes } in sections {
+            cell.restore_outbox(changes);
+        }
+        // They are tried again with the next settle record.
+        self.inbox.settles_since.get_or_insert(self.now);
+    }
+
+    /// Remembers how far a handler's recorded settlements reach: the cleaner goes by it.
+    fn note_recorded(&self, handler: &HandlerName, changes: &[Change]) {
+        let end = changes.iter().map(|change| match change.to {
+            NewState::Retry { .. } | NewState::Dead { order_key: Some(_), .. } => {
+                change.first.next()
+            }
+            _ => change.positions().end,
+        });
+        if let (Some(end), Some(high)) = (end.max(), lock(&self.core.recorded).get_mut(handler)) {
+            *high = end.max(*high);
+        }
+    }
+
+    /// Hands the newest keys over, to be written as a run.
+    pub(super) fn freeze_keys(&mut self) {
+        let frozen = self.memtable.freeze(self.writer.end());
+        self.core.keys.add_frozen(frozen);
+    }
+}
+
+impl Answer {
+    fn refuse(self, err: QueueError) {
+        // The caller may be gone: nothing was stored, so there is nothing to tell.
+        drop(self.reply.send((Err(err), self.event)));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the committer is asked for.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::event::{EventId, HandlerName, NewEvent, Position};
+use crate::queue::embedded::keys::Generation;
+use crate::queue::embedded::log::{AllocateError, AllocatedSegment};
+use crate::queue::embedded::record::{KeptEnd, Lsn};
+use crate::queue::embedded::subscription::HandlerCell;
+use crate::queue::{Appended, QueueError, Start};
+
+/// An answer on its way back to a caller, who may be gone.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
+
+/// The answer to an append, and the event itself: memory is given back for less by the thread that
+/// took it, and that is not the committer's.
+pub(crate) type AppendReply = oneshot::Sender<(Result<Appended, QueueError>, NewEvent)>;
+
+/// An event that is to be stored.
+#[derive(Debug)]
+pub(crate) struct AppendRequest {
+    pub(crate) event: NewEvent,
+    /// The key runs that the caller has looked through, so that no cold read stands on the one
+    /// writer: only newer ones are left.
+    pub(crate) probed: Generation,
+    pub(crate) reply: AppendReply,
+}
+
+/// What the committer is asked for. All but appends and settlements are done after every outbox was
+/// recorded, in the order in which they came.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Append(AppendRequest),
+    /// Some outbox is no longer empty.
+    Settle,
+    /// Gives a handler a subscription, unless it has one.
+    Subscribe(HandlerName, Start, Reply<()>),
+    /// Takes away a subscription that nobody holds and nobody can take hold of any more.
+    Forget(Arc<HandlerCell>, Reply<()>),
+    /// The next segment was made, or could not be.
+    Allocated(Result<AllocatedSegment, AllocateError>),
+    /// Answered once everything that was settled before is recorded.
+    Recorded(Reply<()>),
+    /// Answered with what a snapshot begins with.
+    BeginSnapshot(Reply<SnapshotBasis>),
+    /// Hands the newest dedupe keys over, to be written as a run.
+    FreezeKeys(Reply<()>),
+    /// Records that the log begins with segment `first`, and how far the kept log counts.
+    Trim {
+        first: u32,
+        kept: KeptEnd,
+        reply: Reply<()>,
+    },
+    /// Writes a record that says nothing, to see whether that works.
+    Probe(Reply<()>),
+    /// Records what waits, marks the log as closed and ends.
+    Close(Reply<()>),
+}
+
+/// The queue at one LSN, between two units.
+#[derive(Debug)]
+pub(crate) struct SnapshotBasis {
+    /// Records from here on are applied on top of the snapshot.
+    pub(crate) replay_from: Lsn,
+    pub(crate) next_position: Position,
+    pub(crate) newest_id: Option<EventId>,
+    pub(crate) opening: u64,
+    pub(crate) kept: KeptEnd,
+    /// Records before it have their keys in run files.
+    pub(crate) keys_from: Lsn,
+    /// Every handler that has a subscription.
+    pub(crate) handlers: Vec<Arc<HandlerCell>>,
+}

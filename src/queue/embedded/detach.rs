@@ -1,0 +1,21 @@
+//! Events in memory of their own.
+
+use bytes::Bytes;
+
+use crate::event::{Dedupe, Event, Headers, NewEvent};
+
+/// The same event in memory of its own: what is read out of a file shares a large buffer, which one
+/// small event that waits would keep.
+pub(crate) fn detach(event: &Event) -> Event {
+    let new = NewEvent {
+        source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        received_at: event.received_at,
+        data_root: event.data_root,
+        is_json: event.is_json,
+        headers: Headers::from_encoded(Bytes::copy_from_slice(event.headers.encoded())),
+        body: Bytes::copy_from_slice(&event.body),
+        dedupe: Dedupe::Off,
+    };
+    Event::new(new, event.id, event.position)
+}

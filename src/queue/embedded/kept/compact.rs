@@ -1,0 +1,108 @@
+//! Compacting the kept log: what is alive in its oldest segment goes to its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use bytes::Bytes;
+
+use super::super::record::{Change, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, position_of};
+use super::append::Copy;
+use super::segment::Records;
+use super::{KeptLog, lock};
+use crate::event::{HandlerName, Position};
+
+/// One look at how much is alive per so many kept events and calls: with 1,000,000 of them it
+/// costs the handlers' locks a second.
+const EVENTS_PER_CALL: usize = 1_000;
+
+impl KeptLog {
+    /// Whether fewer than half of the bytes belong to events that are alive.
+    pub(crate) fn needs_compaction(&self, is_alive: &dyn Fn(Position) -> bool) -> bool {
+        let bytes = self.bytes();
+        if bytes <= self.options.compact_above {
+            return false;
+        }
+        let mut to_skip = lock(&self.calls_to_skip);
+        if let Some(fewer) = to_skip.checked_sub(1) {
+            *to_skip = fewer;
+            return false;
+        }
+        *to_skip = self.len() / EVENTS_PER_CALL;
+        let segments = self.segments();
+        let events = segments.iter().flat_map(|segment| &segment.events);
+        let alive = events.filter(|event| is_alive(event.position));
+        let alive: u64 = alive.map(|event| u64::from(event.bytes)).sum();
+        let is_needed = alive < bytes / 2 && !self.is_oldest_damaged();
+        if is_needed {
+            *to_skip = 0;
+        }
+        is_needed
+    }
+
+    /// What cannot be read is not dropped: it may be readable again.
+    fn is_oldest_damaged(&self) -> bool {
+        let contents = lock(&self.contents);
+        let oldest = contents.segments.keys().next();
+        contents.damage.iter().any(|damage| Some(&damage.segment.number) == oldest)
+    }
+
+    /// Copies what is alive in the oldest segment to the end. The end that it gives is recorded
+    /// like that of `append`; then `remove_compacted` removes the segment. Changes of deliveries
+    /// that are not alive, which must have been recorded, go. `None` = there is nothing to compact,
+    /// or it cannot all be read.
+    pub(crate) fn compact(
+        &self,
+        salt: u64,
+        is_alive: &dyn Fn(&HandlerName, Position) -> bool,
+    ) -> io::Result<Option<KeptEnd>> {
+        let Some(oldest) = self.segments().into_iter().next() else { return Ok(None) };
+        let read = oldest.read(self.storage.as_ref(), &self.path(oldest.id))?;
+        if !read.damage.is_empty() {
+            read.damage.iter().for_each(|damage| self.note(damage.clone()));
+            return Ok(None);
+        }
+        let changes = alive_changes(&read, is_alive);
+        let told = changes.iter().flat_map(|told| &told.changes);
+        let alive: BTreeSet<Position> = told.map(|(_, change)| change.first).collect();
+        // An event that was copied before is further behind, too.
+        let is_here_only = |position: &Position| {
+            let newest = self.place_of(*position, u32::MAX);
+            newest.is_none_or(|(segment, _)| segment.id.number == oldest.id.number)
+        };
+        let events = read.records.iter().filter(|(_, kind, _)| *kind == Kind::Event);
+        let events: BTreeMap<Position, Bytes> = events
+            .filter_map(|(_, _, payload)| Some((position_of(payload)?, payload.clone())))
+            .filter(|(position, _)| alive.contains(position) && is_here_only(position))
+            .collect();
+        let events: Vec<(Position, Bytes)> = events.into_iter().collect();
+        let gone_through = oldest.id.number;
+        let copy = Copy { events: &events, changes: &changes, gone_through };
+        self.write(salt, &copy).map(Some)
+    }
+}
+
+/// Of each delivery that is alive the newest change in a segment.
+fn alive_changes(
+    read: &Records,
+    is_alive: &dyn Fn(&HandlerName, Position) -> bool,
+) -> Vec<KeptChanges> {
+    let mut newest: BTreeMap<(HandlerName, Incarnation), BTreeMap<Position, (Lsn, Change)>> =
+        BTreeMap::new();
+    for KeptChanges { handler, incarnation, changes } in read.changes() {
+        for (lsn, change) in changes {
+            if !is_alive(&handler, change.first) {
+                continue;
+            }
+            let of_handler = newest.entry((handler.clone(), incarnation)).or_default();
+            let is_older = of_handler.get(&change.first).is_some_and(|(newer, _)| *newer > lsn);
+            if !is_older {
+                of_handler.insert(change.first, (lsn, change));
+            }
+        }
+    }
+    let told = newest.into_iter().map(|((handler, incarnation), changes)| {
+        let changes = changes.into_values().collect();
+        KeptChanges { handler, incarnation, changes }
+    });
+    told.collect()
+}

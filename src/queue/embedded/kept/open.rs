@@ -1,0 +1,177 @@
+//! Opening the kept log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
+use super::damage::DamageCause;
+use super::segment::{self, KeptSegment, Records, read_record};
+use super::{KeptLog, KeptOptions, lock};
+use crate::queue::storage::{OpenMode, Storage};
+
+impl KeptLog {
+    /// Opens what counts up to `recorded`, the end that the log's newest record says; what is
+    /// behind it is removed. Reads the newest segment, and the first record of each other one.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        recorded: KeptEnd,
+        options: KeptOptions,
+    ) -> io::Result<Self> {
+        let kept = Self {
+            storage,
+            folder: folder.to_path_buf(),
+            options,
+            contents: Mutex::default(),
+            writer: Mutex::default(),
+            calls_to_skip: Mutex::default(),
+        };
+        let mut files = kept.files()?;
+        let last_number = files.keys().copied().max().unwrap_or(0).max(recorded.number);
+        let mut left_over = files.split_off(&recorded.number.saturating_add(1));
+        let (newest, gone_through) = kept.open_newest(&mut files, recorded)?;
+        let mut counted = files.split_off(&gone_through.saturating_add(1));
+        left_over.append(&mut files);
+        kept.remove(left_over.values())?;
+        {
+            let mut contents = lock(&kept.contents);
+            (contents.end, contents.last_number) = (recorded, last_number);
+            contents.gone_through = gone_through;
+        }
+        kept.open_older(newest, &mut counted)?;
+        Ok(kept)
+    }
+
+    fn files(&self) -> io::Result<BTreeMap<u32, SegmentId>> {
+        let paths = match self.storage.list(&self.folder) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            listed => listed?,
+        };
+        let ids = paths.iter().filter_map(|path| segment::parse_name(path));
+        Ok(ids.map(|id| (id.number, id)).collect())
+    }
+
+    /// The segment in which the part that counts ends, and up to which number segments are gone.
+    fn open_newest(
+        &self,
+        files: &mut BTreeMap<u32, SegmentId>,
+        recorded: KeptEnd,
+    ) -> io::Result<(Option<KeptSegment>, u32)> {
+        if recorded.number == 0 {
+            return Ok((None, 0));
+        }
+        // Without its file nothing is known of it but that it is missing.
+        let unknown = SegmentId { number: recorded.number, salt: 0 };
+        let mut segment = KeptSegment::new(files.remove(&recorded.number).unwrap_or(unknown));
+        segment.end = recorded.offset;
+        let records = self.scan(&mut segment)?;
+        let gone = records.footers().filter(is_gone_mark).map(|footer| footer.end.number).max();
+        Ok((Some(segment), gone.unwrap_or(0)))
+    }
+
+    /// Reads a segment to know what it has.
+    fn scan(&self, segment: &mut KeptSegment) -> io::Result<Records> {
+        let records = segment.read(self.storage.as_ref(), &self.path(segment.id))?;
+        records.damage.iter().for_each(|damage| self.note(damage.clone()));
+        let events = records.records.iter().filter(|(_, kind, _)| *kind == Kind::Event);
+        let events = events.filter_map(|(offset, _, payload)| {
+            let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            Some(KeptEvent { position: position_of(payload)?, offset: *offset, bytes })
+        });
+        let mentions = records.changes().flat_map(|told| told.changes);
+        let mentions = mentions.map(|(_, change)| change.first).collect();
+        segment.extend(segment.end, events.collect(), mentions);
+        Ok(records)
+    }
+
+    /// The other segments, newest first: each is told of by the one behind it.
+    fn open_older(
+        &self,
+        newest: Option<KeptSegment>,
+        files: &mut BTreeMap<u32, SegmentId>,
+    ) -> io::Result<()> {
+        let gone_through = lock(&self.contents).gone_through;
+        let mut next = newest;
+        while let Some(segment) = next {
+            let footer = self.first_footer(&segment)?;
+            let told = footer.as_ref().map(|footer| footer.end.number);
+            // A segment that was told of and is not there is damage, but not one that was compacted.
+            let told = told.filter(|number| *number > gone_through);
+            next = match (files.pop_last(), told) {
+                (Some((number, id)), told) if told.is_none_or(|told| told <= number) => {
+                    Some(self.open_one(id, footer.filter(|footer| footer.end.number == number))?)
+                }
+                (file, Some(told)) => {
+                    files.extend(file);
+                    Some(self.open_one(SegmentId { number: told, salt: 0 }, footer)?)
+                }
+                (file, None) => {
+                    files.extend(file);
+                    None
+                }
+            };
+            lock(&self.contents).segments.insert(segment.id.number, Arc::new(segment));
+        }
+        Ok(())
+    }
+
+    /// What a segment's first record says of the one before it.
+    fn first_footer(&self, segment: &KeptSegment) -> io::Result<Option<KeptFooter>> {
+        let file = match self.storage.open(&self.path(segment.id), OpenMode::Read) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let first = match read_record(file.as_ref(), segment.id, 0) {
+            Err(err) if err.kind() != io::ErrorKind::InvalidData => None,
+            read => read?,
+        };
+        let Some((Kind::KeptFooter, payload)) = first else { return Ok(None) };
+        Ok(match Record::decode(Kind::KeptFooter, &payload) {
+            Some(Record::KeptFooter(footer)) => Some(footer).filter(|footer| !is_gone_mark(footer)),
+            Some(_) | None => None,
+        })
+    }
+
+    fn open_one(&self, id: SegmentId, footer: Option<KeptFooter>) -> io::Result<KeptSegment> {
+        let mut segment = KeptSegment::new(id);
+        if let Some(footer) = footer {
+            segment.extend(footer.end.offset, footer.events, footer.mentions);
+            if id.salt == 0 {
+                self.note(segment.damage(0, segment.end, DamageCause::MissingFile));
+            }
+        } else {
+            let size = self.storage.open(&self.path(id), OpenMode::Read)?.size()?;
+            segment.end = u32::try_from(size).unwrap_or(u32::MAX);
+            self.scan(&mut segment)?;
+        }
+        Ok(segment)
+    }
+
+    fn remove<'a>(&self, ids: impl Iterator<Item = &'a SegmentId>) -> io::Result<()> {
+        let mut has_removed = false;
+        for id in ids {
+            match self.storage.remove(&self.path(*id)) {
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
+            has_removed = true;
+        }
+        // Their numbers may be given again.
+        if has_removed { self.storage.sync_folder(&self.folder) } else { Ok(()) }
+    }
+
+    /// Removes the segments that were compacted, once the copy's end is recorded.
+    pub(crate) fn remove_compacted(&self) -> io::Result<()> {
+        let gone_through = lock(&self.contents).gone_through;
+        let mut files = self.files()?;
+        files.split_off(&gone_through.saturating_add(1));
+        self.remove(files.values())
+    }
+}
+
+/// Says that segments up to its number count no more.
+pub(super) const fn is_gone_mark(footer: &KeptFooter) -> bool {
+    footer.end.offset == 0
+}

@@ -1,0 +1,68 @@
+//! One process has the folder, and it is its owner.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::queue::QueueError;
+
+/// Refuses a folder that belongs to somebody else, before anything is made in it: files that
+/// another user makes there keep the service from starting.
+pub(crate) fn check_owner(folder: &Path) -> Result<(), QueueError> {
+    let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() == us {
+        return Ok(());
+    }
+    Err(QueueError::ForeignOwner {
+        folder: folder.display().to_string(),
+        owner: name_of(found.uid()),
+    })
+}
+
+/// The user's name, else `#` and the number, as sudo takes it.
+fn name_of(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("#{uid}"))
+}
+
+/// Takes hold of the folder; the lock ends with the process, whatever becomes of it.
+pub(crate) fn take(folder: &Path) -> Result<File, QueueError> {
+    let path = folder.join("lock");
+    let failed = |source| QueueError::Io { what: format!("locking `{}`", path.display()), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who it is helps, but is not needed to refuse.
+            if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+                "another process".clone_into(&mut holder);
+            }
+            let (folder, holder) = (folder.display().to_string(), holder.trim().to_owned());
+            return Err(QueueError::Held { folder, holder });
+        }
+        Err(TryLockError::Error(err)) => return Err(failed(err)),
+    }
+    let text = format!("gatepost, process {}\n", std::process::id());
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    if let Err(err) = written {
+        // The lock holds without the text, also on a full disk.
+        tracing::debug!(error = %err, "The lock does not say who holds it");
+    }
+    Ok(file)
+}

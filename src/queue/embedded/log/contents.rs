@@ -1,0 +1,235 @@
+//! What the newest segment holds: its records, where they end, and what is torn or rotten.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::blocks::Stretch;
+use super::offsets::{OffsetTable, push_entry};
+use super::open::OpenError;
+use super::segment::file_name;
+use super::{Cause, Damage, offset_of};
+use crate::event::{EventId, Position};
+use crate::queue::embedded::record::{
+    HEADER_BYTES, Header, KeptEnd, Kind, Next, Record, Scan, SegmentHead, SegmentId, id_of,
+    position_of,
+};
+use crate::queue::storage::StorageFile;
+
+/// No event takes fewer bytes: header, position, id, time, flags and three lengths.
+const EVENT_BYTES_MIN: u64 = HEADER_BYTES as u64 + 8 + 16 + 8 + 1 + 3;
+
+/// What the whole records of a segment say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) head: Option<SegmentHead>,
+    /// 1 + the largest position that is named.
+    pub(super) next_position: Position,
+    pub(super) newest_id: Option<EventId>,
+    pub(super) opening: u64,
+    pub(super) kept: KeptEnd,
+    /// The oldest segment that counts.
+    pub(super) first: u32,
+    pub(super) is_closed: bool,
+    pub(super) table: OffsetTable,
+    /// Where the last event begins, and the position behind it.
+    last_event: u32,
+    next_event: Position,
+}
+
+/// A hole between whole records.
+#[derive(Clone, Debug)]
+pub(super) struct Hole {
+    pub(super) range: Range<u32>,
+    /// The positions of the events that stood in it.
+    pub(super) positions: Range<Position>,
+}
+
+/// A segment as it was found.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) stretch: Stretch,
+    /// Behind the last whole record; 0 = there is none.
+    pub(super) end: u32,
+    /// Where the last unit begins.
+    pub(super) last_unit: u32,
+    /// Holes in the last unit, which was then never acknowledged.
+    pub(super) torn: Vec<Hole>,
+    /// Holes before what a later unit proves to have been synced.
+    rotten: Vec<Range<u32>>,
+    /// Whole records that make no sense.
+    undecodable: Vec<Range<u32>>,
+    pub(super) recorded: Recorded,
+}
+
+impl Contents {
+    /// Reads a segment, by blocks where the disk does not give all of it.
+    pub(super) fn read(
+        file: &dyn StorageFile,
+        id: SegmentId,
+        capacity: u32,
+    ) -> Result<Self, OpenError> {
+        let stretch = Stretch::read(file, 0, capacity as usize)
+            .unwrap_or_else(|_| Stretch::read_blocks(file, 0, capacity as usize));
+        let mut contents = Self::default();
+        let bytes = Bytes::from(stretch.bytes);
+        contents.find_records(&bytes, id)?;
+        contents.stretch = Stretch { bytes: bytes.into(), ..stretch };
+        let unreadable = |hole: &mut Hole| contents.stretch.is_unreadable_in(&hole.range);
+        let doubtful = contents.torn.extract_if(.., unreadable).map(|hole| hole.range);
+        contents.rotten.extend(doubtful);
+        Ok(contents)
+    }
+
+    /// A segment that cannot be opened.
+    pub(super) fn unreadable(capacity: u32, error: io::ErrorKind) -> Self {
+        Self { stretch: Stretch::unreadable(0..capacity, error), ..Self::default() }
+    }
+
+    fn find_records(&mut self, bytes: &Bytes, id: SegmentId) -> Result<(), OpenError> {
+        let mut scan = Scan::new(bytes, 0, id);
+        while let Some(next) = scan.next(self.end as usize) {
+            let (at, header) = next.place();
+            let kind = match next {
+                Next::Whole { kind, .. } => kind,
+                Next::Unsupported { .. } => return Err(unsupported(id, at, header)),
+            };
+            let (at, end) = (offset_of(at), offset_of(at.saturating_add(header.record_bytes())));
+            if at > self.end {
+                let next = self.recorded.next_event;
+                self.torn.push(Hole { range: self.end..at, positions: next..next });
+            }
+            // A unit that begins behind a hole proves that the hole had been synced: rot, not a
+            // torn write. It stays as it is, for whoever wants to look at it.
+            let is_rotten = |hole: &mut Hole| header.batch_start > hole.range.start;
+            self.rotten.extend(self.torn.extract_if(.., is_rotten).map(|hole| hole.range));
+            self.last_unit = header.batch_start;
+            self.end = end;
+            let payload = bytes.slice(at as usize + HEADER_BYTES..end as usize);
+            if self.recorded.note(kind, &payload, at).is_none() {
+                self.undecodable.push(at..end);
+            }
+            // Events in a hole show by the position of the next one.
+            if kind == Kind::Event
+                && let Some(position) = position_of(&payload)
+                && let Some(hole) = self.torn.last_mut()
+                && hole.positions.is_empty()
+            {
+                hole.positions.end = position;
+            }
+        }
+        Ok(())
+    }
+
+    /// Behind the last byte that was written.
+    pub(super) fn used(&self) -> u32 {
+        self.stretch.used_until(0)
+    }
+
+    /// What was written behind the end and is not whole.
+    pub(super) fn torn_tail(&self) -> Range<u32> {
+        self.end..self.used().max(self.end)
+    }
+
+    /// Whether anything in it is rotten or cannot be read: nothing is appended to it.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.rotten.is_empty() || !self.stretch.unreadable.is_empty()
+    }
+
+    pub(super) fn torn_bytes(&self) -> u64 {
+        let in_holes: u64 = self.torn.iter().map(|hole| hole.range.len() as u64).sum();
+        in_holes + self.torn_tail().len() as u64
+    }
+
+    /// 1 + the largest position that is named, and as many more as what cannot be read behind the
+    /// last event can have held: a position is never given twice.
+    pub(super) fn next_position(&self) -> Position {
+        let is_behind = |range: &&Range<u32>| range.start >= self.recorded.last_event;
+        let unreadable_tail = self.stretch.unreadable.iter().filter(|range| range.end > self.end);
+        let doubtful = self.rotten.iter().filter(is_behind).chain(unreadable_tail);
+        let n_bytes: u64 = doubtful.map(|range| range.len() as u64).sum();
+        let named = self.recorded.next_position.0.max(1);
+        Position(named.saturating_add(n_bytes.div_ceil(EVENT_BYTES_MIN)))
+    }
+
+    pub(super) fn damage(&self, segment: SegmentId) -> Vec<Damage> {
+        let damage = |range: &Range<u32>, cause| Damage {
+            segment,
+            offset: range.start,
+            bytes: range.end.saturating_sub(range.start),
+            cause,
+        };
+        let rotten =
+            self.rotten.iter().map(|range| damage(range, self.stretch.cause_in(range.clone())));
+        let undecodable = self.undecodable.iter().map(|range| damage(range, Cause::Undecodable));
+        let tail = self.stretch.unreadable.iter().filter(|range| range.end > self.end);
+        let tail = tail.map(|range| damage(range, self.stretch.cause_in(range.clone())));
+        rotten.chain(undecodable).chain(tail).collect()
+    }
+
+    /// The damage of a segment in which nothing whole was found, where not all of it can be read.
+    pub(super) fn unreadable_damage(&self, segment: SegmentId) -> Option<Damage> {
+        let unreadable = &self.stretch.unreadable;
+        let (first, last) = (unreadable.first()?, unreadable.last()?);
+        let bytes = last.end.saturating_sub(first.start);
+        let cause = self.stretch.cause_in(first.clone());
+        Some(Damage { segment, offset: first.start, bytes, cause })
+    }
+}
+
+impl Recorded {
+    /// Takes up what a record at `offset` says; `None` = it makes no sense.
+    fn note(&mut self, kind: Kind, payload: &Bytes, offset: u32) -> Option<()> {
+        self.is_closed = false;
+        if kind == Kind::Event {
+            // Not decoded: whoever reads it will see whether the rest makes sense.
+            let (position, id) = (position_of(payload)?, id_of(payload)?);
+            self.name(position.next());
+            self.newest_id = self.newest_id.max(Some(id));
+            (self.last_event, self.next_event) = (offset, position.next());
+            push_entry(&mut self.table, position, offset);
+            return Some(());
+        }
+        match Record::decode(kind, payload)? {
+            Record::Head(head) => {
+                self.name(head.next);
+                self.next_event = self.next_event.max(head.next);
+                self.newest_id = self.newest_id.max(head.newest_id);
+                self.opening = self.opening.max(head.opening);
+                self.first = self.first.max(head.first);
+                self.kept = self.kept.max(head.kept);
+                self.head.get_or_insert(head);
+            }
+            Record::Settle(record) => {
+                let changes = record.sections.iter().flat_map(|section| &section.changes);
+                for change in changes {
+                    self.name(change.positions().end);
+                }
+            }
+            Record::Subscribed { since, .. } => self.name(since),
+            Record::Trim { first, kept } => {
+                self.first = self.first.max(first);
+                self.kept = self.kept.max(kept);
+            }
+            Record::Opened { opening, .. } => self.opening = self.opening.max(opening),
+            Record::Closed => self.is_closed = true,
+            Record::Event(..)
+            | Record::Forgotten { .. }
+            | Record::Filler
+            | Record::KeptChanges(_)
+            | Record::KeptFooter(_) => {}
+        }
+        Some(())
+    }
+
+    fn name(&mut self, next: Position) {
+        self.next_position = self.next_position.max(next);
+    }
+}
+
+fn unsupported(id: SegmentId, at: usize, header: Header) -> OpenError {
+    let (kind, version) = header.kind_and_version();
+    let file = format!("log/{}", file_name(id));
+    OpenError::Unsupported { file, offset: offset_of(at), kind, version }
+}

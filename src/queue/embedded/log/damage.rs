@@ -1,0 +1,112 @@
+//! What of the log cannot be read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use super::segment::file_name;
+use crate::queue::embedded::record::SegmentId;
+
+/// A stretch of a segment that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: u32,
+    /// How many bytes were skipped; 0 = all of a missing file.
+    pub(crate) bytes: u32,
+    pub(crate) cause: Cause,
+}
+
+/// Why it cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The bytes are no whole records.
+    BadChecksum,
+    /// The disk does not give them.
+    Io(io::ErrorKind),
+    /// The bytes are whole and make no sense.
+    Undecodable,
+    /// The bytes are whole and were written by a newer version.
+    Unsupported { kind: u8, version: u8 },
+    /// Files are gone; `segment` names the first of them, with no salt.
+    Missing { n_files: u32 },
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, offset, bytes, cause } = self;
+        if let Cause::Missing { n_files } = cause {
+            let first = segment.number;
+            return match n_files {
+                1 => write!(f, "log segment {first} is missing"),
+                _ => write!(f, "log segments {first} to {} are missing", first + (n_files - 1)),
+            };
+        }
+        let file = file_name(*segment);
+        write!(f, "`log/{file}`: {bytes} bytes from byte {offset} on cannot be read (")?;
+        match cause {
+            Cause::BadChecksum => f.write_str("wrong checksum)"),
+            Cause::Io(kind) => write!(f, "{kind})"),
+            Cause::Undecodable => f.write_str("a whole record that makes no sense)"),
+            Cause::Unsupported { kind, version } => {
+                write!(f, "kind {kind} and version {version} of a newer gatepost)")
+            }
+            Cause::Missing { .. } => f.write_str("missing)"),
+        }
+    }
+}
+
+impl Damage {
+    const fn end(&self) -> u32 {
+        self.offset.saturating_add(self.bytes)
+    }
+
+    /// Whether all of `other`, which is in the same segment, is part of this.
+    const fn covers(&self, other: &Self) -> bool {
+        self.offset <= other.offset && other.end() <= self.end()
+    }
+}
+
+/// The damage found so far, by segment and offset.
+#[derive(Debug, Default)]
+pub(super) struct DamageList(Mutex<BTreeMap<(u32, u32), Damage>>);
+
+impl DamageList {
+    /// Remembers damage, and logs it the first time. Readers begin at different places: of two
+    /// overlapping stretches the wider one stays.
+    pub(super) fn note(&self, damage: Damage) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_segment = segment_range(damage.segment.number);
+        if known.range(in_segment.clone()).any(|(_, known)| known.covers(&damage)) {
+            return;
+        }
+        let narrower: Vec<(u32, u32)> = known
+            .range(in_segment)
+            .filter(|(_, known)| damage.covers(known))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &narrower {
+            known.remove(key);
+        }
+        if narrower.is_empty() {
+            tracing::error!(damage = %damage, "The log is damaged; the rest of it is served");
+        }
+        known.insert((damage.segment.number, damage.offset), damage);
+    }
+
+    pub(super) fn all(&self) -> Vec<Damage> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
+    }
+
+    pub(super) fn forget(&self, number: u32) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(segment, _), _| *segment != number);
+    }
+}
+
+fn segment_range(number: u32) -> Range<(u32, u32)> {
+    (number, 0)..(number.saturating_add(1), 0)
+}

@@ -1,0 +1,350 @@
+//! The segments that writer, readers and the cleaner share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use super::blocks::{Patience, Stretch};
+use super::damage::DamageList;
+use super::offsets::OffsetTables;
+use super::segment::{Facts, Holders, Segment, file_name};
+use super::{Cause, Damage, Found, OpenOptions, SegmentInfo, is_scarce};
+use crate::clock::Clock;
+use crate::event::Position;
+use crate::queue::embedded::record::{Lsn, SegmentId};
+use crate::queue::invariant::invariant;
+use crate::queue::storage::{Storage, StorageFile};
+
+/// Files of sealed segments that stay open between reads.
+const OPEN_FILES_MAX: usize = 64;
+
+/// What is readable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogHead {
+    /// Where the oldest segment that counts begins.
+    pub(crate) first: Lsn,
+    /// The position that the next event had there.
+    pub(crate) first_position: Position,
+    /// Behind the newest record that is synced.
+    pub(crate) next: Lsn,
+    /// The position that the next event gets.
+    pub(crate) next_position: Position,
+}
+
+/// Why something was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The disk did not answer: try again in a second. A segment that fails for 10 s is read by
+    /// blocks from then on, and what of it cannot be read is damage.
+    #[error("`{file}` cannot be read")]
+    Io {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+    /// What was asked for stood before the log's first segment: look in the kept log.
+    #[error("the log does not go back so far any more")]
+    Trimmed,
+}
+
+/// What becomes of a removed segment's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It serves again as `spare` where that is of use, else it is deleted.
+    Spare,
+    Delete,
+    /// It is moved into `aside/`.
+    Aside,
+}
+
+/// The file that waits to become a segment again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Spare {
+    #[default]
+    None,
+    Ready,
+    /// The allocator makes a segment of it.
+    InUse,
+}
+
+/// The log's files: the table of segments, what is damaged, and how far it is synced.
+#[derive(Debug)]
+pub(crate) struct FileLog {
+    pub(super) storage: Arc<dyn Storage>,
+    /// `log/`.
+    pub(super) folder: PathBuf,
+    /// `aside/`.
+    pub(super) aside: PathBuf,
+    pub(super) segment_bytes: u32,
+    pub(super) disk_reserve: u64,
+    clock: Arc<dyn Clock>,
+    pub(super) table: RwLock<BTreeMap<u32, Arc<Segment>>>,
+    /// Most recently used first.
+    open_files: Mutex<VecDeque<(u32, Arc<dyn StorageFile>)>>,
+    pub(super) offsets: OffsetTables,
+    damage: DamageList,
+    patience: Patience,
+    pub(super) spare: Mutex<Spare>,
+    pub(super) aside_bytes: AtomicU64,
+    pub(super) head: watch::Sender<LogHead>,
+}
+
+impl FileLog {
+    /// A log without segments.
+    pub(super) fn new(storage: Arc<dyn Storage>, folder: &Path, options: &OpenOptions) -> Self {
+        Self {
+            storage,
+            folder: folder.join("log"),
+            aside: folder.join("aside"),
+            segment_bytes: options.segment_bytes,
+            disk_reserve: options.disk_reserve,
+            clock: Arc::clone(&options.clock),
+            table: RwLock::default(),
+            open_files: Mutex::default(),
+            offsets: OffsetTables::default(),
+            damage: DamageList::default(),
+            patience: Patience::default(),
+            spare: Mutex::default(),
+            aside_bytes: AtomicU64::new(0),
+            head: watch::Sender::new(LogHead::default()),
+        }
+    }
+
+    /// What is readable; no I/O.
+    pub(crate) fn head(&self) -> LogHead {
+        *self.head.borrow()
+    }
+
+    /// Wakes when [`FileLog::head`] changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<LogHead> {
+        self.head.subscribe()
+    }
+
+    /// The segments that count, oldest first.
+    pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
+        let first = self.head().first.segment();
+        self.with_table(|table| table.range(first..).map(|(_, segment)| segment.info()).collect())
+    }
+
+    /// Segments before the first one that counts whose files are there: they wait for
+    /// [`FileLog::remove`], or an earlier run of the process did not come to it.
+    pub(crate) fn trimmed_segments(&self) -> Vec<SegmentId> {
+        let first = self.head().first.segment();
+        self.with_table(|table| table.range(..first).map(|(_, segment)| segment.id).collect())
+    }
+
+    /// Bytes of all files: segments, the spare one, and what is in `aside/`.
+    pub(crate) fn bytes(&self) -> u64 {
+        let in_table: u64 = self
+            .with_table(|table| table.values().map(|segment| u64::from(segment.capacity)).sum());
+        let spare = match *self.spare.lock().unwrap_or_else(PoisonError::into_inner) {
+            Spare::None => 0,
+            Spare::Ready | Spare::InUse => u64::from(self.segment_bytes),
+        };
+        in_table + spare + self.aside_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the files in `aside/`.
+    pub(crate) fn aside_bytes(&self) -> u64 {
+        self.aside_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes segment `first` the oldest one that counts. From here on what is before it is
+    /// [`ReadError::Trimmed`].
+    pub(crate) fn trim(&self, first: u32) -> Result<(), ReadError> {
+        let position = self.first_position_of(first)?;
+        self.begin_at(first, position.unwrap_or(self.head().first_position));
+        Ok(())
+    }
+
+    /// `position` = the position that the next event had when segment `first` began.
+    pub(super) fn begin_at(&self, first: u32, position: Position) {
+        self.head.send_if_modified(|head| {
+            let is_later = first > head.first.segment();
+            if is_later {
+                head.first = Lsn::start_of(first);
+                head.first_position = position.max(head.first_position);
+            }
+            is_later
+        });
+    }
+
+    /// Takes the file of a trimmed segment away. Where that fails, it may be called again.
+    pub(crate) fn remove(&self, number: u32, removal: Removal) -> io::Result<()> {
+        let is_trimmed = number < self.head().first.segment();
+        if !invariant!(is_trimmed, "segment {number} is removed and was not trimmed") {
+            return Err(io::Error::other("the segment counts"));
+        }
+        let Some(segment) = self.get(number) else { return Ok(()) };
+        self.forget_open_file(number);
+        let holders = segment.close();
+        self.take_away(&segment, removal, holders)?;
+        self.write_table(|table| table.remove(&number));
+        self.offsets.forget(number);
+        self.damage.forget(number);
+        self.patience.forget(number);
+        Ok(())
+    }
+
+    fn take_away(&self, segment: &Segment, removal: Removal, holders: Holders) -> io::Result<()> {
+        let path = self.path(segment.id);
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of_use = *spare == Spare::None && segment.capacity == self.segment_bytes;
+        match (removal, holders) {
+            (Removal::Spare, Holders::None) if is_of_use => {
+                ignore_missing(self.storage.rename(&path, &self.spare_path()))?;
+                *spare = Spare::Ready;
+            }
+            // A reader may still read a file that nobody has a name for.
+            (Removal::Spare | Removal::Delete, _) => ignore_missing(self.storage.remove(&path))?,
+            (Removal::Aside, _) => {
+                self.storage.create_folder(&self.aside)?;
+                let to = self.aside.join(file_name(segment.id));
+                ignore_missing(self.storage.rename(&path, &to))?;
+                self.aside_bytes.fetch_add(segment.capacity.into(), Ordering::Relaxed);
+                self.storage.sync_folder(&self.aside)?;
+            }
+        }
+        drop(spare);
+        self.storage.sync_folder(&self.folder)
+    }
+
+    /// Removes the spare file, where there is one that is not in use: it is not worth its room.
+    pub(crate) fn drop_spare(&self) -> io::Result<()> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if *spare == Spare::Ready {
+            ignore_missing(self.storage.remove(&self.spare_path()))?;
+            *spare = Spare::None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn damage(&self) -> Vec<Damage> {
+        self.damage.all()
+    }
+
+    /// Names damage, and logs it the first time.
+    pub(crate) fn note_damage(&self, damage: Damage) {
+        self.damage.note(damage);
+    }
+
+    /// Names a record that is whole and makes no sense.
+    pub(crate) fn note_undecodable(&self, found: &Found) {
+        let Some(segment) = self.get(found.lsn.segment()) else { return };
+        self.note_damage(Damage {
+            segment: segment.id,
+            offset: found.lsn.offset(),
+            bytes: found.end.offset().saturating_sub(found.lsn.offset()),
+            cause: Cause::Undecodable,
+        });
+    }
+
+    /// Forgets a segment's damage, before it is read once more.
+    pub(crate) fn forget_damage(&self, number: u32) {
+        self.damage.forget(number);
+    }
+
+    /// The path of a segment's file.
+    pub(super) fn path(&self, id: SegmentId) -> PathBuf {
+        self.folder.join(file_name(id))
+    }
+
+    pub(super) fn spare_path(&self) -> PathBuf {
+        self.folder.join("spare")
+    }
+
+    fn with_table<T>(&self, look: impl FnOnce(&BTreeMap<u32, Arc<Segment>>) -> T) -> T {
+        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_table<T>(&self, change: impl FnOnce(&mut BTreeMap<u32, Arc<Segment>>) -> T) -> T {
+        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn insert(&self, segment: Segment) -> Arc<Segment> {
+        let segment = Arc::new(segment);
+        self.write_table(|table| table.insert(segment.id.number, Arc::clone(&segment)));
+        segment
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<Arc<Segment>> {
+        self.with_table(|table| table.get(&number).cloned())
+    }
+
+    /// The segment of this number or, where there is none, the next one.
+    pub(super) fn at_or_after(&self, number: u32) -> Option<Arc<Segment>> {
+        self.with_table(|table| {
+            table.range(number..).next().map(|(_, segment)| Arc::clone(segment))
+        })
+    }
+
+    /// The file of a segment; it stays open for a while.
+    pub(super) fn file_of(&self, segment: &Segment) -> io::Result<Arc<dyn StorageFile>> {
+        let file = segment.open(&*self.storage, &self.folder)?;
+        let number = segment.id.number;
+        let mut open_files = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = open_files.iter().position(|(open, _)| *open == number);
+        let entry = index.and_then(|index| open_files.remove(index));
+        open_files.push_front(entry.unwrap_or_else(|| (number, Arc::clone(&file))));
+        open_files.truncate(OPEN_FILES_MAX);
+        Ok(file)
+    }
+
+    fn forget_open_file(&self, number: u32) {
+        let mut open_files = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        open_files.retain(|(open, _)| *open != number);
+    }
+
+    /// Reads from a segment; an error until its disk has not answered for 10 s.
+    pub(super) fn read(
+        &self,
+        segment: &Segment,
+        from: u32,
+        n_bytes: usize,
+    ) -> Result<Stretch, ReadError> {
+        let file = match self.file_of(segment) {
+            Ok(file) => file,
+            Err(err) => {
+                let source = self.wait_for(segment, err)?;
+                let end = from.saturating_add(super::offset_of(n_bytes));
+                return Ok(Stretch::unreadable(from..end, source.kind()));
+            }
+        };
+        match Stretch::read(&*file, from, n_bytes) {
+            Ok(stretch) => Ok(stretch),
+            Err(err) => {
+                self.wait_for(segment, err)?;
+                Ok(Stretch::read_blocks(&*file, from, n_bytes))
+            }
+        }
+    }
+
+    /// An error for whoever reads, unless there were enough of them.
+    fn wait_for(&self, segment: &Segment, err: io::Error) -> Result<io::Error, ReadError> {
+        if segment.id.number < self.head().first.segment() {
+            return Err(ReadError::Trimmed);
+        }
+        // Too few handles or too little memory say nothing about the disk.
+        if !is_scarce(&err) && self.patience.is_over(segment.id.number, self.clock.steady()) {
+            return Ok(err);
+        }
+        Err(ReadError::Io { file: format!("log/{}", file_name(segment.id)), source: err })
+    }
+
+    pub(super) fn facts_of(&self, segment: &Segment) -> Result<Facts, ReadError> {
+        self.read_head(segment)?;
+        Ok(segment.facts())
+    }
+}
+
+/// An earlier try, or somebody else, has done it.
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

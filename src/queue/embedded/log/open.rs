@@ -1,0 +1,285 @@
+//! Looks at what is on disk when the log is opened. Only the newest segments are read.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::contents::Contents;
+use super::file_log::LogHead;
+use super::segment::{Facts, Segment, file_name, id_of_file};
+use super::{Cause, Damage, FileLog, LogWriter, SegmentInfo};
+use crate::clock::Clock;
+use crate::event::{EventId, Position};
+use crate::queue::embedded::record::{KeptEnd, Lsn, SegmentHead, SegmentId};
+use crate::queue::storage::{OpenMode, Storage};
+
+/// How the log is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenOptions {
+    /// How large segments are made; [`super::SEGMENT_BYTES`].
+    pub(crate) segment_bytes: u32,
+    /// Bytes that must stay free on the disk when a segment is made.
+    pub(crate) disk_reserve: u64,
+    /// Asked by its steady time for how long a disk has not answered.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What a snapshot says of segments: their heads need not be read.
+    pub(crate) known: Vec<SegmentInfo>,
+}
+
+/// Why the log was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// Nothing was changed.
+    #[error(
+        "`{file}` holds a record of kind {kind} and version {version} at byte {offset}, which a \
+         newer gatepost wrote; start that version"
+    )]
+    Unsupported { file: String, offset: u32, kind: u8, version: u8 },
+    #[error("{what} failed")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// For `map_err`.
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        |source| Self::Io { what, source }
+    }
+}
+
+/// What stands in the folder, before anything is changed.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) log: Arc<FileLog>,
+    /// The newest segment's head; `None` = the log is new, or it cannot be read.
+    pub(crate) head: Option<SegmentHead>,
+    /// Behind the last whole record; `None` = the log is new.
+    pub(crate) end: Option<Lsn>,
+    /// 1 + the largest position that any whole record of the newest segment names, and as many more
+    /// as its unreadable stretches can have held.
+    pub(crate) next_position: Position,
+    pub(crate) newest_id: Option<EventId>,
+    /// The number of the newest opening that the newest segment names; 0 = none.
+    pub(crate) opening: u64,
+    pub(crate) kept: KeptEnd,
+    /// The last record is `Closed`.
+    pub(crate) is_closed: bool,
+    /// Bytes of a torn last unit.
+    pub(crate) torn_bytes: u64,
+    /// Above every number seen on disk.
+    pub(crate) next_number: u32,
+    pub(super) live: Option<(Arc<Segment>, Contents)>,
+    /// Made ahead of need, and never written to.
+    pub(super) unused: Vec<SegmentId>,
+    /// Begun, and nothing in it is whole; with how many bytes were written.
+    pub(super) torn_heads: Vec<(SegmentId, u32)>,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) survey: Survey,
+    pub(crate) writer: LogWriter,
+}
+
+/// What the newest files hold.
+#[derive(Debug, Default)]
+struct Newest {
+    live: Option<(SegmentId, Contents)>,
+    unused: Vec<SegmentId>,
+    torn_heads: Vec<(SegmentId, u32)>,
+    /// Nothing whole was found in them, and not all of them can be read.
+    unreadable: Vec<Damage>,
+}
+
+impl FileLog {
+    /// Looks at the log in `folder/log` and changes nothing.
+    pub(crate) fn survey(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        options: &OpenOptions,
+    ) -> Result<Survey, OpenError> {
+        let log = Self::new(storage, folder, options);
+        let mut files = log.files()?;
+        let next_number = files.keys().next_back().map_or(1, |id| id.number.saturating_add(1));
+        let newest = log.find_newest(&mut files)?;
+        log.fill_table(&files, &newest, options);
+        let Newest { live, unused, torn_heads, unreadable } = newest;
+        for damage in unreadable {
+            log.note_damage(damage);
+        }
+        let live = live.and_then(|(id, contents)| Some((log.get(id.number)?, contents)));
+        if let Some((segment, contents)) = &live {
+            log.take_contents(segment, contents);
+        }
+        let recorded_first = live.as_ref().map_or(0, |(_, contents)| contents.recorded.first);
+        log.find_gaps(recorded_first);
+        let contents = live.as_ref().map(|(_, contents)| contents);
+        let recorded = contents.map(|contents| contents.recorded.clone()).unwrap_or_default();
+        let head = log.head();
+        Ok(Survey {
+            head: recorded.head,
+            end: contents.map(|_| head.next),
+            next_position: head.next_position,
+            newest_id: recorded.newest_id,
+            opening: recorded.opening,
+            kept: recorded.kept,
+            is_closed: recorded.is_closed,
+            torn_bytes: contents.map_or(0, Contents::torn_bytes),
+            next_number,
+            log: Arc::new(log),
+            live,
+            unused,
+            torn_heads,
+        })
+    }
+
+    /// Opens the log in `folder/log` and mends its end.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        options: &OpenOptions,
+    ) -> Result<Opened, OpenError> {
+        let log_folder = folder.join("log");
+        let made = storage.create_folder(&log_folder).and_then(|()| storage.sync_folder(folder));
+        made.map_err(OpenError::io(format!("making `{}`", log_folder.display())))?;
+        Self::survey(storage, folder, options)?.mend()
+    }
+
+    /// Every segment file and its size.
+    fn files(&self) -> Result<BTreeMap<SegmentId, u32>, OpenError> {
+        let what = || format!("listing `{}`", self.folder.display());
+        let paths = match self.storage.list(&self.folder) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(OpenError::io(what()))?,
+        };
+        let mut files = BTreeMap::new();
+        for path in paths {
+            let Some(id) = id_of_file(&path) else { continue };
+            match self.storage.size(&path) {
+                Ok(size) => files.insert(id, u32::try_from(size).unwrap_or(u32::MAX)),
+                // A segment goes at any time while somebody else has the log open.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+                Err(err) => return Err(OpenError::io(what())(err)),
+            };
+        }
+        self.measure_aside();
+        Ok(files)
+    }
+
+    /// Looks at the newest files until one of them holds something whole. Of the others only those
+    /// that count stay in `files`.
+    fn find_newest(&self, files: &mut BTreeMap<SegmentId, u32>) -> Result<Newest, OpenError> {
+        let mut newest = Newest::default();
+        let ids: Vec<SegmentId> = files.keys().rev().copied().collect();
+        for id in ids {
+            if newest.live.as_ref().is_some_and(|(live, _)| live.number != id.number) {
+                break;
+            }
+            let Some(capacity) = files.get(&id).copied() else { continue };
+            let contents = match self.storage.open(&self.path(id), OpenMode::Read) {
+                Ok(file) => Contents::read(&*file, id, capacity)?,
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    files.remove(&id);
+                    continue;
+                }
+                Err(err) => Contents::unreadable(capacity, err.kind()),
+            };
+            if contents.end > 0 && newest.live.is_none() {
+                newest.live = Some((id, contents));
+            } else if let Some(damage) = contents.unreadable_damage(id) {
+                newest.unreadable.push(damage);
+            } else {
+                files.remove(&id);
+                match contents.used() {
+                    0 => newest.unused.push(id),
+                    n_bytes => newest.torn_heads.push((id, n_bytes)),
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    fn fill_table(&self, files: &BTreeMap<SegmentId, u32>, newest: &Newest, options: &OpenOptions) {
+        for (id, capacity) in files {
+            let known = options.known.iter().find(|known| known.id == *id);
+            let facts = Facts {
+                first: known.and_then(|known| known.first),
+                began_at: known.and_then(|known| known.began_at),
+                ..Facts::default()
+            };
+            self.insert(Segment::new(*id, *capacity, facts));
+        }
+        let recorded = newest.live.as_ref().map_or(0, |(_, contents)| contents.recorded.first);
+        let live = newest.live.as_ref().map_or(u32::MAX, |(id, _)| id.number);
+        // Where nothing is left at the recorded one, it begins with what is left behind it.
+        let first = self.at_or_after(recorded.min(live)).map(|segment| segment.id.number);
+        let Some(first) = first else { return };
+        self.head.send_modify(|head| head.first = Lsn::start_of(first));
+        let first_position = self.first_position_of(first).ok().flatten();
+        self.head.send_modify(|head| head.first_position = first_position.unwrap_or(Position(1)));
+    }
+
+    /// Makes what the newest segment holds readable.
+    fn take_contents(&self, live: &Segment, contents: &Contents) {
+        let recorded = &contents.recorded;
+        self.offsets.begin_live(live.id.number, recorded.table.clone());
+        live.update_facts(|facts| {
+            if let Some(head) = &recorded.head {
+                facts.first = Some(head.next);
+                facts.began_at = Some(head.at);
+            }
+        });
+        for damage in contents.damage(live.id) {
+            self.note_damage(damage);
+        }
+        self.head.send_modify(|head: &mut LogHead| {
+            head.next = Lsn::new(live.id.number, contents.end);
+            head.next_position = contents.next_position().max(head.first_position);
+        });
+    }
+
+    /// Names files that are gone: numbers that are left out from `first` on, unless the head behind
+    /// the gap says that there never was anything between.
+    fn find_gaps(&self, first: u32) {
+        let ids: Vec<SegmentId> = self.segments().iter().map(|segment| segment.id).collect();
+        if let Some(oldest) = ids.first().filter(|oldest| first > 0 && oldest.number > first)
+            && self.previous_of(*oldest).is_some_and(|previous| previous >= first)
+        {
+            self.note_missing(first..oldest.number);
+        }
+        for pair in ids.windows(2) {
+            let [before, behind] = pair else { continue };
+            let gap = before.number.saturating_add(1)..behind.number;
+            if !gap.is_empty() && self.previous_of(*behind) != Some(before.number) {
+                self.note_missing(gap);
+            }
+        }
+    }
+
+    fn note_missing(&self, numbers: Range<u32>) {
+        let segment = SegmentId { number: numbers.start, salt: 0 };
+        let cause = Cause::Missing { n_files: numbers.end.saturating_sub(numbers.start) };
+        self.note_damage(Damage { segment, offset: 0, bytes: 0, cause });
+    }
+
+    /// The number of the segment before, as a segment's head says.
+    fn previous_of(&self, id: SegmentId) -> Option<u32> {
+        let segment = self.get(id.number)?;
+        self.read_head(&segment).ok()?;
+        segment.facts().previous
+    }
+}
+
+impl Survey {
+    /// The paths of files that hold nothing yet, for people.
+    pub(crate) fn unused_files(&self) -> Vec<String> {
+        self.unused.iter().map(|id| file_name(*id)).collect()
+    }
+}

@@ -1,0 +1,187 @@
+//! Mends the end of the log: makes what counts from now on durable, and takes away what a power cut
+//! left half written.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::contents::{Contents, Hole};
+use super::file_log::{FileLog, Spare};
+use super::open::{OpenError, Opened, Survey};
+use super::segment::{Segment, file_name};
+use super::writer::{Live, LogWriter, Tail};
+use super::{Cause, Damage, is_full};
+use crate::queue::embedded::record::{HEADER_BYTES, SegmentId, UnitBuilder};
+use crate::queue::storage::{OpenMode, StorageFile};
+
+/// How much a head that was torn while its segment began may take.
+const HEAD_BYTES_MAX: u32 = 256 << 10;
+/// So many copies of torn bytes stay in `aside/`.
+const TORN_FILES_MAX: usize = 4;
+/// How their names begin.
+const TORN: &str = "torn-";
+
+impl Survey {
+    /// Makes the log ready to be appended to. An error has changed nothing but the live segment's
+    /// end.
+    pub(crate) fn mend(mut self) -> Result<Opened, OpenError> {
+        let log = Arc::clone(&self.log);
+        let (mut live, mut tail, mut end) = (None, Tail::Writable, 0);
+        if let Some((segment, contents)) = self.live.take() {
+            let what = format!("mending `log/{}`", file_name(segment.id));
+            let (file, mended) = log.mend(&segment, &contents).map_err(OpenError::io(what))?;
+            (tail, end) = (mended, contents.end);
+            live = Some(Live { segment, file });
+        }
+        // What cannot be taken away is in nobody's way: its number is not used again.
+        for id in &self.unused {
+            warn_of(log.storage.remove(&log.path(*id)), "An unused segment cannot be removed");
+        }
+        for (id, n_bytes) in &self.torn_heads {
+            warn_of(log.put_aside(*id, *n_bytes), "A torn segment cannot be put aside");
+        }
+        warn_of(log.find_spare(), "The spare file cannot be used");
+        log.measure_aside();
+        let synced = log.storage.sync_folder(&log.folder);
+        synced.map_err(OpenError::io(format!("syncing `{}`", log.folder.display())))?;
+        let writer = LogWriter::new(log, live, end, tail, self.next_number);
+        Ok(Opened { survey: self, writer })
+    }
+}
+
+fn warn_of(result: io::Result<()>, what: &str) {
+    if let Err(err) = result {
+        tracing::warn!(error = %err, "{what}");
+    }
+}
+
+impl FileLog {
+    fn find_spare(&self) -> io::Result<()> {
+        let path = self.spare_path();
+        let size = match self.storage.size(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            size => size?,
+        };
+        if size != u64::from(self.segment_bytes) {
+            return self.storage.remove(&path);
+        }
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Spare::Ready;
+        Ok(())
+    }
+
+    /// Moves a segment of which nothing is whole out of the way.
+    fn put_aside(&self, id: SegmentId, n_bytes: u32) -> io::Result<()> {
+        self.storage.create_folder(&self.aside)?;
+        let name = file_name(id);
+        let is_torn_head = n_bytes <= HEAD_BYTES_MAX;
+        let to = self.aside.join(if is_torn_head { format!("{TORN}{name}") } else { name });
+        self.storage.rename(&self.path(id), &to)?;
+        self.storage.sync_folder(&self.aside)?;
+        if !is_torn_head {
+            let cause = Cause::BadChecksum;
+            self.note_damage(Damage { segment: id, offset: 0, bytes: n_bytes, cause });
+        }
+        self.prune_aside();
+        Ok(())
+    }
+
+    /// Mends the live segment. A hole in the last unit, which was then never acknowledged, is
+    /// filled so that nobody takes it for damage later; whole records behind the hole are kept.
+    /// What is behind the end is zeroed, so that nothing of it can come back between records yet
+    /// to be written. Nothing is written to a file of which anything cannot be read.
+    fn mend(
+        &self,
+        live: &Segment,
+        contents: &Contents,
+    ) -> io::Result<(Arc<dyn StorageFile>, Tail)> {
+        let path = self.path(live.id);
+        if contents.is_damaged() {
+            // Readers open the file for themselves, if it can be opened.
+            return Ok((self.storage.open(&path, OpenMode::Read)?, Tail::Sealed));
+        }
+        let file = self.storage.open(&path, OpenMode::Write)?;
+        live.share(&file);
+        match write_again(&*file, contents) {
+            // Nothing was acknowledged on the strength of it: it counts as it is.
+            Err(err) if is_full(&err) => return Ok((file, Tail::Sealed)),
+            written => written?,
+        }
+        if contents.torn_bytes() == 0 {
+            return Ok((file, Tail::Writable));
+        }
+        if let Err(err) = self.copy_torn(live.id, contents) {
+            tracing::warn!(error = %err, "A torn write cannot be copied; it stays where it is");
+            return Ok((file, Tail::Sealed));
+        }
+        for hole in &contents.torn {
+            fill_hole(&*file, live.id, hole)?;
+        }
+        let tail = contents.torn_tail();
+        file.write_all_at(&vec![0; tail.len()], tail.start.into())?;
+        file.sync_data()?;
+        Ok((file, Tail::Writable))
+    }
+
+    /// Copies what is cleared, for whoever wants to look at it.
+    fn copy_torn(&self, id: SegmentId, contents: &Contents) -> io::Result<()> {
+        self.storage.create_folder(&self.aside)?;
+        let tail = contents.torn_tail();
+        let from = contents.torn.first().map_or(tail.start, |hole| hole.range.start);
+        let range = from as usize..tail.end.max(from) as usize;
+        let bytes = contents.stretch.bytes.get(range).unwrap_or_default();
+        let name = format!("{TORN}{:010}-at-{from:010}", id.number);
+        let file = self.storage.open(&self.aside.join(name), OpenMode::Create)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()?;
+        self.storage.sync_folder(&self.aside)?;
+        self.prune_aside();
+        Ok(())
+    }
+
+    /// Removes all but the newest torn files.
+    fn prune_aside(&self) {
+        let is_torn = |path: &PathBuf| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with(TORN))
+        };
+        let mut torn = self.storage.list(&self.aside).unwrap_or_default();
+        torn.retain(is_torn);
+        torn.sort();
+        let n_surplus = torn.len().saturating_sub(TORN_FILES_MAX);
+        for path in torn.into_iter().take(n_surplus) {
+            warn_of(self.storage.remove(&path), "An old torn file cannot be removed");
+        }
+    }
+
+    pub(super) fn measure_aside(&self) {
+        let paths = self.storage.list(&self.aside).unwrap_or_default();
+        let sizes = paths.iter().filter_map(|path| self.storage.size(path).ok());
+        self.aside_bytes.store(sizes.sum(), Ordering::Relaxed);
+    }
+}
+
+/// Writes and syncs the last unit once more. Its sync may never have been made (the process was
+/// killed) or have failed (the system then may hold in memory, as clean, what the disk does not
+/// have): from here on it counts, so it must be there.
+fn write_again(file: &dyn StorageFile, contents: &Contents) -> io::Result<()> {
+    let unit = contents.last_unit as usize..contents.end as usize;
+    let Some(bytes) = contents.stretch.bytes.get(unit).filter(|bytes| !bytes.is_empty()) else {
+        return Ok(());
+    };
+    file.write_all_at(bytes, contents.last_unit.into())?;
+    file.sync_data()
+}
+
+/// Puts one record over a hole that says which positions were given to events in it: these were
+/// never acknowledged, and are no loss. A hole is never smaller than a header: it was at least one
+/// record.
+fn fill_hole(file: &dyn StorageFile, id: SegmentId, hole: &Hole) -> io::Result<()> {
+    let Some(payload_bytes) = hole.range.len().checked_sub(HEADER_BYTES) else { return Ok(()) };
+    let mut unit = UnitBuilder::new(id, hole.range.start, Vec::new());
+    unit.push_filler(&hole.positions, payload_bytes);
+    file.write_all_at(unit.bytes(), hole.range.start.into())?;
+    file.sync_data()
+}

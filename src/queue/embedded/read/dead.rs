@@ -1,0 +1,189 @@
+//! Dead letters: which there are comes from the states, why they died from the index.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::Reading;
+use crate::clock::Timestamp;
+use crate::event::{ErrorText, HandlerName, OrderKey, Position};
+use crate::queue::embedded::index::DeadFact;
+use crate::queue::embedded::log::Finder;
+use crate::queue::embedded::record::{Incarnation, Lsn};
+use crate::queue::{DeadFilter, DeadLetter, QueueError};
+
+/// How many dead letters are asked of a handler's state at once: its lock is held as long.
+const POSITIONS_AT_ONCE: usize = 1_000;
+
+/// What the reason of a dead letter says until the index has it.
+const NOT_KNOWN: &str = "not known yet: the index is being made";
+
+/// A dead letter that matches, before its event is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadMatch {
+    pub(crate) handler: HandlerName,
+    pub(crate) position: Position,
+    /// The key that it holds.
+    pub(crate) order_key: Option<OrderKey>,
+    /// `None` = the index does not have it yet.
+    pub(crate) fact: Option<DeadFact>,
+}
+
+/// Dead letters that match, in the order in which they died; those of which the index does not
+/// know when come last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadMatches {
+    pub(crate) matches: Vec<DeadMatch>,
+    /// `false` = there may be more, or reasons are missing: the index is being made or is behind.
+    pub(crate) is_complete: bool,
+}
+
+/// Dead letters with their events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadPage {
+    pub(crate) letters: Vec<DeadLetter>,
+    /// Deliveries whose events could not be read: dead as well, but without a name.
+    pub(crate) lost: Vec<(HandlerName, Range<Position>)>,
+    /// `false` = there may be more, or reasons are missing: the index is being made or is behind.
+    pub(crate) is_complete: bool,
+}
+
+/// The order in which they died.
+type DiedOrder = (Timestamp, Position, HandlerName);
+
+impl Reading {
+    /// Dead letters that match, with their events. `through` as for [`Reading::history`].
+    pub(crate) fn dead(&self, filter: &DeadFilter, through: Lsn) -> Result<DeadPage, QueueError> {
+        let DeadMatches { matches, mut is_complete } = self.find_dead(filter, through);
+        // Events are read in the order of the log, which is quick, and told in that of the deaths.
+        let mut by_position: Vec<(usize, &DeadMatch)> = matches.iter().enumerate().collect();
+        by_position.sort_by_key(|(_, letter)| letter.position);
+        let mut finder = Finder::default();
+        let mut letters = BTreeMap::new();
+        for (index, letter) in by_position {
+            match self.letter_of(letter, &mut finder)? {
+                Some(letter) => drop(letters.insert(index, letter)),
+                None => is_complete = false,
+            }
+        }
+        let letters = letters.into_values().collect();
+        Ok(DeadPage { letters, lost: self.lost(filter), is_complete })
+    }
+
+    /// Dead letters that match, without their events: what redriving and dropping by a filter need.
+    /// Without a filter by reason or time it has all of them, whatever the index answers.
+    pub(crate) fn find_dead(&self, filter: &DeadFilter, through: Lsn) -> DeadMatches {
+        let is_by_fact =
+            filter.reason.is_some() || filter.since.is_some() || filter.until.is_some();
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let mut matches: BTreeMap<DiedOrder, DeadMatch> = BTreeMap::new();
+        let mut n_unknown = 0_u64;
+        for (handler, incarnation) in self.dead_handlers(filter) {
+            self.each_dead(&handler, filter.position, |position, order_key| {
+                let fact = self.dead_fact(&handler, incarnation, position);
+                n_unknown += u64::from(fact.is_none());
+                let is_wanted = match &fact {
+                    Some(fact) => is_wanted(filter, fact),
+                    None => !is_by_fact,
+                };
+                if !is_wanted {
+                    return;
+                }
+                let last = Timestamp::from_millis(i64::MAX);
+                let died_at = fact.as_ref().map_or(last, |fact| fact.died_at);
+                let handler = handler.clone();
+                let key = (died_at, position, handler.clone());
+                matches.insert(key, DeadMatch { handler, position, order_key, fact });
+                if matches.len() > limit {
+                    matches.pop_last();
+                }
+            });
+        }
+        // One that was redriven and died again has an older reason until the index is there.
+        let is_complete = n_unknown == 0 && self.index.progress().to >= through;
+        DeadMatches { matches: matches.into_values().collect(), is_complete }
+    }
+
+    fn dead_handlers(&self, filter: &DeadFilter) -> Vec<(HandlerName, Incarnation)> {
+        let mut handlers = self.states.handlers();
+        if let Some(wanted) = &filter.handler {
+            handlers.retain(|(handler, _)| handler == wanted);
+        }
+        handlers
+    }
+
+    /// Visits a handler's dead letters by position.
+    fn each_dead(
+        &self,
+        handler: &HandlerName,
+        only: Option<Position>,
+        mut visit: impl FnMut(Position, Option<OrderKey>),
+    ) {
+        let mut from = only.unwrap_or_default();
+        let at_once = if only.is_some() { 1 } else { POSITIONS_AT_ONCE };
+        loop {
+            let dead = self.states.dead_from(handler, from, at_once);
+            for (position, order_key) in &dead {
+                if only.is_none_or(|only| only == *position) {
+                    visit(*position, *order_key);
+                }
+            }
+            match dead.last() {
+                Some((last, _)) if only.is_none() && dead.len() >= at_once => from = last.next(),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    fn dead_fact(
+        &self,
+        handler: &HandlerName,
+        incarnation: Incarnation,
+        position: Position,
+    ) -> Option<DeadFact> {
+        // An error is no answer, and the index remembers it.
+        self.index.dead(handler, incarnation, position).ok().flatten()
+    }
+
+    /// `None` = its event cannot be read.
+    fn letter_of(
+        &self,
+        letter: &DeadMatch,
+        finder: &mut Finder,
+    ) -> Result<Option<DeadLetter>, QueueError> {
+        let Some(found) = self.look_for(finder, letter.position)? else { return Ok(None) };
+        let event = found.event;
+        let fact = letter.fact.clone().unwrap_or_else(|| DeadFact {
+            died_at: event.received_at,
+            attempts: 0,
+            reason: ErrorText::new(NOT_KNOWN),
+        });
+        Ok(Some(DeadLetter {
+            handler: letter.handler.clone(),
+            id: event.id,
+            position: event.position,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            attempts: fact.attempts,
+            died_at: fact.died_at,
+            reason: fact.reason,
+        }))
+    }
+
+    fn lost(&self, filter: &DeadFilter) -> Vec<(HandlerName, Range<Position>)> {
+        let mut lost = Vec::new();
+        for (handler, _) in self.dead_handlers(filter) {
+            let ranges = self.states.lost(&handler).into_iter();
+            let wanted = ranges
+                .filter(|range| filter.position.is_none_or(|position| range.contains(&position)));
+            lost.extend(wanted.map(|range| (handler.clone(), range)));
+        }
+        lost
+    }
+}
+
+fn is_wanted(filter: &DeadFilter, fact: &DeadFact) -> bool {
+    filter.since.is_none_or(|since| fact.died_at >= since)
+        && filter.until.is_none_or(|until| fact.died_at < until)
+        && filter.reason.as_ref().is_none_or(|text| fact.reason.as_str().contains(text))
+}

@@ -1,0 +1,175 @@
+//! Finds single events by position and by id.
+
+use std::sync::Arc;
+
+use super::{Reading, kept_failed, read_failed};
+use crate::event::{Event, EventId, Position};
+use crate::queue::QueueError;
+use crate::queue::embedded::index::{Direction, id_millis};
+use crate::queue::embedded::log::{Finder, LogReader, ReadError};
+use crate::queue::embedded::record::Lsn;
+use crate::queue::names::Names;
+
+/// How many zones on either side of its place an id is looked for in: the ids of several nodes
+/// interleave by as much as their clocks differ.
+const ZONES_NEAR: usize = 16;
+
+/// An event and where it stands.
+#[derive(Debug)]
+pub(super) struct FoundEvent {
+    pub(super) event: Event,
+    /// `None` = it is in the kept log.
+    pub(super) lsn: Option<Lsn>,
+}
+
+impl Reading {
+    /// The event at `position`, while it is retained.
+    pub(crate) fn event_at(&self, position: Position) -> Result<Option<Event>, QueueError> {
+        let found = self.look_for(&mut Finder::default(), position)?;
+        Ok(found.map(|found| found.event))
+    }
+
+    /// The same, with a finder that is quick where the positions that are asked for ascend.
+    pub(super) fn look_for(
+        &self,
+        finder: &mut Finder,
+        position: Position,
+    ) -> Result<Option<FoundEvent>, QueueError> {
+        match finder.event_at(&self.log, position) {
+            Ok(found) => Ok(found.map(|(event, _, lsn)| FoundEvent { event, lsn: Some(lsn) })),
+            Err(ReadError::Trimmed) => {
+                let found = self.kept.find(position).map_err(kept_failed)?;
+                Ok(found.map(|(event, _)| FoundEvent { event, lsn: None }))
+            }
+            Err(err @ ReadError::Io { .. }) => Err(read_failed(err)),
+        }
+    }
+
+    /// The event of this id, while it is retained. Ids ascend with positions, so it is a search by
+    /// halves that reads some 30 events and needs no index.
+    pub(crate) fn find(&self, id: EventId) -> Result<Option<Event>, QueueError> {
+        let head = self.log.head();
+        let (mut low, mut high) = (head.first_position, head.next_position);
+        while low < high {
+            let middle = Position(low.0 + (high.0 - low.0) / 2);
+            match self.first_between(middle, high) {
+                Ok(Some(event)) if event.id == id => return Ok(Some(event)),
+                Ok(Some(event)) if event.id < id => low = event.position.next(),
+                Ok(Some(_) | None) => high = middle,
+                // What it looks for may have gone into the kept log.
+                Err(ReadError::Trimmed) => low = middle.next(),
+                Err(err @ ReadError::Io { .. }) => return Err(read_failed(err)),
+            }
+        }
+        match self.find_near(id, low)? {
+            None => self.find_kept(id),
+            found => Ok(found),
+        }
+    }
+
+    /// The first event that can be read from `from` to before `end`.
+    fn first_between(&self, from: Position, end: Position) -> Result<Option<Event>, ReadError> {
+        let mut first = None;
+        self.scan(from, end, &mut |event, _| {
+            first = Some(event);
+            false
+        })?;
+        Ok(first)
+    }
+
+    /// Looks in the zones near `position` that hold the time of `id`.
+    fn find_near(&self, id: EventId, position: Position) -> Result<Option<Event>, QueueError> {
+        let millis = id_millis(id);
+        let near = |from, to, direction| {
+            // Without an index there is nothing near.
+            self.index.zones(from, to, direction, ZONES_NEAR).unwrap_or_default()
+        };
+        let before = near(Position(0), position, Direction::Backward);
+        let behind = near(position, Position(u64::MAX), Direction::Forward);
+        for zone in before.into_iter().chain(behind) {
+            if !zone.holds_id_millis(millis) {
+                continue;
+            }
+            let mut found = None;
+            let scanned = self.scan(zone.first, zone.last.next(), &mut |event, _| {
+                let is_other = event.id != id;
+                if !is_other {
+                    found = Some(event);
+                }
+                is_other
+            });
+            match scanned {
+                Ok(()) | Err(ReadError::Trimmed) => {}
+                Err(err @ ReadError::Io { .. }) => return Err(read_failed(err)),
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same search by halves over what is kept.
+    fn find_kept(&self, id: EventId) -> Result<Option<Event>, QueueError> {
+        let (mut low, mut high) = (Position(0), self.log.head().first_position);
+        while low < high {
+            let middle = Position(low.0 + (high.0 - low.0) / 2);
+            let Some(position) = self.kept.first_from(middle).filter(|at| *at < high) else {
+                high = middle;
+                continue;
+            };
+            match self.kept.find(position).map_err(kept_failed)? {
+                Some((event, _)) if event.id == id => return Ok(Some(event)),
+                Some((event, _)) if event.id > id => high = middle,
+                Some(_) => low = position.next(),
+                // One that cannot be read tells nothing: the others are looked at one by one.
+                None => return self.find_kept_slowly(id),
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_kept_slowly(&self, id: EventId) -> Result<Option<Event>, QueueError> {
+        let mut next = Position(0);
+        while let Some(position) = self.kept.first_from(next) {
+            let found = self.kept.find(position).map_err(kept_failed)?;
+            if let Some((event, _)) = found.filter(|(event, _)| event.id == id) {
+                return Ok(Some(event));
+            }
+            next = position.next();
+        }
+        Ok(None)
+    }
+
+    /// Reads the events of the log from `from` to before `end`, in order, until `visit` says stop
+    /// (`false`). With each event come the bytes that were read since the one before.
+    pub(super) fn scan(
+        &self,
+        from: Position,
+        end: Position,
+        visit: &mut dyn FnMut(Event, u64) -> bool,
+    ) -> Result<(), ReadError> {
+        let log_end = self.log.head().next;
+        let mut reader = LogReader::new(Arc::clone(&self.log), self.log.locate(from)?);
+        let mut names = Names::default();
+        let mut n_bytes = 0_u64;
+        while let Some(found) = reader.next(log_end)? {
+            n_bytes += u64::from(found.end.offset().saturating_sub(found.lsn.offset()));
+            let Some(position) = found.position() else { continue };
+            if position >= end {
+                break;
+            }
+            if position < from {
+                continue;
+            }
+            let Some((event, _)) = found.decode_event(&mut names) else {
+                self.log.note_undecodable(&found);
+                continue;
+            };
+            if !visit(event, std::mem::take(&mut n_bytes)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What each handler did with one event.
+
+use std::collections::BTreeMap;
+
+use super::{Reading, Standing};
+use crate::clock::Timestamp;
+use crate::event::{HandlerName, Position};
+use crate::queue::embedded::index::{AttemptFact, DeliveryKey, LedTo, StoreError};
+use crate::queue::embedded::log::Finder;
+use crate::queue::embedded::record::{Lsn, Record, SettleRecord};
+use crate::queue::embedded::state::Status;
+use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, QueueError};
+
+/// How many settle records are read for one history.
+const RECORDS_MAX: usize = 256;
+
+/// The histories of one event's deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct History {
+    /// One per handler that has a subscription and had the event to deliver.
+    pub(crate) deliveries: Vec<DeliveryHistory>,
+    /// `false` = attempts may be missing: the index is being made or is behind.
+    pub(crate) is_complete: bool,
+}
+
+/// One delivery's recorded changes, in the order of their recording.
+type Facts = BTreeMap<(Lsn, Timestamp, u32), AttemptFact>;
+
+impl Reading {
+    /// The history of the event at `position`, of what was recorded before `through`: the log's
+    /// end when the caller had every settlement recorded. Empty = there is no such event.
+    pub(crate) fn history(&self, position: Position, through: Lsn) -> Result<History, QueueError> {
+        let Some(found) = self.look_for(&mut Finder::default(), position)? else {
+            return Ok(History { deliveries: Vec::new(), is_complete: true });
+        };
+        let from = found.lsn.unwrap_or_default();
+        let facts = self.facts_of(position);
+        let mut is_complete = facts.is_ok() && self.is_indexed_from(from, through);
+        let mut facts = facts.unwrap_or_default();
+        let mut deliveries = Vec::new();
+        for (handler, incarnation) in self.states.handlers() {
+            let Some(standing) = self.states.standing(&handler, position) else { continue };
+            let delivery = DeliveryKey::new(position, &handler, incarnation);
+            let facts = facts.remove(&delivery).unwrap_or_default();
+            let is_before_it = position < incarnation.since && standing.status == Status::Settled;
+            if is_before_it && facts.is_empty() {
+                continue;
+            }
+            let end = facts.values().next_back().map(|fact| fact.led_to);
+            let Some(state) = state_of(standing, end) else {
+                is_complete = false;
+                deliveries.push(history_of(handler, DeliveryState::Delivered, &facts));
+                continue;
+            };
+            deliveries.push(history_of(handler, state, &facts));
+        }
+        Ok(History { deliveries, is_complete })
+    }
+
+    /// What is recorded of an event's deliveries, by delivery.
+    fn facts_of(&self, position: Position) -> Result<BTreeMap<DeliveryKey, Facts>, StoreError> {
+        let mut by_delivery: BTreeMap<DeliveryKey, Facts> = BTreeMap::new();
+        let mut add = |delivery: DeliveryKey, fact: AttemptFact| {
+            by_delivery.entry(delivery).or_default().insert(fact.order(), fact);
+        };
+        for (delivery, fact) in self.index.attempts(position)? {
+            add(delivery, fact);
+        }
+        let mut lsns: Vec<Lsn> =
+            self.index.settled(position)?.iter().map(|fact| fact.lsn).collect();
+        // One record may have ended deliveries of several handlers.
+        lsns.sort_unstable();
+        lsns.dedup();
+        for lsn in lsns.into_iter().rev().take(RECORDS_MAX) {
+            let Some(record) = self.settle_record_at(lsn) else { continue };
+            for section in record.sections {
+                let delivery = DeliveryKey::new(position, &section.handler, section.incarnation);
+                let changes = section.changes.iter();
+                let changes = changes.filter(|change| change.positions().contains(&position));
+                for fact in changes.filter_map(|change| AttemptFact::of(change, lsn)) {
+                    add(delivery.clone(), fact);
+                }
+            }
+        }
+        Ok(by_delivery)
+    }
+
+    /// The settle record at `lsn`; `None` = there is none, whatever the index says.
+    fn settle_record_at(&self, lsn: Lsn) -> Option<SettleRecord> {
+        let found = self.log.record_at(lsn).ok().flatten()?;
+        match found.decode() {
+            Some(Record::Settle(record)) => Some(record),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// How the delivery stands, where its last recorded change led to `end`; `None` = it is settled
+/// and the record of how is not known.
+fn state_of(standing: Standing, end: Option<LedTo>) -> Option<DeliveryState> {
+    Some(match standing.status {
+        Status::Open | Status::Unread | Status::Waiting if standing.is_held => DeliveryState::Held,
+        // Redriven or replayed: it comes by itself and was not tried since.
+        Status::Waiting if standing.attempts == 0 => DeliveryState::Pending,
+        Status::Waiting => DeliveryState::Retry,
+        Status::Open | Status::Unread => DeliveryState::Pending,
+        Status::Dead | Status::DeadHolding | Status::Lost => DeliveryState::Dead,
+        Status::Settled => match end? {
+            LedTo::Delivered => DeliveryState::Delivered,
+            LedTo::Skipped => DeliveryState::Skipped,
+            LedTo::Dropped => DeliveryState::Dead,
+            LedTo::Retry | LedTo::Dead => return None,
+        },
+    })
+}
+
+fn history_of(handler: HandlerName, state: DeliveryState, facts: &Facts) -> DeliveryHistory {
+    let attempts = facts.values().filter_map(attempt_record).collect();
+    DeliveryHistory { handler, state, attempts }
+}
+
+fn attempt_record(fact: &AttemptFact) -> Option<AttemptRecord> {
+    let attempt = fact.attempt.as_ref()?;
+    let led_to = match fact.led_to {
+        LedTo::Delivered => DeliveryState::Delivered,
+        LedTo::Skipped => DeliveryState::Skipped,
+        LedTo::Retry => DeliveryState::Retry,
+        LedTo::Dead | LedTo::Dropped => DeliveryState::Dead,
+    };
+    Some(AttemptRecord {
+        number: fact.number,
+        started_at: attempt.started_at,
+        duration: attempt.duration,
+        led_to,
+        error: attempt.error.clone(),
+        status: attempt.status,
+    })
+}

@@ -1,0 +1,267 @@
+//! Payloads of outcomes, version 2.
+//!
+//! A settle record: time, count of sections; a section: handler, incarnation, epoch, count of
+//! changes. A change: first position as a signed difference to the change before, a tag (lower four
+//! bits the new state, upper ones which optional parts follow), the optional count, the state's
+//! own fields, and where there are details: tries, flags, first try, and the try that led to it.
+//! Their times are differences to the record's, which makes them small.
+
+use std::time::Duration;
+
+use super::SettleRecord;
+use super::{Change, HandlerName, Incarnation, KeptChanges, Lsn, NewState, Position, Section};
+use crate::clock::Timestamp;
+use crate::event::{Attempt, ErrorText, OrderKey};
+use crate::queue::codec::{Put, Take};
+
+const DELIVERED: u8 = 0;
+const SKIPPED: u8 = 1;
+const DROPPED: u8 = 2;
+const RETRY: u8 = 3;
+const DEAD: u8 = 4;
+const OPEN: u8 = 5;
+const LOST: u8 = 6;
+/// The bits of the tag that name the state.
+const STATE: u8 = 0x0f;
+/// More than one position; the count follows.
+const HAS_COUNT: u8 = 0x10;
+/// Tries, flags and what they name follow behind the state.
+const HAS_DETAILS: u8 = 0x20;
+/// The state's order key follows.
+const HAS_ORDER_KEY: u8 = 0x40;
+const TAG: u8 = STATE | HAS_COUNT | HAS_DETAILS | HAS_ORDER_KEY;
+
+const HAS_ATTEMPT: u8 = 1;
+const HAS_FIRST_ATTEMPT: u8 = 2;
+const HAS_ERROR: u8 = 4;
+const HAS_STATUS: u8 = 8;
+const FLAGS: u8 = HAS_ATTEMPT | HAS_FIRST_ATTEMPT | HAS_ERROR | HAS_STATUS;
+
+impl NewState {
+    const fn tag(&self) -> u8 {
+        match self {
+            Self::Delivered => DELIVERED,
+            Self::Skipped => SKIPPED,
+            Self::Dropped => DROPPED,
+            Self::Retry { .. } => RETRY,
+            Self::Dead { .. } => DEAD,
+            Self::Open => OPEN,
+            Self::Lost => LOST,
+        }
+    }
+
+    pub(crate) const fn order_key(&self) -> Option<OrderKey> {
+        match self {
+            Self::Retry { order_key, .. } | Self::Dead { order_key, .. } => *order_key,
+            Self::Delivered | Self::Skipped | Self::Dropped | Self::Open | Self::Lost => None,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Retry { due, wait, .. } => {
+                out.put_signed(due.as_millis());
+                out.put_varint(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            }
+            Self::Dead { died_at, reason, .. } => {
+                out.put_signed(died_at.as_millis());
+                out.put_bytes(reason.as_str().as_bytes());
+            }
+            Self::Delivered | Self::Skipped | Self::Dropped | Self::Open | Self::Lost => {}
+        }
+        if let Some(order_key) = self.order_key() {
+            out.put_raw(&order_key.0);
+        }
+    }
+
+    fn decode(tag: u8, take: &mut Take<'_>) -> Option<Self> {
+        let key = |take: &mut Take<'_>| match tag & HAS_ORDER_KEY {
+            0 => Some(None),
+            _ => take.array().map(|bytes| Some(OrderKey(bytes))),
+        };
+        let state = match tag & STATE {
+            DELIVERED => Self::Delivered,
+            SKIPPED => Self::Skipped,
+            DROPPED => Self::Dropped,
+            RETRY => {
+                let due = timestamp(take)?;
+                let wait = Duration::from_millis(take.varint()?);
+                Self::Retry { due, wait, order_key: key(take)? }
+            }
+            DEAD => {
+                let died_at = timestamp(take)?;
+                let reason = ErrorText::new(take.text()?);
+                Self::Dead { died_at, reason, order_key: key(take)? }
+            }
+            OPEN => Self::Open,
+            LOST => Self::Lost,
+            _ => return None,
+        };
+        // A state that has no key cannot have one in its bytes.
+        (state.order_key().is_some() == (tag & HAS_ORDER_KEY != 0)).then_some(state)
+    }
+}
+
+fn timestamp(take: &mut Take<'_>) -> Option<Timestamp> {
+    take.signed().map(Timestamp::from_millis)
+}
+
+impl Change {
+    /// Appends the change; `before` = the first position of the change before it, `at` = what its
+    /// times are told from.
+    pub(crate) fn encode(&self, before: Position, at: Timestamp, out: &mut Vec<u8>) {
+        let has_details =
+            self.attempts > 0 || self.first_attempt_at.is_some() || self.attempt.is_some();
+        let mut tag = self.to.tag();
+        tag |= if self.count == 1 { 0 } else { HAS_COUNT };
+        tag |= if has_details { HAS_DETAILS } else { 0 };
+        tag |= if self.to.order_key().is_some() { HAS_ORDER_KEY } else { 0 };
+        out.put_signed(self.first.0.wrapping_sub(before.0).cast_signed());
+        out.put_u8(tag);
+        if self.count != 1 {
+            out.put_varint(self.count);
+        }
+        self.to.encode(out);
+        if has_details {
+            self.encode_details(at, out);
+        }
+    }
+
+    fn encode_details(&self, at: Timestamp, out: &mut Vec<u8>) {
+        let relative = |time: Timestamp| time.as_millis().wrapping_sub(at.as_millis());
+        out.put_varint(self.attempts.into());
+        let mut flags = if self.first_attempt_at.is_some() { HAS_FIRST_ATTEMPT } else { 0 };
+        if let Some(attempt) = &self.attempt {
+            flags |= HAS_ATTEMPT;
+            flags |= if attempt.error.as_str().is_empty() { 0 } else { HAS_ERROR };
+            flags |= if attempt.status.is_some() { HAS_STATUS } else { 0 };
+        }
+        out.put_u8(flags);
+        if let Some(first) = self.first_attempt_at {
+            out.put_signed(relative(first));
+        }
+        let Some(attempt) = &self.attempt else { return };
+        out.put_signed(relative(attempt.started_at));
+        out.put_varint(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX));
+        if !attempt.error.as_str().is_empty() {
+            out.put_bytes(attempt.error.as_str().as_bytes());
+        }
+        if let Some(status) = attempt.status {
+            out.put_varint(status.into());
+        }
+    }
+
+    /// Reads what [`Change::encode`] wrote.
+    pub(crate) fn decode(before: Position, at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+        let first = Position(before.0.wrapping_add(take.signed()?.cast_unsigned()));
+        let tag = take.u8()?;
+        let count = if tag & HAS_COUNT == 0 { 1 } else { take.varint()? };
+        if tag & !TAG != 0 || count == 0 || first.0.checked_add(count).is_none() {
+            return None;
+        }
+        let change = Self::of(first, count, NewState::decode(tag, take)?);
+        if tag & HAS_DETAILS == 0 { Some(change) } else { change.with_details(at, take) }
+    }
+
+    fn with_details(self, at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+        let relative = |take: &mut Take<'_>| {
+            Some(Timestamp::from_millis(at.as_millis().wrapping_add(take.signed()?)))
+        };
+        let attempts = u32::try_from(take.varint()?).ok()?;
+        let flags = take.u8()?;
+        if flags & !FLAGS != 0 {
+            return None;
+        }
+        let has = |flag: u8| flags & flag != 0;
+        let first_attempt_at = if has(HAS_FIRST_ATTEMPT) { Some(relative(take)?) } else { None };
+        if !has(HAS_ATTEMPT) {
+            return Some(Self { attempts, first_attempt_at, ..self });
+        }
+        let started_at = relative(take)?;
+        let duration = Duration::from_micros(take.varint()?);
+        let error = ErrorText::new(if has(HAS_ERROR) { take.text()? } else { "" });
+        let status = if has(HAS_STATUS) { Some(u16::try_from(take.varint()?).ok()?) } else { None };
+        let attempt = Some(Attempt { started_at, duration, error, status });
+        Some(Self { attempts, first_attempt_at, attempt, ..self })
+    }
+}
+
+impl Section {
+    /// Appends the section; `at` = what its times are told from.
+    pub(crate) fn encode(&self, at: Timestamp, out: &mut Vec<u8>) {
+        out.put_bytes(self.handler.as_str().as_bytes());
+        self.incarnation.encode(out);
+        out.put_varint(self.epoch);
+        out.put_varint(self.changes.len() as u64);
+        let mut before = Position(0);
+        for change in &self.changes {
+            change.encode(before, at, out);
+            before = change.first;
+        }
+    }
+
+    /// Reads what [`Section::encode`] wrote.
+    pub(crate) fn decode(at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
+        let handler = HandlerName::parse(take.text()?).ok()?;
+        let incarnation = Incarnation::decode(take)?;
+        let epoch = take.varint()?;
+        let n_changes = take.varint()?;
+        let mut changes = Vec::new();
+        let mut before = Position(0);
+        for _ in 0..n_changes {
+            let change = Change::decode(before, at, take)?;
+            before = change.first;
+            changes.push(change);
+        }
+        Some(Self { handler, incarnation, epoch, changes })
+    }
+}
+
+impl SettleRecord {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_signed(self.at.as_millis());
+        out.put_varint(self.sections.len() as u64);
+        for section in &self.sections {
+            section.encode(self.at, out);
+        }
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut take = Take(payload);
+        let at = timestamp(&mut take)?;
+        let n_sections = take.varint()?;
+        let mut sections = Vec::new();
+        for _ in 0..n_sections {
+            sections.push(Section::decode(at, &mut take)?);
+        }
+        take.0.is_empty().then_some(Self { at, sections })
+    }
+}
+
+impl KeptChanges {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_bytes(self.handler.as_str().as_bytes());
+        self.incarnation.encode(out);
+        let mut before = (Lsn(0), Position(0));
+        for (lsn, change) in &self.changes {
+            out.put_signed(lsn.0.wrapping_sub(before.0.0).cast_signed());
+            change.encode(before.1, Timestamp::default(), out);
+            before = (*lsn, change.first);
+        }
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let mut take = Take(payload);
+        let handler = HandlerName::parse(take.text()?).ok()?;
+        let incarnation = Incarnation::decode(&mut take)?;
+        let mut changes = Vec::new();
+        let mut before = (Lsn(0), Position(0));
+        while !take.0.is_empty() {
+            let lsn = Lsn(before.0.0.wrapping_add(take.signed()?.cast_unsigned()));
+            let change = Change::decode(before.1, Timestamp::default(), &mut take)?;
+            before = (lsn, change.first);
+            changes.push((lsn, change));
+        }
+        Some(Self { handler, incarnation, changes })
+    }
+}

@@ -1,0 +1,206 @@
+//! What the records say, apart from their bytes.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::{Attempt, ErrorText, EventId, HandlerName, OrderKey, Position};
+
+/// Where a record begins in the log: the segment's number in the upper 32 bits, the byte offset
+/// in the lower ones. Ascends with the log and is never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Lsn(pub(crate) u64);
+
+impl Lsn {
+    /// The record at `offset` of segment `number`, which counts from 1.
+    pub(crate) const fn new(number: u32, offset: u32) -> Self {
+        Self((number as u64) << 32 | offset as u64)
+    }
+
+    /// The beginning of a segment.
+    pub(crate) const fn start_of(number: u32) -> Self {
+        Self::new(number, 0)
+    }
+
+    /// About how many bytes of the log lie between this and `end`; 0 = `end` is not behind it.
+    pub(crate) fn bytes_until(self, end: Self, segment_bytes: u64) -> u64 {
+        let segments = u64::from(end.segment().saturating_sub(self.segment()));
+        let bytes = segments * segment_bytes + u64::from(end.offset());
+        bytes.saturating_sub(u64::from(self.offset()))
+    }
+
+    pub(crate) const fn segment(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(crate) const fn offset(self) -> u32 {
+        (self.0 & 0xffff_ffff) as u32
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} at byte {}", self.segment(), self.offset())
+    }
+}
+
+/// One life of a handler's subscription, from `subscribe` to `forget`: what was recorded for
+/// another one is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Incarnation {
+    /// Where its `Subscribed` record stands.
+    pub(crate) subscribed: Lsn,
+    /// The position at which it began.
+    pub(crate) since: Position,
+}
+
+/// What a change makes of the deliveries that it names: an absolute assignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NewState {
+    /// The handler has the event.
+    Delivered,
+    /// The filter said no.
+    Skipped,
+    /// A dead letter that was dropped, or that expired.
+    Dropped,
+    /// To be tried again.
+    Retry {
+        /// Not before this moment of the steady clock.
+        due: Timestamp,
+        /// How far away `due` was when it was settled: a clock set back must not stall it.
+        wait: Duration,
+        order_key: Option<OrderKey>,
+    },
+    /// Will not be tried again by itself.
+    Dead {
+        died_at: Timestamp,
+        reason: ErrorText,
+        /// The key that it holds, where later events of the key wait for it.
+        order_key: Option<OrderKey>,
+    },
+    /// To be delivered from the log (or the kept log), as a new delivery from attempt 1.
+    Open,
+    /// Its event could not be read.
+    Lost,
+}
+
+/// A change of the deliveries `first .. first + count` of one handler. `count` is 1 except for
+/// `Delivered`, `Skipped`, `Dropped`, `Open` and `Lost` without an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) first: Position,
+    pub(crate) count: u64,
+    pub(crate) to: NewState,
+    /// Tries so far.
+    pub(crate) attempts: u32,
+    /// When the first try began, by the steady clock, where the delivery goes on.
+    pub(crate) first_attempt_at: Option<Timestamp>,
+    /// The try that led to it, where there was one.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+impl Change {
+    /// A change without a try.
+    pub(crate) const fn of(first: Position, count: u64, to: NewState) -> Self {
+        Self { first, count, to, attempts: 0, first_attempt_at: None, attempt: None }
+    }
+
+    /// The positions that it names.
+    pub(crate) const fn positions(&self) -> Range<Position> {
+        self.first..Position(self.first.0.saturating_add(self.count))
+    }
+}
+
+/// One handler's part of a settle record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) handler: HandlerName,
+    pub(crate) incarnation: Incarnation,
+    /// The number of the opening (later: of the lease) under which it was settled.
+    pub(crate) epoch: u64,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Outcomes that are recorded together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SettleRecord {
+    /// When they were written, by the wall clock.
+    pub(crate) at: Timestamp,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// How far the kept log counts: bytes before it are damage where they are bad, bytes behind it
+/// are left-overs of a copy that was not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeptEnd {
+    /// The newest kept segment; 0 = there is none.
+    pub(crate) number: u32,
+    pub(crate) offset: u32,
+}
+
+/// A handler as each segment's head names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HandlerHead {
+    pub(crate) handler: HandlerName,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// What is known of a sealed segment: where its records end, and where some of its events stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    pub(crate) number: u32,
+    /// Behind its last record.
+    pub(crate) end: u32,
+    /// Ascending pairs: the event at this position begins at this offset. One per 64 KiB.
+    pub(crate) table: Vec<(Position, u32)>,
+}
+
+/// The first record of each segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHead {
+    /// When the segment began, by the wall clock: everything in earlier ones is older.
+    pub(crate) at: Timestamp,
+    /// The position that the next event gets.
+    pub(crate) next: Position,
+    /// The newest event's id.
+    pub(crate) newest_id: Option<EventId>,
+    /// The number of this opening of the queue.
+    pub(crate) opening: u64,
+    /// The oldest segment that counts: what is before it are left-overs.
+    pub(crate) first: u32,
+    pub(crate) kept: KeptEnd,
+    /// The segment before; `None` in the first one.
+    pub(crate) previous: Option<SegmentEnd>,
+    /// Every handler that has a subscription, by name.
+    pub(crate) handlers: Vec<HandlerHead>,
+}
+
+/// Changes of one handler that the kept log holds, each with the LSN of the record that it was
+/// first part of. Of one position the change with the highest LSN counts, within one unit the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptChanges {
+    pub(crate) handler: HandlerName,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) changes: Vec<(Lsn, Change)>,
+}
+
+/// What a kept segment holds: the first record of the kept segment after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeptFooter {
+    /// Where the segment ends; bytes behind that do not count.
+    pub(crate) end: KeptEnd,
+    /// Its events, by position.
+    pub(crate) events: Vec<KeptEvent>,
+    /// Positions that its changes name and whose event it does not hold, ascending.
+    pub(crate) mentions: Vec<Position>,
+}
+
+/// Where an event stands in its kept segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeptEvent {
+    pub(crate) position: Position,
+    pub(crate) offset: u32,
+    /// Bytes of its record, and of the changes that were written with it.
+    pub(crate) bytes: u32,
+}

@@ -1,0 +1,266 @@
+//! The handlers' states at a start: out of a snapshot and the records behind it, or out of the kept
+//! log and all of the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::kept::KeptLog;
+use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
+use super::log::{FileLog, LogReader, ReadError};
+use super::record::{Change, Incarnation, Kind, Lsn, NewState, Record};
+use super::snapshot_file::Snapshot;
+use super::state::{HandlerState, HandlerStates};
+use crate::clock::Timestamp;
+use crate::event::{Dedupe, HandlerName, Position};
+
+/// How long before the end of the process a commit's answer may have been on its way.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// The states as the log has them, with the least position that the next event may have.
+#[derive(Debug)]
+pub(crate) struct RecoveredStates {
+    pub(crate) states: BTreeMap<HandlerName, HandlerState>,
+    pub(crate) next_position: Position,
+}
+
+/// The states out of a snapshot: what was recorded behind it is applied on top.
+pub(crate) fn from_snapshot(
+    log: &Arc<FileLog>,
+    snapshot: Snapshot,
+    end: Lsn,
+) -> Result<RecoveredStates, ReadError> {
+    let next_position = snapshot.header.next_position;
+    let opening = snapshot.header.opening;
+    let mut states = HandlerStates::restored(snapshot.handlers.into_iter().collect(), opening);
+    let from = snapshot.header.replay_from;
+    let read = replay(log, from, end, |record, lsn| apply(&mut states, record, lsn))?;
+    Ok(finished(states, next_position.max(read)))
+}
+
+/// The states out of the kept log and the log alone.
+pub(crate) fn from_log(
+    log: &Arc<FileLog>,
+    kept: &KeptLog,
+    end: Lsn,
+) -> Result<RecoveredStates, ReadError> {
+    let first_position = log.head().first_position;
+    let told = KeptStates::of(kept)?;
+    let mut states = HandlerStates::default();
+    // Everything before the log's first position is settled, unless the kept log has it.
+    let begin = |states: &mut HandlerStates, handler: &HandlerName, incarnation: Incarnation| {
+        let high = incarnation.since.max(first_position);
+        states.begin(handler, incarnation, || {
+            told.begin(handler, HandlerState::restored(incarnation, high))
+        });
+    };
+    let read = replay(log, Lsn(0), end, |record, lsn| {
+        match record {
+            Record::Head(head) => {
+                let handlers = head.handlers.iter();
+                handlers.for_each(|head| begin(&mut states, &head.handler, head.incarnation));
+            }
+            Record::Subscribed { handler, since, .. } => {
+                let incarnation = Incarnation { subscribed: lsn, since: *since };
+                begin(&mut states, handler, incarnation);
+            }
+            Record::Settle(record) => {
+                let sections = record.sections.iter();
+                sections.for_each(|its| begin(&mut states, &its.handler, its.incarnation));
+            }
+            Record::Event(..)
+            | Record::Forgotten { .. }
+            | Record::Trim { .. }
+            | Record::Opened { .. }
+            | Record::Closed
+            | Record::Filler
+            | Record::KeptChanges(_)
+            | Record::KeptFooter(_) => {}
+        }
+        apply(&mut states, record, lsn);
+        if let Record::Settle(record) = record {
+            for section in &record.sections {
+                if let Some(state) = states.state_mut(&section.handler, section.incarnation) {
+                    told.correct(&section.handler, state, &section.changes, lsn);
+                }
+            }
+        }
+    })?;
+    let mut recovered = finished(states, read);
+    for (handler, state) in &mut recovered.states {
+        // The kept log may have lost a word on these: they come again.
+        for position in kept.unsure() {
+            if !told.tells_of(handler, position) && position >= state.incarnation().since {
+                state.apply(&Change::of(position, 1, NewState::Open));
+            }
+        }
+    }
+    Ok(recovered)
+}
+
+/// The newest dedupe keys: those of the records from `from` on.
+pub(crate) fn read_keys(
+    log: &Arc<FileLog>,
+    memtable: &mut KeyMemtable,
+    from: Lsn,
+    end: Lsn,
+) -> Result<(), ReadError> {
+    let mut reader = LogReader::new(Arc::clone(log), from);
+    while let Some(found) = reader.next(end)? {
+        if found.kind != Kind::Event {
+            continue;
+        }
+        if let Some(Record::Event(event, Dedupe::Within { key, window })) = found.decode() {
+            let entry = KeyEntry { key, id: event.id, received_at: event.received_at, window };
+            memtable.insert(entry, found.lsn);
+        }
+    }
+    Ok(())
+}
+
+/// The keys of events whose answers cannot be known to have arrived, after a start that follows no
+/// close: those of the log's last [`UNANSWERED`].
+pub(crate) fn read_unanswered(
+    log: &Arc<FileLog>,
+    end: Lsn,
+    now: Timestamp,
+) -> Result<UnansweredKeys, ReadError> {
+    let mut found = Vec::new();
+    let mut reader = LogReader::new(Arc::clone(log), Lsn::start_of(end.segment()));
+    while let Some(record) = reader.next(end)? {
+        if record.kind != Kind::Event {
+            continue;
+        }
+        if let Some(Record::Event(event, dedupe)) = record.decode() {
+            found.push((event.received_at, event.id, dedupe));
+        }
+    }
+    let newest = found.iter().map(|(received_at, ..)| *received_at).max().unwrap_or_default();
+    let mut keys = UnansweredKeys::default();
+    for (received_at, id, dedupe) in found {
+        if let Dedupe::Unanswered { key } = dedupe
+            && newest.since(received_at) <= UNANSWERED
+        {
+            keys.insert(key, id, now);
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads records that are not events, and gives the position behind the last event.
+fn replay(
+    log: &Arc<FileLog>,
+    from: Lsn,
+    end: Lsn,
+    mut visit: impl FnMut(&Record, Lsn),
+) -> Result<Position, ReadError> {
+    let mut next = Position(1);
+    let mut reader = LogReader::new(Arc::clone(log), from);
+    while let Some(found) = reader.next(end)? {
+        if let Some(position) = found.position() {
+            next = next.max(position.next());
+            continue;
+        }
+        if found.kind == Kind::Event {
+            continue;
+        }
+        match found.decode() {
+            Some(record) => visit(&record, found.lsn),
+            // Its outcomes are missing: those deliveries come again.
+            None => log.note_undecodable(&found),
+        }
+    }
+    Ok(next)
+}
+
+fn apply(states: &mut HandlerStates, record: &Record, lsn: Lsn) {
+    match record {
+        Record::Head(head) => states.head(&head.handlers),
+        Record::Subscribed { handler, since, epoch } => {
+            let incarnation = Incarnation { subscribed: lsn, since: *since };
+            states.subscribed(handler, incarnation, *epoch);
+        }
+        Record::Forgotten { handler, subscribed } => states.forgotten(handler, *subscribed),
+        Record::Settle(record) => {
+            for section in &record.sections {
+                if !states.section(section) {
+                    tracing::debug!(handler.name = %section.handler, "Void outcomes in the log");
+                }
+            }
+        }
+        Record::Event(..)
+        | Record::Trim { .. }
+        | Record::Opened { .. }
+        | Record::Closed
+        | Record::Filler
+        | Record::KeptChanges(_)
+        | Record::KeptFooter(_) => {}
+    }
+}
+
+fn finished(states: HandlerStates, next_position: Position) -> RecoveredStates {
+    let states = states.into_states();
+    // A settle record may name positions whose events are lost.
+    let next_position = states
+        .values()
+        .map(HandlerState::high)
+        .max()
+        .map_or(next_position, |high| high.max(next_position));
+    RecoveredStates { states, next_position }
+}
+
+/// What the kept log says of deliveries: each word with the LSN behind which it counts.
+struct KeptStates(BTreeMap<HandlerName, Vec<(Incarnation, Lsn, Change)>>);
+
+impl KeptStates {
+    fn of(kept: &KeptLog) -> Result<Self, ReadError> {
+        let mut told: BTreeMap<HandlerName, Vec<_>> = BTreeMap::new();
+        let changes = kept
+            .changes()
+            .map_err(|source| ReadError::Io { file: "the kept log".into(), source })?;
+        for (handler, incarnation, lsn, change) in changes {
+            told.entry(handler).or_default().push((incarnation, lsn, change));
+        }
+        for changes in told.values_mut() {
+            // Of one delivery the newest word counts; the sort is stable.
+            changes.sort_by_key(|(_, lsn, change)| (change.first, *lsn));
+        }
+        Ok(Self(told))
+    }
+
+    /// The state with all that the kept log says of it.
+    fn begin(&self, handler: &HandlerName, mut state: HandlerState) -> HandlerState {
+        let incarnation = state.incarnation();
+        let told = self.0.get(handler).into_iter().flatten();
+        let its_own = told.filter(|(of, _, _)| *of == incarnation);
+        its_own.for_each(|(_, _, change)| state.apply(change));
+        state
+    }
+
+    fn tells_of(&self, handler: &HandlerName, position: Position) -> bool {
+        let told = self.0.get(handler).map_or(&[][..], Vec::as_slice);
+        told.binary_search_by_key(&position, |(_, _, word)| word.first).is_ok()
+    }
+
+    /// What was recorded at `lsn` and is older than the kept log's word on a delivery does not
+    /// count: the word is applied again.
+    fn correct(
+        &self,
+        handler: &HandlerName,
+        state: &mut HandlerState,
+        changes: &[Change],
+        lsn: Lsn,
+    ) {
+        let Some(told) = self.0.get(handler).filter(|told| !told.is_empty()) else { return };
+        for change in changes {
+            let positions = change.positions();
+            let from = told.partition_point(|(_, _, word)| word.first < positions.start);
+            let words = told.get(from..).unwrap_or_default().iter();
+            for (of, newer, word) in words.take_while(|(_, _, word)| word.first < positions.end) {
+                if *newer > lsn && *of == state.incarnation() {
+                    state.apply(word);
+                }
+            }
+        }
+    }
+}

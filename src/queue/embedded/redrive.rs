@@ -1,0 +1,144 @@
+//! Deliveries that are changed by hand: dead letters redriven or dropped, events replayed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::commit::Request;
+use super::core::{Core, off_thread};
+use super::events::event_at;
+use super::log::Finder;
+use super::record::{Change, NewState};
+use super::state::Status;
+use super::subscription::{HandlerCell, Live, Wake};
+use crate::event::{HandlerName, OrderKey, Position};
+use crate::queue::QueueError;
+
+/// How many deliveries are changed before they are recorded: it bounds what waits in memory.
+const CHANGES_AT_ONCE: usize = 4_096;
+
+/// What is made of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByHand {
+    /// It is due at once, as a new delivery.
+    Redrive,
+    /// It is settled for good.
+    Drop,
+}
+
+/// Changes the dead letters that were found, durably; says how many still were dead.
+pub(crate) async fn change_dead(
+    core: &Arc<Core>,
+    found: Vec<(HandlerName, Position)>,
+    by_hand: ByHand,
+) -> Result<u64, QueueError> {
+    let mut n_changed = 0_usize;
+    for (handler, position) in found {
+        let Some(cell) = core.handler(&handler) else { continue };
+        if !change_one(core, &cell, position, by_hand)? {
+            continue;
+        }
+        n_changed += 1;
+        if n_changed.is_multiple_of(CHANGES_AT_ONCE) {
+            core.ask(Request::Recorded).await?;
+        }
+    }
+    core.ask(Request::Recorded).await?;
+    Ok(n_changed as u64)
+}
+
+fn change_one(
+    core: &Core,
+    cell: &HandlerCell,
+    position: Position,
+    by_hand: ByHand,
+) -> Result<bool, QueueError> {
+    let mut live = cell.lock();
+    if live.is_forgotten {
+        return Ok(false);
+    }
+    let held = match live.state.status(position) {
+        Status::Dead | Status::Lost => None,
+        Status::DeadHolding => live.state.holding().get(position).copied(),
+        Status::Settled | Status::Open | Status::Waiting | Status::Unread => return Ok(false),
+    };
+    let to = match by_hand {
+        ByHand::Drop => NewState::Dropped,
+        ByHand::Redrive => again(core, held),
+    };
+    let wake = change(cell, &mut live, Change::of(position, 1, to), held);
+    drop(live);
+    cell.bell.notify_waiters();
+    core.wake(wake)?;
+    Ok(true)
+}
+
+/// As a new delivery. A dead letter that holds its key stays in front of the key's queue.
+fn again(core: &Core, held: Option<OrderKey>) -> NewState {
+    match held {
+        None => NewState::Open,
+        Some(_) => {
+            NewState::Retry { due: core.clock.steady(), wait: Duration::ZERO, order_key: held }
+        }
+    }
+}
+
+fn change(cell: &HandlerCell, live: &mut Live, change: Change, held: Option<OrderKey>) -> Wake {
+    if let Some(session) = &mut live.session {
+        session.changed(&change, held);
+    }
+    cell.record(live, change)
+}
+
+/// Makes retained events due again for a handler; says how many of them there are.
+pub(crate) async fn replay(
+    core: &Arc<Core>,
+    handler: &HandlerName,
+    positions: &[Position],
+) -> Result<u64, QueueError> {
+    let Some(cell) = core.handler(handler) else { return Ok(0) };
+    let mut n_there = 0;
+    for some in positions.chunks(CHANGES_AT_ONCE) {
+        let there = {
+            let (core, some) = (Arc::clone(core), some.to_vec());
+            off_thread(move || which_are_there(&core, &some)).await?
+        };
+        for position in there {
+            n_there += u64::from(replay_one(core, &cell, position)?);
+        }
+        core.ask(Request::Recorded).await?;
+    }
+    Ok(n_there)
+}
+
+/// The positions of which the log or the kept log has the event.
+fn which_are_there(core: &Core, positions: &[Position]) -> Result<Vec<Position>, QueueError> {
+    let mut finder = Finder::default();
+    let mut there = Vec::new();
+    for position in positions {
+        if event_at(&core.log, &core.kept, &mut finder, *position)?.is_some() {
+            there.push(*position);
+        }
+    }
+    Ok(there)
+}
+
+/// `false` = its segment is being let go: the event is as good as gone.
+fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<bool, QueueError> {
+    let mut live = cell.lock();
+    if live.is_forgotten {
+        return Ok(false);
+    }
+    let held = match live.state.status(position) {
+        // It comes by itself.
+        Status::Open | Status::Waiting | Status::Unread => return Ok(true),
+        Status::DeadHolding => live.state.holding().get(position).copied(),
+        // Looked at under the state's lock: the cleaner takes it once after each freeze.
+        Status::Settled if position < core.oldest() => return Ok(false),
+        Status::Settled | Status::Dead | Status::Lost => None,
+    };
+    let wake = change(cell, &mut live, Change::of(position, 1, again(core, held)), held);
+    drop(live);
+    cell.bell.notify_waiters();
+    core.wake(wake)?;
+    Ok(true)
+}

@@ -1,0 +1,453 @@
+//! What a subscription adds to its handler's state while it lives: what is given out, what is ready
+//! and what is parked. All of it is gone when the subscription is dropped, and made anew from the
+//! state by the next one.
+//!
+//! Invariants:
+//!
+//! * A position that is given out is in `leased` or `leased_waiting`, in neither `unread` nor a
+//!   key queue, and lies before `next_read`.
+//! * `due` holds the waiting deliveries that may be tried by time: without a key, or at the head of
+//!   their key's queue while none of that key is given out.
+//! * A position of the state's `open` set before `next_read` is in `unread`, given out or parked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::key_queues::{Effects, KeyQueues, Ready, Slot};
+use crate::clock::Timestamp;
+use crate::event::{OrderKey, Origin, Position};
+use crate::queue::embedded::record::{Change, NewState};
+use crate::queue::embedded::state::{HandlerState, PositionSet, Status};
+
+/// How many deliveries out of the log may be given out at once. Large, so that one that hangs until
+/// its timeout holds up nobody.
+const LEASED_MAX: u64 = 65_536;
+
+/// A delivery that is to be given out, before its event is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chosen {
+    pub(crate) position: Position,
+    /// Tries so far.
+    pub(crate) attempts: u32,
+    pub(crate) first_attempt_at: Option<Timestamp>,
+    pub(crate) origin: Origin,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The next position to read from the log in order.
+    next_read: Position,
+    /// Positions before `next_read` that are to be given out.
+    unread: PositionSet,
+    /// Given out, apart from those in `leased_waiting`.
+    leased: PositionSet,
+    /// Given out of a wait (retries, and released ones), with the key whose queue they left.
+    leased_waiting: BTreeMap<Position, Option<OrderKey>>,
+    keys: KeyQueues,
+    due: BTreeSet<(Timestamp, Position)>,
+    /// When it began, by the steady clock.
+    began_at: Timestamp,
+}
+
+/// The range of one position.
+const fn only(position: Position) -> Range<Position> {
+    position..position.next()
+}
+
+impl Session {
+    /// The session of a subscription that begins with `state` at `now`, by the steady clock.
+    pub(crate) fn begin(state: &HandlerState, now: Timestamp) -> Self {
+        let mut session = Self {
+            next_read: state.high(),
+            unread: state.open().clone(),
+            leased: PositionSet::default(),
+            leased_waiting: BTreeMap::new(),
+            keys: KeyQueues::default(),
+            due: BTreeSet::new(),
+            began_at: now,
+        };
+        for (position, key) in state.holding().iter() {
+            let effects = session.keys.insert(*key, position, Slot::Holding);
+            session.follow(effects);
+        }
+        for (position, waiting) in state.waiting().iter() {
+            session.wait(position, waiting.due_from(now), waiting.order_key());
+        }
+        session
+    }
+
+    pub(crate) const fn next_read(&self) -> Position {
+        self.next_read
+    }
+
+    /// Whether more may be given out of the log.
+    pub(crate) fn has_window(&self) -> bool {
+        self.leased.len() < LEASED_MAX
+    }
+
+    /// How many deliveries are parked.
+    pub(crate) fn n_parked(&self) -> u64 {
+        self.keys.n_parked() as u64
+    }
+
+    /// Whether a delivery waits for an earlier one of its key.
+    pub(crate) fn is_held(&self, position: Position) -> bool {
+        self.keys.is_parked(position)
+    }
+
+    pub(crate) fn is_leased(&self, position: Position) -> bool {
+        self.leased.contains(position) || self.leased_waiting.contains_key(&position)
+    }
+
+    /// Whether an earlier delivery of `key` than `position` waits.
+    pub(crate) fn is_key_waiting(&self, key: OrderKey, position: Position) -> bool {
+        self.keys.is_waiting(key, position)
+    }
+
+    /// The moment at which the next waiting delivery is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Whether something can be given out that is not read from the log in order.
+    pub(crate) fn has_ready(&self, now: Timestamp) -> bool {
+        !self.unread.is_empty() || self.next_due().is_some_and(|due| due <= now)
+    }
+
+    /// Chooses up to `max` deliveries and counts them as given out: waiting ones by their due time,
+    /// then open ones by position.
+    pub(crate) fn choose(
+        &mut self,
+        state: &HandlerState,
+        now: Timestamp,
+        max: usize,
+    ) -> Vec<Chosen> {
+        let mut chosen = Vec::new();
+        while chosen.len() < max
+            && let Some((due, position)) = self.due.first().copied()
+            && due <= now
+        {
+            self.due.pop_first();
+            chosen.push(self.lease(state, position));
+        }
+        while chosen.len() < max
+            && self.has_window()
+            && let Some(position) = self.unread.pop_first()
+        {
+            chosen.push(self.lease(state, position));
+        }
+        chosen
+    }
+
+    fn lease(&mut self, state: &HandlerState, position: Position) -> Chosen {
+        if let Some(waiting) = state.waiting().get(position) {
+            if let Some(key) = waiting.order_key() {
+                self.keys.lease(key, position);
+            }
+            self.leased_waiting.insert(position, waiting.order_key());
+            let (attempts, first_attempt_at) = (waiting.attempts(), waiting.first_attempt_at());
+            return Chosen { position, attempts, first_attempt_at, origin: Origin::Entry };
+        }
+        let origin = if let Some(key) = self.keys.key_of_parked(position) {
+            self.keys.lease(key, position);
+            self.leased_waiting.insert(position, Some(key));
+            Origin::Entry
+        } else {
+            self.leased.insert_range(only(position));
+            match state.status(position) {
+                Status::Open => Origin::Entry,
+                Status::Settled
+                | Status::Waiting
+                | Status::Dead
+                | Status::DeadHolding
+                | Status::Lost
+                | Status::Unread => Origin::Log,
+            }
+        };
+        Chosen { position, attempts: 0, first_attempt_at: None, origin }
+    }
+
+    /// The deliveries in `read` came out of the log in order; what comes next is behind them.
+    pub(crate) fn lease_from_log(&mut self, read: Range<Position>) {
+        debug_assert!(read.start == self.next_read, "the log is read in order");
+        self.next_read = read.end;
+        self.leased.insert_range(read);
+    }
+
+    /// Gives back a delivery that was given out and not tried.
+    pub(crate) fn give_back(&mut self, state: &HandlerState, position: Position) {
+        let Some(key) = self.leased_waiting.remove(&position) else {
+            if self.leased.remove_range(only(position)) > 0 {
+                self.unread.insert_range(only(position));
+            }
+            return;
+        };
+        let due = state.waiting().get(position).map(|waiting| waiting.due_from(self.began_at));
+        match (key, due) {
+            (Some(key), Some(due)) => {
+                let effects = self.keys.give_back(key, position, Slot::Waiting { due });
+                self.follow(effects);
+            }
+            (Some(key), None) => {
+                let effects = self.keys.give_back(key, position, Slot::Released);
+                self.follow(effects);
+            }
+            (None, Some(due)) => {
+                self.due.insert((due, position));
+            }
+            (None, None) => self.unread.insert_range(only(position)),
+        }
+    }
+
+    /// Parks a delivery that was given out and not tried, behind an earlier one of `key`.
+    pub(crate) fn park(&mut self, position: Position, key: OrderKey) {
+        let effects = match self.leased_waiting.remove(&position) {
+            Some(Some(before)) if before == key => self.keys.give_back(key, position, Slot::Parked),
+            Some(before) => {
+                self.leave(before);
+                self.keys.insert(key, position, Slot::Parked)
+            }
+            None => {
+                self.leased.remove_range(only(position));
+                self.keys.insert(key, position, Slot::Parked)
+            }
+        };
+        self.follow(effects);
+    }
+
+    /// A delivery that was given out was settled, and is in its new state.
+    pub(crate) fn settled(&mut self, position: Position, to: &NewState) {
+        let before = self.leased_waiting.remove(&position).flatten();
+        self.leased.remove_range(only(position));
+        let (key, slot) = match *to {
+            NewState::Retry { due, order_key: None, .. } => {
+                self.due.insert((due, position));
+                return self.leave(before);
+            }
+            NewState::Retry { due, order_key: Some(key), .. } => (key, Slot::Waiting { due }),
+            NewState::Dead { order_key: Some(key), .. } => (key, Slot::Holding),
+            NewState::Dead { order_key: None, .. }
+            | NewState::Delivered
+            | NewState::Skipped
+            | NewState::Dropped
+            | NewState::Open
+            | NewState::Lost => return self.leave(before),
+        };
+        let effects = if before == Some(key) {
+            self.keys.give_back(key, position, slot)
+        } else {
+            self.leave(before);
+            self.keys.insert(key, position, slot)
+        };
+        self.follow(effects);
+    }
+
+    /// Deliveries that were given out are given up: their events cannot be read.
+    pub(crate) fn lose(&mut self, positions: Range<Position>) {
+        self.leased.remove_range(positions.clone());
+        let waiting: Vec<Position> =
+            self.leased_waiting.range(positions).map(|(position, _)| *position).collect();
+        for position in waiting {
+            let key = self.leased_waiting.remove(&position).flatten();
+            self.leave(key);
+        }
+    }
+
+    /// Deliveries that are not given out were changed by hand: dead letters redriven or dropped,
+    /// settled ones opened again. `before` = the state's change of a single position, as it was.
+    pub(crate) fn changed(&mut self, change: &Change, held: Option<OrderKey>) {
+        let position = change.first;
+        match change.to {
+            NewState::Open => self.unread.insert_range(change.positions()),
+            NewState::Retry { due, order_key, .. } => self.wait(position, due, order_key),
+            NewState::Dropped | NewState::Delivered | NewState::Skipped | NewState::Lost => {
+                let ready = held.and_then(|key| self.keys.remove(key, position));
+                self.make_ready(ready);
+            }
+            NewState::Dead { .. } => {}
+        }
+    }
+
+    /// Makes the head of `key`'s queue ready if it is parked; `false` = it is not, or a delivery of
+    /// the key is given out.
+    pub(crate) fn release_key(&mut self, key: OrderKey) -> bool {
+        if !self.keys.is_head_parked(key) {
+            return false;
+        }
+        let ready = self.keys.release(key);
+        self.make_ready(ready);
+        true
+    }
+
+    fn leave(&mut self, key: Option<OrderKey>) {
+        let ready = key.and_then(|key| self.keys.leave(key));
+        self.make_ready(ready);
+    }
+
+    fn wait(&mut self, position: Position, due: Timestamp, key: Option<OrderKey>) {
+        match key {
+            None => {
+                self.due.insert((due, position));
+            }
+            Some(key) => {
+                let effects = self.keys.insert(key, position, Slot::Waiting { due });
+                self.follow(effects);
+            }
+        }
+    }
+
+    fn follow(&mut self, Effects { ready, withdrawn }: Effects) {
+        match withdrawn {
+            Some(Ready::Now(position)) => {
+                self.unread.remove_range(only(position));
+            }
+            Some(Ready::From { position, due }) => {
+                self.due.remove(&(due, position));
+            }
+            None => {}
+        }
+        self.make_ready(ready);
+    }
+
+    fn make_ready(&mut self, ready: Option<Ready>) {
+        match ready {
+            Some(Ready::Now(position)) => self.unread.insert_range(only(position)),
+            Some(Ready::From { position, due }) => {
+                self.due.insert((due, position));
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::ErrorText;
+    use crate::queue::embedded::record::{Incarnation, Lsn};
+
+    const KEY: OrderKey = OrderKey([7; 16]);
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn state(changes: &[(u64, NewState)]) -> HandlerState {
+        let incarnation = Incarnation { subscribed: Lsn(1), since: Position(1) };
+        let mut state = HandlerState::new(incarnation);
+        for (position, to) in changes {
+            state.apply(&Change::of(Position(*position), 1, to.clone()));
+        }
+        state
+    }
+
+    fn retry(due: i64, order_key: Option<OrderKey>) -> NewState {
+        NewState::Retry { due: at(due), wait: Duration::from_millis(due.unsigned_abs()), order_key }
+    }
+
+    fn choose(session: &mut Session, state: &HandlerState, now: i64) -> Vec<u64> {
+        session.choose(state, at(now), 100).iter().map(|chosen| chosen.position.0).collect()
+    }
+
+    #[test]
+    fn due_deliveries_come_before_open_ones() {
+        let state = state(&[(3, NewState::Delivered), (2, retry(50, None)), (1, retry(40, None))]);
+        let mut session = Session::begin(&state, at(0));
+        assert_eq!(choose(&mut session, &state, 39), [0_u64; 0]);
+        assert_eq!(choose(&mut session, &state, 50), [1, 2]);
+        assert!(session.is_leased(Position(2)));
+        assert_eq!(choose(&mut session, &state, 99), [0_u64; 0], "given out once");
+    }
+
+    #[test]
+    fn jumped_over_position_is_given_out() {
+        let state = state(&[(3, NewState::Delivered)]);
+        let mut session = Session::begin(&state, at(0));
+        assert_eq!(session.next_read(), Position(4));
+        assert_eq!(choose(&mut session, &state, 0), [1, 2]);
+    }
+
+    #[test]
+    fn only_the_first_waiting_delivery_of_a_key_is_due() {
+        let state = state(&[(2, retry(10, Some(KEY))), (1, retry(20, Some(KEY)))]);
+        let mut session = Session::begin(&state, at(0));
+        assert_eq!(choose(&mut session, &state, 15), [0_u64; 0], "the earlier one is first");
+        assert_eq!(choose(&mut session, &state, 20), [1]);
+        assert_eq!(choose(&mut session, &state, 99), [0_u64; 0], "the key is given out");
+        session.settled(Position(1), &NewState::Delivered);
+        assert_eq!(choose(&mut session, &state, 99), [2]);
+    }
+
+    #[test]
+    fn parked_delivery_goes_when_the_one_before_it_leaves_the_key() {
+        let mut state = state(&[(1, retry(10, Some(KEY)))]);
+        let mut session = Session::begin(&state, at(0));
+        session.lease_from_log(Position(2)..Position(4));
+        session.park(Position(2), KEY);
+        session.park(Position(3), KEY);
+        assert!(session.is_key_waiting(KEY, Position(9)));
+        assert!(!session.release_key(KEY), "the head is a retry");
+        assert_eq!(choose(&mut session, &state, 10), [1]);
+        state.apply(&Change::of(Position(1), 1, NewState::Delivered));
+        session.settled(Position(1), &NewState::Delivered);
+        assert_eq!(choose(&mut session, &state, 10), [2]);
+        assert!(!session.release_key(KEY), "one of the key is given out");
+        session.settled(Position(2), &NewState::Delivered);
+        assert_eq!(choose(&mut session, &state, 10), [3]);
+        assert_eq!(session.n_parked(), 0);
+    }
+
+    #[test]
+    fn waiting_delivery_that_is_parked_waits_for_its_release() {
+        let state = state(&[(1, retry(10, Some(KEY)))]);
+        let mut session = Session::begin(&state, at(0));
+        assert_eq!(choose(&mut session, &state, 10), [1]);
+        session.park(Position(1), KEY);
+        assert_eq!(choose(&mut session, &state, 99), [0_u64; 0], "no hot loop");
+        assert!(session.release_key(KEY));
+        assert_eq!(choose(&mut session, &state, 99), [1]);
+    }
+
+    #[test]
+    fn given_back_delivery_is_given_out_again() {
+        let state = state(&[(2, NewState::Delivered), (1, retry(10, None))]);
+        let mut session = Session::begin(&state, at(0));
+        session.lease_from_log(Position(3)..Position(4));
+        assert_eq!(choose(&mut session, &state, 10), [1]);
+        session.give_back(&state, Position(3));
+        session.give_back(&state, Position(1));
+        assert_eq!(choose(&mut session, &state, 10), [1, 3]);
+    }
+
+    #[test]
+    fn dropped_holder_releases_its_key() {
+        let held =
+            NewState::Dead { died_at: at(0), reason: ErrorText::default(), order_key: Some(KEY) };
+        let mut state = state(&[(1, held)]);
+        let mut session = Session::begin(&state, at(0));
+        session.lease_from_log(Position(2)..Position(3));
+        session.park(Position(2), KEY);
+        assert_eq!(choose(&mut session, &state, 99), [0_u64; 0]);
+        let dropped = Change::of(Position(1), 1, NewState::Dropped);
+        session.changed(&dropped, Some(KEY));
+        state.apply(&dropped);
+        assert_eq!(choose(&mut session, &state, 99), [2]);
+    }
+
+    #[test]
+    fn due_time_that_a_clock_set_back_moved_away_counts_from_the_start() {
+        let state = state(&[(1, retry(1_000_000, None))]);
+        let waiting = NewState::Retry {
+            due: at(1_000_000),
+            wait: Duration::from_millis(30),
+            order_key: None,
+        };
+        let mut state = state;
+        state.apply(&Change::of(Position(1), 1, waiting));
+        let mut session = Session::begin(&state, at(100));
+        assert_eq!(session.next_due(), Some(at(130)));
+        assert_eq!(choose(&mut session, &state, 130), [1]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Settling: an outcome becomes a change of the state, at once, and is recorded within 100 ms.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::EmbeddedSubscription;
+use super::cell::{Live, Wake};
+use crate::clock::Timestamp;
+use crate::event::{Delivery, OrderKey, Outcome, Settled};
+use crate::pace::Steps;
+use crate::queue::QueueError;
+use crate::queue::embedded::record::{Change, NewState};
+
+/// How many deliveries are settled under one hold of the lock: some 10 µs.
+const SETTLED_AT_ONCE: usize = 64;
+
+impl EmbeddedSubscription {
+    /// Settles all of them in this order, and waits where there is no room for what is to be
+    /// recorded.
+    pub(super) async fn settle_in_order(
+        &self,
+        settled: Vec<(Delivery, Settled)>,
+    ) -> Result<(), QueueError> {
+        let mut rest = VecDeque::from(settled);
+        let mut steps = Steps::start();
+        while !rest.is_empty() {
+            self.core.check_open()?;
+            if !self.settle_some(&mut rest)? {
+                self.wait_until_recorded().await?;
+            }
+            steps.look();
+        }
+        Ok(())
+    }
+
+    /// Settles the first ones; `false` = there is no room for what is to be recorded.
+    fn settle_some(&self, rest: &mut VecDeque<(Delivery, Settled)>) -> Result<bool, QueueError> {
+        let now = self.core.clock.steady();
+        let mut wake = Wake::Nobody;
+        let mut live = self.cell.lock();
+        let waiting_before = live.n_waiting();
+        let mut n_settled = 0;
+        while n_settled < SETTLED_AT_ONCE && !rest.is_empty() && !self.cell.is_outbox_full() {
+            let Some((delivery, settled)) = rest.pop_front() else { break };
+            wake = wake.and(self.settle_one(&mut live, &delivery, settled, now));
+            n_settled += 1;
+        }
+        self.core.count_waiting(waiting_before, live.n_waiting());
+        drop(live);
+        self.core.wake(wake)?;
+        Ok(n_settled > 0)
+    }
+
+    fn settle_one(
+        &self,
+        live: &mut Live,
+        delivery: &Delivery,
+        settled: Settled,
+        now: Timestamp,
+    ) -> Wake {
+        let position = delivery.event.position;
+        let Live { state, session, retry_cache, .. } = live;
+        let Some(session) = session else { return Wake::Nobody };
+        debug_assert!(session.is_leased(position), "a delivery is settled that was not given out");
+        let held = match settled.outcome {
+            Outcome::Held { order_key } => Some(order_key),
+            Outcome::Delivered
+            | Outcome::Skipped
+            | Outcome::Retry { .. }
+            | Outcome::Dead { .. } => None,
+        };
+        // One that waits in the state with this key stays as it is there; one that was never tried
+        // comes again from the log after a start.
+        let is_told = |key: OrderKey| {
+            let waiting = state.waiting().get(position);
+            settled.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
+        };
+        if let Some(key) = held.filter(|key| is_told(*key)) {
+            retry_cache.keep(&delivery.event, Duration::ZERO);
+            session.park(position, key);
+            return Wake::Nobody;
+        }
+        let change = change(delivery, settled, now, self.core.clock.now());
+        if let NewState::Retry { wait, .. } = change.to {
+            retry_cache.keep(&delivery.event, wait);
+        }
+        match held {
+            Some(key) => session.park(position, key),
+            None => session.settled(position, &change.to),
+        }
+        self.cell.record(live, change)
+    }
+
+    /// Makes the head of a key's queue ready if it is parked.
+    pub(crate) fn release_head(&self, key: OrderKey) -> bool {
+        let is_released =
+            self.cell.lock().session.as_mut().is_some_and(|session| session.release_key(key));
+        if is_released {
+            self.cell.bell.notify_waiters();
+        }
+        is_released
+    }
+
+    /// Waits until what is settled was recorded: there is a bound to what waits for that.
+    async fn wait_until_recorded(&self) -> Result<(), QueueError> {
+        let mut poisoned = self.core.poisoned.subscribe();
+        loop {
+            self.core.check_open()?;
+            // Listen before looking: what is recorded in between rings a bell that is heard.
+            let recorded = self.cell.recorded.notified();
+            tokio::pin!(recorded);
+            recorded.as_mut().enable();
+            self.core.drive();
+            if !self.cell.is_outbox_full() {
+                return Ok(());
+            }
+            if *poisoned.borrow_and_update() {
+                return Err(QueueError::Poisoned);
+            }
+            tokio::select! {
+                () = recorded => {}
+                () = self.core.closed.cancelled() => {}
+                changed = poisoned.changed() => changed.map_err(|_| QueueError::Closed)?,
+            }
+        }
+    }
+}
+
+/// What an outcome makes of its delivery.
+fn change(delivery: &Delivery, settled: Settled, steady: Timestamp, wall: Timestamp) -> Change {
+    let Settled { outcome, attempt } = settled;
+    let attempts = match attempt {
+        Some(_) => delivery.attempt,
+        None => delivery.attempt.saturating_sub(1),
+    };
+    let began_at = || attempt.as_ref().map(|attempt| steady.before(attempt.duration));
+    let first_attempt_at = delivery.first_attempt_at.or_else(began_at);
+    let to = match outcome {
+        Outcome::Delivered => NewState::Delivered,
+        Outcome::Skipped => NewState::Skipped,
+        Outcome::Retry { at, order_key } => {
+            NewState::Retry { due: at, wait: at.since(steady), order_key }
+        }
+        // It was tried, so it is no longer a delivery that the log can bring again as new.
+        Outcome::Held { order_key } => {
+            NewState::Retry { due: steady, wait: Duration::ZERO, order_key: Some(order_key) }
+        }
+        Outcome::Dead { order_key } => NewState::Dead {
+            died_at: wall,
+            reason: attempt.as_ref().map(|attempt| attempt.error.clone()).unwrap_or_default(),
+            order_key,
+        },
+    };
+    let goes_on = matches!(to, NewState::Retry { .. });
+    let first_attempt_at = first_attempt_at.filter(|_| goes_on);
+    Change { first: delivery.event.position, count: 1, to, attempts, first_attempt_at, attempt }
+}

@@ -1,0 +1,46 @@
+//! How calls of a storage in memory are made to fail.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// What is asked of the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// A file is opened that is there.
+    Open,
+    /// A file is made.
+    Create,
+    /// A folder is listed, or a file's size asked for.
+    List,
+    /// Bytes are read.
+    Read,
+    /// Bytes are written.
+    Write,
+    /// A file is synced.
+    Sync,
+    /// A file is renamed; the path is the old name.
+    Rename,
+    /// A file is removed.
+    Remove,
+    /// A folder's names are synced.
+    SyncFolder,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is made.
+    Ok,
+    /// It fails and changes nothing.
+    Error(ErrorKind),
+    /// It fails with this error number of the system and changes nothing.
+    Errno(i32),
+    /// A write fails behind so many bytes; a read gives no more than so many.
+    Short(usize),
+}
+
+/// Decides which calls fail.
+pub trait Faults: Send + Sync + std::fmt::Debug {
+    /// Asked before each call is made. `offset` and `len` are 0 where the call has none.
+    fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict;
+}

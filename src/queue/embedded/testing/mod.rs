@@ -1,0 +1,12 @@
+//! What tests and the simulation need of the embedded queue's inside.
+
+mod faults;
+mod inode;
+pub mod manual_queue;
+mod memory_disk;
+mod memory_storage;
+mod names;
+
+pub use faults::{Call, Faults, Verdict};
+pub use memory_disk::MemoryDisk;
+pub use memory_storage::{CrashOptions, MemoryStorage};

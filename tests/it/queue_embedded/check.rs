@@ -1,0 +1,111 @@
+//! `queue check`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gatepost::event::Outcome;
+use gatepost::queue::Queue;
+use gatepost::queue::embedded::check::check;
+
+use super::{Site, append_all, settle, subscribe, take};
+
+const LONG: Duration = Duration::from_hours(1);
+
+/// Every file with its bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                all.insert(path.clone(), std::fs::read(path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn sound_queue_is_counted_open_or_closed() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 20, 9_000).await;
+    let opened = check(&site.path()).unwrap();
+    assert_eq!((opened.events, opened.last.0), (20, 20));
+    assert_eq!(opened.damage, []);
+    queue.close().await.unwrap();
+    let before = contents(&site.path());
+    let closed = check(&site.path()).unwrap();
+    assert_eq!((closed.events, closed.torn_bytes, closed.kept), (20, 0, 0));
+    assert!(closed.segments >= 3 && closed.records > 20 && closed.bytes > 180_000);
+    assert_eq!(closed.damage, []);
+    assert!(contents(&site.path()) == before, "looking changes nothing");
+}
+
+#[tokio::test]
+async fn states_by_snapshot_and_by_log_are_equal() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 40, 9_000).await;
+    for (number, delivery) in take(&*subscription, 40).await.into_iter().enumerate() {
+        match number % 5 {
+            0 => drop(delivery),
+            1 => settle(&*subscription, delivery, Outcome::Dead { order_key: None }).await,
+            2 => settle(&*subscription, delivery, Outcome::Skipped).await,
+            _ => settle(&*subscription, delivery, Outcome::Delivered).await,
+        }
+    }
+    drop(subscription);
+    queue.close().await.unwrap();
+    let report = check(&site.path()).unwrap();
+    assert_eq!(report.damage, []);
+    assert!(site.path().join("state").read_dir().unwrap().next().is_some(), "there is a snapshot");
+}
+
+#[tokio::test]
+async fn damage_is_named_and_nothing_is_changed() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 20, 9_000).await;
+    queue.close().await.unwrap();
+    let path = site.segments()[1].clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[30_000] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let before = contents(&site.path());
+    let report = check(&site.path()).unwrap();
+    assert_eq!((report.events, report.n_missing), (19, 1));
+    let [damage] = &report.damage[..] else { panic!("{:?}", report.damage) };
+    assert_eq!(damage.segment, 2);
+    assert!(damage.offset <= 30_000 && damage.offset + damage.bytes > 30_000);
+    assert!(contents(&site.path()) == before);
+}
+
+#[tokio::test]
+async fn torn_end_is_no_damage() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 3, 900).await;
+    queue.close().await.unwrap();
+    let path = site.segments()[0].clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end + 50..end + 150].fill(7);
+    std::fs::write(&path, &bytes).unwrap();
+    let report = check(&site.path()).unwrap();
+    assert_eq!(report.events, 3);
+    assert!((100..=150).contains(&report.torn_bytes), "{}", report.torn_bytes);
+    assert_eq!(report.damage, []);
+}
+
+#[tokio::test]
+async fn nothing_is_found_where_there_is_no_queue() {
+    let site = Site::new();
+    assert_eq!(check(&site.path()).unwrap().events, 0);
+    assert!(!site.path().exists());
+}

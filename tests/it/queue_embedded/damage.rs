@@ -1,0 +1,95 @@
+//! What cannot be read is named, what can be read is served, and nothing is dropped in silence.
+
+use std::time::Duration;
+
+use gatepost::event::{Outcome, Position};
+use gatepost::queue::{DeadFilter, EventQuery, ListOrder, Queue};
+
+use super::{Site, append_all, settle, subscribe, take};
+
+const LONG: Duration = Duration::from_hours(1);
+
+fn flip(path: &std::path::Path, offset: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[offset] ^= 1;
+    std::fs::write(path, &bytes).unwrap();
+}
+
+#[tokio::test]
+async fn events_around_a_rotten_one_are_delivered_and_it_is_named() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 20, 9_000).await;
+    queue.close().await.unwrap();
+    flip(&site.segments()[1], 30_000);
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    let taken = take(&*subscription, 19).await;
+    let positions: Vec<u64> = taken.iter().map(|delivery| delivery.event.position.0).collect();
+    let missing: Vec<u64> = (1..=20).filter(|position| !positions.contains(position)).collect();
+    assert_eq!(missing.len(), 1);
+    let damage = queue.stats().damage;
+    assert!(damage.iter().any(|text| text.contains("cannot be read")), "{damage:?}");
+    let backlog = subscription.backlog();
+    assert_eq!(backlog.dead, 1, "the lost one is counted");
+}
+
+#[tokio::test]
+async fn rotten_settle_record_makes_its_deliveries_come_again() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 3, 200).await;
+    for delivery in take(&*subscription, 3).await {
+        settle(&*subscription, delivery, Outcome::Dead { order_key: None }).await;
+    }
+    assert_eq!(queue.dead(DeadFilter::default()).await.unwrap().len(), 3);
+    drop(subscription);
+    drop(queue);
+    // Only the log is left, and the outcomes in it are rotten.
+    std::fs::remove_dir_all(site.path().join("state")).unwrap();
+    let path = site.segments()[0].clone();
+    let bytes = std::fs::read(&path).unwrap();
+    let name = bytes.windows(2).rposition(|two| two == b"\x01h").unwrap();
+    flip(&path, name + 3);
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    let taken = take(&*subscription, 3).await;
+    let positions: Vec<Position> = taken.iter().map(|delivery| delivery.event.position).collect();
+    assert_eq!(positions, [Position(1), Position(2), Position(3)], "not lost: they come again");
+    assert!(!queue.stats().damage.is_empty());
+}
+
+#[tokio::test]
+async fn missing_segment_is_named_and_the_others_stay() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 40, 9_000).await;
+    queue.close().await.unwrap();
+    let segments = site.segments();
+    assert!(segments.len() >= 4);
+    std::fs::remove_file(&segments[1]).unwrap();
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    let query = EventQuery { limit: 100, order: ListOrder::Oldest, ..EventQuery::default() };
+    let listed = queue.list(query).await.unwrap();
+    let taken = take(&*subscription, listed.len()).await;
+    assert!((30..40).contains(&taken.len()), "{}", taken.len());
+    assert_eq!(taken[0].event.position, Position(1), "what is before the gap is served");
+    assert!(segments[0].exists(), "no file goes because another one is missing");
+    let damage = queue.stats().damage;
+    assert!(damage.iter().any(|text| text.contains("missing")), "{damage:?}");
+}
+
+#[tokio::test]
+async fn newer_version_is_left_alone() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    append_all(&queue, 3, 200).await;
+    queue.close().await.unwrap();
+    std::fs::write(site.path().join("FORMAT"), "3\n").unwrap();
+    let clock: std::sync::Arc<dyn gatepost::clock::Clock> = site.clock.clone();
+    let opened = gatepost::queue::embedded::EmbeddedQueue::open(site.settings(LONG), clock);
+    let err = opened.err().unwrap().to_string();
+    assert!(err.contains("newer version"), "{err}");
+}

@@ -1,0 +1,147 @@
+//! The simulation of the queue: the whole of it on one thread, its components stepped by a seeded
+//! scheduler over a disk in memory that fails, rots and loses power, beside an oracle that knows
+//! what may have become of every event.
+//!
+//! `SIM_SECONDS` = how long new seeds are tried (0 without it), `SIM_SEED` = the one seed to run.
+
+mod action;
+mod damage;
+mod delivering;
+mod disk;
+mod embedded;
+mod fates;
+mod model;
+mod oracle;
+mod runner;
+mod simulation;
+mod subject;
+mod worker;
+
+use std::time::Duration;
+
+use action::Flavour;
+use embedded::Embedded;
+use model::{MUTANTS, Model};
+use runner::{Failure, report, run_seeds, shrink};
+use subject::Subject;
+
+const ALL: Flavour = Flavour { faults: true, rot: true, clock: true, full: true };
+
+/// Fails with what is left of the plan when everything that does not matter is dropped.
+fn fail<S: Subject>(failure: Failure) -> ! {
+    let first = failure.why.clone();
+    let smallest = shrink::<S>(failure, Duration::from_secs(20));
+    panic!("{first}\nmade smaller: {}", report(&smallest));
+}
+
+#[test]
+fn sound_model_passes() {
+    let budget = Duration::from_secs(5);
+    let figures = run_seeds::<Model<{ usize::MAX }>>(0..150, 400, ALL, budget);
+    match figures {
+        Ok(figures) => assert!(figures.n_runs > 0),
+        Err(failure) => fail::<Model<{ usize::MAX }>>(failure),
+    }
+}
+
+/// Which seed finds a mutant; `None` = none did.
+fn seed_that_finds<S: Subject>() -> Option<u64> {
+    (0..400).find(|seed| {
+        let plan = runner::Plan::of(*seed, 400, ALL);
+        // A panic of the model is no find.
+        runner::run::<S>(&plan).is_err_and(|failure| !failure.why.starts_with("panicked"))
+    })
+}
+
+macro_rules! mutants_are_found {
+    ($($index:literal)*) => {
+        [$(seed_that_finds::<Model<$index>>()),*]
+    };
+}
+
+#[test]
+fn every_mutant_of_the_model_is_found() {
+    let found =
+        mutants_are_found!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25);
+    let missed: Vec<_> =
+        MUTANTS.iter().zip(found).filter(|(_, seed)| seed.is_none()).map(|(it, _)| it).collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+/// The numbers of an environment's variable.
+#[expect(clippy::disallowed_methods, reason = "how long to try is for whoever runs it to say")]
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn passes(seeds: impl Iterator<Item = u64>, n_actions: usize, may: Flavour, budget: Duration) {
+    match run_seeds::<Embedded>(seeds, n_actions, may, budget) {
+        Ok(figures) => {
+            let per_second = figures.n_actions as f64 / figures.elapsed.as_secs_f64();
+            println!("{} runs, {per_second:.0} actions a second", figures.n_runs);
+            assert!(figures.n_runs > 0, "not one run within {budget:?}");
+        }
+        Err(failure) => fail::<Embedded>(failure),
+    }
+}
+
+const CALM: Flavour = Flavour { faults: false, rot: false, clock: false, full: false };
+
+#[test]
+fn queue_passes_fixed_seeds_with_crashes() {
+    passes(0..200, 400, CALM, Duration::from_secs(30));
+}
+
+#[test]
+fn queue_passes_fixed_seeds_with_clock_jumps() {
+    let may = Flavour { clock: true, ..CALM };
+    passes(1_000..1_200, 400, may, Duration::from_secs(30));
+}
+
+#[test]
+fn queue_passes_fixed_seeds_with_full_disks() {
+    let may = Flavour { full: true, ..CALM };
+    passes(2_000..2_200, 400, may, Duration::from_secs(30));
+}
+
+#[test]
+fn queue_passes_fixed_seeds_with_failing_disks() {
+    let may = Flavour { faults: true, ..CALM };
+    passes(3_000..3_200, 400, may, Duration::from_secs(30));
+}
+
+#[test]
+fn queue_passes_fixed_seeds_with_rot() {
+    let may = Flavour { rot: true, ..CALM };
+    passes(4_000..4_200, 400, may, Duration::from_secs(30));
+}
+
+/// Seeds that once failed, of [`queue_passes_mixed_seeds`].
+#[test]
+fn queue_passes_seeds_that_once_failed() {
+    let seeds = [
+        // A search that stood in a segment that was trimmed.
+        11_467_715_454_386_779_282,
+        // A lost delivery before open ones.
+        10_828_534_303_697_246_913,
+        // The oldest segment's file is missing.
+        2_840_043_352_099_216_290,
+        // Key runs that reach beyond the log's end.
+        13_033_386_996_535_055_764,
+        // A subscription that stood in a segment that was trimmed.
+        9_896_126_215_274_666_506,
+    ];
+    passes(seeds.into_iter(), 600, ALL, Duration::from_secs(30));
+}
+
+/// Everything at once. With `SIM_SECONDS` new seeds for so long, from `SIM_SEED` on.
+#[test]
+fn queue_passes_mixed_seeds() {
+    let seconds = number_of("SIM_SECONDS");
+    let first = number_of("SIM_SEED");
+    let first = first.unwrap_or_else(|| if seconds.is_some() { rand::random() } else { 5_000 });
+    println!("from seed {first} on");
+    let n_seeds = if seconds.is_some() { usize::MAX } else { 100 };
+    let seeds = (0..).map(|n| first.wrapping_add(n)).take(n_seeds);
+    passes(seeds, 600, ALL, Duration::from_secs(seconds.unwrap_or(30)));
+}

@@ -1,0 +1,528 @@
+//! One run: a subject, the oracle beside it, and the clients between them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
+use gatepost_sim::event::{
+    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, OrderKey, SourceName,
+};
+use gatepost_sim::queue::{QueueError, Start};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::action::Action;
+use crate::damage::{Damage, Effects, Fault};
+use crate::fates::{Existence, Fate};
+use crate::oracle::{Append, Oracle, Verdict, body_of};
+use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
+use crate::worker::Worker;
+
+pub const N_HANDLERS: usize = 3;
+/// Settlements are recorded within this time, and the work that is left then.
+const RECORDED_AFTER: Duration = Duration::from_millis(41);
+/// More rounds of work than anything takes.
+const ROUNDS_MAX: usize = 2_000;
+/// How long a key is remembered, by source.
+const WINDOWS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3_600)];
+
+/// What a call under way is about.
+#[derive(Debug)]
+enum Pending {
+    Append(u32),
+    /// Nothing hangs on its answer.
+    Upkeep,
+    /// Somebody waits for it.
+    Waited,
+}
+
+pub struct Simulation<S> {
+    pub subject: S,
+    pub oracle: Oracle,
+    pub clock: Arc<ManualClock>,
+    pub workers: Vec<Worker>,
+    pub handlers: Vec<HandlerName>,
+    random: StdRng,
+    pending: BTreeMap<Ticket, Pending>,
+    /// Answers that somebody waits for.
+    waited: BTreeMap<Ticket, Result<Answer, QueueError>>,
+    next_ticket: Ticket,
+    opened_at: Timestamp,
+    /// Calls to the disk may fail just now.
+    has_faults: bool,
+    /// How often it was opened.
+    n_opened: u64,
+}
+
+impl<S: Subject> Simulation<S> {
+    /// Opens an empty queue.
+    pub fn new(config: Config, seed: u64) -> Result<Self, String> {
+        let start = Timestamp::from_millis(1_750_000_000_000);
+        let names = ["plain", "hold", "skip"];
+        let mut simulation = Self {
+            subject: S::new(config),
+            oracle: Oracle::new(N_HANDLERS),
+            clock: Arc::new(ManualClock::new(start)),
+            workers: (0..N_HANDLERS).map(|_| Worker::default()).collect(),
+            handlers: names.map(|name| HandlerName::parse(name).unwrap()).to_vec(),
+            random: StdRng::seed_from_u64(seed),
+            pending: BTreeMap::new(),
+            waited: BTreeMap::new(),
+            next_ticket: 0,
+            opened_at: start,
+            has_faults: false,
+            n_opened: 0,
+        };
+        simulation.open()?;
+        Ok(simulation)
+    }
+
+    pub fn steady(&self) -> Timestamp {
+        self.clock.steady()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.steady().since(self.opened_at)
+    }
+
+    /// Whether the handler's loop keeps an order: deliveries with a key go one at a time.
+    pub fn key_of(&self, handler: usize, token: u32) -> Option<u8> {
+        let order = self.oracle.facts(token).order;
+        (handler > 0 && order < 4).then_some(order)
+    }
+
+    /// Does one action.
+    pub fn act(&mut self, action: &Action) -> Verdict {
+        match *action {
+            Action::Append { source, dedupe, order, bytes } => {
+                self.append(source, dedupe, order, bytes);
+                Ok(())
+            }
+            Action::Subscribe { handler, is_interrupted } => {
+                self.subscribe(handler.into(), is_interrupted)
+            }
+            Action::Unsubscribe { handler } => {
+                self.unsubscribe(handler.into());
+                Ok(())
+            }
+            Action::Forget { handler } => self.forget(handler.into()),
+            Action::Take { handler, max } => self.take(handler.into(), max.into()),
+            Action::Finish { handler, pick, how } => self.finish(handler.into(), pick, how),
+            Action::Release { handler, pick } => self.release(handler.into(), pick),
+            Action::Redrive { handler, pick } => self.by_hand(handler.into(), pick, true),
+            Action::DropDead { handler, pick } => self.by_hand(handler.into(), pick, false),
+            Action::Replay { handler, pick } => self.replay(handler.into(), pick),
+            Action::Step(part) => {
+                self.step(part);
+                Ok(())
+            }
+            Action::Work => {
+                self.work();
+                Ok(())
+            }
+            Action::Wait { ms } => {
+                self.wait(Duration::from_millis(ms.into()));
+                Ok(())
+            }
+            Action::Record => {
+                self.record();
+                Ok(())
+            }
+            Action::SetClock { by_ms } => {
+                let now = self.clock.now().as_millis() + by_ms;
+                self.clock.jump_to(Timestamp::from_millis(now.max(86_400_000)));
+                self.oracle.time_is(self.clock.now());
+                Ok(())
+            }
+            Action::Clean { is_full } => {
+                self.oracle.was_cleaned = true;
+                self.start(Request::Clean { is_full }, Pending::Upkeep);
+                Ok(())
+            }
+            Action::Snapshot => {
+                self.start(Request::Snapshot, Pending::Upkeep);
+                Ok(())
+            }
+            Action::Close => self.close(),
+            Action::Crash { end, damage } => self.crash(end, damage),
+            Action::Damage(damage) => {
+                self.damage(damage);
+                Ok(())
+            }
+            Action::Fault(fault) => {
+                self.set_fault(Some(fault));
+                Ok(())
+            }
+            Action::Mend => {
+                self.set_fault(None);
+                Ok(())
+            }
+            Action::Compare => self.compare(),
+            Action::Drain => self.drain(),
+        }?;
+        self.poll()?;
+        if self.has_faults && self.random.random_bool(0.04) {
+            self.set_fault(None);
+        }
+        if self.subject.is_poisoned() && self.random.random_bool(0.3) {
+            let end = if self.random.random_bool(0.5) {
+                End::Kill
+            } else {
+                End::PowerCut { torn_sectors: false }
+            };
+            self.crash(end, None)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, source: u8, dedupe: Option<u8>, order: u8, bytes: u16) {
+        let window = WINDOWS[usize::from(source % 2)];
+        let dedupe = match dedupe {
+            None => Dedupe::Off,
+            Some(key) => {
+                let mut bytes = [source; 16];
+                bytes[15] = key;
+                Dedupe::Within { key: DedupeKey(bytes), window }
+            }
+        };
+        let token = self.oracle.next_token();
+        let new = NewEvent {
+            source: SourceName::parse(["one", "two"][usize::from(source % 2)]).unwrap(),
+            event_type: EventType::new(["a.b", "c"][usize::from(order % 2)]),
+            received_at: self.clock.now(),
+            data_root: DataRoot::Payload,
+            is_json: false,
+            headers: Headers::default(),
+            body: Bytes::from(body_of(token, bytes)),
+            dedupe,
+        };
+        self.oracle.asked(new.clone(), order);
+        self.start(Request::Append(new), Pending::Append(token));
+    }
+
+    fn start(&mut self, request: Request, pending: Pending) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.pending.insert(ticket, pending);
+        self.subject.start(ticket, request);
+        ticket
+    }
+
+    /// Takes the answers that have come.
+    pub fn poll(&mut self) -> Verdict {
+        for (ticket, answer) in self.subject.poll() {
+            match (self.pending.remove(&ticket), answer) {
+                (Some(Pending::Append(token)), Ok(Answer::Appended(appended))) => {
+                    self.oracle.answered(token, &Ok(appended))?;
+                }
+                (Some(Pending::Append(token)), Err(err)) => {
+                    self.oracle.answered(token, &Err(err))?;
+                }
+                (Some(Pending::Append(_)), Ok(other)) => {
+                    return Err(format!("an append was answered with {other:?}"));
+                }
+                // It ends with the queue.
+                (Some(Pending::Upkeep), Ok(_) | Err(QueueError::Closed)) => {}
+                (Some(Pending::Upkeep), Err(err)) => {
+                    if !self.has_faults && !self.subject.is_poisoned() {
+                        return Err(format!("upkeep failed on a sound disk: {err:?}"));
+                    }
+                }
+                (Some(Pending::Waited), answer) => {
+                    self.waited.insert(ticket, answer);
+                }
+                (None, answer) => return Err(format!("an answer that nobody asked: {answer:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks, and works until there is an answer; `None` = none came.
+    pub fn ask(&mut self, request: Request) -> Result<Option<Result<Answer, QueueError>>, String> {
+        let ticket = self.start(request, Pending::Waited);
+        for _ in 0..ROUNDS_MAX {
+            self.poll()?;
+            if let Some(answer) = self.waited.remove(&ticket) {
+                return Ok(Some(answer));
+            }
+            let has_worked = self.step(Part::Committer) | self.step(Part::Allocator);
+            if !has_worked {
+                self.wait(Duration::from_millis(7));
+            }
+            if self.subject.is_poisoned() && self.random.random_bool(0.1) {
+                break;
+            }
+        }
+        if !self.has_faults && !self.subject.is_poisoned() {
+            return Err("a call was never answered".into());
+        }
+        self.pending.insert(ticket, Pending::Upkeep);
+        Ok(None)
+    }
+
+    fn step(&mut self, part: Part) -> bool {
+        let now = self.uptime();
+        self.subject.step(part, now)
+    }
+
+    /// Works until nothing is left to do; `false` = it did not end.
+    fn work(&mut self) -> bool {
+        for _ in 0..ROUNDS_MAX {
+            let has_worked =
+                self.step(Part::Committer) | self.step(Part::Allocator) | self.step(Part::Index);
+            if !has_worked {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub fn wait(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.oracle.time_is(self.clock.now());
+    }
+
+    /// What is settled by now is recorded, where nothing fails.
+    pub fn record(&mut self) {
+        let settled = self.steady();
+        self.wait(RECORDED_AFTER);
+        let is_done = self.work();
+        // A segment that was made meanwhile has let what waited for it come to be written only now.
+        self.wait(RECORDED_AFTER);
+        if is_done && self.work() && !self.has_faults && !self.subject.is_poisoned() {
+            for handler in &mut self.oracle.handlers {
+                handler.recorded_until(settled);
+            }
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        let effects = self.subject.damage(damage);
+        self.oracle.damaged(&effects);
+    }
+
+    pub fn set_fault(&mut self, fault: Option<Fault>) {
+        self.has_faults = fault.is_some();
+        let effects: Effects = self.subject.set_fault(fault);
+        self.oracle.damaged(&effects);
+    }
+
+    fn close(&mut self) -> Verdict {
+        let closed = self.ask(Request::Close)?;
+        if let Some(Ok(_)) = closed {
+            let now = self.steady();
+            for handler in &mut self.oracle.handlers {
+                handler.recorded_until(now);
+            }
+        }
+        self.poll()?;
+        self.end(End::Kill);
+        self.open()
+    }
+
+    fn crash(&mut self, end: End, damage: Option<Damage>) -> Verdict {
+        self.poll()?;
+        self.end(end);
+        if let Some(damage) = damage {
+            self.damage(damage);
+        }
+        self.open()
+    }
+
+    fn end(&mut self, end: End) {
+        self.subject.end(end, &mut self.random);
+        self.oracle.ended();
+        self.pending.clear();
+        self.waited.clear();
+        for worker in &mut self.workers {
+            *worker = Worker::default();
+        }
+    }
+
+    fn open(&mut self) -> Verdict {
+        // The steady clock begins at the wall clock's reading.
+        self.clock = Arc::new(ManualClock::new(self.clock.now()));
+        self.opened_at = self.steady();
+        for _ in 0..2 {
+            let seed = self.random.random();
+            match self.subject.open(&self.clock, seed) {
+                Ok(()) => {
+                    self.n_opened += 1;
+                    return self.stand_all();
+                }
+                Err(err) if self.has_faults => {
+                    // It may refuse, and must not have changed anything for the worse.
+                    drop(err);
+                    self.set_fault(None);
+                }
+                Err(err) => return Err(format!("it does not open: {err:?}")),
+            }
+        }
+        Err("it does not open although nothing fails any more".into())
+    }
+
+    /// Compares how everything stands behind a start with what may be.
+    fn stand_all(&mut self) -> Verdict {
+        for handler in 0..N_HANDLERS {
+            self.find_existence(handler)?;
+            if self.oracle.handlers[handler].existence != Existence::Yes {
+                continue;
+            }
+            for token in 0..self.oracle.next_token() {
+                self.stand(handler, token)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn stand(&mut self, handler: usize, token: u32) -> Verdict {
+        let facts = self.oracle.facts(token);
+        let Some(position) = facts.position else { return Ok(()) };
+        let may_be_lost = facts.may_be_lost;
+        let name = &self.handlers[handler];
+        let Some(standing) = self.subject.standing(name, position) else { return Ok(()) };
+        self.oracle.handlers[handler]
+            .stands(token, standing, may_be_lost)
+            .map_err(|why| format!("handler `{name}`: {why}"))
+    }
+
+    /// Whether the handler has a subscription, where that is not known.
+    pub fn find_existence(&mut self, handler: usize) -> Verdict {
+        let name = &self.handlers[handler];
+        let position = gatepost_sim::event::Position(1);
+        let is_there = self.subject.standing(name, position).is_some();
+        let fates = &mut self.oracle.handlers[handler];
+        match (fates.existence, is_there) {
+            (Existence::Yes, true) | (Existence::No, false) => Ok(()),
+            (Existence::Yes, false) if fates.may_vanish => {
+                fates.forget();
+                Ok(())
+            }
+            (Existence::Unclear, true) => {
+                fates.existence = Existence::Yes;
+                Ok(())
+            }
+            (Existence::Unclear, false) => {
+                fates.forget();
+                Ok(())
+            }
+            (Existence::Yes, false) => Err(format!("the subscription of `{name}` is gone")),
+            (Existence::No, true) => Err(format!("`{name}` was forgotten and is there again")),
+        }
+    }
+
+    fn subscribe(&mut self, handler: usize, is_interrupted: bool) -> Verdict {
+        if self.oracle.handlers[handler].session.is_some() {
+            return Ok(());
+        }
+        let start = if handler == 1 { Start::Oldest } else { Start::Now };
+        let (n_before, existence) =
+            (self.oracle.next_token(), self.oracle.handlers[handler].existence);
+        let name = self.handlers[handler].clone();
+        let request = Request::Subscribe(name, start);
+        let answer = if is_interrupted && existence == Existence::No {
+            self.start(request, Pending::Upkeep);
+            for _ in 0..self.random.random_range(0..4) {
+                self.step(Part::Committer);
+            }
+            None
+        } else {
+            self.ask(request)?
+        };
+        let oracle = &mut self.oracle;
+        if existence == Existence::No {
+            let fates: Vec<Fate> = oracle
+                .events
+                .iter()
+                .map(|facts| match (start, facts.append) {
+                    (Start::Now, Append::Stored) => Fate::Before,
+                    (Start::Oldest, Append::Stored) if !oracle.was_cleaned => {
+                        Fate::Open { is_fresh: true }
+                    }
+                    _ => Fate::Unclear,
+                })
+                .collect();
+            oracle.handlers[handler].begin(n_before, |token| fates[token as usize]);
+            oracle.handlers[handler].existence = Existence::Unclear;
+        }
+        match answer {
+            None | Some(Err(QueueError::Full(_) | QueueError::Poisoned | QueueError::Closed)) => {
+                if is_interrupted && existence == Existence::No {
+                    return self.crash(End::PowerCut { torn_sectors: false }, None);
+                }
+                Ok(())
+            }
+            Some(Err(err)) => Err(format!("subscribing failed: {err:?}")),
+            Some(Ok(_)) => {
+                oracle.handlers[handler].existence = Existence::Yes;
+                let now = self.steady();
+                self.oracle.handlers[handler].attach(now);
+                Ok(())
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, handler: usize) {
+        self.subject.unsubscribe(&self.handlers[handler]);
+        self.oracle.handlers[handler].detach();
+        self.workers[handler] = Worker::default();
+    }
+
+    fn forget(&mut self, handler: usize) -> Verdict {
+        self.unsubscribe(handler);
+        let answer = self.ask(Request::Forget(self.handlers[handler].clone()))?;
+        let fates = &mut self.oracle.handlers[handler];
+        match answer {
+            Some(Ok(_)) => fates.forget(),
+            Some(Err(QueueError::Full(_) | QueueError::Poisoned | QueueError::Closed)) | None => {
+                if fates.existence == Existence::Yes {
+                    fates.existence = Existence::Unclear;
+                }
+            }
+            Some(Err(err)) => return Err(format!("forgetting failed: {err:?}")),
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Verdict {
+        if self.has_faults || self.subject.is_poisoned() {
+            return Ok(());
+        }
+        self.record();
+        self.poll()?;
+        self.subject.compare_rebuilt(&self.clock)
+    }
+
+    /// Whether anything may fail just now, other than by the queue's own fault.
+    pub fn may_fail(&self) -> bool {
+        self.has_faults || self.subject.is_poisoned()
+    }
+
+    /// All is well: nothing fails, everybody is subscribed.
+    pub fn calm_down(&mut self) -> Verdict {
+        self.set_fault(None);
+        if self.subject.is_poisoned() {
+            self.crash(End::Kill, None)?;
+        }
+        for handler in 0..N_HANDLERS {
+            self.subscribe(handler, false)?;
+            if self.oracle.handlers[handler].session.is_none() {
+                return Err(format!("`{}` cannot be subscribed", self.handlers[handler]));
+            }
+        }
+        self.record();
+        self.poll()
+    }
+
+    pub fn order_key(key: u8) -> OrderKey {
+        OrderKey([key; 16])
+    }
+
+    /// How a delivery stands, as the queue says.
+    pub fn standing(&self, handler: usize, token: u32) -> Option<Standing> {
+        let position = self.oracle.facts(token).position?;
+        self.subject.standing(&self.handlers[handler], position)
+    }
+}
