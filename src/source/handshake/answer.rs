@@ -30,7 +30,7 @@ pub(in crate::source) const NAMES: [&str; 6] =
 /// An answer with a text of the owner's own.
 #[derive(Clone, Debug)]
 pub struct AnswerTemplate {
-    /// The text, over [`NAMES`].
+    /// The text, over `NAMES`.
     pub text: Arc<expr::Template>,
     /// What it is.
     pub content_type: &'static str,
