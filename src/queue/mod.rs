@@ -27,6 +27,8 @@ pub mod sled;
 pub mod storage;
 
 pub(crate) mod codec;
+pub(crate) mod detach;
+pub(crate) mod ids;
 pub mod journal;
 mod names;
 pub(crate) mod record;

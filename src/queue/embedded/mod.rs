@@ -72,7 +72,6 @@ pub mod check;
 pub(crate) mod cleaner;
 pub(crate) mod commit;
 pub(crate) mod core;
-pub(crate) mod detach;
 mod driver;
 pub(crate) mod events;
 pub(crate) mod index;

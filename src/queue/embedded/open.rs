@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use super::cleaner::Cleaner;
-use super::commit::{Committer, Ids, Inbox, NextSegment, Opening, Request};
+use super::commit::{Committer, Inbox, NextSegment, Opening, Request};
 use super::core::{Core, Parts, lock};
 use super::events::ReadFailure;
 use super::index::{Follower, Index, MemoryStore, SledStore, Store};
@@ -28,6 +28,7 @@ use super::{IndexIn, Opened, Settings, take_over};
 use crate::clock::Clock;
 use crate::event::Position;
 use crate::queue::QueueError;
+use crate::queue::ids::Ids;
 use crate::queue::storage::OpenMode;
 
 /// The layout of the folder that this version writes.
@@ -188,7 +189,7 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         handlers,
         next_position,
         newest_id,
-        ids: Ids::after(newest_id, random.next_u64()),
+        ids: Ids::after(newest_id, StdRng::seed_from_u64(random.next_u64())),
         opening: Opening { number: survey.opening.max(opening_before) + 1, is_recorded: false },
         first_segment: log.head().first.segment().max(1),
         kept: survey.kept,

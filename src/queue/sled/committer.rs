@@ -13,7 +13,6 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::dedupe::{RecentKeys, Seen, prefix};
-use super::ids::Ids;
 use super::index::Indexed;
 use super::indexer::Applied;
 use super::lookup;
@@ -22,6 +21,7 @@ use super::state::SubscriptionState;
 use super::tail::Written;
 use crate::clock::Stopwatch;
 use crate::event::{Dedupe, EventId, HandlerName, NewEvent, Position};
+use crate::queue::ids::Ids;
 use crate::queue::journal::{Location, Writer};
 use crate::queue::names::Names;
 use crate::queue::record::{Batch, HEADER_BYTES, Kind, Place, Places, SettleBatch, event_bytes};

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lookup::alone;
 use crate::event::{Event, Position};
+use crate::queue::detach::detach;
 use crate::queue::record::State;
 
 /// How many bytes of bodies and headers one handler keeps.
@@ -41,7 +41,7 @@ impl Kept {
             return;
         }
         self.bytes += size(event);
-        self.events.insert(event.position, Arc::new(alone(event)));
+        self.events.insert(event.position, Arc::new(detach(event)));
         self.order.push_back(event.position);
         while self.bytes > BYTES_MAX || self.order.len() > EVENTS_MAX {
             let Some(oldest) = self.order.pop_front() else { break };

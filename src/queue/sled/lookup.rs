@@ -3,13 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::dedupe::Seen;
-use super::ids::millis_of;
 use super::shared::Shared;
-use crate::event::{Dedupe, DedupeKey, Event, EventId, Headers, NewEvent, Position};
+use crate::event::{Dedupe, DedupeKey, Event, EventId, Position};
 use crate::queue::QueueError;
+use crate::queue::ids::millis_of;
 use crate::queue::journal::{Location, Reader};
 use crate::queue::record::{Kind, Record};
 
@@ -128,22 +126,6 @@ fn read_to(
         });
     }
     Ok(None)
-}
-
-/// The same event in memory of its own: what is read out of a file shares a large buffer, which
-/// one small event that waits would keep.
-pub(crate) fn alone(event: &Event) -> Event {
-    let new = NewEvent {
-        source: event.source.clone(),
-        event_type: event.event_type.clone(),
-        received_at: event.received_at,
-        data_root: event.data_root,
-        is_json: event.is_json,
-        headers: Headers::from_encoded(Bytes::copy_from_slice(event.headers.encoded())),
-        body: Bytes::copy_from_slice(&event.body),
-        dedupe: Dedupe::Off,
-    };
-    Event::new(new, event.id, event.position)
 }
 
 fn copy_at(

@@ -49,7 +49,6 @@ mod dead;
 mod dedupe;
 mod figures;
 mod history;
-mod ids;
 mod index;
 mod indexer;
 mod janitor;

@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
 use arc_swap::ArcSwapOption;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::committer::{Committer, HandOver, SETTLE_ROOM, Unanswered};
 use super::dedupe::{RecentKeys, Runs};
-use super::ids::Ids;
 use super::index::{Index, IndexError, Progress};
 use super::indexer::Indexer;
 use super::janitor::{Janitor, Limits};
@@ -23,6 +24,7 @@ use super::{Opened, Settings, SledQueue, Threads, lookup, owner, take_lock, trus
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::event::{EventId, Position};
 use crate::queue::QueueError;
+use crate::queue::ids::Ids;
 use crate::queue::journal::{Damage, Location, Lost, Reader, Recovered, Segments, Writer, recover};
 use crate::queue::names::Names;
 use crate::queue::record::Places;
@@ -270,7 +272,7 @@ fn start(
         ended: Mutex::default(),
     });
     let committer = Committer {
-        ids: Ids::after(last_id(&shared, next)),
+        ids: Ids::after(last_id(&shared, next), StdRng::from_os_rng()),
         shared: Arc::clone(&shared),
         writer,
         keys,

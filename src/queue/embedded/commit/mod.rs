@@ -22,18 +22,17 @@ use super::log::{AllocatedSegment, LogWriter, Want};
 use super::record::{Incarnation, KeptEnd, Lsn, UnitBuilder};
 use super::subscription::HandlerCell;
 use crate::event::{EventId, HandlerName, NewEvent, Position};
+use crate::queue::ids::Ids;
 use crate::queue::{Appended, QueueError};
 
 mod append;
 mod control;
 mod finish;
-mod ids;
 mod request;
 mod room;
 mod settle;
 
 pub(crate) use append::probe_of;
-pub(crate) use ids::Ids;
 pub(crate) use request::{AppendReply, AppendRequest, Reply, Request, SnapshotBasis};
 
 /// How long settlements are collected before they are recorded.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::zones::Zones;
 use super::{Budget, Reading, Search, kept_failed, read_failed};
 use crate::event::{Event, Position};
-use crate::queue::embedded::detach::detach;
+use crate::queue::detach::detach;
 use crate::queue::embedded::log::{LogHead, ReadError};
 use crate::queue::{ListOrder, QueueError};
 

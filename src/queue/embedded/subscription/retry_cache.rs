@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Event, Position};
-use crate::queue::embedded::detach::detach;
+use crate::queue::detach::detach;
 
 /// How many bytes of bodies and headers one handler keeps.
 const BYTES_MAX: usize = 1 << 20;

@@ -1,7 +1,8 @@
 //! Lists of events by source, type and time.
 
-use super::{alone, event_at, locate, scan};
+use super::{event_at, locate, scan};
 use crate::event::{Event, Position};
+use crate::queue::detach::detach;
 use crate::queue::sled::index::{Block, Index};
 use crate::queue::sled::shared::Shared;
 use crate::queue::{EventQuery, ListOrder, QueueError};
@@ -111,7 +112,7 @@ impl Page<'_> {
     fn offer(&mut self, event: &Event) {
         if !self.is_full() && matches(self.query, event) {
             self.body_bytes += event.body.len();
-            self.events.push(alone(event));
+            self.events.push(detach(event));
         }
     }
 

@@ -6,6 +6,7 @@ use super::SledSubscription;
 use super::lines::let_first_go;
 use crate::clock::Timestamp;
 use crate::event::{Delivery, Event, Origin, Position};
+use crate::queue::detach::detach;
 use crate::queue::journal::Reader;
 use crate::queue::record::{Change, Record, State};
 use crate::queue::sled::lookup::{self, Finder, read_failed};
@@ -108,7 +109,7 @@ impl SledSubscription {
             return Ok(Some(event));
         }
         let found = finder.event_at(&self.shared, position)?;
-        Ok(found.map(|(event, _)| Arc::new(lookup::alone(&event))))
+        Ok(found.map(|(event, _)| Arc::new(detach(&event))))
     }
 
     /// Up to `limit` retries that nobody has and that are due by `until`, by due time.
@@ -181,7 +182,7 @@ impl SledSubscription {
             {
                 // What lies in between cannot be read, and the reader has said so.
                 inner.pass_to(event.position);
-                Self::take_event(inner, basket, Arc::new(lookup::alone(&event)));
+                Self::take_event(inner, basket, Arc::new(detach(&event)));
                 inner.reader = Some(reader);
                 return Ok(());
             }

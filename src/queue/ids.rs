@@ -1,8 +1,8 @@
 //! Event ids that ascend with the log: UUID version 7 with a counter behind the time (RFC 9562,
 //! section 6.2, method 1), never going back when the clock does.
 
+use rand::RngCore;
 use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
@@ -19,10 +19,11 @@ pub(crate) struct Ids {
 const COUNTER_MAX: u16 = 0x0fff;
 
 impl Ids {
-    /// Ids behind `last`, the newest one that was given before.
-    pub(crate) fn after(last: Option<EventId>) -> Self {
+    /// Ids behind `last`, the newest one that was given before; `random` makes
+    /// their random parts.
+    pub(crate) fn after(last: Option<EventId>, random: StdRng) -> Self {
         let last_ms = last.map_or(0, |id| millis_of(id).saturating_add(1));
-        Self { last_ms, counter: 0, random: StdRng::from_os_rng() }
+        Self { last_ms, counter: 0, random }
     }
 
     /// The next id.
@@ -54,11 +55,13 @@ pub(crate) fn millis_of(id: EventId) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
 
     #[test]
     fn ids_ascend_whatever_the_clock_does() {
-        let mut ids = Ids::after(None);
+        let mut ids = Ids::after(None, StdRng::seed_from_u64(1));
         let times = [5_000, 5_000, 4_000, 1, 5_001];
         let mut given: Vec<EventId> = Vec::new();
         for time in times {
@@ -68,7 +71,7 @@ mod tests {
         }
         assert!(given.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(given.iter().all(|id| id.0.get_version_num() == 7));
-        let mut later = Ids::after(given.last().copied());
+        let mut later = Ids::after(given.last().copied(), StdRng::seed_from_u64(2));
         assert!(later.next(Timestamp::from_millis(0)) > *given.last().unwrap());
     }
 }
