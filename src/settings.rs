@@ -35,6 +35,7 @@ mod units;
 mod value;
 
 pub use from::FromToml;
+pub use hidden::names_secret;
 pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;
 pub use report::{Look, Report, ReportEntry};

@@ -7,7 +7,8 @@
 //!    Telegram and ntfy get plain text.
 //! 3. A 2xx counts as soon as it is there, whatever becomes of the rest of the answer: no service
 //!    knows a repeat by its id, and everyone would read it twice.
-//! 4. A text that is too long for the service is cut and ends in `…`.
+//! 4. An empty text is no message: what a template leaves out with `{% if %}` is skipped.
+//! 5. A text that is too long for the service is cut and ends in `…`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::texts::template;
 use super::web::{Guard, Private, Web};
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure};
 use crate::expr::{Scope, Template};
@@ -71,6 +72,17 @@ impl Settings {
 }
 
 impl KindSettings for Settings {
+    fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        let service = self.service.name();
+        let steps = deliveries.iter().map(|delivery| {
+            Ok(match self.message(delivery)? {
+                Some(message) => Step::Message { service, message },
+                None => Step::Skip { why: EMPTY.to_owned() },
+            })
+        });
+        steps.collect()
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(Chat {
             endpoint: self.service.endpoint()?,
@@ -83,6 +95,24 @@ impl KindSettings for Settings {
         }))
     }
 }
+
+impl Settings {
+    /// The message about an event; `None` = its text is empty, which says that there is nothing to
+    /// tell.
+    fn message(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Failure> {
+        let scope = Scope::of(&delivery.event);
+        let text = self.text.render(&scope).map_err(Failure::permanent)?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let title = self.title.as_ref().map(|title| title.render(&scope)).transpose();
+        let title = title.map_err(Failure::permanent)?;
+        Ok(Some(self.service.message(&text, title.as_deref())))
+    }
+}
+
+/// What is said of a message that is not sent.
+const EMPTY: &str = "the text is empty";
 
 struct Chat {
     settings: Settings,
@@ -105,16 +135,10 @@ impl Handler for Chat {
 
 impl Chat {
     async fn send(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let scope = Scope::of(&delivery.event);
-        let text = self.settings.text.render(&scope).map_err(Failure::permanent)?;
-        if text.trim().is_empty() {
-            return Err(Failure::permanent("the text is empty"));
-        }
-        let title = match &self.settings.title {
-            Some(title) => Some(title.render(&scope).map_err(Failure::permanent)?),
-            None => None,
+        let Some(message) = self.settings.message(delivery)? else {
+            tracing::debug!(event.id = %delivery.event.id, "Nothing sent: {EMPTY}");
+            return Ok(());
         };
-        let message = self.settings.service.message(&text, title.as_deref());
         self.take_turn().await?;
 
         let mut headers = HeaderMap::new();

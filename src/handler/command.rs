@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step};
+use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value};
 
@@ -125,6 +126,28 @@ fn read_env_value(value: &Value<'_>) -> Option<EnvValue> {
 
 #[async_trait]
 impl KindSettings for Settings {
+    fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        let run: Vec<String> =
+            std::iter::once(&self.program).chain(&self.arguments).cloned().collect();
+        let folder = self.folder.clone().unwrap_or_else(|| context.config_folder.clone());
+        let own = self.env.iter().map(|(name, _)| (name.clone(), SECRET.to_owned()));
+        let own: Vec<(String, String)> = own.collect();
+        let steps = deliveries.iter().map(|delivery| {
+            let (environment, input) = match self.mode {
+                Mode::Once => {
+                    let told = variables(&context.handler, delivery);
+                    let told = told.map(|(name, value)| (name.to_owned(), value));
+                    let environment = told.into_iter().chain(own.iter().cloned()).collect();
+                    (environment, delivery.event.body.to_vec())
+                }
+                Mode::Worker => (own.clone(), worker::line(delivery)),
+            };
+            let (run, folder, input) = (run.clone(), folder.clone(), Content(input));
+            Step::Run { run, folder, environment, input }
+        });
+        Ok(steps.collect())
+    }
+
     fn batch_needs(&self) -> Option<&'static str> {
         let is_single = self.mode == Mode::Once;
         is_single.then_some("`mode = \"worker\"` in the `command` table")
@@ -177,6 +200,19 @@ impl Settings {
             env,
         })
     }
+}
+
+/// The variables that tell a program which event it runs for.
+fn variables(handler: &HandlerName, delivery: &Delivery) -> [(&'static str, String); 6] {
+    let event = &delivery.event;
+    [
+        ("GATEPOST_HANDLER", handler.to_string()),
+        ("GATEPOST_ATTEMPT", delivery.attempt.to_string()),
+        ("GATEPOST_EVENT_ID", event.id.to_string()),
+        ("GATEPOST_EVENT_SOURCE", event.source.to_string()),
+        ("GATEPOST_EVENT_TYPE", event.event_type.to_string()),
+        ("GATEPOST_EVENT_RECEIVED_AT", event.received_at.to_string()),
+    ]
 }
 
 /// A program, ready to be run.

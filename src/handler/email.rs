@@ -60,6 +60,14 @@ pub static KIND: Kind = Kind {
 
 #[async_trait]
 impl KindSettings for Arc<Settings> {
+    fn plan(
+        &self,
+        _context: &BuildContext,
+        deliveries: &[Delivery],
+    ) -> Result<super::Plan, Failure> {
+        message::plan(self, deliveries)
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(EmailHandler {
             smtp: Smtp::new(self, context)?,

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::envelope::write_event;
+use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure};
 use crate::settings::{ByteSize, Table};
 
@@ -83,6 +84,15 @@ fn read_rotation(text: &str) -> Result<Rotation, String> {
 }
 
 impl KindSettings for Settings {
+    fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        let steps = deliveries.iter().map(|delivery| {
+            let mut line = Vec::new();
+            write_event(&mut line, &delivery.event, None);
+            Step::Append { file: self.path.clone(), line: Content(line) }
+        });
+        Ok(steps.collect())
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let shown = self.path.display();
         if let Some(folder) = self.path.parent().filter(|folder| *folder != Path::new("")) {

@@ -17,33 +17,29 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
-use sha2::{Digest, Sha256};
 
-use super::envelope::write_event;
 use super::web::{Guard, Private, Web};
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure};
-use crate::expr::{Escape, Scope, Template};
+use crate::expr::{Escape, Template};
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
+mod draft;
 mod headers;
 mod sign;
 #[cfg(test)]
 mod tests;
 
+use draft::{Draft, SIGNATURE, TIMESTAMP};
 use headers::{Forward, Header};
 use sign::Signer;
 
 /// The most events of one request.
 const BATCH_MAX: usize = 1000;
-
-/// The largest request that is made of a batch; a larger one is sent event by event.
-const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// `[handler.NAME.http]`.
 pub static KIND: Kind = Kind {
@@ -157,17 +153,6 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// Whether a part of the path is one that a URL parser takes out together with the part before it:
-/// the dots may be written as `%2e`, and `\\` counts as `/`.
-fn has_dot_segment(url: &str) -> bool {
-    let (_, rest) = url.split_once("://").unwrap_or(("", url));
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    let mut parts = path.split(['/', '\\']);
-    // The host.
-    parts.next();
-    parts.any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
-}
-
 /// Whether the template leaves the host as it is.
 fn has_fixed_host(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
@@ -176,6 +161,11 @@ fn has_fixed_host(url: &str) -> bool {
 }
 
 impl KindSettings for Settings {
+    fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        let drafts = self.drafts(deliveries)?;
+        Ok(drafts.into_iter().map(|draft| self.show(draft)).collect())
+    }
+
     fn batch_needs(&self) -> Option<&'static str> {
         let is_single = self.format == Format::Body;
         is_single.then_some("`format = \"json\"` or `format = \"ndjson\"` in the `http` table")
@@ -187,7 +177,7 @@ impl KindSettings for Settings {
             None => None,
         };
         Ok(Box::new(HttpHandler {
-            headers: headers::build(&self.headers)?,
+            secrets: headers::secrets(&self.headers)?,
             settings: self.clone(),
             signer,
             web: Web::new(self.guard.clone(), context)?,
@@ -198,7 +188,8 @@ impl KindSettings for Settings {
 
 struct HttpHandler {
     settings: Settings,
-    headers: Vec<(HeaderName, headers::Ready)>,
+    /// Headers with secrets in them.
+    secrets: Vec<(HeaderName, HeaderValue)>,
     signer: Option<Signer>,
     web: Web,
     clock: Arc<dyn Clock>,
@@ -207,15 +198,10 @@ struct HttpHandler {
 #[async_trait]
 impl Handler for HttpHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        match self.settings.format {
-            Format::Body => {
-                for delivery in deliveries {
-                    self.send_body(delivery).await?;
-                }
-                Ok(())
-            }
-            Format::Json | Format::Ndjson => self.send_batch(deliveries).await,
+        for draft in self.settings.drafts(deliveries)? {
+            self.act(draft).await?;
         }
+        Ok(())
     }
 
     fn batch_max(&self) -> usize {
@@ -227,103 +213,18 @@ impl Handler for HttpHandler {
 }
 
 impl HttpHandler {
-    async fn send_body(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let event = &delivery.event;
-        let scope = Scope::of(event);
-        let mut headers = HeaderMap::new();
-        let body = match &self.settings.body {
-            None => {
-                // Both say what the bytes are, which are passed on as they came.
-                for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-                    let value = event.headers.get(name.as_str());
-                    if let Some(value) = value.and_then(|value| header_value(value).ok()) {
-                        headers.insert(name, value);
-                    }
-                }
-                event.body.clone()
-            }
-            Some(template) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.settings.content_type));
-                Bytes::from(template.render(&scope).map_err(Failure::permanent)?)
-            }
-        };
-        self.settings.forward.apply(&mut headers, &event.headers);
-        self.send(&event.id.to_string(), delivery, &scope, headers, body).await
-    }
-
-    async fn send_batch(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        let Some(first) = deliveries.first() else { return Ok(()) };
-        let is_array = self.settings.format == Format::Json;
-        let mut body = Vec::new();
-        let mut ids = Sha256::new();
-        for (index, delivery) in deliveries.iter().enumerate() {
-            if is_array {
-                body.push(if index == 0 { b'[' } else { b',' });
-            }
-            write_event(&mut body, &delivery.event, Some(delivery.attempt));
-            if !is_array {
-                body.push(b'\n');
-            }
-            ids.update(delivery.event.id.0);
-            if body.len() > BATCH_BYTES_MAX && deliveries.len() > 1 {
-                // The caller then tries one by one.
-                return Err(Failure::permanent("the batch is larger than 16 MiB"));
-            }
-        }
-        if is_array {
-            body.push(b']');
-        }
-        let content_type = if is_array { "application/json" } else { "application/x-ndjson" };
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let id = match deliveries {
-            [_] => first.event.id.to_string(),
-            _ => format!("batch-{}", hex::encode(ids.finalize().get(..16).unwrap_or_default())),
-        };
-        let scope = Scope::of_batch(deliveries);
-        self.send(&id, first, &scope, headers, Bytes::from(body)).await
-    }
-
-    async fn send(
-        &self,
-        id: &str,
-        delivery: &Delivery,
-        scope: &Scope,
-        mut headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<(), Failure> {
-        let event = &delivery.event;
+    /// Sends what was worked out, with what is known by now only.
+    async fn act(&self, draft: Draft) -> Result<(), Failure> {
+        let Draft { id, url, mut headers, body } = draft;
         let seconds = self.clock.now().as_millis().div_euclid(1000).to_string();
-        for (name, value) in [
-            ("webhook-id", id),
-            ("idempotency-key", id),
-            ("webhook-timestamp", &seconds),
-            ("gatepost-source", event.source.as_str()),
-            ("gatepost-type", event.event_type.as_str()),
-            ("gatepost-attempt", &delivery.attempt.to_string()),
-        ] {
-            headers.insert(HeaderName::from_static(name), header_value(value.as_bytes())?);
-        }
+        headers.insert(TIMESTAMP, header_value(seconds.as_bytes())?);
         if let Some(signer) = &self.signer {
-            let signature = signer.sign(id, &seconds, &body);
-            let value = header_value(signature.as_bytes())?;
-            headers.insert(HeaderName::from_static("webhook-signature"), value);
+            let signature = signer.sign(&id, &seconds, &body);
+            headers.insert(SIGNATURE, header_value(signature.as_bytes())?);
         }
-        // Last: what the owner wrote counts.
-        for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.value(scope)?);
+        for (name, value) in &self.secrets {
+            headers.insert(name.clone(), value.clone());
         }
-        let url = match &self.settings.target {
-            Target::Fixed(url) => url.clone(),
-            Target::Template(template) => {
-                let text = template.render(scope).map_err(Failure::permanent)?;
-                if has_dot_segment(&text) {
-                    let why = "the URL's path has a part `.` or `..`, which would lead elsewhere";
-                    return Err(Failure::permanent(why));
-                }
-                parse_url(&text).map_err(Failure::permanent)?
-            }
-        };
         self.web.send(self.settings.method.clone(), url, headers, body).await?.judge_whole()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::texts::template;
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::expr::{Escape, Scope, Template};
 use crate::settings::Table;
@@ -23,6 +23,25 @@ enum Level {
     Error,
 }
 
+/// Every level by its name.
+const LEVELS: [(&str, Level); 4] = [
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warn", Level::Warn),
+    ("error", Level::Error),
+];
+
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What the table says.
 #[derive(Debug)]
 pub struct Settings {
@@ -34,25 +53,35 @@ pub struct Settings {
 impl Settings {
     /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let levels = [
-            ("debug", Level::Debug),
-            ("info", Level::Info),
-            ("warn", Level::Warn),
-            ("error", Level::Error),
-        ];
-        let level = table.choice("level", &levels).unwrap_or(Level::Info);
+        let level = table.choice("level", &LEVELS).unwrap_or(Level::Info);
         let message = template(table, "message", Escape::None);
         Some(Self { level, message })
     }
 }
 
 impl KindSettings for Settings {
+    fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        let steps = deliveries.iter().map(|delivery| {
+            let message = message(self.message.as_deref(), delivery)?;
+            Ok(Step::Log { level: self.level.as_str(), message })
+        });
+        steps.collect()
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(LogHandler {
             handler: context.handler.clone(),
             level: self.level,
             message: self.message.clone(),
         }))
+    }
+}
+
+/// The words of an event's line.
+fn message(template: Option<&Template>, delivery: &Delivery) -> Result<String, Failure> {
+    match template {
+        None => Ok("Event".to_owned()),
+        Some(template) => template.render(&Scope::of(&delivery.event)).map_err(Failure::permanent),
     }
 }
 
@@ -66,13 +95,7 @@ struct LogHandler {
 impl Handler for LogHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
         for delivery in deliveries {
-            let message = match &self.message {
-                None => "Event".to_owned(),
-                Some(template) => {
-                    template.render(&Scope::of(&delivery.event)).map_err(Failure::permanent)?
-                }
-            };
-            self.write(delivery, &message);
+            self.write(delivery, &message(self.message.as_deref(), delivery)?);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 //!
 //! The way of a kind: its table in the configuration is read by [`Kind::read`], which opens
 //! nothing and reports every problem at once; [`KindSettings::build`] then opens what is needed,
-//! at start and on reload; the [`Handler`] it gives is called until each event is settled.
+//! at start and on reload; the [`Handler`] it gives is called until each event is settled. A call
+//! is two steps: a pure one that works out what is to be done ([`KindSettings::plan`] shows it), and
+//! one that does it.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -24,11 +26,14 @@ mod envelope;
 pub mod file;
 pub mod http;
 pub mod log;
+mod plan;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
 mod web;
+
+pub use plan::{Content, Plan, SECRET, Step};
 
 /// All kinds, in the order in which help texts name them.
 pub static KINDS: &[&Kind] =
@@ -78,6 +83,11 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 /// The checked settings of one handler's kind.
 #[async_trait]
 pub trait KindSettings: fmt::Debug + Send + Sync {
+    /// What a call with `deliveries` would do: the same functions that [`Handler::handle`] acts by,
+    /// without the acting. Pure: it opens nothing, waits for nothing and reads no secret. A failure
+    /// is that of a real call, before anything was done.
+    fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure>;
+
     /// Opens what the handler needs. What may come and go (a server at the other end) is not
     /// asked for yet: only what cannot get well by itself is an error.
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError>;

@@ -30,6 +30,7 @@ mod engine;
 mod failure;
 mod own_tables;
 mod plan;
+mod preview;
 mod real;
 mod session;
 mod settings;
@@ -64,6 +65,14 @@ pub static KIND: Kind = Kind {
 
 #[async_trait]
 impl KindSettings for Arc<Settings> {
+    fn plan(
+        &self,
+        context: &BuildContext,
+        deliveries: &[Delivery],
+    ) -> Result<super::Plan, Failure> {
+        preview::plan(self, deliveries, moment(context.clock.now()))
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         if let (DatabaseUrl::Sqlite(path), true) = (&self.url, self.create_table)

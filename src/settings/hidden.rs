@@ -69,7 +69,7 @@ fn walk_named(
     below: Below,
     hidden: &mut Vec<Range<usize>>,
 ) {
-    let below = if key == "value" || is_secret(key) { Below::Secret } else { below };
+    let below = if key == "value" || names_secret(key) { Below::Secret } else { below };
     walk(value, below, hidden);
 }
 
@@ -88,7 +88,8 @@ fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize
     }
 }
 
-fn is_secret(key: &str) -> bool {
+/// Whether a key, header or variable of this name surely holds a secret.
+pub fn names_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
@@ -99,7 +100,7 @@ pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let is_secret = is_secret(line) || line.contains("value");
+        let is_secret = names_secret(line) || line.contains("value");
         if let Some(at) = line.find('=').filter(|_| is_secret) {
             hidden.push(start + at + 1..start + line.trim_end().len());
         }

@@ -178,3 +178,15 @@ fn mistakes_in_the_settings_are_named() {
     check("text = 'x'\ntelegram = { token = { env = 'X' }, chat = 'ann' }", "neither a chat's");
     check("text = 'x'\nslack = { url = 'https://hooks' }", "expected a reference to a secret");
 }
+
+#[tokio::test]
+async fn an_empty_text_is_nothing_to_tell_and_no_failure() {
+    let server = BadServer::start([]);
+    let folder = folder(&server.url("/hook"));
+    let text = "text = '{% if data.spam %}spam{% endif %} '\nslack = { url = { file = 'key' } }";
+    let handler = handler("chat", text, folder.path());
+    assert_eq!(handler.handle(&[delivery(BODY)]).await, Ok(()));
+    assert!(server.requests().is_empty());
+    handler.handle(&[delivery(r#"{"data":{"spam":true}}"#)]).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin};
 
 use super::group::Group;
-use super::{Program, last_line, time_for_program};
+use super::{Program, last_line, time_for_program, variables};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
@@ -40,12 +40,7 @@ impl Once {
         let event = &delivery.event;
         let mut command = self.program.command();
         command
-            .env("GATEPOST_HANDLER", self.handler.as_str())
-            .env("GATEPOST_ATTEMPT", delivery.attempt.to_string())
-            .env("GATEPOST_EVENT_ID", event.id.to_string())
-            .env("GATEPOST_EVENT_SOURCE", event.source.as_str())
-            .env("GATEPOST_EVENT_TYPE", event.event_type.as_str())
-            .env("GATEPOST_EVENT_RECEIVED_AT", event.received_at.to_string())
+            .envs(variables(&self.handler, delivery))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -205,6 +205,13 @@ impl Drop for Watch<'_> {
     }
 }
 
+/// What a worker reads of a delivery, without the line's end.
+pub(super) fn line(delivery: &Delivery) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_event(&mut line, &delivery.event, Some(delivery.attempt));
+    line
+}
+
 /// One result for the whole batch: it is tried again where any of it can be.
 fn worst(replies: Vec<Reply>) -> Result<(), Failure> {
     let mut worst: Option<Failure> = None;

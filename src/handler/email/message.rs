@@ -14,6 +14,7 @@ use super::settings::{RECIPIENTS_MAX, Recipients, Settings, Words};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, EventId, Failure, Position};
 use crate::expr::{Expression, Scope, Value};
+use crate::handler::{Plan, Step};
 
 /// The longest subject, in characters: more no list of mails shows.
 const SUBJECT_CHARS_MAX: usize = 250;
@@ -55,6 +56,32 @@ pub(super) fn compose(
             groups.iter().map(|(to, group)| write(settings, to, group, now)).collect()
         }
     }
+}
+
+/// What [`compose`] would make, as it is read rather than as it is sent.
+pub(super) fn plan(settings: &Settings, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+    let all: Vec<&Delivery> = deliveries.iter().collect();
+    let mut groups: BTreeMap<Vec<Mailbox>, Vec<&Delivery>> = BTreeMap::new();
+    for &delivery in &all {
+        let to = match &settings.to {
+            Recipients::Fixed(to) => to.clone(),
+            Recipients::Expression(expression) => recipients(expression, delivery)?,
+        };
+        groups.entry(to).or_default().push(delivery);
+    }
+    let mails = groups.iter().map(|(to, group)| {
+        let html = settings.html.as_ref().map(|html| render(html, group, BETWEEN_HTML));
+        Ok(Step::Mail {
+            from: settings.from.to_string(),
+            to: to.iter().map(ToString::to_string).collect(),
+            headers: Vec::new(),
+            subject: subject(&settings.subject, group)?,
+            text: render(&settings.text, group, BETWEEN_TEXTS)
+                .map_err(|err| err.into_failure("text"))?,
+            html: html.transpose().map_err(|err| err.into_failure("html"))?,
+        })
+    });
+    mails.collect()
 }
 
 /// Whom the event says. An event that says nobody, or what is no address, will always do so.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::header_value;
-use crate::event::{Failure, Headers};
-use crate::expr::{Escape, Scope, Template};
+use crate::event::Headers;
+use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts::template_of;
 use crate::secret::SecretRef;
@@ -21,12 +20,6 @@ pub(super) enum Header {
         prefix: String,
         secret: SecretRef,
     },
-}
-
-/// A header's value, ready to be used.
-pub(super) enum Ready {
-    Template(Arc<Template>),
-    Secret(HeaderValue),
 }
 
 /// Set by the connection or by this kind itself.
@@ -105,37 +98,22 @@ fn read_header(value: &Value<'_>) -> Option<Header> {
     secret.map(|secret| Header::Secret { prefix, secret })
 }
 
-pub(super) fn build(
+/// The headers that hold secrets, ready to be sent.
+pub(super) fn secrets(
     headers: &[(HeaderName, Header)],
-) -> Result<Vec<(HeaderName, Ready)>, BuildError> {
-    let build = |(name, header): &(HeaderName, Header)| {
-        let ready = match header {
-            Header::Template(template) => Ready::Template(Arc::clone(template)),
-            Header::Secret { prefix, secret } => {
-                let secret = secret.resolve()?;
-                let bytes = [prefix.as_bytes(), secret.expose()].concat();
-                let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| {
-                    BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
-                })?;
-                value.set_sensitive(true);
-                Ready::Secret(value)
-            }
-        };
-        Ok((name.clone(), ready))
-    };
-    headers.iter().map(build).collect()
-}
-
-impl Ready {
-    pub(super) fn value(&self, scope: &Scope) -> Result<HeaderValue, Failure> {
-        match self {
-            Self::Template(template) => {
-                let text = template.render(scope).map_err(Failure::permanent)?;
-                header_value(text.trim().as_bytes())
-            }
-            Self::Secret(value) => Ok(value.clone()),
-        }
+) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
+    let mut ready = Vec::new();
+    for (name, header) in headers {
+        let Header::Secret { prefix, secret } = header else { continue };
+        let secret = secret.resolve()?;
+        let bytes = [prefix.as_bytes(), secret.expose()].concat();
+        let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| {
+            BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
+        })?;
+        value.set_sensitive(true);
+        ready.push((name.clone(), value));
     }
+    Ok(ready)
 }
 
 /// Which of the event's own headers are passed on.

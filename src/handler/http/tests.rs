@@ -6,6 +6,7 @@ use super::super::testing::{
     Answer, BadServer, Request, context, delivery, handler, id, install_tls, numbered, settings,
     status, try_settings, with_headers,
 };
+use super::draft::has_dot_segment;
 use super::*;
 use crate::event::FailureKind;
 

@@ -32,6 +32,13 @@ pub(super) struct TargetColumn {
 }
 
 impl Target {
+    /// As it is where the table has the columns that the settings name, of the types that they name.
+    pub(super) fn assumed(settings: &Settings) -> Self {
+        let mut table = RealTable::default();
+        table.add_missing(settings);
+        table.target(settings)
+    }
+
     pub(super) fn key_columns(&self) -> impl Iterator<Item = &TargetColumn> {
         self.key.iter().filter_map(|index| self.columns.get(*index))
     }

@@ -1,0 +1,172 @@
+//! From deliveries to requests. Nothing here waits, and no secret is known here.
+
+use bytes::Bytes;
+use reqwest::Url;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use super::headers::Header;
+use super::{Format, Settings, Target, header_value, parse_url};
+use crate::event::{Delivery, Failure};
+use crate::expr::Scope;
+use crate::handler::envelope::write_event;
+use crate::handler::plan::{Content, SECRET, Step};
+use crate::settings::names_secret;
+
+pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The largest request that is made of a batch; a larger one is sent event by event.
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A request that lacks what is known only when it is sent: the time, the signature and headers with
+/// secrets.
+pub(super) struct Draft {
+    /// What its repeat is recognised by.
+    pub(super) id: String,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Settings {
+    /// The requests that a call makes.
+    pub(super) fn drafts(&self, deliveries: &[Delivery]) -> Result<Vec<Draft>, Failure> {
+        match self.format {
+            Format::Body => deliveries.iter().map(|delivery| self.single(delivery)).collect(),
+            Format::Json | Format::Ndjson => self.batch(deliveries).map(Vec::from_iter),
+        }
+    }
+
+    /// What is shown of a request.
+    pub(super) fn show(&self, draft: Draft) -> Step {
+        let Draft { id: _, url, headers, body } = draft;
+        let mut shown: Vec<(String, String)> = Vec::new();
+        for (name, value) in &headers {
+            let is_secret = names_secret(name.as_str());
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = if is_secret { SECRET } else { value.as_ref() };
+            shown.push((name.to_string(), value.to_owned()));
+        }
+        for (name, header) in &self.headers {
+            if let Header::Secret { prefix, .. } = header {
+                shown.push((name.to_string(), format!("{prefix}{SECRET}")));
+            }
+        }
+        if self.secret.is_some() {
+            shown.push((SIGNATURE.to_string(), "(made when it is sent)".to_owned()));
+        }
+        let (method, url) = (self.method.to_string(), url.to_string());
+        Step::Request { method, url, headers: shown, body: Content(body.into()) }
+    }
+
+    fn single(&self, delivery: &Delivery) -> Result<Draft, Failure> {
+        let event = &delivery.event;
+        let scope = Scope::of(event);
+        let mut headers = HeaderMap::new();
+        let body = match &self.body {
+            None => {
+                // Both say what the bytes are, which are passed on as they came.
+                for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+                    let value = event.headers.get(name.as_str());
+                    if let Some(value) = value.and_then(|value| header_value(value).ok()) {
+                        headers.insert(name, value);
+                    }
+                }
+                event.body.clone()
+            }
+            Some(template) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+                Bytes::from(template.render(&scope).map_err(Failure::permanent)?)
+            }
+        };
+        self.forward.apply(&mut headers, &event.headers);
+        self.draft(event.id.to_string(), delivery, &scope, headers, body)
+    }
+
+    fn batch(&self, deliveries: &[Delivery]) -> Result<Option<Draft>, Failure> {
+        let Some(first) = deliveries.first() else { return Ok(None) };
+        let is_array = self.format == Format::Json;
+        let mut body = Vec::new();
+        let mut ids = Sha256::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            if is_array {
+                body.push(if index == 0 { b'[' } else { b',' });
+            }
+            write_event(&mut body, &delivery.event, Some(delivery.attempt));
+            if !is_array {
+                body.push(b'\n');
+            }
+            ids.update(delivery.event.id.0);
+            if body.len() > BATCH_BYTES_MAX && deliveries.len() > 1 {
+                // The caller then tries one by one.
+                return Err(Failure::permanent("the batch is larger than 16 MiB"));
+            }
+        }
+        if is_array {
+            body.push(b']');
+        }
+        let content_type = if is_array { "application/json" } else { "application/x-ndjson" };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let id = match deliveries {
+            [_] => first.event.id.to_string(),
+            _ => format!("batch-{}", hex::encode(ids.finalize().get(..16).unwrap_or_default())),
+        };
+        let scope = Scope::of_batch(deliveries);
+        self.draft(id, first, &scope, headers, Bytes::from(body)).map(Some)
+    }
+
+    fn draft(
+        &self,
+        id: String,
+        delivery: &Delivery,
+        scope: &Scope,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Draft, Failure> {
+        let event = &delivery.event;
+        for (name, value) in [
+            ("webhook-id", id.as_str()),
+            ("idempotency-key", id.as_str()),
+            ("gatepost-source", event.source.as_str()),
+            ("gatepost-type", event.event_type.as_str()),
+            ("gatepost-attempt", &delivery.attempt.to_string()),
+        ] {
+            headers.insert(HeaderName::from_static(name), header_value(value.as_bytes())?);
+        }
+        // Last: what the owner wrote counts.
+        for (name, header) in &self.headers {
+            if let Header::Template(template) = header {
+                let text = template.render(scope).map_err(Failure::permanent)?;
+                headers.insert(name.clone(), header_value(text.trim().as_bytes())?);
+            }
+        }
+        Ok(Draft { id, url: self.url(scope)?, headers, body })
+    }
+
+    fn url(&self, scope: &Scope) -> Result<Url, Failure> {
+        match &self.target {
+            Target::Fixed(url) => Ok(url.clone()),
+            Target::Template(template) => {
+                let text = template.render(scope).map_err(Failure::permanent)?;
+                if has_dot_segment(&text) {
+                    let why = "the URL's path has a part `.` or `..`, which would lead elsewhere";
+                    return Err(Failure::permanent(why));
+                }
+                parse_url(&text).map_err(Failure::permanent)
+            }
+        }
+    }
+}
+
+/// Whether a part of the path is one that a URL parser takes out together with the part before it:
+/// the dots may be written as `%2e`, and `\\` counts as `/`.
+pub(super) fn has_dot_segment(url: &str) -> bool {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let mut parts = path.split(['/', '\\']);
+    // The host.
+    parts.next();
+    parts.any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+}

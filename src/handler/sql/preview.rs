@@ -1,0 +1,40 @@
+//! What a call would write, without the database: the table is taken to be as the settings say.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp as Moment;
+use serde_json::{Value, json};
+
+use super::statement::{self, Param};
+use super::table::Target;
+use super::{Settings, plan};
+use crate::event::{Delivery, Failure};
+use crate::handler::{Plan, Step};
+
+/// The statements for the table itself; those for Gatepost's own tables say nothing about an event.
+pub(super) fn plan(
+    settings: &Settings,
+    deliveries: &[Delivery],
+    now: Moment,
+) -> Result<Plan, Failure> {
+    let target = Target::assumed(settings);
+    let changes = plan::changes(settings, &target, deliveries)?;
+    let net = plan::net(&target, changes, HashMap::new(), now);
+    let deletes = statement::delete(&target, &net.deletes);
+    let statements = deletes.into_iter().chain(statement::upsert(&target, &net.rows));
+    let steps = statements.map(|statement| Step::Sql {
+        statement: statement.sql,
+        values: statement.params.iter().map(shown).collect(),
+    });
+    Ok(steps.collect())
+}
+
+fn shown(param: &Param) -> Value {
+    match param {
+        Param::Null => Value::Null,
+        Param::Text(text) => json!(text),
+        Param::Integer(number) => json!(number),
+        Param::Real(number) => json!(number),
+        Param::Texts(texts) => json!(texts),
+    }
+}
