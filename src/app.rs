@@ -34,6 +34,7 @@ mod parts;
 mod paused;
 mod signals;
 mod systemd;
+pub mod trial;
 mod watch;
 
 pub use parts::{check_online, open_queue, stand_back};

@@ -20,6 +20,7 @@ mod send;
 mod serve;
 mod status;
 mod store;
+mod trial;
 mod when;
 
 pub use args::Cli;

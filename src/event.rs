@@ -325,7 +325,7 @@ impl Event {
 pub struct Delivery {
     /// The event.
     pub event: Arc<Event>,
-    /// Which try this is, counted from 1.
+    /// Which try this is, counted from 1; 0 = by hand, see [`Delivery::by_hand`].
     pub attempt: u32,
     /// When the first try began, by the steady clock; `None` on the first. The wall clock would
     /// use up a retry policy's total time by being set.
@@ -333,6 +333,22 @@ pub struct Delivery {
     /// Whether an earlier event with the same order key made it wait, a retry or a replay brought
     /// it back: it is then an entry of its own beside the cursor.
     pub origin: Origin,
+}
+
+impl Delivery {
+    /// The attempt of a delivery that an owner makes by hand, beside the queue: receivers see it,
+    /// and no try of the queue has this number.
+    const BY_HAND: u32 = 0;
+
+    /// A delivery of `event` by hand: `gatepost handlers try`.
+    pub fn by_hand(event: Arc<Event>) -> Self {
+        Self { event, attempt: Self::BY_HAND, first_attempt_at: None, origin: Origin::Log }
+    }
+
+    /// Whether it is one by hand: what people read of it says so.
+    pub fn is_by_hand(&self) -> bool {
+        self.attempt == Self::BY_HAND
+    }
 }
 
 /// How a delivery came to be due.

@@ -105,7 +105,8 @@ impl ExportedEvent {
         }
     }
 
-    pub(super) fn into_event(self) -> Result<NewEvent, ExportError> {
+    /// The event as it came in.
+    pub fn into_event(self) -> Result<NewEvent, ExportError> {
         let source = SourceName::parse(&self.source)?;
         let mut headers = Headers::builder();
         for (name, value) in self.headers {

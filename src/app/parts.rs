@@ -72,7 +72,7 @@ pub(super) fn handlers(
     handlers.collect()
 }
 
-fn context(
+pub(super) fn context(
     config: &Config,
     name: &HandlerName,
     settings: &HandlerSettings,

@@ -256,6 +256,8 @@ pub enum Rejected {
 pub enum Handlers {
     /// List the handlers.
     List,
+    /// Show what a handler would do with an event; nothing is changed or sent.
+    Try(HandlersTry),
     /// Stop giving deliveries to a handler; what comes in waits.
     Pause {
         /// The handler.
@@ -271,6 +273,29 @@ pub enum Handlers {
         /// The handler.
         name: String,
     },
+}
+
+/// Options of `handlers try`.
+#[derive(Debug, Args)]
+pub struct HandlersTry {
+    /// The handler.
+    pub(super) name: String,
+    /// With this retained event. Without one of these, with the first sample that the handler
+    /// wants.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
+    pub(super) event: Option<String>,
+    /// With the provider's sample of a source and type, as in `hyvor comment.create`.
+    #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
+    pub(super) sample: Option<Vec<String>>,
+    /// With a body of your own, as if `--source` had sent it; `-` reads standard input.
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(super) body: Option<PathBuf>,
+    /// The source that `--body` comes from.
+    #[arg(long, requires = "body")]
+    pub(super) source: Option<String>,
+    /// Really do it, once: `[try]` stands before what people read, and the attempt's number is 0.
+    #[arg(long)]
+    pub(super) send: bool,
 }
 
 /// Verbs of `queue`.

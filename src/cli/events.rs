@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::api::EventsAsk;
+use crate::api::{EventsAsk, ExportedEvent};
 use crate::config::Config;
 use crate::event::EventId;
 use crate::queue::EventQuery;
@@ -75,6 +75,15 @@ impl Via {
                 serde_json::to_string(&event).map_err(|err| CliError::failed(&err))
             }
         }
+    }
+
+    /// One event with all that belongs to it.
+    pub(super) async fn exported(&self, id: EventId) -> Result<ExportedEvent, CliError> {
+        let event = without_payload(&self.show(id).await?)?;
+        let before = position(&event).unwrap_or(0).saturating_sub(1);
+        let found = self.export(before, 1).await?.pop();
+        let found = found.filter(|found| found.id == id.to_string());
+        found.ok_or_else(|| CliError::Failed(format!("no event `{id}` is retained")))
     }
 
     async fn raw(&self, id: EventId) -> Result<Vec<u8>, CliError> {

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::event::HandlerName;
 
-use super::CliError;
 use super::args::Handlers;
 use super::output::Output;
 use super::status::HANDLERS;
 use super::store::{self, Reached, Server};
+use super::{CliError, trial};
 
 /// Does what `verb` says.
 pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Result<(), CliError> {
@@ -21,6 +21,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
             };
             output.list(&handlers, HANDLERS, "no handler is configured")
         }
+        Handlers::Try(options) => trial::run(options, config, output).await,
         Handlers::Pause { name } => change(&name, "pause", config, output).await,
         Handlers::Resume { name } => change(&name, "resume", config, output).await,
         Handlers::Forget { name } => {
@@ -52,6 +53,6 @@ async fn change(name: &str, what: &str, config: &Config, output: Output) -> Resu
     })
 }
 
-fn parse(name: &str) -> Result<HandlerName, CliError> {
+pub(super) fn parse(name: &str) -> Result<HandlerName, CliError> {
     HandlerName::parse(name).map_err(|err| CliError::Usage(err.to_string()))
 }

@@ -33,8 +33,13 @@ pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<
 }
 
 impl Via {
-    async fn export(&self, after: u64) -> Result<Vec<ExportedEvent>, CliError> {
-        let ask = ExportAsk { after: Some(after), limit: Some(PAGE) };
+    /// Up to `limit` events behind the position `after`.
+    pub(super) async fn export(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<ExportedEvent>, CliError> {
+        let ask = ExportAsk { after: Some(after), limit: Some(limit) };
         match self {
             Self::Server(server) => {
                 let events = server.get("export", &store::pairs(&ask)?).await?;
@@ -57,7 +62,8 @@ impl Via {
         }
     }
 
-    async fn close(&self) -> Result<(), CliError> {
+    /// Lets go of the store.
+    pub(super) async fn close(&self) -> Result<(), CliError> {
         match self {
             Self::Server(_) => Ok(()),
             Self::Store(api) => Ok(api.close().await?),
@@ -126,7 +132,7 @@ async fn compact(via: &Via, config: &Config, output: Output) -> Result<(), CliEr
 async fn export(via: &Via) -> Result<(), CliError> {
     let mut after = 0;
     loop {
-        let events = via.export(after).await?;
+        let events = via.export(after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(()) };
         after = last.position;
         for event in &events {

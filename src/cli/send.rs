@@ -64,15 +64,18 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
 fn source(name: &str, config: &Config) -> Result<Source, CliError> {
     let found = SourceName::parse(name).ok();
     let found = found.and_then(|name| config.sources.get_key_value(&name));
-    let Some((name, settings)) = found else {
-        let names = config.sources.keys().map(SourceName::as_str);
-        let hint = match nearest(name, names) {
-            Some(near) => format!("; did you mean `{near}`?"),
-            None => String::new(),
-        };
-        return Err(CliError::Usage(format!("source `{name}` is not configured{hint}")));
-    };
+    let Some((name, settings)) = found else { return Err(no_source(name, config)) };
     Source::build(name.clone(), settings.clone()).map_err(|err| CliError::Failed(chain(&err)))
+}
+
+pub(super) fn no_source(name: &str, config: &Config) -> CliError {
+    let names = config.sources.keys().map(SourceName::as_str);
+    CliError::Usage(format!("source `{name}` is not configured{}", did_you_mean(name, names)))
+}
+
+/// A hint behind a message, where one of `known` is near.
+pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 /// Where the server of this configuration listens. Every address is one of its own machine.
@@ -101,7 +104,8 @@ fn split(url: &str) -> Result<(&str, &str), CliError> {
     })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+/// The content of `file`, or of standard input.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     let mut body = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().read_to_end(&mut body)

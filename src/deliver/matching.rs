@@ -14,7 +14,7 @@ pub const OWN_SOURCE: &str = "gatepost";
 
 /// What a handler says to an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub enum Match {
     /// Not wanted.
     Skip,
     /// Wanted, in line with the others of the key where there is one.
@@ -24,7 +24,7 @@ pub(super) enum Match {
 }
 
 /// Looks at `event`. A panic in an expression stays with this event.
-pub(super) fn look(policy: &Policy, event: &Arc<Event>) -> Match {
+pub fn look(policy: &Policy, event: &Arc<Event>) -> Match {
     if !is_named(&policy.on, event) {
         return Match::Skip;
     }
@@ -39,7 +39,8 @@ pub(super) fn look(policy: &Policy, event: &Arc<Event>) -> Match {
     }
 }
 
-fn is_named(on: &[EventGlob], event: &Event) -> bool {
+/// Whether `on` names the event; an empty one names all but Gatepost's own.
+pub fn is_named(on: &[EventGlob], event: &Event) -> bool {
     let source = event.source.as_str();
     if on.is_empty() {
         return source != OWN_SOURCE;

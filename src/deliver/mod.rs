@@ -51,7 +51,7 @@ mod status;
 
 pub use attempts::Attempts;
 pub use breaker::BreakerState;
-pub use matching::OWN_SOURCE;
+pub use matching::{Match, OWN_SOURCE, is_named, look};
 pub use retry::{Verdict, decide};
 pub use settings::{Batch, Breaker, EventGlob, OnDead, Policy, Retry, Wait};
 pub use status::{Control, LastError, LoopState, Status};

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::texts::template;
+use super::texts::{mark, template};
 use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
@@ -105,6 +105,7 @@ impl Settings {
         if text.trim().is_empty() {
             return Ok(None);
         }
+        let text = format!("{}{text}", mark(delivery));
         let title = self.title.as_ref().map(|title| title.render(&scope)).transpose();
         let title = title.map_err(Failure::permanent)?;
         Ok(Some(self.service.message(&text, title.as_deref())))

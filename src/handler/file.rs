@@ -87,7 +87,7 @@ impl KindSettings for Settings {
     fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let steps = deliveries.iter().map(|delivery| {
             let mut line = Vec::new();
-            write_event(&mut line, &delivery.event, None);
+            write_event(&mut line, &delivery.event, attempt(delivery));
             Step::Append { file: self.path.clone(), line: Content(line) }
         });
         Ok(steps.collect())
@@ -107,6 +107,11 @@ impl KindSettings for Settings {
     }
 }
 
+/// What a line says of its attempt: nothing, unless it was made by hand.
+fn attempt(delivery: &Delivery) -> Option<u32> {
+    delivery.is_by_hand().then_some(delivery.attempt)
+}
+
 struct FileHandler {
     /// Locked by the thread that writes, for as long as it writes: calls wait in line.
     file: Arc<Mutex<LineFile>>,
@@ -115,7 +120,8 @@ struct FileHandler {
 #[async_trait]
 impl Handler for FileHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        let events: Vec<_> = deliveries.iter().map(|one| Arc::clone(&one.event)).collect();
+        let events: Vec<_> =
+            deliveries.iter().map(|one| (Arc::clone(&one.event), attempt(one))).collect();
         let file = Arc::clone(&self.file);
         // A write or a sync can take as long as the disk likes.
         let written = tokio::task::spawn_blocking(move || {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::texts::template;
+use super::texts::{mark, template};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::expr::{Escape, Scope, Template};
@@ -79,10 +79,13 @@ impl KindSettings for Settings {
 
 /// The words of an event's line.
 fn message(template: Option<&Template>, delivery: &Delivery) -> Result<String, Failure> {
-    match template {
-        None => Ok("Event".to_owned()),
-        Some(template) => template.render(&Scope::of(&delivery.event)).map_err(Failure::permanent),
-    }
+    let words = match template {
+        None => "Event".to_owned(),
+        Some(template) => {
+            template.render(&Scope::of(&delivery.event)).map_err(Failure::permanent)?
+        }
+    };
+    Ok(format!("{}{words}", mark(delivery)))
 }
 
 struct LogHandler {

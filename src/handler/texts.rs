@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::event::Delivery;
 use crate::expr::{Escape, ExprError, Expression, Template};
 use crate::settings::{Table, Value};
+
+/// What stands before a text that people read, where its delivery is one by hand.
+pub(super) fn mark(delivery: &Delivery) -> &'static str {
+    if delivery.is_by_hand() { "[try] " } else { "" }
+}
 
 /// The template under `key`; `None` where it is absent, or wrong, which is recorded.
 pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Option<Arc<Template>> {

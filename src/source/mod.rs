@@ -287,20 +287,10 @@ impl Source {
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: scheme::Accepted) -> Verified {
         let sender = &self.settings.sender;
-        let types: &[Place] = match &sender.event_type {
-            TypeRule::Literal(_) | TypeRule::Method => &[],
-            TypeRule::At(places) => places,
-        };
+        let types = sender.event_type.places();
         let fields =
             Fields::find(request, types.iter().chain(&sender.delivery_id).chain(&sender.stamps));
-        let event_type = match &sender.event_type {
-            TypeRule::Literal(text) => EventType::new(text),
-            TypeRule::Method => EventType::new(request.method),
-            TypeRule::At(places) => places
-                .iter()
-                .find_map(|place| fields.text(place))
-                .map_or_else(EventType::unknown, |text| EventType::new(&text)),
-        };
+        let event_type = sender.type_in(request, &fields);
         let is_json = fields.is_json();
         let secret_index = accepted.key_index;
         let identity = self.identify(&fields, scheme, accepted);

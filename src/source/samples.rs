@@ -4,10 +4,12 @@
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
+use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 
+use super::fields::Fields;
 use super::place::Place;
-use super::settings::TypeRule;
-use super::{Sender, Source};
+use super::sign::content_type;
+use super::{Inbound, Sender, Source, SourceSettings};
 
 /// What stands in a sample for a value of the moment.
 const TYPE: &str = "sample.type";
@@ -87,9 +89,21 @@ const SAMPLES: &[Sample] = samples! {
 };
 
 impl Source {
+    /// See [`SourceSettings::sample_types`].
+    pub fn sample_types(&self) -> Vec<&'static str> {
+        self.settings.sample_types()
+    }
+
+    /// See [`SourceSettings::sample`].
+    pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
+        self.settings.sample(event_type, now)
+    }
+}
+
+impl SourceSettings {
     /// The types that there is a sample of; empty for a sender of the owner's own.
     pub fn sample_types(&self) -> Vec<&'static str> {
-        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.provider());
+        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.sender.name());
         samples.flat_map(|sample| sample.types).copied().collect()
     }
 
@@ -97,7 +111,7 @@ impl Source {
     /// type, a minimal one that carries it. Ids and times are of `now`, so that two samples are
     /// two events.
     pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
-        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.provider());
+        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.sender.name());
         let family = |name: &str| name.split('.').next().map(str::to_owned);
         let of_family =
             |sample: &&Sample| sample.types.iter().any(|known| family(known) == family(event_type));
@@ -106,9 +120,44 @@ impl Source {
             .or_else(|| of_provider().find(of_family));
         let body = match sample {
             Some(sample) => sample.body.to_owned(),
-            None => minimal(&self.settings.sender),
+            None => minimal(&self.sender),
         };
         fill(&body, event_type, now).into_bytes()
+    }
+
+    /// The event that a request with this body would become, without a signature: to look at what
+    /// handlers make of it. Without an `event_type` it is found as in any request.
+    pub fn unsigned_event(
+        &self,
+        source: &SourceName,
+        event_type: Option<&str>,
+        body: Vec<u8>,
+        now: Timestamp,
+    ) -> NewEvent {
+        let mut headers = Headers::builder();
+        headers.push("content-type", content_type(&body).as_bytes());
+        let types = self.sender.event_type.places();
+        if let (Some(event_type), Some(Place::Header(name))) = (event_type, types.first()) {
+            headers.push(name, event_type.as_bytes());
+        }
+        let headers = headers.finish();
+        let (found, is_json) = {
+            let path_and_query = "/";
+            let request =
+                Inbound { method: "POST", path_and_query, headers: &headers, body: &body };
+            let fields = Fields::find(&request, types.iter());
+            (self.sender.type_in(&request, &fields), fields.is_json())
+        };
+        NewEvent {
+            source: source.clone(),
+            event_type: event_type.map_or(found, EventType::new),
+            received_at: now,
+            data_root: self.sender.data_root,
+            is_json,
+            headers,
+            body: body.into(),
+            dedupe: Dedupe::Off,
+        }
     }
 }
 
@@ -128,12 +177,8 @@ fn fill(body: &str, event_type: &str, now: Timestamp) -> String {
 
 /// A body with nothing but a type, an id and a time.
 fn minimal(sender: &Sender) -> String {
-    let places: &[Place] = match &sender.event_type {
-        TypeRule::Literal(_) | TypeRule::Method => &[],
-        TypeRule::At(places) => places,
-    };
     let mut body = Value::Object(Map::new());
-    for place in places.iter().take(1) {
+    for place in sender.event_type.places().iter().take(1) {
         match place {
             Place::Form(name) => return format!("{name}={TYPE}&id={ID}&time={SECONDS}"),
             Place::Json(path) => {

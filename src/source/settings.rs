@@ -9,12 +9,14 @@ use crate::event::DataRoot;
 use crate::secret::{Secret, SecretRef};
 
 use super::answer::AnswerRule;
+use super::fields::Fields;
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::{BadKey, Key};
 use super::place::Place;
 use super::providers::Provider;
 use super::scheme::Scheme;
+use super::{EventType, Inbound};
 
 /// What `[source.NAME]` says.
 #[derive(Clone, Debug)]
@@ -117,6 +119,18 @@ impl Sender {
     pub fn name(&self) -> &'static str {
         self.provider.map_or("custom", |provider| provider.name)
     }
+
+    /// The type of a request; `fields` are those of its type's places.
+    pub(super) fn type_in(&self, request: &Inbound<'_>, fields: &Fields<'_>) -> EventType {
+        match &self.event_type {
+            TypeRule::Literal(text) => EventType::new(text),
+            TypeRule::Method => EventType::new(request.method),
+            TypeRule::At(places) => places
+                .iter()
+                .find_map(|place| fields.text(place))
+                .map_or_else(EventType::unknown, |text| EventType::new(&text)),
+        }
+    }
 }
 
 /// Where an event's type stands.
@@ -128,6 +142,16 @@ pub enum TypeRule {
     Method,
     /// In the first of these places that has text.
     At(Vec<Place>),
+}
+
+impl TypeRule {
+    /// Where it looks.
+    pub(super) fn places(&self) -> &[Place] {
+        match self {
+            Self::Literal(_) | Self::Method => &[],
+            Self::At(places) => places,
+        }
+    }
 }
 
 /// So many requests in so much time.

@@ -284,7 +284,7 @@ fn is_string(body: &serde_json::Value, path: &str) -> bool {
     body.pointer(&pointer).is_some_and(serde_json::Value::is_string)
 }
 
-fn content_type(body: &[u8]) -> &'static str {
+pub(super) fn content_type(body: &[u8]) -> &'static str {
     match body.trim_ascii_start().first() {
         Some(b'{' | b'[' | b'"') => "application/json",
         Some(_) if body.contains(&b'=') && !body.contains(&b'\n') => {

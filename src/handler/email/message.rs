@@ -14,6 +14,7 @@ use super::settings::{RECIPIENTS_MAX, Recipients, Settings, Words};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, EventId, Failure, Position};
 use crate::expr::{Expression, Scope, Value};
+use crate::handler::texts::mark;
 use crate::handler::{Plan, Step};
 
 /// The longest subject, in characters: more no list of mails shows.
@@ -213,7 +214,8 @@ fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
     } else {
         format!("{count} events: {subject}")
     };
-    let plain = subject.replace(char::is_control, " ");
+    let mark = deliveries.first().map_or("", |delivery| mark(delivery));
+    let plain = format!("{mark}{subject}").replace(char::is_control, " ");
     let words: Vec<&str> = plain.split_whitespace().collect();
     Ok(words.join(" ").chars().take(SUBJECT_CHARS_MAX).collect())
 }

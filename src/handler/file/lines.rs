@@ -67,7 +67,7 @@ impl LineFile {
 
     /// Appends a line for each event. `Ok` = all of them are synced; otherwise the file ends where
     /// it did before.
-    pub(super) fn append(&mut self, events: &[Arc<Event>]) -> Result<(), Failure> {
+    pub(super) fn append(&mut self, events: &[(Arc<Event>, Option<u32>)]) -> Result<(), Failure> {
         let now = self.clock.now();
         let result = self.try_append(events, now).map_err(|(step, err)| {
             let path = self.settings.path.display();
@@ -88,14 +88,18 @@ impl LineFile {
         self.keeper.wait();
     }
 
-    fn try_append(&mut self, events: &[Arc<Event>], now: Timestamp) -> Result<(), Failed> {
+    fn try_append(
+        &mut self,
+        events: &[(Arc<Event>, Option<u32>)],
+        now: Timestamp,
+    ) -> Result<(), Failed> {
         self.look(now).map_err(|err| ("opening", err))?;
         self.rotate_if_due(now).map_err(|err| ("rotating", err))?;
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         let mut end = open.end;
         let mut synced = end;
-        for event in pace::in_steps(events) {
-            write_event(&mut self.buffer, event, None);
+        for (event, attempt) in pace::in_steps(events) {
+            write_event(&mut self.buffer, event, *attempt);
             self.buffer.push(b'\n');
             if self.buffer.len() >= BUFFER_BYTES {
                 end = open.write(&mut self.buffer, end)?;

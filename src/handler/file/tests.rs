@@ -127,7 +127,8 @@ async fn a_failed_write_is_cut_back_to_the_last_whole_line() {
         rotated: Rotated { keep: None, gzip: false },
     };
     let mut file = LineFile::new(settings, Arc::new(ManualClock::new(NOW)));
-    let events = |numbers| batch(numbers).into_iter().map(|one| one.event).collect::<Vec<_>>();
+    let events =
+        |numbers| batch(numbers).into_iter().map(|one| (one.event, None)).collect::<Vec<_>>();
     file.append(&events(1..3)).unwrap();
     file.fails_next_sync = true;
     file.append(&events(3..5)).unwrap_err();

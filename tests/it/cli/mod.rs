@@ -6,5 +6,6 @@ mod rejected;
 mod reload;
 mod replay;
 mod service;
+mod trial;
 mod unit;
 mod verbs;

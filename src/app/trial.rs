@@ -1,0 +1,112 @@
+//! Handlers beside the queue: what they would do with an event, and doing it once.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::api::chain;
+use crate::clock::Clock;
+use crate::config::{Config, HandlerSettings};
+use crate::deliver::{self, Match};
+use crate::event::{
+    Delivery, Event, EventId, EventType, Failure, HandlerName, NewEvent, Position, SourceName,
+};
+use crate::handler::{BuildContext, Plan};
+
+use super::parts::context;
+
+/// A configured handler, not opened.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    settings: &'a HandlerSettings,
+    context: BuildContext,
+}
+
+/// Whether a handler wants an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// It does.
+    Yes,
+    /// It does not, for this reason.
+    No(&'static str),
+    /// Nobody knows: the event would be a dead letter, with this reason.
+    Unclear(String),
+}
+
+impl<'a> Trial<'a> {
+    /// The handler `name` of `config`; `None` = there is none.
+    pub fn new(config: &'a Config, name: &HandlerName, clock: &Arc<dyn Clock>) -> Option<Self> {
+        let settings = config.handlers.get(name)?;
+        Some(Self { settings, context: context(config, name, settings, clock) })
+    }
+
+    /// The handler's kind.
+    pub fn kind(&self) -> &'static str {
+        self.settings.kind_name
+    }
+
+    /// Whether `on` and `when` let the event through.
+    pub fn wants(&self, event: &Arc<Event>) -> Wants {
+        let policy = &self.settings.policy;
+        match deliver::look(policy, event) {
+            Match::Take(_) => Wants::Yes,
+            Match::Skip if deliver::is_named(&policy.on, event) => Wants::No("`when` is false"),
+            Match::Skip => Wants::No("`on` does not name it"),
+            Match::Unclear(reason) => Wants::Unclear(reason.to_string()),
+        }
+    }
+
+    /// What a call with `deliveries` would do. Nothing is opened or sent for that.
+    pub fn plan(&self, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+        self.settings.kind.plan(&self.context, deliveries)
+    }
+
+    /// Does it, once.
+    pub async fn send(&self, delivery: Delivery) -> Result<(), Failure> {
+        let built = self.settings.kind.build(&self.context);
+        let handler = built.map_err(|err| Failure::permanent(chain(&err)))?;
+        let call = tokio::time::timeout(self.context.timeout, handler.handle(&[delivery])).await;
+        handler.close().await;
+        call.unwrap_or_else(|_elapsed| Err(Failure::transient("no answer in time")))
+    }
+}
+
+/// An event that is in no queue.
+pub fn loose_event(new: NewEvent) -> Arc<Event> {
+    Arc::new(Event::new(new, EventId(Uuid::now_v7()), Position(0)))
+}
+
+/// The event that a request with `body` would become; `None` = there is no such source.
+pub fn event_of(
+    config: &Config,
+    source: &SourceName,
+    event_type: Option<&str>,
+    body: Vec<u8>,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<Event>> {
+    let settings = config.sources.get(source)?;
+    Some(loose_event(settings.unsigned_event(source, event_type, body, clock.now())))
+}
+
+/// The provider's sample of this type; `None` = there is no such source.
+pub fn sample_of(
+    config: &Config,
+    source: &SourceName,
+    event_type: &EventType,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<Event>> {
+    let settings = config.sources.get(source)?;
+    let body = settings.sample(event_type.as_str(), clock.now());
+    event_of(config, source, Some(event_type.as_str()), body, clock)
+}
+
+/// A sample of every type that the presets of the sources have one of.
+pub fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Arc<Event>> {
+    let mut samples = Vec::new();
+    for (source, settings) in &config.sources {
+        for event_type in settings.sample_types() {
+            samples.extend(sample_of(config, source, &EventType::new(event_type), clock));
+        }
+    }
+    samples
+}

@@ -1,0 +1,134 @@
+//! `handlers try`: what a handler would do with an event.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::app::trial::{self, Trial, Wants};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Position, SourceName};
+
+use super::args::HandlersTry;
+use super::output::{Output, Page, plain};
+use super::send::{did_you_mean, no_source, read};
+use super::store::Via;
+use super::{CliError, events, handlers};
+
+/// Shows it; with `--send` it is done as well.
+pub(super) async fn run(
+    options: HandlersTry,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let name = handlers::parse(&options.name)?;
+    let Some(handler) = Trial::new(config, &name, &clock) else {
+        let hint = did_you_mean(name.as_str(), config.handlers.keys().map(HandlerName::as_str));
+        return Err(CliError::Usage(format!("handler `{name}` is not configured{hint}")));
+    };
+    let event = find(&options, &handler, config, &clock).await?;
+    let delivery = Delivery::by_hand(Arc::clone(&event));
+    let wants = handler.wants(&event);
+    let plan = handler.plan(std::slice::from_ref(&delivery));
+    let failure = plan.as_ref().err().map(ToString::to_string);
+    let is_sent = options.send && wants == Wants::Yes && failure.is_none();
+    let sent = if is_sent { handler.send(delivery).await } else { Ok(()) };
+    let (wanted, reason) = match &wants {
+        Wants::Yes => ("yes", None),
+        Wants::No(why) => ("no", Some((*why).to_owned())),
+        Wants::Unclear(why) => ("unclear", Some(why.clone())),
+    };
+    let answer = json!({
+        "handler": name,
+        "kind": handler.kind(),
+        "event": { "id": event.id, "source": event.source, "type": event.event_type },
+        "wanted": wanted,
+        "reason": reason,
+        "plan": plan.as_ref().ok(),
+        "error": failure,
+        "sent": is_sent && sent.is_ok(),
+    });
+    let shown = plan.as_ref().map(ToString::to_string).unwrap_or_default();
+    output.one(&answer, |answer| text(answer, &shown, options.send))?;
+    match (failure, sent) {
+        (Some(failure), _) => Err(CliError::Failed(failure)),
+        (None, Err(failure)) => {
+            Err(CliError::Failed(format!("it was tried and failed: {failure}")))
+        }
+        (None, Ok(())) if options.send && !is_sent => {
+            Err(CliError::Failed("not sent: the handler does not want this event".into()))
+        }
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// The event that the options name.
+async fn find(
+    options: &HandlersTry,
+    handler: &Trial<'_>,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Event>, CliError> {
+    if let Some(id) = &options.event {
+        return stored(events::parse_id(id)?, config).await;
+    }
+    let unknown = |source: &str| no_source(source, config);
+    let parse = |source: &str| SourceName::parse(source).map_err(|_| unknown(source));
+    if let Some([source, event_type]) = options.sample.as_deref() {
+        let event_type = EventType::new(event_type);
+        let sample = trial::sample_of(config, &parse(source)?, &event_type, clock);
+        return sample.ok_or_else(|| unknown(source));
+    }
+    if let (Some(file), Some(source)) = (&options.body, &options.source) {
+        let event = trial::event_of(config, &parse(source)?, None, read(file)?, clock);
+        return event.ok_or_else(|| unknown(source));
+    }
+    let samples = trial::samples(config, clock);
+    let wanted = samples.into_iter().find(|event| handler.wants(event) == Wants::Yes);
+    wanted.ok_or_else(|| {
+        CliError::Usage(
+            "the handler wants none of the samples: name an event with `--event`, `--sample` or \
+             `--body`"
+                .to_owned(),
+        )
+    })
+}
+
+/// A retained event, with its own id.
+async fn stored(id: EventId, config: &Config) -> Result<Arc<Event>, CliError> {
+    let via = Via::reach(config).await?;
+    let exported = via.exported(id).await;
+    via.close().await?;
+    let exported = exported?;
+    let position = Position(exported.position);
+    let new = exported.into_event().map_err(|err| CliError::failed(&err))?;
+    Ok(Arc::new(Event::new(new, id, position)))
+}
+
+fn text(answer: &Value, plan: &str, is_asked_to_send: bool) -> String {
+    let field = |path: &str| answer.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let mut page = Page::default();
+    page.line(format_args!(
+        "handler `{}` ({}) with event {} ({}:{})",
+        field("/handler"),
+        field("/kind"),
+        field("/event/id"),
+        plain(field("/event/source")),
+        plain(field("/event/type")),
+    ));
+    match field("/wanted") {
+        "yes" => {}
+        "no" => page.line(format_args!("it does not want this event: {}", field("/reason"))),
+        _ => page.line(format_args!("this event would be a dead letter: {}", field("/reason"))),
+    }
+    if !plan.is_empty() {
+        page.line(format_args!("\n{plan}"));
+    }
+    if answer.get("sent") == Some(&Value::Bool(true)) {
+        page.line(format_args!("\nsent, marked as a try"));
+    } else if !is_asked_to_send && !plan.is_empty() {
+        page.line(format_args!("\nnothing was sent; `--send` does it once"));
+    }
+    page.finish()
+}

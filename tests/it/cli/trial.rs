@@ -1,0 +1,103 @@
+//! `handlers try`.
+
+use serde_json::json;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::verbs::{json, lines, send};
+
+const HANDLERS: &str = r#"
+[handler.lines]
+on = ["hyvor:comment.*"]
+when = 'data.comment.status == "published"'
+[handler.lines.file]
+path = "lines.jsonl"
+[handler.app]
+on = ["userecho:*"]
+[handler.app.http]
+url = "http://127.0.0.1:9/{{ event.type }}"
+body = "{{ data.topic.header | upper }}"
+[handler.broken]
+[handler.broken.log]
+message = "{{ data.comment + 1 }}"
+"#;
+
+#[test]
+fn try_shows_the_plan_and_does_nothing() {
+    let folder = Folder::new("", HANDLERS);
+    let before: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    let arguments = ["handlers", "try", "lines", "--sample", "hyvor", "comment.create"];
+    let shown = json(&folder, &arguments);
+    assert_eq!((&shown["kind"], &shown["wanted"]), (&json!("file"), &json!("yes")));
+    assert_eq!((&shown["sent"], &shown["plan"][0]["does"]), (&json!(false), &json!("append")));
+    let text = printed(&run(&folder, &arguments), 0);
+    assert!(text.contains("nothing was sent; `--send` does it once"), "{text}");
+    assert!(text.contains(r#""type":"comment.create""#), "{text}");
+    // Without a choice it is the first sample that the handler wants.
+    let first = json(&folder, &["handlers", "try", "app"]);
+    assert_eq!(first["event"]["source"], "userecho");
+    assert_eq!(first["plan"][0]["method"], "POST");
+    let after = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(after.count(), before.len(), "nothing was made");
+}
+
+#[test]
+fn try_takes_a_body_of_ones_own_and_says_what_is_not_wanted() {
+    let folder = Folder::new("", HANDLERS);
+    let body = r#"{"event":"comment.update","data":{"comment":{"status":"spam"}}}"#;
+    std::fs::write(folder.path().join("body"), body).unwrap();
+    let arguments = ["handlers", "try", "lines", "--body", "body", "--source", "hyvor"];
+    let shown = json(&folder, &arguments);
+    assert_eq!(shown["event"]["type"], "comment.update");
+    assert_eq!((&shown["wanted"], &shown["reason"]), (&json!("no"), &json!("`when` is false")));
+    let other = json(&folder, &["handlers", "try", "app", "--sample", "hyvor", "user.created"]);
+    assert_eq!(other["reason"], "`on` does not name it");
+    // What is not wanted is not sent either.
+    let refused = run(&folder, &[&arguments[..], &["--send"]].concat());
+    printed(&refused, 1);
+    assert!(!folder.path().join("lines.jsonl").exists());
+}
+
+#[test]
+fn try_sends_once_and_marks_it() {
+    let folder = Folder::new("", HANDLERS);
+    let arguments = ["handlers", "try", "lines", "--sample", "hyvor", "comment.create", "--send"];
+    assert_eq!(json(&folder, &arguments)["sent"], true);
+    let sent = lines(&folder, "lines.jsonl", 1);
+    assert_eq!((sent.len(), &sent[0]["attempt"]), (1, &json!(0)));
+    // Nobody listens there.
+    let failed = run(&folder, &["handlers", "try", "app", "--send"]);
+    printed(&failed, 1);
+    let told = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(told.contains("it was tried and failed: no connection"), "{told}");
+}
+
+#[test]
+fn try_with_a_retained_event_needs_no_server_to_stop() {
+    let folder = Folder::new("", HANDLERS);
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let arguments = ["handlers", "try", "lines", "--event", &id];
+    let with_server = json(&folder, &arguments);
+    assert_eq!(with_server["event"]["id"], id.as_str());
+    assert!(with_server["plan"][0]["line"].as_str().unwrap().contains(&id));
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(json(&folder, &arguments), with_server);
+}
+
+#[test]
+fn try_of_what_fails_or_is_not_there_says_so() {
+    let folder = Folder::new("", HANDLERS);
+    for (arguments, code, expected) in [
+        (&["broken"][..], 1, "invalid operation"),
+        (&["line"], 2, "handler `line` is not configured; did you mean `lines`?"),
+        (&["lines", "--sample", "hyvr", "x"], 2, "did you mean `hyvor`?"),
+        (&["lines", "--event", "x"], 2, "`x` is not an event's id"),
+        (&["lines", "--body", "none", "--source", "hyvor"], 1, "`none` cannot be read"),
+    ] {
+        let output = run(&folder, &[&["handlers", "try"], arguments].concat());
+        printed(&output, code);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains(expected), "{told}");
+    }
+}
