@@ -28,6 +28,7 @@ use crate::source::SourceError;
 
 mod control;
 mod handlers;
+pub mod lint;
 pub mod logging;
 mod own_events;
 mod parts;

@@ -76,6 +76,15 @@ impl Config {
         Said(leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect())
     }
 
+    /// Where the value of `key` stands in the file, in bytes; of a table its first value.
+    pub fn place_of(&self, key: &str) -> Option<std::ops::Range<usize>> {
+        let table = format!("{key}.");
+        let leaves = || self.leaves.0.iter();
+        let below = || leaves().filter(|(name, _)| name.starts_with(&table));
+        let exact = leaves().find(|(name, _)| *name == key).map(|(_, leaf)| leaf.place());
+        exact.or_else(|| below().map(|(_, leaf)| leaf.place()).min_by_key(|place| place.start))
+    }
+
     /// Where the secrets of a handler are.
     pub fn secrets_of(&self, handler: &HandlerName) -> impl Iterator<Item = &SecretRef> {
         let part = format!("handler.{handler}.");

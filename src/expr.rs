@@ -26,6 +26,7 @@ use rewrite::{Named, Rewritten, Syntax};
 
 mod arguments;
 mod date;
+mod fields;
 mod filters;
 mod money;
 mod operators;
@@ -36,6 +37,7 @@ mod striptags;
 mod tests;
 
 pub use date::moment;
+pub use fields::{Field, Part};
 pub use minijinja::Value;
 pub use scope::Scope;
 
@@ -96,6 +98,11 @@ impl Expression {
     /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.text
+    }
+
+    /// The fields of an event that it asks for.
+    pub fn fields(&self) -> Vec<Field> {
+        fields::find(&self.text, true)
     }
 }
 
@@ -191,6 +198,11 @@ impl Template {
     /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.text
+    }
+
+    /// The fields of an event that it asks for.
+    pub fn fields(&self) -> Vec<Field> {
+        fields::find(&self.text, false)
     }
 
     fn compiled(&self) -> Result<minijinja::Template<'_, '_>, ExprError> {

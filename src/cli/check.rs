@@ -15,13 +15,14 @@ use super::store::{self, Server};
 
 /// Finds every mistake at once.
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
-    let (config, report) = match config::load(path) {
+    let (config, mut report) = match config::load(path) {
         Ok(good) => good,
         Err(report) => {
             show(&report, output)?;
             return Err(CliError::ConfigurationShown);
         }
     };
+    crate::app::lint::lint(&config, &mut report);
     let mut problems = Vec::new();
     if options.online {
         problems = crate::app::check_online(&config).await;

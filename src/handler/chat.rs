@@ -18,7 +18,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::texts::{mark, template};
+use super::texts::{Text, mark, template};
 use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
@@ -81,6 +81,11 @@ impl KindSettings for Settings {
             })
         });
         steps.collect()
+    }
+
+    fn texts(&self) -> Vec<Text> {
+        let title = self.title.iter().map(|title| Text::template("title", title));
+        title.chain([Text::template("text", &self.text)]).collect()
     }
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {

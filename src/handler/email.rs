@@ -68,6 +68,10 @@ impl KindSettings for Arc<Settings> {
         message::plan(self, deliveries)
     }
 
+    fn texts(&self) -> Vec<super::Text> {
+        Settings::texts(self)
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(EmailHandler {
             smtp: Smtp::new(self, context)?,

@@ -21,7 +21,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::web::{Guard, Private, Web};
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan};
+use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Text};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure};
 use crate::expr::{Escape, Template};
@@ -169,6 +169,19 @@ impl KindSettings for Settings {
     fn batch_needs(&self) -> Option<&'static str> {
         let is_single = self.format == Format::Body;
         is_single.then_some("`format = \"json\"` or `format = \"ndjson\"` in the `http` table")
+    }
+
+    fn texts(&self) -> Vec<Text> {
+        let url = match &self.target {
+            Target::Fixed(_) => None,
+            Target::Template(template) => Some(Text::template("url", template)),
+        };
+        let body = self.body.as_ref().map(|body| Text::template("body", body));
+        let headers = self.headers.iter().filter_map(|(name, header)| match header {
+            Header::Template(template) => Some(Text::template(format!("headers.{name}"), template)),
+            Header::Secret { .. } => None,
+        });
+        url.into_iter().chain(body).chain(headers).collect()
     }
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {

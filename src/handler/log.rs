@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::texts::{mark, template};
+use super::texts::{Text, mark, template};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::expr::{Escape, Scope, Template};
@@ -66,6 +66,10 @@ impl KindSettings for Settings {
             Ok(Step::Log { level: self.level.as_str(), message })
         });
         steps.collect()
+    }
+
+    fn texts(&self) -> Vec<Text> {
+        self.message.iter().map(|message| Text::template("message", message)).collect()
     }
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {

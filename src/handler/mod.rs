@@ -34,6 +34,7 @@ mod texts;
 mod web;
 
 pub use plan::{Content, Plan, SECRET, Step};
+pub use texts::{Text, Words};
 
 /// All kinds, in the order in which help texts name them.
 pub static KINDS: &[&Kind] =
@@ -87,6 +88,12 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
     /// without the acting. Pure: it opens nothing, waits for nothing and reads no secret. A failure
     /// is that of a real call, before anything was done.
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure>;
+
+    /// The texts in it that are worked out for each event: `check` compares their fields with the
+    /// senders' samples.
+    fn texts(&self) -> Vec<Text> {
+        Vec::new()
+    }
 
     /// Opens what the handler needs. What may come and go (a server at the other end) is not
     /// asked for yet: only what cannot get well by itself is an error.

@@ -73,6 +73,15 @@ impl KindSettings for Arc<Settings> {
         preview::plan(self, deliveries, moment(context.clock.now()))
     }
 
+    fn texts(&self) -> Vec<super::Text> {
+        let column = |column: &Column| {
+            super::Text::expression(format!("columns.{}", column.name), &column.value)
+        };
+        let version = self.version.iter();
+        let version = version.map(|version| super::Text::expression("version", version));
+        self.columns.iter().map(column).chain(version).collect()
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         if let (DatabaseUrl::Sqlite(path), true) = (&self.url, self.create_table)

@@ -3,8 +3,54 @@
 use std::sync::Arc;
 
 use crate::event::Delivery;
-use crate::expr::{Escape, ExprError, Expression, Template};
+use crate::expr::{Escape, ExprError, Expression, Field, Template};
 use crate::settings::{Table, Value};
+
+/// A text of a kind's settings that is worked out for each event.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Its key below the kind's table, as in `columns.id`.
+    pub key: String,
+    /// The text.
+    pub words: Words,
+}
+
+/// Either sort of text.
+#[derive(Clone, Debug)]
+pub enum Words {
+    /// A template.
+    Template(Arc<Template>),
+    /// An expression.
+    Expression(Arc<Expression>),
+}
+
+impl Text {
+    pub(super) fn template(key: impl Into<String>, template: &Arc<Template>) -> Self {
+        Self { key: key.into(), words: Words::Template(Arc::clone(template)) }
+    }
+
+    pub(super) fn expression(key: impl Into<String>, expression: &Arc<Expression>) -> Self {
+        Self { key: key.into(), words: Words::Expression(Arc::clone(expression)) }
+    }
+}
+
+impl Words {
+    /// What was written.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Template(template) => template.source(),
+            Self::Expression(expression) => expression.source(),
+        }
+    }
+
+    /// The fields of an event that it asks for.
+    pub fn fields(&self) -> Vec<Field> {
+        match self {
+            Self::Template(template) => template.fields(),
+            Self::Expression(expression) => expression.fields(),
+        }
+    }
+}
 
 /// What stands before a text that people read, where its delivery is one by hand.
 pub(super) fn mark(delivery: &Delivery) -> &'static str {

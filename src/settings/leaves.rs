@@ -14,10 +14,27 @@ use super::table::join;
 pub struct Leaves(pub BTreeMap<String, Leaf>);
 
 /// The value of one key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Leaf {
     text: String,
     is_hidden: bool,
+    place: Range<usize>,
+}
+
+/// Two are the same where they say the same, wherever that stands.
+impl PartialEq for Leaf {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Leaf {}
+
+impl Leaf {
+    /// Where the value stands in the text, in bytes.
+    pub fn place(&self) -> Range<usize> {
+        self.place.clone()
+    }
 }
 
 impl Leaves {
@@ -52,7 +69,11 @@ fn collect(
         match value.get_ref() {
             DeValue::Table(table) if !table.is_empty() => collect(leaves, &path, table, hidden),
             _ => {
-                let leaf = Leaf { text: show(value), is_hidden: is_hidden(value, hidden) };
+                let leaf = Leaf {
+                    text: show(value),
+                    is_hidden: is_hidden(value, hidden),
+                    place: value.span(),
+                };
                 leaves.insert(path, leaf);
             }
         }

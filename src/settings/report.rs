@@ -50,6 +50,34 @@ impl Report {
         Self { file: file.to_owned(), problems: vec![problem], text: String::new() }
     }
 
+    /// Adds a warning about the value of `path`, which stands at `place`: at `words` in it, where
+    /// they are found there.
+    pub fn warn(
+        &mut self,
+        path: &str,
+        place: Option<Range<usize>>,
+        words: &str,
+        message: String,
+        help: String,
+    ) {
+        let inner = place.clone().and_then(|place| {
+            let start = place.start + self.text.get(place)?.find(words)?;
+            Some(start..start + words.len())
+        });
+        let span = inner.filter(|_| !words.is_empty()).or(place);
+        let severity = Severity::Warning;
+        let problem = Problem { severity, message, help, span, path: path.to_owned() };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Puts the problems into the order of the text.
+    pub fn sort(&mut self) {
+        self.problems
+            .sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
+    }
+
     /// How many errors and how many warnings there are.
     pub fn counts(&self) -> (usize, usize) {
         let of = |severity| self.problems.iter().filter(|p| p.severity == severity).count();

@@ -8,7 +8,7 @@ use lettre::message::Mailbox;
 
 use super::url::{BadSmtpUrl, SmtpUrl};
 use crate::expr::{Escape, Expression, Template};
-use crate::handler::texts;
+use crate::handler::texts::{self, Text};
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
@@ -100,6 +100,18 @@ impl Settings {
             html,
             max_per_hour,
         })
+    }
+
+    /// The texts that are worked out for each event.
+    pub(super) fn texts(&self) -> Vec<Text> {
+        let to = match &self.to {
+            Recipients::Fixed(_) => None,
+            Recipients::Expression(to) => Some(Text::expression("to", to)),
+        };
+        let words = [("subject", Some(&self.subject)), ("text", Some(&self.text))];
+        let words = words.into_iter().chain([("html", self.html.as_ref())]);
+        let words = words.filter_map(|(key, words)| Some(Text::template(key, &words?.template)));
+        to.into_iter().chain(words).collect()
     }
 }
 

@@ -1,0 +1,131 @@
+//! What `check` finds by looking at handlers together with their sources' samples: fields and types
+//! that no sender has, templates that fail, come out empty, or are no JSON. All of it is told as
+//! warnings: a real event may have what a sample has not.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, HandlerSettings};
+use crate::deliver::{self, EventGlob, OWN_SOURCE};
+use crate::event::{Event, HandlerName, SourceName};
+use crate::handler::Text;
+use crate::settings::Report;
+use crate::source::SourceSettings;
+
+use super::trial::{self, Trial};
+
+mod fields;
+mod render;
+#[cfg(test)]
+mod tests;
+mod types;
+
+/// Presets whose samples cover every type that they send.
+const COMPLETE: [&str; 2] = ["hyvor-talk", "userecho"];
+
+/// Adds what it finds to the report of `config`.
+pub fn lint(config: &Config, report: &mut Report) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let samples = trial::samples(config, &clock);
+    for (name, settings) in &config.handlers {
+        let Some(trial) = Trial::new(config, name, &clock) else { continue };
+        let mut lint = Lint { config, name, settings, trial, samples: Vec::new(), report };
+        lint.types();
+        lint.samples = samples
+            .iter()
+            .filter(|event| deliver::is_named(&settings.policy.on, event))
+            .cloned()
+            .collect();
+        if lint.samples.is_empty() {
+            continue;
+        }
+        if lint.has_all_samples() {
+            lint.fields();
+        }
+        lint.render();
+    }
+    report.sort();
+}
+
+/// One handler under the lens.
+struct Lint<'a> {
+    config: &'a Config,
+    name: &'a HandlerName,
+    settings: &'a HandlerSettings,
+    trial: Trial<'a>,
+    /// Those that its `on` names.
+    samples: Vec<Arc<Event>>,
+    report: &'a mut Report,
+}
+
+impl Lint<'_> {
+    /// The texts that are worked out for each event, each with its whole key.
+    fn texts(&self) -> Vec<Text> {
+        let policy = &self.settings.policy;
+        let whole = |key: &str| format!("handler.{}.{key}", self.name);
+        let own = [("when", &policy.when), ("order_by", &policy.order_by)];
+        let own = own.into_iter().filter_map(|(key, expression)| {
+            let words = crate::handler::Words::Expression(Arc::clone(expression.as_ref()?));
+            Some(Text { key: whole(key), words })
+        });
+        let kind = self.settings.kind_name;
+        let texts = self.settings.kind.texts().into_iter();
+        let texts = texts.map(|text| Text { key: whole(&format!("{kind}.{}", text.key)), ..text });
+        own.chain(texts).collect()
+    }
+
+    /// Warns about `words` in the value of `key`.
+    fn warn(&mut self, key: &str, words: &str, message: String, help: String) {
+        let place = self.config.place_of(key);
+        self.report.warn(key, place, words, message, help);
+    }
+
+    /// The sources that a pattern names.
+    fn sources(&self, glob: &EventGlob) -> Vec<(&SourceName, &SourceSettings)> {
+        let sources = self.config.sources.iter();
+        sources.filter(|(name, _)| glob.source.matches(name.as_str())).collect()
+    }
+
+    /// Whether every event that the handler may get is like one of the samples: a field that none of
+    /// them has is then a slip.
+    fn has_all_samples(&self) -> bool {
+        let on = &self.settings.policy.on;
+        let has_samples = |settings: &SourceSettings, glob: Option<&EventGlob>| {
+            let types = settings.sample_types();
+            let is_named = |one: &&str| glob.is_none_or(|glob| glob.event_type.matches(one));
+            types.iter().any(is_named)
+        };
+        if on.is_empty() {
+            return self.config.sources.values().all(|settings| has_samples(settings, None));
+        }
+        on.iter().all(|glob| {
+            !glob.source.matches(OWN_SOURCE)
+                && self.sources(glob).iter().all(|(_, settings)| has_samples(settings, Some(glob)))
+        })
+    }
+
+    /// Whether the samples are all that there is of its events.
+    fn is_complete(&self) -> bool {
+        self.samples.iter().all(|event| {
+            let source = self.config.sources.get(&event.source);
+            source.is_some_and(|source| COMPLETE.contains(&source.sender.name()))
+        })
+    }
+}
+
+/// `a, b and 3 more`.
+fn some_of<T: AsRef<str>>(all: &[T], max: usize) -> String {
+    let shown: Vec<&str> = all.iter().take(max).map(AsRef::as_ref).collect();
+    let n_more = all.len().saturating_sub(max);
+    match n_more {
+        0 => shown.join(", "),
+        _ => format!("{} and {n_more} more", shown.join(", ")),
+    }
+}
+
+/// The samples' types, as in `hyvor:comment.create`.
+fn names(samples: &[Arc<Event>]) -> String {
+    let names: Vec<String> =
+        samples.iter().map(|event| format!("{}:{}", event.source, event.event_type)).collect();
+    some_of(&names, 3)
+}

@@ -1,0 +1,143 @@
+//! Templates over samples: those that fail, that come out empty, and those that are no JSON.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::event::{Dedupe, Delivery, Event, NewEvent};
+use crate::expr::Scope;
+use crate::handler::{Plan, Step, Words};
+
+use super::super::trial::{Wants, loose_event};
+use super::{Lint, names};
+
+/// What no template may break its JSON with.
+const HOSTILE: &str = "a \"quoted\" \\ text\nin two lines";
+
+impl Lint<'_> {
+    pub(super) fn render(&mut self) {
+        let wanted: Vec<Arc<Event>> = self
+            .samples
+            .iter()
+            .filter(|event| self.trial.wants(event) == Wants::Yes)
+            .cloned()
+            .collect();
+        // Where `when` lets none of them through, only what fails with all of them says something.
+        let is_filtered = wanted.is_empty();
+        let events = if is_filtered { self.samples.clone() } else { wanted };
+        let failed = self.failed(&events);
+        if let Some(((event, why), more)) = failed.split_first()
+            && (!is_filtered || more.len() + 1 == events.len())
+        {
+            let place = self.place_in(why);
+            let of = names(std::slice::from_ref(event));
+            let message = format!("with the sample of {of} this handler fails: {why}");
+            let (key, words) = place.unwrap_or_default();
+            let help = "each event like it would be a dead letter; see it with \
+                        `gatepost handlers try`";
+            self.warn(&key, &words, message, help.to_owned());
+            return;
+        }
+        self.empty(&events);
+        self.json(&events);
+    }
+
+    /// The samples that the handler fails with, and why.
+    fn failed(&self, events: &[Arc<Event>]) -> Vec<(Arc<Event>, String)> {
+        let failed = events.iter().filter_map(|event| {
+            let failure = self.plan(event).err()?;
+            Some((Arc::clone(event), failure))
+        });
+        failed.collect()
+    }
+
+    fn plan(&self, event: &Arc<Event>) -> Result<Plan, String> {
+        // As the queue delivers it: without the marks of a try.
+        let delivery = Delivery { attempt: 1, ..Delivery::by_hand(Arc::clone(event)) };
+        self.trial.plan(&[delivery]).map_err(|failure| failure.to_string())
+    }
+
+    /// The key that a failure is about, and the words there; the kind's table where that is not
+    /// known.
+    fn place_in(&self, why: &str) -> Option<(String, String)> {
+        let words = why.rsplit_once("(at `").and_then(|(_, rest)| rest.strip_suffix("`)"));
+        let named = words.and_then(|words| {
+            let text = self.texts().into_iter().find(|text| text.words.source().contains(words))?;
+            Some((text.key, words.to_owned()))
+        });
+        let table = format!("handler.{}.{}", self.name, self.settings.kind_name);
+        named.or(Some((table, String::new())))
+    }
+
+    /// A template that is empty with every sample says nothing.
+    fn empty(&mut self, events: &[Arc<Event>]) {
+        for text in self.texts() {
+            let Words::Template(template) = &text.words else { continue };
+            // Without a place for a value it is what its owner wrote.
+            let is_empty = |event: &Arc<Event>| {
+                template.render(&Scope::of(event)).is_ok_and(|text| text.trim().is_empty())
+            };
+            if template.source().contains("{{") && events.iter().all(is_empty) {
+                let message =
+                    format!("this comes out empty with every sample of {}", names(events));
+                let help = "see it with `gatepost handlers try`";
+                self.warn(&text.key, "", message, help.to_owned());
+            }
+        }
+    }
+
+    /// A body that begins like JSON is meant to be JSON, whatever stands in a text.
+    fn json(&mut self, events: &[Arc<Event>]) {
+        let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
+        let texts = self.texts();
+        let Some(text) = texts.iter().find(|text| text.key == key) else { return };
+        if !looks_like_json(text.words.source()) {
+            return;
+        }
+        let is_broken = events.iter().any(|event| {
+            let Some(event) = hostile(event) else { return false };
+            let plan = self.plan(&event).unwrap_or_default();
+            plan.steps.iter().any(|step| match step {
+                Step::Request { body, .. } => serde_json::from_slice::<Value>(&body.0).is_err(),
+                _ => false,
+            })
+        });
+        if is_broken {
+            let message = "this is not JSON as soon as a text has a quotation mark or two lines";
+            let help = "write `escape = \"json\"` beside it, and `{{ … }}` without quotation marks \
+                        around it";
+            self.warn(&key, "", message.to_owned(), help.to_owned());
+        }
+    }
+}
+
+fn looks_like_json(template: &str) -> bool {
+    let text = template.trim_start();
+    text.starts_with(['{', '[']) && !text.starts_with("{{") && !text.starts_with("{%")
+}
+
+/// The event with other texts in its body; `None` where that is no JSON.
+fn hostile(event: &Event) -> Option<Arc<Event>> {
+    let mut body: Value = serde_json::from_slice(&event.body).ok()?;
+    worsen(&mut body);
+    Some(loose_event(NewEvent {
+        source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        received_at: event.received_at,
+        data_root: event.data_root,
+        is_json: event.is_json,
+        headers: event.headers.clone(),
+        body: body.to_string().into(),
+        dedupe: Dedupe::Off,
+    }))
+}
+
+/// Samples are nested a few levels deep.
+fn worsen(value: &mut Value) {
+    match value {
+        Value::String(text) => HOSTILE.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(worsen),
+        Value::Object(fields) => fields.values_mut().for_each(worsen),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

@@ -1,0 +1,149 @@
+use std::path::Path;
+
+use super::lint;
+use crate::config::{self, Checked};
+
+const SOURCES: &str = "
+[source.hyvor]
+provider = 'hyvor-talk'
+secrets = [{ file = 'none' }]
+[source.git]
+provider = 'github'
+secrets = [{ file = 'none' }]
+[source.ue]
+provider = 'userecho'
+secrets = [{ file = 'none' }]
+[source.own]
+secrets = [{ file = 'none' }]
+verify = { algorithm = 'hmac-sha256', header = 'x-sign', signed = '{body}', encoding = 'hex' }
+";
+
+/// What is found about handlers: message and help of each.
+#[track_caller]
+fn found(handlers: &str) -> Vec<String> {
+    let text = format!("{SOURCES}{handlers}");
+    let Checked { config, mut report } = config::check_text(&text, "x.toml", Path::new("/"), None);
+    let Some(config) = config else { panic!("{report}") };
+    let n_before = report.problems.len();
+    assert_eq!(n_before, 0, "{report}");
+    lint(&config, &mut report);
+    let shown = report.entries().into_iter().map(|entry| {
+        assert!(entry.line.is_some(), "{entry:?}");
+        format!("{} | {}", entry.message, entry.help)
+    });
+    shown.collect()
+}
+
+#[track_caller]
+fn check(handlers: &str, expected: &[&str]) {
+    assert_eq!(found(handlers), expected, "{handlers}");
+}
+
+#[test]
+fn field_that_no_sample_has_is_found_where_it_stands() {
+    let log = |on: &str, message: &str| {
+        format!("[handler.a]\non = ['{on}']\n[handler.a.log]\nmessage = '{message}'")
+    };
+    let on = "hyvor:comment.create";
+    let no = |field: &str| format!("no sample of {on} has `{field}` | did you mean ");
+    check(
+        &log(on, "{{ data.coment.body }}{{ data.comment.id }}"),
+        &[&(no("data.coment") + "`data.comment`?")],
+    );
+    let in_loop =
+        "{% for e in events %}{{ e.data.comment.boddy }}{{ e.data.comment.id }}{% endfor %}";
+    check(&log(on, in_loop), &[&(no("data.comment.boddy") + "`data.comment.body`?")]);
+    check(
+        &log(on, "{{ event.tpye }}{{ event.headers.x }}{{ event.id }}"),
+        &["there is no `event.tpye` | did you mean `event.type`?"],
+    );
+    // What may be missing by the text's own words, and what only real events have.
+    check(&log(on, "{{ data.nick or data.comment.id }}"), &[]);
+    check(&log("git:push", "{{ data.something_else }}{{ event.id }}"), &[]);
+    check(&log("own:*", "{{ data.coment }}"), &[]);
+    // In UserEcho's events it is a text, which has no fields.
+    let of_two =
+        log("hyvor:comment.*', 'ue:comment.*", "{{ data.comment.boddy }}{{ data.comment.id }}");
+    let found_in_two = found(&of_two);
+    assert!(found_in_two[0].ends_with("did you mean `data.comment.body`?"), "{found_in_two:?}");
+    let text = "[handler.a]\non = ['hyvor:comment.*']\nwhen = 'data.coment.status'\n\
+                order_by = 'data.comment.idd'\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+                columns = { a = 'data.comment.boddy', b = { value = 'data.comments', type = 'json' } }";
+    let found = found(text);
+    let fields = ["data.coment`", "data.comment.idd`", "data.comment.boddy`", "data.comments`"];
+    assert_eq!(found.len(), fields.len(), "{found:?}");
+    for (found, field) in found.iter().zip(fields) {
+        assert!(found.contains(field) && found.contains("did you mean"), "{found}");
+    }
+}
+
+#[test]
+fn type_that_the_sender_never_sends_is_found() {
+    let on = |on: &str| format!("[handler.a]\non = ['{on}']\n[handler.a.log]");
+    check(
+        &on("hyvor:comment.created"),
+        &[
+            "`hyvor-talk` sends no event of type `comment.created` | did you mean `hyvor:comment.create`?",
+        ],
+    );
+    let found = found(&on("hyvor:order.*"));
+    assert!(found[0].contains("no event of type `order.*` | it sends "), "{found:?}");
+    check(&on("hyvor:comment.*"), &[]);
+    check(&on("git:release"), &[]);
+    check(&on("own:anything"), &[]);
+}
+
+#[test]
+fn handler_that_fails_with_a_sample_is_found() {
+    let text = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.log]\n\
+                message = 'a {{ data.comment + 1 }}'";
+    let found = found(text);
+    let [found] = &found[..] else { panic!("{found:?}") };
+    assert!(
+        found.starts_with("with the sample of hyvor:comment.create this handler fails: invalid")
+    );
+    let guarded = text.replace("[handler.a.log]", "when = 'data.x'\n[handler.a.log]");
+    let guarded = guarded.replace("data.x", "data.comment.status == \"none\"");
+    assert_eq!(super::tests::found(&guarded).len(), 1, "it fails with all of them");
+}
+
+#[test]
+fn template_that_says_nothing_is_found() {
+    let chat = |text: &str| {
+        format!(
+            "[handler.a]\non = ['git:push']\n[handler.a.chat]\nslack = {{ url = {{ file = 'n' }} }}\ntext = '{text}'"
+        )
+    };
+    check(
+        &chat("{{ data.nothing_at_all }} "),
+        &[
+            "this comes out empty with every sample of git:push | see it with `gatepost handlers try`",
+        ],
+    );
+    check(&chat("{% if data.forced %}forced {{ data.ref }}{% endif %}x"), &[]);
+}
+
+#[test]
+fn json_template_that_a_text_breaks_is_found() {
+    let http = |more: &str| {
+        format!(
+            "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.http]\nurl = 'http://a/'\n{more}"
+        )
+    };
+    let expected = "this is not JSON as soon as a text has a quotation mark or two lines | write \
+                    `escape = \"json\"` beside it, and `{{ … }}` without quotation marks around it";
+    let body = "body = '{\"text\": \"{{ data.comment.body }}\"}'";
+    check(&http(body), &[expected]);
+    check(&http(&format!("{body}\nescape = 'json'")), &[expected]);
+    let good = "body = '{\"text\": {{ data.comment.body }}}'\nescape = 'json'";
+    check(&http(good), &[]);
+    check(&http("body = '{{ data.comment.body }}'"), &[]);
+}
+
+#[test]
+fn configuration_that_comes_with_gatepost_has_nothing_to_find() {
+    let text = config::DEFAULT;
+    let Checked { config, mut report } = config::check_text(text, "x.toml", Path::new("/"), None);
+    lint(&config.unwrap(), &mut report);
+    assert!(report.problems.is_empty(), "{report}");
+}
