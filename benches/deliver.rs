@@ -182,7 +182,7 @@ async fn measure(kind: &str, queue: &Arc<dyn Queue>, clock: Arc<dyn Clock>, n_ev
         Arc::new(InOrder { takes: takes(), last: Mutex::default(), n_wrong: AtomicUsize::new(0) });
     let done = in_order.takes.done.clone();
     let retry = Retry {
-        attempts: NonZeroU32::MAX,
+        attempts: None,
         min: Duration::from_millis(10),
         max: Duration::from_secs(1),
         ..Retry::DEFAULT

@@ -101,14 +101,25 @@ pub struct HandlerControl {
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// `running`, `paused`, `down` (left alone but for a try now and then) or `stopped`.
+    /// `running`, `paused`, `down` (its calls fail), `failed` (it could not be started, and is tried
+    /// again), `finishing` (another takes its place soon), `disabled` or `stopped`.
     pub state: &'static str,
+    /// Why it is `failed`.
+    pub reason: Option<String>,
     /// Calls that are under way.
     pub in_flight: usize,
     /// The newest failure since the start.
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
     pub last_success_at: Option<Timestamp>,
+}
+
+impl HandlerControl {
+    /// One that does nothing, and of which nothing is known.
+    pub fn idle(name: HandlerName, kind: &'static str, state: &'static str) -> Self {
+        let (in_flight, last_error, last_success_at) = (0, None, None);
+        Self { name, kind, state, reason: None, in_flight, last_error, last_success_at }
+    }
 }
 
 /// The admin side of one queue, and of the server around it where one runs.
@@ -326,8 +337,8 @@ impl Api {
         self.server()?.control.reload().await
     }
 
-    /// What is not as it should be, one line each: the store takes no durable write, or the journal
-    /// is damaged. A handler that cannot be built keeps the server from starting.
+    /// What is not as it should be, one line each: the store takes no durable write, the journal is
+    /// damaged, or a handler could not be started.
     pub async fn unready(&self) -> Vec<String> {
         let mut problems = match &self.server {
             Some(server) => server.control.problems(),

@@ -28,6 +28,7 @@ use crate::source::SourceError;
 
 mod control;
 mod handlers;
+mod health;
 pub mod lint;
 pub mod logging;
 mod own_events;
@@ -38,7 +39,7 @@ mod systemd;
 pub mod trial;
 mod watch;
 
-pub use parts::{check_online, open_queue, stand_back};
+pub use parts::{check_built, check_online, open_queue, stand_back};
 
 use control::{Around, Server};
 use handlers::Handlers;
@@ -109,7 +110,7 @@ impl Application {
         // Whatever can be missing comes first: nothing has been opened when it is.
         let token = parts::admin_token(&config)?;
         let sources = parts::sources(&config)?;
-        let built = parts::handlers(&config, &clock, &BTreeSet::new())?;
+        let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
@@ -119,7 +120,7 @@ impl Application {
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
         let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), paused);
-        handlers.start_all(built).await?;
+        handlers.start_all(built).await;
         let listen = listen(&config, n_files);
         let gate = Arc::new(Gate::new(token, listen.admin.ip()));
         let around = Around { sources, config, path: path.to_owned(), gate };
@@ -136,8 +137,9 @@ impl Application {
         };
         let keeper = keeper(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = TaskTracker::new();
-        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), own);
+        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own));
         tasks.spawn(watch.run(stop.clone()));
+        tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
         tasks.close();
         Ok(Self { listeners, server, signals, tasks, keeper, stop })
     }

@@ -89,12 +89,17 @@ fn load(path: &Path) -> Result<Config, CliError> {
 async fn reload(config: &Config, output: Output) -> Result<(), CliError> {
     let answer = Server::require(config).await?.post("reload", &serde_json::json!({})).await?;
     output.one(&answer, |answer| {
-        let changes = answer.get("changes").and_then(serde_json::Value::as_array);
-        let changes = changes.into_iter().flatten().filter_map(serde_json::Value::as_str);
+        let list = |key: &str| {
+            let list = answer.get(key).and_then(serde_json::Value::as_array);
+            list.into_iter().flatten().filter_map(serde_json::Value::as_str)
+        };
         let mut text = String::from("reloaded");
-        for change in changes {
+        for (before, line) in
+            list("changes").map(|one| ("", one)).chain(list("warnings").map(|one| ("! ", one)))
+        {
             text.push_str("\n  ");
-            text.push_str(change);
+            text.push_str(before);
+            text.push_str(line);
         }
         text
     })

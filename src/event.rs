@@ -19,7 +19,9 @@ mod outcome;
 
 pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
-pub use outcome::{Attempt, ErrorText, Failure, FailureKind, OrderKey, Outcome, Settled};
+pub use outcome::{
+    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settled,
+};
 
 /// The stable name of an event: a UUID of version 7 (RFC 9562), given by the queue when it stores
 /// the event. Ids ascend in the order of the log.

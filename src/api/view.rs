@@ -107,8 +107,11 @@ pub struct HandlerView {
     pub name: HandlerName,
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<&'static str>,
-    /// `running`, `paused`, `down` or `stopped`; `unconfigured` without a task.
+    /// `running`, `paused`, `down`, `failed`, `finishing`, `disabled` or `stopped`; `unconfigured`
+    /// where it stands in no configuration.
     pub state: &'static str,
+    /// Why it is `failed`.
+    pub reason: Option<String>,
     /// Events that the cursor has not passed.
     pub in_log: u64,
     /// Retries and held deliveries.
@@ -153,11 +156,12 @@ pub(super) fn handlers(
     let unknown: Vec<HandlerView> =
         unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
     let known = configured.into_iter().map(|control| {
-        let HandlerControl { name, kind, state, in_flight, last_error, last_success_at } = control;
+        let HandlerControl { name, kind, state, reason, in_flight, last_error, last_success_at } =
+            control;
         let found = stats.handlers.iter().find(|(known, _)| *known == name);
         let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
         let view = handler(name, state, backlog, now);
-        HandlerView { kind: Some(kind), in_flight, last_error, last_success_at, ..view }
+        HandlerView { kind: Some(kind), reason, in_flight, last_error, last_success_at, ..view }
     });
     known.chain(unknown).collect()
 }
@@ -173,6 +177,7 @@ fn handler(
         name,
         kind: None,
         state,
+        reason: None,
         in_log,
         waiting,
         dead,

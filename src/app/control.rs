@@ -33,7 +33,7 @@ pub(super) struct Server {
     pub(super) store: Arc<SledQueue>,
     pub(super) ingest: Arc<Ingest>,
     public: Arc<Public>,
-    pub(super) handlers: Handlers,
+    pub(super) handlers: Arc<Handlers>,
     started_at: Timestamp,
     gate: Arc<Gate>,
     /// Where a reload finds the configuration.
@@ -72,7 +72,7 @@ impl Server {
             store,
             ingest,
             public: Arc::new(public),
-            handlers,
+            handlers: Arc::new(handlers),
             started_at,
             gate,
             path,
@@ -108,10 +108,27 @@ impl Control for Server {
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {
-        self.handlers.list()
+        let config = self.config();
+        let disabled = config.handlers.iter().filter(|(_, settings)| !settings.is_enabled);
+        let disabled = disabled.map(|(name, settings)| {
+            HandlerControl::idle(name.clone(), settings.kind_name, "disabled")
+        });
+        let mut handlers = self.handlers.list();
+        // One that finishes its last calls is still listed as such.
+        let disabled: Vec<_> = disabled
+            .filter(|one| handlers.iter().all(|handler| handler.name != one.name))
+            .collect();
+        handlers.extend(disabled);
+        handlers
     }
 
     async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
+        let is_disabled =
+            self.config().handlers.get(handler).is_some_and(|settings| !settings.is_enabled);
+        if is_disabled {
+            let text = format!("handler `{handler}` is disabled: take out `enabled = false`");
+            return Err(ApiError::Conflict(text));
+        }
         self.handlers.set_running(handler, run)
     }
 
@@ -122,19 +139,20 @@ impl Control for Server {
         // Everything is built before anything is replaced.
         let sources = parts::sources(&config).map_err(bad)?;
         let stay = self.handlers.that_stay(&config);
-        let handlers = parts::handlers(&config, &self.core.clock, &stay).map_err(bad)?;
+        let handlers = parts::handlers(&config, &self.core.clock, &stay);
+        if let Some(objection) = self.handlers.objection(&handlers) {
+            return Err(ApiError::Bad(objection));
+        }
         let token = parts::admin_token(&config).map_err(bad)?;
-        let reloaded = reloaded(&self.config(), &config, &warnings);
+        let mut reloaded = reloaded(&self.config(), &config, &warnings);
         self.gate.set_token(token);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
-        let replaced = self.handlers.replace(handlers, &stay).await;
+        reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
         *self.config() = config;
         for change in &reloaded.changes {
             info!(change, "Configuration changed");
         }
-        // Everything else runs by the new configuration; the next reload tries these again.
-        replaced.map_err(bad)?;
         Ok(reloaded)
     }
 
@@ -157,6 +175,22 @@ impl Control for Server {
 }
 
 impl Server {
+    /// Tries the handlers again that could not be started.
+    pub(super) async fn retry_failed(&self) {
+        let _alone = self.reloading.lock().await;
+        let failed = self.handlers.failed();
+        if failed.is_empty() {
+            return;
+        }
+        let built = {
+            let config = self.config();
+            let names = config.handlers.keys();
+            let others = names.filter(|name| !failed.contains(*name)).cloned().collect();
+            parts::handlers(&config, &self.core.clock, &others)
+        };
+        self.handlers.retry(built).await;
+    }
+
     fn load(&self) -> Result<(Config, Report), ApiError> {
         config::load(&self.path).map_err(|report| ApiError::Bad(report.render(Look::Plain)))
     }

@@ -1,4 +1,11 @@
 //! The handlers' tasks: one each, started, paused, replaced and ended here.
+//!
+//! A handler that cannot be built or started is no reason for the others not to run: it is `failed`, its
+//! place in the log is held so that what comes in waits for it, and it is tried again every minute and
+//! with each reload.
+//!
+//! A handler that a reload replaces takes nothing new and ends with its calls, each within its own
+//! `timeout`. That may take long, so nobody waits for it: the next one begins when it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,69 +13,22 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use crate::api::{ApiError, HandlerControl, LastErrorView, Run, chain};
-use crate::config::{Config, HandlerSettings, Said};
-use crate::deliver::{
-    self, Attempts, BreakerState, Deliverer, LoopState, OwnEvents, Parts, Policy,
-};
+use crate::api::{ApiError, HandlerControl, Run, chain};
+use crate::config::Config;
+use crate::deliver::{Attempts, Deliverer, LoopState, OwnEvents, Parts};
 use crate::event::HandlerName;
-use crate::handler::Handler;
-use crate::queue::Start;
-use crate::secret::{Fingerprint, SecretRef};
+use crate::queue::Subscription;
 
 use super::own_events::OwnSource;
 use super::paused::Paused;
 use super::{AppError, Core};
 
-/// A handler that is ready to run.
-pub(super) struct Built {
-    name: HandlerName,
-    kind: &'static str,
-    start: Start,
-    policy: Policy,
-    of: BuiltOf,
-    handler: Arc<dyn Handler>,
-}
+mod place;
 
-/// What a handler was built of: with all of it the same it need not be built again.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BuiltOf {
-    said: Said,
-    secrets: Secrets,
-}
-
-impl BuiltOf {
-    pub(super) fn now(config: &Config, handler: &HandlerName) -> Self {
-        let secrets = config.secrets_of(handler).map(SecretRef::fingerprint).collect();
-        Self { said: config.said_of(handler), secrets }
-    }
-}
-
-/// What a handler's secrets were when it was built: a new one in the same file is a change.
-type Secrets = Vec<Option<Fingerprint>>;
-
-impl Built {
-    pub(super) fn new(
-        name: HandlerName,
-        settings: &HandlerSettings,
-        of: BuiltOf,
-        handler: Arc<dyn Handler>,
-    ) -> Self {
-        let (kind, start) = (settings.kind_name, settings.start);
-        Self { name, kind, start, policy: settings.policy.clone(), of, handler }
-    }
-}
-
-/// A handler whose task runs.
-struct Place {
-    kind: &'static str,
-    of: BuiltOf,
-    control: deliver::Control,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
+pub(super) use place::{Built, BuiltOf, Condition};
+use place::{Failed, Place, Running};
 
 /// Every configured handler.
 pub(super) struct Handlers {
@@ -78,8 +38,8 @@ pub(super) struct Handlers {
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
     changing: tokio::sync::Mutex<()>,
     places: Mutex<BTreeMap<HandlerName, Place>>,
-    /// Those that could not be started, and why.
-    failed: Mutex<BTreeMap<HandlerName, String>>,
+    /// Those who wait for handlers that finish.
+    finishers: TaskTracker,
     /// Remembers who is paused.
     paused: Paused,
 }
@@ -97,69 +57,172 @@ impl Handlers {
             own_events,
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
-            failed: Mutex::default(),
+            finishers: TaskTracker::new(),
             paused,
         }
     }
 
-    /// Starts every handler.
-    pub(super) async fn start_all(&self, built: Vec<Built>) -> Result<(), AppError> {
+    /// Starts every handler; those that cannot be started are `failed`.
+    pub(super) async fn start_all(&self, built: Vec<Built>) {
         let _changing = self.changing.lock().await;
-        self.start_each(built).await
+        self.start_each(built).await;
     }
 
     /// The handlers that run as `new` wants them, with the secrets that there are now.
     pub(super) fn that_stay(&self, new: &Config) -> BTreeSet<HandlerName> {
         let places = self.places();
-        let stay = places.iter().filter(|(name, place)| {
-            new.handlers.contains_key(*name)
-                && place.of == BuiltOf::now(new, name)
-                && !place.tasks.is_empty()
-        });
+        let stays = |name: &HandlerName, place: &Place| match place {
+            Place::Running(running) => {
+                new.handlers.get(name).is_some_and(|settings| settings.is_enabled)
+                    && running.of == BuiltOf::now(new, name)
+                    && !running.tasks.is_empty()
+            }
+            Place::Failed(_) | Place::Finishing { .. } => false,
+        };
+        let stay = places.iter().filter(|(name, place)| stays(name, place));
         stay.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Why `built` should not take the place of what runs: one of them cannot be built, and is not
+    /// known to be like that already.
+    pub(super) fn objection(&self, built: &[Built]) -> Option<String> {
+        let failed = self.failed();
+        built.iter().filter(|built| !failed.contains(&built.name)).find_map(|built| {
+            let err = built.handler.as_ref().err()?;
+            Some(format!("handler `{}` cannot be built: {}", built.name, chain(err)))
+        })
+    }
+
     /// Puts `built` in place of the handlers that were, except those that `stay`. What is under
-    /// way is finished first. An error = some could not be started; the others run.
+    /// way is finished first. Says what could not be started or is still to come.
     pub(super) async fn replace(
-        &self,
+        self: &Arc<Self>,
         built: Vec<Built>,
         stay: &BTreeSet<HandlerName>,
-    ) -> Result<(), AppError> {
+    ) -> Vec<String> {
         let _changing = self.changing.lock().await;
-        self.stop_but(stay, REPLACE_TIMEOUT).await;
-        self.start_each(built).await
+        let mut next: BTreeMap<HandlerName, Built> =
+            built.into_iter().map(|built| (built.name.clone(), built)).collect();
+        let finishing = self.finish_but(stay, &mut next);
+        let soon = finishing
+            .iter()
+            .map(|(_, _, tasks)| tokio::time::timeout(REPLACE_TIMEOUT, tasks.wait()));
+        futures_util::future::join_all(soon).await;
+        let mut notes = Vec::new();
+        for (name, is_awaited, tasks) in finishing {
+            if tasks.is_empty() {
+                self.start_next(&name).await;
+                continue;
+            }
+            info!(handler.name = %name, "Handler finishes its calls before it is replaced");
+            notes.push(format!("handler `{name}` finishes its calls first, each within `timeout`"));
+            if !is_awaited {
+                let handlers = Arc::clone(self);
+                self.finishers.spawn(async move { handlers.await_end(name, tasks).await });
+            }
+        }
+        self.start_each(next.into_values().collect()).await;
+        notes.extend(self.problems());
+        notes
+    }
+
+    /// Tells all but those that `stay` to finish; what takes their place is taken out of `next`.
+    /// Gives their tasks, and whether somebody waits for those already.
+    fn finish_but(
+        &self,
+        stay: &BTreeSet<HandlerName>,
+        next: &mut BTreeMap<HandlerName, Built>,
+    ) -> Vec<(HandlerName, bool, TaskTracker)> {
+        let mut finishing = Vec::new();
+        let mut places = self.places();
+        for (name, place) in
+            places.extract_if(.., |name, _| !stay.contains(name)).collect::<Vec<_>>()
+        {
+            let (running, is_awaited) = match place {
+                // Whoever is built anew subscribes anew.
+                Place::Failed(_) => continue,
+                Place::Running(running) => (running, false),
+                Place::Finishing { running, .. } => (running, true),
+            };
+            running.control.finish();
+            finishing.push((name.clone(), is_awaited, running.tasks.clone()));
+            let next = next.remove(&name).map(Box::new);
+            places.insert(name, Place::Finishing { running, next });
+        }
+        finishing
+    }
+
+    /// Waits for a handler that finishes, and starts the one that takes its place.
+    async fn await_end(&self, name: HandlerName, tasks: TaskTracker) {
+        tasks.wait().await;
+        let _changing = self.changing.lock().await;
+        self.start_next(&name).await;
+    }
+
+    async fn start_next(&self, name: &HandlerName) {
+        let next = {
+            let mut places = self.places();
+            match places.remove(name) {
+                Some(Place::Finishing { running, next }) if running.tasks.is_empty() => next,
+                Some(other) => {
+                    places.insert(name.clone(), other);
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some(next) = next {
+            self.start_each(vec![*next]).await;
+        }
+    }
+
+    /// Tries those of `built` again that could not be started.
+    pub(super) async fn retry(&self, built: Vec<Built>) {
+        let _changing = self.changing.lock().await;
+        let failed = self.failed();
+        let again: Vec<Built> =
+            built.into_iter().filter(|built| failed.contains(&built.name)).collect();
+        self.start_each(again).await;
+    }
+
+    /// Those that could not be started.
+    pub(super) fn failed(&self) -> BTreeSet<HandlerName> {
+        let places = self.places();
+        let failed = places.iter().filter(|(_, place)| matches!(place, Place::Failed(_)));
+        failed.map(|(name, _)| name.clone()).collect()
     }
 
     /// Ends every task. Deliveries that do not end in time come back at the next start.
     pub(super) async fn stop_all(&self, timeout: Duration) {
-        let _changing = self.changing.lock().await;
-        self.stop_but(&BTreeSet::new(), timeout).await;
+        {
+            let _changing = self.changing.lock().await;
+            let places = std::mem::take(&mut *self.places());
+            let ends = places.into_iter().filter_map(|(name, place)| match place {
+                Place::Failed(_) => None,
+                Place::Running(running) | Place::Finishing { running, .. } => {
+                    Some(running.end(name, timeout))
+                }
+            });
+            futures_util::future::join_all(ends).await;
+        }
+        self.finishers.close();
+        if tokio::time::timeout(FINISHERS_TIMEOUT, self.finishers.wait()).await.is_err() {
+            error!("A handler did not end");
+        }
     }
 
-    async fn start_each(&self, built: Vec<Built>) -> Result<(), AppError> {
+    async fn start_each(&self, built: Vec<Built>) {
         let paused = self.paused.read();
-        let mut result = Ok(());
-        self.failed().clear();
         for built in built {
             let name = built.name.clone();
             let run = if paused.contains(name.as_str()) { Run::Pause } else { Run::Resume };
-            match self.start(built, run).await {
-                Ok(place) => drop(self.places().insert(name, place)),
-                Err(err) => {
-                    error!(handler.name = %name, error = %err, "Handler could not be started");
-                    self.failed().insert(name, chain(&err));
-                    result = result.and(Err(err));
-                }
-            }
+            let before = match self.places().remove(&name) {
+                Some(Place::Failed(failed)) => Some(failed),
+                Some(Place::Running(_) | Place::Finishing { .. }) | None => None,
+            };
+            let place = self.start(built, run, before).await;
+            drop(self.places().insert(name, place));
         }
-        result
-    }
-
-    async fn stop_but(&self, stay: &BTreeSet<HandlerName>, timeout: Duration) {
-        let ending: Vec<_> = self.places().extract_if(.., |name, _| !stay.contains(name)).collect();
-        let ends = ending.into_iter().map(|(name, place)| place.end(name, timeout));
-        futures_util::future::join_all(ends).await;
     }
 
     /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
@@ -168,15 +231,24 @@ impl Handlers {
         let Some(place) = places.get(handler) else {
             return Err(ApiError::NotFound(format!("handler `{handler}` is not configured")));
         };
-        let is_paused = place.control.status().state == LoopState::Paused;
+        let (is_paused, control) = match place {
+            Place::Running(Running { control, .. }) => {
+                (control.status().state == LoopState::Paused, Some(control))
+            }
+            // Whoever takes its place looks it up.
+            Place::Failed(_) | Place::Finishing { .. } => {
+                (self.paused.read().contains(handler.as_str()), None)
+            }
+        };
         if is_paused == (run == Run::Pause) {
             return Ok(false);
         }
         // Remembered first: a restart in between must not resume what was paused.
         self.paused.change(handler, run)?;
-        match run {
-            Run::Pause => place.control.pause(),
-            Run::Resume => place.control.resume(),
+        match (run, control) {
+            (Run::Pause, Some(control)) => control.pause(),
+            (Run::Resume, Some(control)) => control.resume(),
+            (Run::Pause | Run::Resume, None) => {}
         }
         info!(handler.name = %handler, ?run, "Handler changed");
         Ok(true)
@@ -184,36 +256,81 @@ impl Handlers {
 
     /// Every handler and how it stands.
     pub(super) fn list(&self) -> Vec<HandlerControl> {
-        self.places().values().map(Place::show).collect()
+        let clock = &*self.core.clock;
+        self.places().iter().map(|(name, place)| place.show(name, clock)).collect()
+    }
+
+    /// Every handler and how it does.
+    pub(super) fn conditions(&self) -> Vec<(HandlerControl, Condition)> {
+        let clock = &*self.core.clock;
+        let places = self.places();
+        let both = |(name, place): (&HandlerName, &Place)| {
+            (place.show(name, clock), place.condition(clock))
+        };
+        places.iter().map(both).collect()
     }
 
     /// What is wrong with a handler's task, one line each.
     pub(super) fn problems(&self) -> Vec<String> {
-        let places = self.places();
-        let stopped = places.iter().filter(|(_, place)| place.tasks.is_empty());
-        let ended =
-            stopped.map(|(name, _)| format!("the deliveries of handler `{name}` have ended"));
-        let failed = self.failed();
-        let not_begun = failed.iter().map(|(name, why)| {
-            format!("handler `{name}` could not be started ({why}); a reload tries again")
-        });
-        ended.chain(not_begun).collect()
+        let problem = |(name, place): (&HandlerName, &Place)| match place {
+            Place::Running(running) if running.tasks.is_empty() => {
+                Some(format!("the deliveries of handler `{name}` have ended"))
+            }
+            Place::Running(_) | Place::Finishing { .. } => None,
+            Place::Failed(Failed { why, .. }) => Some(format!(
+                "handler `{name}` is not running: {why}; it is tried again every minute"
+            )),
+        };
+        self.places().iter().filter_map(problem).collect()
     }
 
-    async fn start(&self, built: Built, run: Run) -> Result<Place, AppError> {
-        let Built { name, kind, start, policy, of, handler } = built;
-        let subscribed = self.core.queue.subscribe(&name, start).await;
-        let subscription = subscribed.map_err(|err| AppError::Subscribe(name.clone(), err))?;
-        let parts = Parts {
-            name: name.clone(),
-            policy,
-            handler,
-            clock: Arc::clone(&self.core.clock),
-            metrics: self.core.metrics.handler(&name),
-            attempts: Arc::clone(&self.attempts),
-            own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
-            seed: rand::random(),
+    async fn start(&self, built: Built, run: Run, before: Option<Failed>) -> Place {
+        let since = before.as_ref().map_or(self.core.clock.now(), |failed| failed.since);
+        let was_told = before.is_some();
+        let (kind, name) = (built.kind, built.name.clone());
+        let fail = |err: &AppError, subscription| {
+            let why = chain(err);
+            if !was_told {
+                error!(handler.name = %name, error = %why, "Handler could not be started");
+            }
+            Place::Failed(Failed { kind, why, since, subscription })
         };
+        let held = before.and_then(|failed| failed.subscription);
+        let subscription = match held {
+            Some(subscription) => subscription,
+            None => match self.core.queue.subscribe(&built.name, built.start).await {
+                Ok(subscription) => subscription,
+                Err(err) => return fail(&AppError::Subscribe(built.name, err), None),
+            },
+        };
+        match built.handler {
+            Err(err) => fail(&AppError::Handler(built.name, err), Some(subscription)),
+            Ok(ref handler) => {
+                let handler = Arc::clone(handler);
+                let parts = Parts {
+                    name: built.name.clone(),
+                    policy: built.policy,
+                    handler,
+                    clock: Arc::clone(&self.core.clock),
+                    metrics: self.core.metrics.handler(&built.name),
+                    attempts: Arc::clone(&self.attempts),
+                    own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
+                    seed: rand::random(),
+                };
+                Place::Running(self.run(parts, kind, built.of, subscription, run))
+            }
+        }
+    }
+
+    fn run(
+        &self,
+        parts: Parts,
+        kind: &'static str,
+        of: BuiltOf,
+        subscription: Box<dyn Subscription>,
+        run: Run,
+    ) -> Running {
+        let name = parts.name.clone();
         let (deliverer, control) =
             Deliverer::new(parts, subscription, Arc::clone(&self.core.queue));
         // Before its task begins: one that is paused must not have a single delivery.
@@ -229,11 +346,7 @@ impl Handlers {
             }
         });
         tasks.close();
-        Ok(Place { kind, of, control, stop, tasks })
-    }
-
-    fn failed(&self) -> MutexGuard<'_, BTreeMap<HandlerName, String>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        Running { kind, of, control, stop, tasks }
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {
@@ -242,40 +355,12 @@ impl Handlers {
     }
 }
 
-/// How long what is under way may take before a handler is replaced.
-const REPLACE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a reload waits for what is under way: most calls end in less, and what takes longer
+/// is waited for behind it.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Place {
-    fn show(&self) -> HandlerControl {
-        let status = self.control.status();
-        let state = match (status.state, status.breaker) {
-            (LoopState::Paused, _) => "paused",
-            (LoopState::Stopped, _) => "stopped",
-            (LoopState::Running, BreakerState::Closed) => "running",
-            // Failures made its breaker open: one delivery is tried now and then.
-            (LoopState::Running, BreakerState::Open | BreakerState::Probing) => "down",
-        };
-        HandlerControl {
-            name: status.handler,
-            kind: self.kind,
-            state,
-            in_flight: status.in_flight,
-            last_error: status.last_error.map(|error| LastErrorView {
-                at: error.at,
-                event: error.event,
-                text: error.text,
-            }),
-            last_success_at: status.last_success_at,
-        }
-    }
-
-    async fn end(self, name: HandlerName, timeout: Duration) {
-        self.stop.cancel();
-        if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
-            warn!(handler.name = %name, "Deliveries under way took too long; they come back");
-        }
-    }
-}
+/// Their handlers have ended, so they have little to do.
+const FINISHERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

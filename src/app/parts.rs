@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, HandlerSettings};
 use crate::event::HandlerName;
-use crate::handler::{BuildContext, Handler};
+use crate::handler::BuildContext;
 use crate::http::CONNECTIONS_PER_WORKER;
 use crate::metrics::Metrics;
 use crate::queue::sled::{self, SledQueue};
@@ -53,23 +53,34 @@ pub(super) fn sources(config: &Config) -> Result<Vec<Source>, AppError> {
     sources.collect()
 }
 
-/// Every handler but those that stay as they are, opened.
+/// Every handler that is enabled, but those that stay as they are, opened as far as it can be.
 pub(super) fn handlers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     stay: &BTreeSet<HandlerName>,
-) -> Result<Vec<Built>, AppError> {
-    let wanted = config.handlers.iter().filter(|(name, _)| !stay.contains(*name));
+) -> Vec<Built> {
+    let wanted = config.handlers.iter();
+    let wanted = wanted.filter(|(name, settings)| settings.is_enabled && !stay.contains(*name));
     let handlers = wanted.map(|(name, settings)| {
         // Before they are read for the handler: one that changes in between is taken over by the
         // next reload.
         let of = BuiltOf::now(config, name);
-        let context = context(config, name, settings, clock);
-        let handler: Box<dyn Handler> =
-            settings.kind.build(&context).map_err(|err| AppError::Handler(name.clone(), err))?;
-        Ok(Built::new(name.clone(), settings, of, handler.into()))
+        let handler = settings.kind.build(&context(config, name, settings, clock));
+        Built::new(name.clone(), settings, of, handler.map(Arc::from))
     });
     handlers.collect()
+}
+
+/// Which handlers cannot be built, as far as that can be told without a network and without
+/// changing anything, each with the reason.
+pub fn check_built(config: &Config) -> Vec<(HandlerName, String)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let handlers = config.handlers.iter();
+    let wrong = handlers.filter_map(|(name, settings)| {
+        let err = settings.kind.check(&context(config, name, settings, &clock)).err()?;
+        Some((name.clone(), crate::api::chain(&err)))
+    });
+    wrong.collect()
 }
 
 pub(super) fn context(

@@ -140,10 +140,19 @@ pub struct EventsList {
 
 /// Options of `events replay`.
 #[derive(Debug, Args)]
+#[command(group(
+    clap::ArgGroup::new("what")
+        .args(["id", "source", "event_type", "since", "until", "handler", "after", "all", "dry_run"])
+        .multiple(true)
+        .required(true)
+))]
 pub struct EventsReplay {
     /// One event; left out: all that the filter finds.
     #[arg(conflicts_with_all = ["source", "event_type", "since", "until"])]
     pub(super) id: Option<String>,
+    /// Every event to every handler: where no filter says less, this must be said.
+    #[arg(long, conflicts_with_all = ["id", "source", "event_type", "since", "until", "handler"])]
+    pub(super) all: bool,
     #[command(flatten)]
     pub(super) filter: EventsFilter,
     /// Only to this handler; left out: to every one.

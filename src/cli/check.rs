@@ -23,6 +23,14 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         }
     };
     crate::app::lint::lint(&config, &mut report);
+    for (name, why) in crate::app::check_built(&config) {
+        let message = format!("handler `{name}` cannot be built: {why}");
+        report.fail(&format!("handler.{name}"), message);
+    }
+    if report.counts().0 > 0 {
+        show(&report, output)?;
+        return Err(CliError::ConfigurationShown);
+    }
     let mut problems = Vec::new();
     if options.online {
         problems = crate::app::check_online(&config).await;

@@ -77,6 +77,11 @@ fn text(status: &Value) -> String {
     let list = |key| status.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let (sources, handlers) = (list("sources"), list("handlers"));
     let secrets = secrets(&sources);
+    let reasons: Vec<String> = handlers
+        .iter()
+        .filter_map(|handler| handler.get("reason").filter(|reason| !reason.is_null()))
+        .map(|reason| cell(Some(reason)))
+        .collect();
     let refused = list("refused");
     for (rows, columns) in
         [(sources, SOURCES), (secrets, SECRETS), (handlers, HANDLERS), (refused, REFUSED)]
@@ -85,6 +90,9 @@ fn text(status: &Value) -> String {
             text.line(format_args!(""));
             text.text(&table(&rows, columns));
         }
+    }
+    for reason in reasons {
+        text.line(format_args!("\n{reason}; it is tried again every minute"));
     }
     let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
     if n_rejected > 0 {

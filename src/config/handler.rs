@@ -19,6 +19,8 @@ mod policy;
 /// One handler.
 #[derive(Debug)]
 pub struct HandlerSettings {
+    /// Whether it gets anything; while it does not, what comes in waits.
+    pub is_enabled: bool,
     /// Which events it wants, how many at once, and how hard it is tried.
     pub policy: Policy,
     /// Where a new subscription begins.
@@ -54,6 +56,7 @@ pub(super) fn read_all(
 }
 
 fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings> {
+    let is_enabled = table.take_or("enabled", true);
     let on = on::read(table, sources);
     let when = read_expression(table, "when");
     let order_by = read_expression(table, "order_by");
@@ -67,15 +70,28 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let concurrency =
         table.checked("concurrency", check_concurrency).unwrap_or(Policy::CONCURRENCY);
     let retry = policy::read_retry(table);
+    let (retry_on, dead_on) = policy::read_judgement(table);
     let breaker = policy::read_breaker(table);
     let timeout = table.checked("timeout", check_timeout).unwrap_or(Policy::TIMEOUT);
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
     let drain = Policy::DRAIN;
-    let policy =
-        Policy { on, when, order_by, on_dead, concurrency, timeout, retry, breaker, batch, drain };
-    Some(HandlerSettings { policy, start, kind: settings?, kind_name: kind.name })
+    let policy = Policy {
+        on,
+        when,
+        order_by,
+        on_dead,
+        concurrency,
+        timeout,
+        retry,
+        retry_on,
+        dead_on,
+        breaker,
+        batch,
+        drain,
+    };
+    Some(HandlerSettings { is_enabled, policy, start, kind: settings?, kind_name: kind.name })
 }
 
 /// Compiles a text; a mistake is shown where it stands in it.

@@ -173,6 +173,13 @@ fn what_only_holds_between_the_parts_is_checked() {
         problems("[handler.a]\nbatch = { wait = '5s' }\n[handler.a.file]\npath = 'x'"),
         problems("[handler.a]\nretry = { min = '1h', max = '5m' }\n[handler.a.log]"),
         problems("[handler.a]\nretry = { min = '0s', attempts = 0 }\n[handler.a.log]"),
+        problems("[handler.a]\nretry = { attempts = 5, total = '72h' }\n[handler.a.log]"),
+        problems("[handler.a]\nretry = { attempts = 12, total = '24h' }\n[handler.a.log]"),
+        problems(
+            "[handler.a]\nretry_on = [404, '9xx', 'timeout']\ndead_on = ['400-399', 404, true]\n\
+             [handler.a.log]",
+        ),
+        problems("[handler.a]\nretry_on = 404\ndead_on = [404, '4xx']\n[handler.a.log]"),
         problems("[handler.a]\nbreaker = { failures = 0, probe_every = '0s' }\n[handler.a.log]"),
         problems("[handler.a]\non_dead = 'hold'\n[handler.a.log]"),
         problems("[handler.a]\nconcurrency = 5000\ntimeout = '0s'\n[handler.a.log]"),

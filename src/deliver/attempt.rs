@@ -4,18 +4,17 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Parts;
 use super::attempts::Beginning;
 use super::buffer::Load;
+use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
-use super::retry::{Verdict, decide};
 use crate::event::{
-    Attempt, Delivery, ErrorText, EventId, Failure, FailureKind, OrderKey, Outcome, Settled,
+    Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, OrderKey, Outcome,
+    Settled,
 };
 use crate::queue::DeadLetter;
 
@@ -29,6 +28,8 @@ pub(super) struct Tried {
     pub(super) done: Vec<Done>,
     /// What the call says about the handler; `None` = it was not called.
     pub(super) answer: Option<Answer>,
+    /// For how long the handler takes nothing at all.
+    pub(super) pause: Option<Duration>,
     pub(super) duration: Duration,
 }
 
@@ -63,35 +64,71 @@ pub(super) enum Answer {
     NotAsked,
 }
 
+impl Answer {
+    /// What two answers of one call say together: who answers at all is there.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Given, _) | (_, Self::Given) => Self::Given,
+            (Self::Missing(failure), _) | (_, Self::Missing(failure)) => Self::Missing(failure),
+            (Self::NotAsked, Self::NotAsked) => Self::NotAsked,
+        }
+    }
+}
+
 /// Calls the handler with `load` and judges the result. `seed` is where its jitter comes from.
 pub(super) async fn attempt(parts: &Parts, load: Load, seed: u64) -> Tried {
     let (attempt, result) = call(parts, &load.deliveries).await;
     let duration = attempt.duration;
-    let mut judge = Judge { parts, random: seed, stopped: Vec::new() };
+    let mut judge = Judge::new(parts, seed);
+    let mut pause = None;
     let (done, answer) = match result {
         Ok(()) => (delivered(load, &attempt), Answer::Given),
         Err(failure) => {
-            let (had, left) = split(load, &failure.done);
-            let mut done = delivered(had, &attempt);
-            let (others, answer) = match failure.kind {
-                FailureKind::Permanent if left.deliveries.len() > 1 => {
-                    one_by_one(&mut judge, left).await
-                }
-                FailureKind::Permanent => (judge.together(left, &failure, &attempt), Answer::Given),
-                FailureKind::Transient => {
-                    (judge.together(left, &failure, &attempt), Answer::Missing(failure))
-                }
-                FailureKind::PutOff => {
-                    let answer = if done.is_empty() { Answer::NotAsked } else { Answer::Given };
-                    (judge.put_off_together(left, &failure), answer)
-                }
-            };
-            done.extend(others);
-            (done, answer)
+            pause = pause_of(&failure);
+            failed(&mut judge, load, failure, &attempt).await
         }
     };
     tell_of_the_dead(parts, &done).await;
-    Tried { done, answer: Some(answer), duration }
+    Tried { done, answer: Some(answer), pause, duration }
+}
+
+/// How long the handler takes nothing, as one of the answers says.
+fn pause_of(failure: &Failure) -> Option<Duration> {
+    let each = failure.each.iter().map(|(_, failure)| failure);
+    let paused = each.chain([failure]).filter(|one| one.kind == FailureKind::Paused);
+    paused.filter_map(|one| one.retry_after).max()
+}
+
+/// What becomes of a call that did not do all of `load`.
+async fn failed(
+    judge: &mut Judge<'_>,
+    load: Load,
+    failure: Failure,
+    attempt: &Attempt,
+) -> (Vec<Done>, Answer) {
+    let (had, left) = split(load, &failure.done);
+    let mut done = delivered(had, attempt);
+    let mut answer = if done.is_empty() { Answer::NotAsked } else { Answer::Given };
+    let left = if failure.each.is_empty() {
+        left
+    } else {
+        judge.answered(left, &failure, attempt, &mut done, &mut answer)
+    };
+    if left.deliveries.is_empty() {
+        return (done, answer);
+    }
+    let (others, of_others) = match failure.kind {
+        FailureKind::Permanent if left.deliveries.len() > 1 => one_by_one(judge, left).await,
+        FailureKind::Permanent => (judge.together(left, &failure, attempt), Answer::Given),
+        FailureKind::Transient => {
+            (judge.together(left, &failure, attempt), Answer::Missing(failure))
+        }
+        FailureKind::PutOff | FailureKind::Paused => {
+            (judge.put_off_together(left, &failure), Answer::NotAsked)
+        }
+    };
+    done.extend(others);
+    (done, answer.and(of_others))
 }
 
 /// What is done of `load`, and the others.
@@ -151,12 +188,15 @@ async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Fa
         // What it said may contain a payload.
         Ok(Err(_panic)) => Err(Failure::transient("the handler panicked")),
         Err(_elapsed) => {
-            Err(Failure::transient(format_args!("no answer within {:?}", parts.policy.timeout)))
+            let text = format_args!("no answer within {:?}", parts.policy.timeout);
+            Err(Failure::transient(text).with_class(FailureClass::Timeout))
         }
     };
     let duration = began.elapsed();
-    let was_asked =
-        |failure: &Failure| failure.kind != FailureKind::PutOff || !failure.done.is_empty();
+    let result = result.map_err(|failure| parts.policy.classify(failure));
+    let was_asked = |failure: &Failure| {
+        !failure.kind.is_wait() || !failure.done.is_empty() || !failure.each.is_empty()
+    };
     if result.as_ref().err().is_none_or(was_asked) {
         parts.metrics.attempt(duration);
     }
@@ -171,7 +211,7 @@ async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Fa
 
 fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: Duration) {
     let Some(first) = deliveries.first() else { return };
-    if failure.kind == FailureKind::PutOff {
+    if failure.kind.is_wait() && failure.each.is_empty() {
         debug!(
             handler.name = %parts.name,
             n_deliveries = deliveries.len(),
@@ -186,6 +226,7 @@ fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: 
         handler.name = %parts.name,
         event.id = %first.event.id,
         n_deliveries = deliveries.len(),
+        n_done = failure.done.len(),
         attempt = first.attempt,
         duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         error = %failure,
@@ -193,107 +234,18 @@ fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: 
     );
 }
 
-/// Says what becomes of failed deliveries of one load.
-struct Judge<'a> {
-    parts: &'a Parts,
-    random: u64,
-    /// Keys of which an earlier delivery of this load stays in the queue.
-    stopped: Vec<OrderKey>,
-}
-
-impl Judge<'_> {
-    /// All deliveries failed as one.
-    fn together(&mut self, load: Load, failure: &Failure, attempt: &Attempt) -> Vec<Done> {
-        let mut done = Vec::with_capacity(load.deliveries.len());
-        for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
-            done.push(match self.behind_stopped(key) {
-                Some(order_key) => {
-                    let outcome = Outcome::Held { order_key };
-                    let attempt = Some(attempt.clone());
-                    Done { delivery, key, settled: Settled { outcome, attempt } }
-                }
-                None => self.failed(delivery, key, failure, Some(attempt.clone())),
-            });
-        }
-        done
-    }
-
-    /// None of them was tried.
-    fn put_off_together(&mut self, load: Load, failure: &Failure) -> Vec<Done> {
-        let mut done = Vec::with_capacity(load.deliveries.len());
-        for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
-            done.push(match self.behind_stopped(key) {
-                Some(order_key) => held(delivery, order_key),
-                None => self.put_off(delivery, key, failure),
-            });
-        }
-        done
-    }
-
-    fn behind_stopped(&self, key: Option<OrderKey>) -> Option<OrderKey> {
-        key.filter(|key| self.stopped.contains(key))
-    }
-
-    fn failed(
-        &mut self,
-        delivery: Delivery,
-        key: Option<OrderKey>,
-        failure: &Failure,
-        attempt: Option<Attempt>,
-    ) -> Done {
-        let now = self.parts.clock.steady();
-        let duration = attempt.as_ref().map(|attempt| attempt.duration).unwrap_or_default();
-        let first_attempt_at = delivery.first_attempt_at.unwrap_or(now.before(duration));
-        let retry = &self.parts.policy.retry;
-        let random = self.random();
-        let outcome = match decide(retry, delivery.attempt, first_attempt_at, now, failure, random)
-        {
-            Verdict::Again(at) => Outcome::Retry { at, order_key: key },
-            Verdict::Never => Outcome::Dead { order_key: key.filter(|_| self.parts.holds_dead()) },
-        };
-        let done = Done { delivery, key, settled: Settled { outcome, attempt } };
-        self.stopped.extend(key.filter(|_| done.stays()));
-        done
-    }
-
-    /// Not tried, because the handler is not there or it is not time yet.
-    fn put_off(&mut self, delivery: Delivery, key: Option<OrderKey>, failure: &Failure) -> Done {
-        let now = self.parts.clock.steady();
-        let retry = &self.parts.policy.retry;
-        // As after the first try: nothing is known of this delivery, and no try is used up.
-        let at = match decide(retry, 1, now, now, failure, self.random()) {
-            Verdict::Again(at) => at,
-            Verdict::Never => now.after(retry.min),
-        };
-        self.stopped.extend(key);
-        let outcome = Outcome::Retry { at, order_key: key };
-        Done { delivery, key, settled: Settled { outcome, attempt: None } }
-    }
-
-    fn random(&mut self) -> f64 {
-        let mut random = StdRng::seed_from_u64(self.random);
-        self.random = random.random();
-        random.random()
-    }
-}
-
-/// Not tried, because one before it with the same key stays in the queue.
-fn held(delivery: Delivery, order_key: OrderKey) -> Done {
-    let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
-    Done { delivery, key: Some(order_key), settled }
-}
-
 /// After a permanent failure of a batch: each alone, so that one bad event ends alone. A transient
 /// failure ends this, and what is left is tried again later without having been tried.
 async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
     let mut done = Vec::with_capacity(load.deliveries.len());
     let mut answer = Answer::Given;
+    let mut stop = None;
     for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
         if let Some(order_key) = judge.behind_stopped(key) {
             done.push(held(delivery, order_key));
             continue;
         }
-        if let Answer::Missing(failure) = &answer {
+        if let Some(failure) = &stop {
             done.push(judge.put_off(delivery, key, failure));
             continue;
         }
@@ -303,16 +255,22 @@ async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
                 let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
                 done.push(Done { delivery, key, settled });
             }
-            // The others are asked for all the same: one that can never be done ends here.
-            Err(failure) if failure.kind == FailureKind::PutOff => {
-                done.push(judge.put_off(delivery, key, &failure));
-            }
-            Err(failure) => {
-                done.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                if failure.kind == FailureKind::Transient {
-                    answer = Answer::Missing(failure);
+            Err(failure) => match failure.kind {
+                // The others are asked for all the same: one that can never be done ends here.
+                FailureKind::PutOff => done.push(judge.put_off(delivery, key, &failure)),
+                FailureKind::Paused => {
+                    done.push(judge.put_off(delivery, key, &failure));
+                    stop = Some(failure);
                 }
-            }
+                FailureKind::Permanent => {
+                    done.push(judge.failed(delivery, key, &failure, Some(attempt)));
+                }
+                FailureKind::Transient => {
+                    done.push(judge.failed(delivery, key, &failure, Some(attempt)));
+                    answer = Answer::Missing(failure.clone());
+                    stop = Some(failure);
+                }
+            },
         }
     }
     (done, answer)

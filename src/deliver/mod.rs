@@ -43,6 +43,8 @@ mod attempt;
 mod attempts;
 mod breaker;
 mod buffer;
+mod classify;
+mod judge;
 mod matching;
 mod retry;
 
@@ -51,10 +53,11 @@ mod status;
 
 pub use attempts::Attempts;
 pub use breaker::BreakerState;
+pub use classify::FailurePattern;
 pub use matching::{Match, OWN_SOURCE, is_named, look};
 pub use retry::{Verdict, decide};
-pub use settings::{Batch, Breaker, EventGlob, OnDead, Policy, Retry, Wait};
-pub use status::{Control, LastError, LoopState, Status};
+pub use settings::{Batch, Breaker, EventGlob, Growth, OnDead, Policy, Retry, Wait};
+pub use status::{Control, Health, LastError, LoopState, Status};
 
 /// Where Gatepost's own events go: the app appends them to the queue.
 #[async_trait]

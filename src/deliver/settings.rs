@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::classify::FailurePattern;
 use crate::clock::Timestamp;
 use crate::event::Glob;
 use crate::expr::Expression;
@@ -27,6 +28,10 @@ pub struct Policy {
     pub timeout: Duration,
     /// When what failed is tried again.
     pub retry: Retry,
+    /// What is tried again though its kind would not.
+    pub retry_on: Vec<FailurePattern>,
+    /// What is given up though its kind would try it again.
+    pub dead_on: Vec<FailurePattern>,
     /// When a handler that is down is left alone.
     pub breaker: Breaker,
     /// How many events one call takes; `None` = what the kind takes unasked, mostly one.
@@ -55,6 +60,8 @@ impl Default for Policy {
             concurrency: Self::CONCURRENCY,
             timeout: Self::TIMEOUT,
             retry: Retry::DEFAULT,
+            retry_on: Vec::new(),
+            dead_on: Vec::new(),
             breaker: Breaker::DEFAULT,
             batch: None,
             drain: Self::DRAIN,
@@ -81,27 +88,45 @@ impl EventGlob {
 }
 
 /// When a delivery that failed is tried again: after a random wait between `min` and a ceiling that
-/// doubles with each try, up to `max`.
+/// grows with each try, up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many tries there are in all.
-    pub attempts: NonZeroU32,
+    /// How many tries there are in all; `None` = as many as `total` has room for.
+    pub attempts: Option<NonZeroU32>,
     /// The shortest wait.
     pub min: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// How long it is tried in all, counted from the first try.
+    /// How long it is tried in all, counted from the first try. The last one is at its end.
     pub total: Duration,
+    /// How fast the ceiling grows.
+    pub growth: Growth,
 }
 
 impl Retry {
-    /// Twelve tries within three days: with a provider's usual outage of some hours, nothing dies.
+    /// Three days, some 35 tries: a mail password that expires on a Friday night costs nothing.
     pub const DEFAULT: Self = Self {
-        attempts: NonZeroU32::new(12).unwrap(),
+        attempts: None,
         min: Duration::from_secs(10),
         max: Duration::from_hours(6),
         total: Duration::from_hours(72),
+        growth: Growth::DOUBLING,
     };
+}
+
+/// By how much the longest wait grows with each try, in hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Growth(pub(super) u32);
+
+impl Growth {
+    /// The usual one.
+    pub const DOUBLING: Self = Self(200);
+    /// From a second to ten days at once: the second try waits as long as any.
+    pub const MAX: Self = Self(100_000_000);
+
+    pub(super) fn factor(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
 }
 
 /// When a handler that is down is left alone.

@@ -25,12 +25,14 @@ pub(super) struct Shared {
 pub(super) enum Mode {
     Run,
     Pause,
+    Finish,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
     has_ended: bool,
     breaker: BreakerState,
+    health: Health,
     in_flight: usize,
     taken: usize,
     last_error: Option<LastError>,
@@ -46,6 +48,8 @@ pub struct Status {
     pub state: LoopState,
     /// Whether the handler is left alone because it is down.
     pub breaker: BreakerState,
+    /// Whether the handler answers.
+    pub health: Health,
     /// Calls that are under way.
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
@@ -56,6 +60,24 @@ pub struct Status {
     pub last_success_at: Option<Timestamp>,
 }
 
+/// Whether a handler answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It was not called yet.
+    #[default]
+    Unknown,
+    /// Its last call was answered, even if it did not want the event.
+    Answers,
+    /// Its last calls failed, and other tries may not.
+    Fails {
+        /// When the first of them failed, by the steady clock.
+        since: Timestamp,
+        /// How many there were.
+        count: u32,
+    },
+}
+
 /// What a loop does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +86,8 @@ pub enum LoopState {
     Running,
     /// It was told to pause: calls under way end, no new ones begin.
     Paused,
+    /// It takes nothing new: another is to take its place.
+    Finishing,
     /// It has ended.
     Stopped,
 }
@@ -95,6 +119,11 @@ impl Control {
         self.0.mode.send_replace(Mode::Run);
     }
 
+    /// Takes nothing new and ends once the calls under way have ended, each within its `timeout`.
+    pub fn finish(&self) {
+        self.0.mode.send_replace(Mode::Finish);
+    }
+
     /// How the loop is at this moment.
     pub fn status(&self) -> Status {
         let seen = self.0.with(|seen| seen.clone());
@@ -103,11 +132,13 @@ impl Control {
             _ if seen.has_ended => LoopState::Stopped,
             Mode::Run => LoopState::Running,
             Mode::Pause => LoopState::Paused,
+            Mode::Finish => LoopState::Finishing,
         };
         Status {
             handler: self.0.name.clone(),
             state,
             breaker: seen.breaker,
+            health: seen.health,
             in_flight: seen.in_flight,
             taken: seen.taken,
             last_error: seen.last_error,
@@ -132,6 +163,23 @@ impl Shared {
 
     pub(super) fn failed(&self, at: Timestamp, event: EventId, text: ErrorText) {
         self.with(|seen| seen.last_error = Some(LastError { at, event, text }));
+    }
+
+    /// The handler answered.
+    pub(super) fn answers(&self) {
+        self.with(|seen| seen.health = Health::Answers);
+    }
+
+    /// A call failed, and another may not.
+    pub(super) fn fails(&self, now: Timestamp) {
+        self.with(|seen| {
+            seen.health = match seen.health {
+                Health::Unknown | Health::Answers => Health::Fails { since: now, count: 1 },
+                Health::Fails { since, count } => {
+                    Health::Fails { since, count: count.saturating_add(1) }
+                }
+            };
+        });
     }
 
     pub(super) fn ended(&self) {

@@ -57,6 +57,8 @@ struct Loop<'a> {
     busy: Duration,
     /// Until when nothing more is taken.
     gathers_until: Option<Instant>,
+    /// Until when the handler takes nothing, by the steady clock.
+    paused_until: Option<Timestamp>,
 }
 
 impl<'a> Loop<'a> {
@@ -76,6 +78,7 @@ impl<'a> Loop<'a> {
             in_flight: FuturesUnordered::new(),
             busy: Duration::ZERO,
             gathers_until: None,
+            paused_until: None,
         }
     }
 
@@ -85,7 +88,11 @@ impl<'a> Loop<'a> {
         shutdown: &CancellationToken,
     ) -> Result<(), QueueError> {
         loop {
-            let is_running = *mode.borrow_and_update() == Mode::Run;
+            let is_running = match *mode.borrow_and_update() {
+                Mode::Run => true,
+                Mode::Finish if self.in_flight.is_empty() => return Ok(()),
+                Mode::Pause | Mode::Finish => false,
+            };
             if is_running {
                 self.start().await?;
             }
@@ -94,6 +101,8 @@ impl<'a> Loop<'a> {
             self.gathers_until = self.gathers_until.filter(|until| *until > Instant::now());
             let gathered = self.gathers_until;
             let is_free = is_running && gathered.is_none();
+            // What waits for a handler that takes nothing waits in the log, where it costs nothing.
+            let is_free = is_free && self.pause_left(self.parts.clock.steady()).is_none();
             let room = if is_free { self.buffer.room() } else { 0 };
             let wake = if is_running { self.wake() } else { None };
             let Self { in_flight, subscription, .. } = &mut *self;
@@ -147,6 +156,9 @@ impl<'a> Loop<'a> {
     async fn start(&mut self) -> Result<(), QueueError> {
         while self.has_slot() && self.buffer.n_ready() > 0 {
             let now = self.parts.clock.steady();
+            if self.pause_left(now).is_some() {
+                break;
+            }
             let permit = self.breaker.permit(now);
             let max = match permit {
                 Permit::Any if self.batch_waits_until().is_some_and(|at| at > now) => break,
@@ -191,12 +203,20 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
+    /// How long the handler takes nothing yet.
+    fn pause_left(&self, now: Timestamp) -> Option<Duration> {
+        self.paused_until.filter(|until| *until > now).map(|until| until.since(now))
+    }
+
     /// How long nothing happens by itself; `None` = until something else does.
     fn wake(&self) -> Option<Duration> {
+        let now = self.parts.clock.steady();
+        if let Some(left) = self.pause_left(now) {
+            return Some(left.clamp(Duration::from_millis(1), LOOK_AGAIN));
+        }
         if !self.has_slot() || self.buffer.n_ready() == 0 {
             return None;
         }
-        let now = self.parts.clock.steady();
         let at = match self.breaker.permit(now) {
             Permit::Any => self.batch_waits_until()?,
             Permit::Probe => now,
@@ -292,6 +312,10 @@ impl<'a> Loop<'a> {
 
     async fn settle(&mut self, tried: Tried) -> Result<(), QueueError> {
         self.judge_handler(tried.answer.as_ref());
+        if let Some(pause) = tried.pause {
+            let until = self.parts.clock.steady().after(pause);
+            self.paused_until = self.paused_until.max(Some(until));
+        }
         // Of each key in the call, and whether one of it stays in the queue.
         let mut lines: Vec<(OrderKey, bool)> = Vec::new();
         let mut settled = Vec::with_capacity(tried.done.len());
@@ -320,15 +344,20 @@ impl<'a> Loop<'a> {
     }
 
     fn judge_handler(&mut self, answer: Option<&Answer>) {
+        let now = self.parts.clock.steady();
         let change = match answer {
             None => return,
-            Some(Answer::Given) => self.breaker.answered(),
+            Some(Answer::Given) => {
+                self.shared.answers();
+                self.breaker.answered()
+            }
             Some(Answer::NotAsked) => {
-                self.breaker.not_asked(self.parts.clock.steady());
+                self.breaker.not_asked(now);
                 return;
             }
             Some(Answer::Missing(failure)) => {
-                self.breaker.failed(self.parts.clock.steady(), failure.retry_after)
+                self.shared.fails(now);
+                self.breaker.failed(now, failure.retry_after)
             }
         };
         let name = &self.parts.name;

@@ -48,21 +48,47 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The status that the other side answered, where its protocol has one (HTTP, SMTP, exit code).
     pub status: Option<u16>,
+    /// Where it went wrong, where no status says so.
+    pub class: Option<FailureClass>,
     /// Events of the call that the handler has all the same: they are delivered, and what is said
     /// here is about the others.
     pub done: Vec<EventId>,
+    /// Events of the call with an answer of their own: what is said here is about the others.
+    pub each: Vec<(EventId, Failure)>,
+}
+
+/// Where a failure without a status lies, as far as an owner may want to treat it in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The other side did not answer in time: it may have done its work all the same.
+    Timeout,
+    /// The other side could not be reached, or the connection broke.
+    Connection,
 }
 
 /// Whether another try can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It can: a timeout, a refused connection, a 5xx, 408, 425 or 429, SMTP 4yz, exit 75.
+    /// It can: a timeout, a refused connection, a 5xx, a 4xx that a deploy may cause, SMTP 4yz,
+    /// exit 75.
     Transient,
-    /// It cannot: another 4xx, SMTP 5yz, exit 65, a template that fails on this payload.
+    /// It cannot: 400, 410, 422, SMTP 5yz, exit 65, a template that fails on this payload.
     Permanent,
-    /// Nothing failed: it is not time yet, and the other side was not asked. It uses up no try and
-    /// says nothing of whether the handler is there.
+    /// Nothing failed: it is not time yet for this event. It uses up no try and says nothing of
+    /// whether the handler is there.
     PutOff,
+    /// As [`FailureKind::PutOff`], for every event: the handler takes nothing until then.
+    Paused,
+}
+
+impl FailureKind {
+    /// Whether nothing failed, and the event only waits.
+    pub fn is_wait(self) -> bool {
+        match self {
+            Self::Transient | Self::Permanent => false,
+            Self::PutOff | Self::Paused => true,
+        }
+    }
 }
 
 impl Failure {
@@ -81,9 +107,27 @@ impl Failure {
         Self::of(FailureKind::PutOff, text).with_retry_after(Some(wait))
     }
 
+    /// No failure: the handler takes nothing at all until `wait` has passed.
+    pub fn paused(text: impl fmt::Display, wait: Duration) -> Self {
+        Self::of(FailureKind::Paused, text).with_retry_after(Some(wait))
+    }
+
     fn of(kind: FailureKind, text: impl fmt::Display) -> Self {
         let text = ErrorText::new(text.to_string());
-        Self { kind, text, retry_after: None, status: None, done: Vec::new() }
+        let (done, each) = (Vec::new(), Vec::new());
+        Self { kind, text, retry_after: None, status: None, class: None, done, each }
+    }
+
+    /// The same, where it lies in `class`.
+    #[must_use]
+    pub fn with_class(self, class: FailureClass) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// The same, where the events in `each` have an answer of their own.
+    #[must_use]
+    pub fn with_each(self, each: Vec<(EventId, Self)>) -> Self {
+        Self { each, ..self }
     }
 
     /// The same, where the handler has `done` all the same.

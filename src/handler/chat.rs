@@ -22,7 +22,7 @@ use super::texts::{Text, mark, template};
 use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, Failure, FailureKind};
 use crate::expr::{Scope, Template};
 use crate::settings::{Table, show_duration};
 
@@ -159,6 +159,10 @@ impl Chat {
         if let Some(pause) = pause.or(failure.retry_after) {
             self.pace.pause(self.clock.steady(), pause);
             failure.retry_after = Some(pause);
+            if failure.status == Some(429) {
+                // The service is there and took nothing: that is a wait, not a failure.
+                failure.kind = FailureKind::Paused;
+            }
         }
         if let Some(why) = why {
             failure.text = crate::event::ErrorText::new(format!("{failure}: {why}"));
@@ -175,7 +179,7 @@ impl Chat {
             }
             Err(wait) => {
                 let text = format!("the service wants a pause of {}", show_duration(wait));
-                Err(Failure::transient(text).with_retry_after(Some(wait)))
+                Err(Failure::paused(text, wait))
             }
         }
     }

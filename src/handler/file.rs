@@ -93,6 +93,11 @@ impl KindSettings for Settings {
         Ok(steps.collect())
     }
 
+    fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
+        let shown = self.path.display();
+        lines::check(&self.path).map_err(|err| BuildError::io(format!("opening `{shown}`"), err))
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let shown = self.path.display();
         if let Some(folder) = self.path.parent().filter(|folder| *folder != Path::new("")) {

@@ -99,6 +99,11 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
     /// asked for yet: only what cannot get well by itself is an error.
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError>;
 
+    /// Looks at what can be looked at without a network: `gatepost check`. Changes nothing.
+    fn check(&self, context: &BuildContext) -> Result<(), BuildError> {
+        self.build(context).map(drop)
+    }
+
     /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
     fn batch_needs(&self) -> Option<&'static str> {
         None

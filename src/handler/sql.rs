@@ -82,6 +82,12 @@ impl KindSettings for Arc<Settings> {
         self.columns.iter().map(column).chain(version).collect()
     }
 
+    fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
+        // Whether the database is there is for `--online`.
+        self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
+        Ok(())
+    }
+
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         if let (DatabaseUrl::Sqlite(path), true) = (&self.url, self.create_table)

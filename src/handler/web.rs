@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::{BuildContext, BuildError};
 use crate::clock::{Clock, Timestamp};
-use crate::event::Failure;
+use crate::event::{Failure, FailureClass};
 use crate::settings::show_duration;
 
 mod guard;
@@ -118,7 +118,8 @@ impl Web {
         let response = tokio::time::timeout(self.head_time, self.client.execute(request)).await;
         let Ok(response) = response else {
             let time = show_duration(self.head_time);
-            return Err(Failure::transient(format_args!("no answer after {time}")));
+            let text = format_args!("no answer after {time}");
+            return Err(Failure::transient(text).with_class(FailureClass::Timeout));
         };
         let response = response.map_err(|err| explain(&err))?;
         let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
@@ -148,7 +149,8 @@ impl Answer {
         }
     }
 
-    /// Success is 2xx. Transient: 408, 425, 429 and 5xx.
+    /// Success is 2xx. Permanent are redirects and what says that it is about this request: 400,
+    /// 410 and 422. Everything else may be a deploy, a password or a route that is mended soon.
     pub(super) fn judge(&self) -> Result<(), Failure> {
         let status = self.status;
         if status.is_success() {
@@ -158,12 +160,12 @@ impl Answer {
             Some(reason) => format!("answered {} {reason}", status.as_u16()),
             None => format!("answered {}", status.as_u16()),
         };
-        let failure = if matches!(status.as_u16(), 408 | 425 | 429 | 500..) {
-            Failure::transient(text).with_retry_after(self.retry_after)
-        } else if status.is_redirection() {
+        let failure = if status.is_redirection() {
             Failure::permanent(format_args!("{text}, which is not followed: configure the new URL"))
-        } else {
+        } else if matches!(status.as_u16(), ..400 | 400 | 410 | 422) {
             Failure::permanent(text)
+        } else {
+            Failure::transient(text).with_retry_after(self.retry_after)
         };
         Err(failure.with_status(status.as_u16()))
     }
@@ -227,14 +229,16 @@ fn explain(err: &reqwest::Error) -> Failure {
     }
     let why = innermost(err);
     if err.is_builder() {
-        Failure::permanent(format_args!("the request cannot be made: {why}"))
-    } else if err.is_timeout() {
+        return Failure::permanent(format_args!("the request cannot be made: {why}"));
+    }
+    let failure = if err.is_timeout() {
         Failure::transient("no connection in time")
     } else if err.is_connect() {
         Failure::transient(format_args!("no connection: {why}"))
     } else {
         Failure::transient(format_args!("the connection broke: {why}"))
-    }
+    };
+    failure.with_class(FailureClass::Connection)
 }
 
 /// The cause behind all causes. The outer ones name the URL or say nothing.

@@ -78,6 +78,29 @@ impl Report {
             .sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     }
 
+    /// Adds an error of the part `path` (`handler.mail`) that shows only when it is built.
+    pub fn fail(&mut self, path: &str, message: String) {
+        let span = self.head_of(path);
+        let (severity, help, path) = (Severity::Error, String::new(), path.to_owned());
+        self.problems.push(Problem { severity, message, help, span, path });
+    }
+
+    /// Where `[handler.mail]` or the first table below it begins.
+    fn head_of(&self, path: &str) -> Option<Range<usize>> {
+        let heads = [format!("[{path}]"), format!("[{path}.")];
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            let head = line.trim();
+            if heads.iter().any(|begin| head.starts_with(begin)) {
+                let indent = line.len().saturating_sub(line.trim_start().len());
+                let length = head.find(']').map_or(head.len(), |end| end + 1);
+                return Some(start + indent..start + indent + length);
+            }
+            start += line.len();
+        }
+        None
+    }
+
     /// How many errors and how many warnings there are.
     pub fn counts(&self) -> (usize, usize) {
         let of = |severity| self.problems.iter().filter(|p| p.severity == severity).count();

@@ -4,6 +4,7 @@ use super::super::parts;
 use super::*;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::metrics::Metrics;
+use crate::queue::Start;
 use crate::queue::memory::MemoryDisk;
 
 /// Two handlers; `first` goes into the first one.
@@ -31,28 +32,34 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
     let core = Core { queue, clock, metrics: Metrics::new() };
     let own = Arc::new(OwnSource::new(core.clone()));
-    let handlers = Handlers::new(
+    let handlers = Arc::new(Handlers::new(
         core.clone(),
         Attempts::default(),
         own,
         Paused::new(folder.path().join("paused")),
-    );
+    ));
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();
     let all = BTreeSet::new();
-    let built = parts::handlers(&old, &core.clock, &all).unwrap();
-    handlers.start_all(built).await.unwrap_err();
-    assert_eq!(names(&handlers), ["b"]);
+    handlers.start_all(parts::handlers(&old, &core.clock, &all)).await;
+    let states = || -> Vec<(String, &str)> {
+        let states = handlers.list();
+        states.into_iter().map(|handler| (handler.name.to_string(), handler.state)).collect()
+    };
+    let pair = |name: &str, state| (name.to_owned(), state);
+    assert_eq!(states(), [pair("a", "failed"), pair("b", "running")]);
     let problems = handlers.problems();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].starts_with("handler `a` could not be started"), "{problems:?}");
+    assert!(problems[0].starts_with("handler `a` is not running: "), "{problems:?}");
+    handlers.retry(parts::handlers(&old, &core.clock, &all)).await;
+    assert_eq!(states(), [pair("a", "failed"), pair("b", "running")], "it is still busy");
 
     drop(busy);
     let new = config(folder.path(), "timeout = \"5s\"");
     let stay = handlers.that_stay(&new);
     assert_eq!(stay.iter().map(HandlerName::as_str).collect::<Vec<_>>(), ["b"]);
-    let built = parts::handlers(&new, &core.clock, &stay).unwrap();
-    handlers.replace(built, &stay).await.unwrap();
+    let notes = handlers.replace(parts::handlers(&new, &core.clock, &stay), &stay).await;
+    assert_eq!(notes, Vec::<String>::new());
     assert_eq!(names(&handlers), ["a", "b"]);
     assert_eq!(handlers.problems(), Vec::<String>::new());
     // What counts is what runs: back to the old file is a change.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::deliver::{Batch, Breaker, Retry, Wait};
+use crate::deliver::{Batch, Breaker, FailurePattern, Retry, Wait};
 use crate::handler::{Kind, KindSettings};
-use crate::settings::Table;
+use crate::settings::{FromToml, Table, Value, show_duration};
 
 /// How long the first event of a batch waits for others where the configuration does not say.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
@@ -16,20 +16,86 @@ const BATCH_WAIT: Duration = Duration::from_secs(1);
 pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
     let Some(mut table) = handler.table("retry") else { return Retry::DEFAULT };
     let retry = Retry {
-        attempts: table.take_or("attempts", Retry::DEFAULT.attempts),
+        attempts: table.take("attempts"),
         min: table.take_or("min", Retry::DEFAULT.min),
         max: table.take_or("max", Retry::DEFAULT.max),
         total: table.take_or("total", Retry::DEFAULT.total),
+        growth: Retry::DEFAULT.growth,
     };
+    let mut is_good = true;
     if retry.min.is_zero() {
         table.problem("min", "without a wait the other side is hammered", "write `min = \"1s\"`");
+        is_good = false;
     }
     if retry.max < retry.min {
         let key = if table.has("max") { "max" } else { "min" };
         table.problem(key, "`max` is less than `min`", "the wait grows from `min` to `max`");
+        is_good = false;
     }
+    // Who names tries alone wants so many, however soon they are over.
+    let spread = table.has("attempts") && table.has("total") && is_good;
+    let retry = if spread { spread_over_total(&table, retry) } else { retry };
     table.finish();
     retry
+}
+
+/// Spreads the tries over the time that is to be tried; what cannot last so long is told.
+fn spread_over_total(table: &Table<'_>, retry: Retry) -> Retry {
+    let retry = retry.spread_over_total();
+    let mean = retry.mean(retry.growth);
+    if mean < retry.total {
+        let (mean, total) = (show_rounded(mean), show_duration(retry.total));
+        let message = format_args!("so many tries last for {mean} in the mean, not for {total}");
+        table.warning("attempts", message, "leave `attempts` out, or write a longer `max`");
+    }
+    retry
+}
+
+/// To the second, or to the minute where that is enough.
+fn show_rounded(time: Duration) -> String {
+    let step = if time > Duration::from_hours(1) { 60 } else { 1 };
+    show_duration(Duration::from_secs(time.as_secs() / step * step))
+}
+
+/// Reads `retry_on` and `dead_on`.
+pub(super) fn read_judgement(
+    handler: &mut Table<'_>,
+) -> (Vec<FailurePattern>, Vec<FailurePattern>) {
+    let mut read = |key| handler.one_or_many::<FailurePattern>(key).unwrap_or_default();
+    let (retry_on, dead_on) = (read("retry_on"), read("dead_on"));
+    if retry_on.iter().any(|pattern| dead_on.contains(pattern)) {
+        let message = "the same failure is to be tried again and to be given up";
+        handler.problem("dead_on", message, "take it out of `retry_on` or `dead_on`");
+    }
+    (retry_on, dead_on)
+}
+
+impl FromToml for FailurePattern {
+    fn expected() -> String {
+        "a status (404, \"4xx\", \"500-503\"), \"timeout\" or \"connection\"".to_owned()
+    }
+
+    fn example() -> String {
+        "\"4xx\"".to_owned()
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "type": ["string", "integer"] })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        let pattern = match (value.as_str(), value.as_integer()) {
+            (Some(text), _) => Self::parse(text),
+            (None, Some(number)) => Self::parse(&number.to_string()),
+            (None, None) => None,
+        };
+        let Some(text) = value.as_str().filter(|_| pattern.is_none()) else {
+            return pattern.or_else(|| value.mismatch());
+        };
+        let message = format_args!("`{}` names no failures", text.escape_debug());
+        value.problem(message, format_args!("write {}", Self::expected()));
+        None
+    }
 }
 
 /// Reads `breaker`.

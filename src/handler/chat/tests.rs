@@ -101,10 +101,12 @@ async fn the_services_own_words_and_pauses_are_heard() {
         let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
         assert_eq!(failure.text.as_str(), expected);
         assert_eq!(failure.retry_after, pause.map(Duration::from_millis));
+        // A limit is a wait: it uses up no try, and the service is not down.
+        assert_eq!(failure.kind == FailureKind::Paused, failure.status == Some(429));
         if pause.is_some_and(|millis| millis > 15_000) {
             // The next one does not even try: that is more than half of a call's time.
             let failure = handler.handle(&[delivery(BODY)]).await.unwrap_err();
-            assert_eq!(failure.kind, FailureKind::Transient);
+            assert_eq!(failure.kind, FailureKind::Paused);
             assert!(failure.text.as_str().starts_with("the service wants a pause"), "{failure}");
             assert_eq!(server.requests().len(), 1);
         }

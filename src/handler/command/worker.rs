@@ -10,9 +10,9 @@
 //!
 //! 1. Deliveries are sent without waiting for the answers to earlier ones; answers may come in any
 //!    order. A line without a known id is ignored.
-//! 2. A worker that ends is started again with the next delivery, after a pause that doubles from
-//!    100 ms to 30 s and is forgotten with the first answer. What it had not answered fails
-//!    transiently.
+//! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
+//!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it had not
+//!    answered fails transiently; what comes in the pause waits and uses up no try.
 //! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended.
 //! 4. At the end its input is closed; what has not ended 3 s later is killed.
 
@@ -23,10 +23,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Program, WORKER_BATCH_MAX, time_for_program};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Failure, FailureKind, HandlerName};
+use crate::event::{Delivery, ErrorText, Failure, FailureClass, HandlerName};
 use crate::handler::envelope::write_event;
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
@@ -96,9 +97,7 @@ impl Workers {
 #[async_trait]
 impl Handler for Workers {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
-        let Some(worker) = self.places.get(turn) else { return Ok(()) };
-        let process = worker.process(&self.shared)?;
+        let process = self.process()?;
         let mut lines = Vec::with_capacity(deliveries.len().saturating_mul(1024));
         let mut replies = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -110,13 +109,17 @@ impl Handler for Workers {
         // Dropped with this future, when its caller gives up before the time is over.
         let watch = Watch { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
-        let replies = tokio::time::timeout(self.shared.time, join_all(replies)).await;
+        let until = Instant::now() + self.shared.time;
+        let replies = replies.into_iter().map(|reply| timeout_at(until, reply));
+        let replies = join_all(replies).await;
         drop(watch);
-        let Ok(replies) = replies else {
+        let too_late = || {
             let time = show_duration(self.shared.time);
-            return Err(Failure::transient(format_args!("no answer after {time}")));
+            let failure = Failure::transient(format_args!("no answer after {time}"));
+            Err(failure.with_class(FailureClass::Timeout))
         };
-        worst(replies)
+        let replies = replies.into_iter().map(|reply| reply.unwrap_or_else(|_elapsed| too_late()));
+        judge(deliveries, replies)
     }
 
     fn batch_max(&self) -> usize {
@@ -138,6 +141,27 @@ impl Handler for Workers {
     }
 }
 
+impl Workers {
+    /// The process whose turn it is; where that one pauses, the next that does not.
+    fn process(&self) -> Result<Arc<Process>, Failure> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
+        let (before, behind) = self.places.split_at(turn);
+        let mut soonest: Option<Failure> = None;
+        for worker in behind.iter().chain(before) {
+            match worker.process(&self.shared) {
+                Err(pause) if pause.kind.is_wait() => {
+                    let is_sooner =
+                        soonest.as_ref().is_none_or(|one| pause.retry_after < one.retry_after);
+                    soonest = if is_sooner { Some(pause) } else { soonest };
+                }
+                result => return result,
+            }
+        }
+        // There is at least one worker.
+        Err(soonest.unwrap_or_else(|| Failure::transient("there is no worker")))
+    }
+}
+
 impl Worker {
     fn place(&self) -> MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,19 +172,19 @@ impl Worker {
         let mut place = self.place();
         let now = shared.clock.steady();
         if let Some(process) = place.process.take() {
-            let Some(why) = process.end() else {
+            let Some((why, ended_at)) = process.end() else {
                 place.process = Some(Arc::clone(&process));
                 return Ok(process);
             };
             if process.has_answered() {
                 place.n_failed = 0;
             }
-            place.pause(why, now);
+            place.pause(why, ended_at);
         }
         if let Some(start_at) = place.start_at.filter(|start_at| *start_at > now) {
             let wait = start_at.since(now);
             let text = format!("{}; it starts again in {}", place.why, show_duration(wait));
-            return Err(Failure::transient(text).with_retry_after(Some(wait)));
+            return Err(Failure::paused(text, wait));
         }
         match Process::start(&shared.program, &shared.handler, Arc::clone(&shared.clock)) {
             Ok(process) => {
@@ -212,19 +236,20 @@ pub(super) fn line(delivery: &Delivery) -> Vec<u8> {
     line
 }
 
-/// One result for the whole batch: it is tried again where any of it can be.
-fn worst(replies: Vec<Reply>) -> Result<(), Failure> {
-    let mut worst: Option<Failure> = None;
-    for failure in replies.into_iter().filter_map(Result::err) {
-        worst = Some(match worst {
-            None => failure,
-            Some(worst) if worst.kind == FailureKind::Permanent => {
-                Failure { retry_after: worst.retry_after.max(failure.retry_after), ..failure }
-            }
-            Some(worst) => {
-                Failure { retry_after: worst.retry_after.max(failure.retry_after), ..worst }
-            }
-        });
+/// What the answers to `deliveries` come to: each counts for its own event only.
+fn judge(deliveries: &[Delivery], replies: impl Iterator<Item = Reply>) -> Result<(), Failure> {
+    let (mut done, mut each) = (Vec::new(), Vec::new());
+    for (delivery, reply) in deliveries.iter().zip(replies) {
+        match reply {
+            Ok(()) => done.push(delivery.event.id),
+            Err(failure) => each.push((delivery.event.id, failure)),
+        }
     }
-    worst.map_or(Ok(()), Err)
+    let Some((_, first)) = each.first() else { return Ok(()) };
+    if deliveries.len() == 1 {
+        return Err(first.clone());
+    }
+    let text = format!("{} of {}: {first}", each.len(), deliveries.len());
+    let failure = Failure { text: ErrorText::new(text), ..first.clone() };
+    Err(failure.with_done(done).with_each(each))
 }

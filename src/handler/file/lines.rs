@@ -28,6 +28,20 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
 }
 
+/// Whether [`open`] would find or could make `path`, and its folders. Makes nothing.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().read(true).append(true).open(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map(drop),
+    }
+    let folders = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+    match folders.into_iter().find(|folder| folder.exists()) {
+        Some(folder) if !folder.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Some(folder) => Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)?),
+        None => Ok(()),
+    }
+}
+
 /// A file of lines, opened when it is first written to.
 pub(super) struct LineFile {
     settings: Settings,

@@ -8,7 +8,7 @@ use super::super::testing::{
 };
 use super::draft::has_dot_segment;
 use super::*;
-use crate::event::FailureKind;
+use crate::event::{FailureClass, FailureKind};
 
 /// The handler with `url` and more settings.
 fn http(url: &str, more: &str) -> Box<dyn Handler> {
@@ -199,7 +199,9 @@ async fn an_answer_is_success_only_with_a_status_that_says_so() {
     assert_eq!(error.text.as_str(), "answered 500 Internal Server Error");
     assert_eq!((error.kind, error.status), (FailureKind::Transient, Some(500)));
     let error = failure(status(404)).await;
-    assert_eq!((error.kind, error.status), (FailureKind::Permanent, Some(404)));
+    assert_eq!((error.kind, error.status), (FailureKind::Transient, Some(404)), "a deploy");
+    let error = failure(status(422)).await;
+    assert_eq!((error.kind, error.status), (FailureKind::Permanent, Some(422)));
     let headers = vec![("retry-after", "120".to_owned())];
     let error = failure(Answer::Status(429, headers, "secret words".to_owned())).await;
     assert_eq!((error.kind, error.status), (FailureKind::Transient, Some(429)));
@@ -250,7 +252,8 @@ async fn a_server_that_hangs_is_given_up() {
     let text = format!("url = '{}'", server.url("/"));
     let handler = settings("http", &text, Path::new(".")).build(&context).unwrap();
     let error = handler.handle(&[delivery("1")]).await.unwrap_err();
-    assert_eq!(error, Failure::transient("no answer after 190ms"));
+    let expected = Failure::transient("no answer after 190ms");
+    assert_eq!(error, expected.with_class(FailureClass::Timeout));
 }
 
 #[tokio::test]

@@ -33,12 +33,12 @@ fn a_status_is_success_transient_or_permanent() {
     for status in [200, 201, 202, 204, 299] {
         judge(status).unwrap();
     }
-    for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+    for status in [401, 403, 404, 408, 413, 425, 429, 451, 500, 502, 503, 504, 599] {
         let failure = judge(status).unwrap_err();
         assert_eq!(failure.kind, crate::event::FailureKind::Transient, "{status}");
         assert_eq!(failure.retry_after, Some(Duration::from_secs(9)), "{status}");
     }
-    for status in [301, 302, 307, 400, 401, 403, 404, 410, 413, 422] {
+    for status in [301, 302, 307, 400, 410, 422] {
         let failure = judge(status).unwrap_err();
         assert_eq!(failure.kind, crate::event::FailureKind::Permanent, "{status}");
         assert_eq!(failure.status, Some(status));

@@ -1,6 +1,7 @@
 //! The command line, run as its users do.
 
 mod bodies;
+mod handlers;
 mod help;
 mod rejected;
 mod reload;

@@ -116,6 +116,10 @@ fn an_interrupted_replay_goes_on_where_it_stopped_also_after_a_restart_of_the_ga
     assert!((1..MANY as u64).contains(&rest), "{rest} are left");
     // Another command is another replay.
     let all = json(&folder, &["events", "replay", "--dry-run"]);
+    let refused = run(&folder, &["events", "replay", "--rate", "1000"]);
+    printed(&refused, 2);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("--all"), "everything to everybody has to be meant: {told}");
     assert_eq!((&all["count"], &all["deliveries"]), (&MANY.into(), &MANY.into()));
 
     let replay = ["events", "replay", "--source", "hyvor", "--rate", "1000"];
@@ -133,7 +137,7 @@ fn a_replay_waits_for_a_gateway_that_is_restarted_meanwhile() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     let ids = send_many(&folder, &served, MANY);
-    let child = left_alone(&folder, served, &["events", "replay", "--rate", "1"]);
+    let child = left_alone(&folder, served, &["events", "replay", "--all", "--rate", "1"]);
     let n_before = delivered(&folder, 0).len();
     let served = Served::start(&folder);
     // One may have been on its way before; two are its going on.
@@ -141,7 +145,7 @@ fn a_replay_waits_for_a_gateway_that_is_restarted_meanwhile() {
     interrupt(&child);
     assert_stopped(&child.wait_with_output().unwrap());
 
-    let replay = ["events", "replay", "--rate", "1000"];
+    let replay = ["events", "replay", "--all", "--rate", "1000"];
     assert_eq!(json(&folder, &replay)["count"], MANY);
     // A page that was under way may have been done twice, none is left out.
     each_delivered(&folder, &ids, 2);
@@ -153,7 +157,7 @@ fn a_replay_that_waits_for_the_gateway_can_be_interrupted() {
     let folder = Folder::new("", "");
     let served = Served::start(&folder);
     send_many(&folder, &served, MANY);
-    let child = left_alone(&folder, served, &["events", "replay", "--rate", "1"]);
+    let child = left_alone(&folder, served, &["events", "replay", "--all", "--rate", "1"]);
     interrupt(&child);
     assert_stopped(&child.wait_with_output().unwrap());
     assert_eq!(remembered(&folder).len(), 1);
@@ -246,7 +250,7 @@ fn a_store_that_cannot_just_now_is_a_failure_but_a_replay_waits_for_it() {
     let last = ("200 OK", r#"{"queue":{"last":3}}"#);
     let page = ("200 OK", r#"{"count":3,"deliveries":3,"after":3,"done":true}"#);
     let server = answering(&folder, vec![last, BUSY, page]);
-    let output = run(&folder, &["events", "replay", "--json"]);
+    let output = run(&folder, &["events", "replay", "--all", "--json"]);
     let answer: Value = serde_json::from_str(&printed(&output, 0)).unwrap();
     assert_eq!(answer["count"], 3);
     let told = String::from_utf8_lossy(&output.stderr);

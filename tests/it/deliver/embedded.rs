@@ -68,7 +68,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         stop: CancellationToken::new(),
     });
     let retry = Retry {
-        attempts: NonZeroU32::MAX,
+        attempts: None,
         min: Duration::from_millis(1),
         max: Duration::from_millis(20),
         ..Retry::DEFAULT

@@ -167,3 +167,91 @@ async fn what_is_put_off_stays_in_front_of_its_line() {
     assert_eq!(ready.handler.positions(), [vec![1, 2, 3], vec![1], vec![2]]);
     assert_delivered_at_the_first_try(&rig, 1..=3).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_leaves_the_backlog_in_the_log_and_uses_no_try() {
+    let rig = Rig::new();
+    rig.append_n(1_000).await;
+    let clock = rig.clock.clone();
+    let ready = rig
+        .ready(policy(), move |_| {
+            if clock.since_start() < secs(600) {
+                Step::Answer(Err(Failure::paused("a limit", secs(60))))
+            } else {
+                delivered()
+            }
+        })
+        .await;
+    let control = ready.control.clone();
+    let most_waiting = Mutex::new(0);
+    rig.run_until(ready.deliverer, || {
+        let mut most = most_waiting.lock().unwrap();
+        *most = rig.backlog("h").waiting.max(*most);
+        assert_eq!(control.status().breaker, BreakerState::Closed);
+        rig.is_settled("h")
+    })
+    .await;
+    // At most the four calls under way at once were asked in each of the ten minutes.
+    let n_early = ready.handler.calls().iter().filter(|call| call.at < secs(600)).count();
+    assert!((10..=40).contains(&n_early), "{n_early}");
+    assert!(*most_waiting.lock().unwrap() <= 40, "{most_waiting:?}");
+    assert!(rig.dead().await.is_empty());
+    assert_delivered_at_the_first_try(&rig, 1..=1_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_of_a_call_counts_for_its_own_event_only() {
+    let rig = Rig::new();
+    rig.append_n(6).await;
+    let ready = rig
+        .ready(batches(10, Duration::ZERO), |deliveries| {
+            let id = |index: usize| deliveries[index].event.id;
+            match deliveries {
+                [_, _, _, _, _, _] => {
+                    let each = vec![
+                        (id(1), Failure::transient("db down")),
+                        (id(2), Failure::permanent("no such user")),
+                        (id(3), Failure::put_off("later", secs(600))),
+                    ];
+                    let done = vec![id(0), id(4), id(5)];
+                    let failure = Failure::transient("3 of 6").with_done(done);
+                    Step::Answer(Err(failure.with_each(each)))
+                }
+                _ => delivered(),
+            }
+        })
+        .await;
+    let control = ready.control.clone();
+    rig.settle_all(ready.deliverer).await;
+    assert_eq!(ready.handler.positions(), [vec![1, 2, 3, 4, 5, 6], vec![2], vec![4]]);
+    let letters = rig.dead().await;
+    let letters: Vec<_> =
+        letters.iter().map(|letter| (letter.position.0, letter.reason.as_str())).collect();
+    assert_eq!(letters, [(3, "no such user")]);
+    assert_delivered_at_the_first_try(&rig, [1, 4, 5, 6].into_iter()).await;
+    let second = rig.history(2).await;
+    let errors: Vec<&str> = second.attempts.iter().map(|one| one.error.as_str()).collect();
+    assert_eq!((second.state, errors), (DeliveryState::Delivered, vec!["db down", ""]));
+    assert_eq!(control.status().breaker, BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_ones_own_keeps_the_order_of_a_line() {
+    let rig = Rig::new();
+    for _ in 0..3 {
+        rig.append("a", r#"{"k":"a"}"#).await;
+    }
+    let order_by = Some(Arc::new(Expression::compile("payload.k").unwrap()));
+    let ready = rig
+        .ready(Policy { order_by, ..batches(3, Duration::ZERO) }, |deliveries| match deliveries {
+            [one, two, three] if one.attempt == 1 => {
+                let each = [one, two, three].map(|one| (one.event.id, Failure::transient("down")));
+                Step::Answer(Err(Failure::transient("3 of 3").with_each(each.into())))
+            }
+            _ => delivered(),
+        })
+        .await;
+    rig.settle_all(ready.deliverer).await;
+    let after: Vec<u64> = ready.handler.positions()[1..].concat();
+    assert_eq!(after, [1, 2, 3]);
+}

@@ -278,10 +278,11 @@ pub(crate) fn secs(secs: u64) -> Duration {
 /// Four calls at once, five tries 1 to 30 s apart.
 pub(crate) fn policy() -> Policy {
     let retry = Retry {
-        attempts: NonZeroU32::new(5).unwrap(),
+        attempts: NonZeroU32::new(5),
         min: secs(1),
         max: secs(30),
         total: Duration::from_hours(1),
+        ..Retry::DEFAULT
     };
     Policy { retry, ..Policy::default() }
 }

@@ -40,10 +40,11 @@ fn body(position: u64, n_keys: u64) -> String {
 
 fn policy(random: &mut StdRng) -> Policy {
     let retry = Retry {
-        attempts: NonZeroU32::new(random.random_range(2..8)).unwrap(),
+        attempts: NonZeroU32::new(random.random_range(2..8)),
         min: secs(1),
         max: secs(60),
         total: Duration::from_hours(2),
+        ..Retry::DEFAULT
     };
     let batch = random.random_bool(0.5).then(|| Batch {
         max: NonZeroUsize::new(random.random_range(2..20)).unwrap(),

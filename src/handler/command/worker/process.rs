@@ -59,8 +59,8 @@ struct State {
     waiting: HashMap<EventId, oneshot::Sender<Reply>>,
     /// The last line that it said on stderr.
     said: String,
-    /// How it ended.
-    end: Option<String>,
+    /// How it ended, and when, by the steady clock.
+    end: Option<(String, Timestamp)>,
 }
 
 impl Process {
@@ -108,7 +108,7 @@ impl Process {
             let mut state = self.inner.state();
             match &state.end {
                 None => drop(state.waiting.insert(id, answer)),
-                Some(end) => drop(answer.send(Err(Failure::transient(end)))),
+                Some((end, _)) => drop(answer.send(Err(Failure::transient(end)))),
             }
         }
         let forget = Forget { inner: Arc::clone(&self.inner), id };
@@ -129,8 +129,8 @@ impl Process {
         }
     }
 
-    /// How it ended; `None` while it runs.
-    pub(super) fn end(&self) -> Option<String> {
+    /// How it ended, and when, by the steady clock; `None` while it runs.
+    pub(super) fn end(&self) -> Option<(String, Timestamp)> {
         self.inner.state().end.clone()
     }
 
@@ -284,7 +284,7 @@ impl Inner {
             // Whoever gave up meanwhile needs no answer.
             waiting.send(Err(Failure::transient(&end))).unwrap_or_default();
         }
-        state.end = Some(end);
+        state.end = Some((end, self.clock.steady()));
         drop(state);
         self.has_ended.send_replace(true);
     }

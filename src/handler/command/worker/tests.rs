@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::tests::{read_number, sh, wait_until_gone};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
-use crate::event::FailureKind;
+use crate::event::{EventId, FailureKind};
 use crate::handler::testing::{NOW, context, id, numbered, settings};
 use crate::secret::SecretRef;
 
@@ -77,17 +77,38 @@ async fn each_answer_leads_to_its_outcome_and_the_process_stays() {
     assert_eq!(bench.pid().await, pid);
 }
 
+/// What a batch that was not done as a whole came to, event by event.
+fn each(failure: &Failure) -> Vec<(EventId, FailureKind)> {
+    failure.each.iter().map(|(id, failure)| (*id, failure.kind)).collect()
+}
+
 #[tokio::test]
-async fn a_batch_is_tried_again_where_any_of_it_can_be() {
+async fn each_answer_to_a_batch_counts_for_its_own_event() {
     let bench = Bench::new(OBEDIENT);
     bench.handle(&["ok"; 256]).await.unwrap();
-    let failure = bench.handle(&["ok", "dead", "ok"]).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Permanent);
-    let failure = bench.handle(&["dead", "later", "dead"]).await.unwrap_err();
-    assert_eq!(
-        (failure.kind, failure.retry_after),
-        (FailureKind::Transient, Some(Duration::from_secs(30)))
-    );
+    let failure = bench.handle(&["ok", "dead", "ok", "later"]).await.unwrap_err();
+    assert_eq!(failure.done, [id(1), id(3)]);
+    let (dead, later) = (FailureKind::Permanent, FailureKind::Transient);
+    assert_eq!(each(&failure), [(id(2), dead), (id(4), later)]);
+    assert_eq!(failure.each[1].1.retry_after, Some(Duration::from_secs(30)));
+    assert_eq!(failure.text.as_str(), "2 of 4: no such user");
+}
+
+#[tokio::test]
+async fn what_a_worker_answered_before_it_ended_or_hung_is_done() {
+    let bench = Bench::new(OBEDIENT);
+    let failure = bench.handle(&["ok", "dead", "exit", "ok"]).await.unwrap_err();
+    assert_eq!(failure.done, [id(1)]);
+    let (dead, lost) = (FailureKind::Permanent, FailureKind::Transient);
+    assert_eq!(each(&failure), [(id(2), dead), (id(3), lost), (id(4), lost)]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
+    let failure =
+        build(OBEDIENT, &context).handle(&batch(&["ok", "silent", "ok"])).await.unwrap_err();
+    assert_eq!(failure.done, [id(1), id(3)]);
+    assert_eq!(each(&failure), [(id(2), lost)]);
+    assert_eq!(failure.each[0].1.class, Some(FailureClass::Timeout));
 }
 
 #[tokio::test]
@@ -113,13 +134,39 @@ async fn a_worker_that_ends_is_started_again_after_a_pause() {
     let bench = Bench::new(OBEDIENT);
     bench.handle(&["ok"]).await.unwrap();
     let failure = bench.handle(&["silent", "exit"]).await.unwrap_err();
-    assert_eq!(failure, Failure::transient("the worker ended with exit code 3: oops"));
+    let lost = Failure::transient("the worker ended with exit code 3: oops");
+    assert_eq!(failure.each, [(id(1), lost.clone()), (id(2), lost)]);
     let failure = bench.handle(&["ok"]).await.unwrap_err();
     let text = "the worker ended with exit code 3: oops; it starts again in 100ms";
     assert_eq!(failure.text.as_str(), text);
     assert_eq!(failure.retry_after, Some(Duration::from_millis(100)));
+    assert_eq!(failure.kind, FailureKind::Paused, "no try is used up");
     bench.clock.advance(Duration::from_millis(100));
     bench.handle(&["ok"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_begins_with_the_workers_end_and_not_when_it_is_noticed() {
+    let bench = Bench::new(OBEDIENT);
+    bench.handle(&["exit"]).await.unwrap_err();
+    bench.clock.advance(Duration::from_secs(17));
+    bench.handle(&["ok"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_worker_that_pauses_leaves_its_deliveries_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let context = BuildContext { clock: Arc::clone(&clock) as _, ..context(folder.path()) };
+    let text = format!("{}\nmode = 'worker'\nworkers = 2", sh(OBEDIENT));
+    let handler = settings("command", &text, folder.path()).build(&context).unwrap();
+    handler.handle(&batch(&["exit"])).await.unwrap_err();
+    for _ in 0..6 {
+        handler.handle(&batch(&["ok"])).await.unwrap();
+    }
+    handler.handle(&batch(&["exit"])).await.unwrap_err();
+    let pause = handler.handle(&batch(&["ok"])).await.unwrap_err();
+    assert_eq!(pause.kind, FailureKind::Paused);
 }
 
 #[tokio::test]
@@ -164,7 +211,8 @@ async fn a_worker_that_hangs_is_ended() {
     };
     let handler = build(OBEDIENT, &context);
     let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
-    assert_eq!(failure, Failure::transient("no answer after 360ms"));
+    let expected = Failure::transient("no answer after 360ms");
+    assert_eq!(failure, expected.with_class(FailureClass::Timeout));
     wait_until_gone(read_number(&folder.path().join("pid")).await).await;
 }
 

@@ -1,0 +1,182 @@
+//! One handler: what it is built of, its task, and what it is where it could not be built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::api::{HandlerControl, LastErrorView};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, HandlerSettings, Said};
+use crate::deliver::{self, BreakerState, Health, LoopState, Policy, Status};
+use crate::event::HandlerName;
+use crate::handler::{BuildError, Handler};
+use crate::queue::{Start, Subscription};
+use crate::secret::{Fingerprint, SecretRef};
+
+/// How long a handler's calls fail, at least two of them, until it counts as down: a restart of the
+/// other side takes less.
+const DOWN_AFTER: Duration = Duration::from_secs(30);
+
+/// A handler that is ready to run, or the reason why it is not.
+pub(in crate::app) struct Built {
+    pub(super) name: HandlerName,
+    pub(super) kind: &'static str,
+    pub(super) start: Start,
+    pub(super) policy: Policy,
+    pub(super) of: BuiltOf,
+    pub(super) handler: Result<Arc<dyn Handler>, BuildError>,
+}
+
+/// What a handler was built of: with all of it the same it need not be built again.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::app) struct BuiltOf {
+    said: Said,
+    secrets: Secrets,
+}
+
+impl BuiltOf {
+    pub(in crate::app) fn now(config: &Config, handler: &HandlerName) -> Self {
+        let secrets = config.secrets_of(handler).map(SecretRef::fingerprint).collect();
+        Self { said: config.said_of(handler), secrets }
+    }
+}
+
+/// What a handler's secrets were when it was built: a new one in the same file is a change.
+type Secrets = Vec<Option<Fingerprint>>;
+
+impl Built {
+    pub(in crate::app) fn new(
+        name: HandlerName,
+        settings: &HandlerSettings,
+        of: BuiltOf,
+        handler: Result<Arc<dyn Handler>, BuildError>,
+    ) -> Self {
+        let (kind, start) = (settings.kind_name, settings.start);
+        Self { name, kind, start, policy: settings.policy.clone(), of, handler }
+    }
+}
+
+/// A configured handler.
+pub(super) enum Place {
+    /// Its task runs.
+    Running(Running),
+    /// It could not be started.
+    Failed(Failed),
+    /// Its task ends with the calls under way; `next` takes its place then, where there is one.
+    Finishing { running: Running, next: Option<Box<Built>> },
+}
+
+/// A handler's task.
+pub(super) struct Running {
+    pub(super) kind: &'static str,
+    pub(super) of: BuiltOf,
+    pub(super) control: deliver::Control,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+/// A handler without a task.
+pub(super) struct Failed {
+    pub(super) kind: &'static str,
+    pub(super) why: String,
+    pub(super) since: Timestamp,
+    /// Held, so that what comes in waits for it, and nobody forgets its place.
+    pub(super) subscription: Option<Box<dyn Subscription>>,
+}
+
+/// How a handler does, for whoever tells people of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) enum Condition {
+    /// It answers.
+    Well,
+    /// Its calls fail, since then.
+    Down { since: Timestamp, n_failures: u32, error: String },
+    /// It could not be started, since then.
+    Failed { since: Timestamp, reason: String },
+    /// It was not called yet, is paused or ends.
+    Unclear,
+}
+
+impl Place {
+    pub(super) fn show(&self, name: &HandlerName, clock: &dyn Clock) -> HandlerControl {
+        match self {
+            Self::Running(running) | Self::Finishing { running, .. } => running.show(clock),
+            Self::Failed(Failed { kind, why, .. }) => HandlerControl {
+                reason: Some(why.clone()),
+                ..HandlerControl::idle(name.clone(), kind, "failed")
+            },
+        }
+    }
+
+    pub(super) fn condition(&self, clock: &dyn Clock) -> Condition {
+        match self {
+            Self::Running(running) => running.condition(clock),
+            Self::Failed(Failed { why, since, .. }) => {
+                Condition::Failed { since: *since, reason: why.clone() }
+            }
+            Self::Finishing { .. } => Condition::Unclear,
+        }
+    }
+}
+
+impl Running {
+    fn show(&self, clock: &dyn Clock) -> HandlerControl {
+        let status = self.control.status();
+        let state = match status.state {
+            LoopState::Paused => "paused",
+            LoopState::Stopped => "stopped",
+            LoopState::Finishing => "finishing",
+            LoopState::Running if down_since(&status, clock).is_some() => "down",
+            LoopState::Running => "running",
+        };
+        HandlerControl {
+            in_flight: status.in_flight,
+            last_error: status.last_error.map(|error| LastErrorView {
+                at: error.at,
+                event: error.event,
+                text: error.text,
+            }),
+            last_success_at: status.last_success_at,
+            ..HandlerControl::idle(status.handler, self.kind, state)
+        }
+    }
+
+    fn condition(&self, clock: &dyn Clock) -> Condition {
+        let status = self.control.status();
+        if status.state != LoopState::Running {
+            return Condition::Unclear;
+        }
+        if let Some((since, n_failures)) = down_since(&status, clock) {
+            let since = clock.now().before(clock.steady().since(since));
+            let error = status.last_error.map(|error| error.text.as_str().to_owned());
+            return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
+        }
+        match status.health {
+            Health::Answers => Condition::Well,
+            Health::Unknown | Health::Fails { .. } => Condition::Unclear,
+        }
+    }
+
+    /// Ends its task. Deliveries that do not end in time come back.
+    pub(super) async fn end(self, name: HandlerName, timeout: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
+            warn!(handler.name = %name, "Deliveries under way took too long; they come back");
+        }
+    }
+}
+
+/// Since when a handler is down, by the steady clock, and how many calls failed in a row.
+fn down_since(status: &Status, clock: &dyn Clock) -> Option<(Timestamp, u32)> {
+    let Health::Fails { since, count } = status.health else { return None };
+    let is_left_alone = match status.breaker {
+        BreakerState::Closed => false,
+        // One delivery is tried now and then.
+        BreakerState::Open | BreakerState::Probing => true,
+    };
+    let fails_for_long = count >= 2 && clock.steady().since(since) >= DOWN_AFTER;
+    (is_left_alone || fails_for_long).then_some((since, count))
+}

@@ -1,0 +1,181 @@
+//! Tells of handlers that are down, cannot be started, or are back, by Gatepost's own events, and
+//! tries those again that could not be started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::HandlerControl;
+use crate::clock::Timestamp;
+use crate::event::HandlerName;
+
+use super::control::Server;
+use super::handlers::Condition;
+use super::own_events::OwnSource;
+
+/// How often to look: whoever is told is told within a minute.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often what could not be started is tried again, in looks.
+const RETRY_EVERY: u32 = 12;
+
+/// Looks now and then, until `stop`.
+pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: CancellationToken) {
+    let mut look = tokio::time::interval(EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut n_looks) = (Told::default(), 0_u32);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        n_looks = n_looks.wrapping_add(1);
+        let looked = async {
+            if n_looks.is_multiple_of(RETRY_EVERY) {
+                server.retry_failed().await;
+            }
+            let now = server.core.clock.now();
+            for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
+                own.append(event_type, &key, &payload).await;
+            }
+        };
+        // A store that hangs must not keep the process from ending.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = looked => {}
+        }
+    }
+}
+
+/// What people were told, and not that it is over.
+#[derive(Debug, Default)]
+struct Told(BTreeMap<HandlerName, Trouble>);
+
+/// What was told of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Trouble {
+    event_type: &'static str,
+    since: Timestamp,
+}
+
+/// An own event.
+#[derive(Debug, PartialEq)]
+struct News {
+    event_type: &'static str,
+    key: String,
+    payload: Value,
+}
+
+const DOWN: &str = "handler.down";
+const FAILED: &str = "handler.failed";
+const BACK: &str = "handler.back";
+
+impl Told {
+    /// What is to be told of handlers that stand like this.
+    fn look(&mut self, handlers: Vec<(HandlerControl, Condition)>, now: Timestamp) -> Vec<News> {
+        let is_there = |name: &HandlerName| handlers.iter().any(|(one, _)| one.name == *name);
+        self.0.retain(|name, _| is_there(name));
+        handlers.into_iter().filter_map(|(handler, one)| self.look_at(&handler, one, now)).collect()
+    }
+
+    fn look_at(
+        &mut self,
+        handler: &HandlerControl,
+        condition: Condition,
+        now: Timestamp,
+    ) -> Option<News> {
+        let HandlerControl { name, kind, .. } = handler;
+        let told = self.0.get(name).copied();
+        let (event_type, since, payload) = match condition {
+            Condition::Unclear => return None,
+            Condition::Well => {
+                let Trouble { since, .. } = self.0.remove(name)?;
+                let seconds = now.since(since).as_secs();
+                (BACK, since, json!({ "down_since": since, "down_seconds": seconds }))
+            }
+            Condition::Down { since, n_failures, error } => {
+                (DOWN, since, json!({ "since": since, "failures": n_failures, "error": error }))
+            }
+            Condition::Failed { since, reason } => {
+                (FAILED, since, json!({ "since": since, "reason": reason }))
+            }
+        };
+        if event_type != BACK {
+            if told.is_some_and(|told| told.event_type == event_type) {
+                return None;
+            }
+            self.0.insert(name.clone(), Trouble { event_type, since });
+        }
+        let mut payload = payload;
+        if let Some(fields) = payload.as_object_mut() {
+            fields.insert("handler".to_owned(), json!(name));
+            fields.insert("kind".to_owned(), json!(kind));
+        }
+        Some(News { event_type, key: format!("{name} {}", since.as_millis()), payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_090_000);
+    const THEN: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn mail() -> HandlerName {
+        HandlerName::parse("mail").unwrap()
+    }
+
+    /// Looks once, where handler `mail` stands like this: what is told, and its payload.
+    fn look(told: &mut Told, condition: Condition) -> Vec<(&'static str, Value)> {
+        let handler = HandlerControl::idle(mail(), "email", "running");
+        let news = told.look(vec![(handler, condition)], NOW);
+        news.into_iter().map(|news| (news.event_type, news.payload)).collect()
+    }
+
+    fn down() -> Condition {
+        Condition::Down { since: THEN, n_failures: 3, error: "535 wrong password".to_owned() }
+    }
+
+    fn failed() -> Condition {
+        Condition::Failed { since: THEN, reason: "a secret is missing".to_owned() }
+    }
+
+    #[test]
+    fn each_trouble_is_told_once_and_so_is_its_end() {
+        let mut told = Told::default();
+        assert_eq!(look(&mut told, Condition::Well), []);
+        let expected = json!({ "handler": "mail", "kind": "email", "since": THEN, "failures": 3,
+            "error": "535 wrong password" });
+        assert_eq!(look(&mut told, down()), [(DOWN, expected)]);
+        assert_eq!(look(&mut told, down()), []);
+        // It was started anew and has not been called yet.
+        assert_eq!(look(&mut told, Condition::Unclear), []);
+        let back = json!({ "handler": "mail", "kind": "email", "down_since": THEN,
+            "down_seconds": 90 });
+        assert_eq!(look(&mut told, Condition::Well), [(BACK, back)]);
+        assert_eq!(look(&mut told, Condition::Well), []);
+        assert_eq!(look(&mut told, down()).len(), 1);
+    }
+
+    #[test]
+    fn one_that_is_down_and_then_cannot_be_started_is_another_trouble() {
+        let mut told = Told::default();
+        look(&mut told, down());
+        let expected = json!({ "handler": "mail", "kind": "email", "since": THEN,
+            "reason": "a secret is missing" });
+        assert_eq!(look(&mut told, failed()), [(FAILED, expected)]);
+        assert_eq!(look(&mut told, failed()), []);
+    }
+
+    #[test]
+    fn of_a_handler_that_is_gone_nothing_is_told() {
+        let mut told = Told::default();
+        look(&mut told, down());
+        assert_eq!(told.look(Vec::new(), NOW), []);
+        assert_eq!(look(&mut told, Condition::Well), []);
+    }
+}

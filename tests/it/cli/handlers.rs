@@ -1,0 +1,221 @@
+//! Handlers that cannot be started, are down, are switched off or take long.
+
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::verbs::{delivered, json, lines, send};
+
+/// Who hears of Gatepost's own events.
+const OWN: &str = r#"
+[handler.own]
+on = ["gatepost:*"]
+start = "oldest"
+[handler.own.file]
+path = "data/own.jsonl"
+"#;
+
+fn handler(folder: &Folder, name: &str) -> Value {
+    let handlers = json(folder, &["handlers", "list"]);
+    let found = handlers.as_array().unwrap().iter().find(|handler| handler["name"] == name);
+    found.unwrap_or_else(|| panic!("{name} in {handlers}")).clone()
+}
+
+/// Waits until a handler stands like this.
+fn until_state(folder: &Folder, name: &str, state: &str) -> Value {
+    loop {
+        let found = handler(folder, name);
+        if found["state"] == state {
+            return found;
+        }
+    }
+}
+
+/// A handler whose secret is no key.
+const UNBUILT: &str = r#"
+[handler.app]
+[handler.app.http]
+url = "http://127.0.0.1:1/"
+secret = { file = "app-secret" }
+"#;
+
+#[test]
+fn a_handler_that_cannot_be_built_keeps_back_nobody_and_misses_nothing() {
+    let folder = Folder::new("", &format!("{UNBUILT}{OWN}"));
+    let secret = |text: &str| std::fs::write(folder.path().join("app-secret"), text).unwrap();
+    secret("not base64!");
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    delivered(&folder, 1);
+
+    let app = handler(&folder, "app");
+    assert_eq!(app["state"], "failed");
+    assert!(app["in_log"].as_u64().unwrap() >= 1, "it waits: {app}");
+    let reason = app["reason"].as_str().unwrap();
+    assert!(reason.starts_with("handler `app` cannot be built: "), "{reason}");
+    assert!(!reason.contains("not base64!"), "{reason}");
+    let ready = served.ask("GET", "/readyz");
+    assert!(ready.text().contains("handler `app` is not running"), "{}", ready.text());
+    let told = &lines(&folder, "data/own.jsonl", 1)[0];
+    assert_eq!(told["type"], "handler.failed");
+    assert_eq!(told["payload"]["handler"], "app");
+    assert_eq!(told["payload"]["reason"], reason);
+    // Its place is held: what waits for it is not given up by a slip.
+    printed(&run(&folder, &["handlers", "forget", "app"]), 1);
+
+    // What fails already is no reason against a reload.
+    printed(&run(&folder, &["reload"]), 0);
+    assert_eq!(handler(&folder, "app")["state"], "failed");
+    secret("b25lIHNlY3JldCBvZiB0aGUgaGFuZGxlciBvZiBhIHRlc3Q=");
+    printed(&run(&folder, &["reload"]), 0);
+    loop {
+        let app = handler(&folder, "app");
+        assert_ne!(app["state"], "failed");
+        if app["last_error"] != Value::Null {
+            break;
+        }
+    }
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn check_finds_what_cannot_be_built_and_makes_nothing() {
+    let file = "\n[handler.more]\n[handler.more.file]\npath = \"PATH\"\n";
+    let folder = Folder::new("", &format!("{UNBUILT}{}", file.replace("PATH", "new/more.jsonl")));
+    std::fs::write(folder.path().join("app-secret"), "not base64!").unwrap();
+    let told = |folder: &Folder| {
+        let output = run(folder, &["check"]);
+        printed(&output, 3);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let text = told(&folder);
+    assert!(text.contains("error: handler `app` cannot be built: "), "{text}");
+    assert!(text.contains("config.toml:") && text.contains("[handler.app]"), "{text}");
+    assert!(!text.contains("`more`") && !folder.path().join("new").exists(), "{text}");
+    let output = run(&folder, &["check", "--json"]);
+    let problems: Value = serde_json::from_str(&printed(&output, 3)).unwrap();
+    assert_eq!(problems[0]["path"], "handler.app");
+    assert!(problems[0]["line"].as_u64().unwrap() > 1, "{problems}");
+
+    for (path, why) in [("data", "Is a directory"), ("secret/x", "Not a directory")] {
+        let folder = Folder::new("", &file.replace("PATH", path));
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        let text = told(&folder);
+        assert!(text.contains("handler `more` cannot be built") && text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn people_are_told_of_a_handler_that_is_down_and_of_its_end() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    let app = format!(
+        "[handler.app]\non = [\"hyvor:*\"]\nretry = {{ min = \"10ms\", max = \"20ms\" }}\n\
+         breaker = {{ failures = 5, probe_every = \"100ms\" }}\n\
+         [handler.app.http]\nurl = \"http://{address}/\"\n"
+    );
+    let folder = Folder::new("", &format!("{OWN}{app}"));
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    let told = &lines(&folder, "data/own.jsonl", 1)[0];
+    assert_eq!(told["type"], "handler.down");
+    assert_eq!(
+        (&told["payload"]["handler"], &told["payload"]["kind"]),
+        (&"app".into(), &"http".into())
+    );
+    assert!(told["payload"]["failures"].as_u64().unwrap() >= 2, "{told}");
+    let error = told["payload"]["error"].as_str().unwrap();
+    assert!(error.contains("no connection"), "{error}");
+    assert_eq!(handler(&folder, "app")["state"], "down");
+
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 8_192];
+            let n_bytes = stream.read(&mut head).unwrap_or(0);
+            assert!(n_bytes > 0);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        }
+    });
+    let told = &lines(&folder, "data/own.jsonl", 2)[1];
+    assert_eq!(
+        (&told["type"], &told["payload"]["handler"]),
+        (&"handler.back".into(), &"app".into())
+    );
+    assert_ne!(told["payload"]["down_since"], Value::Null);
+    assert_eq!(handler(&folder, "app")["state"], "running");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_handler_that_is_switched_off_gets_nothing_and_goes_on_where_it_was() {
+    let extra = |enabled: &str| {
+        format!(
+            "[handler.extra]\nstart = \"oldest\"\n{enabled}\n\
+             [handler.extra.file]\npath = \"data/extra.jsonl\"\n"
+        )
+    };
+    let folder = Folder::new("", &extra(""));
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    lines(&folder, "data/extra.jsonl", 1);
+    folder.write_config("", &extra("enabled = false"));
+    printed(&run(&folder, &["reload"]), 0);
+    assert_eq!(handler(&folder, "extra")["state"], "disabled");
+    printed(&run(&folder, &["handlers", "resume", "extra"]), 1);
+    send(&folder, &served, "userecho", "topic.created");
+    delivered(&folder, 2);
+    assert_eq!(lines(&folder, "data/extra.jsonl", 1).len(), 1);
+    assert_eq!(handler(&folder, "extra")["in_log"], 1);
+    assert_eq!(served.stop(), Some(0));
+
+    let served = Served::start(&folder);
+    assert_eq!(until_state(&folder, "extra", "disabled")["in_log"], 1);
+    folder.write_config("", &extra("enabled = true"));
+    printed(&run(&folder, &["reload"]), 0);
+    let events = lines(&folder, "data/extra.jsonl", 2);
+    assert_eq!(events[1]["type"], "topic.created");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_reload_lets_a_program_finish_and_keeps_back_nobody_meanwhile() {
+    let slow = |concurrency: usize| {
+        format!(
+            "[handler.slow]\nstart = \"oldest\"\nconcurrency = {concurrency}\ntimeout = \"10m\"\n\
+             [handler.slow.command]\n\
+             run = [\"sh\", \"-c\", \"echo '\\\"start\\\"' >> said; read line < go; echo '\\\"end\\\"' >> said\"]\n"
+        )
+    };
+    let folder = Folder::new("", &slow(1));
+    let go = folder.path().join("go");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &go,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    assert_eq!(lines(&folder, "said", 1), ["start"]);
+    folder.write_config("", &slow(2));
+    let output = run(&folder, &["reload"]);
+    let text = printed(&output, 0) + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("handler `slow` finishes its calls first"), "{text}");
+    assert_eq!(handler(&folder, "slow")["state"], "finishing");
+    // Everybody else goes on.
+    send(&folder, &served, "userecho", "topic.created");
+    delivered(&folder, 2);
+    let end = || std::fs::write(&go, "\n").unwrap();
+    end();
+    assert_eq!(lines(&folder, "said", 3), ["start", "end", "start"]);
+    end();
+    assert_eq!(lines(&folder, "said", 4), ["start", "end", "start", "end"]);
+    until_state(&folder, "slow", "running");
+    assert_eq!(served.stop(), Some(0));
+}
