@@ -335,6 +335,9 @@ pub struct Delivery {
     /// Whether an earlier event with the same order key made it wait, a retry or a replay brought
     /// it back: it is then an entry of its own beside the cursor.
     pub origin: Origin,
+    /// How often the handler was done with the event before: more than 0 for a replay. The loop
+    /// looks it up for handlers that tell a replay from a repeat; 0 in the queue.
+    pub replay: u32,
 }
 
 impl Delivery {
@@ -344,7 +347,13 @@ impl Delivery {
 
     /// A delivery of `event` by hand: `gatepost handlers try`.
     pub fn by_hand(event: Arc<Event>) -> Self {
-        Self { event, attempt: Self::BY_HAND, first_attempt_at: None, origin: Origin::Log }
+        Self {
+            event,
+            attempt: Self::BY_HAND,
+            first_attempt_at: None,
+            origin: Origin::Log,
+            replay: 0,
+        }
     }
 
     /// Whether it is one by hand: what people read of it says so.

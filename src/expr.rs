@@ -36,7 +36,7 @@ mod striptags;
 #[cfg(test)]
 mod tests;
 
-pub use date::moment;
+pub use date::{is_zero_date, moment};
 pub use fields::{Field, Part};
 pub use minijinja::Value;
 pub use scope::Scope;

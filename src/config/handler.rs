@@ -76,10 +76,12 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
+    let exempt = settings.as_deref().map(KindSettings::exempt).unwrap_or_default();
     let drain = Policy::DRAIN;
     let policy = Policy {
         on,
         when,
+        exempt,
         order_by,
         on_dead,
         concurrency,

@@ -7,16 +7,16 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::Parts;
 use super::attempts::Beginning;
 use super::buffer::Load;
 use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
+use super::{Parts, replays};
 use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, OrderKey, Outcome,
     Settled,
 };
-use crate::queue::DeadLetter;
+use crate::queue::{DeadLetter, Queue};
 
 /// What the dead letter says of an event that is not tried a third time.
 const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
@@ -76,8 +76,11 @@ impl Answer {
 }
 
 /// Calls the handler with `load` and judges the result. `seed` is where its jitter comes from.
-pub(super) async fn attempt(parts: &Parts, load: Load, seed: u64) -> Tried {
-    let (attempt, result) = call(parts, &load.deliveries).await;
+pub(super) async fn attempt(parts: &Parts, queue: &dyn Queue, mut load: Load, seed: u64) -> Tried {
+    let (attempt, result) = match replays::count(parts, queue, &mut load.deliveries).await {
+        Ok(()) => call(parts, &load.deliveries).await,
+        Err(failure) => (not_called(parts, &failure), Err(failure)),
+    };
     let duration = attempt.duration;
     let mut judge = Judge::new(parts, seed);
     let mut pause = None;
@@ -167,13 +170,18 @@ pub(super) async fn unclear(parts: &Parts, delivery: Delivery, reason: ErrorText
     Tried { done, ..Tried::default() }
 }
 
+/// A try that ended before the handler was called.
+fn not_called(parts: &Parts, failure: &Failure) -> Attempt {
+    let (started_at, error) = (parts.clock.now(), failure.text.clone());
+    Attempt { started_at, duration: Duration::ZERO, error, status: None }
+}
+
 /// One call, fenced: neither a panic nor an endless wait gets out of it.
 async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Failure>) {
     let started_at = parts.clock.now();
     let refused = |text| {
-        let (duration, error) = (Duration::ZERO, ErrorText::new(text));
-        let attempt = Attempt { started_at, duration, error, status: None };
-        (attempt, Err(Failure::permanent(text)))
+        let failure = Failure::permanent(text);
+        (not_called(parts, &failure), Err(failure))
     };
     // Until the call has ended.
     let _underway = match parts.attempts.begin(&parts.name, deliveries).await {

@@ -31,7 +31,7 @@ pub fn look(policy: &Policy, event: &Arc<Event>) -> Match {
     if policy.when.is_none() && policy.order_by.is_none() {
         return Match::Take(None);
     }
-    let evaluated = catch_unwind(AssertUnwindSafe(|| evaluate(policy, &Scope::of(event))));
+    let evaluated = catch_unwind(AssertUnwindSafe(|| evaluate(policy, event)));
     match evaluated {
         Ok(Ok(found)) => found,
         Ok(Err(reason)) => Match::Unclear(ErrorText::new(reason)),
@@ -50,12 +50,15 @@ pub fn is_named(on: &[EventGlob], event: &Event) -> bool {
     })
 }
 
-fn evaluate(policy: &Policy, scope: &Scope) -> Result<Match, String> {
+fn evaluate(policy: &Policy, event: &Arc<Event>) -> Result<Match, String> {
+    let scope = &Scope::of(event);
     let failed = |key: &str| {
         let key = key.to_owned();
         move |err| format!("`{key}` failed: {err}")
     };
+    // Asked first: what takes something back need not have what `when` looks at.
     if let Some(when) = &policy.when
+        && !policy.exempt.has(event, scope).map_err(failed("delete_when"))?
         && !when.is_true(scope).map_err(failed("when"))?
     {
         return Ok(Match::Skip);
@@ -89,8 +92,9 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::event::{
-        DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, Position, SourceName,
+        DataRoot, Dedupe, EventId, EventType, Glob, Headers, NewEvent, Position, SourceName,
     };
+    use crate::handler::Exempt;
 
     fn event(source: &str, event_type: &str, body: &'static str) -> Arc<Event> {
         let new = NewEvent {
@@ -157,6 +161,23 @@ mod tests {
         assert_eq!(found("data.missing.field == 1"), Match::Skip);
         let Match::Unclear(reason) = found("data.status + 1 == 2") else { panic!("it fails") };
         assert!(reason.as_str().starts_with("`when` failed: "), "{reason}");
+    }
+
+    #[test]
+    fn exempt_events_are_taken_whatever_when_says() {
+        let exempt = Exempt {
+            on: vec![Glob::new("s:comment.delete")],
+            when: Some(Arc::new(Expression::compile("data.status in ['spam']").unwrap())),
+        };
+        let policy = Policy { exempt, ..policy(&[], "data.status == 'published'", "") };
+        let found = |event_type, body| look(&policy, &event("s", event_type, body));
+        let take = Match::Take(None);
+        assert_eq!(found("comment.edit", r#"{"data":{"status":"published"}}"#), take);
+        assert_eq!(found("comment.edit", r#"{"data":{"status":"spam"}}"#), take);
+        assert_eq!(found("comment.edit", r#"{"data":{"status":"pending"}}"#), Match::Skip);
+        assert_eq!(found("comment.delete", "{}"), take);
+        assert_eq!(found("comment.delete", "no JSON"), take, "its type is enough");
+        assert_eq!(found("comment.deleted", "{}"), Match::Skip);
     }
 
     #[test]

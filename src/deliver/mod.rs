@@ -46,6 +46,7 @@ mod buffer;
 mod classify;
 mod judge;
 mod matching;
+mod replays;
 mod retry;
 
 mod settings;

@@ -28,7 +28,7 @@ pub(super) async fn run(
 ) -> Result<(), QueueError> {
     let Deliverer { parts, mut subscription, queue, control } = deliverer;
     let result = loop {
-        match deliver(&parts, &*subscription, &control.0, shutdown).await {
+        match deliver(&parts, &*queue, &*subscription, &control.0, shutdown).await {
             Err(err) if may_pass(&err) => warn_of(&parts, &err),
             result => break result,
         }

@@ -10,6 +10,7 @@ use super::classify::FailurePattern;
 use crate::clock::Timestamp;
 use crate::event::Glob;
 use crate::expr::Expression;
+use crate::handler::Exempt;
 
 /// What is wanted, in what order, how many at once, and how hard it is tried.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Policy {
     pub on: Vec<EventGlob>,
     /// Which of those are wanted after a look at the payload.
     pub when: Option<Arc<Expression>>,
+    /// Which of them are wanted whatever `when` says.
+    pub exempt: Exempt,
     /// Events with the same value are delivered in order.
     pub order_by: Option<Arc<Expression>>,
     /// What a dead letter does to the events behind it that have the same order key.
@@ -55,6 +58,7 @@ impl Default for Policy {
         Self {
             on: Vec::new(),
             when: None,
+            exempt: Exempt::default(),
             order_by: None,
             on_dead: OnDead::Release,
             concurrency: Self::CONCURRENCY,

@@ -21,7 +21,7 @@ use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settled};
 use crate::pace;
-use crate::queue::{LOOK_AGAIN, QueueError, Subscription};
+use crate::queue::{LOOK_AGAIN, Queue, QueueError, Subscription};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
 const YIELD_AFTER: Duration = Duration::from_millis(2);
@@ -34,17 +34,19 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
     parts: &Parts,
+    queue: &dyn Queue,
     subscription: &dyn Subscription,
     shared: &Shared,
     shutdown: &CancellationToken,
 ) -> Result<(), QueueError> {
-    let mut turn = Loop::new(parts, subscription, shared);
+    let mut turn = Loop::new(parts, queue, subscription, shared);
     turn.work(shared.mode.subscribe(), shutdown).await?;
     turn.drain().await
 }
 
 struct Loop<'a> {
     parts: &'a Parts,
+    queue: &'a dyn Queue,
     subscription: &'a dyn Subscription,
     shared: &'a Shared,
     /// The most deliveries that one call takes.
@@ -62,13 +64,19 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    fn new(parts: &'a Parts, subscription: &'a dyn Subscription, shared: &'a Shared) -> Self {
+    fn new(
+        parts: &'a Parts,
+        queue: &'a dyn Queue,
+        subscription: &'a dyn Subscription,
+        shared: &'a Shared,
+    ) -> Self {
         let policy = &parts.policy;
         let unasked = parts.handler.batch_unasked();
         let wanted = policy.batch.as_ref().map_or(unasked, |batch| batch.max.get());
         let load_max = wanted.min(parts.handler.batch_max()).max(1);
         Self {
             parts,
+            queue,
             subscription,
             shared,
             load_max,
@@ -189,7 +197,7 @@ impl<'a> Loop<'a> {
     /// Begins one call, and settles it where it ends at once.
     async fn call(&mut self, load: Load) -> Result<(), QueueError> {
         let seed = self.random.random();
-        let mut call: BoxFuture<'a, Tried> = Box::pin(attempt(self.parts, load, seed));
+        let mut call: BoxFuture<'a, Tried> = Box::pin(attempt(self.parts, self.queue, load, seed));
         let Some(tried) = poll_immediate(&mut call).await else {
             self.in_flight.push(call);
             return Ok(());

@@ -12,13 +12,55 @@ use crate::body::number;
 /// What a date looks like where nothing is said.
 const FORMAT: &str = "%Y-%m-%d %H:%M";
 
-/// Forms that are neither ISO 8601 nor RFC 2822: Rails and GitLab, git, ctime.
+/// Forms that are neither ISO 8601 nor RFC 2822, each with an offset behind it or without one:
+/// Rails, GitLab and git; with slashes; ctime, with the year at the end or before the offset, as
+/// JavaScript has it; web servers' logs; names of months, with the time behind or, as `PayPal` has
+/// it, before the date.
 const FORMS: &[&str] = &[
-    "%Y-%m-%d %H:%M:%S%.f %z",
-    "%Y-%m-%d %H:%M:%S%.f %:z",
-    "%a %b %d %H:%M:%S %z %Y",
-    "%d/%b/%Y:%H:%M:%S %z",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%Y/%m/%d %H:%M",
+    "%a %b %d %H:%M:%S %Y",
+    "%a %b %d %Y %H:%M:%S",
+    "%a, %d %b %Y %H:%M:%S",
+    "%A, %d-%b-%y %H:%M:%S",
+    "%d/%b/%Y:%H:%M:%S",
+    "%b %d, %Y %I:%M:%S %p",
+    "%b %d, %Y %I:%M %p",
+    "%b %d, %Y %H:%M:%S",
+    "%d %b %Y %H:%M:%S",
+    "%B %d, %Y %I:%M:%S %p",
+    "%B %d, %Y %I:%M %p",
+    "%B %d, %Y %H:%M:%S",
+    "%d %B %Y %H:%M:%S",
+    "%H:%M:%S %b %d, %Y",
 ];
+/// The same for a day.
+const DAYS: &[&str] = &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y"];
+/// With the offset in the middle: `date(1)`, Ruby and Twitter.
+const OFFSET_WITHIN: &str = "%a %b %d %H:%M:%S %z %Y";
+
+/// The names of zones that RFC 2822 knows, and what `PayPal` and Go write.
+const ZONES: [(&str, &str); 12] = [
+    ("UTC", "+0000"),
+    ("GMT", "+0000"),
+    ("UT", "+0000"),
+    ("Z", "+0000"),
+    ("EST", "-0500"),
+    ("EDT", "-0400"),
+    ("CST", "-0600"),
+    ("CDT", "-0500"),
+    ("MST", "-0700"),
+    ("MDT", "-0600"),
+    ("PST", "-0800"),
+    ("PDT", "-0700"),
+];
+
+/// The first years of databases and languages, which stand for no date: MySQL's zero date, the zero
+/// values of Go and .NET.
+const ZERO_DATES: [&str; 2] = ["0000-00-00", "0001-01-01"];
 
 /// `value | date("%d.%m.%Y %H:%M", "Europe/Berlin")`: a moment in the words of strftime(3).
 pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
@@ -29,7 +71,8 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let zone = zone_of(&zone)?;
     show(jiff::Timestamp::UNIX_EPOCH, &zone, &format)?;
     let value = args.value();
-    if is_missing(&value) || value.as_str().is_some_and(|text| text.trim().is_empty()) {
+    let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+    if is_missing(&value) || is_blank || is_zero_date(&value) {
         return Ok(Value::UNDEFINED);
     }
     let moment = moment(&value).ok_or_else(|| {
@@ -69,8 +112,30 @@ pub fn moment(value: &Value) -> Option<jiff::Timestamp> {
                 .or_else(|| other(text))
                 .or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
         }
+        ValueKind::Map => within(value),
         _ => None,
     }
+}
+
+/// Whether the text is what stands for no date in databases and languages that have no null.
+pub fn is_zero_date(value: &Value) -> bool {
+    let is_zero = |text: &str| ZERO_DATES.iter().any(|zero| text.trim().starts_with(zero));
+    value.as_str().is_some_and(is_zero)
+}
+
+/// A moment as `MongoDB` and Firestore write it: `{"$date": …}`, `{"seconds": 1, "nanos": 0}`.
+fn within(value: &Value) -> Option<jiff::Timestamp> {
+    let field = |name: &str| value.get_attr(name).ok().filter(|field| !is_missing(field));
+    if let Some(date) = field("$date").filter(|date| date.kind() != ValueKind::Map) {
+        return moment(&date);
+    }
+    let number = |names: [&str; 3]| {
+        let found = names.into_iter().find_map(field)?;
+        number::plain(found).as_i64()
+    };
+    let seconds = number(["seconds", "_seconds", "sec"])?;
+    let nanos = number(["nanos", "nanoseconds", "_nanoseconds"]).unwrap_or(0);
+    jiff::Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()
 }
 
 fn without_offset(text: &str) -> Option<jiff::Timestamp> {
@@ -79,11 +144,59 @@ fn without_offset(text: &str) -> Option<jiff::Timestamp> {
 }
 
 fn other(text: &str) -> Option<jiff::Timestamp> {
-    let text = match text.strip_suffix("UTC").or_else(|| text.strip_suffix("GMT")) {
-        Some(text) => format!("{text}+0000"),
-        None => text.to_owned(),
-    };
-    FORMS.iter().find_map(|form| jiff::fmt::strtime::parse(form, &text).ok()?.to_timestamp().ok())
+    if let Some(ticks) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        // .NET: milliseconds, whatever offset stands behind them.
+        let end = ticks.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(ticks.len());
+        return jiff::Timestamp::from_millisecond(ticks.get(..end)?.parse().ok()?).ok();
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // All in one, of this century or the last: as Unix time it would be no date of our time.
+        let is_date = text.len() == 14 && (text.starts_with("19") || text.starts_with("20"));
+        let parsed = jiff::fmt::strtime::parse("%Y%m%d%H%M%S %z", format!("{text} +0000"));
+        return parsed.ok().filter(|_| is_date)?.to_timestamp().ok();
+    }
+    let (text, offset) = with_offset(text);
+    if let Ok(parsed) = jiff::fmt::strtime::parse(OFFSET_WITHIN, format!("{text}{offset}")) {
+        return parsed.to_timestamp().ok();
+    }
+    let offset = if offset.is_empty() { "+0000" } else { &offset };
+    let forms = FORMS.iter().map(|form| (format!("{form} %z"), format!("{text} {offset}")));
+    let days = DAYS.iter().map(|day| (format!("{day} %H:%M %z"), format!("{text} 00:00 {offset}")));
+    forms
+        .chain(days)
+        .find_map(|(form, text)| jiff::fmt::strtime::parse(form, &text).ok()?.to_timestamp().ok())
+}
+
+/// The text without the offset at its end, and the offset as `+hhmm`; empty where there is none.
+/// Names of zones are offsets; behind an offset they, and what stands in brackets, say it again.
+fn with_offset(text: &str) -> (String, String) {
+    let text = text.split(['(', '[']).next().unwrap_or(text);
+    // Go's monotonic clock.
+    let text = text.split(" m=").next().unwrap_or(text);
+    let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    for word in &mut words {
+        let after_zone = ["GMT", "UTC"].iter().find_map(|zone| word.strip_prefix(zone));
+        let offset = after_zone.filter(|rest| is_offset(rest)).map(str::to_owned);
+        let named = ZONES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        if let Some(offset) = offset.or_else(|| named.map(|(_, offset)| (*offset).to_owned())) {
+            *word = offset;
+        }
+    }
+    if let [.., before, last] = &words[..]
+        && is_offset(before)
+        && is_offset(last)
+    {
+        words.pop();
+    }
+    let offset = words.pop_if(|last| is_offset(last)).map(|last| last.replace(':', ""));
+    (words.join(" "), offset.unwrap_or_default())
+}
+
+/// `+hhmm` or `+hh:mm`.
+fn is_offset(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or_default();
+    let n_digits = digits.bytes().filter(u8::is_ascii_digit).count();
+    n_digits == 4 && (digits.len() == 4 || (digits.len() == 5 && digits.get(2..3) == Some(":")))
 }
 
 /// Seconds up to the year 5138, milliseconds, microseconds or nanoseconds beyond it: senders do

@@ -15,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::event::{Delivery, Failure, HandlerName};
+use crate::event::{Delivery, Event, Failure, Glob, HandlerName};
+use crate::expr::{ExprError, Expression, Scope};
 use crate::secret::SecretError;
 use crate::settings::Table;
 
@@ -58,6 +59,12 @@ pub trait Handler: Send + Sync {
     /// one transaction). What is due goes at once; nothing waits for a batch to fill.
     fn batch_unasked(&self) -> usize {
         1
+    }
+
+    /// Whether [`Delivery::replay`] makes a difference: it costs a look-up for each delivery that
+    /// does not come straight out of the log.
+    fn tells_replays(&self) -> bool {
+        false
     }
 
     /// Ends what the handler keeps running, within a few seconds.
@@ -104,6 +111,11 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         self.build(context).map(drop)
     }
 
+    /// The events that the kind wants whatever `when` says.
+    fn exempt(&self) -> Exempt {
+        Exempt::default()
+    }
+
     /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
     fn batch_needs(&self) -> Option<&'static str> {
         None
@@ -112,6 +124,29 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
     /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
         Ok(())
+    }
+}
+
+/// Events that go past a handler's `when`: those that take something back must come through where
+/// the filter says no to what they leave behind.
+#[derive(Clone, Debug, Default)]
+pub struct Exempt {
+    /// Patterns over `source:type`.
+    pub on: Vec<Glob>,
+    /// An expression that is true for them.
+    pub when: Option<Arc<Expression>>,
+}
+
+impl Exempt {
+    /// Whether `event`, which `scope` is of, is one of them.
+    pub fn has(&self, event: &Event, scope: &Scope) -> Result<bool, ExprError> {
+        if !self.on.is_empty() {
+            let name = format!("{}:{}", event.source, event.event_type);
+            if self.on.iter().any(|glob| glob.matches(&name)) {
+                return Ok(true);
+            }
+        }
+        self.when.as_ref().map_or(Ok(false), |when| when.is_true(scope))
     }
 }
 

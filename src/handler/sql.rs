@@ -4,8 +4,8 @@
 //!
 //! 1. Effectively once. A row in the ledger, `gatepost_ledger(handler, event_id, at)`, commits in
 //!    the same transaction as the event's own row; an event whose id is in the ledger changes
-//!    nothing any more. That goes for a replay, too: who wants one takes the id out of the ledger.
-//! 2. With `key`, a row is replaced as a whole; of several events about one row the last one in the
+//!    nothing any more. A replay is another entry of the ledger, and so writes the row once more.
+//! 2. With `key`, a row is replaced as a whole, but for the columns of `keep`; of several events about one row the last one in the
 //!    log's order counts. With `version`, an event that is older than what the row was last made
 //!    from changes nothing, also where the row was deleted since.
 //! 3. A batch is one transaction: all of it is in, or none.
@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::warn;
 
-use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
+use super::{BuildContext, BuildError, Exempt, Handler, Kind, KindSettings};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, Failure};
 use crate::secret::Secret;
@@ -42,11 +42,12 @@ mod url;
 
 pub use cell::ColumnType;
 pub use engine::Engine;
-pub use settings::{Column, Settings};
+pub use settings::{Column, OnConflict, Settings};
 pub use url::{BadUrl, DatabaseUrl};
 
+use cell::Cell;
 use session::{Pool, Session};
-use table::Target;
+use table::{Target, TargetColumn};
 
 /// The most events in one transaction: some megabytes of rows.
 const BATCH_MAX: usize = 1_000;
@@ -77,9 +78,11 @@ impl KindSettings for Arc<Settings> {
         let column = |column: &Column| {
             super::Text::expression(format!("columns.{}", column.name), &column.value)
         };
-        let version = self.version.iter();
-        let version = version.map(|version| super::Text::expression("version", version));
-        self.columns.iter().map(column).chain(version).collect()
+        let others = [("version", &self.version), ("delete_when", &self.deletes.when)];
+        let others = others.into_iter().filter_map(|(key, expression)| {
+            Some(super::Text::expression(key, expression.as_ref()?))
+        });
+        self.columns.iter().map(column).chain(others).collect()
     }
 
     fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
@@ -107,6 +110,10 @@ impl KindSettings for Arc<Settings> {
         }))
     }
 
+    fn exempt(&self) -> Exempt {
+        self.deletes.clone()
+    }
+
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
         let objections = check_online(self, password.as_ref())
@@ -127,7 +134,7 @@ async fn check_online(
         return Ok(Vec::new());
     }
     let pool = Pool::new(settings, password)?;
-    let mut session = pool.begin().await?;
+    let mut session = pool.begin_reading().await?;
     let mut found = real::read(&mut session, settings, settings.table_parts().1).await?;
     if settings.create_table {
         found.add_missing(settings);
@@ -170,7 +177,9 @@ impl Handler for SqlHandler {
         let changes = plan::changes(&self.settings, &target, deliveries)?;
         // Whatever fails from here on, the table is looked at anew: it may have been changed.
         state.target = None;
-        self.write(&target, changes).await?;
+        if let Err(err) = self.write(&target, changes).await {
+            return Err(self.explain(&err, &target, deliveries).await);
+        }
         self.prune(&mut state, &target).await;
         state.target = Some(target);
         Ok(())
@@ -184,6 +193,10 @@ impl Handler for SqlHandler {
         BATCH_UNASKED
     }
 
+    fn tells_replays(&self) -> bool {
+        true
+    }
+
     async fn close(&self) {
         if let Some(pool) = self.pool.get() {
             pool.close().await;
@@ -192,31 +205,60 @@ impl Handler for SqlHandler {
 }
 
 impl SqlHandler {
-    async fn begin(&self) -> Result<Session, Failure> {
+    async fn begin(&self) -> Result<Session, sqlx::Error> {
         let pool = if let Some(pool) = self.pool.get() {
             pool
         } else {
-            let pool = Pool::new(&self.settings, self.password.as_ref());
-            let pool = pool.map_err(|err| failure::of(&err))?;
+            let pool = Pool::new(&self.settings, self.password.as_ref())?;
             self.pool.get_or_init(|| pool)
         };
-        pool.begin().await.map_err(|err| failure::of(&err))
+        pool.begin().await
     }
 
     async fn prepare(&self) -> Result<Target, Failure> {
-        let mut session = self.begin().await?;
+        let mut session = self.begin().await.map_err(|err| failure::of(&err))?;
         let target = table::prepare(&mut session, &self.settings).await;
         let target = target.map_err(|err| failure::of_prepare(&err))?;
         session.commit().await.map_err(|err| failure::of(&err))?;
         Ok(target)
     }
 
-    async fn write(&self, target: &Target, changes: Vec<plan::Change>) -> Result<(), Failure> {
+    async fn write(&self, target: &Target, changes: Vec<plan::Change>) -> Result<(), sqlx::Error> {
         let mut session = self.begin().await?;
-        self.transact(&mut session, target, changes).await.map_err(|err| failure::of(&err))?;
+        self.transact(&mut session, target, changes).await?;
         // Where the answer to this gets lost, nobody knows what became of it: the next try finds
         // out from the ledger.
-        session.commit().await.map_err(|err| failure::of(&err))
+        session.commit().await
+    }
+
+    /// The failure that `err` is. PostgreSQL does not say whose value it refuses: where there is
+    /// only one row, each column is asked.
+    async fn explain(
+        &self,
+        err: &sqlx::Error,
+        target: &Target,
+        deliveries: &[Delivery],
+    ) -> Failure {
+        let failure = failure::of(err);
+        let ([_], Some(code)) = (deliveries, failure::refused_value(err)) else { return failure };
+        let Ok(changes) = plan::changes(&self.settings, target, deliveries) else { return failure };
+        for (index, cell) in changes.iter().flat_map(|change| change.cells(target)) {
+            let (Some(column), Some(real)) =
+                (self.settings.columns.get(index), target.columns.get(index))
+            else {
+                continue;
+            };
+            if cell.is_longer_than(real.chars_max()) || self.is_refused(real, cell).await {
+                return failure::of_column(&column.name, &real.full_type, &code);
+            }
+        }
+        failure
+    }
+
+    async fn is_refused(&self, column: &TargetColumn, cell: &Cell) -> bool {
+        let Ok(mut session) = self.begin().await else { return false };
+        let tried = session.fetch(statement::try_cast(column, cell)).await;
+        tried.is_err_and(|err| failure::refused_value(&err).is_some())
     }
 
     async fn transact(
@@ -226,12 +268,12 @@ impl SqlHandler {
         changes: Vec<plan::Change>,
     ) -> Result<(), sqlx::Error> {
         session.lock(&self.name).await?;
-        let ids: Vec<String> = changes.iter().map(|change| change.event_id.clone()).collect();
+        let ids = ledger_ids(&changes);
         let done =
             self.known(session, target, (&target.ledger, "event_id", "handler"), &ids).await?;
         let changes = plan::only_new(changes, &done.into_keys().collect::<HashSet<_>>());
-        let ids: Vec<String> = changes.iter().map(|change| change.event_id.clone()).collect();
-        if ids.is_empty() {
+        let ids = ledger_ids(&changes);
+        if changes.is_empty() {
             return Ok(());
         }
         let mut versions = HashMap::new();
@@ -287,11 +329,16 @@ impl SqlHandler {
         state.pruned_at = Some(now);
         let cutoff = moment(self.clock.now().before(self.settings.ledger_keep));
         if let Err(err) = self.remove_before(target, cutoff).await {
+            let err = failure::of(&err);
             warn!(handler.name = self.name, error = %err, "Old ledger rows could not be removed");
         }
     }
 
-    async fn remove_before(&self, target: &Target, cutoff: jiff::Timestamp) -> Result<(), Failure> {
+    async fn remove_before(
+        &self,
+        target: &Target,
+        cutoff: jiff::Timestamp,
+    ) -> Result<(), sqlx::Error> {
         let mut session = self.begin().await?;
         let (engine, name) = (target.engine, self.name.as_str());
         let mut statements = vec![own_tables::prune_ledger(engine, &target.ledger, name, cutoff)];
@@ -299,10 +346,14 @@ impl SqlHandler {
             statements.push(own_tables::prune_versions(engine, &target.versions, name, cutoff));
         }
         for statement in statements {
-            session.execute(statement).await.map_err(|err| failure::of(&err))?;
+            session.execute(statement).await?;
         }
-        session.commit().await.map_err(|err| failure::of(&err))
+        session.commit().await
     }
+}
+
+fn ledger_ids(changes: &[plan::Change]) -> Vec<String> {
+    changes.iter().filter_map(|change| change.ledger_id.clone()).collect()
 }
 
 /// The same moment; the calendar's end where it is beyond it.

@@ -87,7 +87,13 @@ pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers
         dedupe: Dedupe::Off,
     };
     let event = Event::new(new, id(number), Position(number));
-    Delivery { event: Arc::new(event), attempt: 1, first_attempt_at: None, origin: Origin::Log }
+    Delivery {
+        event: Arc::new(event),
+        attempt: 1,
+        first_attempt_at: None,
+        origin: Origin::Log,
+        replay: 0,
+    }
 }
 
 /// The id of event `number`.

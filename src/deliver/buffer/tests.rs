@@ -24,7 +24,8 @@ fn sized(position: u64, key: Option<OrderKey>, attempt: u32, n_bytes: usize) -> 
         dedupe: Dedupe::Off,
     };
     let event = Arc::new(Event::new(new, EventId(Uuid::nil()), Position(position)));
-    let delivery = Delivery { event, attempt, first_attempt_at: None, origin: Origin::Log };
+    let delivery =
+        Delivery { event, attempt, first_attempt_at: None, origin: Origin::Log, replay: 0 };
     Job { delivery, key, send_by: Timestamp::from_millis(0) }
 }
 

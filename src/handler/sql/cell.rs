@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 
 use crate::body::json::{self, Layout};
 use crate::body::number;
-use crate::expr::{Value, moment};
+use crate::expr::{Value, is_zero_date, moment};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +68,13 @@ pub(super) enum Cell {
     Text(String),
     Integer(i64),
     Real(f64),
+    /// A number with more digits than a float keeps, as it was written.
+    Decimal(String),
     Bool(bool),
     Json(String),
     Timestamp(jiff::Timestamp),
+    /// What an array of PostgreSQL holds.
+    List(Vec<Self>),
 }
 
 /// A value that a column cannot take. Says kinds, never values: those come from a body.
@@ -95,6 +99,7 @@ impl Cell {
             ColumnType::Integer => integer(value).map(Self::Integer),
             ColumnType::Real => real(value),
             ColumnType::Bool => boolean(value).map(Self::Bool),
+            ColumnType::Timestamp if is_zero_date(value) => Some(Self::Null),
             ColumnType::Timestamp => moment(value).map(Self::Timestamp),
         };
         cell.ok_or_else(|| {
@@ -102,6 +107,23 @@ impl Cell {
             let kind = if is_number { ValueKind::Number } else { value.kind() };
             Misfit { found: format!("a {kind}"), wanted }
         })
+    }
+
+    /// `value` as an array of `column`s, each item as a `wanted`. What is no list is the only item.
+    pub(super) fn list(
+        value: &Value,
+        wanted: ColumnType,
+        column: ColumnType,
+    ) -> Result<Self, Misfit> {
+        let item = |value: &Value| Self::of(value, wanted).and_then(|cell| cell.fit(column));
+        match value.kind() {
+            ValueKind::Undefined | ValueKind::None => Ok(Self::Null),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = value.try_iter().into_iter().flatten();
+                items.map(|value| item(&value)).collect::<Result<_, _>>().map(Self::List)
+            }
+            _ => item(value).map(|cell| Self::List(vec![cell])),
+        }
     }
 
     /// The same in a column that is really a `column`, whatever it was declared as.
@@ -114,11 +136,11 @@ impl Cell {
                 cell @ Self::Integer(_),
                 ColumnType::Integer | ColumnType::Real | ColumnType::Json,
             )
-            | (cell @ Self::Real(_), ColumnType::Real | ColumnType::Json)
+            | (cell @ (Self::Real(_) | Self::Decimal(_)), ColumnType::Real | ColumnType::Json)
             | (cell @ Self::Bool(_), ColumnType::Bool | ColumnType::Json)
             | (cell @ Self::Json(_), ColumnType::Json)
             | (cell @ Self::Timestamp(_), ColumnType::Timestamp) => Ok(cell),
-            (Self::Json(json), ColumnType::Text) => Ok(Self::Text(json)),
+            (Self::Json(text) | Self::Decimal(text), ColumnType::Text) => Ok(Self::Text(text)),
             (Self::Timestamp(moment), ColumnType::Text) => Ok(Self::Text(iso(moment))),
             (Self::Timestamp(moment), ColumnType::Json) => {
                 Ok(Self::Json(format!("\"{}\"", iso(moment))))
@@ -131,18 +153,39 @@ impl Cell {
                 Ok(Self::Integer(yes.into()))
             }
             (Self::Timestamp(_), ColumnType::Bool) => misfit("a timestamp"),
-            (Self::Text(text), wanted) => Self::of(&Value::from(text), wanted),
+            (Self::Text(text) | Self::Decimal(text), wanted) => {
+                Self::of(&Value::from(text), wanted)
+            }
             (Self::Integer(number), wanted) => Self::of(&Value::from(number), wanted),
             (Self::Real(number), wanted) => Self::of(&Value::from(number), wanted),
             (Self::Bool(yes), wanted) => Self::of(&Value::from(yes), wanted),
             (Self::Json(_), _) => misfit("JSON"),
+            (Self::List(_), _) => misfit("a list"),
+        }
+    }
+
+    /// Whether it, or one of its items, has more characters than a column of text takes; white space
+    /// at the end does not count (SQL).
+    pub(super) fn is_longer_than(&self, chars_max: Option<usize>) -> bool {
+        let Some(chars_max) = chars_max else { return false };
+        match self {
+            Self::Text(text) => text.trim_end_matches(' ').chars().count() > chars_max,
+            Self::List(items) => items.iter().any(|item| item.is_longer_than(Some(chars_max))),
+            Self::Null
+            | Self::Integer(_)
+            | Self::Real(_)
+            | Self::Decimal(_)
+            | Self::Bool(_)
+            | Self::Json(_)
+            | Self::Timestamp(_) => false,
         }
     }
 
     /// About how many bytes it takes on its way.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Text(text) | Self::Json(text) | Self::Decimal(text) => text.len(),
+            Self::List(items) => items.iter().map(Self::bytes).sum(),
             Self::Null | Self::Integer(_) | Self::Real(_) | Self::Bool(_) | Self::Timestamp(_) => {
                 16
             }
@@ -154,6 +197,7 @@ impl Cell {
         match self {
             Self::Text(text) if text.contains('\0') => Self::Text(text.replace('\0', "\u{fffd}")),
             Self::Json(json) if json.contains("\\u0000") => Self::Json(json_without_nul(&json)),
+            Self::List(items) => Self::List(items.into_iter().map(Self::without_nul).collect()),
             cell => cell,
         }
     }
@@ -179,20 +223,36 @@ fn integer(value: &Value) -> Option<i64> {
     match value.as_str() {
         Some(text) => text.trim().parse().ok(),
         None if value.kind() == ValueKind::Bool => Some(value.is_true().into()),
+        // As a float it would look whole where it has too many digits.
+        None if number::written(value).is_some_and(has_fraction) => None,
         None => number::plain(value.clone()).as_i64(),
     }
 }
 
-/// Whole numbers stay whole: a decimal column keeps all their digits.
+fn has_fraction(number: &str) -> bool {
+    let fraction = number.split_once('.').map(|(_, fraction)| fraction).unwrap_or_default();
+    !number.contains(['e', 'E']) && fraction.contains(|digit| digit != '0')
+}
+
+/// The most digits that every float keeps.
+const FLOAT_DIGITS: usize = 15;
+
+/// Whole numbers stay whole, and those of many digits as they were written: a decimal column keeps
+/// all their digits.
 fn real(value: &Value) -> Option<Cell> {
     if let Some(whole) = integer(value) {
         return Some(Cell::Integer(whole));
     }
-    let number: f64 = match value.as_str() {
-        Some(text) => text.trim().parse().ok()?,
-        None => number::plain(value.clone()).try_into().ok()?,
+    let text = match value.as_str() {
+        Some(text) => text.trim().into(),
+        None => number::json(value)?,
     };
-    number.is_finite().then_some(Cell::Real(number))
+    let number: f64 = text.parse().ok()?;
+    let n_digits = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let n_digits = n_digits.filter(u8::is_ascii_digit).count();
+    let cell =
+        if n_digits > FLOAT_DIGITS { Cell::Decimal(text.into_owned()) } else { Cell::Real(number) };
+    number.is_finite().then_some(cell)
 }
 
 fn boolean(value: &Value) -> Option<bool> {
@@ -232,132 +292,4 @@ fn json_without_nul(json: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(value: impl Into<Value>, wanted: ColumnType, expected: impl Into<Option<Cell>>) {
-        let value = value.into();
-        assert_eq!(Cell::of(&value, wanted).ok(), expected.into(), "{value:?} as {wanted:?}");
-    }
-
-    fn at(text: &str) -> Cell {
-        Cell::Timestamp(text.parse().unwrap())
-    }
-
-    #[test]
-    fn what_is_missing_is_null_in_every_type() {
-        for (_, wanted) in ColumnType::NAMES {
-            check(Value::UNDEFINED, wanted, Cell::Null);
-            check(Value::from(()), wanted, Cell::Null);
-        }
-        check(" ", ColumnType::Integer, Cell::Null);
-        check("", ColumnType::Text, Cell::Text(String::new()));
-    }
-
-    #[test]
-    fn text_takes_everything() {
-        check("a\"b", ColumnType::Text, Cell::Text("a\"b".into()));
-        check(5, ColumnType::Text, Cell::Text("5".into()));
-        check(true, ColumnType::Text, Cell::Text("true".into()));
-        check(vec![1, 2], ColumnType::Text, Cell::Text("[1,2]".into()));
-    }
-
-    #[test]
-    fn written_numbers_keep_their_text_and_fit_every_column() {
-        let read = number::read;
-        check(read("1.10"), ColumnType::Text, Cell::Text("1.10".into()));
-        check(
-            read("18446744073709551617"),
-            ColumnType::Text,
-            Cell::Text("18446744073709551617".into()),
-        );
-        let huge = "9".repeat(50);
-        check(read(&huge), ColumnType::Text, Cell::Text(huge.clone()));
-        check(read("1.10"), ColumnType::Json, Cell::Json("1.10".into()));
-        check(vec![read("1.10")], ColumnType::Text, Cell::Text("[1.10]".into()));
-        check(read("1.10"), ColumnType::Real, Cell::Real(1.1));
-        check(read("1e2"), ColumnType::Integer, Cell::Integer(100));
-        check(read("1.00"), ColumnType::Bool, Cell::Bool(true));
-        check(read("1398399458.0"), ColumnType::Timestamp, at("2014-04-25T04:17:38Z"));
-        for misfit in ["1e400", "Infinity", "NaN"] {
-            check(read(misfit), ColumnType::Real, None);
-        }
-        let misfit = Cell::of(&read("1e400"), ColumnType::Real).unwrap_err();
-        assert_eq!(misfit.to_string(), "a number is no real");
-    }
-
-    #[test]
-    fn numbers_and_truth_come_also_as_text() {
-        check("42", ColumnType::Integer, Cell::Integer(42));
-        check(5.0, ColumnType::Integer, Cell::Integer(5));
-        check(5.5, ColumnType::Integer, None);
-        check("x", ColumnType::Integer, None);
-        check(u64::MAX, ColumnType::Integer, None);
-        check("1.5", ColumnType::Real, Cell::Real(1.5));
-        check(7, ColumnType::Real, Cell::Integer(7));
-        check(f64::NAN, ColumnType::Real, None);
-        check(1, ColumnType::Bool, Cell::Bool(true));
-        check("False", ColumnType::Bool, Cell::Bool(false));
-        check("maybe", ColumnType::Bool, None);
-        check("a", ColumnType::Json, Cell::Json("\"a\"".into()));
-    }
-
-    #[test]
-    fn a_timestamp_comes_as_unix_time_or_as_text() {
-        let moment = at("2014-04-25T04:17:38Z");
-        for text in [
-            "2014-04-25T04:17:38Z",
-            "2014-04-25T06:17:38+02:00",
-            "2014-04-25T04:17:38",
-            "2014-04-25 04:17:38",
-            "2014-04-25 04:17:38 UTC",
-            "2014-04-25 06:17:38 +0200",
-            "2014-04-25 06:17:38 +02:00",
-            "Fri Apr 25 04:17:38 +0000 2014",
-            "Fri, 25 Apr 2014 04:17:38 +0000",
-            "1398399458",
-        ] {
-            check(text, ColumnType::Timestamp, moment.clone());
-        }
-        check(1_398_399_458, ColumnType::Timestamp, moment.clone());
-        check(1_398_399_458_000_i64, ColumnType::Timestamp, moment.clone());
-        check(1_398_399_458_000_000_i64, ColumnType::Timestamp, moment.clone());
-        check(1_398_399_458_000_000_000_i64, ColumnType::Timestamp, moment);
-        check(1_398_399_458.5, ColumnType::Timestamp, at("2014-04-25T04:17:38.5Z"));
-        check("2014-04-25", ColumnType::Timestamp, at("2014-04-25T00:00:00Z"));
-        check("yesterday", ColumnType::Timestamp, None);
-        check(true, ColumnType::Timestamp, None);
-    }
-
-    #[test]
-    fn a_cell_fits_the_column_that_is_really_there() {
-        let moment = Cell::of(&Value::from(1_398_399_458), ColumnType::Timestamp).unwrap();
-        let fit = |cell: &Cell, column| cell.clone().fit(column).unwrap();
-        assert_eq!(fit(&moment, ColumnType::Integer), Cell::Integer(1_398_399_458));
-        assert_eq!(
-            fit(&moment, ColumnType::Text),
-            Cell::Text("2014-04-25T04:17:38.000Z".to_owned())
-        );
-        assert_eq!(fit(&Cell::Bool(true), ColumnType::Integer), Cell::Integer(1));
-        assert_eq!(fit(&Cell::Text("7".into()), ColumnType::Integer), Cell::Integer(7));
-        assert!(moment.fit(ColumnType::Bool).is_err());
-    }
-
-    #[test]
-    fn a_misfit_shows_no_value() {
-        let misfit = Cell::of(&Value::from("hunter2"), ColumnType::Integer).unwrap_err();
-        assert_eq!(misfit.to_string(), "a string is no integer");
-    }
-
-    #[test]
-    fn nul_leaves_text_and_json_but_not_what_looks_like_it() {
-        let clean = |cell: Cell| cell.without_nul();
-        assert_eq!(clean(Cell::Text("a\0b".into())), Cell::Text("a\u{fffd}b".into()));
-        assert_eq!(
-            clean(Cell::Json(r#"{"a":"\u0000"}"#.into())),
-            Cell::Json("{\"a\":\"\u{fffd}\"}".into())
-        );
-        let escaped = Cell::Json(r#""\\u0000""#.into());
-        assert_eq!(clean(escaped.clone()), escaped);
-    }
-}
+mod tests;

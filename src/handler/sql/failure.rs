@@ -32,6 +32,21 @@ pub(super) fn of(err: &sqlx::Error) -> Failure {
     }
 }
 
+/// PostgreSQL's code, where it refused a value and not the row.
+pub(super) fn refused_value(err: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(source) = err else { return None };
+    let err = source.try_downcast_ref::<PgDatabaseError>()?;
+    let code = err.code();
+    code.starts_with("22").then(|| code.to_owned())
+}
+
+/// The failure that a value which PostgreSQL refused is, once its column is known.
+pub(super) fn of_column(column: &str, full_type: &str, code: &str) -> Failure {
+    Failure::permanent(format_args!(
+        "PostgreSQL refused the value for column `{column}`: it does not fit `{full_type}` ({code})"
+    ))
+}
+
 fn of_database(err: &dyn DatabaseError) -> Failure {
     if let Some(err) = err.try_downcast_ref::<PgDatabaseError>() {
         of_postgres(err)

@@ -2,7 +2,7 @@
 //!
 //! | table | row | what for |
 //! |---|---|---|
-//! | `gatepost_ledger` | `(handler, event_id, at)` | the event is in: a repeat changes nothing |
+//! | `gatepost_ledger` | `(handler, event_id, at)` | the event is in: a repeat changes nothing; a replay has a row of its own, by an id made from the event's |
 //! | `gatepost_versions` | `(handler, row_key, version, deleted_at)` | the newest version of a row, also of one that was deleted; only with `version` |
 
 use super::cell::Cell;
@@ -68,6 +68,9 @@ pub(super) fn write_ledger(
     let at = engine.quote("at");
     let head = format!("INSERT INTO {table} (handler, event_id, {at})");
     let now = bound(engine, &Cell::Timestamp(now));
+    if ids.is_empty() {
+        return Vec::new();
+    }
     if engine == Engine::Postgres {
         let from = unnest(1, 3);
         let sql = format!("{head} SELECT $1, u.c0::uuid, $2::timestamptz FROM {from}");

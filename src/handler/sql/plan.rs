@@ -5,20 +5,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp as Moment;
 use minijinja::value::ValueKind;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::cell::Cell;
 use super::engine::Engine;
 use super::own_tables::RowVersion;
-use super::table::Target;
-use super::{Column, Settings};
+use super::table::{Shape, Target};
+use super::{Column, OnConflict, Settings};
 use crate::body::number;
-use crate::event::{Delivery, Event, Failure};
+use crate::event::{Delivery, EventId, Failure};
 use crate::expr::{Expression, Scope, Value, moment};
 
 /// What one event asks for.
 #[derive(Debug)]
 pub(super) struct Change {
-    pub(super) event_id: String,
+    /// The event's name in the ledger; `None` = it is delivered by hand, beside the queue, which
+    /// the ledger says nothing of.
+    pub(super) ledger_id: Option<String>,
     /// The key's cells as text: equal for two events about the same row. Empty without a key.
     key_text: String,
     key: Vec<Cell>,
@@ -28,6 +31,16 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// The cells that are sent, each with the index of its column.
+    pub(super) fn cells<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> impl Iterator<Item = (usize, &'a Cell)> {
+        let row = self.row.iter().flatten().enumerate();
+        let key = target.key.iter().copied().zip(&self.key).filter(|_| self.row.is_none());
+        row.chain(key)
+    }
+
     /// What the row is called in the table of versions: short, whatever the key is.
     pub(super) fn row_key(&self, target: &Target) -> String {
         let digest = Sha256::new()
@@ -52,7 +65,10 @@ pub(super) fn changes(
 fn change(settings: &Settings, target: &Target, delivery: &Delivery) -> Result<Change, Failure> {
     let scope = Scope::of(&delivery.event);
     let cells = |index: usize| cell_of(settings, target, index, &scope);
-    let row = if is_delete(settings, &delivery.event) {
+    let is_delete = settings.deletes.has(&delivery.event, &scope);
+    let is_delete =
+        is_delete.map_err(|err| Failure::permanent(format_args!("`delete_when`: {err}")))?;
+    let row = if is_delete {
         None
     } else {
         Some((0..settings.columns.len()).map(cells).collect::<Result<Vec<_>, _>>()?)
@@ -71,16 +87,9 @@ fn change(settings: &Settings, target: &Target, delivery: &Delivery) -> Result<C
         Some(expression) => version_of(expression, &scope)?,
         None => None,
     };
-    let event_id = delivery.event.id.to_string();
-    Ok(Change { event_id, key_text: key_text(&key), key, row, version })
-}
-
-fn is_delete(settings: &Settings, event: &Event) -> bool {
-    if settings.delete_on.is_empty() {
-        return false;
-    }
-    let name = format!("{}:{}", event.source, event.event_type);
-    settings.delete_on.iter().any(|glob| glob.matches(&name))
+    let ledger_id = ledger_id(delivery.event.id, delivery.replay).to_string();
+    let ledger_id = Some(ledger_id).filter(|_| !delivery.is_by_hand());
+    Ok(Change { ledger_id, key_text: key_text(&key), key, row, version })
 }
 
 fn cell_of(
@@ -97,25 +106,30 @@ fn cell_of(
     let in_column =
         |err: &dyn std::fmt::Display| Failure::permanent(format_args!("column `{name}`: {err}"));
     let value = value.eval(scope).map_err(|err| in_column(&err))?;
-    let cell = Cell::of(&value, declared.unwrap_or(real.holds))
-        .and_then(|cell| cell.fit(real.holds))
-        .map_err(|err| in_column(&err))?;
+    let wanted = declared.unwrap_or(real.holds);
+    let cell = match real.shape {
+        Shape::One => Cell::of(&value, wanted).and_then(|cell| cell.fit(real.holds)),
+        Shape::List => Cell::list(&value, wanted, real.holds),
+    };
+    let cell = cell.map_err(|err| in_column(&err))?;
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
 }
 
 fn key_text(key: &[Cell]) -> String {
-    let values: serde_json::Value = key
-        .iter()
-        .map(|cell| match cell {
-            Cell::Null => serde_json::Value::Null,
-            Cell::Text(text) | Cell::Json(text) => text.as_str().into(),
-            Cell::Integer(number) => (*number).into(),
-            Cell::Real(number) => (*number).into(),
-            Cell::Bool(yes) => (*yes).into(),
-            Cell::Timestamp(moment) => moment.to_string().into(),
-        })
-        .collect();
+    let values: serde_json::Value = key.iter().map(key_value).collect();
     if key.is_empty() { String::new() } else { values.to_string() }
+}
+
+fn key_value(cell: &Cell) -> serde_json::Value {
+    match cell {
+        Cell::Null => serde_json::Value::Null,
+        Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => text.as_str().into(),
+        Cell::Integer(number) => (*number).into(),
+        Cell::Real(number) => (*number).into(),
+        Cell::Bool(yes) => (*yes).into(),
+        Cell::Timestamp(moment) => moment.to_string().into(),
+        Cell::List(items) => items.iter().map(key_value).collect(),
+    }
 }
 
 /// A version as a number that can be compared: a number in millionths, a time in microseconds.
@@ -196,7 +210,7 @@ pub(super) fn net(
             known.insert(row_key, version);
         }
         if let Some(row) = change.row {
-            rows.insert(change.key_text, row);
+            put_row(target, &mut rows, change.key_text, row);
         } else {
             rows.remove(&change.key_text);
             deletes.insert(change.key_text, change.key);
@@ -208,12 +222,56 @@ pub(super) fn net(
     net
 }
 
+/// Puts a row in the place of an earlier one of the same batch, as the table would: without what
+/// only an insert writes, or not at all.
+fn put_row(
+    target: &Target,
+    rows: &mut BTreeMap<String, Vec<Cell>>,
+    key_text: String,
+    mut row: Vec<Cell>,
+) {
+    let Some(earlier) = rows.get_mut(&key_text) else {
+        rows.insert(key_text, row);
+        return;
+    };
+    if target.on_conflict == OnConflict::Ignore {
+        return;
+    }
+    for index in &target.kept {
+        if let (Some(cell), Some(kept)) = (row.get_mut(*index), earlier.get_mut(*index)) {
+            std::mem::swap(cell, kept);
+        }
+    }
+    *earlier = row;
+}
+
+/// What the ledger calls an event that is delivered for the first time (its own id), or replayed: an
+/// id of the same moment, so that it is removed with it.
+fn ledger_id(event: EventId, replay: u32) -> Uuid {
+    if replay == 0 {
+        return event.0;
+    }
+    let digest = Sha256::new()
+        .chain_update(event.0.as_bytes())
+        .chain_update(replay.to_be_bytes())
+        .finalize();
+    let mut bytes = *event.0.as_bytes();
+    // Behind time, version and variant (RFC 9562).
+    for (byte, hashed) in bytes.iter_mut().zip(digest).skip(9) {
+        *byte = hashed;
+    }
+    Uuid::from_bytes(bytes)
+}
+
 /// Without the events that are in already, and without the second of two deliveries of one event.
 pub(super) fn only_new(changes: Vec<Change>, done: &HashSet<String>) -> Vec<Change> {
     let mut seen = HashSet::new();
     changes
         .into_iter()
-        .filter(|change| !done.contains(&change.event_id) && seen.insert(change.event_id.clone()))
+        .filter(|change| match &change.ledger_id {
+            Some(id) => !done.contains(id) && seen.insert(id.clone()),
+            None => true,
+        })
         .collect()
 }
 

@@ -21,8 +21,13 @@ pub(super) struct RealTable {
 pub(super) struct RealColumn {
     pub(super) name: String,
     pub(super) real_type: String,
+    /// The type with its length or precision, where the engine tells it apart.
+    pub(super) full_type: String,
     /// Whether a row must bring a value: not NULL and no default.
     pub(super) must_be_given: bool,
+    /// Whether rows that bring no value never meet in a unique index: the column counts by itself,
+    /// or is NULL then.
+    pub(super) is_apart_by_itself: bool,
 }
 
 impl RealTable {
@@ -71,7 +76,31 @@ impl RealTable {
                 settings.key.join(", ")
             ));
         }
+        let others = self.unique.iter().filter(|index| self.may_meet_in(index, settings));
+        objections.extend(others.map(|index| {
+            format!(
+                "the unique index over ({}) of table `{table}` is not `key`: MySQL would replace \
+                 the row that has the same values there, whatever its key; drop the index or make \
+                 it no unique one",
+                index.join(", ")
+            )
+        }));
         objections
+    }
+
+    /// Whether a row with a new key may meet another one in this unique index of MySQL, which knows
+    /// no `ON CONFLICT` for a key alone.
+    fn may_meet_in(&self, index: &[String], settings: &Settings) -> bool {
+        let engine = settings.url.engine();
+        if engine != Engine::MySql || settings.key.is_empty() {
+            return false;
+        }
+        let is_in_index = |name: &String| index.iter().any(|own| engine.same_name(own, name));
+        let is_apart = |name: &String| {
+            settings.columns.iter().all(|ours| !engine.same_name(&ours.name, name))
+                && self.column(engine, name).is_some_and(|column| column.is_apart_by_itself)
+        };
+        !settings.key.iter().all(is_in_index) && !index.iter().any(is_apart)
     }
 
     /// As `create_table` would make it.
@@ -83,8 +112,13 @@ impl RealTable {
         for Column { name, declared, .. } in &settings.columns {
             if self.column(engine, name).is_none() {
                 let real_type = declared.unwrap_or(ColumnType::Text).as_str().to_owned();
-                let name = name.clone();
-                self.columns.push(RealColumn { name, real_type, must_be_given: false });
+                self.columns.push(RealColumn {
+                    name: name.clone(),
+                    full_type: real_type.clone(),
+                    real_type,
+                    must_be_given: false,
+                    is_apart_by_itself: false,
+                });
             }
         }
     }
@@ -99,16 +133,6 @@ impl RealTable {
             {
                 let (declared, real) = (declared.as_str(), &real.real_type);
                 doubts.push(format!("column `{name}` is of type `{real}`: it takes no {declared}"));
-            }
-        }
-        let is_ours = |name: &String| settings.columns.iter().any(|ours| ours.name == *name);
-        for index in &self.unique {
-            if engine == Engine::MySql && index.iter().all(is_ours) && *index != settings.key {
-                doubts.push(format!(
-                    "the unique index over ({}) is not `key`: MySQL replaces the row that has the \
-                     same values there, whatever its key",
-                    index.join(", ")
-                ));
             }
         }
         doubts
@@ -150,11 +174,12 @@ pub(super) async fn read(
     let rows = session.fetch(Statement::new(columns_sql(engine), params())).await?;
     let columns = rows.into_iter().filter_map(|row| {
         let mut fields = row.into_iter();
-        Some(RealColumn {
-            name: fields.next()??,
-            real_type: fields.next()?.unwrap_or_default(),
-            must_be_given: fields.next()?.as_deref() == Some("1"),
-        })
+        let name = fields.next()??;
+        let real_type = fields.next()?.unwrap_or_default();
+        let mut is_yes = || Some(fields.next()?.as_deref() == Some("1"));
+        let (must_be_given, is_apart_by_itself) = (is_yes()?, is_yes()?);
+        let full_type = fields.next()?.unwrap_or_else(|| real_type.clone());
+        Some(RealColumn { name, real_type, full_type, must_be_given, is_apart_by_itself })
     });
     let columns = columns.collect();
     let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -167,22 +192,27 @@ pub(super) async fn read(
     Ok(RealTable { columns, unique: unique.into_values().collect() })
 }
 
-/// Name, type, and `1` where a row must bring a value.
+/// Name, type, `1` where a row must bring a value, `1` where rows without a value never meet in a
+/// unique index (asked of MySQL only), and the type in full (PostgreSQL only). MariaDB writes the
+/// default NULL as a word.
 const fn columns_sql(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => {
-            "SELECT name, type, CAST(\"notnull\" = 1 AND dflt_value IS NULL AND pk = 0 AS TEXT) \
-             FROM pragma_table_info(?)"
+            "SELECT name, type, CAST(\"notnull\" = 1 AND dflt_value IS NULL AND pk = 0 AS TEXT), \
+             '0', NULL FROM pragma_table_info(?)"
         }
         Engine::Postgres => {
             "SELECT attname::text, format_type(atttypid, -1)::text, (attnotnull AND NOT \
-             atthasdef AND attidentity = '')::int::text FROM pg_catalog.pg_attribute WHERE \
+             atthasdef AND attidentity = '')::int::text, '0', format_type(atttypid, \
+             atttypmod)::text FROM pg_catalog.pg_attribute WHERE \
              attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
         }
         Engine::MySql => {
             "SELECT CAST(column_name AS CHAR), CAST(column_type AS CHAR), CAST(is_nullable = 'NO' \
-             AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AS CHAR) FROM \
-             information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
+             AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' AS CHAR), \
+             CAST(extra LIKE '%auto_increment%' OR (is_nullable = 'YES' AND \
+             COALESCE(column_default, 'NULL') = 'NULL' AND extra NOT LIKE '%GENERATED%') AS CHAR), \
+             NULL FROM information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND \
              table_name = ? ORDER BY ordinal_position"
         }
     }

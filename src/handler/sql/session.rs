@@ -32,8 +32,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(PostgresPool),
     MySql(MySqlPool),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PostgresPool {
+    pool: PgPool,
+    /// How a transaction begins.
+    begin: String,
 }
 
 impl Pool {
@@ -53,12 +60,16 @@ impl Pool {
                     let is_usable = !connection.is_in_transaction();
                     Box::pin(async move { Ok(is_usable) })
                 });
-                let connect = SqliteConnectOptions::new()
+                let mut connect = SqliteConnectOptions::new()
                     .filename(path)
                     .create_if_missing(settings.create_table)
-                    .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(timeout);
+                // The mode is written into the file: one that is there stays as its owner has it,
+                // for other programs may read it that cannot write beside it.
+                if !path.exists() {
+                    connect = connect.journal_mode(SqliteJournalMode::Wal);
+                }
                 Self::Sqlite(options.connect_lazy_with(connect))
             }
             DatabaseUrl::Postgres { url, default_tls } => {
@@ -69,12 +80,13 @@ impl Pool {
                 if let Some(password) = password {
                     connect = connect.password(&password);
                 }
-                let millis = timeout.as_millis().to_string();
-                let connect = connect.options([
-                    ("statement_timeout", millis.as_str()),
-                    ("idle_in_transaction_session_timeout", millis.as_str()),
-                ]);
-                Self::Postgres(pool_options::<Postgres>(timeout).connect_lazy_with(connect))
+                // PgBouncer refuses start parameters that it does not know (`extra_float_digits`,
+                // `options`), and values come as text anyway.
+                let connect = connect.extra_float_digits(None);
+                Self::Postgres(PostgresPool {
+                    pool: pool_options::<Postgres>(timeout).connect_lazy_with(connect),
+                    begin: begin_postgres(timeout),
+                })
             }
             DatabaseUrl::MySql { url, default_tls } => {
                 let mut connect = MySqlConnectOptions::from_str(url)?;
@@ -98,7 +110,17 @@ impl Pool {
         Ok(match self {
             // Otherwise it would begin as a reader, and fail where somebody writes in between.
             Self::Sqlite(pool) => Session::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Session::Postgres(pool.begin().await?),
+            Self::Postgres(_) | Self::MySql(_) => self.begin_reading().await?,
+        })
+    }
+
+    /// Begins a transaction that only reads: in SQLite it takes no lock that writes.
+    pub(super) async fn begin_reading(&self) -> Result<Session, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => Session::Sqlite(pool.begin().await?),
+            Self::Postgres(PostgresPool { pool, begin }) => {
+                Session::Postgres(pool.begin_with(AssertSqlSafe(begin.clone())).await?)
+            }
             Self::MySql(pool) => Session::MySql(pool.begin().await?),
         })
     }
@@ -107,10 +129,20 @@ impl Pool {
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(PostgresPool { pool, .. }) => pool.close().await,
             Self::MySql(pool) => pool.close().await,
         }
     }
+}
+
+/// `BEGIN` with its timeouts, in one round trip. They are the transaction's own: behind a pooler a
+/// session's settings would reach its other users.
+fn begin_postgres(timeout: Duration) -> String {
+    let millis = timeout.as_millis();
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = {millis}; \
+         SET LOCAL idle_in_transaction_session_timeout = {millis}"
+    )
 }
 
 fn pool_options<DB: Database>(timeout: Duration) -> sqlx::pool::PoolOptions<DB> {
@@ -156,10 +188,12 @@ impl Session {
     pub(super) async fn lock(&mut self, name: &str) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(_) | Self::MySql(_) => Ok(()),
-            Self::Postgres(_) => {
-                let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))::text";
-                let name = Param::Text(format!("gatepost {name}"));
-                self.fetch(Statement::new(sql, vec![name])).await.map(drop)
+            Self::Postgres(transaction) => {
+                // Without a parameter it is one round trip. The name is a handler's.
+                let name = name.replace('\'', "''");
+                let sql =
+                    format!("SELECT pg_advisory_xact_lock(hashtextextended('gatepost {name}', 0))");
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **transaction).await.map(drop)
             }
         }
     }
@@ -200,7 +234,7 @@ impl Session {
         }
     }
 
-    /// Makes what was done last.
+    /// Commits the transaction.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await,
@@ -231,7 +265,9 @@ where
 }
 
 fn bind_postgres(statement: Statement) -> BoundQuery<Postgres> {
-    let query = sqlx::query::<Postgres>(AssertSqlSafe(statement.sql));
+    // Not kept under a name: behind a pooler the next transaction may have a connection on which
+    // another client has given the same name to another statement.
+    let query = sqlx::query::<Postgres>(AssertSqlSafe(statement.sql)).persistent(false);
     statement.params.into_iter().fold(query, |query, param| match param {
         Param::Null => query.bind(None::<String>),
         Param::Text(text) => query.bind(text),

@@ -7,7 +7,7 @@ use super::url::DatabaseUrl;
 use super::{BadUrl, ColumnType};
 use crate::event::Glob;
 use crate::expr::Expression;
-use crate::handler::texts;
+use crate::handler::{Exempt, texts};
 use crate::secret::SecretRef;
 use crate::settings::{Table, Value};
 
@@ -31,8 +31,12 @@ pub struct Settings {
     pub create_table: bool,
     /// The columns that tell one row from the other; empty = each event is a new row.
     pub key: Vec<String>,
-    /// `source:type` patterns of the events that delete their row.
-    pub delete_on: Vec<Glob>,
+    /// Which events delete their row.
+    pub deletes: Exempt,
+    /// The columns that only an insert writes.
+    pub keep: Vec<String>,
+    /// What becomes of an event whose row is there.
+    pub on_conflict: OnConflict,
     /// What goes into which column, in the order of the text.
     pub columns: Vec<Column>,
     /// What tells an older event from a newer one.
@@ -41,6 +45,15 @@ pub struct Settings {
     pub statement_timeout: Duration,
     /// How long the ledger remembers an event.
     pub ledger_keep: Duration,
+}
+
+/// What becomes of an event whose row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It updates the row.
+    Update,
+    /// It changes nothing: rows are only inserted.
+    Ignore,
 }
 
 /// One entry of `columns`.
@@ -62,7 +75,10 @@ impl Settings {
         let name = table.require::<String>("table");
         let create_table = table.take_or("create_table", false);
         let key = table.one_or_many::<String>("key").unwrap_or_default();
-        let delete_on = table.one_or_many::<String>("delete_on").unwrap_or_default();
+        let deletes = read_deletes(table);
+        let keep = table.one_or_many::<String>("keep").unwrap_or_default();
+        let choices = [("update", OnConflict::Update), ("ignore", OnConflict::Ignore)];
+        let on_conflict = table.choice("on_conflict", &choices).unwrap_or(OnConflict::Update);
         let columns = read_columns(table);
         let version = texts::expression(table, "version");
         let statement_timeout = table.take_or("statement_timeout", STATEMENT_TIMEOUT);
@@ -77,7 +93,9 @@ impl Settings {
             table: name?,
             create_table,
             key,
-            delete_on: delete_on.iter().map(|text| Glob::new(text)).collect(),
+            deletes,
+            keep,
+            on_conflict,
             columns: columns?,
             version,
             statement_timeout,
@@ -125,7 +143,29 @@ impl Settings {
                 wrong("key", format!("key column `{name}` stands here twice"), "");
             }
         }
-        for (other, what) in [("delete_on", "deleted"), ("version", "compared")] {
+        for name in &self.keep {
+            let name_shown = name.escape_debug();
+            if !self.columns.iter().any(|column| column.name == *name) {
+                let message = format!("column `{name_shown}` is none of `columns`");
+                wrong("keep", message, "give it a value in `columns`");
+            } else if self.key.contains(name) {
+                let message =
+                    format!("column `{name_shown}` is part of `key`, which never changes");
+                wrong("keep", message, "leave it out here");
+            }
+        }
+        if !self.keep.is_empty() && self.on_conflict == OnConflict::Ignore {
+            let message = "with `on_conflict = \"ignore\"` no column of a row is ever updated";
+            wrong("keep", message.to_owned(), "leave one of the two out");
+        }
+        let only_with_key = [
+            ("delete_on", "deleted"),
+            ("delete_when", "deleted"),
+            ("version", "compared"),
+            ("keep", "updated"),
+            ("on_conflict", "found again"),
+        ];
+        for (other, what) in only_with_key {
             if self.key.is_empty() && table.has(other) {
                 let message = format!("without `key` no row can be {what}");
                 wrong(other, message, "write `key = [\"id\"]`, the columns that name a row");
@@ -157,6 +197,12 @@ fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
             None
         }
     }
+}
+
+fn read_deletes(table: &mut Table<'_>) -> Exempt {
+    let on = table.one_or_many::<String>("delete_on").unwrap_or_default();
+    let on = on.iter().map(|text| Glob::new(text)).collect();
+    Exempt { on, when: texts::expression(table, "delete_when") }
 }
 
 fn read_columns(table: &mut Table<'_>) -> Option<Vec<Column>> {

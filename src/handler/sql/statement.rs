@@ -4,6 +4,7 @@
 //! for a batch of any size. The others get rows of placeholders, in powers of two, so that a few
 //! prepared statements serve every batch size.
 
+use super::OnConflict;
 use super::cell::{Cell, iso};
 use super::engine::Engine;
 use super::table::{Target, TargetColumn};
@@ -134,12 +135,18 @@ fn on_conflict(target: &Target) -> String {
     if target.key.is_empty() {
         return String::new();
     }
-    let plain: Vec<&str> = target.plain_columns().map(|column| column.quoted.as_str()).collect();
+    let plain: Vec<&str> = match target.on_conflict {
+        OnConflict::Update => target.plain_columns().map(|column| column.quoted.as_str()).collect(),
+        OnConflict::Ignore => Vec::new(),
+    };
     let key: Vec<&str> = target.key_columns().map(|column| column.quoted.as_str()).collect();
     if target.engine == Engine::MySql {
-        // A table of nothing but its key: any assignment that changes nothing.
-        let set = if plain.is_empty() { &key } else { &plain };
-        let set: Vec<String> = set.iter().map(|name| format!("{name} = VALUES({name})")).collect();
+        let update = |name: &&str| format!("{name} = VALUES({name})");
+        let mut set: Vec<String> = plain.iter().map(update).collect();
+        if set.is_empty() {
+            // Any assignment that changes nothing. `INSERT IGNORE` would hide other errors.
+            set = key.iter().map(|name| format!("{name} = {name}")).collect();
+        }
         return format!(" ON DUPLICATE KEY UPDATE {}", set.join(", "));
     }
     let key = key.join(", ");
@@ -148,6 +155,13 @@ fn on_conflict(target: &Target) -> String {
     }
     let set: Vec<String> = plain.iter().map(|name| format!("{name} = excluded.{name}")).collect();
     format!(" ON CONFLICT ({key}) DO UPDATE SET {}", set.join(", "))
+}
+
+/// Asks PostgreSQL whether a column takes the value of `cell`, by the cast that an insert makes.
+pub(super) fn try_cast(column: &TargetColumn, cell: &Cell) -> Statement {
+    let sql = format!("SELECT (($1::text)::{} IS NULL)::text", column.full_type);
+    let value = postgres_text(cell).map_or(Param::Null, Param::Text);
+    Statement::new(sql, vec![value])
 }
 
 /// Rows out of the table. `keys` holds the key's cells, in the order of `target.key`.
@@ -186,7 +200,8 @@ pub(super) fn delete(target: &Target, keys: &[Vec<Cell>]) -> Vec<Statement> {
 fn postgres_text(cell: &Cell) -> Option<String> {
     match cell {
         Cell::Null => None,
-        Cell::Text(text) | Cell::Json(text) => Some(text.clone()),
+        Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Some(text.clone()),
+        Cell::List(items) => Some(array_literal(items)),
         Cell::Integer(number) => Some(number.to_string()),
         Cell::Real(number) => Some(number.to_string()),
         Cell::Bool(yes) => Some(yes.to_string()),
@@ -194,10 +209,20 @@ fn postgres_text(cell: &Cell) -> Option<String> {
     }
 }
 
+/// `{"a","b",NULL}`.
+fn array_literal(items: &[Cell]) -> String {
+    let item = |cell: &Cell| match postgres_text(cell) {
+        None => "NULL".to_owned(),
+        Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    format!("{{{}}}", items.iter().map(item).collect::<Vec<_>>().join(","))
+}
+
 pub(super) fn bound(engine: Engine, cell: &Cell) -> Param {
     match cell {
         Cell::Null => Param::Null,
-        Cell::Text(text) | Cell::Json(text) => Param::Text(text.clone()),
+        Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Param::Text(text.clone()),
+        Cell::List(items) => Param::Text(array_literal(items)),
         Cell::Integer(number) => Param::Integer(*number),
         Cell::Real(number) => Param::Real(*number),
         Cell::Bool(yes) => Param::Integer((*yes).into()),

@@ -3,10 +3,10 @@
 use super::cell::ColumnType;
 use super::engine::{Engine, NewColumn, Role};
 use super::own_tables::{LEDGER, VERSIONS};
-use super::real::{RealTable, column_class, read};
+use super::real::{RealColumn, RealTable, column_class, read};
 use super::session::Session;
 use super::statement::Statement;
-use super::{Column, Settings};
+use super::{Column, OnConflict, Settings};
 
 /// The table that events go to, as the statements need it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub(super) struct Target {
     pub(super) columns: Vec<TargetColumn>,
     /// Which of the columns make the key, in the key's order.
     pub(super) key: Vec<usize>,
+    /// Which of the columns only an insert writes.
+    pub(super) kept: Vec<usize>,
+    pub(super) on_conflict: OnConflict,
 }
 
 /// One column of the table.
@@ -27,8 +30,40 @@ pub(super) struct Target {
 pub(super) struct TargetColumn {
     pub(super) quoted: String,
     pub(super) holds: ColumnType,
-    /// The type's name in the database's own words.
+    pub(super) shape: Shape,
+    /// The type's name in the database's own words, and with its length or precision.
     pub(super) real_type: String,
+    pub(super) full_type: String,
+}
+
+/// How many values a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    One,
+    /// An array of PostgreSQL.
+    List,
+}
+
+impl TargetColumn {
+    fn new(engine: Engine, column: &Column, real: &RealColumn) -> Self {
+        let item_type = real.real_type.strip_suffix("[]").filter(|_| engine == Engine::Postgres);
+        let one_type = item_type.unwrap_or(&real.real_type);
+        Self {
+            quoted: engine.quote(&column.name),
+            holds: column_class(engine, column.declared, one_type),
+            shape: if item_type.is_some() { Shape::List } else { Shape::One },
+            real_type: real.real_type.clone(),
+            full_type: real.full_type.clone(),
+        }
+    }
+
+    /// The most characters that PostgreSQL takes here: `character varying(20)`. A cast would cut
+    /// what is longer; an insert refuses it.
+    pub(super) fn chars_max(&self) -> Option<usize> {
+        let (name, rest) = self.full_type.split_once('(')?;
+        let (n_chars, _) = rest.split_once(')')?;
+        if name.starts_with("character") { n_chars.parse().ok() } else { None }
+    }
 }
 
 impl Target {
@@ -43,8 +78,9 @@ impl Target {
         self.key.iter().filter_map(|index| self.columns.get(*index))
     }
 
+    /// The columns that an update writes.
     pub(super) fn plain_columns(&self) -> impl Iterator<Item = &TargetColumn> {
-        let is_plain = |index: &usize| !self.key.contains(index);
+        let is_plain = |index: &usize| !self.key.contains(index) && !self.kept.contains(index);
         self.columns.iter().enumerate().filter(move |(index, _)| is_plain(index)).map(|(_, c)| c)
     }
 }
@@ -59,12 +95,7 @@ impl RealTable {
             None => engine.quote(name),
         };
         let columns = settings.columns.iter().filter_map(|column| {
-            let real = self.column(engine, &column.name)?;
-            Some(TargetColumn {
-                quoted: engine.quote(&column.name),
-                holds: column_class(engine, column.declared, &real.real_type),
-                real_type: real.real_type.clone(),
-            })
+            Some(TargetColumn::new(engine, column, self.column(engine, &column.name)?))
         });
         let position = |name: &String| settings.columns.iter().position(|c| c.name == *name);
         Target {
@@ -74,6 +105,8 @@ impl RealTable {
             versions: quoted(VERSIONS),
             columns: columns.collect(),
             key: settings.key.iter().filter_map(position).collect(),
+            kept: settings.keep.iter().filter_map(position).collect(),
+            on_conflict: settings.on_conflict,
         }
     }
 }

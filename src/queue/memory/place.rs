@@ -265,6 +265,7 @@ impl Place {
                 attempt: slot.tried.saturating_add(1),
                 first_attempt_at: slot.first_attempt_at,
                 origin,
+                replay: 0,
             });
         }
         taken

@@ -11,6 +11,8 @@ use crate::support::servers::Server;
 
 mod faults;
 mod online;
+mod owner;
+mod replays;
 mod rows;
 mod speed;
 

@@ -48,6 +48,11 @@ pub(crate) fn context_with(folder: &Path, clock: Arc<dyn Clock>) -> BuildContext
 
 /// The first try of event `number` of source `hyvor`, whose `data` is given.
 pub(crate) fn delivery(number: u64, event_type: &str, data: &Value) -> Delivery {
+    raw(number, event_type, &json!({ "data": data }).to_string())
+}
+
+/// The same with this body.
+pub(crate) fn raw(number: u64, event_type: &str, body: &str) -> Delivery {
     let new = NewEvent {
         source: SourceName::parse("hyvor").unwrap(),
         event_type: EventType::new(event_type),
@@ -55,11 +60,11 @@ pub(crate) fn delivery(number: u64, event_type: &str, data: &Value) -> Delivery 
         data_root: DataRoot::Data,
         is_json: false,
         headers: Headers::default(),
-        body: Bytes::from(json!({ "data": data }).to_string()),
+        body: Bytes::copy_from_slice(body.as_bytes()),
         dedupe: Dedupe::Off,
     };
     let event = Arc::new(Event::new(new, id(number), Position(number)));
-    Delivery { event, attempt: 1, first_attempt_at: None, origin: Origin::Log }
+    Delivery { event, attempt: 1, first_attempt_at: None, origin: Origin::Log, replay: 0 }
 }
 
 /// The id of event `number`.

@@ -51,10 +51,7 @@ impl Server {
             skip(&format!("`{missing}` is not installed"));
             return None;
         }
-        let folder = tempfile::Builder::new().prefix("gp").tempdir_in("/tmp").unwrap();
-        if is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        let folder = own_folder();
         init(kind, folder.path());
         let child = start(kind, folder.path());
         Some(Self { kind, child, folder })
@@ -132,11 +129,21 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     folders.into_iter().map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// A folder that a server's user may write into, by a path that is short enough for its socket.
+pub(crate) fn own_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("gp").tempdir_in("/tmp").unwrap();
+    if is_root() {
+        chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    folder
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn command(program: &str) -> Command {
+/// `program` as the user that servers run as.
+pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(find(program).unwrap());
     command.stdin(Stdio::null()).env_remove("LC_ALL").env("LANG", "C");
     if is_root() {

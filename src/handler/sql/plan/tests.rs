@@ -38,8 +38,10 @@ fn delete_on_looks_at_source_and_type() {
                 delete_on = [\"hyvor:*.delete\", \"other:*\"]";
     let read = crate::settings::read(text, std::path::Path::new("/"), Settings::read);
     let settings = read.value.unwrap();
-    let is_delete =
-        |event_type: &str| is_delete(&settings, &event(1, event_type, &json!({})).event);
+    let is_delete = |event_type: &str| {
+        let event = event(1, event_type, &json!({})).event;
+        settings.deletes.has(&event, &Scope::of(&event)).unwrap()
+    };
     assert!(is_delete("comment.delete"));
     assert!(!is_delete("comment.deleted"));
     assert!(!is_delete("comment.create"));

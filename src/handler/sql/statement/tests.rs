@@ -1,11 +1,14 @@
 use super::*;
 use crate::handler::sql::ColumnType;
+use crate::handler::sql::table::Shape;
 
 fn target(engine: Engine, key: &[usize]) -> Target {
     let column = |name: &str, real_type: &str| TargetColumn {
         quoted: engine.quote(name),
         holds: ColumnType::Text,
+        shape: Shape::One,
         real_type: real_type.to_owned(),
+        full_type: real_type.to_owned(),
     };
     Target {
         engine,
@@ -14,6 +17,8 @@ fn target(engine: Engine, key: &[usize]) -> Target {
         versions: engine.quote("v"),
         columns: vec![column("id", "bigint"), column("body", "text")],
         key: key.to_vec(),
+        kept: Vec::new(),
+        on_conflict: OnConflict::Update,
     }
 }
 

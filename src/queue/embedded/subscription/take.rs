@@ -49,6 +49,7 @@ impl TakeBatch {
             attempt: chosen.attempts.saturating_add(1),
             first_attempt_at: chosen.first_attempt_at,
             origin: chosen.origin,
+            replay: 0,
         });
     }
 }

@@ -93,6 +93,7 @@ impl SledSubscription {
                 attempt: change.attempts.saturating_add(1),
                 first_attempt_at: change.first_attempt_at,
                 origin: Origin::Entry,
+                replay: 0,
             });
         }
         Ok(())
@@ -199,6 +200,6 @@ impl SledSubscription {
         }
         inner.window.push_back(Slot::Taken(event.received_at));
         let origin = Origin::Log;
-        basket.push(Delivery { event, attempt: 1, first_attempt_at: None, origin });
+        basket.push(Delivery { event, attempt: 1, first_attempt_at: None, origin, replay: 0 });
     }
 }
