@@ -32,6 +32,7 @@ mod money;
 mod operators;
 mod rewrite;
 mod scope;
+mod slips;
 mod striptags;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,10 @@ pub struct Expression {
 impl Expression {
     /// Compiles `text`. A wrong name or filter is an error here, not with the first event.
     pub fn compile(text: &str) -> Result<Self, ExprError> {
+        Self::try_compile(text).map_err(|err| err.with_slip(slips::in_expression(text)))
+    }
+
+    fn try_compile(text: &str) -> Result<Self, ExprError> {
         let compile = |text: &str| EXPRESSIONS.compile_expression_owned(text.to_owned());
         let written = compile(text).map_err(|err| ExprError::of(&err, text, None))?;
         check_names(text, written.undeclared_variables(false), &NAMES)?;
@@ -166,6 +171,11 @@ impl Template {
 
     /// The same over other names than those of an event: see [`Template::render_value`].
     pub fn compile_for(text: &str, escape: Escape, names: &[&str]) -> Result<Self, ExprError> {
+        Self::try_compile(text, escape, names)
+            .map_err(|err| err.with_slip(slips::in_template(text)))
+    }
+
+    fn try_compile(text: &str, escape: Escape, names: &[&str]) -> Result<Self, ExprError> {
         let mut environment = environment(TEMPLATE_FUEL, escape);
         let written = EXPRESSIONS.template_from_str(text);
         let written = written.map_err(|err| ExprError::of(&err, text, None))?;
@@ -222,6 +232,8 @@ impl fmt::Debug for Template {
 pub struct ExprError {
     /// What is wrong, as a lower-case fragment.
     pub message: String,
+    /// What to write instead; empty where there is nothing to say.
+    pub help: String,
     /// Where in the text, in bytes, where that is known.
     pub range: Option<Range<usize>>,
     /// The line in the text, counted from 1, where that is known.
@@ -229,6 +241,16 @@ pub struct ExprError {
 }
 
 impl ExprError {
+    /// The same, told as the slip that it comes from where there is one.
+    fn with_slip(self, slip: Option<slips::Slip>) -> Self {
+        match slip {
+            None => self,
+            Some(slip) => {
+                Self { message: slip.message, help: slip.help, range: Some(slip.range), ..self }
+            }
+        }
+    }
+
     /// `text` is what was written, `rewritten` what of it was compiled.
     fn of(err: &minijinja::Error, text: &str, rewritten: Option<&Rewritten>) -> Self {
         // The name of an included template is the one detail that comes out of a payload as it is.
@@ -255,7 +277,9 @@ impl ExprError {
         {
             message = format!("{message} (at `{words}`)");
         }
-        Self { message, range, line: err.line() }
+        let words = range.clone().and_then(|range| text.get(range)).unwrap_or_default();
+        let help = slips::remedy(err.kind(), err.detail().unwrap_or_default(), words);
+        Self { message, help, range, line: err.line() }
     }
 }
 
@@ -370,6 +394,7 @@ fn check_names(text: &str, used: HashSet<String>, names: &[&str]) -> Result<(), 
     let known = format!("{} or {last}", others.join(", "));
     Err(ExprError {
         message: format!("`{name}` is not in scope: use {known}"),
+        help: String::new(),
         range: start.map(|start| start..start.saturating_add(name.len())),
         line: start.and_then(|start| text.get(..start)).map(|before| before.lines().count().max(1)),
     })
@@ -387,23 +412,29 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
 
 /// MiniJinja looks filters and tests up when it runs, and in a loop over nothing never.
 fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> {
-    for Named { name, is_test, range } in named {
-        let kind = if *is_test { "test" } else { "filter" };
-        let question = if *is_test { "name is test" } else { "name is filter" };
-        let answer = EXPRESSIONS
-            .compile_expression(question)
-            .and_then(|question| question.eval(minijinja::context! { name }));
-        let is_ours = name.starts_with('_');
-        if is_ours || !answer.is_ok_and(|is_known| is_known.is_true()) {
-            let before = text.get(..range.start).unwrap_or_default();
-            return Err(ExprError {
-                message: format!("unknown {kind}: {kind} {name} is unknown"),
-                range: Some(range.clone()),
-                line: Some(before.matches('\n').count().saturating_add(1)),
-            });
-        }
+    let mut unknown = named.iter().filter(|named| !is_known(named));
+    let Some(Named { name, is_test, range }) = unknown.next() else { return Ok(()) };
+    let kind = if *is_test { "test" } else { "filter" };
+    let mut message = format!("unknown {kind}: {kind} {name} is unknown");
+    for Named { name, .. } in unknown {
+        message = format!("{message}, and so is {name}");
     }
-    Ok(())
+    let before = text.get(..range.start).unwrap_or_default();
+    Err(ExprError {
+        message,
+        help: if *is_test { String::new() } else { slips::near_filter(name) },
+        range: Some(range.clone()),
+        line: Some(before.matches('\n').count().saturating_add(1)),
+    })
+}
+
+fn is_known(Named { name, is_test, .. }: &Named) -> bool {
+    let question = if *is_test { "name is test" } else { "name is filter" };
+    let answer = EXPRESSIONS
+        .compile_expression(question)
+        .and_then(|question| question.eval(minijinja::context! { name }));
+    // Ours begin so, and are for nobody else.
+    !name.starts_with('_') && answer.is_ok_and(|is_known| is_known.is_true())
 }
 
 /// Functions and methods are looked up when it runs: so it is run once, with every name undefined.

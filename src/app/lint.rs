@@ -29,7 +29,8 @@ pub fn lint(config: &Config, report: &mut Report) {
     let samples = trial::samples(config, &clock);
     for (name, settings) in &config.handlers {
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
-        let mut lint = Lint { config, name, settings, trial, samples: Vec::new(), report };
+        let mut lint =
+            Lint { config, name, settings, trial, samples: Vec::new(), report, told: Vec::new() };
         lint.types();
         lint.samples = samples
             .iter()
@@ -56,6 +57,8 @@ struct Lint<'a> {
     /// Those that its `on` names.
     samples: Vec<Arc<Event>>,
     report: &'a mut Report,
+    /// Keys that something was said about: what follows from that is not said again.
+    told: Vec<String>,
 }
 
 impl Lint<'_> {
@@ -76,6 +79,7 @@ impl Lint<'_> {
 
     /// Warns about `words` in the value of `key`.
     fn warn(&mut self, key: &str, words: &str, message: String, help: String) {
+        self.told.push(key.to_owned());
         let place = self.config.place_of(key);
         self.report.warn(key, place, words, message, help);
     }

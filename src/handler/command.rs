@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
-use crate::settings::{Table, Value};
+use crate::settings::{Table, Value, names_secret};
 
 mod group;
 mod once;
@@ -72,12 +72,12 @@ pub struct Settings {
 impl Settings {
     /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let run = table.require::<Vec<String>>("run");
+        let run = read_run(table);
         let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);
         let mode = mode.unwrap_or(Mode::Once);
         let workers = table.take_or("workers", NonZeroUsize::MIN);
         let folder = table.take::<PathBuf>("folder");
-        let env = table.table("env").map(read_env).unwrap_or_default();
+        let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
         if mode == Mode::Once && table.has("workers") {
             table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
         }
@@ -99,12 +99,33 @@ impl Settings {
     }
 }
 
+fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
+    if let Some(text) = table.text_of("run") {
+        let parts: Vec<String> = text.split_whitespace().map(|part| format!("{part:?}")).collect();
+        table.reject(
+            "run",
+            "the program and its arguments are a list: there is no shell that would split a text",
+            format_args!("write `run = [{}]`", parts.join(", ")),
+        );
+        return None;
+    }
+    let run = table.require::<Vec<String>>("run")?;
+    if run.iter().any(|part| part.contains("{{")) {
+        table.warning(
+            "run",
+            "arguments go to the program as they stand here, `{{ }}` and all",
+            "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`",
+        );
+    }
+    Some(run)
+}
+
 fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
     let mut env = Vec::new();
     for (name, value) in table.entries() {
         if name.is_empty() || name.contains(['=', '\0']) || name.starts_with("GATEPOST_") {
             value.problem("this is not a name that you can give to a variable", "");
-        } else if let Some(read) = read_env_value(&value) {
+        } else if let Some(read) = read_env_value(name, &value) {
             env.push((name.to_owned(), read));
         }
     }
@@ -112,7 +133,7 @@ fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
     env
 }
 
-fn read_env_value(value: &Value<'_>) -> Option<EnvValue> {
+fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
     if value.is_table() {
         return value.clone().read().map(EnvValue::Secret);
     }
@@ -120,6 +141,12 @@ fn read_env_value(value: &Value<'_>) -> Option<EnvValue> {
     if text.contains('\0') {
         value.problem("a variable cannot hold a zero byte", "");
         return None;
+    }
+    if names_secret(name) {
+        value.warning(
+            "a secret does not stand in the configuration: whoever reads the file has it",
+            format_args!("write `{name} = {{ file = \"data/secrets/{name}\" }}`"),
+        );
     }
     Some(EnvValue::Plain(text))
 }

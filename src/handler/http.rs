@@ -104,7 +104,10 @@ impl Settings {
         if table.has("escape") && !table.has("body") {
             table.problem("escape", "this is for the template `body`, which is missing", "");
         }
-        let headers = table.table("headers").map(headers::read).unwrap_or_default();
+        let headers = table
+            .table_like("headers", "{ X-Name = \"value\" }")
+            .map(headers::read)
+            .unwrap_or_default();
         let forward = headers::read_forward(table);
         let secret = table.take("secret");
         // A payload that chooses the machine must not choose this one.
@@ -130,6 +133,11 @@ impl Settings {
 fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
     if url.contains("{{") || url.contains("{%") {
         return super::texts::template(table, "url", Escape::Url).map(Target::Template);
+    }
+    if !url.contains("://") && !url.contains('@') {
+        let help = format!("write `http://{url}` or `https://{url}`");
+        table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);
+        return None;
     }
     match parse_url(url) {
         Ok(url) => Some(Target::Fixed(url)),

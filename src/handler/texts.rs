@@ -61,21 +61,23 @@ pub(super) fn mark(delivery: &Delivery) -> &'static str {
 pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Option<Arc<Template>> {
     let text = table.take::<String>(key)?;
     keep(Template::compile(&text, escape), |err| {
-        table.problem_within(key, err.range.clone(), &err, "");
+        table.problem_within(key, err.range.clone(), &err, &err.help);
     })
 }
 
 /// The template that `value` is; `None` where it is wrong, which is recorded.
 pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Template>> {
     let text = value.clone().read::<String>()?;
-    keep(Template::compile(&text, escape), |err| value.problem_within(err.range.clone(), &err, ""))
+    keep(Template::compile(&text, escape), |err| {
+        value.problem_within(err.range.clone(), &err, &err.help);
+    })
 }
 
 /// The expression under `key`; `None` where it is absent, or wrong, which is recorded.
 pub(super) fn expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
     let text = table.take::<String>(key)?;
     keep(Expression::compile(&text), |err| {
-        table.problem_within(key, err.range.clone(), &err, "");
+        table.problem_within(key, err.range.clone(), &err, &err.help);
     })
 }
 

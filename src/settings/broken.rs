@@ -18,7 +18,7 @@ pub(super) fn add(problems: &mut Vec<Problem>, text: &str, errors: &[Error]) {
     problems.extend(errors.iter().map(|error| Problem {
         severity: Severity::Error,
         message: message(error),
-        help: error.span().map_or("", |span| help(text, span.start)).to_owned(),
+        help: error.span().map_or("", |span| help(error, text, span.start)).to_owned(),
         span: error.span(),
         path: String::new(),
     }));
@@ -30,7 +30,10 @@ fn message(error: &Error) -> String {
 }
 
 /// The most common slip: text without quotes.
-fn help(text: &str, at: usize) -> &'static str {
+fn help(error: &Error, text: &str, at: usize) -> &'static str {
+    if error.message().contains("duplicate key") {
+        return "each name stands once: put the two together, or give one of them another name";
+    }
     let line = text.get(line_at(text, at)).unwrap_or_default();
     let value = line.split_once('=').map_or("", |(_, value)| value.trim_start());
     let is_bare = value.starts_with(|c: char| c.is_alphanumeric() || "/.*~$".contains(c));

@@ -25,6 +25,25 @@ const SECRET_WORDS: &[&str] = &[
     "signing_key",
     "dsn",
 ];
+/// Parts of texts that are secrets, whatever their key is called: addresses and tokens that let whoever
+/// has them in.
+const SECRET_TEXTS: &[&str] = &[
+    "hooks.slack.com/services/",
+    "/api/webhooks/",
+    "api.telegram.org/bot",
+    ".webhook.office.com/",
+    "whsec_",
+    "sk_live_",
+    "sk_test_",
+    "xoxb-",
+    "xoxp-",
+    "ghp_",
+    "github_pat_",
+    "glpat-",
+    "Bearer ",
+    "Basic ",
+    "-----BEGIN",
+];
 /// What says where a secret is.
 const PLACES: &[&str] = &["env", "file", "credential", "prefix"];
 
@@ -50,6 +69,8 @@ enum Below {
     Nothing,
     /// A key that is named like a secret.
     Secret,
+    /// Columns of a table of the owner's own, with expressions in them.
+    Columns,
 }
 
 fn walk_table(table: &DeTable<'_>, below: Below, hidden: &mut Vec<Range<usize>>) {
@@ -69,7 +90,14 @@ fn walk_named(
     below: Below,
     hidden: &mut Vec<Range<usize>>,
 ) {
-    let below = if key == "value" || names_secret(key) { Below::Secret } else { below };
+    let below = match below {
+        // `{ value = "data.id", type = "integer" }` of a column is an expression.
+        Below::Columns => Below::Columns,
+        _ if key == "columns" => Below::Columns,
+        // Whatever a program is told may be a secret.
+        _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
+        below => below,
+    };
     walk(value, below, hidden);
 }
 
@@ -77,7 +105,7 @@ fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize
     match value.get_ref() {
         DeValue::Table(table) => walk_table(table, below, hidden),
         DeValue::Array(items) => items.iter().for_each(|item| walk(item, below, hidden)),
-        DeValue::String(_) if below == Below::Secret => {
+        DeValue::String(text) if below == Below::Secret || is_secret(text) => {
             hidden.push(value.span());
         }
         DeValue::String(_)
@@ -86,6 +114,16 @@ fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize
         | DeValue::Boolean(_)
         | DeValue::Datetime(_) => {}
     }
+}
+
+/// Whether a text is one that lets whoever has it in. A template is none: its values come later.
+fn is_secret(text: &str) -> bool {
+    let has_password = || {
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    };
+    SECRET_TEXTS.iter().any(|part| text.contains(part)) || has_password()
 }
 
 /// Whether a key, header or variable of this name surely holds a secret.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::read_all;
@@ -162,6 +163,32 @@ impl<'a> Table<'a> {
         self.value(key)?.table()
     }
 
+    /// The same for a table that is easily taken for a single value: `example` says how that one is
+    /// written.
+    pub fn table_like(&mut self, key: &str, example: impl Display) -> Option<Table<'a>> {
+        self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
+        let value = self.value(key)?;
+        if value.is_table() {
+            return value.table();
+        }
+        let found = value.kind();
+        value.problem(
+            format_args!("expected a table, found {found}"),
+            format_args!("write `{key} = {example}`"),
+        );
+        None
+    }
+
+    /// The text under `key`, where it is one; nothing is recorded or asked for.
+    pub fn text_of(&self, key: &str) -> Option<&'a str> {
+        self.value(key).and_then(|value| value.as_str())
+    }
+
+    /// The number under `key`, where it is one; nothing is recorded or asked for.
+    pub fn number_of(&self, key: &str) -> Option<i128> {
+        self.value(key).and_then(|value| value.as_integer())
+    }
+
     /// The tables under `key` with the names that the owner chose: `[handler.NAME]` …
     pub fn tables<N, E: Display>(
         &mut self,
@@ -288,15 +315,41 @@ impl<'a> Table<'a> {
                 continue;
             }
             let known = || self.asked.iter().map(String::as_str);
-            let help = match self.nearest_key(name) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if self.asked.is_empty() => String::new(),
-                None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+            let other = self.synonym(name).or_else(|| self.nearest_key(name));
+            let help = match (other, self.home_of(name)) {
+                (_, Some(home)) if self.synonym(name).is_none() => {
+                    format!("`{name}` stands in `[{home}]`")
+                }
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, _) if self.asked.is_empty() => String::new(),
+                (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
             };
             let message = format_args!("unknown key `{}`", name.escape_debug());
             let path = join(&self.path, name);
             self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
         }
+    }
+
+    /// The key here that other programs call `name`.
+    fn synonym(&self, name: &str) -> Option<&str> {
+        let is_asked = |ours: &&str| self.asked.contains(*ours);
+        let found = SYNONYMS.iter().find(|(theirs, ours)| *theirs == name && is_asked(ours));
+        found.map(|(_, ours)| *ours)
+    }
+
+    /// The table around this one, or in it, that has a key called `name`.
+    fn home_of(&self, name: &str) -> Option<String> {
+        let keys = self.notes.keys.borrow();
+        let (outer, _) = self.pattern.rsplit_once('.')?;
+        if keys.contains_key(&join(outer, name)) {
+            return self.path.rsplit_once('.').map(|(outer, _)| outer.to_owned());
+        }
+        let is_inner = |(key, value): &(&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let inner = join(&self.pattern, AsRef::<str>::as_ref(key.get_ref()));
+            value.get_ref().is_table() && keys.contains_key(&join(&inner, name))
+        };
+        let (key, _) = self.entries.iter().find(is_inner)?;
+        Some(join(&self.path, key.get_ref()))
     }
 
     /// The value of `key`, noted as one that holds a `T`.
@@ -332,6 +385,29 @@ impl<'a> Table<'a> {
         }
     }
 }
+
+/// What other programs call some of our keys.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("args", "run"),
+    ("channel", "topic"),
+    ("command", "run"),
+    ("condition", "when"),
+    ("cwd", "folder"),
+    ("dir", "folder"),
+    ("endpoint", "url"),
+    ("environment", "env"),
+    ("events", "on"),
+    ("exec", "run"),
+    ("filter", "when"),
+    ("if", "when"),
+    ("message", "text"),
+    ("recipients", "to"),
+    ("retries", "retry"),
+    ("secret", "secrets"),
+    ("template", "text"),
+    ("working_directory", "folder"),
+    ("workdir", "folder"),
+];
 
 /// What the list of all keys says of a table.
 const TABLE: &str = "a table";

@@ -259,3 +259,26 @@ fn what_is_hardly_a_configuration_is_told_in_short() {
     assert_eq!(problems.len(), 201);
     assert_eq!(problems[200], "-:- and 800 problems more");
 }
+
+#[test]
+fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
+    let text = "a = 'https://hooks.slack.com/services/T/B/hush'\n\
+                [h]\nenv = { KEY = 'hush' }\nheaders = { X-A = 'Bearer hush' }\n\
+                url = 'https://me:hush@host/'\ntoken = ['hush']\n\
+                columns = { at = { value = 'data.at' } }\nopen = 'https://host/a@b:c'\n";
+    let reading = read(text, Path::new(""), |_| ());
+    let shown: Vec<String> =
+        reading.leaves.0.iter().map(|(key, leaf)| format!("{key} = {leaf}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "a = (hidden)",
+            "h.columns.at.value = \"data.at\"",
+            "h.env.KEY = (hidden)",
+            "h.headers.X-A = (hidden)",
+            "h.open = \"https://host/a@b:c\"",
+            "h.token = (hidden)",
+            "h.url = (hidden)",
+        ]
+    );
+}

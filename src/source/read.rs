@@ -59,11 +59,7 @@ impl SourceSettings {
         }
         let is_open = sender.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
         if !is_open && !table.has("secrets") {
-            table.missing(
-                "secrets",
-                "write `secrets = [{ file = \"data/secrets/…\" }]`: without a secret anybody could \
-                 send",
-            );
+            no_secrets(table);
             return None;
         }
         let secrets = secrets.or_else(|| is_open.then(Vec::new))?;
@@ -90,6 +86,16 @@ impl SourceSettings {
             verify_token,
             ..plain
         })
+    }
+}
+
+fn no_secrets(table: &mut Table<'_>) {
+    let write = "write `secrets = [{ file = \"data/secrets/…\" }]`";
+    if table.has("secret") {
+        let message = "a source has a list of secrets, and none stands in this file";
+        table.reject("secret", message, format_args!("{write}, and the secret into that file"));
+    } else {
+        table.missing("secrets", &format!("{write}: without a secret anybody could send"));
     }
 }
 

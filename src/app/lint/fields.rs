@@ -41,6 +41,8 @@ impl Lint<'_> {
                     .map_or((None, &[][..]), |(last, parents)| (Some(last), parents));
                 let shown = path.join(".");
                 let help = match near {
+                    _ if last == "length" => format!("write `{} | length`", parents.join(".")),
+                    None if known.is_empty() => "there it is a text or a number".to_owned(),
                     Some(near) => format!("did you mean `{}.{near}`?", parents.join(".")),
                     None => format!("`{}` has {}", parents.join("."), some_of(&known, NAMES_MAX)),
                 };

@@ -73,6 +73,9 @@ impl Lint<'_> {
     fn empty(&mut self, events: &[Arc<Event>]) {
         for text in self.texts() {
             let Words::Template(template) = &text.words else { continue };
+            if self.told.contains(&text.key) {
+                continue;
+            }
             // Without a place for a value it is what its owner wrote.
             let is_empty = |event: &Arc<Event>| {
                 template.render(&Scope::of(event)).is_ok_and(|text| text.trim().is_empty())

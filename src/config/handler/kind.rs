@@ -8,6 +8,32 @@ use crate::settings::{Table, nearest};
 /// The key of a kind's own patterns over events.
 const PATTERNS: &str = "delete_on";
 
+/// What is easily taken for a kind, and the kind that does it.
+const TAKEN_FOR_KINDS: [(&str, &str); 22] = [
+    ("discord", "chat"),
+    ("exec", "command"),
+    ("forward", "http"),
+    ("jsonl", "file"),
+    ("mail", "email"),
+    ("mariadb", "sql"),
+    ("matrix", "chat"),
+    ("mattermost", "chat"),
+    ("mysql", "sql"),
+    ("ntfy", "chat"),
+    ("postgres", "sql"),
+    ("postgresql", "sql"),
+    ("program", "command"),
+    ("script", "command"),
+    ("shell", "command"),
+    ("slack", "chat"),
+    ("smtp", "email"),
+    ("sqlite", "sql"),
+    ("teams", "chat"),
+    ("telegram", "chat"),
+    ("webhook", "http"),
+    ("worker", "command"),
+];
+
 /// A kind, and its settings where nothing is wrong with them.
 type Read = (&'static Kind, Option<Box<dyn KindSettings>>);
 
@@ -45,9 +71,19 @@ fn no_kind(handler: &mut Table<'_>) {
     let all = names().collect::<Vec<_>>().join(", ");
     let others = handler.unknown_tables();
     for other in &others {
-        let help = match nearest(other, names()) {
-            Some(near) => format!("did you mean `{near}`? The kinds are: {all}"),
-            None => match handler.nearest_key(other) {
+        let taken = TAKEN_FOR_KINDS.iter().find(|(name, _)| name == other);
+        let help = match (taken, nearest(other, names())) {
+            (Some((service, "chat")), _) => {
+                let path = handler.path();
+                format!(
+                    "`{service}` is a service of the kind `chat`: write `[{path}.chat.{service}]`"
+                )
+            }
+            (Some((_, kind)), _) => {
+                format!("the kind that does this is `{kind}`: write `[{}.{kind}]`", handler.path())
+            }
+            (None, Some(near)) => format!("did you mean `{near}`? The kinds are: {all}"),
+            (None, None) => match handler.nearest_key(other) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the kinds are: {all}"),
             },

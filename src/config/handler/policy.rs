@@ -12,9 +12,17 @@ use crate::settings::{FromToml, Table, Value, show_duration};
 /// How long the first event of a batch waits for others where the configuration does not say.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
+/// How a number that was written in a table's place is written.
+fn example(handler: &Table<'_>, key: &str, field: &str) -> String {
+    let number = handler.number_of(key).filter(|number| *number > 0).unwrap_or(5);
+    format!("{{ {field} = {number} }}")
+}
+
 /// Reads `retry`.
 pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
-    let Some(mut table) = handler.table("retry") else { return Retry::DEFAULT };
+    let Some(mut table) = handler.table_like("retry", example(handler, "retry", "attempts")) else {
+        return Retry::DEFAULT;
+    };
     let retry = Retry {
         attempts: table.take("attempts"),
         min: table.take_or("min", Retry::DEFAULT.min),
@@ -100,7 +108,10 @@ impl FromToml for FailurePattern {
 
 /// Reads `breaker`.
 pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
-    let Some(mut table) = handler.table("breaker") else { return Breaker::DEFAULT };
+    let Some(mut table) = handler.table_like("breaker", example(handler, "breaker", "failures"))
+    else {
+        return Breaker::DEFAULT;
+    };
     let breaker = Breaker {
         failures: table.take_or("failures", Breaker::DEFAULT.failures),
         probe_every: table.take_or("probe_every", Breaker::DEFAULT.probe_every),
@@ -115,7 +126,7 @@ pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
 
 /// Reads `batch`.
 pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
-    let mut table = handler.table("batch")?;
+    let mut table = handler.table_like("batch", example(handler, "batch", "max"))?;
     let max = table.require::<NonZeroUsize>("max");
     let wait = table.take_or("wait", BATCH_WAIT);
     let at = table.checked("at", |text: String| {

@@ -67,7 +67,16 @@ impl Service {
         }
         let mut read = None;
         for name in NAMES {
-            if let Some(mut inner) = table.table(name) {
+            // Alone it is surely the URL or the token, which is a secret.
+            if table.text_of(name).is_some() {
+                table.hide(name);
+            }
+            let example = match name {
+                "telegram" => "{ token = { file = \"data/secrets/telegram\" }, chat = \"123\" }",
+                "ntfy" => "{ topic = \"my-topic\" }",
+                _ => "{ url = { file = \"data/secrets/chat\" } }",
+            };
+            if let Some(mut inner) = table.table_like(name, example) {
                 read = match name {
                     "slack" => read_slack(&mut inner),
                     "discord" => read_discord(&mut inner),

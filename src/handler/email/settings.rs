@@ -181,8 +181,14 @@ fn read_to(table: &mut Table<'_>) -> Option<Recipients> {
         return match Expression::compile(text) {
             Ok(expression) => Some(Recipients::Expression(Arc::new(expression))),
             Err(err) => {
-                let help = "write an address, or an expression such as `data.user.email`";
-                value.problem_within(err.range.clone(), &err, help);
+                if let Some(list) = several(text) {
+                    let help = format!("write `to = [{list}]`");
+                    value.problem("several recipients are a list", help);
+                } else {
+                    let help = "write an address, or an expression such as `data.user.email`";
+                    let help = if err.help.is_empty() { help } else { &err.help };
+                    value.problem_within(err.range.clone(), &err, help);
+                }
                 None
             }
         };
@@ -203,6 +209,14 @@ fn read_to(table: &mut Table<'_>) -> Option<Recipients> {
         })
         .collect();
     read.into_iter().collect::<Option<Vec<_>>>().map(Recipients::Fixed)
+}
+
+/// Addresses that stand in one text, as the items of a list; `None` where that is something else.
+fn several(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split([',', ';']).map(str::trim).collect();
+    let are_addresses = parts.len() > 1 && parts.iter().all(|part| mailbox(part).is_ok());
+    let quoted: Vec<String> = parts.iter().map(|part| format!("\"{part}\"")).collect();
+    are_addresses.then(|| quoted.join(", "))
 }
 
 fn words(table: &mut Table<'_>, key: &str, escape: Escape) -> Option<Words> {

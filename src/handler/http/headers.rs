@@ -9,7 +9,7 @@ use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts::template_of;
 use crate::secret::SecretRef;
-use crate::settings::{Table, Value};
+use crate::settings::{Table, Value, names_secret};
 
 /// A header's value, as configured.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
         };
         if RESERVED.contains(&parsed.as_str()) {
             value.problem("this header is set by Gatepost itself", "");
-        } else if let Some(header) = read_header(&value) {
+        } else if let Some(header) = read_header(&parsed, &value) {
             headers.push((parsed, header));
         }
     }
@@ -87,8 +87,14 @@ pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
 }
 
 /// A template, or `{ secret = { … }, prefix = "Bearer " }`.
-fn read_header(value: &Value<'_>) -> Option<Header> {
+fn read_header(name: &HeaderName, value: &Value<'_>) -> Option<Header> {
     if !value.is_table() {
+        if names_secret(name.as_str()) && value.as_str().is_some_and(|text| !text.contains("{{")) {
+            value.warning(
+                "a secret does not stand in the configuration: whoever reads the file has it",
+                "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
+            );
+        }
         return template_of(value, Escape::None).map(Header::Template);
     }
     let mut table = value.table()?;

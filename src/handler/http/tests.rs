@@ -330,7 +330,8 @@ fn mistakes_in_the_settings_are_named() {
     let good = "url = 'http://a/'\n";
     check("", "`url` is missing");
     check("url = 'ftp://a/'", "not an http or https URL");
-    check("url = 'a'", "not a URL");
+    check("url = 'a/b'", "`http://` or `https://` is missing");
+    check("url = 'http://'", "not a URL");
     check("url = 'http://user:hunter2@a/'", "is not taken");
     check("url = 'http://a/{{ dta }}'", "`dta` is not in scope");
     check(&format!("{good}headers = {{ Host = 'b' }}"), "set by Gatepost itself");

@@ -59,7 +59,7 @@ fn every_kind_shows_what_it_would_do() {
 #[test]
 fn plan_needs_no_secret_and_shows_none() {
     let text = "url = 'http://localhost/{{ data.id }}'\nsecret = { file = 'none' }\n\
-                headers = { Authorization = 'Bearer hunter2', X-Key = { secret = { file = 'no' } } }";
+                headers = { Authorization = 'Bearer hunter2{{ data.none }}', X-Key = { secret = { file = 'no' } } }";
     let request = plan("http", text);
     assert_eq!(request[0]["url"], "http://localhost/5");
     let headers = request[0]["headers"].as_array().unwrap();

@@ -10,3 +10,4 @@ mod service;
 mod trial;
 mod unit;
 mod verbs;
+mod wrong;
