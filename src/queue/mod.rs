@@ -33,6 +33,7 @@ pub mod journal;
 mod names;
 pub(crate) mod record;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,6 +81,12 @@ pub trait Queue: Send + Sync {
 
     /// Dead letters that match, oldest first.
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Deliveries that match whose events cannot be read, by handler and position; none where the
+    /// filter asks for a reason or a time.
+    async fn lost(&self, _filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {
+        Ok(Vec::new())
+    }
 
     /// Makes the dead letters that match due at once, as new deliveries from attempt 1; says how
     /// many. One that held its order key stays in front of that key's line.
@@ -279,6 +286,16 @@ pub struct DeadLetter {
     pub died_at: Timestamp,
     /// Why.
     pub reason: ErrorText,
+}
+
+/// Deliveries of one handler whose events cannot be read: dead as well, but without a name. They
+/// are redriven and dropped like dead letters, by position or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostDeliveries {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// Their events' places.
+    pub positions: Range<Position>,
 }
 
 /// What one handler did with one event.

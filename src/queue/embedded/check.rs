@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Settings;
 use super::events::ReadFailure;
-use super::kept::KeptLog;
+use super::kept::{EndTrust, KeptLog};
 use super::log::{FileLog, LogReader, OpenOptions};
 use super::record::Lsn;
 use super::recovery;
@@ -89,10 +89,12 @@ pub fn check(folder: &Path) -> Result<CheckReport, QueueError> {
     };
     let end = survey.end.unwrap_or_default();
     read_all(&log, end, &mut report)?;
+    // Damage may hide that the kept log goes further.
+    let trust = if log.damage().is_empty() { EndTrust::Sure } else { EndTrust::InDoubt };
     let kept = KeptLog::open(
         Arc::clone(&storage),
         &folder.join("kept"),
-        survey.kept,
+        (survey.kept, trust),
         settings.kept_options(),
     )
     .map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })?;
@@ -150,7 +152,7 @@ fn compare_states(
     let first = log.head().first;
     let usable = loaded.into_iter().find(|snapshot| snapshot.header.replay_from >= first);
     let Some(snapshot) = usable else { return Ok(Vec::new()) };
-    let one = recovery::from_snapshot(log, snapshot, end).map_err(ReadFailure::from)?.states;
+    let one = recovery::from_snapshot(log, kept, snapshot, end).map_err(ReadFailure::from)?.states;
     let other = recovery::from_log(log, kept, end).map_err(ReadFailure::from)?.states;
     Ok(differences(&one, &other))
 }

@@ -14,6 +14,7 @@
 //! 4. *Remove* the file.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -157,15 +158,15 @@ impl Cleaner {
         if !self.is_settled_before(end) {
             return Ok(false);
         }
-        let first = self.core.log.first_position_of(oldest).map_err(failed)?;
-        let first = first.unwrap_or(Position(0)).min(end);
+        // With it go the positions of files that are missing before it.
+        let first = self.core.log.head().trimmed_before.min(end);
         let alive = self.alive_in(first, end);
         if effort == Effort::Routine && self.is_in_flight(next, &alive)? {
             return Ok(false);
         }
-        let copied = self.copy(oldest, next, first, &alive)?;
+        let copied = self.copy(oldest, next, first..end, &alive)?;
         let kept = self.write_copied(&copied)?;
-        self.trim(next, kept).await?;
+        self.trim((next, end), kept).await?;
         self.remove(oldest, first, end)?;
         Ok(true)
     }
@@ -266,7 +267,7 @@ impl Cleaner {
         &self,
         oldest: u32,
         next: u32,
-        first: Position,
+        Range { start: first, end }: Range<Position>,
         alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
     ) -> Result<Copied, QueueError> {
         // What is recorded from here on counts more than the states as they are found below.
@@ -276,6 +277,12 @@ impl Cleaner {
         for (position, cells) in alive {
             for cell in cells {
                 told.must_tell(cell, *position);
+            }
+        }
+        for cell in self.core.handlers() {
+            let lost = cell.lock().state.lost_in(first..end);
+            for position in lost {
+                told.must_tell(&cell, position);
             }
         }
         let mut reader = LogReader::new(Arc::clone(&self.core.log), Lsn::start_of(oldest));
@@ -365,8 +372,9 @@ impl Cleaner {
         })
     }
 
-    async fn trim(&self, first: u32, kept: KeptEnd) -> Result<(), QueueError> {
-        let trimmed = self.core.ask(|reply| Request::Trim { first, kept, reply }).await;
+    async fn trim(&self, first: (u32, Position), kept: KeptEnd) -> Result<(), QueueError> {
+        let begin = Some(first);
+        let trimmed = self.core.ask(|reply| Request::Trim { first: begin, kept, reply }).await;
         if let Err(err) = trimmed {
             if !self.core.is_poisoned() {
                 self.core.kept.discard_unrecorded();
@@ -375,7 +383,7 @@ impl Cleaner {
         }
         // In this order: who does not find an event in the log any more finds it here.
         self.core.kept.record(kept);
-        self.core.log.trim(first).map_err(failed)
+        self.core.log.trim(first.0).map_err(failed)
     }
 
     fn remove(&self, number: u32, first: Position, end: Position) -> Result<(), QueueError> {
@@ -408,16 +416,20 @@ impl Cleaner {
         }
         // What was settled is recorded before its event goes.
         self.core.ask(Request::Recorded).await?;
+        let is_known_in = |cell: &HandlerCell, position: Position| {
+            let range = position..position.next();
+            let live = cell.lock();
+            live.state.is_alive_in(range.clone()) || live.state.has_lost_in(range)
+        };
         let is_alive_for = |handler: &HandlerName, position| {
-            self.core.handler(handler).is_some_and(|cell| is_alive_in(&cell, position))
+            self.core.handler(handler).is_some_and(|cell| is_known_in(&cell, position))
         };
         let salt = lock(&self.random).next_u64();
         let failed = |source| QueueError::Io { what: "compacting the kept log".into(), source };
         let Some(kept) = self.core.kept.compact(salt, &is_alive_for).map_err(failed)? else {
             return Ok(());
         };
-        let first = self.core.log.head().first.segment();
-        self.core.ask(|reply| Request::Trim { first, kept, reply }).await?;
+        self.core.ask(|reply| Request::Trim { first: None, kept, reply }).await?;
         self.core.kept.record(kept);
         self.core.kept.remove_compacted().map_err(failed)
     }

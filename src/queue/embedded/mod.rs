@@ -62,8 +62,8 @@ use self::redrive::ByHand;
 use self::subscription::EmbeddedSubscription;
 use super::storage::{OsStorage, Storage};
 use super::{
-    Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError, QueueStats,
-    Start, Subscription,
+    Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, LostDeliveries, Queue,
+    QueueError, QueueStats, Start, Subscription,
 };
 use crate::clock::Clock;
 use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
@@ -309,21 +309,32 @@ impl EmbeddedQueue {
         Ok(through)
     }
 
-    /// The dead letters that match, without their events.
+    /// The dead letters that match, without their events, and the lost deliveries behind them.
     async fn find_dead(
         &self,
         filter: DeadFilter,
     ) -> Result<Vec<(HandlerName, Position)>, QueueError> {
         self.ready().await?;
-        let by_reason = filter.reason.is_some() || filter.since.is_some() || filter.until.is_some();
-        let through = if by_reason || filter.limit.is_some() {
+        let through = if read::is_by_fact(&filter) || filter.limit.is_some() {
             self.recorded_and_indexed().await?
         } else {
             self.core.log.head().next
         };
-        let found = self.read(move |reading| Ok(reading.find_dead(&filter, through))).await?;
-        let letters = found.matches.into_iter();
-        Ok(letters.map(|letter| (letter.handler, letter.position)).collect())
+        self.read(move |reading| {
+            let letters = reading.find_dead(&filter, through).matches.into_iter();
+            let mut found: Vec<_> =
+                letters.map(|letter| (letter.handler, letter.position)).collect();
+            let room = filter.limit.map_or(usize::MAX, |limit| limit.saturating_sub(found.len()));
+            let lost = reading.lost(&filter).into_iter().flat_map(
+                |LostDeliveries { handler, positions }| {
+                    let positions = (positions.start.0..positions.end.0).map(Position);
+                    positions.map(move |position| (handler.clone(), position))
+                },
+            );
+            found.extend(lost.take(room));
+            Ok(found)
+        })
+        .await
     }
 
     /// Waits until every handler's state is known.
@@ -394,18 +405,15 @@ impl Queue for EmbeddedQueue {
         self.ready().await?;
         let Some(cell) = self.core.handler(handler) else { return Ok(false) };
         {
-            let mut live = cell.lock();
-            if live.session.is_some() || live.is_forgotten {
+            let live = cell.lock();
+            if live.session.is_some() || cell.is_forgotten() {
                 return Err(QueueError::Busy(handler.clone()));
             }
-            // Who found the cell before cannot take hold of it any more.
-            live.is_forgotten = true;
+            // Who found the cell before cannot take hold of it any more. Where it is not forgotten
+            // after all, the committer says so: whoever waits here may be gone by then.
+            cell.set_forgotten(true);
         }
-        let forgotten = self.core.ask(|reply| Request::Forget(Arc::clone(&cell), reply)).await;
-        if forgotten.is_err() {
-            cell.lock().is_forgotten = false;
-        }
-        forgotten.map(|()| true)
+        self.core.ask(|reply| Request::Forget(Arc::clone(&cell), reply)).await.map(|()| true)
     }
 
     async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError> {
@@ -426,9 +434,15 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
+        self.ready().await?;
         let through = self.recorded_and_indexed().await?;
         let page = self.read(move |reading| reading.dead(&filter, through)).await?;
         Ok(page.letters)
+    }
+
+    async fn lost(&self, filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {
+        self.ready().await?;
+        self.read(move |reading| Ok(reading.lost(&filter))).await
     }
 
     async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError> {
@@ -471,3 +485,6 @@ impl Queue for EmbeddedQueue {
         closed
     }
 }
+
+#[cfg(test)]
+mod tests;

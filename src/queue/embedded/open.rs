@@ -12,7 +12,7 @@ use super::commit::{Committer, Inbox, NextSegment, Opening, Request};
 use super::core::{Core, Parts, lock};
 use super::events::ReadFailure;
 use super::index::{Follower, Index, MemoryStore, SledStore, Store};
-use super::kept::KeptLog;
+use super::kept::{EndTrust, KeptLog};
 use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
 use super::log::{
     FileLog, LogWriter, OpenError, OpenOptions, ReadError, Removal, Reserve, SegmentAllocator,
@@ -81,9 +81,7 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let snapshots = Snapshots::new(storage(), settings.folder.join("state"));
     let loaded = snapshots.load().map_err(opening("the snapshots"))?;
     let (log, survey, mut writer) = open_log(settings, clock, loaded.first())?;
-    let kept_folder = settings.folder.join("kept");
-    let kept = KeptLog::open(storage(), &kept_folder, survey.kept, settings.kept_options())
-        .map_err(opening("the kept log"))?;
+    let kept = open_kept(settings, &survey, &loaded).map_err(opening("the kept log"))?;
     let end = writer.end();
     let newest = loaded.first().map(|snapshot| snapshot.header.clone());
     let recovered = recover(&log, &kept, &snapshots, loaded, end)?;
@@ -128,6 +126,22 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     })
 }
 
+/// The kept log, up to the end that log and snapshots tell. Where anything of the log cannot be
+/// read, that may have told of a later one: all of the kept log's files then count.
+fn open_kept(settings: &Settings, survey: &Survey, loaded: &[Snapshot]) -> io::Result<KeptLog> {
+    let (storage, folder) = (Arc::clone(&settings.storage), settings.folder.join("kept"));
+    let told = loaded.iter().map(|snapshot| snapshot.header.kept).max();
+    let end = survey.kept.max(told.unwrap_or_default());
+    let log_end = survey.end.unwrap_or_default();
+    let is_end_lost = loaded.iter().any(|snapshot| snapshot.header.replay_from > log_end);
+    let trust = if survey.log.damage().is_empty() && !is_end_lost {
+        EndTrust::Sure
+    } else {
+        EndTrust::InDoubt
+    };
+    KeptLog::open(storage, &folder, (end, trust), settings.kept_options())
+}
+
 fn open_log(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
@@ -158,7 +172,9 @@ fn open_log(
 
 fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder) -> Components {
     let Folder { log, survey, writer, kept, newest, recovered, .. } = folder;
-    let next_position = survey.next_position.max(recovered.next_position).max(Position(1));
+    let named = survey.next_position.max(recovered.next_position).max(Position(1));
+    // What cannot be read may have had positions: none is given twice.
+    let next_position = Position(named.0.saturating_add(survey.doubtful_events));
     let newest_id = survey.newest_id.max(newest.as_ref().and_then(|newest| newest.newest_id));
     let opening_before = newest.as_ref().map_or(0, |newest| newest.opening);
     let (requests_to, requests) = mpsc::channel();
@@ -191,8 +207,8 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         newest_id,
         ids: Ids::after(newest_id, StdRng::seed_from_u64(random.next_u64())),
         opening: Opening { number: survey.opening.max(opening_before) + 1, is_recorded: false },
-        first_segment: log.head().first.segment().max(1),
-        kept: survey.kept,
+        first: survey.first,
+        kept: kept.end(),
         memtable: folder.memtable,
         unanswered: folder.unanswered,
         random,
@@ -239,7 +255,7 @@ fn recover(
     let first = log.head().first;
     let usable = loaded.into_iter().find(|snapshot| snapshot.header.replay_from >= first);
     let recovered = if let Some(snapshot) = usable {
-        recovery::from_snapshot(log, snapshot, end)
+        recovery::from_snapshot(log, kept, snapshot, end)
     } else {
         snapshots.distrust_newest();
         recovery::from_log(log, kept, end)

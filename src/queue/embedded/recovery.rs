@@ -27,6 +27,7 @@ pub(crate) struct RecoveredStates {
 /// The states out of a snapshot: what was recorded behind it is applied on top.
 pub(crate) fn from_snapshot(
     log: &Arc<FileLog>,
+    kept: &KeptLog,
     snapshot: Snapshot,
     end: Lsn,
 ) -> Result<RecoveredStates, ReadError> {
@@ -35,7 +36,33 @@ pub(crate) fn from_snapshot(
     let mut states = HandlerStates::restored(snapshot.handlers.into_iter().collect(), opening);
     let from = snapshot.header.replay_from;
     let read = replay(log, from, end, |record, lsn| apply(&mut states, record, lsn))?;
-    Ok(finished(states, next_position.max(read)))
+    let mut recovered = finished(states, next_position.max(read));
+    // Of what was let go the kept log has everything that was alive. Where the records behind the
+    // snapshot have gaps, the word that the rest was settled may have stood there.
+    if !log.damage().is_empty() && kept.damage().is_empty() {
+        let trimmed_before = log.head().trimmed_before;
+        recovered.states.values_mut().for_each(|state| settle_trimmed(state, trimmed_before, kept));
+    }
+    Ok(recovered)
+}
+
+/// Takes what was let go and is not kept for settled.
+fn settle_trimmed(state: &mut HandlerState, trimmed_before: Position, kept: &KeptLog) {
+    let high = state.high();
+    if high < trimmed_before {
+        let count = trimmed_before.0 - high.0;
+        state.apply(&Change::of(high, count, NewState::Delivered));
+        let mut from = high;
+        while let Some(kept) = kept.first_from(from).filter(|kept| *kept < trimmed_before) {
+            state.apply(&Change::of(kept, 1, NewState::Open));
+            from = kept.next();
+        }
+    }
+    for position in state.alive_in(Position(0)..high.min(trimmed_before)) {
+        if !kept.holds(position) {
+            state.apply(&Change::of(position, 1, NewState::Delivered));
+        }
+    }
 }
 
 /// The states out of the kept log and the log alone.
@@ -44,12 +71,14 @@ pub(crate) fn from_log(
     kept: &KeptLog,
     end: Lsn,
 ) -> Result<RecoveredStates, ReadError> {
-    let first_position = log.head().first_position;
+    // Where files are missing, that is before the first position that is left: what was in them is
+    // found to be lost when it is to be delivered.
+    let trimmed_before = log.head().trimmed_before;
     let told = KeptStates::of(kept)?;
     let mut states = HandlerStates::default();
-    // Everything before the log's first position is settled, unless the kept log has it.
+    // Everything that was let go is settled, unless the kept log has it.
     let begin = |states: &mut HandlerStates, handler: &HandlerName, incarnation: Incarnation| {
-        let high = incarnation.since.max(first_position);
+        let high = incarnation.since.max(trimmed_before);
         states.begin(handler, incarnation, || {
             told.begin(handler, HandlerState::restored(incarnation, high))
         });

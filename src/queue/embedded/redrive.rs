@@ -53,7 +53,7 @@ fn change_one(
     by_hand: ByHand,
 ) -> Result<bool, QueueError> {
     let mut live = cell.lock();
-    if live.is_forgotten {
+    if cell.is_forgotten() {
         return Ok(false);
     }
     let held = match live.state.status(position) {
@@ -125,7 +125,7 @@ fn which_are_there(core: &Core, positions: &[Position]) -> Result<Vec<Position>,
 /// `false` = its segment is being let go: the event is as good as gone.
 fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<bool, QueueError> {
     let mut live = cell.lock();
-    if live.is_forgotten {
+    if cell.is_forgotten() {
         return Ok(false);
     }
     let held = match live.state.status(position) {

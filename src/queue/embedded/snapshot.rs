@@ -76,6 +76,10 @@ impl Snapshots {
             self.storage.list(&self.folder)?.iter().filter_map(|path| number_of(path)).collect();
         numbers.sort_unstable_by(|one, other| other.cmp(one));
         lock(&self.newest).number = numbers.first().copied().unwrap_or(0);
+        if !numbers.is_empty() {
+            // A name that an earlier process gave and could not sync counts from here on.
+            self.storage.sync_folder(&self.folder)?;
+        }
         let mut snapshots = Vec::new();
         for number in numbers {
             let path = self.path(number);

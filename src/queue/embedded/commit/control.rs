@@ -39,7 +39,11 @@ impl Committer {
             },
             Request::Forget(cell, reply) => match self.forget(&cell) {
                 Err(NoRoom::Wait) => return self.later(Request::Forget(cell, reply)),
-                done => answer(reply, done.map_err(|why| why.error())),
+                done => {
+                    // After a failed sync nobody knows: nobody takes hold of it until a restart.
+                    cell.set_forgotten(!matches!(done, Err(NoRoom::Full(_))));
+                    answer(reply, done.map_err(|why| why.error()));
+                }
             },
             Request::Recorded(reply) => answer(reply, recorded()),
             Request::BeginSnapshot(reply) => {
@@ -133,10 +137,10 @@ impl Committer {
         }
     }
 
-    fn trim(&mut self, first: u32, kept: KeptEnd) -> Result<(), NoRoom> {
-        self.write(|unit| unit.push_trim(first, kept))?;
-        self.first_segment = first;
-        self.kept = kept;
+    fn trim(&mut self, first: Option<(u32, Position)>, kept: KeptEnd) -> Result<(), NoRoom> {
+        let first = first.unwrap_or(self.first);
+        self.write(|unit| unit.push_trim(first.0, first.1, kept))?;
+        (self.first, self.kept) = (first, kept);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::event::{Dedupe, HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::core::lock;
 use crate::queue::embedded::recent_commits::CachedCommit;
-use crate::queue::embedded::record::{Change, Lsn, NewState};
+use crate::queue::embedded::record::{Change, Lsn};
 
 impl Committer {
     /// Writes the unit and answers everybody in it.
@@ -81,12 +81,7 @@ impl Committer {
 
     /// Remembers how far a handler's recorded settlements reach: the cleaner goes by it.
     fn note_recorded(&self, handler: &HandlerName, changes: &[Change]) {
-        let end = changes.iter().map(|change| match change.to {
-            NewState::Retry { .. } | NewState::Dead { order_key: Some(_), .. } => {
-                change.first.next()
-            }
-            _ => change.positions().end,
-        });
+        let end = changes.iter().map(|change| change.positions().end);
         if let (Some(end), Some(high)) = (end.max(), lock(&self.core.recorded).get_mut(handler)) {
             *high = end.max(*high);
         }

@@ -56,8 +56,8 @@ pub(crate) struct Committer {
     pub(crate) newest_id: Option<EventId>,
     pub(crate) ids: Ids,
     pub(crate) opening: Opening,
-    /// The oldest segment that counts.
-    pub(crate) first_segment: u32,
+    /// The oldest segment that counts, and its first position.
+    pub(crate) first: (u32, Position),
     pub(crate) kept: KeptEnd,
     pub(crate) memtable: KeyMemtable,
     pub(crate) unanswered: UnansweredKeys,

@@ -47,9 +47,10 @@ pub(crate) enum Request {
     BeginSnapshot(Reply<SnapshotBasis>),
     /// Hands the newest dedupe keys over, to be written as a run.
     FreezeKeys(Reply<()>),
-    /// Records that the log begins with segment `first`, and how far the kept log counts.
+    /// Records how far the kept log counts and, with `first`, that the log begins with that segment
+    /// and position.
     Trim {
-        first: u32,
+        first: Option<(u32, Position)>,
         kept: KeptEnd,
         reply: Reply<()>,
     },

@@ -93,7 +93,8 @@ impl Committer {
             next: self.next_position,
             newest_id: self.newest_id,
             opening: self.opening.number,
-            first: self.first_segment,
+            first: self.first.0,
+            first_position: self.first.1,
             kept: self.kept,
             // The writer knows where the segment before ends.
             previous: None,

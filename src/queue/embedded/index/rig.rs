@@ -14,7 +14,7 @@ use crate::event::{
     Attempt, DataRoot, Dedupe, ErrorText, Event, EventId, EventType, HandlerName, Headers,
     NewEvent, OrderKey, Position, SourceName,
 };
-use crate::queue::embedded::kept::{KeptLog, KeptOptions};
+use crate::queue::embedded::kept::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::embedded::log::{
     FileLog, LogReader, LogWriter, OpenOptions, Reserve, SegmentAllocator, Want,
 };
@@ -150,7 +150,9 @@ impl Rig {
         let folder = Path::new("/queue");
         let opened = FileLog::open(Arc::<MemoryStorage>::clone(&shared), folder, &options).unwrap();
         let kept_options = KeptOptions { segment_bytes: 1 << 20, compact_above: 1 << 30 };
-        let kept = KeptLog::open(shared, folder, KeptEnd::default(), kept_options).unwrap();
+        let kept =
+            KeptLog::open(shared, folder, (KeptEnd::default(), EndTrust::Sure), kept_options)
+                .unwrap();
         let log = opened.writer.log();
         let mut rig = Self {
             storage,
@@ -184,6 +186,7 @@ impl Rig {
             newest_id: None,
             opening: 1,
             first: self.log.head().first.segment().max(1),
+            first_position: self.log.head().first_position,
             kept: self.kept.end(),
             previous: None,
             handlers: Vec::new(),

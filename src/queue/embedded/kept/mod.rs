@@ -5,6 +5,8 @@
 //! before it (where it ends, and where its events stand), so that a start reads the newest segment
 //! only, and knows which events a missing one had. The log's `Trim` record says how far the kept
 //! log counts: bad bytes before that are damage, what is behind it is the left-over of a copy.
+//! Where that record may be one of those that cannot be read, whole files behind it count as well:
+//! changes carry their LSN, so those of a copy that was not finished can do no harm.
 //!
 //! What is needed of the oldest segment is copied to the end, together with a footer that has no
 //! offset: segments up to its number count no more. Of one (handler, position) the change with the
@@ -45,6 +47,14 @@ pub(crate) struct KeptOptions {
     pub(crate) segment_bytes: u32,
     /// A smaller kept log is not compacted.
     pub(crate) compact_above: u64,
+}
+
+/// Whether the end that the log tells is the newest one that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndTrust {
+    Sure,
+    /// A later one may have stood in what cannot be read.
+    InDoubt,
 }
 
 /// A change and the LSN of its record in the log.

@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex};
 use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
 use super::damage::DamageCause;
 use super::segment::{self, KeptSegment, Records, read_record};
-use super::{KeptLog, KeptOptions, lock};
+use super::{EndTrust, KeptLog, KeptOptions, lock};
 use crate::queue::storage::{OpenMode, Storage};
 
 impl KeptLog {
     /// Opens what counts up to `recorded`, the end that the log's newest record says; what is
-    /// behind it is removed. Reads the newest segment, and the first record of each other one.
+    /// behind it is removed. Where that is in doubt, everything that is whole counts and nothing is
+    /// removed. Reads the newest segment, and the first record of each other one.
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
         folder: &Path,
-        recorded: KeptEnd,
+        (recorded, trust): (KeptEnd, EndTrust),
         options: KeptOptions,
     ) -> io::Result<Self> {
         let kept = Self {
@@ -30,18 +31,55 @@ impl KeptLog {
         };
         let mut files = kept.files()?;
         let last_number = files.keys().copied().max().unwrap_or(0).max(recorded.number);
-        let mut left_over = files.split_off(&recorded.number.saturating_add(1));
-        let (newest, gone_through) = kept.open_newest(&mut files, recorded)?;
+        let is_there = recorded.number == 0 || files.contains_key(&recorded.number);
+        let is_sure = trust == EndTrust::Sure && is_there;
+        let end = if is_sure { recorded } else { kept.end_of_what_is_there(&files, recorded)? };
+        let mut left_over = files.split_off(&end.number.saturating_add(1));
+        let (newest, told_gone) = kept.open_newest(&mut files, end)?;
+        // In doubt a compaction may not count: what it would have removed does where it is there.
+        let oldest = files.keys().next().copied().unwrap_or(end.number);
+        let gone_through =
+            if is_sure { told_gone } else { told_gone.min(oldest.saturating_sub(1)) };
         let mut counted = files.split_off(&gone_through.saturating_add(1));
         left_over.append(&mut files);
-        kept.remove(left_over.values())?;
+        if is_sure {
+            kept.remove(left_over.values())?;
+        } else if end > recorded {
+            kept.make_durable(newest.as_ref())?;
+        }
         {
             let mut contents = lock(&kept.contents);
-            (contents.end, contents.last_number) = (recorded, last_number);
+            (contents.end, contents.last_number) = (end, last_number);
             contents.gone_through = gone_through;
         }
-        kept.open_older(newest, &mut counted)?;
+        kept.open_older(newest, &mut counted, told_gone)?;
         Ok(kept)
+    }
+
+    /// What nobody recorded counts from here on: it must be there after a power cut.
+    fn make_durable(&self, newest: Option<&KeptSegment>) -> io::Result<()> {
+        if let Some(segment) = newest {
+            self.storage.open(&self.path(segment.id), OpenMode::Write)?.sync_data()?;
+        }
+        self.storage.sync_folder(&self.folder)
+    }
+
+    /// Behind the last whole record of all, at least `recorded`.
+    fn end_of_what_is_there(
+        &self,
+        files: &BTreeMap<u32, SegmentId>,
+        recorded: KeptEnd,
+    ) -> io::Result<KeptEnd> {
+        for id in files.range(recorded.number..).rev().map(|(_, id)| *id) {
+            let mut segment = KeptSegment::new(id);
+            let size = self.storage.size(&self.path(id))?;
+            segment.end = u32::try_from(size).unwrap_or(u32::MAX);
+            let read = segment.read(self.storage.as_ref(), &self.path(id))?;
+            if let Some(end) = read.end() {
+                return Ok(recorded.max(KeptEnd { number: id.number, offset: end }));
+            }
+        }
+        Ok(recorded)
     }
 
     fn files(&self) -> io::Result<BTreeMap<u32, SegmentId>> {
@@ -91,8 +129,8 @@ impl KeptLog {
         &self,
         newest: Option<KeptSegment>,
         files: &mut BTreeMap<u32, SegmentId>,
+        gone_through: u32,
     ) -> io::Result<()> {
-        let gone_through = lock(&self.contents).gone_through;
         let mut next = newest;
         while let Some(segment) = next {
             let footer = self.first_footer(&segment)?;

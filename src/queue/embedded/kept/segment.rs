@@ -150,6 +150,12 @@ impl Records {
         self.damage.extend(damage);
     }
 
+    /// Behind the last one.
+    pub(super) fn end(&self) -> Option<u32> {
+        let (offset, _, payload) = self.records.last()?;
+        Some(offset.saturating_add(narrow(HEADER_BYTES + payload.len())))
+    }
+
     pub(super) fn changes(&self) -> impl Iterator<Item = KeptChanges> {
         self.records.iter().filter_map(|(_, kind, payload)| match Record::decode(*kind, payload) {
             Some(Record::KeptChanges(changes)) => Some(changes),

@@ -75,6 +75,10 @@ impl KeyRuns {
             list.written_through = list.written_through.max(records.end);
             list.put(Slot { records, generation: list.generation, place });
         }
+        if !list.slots.is_empty() {
+            // A name that an earlier process gave and could not sync counts from here on.
+            runs.storage.sync_folder(folder)?;
+        }
         runs.remove_merged(&mut list)?;
         runs.update(|own| *own = list);
         Ok(runs)

@@ -159,7 +159,11 @@ impl KeyRuns {
         let aside = run_path(&self.folder, &slot.records, "bad");
         if let Some(path) = slot.path().filter(|path| **path != aside) {
             // So that a start does not take the remade runs for left-over inputs of this one.
-            self.storage.rename(path, &aside)?;
+            match self.storage.rename(path, &aside) {
+                // An earlier call has done it and could not sync it.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
             self.storage.sync_folder(&self.folder)?;
             self.rename_damage(path, &aside);
             self.update(|list| {

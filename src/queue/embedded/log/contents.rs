@@ -29,8 +29,9 @@ pub(super) struct Recorded {
     pub(super) newest_id: Option<EventId>,
     pub(super) opening: u64,
     pub(super) kept: KeptEnd,
-    /// The oldest segment that counts.
-    pub(super) first: u32,
+    /// The oldest segment that counts, with the position that the next event had there; segment 0 =
+    /// nothing tells.
+    pub(super) first: (u32, Position),
     pub(super) is_closed: bool,
     pub(super) table: OffsetTable,
     /// Where the last event begins, and the position behind it.
@@ -44,6 +45,11 @@ pub(super) struct Hole {
     pub(super) range: Range<u32>,
     /// The positions of the events that stood in it.
     pub(super) positions: Range<Position>,
+}
+
+/// How many events so many bytes can hold.
+pub(super) fn events_within(n_bytes: u64) -> u64 {
+    n_bytes.div_ceil(EVENT_BYTES_MIN)
 }
 
 /// A segment as it was found.
@@ -150,7 +156,7 @@ impl Contents {
         let doubtful = self.rotten.iter().filter(is_behind).chain(unreadable_tail);
         let n_bytes: u64 = doubtful.map(|range| range.len() as u64).sum();
         let named = self.recorded.next_position.0.max(1);
-        Position(named.saturating_add(n_bytes.div_ceil(EVENT_BYTES_MIN)))
+        Position(named.saturating_add(events_within(n_bytes)))
     }
 
     pub(super) fn damage(&self, segment: SegmentId) -> Vec<Damage> {
@@ -197,7 +203,7 @@ impl Recorded {
                 self.next_event = self.next_event.max(head.next);
                 self.newest_id = self.newest_id.max(head.newest_id);
                 self.opening = self.opening.max(head.opening);
-                self.first = self.first.max(head.first);
+                self.first = self.first.max((head.first, head.first_position));
                 self.kept = self.kept.max(head.kept);
                 self.head.get_or_insert(head);
             }
@@ -208,8 +214,8 @@ impl Recorded {
                 }
             }
             Record::Subscribed { since, .. } => self.name(since),
-            Record::Trim { first, kept } => {
-                self.first = self.first.max(first);
+            Record::Trim { first, first_position, kept } => {
+                self.first = self.first.max((first, first_position));
                 self.kept = self.kept.max(kept);
             }
             Record::Opened { opening, .. } => self.opening = self.opening.max(opening),
@@ -221,6 +227,15 @@ impl Recorded {
             | Record::KeptFooter(_) => {}
         }
         Some(())
+    }
+
+    /// Takes up what an earlier segment says, where this one's head cannot be read.
+    pub(super) fn merge_earlier(&mut self, earlier: &Contents) {
+        self.name(earlier.next_position());
+        self.newest_id = self.newest_id.max(earlier.recorded.newest_id);
+        self.opening = self.opening.max(earlier.recorded.opening);
+        self.first = self.first.max(earlier.recorded.first);
+        self.kept = self.kept.max(earlier.recorded.kept);
     }
 
     fn name(&mut self, next: Position) {

@@ -29,6 +29,8 @@ pub(crate) struct LogHead {
     pub(crate) first: Lsn,
     /// The position that the next event had there.
     pub(crate) first_position: Position,
+    /// Events before it were let go; `first_position`, unless files from there on are missing.
+    pub(crate) trimmed_before: Position,
     /// Behind the newest record that is synced.
     pub(crate) next: Lsn,
     /// The position that the next event gets.
@@ -168,6 +170,7 @@ impl FileLog {
             if is_later {
                 head.first = Lsn::start_of(first);
                 head.first_position = position.max(head.first_position);
+                head.trimmed_before = head.first_position;
             }
             is_later
         });

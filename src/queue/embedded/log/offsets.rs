@@ -201,7 +201,7 @@ impl FileLog {
             let first = self.first_event_of(segment)?;
             segment.update_facts(|facts| {
                 facts.first = facts.first.or(first);
-                facts.is_head_read = true;
+                (facts.is_head_read, facts.is_head_bad) = (true, true);
             });
             return Ok(());
         };
@@ -209,7 +209,7 @@ impl FileLog {
             facts.first = Some(head.next);
             facts.began_at = Some(head.at);
             facts.previous = head.previous.as_ref().map(|previous| previous.number);
-            facts.is_head_read = true;
+            (facts.is_head_read, facts.is_head_bad) = (true, false);
         });
         if let Some(SegmentEnd { number, end, table }) = head.previous
             && let Some(previous) = self.get(number).filter(|_| number < segment.id.number)

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::contents::Contents;
+use super::contents::{Contents, Recorded, events_within};
 use super::file_log::LogHead;
 use super::segment::{Facts, Segment, file_name, id_of_file};
 use super::{Cause, Damage, FileLog, LogWriter, SegmentInfo};
@@ -61,9 +61,14 @@ pub(crate) struct Survey {
     pub(crate) head: Option<SegmentHead>,
     /// Behind the last whole record; `None` = the log is new.
     pub(crate) end: Option<Lsn>,
+    /// The oldest segment that counts and the position that the next event had there. Its file may
+    /// be missing.
+    pub(crate) first: (u32, Position),
     /// 1 + the largest position that any whole record of the newest segment names, and as many more
     /// as its unreadable stretches can have held.
     pub(crate) next_position: Position,
+    /// How many events newer segments can hold of which nothing can be read.
+    pub(crate) doubtful_events: u64,
     pub(crate) newest_id: Option<EventId>,
     /// The number of the newest opening that the newest segment names; 0 = none.
     pub(crate) opening: u64,
@@ -108,9 +113,13 @@ impl FileLog {
         let log = Self::new(storage, folder, options);
         let mut files = log.files()?;
         let next_number = files.keys().next_back().map_or(1, |id| id.number.saturating_add(1));
-        let newest = log.find_newest(&mut files)?;
+        let mut newest = log.find_newest(&mut files)?;
+        if let Some((live, contents)) = &mut newest.live {
+            log.read_earlier(&files, *live, &mut contents.recorded)?;
+        }
         log.fill_table(&files, &newest, options);
         let Newest { live, unused, torn_heads, unreadable } = newest;
+        let doubtful = unreadable.iter().map(|damage| u64::from(damage.bytes)).sum();
         for damage in unreadable {
             log.note_damage(damage);
         }
@@ -118,15 +127,19 @@ impl FileLog {
         if let Some((segment, contents)) = &live {
             log.take_contents(segment, contents);
         }
-        let recorded_first = live.as_ref().map_or(0, |(_, contents)| contents.recorded.first);
-        log.find_gaps(recorded_first);
         let contents = live.as_ref().map(|(_, contents)| contents);
         let recorded = contents.map(|contents| contents.recorded.clone()).unwrap_or_default();
+        log.find_gaps(recorded.first.0);
         let head = log.head();
         Ok(Survey {
             head: recorded.head,
             end: contents.map(|_| head.next),
+            first: match recorded.first {
+                (0, _) => (head.first.segment().max(1), head.first_position.max(Position(1))),
+                first => first,
+            },
             next_position: head.next_position,
+            doubtful_events: events_within(doubtful),
             newest_id: recorded.newest_id,
             opening: recorded.opening,
             kept: recorded.kept,
@@ -206,6 +219,27 @@ impl FileLog {
         Ok(newest)
     }
 
+    /// What a newest segment whose head cannot be read does not say, earlier ones do.
+    fn read_earlier(
+        &self,
+        files: &BTreeMap<SegmentId, u32>,
+        live: SegmentId,
+        recorded: &mut Recorded,
+    ) -> Result<(), OpenError> {
+        let mut is_told = recorded.head.is_some();
+        for (id, capacity) in files.range(..live).rev().filter(|(id, _)| id.number < live.number) {
+            if is_told {
+                break;
+            }
+            // It is named when it is read for its records.
+            let Ok(file) = self.storage.open(&self.path(*id), OpenMode::Read) else { continue };
+            let earlier = Contents::read(&*file, *id, *capacity)?;
+            recorded.merge_earlier(&earlier);
+            is_told = earlier.recorded.head.is_some();
+        }
+        Ok(())
+    }
+
     fn fill_table(&self, files: &BTreeMap<SegmentId, u32>, newest: &Newest, options: &OpenOptions) {
         for (id, capacity) in files {
             let known = options.known.iter().find(|known| known.id == *id);
@@ -216,14 +250,19 @@ impl FileLog {
             };
             self.insert(Segment::new(*id, *capacity, facts));
         }
-        let recorded = newest.live.as_ref().map_or(0, |(_, contents)| contents.recorded.first);
+        let recorded = newest.live.as_ref().map(|(_, contents)| contents.recorded.first);
+        let (number, position) = recorded.unwrap_or_default();
         let live = newest.live.as_ref().map_or(u32::MAX, |(id, _)| id.number);
         // Where nothing is left at the recorded one, it begins with what is left behind it.
-        let first = self.at_or_after(recorded.min(live)).map(|segment| segment.id.number);
+        let first = self.at_or_after(number.min(live)).map(|segment| segment.id.number);
         let Some(first) = first else { return };
         self.head.send_modify(|head| head.first = Lsn::start_of(first));
         let first_position = self.first_position_of(first).ok().flatten();
-        self.head.send_modify(|head| head.first_position = first_position.unwrap_or(Position(1)));
+        let first_position = first_position.unwrap_or(position.max(Position(1)));
+        self.head.send_modify(|head| {
+            head.first_position = first_position;
+            head.trimmed_before = if number > 0 { position } else { first_position };
+        });
     }
 
     /// Makes what the newest segment holds readable.
@@ -250,14 +289,14 @@ impl FileLog {
     fn find_gaps(&self, first: u32) {
         let ids: Vec<SegmentId> = self.segments().iter().map(|segment| segment.id).collect();
         if let Some(oldest) = ids.first().filter(|oldest| first > 0 && oldest.number > first)
-            && self.previous_of(*oldest).is_some_and(|previous| previous >= first)
+            && self.has_previous(*oldest, first)
         {
             self.note_missing(first..oldest.number);
         }
         for pair in ids.windows(2) {
             let [before, behind] = pair else { continue };
             let gap = before.number.saturating_add(1)..behind.number;
-            if !gap.is_empty() && self.previous_of(*behind) != Some(before.number) {
+            if !gap.is_empty() && self.has_previous(*behind, gap.start) {
                 self.note_missing(gap);
             }
         }
@@ -267,6 +306,13 @@ impl FileLog {
         let segment = SegmentId { number: numbers.start, salt: 0 };
         let cause = Cause::Missing { n_files: numbers.end.saturating_sub(numbers.start) };
         self.note_damage(Damage { segment, offset: 0, bytes: 0, cause });
+    }
+
+    /// Whether there was a segment from `first` on before this one, as far as its head tells.
+    fn has_previous(&self, id: SegmentId, first: u32) -> bool {
+        let previous = self.previous_of(id);
+        let is_unknown = || self.get(id.number).is_some_and(|it| it.facts().is_head_bad);
+        previous.map_or_else(is_unknown, |previous| previous >= first)
     }
 
     /// The number of the segment before, as a segment's head says.

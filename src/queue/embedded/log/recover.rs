@@ -33,6 +33,10 @@ impl Survey {
             let what = format!("mending `log/{}`", file_name(segment.id));
             let (file, mended) = log.mend(&segment, &contents).map_err(OpenError::io(what))?;
             (tail, end) = (mended, contents.end);
+            // Behind it stands what cannot be read: nothing is put before that.
+            if self.doubtful_events > 0 {
+                tail = Tail::Sealed;
+            }
             live = Some(Live { segment, file });
         }
         // What cannot be taken away is in nobody's way: its number is not used again.
@@ -90,7 +94,8 @@ impl FileLog {
     /// Mends the live segment. A hole in the last unit, which was then never acknowledged, is
     /// filled so that nobody takes it for damage later; whole records behind the hole are kept.
     /// What is behind the end is zeroed, so that nothing of it can come back between records yet
-    /// to be written. Nothing is written to a file of which anything cannot be read.
+    /// to be written. Nothing else is written to a file of which anything cannot be read than its
+    /// last unit once more.
     fn mend(
         &self,
         live: &Segment,
@@ -98,6 +103,10 @@ impl FileLog {
     ) -> io::Result<(Arc<dyn StorageFile>, Tail)> {
         let path = self.path(live.id);
         if contents.is_damaged() {
+            let synced = self.storage.open(&path, OpenMode::Write);
+            let synced = synced.and_then(|file| write_again(&*file, contents));
+            // What is on a disk that does not take it back counts as it is.
+            warn_of(synced, "The end of a damaged segment cannot be written once more");
             // Readers open the file for themselves, if it can be opened.
             return Ok((self.storage.open(&path, OpenMode::Read)?, Tail::Sealed));
         }

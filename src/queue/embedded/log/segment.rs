@@ -63,6 +63,8 @@ pub(super) struct Facts {
     pub(super) previous: Option<u32>,
     /// Its head was looked at: what it did not say need not be looked for again.
     pub(super) is_head_read: bool,
+    /// Its head could not be read.
+    pub(super) is_head_bad: bool,
 }
 
 /// Whether anybody still holds a removed segment's file.

@@ -265,6 +265,7 @@ impl LogWriter {
             end: None,
             previous,
             is_head_read: true,
+            is_head_bad: false,
         };
         let segment = self.log.insert(Segment::new(id, capacity, facts));
         segment.share(&file);

@@ -1,7 +1,6 @@
 //! Dead letters: which there are comes from the states, why they died from the index.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::Reading;
 use crate::clock::Timestamp;
@@ -9,7 +8,7 @@ use crate::event::{ErrorText, HandlerName, OrderKey, Position};
 use crate::queue::embedded::index::DeadFact;
 use crate::queue::embedded::log::Finder;
 use crate::queue::embedded::record::{Incarnation, Lsn};
-use crate::queue::{DeadFilter, DeadLetter, QueueError};
+use crate::queue::{DeadFilter, DeadLetter, LostDeliveries, QueueError};
 
 /// How many dead letters are asked of a handler's state at once: its lock is held as long.
 const POSITIONS_AT_ONCE: usize = 1_000;
@@ -41,8 +40,6 @@ pub(crate) struct DeadMatches {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadPage {
     pub(crate) letters: Vec<DeadLetter>,
-    /// Deliveries whose events could not be read: dead as well, but without a name.
-    pub(crate) lost: Vec<(HandlerName, Range<Position>)>,
     /// `false` = there may be more, or reasons are missing: the index is being made or is behind.
     pub(crate) is_complete: bool,
 }
@@ -66,14 +63,13 @@ impl Reading {
             }
         }
         let letters = letters.into_values().collect();
-        Ok(DeadPage { letters, lost: self.lost(filter), is_complete })
+        Ok(DeadPage { letters, is_complete })
     }
 
     /// Dead letters that match, without their events: what redriving and dropping by a filter need.
     /// Without a filter by reason or time it has all of them, whatever the index answers.
     pub(crate) fn find_dead(&self, filter: &DeadFilter, through: Lsn) -> DeadMatches {
-        let is_by_fact =
-            filter.reason.is_some() || filter.since.is_some() || filter.until.is_some();
+        let is_by_fact = is_by_fact(filter);
         let limit = filter.limit.unwrap_or(usize::MAX);
         let mut matches: BTreeMap<DiedOrder, DeadMatch> = BTreeMap::new();
         let mut n_unknown = 0_u64;
@@ -170,16 +166,30 @@ impl Reading {
         }))
     }
 
-    fn lost(&self, filter: &DeadFilter) -> Vec<(HandlerName, Range<Position>)> {
+    /// Deliveries that match whose events could not be read: dead as well, but without a name, a
+    /// reason and a time.
+    pub(crate) fn lost(&self, filter: &DeadFilter) -> Vec<LostDeliveries> {
         let mut lost = Vec::new();
+        if is_by_fact(filter) {
+            return lost;
+        }
         for (handler, _) in self.dead_handlers(filter) {
-            let ranges = self.states.lost(&handler).into_iter();
-            let wanted = ranges
-                .filter(|range| filter.position.is_none_or(|position| range.contains(&position)));
-            lost.extend(wanted.map(|range| (handler.clone(), range)));
+            for range in self.states.lost(&handler) {
+                let positions = match filter.position {
+                    None => range,
+                    Some(position) if range.contains(&position) => position..position.next(),
+                    Some(_) => continue,
+                };
+                lost.push(LostDeliveries { handler: handler.clone(), positions });
+            }
         }
         lost
     }
+}
+
+/// Whether only the index knows which dead letters match.
+pub(crate) const fn is_by_fact(filter: &DeadFilter) -> bool {
+    filter.reason.is_some() || filter.since.is_some() || filter.until.is_some()
 }
 
 fn is_wanted(filter: &DeadFilter, fact: &DeadFact) -> bool {

@@ -25,7 +25,7 @@ mod stats;
 mod zones;
 
 pub(crate) use budget::Budget;
-pub(crate) use dead::DeadPage;
+pub(crate) use dead::{DeadPage, is_by_fact};
 pub(crate) use history::History;
 pub(crate) use list::Page;
 pub(crate) use search::{BodyFilter, Search};

@@ -1,8 +1,8 @@
 //! Payloads of a segment's head and of the small records, version 2.
 //!
 //! A head: time, next position, newest id (1 byte whether there is one, 16 bytes), opening, first
-//! segment, kept end, the segment before (1 byte whether there is one; number, end, table), count
-//! of handlers; a handler: name, LSN of its `Subscribed`, since. A table: count, then pairs of
+//! segment and its position, kept end, the segment before (1 byte whether there is one; number, end,
+//! table), count of handlers; a handler: name, LSN of its `Subscribed`, since. A table: count, then pairs of
 //! differences to the pair before.
 
 use std::ops::Range;
@@ -30,6 +30,7 @@ impl SegmentHead {
         }
         out.put_varint(self.opening);
         out.put_varint(self.first.into());
+        out.put_varint(self.first_position.0);
         self.kept.encode(out);
         match &self.previous {
             None => out.put_u8(0),
@@ -58,6 +59,7 @@ impl SegmentHead {
         };
         let opening = take.varint()?;
         let first = take_u32(&mut take)?;
+        let first_position = Position(take.varint()?);
         let kept = KeptEnd::decode(&mut take)?;
         let previous = match take.u8()? {
             0 => None,
@@ -72,7 +74,8 @@ impl SegmentHead {
             let handler = HandlerName::parse(take.text()?).ok()?;
             handlers.push(HandlerHead { handler, incarnation: Incarnation::decode(&mut take)? });
         }
-        let head = Self { at, next, newest_id, opening, first, kept, previous, handlers };
+        let head =
+            Self { at, next, newest_id, opening, first, first_position, kept, previous, handlers };
         take.0.is_empty().then_some(head)
     }
 }
@@ -183,7 +186,9 @@ pub(super) fn decode_forgotten(payload: &[u8]) -> Option<Record> {
 
 pub(super) fn decode_trim(payload: &[u8]) -> Option<Record> {
     whole(payload, |take| {
-        Some(Record::Trim { first: take_u32(take)?, kept: KeptEnd::decode(take)? })
+        let first = take_u32(take)?;
+        let first_position = Position(take.varint()?);
+        Some(Record::Trim { first, first_position, kept: KeptEnd::decode(take)? })
     })
 }
 

@@ -68,8 +68,8 @@ pub(crate) enum Record {
         /// Where the `Subscribed` record of that subscription stands.
         subscribed: Lsn,
     },
-    /// What is before segment `first` counts no more.
-    Trim { first: u32, kept: KeptEnd },
+    /// What is before segment `first`, which begins with `first_position`, counts no more.
+    Trim { first: u32, first_position: Position, kept: KeptEnd },
     /// The queue was opened.
     Opened { opening: u64, at: Timestamp },
     /// The queue was closed; nothing stands behind it until the next `Opened`.

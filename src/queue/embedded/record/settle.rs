@@ -57,6 +57,19 @@ impl NewState {
         }
     }
 
+    /// Whether a change to it names one delivery only.
+    pub(crate) const fn is_of_one(&self) -> bool {
+        match self {
+            Self::Retry { .. } | Self::Dead { order_key: Some(_), .. } => true,
+            Self::Delivered
+            | Self::Skipped
+            | Self::Dropped
+            | Self::Dead { order_key: None, .. }
+            | Self::Open
+            | Self::Lost => false,
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Retry { due, wait, .. } => {
@@ -160,6 +173,9 @@ impl Change {
             return None;
         }
         let change = Self::of(first, count, NewState::decode(tag, take)?);
+        if change.count > 1 && change.to.is_of_one() {
+            return None;
+        }
         if tag & HAS_DETAILS == 0 { Some(change) } else { change.with_details(at, take) }
     }
 

@@ -8,6 +8,7 @@ use crate::event::{
     Attempt, DataRoot, DedupeKey, ErrorText, EventId, EventType, Headers, NewEvent, OrderKey,
     SourceName,
 };
+use crate::queue::codec::Take;
 
 mod generate;
 
@@ -151,8 +152,9 @@ proptest! {
         let read = read_back(|unit| unit.push_forgotten(&name, Lsn(a)));
         assert!(matches!(read, Record::Forgotten { handler, subscribed }
             if handler == name && subscribed == Lsn(a)));
-        let read = read_back(|unit| unit.push_trim(first, kept));
-        assert!(matches!(read, Record::Trim { first: f, kept: k } if f == first && k == kept));
+        let read = read_back(|unit| unit.push_trim(first, Position(a), kept));
+        assert!(matches!(read, Record::Trim { first: f, first_position: p, kept: k }
+            if (f, p, k) == (first, Position(a), kept)));
         let read = read_back(|unit| unit.push_opened(a, at));
         assert!(matches!(read, Record::Opened { opening, at: t } if opening == a && t == at));
         assert!(matches!(read_back(UnitBuilder::push_closed), Record::Closed));
@@ -271,4 +273,30 @@ fn units_say_where_each_record_stands() {
     assert_eq!(unit.next_lsn(), Lsn::new(3, 128));
     unit.cut_from(second);
     assert_eq!((unit.len(), unit.next_lsn()), (14, second));
+}
+
+#[test]
+fn retry_of_more_than_one_delivery_makes_no_sense() {
+    let retry = NewState::Retry {
+        due: Timestamp::from_millis(5),
+        wait: Duration::from_secs(1),
+        order_key: None,
+    };
+    let holding = NewState::Dead {
+        died_at: Timestamp::from_millis(5),
+        reason: ErrorText::new("no"),
+        order_key: Some(OrderKey([7; 16])),
+    };
+    for (to, count, is_sound) in [
+        (retry.clone(), 1, true),
+        (retry, 2, false),
+        (holding.clone(), 1, true),
+        (holding, 3, false),
+        (NewState::Open, 9, true),
+    ] {
+        let mut bytes = Vec::new();
+        Change::of(Position(4), count, to).encode(Position(0), Timestamp::default(), &mut bytes);
+        let decoded = Change::decode(Position(0), Timestamp::default(), &mut Take(&bytes));
+        assert_eq!(decoded.is_some(), is_sound, "{count}");
+    }
 }

@@ -73,9 +73,10 @@ impl UnitBuilder {
         })
     }
 
-    pub(crate) fn push_trim(&mut self, first: u32, kept: KeptEnd) -> Lsn {
+    pub(crate) fn push_trim(&mut self, first: u32, first_position: Position, kept: KeptEnd) -> Lsn {
         self.push(Kind::Trim, |out| {
             out.put_varint(first.into());
+            out.put_varint(first_position.0);
             kept.encode(out);
         })
     }

@@ -85,8 +85,8 @@ pub(crate) enum NewState {
     Lost,
 }
 
-/// A change of the deliveries `first .. first + count` of one handler. `count` is 1 except for
-/// `Delivered`, `Skipped`, `Dropped`, `Open` and `Lost` without an attempt.
+/// A change of the deliveries `first .. first + count` of one handler. `count` is 1 for `Retry` and
+/// for `Dead` with an order key; bytes that say otherwise make no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) first: Position,
@@ -169,6 +169,8 @@ pub(crate) struct SegmentHead {
     pub(crate) opening: u64,
     /// The oldest segment that counts: what is before it are left-overs.
     pub(crate) first: u32,
+    /// The position that the next event had where that segment begins.
+    pub(crate) first_position: Position,
     pub(crate) kept: KeptEnd,
     /// The segment before; `None` in the first one.
     pub(crate) previous: Option<SegmentEnd>,

@@ -146,20 +146,11 @@ impl HandlerState {
     /// Puts the positions that `change` names where it says and takes them out of everything else.
     ///
     /// The first position that is not below `high` moves `high` behind itself; what was jumped over
-    /// is open. Applying a change twice is as good as once. `Retry`, and `Dead` with an order key,
-    /// name their first position only, whatever their count.
+    /// is open. Applying a change twice is as good as once.
     pub(crate) fn apply(&mut self, change: &Change) {
-        let is_single = match &change.to {
-            NewState::Retry { .. } | NewState::Dead { order_key: Some(_), .. } => true,
-            NewState::Delivered
-            | NewState::Skipped
-            | NewState::Dropped
-            | NewState::Dead { order_key: None, .. }
-            | NewState::Open
-            | NewState::Lost => false,
-        };
         let position = change.first;
-        let range = if is_single { position..position.next() } else { change.positions() };
+        debug_assert!(change.count <= 1 || !change.to.is_of_one(), "{change:?}");
+        let range = change.positions();
         if range.is_empty() {
             return;
         }
@@ -289,6 +280,12 @@ impl HandlerState {
             || self.dead.intersects(range.clone())
             || is_within(self.waiting.iter_from(range.start).next().map(|(first, _)| first))
             || is_within(self.holding.iter_from(range.start).next().map(|(first, _)| first))
+    }
+
+    /// The positions of `range` whose events could not be read, in ascending order.
+    pub(crate) fn lost_in(&self, range: Range<Position>) -> Vec<Position> {
+        let ranges = self.lost.iter_within(range);
+        ranges.flat_map(|range| (range.start.0..range.end.0).map(Position)).collect()
     }
 
     /// Whether any event of `range` could not be read.

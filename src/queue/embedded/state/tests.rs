@@ -194,6 +194,7 @@ twice.apply(change);
     ) {
         let mut state = state();
         for (first, count, to) in changes {
+            let count = if to.is_of_one() { 1 } else { count };
             let wild = Change { attempts: u32::MAX, ..change(first, count, to) };
             state.apply(&wild);
             state.apply(&wild);

@@ -4,6 +4,7 @@
 //! Lock order: `reader`, then `live`, then the outbox. The committer takes the outbox only, so
 //! nothing on the delivery path can make it wait for a disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -45,8 +46,6 @@ pub(crate) struct Live {
     pub(crate) session: Option<Session>,
     /// Events of deliveries that come again soon.
     pub(crate) retry_cache: RetryCache,
-    /// The subscription is being forgotten: nobody may take hold of it any more.
-    pub(crate) is_forgotten: bool,
 }
 
 impl Live {
@@ -62,6 +61,8 @@ impl Live {
 pub(crate) struct HandlerCell {
     pub(crate) handler: HandlerName,
     pub(crate) incarnation: Incarnation,
+    /// The subscription is being forgotten: nobody may take hold of it any more.
+    is_forgotten: AtomicBool,
     live: Mutex<Live>,
     outbox: Mutex<Outbox>,
     pub(super) reader: Mutex<EventReader>,
@@ -76,11 +77,12 @@ pub(crate) struct HandlerCell {
 impl HandlerCell {
     pub(crate) fn new(handler: HandlerName, state: HandlerState) -> Self {
         let incarnation = state.incarnation();
-        let (session, retry_cache, is_forgotten) = (None, RetryCache::default(), false);
+        let (session, retry_cache) = (None, RetryCache::default());
         Self {
             handler,
             incarnation,
-            live: Mutex::new(Live { state, session, retry_cache, is_forgotten }),
+            is_forgotten: AtomicBool::new(false),
+            live: Mutex::new(Live { state, session, retry_cache }),
             outbox: Mutex::default(),
             reader: Mutex::default(),
             oldest: Mutex::default(),
@@ -91,6 +93,16 @@ impl HandlerCell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Live> {
         lock(&self.live)
+    }
+
+    /// To be asked under the state's lock.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Set to `true` under the state's lock; the committer, which takes no such lock, takes it back.
+    pub(crate) fn set_forgotten(&self, is_forgotten: bool) {
+        self.is_forgotten.store(is_forgotten, Ordering::SeqCst);
     }
 
     pub(crate) fn oldest_known(&self) -> MutexGuard<'_, Option<(Position, Timestamp)>> {

@@ -41,7 +41,10 @@ impl EmbeddedSubscription {
     /// Takes hold of a subscription that nobody holds.
     pub(crate) fn attach(core: Arc<Core>, cell: Arc<HandlerCell>) -> Result<Self, QueueError> {
         let mut live = cell.lock();
-        if live.session.is_some() || live.is_forgotten {
+        if cell.is_forgotten() && core.is_poisoned() {
+            return Err(QueueError::Poisoned);
+        }
+        if live.session.is_some() || cell.is_forgotten() {
             return Err(QueueError::Busy(cell.handler.clone()));
         }
         live.session = Some(Session::begin(&live.state, core.clock.steady()));

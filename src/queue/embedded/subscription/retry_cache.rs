@@ -51,3 +51,66 @@ impl RetryCache {
         Some(event)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{DataRoot, Dedupe, EventId, EventType, Headers, NewEvent, SourceName};
+
+    fn event(position: u64, body_bytes: usize) -> Event {
+        let new = NewEvent {
+            source: SourceName::parse("s").unwrap(),
+            event_type: EventType::unknown(),
+            received_at: Timestamp::default(),
+            data_root: DataRoot::Payload,
+            is_json: false,
+            headers: Headers::default(),
+            body: Bytes::from(vec![b'x'; body_bytes]),
+            dedupe: Dedupe::Off,
+        };
+        Event::new(new, EventId(Uuid::nil()), Position(position))
+    }
+
+    #[test]
+    fn event_that_comes_again_soon_is_kept_until_it_is_taken() {
+        let mut cache = RetryCache::default();
+        cache.keep(&event(1, 10), SOON);
+        cache.keep(&event(2, 10), Duration::ZERO);
+        cache.keep(&event(3, 10), SOON + Duration::from_millis(1));
+        cache.keep(&event(4, BYTES_MAX), Duration::ZERO);
+        cache.keep(&event(2, 10), Duration::ZERO);
+        let found: Vec<_> = (1..=4).map(|n| cache.take(Position(n)).is_some()).collect();
+        assert_eq!(found, [true, true, false, false]);
+        assert!(cache.take(Position(1)).is_none(), "it is out");
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
+    fn oldest_events_go_when_there_are_too_many_or_too_large_ones() {
+        for (body_bytes, n_kept) in [(0, EVENTS_MAX as u64), (BYTES_MAX / 8, 8)] {
+            let mut cache = RetryCache::default();
+            for n in 1..=5_000 {
+                cache.keep(&event(n, body_bytes), Duration::from_secs(1));
+            }
+            assert!(cache.bytes <= BYTES_MAX);
+            assert!(cache.take(Position(5_000 - n_kept)).is_none());
+            assert!((5_001 - n_kept..=5_000).all(|n| cache.take(Position(n)).is_some()));
+        }
+    }
+
+    #[test]
+    fn kept_event_shares_no_memory() {
+        let large = Bytes::from(vec![b'x'; 1 << 20]);
+        let mut event = event(1, 0);
+        event.body = large.slice(5..15);
+        let mut cache = RetryCache::default();
+        cache.keep(&event, Duration::from_secs(1));
+        drop(event);
+        assert!(large.is_unique(), "nobody else holds the large buffer");
+        assert_eq!(&*cache.take(Position(1)).unwrap().body, b"xxxxxxxxxx");
+    }
+}

@@ -13,8 +13,10 @@ use crate::event::{Delivery, Event, Origin, Position};
 use crate::queue::detach::detach;
 use crate::queue::embedded::core::{Core, lock};
 use crate::queue::embedded::events::{ReadFailure, event_at};
+use crate::queue::embedded::kept::KeptLog;
 use crate::queue::embedded::log::{Finder, LogHead, LogReader, ReadError};
-use crate::queue::embedded::record::{Change, Kind, NewState, Record};
+use crate::queue::embedded::record::{Change, Kind, NewState};
+use crate::queue::names::Names;
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
 
 /// Where one subscription reads.
@@ -22,6 +24,8 @@ use crate::queue::{QueueError, TAKE_BYTES_MAX};
 pub(crate) struct EventReader {
     /// Follows the log in order.
     log: Option<LogReader>,
+    /// Names of events that it reads, shared from one to the next.
+    names: Names,
     /// Finds single events.
     finder: Finder,
 }
@@ -61,17 +65,28 @@ enum Chose {
     SomethingLost,
 }
 
+/// What was found on the way through the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passed {
+    Nothing,
+    /// Positions that the log has lost and the kept log has: they come before what is behind them.
+    KeptOnes,
+}
+
 /// The events that were read off the log in order, before they are given out.
-struct LogRun {
+struct LogRun<'a> {
+    kept: &'a KeptLog,
     from: Position,
     next: Position,
     /// Positions in between whose events cannot be read.
     lost: Vec<Range<Position>>,
+    /// Positions in between whose events are in the kept log.
+    kept_ones: Vec<Position>,
     /// Positions in between that were given to events which were never acknowledged.
     torn: Vec<Range<Position>>,
 }
 
-impl LogRun {
+impl LogRun<'_> {
     /// A torn unit was read, in which events had these positions.
     fn pass_torn(&mut self, positions: Range<Position>) {
         self.pass_to(positions.start);
@@ -83,9 +98,14 @@ impl LogRun {
 
     /// The event at `position` was read, or everything before it.
     fn pass_to(&mut self, position: Position) {
-        if position > self.next {
-            self.lost.push(self.next..position);
-            self.next = position;
+        while self.next < position {
+            let kept = self.kept.first_from(self.next).filter(|kept| *kept < position);
+            let end = kept.unwrap_or(position);
+            if self.next < end {
+                self.lost.push(self.next..end);
+            }
+            self.kept_ones.extend(kept);
+            self.next = kept.map_or(end, Position::next);
         }
     }
 }
@@ -103,10 +123,14 @@ impl EmbeddedSubscription {
     }
 
     fn fill(&self, reader: &mut EventReader, batch: &mut TakeBatch) -> Result<(), QueueError> {
-        // What was chosen and is lost makes room for others that are ready: they come before what
-        // the log has, or they would be overtaken.
-        while self.take_ready(reader, batch)? == Chose::SomethingLost {}
-        if batch.is_full() { Ok(()) } else { self.take_log(reader, batch) }
+        loop {
+            // What was chosen and is lost makes room for others that are ready: they come before
+            // what the log has, or they would be overtaken.
+            while self.take_ready(reader, batch)? == Chose::SomethingLost {}
+            if batch.is_full() || self.take_log(reader, batch)? == Passed::Nothing {
+                return Ok(());
+            }
+        }
     }
 
     fn take_ready(
@@ -191,7 +215,11 @@ impl EmbeddedSubscription {
         self.core.wake(wake)
     }
 
-    fn take_log(&self, reader: &mut EventReader, batch: &mut TakeBatch) -> Result<(), QueueError> {
+    fn take_log(
+        &self,
+        reader: &mut EventReader,
+        batch: &mut TakeBatch,
+    ) -> Result<Passed, QueueError> {
         let head = self.core.log.head();
         let (from, is_open) = {
             let live = self.cell.lock();
@@ -200,10 +228,13 @@ impl EmbeddedSubscription {
             (session.next_read(), session.has_window() && may_wait)
         };
         if !is_open || from >= head.next_position {
-            return Ok(());
+            return Ok(Passed::Nothing);
         }
-        let mut run = LogRun { from, next: from, lost: Vec::new(), torn: Vec::new() };
-        // A segment whose file is missing: what was in it is lost, and what is behind it goes on.
+        let kept = &*self.core.kept;
+        let (lost, kept_ones, torn) = (Vec::new(), Vec::new(), Vec::new());
+        let mut run = LogRun { kept, from, next: from, lost, kept_ones, torn };
+        // A segment whose file is missing: what was in it is lost unless it was copied, and what is
+        // behind it goes on.
         run.pass_to(head.first_position);
         let read = self.read_run(reader, batch, &mut run, head);
         let mut live = self.cell.lock();
@@ -211,19 +242,21 @@ impl EmbeddedSubscription {
             session.lease_from_log(run.from..run.next);
         }
         drop(live);
+        self.give_back(&run.kept_ones);
         self.lose(run.lost)?;
         self.leave_out(run.torn, &NewState::Skipped)?;
-        read
+        let passed = if run.kept_ones.is_empty() { Passed::Nothing } else { Passed::KeptOnes };
+        read.map(|()| passed)
     }
 
     fn read_run(
         &self,
         reader: &mut EventReader,
         batch: &mut TakeBatch,
-        run: &mut LogRun,
+        run: &mut LogRun<'_>,
         head: LogHead,
     ) -> Result<(), QueueError> {
-        while !batch.is_full() && run.next < head.next_position {
+        while !batch.is_full() && run.kept_ones.is_empty() && run.next < head.next_position {
             let recent = self.core.recent.from(run.next, batch.room(), self.core.is_shared());
             if recent.is_empty() {
                 self.read_one(reader, batch, run, head)?;
@@ -249,7 +282,7 @@ impl EmbeddedSubscription {
         &self,
         reader: &mut EventReader,
         batch: &mut TakeBatch,
-        run: &mut LogRun,
+        run: &mut LogRun<'_>,
         head: LogHead,
     ) -> Result<(), QueueError> {
         let stood = reader.log.is_some();
@@ -283,12 +316,16 @@ impl EmbeddedSubscription {
             if found.kind != Kind::Event {
                 continue;
             }
-            let Some(Record::Event(event, _)) = found.decode() else {
+            let Some((event, _)) = found.decode_event(&mut reader.names) else {
                 self.core.log.note_undecodable(&found);
                 continue;
             };
             if event.position >= run.next {
                 run.pass_to(event.position);
+                if !run.kept_ones.is_empty() {
+                    log.seek(found.lsn);
+                    return Ok(());
+                }
                 run.next = event.position.next();
                 batch.push(Arc::new(detach(&event)), &from_log(event.position));
                 return Ok(());

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, OrderKey, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::Settings;
-use crate::queue::embedded::kept::KeptLog;
+use crate::queue::embedded::kept::{EndTrust, KeptLog};
 use crate::queue::embedded::keys::{KeyMemtable, KeyRuns, Step};
 use crate::queue::embedded::log::{
     AllocateError, AppendError, FileLog, LogWriter, OpenOptions, Reserve, SegmentAllocator, Want,
@@ -51,6 +51,7 @@ pub(super) fn write(
         allocator: SegmentAllocator::new(file_log),
         unit: None,
         next: old.first,
+        first: old.first,
         kept: KeptEnd::default(),
         handlers: Vec::new(),
         newest_id: old.newest_id,
@@ -74,7 +75,7 @@ pub(super) fn write(
     }
     // The end of the kept log counts once it is recorded.
     let kept = writer.kept;
-    writer.push(HEADER_BYTES + 64, |unit| unit.push_trim(1, kept))?;
+    writer.push(HEADER_BYTES + 64, |unit| unit.push_trim(1, old.first, kept))?;
     writer.flush()
 }
 
@@ -104,8 +105,8 @@ fn write_kept(
     let failed = |source| QueueError::Io { what: "writing the kept log".into(), source };
     let folder = settings.folder.join("kept");
     let storage = Arc::clone(&settings.storage);
-    let kept = KeptLog::open(storage, &folder, KeptEnd::default(), settings.kept_options())
-        .map_err(failed)?;
+    let none = (KeptEnd::default(), EndTrust::Sure);
+    let kept = KeptLog::open(storage, &folder, none, settings.kept_options()).map_err(failed)?;
     if old.carried.is_empty() {
         return Ok(KeptEnd::default());
     }
@@ -210,6 +211,8 @@ struct Writer {
     allocator: SegmentAllocator,
     unit: Option<UnitBuilder>,
     next: Position,
+    /// The log's first position.
+    first: Position,
     kept: KeptEnd,
     handlers: Vec<HandlerHead>,
     newest_id: Option<EventId>,
@@ -288,6 +291,7 @@ impl Writer {
             newest_id: self.newest_id,
             opening: OPENING,
             first: 1,
+            first_position: self.first,
             kept: self.kept,
             previous: None,
             handlers: self.handlers.clone(),

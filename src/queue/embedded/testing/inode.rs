@@ -10,19 +10,38 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
     bytes: Vec<u8>,
-    /// The durable bytes of each sector that was written since the last sync, as far as the file
-    /// went then.
-    unsynced: BTreeMap<usize, Vec<u8>>,
+    /// Each sector that was written since the last sync, as it was before.
+    unsynced: BTreeMap<usize, OldSector>,
     durable_size: usize,
+    /// Bits that rot flipped, by byte: what was written there since is whole again.
+    rot: BTreeMap<usize, u8>,
+}
+
+/// The durable bytes of a sector, as far as the file went then.
+#[derive(Clone, Debug)]
+struct OldSector {
+    bytes: Vec<u8>,
+    rot: BTreeMap<usize, u8>,
 }
 
 impl Inode {
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
-        Self { durable_size: bytes.len(), bytes, unsynced: BTreeMap::new() }
+        Self { durable_size: bytes.len(), bytes, ..Self::default() }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The bytes as they were written: without rot.
+    pub(super) fn written(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        for (at, bits) in &self.rot {
+            if let Some(byte) = bytes.get_mut(*at) {
+                *byte ^= bits;
+            }
+        }
+        bytes
     }
 
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> usize {
@@ -45,7 +64,10 @@ impl Inode {
         let first = from.min(self.bytes.len()) / SECTOR;
         for sector in first..=(to - 1) / SECTOR {
             if !self.unsynced.contains_key(&sector) {
-                self.unsynced.insert(sector, self.sector(sector).to_vec());
+                let bytes = self.sector(sector).to_vec();
+                let rot = self.rot.range(sector * SECTOR..(sector + 1) * SECTOR);
+                let rot = rot.map(|(at, bits)| (*at, *bits)).collect();
+                self.unsynced.insert(sector, OldSector { bytes, rot });
             }
         }
         if self.bytes.len() < to {
@@ -54,6 +76,7 @@ impl Inode {
         if let Some(into) = self.bytes.get_mut(from..to) {
             into.copy_from_slice(bytes);
         }
+        self.rot.retain(|at, _| *at < from || to <= *at);
     }
 
     pub(super) fn sync(&mut self) {
@@ -62,9 +85,11 @@ impl Inode {
     }
 
     pub(super) fn flip_bit(&mut self, offset: u64, bit: u8) {
-        let byte = usize::try_from(offset).ok().and_then(|at| self.bytes.get_mut(at));
-        if let Some(byte) = byte {
-            *byte ^= 1 << (bit % 8);
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bits = 1 << (bit % 8);
+        if let Some(byte) = self.bytes.get_mut(at) {
+            *byte ^= bits;
+            *self.rot.entry(at).or_default() ^= bits;
         }
     }
 
@@ -87,7 +112,7 @@ impl Inode {
             2 => 0.9,
             _ => 0.5,
         };
-        let mut bytes = self.bytes.clone();
+        let (mut bytes, mut rot) = (self.bytes.clone(), self.rot.clone());
         let mut size = self.durable_size;
         for (sector, old) in &self.unsynced {
             let new = self.sector(*sector);
@@ -104,11 +129,14 @@ impl Inode {
             let from = sector * SECTOR;
             for (index, byte) in bytes.iter_mut().skip(from).take(new.len()).enumerate() {
                 if index >= n_kept {
-                    *byte = old.get(index).copied().unwrap_or(0);
+                    *byte = old.bytes.get(index).copied().unwrap_or(0);
                 }
             }
+            let lost = from + n_kept..from + SECTOR;
+            rot.retain(|at, _| !lost.contains(at));
+            rot.extend(old.rot.range(lost).map(|(at, bits)| (*at, *bits)));
         }
         bytes.truncate(size);
-        Self::durable(bytes)
+        Self { rot, ..Self::durable(bytes) }
     }
 }

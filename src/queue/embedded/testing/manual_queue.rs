@@ -183,6 +183,11 @@ impl ManualQueue {
         })
     }
 
+    /// Which of a handler's subscriptions, one after another, this is; `None` = it has none.
+    pub fn incarnation(&self, handler: &HandlerName) -> Option<u64> {
+        Some(self.core.handler(handler)?.incarnation.subscribed.0)
+    }
+
     /// The states as text, one line a handler: equal texts are equal states.
     pub fn states(&self) -> Vec<String> {
         let cells = self.core.handlers();

@@ -196,6 +196,13 @@ impl MemoryStorage {
         Some(lock(&node).bytes().to_vec())
     }
 
+    /// The same as they were written: without the bits that [`MemoryStorage::flip_bit`] flipped and
+    /// nobody has written over since.
+    pub fn written(&self, path: &Path) -> Option<Vec<u8>> {
+        let node = lock(&self.0).names.get(path).cloned()?;
+        Some(lock(&node).written())
+    }
+
     /// Remembers calls that succeed from here on.
     pub fn record_calls(&self) {
         lock(&self.0).calls = Some(Vec::new());

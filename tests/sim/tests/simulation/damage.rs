@@ -1,5 +1,7 @@
 //! What can go wrong below the queue, and what each of it may cost at most.
 
+use std::collections::BTreeSet;
+
 /// Which files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileClass {
@@ -73,4 +75,9 @@ pub struct Effects {
     pub subscriptions: bool,
     /// Dedupe keys may be missing: a repeat may be stored again.
     pub keys: bool,
+    /// A handler that was forgotten may be there again, until it is forgotten once more.
+    pub revivals: bool,
+    /// Where it is not known any more what was let go: the events that are on the disk. All others
+    /// may be found to be lost, though they were settled.
+    pub only_left: Option<BTreeSet<u32>>,
 }

@@ -61,18 +61,18 @@ pub fn table_of(bytes: &[u8]) -> String {
     frames(bytes).into_iter().map(line).collect()
 }
 
-/// What damage to `range` may cost; `None` = it is damage of a kind that the oracle cannot judge.
-/// `has_kept` = there is a kept log, and where it ends is told by heads and trims only.
-pub fn cost_of(
-    class: FileClass,
-    bytes: &[u8],
-    range: Range<usize>,
-    has_kept: bool,
-) -> Option<Effects> {
+/// The events of a file, by their tokens.
+pub fn tokens_of(bytes: &[u8]) -> Vec<u32> {
+    let frames = frames(bytes).into_iter().filter(|frame| frame.kind == EVENT);
+    frames.filter_map(|frame| find_token(&bytes[frame.place])).collect()
+}
+
+/// What damage to `range` may cost.
+pub fn cost_of(class: FileClass, bytes: &[u8], range: Range<usize>) -> Effects {
     match class {
-        FileClass::Snapshot => return Some(Effects::default()),
-        FileClass::Keys => return Some(Effects { keys: true, ..Effects::default() }),
-        FileClass::Kept => return cost_of_all(class, bytes, has_kept),
+        FileClass::Snapshot | FileClass::Keys | FileClass::Kept => {
+            return cost_of_all(class, bytes);
+        }
         FileClass::Log => {}
     }
     let frames = frames(bytes);
@@ -81,43 +81,41 @@ pub fn cost_of(
     // Bad bytes in the last unit of a file may be a torn write: none of that unit counts then.
     let is_last_hit = frames.iter().any(|frame| is_hit(frame) && Some(frame.unit) == last_unit);
     let is_gone = |frame: &&Frame| is_hit(frame) || is_last_hit && Some(frame.unit) == last_unit;
+    cost_of_frames(bytes, frames.iter().filter(is_gone))
+}
+
+/// What the loss of a whole file may cost.
+pub fn cost_of_all(class: FileClass, bytes: &[u8]) -> Effects {
+    match class {
+        FileClass::Snapshot => Effects::default(),
+        FileClass::Keys => Effects { keys: true, ..Effects::default() },
+        FileClass::Log => {
+            let effects = cost_of_frames(bytes, frames(bytes).iter());
+            Effects { outcomes: true, subscriptions: true, ..effects }
+        }
+        FileClass::Kept => {
+            Effects { events: tokens_of(bytes), outcomes: true, ..Effects::default() }
+        }
+    }
+}
+
+fn cost_of_frames<'a>(bytes: &[u8], frames: impl Iterator<Item = &'a Frame>) -> Effects {
     let mut effects = Effects::default();
-    for frame in frames.iter().filter(is_gone) {
+    for frame in frames {
         match frame.kind {
             EVENT => effects.events.extend(find_token(&bytes[frame.place.clone()])),
             SETTLE => effects.outcomes = true,
             SUBSCRIBED => effects.subscriptions = true,
-            HEAD | TRIM if has_kept => return None,
-            HEAD => (effects.outcomes, effects.subscriptions) = (true, true),
-            // A handler that was forgotten may then be there again.
-            FORGOTTEN => return None,
+            HEAD => {
+                (effects.outcomes, effects.subscriptions) = (true, true);
+                effects.only_left.get_or_insert_default();
+            }
+            TRIM => drop(effects.only_left.get_or_insert_default()),
+            FORGOTTEN => effects.revivals = true,
             _ => {}
         }
     }
-    Some(effects)
-}
-
-/// What the loss of a whole file may cost; `None` likewise.
-pub fn cost_of_all(class: FileClass, bytes: &[u8], has_kept: bool) -> Option<Effects> {
-    Some(match class {
-        FileClass::Snapshot => Effects::default(),
-        FileClass::Keys => Effects { keys: true, ..Effects::default() },
-        FileClass::Log | FileClass::Kept => {
-            let frames = frames(bytes);
-            let is_beyond = |frame: &Frame| match frame.kind {
-                FORGOTTEN => true,
-                HEAD | TRIM => has_kept && class == FileClass::Log,
-                _ => false,
-            };
-            if frames.iter().any(is_beyond) {
-                return None;
-            }
-            let events = frames.iter().filter(|frame| frame.kind == EVENT);
-            let events = events.filter_map(|frame| find_token(&bytes[frame.place.clone()]));
-            let subscriptions = class == FileClass::Log;
-            Effects { events: events.collect(), outcomes: true, subscriptions, keys: false }
-        }
-    })
+    effects
 }
 
 #[derive(Debug, Default)]

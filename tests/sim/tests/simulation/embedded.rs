@@ -17,7 +17,7 @@ use gatepost_sim::queue::{DeadFilter, Queue, QueueError};
 use rand::rngs::StdRng;
 
 use crate::damage::{Damage, Effects, Fault, FileClass};
-use crate::disk::{FaultPlan, cost_of, cost_of_all, table_of};
+use crate::disk::{FaultPlan, cost_of, cost_of_all, table_of, tokens_of};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
 
 type Answered = Result<Answer, QueueError>;
@@ -29,8 +29,6 @@ pub struct Embedded {
     storage: MemoryStorage,
     faults: Arc<FaultPlan>,
     open: Option<Open>,
-    /// Flips that were made: to read a file as it was before them.
-    flips: Vec<(PathBuf, u64, u8)>,
     /// What can be made anew from the log may not be the same any more.
     is_rotten: bool,
 }
@@ -82,16 +80,23 @@ impl Embedded {
 
     /// A file's bytes as they were written.
     fn written(&self, path: &Path) -> Vec<u8> {
-        let mut bytes = self.storage.bytes(path).unwrap_or_default();
-        for (flipped, offset, bit) in &self.flips {
-            let offset = usize::try_from(*offset).unwrap();
-            if flipped == path
-                && let Some(byte) = bytes.get_mut(offset)
-            {
-                *byte ^= 1 << bit;
-            }
+        self.storage.written(path).unwrap_or_default()
+    }
+
+    /// Adds to what damage may cost the events that are on the disk, where it hit a record of what
+    /// was trimmed.
+    fn with_what_is_left(&self, mut effects: Effects) -> Effects {
+        let logs = self.files(FileClass::Log).into_iter();
+        let n_logs = logs.filter(|path| used(&self.written(path)) > 0).count();
+        if let Some(left) = &mut effects.only_left {
+            // Keys of events that are newer than the newest of the log do not count, and where its
+            // only segment has lost its head, or is lost, the newest one may be unknown.
+            effects.keys |= n_logs == 1;
+            let classes = [FileClass::Log, FileClass::Kept];
+            let files = classes.into_iter().flat_map(|class| self.files(class));
+            left.extend(files.flat_map(|path| tokens_of(&self.written(&path))));
         }
-        bytes
+        effects
     }
 
     /// The files, without the snapshots where `is_rebuilt`.
@@ -124,7 +129,7 @@ impl Subject for Embedded {
         let storage = MemoryStorage::new();
         let faults = Arc::new(FaultPlan::default());
         storage.set_faults(Arc::<FaultPlan>::clone(&faults));
-        Self { config, storage, faults, open: None, flips: Vec::new(), is_rotten: false }
+        Self { config, storage, faults, open: None, is_rotten: false }
     }
 
     fn open(&mut self, clock: &Arc<ManualClock>, seed: u64) -> Result<(), QueueError> {
@@ -201,6 +206,13 @@ impl Subject for Embedded {
             }
         };
         open.calls.push((ticket, call));
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        if let Some(open) = &mut self.open {
+            open.calls.retain(|(its, _)| *its != ticket);
+            open.subscribing.retain(|(its, ..)| *its != ticket);
+        }
     }
 
     fn poll(&mut self) -> Vec<(Ticket, Answered)> {
@@ -283,6 +295,10 @@ impl Subject for Embedded {
         })
     }
 
+    fn incarnation(&self, handler: &HandlerName) -> Option<u64> {
+        self.open.as_ref()?.queue.incarnation(handler)
+    }
+
     fn describe(&self) -> String {
         let Some(open) = &self.open else { return "it is closed".to_owned() };
         let mut text = format!("positions {:?}\n", open.queue.positions());
@@ -329,23 +345,18 @@ impl Subject for Embedded {
             return Effects::default();
         }
         let bytes = self.written(&path);
-        let has_kept = !self.files(FileClass::Kept).is_empty();
         let is_truth = matches!(class, FileClass::Log | FileClass::Kept);
         let effects = match damage {
             Damage::Flip { at, bit, .. } => {
                 // Near the end of what is written there is more to break than in the zeros behind.
                 let Some(offset) = pick(at, used(&bytes)) else { return Effects::default() };
-                let Some(effects) = cost_of(class, &bytes, offset..offset + 1, has_kept) else {
-                    return Effects::default();
-                };
+                let effects = cost_of(class, &bytes, offset..offset + 1);
+                let effects = self.with_what_is_left(effects);
                 self.storage.flip_bit(&path, offset as u64, bit);
-                self.flips.push((path, offset as u64, bit));
                 effects
             }
             Damage::Remove { .. } => {
-                let Some(effects) = cost_of_all(class, &bytes, has_kept) else {
-                    return Effects::default();
-                };
+                let effects = self.with_what_is_left(cost_of_all(class, &bytes));
                 self.storage.remove_now(&path);
                 effects
             }
@@ -365,16 +376,13 @@ impl Subject for Embedded {
                     return Effects::default();
                 };
                 let bytes = self.written(&path);
-                let has_kept = !self.files(FileClass::Kept).is_empty();
                 // Blocks that are full: what is written later cannot come to stand in them.
                 let n_full = used(&bytes) / 4_096;
                 let Some(block) = pick(at, n_full) else { return Effects::default() };
                 let end = (block + usize::from(blocks)).min(n_full);
                 let region = block * 4_096..end * 4_096;
-                let Some(effects) = cost_of(FileClass::Log, &bytes, region.clone(), has_kept)
-                else {
-                    return Effects::default();
-                };
+                let effects = cost_of(FileClass::Log, &bytes, region.clone());
+                let effects = self.with_what_is_left(effects);
                 self.faults.fail_reads_of(path, region);
                 // A start while it lasts finds less of the log.
                 self.is_rotten = true;

@@ -103,6 +103,10 @@ pub struct HandlerFates {
     pub existence: Existence,
     /// A record that says that there is a subscription may be damaged.
     pub may_vanish: bool,
+    /// The record that says that it was forgotten may be damaged.
+    pub may_be_revived: bool,
+    /// Which of its subscriptions, one after another, this is, where that is known.
+    pub incarnation: Option<u64>,
     pub session: Option<Session>,
     /// In all worlds alike, by token; behind the end, `Open` and fresh.
     base: Vec<Fate>,
@@ -124,13 +128,14 @@ impl HandlerFates {
             existence: Existence::Yes,
             base: (0..n_events).map(fate_of).collect(),
             worlds: vec![World::new()],
+            may_be_revived: self.may_be_revived,
             ..Self::default()
         };
     }
 
     /// It was forgotten.
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { may_be_revived: self.may_be_revived, ..Self::default() };
     }
 
     pub fn attach(&mut self, now: Timestamp) {
@@ -297,6 +302,9 @@ impl HandlerFates {
             self.assign(token, Fate::Lost);
             return Ok(());
         }
+        if self.loose.contains(&token) {
+            return self.loose_one_stands(token, standing, may_be_lost);
+        }
         if self.rule_out(token, |fate| fate.is_like(standing)) {
             if self.fates(token) == [Fate::Unclear] {
                 let is_settled = standing == Standing::Settled;
@@ -305,12 +313,18 @@ impl HandlerFates {
             return Ok(());
         }
         // The position of an event that is lost may have been given to another one.
-        if may_be_lost && !self.loose.contains(&token) {
+        if may_be_lost {
             return Ok(());
         }
-        if !self.loose.contains(&token) {
-            let fates = self.fates(token);
-            return Err(format!("delivery {token} stands as {standing:?}, may be {fates:?}"));
+        let fates = self.fates(token);
+        Err(format!("delivery {token} stands as {standing:?}, may be {fates:?}"))
+    }
+
+    /// The same for one whose records may be damaged. It says nothing about which world it is: a
+    /// record behind one that is damaged counts all the same.
+    fn loose_one_stands(&mut self, token: u32, standing: Standing, may_be_lost: bool) -> Verdict {
+        if matches!(*self.fates(token), [fate] if fate.is_like(standing)) {
+            return Ok(());
         }
         let ever = self.ever.get(&token).map(Vec::as_slice).unwrap_or_default();
         let found = ever.iter().copied().find(|fate| fate.is_like(standing));
@@ -345,17 +359,18 @@ impl HandlerFates {
             }
             Fate::Before | Fate::Dead { .. } | Fate::Settled | Fate::Lost => false,
         };
-        if !self.rule_out(token, is_possible) {
-            if !self.loose.contains(&token) {
-                let fates = self.fates(token);
-                let now = now.as_millis();
-                return Err(format!(
-                    "delivery {token} was given out as attempt {attempt} at {now}, is {fates:?}"
-                ));
+        if self.loose.contains(&token) {
+            // Not by ruling out worlds: see `loose_one_stands`.
+            if !matches!(*self.fates(token), [fate] if is_possible(fate)) {
+                let open = Fate::Open { is_fresh: false };
+                let waiting = Fate::Waiting { key: None, details: None };
+                self.assign(token, if attempt == 1 { open } else { waiting });
             }
-            let open = Fate::Open { is_fresh: false };
-            let waiting = Fate::Waiting { key: None, details: None };
-            self.assign(token, if attempt == 1 { open } else { waiting });
+        } else if !self.rule_out(token, is_possible) {
+            let (fates, now) = (self.fates(token), now.as_millis());
+            return Err(format!(
+                "delivery {token} was given out as attempt {attempt} at {now}, is {fates:?}"
+            ));
         }
         if self.fates(token) == [Fate::Unclear] {
             self.assign(token, FRESH);

@@ -56,6 +56,8 @@ pub struct Oracle {
     pub by_id: BTreeMap<EventId, u32>,
     by_position: BTreeMap<Position, u32>,
     pub handlers: Vec<HandlerFates>,
+    /// A page of keys may come to be one that could not be read.
+    pub keys_may_go: bool,
     /// A segment may have been freed: events that were settled may be gone.
     pub was_cleaned: bool,
 }
@@ -83,7 +85,7 @@ impl Oracle {
             id: None,
             position: None,
             may_be_lost: false,
-            may_be_repeated: false,
+            may_be_repeated: self.keys_may_go,
             asked_behind: sure.map(|(id, _)| *id),
             is_window_over: false,
         });
@@ -241,6 +243,10 @@ impl Oracle {
             }
             other.position = None;
         }
+        // What could not be read for a while has an id in no order with those given meanwhile.
+        if self.facts(token).may_be_lost {
+            return Ok(());
+        }
         let is_sure = |found: &(&Position, &u32)| !self.facts(*found.1).may_be_lost;
         let before = self.by_position.range(..position).rev().find(is_sure);
         let behind = self.by_position.range(position.next()..).find(is_sure);
@@ -281,8 +287,9 @@ impl Oracle {
                 facts.may_be_lost = true;
             }
         }
-        for facts in &mut self.events {
+        for (token, facts) in (0..).zip(&mut self.events) {
             facts.may_be_repeated |= effects.keys;
+            facts.may_be_lost |= effects.only_left.as_ref().is_some_and(|it| !it.contains(&token));
         }
         let n_events = self.next_token();
         for handler in &mut self.handlers {
@@ -290,6 +297,7 @@ impl Oracle {
                 handler.loosen(n_events);
             }
             handler.may_vanish |= effects.subscriptions;
+            handler.may_be_revived |= effects.revivals;
         }
     }
 }

@@ -258,6 +258,7 @@ impl<S: Subject> Simulation<S> {
         if !self.has_faults && !self.subject.is_poisoned() {
             return Err("a call was never answered".into());
         }
+        self.subject.abandon(ticket);
         self.pending.insert(ticket, Pending::Upkeep);
         Ok(None)
     }
@@ -305,6 +306,7 @@ impl<S: Subject> Simulation<S> {
 
     pub fn set_fault(&mut self, fault: Option<Fault>) {
         self.has_faults = fault.is_some();
+        self.oracle.keys_may_go = matches!(fault, Some(Fault::ReadOnce { .. }));
         let effects: Effects = self.subject.set_fault(fault);
         self.oracle.damaged(&effects);
     }
@@ -388,20 +390,36 @@ impl<S: Subject> Simulation<S> {
             .map_err(|why| format!("handler `{name}`: {why}"))
     }
 
+    fn is_there(&self, handler: usize) -> bool {
+        let position = gatepost_sim::event::Position(1);
+        self.subject.standing(&self.handlers[handler], position).is_some()
+    }
+
     /// Whether the handler has a subscription, where that is not known.
     pub fn find_existence(&mut self, handler: usize) -> Verdict {
+        let is_there = self.is_there(handler);
         let name = &self.handlers[handler];
-        let position = gatepost_sim::event::Position(1);
-        let is_there = self.subject.standing(name, position).is_some();
+        let incarnation = self.subject.incarnation(name);
         let fates = &mut self.oracle.handlers[handler];
+        // An earlier subscription takes the place of one whose record is damaged.
+        let is_other = match fates.existence {
+            Existence::Yes => fates.may_vanish && fates.incarnation != incarnation,
+            Existence::Unclear => true,
+            Existence::No => false,
+        };
+        if is_there && is_other && fates.may_be_revived {
+            fates.forget();
+        }
         match (fates.existence, is_there) {
             (Existence::Yes, true) | (Existence::No, false) => Ok(()),
             (Existence::Yes, false) if fates.may_vanish => {
                 fates.forget();
+                // Where its record can be read again, it is there again.
+                fates.may_be_revived = true;
                 Ok(())
             }
             (Existence::Unclear, true) => {
-                fates.existence = Existence::Yes;
+                (fates.existence, fates.incarnation) = (Existence::Yes, incarnation);
                 Ok(())
             }
             (Existence::Unclear, false) => {
@@ -409,13 +427,31 @@ impl<S: Subject> Simulation<S> {
                 Ok(())
             }
             (Existence::Yes, false) => Err(format!("the subscription of `{name}` is gone")),
+            (Existence::No, true) if fates.may_be_revived => self.forget_again(handler),
             (Existence::No, true) => Err(format!("`{name}` was forgotten and is there again")),
+        }
+    }
+
+    /// The record that says that it was forgotten is damaged. People find the handler in the lists
+    /// and forget it once more.
+    fn forget_again(&mut self, handler: usize) -> Verdict {
+        let answer = self.ask(Request::Forget(self.handlers[handler].clone()))?;
+        match answer {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) | None if self.may_fail() => Ok(()),
+            Some(Err(_)) | None => Err("it cannot be forgotten again".into()),
         }
     }
 
     fn subscribe(&mut self, handler: usize, is_interrupted: bool) -> Verdict {
         if self.oracle.handlers[handler].session.is_some() {
             return Ok(());
+        }
+        if self.oracle.handlers[handler].existence == Existence::No {
+            self.find_existence(handler)?;
+            if self.is_there(handler) {
+                return Ok(());
+            }
         }
         let start = if handler == 1 { Start::Oldest } else { Start::Now };
         let (n_before, existence) =
@@ -456,7 +492,9 @@ impl<S: Subject> Simulation<S> {
             }
             Some(Err(err)) => Err(format!("subscribing failed: {err:?}")),
             Some(Ok(_)) => {
-                oracle.handlers[handler].existence = Existence::Yes;
+                let incarnation = self.subject.incarnation(&self.handlers[handler]);
+                let fates = &mut oracle.handlers[handler];
+                (fates.existence, fates.incarnation) = (Existence::Yes, incarnation);
                 let now = self.steady();
                 self.oracle.handlers[handler].attach(now);
                 Ok(())

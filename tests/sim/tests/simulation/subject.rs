@@ -94,6 +94,9 @@ pub trait Subject {
 
     fn start(&mut self, ticket: Ticket, request: Request);
 
+    /// Nobody waits for the answer to a call any more; it may come all the same.
+    fn abandon(&mut self, _ticket: Ticket) {}
+
     /// Answers that have come since.
     fn poll(&mut self) -> Vec<(Ticket, Result<Answer, QueueError>)>;
 
@@ -120,6 +123,11 @@ pub trait Subject {
 
     /// `None` = the handler has no subscription, held or not.
     fn standing(&self, handler: &HandlerName, position: Position) -> Option<Standing>;
+
+    /// Which of the handler's subscriptions, one after another, this is, where that is known.
+    fn incarnation(&self, _handler: &HandlerName) -> Option<u64> {
+        None
+    }
 
     /// For people: what a failed run ended with.
     fn describe(&self) -> String;

@@ -106,6 +106,7 @@ fn newer_versions_records_refuse_to_open() {
     bytes.extend([77, 2]);
     let end = KeptEnd { offset: u32::try_from(bytes.len()).unwrap(), ..end };
     storage.put_now(&path(&storage, 5), bytes);
+    let end = (end, EndTrust::Sure);
     let refused = KeptLog::open(Arc::new(storage.clone()), folder(), end, OPTIONS).unwrap_err();
     assert_eq!(refused.to_string(), "a newer version wrote the kept log");
 }
@@ -134,4 +135,73 @@ fn block_that_the_disk_does_not_give_is_named() {
     storage.clear_faults();
     assert_eq!(kept.changes().unwrap().len(), 50);
     assert_eq!(view(&kept, 50).events.len(), 50);
+}
+
+#[test]
+fn whole_files_behind_an_end_in_doubt_count_and_stay() {
+    let (storage, newest) = five_segments();
+    let third = KeptEnd { number: 3, ..newest };
+    let bytes = storage.bytes(&path(&storage, 3)).unwrap();
+    let recorded = KeptEnd { offset: u32::try_from(bytes.len()).unwrap(), ..third };
+    let before = storage.paths();
+    let kept = open_in_doubt(&storage, recorded);
+    assert_eq!((kept.end(), storage.paths()), (newest, before));
+    assert_eq!(view(&kept, 50).events.len(), 50);
+    assert_eq!(kept.damage(), Vec::<String>::new());
+    // What comes next is recorded behind all of it.
+    let end = keep(&kept, [60]);
+    let again = open(&storage, end);
+    assert_eq!((view(&again, 60).events.len(), again.damage().len()), (51, 0));
+    // Without doubt it is the left-over of a copy.
+    let (storage, _) = five_segments();
+    assert_eq!(view(&open(&storage, recorded), 50).events.len(), 30);
+    assert_eq!(storage.paths().len(), 3);
+}
+
+#[test]
+fn torn_end_that_is_in_doubt_is_no_damage() {
+    let (storage, _) = five_segments();
+    let length = storage.bytes(&path(&storage, 5)).unwrap().len() as u64;
+    storage.cut(&path(&storage, 5), length / 2);
+    let fourth = storage.bytes(&path(&storage, 4)).unwrap().len();
+    let recorded = KeptEnd { number: 4, offset: u32::try_from(fourth).unwrap() };
+    let kept = open_in_doubt(&storage, recorded);
+    let n_events = view(&kept, 50).events.len();
+    assert!((41..50).contains(&n_events), "{n_events}");
+    assert_eq!(kept.damage(), Vec::<String>::new());
+}
+
+#[test]
+fn compaction_in_doubt_counts_where_its_segment_is_gone() {
+    let (storage, end) = five_segments();
+    let kept = open(&storage, end);
+    let compacted = kept.compact(7, &|_, position| position.0 > 4).unwrap().unwrap();
+    assert!(compacted.number > end.number);
+    // It was not recorded: what it would remove counts, and its copy too.
+    let both = open_in_doubt(&storage, end);
+    assert_eq!(view(&both, 50).events.len(), 50);
+    assert_eq!(both.damage(), Vec::<String>::new());
+    // It was, and the record of it is lost.
+    kept.record(compacted);
+    kept.remove_compacted().unwrap();
+    let gone = open_in_doubt(&storage, end);
+    assert_eq!(view(&gone, 50).events.len(), 46);
+    assert_eq!(gone.damage(), Vec::<String>::new());
+    // And it goes on compacting.
+    let next = gone.compact(8, &|_, _| true).unwrap().unwrap();
+    gone.record(next);
+    gone.remove_compacted().unwrap();
+    let again = open(&storage, next);
+    assert_eq!((view(&again, 50).events.len(), again.damage().len()), (46, 0));
+}
+
+#[test]
+fn end_whose_file_is_missing_is_in_doubt() {
+    let (storage, newest) = five_segments();
+    storage.remove_now(&path(&storage, 4));
+    let recorded = KeptEnd { number: 4, offset: 40 };
+    let kept = open(&storage, recorded);
+    assert_eq!(kept.end(), newest);
+    assert_eq!(view(&kept, 50).events.len(), 40);
+    assert_eq!(kept.damage(), ["kept segment 4 is missing"]);
 }

@@ -30,6 +30,12 @@ pub(super) fn storage() -> MemoryStorage {
 }
 
 pub(super) fn open(storage: &MemoryStorage, end: KeptEnd) -> KeptLog {
+    let end = (end, EndTrust::Sure);
+    KeptLog::open(Arc::new(storage.clone()), folder(), end, OPTIONS).unwrap()
+}
+
+pub(super) fn open_in_doubt(storage: &MemoryStorage, end: KeptEnd) -> KeptLog {
+    let end = (end, EndTrust::InDoubt);
     KeptLog::open(Arc::new(storage.clone()), folder(), end, OPTIONS).unwrap()
 }
 

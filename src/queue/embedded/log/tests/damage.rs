@@ -264,3 +264,71 @@ fn segments_of_which_nothing_is_whole_are_put_aside() {
     assert_eq!(aside.len(), 4);
     assert!(aside[3].ends_with(format!("torn-{}", segment::file_name(id(9)))));
 }
+
+#[test]
+fn oldest_segment_that_is_missing_counts_as_damage_and_not_as_trimmed() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    for _ in 0..60 {
+        fixture.append(1, 900);
+    }
+    let first = fixture.log.first_position_of(2).unwrap().unwrap();
+    let second = fixture.log.first_position_of(3).unwrap().unwrap();
+    fixture.append_record(|unit| unit.push_trim(2, first, KeptEnd::default()));
+    for number in [1, 2] {
+        fixture.storage.remove_now(&path(number));
+    }
+    let mut reopened = Fixture::open(&fixture.storage);
+    let head = reopened.log.head();
+    assert_eq!((head.first_position, head.trimmed_before), (second, first));
+    assert_eq!(reopened.damage(), ["log segment 2 is missing"]);
+    // Once what is behind it was let go too, it is forgotten.
+    let third = reopened.log.first_position_of(4).unwrap().unwrap();
+    reopened.append_record(|unit| unit.push_trim(4, third, KeptEnd::default()));
+    reopened.log.trim(4).unwrap();
+    assert_eq!(reopened.log.head().trimmed_before, third);
+}
+
+#[test]
+fn earlier_segments_say_what_a_newest_one_without_a_head_does_not() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    let kept = KeptEnd { number: 3, offset: 40 };
+    fixture.append(3, 900);
+    fixture.append_record(|unit| unit.push_opened(7, Timestamp::from_millis(9)));
+    fixture.append_record(|unit| unit.push_trim(1, Position(1), kept));
+    fixture.roll();
+    fixture.append_record(UnitBuilder::push_closed);
+    fixture.storage.flip_bit(&path(2), 20, 4);
+    let options = options(&fixture.clock);
+    let survey = FileLog::survey(Arc::new(fixture.storage.clone()), folder(), &options).unwrap();
+    assert!(survey.head.is_none());
+    assert_eq!(survey.newest_id, Some(event_id(Position(3))));
+    // The bytes of the head could have held one event.
+    assert_eq!((survey.next_position, survey.first), (Position(5), (1, Position(1))));
+    assert_eq!((survey.opening, survey.kept), (7, kept));
+}
+
+#[test]
+fn nothing_is_appended_before_a_segment_of_which_nothing_can_be_read() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    fixture.append(3, 900);
+    fixture.roll();
+    fixture.append(3, 900);
+    let spoiled = fixture.storage.copy();
+    spoiled.set_faults(Arc::new(NoReads(path(2))));
+    let clock = Arc::clone(&fixture.clock);
+    let opened = FileLog::open(Arc::new(spoiled.clone()), folder(), &options(&clock)).unwrap();
+    assert_eq!(opened.survey.next_position, Position(4));
+    assert!(opened.survey.doubtful_events >= 3, "none of their positions is given again");
+    assert!(opened.writer.needs_roll());
+    assert_eq!(opened.writer.next_number(), 3);
+}
+
+/// Every read of the file fails.
+#[derive(Debug)]
+struct NoReads(PathBuf);
+
+impl Faults for NoReads {
+    fn before(&self, call: Call, path: &Path, _: u64, _: usize) -> Verdict {
+        if call == Call::Read && path == self.0 { Verdict::Errno(5) } else { Verdict::Ok }
+    }
+}

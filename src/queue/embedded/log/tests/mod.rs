@@ -65,6 +65,7 @@ fn head(next: Position) -> SegmentHead {
         newest_id: None,
         opening: 1,
         first: 1,
+        first_position: Position(1),
         kept: KeptEnd::default(),
         previous: None,
         handlers: Vec::new(),
@@ -125,8 +126,13 @@ impl Fixture {
     fn try_roll(&mut self, needed: usize) -> Result<(), AppendError> {
         let allocated = allocate(&mut self.allocator, self.writer.next_number());
         let segment = allocated.map_err(|err| AppendError::Full(err.to_string()))?;
-        let first = self.log.head().first.segment().max(1);
-        self.writer.roll(segment, SegmentHead { first, ..head(self.next) }, needed)?;
+        let LogHead { first, first_position, .. } = self.log.head();
+        let (first, first_position) = (first.segment().max(1), first_position.max(Position(1)));
+        self.writer.roll(
+            segment,
+            SegmentHead { first, first_position, ..head(self.next) },
+            needed,
+        )?;
         self.writer.publish(self.next);
         Ok(())
     }

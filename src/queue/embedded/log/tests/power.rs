@@ -64,7 +64,7 @@ fn make_step(fixture: &mut Fixture, step: Step, promised: &mut Promised) -> Resu
             }
             promised.first_at_most = first.0;
             let mut unit = fixture.writer.begin();
-            unit.push_trim(next.id.number, KeptEnd::default());
+            unit.push_trim(next.id.number, first, KeptEnd::default());
             fixture.writer.append(&unit).map_err(drop)?;
             fixture.writer.publish(fixture.next);
             promised.first = first.0;

@@ -139,7 +139,7 @@ fn what_the_newest_segment_says_is_told() {
     fixture.append(2, 10);
     let kept = KeptEnd { number: 3, offset: 40 };
     fixture.append_record(|unit| unit.push_opened(7, Timestamp::from_millis(9)));
-    fixture.append_record(|unit| unit.push_trim(1, kept));
+    fixture.append_record(|unit| unit.push_trim(1, Position(1), kept));
     fixture.append_record(UnitBuilder::push_closed);
     let options = options(&fixture.clock);
     let survey = FileLog::survey(Arc::new(fixture.storage.clone()), folder(), &options).unwrap();
@@ -158,7 +158,9 @@ fn trimmed_segments_are_told_as_such() {
     let end = fixture.log.head().next;
     reader.next(end).unwrap();
     let third = fixture.log.segments()[2];
-    fixture.append_record(|unit| unit.push_trim(third.id.number, KeptEnd::default()));
+    fixture.append_record(|unit| {
+        unit.push_trim(third.id.number, third.first.unwrap(), KeptEnd::default())
+    });
     fixture.log.trim(third.id.number).unwrap();
     assert_eq!(fixture.log.head().first_position, third.first.unwrap());
     assert_eq!(fixture.log.trimmed_segments(), [id(1), id(2)]);
@@ -191,7 +193,8 @@ fn trimmed_segments_are_told_as_such() {
 #[test]
 fn files_that_a_trim_left_behind_wait_to_be_removed() {
     let mut fixture = filled();
-    fixture.append_record(|unit| unit.push_trim(3, KeptEnd::default()));
+    let first = fixture.log.first_position_of(3).unwrap().unwrap();
+    fixture.append_record(|unit| unit.push_trim(3, first, KeptEnd::default()));
     let reopened = Fixture::open(&fixture.storage);
     assert_eq!(reopened.log.trimmed_segments(), [id(1), id(2)]);
     assert_eq!(reopened.log.segments()[0].id, id(3));

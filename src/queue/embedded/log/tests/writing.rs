@@ -118,7 +118,8 @@ fn spare_files_outlive_a_restart_and_are_dropped_on_request() {
     for _ in 0..20 {
         fixture.append(1, 900);
     }
-    fixture.append_record(|unit| unit.push_trim(2, KeptEnd::default()));
+    let first = fixture.log.first_position_of(2).unwrap().unwrap();
+    fixture.append_record(|unit| unit.push_trim(2, first, KeptEnd::default()));
     fixture.log.trim(2).unwrap();
     fixture.log.remove(1, Removal::Spare).unwrap();
     let reopened = Fixture::open(&fixture.storage);

@@ -15,7 +15,9 @@ use crate::queue::embedded::index::rig::{
 use crate::queue::embedded::index::{Index, MemoryStore};
 use crate::queue::embedded::read::{DeadPage, History, Reading};
 use crate::queue::embedded::record::{Change, Lsn, NewState};
-use crate::queue::{AttemptRecord, DeadFilter, DeadLetter, DeliveryHistory, DeliveryState};
+use crate::queue::{
+    AttemptRecord, DeadFilter, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries,
+};
 
 fn indexed(rig: &Rig) -> Reading {
     rig.reading(&rig.indexed(Arc::new(MemoryStore::default())))
@@ -170,7 +172,13 @@ fn dropped_held_and_lost_deliveries_have_their_states() {
     assert_eq!(state(3), DeliveryState::Dead);
     let page = dead_page(&rig, &reading, &DeadFilter::default());
     assert!(page.letters.is_empty());
-    assert_eq!(page.lost, [(handler("a"), Position(3)..Position(4))]);
+    let lost = |filter| reading.lost(&filter);
+    let its = LostDeliveries { handler: handler("a"), positions: Position(3)..Position(4) };
+    assert_eq!(lost(DeadFilter::default()), vec![its.clone()]);
+    assert_eq!(lost(DeadFilter { position: Some(Position(3)), ..DeadFilter::default() }), [its]);
+    assert_eq!(lost(DeadFilter { position: Some(Position(4)), ..DeadFilter::default() }), []);
+    let by_reason = DeadFilter { reason: Some(String::new()), ..DeadFilter::default() };
+    assert_eq!(lost(by_reason), [], "a lost one has no reason");
 }
 
 #[test]

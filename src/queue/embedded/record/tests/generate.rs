@@ -81,13 +81,10 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
     let details = (any::<u32>(), proptest::option::of(time()), proptest::option::of(attempt));
     let count = prop_oneof![Just(1), 1..u64::from(u32::MAX)];
     (any::<u64>(), count, new_state(), details).prop_map(
-        |(first, count, to, (attempts, first_attempt_at, attempt))| Change {
-            first: Position(first.min(u64::MAX - count)),
-            count,
-            to,
-            attempts,
-            first_attempt_at,
-            attempt,
+        |(first, count, to, (attempts, first_attempt_at, attempt))| {
+            let count = if to.is_of_one() { 1 } else { count };
+            let first = Position(first.min(u64::MAX - count));
+            Change { first, count, to, attempts, first_attempt_at, attempt }
         },
     )
 }
@@ -132,17 +129,20 @@ pub(super) fn segment_head() -> impl Strategy<Value = SegmentHead> {
         }),
     );
     let id = proptest::option::of(any::<u128>().prop_map(|id| EventId(Uuid::from_u128(id))));
-    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), kept_end());
+    let numbers = (any::<u64>(), any::<u64>(), any::<(u32, u64)>(), kept_end());
     (time(), id, numbers, previous, proptest::collection::vec(handler, 0..5)).prop_map(
-        |(at, newest_id, (next, opening, first, kept), previous, handlers)| SegmentHead {
-            at,
-            next: Position(next),
-            newest_id,
-            opening,
-            first,
-            kept,
-            previous,
-            handlers,
+        |(at, newest_id, (next, opening, (first, position), kept), previous, handlers)| {
+            SegmentHead {
+                at,
+                next: Position(next),
+                newest_id,
+                opening,
+                first,
+                first_position: Position(position),
+                kept,
+                previous,
+                handlers,
+            }
         },
     )
 }

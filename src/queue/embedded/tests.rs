@@ -1,0 +1,110 @@
+//! What the parts make of a damaged disk together.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::testing::MemoryStorage;
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
+use crate::queue::{LostDeliveries, Queue, Start, Subscription};
+
+fn open(storage: &MemoryStorage) -> EmbeddedQueue {
+    let settings = Settings {
+        segment_bytes: 8_192,
+        disk_reserve: 0,
+        storage: Arc::new(storage.clone()),
+        index: IndexIn::Memory,
+        ..Settings::new("/queue")
+    };
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
+    EmbeddedQueue::open_inline(settings, clock, 7).unwrap()
+}
+
+fn new_event() -> NewEvent {
+    NewEvent {
+        source: SourceName::parse("shop").unwrap(),
+        event_type: EventType::new("x.y"),
+        received_at: Timestamp::from_millis(5),
+        data_root: DataRoot::Payload,
+        is_json: false,
+        headers: Headers::default(),
+        body: Bytes::from(vec![b'x'; 900]),
+        dedupe: Dedupe::Off,
+    }
+}
+
+fn web() -> HandlerName {
+    HandlerName::parse("web").unwrap()
+}
+
+/// A queue with 40 events in several segments, none of which was delivered.
+async fn filled(storage: &MemoryStorage) {
+    let queue = open(storage);
+    drop(queue.subscribe(&web(), Start::Oldest).await.unwrap());
+    for _ in 0..40 {
+        queue.append(new_event()).await.unwrap();
+    }
+    assert!(queue.core.log.segments().len() > 4);
+}
+
+/// The positions of what is given out, until so many were.
+async fn take(subscription: &dyn Subscription, n_events: usize) -> BTreeSet<u64> {
+    let mut taken = BTreeSet::new();
+    while taken.len() < n_events {
+        let given = subscription.next(100).await.unwrap();
+        taken.extend(given.iter().map(|delivery| delivery.event.position.0));
+    }
+    taken
+}
+
+#[tokio::test]
+async fn deliveries_of_a_missing_oldest_segment_are_lost_until_it_is_back() {
+    let storage = MemoryStorage::new();
+    filled(&storage).await;
+    let is_oldest = |path: &PathBuf| path.to_str().unwrap().contains("/log/0000000001-");
+    let oldest = storage.paths().into_iter().find(is_oldest).unwrap();
+    let bytes = storage.bytes(&oldest).unwrap();
+    storage.remove_now(&oldest);
+    let n_lost = {
+        let queue = open(&storage);
+        let first = queue.core.log.head().first_position;
+        let n_lost = first.0 - 1;
+        assert!((1..20).contains(&n_lost));
+        let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+        let taken = take(&*subscription, 40 - usize::try_from(n_lost).unwrap()).await;
+        assert_eq!(taken.first(), Some(&first.0));
+        let lost = LostDeliveries { handler: web(), positions: Position(1)..first };
+        assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), [lost]);
+        assert_eq!(queue.stats().handlers[0].1.dead, n_lost);
+        assert_eq!(queue.stats().damage, ["log segment 1 is missing"]);
+        n_lost
+    };
+    storage.put_now(&oldest, bytes);
+    let queue = open(&storage);
+    assert_eq!(queue.redrive(DeadFilter::default()).await.unwrap(), n_lost);
+    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), []);
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    assert_eq!(take(&*subscription, 40).await, (1..=40).collect());
+}
+
+#[tokio::test]
+async fn handlers_are_known_where_only_the_newest_segment_can_be_read() {
+    let storage = MemoryStorage::new();
+    filled(&storage).await;
+    let mut segments: Vec<PathBuf> = storage.paths();
+    segments.retain(|path| path.starts_with("/queue/log") && !path.ends_with("spare"));
+    // The newest one is unused.
+    segments.truncate(segments.len() - 2);
+    for path in &segments {
+        storage.remove_now(path);
+    }
+    let queue = open(&storage);
+    let first = queue.core.log.head().first_position;
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    let n_left = usize::try_from(41 - first.0).unwrap();
+    assert_eq!(take(&*subscription, n_left).await, (first.0..=40).collect());
+    let lost = LostDeliveries { handler: web(), positions: Position(1)..first };
+    assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), [lost]);
+}
