@@ -2,8 +2,9 @@
 //!
 //! What it guarantees:
 //!
-//! 1. A mail's `Message-ID` is made from its event's id: a mail that is sent twice, because the
-//!    answer to the first was lost, is recognised as the same by its reader's program.
+//! 1. A mail's `Message-ID` is made from its event's id, the handler's name and the number of the
+//!    replay: a mail that is sent twice, because the answer to the first was lost, is recognised as
+//!    the same by its reader's program, and no other mail is taken for it.
 //! 2. A batch is one mail with every event in it, a digest; where `to` is an expression, one for
 //!    each set of recipients, so that nobody reads what was meant for others. Those that were sent
 //!    before one failed are settled: they are not sent again.
@@ -13,8 +14,12 @@
 //!    put off until the next hour, all to the same moment and without a failed try, and is one
 //!    digest, also without `batch`. A mail that fails leaves its room to others. What is counted
 //!    and what waits is known in memory only, and begins anew with the process.
-//! 4. Nothing of an event becomes a header line of its own, whatever is in it.
-//! 5. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
+//! 4. Who is accepted by the server gets the mail, whoever else is refused. Those who were refused
+//!    for now (4yz) are tried again, alone; those who were refused for good (5yz) make it a dead
+//!    letter that names them, and a redrive asks for them alone. Who has a mail already is known in
+//!    memory only.
+//! 5. Nothing of an event becomes a header line of its own, whatever is in it.
+//! 6. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
 //!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.
 
 use std::collections::BTreeSet;
@@ -26,10 +31,14 @@ use async_trait::async_trait;
 
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
-use crate::event::{Delivery, EventId, Failure};
+use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName};
 
+mod attach;
+mod dialog;
 mod hour;
+mod known;
 mod message;
+mod readers;
 mod settings;
 mod smtp;
 #[cfg(test)]
@@ -39,17 +48,19 @@ mod url;
 pub use settings::{Recipients, Settings};
 pub use url::{BadSmtpUrl, SmtpUrl, TlsUse};
 
+use dialog::Progress;
 use hour::{Hourly, Reserved, Room};
-use message::{Mail, compose};
+use known::Known;
+use message::{Mail, Writer, compose};
 use smtp::Smtp;
 
 /// The most events in one digest: more nobody reads.
 const BATCH_MAX: usize = 500;
-/// How many events of each sort are remembered: those that the owner drops are never asked for
-/// again.
-const KNOWN_MAX: usize = 10_000;
 /// The most mails of one call, so that it ends within its time. The others go in the next one.
 const AT_ONCE_MAX: usize = 20;
+
+/// How long before its caller does a call gives up by itself, to say how far it was.
+const EARLIER: Duration = Duration::from_millis(500);
 
 /// `[handler.NAME.email]`.
 pub static KIND: Kind = Kind {
@@ -62,10 +73,12 @@ pub static KIND: Kind = Kind {
 impl KindSettings for Arc<Settings> {
     fn plan(
         &self,
-        _context: &BuildContext,
+        context: &BuildContext,
         deliveries: &[Delivery],
     ) -> Result<super::Plan, Failure> {
-        message::plan(self, deliveries)
+        let now = context.clock.now();
+        let writer = Writer { settings: self, handler: &context.handler, now };
+        message::plan(&writer, deliveries)
     }
 
     fn texts(&self) -> Vec<super::Text> {
@@ -74,7 +87,9 @@ impl KindSettings for Arc<Settings> {
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(EmailHandler {
+            name: context.handler.clone(),
             smtp: Smtp::new(self, context)?,
+            limit: context.timeout.saturating_sub(EARLIER.min(context.timeout / 10)),
             settings: Self::clone(self),
             clock: Arc::clone(&context.clock),
             batch: context.batch,
@@ -85,16 +100,23 @@ impl KindSettings for Arc<Settings> {
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let smtp = Smtp::new(self, context)?;
-        let tried = tokio::time::timeout(context.timeout, smtp.try_connect()).await;
+        let progress = Progress::new();
+        let tried = tokio::time::timeout(context.timeout, smtp.try_connect(&progress)).await;
         match tried {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(BuildError::Unfit(failure.to_string())),
-            Err(_) => Err(BuildError::Unfit("the mail server does not answer".to_owned())),
+            Err(_) => {
+                let text = format!("the mail server does not answer, at {}", progress.step());
+                Err(BuildError::Unfit(text))
+            }
         }
     }
 }
 
 struct EmailHandler {
+    name: HandlerName,
+    /// How long a call may take.
+    limit: Duration,
     settings: Arc<Settings>,
     smtp: Smtp,
     clock: Arc<dyn Clock>,
@@ -104,23 +126,25 @@ struct EmailHandler {
     known: Mutex<Known>,
 }
 
-/// What is remembered of single events.
-#[derive(Debug, Default)]
-struct Known {
-    /// Sent by a call that has not ended, or was dropped before it could say so.
-    sent: BTreeSet<EventId>,
-    /// Put off because the hour was full.
-    waiting: BTreeSet<EventId>,
-}
-
 #[async_trait]
 impl Handler for EmailHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        let result = self.send(deliveries).await;
+        let progress = Progress::new();
+        // Of those whose mail some readers do not have.
+        let mut each = Vec::new();
+        let sending = self.send(deliveries, &progress, &mut each);
+        let result = match tokio::time::timeout(self.limit, sending).await {
+            Ok(result) => result,
+            Err(_) => Err(self.gave_up(&progress)),
+        };
         let mut known = self.known();
         let ids = deliveries.iter().map(|delivery| delivery.event.id);
         let done: Vec<EventId> = ids.filter(|id| known.sent.remove(id)).collect();
-        result.map_err(|failure| failure.with_done(done))
+        let result = match each.first() {
+            Some((_, first)) => result.and(Err(first.clone())),
+            None => result,
+        };
+        result.map_err(|failure| failure.with_done(done).with_each(each))
     }
 
     fn batch_max(&self) -> usize {
@@ -129,6 +153,10 @@ impl Handler for EmailHandler {
 
     fn batch_unasked(&self) -> usize {
         if self.settings.max_per_hour.is_some() { BATCH_MAX } else { 1 }
+    }
+
+    fn tells_replays(&self) -> bool {
+        true
     }
 
     async fn close(&self) {
@@ -146,19 +174,37 @@ struct Plan<'a> {
 }
 
 impl EmailHandler {
-    async fn send(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn send(
+        &self,
+        deliveries: &[Delivery],
+        progress: &Progress,
+        each: &mut Vec<(EventId, Failure)>,
+    ) -> Result<(), Failure> {
         let mut plan = self.plan(deliveries)?;
         for mail in &plan.mails {
-            self.smtp.send(mail).await?;
-            plan.reserved.sent_one();
-            self.known().note_sent(&mail.events);
+            let refused = self.smtp.send(mail, progress).await?;
+            let readers = mail.envelope.to();
+            if refused.len() < readers.len() {
+                plan.reserved.sent_one();
+            }
+            each.extend(self.known().note_mail(&mail.events, readers, &refused));
         }
         if plan.left.is_empty() { Ok(()) } else { Err(self.put_off(&plan.left)) }
     }
 
+    fn gave_up(&self, progress: &Progress) -> Failure {
+        let (limit, step) = (self.limit, progress.step());
+        Failure::transient(format_args!("mail server, at {step}: no answer within {limit:?}"))
+            .with_class(FailureClass::Timeout)
+    }
+
     fn plan(&self, deliveries: &[Delivery]) -> Result<Plan<'_>, Failure> {
         let (settings, now) = (&self.settings, self.clock.now());
-        let known = self.known();
+        let writer = Writer { settings, handler: &self.name, now };
+        let mut known = self.known();
+        for delivery in deliveries {
+            known.begin(delivery);
+        }
         let mut unsent: Vec<&Delivery> =
             deliveries.iter().filter(|delivery| !known.sent.contains(&delivery.event.id)).collect();
         unsent.sort_by_key(|delivery| delivery.event.position);
@@ -169,12 +215,21 @@ impl EmailHandler {
         } else {
             split(&unsent, reserved.n_mails(), &known.waiting)
         };
-        drop(known);
+        let is_missing = |event, reader: &_| known.is_missing(event, reader);
         let mut mails = Vec::new();
-        for delivery in alone {
-            mails.extend(compose(settings, &[delivery], now)?);
+        for delivery in &alone {
+            mails.extend(compose(&writer, std::slice::from_ref(delivery), &is_missing)?);
         }
-        mails.extend(compose(settings, &together, now)?);
+        mails.extend(compose(&writer, &together, &is_missing)?);
+        // An event that gives no reader is for nobody: there is nothing to be done for it.
+        let for_nobody: Vec<EventId> = [alone, together]
+            .concat()
+            .iter()
+            .map(|delivery| delivery.event.id)
+            .filter(|id| mails.iter().all(|mail: &Mail| !mail.events.contains(id)))
+            .collect();
+        known.note_sent(&for_nobody);
+        drop(known);
         // Whoever has waited longest is first: nobody is the one that is left each time.
         mails.sort_by_key(|mail| mail.oldest);
         let n_mails = mails.len().min(reserved.n_mails()).min(AT_ONCE_MAX);
@@ -199,27 +254,6 @@ impl EmailHandler {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    fn note_sent(&mut self, events: &[EventId]) {
-        self.sent.extend(events);
-        for id in events {
-            self.waiting.remove(id);
-        }
-        forget_the_oldest(&mut self.sent);
-    }
-
-    fn note_waiting(&mut self, events: &[EventId]) {
-        self.waiting.extend(events);
-        forget_the_oldest(&mut self.waiting);
-    }
-}
-
-fn forget_the_oldest(events: &mut BTreeSet<EventId>) {
-    while events.len() > KNOWN_MAX {
-        events.pop_first();
     }
 }
 

@@ -157,11 +157,14 @@ async fn what_the_server_says_of_a_mail_decides() {
     let server = SmtpServer::start(Tls::Never, false).await;
     let (_folder, mail) = handler(&server, &plain_url(&server), "");
     for command in ["MAIL", "RCPT", "DATA", "."] {
-        server.will(command, Quirk::Say("451 4.7.1 greylisted, come back later"));
+        // Of both recipients, where it is about recipients.
+        let times = if command == "RCPT" { 2 } else { 1 };
+        let will = |text| (0..times).for_each(|_| server.will(command, Quirk::Say(text)));
+        will("451 4.7.1 greylisted, come back later");
         let failure = mail.handle(&[comment(1)]).await.unwrap_err();
         assert_transient(&failure);
         assert_eq!(failure.status, Some(451));
-        server.will(command, Quirk::Say("550 5.1.1 no such user"));
+        will("550 5.1.1 no such user");
         let failure = mail.handle(&[comment(1)]).await.unwrap_err();
         assert_permanent(&failure);
         assert_eq!(failure.status, Some(550));
@@ -201,6 +204,139 @@ async fn a_server_that_says_nothing_holds_nobody_for_ever() {
     }
     // The calls were dropped in mid-way: the next one begins on a connection of its own.
     mail.handle(&[comment(2)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn failure_says_at_which_step_of_the_dialog() {
+    let server = SmtpServer::start(Tls::OnRequest, true).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), &server.ca_pem).unwrap();
+    std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    let url = log_in_url("smtp", &server, "?tls=required");
+    let text = format!("smtp = \"{url}\"\n{WORDS}{LOG_IN}");
+    let timeout = Duration::from_millis(300);
+    let context = BuildContext { timeout, ..context(folder.path()) };
+    let mail = settings("email", &text, folder.path()).build(&context).unwrap();
+    for (command, step) in [
+        ("GREETING", "the greeting"),
+        ("STARTTLS", "STARTTLS"),
+        ("AUTH", "the log-in"),
+        ("MAIL", "MAIL FROM"),
+        ("RCPT", "RCPT TO:<owner@example.com>"),
+        ("DATA", "DATA"),
+        (".", "the end of the mail"),
+    ] {
+        server.will(command, Quirk::Hang);
+        let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        assert_transient(&failure);
+        let expected = format!("mail server, at {step}: no answer within 270ms");
+        assert_eq!(failure.text.as_str(), expected);
+        server.will(command, Quirk::HangUp);
+        let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        let told = failure.text.as_str();
+        assert!(told.starts_with(&format!("mail server, at {step}: ")), "{told}");
+    }
+}
+
+fn transients(failure: &Failure) -> Vec<(EventId, FailureKind)> {
+    failure.each.iter().map(|(id, failure)| (*id, failure.kind)).collect()
+}
+
+#[tokio::test]
+async fn accepted_recipients_get_their_mail_and_the_refused_are_named() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "cc = \"third@example.com\"");
+    server.refuse("second@example.com", "550 5.1.1 User unknown");
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_permanent(&failure);
+    assert_eq!(failure.status, Some(550));
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `second@example.com` ("), "{told}");
+    assert!(told.ends_with("User unknown); the others have the mail"), "{told}");
+    assert_eq!(server.stored()[0].to, ["owner@example.com", "third@example.com"]);
+    // Once it is redriven, only the one who lacks it is asked for.
+    server.accept("second@example.com");
+    mail.handle(&[comment(1)]).await.unwrap();
+    let stored = server.stored();
+    assert_eq!((stored.len(), &stored[1].to), (2, &vec!["second@example.com".to_owned()]));
+    assert_eq!(message_id(&stored[0]), message_id(&stored[1]), "the same mail");
+    let to = MessageParser::new().parse(&stored[1].bytes).unwrap();
+    assert_eq!(to.to().unwrap().iter().count(), 2, "as it was addressed");
+    assert_eq!(server.n_connections(), 1);
+}
+
+#[tokio::test]
+async fn retry_goes_only_to_those_who_were_refused_for_now() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let more = "bcc = [\"full@example.com\", \"gone@example.com\"]";
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    server.refuse("full@example.com", "452 4.2.2 Mailbox full");
+    server.refuse("gone@example.com", "550 5.1.1 User unknown");
+    server.refuse("second@example.com", "450 4.2.0 Greylisted");
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_transient(&failure);
+    let told = failure.text.as_str();
+    for name in ["second@example.com", "full@example.com", "gone@example.com"] {
+        assert!(told.contains(&format!("`{name}` (")), "{told}");
+    }
+    let again = || Delivery { attempt: 2, ..comment(1) };
+    server.accept("second@example.com");
+    let failure = mail.handle(&[again()]).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.status, Some(452));
+    server.accept("full@example.com");
+    let failure = mail.handle(&[again()]).await.unwrap_err();
+    assert_permanent(&failure);
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `gone@example.com` ("), "{told}");
+    let to: Vec<Vec<String>> = server.stored().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, [["owner@example.com"], ["second@example.com"], ["full@example.com"]]);
+    let text = String::from_utf8(server.stored()[0].bytes.clone()).unwrap();
+    assert!(!text.contains("full@example.com"), "nobody reads who was told beside them: {text}");
+}
+
+#[tokio::test]
+async fn digest_with_a_refused_recipient_is_not_sent_to_the_others_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    server.refuse("second@example.com", "451 4.7.1 Greylisted");
+    let failure = mail.handle(&[comment(1), comment(2)]).await.unwrap_err();
+    let ids = [1, 2].map(|number| comment(number).event.id);
+    assert_eq!(transients(&failure), ids.map(|id| (id, FailureKind::Transient)));
+    server.accept("second@example.com");
+    // A later event is in the same call: each reader gets what they lack.
+    let again = |number| Delivery { attempt: 2, ..comment(number) };
+    mail.handle(&[again(1), again(2), comment(3)]).await.unwrap();
+    let mut sent: Vec<(String, Vec<String>)> = subjects(&server)
+        .into_iter()
+        .zip(server.stored())
+        .map(|(subject, mail)| (subject, mail.to))
+        .collect();
+    sent.sort();
+    let to = |all: &[&str]| all.iter().map(|one| format!("{one}@example.com")).collect::<Vec<_>>();
+    let expected = [
+        ("2 events: Comment 1".to_owned(), to(&["owner"])),
+        ("2 events: Comment 1".to_owned(), to(&["second"])),
+        ("Comment 3".to_owned(), to(&["owner", "second"])),
+    ];
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn refused_recipient_of_one_mail_leaves_the_others_alone() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "");
+    server.refuse("b@example.org", "550 5.1.1 User unknown");
+    let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "c@example.org")];
+    let failure = mail.handle(&batch).await.unwrap_err();
+    assert_eq!(failure.done, [batch[0].event.id, batch[2].event.id]);
+    assert_eq!(transients(&failure), [(batch[1].event.id, FailureKind::Permanent)]);
+    assert!(!failure.each[0].1.text.as_str().contains("the others"), "{failure}");
+    assert_eq!(subjects(&server), ["Comment 1", "Comment 3"]);
+    // Whom an event does not name gets nothing, and nothing fails.
+    let nobody = delivery(4, "x", &json!({"id": 4}));
+    mail.handle(&[nobody]).await.unwrap();
+    assert_eq!(server.stored().len(), 2);
 }
 
 #[tokio::test]
@@ -382,7 +518,7 @@ async fn of_several_mails_only_those_that_failed_are_sent_again() {
     server.will("RCPT", Quirk::Say("250 ok"));
     server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
     let failure = mail.handle(&batch).await.unwrap_err();
-    assert_transient(&failure);
+    assert_eq!(transients(&failure), [(batch[1].event.id, FailureKind::Transient)]);
     assert_eq!(failure.done, [batch[0].event.id, batch[2].event.id]);
     mail.handle(&batch[1..2]).await.unwrap();
     assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
@@ -403,6 +539,15 @@ from aiosmtpd.smtp import SMTP, AuthResult
 folder = pathlib.Path(sys.argv[1])
 class Store:
     n = 0
+    seen = set()
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith('gone'):
+            return '550 5.1.1 User unknown'
+        if address.startswith('grey') and address not in Store.seen:
+            Store.seen.add(address)
+            return '451 4.7.1 Greylisted'
+        envelope.rcpt_tos.append(address)
+        return '250 OK'
     async def handle_DATA(self, server, session, envelope):
         Store.n += 1
         text = '%s %s %s\n' % (session.authenticated, envelope.mail_from, ','.join(envelope.rcpt_tos))
@@ -457,6 +602,20 @@ async fn aiosmtpd_takes_our_mail() {
     mail.handle(&[comment(1)]).await.unwrap();
     mail.handle(&[comment(2), comment(3)]).await.unwrap();
     mail.close().await;
+    let readers = "to = [\"grey@example.com\", \"gone@example.com\", \"owner@example.com\"]";
+    let before = "to = [\"owner@example.com\", \"second@example.com\"]";
+    let mail = build("email", &text.replace(before, readers), folder.path());
+    let failure = mail.handle(&[comment(4)]).await.unwrap_err();
+    assert_transient(&failure);
+    let failure = mail.handle(&[Delivery { attempt: 2, ..comment(4) }]).await.unwrap_err();
+    assert_permanent(&failure);
+    assert!(failure.text.as_str().contains("`gone@example.com` ("), "{failure}");
+    mail.close().await;
+    for (number, reader) in [(3, "owner@example.com"), (4, "grey@example.com")] {
+        let stored = std::fs::read(folder.path().join(format!("mail{number}"))).unwrap();
+        let head = format!("True gatepost@example.com {reader}\n");
+        assert!(stored.starts_with(head.as_bytes()), "{number}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
 

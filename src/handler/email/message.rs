@@ -5,20 +5,25 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Mailboxes, Message, MultiPart, SinglePart};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
-use super::settings::{RECIPIENTS_MAX, Recipients, Settings, Words};
+use super::attach::{self, Attached};
+use super::readers::{self, Readers};
+use super::settings::{Settings, Words};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, EventId, Failure, Position};
-use crate::expr::{Expression, Scope, Value};
+use crate::event::{Delivery, EventId, Failure, HandlerName, Position};
+use crate::expr::Scope;
 use crate::handler::texts::mark;
 use crate::handler::{Plan, Step};
 
 /// The longest subject, in characters: more no list of mails shows.
 const SUBJECT_CHARS_MAX: usize = 250;
+/// The longest header of the owner's own, in characters: a line has at most 998 (RFC 5322).
+const HEADER_CHARS_MAX: usize = 900;
 /// The most text in one encoded word: as base64, with what is around it and the header's name, less than 76 bytes.
 const ENCODED_BYTES_MAX: usize = 39;
 /// The most text of a digest: about what mail servers take.
@@ -38,135 +43,218 @@ pub(super) struct Mail {
     pub(super) oldest: Position,
 }
 
-/// One mail for each set of recipients, in no order.
-pub(super) fn compose(
-    settings: &Settings,
-    deliveries: &[&Delivery],
-    now: Timestamp,
-) -> Result<Vec<Mail>, Failure> {
-    if deliveries.is_empty() {
-        return Ok(Vec::new());
-    }
-    match &settings.to {
-        Recipients::Fixed(to) => Ok(vec![write(settings, to, deliveries, now)?]),
-        Recipients::Expression(expression) => {
-            let mut groups: BTreeMap<Vec<Mailbox>, Vec<&Delivery>> = BTreeMap::new();
-            for &delivery in deliveries {
-                groups.entry(recipients(expression, delivery)?).or_default().push(delivery);
-            }
-            groups.iter().map(|(to, group)| write(settings, to, group, now)).collect()
-        }
-    }
+/// What the mails of a handler have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writer<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) handler: &'a HandlerName,
+    pub(super) now: Timestamp,
 }
 
-/// What [`compose`] would make, as it is read rather than as it is sent.
-pub(super) fn plan(settings: &Settings, deliveries: &[Delivery]) -> Result<Plan, Failure> {
-    let all: Vec<&Delivery> = deliveries.iter().collect();
-    let mut groups: BTreeMap<Vec<Mailbox>, Vec<&Delivery>> = BTreeMap::new();
-    for &delivery in &all {
-        let to = match &settings.to {
-            Recipients::Fixed(to) => to.clone(),
-            Recipients::Expression(expression) => recipients(expression, delivery)?,
-        };
-        groups.entry(to).or_default().push(delivery);
-    }
-    let mails = groups.iter().map(|(to, group)| {
-        let html = settings.html.as_ref().map(|html| render(html, group, BETWEEN_HTML));
-        Ok(Step::Mail {
-            from: settings.from.to_string(),
-            to: to.iter().map(ToString::to_string).collect(),
-            headers: Vec::new(),
-            subject: subject(&settings.subject, group)?,
-            text: render(&settings.text, group, BETWEEN_TEXTS)
-                .map_err(|err| err.into_failure("text"))?,
-            html: html.transpose().map_err(|err| err.into_failure("html"))?,
-        })
+/// The events of one mail, and those of its readers who do not have it.
+type Groups<'a> = BTreeMap<(Readers, Vec<Address>), Vec<&'a Delivery>>;
+
+/// One mail for each set of readers, in no order. None where an event gives nobody, or where nobody
+/// `is_missing` its mail.
+pub(super) fn compose(
+    writer: &Writer<'_>,
+    deliveries: &[&Delivery],
+    is_missing: &dyn Fn(EventId, &Address) -> bool,
+) -> Result<Vec<Mail>, Failure> {
+    let groups = groups(writer.settings, deliveries, is_missing)?;
+    let mails = groups.iter().map(|((readers, missing), group)| {
+        Draft::of(writer, group)?.into_mail(writer, readers, missing.clone(), group)
     });
     mails.collect()
 }
 
-/// Whom the event says. An event that says nobody, or what is no address, will always do so.
-fn recipients(expression: &Expression, delivery: &Delivery) -> Result<Vec<Mailbox>, Failure> {
-    let in_to = |err: &dyn std::fmt::Display| Failure::permanent(format_args!("`to`: {err}"));
-    let value = expression.eval(&Scope::of(&delivery.event)).map_err(|err| in_to(&err))?;
-    let is_nobody = value.is_undefined() || value.is_none();
-    let texts: Vec<Value> = match value.as_str() {
-        Some(_) => vec![value],
-        None if is_nobody => Vec::new(),
-        None => {
-            let items = value.try_iter();
-            items.map_err(|_| in_to(&format_args!("a {} is no address", value.kind())))?.collect()
+fn groups<'a>(
+    settings: &Settings,
+    deliveries: &[&'a Delivery],
+    is_missing: &dyn Fn(EventId, &Address) -> bool,
+) -> Result<Groups<'a>, Failure> {
+    let mut groups = Groups::new();
+    for &delivery in deliveries {
+        let readers = Readers::of(settings, delivery)?;
+        let mut missing = readers.addresses();
+        missing.retain(|reader| is_missing(delivery.event.id, reader));
+        if !readers.to.is_empty() && !missing.is_empty() {
+            groups.entry((readers, missing)).or_default().push(delivery);
         }
-    };
-    let mut to: Vec<Mailbox> = Vec::new();
-    for text in texts.iter().map(|text| text.as_str().unwrap_or_default()) {
-        if text.trim().is_empty() {
-            continue;
-        }
-        let parsed: Mailboxes =
-            text.parse().map_err(|_| in_to(&"the event gives what is not a mail address"))?;
-        to.extend(parsed.into_iter().map(|mailbox| Mailbox {
-            // A name that a mail program would decode to another one is none.
-            name: mailbox.name.filter(|name| !name.contains("=?")),
-            ..mailbox
-        }));
     }
-    to.sort();
-    to.dedup_by(|one, other| one.email == other.email);
-    match to.len() {
-        0 => Err(in_to(&"the event gives no address")),
-        1..=RECIPIENTS_MAX => Ok(to),
-        _ => Err(in_to(&format_args!("the event gives more than {RECIPIENTS_MAX} addresses"))),
+    Ok(groups)
+}
+
+/// What [`compose`] would make, as it is read rather than as it is sent.
+pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan, Failure> {
+    let all: Vec<&Delivery> = deliveries.iter().collect();
+    let groups = groups(writer.settings, &all, &|_, _| true)?;
+    if groups.is_empty() && !all.is_empty() {
+        let why = "`to` gives no address".to_owned();
+        return Ok(Step::Skip { why }.into());
+    }
+    let list = |mailboxes: &[Mailbox]| mailboxes.iter().map(ToString::to_string).collect();
+    let steps = groups.iter().map(|((readers, _), group)| {
+        let draft = Draft::of(writer, group)?;
+        let joined = |name: &str, mailboxes: &[Mailbox]| {
+            let list: Vec<String> = list(mailboxes);
+            (!list.is_empty()).then(|| (name.to_owned(), list.join(", ")))
+        };
+        let mut headers: Vec<(String, String)> =
+            [("Cc", &readers.cc), ("Bcc", &readers.bcc), ("Reply-To", &draft.reply_to)]
+                .into_iter()
+                .filter_map(|(name, mailboxes)| joined(name, mailboxes))
+                .collect();
+        headers.extend(draft.headers.iter().map(|(name, value)| (name.to_string(), value.clone())));
+        let attached = draft.attached.iter();
+        headers.extend(attached.map(|file| ("Attachment".to_owned(), file.name.clone())));
+        Ok(Step::Mail {
+            from: writer.settings.from.to_string(),
+            to: list(&readers.to),
+            headers,
+            subject: draft.subject,
+            text: draft.text,
+            html: draft.html,
+        })
+    });
+    steps.collect()
+}
+
+/// A mail in its parts.
+struct Draft {
+    subject: String,
+    text: String,
+    html: Option<String>,
+    reply_to: Vec<Mailbox>,
+    /// `List-Id`, `Auto-Submitted` and the owner's own, which go before.
+    headers: Vec<(HeaderName, String)>,
+    attached: Vec<Attached>,
+}
+
+impl Draft {
+    fn of(writer: &Writer<'_>, deliveries: &[&Delivery]) -> Result<Self, Failure> {
+        let settings = writer.settings;
+        let mut text = render(&settings.text, deliveries, BETWEEN_TEXTS)
+            .map_err(|err| err.into_failure("text"))?;
+        let html = settings
+            .html
+            .as_ref()
+            .map(|html| render(html, deliveries, BETWEEN_HTML))
+            .transpose()
+            .map_err(|err| err.into_failure("html"))?;
+        let mut attached = Vec::new();
+        if settings.attach_body {
+            let n_left;
+            (attached, n_left) = attach::bodies(deliveries);
+            if n_left > 0 {
+                text = format!("{text}\n\n{n_left} bodies are too large to be attached.");
+            }
+        }
+        Ok(Self {
+            subject: subject(&settings.subject, deliveries)?,
+            text,
+            html,
+            reply_to: readers::reply_to(settings, deliveries)?,
+            headers: headers(writer, deliveries)?,
+            attached,
+        })
+    }
+
+    fn into_mail(
+        self,
+        writer: &Writer<'_>,
+        readers: &Readers,
+        missing: Vec<Address>,
+        deliveries: &[&Delivery],
+    ) -> Result<Mail, Failure> {
+        let no_mail =
+            |err: &dyn std::fmt::Display| Failure::permanent(format_args!("no mail: {err}"));
+        let from = &writer.settings.from;
+        let envelope =
+            Envelope::new(Some(from.email.clone()), missing).map_err(|err| no_mail(&err))?;
+        let mut builder = Message::builder()
+            .from(from.clone())
+            .subject(self.subject.clone())
+            .message_id(Some(message_id(writer, deliveries)))
+            .date(date(writer.now))
+            .envelope(envelope.clone());
+        for mailbox in &readers.to {
+            builder = builder.to(mailbox.clone());
+        }
+        for mailbox in &readers.cc {
+            builder = builder.cc(mailbox.clone());
+        }
+        for mailbox in self.reply_to {
+            builder = builder.reply_to(mailbox);
+        }
+        let text = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body(&self.text));
+        let html = self
+            .html
+            .map(|html| SinglePart::builder().header(ContentType::TEXT_HTML).body(body(&html)));
+        let message = match (html, self.attached.is_empty()) {
+            (None, true) => builder.singlepart(text),
+            (Some(html), true) => {
+                builder.multipart(MultiPart::alternative().singlepart(text).singlepart(html))
+            }
+            (html, false) => {
+                let mixed = match html {
+                    None => MultiPart::mixed().singlepart(text),
+                    Some(html) => MultiPart::mixed()
+                        .multipart(MultiPart::alternative().singlepart(text).singlepart(html)),
+                };
+                let files = self.attached.into_iter().map(Attached::into_part);
+                builder.multipart(files.fold(mixed, MultiPart::singlepart))
+            }
+        };
+        let mut message = message.map_err(|err| no_mail(&err))?;
+        let subject = (HeaderName::new_from_ascii_str("Subject"), self.subject);
+        // One that does not look encoded is right as it is.
+        for (name, text) in
+            std::iter::once(subject).filter(|(_, text)| text.contains("=?")).chain(self.headers)
+        {
+            message.headers_mut().insert_raw(header(name, text));
+        }
+        Ok(Mail {
+            envelope,
+            bytes: message.formatted(),
+            events: deliveries.iter().map(|delivery| delivery.event.id).collect(),
+            oldest: deliveries.iter().map(|one| one.event.position).min().unwrap_or_default(),
+        })
     }
 }
 
-fn write(
-    settings: &Settings,
-    to: &[Mailbox],
+/// A header line. A text that already looks like encoded words is encoded itself, or a mail program
+/// would decode it and show what nobody wrote.
+fn header(name: HeaderName, text: String) -> HeaderValue {
+    if text.contains("=?") {
+        let encoded = encoded_words(&text);
+        HeaderValue::dangerous_new_pre_encoded(name, text, encoded)
+    } else {
+        HeaderValue::new(name, text)
+    }
+}
+
+/// Those that every mail of the handler has, and the owner's own, which replace them.
+fn headers(
+    writer: &Writer<'_>,
     deliveries: &[&Delivery],
-    now: Timestamp,
-) -> Result<Mail, Failure> {
-    let text = render(&settings.text, deliveries, BETWEEN_TEXTS)
-        .map_err(|err| err.into_failure("text"))?;
-    let html = settings
-        .html
-        .as_ref()
-        .map(|html| render(html, deliveries, BETWEEN_HTML))
-        .transpose()
-        .map_err(|err| err.into_failure("html"))?;
-    let subject = subject(&settings.subject, deliveries)?;
-    let mut builder = Message::builder()
-        .from(settings.from.clone())
-        .subject(subject.clone())
-        .message_id(Some(message_id(deliveries, settings.from.email.domain())))
-        .date(date(now));
-    for mailbox in to {
-        builder = builder.to(mailbox.clone());
-    }
-    let text = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body(&text));
-    let message = match html {
-        None => builder.singlepart(text),
-        Some(html) => {
-            let html = SinglePart::builder().header(ContentType::TEXT_HTML).body(body(&html));
-            builder.multipart(MultiPart::alternative().singlepart(text).singlepart(html))
+) -> Result<Vec<(HeaderName, String)>, Failure> {
+    let list = format!("<{}.{}>", writer.handler, writer.settings.from.email.domain());
+    let mut headers = vec![
+        // What a reader's program can sort by (RFC 2919).
+        (HeaderName::new_from_ascii_str("List-Id"), list),
+        // No answering machine answers this (RFC 3834).
+        (HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()),
+    ];
+    for (name, words) in &writer.settings.headers {
+        let key = format!("headers.{name}");
+        let line = line(words, deliveries).map_err(|err| err.into_failure(&key))?;
+        headers.retain(|(other, _)| other != name);
+        if !line.is_empty() {
+            headers.push((name.clone(), line.chars().take(HEADER_CHARS_MAX).collect()));
         }
-    };
-    let mut message = message.map_err(|err| Failure::permanent(format_args!("no mail: {err}")))?;
-    if subject.contains("=?") {
-        let name = HeaderName::new_from_ascii_str("Subject");
-        let encoded = encoded_words(&subject);
-        let header = HeaderValue::dangerous_new_pre_encoded(name, subject, encoded);
-        message.headers_mut().insert_raw(header);
     }
-    // RFC 3834: no answering machine answers this.
-    let name = HeaderName::new_from_ascii_str("Auto-Submitted");
-    message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
-    Ok(Mail {
-        envelope: message.envelope().clone(),
-        bytes: message.formatted(),
-        events: deliveries.iter().map(|delivery| delivery.event.id).collect(),
-        oldest: deliveries.iter().map(|one| one.event.position).min().unwrap_or_default(),
-    })
+    Ok(headers)
 }
 
 /// A template that failed on an event.
@@ -203,21 +291,28 @@ fn batch(deliveries: &[&Delivery]) -> Scope {
     Scope::of_events(deliveries.iter().map(|delivery| &delivery.event))
 }
 
-/// One line, whatever the event has in it. For several events it says how many.
-fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
-    let count = deliveries.len();
+/// One line, whatever the event has in it: of the whole batch where it speaks of `events`, else of
+/// the first one.
+fn line(words: &Words, deliveries: &[&Delivery]) -> Result<String, RenderError> {
     let first =
         if words.is_for_batch { deliveries } else { deliveries.get(..1).unwrap_or_default() };
-    let subject = render(words, first, "").map_err(|err| err.into_failure("subject"))?;
+    let plain = render(words, first, "")?.replace(char::is_control, " ");
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    Ok(words.join(" "))
+}
+
+/// For several events it says how many.
+fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
+    let count = deliveries.len();
+    let subject = line(words, deliveries).map_err(|err| err.into_failure("subject"))?;
     let subject = if words.is_for_batch || count == 1 {
         subject
     } else {
         format!("{count} events: {subject}")
     };
     let mark = deliveries.first().map_or("", |delivery| mark(delivery));
-    let plain = format!("{mark}{subject}").replace(char::is_control, " ");
-    let words: Vec<&str> = plain.split_whitespace().collect();
-    Ok(words.join(" ").chars().take(SUBJECT_CHARS_MAX).collect())
+    let subject = format!("{mark}{subject}");
+    Ok(subject.trim_end().chars().take(SUBJECT_CHARS_MAX).collect())
 }
 
 /// A header's text as encoded words (RFC 2047): for one that already looks like such words, which a
@@ -240,16 +335,24 @@ fn body(text: &str) -> String {
     lines.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "")
 }
 
-/// Made from the event's id; for a digest from the first id and all the others.
-fn message_id(deliveries: &[&Delivery], host: &str) -> String {
-    let mut ids = deliveries.iter().map(|delivery| delivery.event.id);
-    let first = ids.next().map(|id| id.to_string()).unwrap_or_default();
-    if deliveries.len() <= 1 {
-        return format!("<{first}@{host}>");
-    }
-    let digest = ids.fold(Sha256::new(), |digest, id| digest.chain_update(id.0.as_bytes()));
-    let digest = hex::encode(digest.finalize().get(..8).unwrap_or_default());
-    format!("<{first}.{digest}@{host}>")
+/// Made from the event's id, the handler's name and the replay's number; for a digest from the
+/// first event and all the others. A mail by hand is another one each time.
+fn message_id(writer: &Writer<'_>, deliveries: &[&Delivery]) -> String {
+    let Writer { settings, handler, now } = writer;
+    let first = deliveries.first().map(|first| first.event.id.to_string()).unwrap_or_default();
+    let rest = match deliveries {
+        [only] if only.is_by_hand() => format!(".try{}", now.as_millis()),
+        [only] if only.replay > 0 => format!(".{}", only.replay),
+        [_] => String::new(),
+        several => {
+            let digest = several.iter().fold(Sha256::new(), |digest, delivery| {
+                let replay = delivery.replay.to_be_bytes();
+                digest.chain_update(delivery.event.id.0).chain_update(replay)
+            });
+            format!(".{}", hex::encode(digest.finalize().get(..8).unwrap_or_default()))
+        }
+    };
+    format!("<{first}.{handler}{rest}@{}>", settings.from.email.domain())
 }
 
 fn date(now: Timestamp) -> SystemTime {

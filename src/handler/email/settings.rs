@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lettre::message::Mailbox;
+use lettre::message::header::HeaderName;
 
 use super::url::{BadSmtpUrl, SmtpUrl};
 use crate::expr::{Escape, Expression, Template};
 use crate::handler::texts::{self, Text};
 use crate::secret::SecretRef;
-use crate::settings::Table;
+use crate::settings::{Table, Value};
 
 /// The most recipients of one mail: RFC 5321 lets a server stop at 100.
 pub(super) const RECIPIENTS_MAX: usize = 100;
@@ -29,6 +30,16 @@ pub struct Settings {
     pub from: Mailbox,
     /// Who reads.
     pub to: Recipients,
+    /// Who reads as well.
+    pub cc: Option<Recipients>,
+    /// Who reads without the others' knowledge.
+    pub bcc: Option<Recipients>,
+    /// Where answers go.
+    pub reply_to: Option<Recipients>,
+    /// Header lines of the owner's own.
+    pub headers: Vec<(HeaderName, Words)>,
+    /// Whether the raw body goes with the mail.
+    pub attach_body: bool,
     /// The subject.
     pub subject: Words,
     /// The plain text.
@@ -68,6 +79,14 @@ impl Settings {
         let is_bad_password = table.has("password") && password.is_none();
         let from = read_from(table);
         let to = read_to(table);
+        let keys = ["cc", "bcc", "reply_to"];
+        let [cc, bcc, reply_to] = keys.map(|key| read_addresses(table, key));
+        let is_bad_reader = keys
+            .into_iter()
+            .zip([&cc, &bcc, &reply_to])
+            .any(|(key, read)| table.has(key) && read.is_none());
+        let headers = read_headers(table);
+        let attach_body = table.take_or("attach_body", false);
         let subject = words(table, "subject", Escape::None);
         let text = words(table, "text", Escape::None);
         let html = words(table, "html", Escape::Html);
@@ -85,7 +104,7 @@ impl Settings {
         if let Some(smtp) = &smtp {
             check_log_in(table, smtp);
         }
-        if is_bad_ca || is_bad_password || is_bad_html || is_bad_max {
+        if is_bad_reader || is_bad_ca || is_bad_password || is_bad_html || is_bad_max {
             return None;
         }
         let smtp = smtp.filter(|smtp| smtp.user.is_some() == password.is_some())?;
@@ -95,6 +114,11 @@ impl Settings {
             ca,
             from: from?,
             to: to?,
+            cc,
+            bcc,
+            reply_to,
+            headers: headers?,
+            attach_body,
             subject: subject?,
             text: text?,
             html,
@@ -104,14 +128,23 @@ impl Settings {
 
     /// The texts that are worked out for each event.
     pub(super) fn texts(&self) -> Vec<Text> {
-        let to = match &self.to {
+        let addresses = [
+            ("to", Some(&self.to)),
+            ("cc", self.cc.as_ref()),
+            ("bcc", self.bcc.as_ref()),
+            ("reply_to", self.reply_to.as_ref()),
+        ];
+        let addresses = addresses.into_iter().filter_map(|(key, recipients)| match recipients? {
             Recipients::Fixed(_) => None,
-            Recipients::Expression(to) => Some(Text::expression("to", to)),
-        };
+            Recipients::Expression(expression) => Some(Text::expression(key, expression)),
+        });
         let words = [("subject", Some(&self.subject)), ("text", Some(&self.text))];
         let words = words.into_iter().chain([("html", self.html.as_ref())]);
         let words = words.filter_map(|(key, words)| Some(Text::template(key, &words?.template)));
-        to.into_iter().chain(words).collect()
+        let headers = self.headers.iter();
+        let headers =
+            headers.map(|(name, words)| Text::template(format!("headers.{name}"), &words.template));
+        addresses.chain(words).chain(headers).collect()
     }
 }
 
@@ -169,11 +202,21 @@ fn mailbox(text: &str) -> Result<Mailbox, String> {
 /// A list of addresses, one address, or an expression: an address is no expression, and an
 /// expression no address.
 fn read_to(table: &mut Table<'_>) -> Option<Recipients> {
-    let expected = "a list of addresses, one address, or an expression that gives them";
-    let Some(value) = table.raw("to", expected) else {
+    if !table.has("to") {
+        let _: Option<Value<'_>> = table.raw("to", ADDRESSES);
         table.missing("to", "write `to = [\"owner@example.com\"]`");
         return None;
-    };
+    }
+    read_addresses(table, "to")
+}
+
+const ADDRESSES: &str = "a list of addresses, one address, or an expression that gives them";
+
+fn read_addresses(table: &mut Table<'_>, key: &str) -> Option<Recipients> {
+    table.raw(key, ADDRESSES).and_then(|value| recipients(&value, key))
+}
+
+fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
     if let Some(text) = value.as_str() {
         if let Ok(mailbox) = mailbox(text) {
             return Some(Recipients::Fixed(vec![mailbox]));
@@ -182,7 +225,7 @@ fn read_to(table: &mut Table<'_>) -> Option<Recipients> {
             Ok(expression) => Some(Recipients::Expression(Arc::new(expression))),
             Err(err) => {
                 if let Some(list) = several(text) {
-                    let help = format!("write `to = [{list}]`");
+                    let help = format!("write `{key} = [{list}]`");
                     value.problem("several recipients are a list", help);
                 } else {
                     let help = "write an address, or an expression such as `data.user.email`";
@@ -194,7 +237,7 @@ fn read_to(table: &mut Table<'_>) -> Option<Recipients> {
         };
     }
     let Some(items) = value.as_items() else {
-        value.problem(format_args!("expected {expected}, found {}", value.kind()), "");
+        value.problem(format_args!("expected {ADDRESSES}, found {}", value.kind()), "");
         return None;
     };
     if items.is_empty() || items.len() > RECIPIENTS_MAX {
@@ -219,11 +262,63 @@ fn several(text: &str) -> Option<String> {
     are_addresses.then(|| quoted.join(", "))
 }
 
+/// Header lines that Gatepost or the mail's way writes; the first ones have keys of their own.
+const RESERVED: [&str; 12] = [
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "reply-to",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "return-path",
+    "received",
+    "sender",
+];
+/// How many of them have a key.
+const WITH_KEY: usize = 6;
+
+fn read_headers(table: &mut Table<'_>) -> Option<Vec<(HeaderName, Words)>> {
+    let Some(mut headers) = table.table("headers") else {
+        return if table.has("headers") { None } else { Some(Vec::new()) };
+    };
+    let entries = headers.entries();
+    headers.finish();
+    entries.into_iter().map(|(name, value)| read_header(name, &value)).collect()
+}
+
+fn read_header(name: &str, value: &Value<'_>) -> Option<(HeaderName, Words)> {
+    let lower = name.to_ascii_lowercase();
+    let reserved = RESERVED.iter().position(|reserved| *reserved == lower);
+    if reserved.is_some() || lower.starts_with("content-") {
+        let help = if reserved.is_some_and(|index| index < WITH_KEY) {
+            format!("write it as `{}` beside `headers`", lower.replace('-', "_"))
+        } else {
+            String::new()
+        };
+        value.problem("this header is written by Gatepost itself", help);
+        return None;
+    }
+    let is_name = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    let Some(parsed) =
+        HeaderName::new_from_ascii(name.to_owned()).ok().filter(|_| is_name && !name.is_empty())
+    else {
+        value.problem("this is not the name of a header", "");
+        return None;
+    };
+    Some((parsed, words_of(texts::template_of(value, Escape::None)?)))
+}
+
 fn words(table: &mut Table<'_>, key: &str, escape: Escape) -> Option<Words> {
-    let template = texts::template(table, key, escape)?;
+    texts::template(table, key, escape).map(words_of)
+}
+
+fn words_of(template: Arc<Template>) -> Words {
     // It compiled: its names can be asked for.
     let is_for_batch = minijinja::Environment::new()
         .template_from_str(template.source())
         .is_ok_and(|parsed| parsed.undeclared_variables(false).contains("events"));
-    Some(Words { template, is_for_batch })
+    Words { template, is_for_batch }
 }

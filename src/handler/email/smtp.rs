@@ -11,11 +11,12 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::extension::ClientId;
 
+use super::dialog::{self, Progress, Refused, SendError, Step};
 use super::message::Mail;
 use super::settings::Settings;
 use super::url::{SmtpUrl, TlsUse};
 use crate::clock::{Clock, Timestamp};
-use crate::event::Failure;
+use crate::event::{Failure, FailureClass};
 use crate::handler::{BuildContext, BuildError};
 
 /// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
@@ -77,24 +78,34 @@ impl Smtp {
         })
     }
 
-    /// Sends one mail. Whoever drops this in mid-way ends the connection with it.
-    pub(super) async fn send(&self, mail: &Mail) -> Result<(), Failure> {
+    /// Sends one mail to all whom the server accepts; gives the others. Whoever drops this in
+    /// mid-way ends the connection with it.
+    pub(super) async fn send(
+        &self,
+        mail: &Mail,
+        progress: &Progress,
+    ) -> Result<Vec<Refused>, Failure> {
+        progress.set(Step::Connecting);
         let mut connection = match self.take_idle().await {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.connect(progress).await?,
         };
-        match connection.send(&mail.envelope, &mail.bytes).await {
-            Ok(_) => {
+        match dialog::send(&mut connection, mail, progress).await {
+            Ok(refused) => {
                 self.keep(connection);
-                Ok(())
+                Ok(refused)
             }
-            Err(err) => Err(of_mail(&err)),
+            Err(err) => {
+                let failure = of_mail(&err, &progress.step());
+                connection.abort().await;
+                Err(failure)
+            }
         }
     }
 
     /// Connects, logs in and takes leave.
-    pub(super) async fn try_connect(&self) -> Result<(), Failure> {
-        let mut connection = self.connect().await?;
+    pub(super) async fn try_connect(&self, progress: &Progress) -> Result<(), Failure> {
+        let mut connection = self.connect(progress).await?;
         connection.abort().await;
         Ok(())
     }
@@ -130,7 +141,8 @@ impl Smtp {
         }
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    async fn connect(&self, progress: &Progress) -> Result<AsyncSmtpConnection, Failure> {
+        let of_server = |err: &smtp::Error| of_server(err, &progress.step());
         let wrapped = self.tls.clone().filter(|_| self.url.tls == TlsUse::Wrapped);
         let place = (self.url.host.as_str(), self.url.port);
         let connecting = AsyncSmtpConnection::connect_tokio1(
@@ -147,10 +159,12 @@ impl Smtp {
             TlsUse::Wrapped | TlsUse::None => false,
         };
         if let (true, Some(tls)) = (wants_tls, &self.tls) {
+            progress.set(Step::StartTls);
             let started = connection.starttls(tls.clone(), &self.hello).await;
             started.map_err(|err| of_server(&err))?;
         }
         if let Some(credentials) = &self.credentials {
+            progress.set(Step::LogIn);
             let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
             logged_in.map_err(|err| of_server(&err))?;
         }
@@ -172,26 +186,35 @@ fn tls(settings: &Settings) -> Result<TlsParameters, BuildError> {
 }
 
 /// What went wrong before there was a mail: nothing that the mail could be to blame for.
-fn of_server(err: &smtp::Error) -> Failure {
-    told(err, Failure::transient(text_of(err)))
+fn of_server(err: &smtp::Error, step: &Step) -> Failure {
+    told(err, Failure::transient(text_of(err, step)))
 }
 
 /// What went wrong with a mail.
-fn of_mail(err: &smtp::Error) -> Failure {
-    // The client's own refusal: an address that this server cannot take.
-    let is_permanent = err.is_permanent() || err.is_client();
-    let text = text_of(err);
-    told(err, if is_permanent { Failure::permanent(text) } else { Failure::transient(text) })
+fn of_mail(err: &SendError, step: &Step) -> Failure {
+    match err {
+        SendError::Sender => Failure::permanent(format_args!("mail server, at {step}: {err}")),
+        SendError::Smtp(err) if err.is_permanent() => {
+            told(err, Failure::permanent(text_of(err, step)))
+        }
+        SendError::Smtp(err) => told(err, Failure::transient(text_of(err, step))),
+    }
 }
 
 fn told(err: &smtp::Error, failure: Failure) -> Failure {
     match err.status() {
         Some(status) => failure.with_status(status.into()),
-        None => failure,
+        None if err.is_timeout() => failure.with_class(FailureClass::Timeout),
+        None if err.is_client() => failure,
+        None => failure.with_class(FailureClass::Connection),
     }
 }
 
-fn text_of(err: &smtp::Error) -> String {
-    let text = format!("mail server: {err}").replace(char::is_control, " ");
-    text.chars().take(REPLY_CHARS_MAX).collect()
+fn text_of(err: &smtp::Error, step: &Step) -> String {
+    format!("mail server, at {step}: {}", words_of(err))
+}
+
+/// The error's words in one line: what a server says may be long.
+pub(super) fn words_of(err: &smtp::Error) -> String {
+    err.to_string().replace(char::is_control, " ").chars().take(REPLY_CHARS_MAX).collect()
 }

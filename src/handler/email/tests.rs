@@ -28,8 +28,14 @@ fn comment(number: u64, body: &str) -> Delivery {
     numbered(number, json!({"data": data}).to_string())
 }
 
+fn try_write(text: &str, deliveries: &[Delivery]) -> Result<Vec<Mail>, Failure> {
+    let (settings, handler) = (read(text), HandlerName::parse("test").unwrap());
+    let writer = Writer { settings: &settings, handler: &handler, now: NOW };
+    compose(&writer, &deliveries.iter().collect::<Vec<_>>(), &|_, _| true)
+}
+
 fn write(text: &str, deliveries: &[Delivery]) -> Vec<Mail> {
-    compose(&read(text), &deliveries.iter().collect::<Vec<_>>(), NOW).unwrap()
+    try_write(text, deliveries).unwrap()
 }
 
 fn parse(mail: &Mail) -> mail_parser::Message<'_> {
@@ -43,7 +49,7 @@ fn an_event_becomes_a_mail() {
     let read = parse(mail);
     assert_eq!(read.subject(), Some("New comment on Home"));
     assert_eq!(read.body_text(0).unwrap(), "Ann wrote:\r\n\r\nHällo\r\n.\r\nline\r\n");
-    assert_eq!(read.message_id().unwrap(), format!("{}@example.com", id(1)));
+    assert_eq!(read.message_id().unwrap(), format!("{}.test@example.com", id(1)));
     assert_eq!(read.date().unwrap().to_rfc3339(), "2026-11-22T12:00:00Z");
     assert_eq!(read.header_raw("Auto-Submitted").unwrap().trim(), "auto-generated");
     assert_eq!(read.from().unwrap().first().unwrap().address(), Some("gatepost@example.com"));
@@ -174,14 +180,15 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
     assert_eq!(sent.len(), 3, "{sent:?}");
     assert!(sent.contains(&(1, "2 events: New comment on".to_owned())), "{sent:?}");
 
+    for nobody in [json!(null), json!([]), json!(""), json!([null, " "])] {
+        assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
+    }
     for (nobody, words) in [
-        (json!(null), "gives no address"),
-        (json!([]), "gives no address"),
         (json!("not an address"), "not a mail address"),
         (json!("a@example.org\r\nRCPT TO:<b@example.org>"), "not a mail address"),
         (json!(7), "a number is no address"),
     ] {
-        let failure = compose(&read(&text), &[&to(1, nobody.clone())], NOW).unwrap_err();
+        let failure = try_write(&text, &[to(1, nobody.clone())]).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Permanent);
         assert!(failure.text.as_str().contains(words), "{nobody}: {failure}");
         assert!(!failure.text.as_str().contains("example"), "no value in {failure}");
@@ -213,9 +220,129 @@ fn only_so_many_events_are_remembered() {
     let mut known = Known::default();
     let many: Vec<EventId> = (0..12_000).map(id).collect();
     known.note_waiting(&many);
-    assert_eq!((known.waiting.len(), known.waiting.first()), (KNOWN_MAX, Some(&id(2_000))));
+    assert_eq!((known.waiting.len(), known.waiting.first()), (known::KNOWN_MAX, Some(&id(2_000))));
     known.note_sent(&many);
-    assert_eq!((known.waiting.len(), known.sent.len()), (0, KNOWN_MAX));
+    assert_eq!((known.waiting.len(), known.sent.len()), (0, known::KNOWN_MAX));
+}
+
+#[test]
+fn each_mail_about_an_event_has_an_id_of_its_own() {
+    let settings = read(MAIL);
+    let message_id = |handler: &str, deliveries: &[Delivery]| {
+        let handler = HandlerName::parse(handler).unwrap();
+        let writer = Writer { settings: &settings, handler: &handler, now: NOW };
+        let all: Vec<&Delivery> = deliveries.iter().collect();
+        let mails = compose(&writer, &all, &|_, _| true).unwrap();
+        parse(&mails[0]).message_id().unwrap().to_owned()
+    };
+    let replayed = |number, replay| Delivery { replay, ..comment(number, "x") };
+    let one = message_id("mail", &[replayed(1, 0)]);
+    assert_eq!(one, format!("{}.mail@example.com", id(1)));
+    assert_eq!(one, message_id("mail", &[Delivery { attempt: 7, ..replayed(1, 0) }]), "a retry");
+    let ids = [
+        one,
+        message_id("other", &[replayed(1, 0)]),
+        message_id("mail", &[replayed(1, 1)]),
+        message_id("mail", &[replayed(1, 2)]),
+        message_id("mail", &[Delivery::by_hand(comment(1, "x").event)]),
+        message_id("mail", &[replayed(1, 0), replayed(2, 0)]),
+        message_id("other", &[replayed(1, 0), replayed(2, 0)]),
+        message_id("mail", &[replayed(1, 1), replayed(2, 1)]),
+    ];
+    let different: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len(), "{ids:?}");
+}
+
+const MORE: &str = r#"
+cc = "data.team"
+bcc = ["archive@example.com"]
+reply_to = "data.mail"
+[headers]
+X-Page = "{{ data.page }}"
+In-Reply-To = "<{{ data.thread }}@example.com>"
+List-Id = "Comments <comments.example.com>"
+X-Empty = "{{ data.nothing }}"
+"#;
+
+fn with_more(team: &serde_json::Value, mail: &str) -> Delivery {
+    let data = json!({"page": "Gr\u{fc}\u{df}e\r\nBcc: x@example.net", "name": "Ann", "body": "b",
+        "mail": mail, "thread": 7, "team": team});
+    numbered(1, json!({ "data": data }).to_string())
+}
+
+#[test]
+fn answers_copies_and_headers_of_the_owners_own_are_written() {
+    let text = format!("{MAIL}{MORE}");
+    let mails = write(
+        &text,
+        &[with_more(&json!(["a@example.com", "owner@example.com"]), "Ann <ann@example.org>")],
+    );
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    let envelope: Vec<String> = mail.envelope.to().iter().map(ToString::to_string).collect();
+    let expected =
+        ["owner@example.com", "edith@example.com", "a@example.com", "archive@example.com"];
+    assert_eq!(envelope, expected, "each once");
+    let read = parse(mail);
+    assert!(read.bcc().is_none() && !String::from_utf8_lossy(&mail.bytes).contains("archive@"));
+    assert_eq!(read.cc().unwrap().iter().count(), 2);
+    assert_eq!(read.reply_to().unwrap().first().unwrap().address(), Some("ann@example.org"));
+    let header = |name: &str| {
+        let value = read.header(name).and_then(|value| value.as_text());
+        value.unwrap_or("-").to_owned()
+    };
+    // Encoded, and on one line.
+    assert_eq!(header("X-Page"), "=?utf-8?b?R3LDvMOfZQ==?= Bcc: x@example.net");
+    assert_eq!(header("In-Reply-To"), "7@example.com");
+    assert!(read.header_raw("List-Id").unwrap().contains("<comments.example.com>"));
+    assert_eq!(header("X-Empty"), "-");
+    assert_eq!(header("Auto-Submitted"), "auto-generated");
+    // A reply address that is none is left out; a reader who is none is told.
+    let mails = write(&text, &[with_more(&json!([]), "nobody")]);
+    assert!(parse(&mails[0]).reply_to().is_none() && parse(&mails[0]).cc().is_none());
+    let failure = try_write(&text, &[with_more(&json!("nobody"), "")]).unwrap_err();
+    assert!(failure.text.as_str().starts_with("`cc`: the event gives what is not"), "{failure}");
+}
+
+#[test]
+fn list_id_names_the_handler() {
+    let mails = write(MAIL, &[comment(1, "x")]);
+    assert_eq!(parse(&mails[0]).header_raw("List-Id").unwrap().trim(), "<test.example.com>");
+}
+
+#[test]
+fn digest_answers_to_nobody_where_its_events_differ() {
+    let text = format!("{MAIL}reply_to = \"data.mail\"");
+    let from = |number, mail: &str| {
+        let data = json!({"page": "P", "name": "N", "body": "b", "mail": mail});
+        numbered(number, json!({ "data": data }).to_string())
+    };
+    let same = write(&text, &[from(1, "a@example.org"), from(2, "a@example.org")]);
+    assert_eq!(parse(&same[0]).reply_to().unwrap().iter().count(), 1);
+    let mixed = write(&text, &[from(1, "a@example.org"), from(2, "b@example.org")]);
+    assert!(parse(&mixed[0]).reply_to().is_none());
+}
+
+#[test]
+fn raw_body_is_attached_byte_for_byte() {
+    let text = format!("{MAIL}attach_body = true\nhtml = \"<p>x</p>\"");
+    let body = "{\"data\":{\"body\":\"caf\\u00e9\"}}\n\n";
+    let mails = write(&text, &[numbered(1, body), numbered(2, body)]);
+    let read = parse(&mails[0]);
+    let attached: Vec<_> = read.attachments().collect();
+    assert_eq!(attached.len(), 2);
+    assert_eq!(attached[0].contents(), body.as_bytes());
+    assert_eq!(attached[0].attachment_name(), Some(&*format!("{}.json", id(1))));
+    assert_eq!(attached[0].content_type().unwrap().subtype(), Some("json"));
+    assert_eq!((read.text_body_count(), read.html_body_count()), (1, 1));
+
+    let large = "x".repeat(6 << 20);
+    let events: Vec<Delivery> = (1..=3).map(|number| numbered(number, &large)).collect();
+    let text = text.replace("{{ data.body }}", "{{ event.id }}").replace("{{ data.name }}", "");
+    let mails = write(&text.replace("{{ data.page }}", "-"), &events);
+    let read = parse(&mails[0]);
+    assert_eq!(read.attachments().count(), 1);
+    let told = read.body_text(0).unwrap();
+    assert!(told.trim_end().ends_with("2 bodies are too large to be attached."), "{told}");
 }
 
 fn check(text: &str, expected: &str) {
@@ -239,6 +366,12 @@ fn every_mistake_in_the_table_is_found() {
     check(&with("data.page", "dta.page"), "`dta` is not in scope");
     check(&format!("{MAIL}max_per_hour = 0"), "`0` is not a whole number");
     check(&format!("{MAIL}html = 5"), "expected a string");
+    check(&to_expression("a@example.com, b@example.com"), "several recipients are a list");
+    check(&format!("{MAIL}cc = [5]"), "expected a string");
+    check(&format!("{MAIL}[headers]\nbcc = \"a@example.com\""), "written by Gatepost itself");
+    check(&format!("{MAIL}[headers]\nContent-Type = \"x\""), "written by Gatepost itself");
+    check(&format!("{MAIL}[headers]\n\"X\\r\\nBcc\" = \"x\""), "not the name of a header");
+    check(&format!("{MAIL}[headers]\nX-A = \"{{{{ dta.x }}}}\""), "`dta` is not in scope");
     settings("email", MAIL, Path::new("/etc"));
     settings("email", &to_expression("data.mail or 'owner@example.com'"), Path::new("/etc"));
     settings("email", &to_expression("Owner <owner@example.com>"), Path::new("/etc"));

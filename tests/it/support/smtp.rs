@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -58,6 +58,8 @@ struct Shared {
     /// Command and what to do the next time it comes; `.` is the mail's end, `GREETING` the
     /// beginning.
     quirks: Mutex<VecDeque<(&'static str, Quirk)>>,
+    /// What it answers to these recipients.
+    refused: Mutex<HashMap<&'static str, &'static str>>,
 }
 
 pub(crate) struct SmtpServer {
@@ -105,6 +107,15 @@ impl SmtpServer {
     /// What to do when `command` comes the next time; several are used up one after the other.
     pub(crate) fn will(&self, command: &'static str, quirk: Quirk) {
         self.shared.quirks.lock().unwrap().push_back((command, quirk));
+    }
+
+    /// Answers `reply` to this recipient from now on.
+    pub(crate) fn refuse(&self, recipient: &'static str, reply: &'static str) {
+        self.shared.refused.lock().unwrap().insert(recipient, reply);
+    }
+
+    pub(crate) fn accept(&self, recipient: &'static str) {
+        self.shared.refused.lock().unwrap().remove(recipient);
     }
 
     /// Whether there is something left of what it was told to do.
@@ -211,8 +222,11 @@ impl Dialog {
                     say(stream, "250 ok").await?;
                 }
                 "RCPT" => {
-                    mail.to.push(address());
-                    say(stream, "250 ok").await?;
+                    let refused = self.shared.refused.lock().unwrap().get(&*address()).copied();
+                    if refused.is_none() {
+                        mail.to.push(address());
+                    }
+                    say(stream, refused.unwrap_or("250 ok")).await?;
                 }
                 "DATA" => {
                     if let Some(quirk) = self.take_mail(stream, &mut mail).await? {

@@ -1,0 +1,137 @@
+//! One mail over a connection: every recipient is asked for, and those who are accepted get it.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use lettre::Address;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
+use lettre::transport::smtp::extension::{Extension, MailParameter};
+use lettre::transport::smtp::{self};
+
+use super::message::Mail;
+use super::smtp::words_of;
+use crate::event::FailureKind;
+
+/// How far a call is: what a failure tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Connecting,
+    StartTls,
+    LogIn,
+    From,
+    To(Address),
+    Data,
+    /// The mail itself, up to the server's word that it has it.
+    Text,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => f.write_str("the greeting"),
+            Self::StartTls => f.write_str("STARTTLS"),
+            Self::LogIn => f.write_str("the log-in"),
+            Self::From => f.write_str("MAIL FROM"),
+            Self::To(address) => write!(f, "RCPT TO:<{address}>"),
+            Self::Data => f.write_str("DATA"),
+            Self::Text => f.write_str("the end of the mail"),
+        }
+    }
+}
+
+/// Where the step is kept, also when a call is given up in mid-way.
+#[derive(Debug)]
+pub(super) struct Progress(Mutex<Step>);
+
+impl Progress {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Step::Connecting))
+    }
+
+    pub(super) fn set(&self, step: Step) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = step;
+    }
+
+    pub(super) fn step(&self) -> Step {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A recipient who was not accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) address: Address,
+    /// Transient (4yz: greylisting, a full mailbox) or permanent (5yz).
+    pub(super) kind: FailureKind,
+    pub(super) status: Option<u16>,
+    /// The server's words.
+    text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({})", self.address, self.text)
+    }
+}
+
+/// Why nobody got the mail.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("the server takes no sender like this one (no SMTPUTF8)")]
+    Sender,
+    #[error(transparent)]
+    Smtp(#[from] smtp::Error),
+}
+
+/// Sends `mail` to all who are accepted; gives the others. Where it is nobody, nothing was sent.
+pub(super) async fn send(
+    connection: &mut AsyncSmtpConnection,
+    mail: &Mail,
+    progress: &Progress,
+) -> Result<Vec<Refused>, SendError> {
+    let from = mail.envelope.from();
+    let knows_utf8 = connection.server_info().supports_feature(Extension::SmtpUtfEight);
+    let is_plain = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    if from.is_some_and(|from| !is_plain(from)) && !knows_utf8 {
+        return Err(SendError::Sender);
+    }
+    let wants_utf8 = from.into_iter().chain(mail.envelope.to()).any(|address| !is_plain(address));
+    let parameters =
+        if wants_utf8 && knows_utf8 { vec![MailParameter::SmtpUtfEight] } else { Vec::new() };
+    progress.set(Step::From);
+    connection.command(MailFrom::new(from.cloned(), parameters)).await?;
+    let mut refused = Vec::new();
+    for address in mail.envelope.to() {
+        progress.set(Step::To(address.clone()));
+        if !is_plain(address) && !knows_utf8 {
+            let (kind, status) = (FailureKind::Permanent, None);
+            let text = "the server takes no address like it: no SMTPUTF8".to_owned();
+            refused.push(Refused { address: address.clone(), kind, status, text });
+            continue;
+        }
+        match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
+            Ok(_) => {}
+            Err(err) => refused.push(refusal(address, err)?),
+        }
+    }
+    if refused.len() == mail.envelope.to().len() {
+        connection.command(Rset).await?;
+        return Ok(refused);
+    }
+    progress.set(Step::Data);
+    connection.command(Data).await?;
+    progress.set(Step::Text);
+    connection.message(&mail.bytes).await?;
+    Ok(refused)
+}
+
+/// What the server says is about this recipient, unless it takes leave (421).
+fn refusal(address: &Address, err: smtp::Error) -> Result<Refused, smtp::Error> {
+    let status = err.status().map(u16::from).filter(|status| *status != 421);
+    if status.is_none() {
+        return Err(err);
+    }
+    let kind = if err.is_permanent() { FailureKind::Permanent } else { FailureKind::Transient };
+    Ok(Refused { address: address.clone(), kind, status, text: words_of(&err) })
+}

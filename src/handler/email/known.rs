@@ -1,0 +1,123 @@
+//! What is remembered of single events, in memory only: whose mail is out, and who of its readers
+//! has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lettre::Address;
+
+use super::dialog::Refused;
+use crate::event::{Delivery, EventId, Failure, FailureKind};
+
+/// How many events of each sort are remembered: those that the owner drops are never asked for
+/// again.
+pub(super) const KNOWN_MAX: usize = 10_000;
+/// How many refused recipients a failure names.
+const NAMED_MAX: usize = 5;
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Sent by a call that has not ended, or was dropped before it could say so.
+    pub(super) sent: BTreeSet<EventId>,
+    /// Put off because the hour was full.
+    pub(super) waiting: BTreeSet<EventId>,
+    /// Sent to some of its readers only.
+    partly: BTreeMap<EventId, Partly>,
+}
+
+/// An event whose mail not all readers have.
+#[derive(Debug, Default)]
+struct Partly {
+    has: BTreeSet<Address>,
+    /// For good.
+    refused: Vec<Refused>,
+}
+
+impl Known {
+    /// A new delivery of an event, a redriven one for instance, asks for all who do not have it.
+    pub(super) fn begin(&mut self, delivery: &Delivery) {
+        if delivery.attempt <= 1
+            && let Some(partly) = self.partly.get_mut(&delivery.event.id)
+        {
+            partly.refused.clear();
+        }
+    }
+
+    /// Whether a reader is still to have an event's mail.
+    pub(super) fn is_missing(&self, event: EventId, reader: &Address) -> bool {
+        self.partly.get(&event).is_none_or(|partly| {
+            !partly.has.contains(reader)
+                && partly.refused.iter().all(|refused| refused.address != *reader)
+        })
+    }
+
+    /// A mail of these events went to `readers`, but for those who were `refused`. Gives the events
+    /// that are not done with that, each with its failure.
+    pub(super) fn note_mail(
+        &mut self,
+        events: &[EventId],
+        readers: &[Address],
+        refused: &[Refused],
+    ) -> Vec<(EventId, Failure)> {
+        let mut failed = Vec::new();
+        for event in events {
+            let partly = self.partly.entry(*event).or_default();
+            let is_refused = |reader: &&Address| refused.iter().any(|one| one.address == **reader);
+            partly.has.extend(readers.iter().filter(|reader| !is_refused(reader)).cloned());
+            let for_good = refused.iter().filter(|one| one.kind == FailureKind::Permanent);
+            partly.refused.extend(for_good.cloned());
+            let for_now: Vec<&Refused> =
+                refused.iter().filter(|one| one.kind != FailureKind::Permanent).collect();
+            if for_now.is_empty() && partly.refused.is_empty() {
+                self.partly.remove(event);
+                self.note_sent(std::slice::from_ref(event));
+            } else {
+                failed.push((*event, partly.failure(&for_now)));
+                self.waiting.remove(event);
+            }
+        }
+        while self.partly.len() > KNOWN_MAX {
+            self.partly.pop_first();
+        }
+        failed
+    }
+
+    /// Nothing is left to be done for these events.
+    pub(super) fn note_sent(&mut self, events: &[EventId]) {
+        self.sent.extend(events);
+        for id in events {
+            self.waiting.remove(id);
+        }
+        forget_the_oldest(&mut self.sent);
+    }
+
+    pub(super) fn note_waiting(&mut self, events: &[EventId]) {
+        self.waiting.extend(events);
+        forget_the_oldest(&mut self.waiting);
+    }
+}
+
+impl Partly {
+    /// Another try helps those who were refused for now only.
+    fn failure(&self, for_now: &[&Refused]) -> Failure {
+        let all = || for_now.iter().copied().chain(&self.refused);
+        let mut named: Vec<String> = all().take(NAMED_MAX).map(Refused::to_string).collect();
+        let n_more = all().count().saturating_sub(NAMED_MAX);
+        if n_more > 0 {
+            named.push(format!("{n_more} more"));
+        }
+        let others = if self.has.is_empty() { "" } else { "; the others have the mail" };
+        let text = format!("the mail server refused {}{others}", named.join(", "));
+        let failure =
+            if for_now.is_empty() { Failure::permanent(text) } else { Failure::transient(text) };
+        match all().find_map(|refused| refused.status) {
+            Some(status) => failure.with_status(status),
+            None => failure,
+        }
+    }
+}
+
+fn forget_the_oldest(events: &mut BTreeSet<EventId>) {
+    while events.len() > KNOWN_MAX {
+        events.pop_first();
+    }
+}
