@@ -133,6 +133,7 @@ impl Bench {
             timeout: policy.timeout,
             concurrency: policy.concurrency.get(),
             batch: policy.batch.as_ref().map(|batch| batch.max),
+            samples: Vec::new(),
         };
         let done = CancellationToken::new();
         let handler = Arc::new(Counted {

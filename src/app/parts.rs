@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, HandlerSettings};
+use crate::deliver;
 use crate::event::HandlerName;
 use crate::handler::BuildContext;
 use crate::http::CONNECTIONS_PER_WORKER;
@@ -16,8 +17,8 @@ use crate::queue::sled::{self, SledQueue};
 use crate::secret::{Secret, SecretRef};
 use crate::source::Source;
 
-use super::AppError;
 use super::handlers::{Built, BuiltOf};
+use super::{AppError, trial};
 
 /// Opens the store that `config` describes, mending what a power cut tore.
 pub async fn open_queue(
@@ -96,6 +97,13 @@ pub(super) fn context(
         timeout: settings.policy.timeout,
         concurrency: settings.policy.concurrency.get(),
         batch: settings.policy.batch.as_ref().map(|batch| batch.max),
+        samples: if settings.kind.wants_samples() {
+            let mut samples = trial::samples(config, clock);
+            samples.retain(|event| deliver::is_named(&settings.policy.on, event));
+            samples
+        } else {
+            Vec::new()
+        },
     }
 }
 

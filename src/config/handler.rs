@@ -76,6 +76,12 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let batch = policy::read_batch(table);
     let (kind, settings) = kind::read(table, sources)?;
     policy::check_batch(table, batch.as_ref(), kind, settings.as_deref());
+    if order_by.is_none() && settings.as_deref().is_some_and(KindSettings::needs_order) {
+        table.warning_here(
+            "an older event that is tried again may overwrite what a newer one wrote",
+            "write `order_by` with what `key` is made from, or `version`",
+        );
+    }
     let exempt = settings.as_deref().map(KindSettings::exempt).unwrap_or_default();
     let drain = Policy::DRAIN;
     let policy = Policy {

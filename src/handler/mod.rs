@@ -116,6 +116,16 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         Exempt::default()
     }
 
+    /// Whether samples of its events say something that the settings do not.
+    fn wants_samples(&self) -> bool {
+        false
+    }
+
+    /// Whether an older event that is tried again after a newer one does harm.
+    fn needs_order(&self) -> bool {
+        false
+    }
+
     /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
     fn batch_needs(&self) -> Option<&'static str> {
         None
@@ -138,6 +148,11 @@ pub struct Exempt {
 }
 
 impl Exempt {
+    /// Whether no event is one of them.
+    pub fn is_empty(&self) -> bool {
+        self.on.is_empty() && self.when.is_none()
+    }
+
     /// Whether `event`, which `scope` is of, is one of them.
     pub fn has(&self, event: &Event, scope: &Scope) -> Result<bool, ExprError> {
         if !self.on.is_empty() {
@@ -166,6 +181,8 @@ pub struct BuildContext {
     pub concurrency: usize,
     /// How many events one call takes where the owner asks for batches; `None` = they do not.
     pub batch: Option<NonZeroUsize>,
+    /// The senders' samples of its events, for a kind that [`KindSettings::wants_samples`].
+    pub samples: Vec<Arc<Event>>,
 }
 
 /// Why a handler could not be built.

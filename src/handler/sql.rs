@@ -22,12 +22,13 @@ use tracing::warn;
 
 use super::{BuildContext, BuildError, Exempt, Handler, Kind, KindSettings};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, Event, Failure};
 use crate::secret::Secret;
 
 mod cell;
 mod engine;
 mod failure;
+mod made;
 mod own_tables;
 mod plan;
 mod preview;
@@ -71,7 +72,8 @@ impl KindSettings for Arc<Settings> {
         context: &BuildContext,
         deliveries: &[Delivery],
     ) -> Result<super::Plan, Failure> {
-        preview::plan(self, deliveries, moment(context.clock.now()))
+        let types = made::types(self, &context.samples);
+        preview::plan(self, &types, deliveries, moment(context.clock.now()))
     }
 
     fn texts(&self) -> Vec<super::Text> {
@@ -102,6 +104,7 @@ impl KindSettings for Arc<Settings> {
         }
         Ok(Box::new(SqlHandler {
             name: context.handler.to_string(),
+            types: made::types(self, &context.samples),
             settings: Self::clone(self),
             password,
             clock: Arc::clone(&context.clock),
@@ -110,13 +113,25 @@ impl KindSettings for Arc<Settings> {
         }))
     }
 
+    fn wants_samples(&self) -> bool {
+        self.create_table
+    }
+
+    fn needs_order(&self) -> bool {
+        let is_update = match self.on_conflict {
+            OnConflict::Update => true,
+            OnConflict::Ignore => !self.deletes.is_empty(),
+        };
+        is_update && !self.key.is_empty() && self.version.is_none()
+    }
+
     fn exempt(&self) -> Exempt {
         self.deletes.clone()
     }
 
-    async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
+    async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let password = self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
-        let objections = check_online(self, password.as_ref())
+        let objections = check_online(self, &context.samples, password.as_ref())
             .await
             .map_err(|err| BuildError::Unfit(failure::of(&err).to_string()))?;
         if objections.is_empty() { Ok(()) } else { Err(BuildError::Unfit(objections.join("; "))) }
@@ -126,6 +141,7 @@ impl KindSettings for Arc<Settings> {
 /// What is in the way of writing the real table. Changes nothing.
 async fn check_online(
     settings: &Settings,
+    samples: &[Arc<Event>],
     password: Option<&Secret>,
 ) -> Result<Vec<String>, sqlx::Error> {
     if let (DatabaseUrl::Sqlite(path), true) = (&settings.url, settings.create_table)
@@ -137,7 +153,7 @@ async fn check_online(
     let mut session = pool.begin_reading().await?;
     let mut found = real::read(&mut session, settings, settings.table_parts().1).await?;
     if settings.create_table {
-        found.add_missing(settings);
+        found.add_missing(settings, &made::types(settings, samples));
     }
     let mut objections = found.objections(settings);
     objections.extend(found.doubts(settings));
@@ -148,6 +164,8 @@ async fn check_online(
 
 struct SqlHandler {
     name: String,
+    /// Of the columns, where they are made.
+    types: Vec<ColumnType>,
     settings: Arc<Settings>,
     password: Option<Secret>,
     clock: Arc<dyn Clock>,
@@ -217,7 +235,7 @@ impl SqlHandler {
 
     async fn prepare(&self) -> Result<Target, Failure> {
         let mut session = self.begin().await.map_err(|err| failure::of(&err))?;
-        let target = table::prepare(&mut session, &self.settings).await;
+        let target = table::prepare(&mut session, &self.settings, &self.types).await;
         let target = target.map_err(|err| failure::of_prepare(&err))?;
         session.commit().await.map_err(|err| failure::of(&err))?;
         Ok(target)

@@ -61,6 +61,7 @@ pub(crate) fn context(folder: &Path) -> BuildContext {
         timeout: Duration::from_secs(30),
         concurrency: 4,
         batch: None,
+        samples: Vec::new(),
     }
 }
 

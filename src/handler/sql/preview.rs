@@ -7,17 +7,18 @@ use serde_json::{Value, json};
 
 use super::statement::{self, Param};
 use super::table::Target;
-use super::{Settings, plan};
+use super::{ColumnType, Settings, plan};
 use crate::event::{Delivery, Failure};
 use crate::handler::{Plan, Step};
 
 /// The statements for the table itself; those for Gatepost's own tables say nothing about an event.
 pub(super) fn plan(
     settings: &Settings,
+    types: &[ColumnType],
     deliveries: &[Delivery],
     now: Moment,
 ) -> Result<Plan, Failure> {
-    let target = Target::assumed(settings);
+    let target = Target::assumed(settings, types);
     let changes = plan::changes(settings, &target, deliveries)?;
     let net = plan::net(&target, changes, HashMap::new(), now);
     let deletes = statement::delete(&target, &net.deletes);

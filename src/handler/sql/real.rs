@@ -104,14 +104,14 @@ impl RealTable {
     }
 
     /// As `create_table` would make it.
-    pub(super) fn add_missing(&mut self, settings: &Settings) {
+    pub(super) fn add_missing(&mut self, settings: &Settings, types: &[ColumnType]) {
         let engine = settings.url.engine();
         if self.columns.is_empty() {
             self.unique = vec![settings.key.clone()];
         }
-        for Column { name, declared, .. } in &settings.columns {
+        for (Column { name, .. }, holds) in settings.columns.iter().zip(types) {
             if self.column(engine, name).is_none() {
-                let real_type = declared.unwrap_or(ColumnType::Text).as_str().to_owned();
+                let real_type = holds.as_str().to_owned();
                 self.columns.push(RealColumn {
                     name: name.clone(),
                     full_type: real_type.clone(),

@@ -68,9 +68,9 @@ impl TargetColumn {
 
 impl Target {
     /// As it is where the table has the columns that the settings name, of the types that they name.
-    pub(super) fn assumed(settings: &Settings) -> Self {
+    pub(super) fn assumed(settings: &Settings, types: &[ColumnType]) -> Self {
         let mut table = RealTable::default();
-        table.add_missing(settings);
+        table.add_missing(settings, types);
         table.target(settings)
     }
 
@@ -115,13 +115,14 @@ impl RealTable {
 pub(super) async fn prepare(
     session: &mut Session,
     settings: &Settings,
+    types: &[ColumnType],
 ) -> Result<Target, PrepareError> {
     let engine = settings.url.engine();
     session.lock("schema").await?;
     let mut real = read(session, settings, settings.table_parts().1).await?;
     let target = RealTable::default().target(settings);
     if settings.create_table {
-        for sql in missing(settings, &real, &target.table) {
+        for sql in missing(settings, types, &real, &target.table) {
             session.execute(Statement::new(sql, Vec::new())).await?;
         }
         real = read(session, settings, settings.table_parts().1).await?;
@@ -155,15 +156,17 @@ pub(super) enum PrepareError {
 }
 
 /// The statements that make the table, or the columns that it lacks.
-fn missing(settings: &Settings, real: &RealTable, table: &str) -> Vec<String> {
+fn missing(
+    settings: &Settings,
+    types: &[ColumnType],
+    real: &RealTable,
+    table: &str,
+) -> Vec<String> {
     let engine = settings.url.engine();
-    let new = |column: &Column| {
-        let role = if settings.key.contains(&column.name) { Role::Key } else { Role::Plain };
-        (column.name.clone(), column.declared.unwrap_or(ColumnType::Text), role)
-    };
-    let columns: Vec<(String, ColumnType, Role)> = settings.columns.iter().map(new).collect();
-    let columns =
-        columns.iter().map(|(name, holds, role)| NewColumn { name, holds: *holds, role: *role });
+    let columns = settings.columns.iter().zip(types).map(|(Column { name, .. }, holds)| {
+        let role = if settings.key.contains(name) { Role::Key } else { Role::Plain };
+        NewColumn { name, holds: *holds, role }
+    });
     if real.columns.is_empty() {
         return vec![engine.create_table(table, &columns.collect::<Vec<_>>())];
     }

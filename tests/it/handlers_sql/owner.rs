@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::{Database, Engine};
+use crate::support::gateway::Gateway;
 use crate::support::kinds::{assert_permanent, assert_transient, context, delivery, settings};
 use crate::support::pooler::Pooler;
 
@@ -195,6 +196,50 @@ async fn arrays_of_postgresql_take_lists() {
     assert_eq!(rest, ["{t,f} t \"{ {12345678901234567890,1.5}"]);
     let failure = sql.handle(&[row(4, &json!({"id": 4, "ns": [1, "x"]}))]).await.unwrap_err();
     assert_eq!(failure.text.as_str(), "column `ns`: a string is no integer");
+}
+
+/// As the recipe has it: nothing says what `id` is.
+async fn made_by_the_samples(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    let url = match engine {
+        Engine::Sqlite => format!("sqlite:{}/site.db", database.folder.path().display()),
+        Engine::Postgres | Engine::MySql => database.url.clone(),
+    };
+    let table = format!(
+        "[handler.rows]\non = [\"hyvor:comment.*\"]\norder_by = \"data.comment.id\"\n\
+         [handler.rows.sql]\nurl = \"{url}\"\ntable = \"made\"\ncreate_table = true\nkey = \"id\"\n\
+         columns = {{ id = \"data.comment.id\", body = \"data.comment.body\", \
+         own = \"data.comment.own\" }}\n"
+    );
+    let gateway = Gateway::with("", &table);
+    for id in [1, 100, 101, 2] {
+        let comment = json!({"id": id, "body": "b", "own": 1});
+        let body = json!({"event": "comment.create", "data": {"comment": comment}}).to_string();
+        assert_eq!(gateway.send(body.as_bytes()).status, 200);
+    }
+    gateway.wait_until_delivered("rows", 4);
+    let text = if engine == Engine::MySql { "char" } else { "text" };
+    let ids =
+        database.texts(&format!("SELECT CAST(id AS {text}) FROM made ORDER BY made.id")).await;
+    assert_eq!(ids, ["1", "2", "100", "101"], "by number");
+    assert_eq!(database.texts("SELECT body FROM made WHERE id = 100").await, ["b"]);
+    assert_eq!(database.texts("SELECT own FROM made WHERE id = 100").await, ["1"], "text");
+    gateway.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_columns_of_sqlite_have_the_types_of_the_samples() {
+    made_by_the_samples(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_columns_of_postgresql_have_the_types_of_the_samples() {
+    made_by_the_samples(Engine::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_columns_of_mariadb_have_the_types_of_the_samples() {
+    made_by_the_samples(Engine::MySql).await;
 }
 
 /// Numbers and times that no float and no clock has, into columns that could hold them.

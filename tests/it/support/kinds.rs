@@ -43,6 +43,7 @@ pub(crate) fn context_with(folder: &Path, clock: Arc<dyn Clock>) -> BuildContext
         timeout: Duration::from_secs(10),
         concurrency: 4,
         batch: None,
+        samples: Vec::new(),
     }
 }
 
