@@ -28,11 +28,10 @@ fn of(value: &Value) -> ColumnType {
         return ColumnType::Bool;
     }
     match number::json(value) {
-        None => ColumnType::Text,
         Some(text) if text.parse::<i64>().is_ok() => ColumnType::Integer,
         Some(text) if text.contains(['.', 'e', 'E']) => ColumnType::Real,
         // A whole number that no integer holds is an id: its digits count.
-        Some(_) => ColumnType::Text,
+        Some(_) | None => ColumnType::Text,
     }
 }
 
