@@ -31,6 +31,7 @@ mod handlers;
 mod health;
 pub mod lint;
 pub mod logging;
+mod orphans;
 mod own_events;
 mod parts;
 mod paused;
@@ -39,6 +40,7 @@ mod systemd;
 pub mod trial;
 mod watch;
 
+pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, open_queue, stand_back};
 
 use control::{Around, Server};
@@ -125,6 +127,9 @@ impl Application {
         let gate = Arc::new(Gate::new(token, listen.admin.ip()));
         let around = Around { sources, config, path: path.to_owned(), gate };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
+        for line in server.orphan_lines() {
+            warn!("{line}");
+        }
         let stop = CancellationToken::new();
         let listeners = match server.listen(listen, stop.clone()) {
             Ok(listeners) => listeners,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::api::{
     Api, ApiError, Control, HandlerControl, Reloaded, Run, SecretView, SourceView, chain,
@@ -24,6 +25,7 @@ use crate::settings::{Look, Report};
 use crate::source::Source;
 
 use super::handlers::Handlers;
+use super::orphans::{Orphan, Orphans};
 use super::{AppError, Core, limits, parts};
 
 /// Everything that runs.
@@ -40,6 +42,8 @@ pub(super) struct Server {
     path: PathBuf,
     /// What is in force.
     config: Mutex<Config>,
+    /// Remembers who has a place in the queue.
+    orphans: Orphans,
     /// Held across a reload, which waits for handlers: two must not mix.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -76,6 +80,7 @@ impl Server {
             started_at,
             gate,
             path,
+            orphans: Orphans::new(config.admin.places()),
             config: Mutex::new(config),
             reloading: tokio::sync::Mutex::default(),
         }
@@ -150,8 +155,12 @@ impl Control for Server {
         self.public.set_limits(limits(&config));
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
         *self.config() = config;
+        reloaded.warnings.extend(self.orphan_lines());
         for change in &reloaded.changes {
             info!(change, "Configuration changed");
+        }
+        for warning in &reloaded.warnings {
+            warn!(warning, "Reloaded with a warning");
         }
         Ok(reloaded)
     }
@@ -189,6 +198,46 @@ impl Server {
             parts::handlers(&config, &self.core.clock, &others)
         };
         self.handlers.retry(built).await;
+    }
+
+    /// Who stands in no configuration.
+    fn orphans(&self) -> Vec<Orphan> {
+        let (stats, now) = (self.core.queue.stats(), self.core.clock.now());
+        self.orphans.look(&stats, &self.config(), now)
+    }
+
+    /// A line for the owner about each handler that stands in no configuration.
+    pub(super) fn orphan_lines(&self) -> Vec<String> {
+        let (orphans, now) = (self.orphans(), self.core.clock.now());
+        let retention = self.config().queue.orphan_retention;
+        orphans.iter().map(|orphan| orphan.line(retention, now)).collect()
+    }
+
+    /// Lets go of handlers that stood in no configuration for long enough. Gives the others where they
+    /// are worth telling: from half of `disk_max` on, with how full it is.
+    pub(super) async fn look_after_orphans(&self) -> Option<Value> {
+        let (retention, disk_max) = {
+            let config = self.config();
+            (config.queue.orphan_retention, config.queue.disk_max.0)
+        };
+        let now = self.core.clock.now();
+        let (over, left): (Vec<Orphan>, Vec<Orphan>) =
+            self.orphans().into_iter().partition(|orphan| orphan.is_over(retention, now));
+        for Orphan { name, since, .. } in over {
+            match self.core.queue.forget(&name).await {
+                Ok(_) => {
+                    warn!(handler.name = %name, %since, "Let go of a handler that is gone");
+                    self.orphans.forgotten(&name);
+                }
+                Err(err) => {
+                    warn!(handler.name = %name, error = %err, "Handler could not be let go");
+                }
+            }
+        }
+        let bytes = self.core.queue.stats().bytes;
+        let is_told = !left.is_empty() && bytes >= disk_max / 2;
+        let handlers: Vec<Value> = left.iter().map(Orphan::view).collect();
+        is_told.then(|| json!({ "handlers": handlers, "bytes": bytes, "disk_max": disk_max }))
     }
 
     fn load(&self) -> Result<(Config, Report), ApiError> {

@@ -1,5 +1,5 @@
-//! Tells of handlers that are down, cannot be started, or are back, by Gatepost's own events, and
-//! tries those again that could not be started.
+//! Tells of handlers that are down, cannot be started, are back or gone, by Gatepost's own events;
+//! tries those again that could not be started, and lets go of those that are gone for long.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::own_events::OwnSource;
 
 /// How often to look: whoever is told is told within a minute.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often what could not be started is tried again, in looks.
+/// How often what could not be started is tried again, and what is gone looked at, in looks.
 const RETRY_EVERY: u32 = 12;
 
 /// Looks now and then, until `stop`.
@@ -34,10 +34,17 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: Cancel
         }
         n_looks = n_looks.wrapping_add(1);
         let looked = async {
+            let now = server.core.clock.now();
             if n_looks.is_multiple_of(RETRY_EVERY) {
                 server.retry_failed().await;
             }
-            let now = server.core.clock.now();
+            // Not at the first look: the queue has not counted its bytes by then.
+            if n_looks % RETRY_EVERY == 2
+                && let Some(payload) = server.look_after_orphans().await
+            {
+                // Once a day: the same key is not told again within one.
+                own.append(ORPHANED, &names(&payload), &payload).await;
+            }
             for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
                 own.append(event_type, &key, &payload).await;
             }
@@ -72,6 +79,14 @@ struct News {
 const DOWN: &str = "handler.down";
 const FAILED: &str = "handler.failed";
 const BACK: &str = "handler.back";
+const ORPHANED: &str = "handler.orphaned";
+
+/// The names of the handlers in a payload.
+fn names(payload: &Value) -> String {
+    let handlers = payload.get("handlers").and_then(Value::as_array);
+    let names = handlers.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    names.collect::<Vec<_>>().join(" ")
+}
 
 impl Told {
     /// What is to be told of handlers that stand like this.

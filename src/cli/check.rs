@@ -31,6 +31,9 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         show(&report, output)?;
         return Err(CliError::ConfigurationShown);
     }
+    for (name, line) in crate::app::left_behind_by(&config) {
+        report.warn(&format!("handler.{name}"), None, "", line, String::new());
+    }
     let mut problems = Vec::new();
     if options.online {
         problems = crate::app::check_online(&config).await;

@@ -32,6 +32,7 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
                 }
                 Reached::Nobody => store::open(config).await?.forget(&name).await?,
             }
+            crate::app::forgotten(config, &name);
             let answer = json!({ "handler": name, "forgotten": true });
             output.one(&answer, |_| format!("forgot `{name}`"))
         }

@@ -33,6 +33,9 @@ pub enum Effect {
 /// What is opened once, at the start.
 const AT_START: [&str; 4] = ["server.listen", "queue", "admin", "log"];
 
+/// What of it is asked for each time.
+const ORPHAN_RETENTION: &str = "queue.orphan_retention";
+
 /// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (&old.leaves.0, &new.leaves.0);
@@ -71,7 +74,7 @@ fn parts(old: &BTreeMap<String, Leaf>, new: &BTreeMap<String, Leaf>) -> Vec<Chan
         change(path, true, if is_handler(path) { "begins at its `start`" } else { "" })
     });
     let removed = old.difference(&new).map(|path| {
-        let kept = "its place is kept until `gatepost handlers forget`";
+        let kept = "its place is kept for `orphan_retention`, or until `gatepost handlers forget`";
         change(path, false, if is_handler(path) { kept } else { "" })
     });
     added.chain(removed).collect()
@@ -91,7 +94,11 @@ fn effect(key: &str) -> Effect {
     let is_below = |part: &&str| {
         key.strip_prefix(*part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if AT_START.iter().any(is_below) { Effect::Restart } else { Effect::Reload }
+    if key != ORPHAN_RETENTION && AT_START.iter().any(is_below) {
+        Effect::Restart
+    } else {
+        Effect::Reload
+    }
 }
 
 impl fmt::Display for Change {

@@ -12,6 +12,8 @@ pub struct QueueSettings {
     pub path: PathBuf,
     /// How long settled events stay for search and replay.
     pub retention: Duration,
+    /// How long what waits for a handler that stands in no configuration is kept.
+    pub orphan_retention: Duration,
     /// How much the queue may take on disk.
     pub disk_max: ByteSize,
     /// How much of the disk must stay free.
@@ -26,6 +28,7 @@ enum Backend {
 
 const PATH: &str = "data/queue";
 const RETENTION: Duration = Duration::from_hours(7 * 24);
+const ORPHAN_RETENTION: Duration = Duration::from_hours(30 * 24);
 const DISK_MAX: ByteSize = ByteSize(10 << 30);
 /// Two segments of the journal always stand ready, and sled needs some room.
 const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
@@ -38,6 +41,7 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     let mut queue = QueueSettings {
         path: root.folder().join(PATH),
         retention: RETENTION,
+        orphan_retention: ORPHAN_RETENTION,
         disk_max: DISK_MAX,
         disk_reserve: DISK_RESERVE,
     };
@@ -53,6 +57,7 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     }
     queue.path = table.take_or("path", queue.path);
     queue.retention = table.take_or("retention", queue.retention);
+    queue.orphan_retention = table.take_or("orphan_retention", queue.orphan_retention);
     queue.disk_max = table.checked("disk_max", check_disk_max).unwrap_or(queue.disk_max);
     queue.disk_reserve = table.take_or("disk_reserve", queue.disk_reserve);
     if table.raw("nats", "a table").is_some() {

@@ -61,6 +61,11 @@ impl AdminSettings {
         self.token.with_file_name("attempts")
     }
 
+    /// The file that says which handlers have a place in the queue.
+    pub fn places(&self) -> PathBuf {
+        self.token.with_file_name("places")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

@@ -5,7 +5,8 @@
 //! | `once` (default) | runs once per event: body on stdin, fields in the environment, exit code as answer |
 //! | `worker` | keeps running: one JSON line in per event, one JSON line out per event |
 //!
-//! Either way it runs in a process group of its own, which ends as a whole, and in an environment
+//! Either way it runs in a process group of its own, which ends as a whole (by SIGTERM, and by SIGKILL
+//! where that does not help within some seconds), and in an environment
 //! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says.
 
 use std::ffi::{OsStr, OsString};
@@ -23,6 +24,7 @@ use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret};
 
+mod ending;
 mod group;
 mod once;
 #[cfg(test)]

@@ -13,10 +13,19 @@ impl Group {
         Self(id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
+    /// Asks every process of the group to end.
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// Ends every process of the group, at once.
     pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
         if let Some(group) = self.0
-            && let Err(err) = kill_process_group(group, Signal::KILL)
+            && let Err(err) = kill_process_group(group, signal)
             // No such process: it has ended by itself.
             && err != rustix::io::Errno::SRCH
         {

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin};
 
-use super::group::Group;
+use super::ending::{Endings, Running};
 use super::{Program, last_line, time_for_program, variables};
-use crate::event::{Delivery, Failure, HandlerName};
+use crate::event::{Delivery, Failure, FailureClass, HandlerName};
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
 
@@ -20,6 +20,9 @@ const STDERR_BYTES: usize = 4096;
 /// open.
 const STDERR_GRACE: Duration = Duration::from_millis(50);
 
+/// How long programs that were given up have to end when Gatepost does.
+const CLOSE_TIME: Duration = Duration::from_millis(1_500);
+
 /// `EX_DATAERR` of sysexits(3).
 const EXIT_BAD_DATA: i32 = 65;
 
@@ -28,12 +31,17 @@ pub(super) struct Once {
     program: Program,
     handler: HandlerName,
     time: Duration,
+    /// What of the call's time is left behind it, less what its caller needs.
+    rest: Duration,
+    endings: Endings,
 }
 
 impl Once {
     pub(super) fn new(program: Program, context: &BuildContext) -> Self {
         let time = time_for_program(context.timeout);
-        Self { program, handler: context.handler.clone(), time }
+        let rest = context.timeout.saturating_sub(time) / 2;
+        let (handler, endings) = (context.handler.clone(), Endings::default());
+        Self { program, handler, time, rest, endings }
     }
 
     async fn run(&self, delivery: &Delivery) -> Result<(), Failure> {
@@ -44,44 +52,55 @@ impl Once {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child =
-            tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(|err| {
-                let program = self.program.shown();
-                Failure::transient(format_args!("`{program}` cannot be run: {err}"))
-            })?;
+        let mut child = tokio::process::Command::from(command).spawn().map_err(|err| {
+            let program = self.program.shown();
+            Failure::transient(format_args!("`{program}` cannot be run: {err}"))
+        })?;
+        let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.
-        let mut group = Group::led_by(child.id());
-        let (stdin, mut stderr) = (child.stdin.take(), child.stderr.take());
+        let mut running = Running::new(child, &self.endings);
         let mut said = Vec::new();
         let work = async {
+            let Some((child, mut stderr)) = running.parts() else {
+                return Err(std::io::ErrorKind::NotFound.into());
+            };
             let exit = async {
-                let status = tokio::select! {
+                tokio::select! {
                     status = child.wait() => status,
                     () = feed(stdin, &event.body) => child.wait().await,
-                };
-                // Waited for: its number may be somebody else's from here on.
-                group.let_go();
-                status
+                }
             };
             let mut exit = std::pin::pin!(exit);
             let status = tokio::select! {
                 status = &mut exit => status,
-                () = listen(stderr.as_mut(), &mut said) => exit.await,
+                () = listen(stderr.as_deref_mut(), &mut said) => exit.await,
             };
             // What was said just before the end may still be in the pipe.
-            let rest = listen(stderr.as_mut(), &mut said);
+            let rest = listen(stderr, &mut said);
             if tokio::time::timeout(STDERR_GRACE, rest).await.is_err() {
                 tracing::debug!(handler.name = %self.handler, "A program left somebody behind");
             }
             status
         };
         let Ok(status) = tokio::time::timeout(self.time, work).await else {
-            let time = show_duration(self.time);
-            return Err(Failure::transient(format_args!("not done after {time}, ended")));
+            return Err(self.end(running).await);
         };
         let status = status
             .map_err(|err| Failure::transient(format_args!("the program was lost: {err}")))?;
         judge(status, &last_line(&said))
+    }
+
+    /// Ends a program that had its time. Most are gone before the call is over, so that the next try
+    /// does not meet them.
+    async fn end(&self, running: Running) -> Failure {
+        if let Some(ended) = running.end()
+            && tokio::time::timeout(self.rest, ended).await.is_err()
+        {
+            tracing::debug!(handler.name = %self.handler, "A program takes its time to end");
+        }
+        let time = show_duration(self.time);
+        let failure = Failure::transient(format_args!("not done after {time}, ended"));
+        failure.with_class(FailureClass::Timeout)
     }
 }
 
@@ -92,6 +111,10 @@ impl Handler for Once {
             self.run(delivery).await?;
         }
         Ok(())
+    }
+
+    async fn close(&self) {
+        self.endings.close(CLOSE_TIME).await;
     }
 }
 

@@ -123,6 +123,32 @@ async fn after_its_time_the_whole_process_group_is_killed() {
 }
 
 #[tokio::test]
+async fn a_program_may_tidy_up_when_its_time_is_over_or_gatepost_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'echo > tidy; exit 1' TERM; echo $$ > pid; while :; do sleep 0.01; done";
+    let build = |timeout| {
+        let context = BuildContext { timeout, ..context(folder.path()) };
+        settings("command", &sh(script), folder.path()).build(&context).unwrap()
+    };
+    let (tidy, pid) = (folder.path().join("tidy"), folder.path().join("pid"));
+    let handler = build(Duration::from_secs(3));
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(failure.text.as_str(), "not done after 2s700ms, ended");
+    assert!(tidy.exists(), "the call waits for a moment");
+
+    std::fs::remove_file(&tidy).unwrap();
+    std::fs::remove_file(&pid).unwrap();
+    let handler = build(Duration::from_mins(10));
+    let deliveries = [delivery("1")];
+    tokio::select! {
+        result = handler.handle(&deliveries) => panic!("{result:?}"),
+        _ = read_number(&pid) => {}
+    }
+    handler.close().await;
+    assert!(tidy.exists(), "the end waits for it");
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_leaves_no_process_behind() {
     let folder = tempfile::tempdir().unwrap();
     let script = "echo $$ > pid; sleep 1000 & sleep 1000";

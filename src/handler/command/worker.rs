@@ -14,7 +14,8 @@
 //!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it had not
 //!    answered fails transiently; what comes in the pause waits and uses up no try.
 //! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended.
-//! 4. At the end its input is closed; what has not ended 3 s later is killed.
+//! 4. At the end its input is closed; what has not ended a second later gets SIGTERM, and SIGKILL 0.7 s
+//!    after that.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +47,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How long a worker has to end when its input is closed.
-const CLOSE_TIME: Duration = Duration::from_secs(3);
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// How long it has after SIGTERM. Together that is within the 2 s that a handler has to close.
+const TERMINATE_TIME: Duration = Duration::from_millis(700);
 
 /// The workers of one handler, taken in turn.
 pub(super) struct Workers {
@@ -132,8 +136,14 @@ impl Handler for Workers {
         for process in &processes {
             process.close_input();
         }
-        let ends = join_all(processes.iter().map(|process| process.ended()));
-        if tokio::time::timeout(CLOSE_TIME, ends).await.is_err() {
+        let ends = || join_all(processes.iter().map(|process| process.ended()));
+        if tokio::time::timeout(CLOSE_TIME, ends()).await.is_ok() {
+            return;
+        }
+        for process in &processes {
+            process.terminate();
+        }
+        if tokio::time::timeout(TERMINATE_TIME, ends()).await.is_err() {
             for process in &processes {
                 process.kill();
             }

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::support::gateway::Folder;
+use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, printed, run};
+use super::super::support::wire;
 use super::verbs::{delivered, json, lines, send};
 
 /// Who hears of Gatepost's own events.
@@ -217,5 +218,85 @@ fn a_reload_lets_a_program_finish_and_keeps_back_nobody_meanwhile() {
     end();
     assert_eq!(lines(&folder, "said", 4), ["start", "end", "start", "end"]);
     until_state(&folder, "slow", "running");
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// A handler that is about to go.
+const GOING: &str =
+    "[handler.going]\nstart = \"oldest\"\n[handler.going.file]\npath = \"g.jsonl\"\n";
+
+#[test]
+fn who_is_gone_from_the_configuration_is_told_everywhere_until_it_is_let_go() {
+    let queue = |rest: &str| format!("{OWN}{rest}");
+    let folder = Folder::new("body_max = \"2MiB\"", &queue(GOING));
+    // The least that there can be: half of it are 32 events of 1 MiB.
+    let narrow = |folder: &Folder, more: &str| {
+        let text = std::fs::read_to_string(folder.config()).unwrap();
+        let text = text.replace("[queue]", &format!("[queue]\ndisk_max = \"64MiB\"\n{more}"));
+        std::fs::write(folder.config(), text).unwrap();
+    };
+    narrow(&folder, "");
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    lines(&folder, "g.jsonl", 1);
+    folder.write_config("body_max = \"2MiB\"", &queue(""));
+    narrow(&folder, "");
+    let gone = "handler `going` has a place in the queue and stands in no configuration";
+    let text = |output: &std::process::Output| {
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr)
+    };
+    for verb in ["check", "reload"] {
+        let output = run(&folder, &[verb]);
+        printed(&output, 0);
+        assert!(text(&output).contains(gone), "{verb}: {}", text(&output));
+    }
+    assert_eq!(handler(&folder, "going")["state"], "unconfigured");
+    let large = |n: u32| format!("{{\"n\":{n},\"x\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();
+    for body in (0..33).map(large) {
+        let headers = [("X-Signature", &*signature(&body))];
+        wire::post(served.public(), "/hooks/hyvor", &headers, &body).id();
+    }
+    assert_eq!(served.stop(), Some(0));
+
+    let served = Served::start(&folder);
+    assert!(served.log().contains(gone), "{}", served.log());
+    assert!(served.log().contains("let go in 30d"), "{}", served.log());
+    let told = &lines(&folder, "data/own.jsonl", 1)[0];
+    assert_eq!(told["type"], "handler.orphaned");
+    assert_eq!(told["payload"]["handlers"][0]["name"], "going");
+    assert_eq!(served.stop(), Some(0));
+
+    folder.write_config("body_max = \"2MiB\"", &queue(""));
+    narrow(&folder, "orphan_retention = \"0s\"");
+    let served = Served::start(&folder);
+    let is_there = || {
+        let handlers = json(&folder, &["handlers", "list"]);
+        handlers.as_array().unwrap().iter().any(|handler| handler["name"] == "going")
+    };
+    while is_there() {}
+    assert_eq!(served.stop(), Some(0));
+    let output = run(&folder, &["check"]);
+    printed(&output, 0);
+    assert!(!text(&output).contains(gone), "{}", text(&output));
+}
+
+#[test]
+fn a_reload_tells_of_changes_without_what_may_be_secret() {
+    let app = |token: &str| {
+        format!(
+            "[handler.app]\non = [\"userecho:*\"]\n[handler.app.http]\nurl = \"http://127.0.0.1:1/\"\n\
+             headers = {{ X-Api-Token = \"{token}\" }}\n\
+             [handler.run]\non = [\"userecho:*\"]\n[handler.run.command]\nrun = [\"true\"]\nenv = {{ STRIPE = \"{token}\" }}\n"
+        )
+    };
+    let folder = Folder::new("", &app("hunter2-old"));
+    let served = Served::start(&folder);
+    folder.write_config("", &app("hunter2-new"));
+    let output = run(&folder, &["reload"]);
+    let text = printed(&output, 0);
+    assert!(text.contains("handler.app.http.headers.X-Api-Token: (hidden) → (hidden)"), "{text}");
+    assert!(text.contains("handler.run.command.env.STRIPE: (hidden) → (hidden)"), "{text}");
+    assert!(!text.contains("hunter2") && !served.log().contains("hunter2"), "{text}");
     assert_eq!(served.stop(), Some(0));
 }

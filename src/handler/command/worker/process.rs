@@ -149,6 +149,11 @@ impl Process {
         *self.input() = None;
     }
 
+    /// Asks it to end, with all that it has started.
+    pub(super) fn terminate(&self) {
+        self.inner.group().terminate();
+    }
+
     /// Ends it at once, with all that it has started.
     pub(super) fn kill(&self) {
         self.inner.group().kill();

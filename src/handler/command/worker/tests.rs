@@ -231,15 +231,31 @@ async fn a_worker_that_does_not_finish_is_killed() {
         read -r line; id=${line#*'"id":"'}; id=${id%%'"'*}
         echo $$ > pid
         echo '{"id":"'$id'","ok":true}'
-        sleep 1000"#,
+        trap : TERM
+        sleep 1000; sleep 1000"#,
     );
     bench.handle(&["ok"]).await.unwrap();
     let pid = bench.pid().await;
-    // The three seconds pass at once.
+    // The time passes at once.
     tokio::time::pause();
     bench.handler.close().await;
     tokio::time::resume();
     wait_until_gone(pid).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_see_the_end_of_its_input_is_asked_to_end() {
+    let bench = Bench::new(
+        r#"
+        trap 'echo > asked; exit 0' TERM
+        echo $$ > pid
+        read -r line; id=${line#*'"id":"'}; id=${id%%'"'*}
+        echo '{"id":"'$id'","ok":true}'
+        while :; do sleep 0.01; done"#,
+    );
+    bench.handle(&["ok"]).await.unwrap();
+    bench.handler.close().await;
+    assert!(bench.folder.path().join("asked").exists());
 }
 
 #[tokio::test]
