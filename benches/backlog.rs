@@ -23,7 +23,7 @@ use gatepost::event::{
     DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, Outcome, Settled,
     SourceName,
 };
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Queue, Start};
 
 const SENDERS: usize = 64;
@@ -42,10 +42,10 @@ fn main() {
 /// What is settled stays for so long; with none of it, it goes while the rest is drained.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 
-fn open(folder: &Path, retention: Duration) -> Arc<SledQueue> {
+fn open(folder: &Path, retention: Duration) -> Arc<EmbeddedQueue> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let settings = Settings { retention, ..Settings::new(folder.join("queue")) };
-    Arc::new(SledQueue::open(settings, clock).unwrap())
+    Arc::new(EmbeddedQueue::open(settings, clock).unwrap())
 }
 
 async fn run(folder: &Path, n_events: u64) {
@@ -139,7 +139,7 @@ async fn prune(folder: &Path) {
 }
 
 /// Rates of the first and the last tenth.
-async fn append(queue: &Arc<SledQueue>, n_events: u64) -> (f64, f64) {
+async fn append(queue: &Arc<EmbeddedQueue>, n_events: u64) -> (f64, f64) {
     let counter = Arc::new(AtomicU64::new(0));
     let begin = Instant::now();
     let marks: Vec<_> = (0..SENDERS)

@@ -26,8 +26,8 @@ use gatepost::event::{
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
-use gatepost::queue::memory::MemoryQueue;
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::testing::MemoryDisk;
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{DeadLetter, Queue, Start};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -252,13 +252,14 @@ async fn main() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // More would not fit into the memory of a small machine.
     if n_events <= IN_MEMORY_MAX {
-        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
+        let queue: Arc<dyn Queue> = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
         measure("memory", &queue, Arc::clone(&clock), n_events).await;
     }
 
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings = Settings::new(folder.path().join("queue"));
-    let queue: Arc<dyn Queue> = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
+    let queue: Arc<dyn Queue> =
+        Arc::new(EmbeddedQueue::open(settings, Arc::clone(&clock)).unwrap());
     measure("sled", &queue, clock, n_events).await;
     queue.close().await.unwrap();
 }

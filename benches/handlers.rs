@@ -39,7 +39,7 @@ use gatepost::event::{
 };
 use gatepost::handler::{BuildContext, Handler, kind};
 use gatepost::metrics::Metrics;
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{DeadLetter, Queue, Start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let settings = Settings::new(folder.path().join("queue"));
         let queue: Arc<dyn Queue> =
-            Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
+            Arc::new(EmbeddedQueue::open(settings, Arc::clone(&clock)).unwrap());
         let mut numbers = 0..n_events;
         loop {
             let appends: Vec<_> =

@@ -142,7 +142,8 @@ impl Application {
         };
         let keeper = keeper(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = TaskTracker::new();
-        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own));
+        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own))
+            .with_dead_retention(server.config().queue.dead_retention);
         tasks.spawn(watch.run(stop.clone()));
         tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
         tasks.close();

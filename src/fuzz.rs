@@ -17,7 +17,8 @@ use crate::event::{
 use crate::expr::{Escape, Expression, Scope, Template as ExprTemplate};
 use crate::http::client;
 use crate::ingest::RejectedRing;
-use crate::queue::record::{HEADER_BYTES, Header, Kind, Record};
+use crate::queue::embedded::record::{HEADER_BYTES, Kind, Next, Record, Scan, SegmentId};
+use crate::queue::embedded::take_over;
 use crate::secret::Secret;
 use crate::settings::Look;
 use crate::source::{
@@ -128,25 +129,37 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// A record of the journal, or the payload of one.
+/// Bytes of a segment of the log, or the payload of one of its records or of version 1's.
 pub fn record(data: &[u8]) {
-    let header = data.first_chunk::<HEADER_BYTES>().and_then(Header::parse);
-    if let (Some(header), Some(payload)) = (header, data.get(HEADER_BYTES..)) {
-        header.fits(3, payload);
-        if let Some(kind) = header.kind {
-            drop(Record::decode(kind, &Bytes::copy_from_slice(payload)));
+    const KINDS: [Kind; 11] = [
+        Kind::Head,
+        Kind::Event,
+        Kind::Settle,
+        Kind::Subscribed,
+        Kind::Forgotten,
+        Kind::Trim,
+        Kind::Opened,
+        Kind::Closed,
+        Kind::Filler,
+        Kind::KeptChanges,
+        Kind::KeptFooter,
+    ];
+    let payload = Bytes::copy_from_slice(data);
+    let mut scan = Scan::new(data, 0, SegmentId { number: 3, salt: 7 });
+    let mut end = 0;
+    while let Some(found) = scan.next(end) {
+        let (at, header) = found.place();
+        end = at + header.record_bytes();
+        if let Next::Whole { kind, .. } = found {
+            drop(Record::decode(kind, &payload.slice(at + HEADER_BYTES..end)));
         }
     }
-    let payload = Bytes::copy_from_slice(data);
-    for kind in
-        [Kind::Event, Kind::Settled, Kind::Checkpoint, Kind::Carried, Kind::Keys, Kind::Filler]
-    {
-        if let Some(Record::Event(event, _) | Record::Carried(event, _)) =
-            Record::decode(kind, &payload)
-        {
+    for kind in KINDS {
+        if let Some(Record::Event(event, _)) = Record::decode(kind, &payload) {
             assert!(event.headers.iter().count() + event.body.len() <= data.len());
         }
     }
+    take_over::decode_any(&payload);
 }
 
 /// The file of rejected requests, or the payload of one of its records: a checksum guards those.

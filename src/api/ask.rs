@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position, SourceName};
-use crate::queue::{DeadFilter, EventQuery, ListOrder};
+use crate::queue::{BodyFilter, DeadFilter, EventQuery, ListOrder};
 
 use super::{Api, ApiError};
 
@@ -24,6 +24,10 @@ pub struct EventsAsk {
     pub since: Option<Timestamp>,
     /// Only before this moment.
     pub until: Option<Timestamp>,
+    /// Only those whose body contains this text.
+    pub contains: Option<String>,
+    /// Only those with this value in their JSON body: `data.comment.id=5`.
+    pub field: Option<String>,
     /// Only positions before this one: newest first.
     pub before: Option<u64>,
     /// Only positions after this one: oldest first.
@@ -35,6 +39,17 @@ pub struct EventsAsk {
 /// As many as fill a screen or two.
 const LIMIT: usize = 50;
 
+/// `path=value` with the parts of the path between dots.
+fn field(text: &str) -> Result<BodyFilter, ApiError> {
+    let Some((path, value)) = text.split_once('=').filter(|(path, _)| !path.is_empty()) else {
+        let what = format!("`{text}` is no field with its value: for example `data.comment.id=5`");
+        return Err(ApiError::Bad(what));
+    };
+    let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+    let pointer = parts.fold(String::new(), |pointer, part| pointer + "/" + &part);
+    Ok(BodyFilter::JsonEquals { pointer, value: value.to_owned() })
+}
+
 impl EventsAsk {
     /// The question that it stands for.
     pub fn parse(self) -> Result<EventQuery, ApiError> {
@@ -45,11 +60,15 @@ impl EventsAsk {
                 return Err(ApiError::Bad("`before` and `after` exclude each other".into()));
             }
         };
+        let contains = self.contains.map(|text| BodyFilter::Contains(text.into_bytes()));
+        let field = self.field.as_deref().map(field).transpose()?;
+        let body = contains.into_iter().chain(field).collect();
         Ok(EventQuery {
             source: self.source.map(|name| source(&name)).transpose()?,
             event_type: self.event_type,
             since: self.since,
             until: self.until,
+            body,
             cursor: cursor.map(Position),
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),

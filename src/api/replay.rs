@@ -25,6 +25,10 @@ pub struct ReplayRange {
     pub since: Option<Timestamp>,
     /// Only events before this moment.
     pub until: Option<Timestamp>,
+    /// Only events whose body contains this text.
+    pub contains: Option<String>,
+    /// Only events with this value in their JSON body: `data.comment.id=5`.
+    pub field: Option<String>,
     /// Only positions after this one.
     pub after: Option<u64>,
     /// Only positions up to this one: what comes in later is delivered anyway.
@@ -76,6 +80,8 @@ impl Api {
             event_type: range.event_type,
             since: range.since,
             until: range.until,
+            contains: range.contains,
+            field: range.field,
             before: None,
             after: Some(after),
             limit: Some(range.limit.unwrap_or(EventQuery::LIMIT_MAX)),

@@ -20,7 +20,7 @@ use crate::http::public::{HOOKS, Public};
 use crate::http::{self, Listen, Listeners};
 use crate::ingest::{Door, Ingest, RejectedRing};
 use crate::metrics::RequestOutcome;
-use crate::queue::sled::SledQueue;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Look, Report};
 use crate::source::Source;
 
@@ -32,7 +32,7 @@ use super::{AppError, Core, limits, parts};
 pub(super) struct Server {
     pub(super) core: Core,
     /// The same queue, for what only this backend can do.
-    pub(super) store: Arc<SledQueue>,
+    pub(super) store: Arc<EmbeddedQueue>,
     pub(super) ingest: Arc<Ingest>,
     public: Arc<Public>,
     pub(super) handlers: Arc<Handlers>,
@@ -60,7 +60,7 @@ pub(super) struct Around {
 impl Server {
     pub(super) fn new(
         core: Core,
-        store: Arc<SledQueue>,
+        store: Arc<EmbeddedQueue>,
         handlers: Handlers,
         around: Around,
     ) -> Self {

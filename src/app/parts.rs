@@ -13,7 +13,7 @@ use crate::event::HandlerName;
 use crate::handler::BuildContext;
 use crate::http::CONNECTIONS_PER_WORKER;
 use crate::metrics::Metrics;
-use crate::queue::sled::{self, SledQueue};
+use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::secret::{Secret, SecretRef};
 use crate::source::Source;
 
@@ -25,16 +25,18 @@ pub async fn open_queue(
     config: &Config,
     clock: Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<Arc<SledQueue>, AppError> {
+) -> Result<Arc<EmbeddedQueue>, AppError> {
     let metrics = metrics.clone();
-    let settings = sled::Settings {
+    let settings = embedded::Settings {
         retention: config.queue.retention,
         disk_max: config.queue.disk_max.0,
         disk_reserve: config.queue.disk_reserve.0,
+        dedupe_memory: config.queue.dedupe_memory.0,
+        waiting_max: u64::from(config.queue.waiting_max.get()),
         observer: Box::new(move |duration, n_events| metrics.commit(duration, n_events)),
-        ..sled::Settings::new(&config.queue.path)
+        ..embedded::Settings::new(&config.queue.path)
     };
-    let opened = tokio::task::spawn_blocking(move || SledQueue::open(settings, clock)).await;
+    let opened = tokio::task::spawn_blocking(move || EmbeddedQueue::open(settings, clock)).await;
     let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
     Ok(Arc::new(opened.map_err(AppError::Queue)?))
 }

@@ -10,16 +10,19 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::ingest::Ingest;
 use crate::metrics::RequestOutcome;
-use crate::queue::{EventQuery, QueueError};
+use crate::queue::{DeadFilter, EventQuery, QueueError};
 
+use self::dead_retention::DeadRetention;
 use super::Core;
 use super::own_events::OwnSource;
+
+mod dead_retention;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_mins(1);
@@ -48,6 +51,7 @@ pub(super) struct Watch {
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
+    dead_retention: Option<DeadRetention>,
 }
 
 impl Watch {
@@ -59,7 +63,14 @@ impl Watch {
     ) -> Self {
         let began = core.clock.steady();
         let (rejected, told) = (HashMap::new(), HashMap::new());
-        Self { core, ingest, disk, own, began, rejected, told }
+        let dead_retention = None;
+        Self { core, ingest, disk, own, began, rejected, told, dead_retention }
+    }
+
+    /// Drops dead letters once they died longer ago than this.
+    #[must_use]
+    pub(super) fn with_dead_retention(self, retention: Option<Duration>) -> Self {
+        Self { dead_retention: retention.map(DeadRetention::new), ..self }
     }
 
     /// Looks now and then, until `stop`.
@@ -86,6 +97,7 @@ impl Watch {
             warn!(error = %err, "Silent sources cannot be looked for");
         }
         self.look_at_disk().await;
+        self.drop_old_dead_letters().await;
     }
 
     async fn look_for_rejected(&mut self) {
@@ -145,6 +157,18 @@ impl Watch {
         if free < reserve.saturating_mul(2) && self.may_tell("disk.low", "") {
             let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
             self.tell("disk.low", "", &payload).await;
+        }
+    }
+
+    async fn drop_old_dead_letters(&mut self) {
+        let clock = Arc::clone(&self.core.clock);
+        let until = self.dead_retention.as_mut().and_then(|retention| retention.look(&*clock));
+        let Some(until) = until else { return };
+        let filter = DeadFilter { until: Some(until), ..DeadFilter::default() };
+        match self.core.queue.drop_dead(filter).await {
+            Ok(0) => {}
+            Ok(count) => info!(count, died_before = %until, "Dead letters were dropped by age"),
+            Err(err) => warn!(error = %err, "Old dead letters cannot be dropped"),
         }
     }
 

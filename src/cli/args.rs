@@ -126,6 +126,12 @@ pub struct EventsFilter {
     /// Only events before then.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Only events whose body contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// Only events with this value in their JSON body: `data.comment.id=5`.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub field: Option<String>,
 }
 
 /// Options of `events list`.
@@ -142,16 +148,21 @@ pub struct EventsList {
 #[derive(Debug, Args)]
 #[command(group(
     clap::ArgGroup::new("what")
-        .args(["id", "source", "event_type", "since", "until", "handler", "after", "all", "dry_run"])
+        .args([
+            "id", "source", "event_type", "since", "until", "contains", "field", "handler", "after",
+            "all", "dry_run",
+        ])
         .multiple(true)
         .required(true)
 ))]
 pub struct EventsReplay {
     /// One event; left out: all that the filter finds.
-    #[arg(conflicts_with_all = ["source", "event_type", "since", "until"])]
+    #[arg(conflicts_with_all = ["source", "event_type", "since", "until", "contains", "field"])]
     pub(super) id: Option<String>,
     /// Every event to every handler: where no filter says less, this must be said.
-    #[arg(long, conflicts_with_all = ["id", "source", "event_type", "since", "until", "handler"])]
+    #[arg(long, conflicts_with_all = [
+        "id", "source", "event_type", "since", "until", "contains", "field", "handler",
+    ])]
     pub(super) all: bool,
     #[command(flatten)]
     pub(super) filter: EventsFilter,

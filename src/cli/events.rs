@@ -112,6 +112,8 @@ fn ask(filter: &EventsFilter) -> Result<EventsAsk, CliError> {
         event_type: filter.event_type.clone(),
         since: when::maybe(filter.since.as_deref())?,
         until: when::maybe(filter.until.as_deref())?,
+        contains: filter.contains.clone(),
+        field: filter.field.clone(),
         ..EventsAsk::default()
     })
 }

@@ -82,25 +82,28 @@ async fn check(config: &Config, output: Output) -> Result<(), CliError> {
     output.one(&store::value(&report)?, |_| told(&report))?;
     match report.damage.len() {
         0 => Ok(()),
-        1 => Err(CliError::Failed("the journal is damaged in one place".into())),
-        n => Err(CliError::Failed(format!("the journal is damaged in {n} places"))),
+        1 => Err(CliError::Failed("the queue is damaged in one place".into())),
+        n => Err(CliError::Failed(format!("the queue is damaged in {n} places"))),
     }
 }
 
 /// The report as text.
 fn told(report: &CheckReport) -> String {
-    let CheckReport { segments, bytes, records, events, carried, last, torn_bytes, damage } =
+    let CheckReport { segments, bytes, records, events, kept, last, n_missing, torn_bytes, damage } =
         report;
     let mut text = Page::default();
     text.line(format_args!(
         "{records} records read, {bytes} bytes in {segments} segments; \
-         {events} events ({carried} of them carried forward), newest position {}",
+         {events} events ({kept} of them in the kept log), newest position {}",
         last.0
     ));
+    if *n_missing > 0 {
+        text.line(format_args!("{n_missing} events are missing between others"));
+    }
     if *torn_bytes > 0 {
         text.line(format_args!(
             "{torn_bytes} bytes at the end are of a commit that was never acknowledged: being \
-             written just now, or torn by a power cut (the next start clears them)"
+             written just now, or torn by a power cut (the next start puts them aside)"
         ));
     }
     for damage in damage {

@@ -167,6 +167,8 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
         handler: options.handler.clone(),
         source: filter.source.clone(),
         event_type: filter.event_type.clone(),
+        contains: filter.contains.clone(),
+        field: filter.field.clone(),
         since,
         until,
         after: options.after,
@@ -265,7 +267,15 @@ async fn tick(ticks: &mut Option<Interval>) {
 /// One file per command, whatever the order of its options.
 fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
     let filter = &options.filter;
-    let said = [&options.handler, &filter.source, &filter.event_type, &filter.since, &filter.until];
+    let said = [
+        &options.handler,
+        &filter.source,
+        &filter.event_type,
+        &filter.since,
+        &filter.until,
+        &filter.contains,
+        &filter.field,
+    ];
     let name: [u8; 32] = Sha256::digest(json!(said).to_string().as_bytes()).into();
     let name = name.get(..8).unwrap_or_default();
     socket.with_file_name(format!("replay-{}.json", hex::encode(name)))

@@ -11,7 +11,7 @@ use crate::api::{Api, ApiError, chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::queue::sled::SledQueue;
+use crate::queue::embedded::EmbeddedQueue;
 
 use super::CliError;
 
@@ -183,7 +183,7 @@ pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
 }
 
 /// Opens the store of `config` while no server runs. Makes none where there is none.
-pub(super) async fn open_queue(config: &Config) -> Result<Arc<SledQueue>, CliError> {
+pub(super) async fn open_queue(config: &Config) -> Result<Arc<EmbeddedQueue>, CliError> {
     require_store(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let opened = crate::app::open_queue(config, clock, &Metrics::new()).await;

@@ -1,5 +1,6 @@
 //! `[queue]`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::settings::{ByteSize, Table};
 /// The durable queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// The folder of the journal and of what is derived from it.
+    /// The queue's folder.
     pub path: PathBuf,
     /// How long settled events stay for search and replay.
     pub retention: Duration,
@@ -18,6 +19,12 @@ pub struct QueueSettings {
     pub disk_max: ByteSize,
     /// How much of the disk must stay free.
     pub disk_reserve: ByteSize,
+    /// How long dead letters stay; `None` = until somebody drops them.
+    pub dead_retention: Option<Duration>,
+    /// Memory for the filters of dedupe keys.
+    pub dedupe_memory: ByteSize,
+    /// How many deliveries may wait at a time, over all handlers.
+    pub waiting_max: NonZeroU32,
 }
 
 #[derive(Clone, Copy)]
@@ -30,9 +37,11 @@ const PATH: &str = "data/queue";
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 const ORPHAN_RETENTION: Duration = Duration::from_hours(30 * 24);
 const DISK_MAX: ByteSize = ByteSize(10 << 30);
-/// Two segments of the journal always stand ready, and sled needs some room.
+/// Two segments of the log always stand ready, and sled needs some room.
 const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
 const DISK_RESERVE: ByteSize = ByteSize(256 << 20);
+const DEDUPE_MEMORY: ByteSize = ByteSize(32 << 20);
+const WAITING_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
 const NOT_NATS: &str = "leave it out: `sled`, the embedded queue, is the default";
 
@@ -44,6 +53,9 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
         orphan_retention: ORPHAN_RETENTION,
         disk_max: DISK_MAX,
         disk_reserve: DISK_RESERVE,
+        dead_retention: None,
+        dedupe_memory: DEDUPE_MEMORY,
+        waiting_max: WAITING_MAX,
     };
     let Some(mut table) = root.table("queue") else { return queue };
     let backends = [("sled", Backend::Sled), ("nats", Backend::Nats)];
@@ -60,6 +72,9 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     queue.orphan_retention = table.take_or("orphan_retention", queue.orphan_retention);
     queue.disk_max = table.checked("disk_max", check_disk_max).unwrap_or(queue.disk_max);
     queue.disk_reserve = table.take_or("disk_reserve", queue.disk_reserve);
+    queue.dead_retention = table.take("dead_retention");
+    queue.dedupe_memory = table.take_or("dedupe_memory", queue.dedupe_memory);
+    queue.waiting_max = table.take_or("waiting_max", queue.waiting_max);
     if table.raw("nats", "a table").is_some() {
         table.problem("nats", "`[queue.nats]` is not available in this version", NOT_NATS);
     }

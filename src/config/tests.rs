@@ -86,8 +86,10 @@ fn is_at_or_below(leaf: &str, pattern: &str) -> bool {
 
 #[test]
 fn the_shipped_configuration_shows_the_defaults() {
-    // All but the one option that is an example.
-    let text = with_every_option().replace("trusted_proxies", "# trusted_proxies");
+    // All but the options that are examples.
+    let text = with_every_option()
+        .replace("trusted_proxies", "# trusted_proxies")
+        .replace("dead_retention", "# dead_retention");
     let (sections, _) = text.split_once("[source.").unwrap();
     let (shown, small) = (good(&format!("{sections}{SMALL}")), good(SMALL));
     assert_eq!(shown.server, small.server);

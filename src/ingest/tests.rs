@@ -4,8 +4,8 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::event::{EventType, SourceName};
 use crate::queue::EventQuery;
-use crate::queue::memory::MemoryDisk;
-use crate::queue::sled::{Settings, SledQueue};
+use crate::queue::embedded::testing::MemoryDisk;
+use crate::queue::embedded::{EmbeddedQueue, Settings};
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, SourceSettings};
 
@@ -63,7 +63,7 @@ async fn what_is_released_twice_at_once_is_stored_once() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
     // A store that takes its time, and a source that remembers nothing.
     let settings = Settings { disk_reserve: 0, ..Settings::new(folder.path()) };
-    let queue = Arc::new(SledQueue::open(settings, Arc::clone(&clock)).unwrap());
+    let queue = Arc::new(EmbeddedQueue::open(settings, Arc::clone(&clock)).unwrap());
     let source = |secret| {
         let settings = SourceSettings::of_provider("slack", Vec::new()).unwrap();
         let settings = SourceSettings { dedupe: DedupePolicy::Off, ..settings };

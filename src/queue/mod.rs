@@ -23,15 +23,12 @@
 
 pub mod embedded;
 pub(crate) mod invariant;
-pub mod sled;
 pub mod storage;
 
 pub(crate) mod codec;
 pub(crate) mod detach;
 pub(crate) mod ids;
-pub mod journal;
 mod names;
-pub(crate) mod record;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -45,7 +42,6 @@ use crate::event::{
     Settled, SourceName,
 };
 
-pub mod memory;
 pub mod tools;
 
 /// The durable log.
@@ -214,6 +210,8 @@ pub struct EventQuery {
     pub since: Option<Timestamp>,
     /// Only events received before this moment.
     pub until: Option<Timestamp>,
+    /// What must be in the body, all of it.
+    pub body: Vec<BodyFilter>,
     /// Only positions before this one (paging backwards) or after it (forwards).
     pub cursor: Option<Position>,
     /// From which end.
@@ -223,6 +221,21 @@ pub struct EventQuery {
     /// Ends behind the event with which the bodies come to this many bytes; `None` = however large
     /// they are.
     pub bytes_max: Option<usize>,
+}
+
+/// What must be in an event's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyFilter {
+    /// These bytes, anywhere.
+    Contains(Vec<u8>),
+    /// At this JSON pointer (RFC 6901) a text with this content, or another value that is written
+    /// so.
+    JsonEquals {
+        /// Where.
+        pointer: String,
+        /// What.
+        value: String,
+    },
 }
 
 impl EventQuery {

@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::metrics::Metrics;
 use crate::queue::Start;
-use crate::queue::memory::MemoryDisk;
+use crate::queue::embedded::testing::MemoryDisk;
 
 /// Two handlers; `first` goes into the first one.
 fn config(folder: &std::path::Path, first: &str) -> Config {

@@ -9,7 +9,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::event::{Event, Headers};
 use crate::ingest::Request;
 use crate::metrics::Metrics;
-use crate::queue::memory::MemoryDisk;
+use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, Source, SourceSettings};
 

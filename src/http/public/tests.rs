@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::event::SourceName;
 use crate::ingest::Place;
 use crate::metrics::Metrics;
-use crate::queue::memory::MemoryDisk;
+use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
 use crate::source::{Source, SourceSettings};
 

@@ -132,6 +132,12 @@ impl Cleaner {
                 self.core.ask(Request::Recorded).await?;
             }
             while self.free_oldest(effort).await? {}
+            if self.is_tight() {
+                self.core.log.drop_spare().map_err(|source| QueueError::Io {
+                    what: "removing a spare segment".into(),
+                    source,
+                })?;
+            }
             self.compact_kept().await?;
             self.write_snapshot_if_due().await?;
         }
@@ -148,7 +154,7 @@ impl Cleaner {
         let Some(end) = self.core.log.first_position_of(next).map_err(failed)? else {
             return Ok(false);
         };
-        if !self.may_go(next, effort)? || !self.is_settled_before(end) {
+        if !self.may_go(next, effort)? || !self.is_settled_before(end) || !self.is_followed(next)? {
             return Ok(false);
         }
         if !self.is_covered(next, effort).await? {
@@ -179,6 +185,19 @@ impl Cleaner {
         let is_old = began_at.after(self.limits.retention) <= self.core.clock.now();
         let is_trusted = effort == Effort::Full || self.is_clock_trusted(next);
         Ok(is_old && is_trusted || self.is_tight())
+    }
+
+    /// Whether the tries in the segment before `next` were noted for people, who see no others once
+    /// it is gone. A follower that is late is waited for as long as for deliveries, no longer.
+    fn is_followed(&self, next: u32) -> Result<bool, QueueError> {
+        let is_followed = self.core.log.is_followed_to(Lsn::start_of(next)) || self.is_tight();
+        Ok(is_followed || self.age_before(next)? >= IN_FLIGHT)
+    }
+
+    /// How long ago the segment before `next` was sealed.
+    fn age_before(&self, next: u32) -> Result<Duration, QueueError> {
+        let began_at = self.core.log.began_at(next).map_err(failed)?;
+        Ok(began_at.map_or(Duration::MAX, |at| self.core.clock.now().since(at)))
     }
 
     /// A clock that is years ahead for some minutes after a start must not age what was stored
@@ -249,13 +268,11 @@ impl Cleaner {
         next: u32,
         alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
     ) -> Result<bool, QueueError> {
-        let began_at = self.core.log.began_at(next).map_err(failed)?;
-        let age = began_at.map_or(Duration::MAX, |at| self.core.clock.now().since(at));
         let is_given_out = |position: Position, cell: &HandlerCell| {
             let live = cell.lock();
             live.session.as_ref().is_some_and(|session| session.is_leased(position))
         };
-        Ok(age < IN_FLIGHT
+        Ok(self.age_before(next)? < IN_FLIGHT
             && alive
                 .iter()
                 .any(|(position, cells)| cells.iter().any(|cell| is_given_out(*position, cell))))

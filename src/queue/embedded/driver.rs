@@ -310,8 +310,4 @@ impl Inline {
             }
         }
     }
-
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
-    }
 }

@@ -32,15 +32,6 @@
 //! Lock order: `handlers` (look-ups only), a subscription's `reader`, its `live`, its outbox, then
 //! leaves. The committer takes `handlers`, outboxes and leaves, never `reader` or `live`.
 
-#![cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "what a part gives that only its tests ask for")
-)]
-#![expect(
-    dead_code,
-    reason = "what the reading side offers beyond today's trait, and what only tests and the simulation ask"
-)]
-
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,7 +83,7 @@ mod states;
 mod stats;
 pub(crate) mod step;
 pub(crate) mod subscription;
-mod take_over;
+pub(crate) mod take_over;
 #[doc(hidden)]
 pub mod testing;
 
@@ -219,7 +210,10 @@ enum Driver {
         threads: Threads,
         _lock: std::fs::File,
     },
-    Inline(Arc<driver::Inline>),
+    /// Kept alive here: what drives it holds it weakly.
+    Inline {
+        _inline: Arc<driver::Inline>,
+    },
     /// Whoever opened it steps the components.
     Manual,
     Closed,
@@ -247,7 +241,9 @@ impl EmbeddedQueue {
         seed: u64,
     ) -> Result<Self, QueueError> {
         let components = open::open(settings, clock, seed)?;
-        Self::start(components, |components| Ok(Driver::Inline(driver::Inline::start(components))))
+        Self::start(components, |components| {
+            Ok(Driver::Inline { _inline: driver::Inline::start(components) })
+        })
     }
 
     fn start(
@@ -260,9 +256,6 @@ impl EmbeddedQueue {
         let driver = Mutex::new(driver(components)?);
         Ok(Self { core, cleaner, index, reading, opened, driver })
     }
-
-    /// How long answers that the index makes richer wait for it.
-    const INDEX_WAIT: Duration = Duration::from_secs(2);
 
     /// What was found when the queue was opened.
     pub const fn opened(&self) -> &Opened {
@@ -278,14 +271,29 @@ impl EmbeddedQueue {
         }
     }
 
+    /// Waits until look-ups have everything that was recorded before this call, `most` at most:
+    /// after a start without an index that is once the whole log was read. `false` = not yet.
+    pub async fn is_indexed(&self, most: Duration) -> bool {
+        let head = self.core.log.head();
+        let mut progress = self.index.watch();
+        let is_indexed = progress.wait_for(|progress| {
+            let has_all = progress.to >= head.next && progress.from <= head.first;
+            progress.is_known && has_all && progress.has_kept
+        });
+        matches!(tokio::time::timeout(most, is_indexed).await, Ok(Ok(_)))
+    }
+
     /// Frees at once what may be freed, as it is done each second anyway.
     pub async fn clean(&self) -> Result<(), QueueError> {
+        self.recorded_and_indexed().await?;
         self.cleaner.look(Effort::Full).await
     }
 
-    /// Frees at once what may be freed, and makes the derived files small.
+    /// Frees at once what may be freed, and has the index made small within seconds.
     pub async fn compact(&self) -> Result<(), QueueError> {
-        self.clean().await
+        self.clean().await?;
+        self.index.ask_for_sweep();
+        Ok(())
     }
 
     async fn read<T: Send + 'static>(
@@ -421,9 +429,21 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
-        // Until the caller can go on with a page that a budget cut short, it gets a whole one.
-        let search = Search::new(query, Vec::new());
-        self.read(move |reading| Ok(reading.list(&search, Budget::unlimited())?.events)).await
+        let mut search = Search::new(query);
+        let mut found = Vec::new();
+        // Piece by piece: whoever does not wait any more, or closes the queue, ends it in between.
+        loop {
+            let (piece, clock) = (search.clone(), Arc::clone(&self.core.clock));
+            let page =
+                self.read(move |reading| reading.list(&piece, Budget::for_list(&*clock))).await?;
+            let body_bytes = page.events.iter().map(|event| event.body.len()).sum();
+            let n_found = page.events.len();
+            found.extend(page.events);
+            if page.is_complete {
+                return Ok(found);
+            }
+            search.go_on(page.next, n_found, body_bytes);
+        }
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {

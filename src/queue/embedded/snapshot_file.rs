@@ -99,11 +99,6 @@ impl SnapshotWriter {
         });
     }
 
-    /// How many bytes wait to be taken.
-    pub(crate) const fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
     /// The bytes made since the last call: they follow the earlier ones.
     pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)

@@ -56,6 +56,14 @@ fn what_send_sends_arrives_at_the_handler_with_its_payload() {
     assert_eq!(listed[0]["id"], comment.as_str());
     let text = printed(&run(&folder, &["events", "show", &topic]), 0);
     assert!(text.contains("topic.created"), "{text}");
+    for filter in [["--contains", "comment.create"], ["--field", "event=comment.create"]] {
+        let found = json(&folder, &["events", "list", filter[0], filter[1]]);
+        assert_eq!(found.as_array().unwrap().len(), 1, "{filter:?}");
+        assert_eq!(found[0]["id"], comment.as_str(), "{filter:?}");
+        let command = ["events", "replay", filter[0], filter[1], "--dry-run"];
+        assert_eq!(json(&folder, &command)["count"], 1, "{filter:?}");
+    }
+    printed(&run(&folder, &["events", "list", "--field", "event"]), 1);
     assert_eq!(served.stop(), Some(0));
 }
 
@@ -231,13 +239,13 @@ fn a_check_names_the_damage_and_fails_while_the_server_serves_the_rest() {
     let sound = json(&folder, &["queue", "check"]);
     assert_eq!((&sound["events"], &sound["damage"]), (&3.into(), &serde_json::json!([])));
 
-    let segments = std::fs::read_dir(folder.path().join("data/queue/journal")).unwrap();
+    let segments = std::fs::read_dir(folder.path().join("data/queue/log")).unwrap();
     let n_flipped = segments.filter(|entry| flip(&entry.as_ref().unwrap().path(), b"comment.edit"));
     assert_eq!(n_flipped.count(), 1);
     let output = run(&folder, &["--json", "queue", "check"]);
     let report: Value = serde_json::from_str(&printed(&output, 1)).unwrap();
     assert_eq!(report["damage"].as_array().unwrap().len(), 1);
-    assert_eq!(report["damage"][0]["events"], 1);
+    assert_eq!(report["n_missing"], 1);
     assert!(String::from_utf8_lossy(&output.stderr).contains("damaged in one place"));
 
     let served = Served::start(&folder);

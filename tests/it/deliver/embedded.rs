@@ -13,7 +13,7 @@ use gatepost::event::{Delivery, Failure};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Queue, Start};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -55,7 +55,7 @@ impl Handler for InOrder {
 
 fn open(folder: &Path, clock: &Arc<dyn Clock>) -> Arc<dyn Queue> {
     let settings = Settings { disk_reserve: 0, ..Settings::new(folder.join("queue")) };
-    Arc::new(SledQueue::open(settings, Arc::clone(clock)).unwrap())
+    Arc::new(EmbeddedQueue::open(settings, Arc::clone(clock)).unwrap())
 }
 
 /// Delivers until `end` events have been delivered.

@@ -1,6 +1,5 @@
 //! A queue that cannot answer for a while.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -66,7 +65,7 @@ async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
         let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
         let faulty = Box::new(Faulty { inner, n_left: n_left.into() });
         let parts = rig.parts(handler("h"), policy(), ready.handler.clone());
-        let (deliverer, _) = Deliverer::new(parts, faulty, Arc::new(rig.queue.reader()));
+        let (deliverer, _) = Deliverer::new(parts, faulty, rig.queue.clone());
         rig.settle_all(deliverer).await;
         let mut positions = ready.handler.positions().concat();
         // At most the one whose settlement failed is delivered again.

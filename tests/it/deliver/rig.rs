@@ -14,7 +14,8 @@ use gatepost::deliver::{
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
-use gatepost::queue::memory::MemoryQueue;
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::embedded::testing::MemoryDisk;
 use gatepost::queue::{Backlog, DeadFilter, DeadLetter, DeliveryHistory, Queue, Start};
 use tokio_util::sync::CancellationToken;
 
@@ -137,7 +138,8 @@ impl OwnEvents for Told {
 /// A queue and a clock; loops are made from it.
 pub(crate) struct Rig {
     pub(crate) clock: Arc<TokioClock>,
-    pub(crate) queue: MemoryQueue,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) queue: Arc<EmbeddedQueue>,
     pub(crate) told: Arc<Told>,
     pub(crate) metrics: Metrics,
 }
@@ -152,8 +154,15 @@ pub(crate) struct Ready {
 impl Rig {
     pub(crate) fn new() -> Self {
         let clock = TokioClock::new();
-        let queue = MemoryQueue::new(clock.clone());
-        Self { clock, queue, told: Arc::default(), metrics: Metrics::new() }
+        let disk = MemoryDisk::new();
+        let queue = Arc::new(disk.open(clock.clone()));
+        Self { clock, disk, queue, told: Arc::default(), metrics: Metrics::new() }
+    }
+
+    /// Kills the queue and starts it again: what was taken and not settled comes back.
+    pub(crate) fn kill(&mut self) {
+        self.disk = self.disk.kill();
+        self.queue = Arc::new(self.disk.open(self.clock.clone()));
     }
 
     pub(crate) async fn append(&self, event_type: &str, body: &str) -> EventId {
@@ -204,7 +213,7 @@ impl Rig {
         let name = handler(name);
         let subscription = self.queue.subscribe(&name, Start::Oldest).await.unwrap();
         let parts = self.parts(name, policy, to);
-        Deliverer::new(parts, subscription, Arc::new(self.queue.reader()))
+        Deliverer::new(parts, subscription, self.queue.clone())
     }
 
     pub(crate) fn parts(&self, name: HandlerName, policy: Policy, to: Arc<dyn Handler>) -> Parts {

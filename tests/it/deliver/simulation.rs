@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::deliver::{Batch, Breaker, OnDead, Policy, Retry, Wait};
-use gatepost::event::{Delivery, Failure, Position};
+use gatepost::event::{Delivery, Failure, HandlerName, Position};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
-use gatepost::queue::memory::MemoryQueue;
-use gatepost::queue::{DeadFilter, DeliveryState, Queue};
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::embedded::testing::{Standing, standing};
+use gatepost::queue::{DeadFilter, Queue};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -65,7 +66,7 @@ fn policy(random: &mut StdRng) -> Policy {
 
 /// Fails at random, and checks each call against what the queue knows.
 struct Wild {
-    queue: MemoryQueue,
+    queue: Arc<EmbeddedQueue>,
     random: Mutex<StdRng>,
     n_keys: u64,
     /// How often a call fails.
@@ -77,10 +78,10 @@ struct Wild {
 }
 
 impl Wild {
-    async fn check(&self, deliveries: &[Delivery]) {
+    fn check(&self, deliveries: &[Delivery]) {
         for (index, delivery) in deliveries.iter().enumerate() {
             let position = delivery.event.position.0;
-            if self.is_settled(position).await {
+            if self.is_settled(position) {
                 self.wrong(format!("{position} was settled before"));
             }
             if key(position, self.n_keys) == 0 {
@@ -90,7 +91,7 @@ impl Wild {
             for earlier in (1..position).filter(is_same) {
                 let is_with_it =
                     deliveries[..index].iter().any(|one| one.event.position.0 == earlier);
-                if !is_with_it && !self.is_over(earlier) && !self.is_settled(earlier).await {
+                if !is_with_it && !self.is_over(earlier) && !self.is_settled(earlier) {
                     self.wrong(format!("{position} overtakes {earlier}"));
                 }
             }
@@ -105,10 +106,11 @@ impl Wild {
         self.over.lock().unwrap().contains(&position)
     }
 
-    async fn is_settled(&self, position: u64) -> bool {
-        match self.queue.history(Position(position)).await.unwrap()[0].state {
-            DeliveryState::Delivered | DeliveryState::Skipped | DeliveryState::Dead => true,
-            DeliveryState::Pending | DeliveryState::Retry | DeliveryState::Held => false,
+    fn is_settled(&self, position: u64) -> bool {
+        match standing(&self.queue, &HandlerName::parse("h").unwrap(), Position(position)).unwrap()
+        {
+            Standing::Settled | Standing::Dead => true,
+            Standing::Open | Standing::Waiting | Standing::Lost => false,
         }
     }
 }
@@ -116,7 +118,7 @@ impl Wild {
 #[async_trait]
 impl Handler for Wild {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        self.check(deliveries).await;
+        self.check(deliveries);
         let (time, kind) = {
             let mut random = self.random.lock().unwrap();
             let time = random.random_bool(0.5).then(|| random.random_range(0..3_000));
@@ -126,7 +128,7 @@ impl Handler for Wild {
         if let Some(millis) = time {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
-        self.check(deliveries).await;
+        self.check(deliveries);
         if kind == 10 || ((1..=2).contains(&kind) && deliveries.len() == 1) {
             let positions = deliveries.iter().map(|delivery| delivery.event.position.0);
             self.over.lock().unwrap().extend(positions);
@@ -159,7 +161,7 @@ async fn simulate(seed: u64) {
     for life in 0..=N_CRASHES {
         let is_last = life == N_CRASHES;
         let handler = Arc::new(Wild {
-            queue: rig.queue.reader(),
+            queue: Arc::clone(&rig.queue),
             random: Mutex::new(StdRng::seed_from_u64(random.random())),
             n_keys,
             failing: if is_last { failing / 4.0 } else { failing },
@@ -176,7 +178,7 @@ async fn simulate(seed: u64) {
         }
         n_appended = usize::try_from(rig.queue.stats().last.0).unwrap();
         if !is_last {
-            rig.queue = rig.queue.crash(random.random_range(0..20));
+            rig.kill();
         }
     }
     assert_eq!(*wrong.lock().unwrap(), Vec::<String>::new(), "seed {seed}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::SystemClock;
-use gatepost::queue::memory::MemoryDisk;
+use gatepost::queue::embedded::testing::MemoryDisk;
 
 use super::super::support::bare::listeners;
 use super::super::support::wire::{Wire, head};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::SystemClock;
 use gatepost::event::{Event, EventId, HandlerName, NewEvent, Position};
-use gatepost::queue::memory::{MemoryDisk, MemoryQueue};
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::embedded::testing::MemoryDisk;
 use gatepost::queue::{
     Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError, QueueStats,
     Start, Subscription,
@@ -19,7 +20,7 @@ use super::super::support::wire::{self, Answer};
 
 /// Fails its first appends, one of each sort, and takes what comes after.
 struct Failing {
-    queue: MemoryQueue,
+    queue: EmbeddedQueue,
     n_appends: AtomicUsize,
 }
 

@@ -24,8 +24,6 @@ mod subscribe;
 
 mod embedded;
 mod inline;
-mod memory;
-mod sled;
 
 /// Opens queues of one kind.
 #[async_trait]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatepost::event::Outcome;
 use gatepost::queue::Queue;
-use gatepost::queue::embedded::check::check;
+use gatepost::queue::tools::check;
 
 use super::{Site, append_all, settle, subscribe, take};
 

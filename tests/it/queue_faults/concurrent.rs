@@ -1,4 +1,4 @@
-//! Handlers that take and settle while old segments go without pause. Copying forward what is still
+//! Handlers that take and settle while old segments go without pause. Copying what is still
 //! needed of a segment must change nothing that a handler can see: a dead letter stays dead, a retry
 //! waits for its time, and whatever waits behind an order key is released.
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use gatepost::clock::{Clock, Stopwatch, SystemClock, Timestamp};
 use gatepost::event::{Delivery, HandlerName, Origin, Outcome, Position, Settled};
-use gatepost::queue::sled::SledQueue;
-use gatepost::queue::{DeadFilter, Queue, QueueError, Start, Subscription};
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::{DeadFilter, Queue, Start, Subscription};
 
 use super::{Site, event, record};
 use crate::support::events::{handler, key, tried, untried};
@@ -153,7 +153,7 @@ impl Handler {
 
 /// What the tasks of one test share.
 struct Stage {
-    queue: SledQueue,
+    queue: EmbeddedQueue,
     n_appended: AtomicU64,
     /// The newest position that each handler has taken out of the log.
     seen: [AtomicU64; HANDLERS.len()],
@@ -180,13 +180,9 @@ impl Stage {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
-    async fn tidy(&self) {
+    async fn clean(&self) {
         while !self.is_over.load(Ordering::SeqCst) {
-            match self.queue.tidy().await {
-                // A segment that somebody came to need meanwhile stays for the next look.
-                Ok(()) | Err(QueueError::Behind(_)) => {}
-                Err(err) => panic!("{err}"),
-            }
+            self.queue.clean().await.unwrap();
         }
     }
 
@@ -210,7 +206,7 @@ async fn run(order: Order) {
     let clock = Arc::new(SystemClock::new());
     let mut settings = site.settings();
     settings.retention = Duration::ZERO;
-    let queue = SledQueue::open(settings, clock.clone()).unwrap();
+    let queue = EmbeddedQueue::open(settings, clock.clone()).unwrap();
     let mut handlers = Vec::new();
     for name in HANDLERS {
         let subscription = queue.subscribe(&handler(name), Start::Oldest).await.unwrap();
@@ -226,15 +222,15 @@ async fn run(order: Order) {
         let stage = stage.clone();
         handling.push(spawn(async move { stage.handle(index, handler).await }));
     }
-    let (appending, tidying) = (stage.clone(), stage.clone());
+    let (appending, cleaning) = (stage.clone(), stage.clone());
     let appending = spawn(async move { appending.append().await });
-    let tidying = spawn(async move { tidying.tidy().await });
+    let cleaning = spawn(async move { cleaning.clean().await });
     let mut ledgers = BTreeMap::new();
     for (name, task) in HANDLERS.iter().zip(handling) {
         ledgers.insert(handler(name), task.await.unwrap().ledger);
     }
     appending.await.unwrap();
-    tidying.await.unwrap();
+    cleaning.await.unwrap();
     let faults: Vec<Faults> = ledgers.values().map(|ledger| ledger.faults).collect();
     let queue = Arc::into_inner(stage).unwrap().queue;
     let n_gone = queue.stats().last.0 - queue.stats().events;
@@ -245,17 +241,18 @@ async fn run(order: Order) {
     assert_dead_as_told(&queue, &ledgers, "as it is").await;
     queue.close().await.unwrap();
     site.remove_index();
-    let queue = SledQueue::open(site.settings(), clock).unwrap();
-    assert_dead_as_told(&queue, &ledgers, "made anew from the journal").await;
+    let queue = EmbeddedQueue::open(site.settings(), clock).unwrap();
+    assert_dead_as_told(&queue, &ledgers, "made anew from the log").await;
 }
 
 /// Every dead letter is there, with all of its tries.
 async fn assert_dead_as_told(
-    queue: &SledQueue,
+    queue: &EmbeddedQueue,
     ledgers: &BTreeMap<HandlerName, Ledger>,
     context: &str,
 ) {
     record(queue).await.unwrap();
+    assert!(queue.is_indexed(Duration::from_secs(30)).await, "{context}");
     for (name, backlog) in queue.stats().handlers {
         assert_eq!((backlog.in_log, backlog.waiting), (0, 0), "{context}: {name}");
     }
@@ -285,11 +282,11 @@ fn spawn<T: Send + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_prune_changes_nothing_that_handlers_see() {
+async fn cleaning_changes_nothing_that_handlers_see() {
     run(Order::None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_prune_changes_nothing_that_handlers_in_order_see() {
+async fn cleaning_changes_nothing_that_handlers_in_order_see() {
     run(Order::ByKey).await;
 }

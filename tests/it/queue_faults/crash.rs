@@ -34,7 +34,7 @@ const BODY_BYTES: usize = 9_000;
 async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
     let mut settings = site.settings();
     settings.retention = Duration::ZERO;
-    let queue = site.try_open(settings)?;
+    let queue = site.try_open_inline(settings)?;
     let subscription = queue.subscribe(&handler("h"), gatepost::queue::Start::Oldest).await?;
     let (mut ended, mut dead) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..7_u64 {
@@ -68,7 +68,7 @@ async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
             promised.dead.append(&mut dead);
             promised.uncertain.clear();
         }
-        queue.tidy().await?;
+        queue.clean().await?;
     }
     drop(subscription);
     queue.close().await
@@ -76,7 +76,7 @@ async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
 
 /// Everything that was promised is kept, and the queue goes on.
 async fn assert_kept(site: &Site, promised: &Promised, context: &str) {
-    let queue = site.open();
+    let queue = site.open_inline();
     assert_eq!(queue.stats().damage, Vec::<String>::new(), "{context}");
     site.advance_secs(100 * 3_600);
     let subscription = subscribe(&queue, "h").await;
@@ -125,7 +125,7 @@ async fn assert_kept(site: &Site, promised: &Promised, context: &str) {
     queue.close().await.unwrap();
 
     // And once more, after an end as it should be.
-    let queue = site.open();
+    let queue = site.open_inline();
     assert_eq!(queue.opened().torn_bytes, 0, "{context}");
     assert_eq!(queue.opened().rebuilt, None, "{context}");
     let subscription = subscribe(&queue, "h").await;
@@ -137,14 +137,14 @@ async fn assert_kept(site: &Site, promised: &Promised, context: &str) {
 }
 
 /// How many calls the whole life takes, about: threads make it vary a little.
-async fn n_calls() -> u64 {
+async fn n_changes() -> u64 {
     let site = Site::new();
     live(&site, &mut Promised::default()).await.unwrap();
-    site.disk.n_calls()
+    site.disk.n_changes()
 }
 
 async fn cut_at_every(n_th: u64, of: u64, after: impl Fn(&Disk, u64) -> Disk) {
-    let n_calls = n_calls().await;
+    let n_calls = n_changes().await;
     assert!(n_calls > 100, "{n_calls} calls of {SEGMENT_BYTES} byte segments");
     for cut in (1..=n_calls).filter(|cut| cut % of == n_th) {
         let mut site = Site::new();
@@ -156,11 +156,11 @@ async fn cut_at_every(n_th: u64, of: u64, after: impl Fn(&Disk, u64) -> Disk) {
         // A start that ends in the same way.
         if cut % 3 == 0 {
             site.disk.cut_at(1 + cut % 11);
-            drop(site.try_open(site.settings()));
+            drop(site.try_open_inline(site.settings()));
             site.disk = after(&site.disk, cut + 1);
         }
         if cut % 4 == 0 {
-            site.remove_index();
+            site.remove_snapshots();
         }
         assert_kept(&site, &promised, &format!("cut at call {cut} of {n_calls}")).await;
     }
@@ -189,20 +189,20 @@ async fn a_kill_at_any_call_loses_nothing() {
 #[tokio::test]
 async fn what_a_killed_process_left_unsynced_is_synced_before_it_counts() {
     let mut site = Site::new();
-    let queue = site.open();
+    let queue = site.open_inline();
     // Written, and killed before the sync.
-    site.disk.fail(super::disk::Call::Sync, std::io::ErrorKind::Other, 0);
+    site.disk.fail(gatepost::queue::embedded::testing::Call::Sync, std::io::ErrorKind::Other);
     assert!(queue.append(event(1, 100)).await.is_err());
     drop(queue);
     site.disk = site.disk.killed();
-    let queue = site.open();
+    let queue = site.open_inline();
     let n_found = all_events(&queue).await.len();
     drop(queue);
     // What one start has shown, the next one shows too, whatever the disk forgets.
     for seed in 0..5 {
         let disk = site.disk.clone();
         site.disk = disk.power_cut(seed);
-        let queue = site.open();
+        let queue = site.open_inline();
         assert_eq!(all_events(&queue).await.len(), n_found);
         drop(queue);
     }
@@ -212,9 +212,9 @@ async fn what_a_killed_process_left_unsynced_is_synced_before_it_counts() {
 async fn a_torn_commit_of_many_events_is_no_damage() {
     for seed in 0..40 {
         let mut site = Site::new();
-        let queue = site.open();
+        let queue = site.open_inline();
         append(&queue, event(1, 300)).await;
-        let calls = site.disk.n_calls();
+        let calls = site.disk.n_changes();
         // The first commit or the second, which has what came meanwhile.
         site.disk.cut_at(calls + 1 + 2 * (seed % 2));
         let appends = (2..30).map(|n| queue.append(event(n, 700)));
@@ -223,10 +223,10 @@ async fn a_torn_commit_of_many_events_is_no_damage() {
         drop(queue);
         site.disk = site.disk.power_cut(seed);
         if seed % 2 == 0 {
-            site.remove_index();
+            site.remove_snapshots();
         }
         for _ in 0..2 {
-            let queue = site.open();
+            let queue = site.open_inline();
             let subscription = subscribe(&queue, "h").await;
             assert!(take_due(&*subscription).len() >= n_acknowledged);
             assert_eq!(queue.stats().damage, Vec::<String>::new(), "seed {seed}");

@@ -1,10 +1,10 @@
-//! sled is derived: whatever becomes of it, the journal has everything.
+//! sled is derived: whatever becomes of it, the log has everything.
 
 use std::path::Path;
 use std::time::Duration;
 
 use gatepost::event::{Outcome, Position};
-use gatepost::queue::sled::SledQueue;
+use gatepost::queue::embedded::EmbeddedQueue;
 use gatepost::queue::{Appended, DeadFilter, Queue};
 
 use super::{
@@ -44,7 +44,9 @@ async fn written(site: &Site) {
     queue.close().await.unwrap();
 }
 
-async fn assert_as_written(queue: &SledQueue, site: &Site, context: &str) {
+/// Waits until the index says what the log does, and compares.
+async fn assert_as_written(queue: &EmbeddedQueue, site: &Site, context: &str) {
+    assert!(queue.is_indexed(Duration::from_secs(30)).await, "{context}");
     assert_eq!(all_positions(queue).await, (1..=10).collect::<Vec<u64>>(), "{context}");
     let subscription = subscribe(queue, "h").await;
     let due = take_due(&*subscription);
@@ -64,25 +66,24 @@ async fn assert_as_written(queue: &SledQueue, site: &Site, context: &str) {
     assert_eq!(queue.stats().handlers.len(), 1);
 }
 
-async fn check(context: &str, is_rebuilt: bool, spoil: impl Fn(&Path)) {
+async fn check(context: &str, spoil: impl Fn(&Path)) {
     let site = Site::new();
     written(&site).await;
     spoil(&site.folder.path().join("queue/sled"));
     let queue = site.open();
-    assert_eq!(queue.opened().rebuilt.is_some(), is_rebuilt, "{context}");
     assert_as_written(&queue, &site, context).await;
     queue.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_index_that_is_as_it_was_left_is_used() {
-    check("untouched", false, |_| {}).await;
+    check("untouched", |_| {}).await;
 }
 
 #[tokio::test]
 async fn an_index_that_is_gone_is_made_anew() {
-    check("gone", true, |sled| std::fs::remove_dir_all(sled).unwrap()).await;
-    check("empty", true, |sled| {
+    check("gone", |sled| std::fs::remove_dir_all(sled).unwrap()).await;
+    check("empty", |sled| {
         std::fs::remove_dir_all(sled).unwrap();
         std::fs::create_dir(sled).unwrap();
     })
@@ -91,12 +92,12 @@ async fn an_index_that_is_gone_is_made_anew() {
 
 #[tokio::test]
 async fn a_file_in_the_place_of_the_index_is_moved_aside() {
-    check("a file", true, |sled| {
+    check("a file", |sled| {
         std::fs::remove_dir_all(sled).unwrap();
         std::fs::write(sled, b"garbage").unwrap();
     })
     .await;
-    check("a file of nothing", true, |sled| {
+    check("a file of nothing", |sled| {
         std::fs::remove_dir_all(sled).unwrap();
         std::fs::write(sled, b"").unwrap();
     })
@@ -106,9 +107,9 @@ async fn a_file_in_the_place_of_the_index_is_moved_aside() {
 #[tokio::test]
 async fn a_database_of_garbage_is_made_anew() {
     let garbage: Vec<u8> = super::body(1, 300_000).to_vec();
-    check("garbage", true, |sled| std::fs::write(sled.join("db"), &garbage).unwrap()).await;
-    check("zeros", true, |sled| std::fs::write(sled.join("db"), vec![0; 600_000]).unwrap()).await;
-    check("no bytes", true, |sled| std::fs::write(sled.join("db"), b"").unwrap()).await;
+    check("garbage", |sled| std::fs::write(sled.join("db"), &garbage).unwrap()).await;
+    check("zeros", |sled| std::fs::write(sled.join("db"), vec![0; 600_000]).unwrap()).await;
+    check("no bytes", |sled| std::fs::write(sled.join("db"), b"").unwrap()).await;
 }
 
 /// Damage of which sled may notice nothing until what is damaged is read. Whatever it gives then,
@@ -157,40 +158,43 @@ async fn a_database_with_a_zeroed_page_loses_nothing() {
 
 #[tokio::test]
 async fn an_index_that_was_open_when_the_machine_went_down_is_made_anew() {
-    check("another boot", true, |sled| {
+    check("another boot", |sled| {
         std::fs::write(sled.join("state"), "open another-boot 1\n").unwrap();
     })
     .await;
-    check("nobody knows", true, |sled| std::fs::remove_file(sled.join("state")).unwrap()).await;
+    check("nobody knows", |sled| std::fs::remove_file(sled.join("state")).unwrap()).await;
     let site = Site::new();
     written(&site).await;
     let state = site.folder.path().join("queue/sled/state");
     assert_eq!(std::fs::read_to_string(&state).unwrap(), "clean\n");
     let queue = site.open();
+    assert!(queue.is_indexed(Duration::from_secs(30)).await);
     assert!(std::fs::read_to_string(&state).unwrap().starts_with("open "));
     // Killed: what was written is there.
     let site = Site { disk: site.disk.killed(), ..site };
     drop(queue);
     let queue = site.open();
-    assert_eq!(queue.opened().rebuilt, None);
+    assert_as_written(&queue, &site, "killed").await;
 }
 
 #[tokio::test]
-async fn an_index_that_cannot_be_marked_as_in_use_stays_where_it_is() {
+async fn an_index_that_cannot_be_marked_as_in_use_holds_up_nothing() {
     let site = Site::new();
     written(&site).await;
     let sled = site.folder.path().join("queue/sled");
     // As on a full disk: nothing can be written where the mark is made.
     let in_the_way = sled.join("state.new");
     std::fs::create_dir(&in_the_way).unwrap();
-    for _ in 0..2 {
-        assert!(site.try_open(site.settings()).is_err());
-        assert!(!sled.with_extension("damaged").exists());
-        assert_eq!(std::fs::read_to_string(sled.join("state")).unwrap(), "clean\n");
-    }
-    std::fs::remove_dir(&in_the_way).unwrap();
     let queue = site.open();
-    assert_eq!(queue.opened().rebuilt, None);
+    assert_eq!(all_positions(&queue).await, (1..=10).collect::<Vec<u64>>());
+    let subscription = subscribe(&queue, "h").await;
+    assert_eq!(positions(&take_due(&*subscription)), [7, 8, 9, 10]);
+    drop(subscription);
+    queue.close().await.unwrap();
+    if in_the_way.exists() {
+        std::fs::remove_dir(&in_the_way).unwrap();
+    }
+    let queue = site.open();
     assert_as_written(&queue, &site, "there is room again").await;
     queue.close().await.unwrap();
 }
@@ -221,7 +225,6 @@ async fn an_older_index_is_brought_up_to_date() {
     std::fs::remove_dir_all(&sled).unwrap();
     std::fs::rename(&kept, &sled).unwrap();
     let queue = site.open();
-    assert_eq!(queue.opened().rebuilt, None);
     let subscription = subscribe(&queue, "h").await;
     assert_eq!(take_due(&*subscription).len(), 0);
     assert_eq!(all_positions(&queue).await.len(), 33);
@@ -230,61 +233,13 @@ async fn an_older_index_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_compacted_index_is_the_same_and_smaller() {
+async fn an_index_whose_compaction_was_cut_short_is_used() {
     let site = Site::new();
     written(&site).await;
+    let new = site.folder.path().join("queue/sled.new");
+    std::fs::create_dir(&new).unwrap();
     let queue = site.open();
-    let subscription = subscribe(&queue, "other").await;
-    // Many values over the same keys.
-    for n in 0..2_000 {
-        append(&queue, event(n, 20)).await;
-        deliver_all(&*subscription).await;
-        if n % 100 == 0 {
-            record(&queue).await.unwrap();
-        }
-    }
-    queue.compact().await.unwrap();
-    queue.compact().await.unwrap();
-    assert!(!queue.forget(&handler("nobody")).await.unwrap());
-    drop(subscription);
+    assert_as_written(&queue, &site, "a copy was begun").await;
+    assert!(!new.exists());
     queue.close().await.unwrap();
-    let names = |folder: &Path| {
-        let mut names: Vec<_> =
-            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    assert_eq!(names(&site.folder.path().join("queue")), ["journal", "lock", "sled"]);
-    let queue = site.open();
-    assert_eq!(queue.opened().rebuilt, None);
-    assert_eq!(queue.dead(DeadFilter::default()).await.unwrap().len(), 1);
-    let subscription = subscribe(&queue, "other").await;
-    assert_eq!(take_due(&*subscription).len(), 0);
-}
-
-#[tokio::test]
-async fn a_compaction_that_a_crash_cut_short_does_no_harm() {
-    for step in ["new", "old", "both", "in between"] {
-        let site = Site::new();
-        written(&site).await;
-        let sled = site.folder.path().join("queue/sled");
-        let (new, old) = (sled.with_extension("new"), sled.with_extension("old"));
-        match step {
-            "new" => std::fs::create_dir(&new).unwrap(),
-            "old" => std::fs::create_dir(&old).unwrap(),
-            "both" => {
-                std::fs::create_dir(&new).unwrap();
-                std::fs::create_dir(&old).unwrap();
-            }
-            _ => {
-                std::fs::create_dir(&new).unwrap();
-                std::fs::rename(&sled, &old).unwrap();
-            }
-        }
-        let queue = site.open();
-        assert_eq!(queue.opened().rebuilt, None, "{step}");
-        assert!(!new.exists() && !old.exists(), "{step}");
-        assert_as_written(&queue, &site, step).await;
-        queue.close().await.unwrap();
-    }
 }

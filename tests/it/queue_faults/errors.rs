@@ -4,21 +4,21 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use gatepost::event::{HandlerName, Outcome, Position};
-use gatepost::queue::journal::OsFileSystem;
+use gatepost::queue::storage::OsStorage;
 use gatepost::queue::{DeadFilter, Queue, QueueError};
 
-use super::disk::Call;
 use super::{
     DEAD, Site, all_positions, append, append_all, deliver_all, event, record, settle, subscribe,
     take_due,
 };
+use gatepost::queue::embedded::testing::Call;
 
 #[tokio::test]
 async fn a_failed_sync_ends_everything_until_a_start() {
     let mut site = Site::new();
     let queue = site.open();
     append(&queue, event(1, 100)).await;
-    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    site.disk.fail(Call::Sync, ErrorKind::Other);
     assert!(matches!(queue.append(event(2, 100)).await, Err(QueueError::Poisoned)));
     site.disk.work_again();
     assert!(matches!(queue.append(event(3, 100)).await, Err(QueueError::Poisoned)));
@@ -36,7 +36,7 @@ async fn a_failed_write_ends_everything_until_a_start() {
     let mut site = Site::new();
     let queue = site.open();
     append(&queue, event(1, 3_000)).await;
-    site.disk.fail(Call::Write, ErrorKind::Other, 700);
+    site.disk.fail_writes_behind(700);
     assert!(matches!(queue.append(event(2, 3_000)).await, Err(QueueError::Poisoned)));
     site.disk.work_again();
     assert!(matches!(queue.append(event(3, 100)).await, Err(QueueError::Poisoned)));
@@ -54,7 +54,7 @@ async fn a_failed_sync_while_the_next_segment_is_made_ends_everything() {
     let site = Site::new();
     let queue = site.open();
     append_all(&queue, 3, 9_000).await;
-    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    site.disk.fail(Call::Sync, ErrorKind::Other);
     for n in 4..20 {
         assert!(matches!(queue.append(event(n, 9_000)).await, Err(QueueError::Poisoned)));
         site.disk.work_again();
@@ -66,8 +66,8 @@ async fn a_full_disk_refuses_until_there_is_room() {
     let mut site = Site::new();
     let queue = site.open();
     append_all(&queue, 3, 300).await;
-    for short in [0, 1, 600, 1_400] {
-        site.disk.fail(Call::Write, ErrorKind::StorageFull, short);
+    for _ in 0..4 {
+        site.disk.fail(Call::Write, ErrorKind::StorageFull);
         assert!(matches!(queue.append(event(4, 1_500)).await, Err(QueueError::Full(_))));
         assert!(matches!(queue.append(event(5, 30)).await, Err(QueueError::Full(_))));
         site.disk.work_again();
@@ -108,7 +108,7 @@ async fn files_that_cannot_be_opened_refuse_events_until_they_can() {
 }
 
 /// Appends until there is no room; says how many got in.
-async fn fill(queue: &gatepost::queue::sled::SledQueue) -> u64 {
+async fn fill(queue: &gatepost::queue::embedded::EmbeddedQueue) -> u64 {
     for n in 1..200 {
         match queue.append(event(n, 9_000)).await {
             Ok(_) => {}
@@ -153,7 +153,7 @@ async fn a_redrive_or_replay_that_is_not_recorded_is_no_success() {
         settle(&*subscription, due.remove(0), DEAD).await;
         settle(&*subscription, due.remove(0), Outcome::Delivered).await;
         record(&queue).await.unwrap();
-        site.disk.fail(Call::Write, kind, 0);
+        site.disk.fail(Call::Write, kind);
         let handler = HandlerName::parse("h").unwrap();
         let told = [
             queue.redrive(DeadFilter::default()).await,
@@ -197,7 +197,7 @@ async fn settling_ends_when_the_queue_is_poisoned_or_closed() {
     let subscription = subscribe(&queue, "h").await;
     append_all(&queue, 2, 100).await;
     let mut taken = take_due(&*subscription).into_iter();
-    site.disk.fail(Call::Sync, ErrorKind::Other, 0);
+    site.disk.fail(Call::Sync, ErrorKind::Other);
     assert!(queue.append(event(3, 100)).await.is_err());
     // Nothing is recorded any more; the few that fit are kept for nobody.
     settle(&*subscription, taken.next().unwrap(), Outcome::Delivered).await;
@@ -222,7 +222,7 @@ async fn a_folder_may_be_made_many_levels_deep() {
     let site = Site::new();
     let mut settings = site.settings();
     settings.folder = site.folder.path().join("a/b/c/queue");
-    settings.file_system = Arc::new(OsFileSystem);
+    settings.storage = Arc::new(OsStorage);
     let queue = site.try_open(settings).unwrap();
     append(&queue, event(1, 100)).await;
     queue.close().await.unwrap();

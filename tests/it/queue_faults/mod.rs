@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use gatepost::clock::ManualClock;
 use gatepost::event::{Dedupe, DedupeKey, Delivery, Event, EventId, NewEvent, Outcome, Position};
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::{EmbeddedQueue, IndexIn, Settings};
 use gatepost::queue::{Appended, EventQuery, ListOrder, Queue, QueueError, Start, Subscription};
 use tempfile::TempDir;
 
@@ -17,22 +17,18 @@ use crate::support::events::{handler, new_event, tried, untried};
 
 mod concurrent;
 mod crash;
-mod damage;
 mod derived;
 mod disk;
 mod errors;
-mod model;
-mod newer;
 mod owner;
 mod retention;
-mod tools;
 
 use disk::Disk;
 
 /// Small, so that a few events fill one.
 const SEGMENT_BYTES: u32 = 64 << 10;
 
-/// A queue whose journal is on a [`Disk`], and whose index is in a folder.
+/// A queue whose log is on a [`Disk`], and whose index is in a folder.
 struct Site {
     disk: Disk,
     folder: TempDir,
@@ -41,24 +37,44 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let clock = Arc::new(ManualClock::new(BEGINNING));
-        Self { disk: Disk::default(), folder: TempDir::new().unwrap(), clock }
+        let (clock, folder) = (Arc::new(ManualClock::new(BEGINNING)), TempDir::new().unwrap());
+        // Where the lock and the index are: not on the disk.
+        std::fs::create_dir(folder.path().join("queue")).unwrap();
+        Self { disk: Disk::default(), folder, clock }
     }
 
     fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.folder.path().join("queue"));
         settings.segment_bytes = SEGMENT_BYTES;
         settings.disk_reserve = 0;
-        settings.file_system = Arc::new(self.disk.clone());
+        settings.storage = Arc::new(self.disk.storage.clone());
         settings
     }
 
-    fn open(&self) -> SledQueue {
+    fn open(&self) -> EmbeddedQueue {
         self.try_open(self.settings()).unwrap()
     }
 
-    fn try_open(&self, settings: Settings) -> Result<SledQueue, QueueError> {
-        SledQueue::open(settings, self.clock.clone())
+    fn try_open(&self, settings: Settings) -> Result<EmbeddedQueue, QueueError> {
+        EmbeddedQueue::open(settings, self.clock.clone())
+    }
+
+    /// A queue that does everything on the thread that calls it, its index in memory.
+    fn open_inline(&self) -> EmbeddedQueue {
+        self.try_open_inline(self.settings()).unwrap()
+    }
+
+    fn try_open_inline(&self, settings: Settings) -> Result<EmbeddedQueue, QueueError> {
+        let settings = Settings { index: IndexIn::Memory, ..settings };
+        EmbeddedQueue::open_inline(settings, self.clock.clone(), self.disk.n_changes())
+    }
+
+    fn remove_snapshots(&self) {
+        for path in self.disk.storage.paths() {
+            if path.extension().is_some_and(|ending| ending == "snap") {
+                self.disk.storage.remove_now(&path);
+            }
+        }
     }
 
     fn remove_index(&self) {
@@ -99,7 +115,7 @@ fn keyed(n: u64, n_bytes: usize, window: Duration) -> NewEvent {
     NewEvent { dedupe: Dedupe::Within { key, window }, ..event(n, n_bytes) }
 }
 
-async fn append(queue: &SledQueue, event: NewEvent) -> EventId {
+async fn append(queue: &EmbeddedQueue, event: NewEvent) -> EventId {
     match queue.append(event).await.unwrap() {
         Appended::Stored(id) => id,
         Appended::Duplicate(id) => panic!("{id} was stored before"),
@@ -107,7 +123,7 @@ async fn append(queue: &SledQueue, event: NewEvent) -> EventId {
 }
 
 /// Appends events 1 to `n` of `n_bytes`.
-async fn append_all(queue: &SledQueue, n: u64, n_bytes: usize) -> Vec<EventId> {
+async fn append_all(queue: &EmbeddedQueue, n: u64, n_bytes: usize) -> Vec<EventId> {
     let mut ids = Vec::new();
     for i in 1..=n {
         ids.push(append(queue, event(i, n_bytes)).await);
@@ -115,7 +131,7 @@ async fn append_all(queue: &SledQueue, n: u64, n_bytes: usize) -> Vec<EventId> {
     ids
 }
 
-async fn subscribe(queue: &SledQueue, name: &str) -> Box<dyn Subscription> {
+async fn subscribe(queue: &EmbeddedQueue, name: &str) -> Box<dyn Subscription> {
     queue.subscribe(&handler(name), Start::Oldest).await.unwrap()
 }
 
@@ -157,7 +173,7 @@ async fn deliver_all(subscription: &dyn Subscription) -> usize {
 const DEAD: Outcome = Outcome::Dead { order_key: None };
 
 /// Every event that is retained, oldest first.
-async fn all_events(queue: &SledQueue) -> Vec<Event> {
+async fn all_events(queue: &EmbeddedQueue) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     loop {
         let cursor = events.last().map(|event| event.position);
@@ -171,12 +187,12 @@ async fn all_events(queue: &SledQueue) -> Vec<Event> {
     }
 }
 
-async fn all_positions(queue: &SledQueue) -> Vec<u64> {
+async fn all_positions(queue: &EmbeddedQueue) -> Vec<u64> {
     all_events(queue).await.iter().map(|event| event.position.0).collect()
 }
 
 /// What was settled before is recorded when this returns.
-async fn record(queue: &SledQueue) -> Result<(), QueueError> {
+async fn record(queue: &EmbeddedQueue) -> Result<(), QueueError> {
     queue.history(Position(u64::MAX)).await.map(drop)?;
     queue.probe().await
 }

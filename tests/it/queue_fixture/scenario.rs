@@ -10,7 +10,7 @@ use gatepost::clock::{Clock, ManualClock};
 use gatepost::event::{
     DataRoot, Dedupe, DedupeKey, Delivery, Headers, NewEvent, OrderKey, Outcome, Position, Settled,
 };
-use gatepost::queue::sled::{Settings, SledQueue};
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Appended, DeadFilter, Queue, Start, Subscription};
 
 use crate::support::clock::BEGINNING;
@@ -112,13 +112,13 @@ enum Order {
 
 /// The queue that is written, and its clock.
 struct Writer {
-    queue: SledQueue,
+    queue: EmbeddedQueue,
     clock: Arc<ManualClock>,
 }
 
 impl Writer {
     fn open(folder: &Path, retention: Duration, clock: &Arc<ManualClock>) -> Self {
-        let queue = SledQueue::open(settings(folder, retention), clock.clone()).unwrap();
+        let queue = EmbeddedQueue::open(settings(folder, retention), clock.clone()).unwrap();
         Self { queue, clock: Arc::clone(clock) }
     }
 
@@ -240,7 +240,7 @@ impl Writer {
         let mut before = None;
         while before != Some(self.queue.stats().bytes) {
             before = Some(self.queue.stats().bytes);
-            self.queue.tidy().await.unwrap();
+            self.queue.clean().await.unwrap();
         }
         let stats = self.queue.stats();
         assert!(stats.events + 20 <= stats.last.0, "{stats:?}");

@@ -162,11 +162,6 @@ impl Committer {
         }
         self.write(UnitBuilder::push_closed).map(|_| ()).map_err(|why| why.error())
     }
-
-    /// The position behind the newest event.
-    pub(crate) const fn next_position(&self) -> Position {
-        self.next_position
-    }
 }
 
 fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {

@@ -220,7 +220,9 @@ pub(super) fn facts_of_change(
     }
     let delivery = DeliveryKey::new(change.first, handler, incarnation);
     writes.extend(AttemptFact::of(change, lsn).map(|fact| fact.write(&delivery)));
-    if let NewState::Dead { died_at, reason, order_key: _ } = &change.to {
+    if let NewState::Dead { died_at, reason, order_key: _ } = &change.to
+        && !change.is_bare()
+    {
         let (died_at, reason) = (*died_at, reason.clone());
         let fact = DeadFact { died_at, attempts: change.attempts, reason };
         writes.push(fact.write(&delivery, lsn));

@@ -103,7 +103,9 @@ impl Follower {
             }
             Phase::Following(following) => {
                 let step = following.step(now, &self.sources);
-                self.sources.index.progress.send_replace(following.progress());
+                let progress = following.progress();
+                self.sources.log.note_followed(progress.to);
+                self.sources.index.progress.send_replace(progress);
                 step
             }
         }
@@ -177,7 +179,9 @@ impl Following {
             return Ok(Step::Again);
         }
         if head.first_position != self.swept_before {
-            let sweep_at = self.swept_at.after(SWEEP_EVERY);
+            let is_wanted = sources.index.wants_sweep.swap(false, Ordering::AcqRel);
+            let is_begun = is_wanted || self.sweep.is_some();
+            let sweep_at = if is_begun { now } else { self.swept_at.after(SWEEP_EVERY) };
             if sweep_at <= now {
                 self.sweep(now, head, sources)?;
                 return Ok(Step::Again);

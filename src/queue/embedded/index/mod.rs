@@ -48,7 +48,9 @@ pub(crate) use keys::DeliveryKey;
 pub(crate) use memory::MemoryStore;
 pub(crate) use progress::Progress;
 pub(crate) use sled::SledStore;
-pub(crate) use store::{Direction, Pair, Store, StoreError, Table, Write};
+pub(crate) use store::{Direction, Store, StoreError, Table};
+#[cfg(test)]
+pub(crate) use store::{Pair, Write};
 pub(crate) use zone::{ZONE_BYTES, Zone, id_millis};
 
 use super::record::Incarnation;
@@ -70,13 +72,20 @@ pub(crate) struct Index {
     progress: watch::Sender<Progress>,
     /// Set when a call failed: the follower clears the store and fills it anew.
     has_failed: AtomicBool,
+    /// Set when somebody wants the facts about events that are gone to go at once.
+    wants_sweep: AtomicBool,
 }
 
 impl Index {
     /// An index that nothing is known of until its follower has looked at it.
     pub(crate) fn new(store: Arc<dyn Store>) -> Arc<Self> {
         let progress = watch::Sender::new(Progress::default());
-        Arc::new(Self { store, progress, has_failed: AtomicBool::new(false) })
+        Arc::new(Self {
+            store,
+            progress,
+            has_failed: AtomicBool::new(false),
+            wants_sweep: AtomicBool::new(false),
+        })
     }
 
     /// What of the log is in the index.
@@ -88,6 +97,11 @@ impl Index {
     /// of their call.
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// Has what it says of events that are gone taken out within seconds, not minutes.
+    pub(crate) fn ask_for_sweep(&self) {
+        self.wants_sweep.store(true, Ordering::Release);
     }
 
     /// Bytes on disk.

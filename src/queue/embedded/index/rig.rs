@@ -90,14 +90,12 @@ impl States for TestStates {
 /// A log in memory that is written by hand.
 #[derive(Debug)]
 pub(crate) struct Rig {
-    pub(crate) storage: MemoryStorage,
     pub(crate) log: Arc<FileLog>,
     writer: LogWriter,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) states: Arc<TestStates>,
     pub(crate) next: Position,
-    id_millis: u64,
     segment_bytes: u32,
 }
 
@@ -141,12 +139,11 @@ pub(crate) fn dead(died: u64, reason: &str) -> NewState {
 
 impl Rig {
     pub(crate) fn new(segment_bytes: u32) -> Self {
-        let storage = MemoryStorage::new();
         let clock = Arc::new(ManualClock::new(AT));
         let dyn_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let options =
             OpenOptions { segment_bytes, disk_reserve: 0, clock: dyn_clock, known: Vec::new() };
-        let shared = Arc::new(storage.clone());
+        let shared = Arc::new(MemoryStorage::new());
         let folder = Path::new("/queue");
         let opened = FileLog::open(Arc::<MemoryStorage>::clone(&shared), folder, &options).unwrap();
         let kept_options = KeptOptions { segment_bytes: 1 << 20, compact_above: 1 << 30 };
@@ -155,14 +152,12 @@ impl Rig {
                 .unwrap();
         let log = opened.writer.log();
         let mut rig = Self {
-            storage,
             log,
             writer: opened.writer,
             kept: Arc::new(kept),
             clock,
             states: Arc::default(),
             next: Position(1),
-            id_millis: 1_704_067_200_000,
             segment_bytes,
         };
         rig.roll();

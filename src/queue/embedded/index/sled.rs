@@ -209,6 +209,9 @@ fn copy_tree(from: &Tree, to: &Tree) -> Result<(), StoreError> {
 
 fn remove_all(folder: &Path) -> Result<(), StoreError> {
     match std::fs::remove_dir_all(folder) {
+        Err(err) if err.kind() == io::ErrorKind::NotADirectory => {
+            std::fs::remove_file(folder).map_err(failed)
+        }
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(failed(err)),
         Ok(()) | Err(_) => Ok(()),
     }

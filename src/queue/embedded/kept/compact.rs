@@ -81,28 +81,39 @@ impl KeptLog {
     }
 }
 
-/// Of each delivery that is alive the newest change in a segment.
+/// Of each delivery that is alive the tries and what it became in a segment, in the order of the
+/// log: the last one counts, the others are what people see once the index is lost.
 fn alive_changes(
     read: &Records,
     is_alive: &dyn Fn(&HandlerName, Position) -> bool,
 ) -> Vec<KeptChanges> {
-    let mut newest: BTreeMap<(HandlerName, Incarnation), BTreeMap<Position, (Lsn, Change)>> =
+    let mut by_delivery: BTreeMap<(HandlerName, Incarnation), BTreeMap<Position, Words>> =
         BTreeMap::new();
     for KeptChanges { handler, incarnation, changes } in read.changes() {
         for (lsn, change) in changes {
-            if !is_alive(&handler, change.first) {
-                continue;
-            }
-            let of_handler = newest.entry((handler.clone(), incarnation)).or_default();
-            let is_older = of_handler.get(&change.first).is_some_and(|(newer, _)| *newer > lsn);
-            if !is_older {
-                of_handler.insert(change.first, (lsn, change));
+            if is_alive(&handler, change.first) {
+                let of_handler = by_delivery.entry((handler.clone(), incarnation)).or_default();
+                of_handler.entry(change.first).or_default().push((lsn, change));
             }
         }
     }
-    let told = newest.into_iter().map(|((handler, incarnation), changes)| {
-        let changes = changes.into_values().collect();
+    let told = by_delivery.into_iter().map(|((handler, incarnation), by_position)| {
+        let changes = by_position.into_values().flat_map(in_order).collect();
         KeptChanges { handler, incarnation, changes }
     });
     told.collect()
+}
+
+/// What was recorded of one delivery.
+type Words = Vec<(Lsn, Change)>;
+
+/// The same without what was copied twice, and without bare changes that no longer count.
+fn in_order(mut words: Words) -> Words {
+    // Stable: within one unit the last one counts.
+    words.sort_by_key(|(lsn, _)| *lsn);
+    words.dedup();
+    let last = words.len().saturating_sub(1);
+    let is_kept =
+        |(index, (_, change)): &(usize, (Lsn, Change))| *index == last || !change.is_bare();
+    words.into_iter().enumerate().filter(is_kept).map(|(_, word)| word).collect()
 }

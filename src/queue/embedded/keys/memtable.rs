@@ -42,6 +42,7 @@ impl KeyMemtable {
     }
 
     /// The oldest record whose key is in it.
+    #[cfg(test)]
     pub(crate) const fn begin(&self) -> Option<Lsn> {
         self.begin
     }

@@ -29,7 +29,9 @@ mod tests;
 mod unanswered;
 mod upkeep;
 
-pub(crate) use memtable::{FrozenKeys, KeyMemtable};
+#[cfg(test)]
+pub(crate) use memtable::FrozenKeys;
+pub(crate) use memtable::KeyMemtable;
 pub(crate) use runs::KeyRuns;
 pub(crate) use unanswered::UnansweredKeys;
 

@@ -157,6 +157,7 @@ impl KeyRuns {
     }
 
     /// Bytes of memory that frozen keys, filters and fences take.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
         self.list().memory_bytes()
     }

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::record::Lsn;
+use super::Generation;
+#[cfg(test)]
+use super::KeyEntry;
 use super::filter::BloomFilter;
 use super::memtable::FrozenKeys;
 use super::run_file::KeyRun;
-use super::{Generation, KeyEntry};
 
 /// What is known of a run file's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,7 @@ impl Slot {
         }
     }
 
+    #[cfg(test)]
     fn memory_bytes(&self) -> usize {
         match &self.place {
             Place::Frozen(frozen) => frozen.entries.len() * size_of::<KeyEntry>(),
@@ -166,6 +169,7 @@ impl RunList {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.slots.iter().map(Slot::memory_bytes).sum()
     }

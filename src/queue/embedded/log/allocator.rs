@@ -114,6 +114,7 @@ impl SegmentAllocator {
     }
 
     /// Removes a segment that was made and is not needed.
+    #[cfg(test)]
     pub(crate) fn discard(&self, segment: AllocatedSegment) {
         let AllocatedSegment { id, file, .. } = segment;
         drop(file);

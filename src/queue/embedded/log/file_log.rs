@@ -93,6 +93,7 @@ pub(crate) struct FileLog {
     pub(super) spare: Mutex<Spare>,
     pub(super) aside_bytes: AtomicU64,
     pub(super) head: watch::Sender<LogHead>,
+    followed_to: AtomicU64,
 }
 
 impl FileLog {
@@ -113,6 +114,7 @@ impl FileLog {
             spare: Mutex::default(),
             aside_bytes: AtomicU64::new(0),
             head: watch::Sender::new(LogHead::default()),
+            followed_to: AtomicU64::new(0),
         }
     }
 
@@ -124,6 +126,16 @@ impl FileLog {
     /// Wakes when [`FileLog::head`] changes.
     pub(crate) fn watch(&self) -> watch::Receiver<LogHead> {
         self.head.subscribe()
+    }
+
+    /// Notes how far whoever makes answers out of the log for people has read it.
+    pub(crate) fn note_followed(&self, to: Lsn) {
+        self.followed_to.store(to.0, Ordering::Release);
+    }
+
+    /// Whether everything before `lsn` was read for people's sake.
+    pub(crate) fn is_followed_to(&self, lsn: Lsn) -> bool {
+        self.followed_to.load(Ordering::Acquire) >= lsn.0
     }
 
     /// The segments that count, oldest first.
@@ -151,6 +163,7 @@ impl FileLog {
     }
 
     /// Bytes of the files in `aside/`.
+    #[cfg(test)]
     pub(crate) fn aside_bytes(&self) -> u64 {
         self.aside_bytes.load(Ordering::Relaxed)
     }

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::file_log::{FileLog, ReadError};
 use super::segment::Segment;
 use super::{Cause, Damage, offset_of};
-use crate::event::{Dedupe, Event, EventId, Position};
+use crate::event::{Dedupe, Event, Position};
 use crate::queue::embedded::record::{
-    HEADER_BYTES, Header, Kind, Lsn, Record, Scan, SegmentId, Validity, decode_event, id_of,
-    position_of, torn_positions,
+    HEADER_BYTES, Header, Kind, Lsn, Record, Scan, SegmentId, Validity, decode_event, position_of,
+    torn_positions,
 };
 use crate::queue::names::Names;
 
@@ -33,11 +33,6 @@ impl Found {
     /// The position of an event, without decoding the rest; `None` for other kinds.
     pub(crate) fn position(&self) -> Option<Position> {
         if self.kind == Kind::Event { position_of(&self.payload) } else { None }
-    }
-
-    /// The id of an event, likewise.
-    pub(crate) fn id(&self) -> Option<EventId> {
-        if self.kind == Kind::Event { id_of(&self.payload) } else { None }
     }
 
     /// Positions that were given to events of a torn unit, which was never acknowledged: they are

@@ -295,11 +295,13 @@ impl LogWriter {
         self.is_poisoned = true;
     }
 
+    #[cfg(test)]
     pub(crate) const fn is_poisoned(&self) -> bool {
         self.is_poisoned
     }
 
     /// The segments that it writes to.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> Arc<FileLog> {
         Arc::clone(&self.log)
     }

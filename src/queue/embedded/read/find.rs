@@ -24,6 +24,7 @@ pub(super) struct FoundEvent {
 
 impl Reading {
     /// The event at `position`, while it is retained.
+    #[cfg(test)]
     pub(crate) fn event_at(&self, position: Position) -> Result<Option<Event>, QueueError> {
         let found = self.look_for(&mut Finder::default(), position)?;
         Ok(found.map(|found| found.event))

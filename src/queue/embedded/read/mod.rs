@@ -25,10 +25,14 @@ mod stats;
 mod zones;
 
 pub(crate) use budget::Budget;
-pub(crate) use dead::{DeadPage, is_by_fact};
+#[cfg(test)]
+pub(crate) use dead::DeadPage;
+pub(crate) use dead::is_by_fact;
+#[cfg(test)]
 pub(crate) use history::History;
+#[cfg(test)]
 pub(crate) use list::Page;
-pub(crate) use search::{BodyFilter, Search};
+pub(crate) use search::Search;
 pub(crate) use states::{Standing, States};
 
 /// Reads what people ask for. Shared.

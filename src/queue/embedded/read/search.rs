@@ -1,31 +1,28 @@
 //! What a list looks for.
 
-use crate::event::{Event, Glob};
-use crate::queue::EventQuery;
+use crate::event::{Event, Glob, Position};
 use crate::queue::embedded::index::Zone;
+use crate::queue::{BodyFilter, EventQuery};
 
-/// What a list looks for: what an [`EventQuery`] asks, and what must be in the bodies.
+/// What a list looks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     pub(crate) query: EventQuery,
     event_type: Option<Glob>,
-    body: Vec<BodyFilter>,
-}
-
-/// What must be in an event's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum BodyFilter {
-    /// These bytes, anywhere.
-    Contains(Vec<u8>),
-    /// At this JSON pointer (RFC 6901) a text with this content, or another value that is written
-    /// so.
-    JsonEquals { pointer: String, value: String },
 }
 
 impl Search {
-    pub(crate) fn new(query: EventQuery, body: Vec<BodyFilter>) -> Self {
+    pub(crate) fn new(query: EventQuery) -> Self {
         let event_type = query.event_type.as_deref().map(Glob::new);
-        Self { query, event_type, body }
+        Self { query, event_type }
+    }
+
+    /// What is left to look for once a part of the list was found.
+    pub(crate) fn go_on(&mut self, next: Option<Position>, n_found: usize, body_bytes: usize) {
+        let query = &mut self.query;
+        query.cursor = next;
+        query.limit = query.limit.clamp(1, EventQuery::LIMIT_MAX) - n_found;
+        query.bytes_max = query.bytes_max.map(|bytes_max| bytes_max - body_bytes);
     }
 
     /// Whether an event of this zone can match.
@@ -48,7 +45,7 @@ impl Search {
             && query.since.is_none_or(|since| event.received_at >= since)
             && query.until.is_none_or(|until| event.received_at < until)
             && self.event_type.as_ref().is_none_or(|glob| glob.matches(event.event_type.as_str()))
-            && self.body.iter().all(|filter| filter.matches(event))
+            && query.body.iter().all(|filter| filter.matches(event))
     }
 }
 

@@ -71,7 +71,11 @@ pub(crate) enum Record {
     /// What is before segment `first`, which begins with `first_position`, counts no more.
     Trim { first: u32, first_position: Position, kept: KeptEnd },
     /// The queue was opened.
-    Opened { opening: u64, at: Timestamp },
+    Opened {
+        opening: u64,
+        #[cfg_attr(not(test), expect(dead_code, reason = "for people who read the file"))]
+        at: Timestamp,
+    },
     /// The queue was closed; nothing stands behind it until the next `Opened`.
     Closed,
     /// Nothing: stands where a torn unit left a hole, see [`torn_positions`].

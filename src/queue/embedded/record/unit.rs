@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+#[cfg(test)]
+use super::SettleRecord;
 use super::event::encode_event;
 use super::frame::{HEADER_BYTES, Kind, SegmentId, header_bytes};
-use super::{
-    HandlerName, KeptChanges, KeptEnd, KeptFooter, Lsn, Position, SegmentHead, SettleRecord,
-};
+use super::{HandlerName, KeptChanges, KeptEnd, KeptFooter, Lsn, Position, SegmentHead};
 use crate::clock::Timestamp;
 use crate::event::{EventId, NewEvent};
 use crate::queue::codec::Put;
@@ -49,6 +49,7 @@ impl UnitBuilder {
         self.push(Kind::Head, |out| head.encode(out))
     }
 
+    #[cfg(test)]
     pub(crate) fn push_settle(&mut self, record: &SettleRecord) -> Lsn {
         self.push(Kind::Settle, |out| record.encode(out))
     }
@@ -143,6 +144,7 @@ impl UnitBuilder {
     }
 
     /// Takes the records from `lsn` on out again: they are not to be written after all.
+    #[cfg(test)]
     pub(crate) fn cut_from(&mut self, lsn: Lsn) {
         let keep = lsn.offset().saturating_sub(self.start) as usize;
         self.bytes.truncate(keep);

@@ -106,6 +106,20 @@ impl Change {
         Self { first, count, to, attempts: 0, first_attempt_at: None, attempt: None }
     }
 
+    /// Whether it says how its deliveries stand and no more: made of a handler's state, which does
+    /// not know when and why a dead letter died.
+    pub(crate) fn is_bare(&self) -> bool {
+        match &self.to {
+            NewState::Dead { died_at, .. } => *died_at == Timestamp::default(),
+            NewState::Delivered
+            | NewState::Skipped
+            | NewState::Dropped
+            | NewState::Retry { .. }
+            | NewState::Open
+            | NewState::Lost => self.attempt.is_none(),
+        }
+    }
+
     /// The positions that it names.
     pub(crate) const fn positions(&self) -> Range<Position> {
         self.first..Position(self.first.0.saturating_add(self.count))

@@ -48,6 +48,7 @@ impl<V> ChunkedMap<V> {
         self.len
     }
 
+    #[cfg(test)]
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -196,6 +197,7 @@ impl<V> ChunkedMap<V> {
     }
 
     /// About how many bytes of memory it takes.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
         let n_slots: usize = self.chunks.values().map(Vec::capacity).sum();
         let per_chunk = size_of::<(Position, Chunk<V>)>() * 2;

@@ -37,6 +37,7 @@ impl WaitingDelivery {
     }
 
     /// Not before this moment of the steady clock.
+    #[cfg(test)]
     pub(crate) const fn due(&self) -> Timestamp {
         self.due
     }
@@ -215,6 +216,7 @@ impl HandlerState {
 
     /// Where delivering from the log goes on: everything before it is settled, waits, died or was
     /// lost.
+    #[cfg(test)]
     pub(crate) fn cursor(&self) -> Position {
         self.open.first().unwrap_or(self.high)
     }
@@ -294,6 +296,7 @@ impl HandlerState {
     }
 
     /// The first event that is still needed, `high` not counted.
+    #[cfg(test)]
     pub(crate) fn oldest_alive(&self) -> Option<Position> {
         let holding = self.holding.first().map(|(position, _)| position);
         self.oldest_pending().into_iter().chain(self.dead.first()).chain(holding).min()
@@ -321,6 +324,7 @@ impl HandlerState {
     }
 
     /// About how many bytes of memory it takes.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
         // Nodes of a `BTreeMap` with ascending keys are half full.
         let n_ranges = self.open.n_ranges() + self.dead.n_ranges() + self.lost.n_ranges();
@@ -331,6 +335,7 @@ impl HandlerState {
     }
 
     /// What is wrong with it, if anything: every position is in one set only, and below `high`.
+    #[cfg(test)]
     pub(crate) fn check(&self) -> Result<(), String> {
         let sets = [("open", &self.open), ("dead", &self.dead), ("lost", &self.lost)];
         let ranges = sets

@@ -14,7 +14,9 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handler_state::{Counts, HandlerState, Status, WaitingDelivery};
+#[cfg(test)]
+pub(crate) use handler_state::Counts;
+pub(crate) use handler_state::{HandlerState, Status, WaitingDelivery};
 pub(crate) use position_set::PositionSet;
 pub(crate) use replay::HandlerStates;
 pub(crate) use walk::SnapshotWalk;

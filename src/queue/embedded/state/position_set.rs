@@ -25,11 +25,8 @@ impl PositionSet {
         self.len
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// How many ranges they make.
+    #[cfg(test)]
     pub(crate) fn n_ranges(&self) -> usize {
         self.starts.len()
     }
@@ -49,6 +46,7 @@ impl PositionSet {
     }
 
     /// The first position at or behind `from`.
+    #[cfg(test)]
     pub(crate) fn first_from(&self, from: Position) -> Option<Position> {
         self.range_behind(from.0).map(|(start, _)| Position(start.max(from.0)))
     }

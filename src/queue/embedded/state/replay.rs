@@ -25,6 +25,7 @@ impl HandlerStates {
         Self { states, epochs, forgotten: BTreeMap::new() }
     }
 
+    #[cfg(test)]
     pub(crate) const fn states(&self) -> &BTreeMap<HandlerName, HandlerState> {
         &self.states
     }

@@ -74,11 +74,6 @@ impl KeyQueues {
         self.parked.contains_key(&position)
     }
 
-    /// The positions that are parked or released.
-    pub(super) fn parked(&self) -> impl Iterator<Item = Position> {
-        self.parked.keys().copied()
-    }
-
     /// Whether an earlier delivery of `key` than `position` waits.
     pub(super) fn is_waiting(&self, key: OrderKey, position: Position) -> bool {
         let head = self.queues.get(&key).and_then(|queue| queue.slots.first_key_value());

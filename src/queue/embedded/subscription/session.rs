@@ -109,11 +109,6 @@ impl Session {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Whether something can be given out that is not read from the log in order.
-    pub(crate) fn has_ready(&self, now: Timestamp) -> bool {
-        !self.unread.is_empty() || self.next_due().is_some_and(|due| due <= now)
-    }
-
     /// Chooses up to `max` deliveries and counts them as given out: waiting ones by their due time,
     /// then open ones by position.
     pub(crate) fn choose(

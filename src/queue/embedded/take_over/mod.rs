@@ -15,17 +15,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Settings;
 use crate::clock::Clock;
 use crate::queue::QueueError;
 use crate::queue::storage::{OpenMode, Storage};
 
+mod journal;
 mod read;
+mod record;
 mod write;
 
-/// What version 1 takes for a segment that a newer version began: a header whose kind is a
-/// checkpoint and whose version is 2.
-const STUB: [u8; 14] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 2];
+use journal::Journal;
+use read::{Failed, Old};
+
+/// What version 1 takes for a segment that a newer version began, and refuses: an empty record,
+/// whole by its CRC, whose kind is a checkpoint and whose version is 2.
+const STUB: [u8; 14] = [0, 0, 0, 0, 0x05, 0x28, 0x01, 0x36, 0, 0, 0, 0, 3, 2];
 /// The stub's name: behind every segment that there can be.
 const STUB_NAME: &str = "18446744073709551615.seg";
 /// What this version writes, apart from `FORMAT`.
@@ -39,18 +46,19 @@ pub(super) fn take_over(
     seed: u64,
 ) -> Result<bool, QueueError> {
     let (storage, folder) = (&settings.storage, &settings.folder);
-    let journal = folder.join("journal");
-    let Ok(files) = storage.list(&journal) else { return Ok(false) };
+    let journal_folder = folder.join("journal");
+    let Ok(files) = storage.list(&journal_folder) else { return Ok(false) };
     if files.is_empty() {
         return Ok(false);
     }
     tracing::info!(folder = %folder.display(), "Taking over the queue of gatepost 0.1");
-    let old = read::read(&journal)?;
-    put_stub(&**storage, &journal)?;
+    let journal = Journal::open(Arc::clone(storage), &journal_folder).map_err(Failed::Reading)?;
+    let old = Old::read(&journal)?;
+    put_stub(&**storage, &journal_folder)?;
     for name in NEW_FOLDERS {
         clear(&**storage, &folder.join(name))?;
     }
-    write::write(&old, settings, clock, seed)?;
+    write::write(&journal, &old, settings, clock, seed)?;
     tracing::info!(events = old.n_events, handlers = old.places.len(), "The queue was taken over");
     Ok(true)
 }
@@ -76,6 +84,13 @@ pub(super) fn remove_old(storage: &dyn Storage, folder: &Path) -> Result<(), Que
         }
     }
     Ok(())
+}
+
+/// Reads a payload as each kind of record, whatever it is: for the fuzz target.
+pub(crate) fn decode_any(payload: &Bytes) {
+    for kind in (0..=u8::MAX).filter_map(record::Kind::of) {
+        drop(record::Record::decode(kind, payload));
+    }
 }
 
 fn put_stub(storage: &dyn Storage, journal: &Path) -> Result<(), QueueError> {

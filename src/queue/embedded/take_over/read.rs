@@ -2,20 +2,17 @@
 //! each delivery the last change.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
 
-use crate::event::{Event, EventId, HandlerName, Position};
+use super::journal::{Journal, Location};
+use super::record::{OldChange, Place, Record, Section};
+use crate::event::{Dedupe, Event, EventId, HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::keys::KeyEntry;
-use crate::queue::journal::{FileSystem, Location, OsFileSystem, Reader, Segments, Survey, survey};
-use crate::queue::record::{Change, Place, Record, SettleBatch};
 
 /// What version 1 left, apart from the events in its segments.
 #[derive(Debug)]
 pub(super) struct Old {
-    pub(super) segments: Arc<Segments>,
-    pub(super) end: Location,
     /// The oldest position of the segments.
     pub(super) first: Position,
     /// The position that the next event gets.
@@ -24,76 +21,67 @@ pub(super) struct Old {
     pub(super) n_events: u64,
     pub(super) places: BTreeMap<HandlerName, Place>,
     /// The deliveries that wait, are held or dead.
-    pub(super) entries: BTreeMap<HandlerName, BTreeMap<Position, Change>>,
+    pub(super) entries: BTreeMap<HandlerName, BTreeMap<Position, OldChange>>,
     /// Where the newest copy stands of each event that was copied forward.
-    pub(super) carried: BTreeMap<Position, Location>,
+    carried: BTreeMap<Position, Location>,
     /// Keys of events that are gone.
     pub(super) keys: Vec<KeyEntry>,
 }
 
-/// Reads all of the journal in `folder`, and changes nothing.
-pub(super) fn read(folder: &Path) -> Result<Old, QueueError> {
-    let failed = |source| QueueError::Io { what: "reading the old journal".into(), source };
-    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
-    let Survey { segments, end, .. } = survey(fs, folder).map_err(failed)?;
-    let first = segments.all().first().map_or(Position(1), |oldest| oldest.first);
-    let mut old = Old {
-        segments: Arc::clone(&segments),
-        end: end.unwrap_or(Location::start_of(0)),
-        first,
-        next: first.max(Position(1)),
-        newest_id: None,
-        n_events: 0,
-        places: BTreeMap::new(),
-        entries: BTreeMap::new(),
-        carried: BTreeMap::new(),
-        keys: Vec::new(),
-    };
-    let mut reader = Reader::new(segments, Location::start_of(0));
-    while let Some(found) = reader.next(old.end).map_err(failed)? {
-        match found.decode() {
-            Ok(record) => old.take_in(record, found.at),
-            // Whole bytes that make no sense: what else there is counts.
-            Err(err) => tracing::error!(error = %err, "A record of the old journal is left out"),
+/// An error in the middle of the journal.
+pub(super) enum Failed {
+    Reading(io::Error),
+    Queue(QueueError),
+}
+
+impl From<io::Error> for Failed {
+    fn from(source: io::Error) -> Self {
+        Self::Reading(source)
+    }
+}
+
+impl From<QueueError> for Failed {
+    fn from(source: QueueError) -> Self {
+        Self::Queue(source)
+    }
+}
+
+impl From<Failed> for QueueError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Reading(source) => Self::Io { what: "reading the old journal".into(), source },
+            Failed::Queue(err) => err,
         }
     }
-    // What was copied forward and is needed by nobody any more does not count.
-    let needed = |position: &Position| old.entries.values().any(|its| its.contains_key(position));
-    let carried = std::mem::take(&mut old.carried).into_iter();
-    old.carried = carried.filter(|(at, _)| *at < first && needed(at)).collect();
-    Ok(old)
 }
 
 impl Old {
-    /// Events in the order of the log; `visit` stops at an error.
-    pub(super) fn each_event<E: From<QueueError>>(
-        &self,
-        mut visit: impl FnMut(Event, crate::event::Dedupe) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut reader = Reader::new(Arc::clone(&self.segments), Location::start_of(0));
-        loop {
-            let found = reader.next(self.end).map_err(|source| QueueError::Io {
-                what: "reading the old journal".into(),
-                source,
-            })?;
-            let Some(found) = found else { return Ok(()) };
-            if let Ok(Record::Event(event, dedupe)) = found.decode() {
-                visit(event, dedupe)?;
-            }
-        }
-    }
-
-    /// An event that was copied forward.
-    pub(super) fn carried_event(&self, at: Location) -> Option<Event> {
-        let mut reader = Reader::new(Arc::clone(&self.segments), at);
-        match reader.next(self.end).ok()??.decode().ok()? {
-            Record::Carried(event, _) => Some(event),
-            Record::Event(..)
-            | Record::Settled(_)
-            | Record::Checkpoint(_)
-            | Record::Keys(_)
-            | Record::Filler => None,
-        }
+    /// Reads all of the journal, and changes nothing.
+    pub(super) fn read(journal: &Journal) -> Result<Self, Failed> {
+        let mut first = journal.has_first_segment().then_some(Position(1));
+        let mut old = Self {
+            first: Position(1),
+            next: Position(1),
+            newest_id: None,
+            n_events: 0,
+            places: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            keys: Vec::new(),
+        };
+        journal.each(|at, record| {
+            first = first.or(record.next_position());
+            old.take_in(record, at);
+            Ok::<(), Failed>(())
+        })?;
+        old.first = first.unwrap_or(old.next);
+        old.next = old.next.max(old.first);
+        // What was copied forward and is needed by nobody any more does not count.
+        let carried = std::mem::take(&mut old.carried).into_iter();
+        let is_needed =
+            |position: &Position| old.entries.values().any(|its| its.contains_key(position));
+        old.carried = carried.filter(|(at, _)| *at < old.first && is_needed(at)).collect();
+        Ok(old)
     }
 
     fn take_in(&mut self, record: Record, at: Location) {
@@ -103,37 +91,64 @@ impl Old {
                 self.next = self.next.max(event.position.next());
                 self.newest_id = self.newest_id.max(Some(event.id));
             }
-            Record::Carried(event, _) => {
+            Record::Carried(event) => {
                 self.carried.insert(event.position, at);
                 self.newest_id = self.newest_id.max(Some(event.id));
             }
-            Record::Settled(batch) => self.settle(batch),
-            Record::Checkpoint(places) => {
-                self.next = self.next.max(places.next);
-                self.entries.retain(|handler, _| places.by_handler.contains_key(handler));
-                self.places = places.by_handler;
+            Record::Settled(sections) => sections.into_iter().for_each(|one| self.settle(one)),
+            Record::Checkpoint { next, places } => {
+                self.next = self.next.max(next);
+                self.entries.retain(|handler, _| places.contains_key(handler));
+                self.places = places;
             }
-            Record::Keys(keys) => self.keys.extend(keys.0.into_iter().map(|key| KeyEntry {
-                key: key.key,
-                id: key.id,
-                received_at: key.received_at,
-                window: key.window,
-            })),
+            Record::Keys(keys) => self.keys.extend(keys),
             Record::Filler => {}
         }
     }
 
-    fn settle(&mut self, batch: SettleBatch) {
-        for section in batch.sections {
-            let entries = self.entries.entry(section.handler.clone()).or_default();
-            for change in section.changes {
-                if change.state.is_entry() {
-                    entries.insert(change.position, change);
-                } else {
-                    entries.remove(&change.position);
-                }
+    fn settle(&mut self, section: Section) {
+        let entries = self.entries.entry(section.handler.clone()).or_default();
+        for change in section.changes {
+            if change.state.is_entry() {
+                entries.insert(change.position, change);
+            } else {
+                entries.remove(&change.position);
             }
-            self.places.insert(section.handler, section.place);
         }
+        self.places.insert(section.handler, section.place);
+    }
+
+    /// Events in the order of the log; `visit` stops at an error.
+    pub(super) fn each_event(
+        journal: &Journal,
+        mut visit: impl FnMut(Event, Dedupe) -> Result<(), QueueError>,
+    ) -> Result<(), Failed> {
+        journal.each(|_, record| match record {
+            Record::Event(event, dedupe) => Ok(visit(event, dedupe)?),
+            Record::Carried(_)
+            | Record::Settled(_)
+            | Record::Checkpoint { .. }
+            | Record::Keys(_)
+            | Record::Filler => Ok(()),
+        })
+    }
+
+    /// The events that were copied forward and are still needed, in no particular order.
+    pub(super) fn each_carried(
+        &self,
+        journal: &Journal,
+        mut visit: impl FnMut(Event),
+    ) -> Result<(), Failed> {
+        if self.carried.is_empty() {
+            return Ok(());
+        }
+        journal.each(|at, record| {
+            if let Record::Carried(event) = record
+                && self.carried.get(&event.position) == Some(&at)
+            {
+                visit(event);
+            }
+            Ok(())
+        })
     }
 }

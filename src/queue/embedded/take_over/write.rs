@@ -6,7 +6,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
+use super::journal::Journal;
 use super::read::Old;
+use super::record::{OldChange, OldState};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, OrderKey, Position};
 use crate::queue::QueueError;
@@ -20,7 +22,6 @@ use crate::queue::embedded::record::{
     Change, HEADER_BYTES, HandlerHead, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, NewState,
     Section, SegmentHead, SegmentId, SettleRecord, UnitBuilder, encode_event, event_bytes,
 };
-use crate::queue::record::{Change as OldChange, State as OldState};
 
 /// How many bytes one write takes.
 const UNIT_BYTES: usize = 1 << 20;
@@ -31,6 +32,7 @@ const OPENING: u64 = 1;
 
 /// Writes the log, the kept log and the key runs, durably.
 pub(super) fn write(
+    journal: &Journal,
     old: &Old,
     settings: &Settings,
     clock: &Arc<dyn Clock>,
@@ -67,8 +69,8 @@ pub(super) fn write(
         writer.handlers.push(HandlerHead { handler: handler.clone(), incarnation });
         handlers.push((handler, incarnation));
     }
-    writer.kept = write_kept(old, settings, &handlers, random.next_u64())?;
-    old.each_event(|event, dedupe| writer.event(&event, dedupe))?;
+    writer.kept = write_kept(journal, old, settings, &handlers, random.next_u64())?;
+    Old::each_event(journal, |event, dedupe| writer.event(&event, dedupe))?;
     writer.next = writer.next.max(old.next);
     for (handler, incarnation) in &handlers {
         writer.settle(handler, *incarnation, &old.changes_of(handler, old.first))?;
@@ -97,6 +99,7 @@ fn write_keys(old: &Old, settings: &Settings) -> Result<(), QueueError> {
 
 /// Events that were copied forward, with how their deliveries stand.
 fn write_kept(
+    journal: &Journal,
     old: &Old,
     settings: &Settings,
     handlers: &[(HandlerName, Incarnation)],
@@ -107,17 +110,17 @@ fn write_kept(
     let storage = Arc::clone(&settings.storage);
     let none = (KeptEnd::default(), EndTrust::Sure);
     let kept = KeptLog::open(storage, &folder, none, settings.kept_options()).map_err(failed)?;
-    if old.carried.is_empty() {
+    let mut events = Vec::new();
+    old.each_carried(journal, |event| {
+        let (id, position) = (event.id, event.position);
+        let mut payload = Vec::new();
+        encode_event(&new_event(&event, Dedupe::Off), id, position, &mut payload);
+        events.push((position, payload.into()));
+    })?;
+    if events.is_empty() {
         return Ok(KeptEnd::default());
     }
-    let mut events = Vec::new();
-    for (position, at) in &old.carried {
-        let Some(event) = old.carried_event(*at) else { continue };
-        let mut payload = Vec::new();
-        let id = event.id;
-        encode_event(&new_event(&event, Dedupe::Off), id, *position, &mut payload);
-        events.push((*position, payload.into()));
-    }
+    events.sort_unstable_by_key(|(position, _)| *position);
     let mut changes = Vec::new();
     for (handler, incarnation) in handlers {
         let its = old.entries.get(handler).into_iter().flat_map(|its| its.range(..old.first));
@@ -172,7 +175,7 @@ fn of_entry(entry: &OldChange) -> Change {
         OldState::Dead { died_at, reason, order_key } => {
             NewState::Dead { died_at: *died_at, reason: reason.clone(), order_key: *order_key }
         }
-        OldState::Delivered | OldState::Skipped | OldState::Dropped => NewState::Delivered,
+        OldState::Settled => NewState::Delivered,
     };
     let (attempts, first_attempt_at) = (entry.attempts, entry.first_attempt_at);
     let attempt = entry.attempt.clone();

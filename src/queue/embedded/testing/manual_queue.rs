@@ -172,15 +172,7 @@ impl ManualQueue {
 
     /// How a delivery stands in the handler's state; `None` = there is no such handler.
     pub fn standing(&self, handler: &HandlerName, position: Position) -> Option<Standing> {
-        let cell = self.core.handler(handler)?;
-        let live = cell.lock();
-        Some(match live.state.status(position) {
-            Status::Settled => Standing::Settled,
-            Status::Open | Status::Unread => Standing::Open,
-            Status::Waiting => Standing::Waiting,
-            Status::Dead | Status::DeadHolding => Standing::Dead,
-            Status::Lost => Standing::Lost,
-        })
+        standing(&self.queue, handler, position)
     }
 
     /// Which of a handler's subscriptions, one after another, this is; `None` = it has none.
@@ -204,6 +196,23 @@ impl ManualQueue {
     pub fn is_poisoned(&self) -> bool {
         self.core.is_poisoned()
     }
+}
+
+/// How a delivery stands in the handler's state; `None` = there is no such handler.
+pub fn standing(
+    queue: &EmbeddedQueue,
+    handler: &HandlerName,
+    position: Position,
+) -> Option<Standing> {
+    let cell = queue.core.handler(handler)?;
+    let live = cell.lock();
+    Some(match live.state.status(position) {
+        Status::Settled => Standing::Settled,
+        Status::Open | Status::Unread => Standing::Open,
+        Status::Waiting => Standing::Waiting,
+        Status::Dead | Status::DeadHolding => Standing::Dead,
+        Status::Lost => Standing::Lost,
+    })
 }
 
 /// How a delivery stands, for an oracle.

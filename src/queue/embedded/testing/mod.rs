@@ -8,5 +8,6 @@ mod memory_storage;
 mod names;
 
 pub use faults::{Call, Faults, Verdict};
+pub use manual_queue::{Standing, standing};
 pub use memory_disk::MemoryDisk;
 pub use memory_storage::{CrashOptions, MemoryStorage};

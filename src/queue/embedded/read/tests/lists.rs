@@ -10,8 +10,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Glob, Position, SourceName};
 use crate::queue::embedded::index::rig::{AT, Rig, dead, new_event, tried};
 use crate::queue::embedded::index::{Index, MemoryStore, Store};
-use crate::queue::embedded::read::{BodyFilter, Budget, Page, Reading, Search};
-use crate::queue::{EventQuery, ListOrder};
+use crate::queue::embedded::read::{Budget, Page, Reading, Search};
+use crate::queue::{BodyFilter, EventQuery, ListOrder};
 
 fn positions(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.position.0).collect()
@@ -75,6 +75,7 @@ fn query() -> impl Strategy<Value = EventQuery> {
             event_type: kind.map(str::to_owned),
             since: since.map(|secs| AT.after(Duration::from_secs(secs))),
             until: until.map(|secs| AT.after(Duration::from_secs(secs))),
+            body: Vec::new(),
             cursor: cursor.map(Position),
             order: if is_newest { ListOrder::Newest } else { ListOrder::Oldest },
             limit,
@@ -119,7 +120,7 @@ fn index_of(rig: &Rig, n_steps: usize) -> Arc<Index> {
 
 fn search(query: &EventQuery, text: Option<&str>) -> Search {
     let body = text.map(|text| BodyFilter::Contains(text.as_bytes().to_vec()));
-    Search::new(query.clone(), body.into_iter().collect())
+    Search::new(EventQuery { body: body.into_iter().collect(), ..query.clone() })
 }
 
 fn whole(reading: &Reading, query: &EventQuery, text: Option<&str>) -> Page {
@@ -275,7 +276,7 @@ fn body_filters_look_into_json() {
     let reading = rig.reading(&index_of(&rig, 1_000));
     let check = |filters: Vec<BodyFilter>, wanted: &[u64]| {
         let query = EventQuery { limit: 10, order: ListOrder::Oldest, ..EventQuery::default() };
-        let search = Search::new(query, filters);
+        let search = Search::new(EventQuery { body: filters, ..query });
         let page = reading.list_as(&search, Budget::unlimited(), |event| event.position.0);
         assert_eq!(page.unwrap().events, wanted);
     };
