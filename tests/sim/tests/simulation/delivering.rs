@@ -343,11 +343,8 @@ impl<S: Subject> Simulation<S> {
             return self.unless_poisoned("changing dead letters", answer.is_none());
         };
         // Lost ones have no reason and are redriven or dropped by position as well.
-        // Among the lost ones may be positions that no event had: those that an unreadable stretch
-        // could have held are left out.
         let n_dead = dead.len() as u64;
-        let has_lost = self.oracle.events.iter().any(|facts| facts.may_be_lost);
-        if n_changed > n_dead && !has_lost {
+        if n_changed > n_dead && !self.oracle.was_damaged {
             return Err(format!("`{name}` had {n_dead} dead letters, {n_changed} were changed"));
         }
         for token in dead {

@@ -56,6 +56,9 @@ pub struct Oracle {
     pub by_id: BTreeMap<EventId, u32>,
     by_position: BTreeMap<Position, u32>,
     pub handlers: Vec<HandlerFates>,
+    /// Something was damaged: there may be positions that no event had, left out for those that an
+    /// unreadable stretch could have held.
+    pub was_damaged: bool,
     /// A page of keys may come to be one that could not be read.
     pub keys_may_go: bool,
     /// A segment may have been freed: events that were settled may be gone.
@@ -282,6 +285,7 @@ impl Oracle {
 
     /// Something was damaged, which may have cost this much.
     pub fn damaged(&mut self, effects: &Effects) {
+        self.was_damaged |= *effects != Effects::default();
         for token in &effects.events {
             if let Some(facts) = self.events.get_mut(*token as usize) {
                 facts.may_be_lost = true;
