@@ -62,5 +62,5 @@ fn what_the_unit_advises_keeps_everything_in_its_state_folder() {
     let served = Served::start(&folder);
     assert_eq!(served.stop(), Some(0));
     assert_eq!(names(folder.path()), before, "nothing is written beside the configuration");
-    assert_eq!(names(state.path()), ["admin-token", "queue", "secrets"]);
+    assert_eq!(names(state.path()), ["admin-token", "places", "queue", "secrets"]);
 }
