@@ -11,6 +11,7 @@ use super::core::{Core, Drive, Step, lock};
 use super::index::Follower;
 use super::log::{AllocateError, AllocatedSegment, SegmentAllocator, Want};
 use super::open::Components;
+use super::recovery::Rebuild;
 use super::step;
 use crate::clock::Stopwatch;
 use crate::queue::QueueError;
@@ -40,7 +41,7 @@ impl Threads {
     /// Starts a thread for each component. The core's answers come from them.
     pub(crate) fn start(components: Components) -> Result<Self, QueueError> {
         let Components { core, committer, requests, allocator, wants, cleaner, .. } = components;
-        let follower = components.follower;
+        let (follower, rebuild) = (components.follower, components.rebuild);
         let mut threads = Self { threads: Vec::new(), stop_cleaner: None };
         let poison = Arc::clone(&core);
         threads.spawn("queue-commit", move || {
@@ -54,6 +55,13 @@ impl Threads {
         })?;
         let follower_core = Arc::clone(&core);
         threads.spawn("queue-index", move || run_follower(follower, &follower_core))?;
+        if let Some(rebuild) = rebuild {
+            let core = Arc::clone(&core);
+            threads.spawn("queue-rebuild", move || {
+                let _poison = PoisonOnPanic(Arc::clone(&core));
+                run_rebuild(&rebuild, &core);
+            })?;
+        }
         let (stop, stopped) = tokio::sync::oneshot::channel();
         threads.spawn("queue-clean", move || run_cleaner(&cleaner, stopped))?;
         threads.stop_cleaner = Some(stop);
@@ -146,6 +154,39 @@ pub(crate) fn allocate(
             return Ok(segment);
         }
         crate::pace::step_aside();
+    }
+}
+
+/// How long a disk that did not answer is left alone.
+const REBUILD_AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes the states out of the log: until then nothing is delivered, and nobody can subscribe.
+fn run_rebuild(rebuild: &Rebuild, core: &Core) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            tracing::error!(error = %err, "The handlers' states cannot be made: nothing is delivered");
+            return;
+        }
+    };
+    while !core.closed.is_cancelled() {
+        match rebuild.run(&|| !core.closed.is_cancelled()) {
+            Ok(None) => return,
+            Ok(Some(recovered)) => {
+                // An error means that the committer has ended.
+                drop(core.send_last(Request::Recovered(Box::new(recovered))));
+                return;
+            }
+            Err(err) => {
+                tracing::warn!(error = %err, "Reading the log for the handlers' states failed; it is tried again");
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = core.closed.cancelled() => {}
+                        () = tokio::time::sleep(REBUILD_AGAIN) => {}
+                    }
+                });
+            }
+        }
     }
 }
 

@@ -114,6 +114,9 @@ pub struct Settings {
     pub storage: Arc<dyn Storage>,
     /// Where the index is.
     pub index: IndexIn,
+    /// How much of the log is read when the queue is opened where no snapshot can be used. A longer
+    /// one is read behind: events are taken in meanwhile, and nothing is delivered.
+    pub rebuild_at_once: u64,
 }
 
 /// Where the index is.
@@ -140,6 +143,7 @@ impl Settings {
             memtable_keys: 32_768,
             storage: Arc::new(OsStorage),
             index: IndexIn::Folder,
+            rebuild_at_once: 64 << 20,
         }
     }
 
@@ -240,7 +244,7 @@ impl EmbeddedQueue {
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Result<Self, QueueError> {
-        let components = open::open(settings, clock, seed)?;
+        let components = open::open(settings, clock, seed)?.with_states()?;
         Self::start(components, |components| {
             Ok(Driver::Inline { _inline: driver::Inline::start(components) })
         })
@@ -447,6 +451,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
+        self.ready().await?;
         // What was settled just now is part of it.
         let through = self.recorded_and_indexed().await?;
         let history = self.read(move |reading| reading.history(position, through)).await?;

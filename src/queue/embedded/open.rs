@@ -9,21 +9,20 @@ use rand::{RngCore, SeedableRng};
 
 use super::cleaner::Cleaner;
 use super::commit::{Committer, Inbox, NextSegment, Opening, Request};
-use super::core::{Core, Parts, lock};
+use super::core::{Core, Parts};
 use super::events::ReadFailure;
 use super::index::{Follower, Index, MemoryStore, SledStore, Store};
 use super::kept::{EndTrust, KeptLog};
 use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
 use super::log::{
-    FileLog, LogWriter, OpenError, OpenOptions, ReadError, Removal, Reserve, SegmentAllocator,
-    SegmentInfo, Survey, Want,
+    FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, SegmentInfo,
+    Survey, Want,
 };
 use super::read::{Reading, States};
 use super::record::{Lsn, SegmentId};
-use super::recovery::{self, RecoveredStates};
+use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
-use super::subscription::HandlerCell;
 use super::{IndexIn, Opened, Settings, take_over};
 use crate::clock::Clock;
 use crate::event::Position;
@@ -46,6 +45,40 @@ pub(crate) struct Components {
     pub(crate) index: Arc<Index>,
     pub(crate) reading: Arc<Reading>,
     pub(crate) opened: Opened,
+    /// How the states are made where they are not known yet.
+    pub(crate) rebuild: Option<Rebuild>,
+}
+
+impl Components {
+    /// Makes the states at once, where they are not known yet.
+    pub(crate) fn with_states(mut self) -> Result<Self, QueueError> {
+        if let Some(rebuild) = self.rebuild.take()
+            && let Some(recovered) = rebuild.run(&|| true).map_err(ReadFailure::from)?
+        {
+            self.committer.adopt(recovered);
+        }
+        Ok(self)
+    }
+}
+
+/// The handlers' states at a start.
+enum Recovered {
+    Known(RecoveredStates),
+    /// They are made behind the queue's back, which takes events in meanwhile.
+    Later(Rebuild),
+}
+
+impl Recovered {
+    /// Gives the states to the committer; what is left to do is to make them.
+    fn given_to(self, committer: &mut Committer) -> Option<Rebuild> {
+        match self {
+            Self::Known(recovered) => {
+                committer.adopt(recovered);
+                None
+            }
+            Self::Later(rebuild) => Some(rebuild),
+        }
+    }
 }
 
 /// What stands in the folder, read and mended.
@@ -58,7 +91,7 @@ struct Folder {
     /// The newest snapshot that could be read.
     newest: Option<SnapshotHeader>,
     newest_lsn: Lsn,
-    recovered: RecoveredStates,
+    recovered: Recovered,
     keys: KeyRuns,
     memtable: KeyMemtable,
     unanswered: UnansweredKeys,
@@ -84,7 +117,8 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let kept = open_kept(settings, &survey, &loaded).map_err(opening("the kept log"))?;
     let end = writer.end();
     let newest = loaded.first().map(|snapshot| snapshot.header.clone());
-    let recovered = recover(&log, &kept, &snapshots, loaded, end)?;
+    let kept = Arc::new(kept);
+    let recovered = recover(settings, (&log, &kept), &snapshots, loaded, end)?;
     // The log's own newest id: keys of events that it has lost must not swallow their repeats.
     let newest_id = survey.newest_id;
     let options = settings.key_options();
@@ -110,7 +144,6 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
         writer.require_roll();
         writer.skip_numbers(newest_lsn.segment());
     }
-    let kept = Arc::new(kept);
     Ok(Folder {
         log,
         survey,
@@ -172,9 +205,7 @@ fn open_log(
 
 fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder) -> Components {
     let Folder { log, survey, writer, kept, newest, recovered, .. } = folder;
-    let named = survey.next_position.max(recovered.next_position).max(Position(1));
-    // What cannot be read may have had positions: none is given twice.
-    let next_position = Position(named.0.saturating_add(survey.doubtful_events));
+    let next_position = next_position(&survey, newest.as_ref());
     let newest_id = survey.newest_id.max(newest.as_ref().and_then(|newest| newest.newest_id));
     let opening_before = newest.as_ref().map_or(0, |newest| newest.opening);
     let (requests_to, requests) = mpsc::channel();
@@ -187,7 +218,6 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         waiting_max: settings.waiting_max,
         requests: requests_to,
     }));
-    let handlers = adopt(&core, recovered);
     let mut random = StdRng::seed_from_u64(seed);
     let cleaner = Cleaner::new(
         Arc::clone(&core),
@@ -202,7 +232,7 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         writer,
         wants: wants_to,
         next_segment: NextSegment::Wanted,
-        handlers,
+        handlers: survey.handlers,
         next_position,
         newest_id,
         ids: Ids::after(newest_id, StdRng::seed_from_u64(random.next_u64())),
@@ -221,62 +251,56 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         inbox: Inbox::default(),
         now: Duration::ZERO,
     };
-    committer.writer.publish(next_position);
+    let rebuild = recovered.given_to(&mut committer);
+    committer.writer.publish(committer.next_position);
     committer.want_segment(Reserve::Kept);
-    core.ready.send_replace(true);
-    let follower = Follower::new(Arc::clone(&log), Arc::clone(&kept), Arc::clone(&index));
     let states: Arc<dyn States> = Arc::<Core>::clone(&core);
-    let reading = Arc::new(Reading::new(Arc::clone(&log), kept, Arc::clone(&index), states));
-    let cleaner = Arc::new(cleaner);
-    let allocator = SegmentAllocator::new(log);
-    let opened = Opened { torn_bytes: survey.torn_bytes, rebuilt: None };
+    let reading = Reading::new(Arc::clone(&log), Arc::clone(&kept), Arc::clone(&index), states);
     Components {
         core,
         committer,
         requests,
-        allocator,
+        allocator: SegmentAllocator::new(Arc::clone(&log)),
         wants,
-        cleaner,
-        follower,
+        cleaner: Arc::new(cleaner),
+        follower: Follower::new(log, kept, Arc::clone(&index)),
         index,
-        reading,
-        opened,
+        reading: Arc::new(reading),
+        opened: Opened { torn_bytes: survey.torn_bytes, rebuilt: None },
+        rebuild,
     }
+}
+
+/// The position that the next event gets. What cannot be read may have had positions: none is given
+/// twice.
+fn next_position(survey: &Survey, newest: Option<&SnapshotHeader>) -> Position {
+    let by_snapshot = newest.map_or(Position(1), |newest| newest.next_position);
+    let named = survey.next_position.max(by_snapshot);
+    Position(named.0.saturating_add(survey.doubtful_events))
 }
 
 /// The states out of the newest snapshot that the log still goes on from, else out of all there is.
 fn recover(
-    log: &Arc<FileLog>,
-    kept: &KeptLog,
+    settings: &Settings,
+    (log, kept): (&Arc<FileLog>, &Arc<KeptLog>),
     snapshots: &Snapshots,
     loaded: Vec<Snapshot>,
     end: Lsn,
-) -> Result<RecoveredStates, QueueError> {
+) -> Result<Recovered, QueueError> {
     let first = log.head().first;
     let usable = loaded.into_iter().find(|snapshot| snapshot.header.replay_from >= first);
-    let recovered = if let Some(snapshot) = usable {
-        recovery::from_snapshot(log, kept, snapshot, end)
-    } else {
-        snapshots.distrust_newest();
-        recovery::from_log(log, kept, end)
-    };
-    recovered.map_err(|err: ReadError| ReadFailure::from(err).into())
-}
-
-/// Gives every handler its cell; says which there are.
-fn adopt(
-    core: &Core,
-    recovered: RecoveredStates,
-) -> std::collections::BTreeMap<crate::event::HandlerName, super::record::Incarnation> {
-    let mut handlers = std::collections::BTreeMap::new();
-    for (handler, state) in recovered.states {
-        core.count_waiting(0, state.waiting().len() as u64);
-        handlers.insert(handler.clone(), state.incarnation());
-        lock(&core.recorded).insert(handler.clone(), state.high());
-        let cell = Arc::new(HandlerCell::new(handler.clone(), state));
-        core.change_handlers(|cells| cells.insert(handler, cell));
+    if let Some(snapshot) = usable {
+        let recovered = recovery::from_snapshot(log, kept, snapshot, end);
+        return Ok(Recovered::Known(recovered.map_err(ReadFailure::from)?));
     }
-    handlers
+    snapshots.distrust_newest();
+    let rebuild = Rebuild { log: Arc::clone(log), kept: Arc::clone(kept), end };
+    if rebuild.bytes(settings.segment_bytes.into()) > settings.rebuild_at_once {
+        tracing::warn!("No snapshot can be used: the log is read before anything is delivered");
+        return Ok(Recovered::Later(rebuild));
+    }
+    let recovered = recovery::from_log(log, kept, end, &|| true);
+    Ok(Recovered::Known(recovered.map_err(ReadFailure::from)?))
 }
 
 fn known_segments(snapshot: &Snapshot) -> Vec<SegmentInfo> {

@@ -35,7 +35,7 @@ pub(crate) fn from_snapshot(
     let opening = snapshot.header.opening;
     let mut states = HandlerStates::restored(snapshot.handlers.into_iter().collect(), opening);
     let from = snapshot.header.replay_from;
-    let read = replay(log, from, end, |record, lsn| apply(&mut states, record, lsn))?;
+    let read = replay(log, from, (end, &|| true), |record, lsn| apply(&mut states, record, lsn))?;
     let mut recovered = finished(states, next_position.max(read));
     // Of what was let go the kept log has everything that was alive. Where the records behind the
     // snapshot have gaps, the word that the rest was settled may have stood there.
@@ -65,11 +65,38 @@ fn settle_trimmed(state: &mut HandlerState, trimmed_before: Position, kept: &Kep
     }
 }
 
-/// The states out of the kept log and the log alone.
+/// Making the states out of the kept log and the log alone, where no snapshot can be used. It reads
+/// all of the log; what is taken in meanwhile needs none of it.
+#[derive(Debug)]
+pub(crate) struct Rebuild {
+    pub(crate) log: Arc<FileLog>,
+    pub(crate) kept: Arc<KeptLog>,
+    /// Behind the last record that counts.
+    pub(crate) end: Lsn,
+}
+
+impl Rebuild {
+    /// About how many bytes it reads.
+    pub(crate) fn bytes(&self, segment_bytes: u64) -> u64 {
+        self.log.head().first.bytes_until(self.end, segment_bytes)
+    }
+
+    /// Reads the log; `None` = `is_wanted`, which is asked with each record, has ended it.
+    pub(crate) fn run(
+        &self,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<RecoveredStates>, ReadError> {
+        let recovered = from_log(&self.log, &self.kept, self.end, is_wanted)?;
+        Ok(is_wanted().then_some(recovered))
+    }
+}
+
+/// The states out of the kept log and the log alone; not all of them where `is_wanted` has ended it.
 pub(crate) fn from_log(
     log: &Arc<FileLog>,
     kept: &KeptLog,
     end: Lsn,
+    is_wanted: &dyn Fn() -> bool,
 ) -> Result<RecoveredStates, ReadError> {
     // Where files are missing, that is before the first position that is left: what was in them is
     // found to be lost when it is to be delivered.
@@ -83,7 +110,7 @@ pub(crate) fn from_log(
             told.begin(handler, HandlerState::restored(incarnation, high))
         });
     };
-    let read = replay(log, Lsn(0), end, |record, lsn| {
+    let read = replay(log, Lsn(0), (end, is_wanted), |record, lsn| {
         match record {
             Record::Head(head) => {
                 let handlers = head.handlers.iter();
@@ -180,12 +207,14 @@ pub(crate) fn read_unanswered(
 fn replay(
     log: &Arc<FileLog>,
     from: Lsn,
-    end: Lsn,
+    (end, is_wanted): (Lsn, &dyn Fn() -> bool),
     mut visit: impl FnMut(&Record, Lsn),
 ) -> Result<Position, ReadError> {
     let mut next = Position(1);
     let mut reader = LogReader::new(Arc::clone(log), from);
-    while let Some(found) = reader.next(end)? {
+    while is_wanted()
+        && let Some(found) = reader.next(end)?
+    {
         if let Some(position) = found.position() {
             next = next.max(position.next());
             continue;

@@ -10,16 +10,22 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
 use crate::queue::{LostDeliveries, Queue, Start, Subscription};
 
-fn open(storage: &MemoryStorage) -> EmbeddedQueue {
-    let settings = Settings {
+fn settings(storage: &MemoryStorage) -> Settings {
+    Settings {
         segment_bytes: 8_192,
         disk_reserve: 0,
         storage: Arc::new(storage.clone()),
         index: IndexIn::Memory,
         ..Settings::new("/queue")
-    };
-    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
-    EmbeddedQueue::open_inline(settings, clock, 7).unwrap()
+    }
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)))
+}
+
+fn open(storage: &MemoryStorage) -> EmbeddedQueue {
+    EmbeddedQueue::open_inline(settings(storage), clock(), 7).unwrap()
 }
 
 fn new_event() -> NewEvent {
@@ -107,4 +113,40 @@ async fn handlers_are_known_where_only_the_newest_segment_can_be_read() {
     assert_eq!(take(&*subscription, n_left).await, (first.0..=40).collect());
     let lost = LostDeliveries { handler: web(), positions: Position(1)..first };
     assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), [lost]);
+}
+
+#[tokio::test]
+async fn events_are_taken_in_while_the_states_are_made_out_of_the_log() {
+    let storage = MemoryStorage::new();
+    filled(&storage).await;
+    let settings = Settings { rebuild_at_once: 0, ..settings(&storage) };
+    let mut components = open::open(settings, clock(), 7).unwrap();
+    let rebuild = components.rebuild.take().unwrap();
+    let queue = EmbeddedQueue::start(components, |components| {
+        Ok(Driver::Inline { _inline: driver::Inline::start(components) })
+    });
+    let queue = queue.unwrap();
+    let n_segments = queue.core.log.segments().len();
+    for _ in 0..20 {
+        queue.append(new_event()).await.unwrap();
+    }
+    assert!(queue.core.log.segments().len() > n_segments, "new heads name the handlers");
+    {
+        let web = web();
+        let mut subscribing = std::pin::pin!(queue.subscribe(&web, Start::Now));
+        let poll = |cx: &mut std::task::Context<'_>| {
+            std::task::Poll::Ready(subscribing.as_mut().poll(cx).is_pending())
+        };
+        assert!(std::future::poll_fn(poll).await, "nobody subscribes before");
+        assert!(rebuild.run(&|| false).unwrap().is_none(), "it can be ended");
+        let recovered = rebuild.run(&|| true).unwrap().unwrap();
+        queue.core.send_last(Request::Recovered(Box::new(recovered))).unwrap();
+        queue.core.drive();
+        let subscription = subscribing.await.unwrap();
+        assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
+    }
+    drop(queue);
+    let queue = open(&storage);
+    let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
+    assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
 }

@@ -6,6 +6,7 @@ use super::{Committer, NoRoom, Reply, Request, SnapshotBasis};
 use crate::event::{HandlerName, Position};
 use crate::queue::embedded::core::{Step, lock};
 use crate::queue::embedded::record::{HEADER_BYTES, Incarnation, KeptEnd, Kind, Lsn, UnitBuilder};
+use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::state::HandlerState;
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::{QueueError, Start};
@@ -32,7 +33,10 @@ impl Committer {
         let recorded = || settled.as_ref().map(|&()| ()).map_err(NoRoom::error);
         match request {
             // These are sorted out when they come.
-            Request::Append(_) | Request::Settle | Request::Allocated(_) => {}
+            Request::Append(_)
+            | Request::Settle
+            | Request::Allocated(_)
+            | Request::Recovered(_) => {}
             Request::Subscribe(handler, start, reply) => match self.subscribe(&handler, start) {
                 Err(NoRoom::Wait) => return self.later(Request::Subscribe(handler, start, reply)),
                 done => answer(reply, done.map_err(|why| why.error())),
@@ -94,6 +98,20 @@ impl Committer {
         let at = push(self.records(&mut unit));
         self.finish(unit)?;
         Ok(at)
+    }
+
+    /// Takes over the handlers' states as they were at the start: each handler gets its cell.
+    pub(crate) fn adopt(&mut self, recovered: RecoveredStates) {
+        self.handlers.clear();
+        for (handler, state) in recovered.states {
+            self.core.count_waiting(0, state.waiting().len() as u64);
+            self.handlers.insert(handler.clone(), state.incarnation());
+            lock(&self.core.recorded).insert(handler.clone(), state.high());
+            let cell = Arc::new(HandlerCell::new(handler.clone(), state));
+            self.core.change_handlers(|cells| cells.insert(handler, cell));
+        }
+        self.next_position = self.next_position.max(recovered.next_position);
+        self.core.ready.send_replace(true);
     }
 
     /// Gives a handler a subscription, unless it has one.

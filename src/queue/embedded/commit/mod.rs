@@ -149,6 +149,7 @@ impl Committer {
                 self.inbox.settles_since.get_or_insert(self.now);
             }
             Request::Allocated(made) => self.segment_was_made(made),
+            Request::Recovered(recovered) => self.adopt(*recovered),
             other => self.inbox.others.push_back(other),
         }
     }

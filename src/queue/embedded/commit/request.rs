@@ -8,6 +8,7 @@ use crate::event::{EventId, HandlerName, NewEvent, Position};
 use crate::queue::embedded::keys::Generation;
 use crate::queue::embedded::log::{AllocateError, AllocatedSegment};
 use crate::queue::embedded::record::{KeptEnd, Lsn};
+use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::{Appended, QueueError, Start};
 
@@ -41,6 +42,8 @@ pub(crate) enum Request {
     Forget(Arc<HandlerCell>, Reply<()>),
     /// The next segment was made, or could not be.
     Allocated(Result<AllocatedSegment, AllocateError>),
+    /// The handlers' states were made out of the log.
+    Recovered(Box<RecoveredStates>),
     /// Answered once everything that was settled before is recorded.
     Recorded(Reply<()>),
     /// Answered with what a snapshot begins with.

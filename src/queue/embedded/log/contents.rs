@@ -1,5 +1,6 @@
 //! What the newest segment holds: its records, where they end, and what is torn or rotten.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
@@ -10,10 +11,10 @@ use super::offsets::{OffsetTable, push_entry};
 use super::open::OpenError;
 use super::segment::file_name;
 use super::{Cause, Damage, offset_of};
-use crate::event::{EventId, Position};
+use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
-    HEADER_BYTES, Header, KeptEnd, Kind, Next, Record, Scan, SegmentHead, SegmentId, id_of,
-    position_of,
+    HEADER_BYTES, Header, Incarnation, KeptEnd, Kind, Lsn, Next, Record, Scan, SegmentHead,
+    SegmentId, id_of, position_of,
 };
 use crate::queue::storage::StorageFile;
 
@@ -29,6 +30,8 @@ pub(super) struct Recorded {
     pub(super) newest_id: Option<EventId>,
     pub(super) opening: u64,
     pub(super) kept: KeptEnd,
+    /// Every handler that is told of; `None` = it was forgotten.
+    pub(super) handlers: BTreeMap<HandlerName, Option<Incarnation>>,
     /// The oldest segment that counts, with the position that the next event had there; segment 0 =
     /// nothing tells.
     pub(super) first: (u32, Position),
@@ -113,7 +116,7 @@ impl Contents {
             self.last_unit = header.batch_start;
             self.end = end;
             let payload = bytes.slice(at as usize + HEADER_BYTES..end as usize);
-            if self.recorded.note(kind, &payload, at).is_none() {
+            if self.recorded.note(kind, &payload, Lsn::new(id.number, at)).is_none() {
                 self.undecodable.push(at..end);
             }
             // Events in a hole show by the position of the next one.
@@ -185,16 +188,16 @@ impl Contents {
 }
 
 impl Recorded {
-    /// Takes up what a record at `offset` says; `None` = it makes no sense.
-    fn note(&mut self, kind: Kind, payload: &Bytes, offset: u32) -> Option<()> {
+    /// Takes up what a record says; `None` = it makes no sense.
+    fn note(&mut self, kind: Kind, payload: &Bytes, lsn: Lsn) -> Option<()> {
         self.is_closed = false;
         if kind == Kind::Event {
             // Not decoded: whoever reads it will see whether the rest makes sense.
             let (position, id) = (position_of(payload)?, id_of(payload)?);
             self.name(position.next());
             self.newest_id = self.newest_id.max(Some(id));
-            (self.last_event, self.next_event) = (offset, position.next());
-            push_entry(&mut self.table, position, offset);
+            (self.last_event, self.next_event) = (lsn.offset(), position.next());
+            push_entry(&mut self.table, position, lsn.offset());
             return Some(());
         }
         match Record::decode(kind, payload)? {
@@ -205,26 +208,32 @@ impl Recorded {
                 self.opening = self.opening.max(head.opening);
                 self.first = self.first.max((head.first, head.first_position));
                 self.kept = self.kept.max(head.kept);
+                let handlers = head.handlers.iter();
+                handlers.for_each(|its| self.note_handler(&its.handler, its.incarnation));
                 self.head.get_or_insert(head);
             }
             Record::Settle(record) => {
-                let changes = record.sections.iter().flat_map(|section| &section.changes);
-                for change in changes {
-                    self.name(change.positions().end);
+                for section in &record.sections {
+                    self.note_handler(&section.handler, section.incarnation);
+                    section.changes.iter().for_each(|change| self.name(change.positions().end));
                 }
             }
-            Record::Subscribed { since, .. } => self.name(since),
+            Record::Subscribed { handler, since, .. } => {
+                self.name(since);
+                self.handlers.insert(handler, Some(Incarnation { subscribed: lsn, since }));
+            }
+            Record::Forgotten { handler, subscribed } => {
+                let its = self.handlers.entry(handler).or_default();
+                *its = its.filter(|its| its.subscribed > subscribed);
+            }
             Record::Trim { first, first_position, kept } => {
                 self.first = self.first.max((first, first_position));
                 self.kept = self.kept.max(kept);
             }
             Record::Opened { opening, .. } => self.opening = self.opening.max(opening),
             Record::Closed => self.is_closed = true,
-            Record::Event(..)
-            | Record::Forgotten { .. }
-            | Record::Filler
-            | Record::KeptChanges(_)
-            | Record::KeptFooter(_) => {}
+            Record::Event(..) | Record::Filler | Record::KeptChanges(_) | Record::KeptFooter(_) => {
+            }
         }
         Some(())
     }
@@ -236,6 +245,15 @@ impl Recorded {
         self.opening = self.opening.max(earlier.recorded.opening);
         self.first = self.first.max(earlier.recorded.first);
         self.kept = self.kept.max(earlier.recorded.kept);
+        for (handler, incarnation) in &earlier.recorded.handlers {
+            self.handlers.entry(handler.clone()).or_insert(*incarnation);
+        }
+    }
+
+    /// A head or an outcome tells of a handler; one that was forgotten before stays so.
+    fn note_handler(&mut self, handler: &HandlerName, incarnation: Incarnation) {
+        let its = self.handlers.entry(handler.clone()).or_insert(Some(incarnation));
+        *its = its.map(|its| its.max(incarnation));
     }
 
     fn name(&mut self, next: Position) {

@@ -11,8 +11,8 @@ use super::file_log::LogHead;
 use super::segment::{Facts, Segment, id_of_file};
 use super::{Cause, Damage, FileLog, LogWriter, SegmentInfo};
 use crate::clock::Clock;
-use crate::event::{EventId, Position};
-use crate::queue::embedded::record::{KeptEnd, Lsn, SegmentHead, SegmentId};
+use crate::event::{EventId, HandlerName, Position};
+use crate::queue::embedded::record::{Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId};
 use crate::queue::storage::{OpenMode, Storage};
 
 /// How the log is opened.
@@ -74,6 +74,8 @@ pub(crate) struct Survey {
     /// The number of the newest opening that the newest segment names; 0 = none.
     pub(crate) opening: u64,
     pub(crate) kept: KeptEnd,
+    /// Every handler that has a subscription.
+    pub(crate) handlers: BTreeMap<HandlerName, Incarnation>,
     /// The last record is `Closed`.
     pub(crate) is_closed: bool,
     /// Bytes of a torn last unit.
@@ -144,6 +146,11 @@ impl FileLog {
             newest_id: recorded.newest_id,
             opening: recorded.opening,
             kept: recorded.kept,
+            handlers: recorded
+                .handlers
+                .into_iter()
+                .filter_map(|(handler, its)| Some((handler, its?)))
+                .collect(),
             is_closed: recorded.is_closed,
             torn_bytes: contents.map_or(0, Contents::torn_bytes),
             next_number,

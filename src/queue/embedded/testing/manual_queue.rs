@@ -86,7 +86,7 @@ impl std::fmt::Debug for ManualQueue {
 impl ManualQueue {
     /// Opens the queue of `settings`. `seed` makes salts and the random parts of ids.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Result<Self, QueueError> {
-        let components = open::open(settings, clock, seed)?;
+        let components = open::open(settings, clock, seed)?.with_states()?;
         let mut parts = None;
         let queue = EmbeddedQueue::start(components, |components| {
             let Components { committer, requests, allocator, wants, follower, .. } = components;
