@@ -14,10 +14,12 @@ use mail_parser::MessageParser;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::gateway::Gateway;
 use crate::support::kinds::{
     NOW, assert_permanent, assert_transient, build, context, context_with, delivery, settings,
     until_taken,
 };
+use crate::support::program::{printed, run};
 use crate::support::proxy::{Direction, Proxy, Upstream};
 use crate::support::servers::skip;
 use crate::support::smtp::{PASSWORD, Quirk, SmtpServer, Stored, Tls, USER};
@@ -293,6 +295,28 @@ async fn retry_goes_only_to_those_who_were_refused_for_now() {
     assert_eq!(to, [["owner@example.com"], ["second@example.com"], ["full@example.com"]]);
     let text = String::from_utf8(server.stored()[0].bytes.clone()).unwrap();
     assert!(!text.contains("full@example.com"), "nobody reads who was told beside them: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handlers_and_a_replay_make_three_mails_of_one_event() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let table = |name: &str| {
+        let words = WORDS.replace("data.id", "data.comment.id");
+        let words = words.replace("data.body", "data.comment.body");
+        format!("[handler.{name}.email]\nsmtp = \"{}\"\n{words}", plain_url(&server))
+    };
+    let gateway = Gateway::with("", &format!("{}{}", table("mail"), table("other")));
+    let body = br#"{"event":"comment.create","data":{"comment":{"id":1,"body":"b"}}}"#;
+    let id = gateway.send(body).id();
+    gateway.wait_until_delivered("mail", 1);
+    gateway.wait_until_delivered("other", 1);
+    printed(&run(&gateway.folder, &["events", "replay", &id, "--handler", "mail"]), 0);
+    gateway.wait_until_delivered("mail", 2);
+    gateway.stop();
+    let mut ids: Vec<String> = server.stored().iter().map(message_id).collect();
+    ids.sort();
+    let expected = ["mail.1", "mail", "other"].map(|rest| format!("{id}.{rest}@example.com"));
+    assert_eq!(ids, expected);
 }
 
 #[tokio::test]
