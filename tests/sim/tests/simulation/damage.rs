@@ -32,7 +32,7 @@ pub enum Damage {
 /// Calls to the disk that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The write behind the next `after` ones fails.
+    /// The write behind the next `after` ones fails: where that number is odd, for want of room.
     Write {
         after: u8,
     },

@@ -142,6 +142,8 @@ impl FaultPlan {
 }
 
 const EIO: i32 = 5;
+/// Also of a write into room that a file has: quotas, and file systems that copy on writing.
+const ENOSPC: i32 = 28;
 
 impl Faults for FaultPlan {
     fn before(&self, call: Call, path: &Path, offset: u64, len: usize) -> Verdict {
@@ -156,7 +158,10 @@ impl Faults for FaultPlan {
         }
         let is_name = matches!(call, Call::Create | Call::Rename | Call::Remove | Call::SyncFolder);
         let (is_meant, after, verdict) = match planned.fault {
-            Some(Fault::Write { after }) => (call == Call::Write, after, Verdict::Errno(EIO)),
+            Some(Fault::Write { after }) => {
+                let errno = if after.is_multiple_of(2) { EIO } else { ENOSPC };
+                (call == Call::Write, after, Verdict::Errno(errno))
+            }
             Some(Fault::ShortWrite { after, bytes }) => {
                 let short = usize::from(bytes).min(len.saturating_sub(1));
                 (call == Call::Write, after, Verdict::Short(short))
