@@ -21,7 +21,7 @@ mod replay;
 mod view;
 
 pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
-pub use export::{ExportError, ExportedEvent};
+pub use export::{Exact, ExportError, ExportedEvent};
 pub use figures::figures;
 pub use rejected::{ExplainView, RejectedView};
 pub use replay::{ReplayRange, Replayed};

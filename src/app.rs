@@ -26,6 +26,7 @@ use crate::queue::{Queue, QueueError};
 use crate::secret::SecretError;
 use crate::source::SourceError;
 
+pub mod compare;
 mod control;
 mod handlers;
 mod health;

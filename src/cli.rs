@@ -5,11 +5,13 @@ use std::path::Path;
 use crate::api::chain;
 use crate::config::{self, Config};
 
+mod against;
 mod args;
 mod check;
 mod dead;
 mod error;
 mod events;
+mod fixtures;
 mod handlers;
 mod init;
 mod output;
@@ -61,6 +63,9 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     if let Verb::Check(options) = verb {
         return check::run(options, path, output).await;
     }
+    if let Verb::Test(options) = verb {
+        return fixtures::test(options, path, output);
+    }
     let config = load(path)?;
     match verb {
         Verb::Reload => reload(&config, output).await,
@@ -72,9 +77,12 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
         Verb::Queue(verb) => queue::run(verb, &config, output).await,
         // `run` has done them.
-        Verb::Serve | Verb::Check(_) | Verb::Init | Verb::Schema | Verb::Completions { .. } => {
-            Ok(())
-        }
+        Verb::Serve
+        | Verb::Check(_)
+        | Verb::Test(_)
+        | Verb::Init
+        | Verb::Schema
+        | Verb::Completions { .. } => Ok(()),
     }
 }
 

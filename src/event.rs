@@ -356,6 +356,11 @@ impl Delivery {
         }
     }
 
+    /// The first delivery of `event`, as the queue would make it: to look at what is made of it.
+    pub fn first(event: Arc<Event>) -> Self {
+        Self { attempt: 1, ..Self::by_hand(event) }
+    }
+
     /// Whether it is one by hand: what people read of it says so.
     pub fn is_by_hand(&self) -> bool {
         self.attempt == Self::BY_HAND

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, SourceName};
+use crate::event::{
+    BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, Position, SourceName,
+};
 use crate::source::dedupe_key;
 
 /// How long an imported event is remembered: an import that was broken off is simply repeated.
@@ -65,20 +67,25 @@ pub enum ExportError {
     /// It names no source.
     #[error("the source: {0}")]
     Source(#[from] BadName),
+    /// It has no id.
+    #[error("the id: {0}")]
+    Id(#[from] uuid::Error),
     /// Its bytes cannot be decoded.
     #[error("base64: {0}")]
     Base64(#[from] base64::DecodeError),
 }
 
 impl Exact {
-    fn new(bytes: &[u8]) -> Self {
+    /// `bytes`, as text where they are text.
+    pub fn new(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
             Err(_) => Self::Base64(STANDARD.encode(bytes)),
         }
     }
 
-    fn into_bytes(self) -> Result<Vec<u8>, ExportError> {
+    /// The bytes.
+    pub fn into_bytes(self) -> Result<Vec<u8>, ExportError> {
         match self {
             Self::Text(text) => Ok(text.into_bytes()),
             Self::Base64(text) => Ok(STANDARD.decode(text)?),
@@ -87,7 +94,8 @@ impl Exact {
 }
 
 impl ExportedEvent {
-    pub(super) fn new(event: &Event) -> Self {
+    /// The line of `event`.
+    pub fn new(event: &Event) -> Self {
         let headers = event.headers.iter();
         Self {
             id: event.id.to_string(),
@@ -103,6 +111,12 @@ impl ExportedEvent {
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
             body: Exact::new(&event.body),
         }
+    }
+
+    /// The event with its own name and place.
+    pub fn into_stored(self) -> Result<Event, ExportError> {
+        let (id, position) = (self.id.parse()?, Position(self.position));
+        Ok(Event::new(self.into_event()?, id, position))
     }
 
     /// The event as it came in.
@@ -136,7 +150,7 @@ impl ExportedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventId, Position};
+    use crate::event::EventId;
 
     #[test]
     fn an_event_comes_back_from_its_line() {

@@ -8,7 +8,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, EventGlob, OWN_SOURCE};
 use crate::event::{Event, HandlerName, SourceName};
-use crate::handler::Text;
 use crate::settings::Report;
 use crate::source::SourceSettings;
 
@@ -62,21 +61,6 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
-    /// The texts that are worked out for each event, each with its whole key.
-    fn texts(&self) -> Vec<Text> {
-        let policy = &self.settings.policy;
-        let whole = |key: &str| format!("handler.{}.{key}", self.name);
-        let own = [("when", &policy.when), ("order_by", &policy.order_by)];
-        let own = own.into_iter().filter_map(|(key, expression)| {
-            let words = crate::handler::Words::Expression(Arc::clone(expression.as_ref()?));
-            Some(Text { key: whole(key), words })
-        });
-        let kind = self.settings.kind_name;
-        let texts = self.settings.kind.texts().into_iter();
-        let texts = texts.map(|text| Text { key: whole(&format!("{kind}.{}", text.key)), ..text });
-        own.chain(texts).collect()
-    }
-
     /// Warns about `words` in the value of `key`.
     fn warn(&mut self, key: &str, words: &str, message: String, help: String) {
         self.told.push(key.to_owned());

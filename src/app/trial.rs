@@ -11,7 +11,7 @@ use crate::deliver::{self, Match};
 use crate::event::{
     Delivery, Event, EventId, EventType, Failure, HandlerName, NewEvent, Position, SourceName,
 };
-use crate::handler::{BuildContext, Plan};
+use crate::handler::{BuildContext, Plan, Text, Words};
 
 use super::parts::context;
 
@@ -59,6 +59,29 @@ impl<'a> Trial<'a> {
     /// What a call with `deliveries` would do. Nothing is opened or sent for that.
     pub fn plan(&self, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         self.settings.kind.plan(&self.context, deliveries)
+    }
+
+    /// The texts that are worked out for each event, each with its whole key.
+    pub fn texts(&self) -> Vec<Text> {
+        let policy = &self.settings.policy;
+        let whole = |key: &str| format!("handler.{}.{key}", self.context.handler);
+        let own = [("when", &policy.when), ("order_by", &policy.order_by)];
+        let own = own.into_iter().filter_map(|(key, expression)| {
+            let words = Words::Expression(Arc::clone(expression.as_ref()?));
+            Some(Text { key: whole(key), words })
+        });
+        let kind = self.settings.kind_name;
+        let texts = self.settings.kind.texts().into_iter();
+        let texts = texts.map(|text| Text { key: whole(&format!("{kind}.{}", text.key)), ..text });
+        own.chain(texts).collect()
+    }
+
+    /// The key that a failure comes from, and the words there.
+    pub fn key_of(&self, failure: &str) -> Option<(String, String)> {
+        let (_, rest) = failure.rsplit_once("(at `")?;
+        let words = rest.strip_suffix("`)")?;
+        let text = self.texts().into_iter().find(|text| text.words.source().contains(words))?;
+        Some((text.key, words.to_owned()))
     }
 
     /// Does it, once.

@@ -33,6 +33,8 @@ pub enum Verb {
     Serve,
     /// Find every mistake in the configuration at once.
     Check(Check),
+    /// Compare what handlers make of recorded events with what is expected.
+    Test(Test),
     /// Write a configuration file to start from.
     Init,
     /// Let the running server read its configuration again.
@@ -74,6 +76,24 @@ pub struct Check {
     /// Also look whether the other ends (databases, mail servers) are there.
     #[arg(long)]
     pub online: bool,
+    /// Also take the retained events since then (`7d`) through NEW, and say what it would do
+    /// otherwise.
+    #[arg(long, value_name = "TIME", requires = "new")]
+    pub against: Option<String>,
+    /// The new configuration for `--against`.
+    #[arg(value_name = "NEW", requires = "against")]
+    pub new: Option<PathBuf>,
+}
+
+/// Options of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The folder with the recorded events (`events save` writes them); left out: `tests` beside the
+    /// configuration.
+    pub folder: Option<PathBuf>,
+    /// Write what handlers make of them now as what is expected.
+    #[arg(long)]
+    pub update: bool,
 }
 
 /// Options of `send`.
@@ -104,6 +124,14 @@ pub enum Events {
         /// Print the body, byte for byte, and nothing else.
         #[arg(long)]
         raw: bool,
+    },
+    /// Write an event, with secrets and personal fields masked, into a file for `gatepost test`.
+    Save {
+        /// The event's id.
+        id: String,
+        /// The folder; left out: `tests` beside the configuration.
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
     },
     /// Print events as they come in, until interrupted.
     Tail(EventsFilter),

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::config::{self, Config};
 use crate::settings::{Look, Report};
 
-use super::CliError;
 use super::args::Check;
 use super::output::{Output, line, note};
 use super::store::{self, Server};
+use super::{CliError, against};
 
 /// Finds every mistake at once.
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
@@ -39,7 +39,10 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         problems = crate::app::check_online(&config).await;
     }
     if output.is_json() {
-        show(&report, output)?;
+        // One answer: the comparison's, where one is asked for.
+        if options.against.is_none() {
+            show(&report, output)?;
+        }
     } else {
         show(&report, output)?;
         note(&summary(&config, &report))?;
@@ -53,11 +56,33 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     if options.diff {
         diff(&config).await?;
     }
+    if let (Some(since), Some(new)) = (&options.against, &options.new) {
+        compare((since, new), &config, output).await?;
+    }
     if problems.is_empty() {
         Ok(())
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
     }
+}
+
+/// Compares with the configuration in the file `new`.
+async fn compare(
+    (since, new): (&str, &Path),
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let (compared, warnings) = match config::load(new) {
+        Ok(good) => good,
+        Err(report) => {
+            show(&report, output)?;
+            return Err(CliError::ConfigurationShown);
+        }
+    };
+    if !warnings.problems.is_empty() {
+        note(&warnings.render(Look::Plain))?;
+    }
+    against::run((since, new), config, &compared, output).await
 }
 
 /// The report: on standard output for programs, on standard error for people.

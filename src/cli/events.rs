@@ -14,7 +14,7 @@ use crate::queue::EventQuery;
 use super::args::{Events, EventsFilter};
 use super::output::{self, Column, Output, Page, cell};
 use super::store::{self, Via};
-use super::{CliError, rejected, replay, when};
+use super::{CliError, fixtures, rejected, replay, when};
 
 const COLUMNS: &[Column] = &[
     ("EVENT", "id"),
@@ -45,6 +45,11 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             } else {
                 output::line(&text(&without_payload(&event)?))
             }
+        }
+        Events::Save { id, to } => {
+            let event = via.exported(parse_id(&id)?).await;
+            via.close().await?;
+            fixtures::save(&event?, to.as_deref(), config, output)
         }
         Events::Tail(filter) => tail(&via, &filter, output).await,
         Events::Replay(options) => replay::run(&via, &options, config, output).await,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::trial::{self, Trial, Wants};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Position, SourceName};
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName, SourceName};
 
 use super::args::HandlersTry;
 use super::output::{Output, Page, plain};
@@ -100,10 +100,8 @@ async fn stored(id: EventId, config: &Config) -> Result<Arc<Event>, CliError> {
     let via = Via::reach(config).await?;
     let exported = via.exported(id).await;
     via.close().await?;
-    let exported = exported?;
-    let position = Position(exported.position);
-    let new = exported.into_event().map_err(|err| CliError::failed(&err))?;
-    Ok(Arc::new(Event::new(new, id, position)))
+    let event = exported?.into_stored().map_err(|err| CliError::failed(&err))?;
+    Ok(Arc::new(event))
 }
 
 fn text(answer: &Value, plan: &str, is_asked_to_send: bool) -> String {

@@ -27,7 +27,7 @@ enum Depth {
 
 impl Lint<'_> {
     pub(super) fn fields(&mut self) {
-        for text in self.texts() {
+        for text in self.trial.texts() {
             for field in text.words.fields() {
                 let Some((path, known)) = missing(&field, &self.samples) else { continue };
                 let last = path.last().cloned().unwrap_or_default();

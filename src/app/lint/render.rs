@@ -29,10 +29,11 @@ impl Lint<'_> {
         if let Some(((event, why), more)) = failed.split_first()
             && (!is_filtered || more.len() + 1 == events.len())
         {
-            let place = self.place_in(why);
+            let table = format!("handler.{}.{}", self.name, self.settings.kind_name);
+            let place = self.trial.key_of(why);
             let of = names(std::slice::from_ref(event));
             let message = format!("with the sample of {of} this handler fails: {why}");
-            let (key, words) = place.unwrap_or_default();
+            let (key, words) = place.unwrap_or((table, String::new()));
             let help = "each event like it would be a dead letter; see it with \
                         `gatepost handlers try`";
             self.warn(&key, &words, message, help.to_owned());
@@ -53,25 +54,14 @@ impl Lint<'_> {
 
     fn plan(&self, event: &Arc<Event>) -> Result<Plan, String> {
         // As the queue delivers it: without the marks of a try.
-        let delivery = Delivery { attempt: 1, ..Delivery::by_hand(Arc::clone(event)) };
-        self.trial.plan(&[delivery]).map_err(|failure| failure.to_string())
-    }
-
-    /// The key that a failure is about, and the words there; the kind's table where that is not
-    /// known.
-    fn place_in(&self, why: &str) -> Option<(String, String)> {
-        let words = why.rsplit_once("(at `").and_then(|(_, rest)| rest.strip_suffix("`)"));
-        let named = words.and_then(|words| {
-            let text = self.texts().into_iter().find(|text| text.words.source().contains(words))?;
-            Some((text.key, words.to_owned()))
-        });
-        let table = format!("handler.{}.{}", self.name, self.settings.kind_name);
-        named.or(Some((table, String::new())))
+        self.trial
+            .plan(&[Delivery::first(Arc::clone(event))])
+            .map_err(|failure| failure.to_string())
     }
 
     /// A template that is empty with every sample says nothing.
     fn empty(&mut self, events: &[Arc<Event>]) {
-        for text in self.texts() {
+        for text in self.trial.texts() {
             let Words::Template(template) = &text.words else { continue };
             if self.told.contains(&text.key) {
                 continue;
@@ -92,7 +82,7 @@ impl Lint<'_> {
     /// A body that begins like JSON is meant to be JSON, whatever stands in a text.
     fn json(&mut self, events: &[Arc<Event>]) {
         let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
-        let texts = self.texts();
+        let texts = self.trial.texts();
         let Some(text) = texts.iter().find(|text| text.key == key) else { return };
         if !looks_like_json(text.words.source()) {
             return;

@@ -1,6 +1,8 @@
 //! The command line, run as its users do.
 
+mod against;
 mod bodies;
+mod fixtures;
 mod handlers;
 mod help;
 mod rejected;

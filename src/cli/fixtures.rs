@@ -1,0 +1,248 @@
+//! `events save` and `test`: recorded events, and what handlers are expected to make of them.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `NAME.event.json` | a recorded event with secrets and personal fields masked |
+//! | `NAME.plan.json` | for each handler that wants it, what it does with it |
+//!
+//! No secret is needed: each event is signed again with one made up for it, and has to pass the
+//! source's own scheme.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::api::{ExportedEvent, chain};
+use crate::app::trial::{Trial, Wants};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config};
+use crate::event::{Delivery, Event, Headers};
+use crate::secret::{self, Secret};
+use crate::source::{Inbound, Source};
+
+use super::CliError;
+use super::args::Test;
+use super::output::{Output, note};
+
+mod compare;
+mod mask;
+
+use compare::differences;
+
+const EVENT: &str = ".event.json";
+const PLAN: &str = ".plan.json";
+/// The folder beside the configuration.
+const FOLDER: &str = "tests";
+
+/// Writes an event into a file of its own.
+pub(super) fn save(
+    event: &ExportedEvent,
+    to: Option<&Path>,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let folder = to.map_or_else(|| config.folder.join(FOLDER), Path::to_owned);
+    let event = mask::mask(event, config).map_err(CliError::Failed)?;
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    };
+    let id = event.id.rsplit('-').next().unwrap_or_default();
+    let name = format!("{}-{}-{id}{EVENT}", event.source, plain(&event.event_type));
+    let file = folder.join(name);
+    std::fs::create_dir_all(&folder)?;
+    write(&file, &super::store::value(&event)?)?;
+    let answer = json!({ "id": event.id, "file": file });
+    output.one(&answer, |_| {
+        format!(
+            "saved as `{}`, masked: look through it before you give it away\nnext: gatepost test \
+             --update",
+            file.display()
+        )
+    })
+}
+
+/// Compares every recorded event's plans with the expected ones, or writes those.
+pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), CliError> {
+    let config = config::load_without_secrets(path);
+    let (config, _warnings) = config.map_err(|report| CliError::Configuration(Box::new(report)))?;
+    let folder = options.folder.unwrap_or_else(|| config.folder.join(FOLDER));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut results = Vec::new();
+    for file in files(&folder)? {
+        let found = one(&file, options.update, &config, &clock)?;
+        results.push(json!({
+            "event": file.file_name().unwrap_or_default().to_string_lossy(),
+            "passed": found.is_empty(),
+            "differences": found,
+        }));
+    }
+    if results.is_empty() {
+        let folder = folder.display();
+        return Err(CliError::Failed(format!(
+            "there is no recorded event in `{folder}`: `gatepost events save ID` writes one"
+        )));
+    }
+    let is_failed = |result: &&Value| result.get("passed") != Some(&Value::Bool(true));
+    let n_failed = results.iter().filter(is_failed).count();
+    let n_all = results.len();
+    let results = Value::Array(results);
+    output.one(&results, text)?;
+    match n_failed {
+        0 => note(&format!("{n_all} events: as expected")),
+        _ => Err(CliError::Failed(format!(
+            "{n_failed} of {n_all} events come out otherwise; `--update` takes that as expected"
+        ))),
+    }
+}
+
+fn text(results: &Value) -> String {
+    let mut text = String::new();
+    for result in results.as_array().into_iter().flatten() {
+        let is_good = result.get("passed") == Some(&Value::Bool(true));
+        let event = result.get("event").and_then(Value::as_str).unwrap_or_default();
+        text.push_str(if is_good { "ok    " } else { "other " });
+        text.push_str(event);
+        text.push('\n');
+        let found = result.get("differences").and_then(Value::as_array);
+        for line in found.into_iter().flatten().filter_map(Value::as_str) {
+            text.push_str("      ");
+            text.push_str(&super::output::plain(line));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The recorded events of a folder, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let unreadable = |err: &std::io::Error| {
+        CliError::Failed(format!("`{}` cannot be read: {err}", folder.display()))
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|err| unreadable(&err))? {
+        let path = entry.map_err(|err| unreadable(&err))?.path();
+        if path.to_string_lossy().ends_with(EVENT) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What is otherwise with one recorded event; where it is updated, what is wrong with it.
+fn one(
+    file: &Path,
+    is_update: bool,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<String>, CliError> {
+    let exported: ExportedEvent = serde_json::from_value(read(file)?)
+        .map_err(|err| CliError::Failed(format!("`{}` is no event: {err}", file.display())))?;
+    let event = exported.into_stored().map_err(|err| CliError::failed(&err))?;
+    if let Err(why) = sign_again(&event, config) {
+        return Ok(vec![why]);
+    }
+    let found = plans(&Arc::new(event), config, clock)?;
+    let name = file.to_string_lossy();
+    let expected = PathBuf::from(format!("{}{PLAN}", name.trim_end_matches(EVENT)));
+    if is_update {
+        write(&expected, &found)?;
+        return Ok(Vec::new());
+    }
+    if !expected.exists() {
+        return Ok(vec!["nothing is expected of it yet: write that with `--update`".to_owned()]);
+    }
+    Ok(differences(&read(&expected)?, &found))
+}
+
+/// Signs the event as its sender would, with a secret made up for it, and lets its source judge it.
+fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
+    let Some((name, settings)) = config.sources.get_key_value(&event.source) else {
+        return Err(format!("source `{}` is not configured", event.source));
+    };
+    let made_up = secret::random_hex().map_err(|err| chain(&err))?;
+    let secrets = vec![Secret::new(made_up.as_bytes())];
+    // With a public key only the sender can sign.
+    let Ok(source) = Source::with_secrets(name.clone(), settings.clone(), secrets) else {
+        return Ok(());
+    };
+    let address = format!("{}{name}", crate::http::public::HOOKS);
+    let signed = source.sign(&event.event_type, event.body.to_vec(), &address, event.received_at);
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(crate::source::SignError::Refused(why)) => {
+            return Err(format!("the source would refuse it: {why}"));
+        }
+        Err(_) => return Ok(()),
+    };
+    let path_and_query = signed.address(&address);
+    let headers: Headers =
+        signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let request = Inbound {
+        method: "POST",
+        path_and_query: &path_and_query,
+        headers: &headers,
+        body: &signed.body,
+    };
+    match source.verify(&request, event.received_at) {
+        Ok(verified) if *verified.event_type() == event.event_type => Ok(()),
+        Ok(verified) => {
+            let (is, was) = (verified.event_type(), &event.event_type);
+            Err(format!("its type would be `{is}` in place of `{was}`"))
+        }
+        Err(why) => Err(format!("the source would refuse it: {why}")),
+    }
+}
+
+/// What each handler that wants the event makes of it, without the names of this machine's folders.
+fn plans(event: &Arc<Event>, config: &Config, clock: &Arc<dyn Clock>) -> Result<Value, CliError> {
+    let mut plans = BTreeMap::new();
+    for name in config.handlers.keys() {
+        let Some(trial) = Trial::new(config, name, clock) else { continue };
+        let plan = match trial.wants(event) {
+            Wants::No(_) => continue,
+            Wants::Unclear(why) => json!({ "fails": why }),
+            Wants::Yes => match trial.plan(&[Delivery::first(Arc::clone(event))]) {
+                Ok(plan) => super::store::value(&plan)?,
+                Err(failure) => json!({ "fails": failure.to_string() }),
+            },
+        };
+        plans.insert(name.to_string(), plan);
+    }
+    let mut plans = super::store::value(&plans)?;
+    make_relative(&mut plans, &config.folder);
+    Ok(plans)
+}
+
+/// Plans are nested a few levels deep.
+fn make_relative(plan: &mut Value, folder: &Path) {
+    match plan {
+        Value::Array(items) => items.iter_mut().for_each(|item| make_relative(item, folder)),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(path) if name == "file" || name == "folder" => {
+                        if let Ok(below) = Path::new(path).strip_prefix(folder) {
+                            *path = below.to_string_lossy().into_owned();
+                        }
+                    }
+                    field => make_relative(field, folder),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn read(file: &Path) -> Result<Value, CliError> {
+    let failed = |err: String| CliError::Failed(format!("`{}`: {err}", file.display()));
+    let text = std::fs::read(file).map_err(|err| failed(err.to_string()))?;
+    serde_json::from_slice(&text).map_err(|err| failed(err.to_string()))
+}
+
+fn write(file: &Path, value: &Value) -> Result<(), CliError> {
+    let written = std::fs::write(file, format!("{value:#}\n"));
+    written.map_err(|err| CliError::Failed(format!("`{}`: {err}", file.display())))
+}

@@ -1,0 +1,87 @@
+//! `check --against`.
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::verbs::{json, send};
+
+const OLD: &str = r#"
+[handler.crm]
+on = ["hyvor:*"]
+[handler.crm.log]
+message = "{{ event.type }}"
+[handler.mail]
+on = ["hyvor:comment.*"]
+[handler.mail.log]
+message = "{{ data.comment.id }}"
+[handler.same]
+[handler.same.log]
+"#;
+
+const NEW: &str = r#"
+[handler.crm]
+on = ["hyvor:comment.*"]
+[handler.crm.log]
+message = "now {{ event.type }}"
+[handler.mail]
+on = ["hyvor:comment.*"]
+[handler.mail.log]
+message = "{{ data.comment + 1 }}"
+[handler.app]
+on = ["hyvor:user.created"]
+[handler.app.log]
+[handler.same]
+[handler.same.log]
+"#;
+
+#[test]
+fn against_groups_what_a_new_configuration_would_do_otherwise() {
+    let folder = Folder::new("", OLD);
+    let served = Served::start(&folder);
+    let first = send(&folder, &served, "hyvor", "comment.create");
+    let user = send(&folder, &served, "hyvor", "user.created");
+    send(&folder, &served, "hyvor", "comment.update");
+    let old = std::fs::read_to_string(folder.config()).unwrap();
+    folder.write_config("", NEW);
+    std::fs::rename(folder.config(), folder.path().join("new.toml")).unwrap();
+    std::fs::write(folder.config(), &old).unwrap();
+
+    let arguments = ["check", "--against", "7d", "new.toml"];
+    let compared = json(&folder, &arguments);
+    assert_eq!(compared["events"], 3);
+    let differences = compared["differences"].as_array().unwrap();
+    let shown: Vec<String> = differences
+        .iter()
+        .map(|one| {
+            let change = one["change"].as_str().unwrap();
+            format!("{} {} {change}", one["handler"].as_str().unwrap(), one["events"])
+        })
+        .collect();
+    assert_eq!(shown[0], "app 1 newly go to it");
+    assert_eq!(shown[1], "crm 2 come out with another message");
+    assert_eq!(shown[2], "crm 1 no longer go to it");
+    assert!(shown[3].starts_with("mail 2 fail: invalid operation"), "{shown:?}");
+    assert_eq!(shown.len(), 4);
+    assert_eq!((&differences[2]["first"], &differences[3]["first"]), (&user.into(), &first.into()));
+    let new = std::fs::read_to_string(folder.path().join("new.toml")).unwrap();
+    let line = new.lines().position(|line| line.contains("data.comment + 1")).unwrap() + 1;
+    assert_eq!(differences[3]["line"], line);
+
+    // Without a server the store itself is read; and with the same nothing would change.
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(json(&folder, &arguments), compared);
+    let text = printed(&run(&folder, &arguments), 0);
+    assert!(text.contains("handler `crm`: 1 events no longer go to it; the first is "), "{text}");
+    let same = printed(&run(&folder, &["check", "--against", "7d", "config.toml"]), 0);
+    assert!(same.contains("nothing would change"), "{same}");
+    // Older ones are left out.
+    let none = json(&folder, &["check", "--against", "2100-01-01T00:00:00Z", "new.toml"]);
+    assert_eq!(none["events"], 0);
+}
+
+#[test]
+fn against_a_wrong_configuration_shows_its_mistakes() {
+    let folder = Folder::new("", OLD);
+    std::fs::write(folder.path().join("new.toml"), "[handler.a]").unwrap();
+    printed(&run(&folder, &["check", "--against", "7d", "new.toml"]), 3);
+    printed(&run(&folder, &["check", "--against", "7d"]), 2);
+}

@@ -1,0 +1,95 @@
+//! `events save` and `test`.
+
+use serde_json::json;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::verbs::{json, send};
+
+const HANDLERS: &str = r#"
+[handler.mail]
+on = ["hyvor:comment.create"]
+[handler.mail.email]
+smtp = "smtp://localhost:25"
+from = "gate@example.com"
+to = ["owner@example.com"]
+subject = "New on {{ data.comment.page.title }}"
+text = "{{ data.comment.user.name }}"
+[handler.app]
+on = ["userecho:*"]
+[handler.app.http]
+url = "http://127.0.0.1:9/"
+"#;
+
+/// A folder in which an event was recorded, and its file.
+fn recorded() -> (Folder, String) {
+    let folder = Folder::new("", HANDLERS);
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let saved = json(&folder, &["events", "save", &id]);
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(saved["id"], id.as_str());
+    (folder, saved["file"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn saved_event_is_masked_and_keeps_what_handlers_need() {
+    let (folder, file) = recorded();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&event["source"], &event["type"]), (&json!("hyvor"), &json!("comment.create")));
+    assert!(!text.contains(super::super::support::gateway::SECRET));
+    let headers = event["headers"].as_array().unwrap();
+    let header = |name: &str| {
+        let found = headers.iter().find(|header| header[0] == name);
+        found.map(|header| header[1]["text"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(header("content-type").as_deref(), Some("application/json"));
+    assert_eq!(header("x-signature").as_deref(), Some("masked"), "{headers:?}");
+    let body: serde_json::Value =
+        serde_json::from_str(event["body"]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(body["data"]["comment"]["user"]["name"], "Someone");
+    assert!(body["data"]["comment"]["page"]["title"].is_string());
+    drop(folder);
+}
+
+#[test]
+fn test_compares_plans_with_what_is_expected_and_needs_no_secret() {
+    let (folder, file) = recorded();
+    std::fs::remove_file(folder.path().join("secret")).unwrap();
+    // Nothing is expected yet.
+    assert!(printed(&run(&folder, &["test"]), 1).contains("write that with `--update`"));
+    printed(&run(&folder, &["test", "--update"]), 0);
+    printed(&run(&folder, &["test"]), 0);
+    let plan = std::fs::read_to_string(file.replace(".event.json", ".plan.json")).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    // Only what wants the event, and no path of this machine.
+    assert_eq!(plan["mail"][0]["text"], "Someone");
+    assert_eq!(plan["app"], json!(null));
+    assert_eq!(plan["all"][0]["file"], "data/events.jsonl");
+
+    folder.write_config("", &HANDLERS.replace("New on", "Something on"));
+    let told = printed(&run(&folder, &["test"]), 1);
+    assert!(told.contains("~ mail[0].subject: \"New on "), "{told}");
+    folder.write_config("", &HANDLERS.replace("comment.create", "comment.update"));
+    let results = run(&folder, &["test", "--json"]);
+    let results: serde_json::Value = serde_json::from_str(&printed(&results, 1)).unwrap();
+    assert!(results[0]["differences"][0].as_str().unwrap().starts_with("- mail: "), "{results}");
+    // Elsewhere there is nothing to compare.
+    std::fs::create_dir(folder.path().join("none")).unwrap();
+    printed(&run(&folder, &["test", "none"]), 1);
+}
+
+#[test]
+fn test_lets_the_source_judge_the_event_again() {
+    let (folder, file) = recorded();
+    printed(&run(&folder, &["test", "--update"]), 0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"type\": \"comment.create\"", "\"type\": \"other\""))
+        .unwrap();
+    let told = printed(&run(&folder, &["test"]), 1);
+    assert!(told.contains("its type would be `comment.create` in place of `other`"), "{told}");
+    std::fs::write(&file, text.replace("\"source\": \"hyvor\"", "\"source\": \"gone\"")).unwrap();
+    let told = printed(&run(&folder, &["test"]), 1);
+    assert!(told.contains("source `gone` is not configured"), "{told}");
+}
