@@ -27,7 +27,7 @@ fn every_kind_shows_what_it_would_do() {
     let mail = "smtp = 'smtp://localhost:25'\nfrom = 'a@example.com'\nto = 'b@example.com'\n\
                 subject = 'By {{ data.user }}'\ntext = '{{ data.text }}'\nhtml = '<p>'";
     let expected = json!([{
-        "does": "mail", "from": "a@example.com", "to": ["b@example.com"], "headers": [],
+        "does": "mail", "from": "a@example.com", "to": ["b@example.com"], "headers": [["List-Id", "<test.example.com>"], ["Auto-Submitted", "auto-generated"]],
         "subject": "By Ann", "text": "Hello", "html": "<p>",
     }]);
     assert_eq!(plan("email", mail), expected);
