@@ -133,6 +133,9 @@ pub enum Escape {
     /// `\\`, `[` and `]` get a backslash, as Discord's Markdown wants it: no value can hide an address
     /// behind words.
     Discord,
+    /// As for Discord, and `@` is followed by a character without width: a name in a value alerts
+    /// nobody.
+    Mattermost,
     /// What is not a letter, a digit or one of `-._~` becomes `%XX`: no value can leave its place
     /// in a path or a query, unless it is made of dots, which the caller has to look at.
     Url,
@@ -146,6 +149,7 @@ impl Escape {
             Self::Json => AutoEscape::Json,
             Self::Slack => AutoEscape::Custom(Cow::Borrowed("slack")),
             Self::Discord => AutoEscape::Custom(Cow::Borrowed("discord")),
+            Self::Mattermost => AutoEscape::Custom(Cow::Borrowed("mattermost")),
             Self::Url => AutoEscape::Custom(Cow::Borrowed("url")),
         }
     }
@@ -318,6 +322,9 @@ fn write_value(
         }
         AutoEscape::Custom(name) if name == "discord" => {
             write_text(output, &escape_discord(&plain(value)))
+        }
+        AutoEscape::Custom(name) if name == "mattermost" => {
+            write_text(output, &escape_discord(&plain(value)).replace('@', "@\u{200b}"))
         }
         AutoEscape::Custom(_) => write_text(output, &escape_url(&plain(value))),
         _ if value.kind() == ValueKind::String || value.is_number() => {

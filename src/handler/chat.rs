@@ -1,4 +1,5 @@
-//! `chat`: a message in Slack, Discord, Telegram or ntfy, in each service's own shape.
+//! `chat`: a message in Slack, Discord, Telegram, ntfy, Teams, Mattermost or Matrix, in each service's
+//! own shape.
 //!
 //! 1. A message takes its turn: no two go out closer together than the service allows. Where it
 //!    asks for a pause all the same, every message of this handler waits for it.
@@ -15,7 +16,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::texts::{Text, mark, template};
@@ -23,9 +23,10 @@ use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
 use crate::event::{Delivery, Failure, FailureKind};
-use crate::expr::{Scope, Template};
+use crate::expr::{Escape, Scope, Template};
 use crate::settings::{Table, show_duration};
 
+mod message;
 mod pace;
 mod service;
 #[cfg(test)]
@@ -52,17 +53,17 @@ impl Settings {
     /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let service = Service::read(table);
-        let escape = service.as_ref().map_or(crate::expr::Escape::None, Service::escape);
+        let escape = service.as_ref().map_or(Escape::None, Service::escape);
         if !table.has("text") {
             table.missing("text", "write `text = \"{{ event.type }}\"`");
         }
         let text = template(table, "text", escape);
-        let title = template(table, "title", crate::expr::Escape::None);
-        if let Some(service) = service.as_ref().filter(|one| !matches!(one, Service::Ntfy { .. }))
-            && table.has("title")
-        {
-            table.problem("title", format_args!("{} has no titles", service.name()), "");
-        }
+        // Slack's and Discord's titles are plain text.
+        let title_escape = match escape {
+            Escape::Mattermost | Escape::Html => escape,
+            _ => Escape::None,
+        };
+        let title = template(table, "title", title_escape);
         let pace = table.take("pace");
         let guard = Guard::read(table, Private::Allowed);
         let service = service?;
@@ -153,7 +154,10 @@ impl Chat {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let body = Bytes::from(message.to_string());
-        let answer = self.web.send(Method::POST, self.endpoint.url.clone(), headers, body).await?;
+        let try_of = if delivery.is_by_hand() { "-try" } else { "" };
+        let id = format!("{}{try_of}", delivery.event.id);
+        let (method, url) = self.settings.service.request(&self.endpoint, &id);
+        let answer = self.web.send(method, url, headers, body).await?;
         let Err(mut failure) = answer.judge() else { return Ok(()) };
         let (pause, why) = self.settings.service.explain(&answer);
         if let Some(pause) = pause.or(failure.retry_after) {

@@ -6,12 +6,17 @@
 //! | discord | docs.discord.com: "Execute Webhook", "Rate Limits" (5 in 2 seconds) |
 //! | telegram | core.telegram.org/bots/api: `sendMessage`, "Broadcasting to users" (1 a second, 20 a minute in a group) |
 //! | ntfy | docs.ntfy.sh: "Publish as JSON" |
+//! | teams | learn.microsoft.com: "Create incoming webhooks with Workflows" (4 a second) |
+//! | mattermost | developers.mattermost.com: "Incoming webhooks" |
+//! | matrix | spec.matrix.org: client-server API, `PUT …/send/{eventType}/{txnId}` |
+//!
+//! Teams, Mattermost and Matrix are tested for the shape of what they get only.
 
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::header::HeaderValue;
-use serde_json::{Value, json};
+use reqwest::{Method, Url};
+use serde_json::Value;
 
 use crate::expr::Escape;
 use crate::handler::BuildError;
@@ -27,7 +32,20 @@ pub(super) enum Service {
     /// A channel's webhook. Its URL is the secret.
     Discord { url: SecretRef, username: Option<String> },
     /// A bot.
-    Telegram { server: Url, token: SecretRef, chat: String },
+    Telegram {
+        server: Url,
+        token: SecretRef,
+        chat: String,
+        /// The topic of a group.
+        thread: Option<i64>,
+        is_html: bool,
+    },
+    /// A workflow's webhook. Its URL is the secret.
+    Teams { url: SecretRef },
+    /// An incoming webhook. Its URL is the secret.
+    Mattermost { url: SecretRef, username: Option<String>, channel: Option<String> },
+    /// A room, written to as a user.
+    Matrix { server: Url, token: SecretRef, room: String },
     /// A topic.
     Ntfy {
         server: Url,
@@ -46,13 +64,7 @@ pub(super) struct Endpoint {
 }
 
 /// The names of their tables.
-const NAMES: [&str; 4] = ["slack", "discord", "telegram", "ntfy"];
-
-/// The longest text that each takes.
-const SLACK_CHARS_MAX: usize = 40_000;
-const DISCORD_CHARS_MAX: usize = 2_000;
-const TELEGRAM_UNITS_MAX: usize = 4_096;
-const NTFY_BYTES_MAX: usize = 4_096;
+const NAMES: [&str; 7] = ["slack", "discord", "telegram", "ntfy", "teams", "mattermost", "matrix"];
 
 impl Service {
     /// Reads the one table of a service that must be there.
@@ -61,7 +73,8 @@ impl Service {
         if given.len() != 1 {
             table.problem_here(
                 if given.is_empty() { "no service is named" } else { "two services are named" },
-                "write exactly one of `slack`, `discord`, `telegram` and `ntfy`, as in \
+                "write exactly one of `slack`, `discord`, `telegram`, `ntfy`, `teams`, `mattermost` \
+                 and `matrix`, as in \
                  `slack = { url = { file = \"data/secrets/slack\" } }`",
             );
         }
@@ -73,6 +86,10 @@ impl Service {
             }
             let example = match name {
                 "telegram" => "{ token = { file = \"data/secrets/telegram\" }, chat = \"123\" }",
+                "matrix" => {
+                    "{ server = \"https://matrix.example.com\", room = \"!id:example.com\", \
+                     token = { file = \"data/secrets/matrix\" } }"
+                }
                 "ntfy" => "{ topic = \"my-topic\" }",
                 _ => "{ url = { file = \"data/secrets/chat\" } }",
             };
@@ -81,6 +98,9 @@ impl Service {
                     "slack" => read_slack(&mut inner),
                     "discord" => read_discord(&mut inner),
                     "telegram" => read_telegram(&mut inner),
+                    "teams" => inner.require("url").map(|url| Service::Teams { url }),
+                    "mattermost" => read_mattermost(&mut inner),
+                    "matrix" => read_matrix(&mut inner),
                     _ => read_ntfy(&mut inner),
                 };
                 inner.finish();
@@ -95,6 +115,9 @@ impl Service {
             Self::Discord { .. } => "Discord",
             Self::Telegram { .. } => "Telegram",
             Self::Ntfy { .. } => "ntfy",
+            Self::Teams { .. } => "Teams",
+            Self::Mattermost { .. } => "Mattermost",
+            Self::Matrix { .. } => "Matrix",
         }
     }
 
@@ -102,8 +125,13 @@ impl Service {
     pub(super) fn escape(&self) -> Escape {
         match self {
             Self::Slack { .. } => Escape::Slack,
-            Self::Discord { .. } => Escape::Discord,
-            Self::Telegram { .. } | Self::Ntfy { .. } => Escape::None,
+            // Both read Markdown: no value can hide an address behind words.
+            Self::Discord { .. } | Self::Teams { .. } => Escape::Discord,
+            Self::Mattermost { .. } => Escape::Mattermost,
+            Self::Telegram { is_html: true, .. } => Escape::Html,
+            Self::Telegram { is_html: false, .. } | Self::Ntfy { .. } | Self::Matrix { .. } => {
+                Escape::None
+            }
         }
     }
 
@@ -113,15 +141,21 @@ impl Service {
             Self::Discord { .. } => Duration::from_millis(400),
             // A group or channel may have 20 a minute; its number is negative.
             Self::Telegram { chat, .. } if chat.starts_with(['-', '@']) => Duration::from_secs(3),
-            Self::Slack { .. } | Self::Telegram { .. } => Duration::from_secs(1),
-            Self::Ntfy { .. } => Duration::ZERO,
+            Self::Slack { .. } | Self::Telegram { .. } | Self::Teams { .. } => {
+                Duration::from_secs(1)
+            }
+            // Servers of one's own.
+            Self::Ntfy { .. } | Self::Mattermost { .. } | Self::Matrix { .. } => Duration::ZERO,
         }
     }
 
     /// Where messages go, with the secrets in it.
     pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
         match self {
-            Self::Slack { url } | Self::Discord { url, .. } => {
+            Self::Slack { url }
+            | Self::Discord { url, .. }
+            | Self::Teams { url }
+            | Self::Mattermost { url, .. } => {
                 let url = secret_text(&url.resolve()?, self.name())?;
                 let url = url.trim().parse::<Url>().ok().filter(is_http);
                 let unfit = || format!("the secret is not the URL of a {} webhook", self.name());
@@ -140,50 +174,52 @@ impl Service {
                 Ok(Endpoint { url: url.ok_or_else(unfit)?, authorization: None })
             }
             Self::Ntfy { server, token, .. } => {
-                let authorization = match token {
-                    None => None,
-                    Some(token) => {
-                        let token = secret_text(&token.resolve()?, self.name())?;
-                        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-                        let unfit = |_| BuildError::Unfit("the secret is no token".to_owned());
-                        let mut value = value.map_err(unfit)?;
-                        value.set_sensitive(true);
-                        Some(value)
-                    }
-                };
+                let authorization = token.as_ref().map(|token| self.bearer(token)).transpose()?;
                 Ok(Endpoint { url: server.clone(), authorization })
+            }
+            Self::Matrix { server, token, room } => {
+                let mut url = server.clone();
+                let unfit = |()| BuildError::Unfit("the server's URL has no path".to_owned());
+                url.path_segments_mut().map_err(unfit)?.pop_if_empty().extend([
+                    "_matrix",
+                    "client",
+                    "v3",
+                    "rooms",
+                    room,
+                    "send",
+                    "m.room.message",
+                ]);
+                Ok(Endpoint { url, authorization: Some(self.bearer(token)?) })
             }
         }
     }
 
-    /// The message in the service's shape.
-    pub(super) fn message(&self, text: &str, title: Option<&str>) -> Value {
+    fn bearer(&self, token: &SecretRef) -> Result<HeaderValue, BuildError> {
+        let token = secret_text(&token.resolve()?, self.name())?;
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let mut value =
+            value.map_err(|_| BuildError::Unfit("the secret is no token".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// How and where a message about the event `id` goes. Matrix knows a repeat by the end of the
+    /// address.
+    pub(super) fn request(&self, endpoint: &Endpoint, id: &str) -> (Method, Url) {
+        let mut url = endpoint.url.clone();
         match self {
-            Self::Slack { .. } => json!({ "text": cut(text, SLACK_CHARS_MAX, |_| 1) }),
-            Self::Discord { username, .. } => {
-                let mut message = json!({
-                    "content": cut(text, DISCORD_CHARS_MAX, |_| 1),
-                    // `@everyone` in a payload is text.
-                    "allowed_mentions": { "parse": [] },
-                });
-                add(&mut message, "username", username.as_deref());
-                message
+            Self::Matrix { .. } => {
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.push(id);
+                }
+                (Method::PUT, url)
             }
-            Self::Telegram { chat, .. } => {
-                let chat = match chat.parse::<i64>() {
-                    Ok(number) => json!(number),
-                    Err(_) => json!(chat),
-                };
-                json!({ "chat_id": chat, "text": cut(text, TELEGRAM_UNITS_MAX, char::len_utf16) })
-            }
-            Self::Ntfy { topic, priority, tags, .. } => {
-                let mut message =
-                    json!({ "topic": topic, "message": cut(text, NTFY_BYTES_MAX, char::len_utf8) });
-                add(&mut message, "title", title);
-                add(&mut message, "priority", *priority);
-                add(&mut message, "tags", (!tags.is_empty()).then(|| tags.clone()));
-                message
-            }
+            Self::Slack { .. }
+            | Self::Discord { .. }
+            | Self::Telegram { .. }
+            | Self::Ntfy { .. }
+            | Self::Teams { .. }
+            | Self::Mattermost { .. } => (Method::POST, url),
         }
     }
 
@@ -204,9 +240,12 @@ impl Service {
             Self::Telegram { .. } => {
                 (body.pointer("/parameters/retry_after"), text_of(body.get("description")))
             }
-            Self::Ntfy { .. } => (None, text_of(body.get("error"))),
+            Self::Ntfy { .. } | Self::Matrix { .. } => (None, text_of(body.get("error"))),
+            Self::Mattermost { .. } => (None, text_of(body.get("message"))),
+            Self::Teams { .. } => (None, None),
         };
-        let pause = pause.and_then(Value::as_f64);
+        let millis = body.get("retry_after_ms").and_then(Value::as_f64);
+        let pause = pause.and_then(Value::as_f64).or(millis.map(|millis| millis / 1000.0));
         let pause = pause.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         // ntfy says no time; the public server gives back a message each five seconds.
         let pause = match self {
@@ -245,7 +284,30 @@ fn read_telegram(table: &mut Table<'_>) -> Option<Service> {
             "as in `\"123456789\"`, `\"-1001234567890\"` or `\"@channel\"`",
         );
     }
-    Some(Service::Telegram { server: server?, token: token?, chat: chat? })
+    let thread = table.take::<i64>("thread");
+    let modes = [("none", false), ("html", true)];
+    let is_html = table.choice("parse_mode", &modes).unwrap_or(false);
+    Some(Service::Telegram { server: server?, token: token?, chat: chat?, thread, is_html })
+}
+
+fn read_mattermost(table: &mut Table<'_>) -> Option<Service> {
+    let (username, channel) = (table.take("username"), table.take("channel"));
+    Some(Service::Mattermost { url: table.require("url")?, username, channel })
+}
+
+fn read_matrix(table: &mut Table<'_>) -> Option<Service> {
+    if !table.has("server") {
+        table.missing("server", "write `server = \"https://matrix.example.com\"`");
+    }
+    let server = read_server(table, "https://matrix.example.com/");
+    let token = table.require("token");
+    let room = table.require::<String>("room");
+    if room.as_ref().is_some_and(|room| !room.starts_with('!')) {
+        let help = "as in `\"!abcdef:example.com\"`: the room's settings show it under Advanced";
+        table.problem("room", "this is not a room's id", help);
+    }
+    table.has("server").then_some(())?;
+    Some(Service::Matrix { server: server?, token: token?, room: room? })
 }
 
 fn read_ntfy(table: &mut Table<'_>) -> Option<Service> {
@@ -290,44 +352,7 @@ fn secret_text(secret: &Secret, service: &str) -> Result<String, BuildError> {
         .map_err(|_| BuildError::Unfit(format!("the secret for {service} is not text")))
 }
 
-fn add(message: &mut Value, key: &str, value: Option<impl Into<Value>>) {
-    if let (Some(object), Some(value)) = (message.as_object_mut(), value) {
-        object.insert(key.to_owned(), value.into());
-    }
-}
-
 fn text_of(value: Option<&Value>) -> Option<String> {
     let text = value?.as_str()?;
     Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
-}
-
-/// The text where it fits; else as much of it as leaves room for the `…` at its end.
-fn cut(text: &str, max: usize, size: impl Fn(char) -> usize) -> String {
-    let total: usize = text.chars().map(&size).sum();
-    if total <= max {
-        return text.to_owned();
-    }
-    let room = max.saturating_sub(size('…'));
-    let mut used: usize = 0;
-    let fits = |c: &char| {
-        used = used.saturating_add(size(*c));
-        used <= room
-    };
-    let mut start: String = text.chars().take_while(fits).collect();
-    start.push('…');
-    start
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_that_is_too_long_is_cut_by_the_services_own_measure() {
-        assert_eq!(cut("abc", 3, |_| 1), "abc");
-        assert_eq!(cut("abcd", 3, |_| 1), "ab…");
-        assert_eq!(cut("😀😀😀", 6, char::len_utf16), "😀😀😀");
-        assert_eq!(cut("😀😀😀", 5, char::len_utf16), "😀😀…");
-        assert_eq!(cut("ééé", 5, char::len_utf8), "é…");
-    }
 }

@@ -174,7 +174,9 @@ fn mistakes_in_the_settings_are_named() {
     check("text = 'x'", "no service is named");
     check(slack, "`text` is missing");
     check(&format!("text = 'x'\n{slack}\nntfy = {{ topic = 'x' }}"), "two services");
-    check(&format!("text = 'x'\ntitle = 'y'\n{slack}"), "Slack has no titles");
+    let matrix =
+        "matrix = { server = 'https://m.org', room = '#a:m.org', token = { file = 'key' } }";
+    check(&format!("text = 'x'\n{matrix}"), "not a room's id");
     check("text = 'x'\nntfy = { topic = 'a b' }", "a topic is");
     check("text = 'x'\nntfy = { topic = 'a', priority = 6 }", "1 to 5");
     check("text = 'x'\ntelegram = { token = { env = 'X' }, chat = 'ann' }", "neither a chat's");
@@ -191,4 +193,78 @@ async fn an_empty_text_is_nothing_to_tell_and_no_failure() {
     assert!(server.requests().is_empty());
     handler.handle(&[delivery(r#"{"data":{"spam":true}}"#)]).await.unwrap();
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn title_is_a_header_block_or_an_embed() {
+    let server = BadServer::start([]);
+    let title = "title = '{{ data.user }}'";
+    let settings = format!("{title}\nslack = {{ url = {{ file = 'key' }} }}");
+    let (_, body) = sent(&server, &settings, &server.url("/")).await;
+    let text = "Ann: &lt;!channel&gt; &amp; *bold* @everyone";
+    assert_eq!(body["text"], text);
+    let header = json!({ "type": "header", "text": { "type": "plain_text", "text": "Ann" } });
+    let section = json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+    assert_eq!(body["blocks"], json!([header, section]));
+
+    let server = BadServer::start([]);
+    let settings = format!("{title}\ndiscord = {{ url = {{ file = 'key' }} }}");
+    let (_, body) = sent(&server, &settings, &server.url("/")).await;
+    let description = "Ann: <!channel> & *bold* @everyone";
+    let embed = json!({ "title": "Ann", "description": description });
+    assert_eq!(body, json!({ "allowed_mentions": { "parse": [] }, "embeds": [embed] }));
+}
+
+#[tokio::test]
+async fn telegram_takes_html_and_a_topic() {
+    let server = BadServer::start([]);
+    let settings = format!(
+        "title = '<b>New</b>'\ntelegram = {{ server = '{}', token = {{ file = 'key' }}, \
+         chat = '-5', thread = 7, parse_mode = 'html' }}",
+        server.url("")
+    );
+    let (_, body) = sent(&server, &settings, "1:a").await;
+    assert_eq!(
+        body,
+        json!({
+            "chat_id": -5, "message_thread_id": 7, "parse_mode": "HTML",
+            "text": "<b>New</b>\nAnn: &lt;!channel&gt; &amp; *bold* @everyone",
+        })
+    );
+}
+
+#[tokio::test]
+async fn teams_gets_a_card_and_mattermost_a_text_that_alerts_nobody() {
+    let server = BadServer::start([status(202)]);
+    let (_, body) = sent(&server, "teams = { url = { file = 'key' } }", &server.url("/")).await;
+    let card = &body["attachments"][0];
+    assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
+    assert_eq!(card["content"]["body"][0]["text"], "Ann: <!channel> & *bold* @everyone");
+
+    let server = BadServer::start([]);
+    let settings = "title = 'New'\nmattermost = { url = { file = 'key' }, channel = 'town' }";
+    let (_, body) = sent(&server, settings, &server.url("/hooks/x")).await;
+    let text = "#### New\nAnn: <!channel> & *bold* @\u{200b}everyone";
+    assert_eq!(body, json!({ "text": text, "channel": "town" }));
+}
+
+#[tokio::test]
+async fn matrix_knows_a_repeat_by_the_events_id() {
+    let server = BadServer::start([]);
+    let folder = folder("t0ken");
+    let text = format!(
+        "text = '{{{{ data.user }}}}'\nmatrix = {{ server = '{}', room = '!a/b:m.org', \
+         token = {{ file = 'key' }} }}",
+        server.url("")
+    );
+    let handler = handler("chat", &text, folder.path());
+    handler.handle(&[delivery(BODY)]).await.unwrap();
+    let request = server.requests().remove(0);
+    assert_eq!(request.method, "PUT");
+    let id = super::super::testing::id(1);
+    let path = format!("/_matrix/client/v3/rooms/!a%2Fb:m.org/send/m.room.message/{id}");
+    assert_eq!(request.path, path);
+    assert_eq!(request.header("authorization"), Some("Bearer t0ken"));
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(body, json!({ "msgtype": "m.notice", "body": "Ann", "m.mentions": {} }));
 }
