@@ -285,7 +285,6 @@ impl Oracle {
 
     /// Something was damaged, which may have cost this much.
     pub fn damaged(&mut self, effects: &Effects) {
-        self.was_damaged |= *effects != Effects::default();
         for token in &effects.events {
             if let Some(facts) = self.events.get_mut(*token as usize) {
                 facts.may_be_lost = true;

@@ -300,12 +300,14 @@ impl<S: Subject> Simulation<S> {
     }
 
     fn damage(&mut self, damage: Damage) {
+        self.oracle.was_damaged = true;
         let effects = self.subject.damage(damage);
         self.oracle.damaged(&effects);
     }
 
     pub fn set_fault(&mut self, fault: Option<Fault>) {
         self.has_faults = fault.is_some();
+        self.oracle.was_damaged |= matches!(fault, Some(Fault::ReadRegion { .. }));
         self.oracle.keys_may_go = matches!(fault, Some(Fault::ReadOnce { .. }));
         let effects: Effects = self.subject.set_fault(fault);
         self.oracle.damaged(&effects);
