@@ -23,6 +23,8 @@ use crate::worker::Worker;
 pub const N_HANDLERS: usize = 3;
 /// Settlements are recorded within this time, and the work that is left then.
 const RECORDED_AFTER: Duration = Duration::from_millis(41);
+/// After the disk was found full, the queue does not look again for so long.
+const FULL_FOR: Duration = Duration::from_millis(250);
 /// More rounds of work than anything takes.
 const ROUNDS_MAX: usize = 2_000;
 /// How long a key is remembered, by source.
@@ -52,6 +54,8 @@ pub struct Simulation<S> {
     opened_at: Timestamp,
     /// Calls to the disk may fail just now.
     has_faults: bool,
+    /// Until then it may refuse for want of room without looking again.
+    full_until: Timestamp,
     /// How often it was opened.
     n_opened: u64,
 }
@@ -73,6 +77,7 @@ impl<S: Subject> Simulation<S> {
             next_ticket: 0,
             opened_at: start,
             has_faults: false,
+            full_until: start,
             n_opened: 0,
         };
         simulation.open()?;
@@ -306,6 +311,9 @@ impl<S: Subject> Simulation<S> {
     }
 
     pub fn set_fault(&mut self, fault: Option<Fault>) {
+        if self.has_faults {
+            self.full_until = self.steady().after(FULL_FOR);
+        }
         self.has_faults = fault.is_some();
         self.oracle.was_damaged |= matches!(fault, Some(Fault::ReadRegion { .. }));
         self.oracle.keys_may_go = matches!(fault, Some(Fault::ReadOnce { .. }));
@@ -349,6 +357,7 @@ impl<S: Subject> Simulation<S> {
         // The steady clock begins at the wall clock's reading.
         self.clock = Arc::new(ManualClock::new(self.clock.now()));
         self.opened_at = self.steady();
+        self.full_until = self.opened_at;
         for _ in 0..2 {
             let seed = self.random.random();
             match self.subject.open(&self.clock, seed) {
@@ -537,12 +546,14 @@ impl<S: Subject> Simulation<S> {
 
     /// Whether anything may fail just now, other than by the queue's own fault.
     pub fn may_fail(&self) -> bool {
-        self.has_faults || self.subject.is_poisoned()
+        let is_full = self.steady() < self.full_until;
+        self.has_faults || is_full || self.subject.is_poisoned()
     }
 
     /// All is well: nothing fails, everybody is subscribed.
     pub fn calm_down(&mut self) -> Verdict {
         self.set_fault(None);
+        self.wait(FULL_FOR);
         if self.subject.is_poisoned() {
             self.crash(End::Kill, None)?;
         }
