@@ -26,8 +26,8 @@ pub use figures::figures;
 pub use rejected::{ExplainView, RejectedView};
 pub use replay::{ReplayRange, Replayed};
 pub use view::{
-    AttemptView, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView, LastErrorView,
-    QueueView, SecretView, SourceView, StatusView,
+    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
+    LastErrorView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
 
 /// Why a question has no answer.
@@ -249,9 +249,12 @@ impl Api {
     }
 
     /// Dead letters that match, oldest first.
-    pub async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadView>, ApiError> {
-        let dead = self.queue.dead(filter).await?;
-        Ok(dead.iter().map(DeadView::new).collect())
+    /// Behind them what is lost: deliveries whose events cannot be read.
+    pub async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadEntry>, ApiError> {
+        let dead = self.queue.dead(filter.clone()).await?;
+        let lost = self.queue.lost(filter).await?.into_iter().map(LostView::new);
+        let letters = dead.iter().map(DeadView::new).map(DeadEntry::Letter);
+        Ok(letters.chain(lost.map(DeadEntry::Lost)).collect())
     }
 
     /// Makes dead letters due again; says how many.

@@ -12,7 +12,9 @@ use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Position, SourceName,
 };
 use crate::ingest::RefusedRow;
-use crate::queue::{Backlog, DeadLetter, DeliveryHistory, DeliveryState, QueueStats};
+use crate::queue::{
+    Backlog, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries, QueueStats,
+};
 
 use super::HandlerControl;
 
@@ -307,6 +309,43 @@ pub struct AttemptView {
     pub error: ErrorText,
     /// The status that the other side answered.
     pub status: Option<u16>,
+}
+
+/// What will not be tried again by itself.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum DeadEntry {
+    /// A dead letter.
+    Letter(DeadView),
+    /// Deliveries whose events cannot be read.
+    Lost(LostView),
+}
+
+/// Deliveries of one handler whose events cannot be read. They are redriven, for the case that the
+/// disk gives them again, or dropped like dead letters.
+#[derive(Debug, Serialize)]
+pub struct LostView {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// The first event's place.
+    pub position: Position,
+    /// How many events there are from there on.
+    pub events: u64,
+    /// Why.
+    pub reason: String,
+}
+
+impl LostView {
+    pub(super) fn new(lost: LostDeliveries) -> Self {
+        let LostDeliveries { handler, positions } = lost;
+        let events = positions.end.0.saturating_sub(positions.start.0);
+        let (first, last) = (positions.start.0, positions.end.0.saturating_sub(1));
+        let reason = match events {
+            1 => format!("the event at position {first} cannot be read"),
+            _ => format!("the events at positions {first} to {last} cannot be read"),
+        };
+        Self { handler, position: positions.start, events, reason }
+    }
 }
 
 /// One dead letter.

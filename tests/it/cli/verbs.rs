@@ -257,6 +257,22 @@ fn a_check_names_the_damage_and_fails_while_the_server_serves_the_rest() {
     }
     printed(&run(&folder, &["queue", "check"]), 1);
     assert_eq!(served.stop(), Some(0));
+
+    // A handler that should get it is told of it, and can give it up.
+    let path = folder.path().join("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let late = "\n[handler.late]\nstart = \"oldest\"\n[handler.late.log]\n";
+    std::fs::write(&path, config + late).unwrap();
+    let served = Served::start(&folder);
+    served.wait_until_delivered("late");
+    let lost = json(&folder, &["dead", "list"]);
+    assert_eq!(lost.as_array().unwrap().len(), 1, "{lost}");
+    assert_eq!((&lost[0]["handler"], &lost[0]["events"]), (&"late".into(), &1.into()));
+    let text = printed(&run(&folder, &["dead", "list"]), 0);
+    assert!(text.contains("the event at position 2 cannot be read"), "{text}");
+    assert_eq!(json(&folder, &["dead", "drop", "--all"])["count"], 1);
+    assert_eq!(json(&folder, &["dead", "list"]), serde_json::json!([]));
+    assert_eq!(served.stop(), Some(0));
 }
 
 /// Flips a bit of the first `text` in a file; whether there is one.
