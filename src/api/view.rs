@@ -339,10 +339,10 @@ impl LostView {
     pub(super) fn new(lost: LostDeliveries) -> Self {
         let LostDeliveries { handler, positions } = lost;
         let events = positions.end.0.saturating_sub(positions.start.0);
-        let (first, last) = (positions.start.0, positions.end.0.saturating_sub(1));
+        let (first, newest) = (positions.start.0, positions.end.0.saturating_sub(1));
         let reason = match events {
             1 => format!("the event at position {first} cannot be read"),
-            _ => format!("the events at positions {first} to {last} cannot be read"),
+            _ => format!("the events at positions {first} to {newest} cannot be read"),
         };
         Self { handler, position: positions.start, events, reason }
     }
