@@ -151,6 +151,11 @@ impl KeyRuns {
         oldest.map_or(list.written_through, |oldest| oldest.min(list.written_through))
     }
 
+    /// How many runs there are, in memory and on disk.
+    pub(crate) fn n_runs(&self) -> usize {
+        self.list().slots.len()
+    }
+
     /// Bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
         self.list().slots.iter().filter_map(Slot::run).map(|run| run.header.file_bytes()).sum()

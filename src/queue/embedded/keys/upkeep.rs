@@ -65,8 +65,9 @@ impl KeyRuns {
         };
         match run.load_filter() {
             Ok(loaded) => self.update(|list| {
-                if let Some(slot) = list.of_run(run) {
-                    slot.set_filter(Some(Arc::new(loaded)));
+                let loaded = Arc::new(loaded);
+                for slot in list.slots.iter_mut().filter(|slot| slot.is_file_of(run)) {
+                    slot.set_filter(Some(Arc::clone(&loaded)));
                 }
             }),
             Err(err) => self.set_damaged(run, &err),
