@@ -131,19 +131,6 @@ pub fn config(data: &[u8]) {
 
 /// Bytes of a segment of the log, or the payload of one of its records or of version 1's.
 pub fn record(data: &[u8]) {
-    const KINDS: [Kind; 11] = [
-        Kind::Head,
-        Kind::Event,
-        Kind::Settle,
-        Kind::Subscribed,
-        Kind::Forgotten,
-        Kind::Trim,
-        Kind::Opened,
-        Kind::Closed,
-        Kind::Filler,
-        Kind::KeptChanges,
-        Kind::KeptFooter,
-    ];
     let payload = Bytes::copy_from_slice(data);
     let mut scan = Scan::new(data, 0, SegmentId { number: 3, salt: 7 });
     let mut end = 0;
@@ -154,7 +141,7 @@ pub fn record(data: &[u8]) {
             drop(Record::decode(kind, &payload.slice(at + HEADER_BYTES..end)));
         }
     }
-    for kind in KINDS {
+    for kind in Kind::ALL {
         if let Some(Record::Event(event, _)) = Record::decode(kind, &payload) {
             assert!(event.headers.iter().count() + event.body.len() <= data.len());
         }

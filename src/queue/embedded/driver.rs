@@ -271,17 +271,29 @@ const INDEX_STEPS_MAX: usize = 100_000;
 /// The components on the caller's thread.
 pub(crate) struct Inline {
     core: Arc<Core>,
-    state: Mutex<InlineState>,
+    state: Mutex<Stepped>,
 }
 
-struct InlineState {
-    committer: Committer,
-    requests: mpsc::Receiver<Request>,
-    allocator: SegmentAllocator,
-    wants: mpsc::Receiver<Want>,
-    follower: Follower,
-    now: Duration,
-    is_ended: bool,
+/// The components that somebody steps who has no threads for them.
+pub(crate) struct Stepped {
+    pub(crate) committer: Committer,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) allocator: SegmentAllocator,
+    pub(crate) wants: mpsc::Receiver<Want>,
+    pub(crate) follower: Follower,
+    /// Time since the start.
+    pub(crate) now: Duration,
+    /// Whether the committer is done.
+    pub(crate) is_ended: bool,
+}
+
+impl Stepped {
+    /// The components before their first step.
+    pub(crate) fn of(components: Components) -> Self {
+        let Components { committer, requests, allocator, wants, follower, .. } = components;
+        let (now, is_ended) = (Duration::ZERO, false);
+        Self { committer, requests, allocator, wants, follower, now, is_ended }
+    }
 }
 
 impl std::fmt::Debug for Inline {
@@ -293,17 +305,9 @@ impl std::fmt::Debug for Inline {
 impl Inline {
     /// From here on every request is done on the thread that makes it.
     pub(crate) fn start(components: Components) -> Arc<Self> {
-        let Components { core, committer, requests, allocator, wants, follower, .. } = components;
-        let state = InlineState {
-            committer,
-            requests,
-            allocator,
-            wants,
-            follower,
-            now: Duration::ZERO,
-            is_ended: false,
-        };
-        let inline = Arc::new(Self { core: Arc::clone(&core), state: Mutex::new(state) });
+        let core = Arc::clone(&components.core);
+        let state = Mutex::new(Stepped::of(components));
+        let inline = Arc::new(Self { core: Arc::clone(&core), state });
         let weak: Weak<Self> = Arc::downgrade(&inline);
         let drive = Drive(Box::new(move || {
             if let Some(inline) = weak.upgrade() {
@@ -320,7 +324,7 @@ impl Inline {
     /// be recorded after a while is recorded at once.
     fn run(&self) {
         let mut state = lock(&self.state);
-        let InlineState { committer, requests, allocator, wants, follower, now, is_ended } =
+        let Stepped { committer, requests, allocator, wants, follower, now, is_ended } =
             &mut *state;
         let mut has_waited = false;
         while !*is_ended {

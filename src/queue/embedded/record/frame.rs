@@ -32,6 +32,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Head,
+        Self::Event,
+        Self::Settle,
+        Self::Subscribed,
+        Self::Forgotten,
+        Self::Trim,
+        Self::Opened,
+        Self::Closed,
+        Self::Filler,
+        Self::KeptChanges,
+        Self::KeptFooter,
+    ];
+
     const fn of(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Head),

@@ -14,19 +14,6 @@ mod generate;
 
 use generate::*;
 
-const KINDS: [Kind; 11] = [
-    Kind::Head,
-    Kind::Event,
-    Kind::Settle,
-    Kind::Subscribed,
-    Kind::Forgotten,
-    Kind::Trim,
-    Kind::Opened,
-    Kind::Closed,
-    Kind::Filler,
-    Kind::KeptChanges,
-    Kind::KeptFooter,
-];
 const SEGMENT: SegmentId = SegmentId { number: 3, salt: 0x0123_4567_89ab_cdef };
 
 fn unit_of(push: impl FnOnce(&mut UnitBuilder) -> Lsn) -> Vec<u8> {
@@ -57,7 +44,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_record_or_none(bytes: Vec<u8>) {
         let bytes = Bytes::from(bytes);
-        for kind in KINDS {
+        for kind in Kind::ALL {
             // `None` or something: no panic, and no more items than there are bytes.
             match Record::decode(kind, &bytes) {
                 Some(Record::Event(event, _)) => {

@@ -5,19 +5,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settled};
 use crate::queue::embedded::cleaner::Effort;
-use crate::queue::embedded::commit::{Committer, Request};
+use crate::queue::embedded::commit::Request;
 use crate::queue::embedded::core::{Core, Step, lock};
-use crate::queue::embedded::driver::allocate;
-use crate::queue::embedded::index::Follower;
-use crate::queue::embedded::log::{SegmentAllocator, Want};
-use crate::queue::embedded::open::{self, Components};
+use crate::queue::embedded::driver::{Stepped, allocate};
+use crate::queue::embedded::open;
 use crate::queue::embedded::state::Status;
 use crate::queue::embedded::subscription::EmbeddedSubscription;
 use crate::queue::embedded::{Driver, EmbeddedQueue, Settings};
@@ -64,17 +62,7 @@ pub struct ManualQueue {
     /// [`ManualSubscription::take`] and the reading side's own calls instead.
     pub queue: Arc<EmbeddedQueue>,
     core: Arc<Core>,
-    parts: Mutex<Parts>,
-}
-
-struct Parts {
-    committer: Committer,
-    requests: mpsc::Receiver<Request>,
-    allocator: SegmentAllocator,
-    wants: mpsc::Receiver<Want>,
-    follower: Follower,
-    now: Duration,
-    is_ended: bool,
+    stepped: Mutex<Stepped>,
 }
 
 impl std::fmt::Debug for ManualQueue {
@@ -87,24 +75,22 @@ impl ManualQueue {
     /// Opens the queue of `settings`. `seed` makes salts and the random parts of ids.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Result<Self, QueueError> {
         let components = open::open(settings, clock, seed)?.with_states()?;
-        let mut parts = None;
+        let mut stepped = None;
         let queue = EmbeddedQueue::start(components, |components| {
-            let Components { committer, requests, allocator, wants, follower, .. } = components;
-            let (now, is_ended) = (Duration::ZERO, false);
-            parts = Some(Parts { committer, requests, allocator, wants, follower, now, is_ended });
+            stepped = Some(Stepped::of(components));
             Ok(Driver::Manual)
         })?;
         let core = Arc::clone(&queue.core);
-        let parts = parts.ok_or(QueueError::Closed)?;
-        Ok(Self { queue: Arc::new(queue), core, parts: Mutex::new(parts) })
+        let stepped = Mutex::new(stepped.ok_or(QueueError::Closed)?);
+        Ok(Self { queue: Arc::new(queue), core, stepped })
     }
 
     /// Makes one step; `false` = it had nothing to do. `now` = time since the start, which does not
     /// go back.
     pub fn step(&self, component: Component, now: Duration) -> bool {
-        let mut parts = lock(&self.parts);
-        let Parts { committer, requests, allocator, wants, follower, now: last, is_ended } =
-            &mut *parts;
+        let mut stepped = lock(&self.stepped);
+        let Stepped { committer, requests, allocator, wants, follower, now: last, is_ended } =
+            &mut *stepped;
         *last = now.max(*last);
         match component {
             Component::Committer if *is_ended => false,
