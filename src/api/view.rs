@@ -48,9 +48,9 @@ pub struct QueueView {
     pub bytes: u64,
     /// The newest position.
     pub last: Position,
-    /// Bytes of the journal that the index has not taken in yet.
+    /// Bytes of the log that the index has not taken in yet.
     pub lag_bytes: u64,
-    /// Damage found in the journal.
+    /// Damage found in the log.
     pub damage: Vec<String>,
 }
 

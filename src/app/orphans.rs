@@ -1,5 +1,5 @@
 //! Handlers that have a place in the queue and stand in no configuration any more: what waits for them
-//! keeps the journal from shrinking, so their owner is told of them, and after `orphan_retention` they are
+//! keeps the log from shrinking, so their owner is told of them, and after `orphan_retention` they are
 //! let go.
 //!
 //! Since when, and which handlers have a place at all, is kept in a file, one name a line (with the time

@@ -1,4 +1,4 @@
-//! Request headers in one allocation, in the form in which the journal stores them.
+//! Request headers in one allocation, in the form in which the log stores them.
 
 use std::fmt;
 

@@ -53,7 +53,7 @@ pub(super) fn queue_lag_bytes(registry: &mut Registry) -> Count {
     let gauge = Count::default();
     registry.register(
         "queue_lag_bytes",
-        "Bytes of the journal that the index has not taken in yet",
+        "Bytes of the log that the index has not taken in yet",
         gauge.clone(),
     );
     gauge
@@ -61,7 +61,7 @@ pub(super) fn queue_lag_bytes(registry: &mut Registry) -> Count {
 
 pub(super) fn queue_damages(registry: &mut Registry) -> Count {
     let gauge = Count::default();
-    registry.register("queue_damages", "Damaged places found in the journal", gauge.clone());
+    registry.register("queue_damages", "Damaged places found in the log", gauge.clone());
     gauge
 }
 

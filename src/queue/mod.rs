@@ -375,15 +375,15 @@ pub struct Backlog {
 pub struct QueueStats {
     /// Retained events.
     pub events: u64,
-    /// Bytes on disk, journal and derived state.
+    /// Bytes on disk, the log and what is derived from it.
     pub bytes: u64,
     /// The newest position; 0 = none yet.
     pub last: Position,
-    /// Bytes of the journal that the derived state has not taken in yet.
+    /// Bytes of the log that the derived state has not taken in yet.
     pub lag_bytes: u64,
     /// Every handler that has a place, subscribed or not.
     pub handlers: Vec<(HandlerName, Backlog)>,
-    /// Damage found in the journal, for people; empty = none.
+    /// Damage found in the log, for people; empty = none.
     pub damage: Vec<String>,
 }
 

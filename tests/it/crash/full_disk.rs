@@ -18,7 +18,7 @@ fn a_full_disk_answers_503_and_200_again_once_there_is_room() {
     let ballast = disk.path().join("ballast");
     fill(&ballast);
 
-    // What stands ready of the journal still takes some; then there is no room for more.
+    // What stands ready of the log still takes some; then there is no room for more.
     let mut n_stored = 0;
     let refused = loop {
         let answer = send(&served, n_stored);

@@ -1,4 +1,4 @@
-//! The fdatasync of the journal comes before the answer is written: seen from outside.
+//! The fdatasync of the log comes before the answer is written: seen from outside.
 
 use std::process::{Command, Stdio};
 
