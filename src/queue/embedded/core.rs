@@ -221,8 +221,7 @@ impl Core {
     /// `now` = the wall clock, where it can be trusted. A merge of large runs goes on with the next
     /// call: its worst step took 0.25 s for 8 million keys.
     pub(crate) fn merge_keys(&self, now: Option<Timestamp>) -> Result<(), QueueError> {
-        // Each step loads one filter. Once, in a test under load, it went on without end, for a
-        // cause that was not found: the cleaner has other work.
+        // Each step loads one filter; those of runs that come meanwhile wait for the next call.
         for _ in 0..self.keys.n_runs() {
             if self.keys.load_step() == keys::Step::Idle {
                 break;

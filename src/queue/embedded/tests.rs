@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::testing::MemoryStorage;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
+use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, SourceName};
 use crate::queue::{LostDeliveries, Queue, Start, Subscription};
 
 fn settings(storage: &MemoryStorage) -> Settings {
@@ -63,6 +63,21 @@ async fn take(subscription: &dyn Subscription, n_events: usize) -> BTreeSet<u64>
         taken.extend(given.iter().map(|delivery| delivery.event.position.0));
     }
     taken
+}
+
+#[tokio::test]
+async fn a_late_cleaner_does_not_make_a_run_of_every_commit() {
+    let storage = MemoryStorage::new();
+    let queue = open(&storage);
+    let window = Duration::from_hours(1);
+    // Nothing cleans it: what is frozen stays unwritten.
+    for n in 0..100 {
+        let dedupe = Dedupe::Within { key: DedupeKey(u128::to_be_bytes(n)), window };
+        queue.append(NewEvent { dedupe, ..new_event() }).await.unwrap();
+    }
+    // 100 kB of log, and a memtable is full after two segments, 16 KiB.
+    let n_runs = queue.core.keys.n_runs();
+    assert!((4..8).contains(&n_runs), "{n_runs}");
 }
 
 #[tokio::test]

@@ -45,9 +45,7 @@ impl Committer {
             self.note_recorded(&cell.handler, &changes);
             cell.recorded.notify_waiters();
         }
-        let begin = self.core.keys.written_through();
-        let in_memory = begin.bytes_until(self.writer.end(), self.segment_bytes);
-        if self.memtable.is_full(in_memory) {
+        if self.memtable.is_full(self.writer.end(), self.segment_bytes) {
             self.freeze_keys();
         }
         Ok(())

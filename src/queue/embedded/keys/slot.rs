@@ -152,18 +152,15 @@ impl RunList {
     }
 
     /// The runs whose filters are to be in memory: the newest ones, as far as `bytes` go.
-    pub(super) fn fitting(&self, mut bytes: usize) -> impl Iterator<Item = &Arc<KeyRun>> {
-        self.slots.iter().rev().filter_map(Slot::run).filter(move |run| {
-            let rest = bytes.checked_sub(run.header.filter_bytes());
-            bytes = rest.unwrap_or(bytes);
-            rest.is_some()
-        })
+    pub(super) fn fitting(&self, bytes: usize) -> impl Iterator<Item = &Arc<KeyRun>> {
+        let mut room = FilterRoom(bytes);
+        self.slots.iter().rev().filter_map(Slot::run).filter(move |run| room.fits(run))
     }
 
     pub(super) fn drop_unfit_filters(&mut self, bytes: usize) {
-        let fitting: Vec<Arc<KeyRun>> = self.fitting(bytes).cloned().collect();
-        for slot in &mut self.slots {
-            if !fitting.iter().any(|run| slot.is_file_of(run)) {
+        let mut room = FilterRoom(bytes);
+        for slot in self.slots.iter_mut().rev() {
+            if !slot.run().is_some_and(|run| room.fits(run)) {
                 slot.set_filter(None);
             }
         }
@@ -172,5 +169,16 @@ impl RunList {
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.slots.iter().map(Slot::memory_bytes).sum()
+    }
+}
+
+/// The bytes that are left for filters.
+struct FilterRoom(usize);
+
+impl FilterRoom {
+    fn fits(&mut self, run: &KeyRun) -> bool {
+        let rest = self.0.checked_sub(run.header.filter_bytes());
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
     }
 }

@@ -213,13 +213,14 @@ fn failed_commit_leaves_no_keys() {
 #[test]
 fn memtable_is_full_by_keys_or_by_bytes_of_the_log() {
     let mut memtable = KeyMemtable::new(Lsn(0), options());
-    assert!(!memtable.is_full((1 << 20) - 1) && memtable.is_full(1 << 20));
+    let is_full = |memtable: &KeyMemtable, end| memtable.is_full(Lsn(end), 64 << 20);
+    assert!(!is_full(&memtable, (1 << 20) - 1) && is_full(&memtable, 1 << 20));
     (0..15).for_each(|n| memtable.insert(entry(n, 0), Lsn(n)));
-    assert!(!memtable.is_full(0));
+    assert!(!is_full(&memtable, 15));
     memtable.insert(entry(15, 0), Lsn(15));
-    assert!(memtable.is_full(0));
+    assert!(is_full(&memtable, 16));
     memtable.freeze(Lsn(16));
-    assert!(!memtable.is_full(0) && memtable.begin().is_none());
+    assert!(!is_full(&memtable, 16) && memtable.begin().is_none());
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Test {
         } else {
             self.stored.push((Lsn(number), entry));
         }
-        if self.memtable.is_full(0) {
+        if self.memtable.is_full(Lsn(number), 64 << 20) {
             self.freeze();
         }
     }
