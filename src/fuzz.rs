@@ -22,8 +22,8 @@ use crate::queue::embedded::take_over;
 use crate::secret::Secret;
 use crate::settings::Look;
 use crate::source::{
-    self, Inbound, Overrides, PROVIDERS, Place, Rejected, Sender, Source, SourceSettings, Template,
-    TimestampRule, Unit,
+    self, FieldRef, Inbound, Overrides, PROVIDERS, Rejected, SigningProfile, Source,
+    SourceSettings, Template, TimestampRule, Unit,
 };
 
 /// The body of a target.
@@ -89,16 +89,16 @@ pub fn template(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(template) = Template::parse(&text) else { return };
     assert_eq!(Template::parse(&template.to_string()).ok().as_ref(), Some(&template));
-    let Some(mut sender) = Sender::provider("hyvor-talk") else { return };
-    for scheme in &mut sender.schemes {
+    let Some(mut profile) = SigningProfile::provider("hyvor-talk") else { return };
+    for scheme in &mut profile.schemes {
         scheme.signed = Some(template.clone());
         scheme.url = Some("https://example.com/hook?a=b".to_owned());
-        scheme.id = Some(Place::header("x-id"));
-        let (at, tolerance) = (Place::header("x-time"), TimestampRule::TOLERANCE);
+        scheme.id = Some(FieldRef::header("x-id"));
+        let (at, tolerance) = (FieldRef::header("x-time"), TimestampRule::TOLERANCE);
         scheme.timestamp = Some(TimestampRule { at, unit: Unit::Seconds, tolerance });
         scheme.weaknesses();
     }
-    let Some(source) = source(SourceSettings::new(sender, Vec::new()), "k") else { return };
+    let Some(source) = source(SourceSettings::new(profile, Vec::new()), "k") else { return };
     for body in [&br#"{"a":{"b":1}}"#[..], b"a=1&b=%32", b""] {
         // Some things cannot be put where they are wanted.
         let signed = source.sign(&EventType::new("t"), body.to_vec(), "/hooks/s", NOW);
@@ -214,9 +214,9 @@ pub fn expression(data: &[u8]) {
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let providers = PROVIDERS.iter().filter_map(|provider| {
         let url = Some("https://example.com/hooks/s".to_owned());
-        let sender =
-            Sender::provider(provider.name)?.with(Overrides { url, ..Overrides::default() });
-        source(SourceSettings::new(sender, Vec::new()), secret(provider.name))
+        let profile = SigningProfile::provider(provider.name)?
+            .with(Overrides { url, ..Overrides::default() });
+        source(SourceSettings::new(profile, Vec::new()), secret(provider.name))
     });
     let tables = TABLES.iter().filter_map(|table| {
         let text = format!("[source.s]\nsecrets = [{{ env = \"A\" }}]\nverify = {{ {table} }}");

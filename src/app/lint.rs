@@ -96,7 +96,7 @@ impl Lint<'_> {
     fn is_complete(&self) -> bool {
         self.samples.iter().all(|event| {
             let source = self.config.sources.get(&event.source);
-            source.is_some_and(|source| COMPLETE.contains(&source.sender.name()))
+            source.is_some_and(|source| COMPLETE.contains(&source.profile.name()))
         })
     }
 }

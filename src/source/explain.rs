@@ -5,11 +5,11 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-use super::place::Place;
+use super::field_ref::FieldRef;
 use super::providers::{Overrides, PROVIDERS};
 use super::scheme::Scheme;
-use super::settings::{Sender, SourceSettings};
-use super::signature::{Encoding, Shape};
+use super::settings::{SigningProfile, SourceSettings};
+use super::signature::{Encoding, SignatureFormat};
 use super::template::Template;
 use super::{Inbound, Rejection, Source};
 
@@ -118,8 +118,13 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// Whether `sender` with `secret` would have believed `request`, its age aside.
-    fn fits_request(&self, sender: Sender, secret: &Secret, request: &Inbound<'_>) -> bool {
-        let settings = SourceSettings::new(sender, Vec::new());
+    fn fits_request(
+        &self,
+        profile: SigningProfile,
+        secret: &Secret,
+        request: &Inbound<'_>,
+    ) -> bool {
+        let settings = SourceSettings::new(profile, Vec::new());
         let name = self.source.name().clone();
         Source::with_secrets(name, settings, vec![secret.clone()]).is_ok_and(|source| {
             let judged = source.verify(request, self.rejected.received_at);
@@ -127,17 +132,17 @@ impl Case<'_> {
         })
     }
 
-    fn fits(&self, sender: Sender, secret: &Secret) -> bool {
-        self.fits_request(sender, secret, &self.rejected.request)
+    fn fits(&self, profile: SigningProfile, secret: &Secret) -> bool {
+        self.fits_request(profile, secret, &self.rejected.request)
     }
 
-    fn sender(&self) -> Sender {
-        self.source.settings.sender.clone()
+    fn profile(&self) -> SigningProfile {
+        self.source.settings.profile.clone()
     }
 
     /// Where a setting of the scheme is to be written.
     fn table(&self) -> String {
-        match self.source.settings.sender.provider {
+        match self.source.settings.profile.provider {
             None => format!("[source.{}.verify]", self.source.name()),
             Some(provider) => format!(
                 "[source.{}.verify] (a table of your own, in place of `provider = \"{}\"`)",
@@ -165,7 +170,7 @@ impl Case<'_> {
                  the request came"
             )
         };
-        let key = match self.source.settings.sender.provider {
+        let key = match self.source.settings.profile.provider {
             Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
             None => format!("`tolerance` of the timestamp in {}", self.table()),
         };
@@ -188,7 +193,7 @@ impl Case<'_> {
     fn other_secret(&self, all: &[&Source]) -> Option<Explanation> {
         let others = all.iter().filter(|other| other.name() != self.source.name());
         for other in others {
-            let at = other.secrets.iter().position(|secret| self.fits(self.sender(), secret));
+            let at = other.secrets.iter().position(|secret| self.fits(self.profile(), secret));
             if let Some(index) = at {
                 let place = other.settings.secrets.get(index).map(ToString::to_string);
                 let place = place.unwrap_or_else(|| format!("its secret {}", index + 1));
@@ -211,13 +216,14 @@ impl Case<'_> {
             let text = secret.expose();
             let with = |end: &[u8]| Secret::new([text, end].concat());
             let trimmed = text.trim_ascii();
-            if trimmed.len() != text.len() && self.fits(self.sender(), &Secret::new(trimmed)) {
+            if trimmed.len() != text.len() && self.fits(self.profile(), &Secret::new(trimmed)) {
                 return Some(because(
                     "it matches when the newline or blank around the secret is cut off",
                     Some("write the secret again without it: `printf %s \"$SECRET\" > FILE`"),
                 ));
             }
-            if self.fits(self.sender(), &with(b"\n")) || self.fits(self.sender(), &with(b"\r\n")) {
+            if self.fits(self.profile(), &with(b"\n")) || self.fits(self.profile(), &with(b"\r\n"))
+            {
                 return Some(because(
                     "it matches when a newline is added to the secret: the sender's own has one",
                     Some("enter the secret at the sender again, without the newline at its end"),
@@ -229,7 +235,7 @@ impl Case<'_> {
 
     /// Signed in another form or as another provider does.
     fn other_sender(&self) -> Option<Explanation> {
-        match self.source.settings.sender.provider {
+        match self.source.settings.profile.provider {
             Some(_) => self.other_form().or_else(|| self.other_provider()),
             None => self.other_provider().or_else(|| self.other_form()),
         }
@@ -237,17 +243,17 @@ impl Case<'_> {
 
     /// Signed as one of the presets does.
     fn other_provider(&self) -> Option<Explanation> {
-        let url = self.source.settings.sender.schemes.iter().find_map(|scheme| scheme.url.clone());
+        let url = self.source.settings.profile.schemes.iter().find_map(|scheme| scheme.url.clone());
         for provider in PROVIDERS.iter() {
             let overrides = Overrides { url: url.clone(), ..Overrides::default() };
-            let sender = Sender::provider(provider.name)?.with(overrides);
+            let profile = SigningProfile::provider(provider.name)?.with(overrides);
             // A preset that is no stronger than a password would take nearly anything.
-            let is_weak = sender.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
+            let is_weak = profile.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
             let is_same = self.source.provider() == provider.name;
             if is_weak || is_same {
                 continue;
             }
-            if self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
                 return Some(because(
                     &format!("it is signed as provider `{}` signs", provider.name),
                     Some(&format!(
@@ -263,14 +269,14 @@ impl Case<'_> {
 
     /// Another hash, another encoding, another reading of the secret, another prefix.
     fn other_form(&self) -> Option<Explanation> {
-        let sender = self.sender();
-        let scheme = sender.schemes.first()?;
+        let profile = self.profile();
+        let scheme = profile.schemes.first()?;
         if !scheme.algorithm.signs() {
             return None;
         }
         for changed in variants(scheme, &self.first_value()) {
-            let sender = Sender { schemes: vec![changed.clone()], ..sender.clone() };
-            if self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+            let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
+            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
                 let (what, lines) = differences(scheme, &changed);
                 let hint = format!("{} in {}", lines.join(", "), self.table());
                 return Some(because(&format!("it matches {}", what.join(", ")), Some(&hint)));
@@ -281,13 +287,13 @@ impl Case<'_> {
 
     /// UserEcho's page can be read as an HMAC of the word `POST`.
     fn only_the_method(&self) -> Option<Explanation> {
-        let mut sender = self.sender();
-        for scheme in &mut sender.schemes {
+        let mut profile = self.profile();
+        for scheme in &mut profile.schemes {
             scheme.signed = Some(Template::parse("{method}").ok()?);
         }
-        let is_signed = sender.schemes.iter().all(|scheme| scheme.algorithm.signs());
+        let is_signed = profile.schemes.iter().all(|scheme| scheme.algorithm.signs());
         let mut secrets = self.source.secrets.iter();
-        if !is_signed || !secrets.any(|secret| self.fits(sender.clone(), secret)) {
+        if !is_signed || !secrets.any(|secret| self.fits(profile.clone(), secret)) {
             return None;
         }
         let hint = format!(
@@ -301,7 +307,7 @@ impl Case<'_> {
 
     /// The text of the first header that should hold the signature.
     fn first_value(&self) -> String {
-        let places = self.source.settings.sender.schemes.iter();
+        let places = self.source.settings.profile.schemes.iter();
         let mut places = places.flat_map(|scheme| &scheme.signature.places);
         places.find_map(|place| place.find(&self.rejected.request).text()).unwrap_or_default()
     }
@@ -311,7 +317,7 @@ impl Case<'_> {
         for (how, body) in rewritten::bodies(self.rejected.request.body) {
             let request = Inbound { body: &body, ..self.rejected.request };
             let mut secrets = self.source.secrets.iter();
-            if secrets.any(|secret| self.fits_request(self.sender(), secret, &request)) {
+            if secrets.any(|secret| self.fits_request(self.profile(), secret, &request)) {
                 return Some(because(
                     &format!("the body was changed on its way here: it matches {how}"),
                     Some(
@@ -326,7 +332,7 @@ impl Case<'_> {
 
     /// Nothing that was tried fits.
     fn unknown(&self, rejection: &Rejection) -> Explanation {
-        let schemes = &self.source.settings.sender.schemes;
+        let schemes = &self.source.settings.profile.schemes;
         let places: Vec<String> = schemes
             .iter()
             .flat_map(|scheme| &scheme.signature.places)
@@ -344,7 +350,7 @@ impl Case<'_> {
                 None => format!("there is no {place}: it is not signed at all"),
             },
             Rejection::NotWrapped => {
-                format!("the {place} does not have the expected prefix or key: {}", self.shape())
+                format!("the {place} does not have the expected prefix or key: {}", self.format())
             }
             Rejection::Undecodable => {
                 format!("what the {place} holds is not {}", self.encoding())
@@ -372,10 +378,10 @@ impl Case<'_> {
     /// A signature header of another provider that is in the request.
     fn foreign_header(&self) -> Option<(String, &'static str)> {
         for provider in PROVIDERS.iter() {
-            let sender = Sender::provider(provider.name)?;
-            let places = sender.schemes.iter().flat_map(|scheme| &scheme.signature.places);
+            let profile = SigningProfile::provider(provider.name)?;
+            let places = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
             for place in places {
-                if let Place::Header(name) = place
+                if let FieldRef::Header(name) = place
                     && self.rejected.request.headers.get(name).is_some()
                 {
                     return Some((name.clone().into_owned(), provider.name));
@@ -385,20 +391,20 @@ impl Case<'_> {
         None
     }
 
-    fn shape(&self) -> String {
-        let first = self.source.settings.sender.schemes.first();
-        match first.map(|scheme| &scheme.signature.shape) {
-            Some(Shape::Whole { prefix }) => format!("`{prefix}`"),
-            Some(Shape::List { item, pair, key }) => {
+    fn format(&self) -> String {
+        let first = self.source.settings.profile.schemes.first();
+        match first.map(|scheme| &scheme.signature.format) {
+            Some(SignatureFormat::Whole { prefix }) => format!("`{prefix}`"),
+            Some(SignatureFormat::List { item, pair, key }) => {
                 format!("`{key}{pair}…` between `{item}`")
             }
-            Some(Shape::Items { item, .. }) => format!("items between `{item}`"),
+            Some(SignatureFormat::Items { item, .. }) => format!("items between `{item}`"),
             None => String::new(),
         }
     }
 
     fn encoding(&self) -> &'static str {
-        match self.source.settings.sender.schemes.first().map(|first| first.signature.encoding) {
+        match self.source.settings.profile.schemes.first().map(|first| first.signature.encoding) {
             Some(Encoding::Hex) => "hexadecimal",
             Some(Encoding::Base64) => "base64",
             Some(Encoding::Plain) | None => "the expected text",
@@ -409,7 +415,7 @@ impl Case<'_> {
     fn base64_as_text(&self) -> Option<String> {
         let takes_text =
             |scheme: &Scheme| scheme.key.encoding == Encoding::Plain && scheme.algorithm.signs();
-        if !self.source.settings.sender.schemes.iter().any(takes_text) {
+        if !self.source.settings.profile.schemes.iter().any(takes_text) {
             return None;
         }
         let looks_like_base64 = |secret: &Secret| {

@@ -1,21 +1,24 @@
 //! Values of a believed request, its JSON fields found in one pass over the body.
 
-use super::place::Place;
-use super::{Few, Inbound, payload};
+use super::field_ref::FieldRef;
+use super::{Inbound, SmallList, payload};
 
 /// The values of some places.
 pub(super) struct Fields<'a> {
     request: &'a Inbound<'a>,
     /// The fields of the body that were looked for; nothing where it cannot be read, or nobody
     /// looked.
-    body: Few<(&'a str, Option<String>)>,
+    body: SmallList<(&'a str, Option<String>)>,
     is_json: bool,
 }
 
 impl<'a> Fields<'a> {
     /// Looks for the JSON fields among `places`.
-    pub(super) fn find(request: &'a Inbound<'a>, places: impl Iterator<Item = &'a Place>) -> Self {
-        let paths: Few<&str> = places.filter_map(Place::json_path).collect();
+    pub(super) fn find(
+        request: &'a Inbound<'a>,
+        places: impl Iterator<Item = &'a FieldRef>,
+    ) -> Self {
+        let paths: SmallList<&str> = places.filter_map(FieldRef::json_path).collect();
         let found = payload::find(request, &paths);
         let is_json = found.as_ref().is_some_and(|found| found.is_json);
         let texts = found.into_iter().flat_map(|found| found.texts);
@@ -28,13 +31,13 @@ impl<'a> Fields<'a> {
     }
 
     /// What stands in `place`, one of those that were looked for; nothing where it is empty.
-    pub(super) fn text(&self, place: &Place) -> Option<String> {
+    pub(super) fn text(&self, place: &FieldRef) -> Option<String> {
         let text = match place {
-            Place::Json(wanted) => {
+            FieldRef::Json(wanted) => {
                 let mut fields = self.body.iter();
                 fields.find(|(path, _)| path == wanted).and_then(|(_, text)| text.clone())
             }
-            Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
+            FieldRef::Header(_) | FieldRef::Query(_) | FieldRef::Form(_) | FieldRef::List(_) => {
                 place.find(self.request).text()
             }
         };

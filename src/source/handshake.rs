@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
-use super::place::Place;
+use super::field_ref::FieldRef;
 use super::{Inbound, Source, Verified};
 
 mod answer;
@@ -26,15 +26,15 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// Only a request with this text in this place asks.
-    pub when: Option<(Place, Cow<'static, str>)>,
+    pub when: Option<(FieldRef, Cow<'static, str>)>,
     /// Only a request with any text in this place asks.
-    pub given: Option<Place>,
+    pub given: Option<FieldRef>,
     /// Only a request without text in this place asks.
-    pub unless: Option<Place>,
+    pub unless: Option<FieldRef>,
     /// What is answered.
     pub answer: Answer,
     /// Where the source's `verify_token` must stand; without that setting nothing is answered.
-    pub token: Option<Place>,
+    pub token: Option<FieldRef>,
     /// Whether the question is signed like an event.
     pub signing: Signing,
     /// The methods by which it is asked; empty = as the place of the question says.
@@ -56,9 +56,9 @@ pub enum Signing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The text that stands there, as plain text; a header as the same header.
-    Echo(Place),
+    Echo(FieldRef),
     /// The text that stands there and its HMAC-SHA256, as Zoom wants them.
-    Hash(Place),
+    Hash(FieldRef),
     /// This JSON.
     Json(Cow<'static, str>),
     /// A text of the owner's own.
@@ -142,12 +142,12 @@ impl Handshake {
 
     /// The question of `CloudEvents`, which comes with the password that events come with.
     pub(super) fn cloud_events() -> Self {
-        let answer = Answer::Echo(Place::header(answer::ORIGIN));
+        let answer = Answer::Echo(FieldRef::header(answer::ORIGIN));
         Self { answer, methods: vec!["OPTIONS"], ..Self::SIGNED }
     }
 
     /// The place by which a question is known.
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(super) fn place(&self) -> Option<&FieldRef> {
         match &self.answer {
             Answer::Echo(place) | Answer::Hash(place) => Some(place),
             Answer::Json(_) | Answer::Template(_) | Answer::Nothing => {
@@ -168,17 +168,17 @@ impl Handshake {
         }
         match (self.place(), request.method) {
             // An address keeps its query: what comes there with a body is no question.
-            (Some(Place::Query(_)), "GET") => true,
-            (Some(Place::Query(_)), "POST") => request.body.is_empty(),
-            (Some(Place::Query(_)), _) => false,
-            (Some(Place::Header(name)), "OPTIONS") => name == answer::ORIGIN,
+            (Some(FieldRef::Query(_)), "GET") => true,
+            (Some(FieldRef::Query(_)), "POST") => request.body.is_empty(),
+            (Some(FieldRef::Query(_)), _) => false,
+            (Some(FieldRef::Header(name)), "OPTIONS") => name == answer::ORIGIN,
             (_, method) => method != "OPTIONS",
         }
     }
 
     /// Whether some request with this method is looked at.
     fn may_come_by(&self, method: &str) -> bool {
-        let is_origin = |place: &Place| *place == Place::header(answer::ORIGIN);
+        let is_origin = |place: &FieldRef| *place == FieldRef::header(answer::ORIGIN);
         self.methods.contains(&method)
             || method == "OPTIONS" && self.methods.is_empty() && self.place().is_some_and(is_origin)
     }
@@ -187,7 +187,7 @@ impl Handshake {
 impl Source {
     /// What a request with this method may be.
     pub fn method_use(&self, method: &str) -> MethodUse {
-        let mut handshakes = self.settings.sender.handshakes.iter();
+        let mut handshakes = self.settings.profile.handshakes.iter();
         if self.settings.methods.contains(&method) {
             MethodUse::Event
         } else if matches!(method, "GET" | "HEAD")
@@ -229,7 +229,7 @@ impl Source {
         secret: Option<&Secret>,
         is_asked: impl Fn(&Handshake) -> bool,
     ) -> Option<Answered> {
-        let handshakes = self.settings.sender.handshakes.iter();
+        let handshakes = self.settings.profile.handshakes.iter();
         let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
         handshakes.find_map(|handshake| {
             let reply = self.reply(handshake, request, secret)?;
@@ -246,7 +246,7 @@ impl Source {
         request: &Inbound<'_>,
         secret: Option<&Secret>,
     ) -> Option<Reply> {
-        let text_at = |place: &Place| place.find(request).text();
+        let text_at = |place: &FieldRef| place.find(request).text();
         if !handshake.takes_method_of(request) {
             return None;
         }

@@ -120,16 +120,16 @@ fn key(source: &SourceName, method: Option<&str>, identity: &Identity, body: &[u
 impl SourceSettings {
     /// What counts as a repeat here, for people.
     pub fn repeats(&self) -> String {
-        let sender = &self.sender;
+        let profile = &self.profile;
         let ids =
-            sender.delivery_id.iter().chain(sender.schemes.iter().filter_map(|s| s.id.as_ref()));
+            profile.delivery_id.iter().chain(profile.schemes.iter().filter_map(|s| s.id.as_ref()));
         let mut ids = ids.peekable();
         let has_id = ids.peek().is_some();
         let is_signed = |scheme: &Scheme| {
-            let ids = scheme.id.iter().chain(&sender.delivery_id);
+            let ids = scheme.id.iter().chain(&profile.delivery_id);
             ids.take(1).all(|place| scheme.signs(place))
         };
-        let what = if has_id && sender.schemes.iter().all(is_signed) {
+        let what = if has_id && profile.schemes.iter().all(is_signed) {
             "the same delivery id"
         } else if has_id {
             "the same delivery id and the same body"
@@ -146,7 +146,7 @@ impl SourceSettings {
             DedupePolicy::Window(window) => {
                 format!("{what} within {} is a repeat", show_duration(window))
             }
-            DedupePolicy::Identity if has_id || !sender.stamps.is_empty() => {
+            DedupePolicy::Identity if has_id || !profile.stamps.is_empty() => {
                 let window = show_duration(DedupePolicy::WINDOW);
                 let rest = if has_id { "without an id" } else { "without its stamp" };
                 format!("{what} within {window} is a repeat; {rest} {unanswered}")

@@ -18,12 +18,12 @@ use crate::secret::{Secret, SecretError, SecretRef};
 
 mod answer;
 mod explain;
+mod field_ref;
 mod fields;
 mod handshake;
 mod identity;
 mod keys;
 mod payload;
-mod place;
 mod providers;
 mod read;
 mod samples;
@@ -37,17 +37,17 @@ mod unpacked;
 
 pub use answer::{AnswerBody, AnswerRule};
 pub use explain::{Explanation, Rejected, explain};
+pub use field_ref::FieldRef;
 pub use handshake::{
     Answer, AnswerTemplate, Answered, Handshake, HashRule, MethodUse, Reply, Signing,
 };
 pub use identity::{DedupePolicy, dedupe_key};
 pub use keys::{Algorithm, BadKey, KeyRule};
-pub use place::Place;
 pub use providers::{Overrides, PROVIDERS, Provider};
 pub use scheme::{Scheme, Weakness};
-pub use settings::{BadRate, RateLimit, Sender, SourceSettings, TypeRule};
+pub use settings::{BadRate, RateLimit, SigningProfile, SourceSettings, TypeRule};
 pub use sign::{SignError, SignedRequest};
-pub use signature::{Encoding, Shape, SignatureRule};
+pub use signature::{Encoding, SignatureFormat, SignatureRule};
 pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 
@@ -56,7 +56,7 @@ use identity::Identity;
 use keys::Key;
 
 /// What a request mostly has one or two of: those are not on the heap.
-type Few<T> = SmallVec<[T; 2]>;
+type SmallList<T> = SmallVec<[T; 2]>;
 
 /// A request as it came, before anybody believed it.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +226,7 @@ impl Source {
         settings: SourceSettings,
         secrets: Vec<Secret>,
     ) -> Result<Self, SourceError> {
-        let schemes = &settings.sender.schemes;
+        let schemes = &settings.profile.schemes;
         let is_open = schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
         let may_be_without = is_open || settings.learns();
         if secrets.is_empty() && (!may_be_without || schemes.is_empty()) {
@@ -234,7 +234,7 @@ impl Source {
         }
         let mut keys: Vec<Vec<Option<Key>>> = schemes.iter().map(|_| Vec::new()).collect();
         for (index, secret) in secrets.iter().enumerate() {
-            let (of_secret, checked) = settings.sender.keys(secret);
+            let (of_secret, checked) = settings.profile.keys(secret);
             if let Err(reason) = checked {
                 return Err(SourceError::Key { source_name: name, n: index + 1, reason });
             }
@@ -252,7 +252,7 @@ impl Source {
 
     /// The preset's name, or `custom`.
     pub fn provider(&self) -> &'static str {
-        self.settings.sender.name()
+        self.settings.profile.name()
     }
 
     /// What the configuration says: limits and windows.
@@ -275,7 +275,7 @@ impl Source {
     /// Believes `request` or says why not. `now` is when it was received.
     pub fn verify(&self, request: &Inbound<'_>, now: Timestamp) -> Result<Verified, Rejection> {
         let mut closest = Rejection::Missing;
-        for (scheme, keys) in self.settings.sender.schemes.iter().zip(&self.keys) {
+        for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
             match scheme.verify(keys, request, now) {
                 Ok(accepted) => return Ok(self.read(request, scheme, accepted)),
                 Err(rejection) => closest = closest.max(rejection),
@@ -286,16 +286,16 @@ impl Source {
 
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: scheme::Accepted) -> Verified {
-        let sender = &self.settings.sender;
-        let types = sender.event_type.places();
+        let profile = &self.settings.profile;
+        let types = profile.event_type.places();
         let fields =
-            Fields::find(request, types.iter().chain(&sender.delivery_id).chain(&sender.stamps));
-        let event_type = sender.type_in(request, &fields);
+            Fields::find(request, types.iter().chain(&profile.delivery_id).chain(&profile.stamps));
+        let event_type = profile.type_in(request, &fields);
         let is_json = fields.is_json();
         let secret_index = accepted.key_index;
         let identity = self.identify(&fields, scheme, accepted);
         let method = (request.method != "POST").then(|| request.method.to_owned());
-        let data_root = sender.data_root;
+        let data_root = profile.data_root;
         let is_signed = scheme.algorithm.signs();
         Verified { event_type, identity, method, data_root, is_json, is_signed, secret_index }
     }
@@ -307,15 +307,15 @@ impl Source {
         scheme: &Scheme,
         accepted: scheme::Accepted,
     ) -> Identity {
-        let sender = &self.settings.sender;
+        let profile = &self.settings.profile;
         let of_scheme = scheme.id.as_ref().zip(accepted.id);
         let found = of_scheme.or_else(|| {
-            sender.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
+            profile.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
         });
         match found {
             Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
             Some((_, id)) => Identity::Id(id),
-            None if sender.stamps.iter().any(|place| fields.text(place).is_some()) => {
+            None if profile.stamps.iter().any(|place| fields.text(place).is_some()) => {
                 Identity::Stamp
             }
             None => Identity::Body,

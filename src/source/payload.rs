@@ -5,7 +5,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 use smallvec::{SmallVec, smallvec};
 
-use super::{Few, Inbound};
+use super::{Inbound, SmallList};
 use crate::body::json::lexer::RawText;
 use crate::body::json::{JsonError, Lexer, Token};
 use crate::body::{self, number};
@@ -19,7 +19,7 @@ const USUAL_DEPTH: usize = 8;
 /// What was found in a body.
 pub(super) struct Fields {
     /// A text for each path: nothing where there is no text, number or truth value.
-    pub(super) texts: Few<Option<String>>,
+    pub(super) texts: SmallList<Option<String>>,
     /// Whether the body is JSON by the letter.
     pub(super) is_json: bool,
 }
@@ -130,7 +130,7 @@ enum Step<'a> {
 
 struct Search<'s> {
     paths: &'s [&'s str],
-    texts: Few<Option<String>>,
+    texts: SmallList<Option<String>>,
 }
 
 impl Search<'_> {

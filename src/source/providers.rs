@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::event::DataRoot;
 
 use super::answer::AnswerRule;
+use super::field_ref::FieldRef;
 use super::handshake::Handshake;
 use super::keys::{Algorithm, KeyRule};
-use super::place::Place;
 use super::scheme::Scheme;
-use super::settings::{Sender, TypeRule};
-use super::signature::{Encoding, Shape, SignatureRule};
+use super::settings::{SigningProfile, TypeRule};
+use super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::template::{BadTemplate, Template};
 use super::timestamp::{TimestampRule, Unit};
 
@@ -30,11 +30,11 @@ pub struct Provider {
     /// The schemes that it signs by; more than one where it changed its mind.
     rows: Vec<Row>,
     /// Where the event's type stands; the first that is there counts.
-    event_type: Vec<Place>,
+    event_type: Vec<FieldRef>,
     /// Where the delivery's id stands; the first that is there counts.
-    delivery_id: Vec<Place>,
+    delivery_id: Vec<FieldRef>,
     /// Where a body without an id carries a stamp of its event: two events never have equal bodies.
-    stamps: Vec<Place>,
+    stamps: Vec<FieldRef>,
     /// Where `data` begins in the payload.
     data_root: DataRoot,
     /// What it asks an endpoint before it sends events.
@@ -49,17 +49,17 @@ pub struct Provider {
 #[derive(Debug)]
 struct Row {
     algorithm: Algorithm,
-    places: Vec<Place>,
-    shape: Shape,
+    places: Vec<FieldRef>,
+    format: SignatureFormat,
     encoding: Encoding,
     /// Empty where nothing is signed.
     signed: &'static str,
-    timestamp: Option<(Place, Unit)>,
+    timestamp: Option<(FieldRef, Unit)>,
     /// How far the timestamp may be off: as long as the sender repeats what keeps its first one.
     tolerance: Duration,
-    id: Option<Place>,
+    id: Option<FieldRef>,
     key: KeyRule,
-    body_sha256: Option<Place>,
+    body_sha256: Option<FieldRef>,
 }
 
 impl Provider {
@@ -79,8 +79,8 @@ impl Provider {
     }
 
     /// Its sender with nothing changed.
-    pub(super) fn sender(&'static self) -> Result<Sender, BadTemplate> {
-        Ok(Sender {
+    pub(super) fn profile(&'static self) -> Result<SigningProfile, BadTemplate> {
+        Ok(SigningProfile {
             provider: Some(self),
             schemes: self.rows.iter().map(Row::scheme).collect::<Result<_, _>>()?,
             event_type: TypeRule::At(self.event_type.clone()),
@@ -94,7 +94,7 @@ impl Provider {
 
 impl Row {
     fn scheme(&self) -> Result<Scheme, BadTemplate> {
-        let rule = |(at, unit): &(Place, Unit)| TimestampRule {
+        let rule = |(at, unit): &(FieldRef, Unit)| TimestampRule {
             at: at.clone(),
             unit: *unit,
             tolerance: self.tolerance,
@@ -103,7 +103,7 @@ impl Row {
             algorithm: self.algorithm,
             signature: SignatureRule {
                 places: self.places.clone(),
-                shape: self.shape.clone(),
+                format: self.format.clone(),
                 encoding: self.encoding,
             },
             signed: match self.signed {
@@ -130,11 +130,11 @@ pub struct Overrides {
     pub tolerance: Option<Duration>,
 }
 
-impl Sender {
+impl SigningProfile {
     /// The preset of this name, unchanged.
     pub fn provider(name: &str) -> Option<Self> {
         // A test reads every row, so that a template that is none cannot get here.
-        Provider::parse(name).and_then(|provider| provider.sender().ok())
+        Provider::parse(name).and_then(|provider| provider.profile().ok())
     }
 
     /// The same, as its owner wants it.
@@ -159,18 +159,18 @@ const fn text(text: &'static str) -> Cow<'static, str> {
 }
 
 /// A header, by its lower-case name.
-const fn header(name: &'static str) -> Place {
-    Place::Header(text(name))
+const fn header(name: &'static str) -> FieldRef {
+    FieldRef::Header(text(name))
 }
 
-const fn json(path: &'static str) -> Place {
-    Place::Json(text(path))
+const fn json(path: &'static str) -> FieldRef {
+    FieldRef::Json(text(path))
 }
 
-const fn prefix(prefix: &'static str) -> Shape {
-    Shape::Whole { prefix: text(prefix) }
+const fn prefix(prefix: &'static str) -> SignatureFormat {
+    SignatureFormat::Whole { prefix: text(prefix) }
 }
 
-const fn list(item: &'static str, pair: &'static str, key: &'static str) -> Shape {
-    Shape::List { item: text(item), pair: text(pair), key: text(key) }
+const fn list(item: &'static str, pair: &'static str, key: &'static str) -> SignatureFormat {
+    SignatureFormat::List { item: text(item), pair: text(pair), key: text(key) }
 }

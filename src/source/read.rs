@@ -12,13 +12,13 @@ use super::identity::DedupePolicy;
 use super::keys::Algorithm;
 use super::providers::{Overrides, PROVIDERS, Provider};
 use super::scheme::Scheme;
-use super::settings::{RateLimit, Sender, SourceSettings};
+use super::settings::{RateLimit, SigningProfile, SourceSettings};
 use super::template::Part;
 
 mod answer;
+mod field_ref;
 mod handshake;
 mod keys;
-mod place;
 mod verify;
 
 use answer::{read_answer, read_methods};
@@ -46,18 +46,18 @@ impl SourceSettings {
         let verify_token = table.take::<SecretRef>("verify_token");
         let methods = read_methods(table, Self::METHODS);
         let answer = table.table("answer").map(read_answer);
-        let sender = read_sender(table);
+        let profile = read_profile(table);
         let handshake = table.table("handshake").and_then(read_handshake);
         if handshake.as_ref().is_some_and(|handshake| handshake.token.is_some())
             && !table.has("verify_token")
         {
             table.missing("verify_token", "write `verify_token = { file = \"data/secrets/…\" }`");
         }
-        let mut sender = sender?;
+        let mut profile = profile?;
         if let Some(handshake) = &handshake {
-            check_handshake(table, &sender, handshake, secrets.as_deref().unwrap_or_default());
+            check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
         }
-        let is_open = sender.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
+        let is_open = profile.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
         if !is_open && !table.has("secrets") {
             no_secrets(table);
             return None;
@@ -67,14 +67,14 @@ impl SourceSettings {
             table.problem("secrets", "without a secret anybody could send", "name at least one");
             return None;
         }
-        sender.handshakes.extend(handshake);
-        if sender.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
-            sender.handshakes.push(Handshake::cloud_events());
+        profile.handshakes.extend(handshake);
+        if profile.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
+            profile.handshakes.push(Handshake::cloud_events());
         }
         if table.reads_secrets() {
-            check_keys(table, &sender, &secrets);
+            check_keys(table, &profile, &secrets);
         }
-        let plain = Self::new(sender, secrets);
+        let plain = Self::new(profile, secrets);
         Some(Self {
             methods: methods?.unwrap_or_else(|| plain.methods.clone()),
             answer: answer.unwrap_or_else(|| Some(plain.answer.clone()))?,
@@ -100,7 +100,7 @@ fn no_secrets(table: &mut Table<'_>) {
 }
 
 /// The preset, or the `verify` table in its place.
-fn read_sender(table: &mut Table<'_>) -> Option<Sender> {
+fn read_profile(table: &mut Table<'_>) -> Option<SigningProfile> {
     let verify = table.table("verify").map(read_verify);
     if table.has("provider") && table.has("verify") {
         table.problem(
@@ -127,7 +127,7 @@ fn known_providers() -> String {
     format!("providers: {}", names.join(", "))
 }
 
-fn read_provider(table: &mut Table<'_>) -> Option<Sender> {
+fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     let name = table.take::<String>("provider");
     let algorithm = table.choice("algorithm", Algorithm::ALL);
     let url = table.take::<String>("url");
@@ -142,7 +142,7 @@ fn read_provider(table: &mut Table<'_>) -> Option<Sender> {
         table.problem("provider", format_args!("no provider `{}`", name.escape_debug()), help);
         return None;
     };
-    let plain = Sender::provider(provider.name)?;
+    let plain = SigningProfile::provider(provider.name)?;
     let mut is_good = true;
     if let Some(algorithm) = algorithm
         && !plain.schemes.iter().any(|scheme| scheme.algorithm == algorithm)
@@ -156,12 +156,12 @@ fn read_provider(table: &mut Table<'_>) -> Option<Sender> {
         table.problem("tolerance", format_args!("`{name}` sends no timestamp"), "leave it out");
         is_good = false;
     }
-    let sender = plain.with(Overrides { algorithm, url, tolerance });
-    is_good &= check_url(table, &sender.schemes);
-    for scheme in &sender.schemes {
+    let profile = plain.with(Overrides { algorithm, url, tolerance });
+    is_good &= check_url(table, &profile.schemes);
+    for scheme in &profile.schemes {
         is_good &= check_weaknesses(table, "provider", scheme, is_allowed);
     }
-    is_good.then_some(sender)
+    is_good.then_some(profile)
 }
 
 /// Where the address is signed, it must be known.

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 
+use super::field_ref::FieldRef;
 use super::fields::Fields;
-use super::place::Place;
 use super::sign::content_type;
-use super::{Inbound, Sender, Source, SourceSettings};
+use super::{Inbound, SigningProfile, Source, SourceSettings};
 
 /// What stands in a sample for a value of the moment.
 const TYPE: &str = "sample.type";
@@ -103,7 +103,7 @@ impl Source {
 impl SourceSettings {
     /// The types that there is a sample of; empty for a sender of the owner's own.
     pub fn sample_types(&self) -> Vec<&'static str> {
-        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.sender.name());
+        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.profile.name());
         samples.flat_map(|sample| sample.types).copied().collect()
     }
 
@@ -111,7 +111,7 @@ impl SourceSettings {
     /// type, a minimal one that carries it. Ids and times are of `now`, so that two samples are
     /// two events.
     pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
-        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.sender.name());
+        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.profile.name());
         let family = |name: &str| name.split('.').next().map(str::to_owned);
         let of_family =
             |sample: &&Sample| sample.types.iter().any(|known| family(known) == family(event_type));
@@ -120,7 +120,7 @@ impl SourceSettings {
             .or_else(|| of_provider().find(of_family));
         let body = match sample {
             Some(sample) => sample.body.to_owned(),
-            None => minimal(&self.sender),
+            None => minimal(&self.profile),
         };
         fill(&body, event_type, now).into_bytes()
     }
@@ -136,8 +136,8 @@ impl SourceSettings {
     ) -> NewEvent {
         let mut headers = Headers::builder();
         headers.push("content-type", content_type(&body).as_bytes());
-        let types = self.sender.event_type.places();
-        if let (Some(event_type), Some(Place::Header(name))) = (event_type, types.first()) {
+        let types = self.profile.event_type.places();
+        if let (Some(event_type), Some(FieldRef::Header(name))) = (event_type, types.first()) {
             headers.push(name, event_type.as_bytes());
         }
         let headers = headers.finish();
@@ -146,13 +146,13 @@ impl SourceSettings {
             let request =
                 Inbound { method: "POST", path_and_query, headers: &headers, body: &body };
             let fields = Fields::find(&request, types.iter());
-            (self.sender.type_in(&request, &fields), fields.is_json())
+            (self.profile.type_in(&request, &fields), fields.is_json())
         };
         NewEvent {
             source: source.clone(),
             event_type: event_type.map_or(found, EventType::new),
             received_at: now,
-            data_root: self.sender.data_root,
+            data_root: self.profile.data_root,
             is_json,
             headers,
             body: body.into(),
@@ -176,15 +176,15 @@ fn fill(body: &str, event_type: &str, now: Timestamp) -> String {
 }
 
 /// A body with nothing but a type, an id and a time.
-fn minimal(sender: &Sender) -> String {
+fn minimal(profile: &SigningProfile) -> String {
     let mut body = Value::Object(Map::new());
-    for place in sender.event_type.places().iter().take(1) {
+    for place in profile.event_type.places().iter().take(1) {
         match place {
-            Place::Form(name) => return format!("{name}={TYPE}&id={ID}&time={SECONDS}"),
-            Place::Json(path) => {
+            FieldRef::Form(name) => return format!("{name}={TYPE}&id={ID}&time={SECONDS}"),
+            FieldRef::Json(path) => {
                 put(&mut body, path, Value::from(TYPE));
             }
-            Place::Header(_) | Place::Query(_) | Place::List(_) => {}
+            FieldRef::Header(_) | FieldRef::Query(_) | FieldRef::List(_) => {}
         }
     }
     if body.is_object() {

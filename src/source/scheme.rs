@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 
+use super::field_ref::{FieldRef, Lookup};
 use super::keys::{Algorithm, Key, KeyRule};
-use super::place::{Found, Place};
 use super::signature::{Encoding, SignatureRule};
 use super::template::{Message, Part, Template, Values};
 use super::timestamp::TimestampRule;
@@ -25,14 +25,14 @@ pub struct Scheme {
     /// When it was sent.
     pub timestamp: Option<TimestampRule>,
     /// Where `{id}` stands.
-    pub id: Option<Place>,
+    pub id: Option<FieldRef>,
     /// How a secret's text becomes a key.
     pub key: KeyRule,
     /// The public address, where `{url}` is signed.
     pub url: Option<String>,
     /// Where the body's SHA-256 stands in hexadecimal: a place that is signed, and so signs the
     /// body.
-    pub body_sha256: Option<Place>,
+    pub body_sha256: Option<FieldRef>,
 }
 
 /// What makes a scheme weaker than its owner may think.
@@ -142,10 +142,10 @@ impl Scheme {
             return Err(Rejection::WrongLength);
         }
         let timestamp = match &self.timestamp {
-            Some(rule) => Some(self.needed(&rule.at, values, request)?),
+            Some(rule) => Some(self.required_value(&rule.at, values, request)?),
             None => None,
         };
-        let id = match self.id.as_ref().map(|place| self.needed(place, values, request)) {
+        let id = match self.id.as_ref().map(|place| self.required_value(place, values, request)) {
             Some(Err(rejection)) if self.signs_id() => return Err(rejection),
             // An id that is not signed only tells deliveries apart.
             Some(Err(_)) | None => None,
@@ -157,7 +157,7 @@ impl Scheme {
             |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
         let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;
         if let Some(place) = &self.body_sha256 {
-            let hash = self.needed(place, values, request)?;
+            let hash = self.required_value(place, values, request)?;
             let is_equal = Encoding::Hex.decode(&hash).as_deref()
                 == Some(Sha256::digest(request.body).as_slice());
             is_equal.then_some(()).ok_or(Rejection::Mismatch)?;
@@ -171,15 +171,17 @@ impl Scheme {
     }
 
     /// Whether what stands in `place` is under the signature.
-    pub(super) fn signs(&self, place: &Place) -> bool {
+    pub(super) fn signs(&self, place: &FieldRef) -> bool {
         let Some(signed) = self.signed.as_ref().filter(|_| self.algorithm.signs()) else {
             return false;
         };
         let is_within = match place {
-            Place::Json(_) | Place::Form(_) => signed.covers_body() || self.body_sha256.is_some(),
+            FieldRef::Json(_) | FieldRef::Form(_) => {
+                signed.covers_body() || self.body_sha256.is_some()
+            }
             // The address is signed with the query that came.
-            Place::Query(_) => signed.has(&Part::Url),
-            Place::Header(_) | Place::List(_) => false,
+            FieldRef::Query(_) => signed.has(&Part::Url),
+            FieldRef::Header(_) | FieldRef::List(_) => false,
         };
         let is_id = self.id.as_ref() == Some(place) && signed.has(&Part::Id);
         is_within || is_id || signed.places().any(|signed| signed == place)
@@ -206,28 +208,29 @@ impl Scheme {
     }
 
     /// A value that the scheme cannot do without.
-    fn needed<'v, 'a: 'v>(
+    fn required_value<'v, 'a: 'v>(
         &self,
-        place: &Place,
+        place: &FieldRef,
         values: &'v [Cow<'a, [u8]>],
         request: &Inbound<'a>,
     ) -> Result<Cow<'v, [u8]>, Rejection> {
         let found = match place {
-            Place::List(key) => self.signature.in_list(values, key),
-            Place::Header(_) | Place::Query(_) | Place::Json(_) | Place::Form(_) => {
+            FieldRef::List(key) => self.signature.in_list(values, key),
+            FieldRef::Header(_) | FieldRef::Query(_) | FieldRef::Json(_) | FieldRef::Form(_) => {
                 place.find(request)
             }
         };
         match found {
-            Found::One(value) => Ok(value),
-            Found::Nothing => Err(Rejection::NoVariable(place.to_string())),
-            Found::Several => Err(Rejection::Repeated(place.to_string())),
+            Lookup::One(value) => Ok(value),
+            Lookup::Absent => Err(Rejection::NoVariable(place.to_string())),
+            Lookup::Ambiguous => Err(Rejection::Repeated(place.to_string())),
         }
     }
 }
 
 fn signs_timestamp(signed: &Template, rule: &TimestampRule) -> bool {
-    let is_in_body = matches!(rule.at, Place::Json(_) | Place::Form(_)) && signed.covers_body();
+    let is_in_body =
+        matches!(rule.at, FieldRef::Json(_) | FieldRef::Form(_)) && signed.covers_body();
     let mut places = signed.places();
     is_in_body || signed.has(&Part::Timestamp) || places.any(|place| *place == rule.at)
 }

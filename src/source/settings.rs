@@ -9,11 +9,11 @@ use crate::event::DataRoot;
 use crate::secret::{Secret, SecretRef};
 
 use super::answer::AnswerRule;
+use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::{BadKey, Key};
-use super::place::Place;
 use super::providers::Provider;
 use super::scheme::Scheme;
 use super::{EventType, Inbound};
@@ -22,7 +22,7 @@ use super::{EventType, Inbound};
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     /// Who sends, and how it signs.
-    pub sender: Sender,
+    pub profile: SigningProfile,
     /// Where the active secrets are kept; the first one is what `send` signs with.
     pub secrets: Vec<SecretRef>,
     /// Which requests count as repeats.
@@ -47,7 +47,7 @@ impl SourceSettings {
     /// A source of this provider with its defaults, for code that has no configuration file.
     /// Nothing where there is no such provider.
     pub fn of_provider(name: &str, secrets: Vec<SecretRef>) -> Option<Self> {
-        Some(Self::new(Sender::provider(name)?, secrets))
+        Some(Self::new(SigningProfile::provider(name)?, secrets))
     }
 
     /// The methods that an event may come by.
@@ -55,21 +55,21 @@ impl SourceSettings {
 
     /// Whether its secret is chosen by the sender.
     pub fn learns(&self) -> bool {
-        self.sender.handshakes.iter().any(|handshake| handshake.learns)
+        self.profile.handshakes.iter().any(|handshake| handshake.learns)
     }
 
     /// A source of this sender with the defaults.
-    pub fn new(sender: Sender, secrets: Vec<SecretRef>) -> Self {
-        let methods = match sender.provider {
+    pub fn new(profile: SigningProfile, secrets: Vec<SecretRef>) -> Self {
+        let methods = match profile.provider {
             Some(_) => vec!["POST"],
             // What a sender of the owner's own signs is an event, whatever its method.
             None => vec!["POST", "PUT", "PATCH", "DELETE"],
         };
         Self {
             methods,
-            answer: sender.provider.map_or(AnswerRule::Id, Provider::answer),
-            body_max: sender.provider.and_then(Provider::body_max),
-            sender,
+            answer: profile.provider.map_or(AnswerRule::Id, Provider::answer),
+            body_max: profile.provider.and_then(Provider::body_max),
+            profile,
             secrets,
             dedupe: DedupePolicy::Identity,
             rate_limit: None,
@@ -82,7 +82,7 @@ impl SourceSettings {
 
 /// Who sends: its schemes, and where the event's type and delivery id are found.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub struct SigningProfile {
     /// The preset that this is; nothing for a `verify` table.
     pub provider: Option<&'static Provider>,
     /// How it may sign; any that matches will do.
@@ -90,16 +90,16 @@ pub struct Sender {
     /// Where the event's type stands.
     pub event_type: TypeRule,
     /// Where the delivery's id stands; the first that is there counts.
-    pub delivery_id: Vec<Place>,
+    pub delivery_id: Vec<FieldRef>,
     /// Where the body carries a stamp of its event, so that two events never have equal bodies.
-    pub stamps: Vec<Place>,
+    pub stamps: Vec<FieldRef>,
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
     /// What it asks before it sends events.
     pub handshakes: Vec<Handshake>,
 }
 
-impl Sender {
+impl SigningProfile {
     /// For each scheme the key that `secret` is for it, and why it is a key for none. A secret must
     /// be a key of one scheme; a provider may have others beside it.
     pub(super) fn keys(&self, secret: &Secret) -> (Vec<Option<Key>>, Result<(), BadKey>) {
@@ -141,12 +141,12 @@ pub enum TypeRule {
     /// The request's method.
     Method,
     /// In the first of these places that has text.
-    At(Vec<Place>),
+    At(Vec<FieldRef>),
 }
 
 impl TypeRule {
     /// Where it looks.
-    pub(super) fn places(&self) -> &[Place] {
+    pub(super) fn places(&self) -> &[FieldRef] {
         match self {
             Self::Literal(_) | Self::Method => &[],
             Self::At(places) => places,

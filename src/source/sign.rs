@@ -5,12 +5,12 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::event::{EventType, Headers};
 
+use super::field_ref::{FieldRef, Lookup, pairs};
 use super::keys::Algorithm;
-use super::place::{Found, Place, pairs};
 use super::samples::put;
 use super::scheme::Scheme;
 use super::settings::TypeRule;
-use super::signature::Shape;
+use super::signature::SignatureFormat;
 use super::template::{Message, Values};
 use super::{Inbound, Rejection, Source};
 
@@ -63,7 +63,7 @@ impl Source {
         path_and_query: &str,
         now: Timestamp,
     ) -> Result<SignedRequest, SignError> {
-        let schemes = self.settings.sender.schemes.iter().zip(&self.keys);
+        let schemes = self.settings.profile.schemes.iter().zip(&self.keys);
         let mut keyed = schemes.filter_map(|(scheme, keys)| {
             if scheme.algorithm == Algorithm::None {
                 return Some((scheme, None));
@@ -131,8 +131,8 @@ impl Source {
         if let (Some(rule), Some(text)) = (&scheme.timestamp, &timestamp) {
             draft.set(&rule.at, text)?;
         }
-        if let TypeRule::At(places) = &self.settings.sender.event_type
-            && let Some(place @ (Place::Header(_) | Place::Query(_))) = places.first()
+        if let TypeRule::At(places) = &self.settings.profile.event_type
+            && let Some(place @ (FieldRef::Header(_) | FieldRef::Query(_))) = places.first()
         {
             draft.set(place, event_type.as_str())?;
         }
@@ -141,13 +141,13 @@ impl Source {
             draft.set(place, &id)?;
             draft.id = Some(id.clone());
         }
-        if let Some(place @ Place::Header(_)) = self.settings.sender.delivery_id.first() {
+        if let Some(place @ FieldRef::Header(_)) = self.settings.profile.delivery_id.first() {
             draft.set(place, &id)?;
         }
         let others = scheme.signed.iter().flat_map(super::Template::places);
         for place in others {
             let headers = draft.headers();
-            if place.find(&draft.inbound(&headers)) == Found::Nothing {
+            if place.find(&draft.inbound(&headers)) == Lookup::Absent {
                 draft.set(place, &id)?;
             }
         }
@@ -182,17 +182,17 @@ impl Draft {
     }
 
     /// Writes a value where the sender puts it.
-    fn set(&mut self, place: &Place, value: &str) -> Result<(), SignError> {
+    fn set(&mut self, place: &FieldRef, value: &str) -> Result<(), SignError> {
         match place {
-            Place::Header(name) => {
+            FieldRef::Header(name) => {
                 self.request.headers.retain(|(known, _)| known != name);
                 self.request.headers.push((name.clone().into_owned(), value.to_owned()));
             }
-            Place::Query(name) => {
+            FieldRef::Query(name) => {
                 add_parameter(&mut self.path_and_query, name, value);
                 self.request.query.push((name.clone().into_owned(), value.to_owned()));
             }
-            Place::Json(path) => {
+            FieldRef::Json(path) => {
                 let no_place = |_| SignError::NoPlace(place.to_string());
                 let mut body: serde_json::Value =
                     serde_json::from_slice(&self.request.body).map_err(no_place)?;
@@ -207,7 +207,7 @@ impl Draft {
                 put(&mut body, path, value);
                 self.request.body = body.to_string().into_bytes();
             }
-            Place::Form(name) => {
+            FieldRef::Form(name) => {
                 let others = pairs(&self.request.body).filter(|(key, _)| **key != *name.as_bytes());
                 let mut fields: Vec<String> = others
                     .map(|(key, value)| {
@@ -219,28 +219,28 @@ impl Draft {
                 self.request.body = fields.join("&").into_bytes();
             }
             // Written together with the signature.
-            Place::List(_) => {}
+            FieldRef::List(_) => {}
         }
         Ok(())
     }
 
     /// The signature with what stands around it.
     fn wrap(&self, scheme: &Scheme, signature: &str) -> String {
-        match &scheme.signature.shape {
-            Shape::Whole { prefix } => format!("{prefix}{signature}"),
-            Shape::List { item, pair, key } => {
+        match &scheme.signature.format {
+            SignatureFormat::Whole { prefix } => format!("{prefix}{signature}"),
+            SignatureFormat::List { item, pair, key } => {
                 let mut items = Vec::new();
                 let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
                 let in_list = [(timestamp, &self.timestamp), (scheme.id.as_ref(), &self.id)];
                 for (place, value) in in_list {
-                    if let (Some(Place::List(key)), Some(value)) = (place, value) {
+                    if let (Some(FieldRef::List(key)), Some(value)) = (place, value) {
                         items.push(format!("{key}{pair}{value}"));
                     }
                 }
                 items.push(format!("{key}{pair}{signature}"));
                 items.join(item)
             }
-            Shape::Items { item, at } => self.wrap_items(scheme, item, *at, signature),
+            SignatureFormat::Items { item, at } => self.wrap_items(scheme, item, *at, signature),
         }
     }
 }
@@ -258,7 +258,7 @@ impl Draft {
         let in_list = [(timestamp, &self.timestamp), (scheme.id.as_ref(), &self.id)];
         let mut placed: Vec<(usize, &str)> = Vec::new();
         for (place, value) in in_list {
-            if let (Some(Place::List(key)), Some(value)) = (place, value)
+            if let (Some(FieldRef::List(key)), Some(value)) = (place, value)
                 && let Ok(index) = key.parse()
             {
                 placed.push((index, value));

@@ -7,8 +7,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use smallvec::smallvec;
 
-use super::place::{Found, Place};
-use super::{Few, Inbound, Rejection};
+use super::field_ref::{FieldRef, Lookup};
+use super::{Inbound, Rejection, SmallList};
 
 /// The most signatures of one request that are looked at: a sender that changes its secret sends
 /// two or three, and each one costs a comparison.
@@ -19,16 +19,16 @@ const CANDIDATES_MAX: usize = 16;
 pub struct SignatureRule {
     /// Each of these that the request has is tried: a sender that changes its key signs with both
     /// and puts each signature into a header of its own.
-    pub places: Vec<Place>,
+    pub places: Vec<FieldRef>,
     /// What stands around it.
-    pub shape: Shape,
+    pub format: SignatureFormat,
     /// How its bytes are written.
     pub encoding: Encoding,
 }
 
 /// What stands around a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum SignatureFormat {
     /// The whole value, behind this prefix (`sha256=`, `Bearer `, nothing).
     Whole {
         /// Must stand there; empty where nothing does.
@@ -127,37 +127,41 @@ const DIGITS: [u8; 256] = {
 impl SignatureRule {
     /// The raw values that stand in `place`.
     pub(super) fn values<'a>(
-        place: &Place,
+        place: &FieldRef,
         request: &Inbound<'a>,
-    ) -> Result<Few<Cow<'a, [u8]>>, Rejection> {
+    ) -> Result<SmallList<Cow<'a, [u8]>>, Rejection> {
         match (place, place.find(request)) {
-            (_, Found::Nothing) => Err(Rejection::Missing),
-            (_, Found::One(value)) => Ok(smallvec![value]),
+            (_, Lookup::Absent) => Err(Rejection::Missing),
+            (_, Lookup::One(value)) => Ok(smallvec![value]),
             // A repeated header is the same as a list: it takes a secret to make any of them.
-            (Place::Header(name), Found::Several) => {
+            (FieldRef::Header(name), Lookup::Ambiguous) => {
                 let all = request.headers.get_all(name).take(CANDIDATES_MAX);
                 Ok(all.map(Cow::Borrowed).collect())
             }
-            (_, Found::Several) => Err(Rejection::Repeated(place.to_string())),
+            (_, Lookup::Ambiguous) => Err(Rejection::Repeated(place.to_string())),
         }
     }
 
     /// The decoded signatures in `values`; at least one.
-    pub(super) fn candidates(&self, values: &[Cow<'_, [u8]>]) -> Result<Few<Vec<u8>>, Rejection> {
-        let texts = self.texts(values);
-        if texts.is_empty() {
+    pub(super) fn candidates(
+        &self,
+        values: &[Cow<'_, [u8]>],
+    ) -> Result<SmallList<Vec<u8>>, Rejection> {
+        let raw_signatures = self.raw_signatures(values);
+        if raw_signatures.is_empty() {
             return Err(Rejection::NotWrapped);
         }
-        let decoded: Few<_> = texts.iter().filter_map(|text| self.encoding.decode(text)).collect();
+        let decoded: SmallList<_> =
+            raw_signatures.iter().filter_map(|text| self.encoding.decode(text)).collect();
         if decoded.is_empty() { Err(Rejection::Undecodable) } else { Ok(decoded) }
     }
 
     /// The signatures as written, without what stands around them.
-    pub(super) fn texts<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Few<&'v [u8]> {
-        match &self.shape {
-            Shape::Whole { prefix } => {
+    pub(super) fn raw_signatures<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> SmallList<&'v [u8]> {
+        match &self.format {
+            SignatureFormat::Whole { prefix } => {
                 // RFC 9110: the word before the credentials has no case.
-                let is_word = self.places.contains(&Place::Header("authorization".into()));
+                let is_word = self.places.contains(&FieldRef::Header("authorization".into()));
                 let strip = |value: &'v Cow<'_, [u8]>| {
                     let (head, text) = value.trim_ascii().split_at_checked(prefix.len())?;
                     let is_there = head == prefix.as_bytes()
@@ -166,10 +170,12 @@ impl SignatureRule {
                 };
                 values.iter().filter_map(strip).collect()
             }
-            Shape::List { key, .. } => self.items(values, Some(key)).take(CANDIDATES_MAX).collect(),
-            Shape::Items { at, .. } => {
+            SignatureFormat::List { key, .. } => {
+                self.list_items(values, Some(key)).take(CANDIDATES_MAX).collect()
+            }
+            SignatureFormat::Items { at, .. } => {
                 let key = at.map(|at| at.to_string());
-                self.items(values, key.as_deref()).take(CANDIDATES_MAX).collect()
+                self.list_items(values, key.as_deref()).take(CANDIDATES_MAX).collect()
             }
         }
     }
@@ -187,15 +193,15 @@ impl SignatureRule {
 
     /// The values of `key` in the list: its key, or its place counted from 0 where items have none.
     /// Without a key all items.
-    fn items<'v>(
+    fn list_items<'v>(
         &self,
         values: &'v [Cow<'_, [u8]>],
         key: Option<&str>,
     ) -> impl Iterator<Item = &'v [u8]> {
-        let (item, pair) = match &self.shape {
-            Shape::List { item, pair, .. } => (item.as_ref(), Some(pair.as_ref())),
-            Shape::Items { item, .. } => (item.as_ref(), None),
-            Shape::Whole { .. } => ("", None),
+        let (item, pair) = match &self.format {
+            SignatureFormat::List { item, pair, .. } => (item.as_ref(), Some(pair.as_ref())),
+            SignatureFormat::Items { item, .. } => (item.as_ref(), None),
+            SignatureFormat::Whole { .. } => ("", None),
         };
         let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok());
         let items = texts.flat_map(move |text| split(text, item)).enumerate();
@@ -214,15 +220,15 @@ impl SignatureRule {
     }
 
     /// The one value of `key` in the list.
-    pub(super) fn in_list<'v>(&self, values: &'v [Cow<'_, [u8]>], key: &str) -> Found<'v> {
-        if matches!(self.shape, Shape::Whole { .. }) {
-            return Found::Nothing;
+    pub(super) fn in_list<'v>(&self, values: &'v [Cow<'_, [u8]>], key: &str) -> Lookup<'v> {
+        if matches!(self.format, SignatureFormat::Whole { .. }) {
+            return Lookup::Absent;
         }
-        let mut items = self.items(values, Some(key));
+        let mut items = self.list_items(values, Some(key));
         match (items.next(), items.next()) {
-            (None, _) => Found::Nothing,
-            (Some(value), None) => Found::One(Cow::Borrowed(value)),
-            (Some(_), Some(_)) => Found::Several,
+            (None, _) => Lookup::Absent,
+            (Some(value), None) => Lookup::One(Cow::Borrowed(value)),
+            (Some(_), Some(_)) => Lookup::Ambiguous,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-use super::place::{Found, Place, pairs, query};
+use super::field_ref::{FieldRef, Lookup, pairs, query};
 use super::signature::Encoding;
 use super::unpacked::unpack;
 use super::{Inbound, Rejection};
@@ -34,9 +34,9 @@ pub(super) enum Part {
     Url,
     Secret,
     /// `{header:…}`, `{query:…}`, `{json:…}`, `{form:…}`.
-    At(Place),
+    At(FieldRef),
     /// The same with a `?` at its end: nothing where the place is empty.
-    AtOptional(Place),
+    AtOptional(FieldRef),
 }
 
 /// Text that is not a template.
@@ -126,7 +126,7 @@ impl Template {
     }
 
     /// The places that it reads from.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &FieldRef> {
         self.0.iter().filter_map(|part| match part {
             Part::At(place) => Some(place),
             _ => None,
@@ -151,7 +151,7 @@ impl Part {
             "secret" => Self::Secret,
             _ => {
                 let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
-                let (rest, at): (&str, fn(Place) -> Self) = match rest.strip_suffix('?') {
+                let (rest, at): (&str, fn(FieldRef) -> Self) = match rest.strip_suffix('?') {
                     Some(rest) => (rest, Self::AtOptional),
                     None => (rest, Self::At),
                 };
@@ -160,10 +160,10 @@ impl Part {
                 }
                 let owned = || Cow::Owned(rest.to_owned());
                 at(match kind {
-                    "header" => Place::header(rest),
-                    "query" => Place::Query(owned()),
-                    "json" => Place::Json(owned()),
-                    "form" => Place::Form(owned()),
+                    "header" => FieldRef::header(rest),
+                    "query" => FieldRef::Query(owned()),
+                    "json" => FieldRef::Json(owned()),
+                    "form" => FieldRef::Form(owned()),
                     _ => return Err(unknown()),
                 })
             }
@@ -198,13 +198,13 @@ impl fmt::Display for Template {
 }
 
 /// A place as a template names it.
-fn variable(place: &Place) -> String {
+fn variable(place: &FieldRef) -> String {
     match place {
-        Place::Header(name) => format!("header:{name}"),
-        Place::Query(name) => format!("query:{name}"),
-        Place::Json(path) => format!("json:{path}"),
-        Place::Form(name) => format!("form:{name}"),
-        Place::List(key) => format!("list:{key}"),
+        FieldRef::Header(name) => format!("header:{name}"),
+        FieldRef::Query(name) => format!("query:{name}"),
+        FieldRef::Json(path) => format!("json:{path}"),
+        FieldRef::Form(name) => format!("form:{name}"),
+        FieldRef::List(key) => format!("list:{key}"),
     }
 }
 
@@ -286,10 +286,10 @@ fn piece<'a>(
         Part::Url => full_url(values.url.unwrap_or_default(), request),
         Part::Secret => return Ok(Piece::Secret),
         Part::At(place) | Part::AtOptional(place) => match (place.find(request), part) {
-            (Found::One(value), _) => value,
-            (Found::Nothing, Part::AtOptional(_)) => Cow::Borrowed(b"".as_slice()),
-            (Found::Nothing, _) => return Err(Rejection::NoVariable(place.to_string())),
-            (Found::Several, _) => return Err(Rejection::Repeated(place.to_string())),
+            (Lookup::One(value), _) => value,
+            (Lookup::Absent, Part::AtOptional(_)) => Cow::Borrowed(b"".as_slice()),
+            (Lookup::Absent, _) => return Err(Rejection::NoVariable(place.to_string())),
+            (Lookup::Ambiguous, _) => return Err(Rejection::Repeated(place.to_string())),
         },
     };
     Ok(Piece::Bytes(bytes))

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-use super::{Place, Rejection};
+use super::{FieldRef, Rejection};
 
 /// When a sender says that it sent, and how far that may be off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimestampRule {
     /// Where it stands.
-    pub at: Place,
+    pub at: FieldRef,
     /// How it is written.
     pub unit: Unit,
     /// How far it may be from the moment of receiving, in both directions.
@@ -92,7 +92,7 @@ mod tests {
     #[track_caller]
     fn check(unit: Unit, text: &str, now_ms: i64, expected: &Result<(), Rejection>) {
         let rule = TimestampRule {
-            at: Place::header("x-timestamp"),
+            at: FieldRef::header("x-timestamp"),
             unit,
             tolerance: Duration::from_mins(5),
         };

@@ -9,7 +9,7 @@ impl Lint<'_> {
         let mut found = Vec::new();
         for glob in &self.settings.policy.on {
             for (name, source) in self.sources(glob) {
-                let (provider, types) = (source.sender.name(), source.sample_types());
+                let (provider, types) = (source.profile.name(), source.sample_types());
                 let is_known = types.iter().any(|known| glob.event_type.matches(known));
                 if is_known || !COMPLETE.contains(&provider) {
                     continue;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::secret::Secret;
 
+use super::super::field_ref::FieldRef;
 use super::super::keys::Algorithm;
-use super::super::place::Place;
-use super::super::signature::Shape;
+use super::super::signature::SignatureFormat;
 use super::super::template::{Part, Template};
-use super::super::{Rejection, Sender};
+use super::super::{Rejection, SigningProfile};
 use super::{Case, Explanation, because};
 
 /// A secret that its provider has published: whoever knows it can sign.
@@ -34,7 +34,7 @@ impl Case<'_> {
                 [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
                 _ => &[],
             };
-            if !inner.is_empty() && self.fits(self.sender(), &Secret::new(inner)) {
+            if !inner.is_empty() && self.fits(self.profile(), &Secret::new(inner)) {
                 return Some(because(
                     "it matches when the quotes around the secret are cut off",
                     Some("write the secret without them: `docker run --env-file` keeps quotes"),
@@ -44,7 +44,7 @@ impl Case<'_> {
             let plain = ENTITIES
                 .iter()
                 .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character));
-            if plain != text && self.fits(self.sender(), &Secret::new(plain)) {
+            if plain != text && self.fits(self.profile(), &Secret::new(plain)) {
                 return Some(because(
                     "it matches when the HTML entities in the secret become characters",
                     Some("the secret was copied out of a page's source: write `&` for `&amp;`"),
@@ -58,7 +58,7 @@ impl Case<'_> {
     pub(super) fn published_secret(&self) -> Option<Explanation> {
         let known = PUBLISHED.iter().find(|known| {
             known.provider == self.source.provider()
-                && self.fits(self.sender(), &Secret::new(known.secret))
+                && self.fits(self.profile(), &Secret::new(known.secret))
         })?;
         Some(because(
             &format!("it is signed with {}", known.what),
@@ -68,29 +68,31 @@ impl Case<'_> {
 
     /// A sender that has SHA-1 only, where the preset wants SHA-256 under a like name.
     pub(super) fn sha1_only(&self) -> Option<Explanation> {
-        let sender = self.sender();
-        let scheme = sender.schemes.iter().find(|scheme| {
-            let prefix = Shape::Whole { prefix: "sha256=".into() };
-            scheme.algorithm == Algorithm::HmacSha256 && scheme.signature.shape == prefix
+        let profile = self.profile();
+        let scheme = profile.schemes.iter().find(|scheme| {
+            let prefix = SignatureFormat::Whole { prefix: "sha256=".into() };
+            scheme.algorithm == Algorithm::HmacSha256 && scheme.signature.format == prefix
         })?;
         let place = scheme.signature.places.iter().find_map(|place| match place {
-            Place::Header(name) => Some(Place::header(name.strip_suffix("-256").unwrap_or(name))),
-            Place::Query(_) | Place::Json(_) | Place::Form(_) | Place::List(_) => None,
+            FieldRef::Header(name) => {
+                Some(FieldRef::header(name.strip_suffix("-256").unwrap_or(name)))
+            }
+            FieldRef::Query(_) | FieldRef::Json(_) | FieldRef::Form(_) | FieldRef::List(_) => None,
         })?;
         let mut older = scheme.clone();
         older.algorithm = Algorithm::HmacSha1;
         older.signature.places = vec![place.clone()];
-        older.signature.shape = Shape::Whole { prefix: "sha1=".into() };
-        let older = Sender { schemes: vec![older], ..sender.clone() };
+        older.signature.format = SignatureFormat::Whole { prefix: "sha1=".into() };
+        let older = SigningProfile { schemes: vec![older], ..profile.clone() };
         if !self.source.secrets.iter().any(|secret| self.fits(older.clone(), secret)) {
             return None;
         }
-        let Place::Header(header) = &place else { return None };
-        let of = |key: &str, places: &[Place]| match places.first() {
-            Some(Place::Header(name)) => format!(", {key} = {{ header = \"{name}\" }}"),
+        let FieldRef::Header(header) = &place else { return None };
+        let of = |key: &str, places: &[FieldRef]| match places.first() {
+            Some(FieldRef::Header(name)) => format!(", {key} = {{ header = \"{name}\" }}"),
             _ => String::new(),
         };
-        let types = match &sender.event_type {
+        let types = match &profile.event_type {
             super::super::TypeRule::At(places) => of("type", places),
             super::super::TypeRule::Literal(_) | super::super::TypeRule::Method => String::new(),
         };
@@ -98,28 +100,28 @@ impl Case<'_> {
             "update the sender, or in place of `provider` write [source.{}.verify] with `algorithm = \
              \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"{types}{}`",
             self.source.name(),
-            of("id", &sender.delivery_id),
+            of("id", &profile.delivery_id),
         );
         Some(because("it is signed by SHA-1 only (`sha1=`), which is not taken here", Some(&hint)))
     }
 
     /// The address that is signed, known to the sender in another form.
     pub(super) fn other_url(&self) -> Option<Explanation> {
-        let sender = self.sender();
+        let profile = self.profile();
         let signs_url = |scheme: &super::Scheme| {
             scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url))
         };
-        if !sender.schemes.iter().any(signs_url) {
+        if !profile.schemes.iter().any(signs_url) {
             return None;
         }
-        let configured = sender.schemes.iter().find_map(|scheme| scheme.url.clone())?;
+        let configured = profile.schemes.iter().find_map(|scheme| scheme.url.clone())?;
         for url in self.urls(&configured) {
-            let mut other = sender.clone();
+            let mut other = profile.clone();
             for scheme in &mut other.schemes {
                 scheme.url = Some(url.clone());
             }
             if self.source.secrets.iter().any(|secret| self.fits(other.clone(), secret)) {
-                let table = match sender.provider {
+                let table = match profile.provider {
                     Some(_) => format!("[source.{}]", self.source.name()),
                     None => self.table(),
                 };
@@ -173,15 +175,15 @@ impl Case<'_> {
     pub(super) fn unpacked_body(&self) -> Option<Explanation> {
         let encoding = self.rejected.request.headers.get("content-encoding")?;
         let encoding = String::from_utf8_lossy(encoding).into_owned();
-        let mut sender = self.sender();
-        for scheme in &mut sender.schemes {
+        let mut profile = self.profile();
+        for scheme in &mut profile.schemes {
             let signed = scheme.signed.as_ref()?.to_string().replace("{body}", "{unpacked_body}");
             scheme.signed = Some(Template::parse(&signed).ok()?);
         }
-        if !self.source.secrets.iter().any(|secret| self.fits(sender.clone(), secret)) {
+        if !self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
             return None;
         }
-        let signed = sender.schemes.first()?.signed.as_ref()?.to_string();
+        let signed = profile.schemes.first()?.signed.as_ref()?.to_string();
         Some(because(
             &format!(
                 "it matches the body as it was before it was packed (`Content-Encoding: {}`)",
@@ -193,13 +195,13 @@ impl Case<'_> {
 
     /// A header that a proxy may have dropped for its name.
     pub(super) fn dropped_header(&self, rejection: &Rejection) -> Option<&'static str> {
-        let schemes = self.source.settings.sender.schemes.iter();
+        let schemes = self.source.settings.profile.schemes.iter();
         let mut places = schemes.flat_map(|scheme| {
             let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
             scheme.signature.places.iter().chain(timestamp).chain(&scheme.id)
         });
         let has_underscore =
-            |place: &Place| matches!(place, Place::Header(name) if name.contains('_'));
+            |place: &FieldRef| matches!(place, FieldRef::Header(name) if name.contains('_'));
         let is_missing = matches!(rejection, Rejection::Missing | Rejection::NoVariable(_));
         (is_missing && places.any(has_underscore)).then_some(
             "nginx and others drop headers with `_` in their names: write \

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::super::place::{Pair, pairs};
+use super::super::field_ref::{Pair, pairs};
 
 /// Every other way of writing `body`, each with a word for people.
 pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {

@@ -2,7 +2,7 @@
 
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::scheme::Scheme;
-use super::super::signature::{Encoding, Shape};
+use super::super::signature::{Encoding, SignatureFormat};
 
 /// `scheme` with other hashes, encodings, keys and prefixes.
 pub(super) fn variants(scheme: &Scheme, value: &str) -> Vec<Scheme> {
@@ -16,20 +16,20 @@ pub(super) fn variants(scheme: &Scheme, value: &str) -> Vec<Scheme> {
             keys.push(key);
         }
     }
-    let mut shapes = vec![scheme.signature.shape.clone()];
-    if matches!(scheme.signature.shape, Shape::Whole { .. }) {
-        shapes.push(Shape::Whole { prefix: "".into() });
+    let mut formats = vec![scheme.signature.format.clone()];
+    if matches!(scheme.signature.format, SignatureFormat::Whole { .. }) {
+        formats.push(SignatureFormat::Whole { prefix: "".into() });
         if let Some((prefix, _)) = value.split_once('=') {
-            shapes.push(Shape::Whole { prefix: format!("{prefix}=").into() });
+            formats.push(SignatureFormat::Whole { prefix: format!("{prefix}=").into() });
         }
     }
     let mut variants = Vec::new();
-    for shape in shapes {
+    for format in formats {
         for algorithm in algorithms {
             for encoding in encodings {
                 for key in &keys {
                     let mut variant = scheme.clone();
-                    variant.signature.shape = shape.clone();
+                    variant.signature.format = format.clone();
                     variant.signature.encoding = encoding;
                     variant.algorithm = algorithm;
                     variant.key = key.clone();
@@ -80,8 +80,8 @@ pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Ve
         };
         differs(text, format!("`strip = \"{strip}\"`"));
     }
-    if let (Shape::Whole { prefix }, true) =
-        (&changed.signature.shape, changed.signature.shape != scheme.signature.shape)
+    if let (SignatureFormat::Whole { prefix }, true) =
+        (&changed.signature.format, changed.signature.format != scheme.signature.format)
     {
         differs(format!("behind the prefix `{prefix}`"), format!("`prefix = \"{prefix}\"`"));
     }

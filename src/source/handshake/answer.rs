@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::expr;
 use crate::secret::Secret;
 
+use super::super::field_ref::{FieldRef, pairs, query};
 use super::super::keys::{Algorithm, Key, KeyRule};
-use super::super::place::{Place, pairs, query};
 use super::super::signature::Encoding;
 use super::super::template::{Message, Template, Values};
 use super::super::{Inbound, Source};
@@ -58,30 +58,30 @@ pub struct HashRule {
 }
 
 /// The text in `place`, where it is there, not too long and without control characters.
-pub(super) fn text_at(place: &Place, request: &Inbound<'_>) -> Option<String> {
+pub(super) fn text_at(place: &FieldRef, request: &Inbound<'_>) -> Option<String> {
     let text = place.find(request).text()?;
     let is_good = (1..=ECHO_BYTES_MAX).contains(&text.len());
     (is_good && !text.chars().any(char::is_control)).then_some(text)
 }
 
 /// Gives back what stands in `place`, in the form that its senders want.
-pub(super) fn echo(place: &Place, request: &Inbound<'_>) -> Option<Reply> {
+pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
     let text = text_at(place, request)?;
     match place {
-        Place::Header(name) if name == ORIGIN => allow_origin(&text, request),
-        Place::Header(name) => {
+        FieldRef::Header(name) if name == ORIGIN => allow_origin(&text, request),
+        FieldRef::Header(name) => {
             let headers = vec![(name.clone().into_owned(), header_value(text)?)];
             Some(Reply { status: 204, headers, ..Reply::default() })
         }
         // Azure Event Grid takes no other answer.
-        Place::Json(path) if path.rsplit('.').next() == Some("validationCode") => {
+        FieldRef::Json(path) if path.rsplit('.').next() == Some("validationCode") => {
             Some(Reply::json(&json!({ "validationResponse": text })))
         }
         // monday.com, Feishu and others want the object back that they sent.
-        Place::Json(path) if is_whole_body(path, request.body) => {
+        FieldRef::Json(path) if is_whole_body(path, request.body) => {
             Some(Reply::json(&json!({ path.as_ref(): text })))
         }
-        Place::Json(_) | Place::Query(_) | Place::Form(_) | Place::List(_) => {
+        FieldRef::Json(_) | FieldRef::Query(_) | FieldRef::Form(_) | FieldRef::List(_) => {
             Some(Reply::text(text))
         }
     }
@@ -92,7 +92,8 @@ pub(super) fn echo(place: &Place, request: &Inbound<'_>) -> Option<Reply> {
 pub(super) const ORIGIN: &str = "webhook-request-origin";
 
 fn allow_origin(origin: &str, request: &Inbound<'_>) -> Option<Reply> {
-    let rate = text_at(&Place::header("webhook-request-rate"), request).unwrap_or("*".to_owned());
+    let rate =
+        text_at(&FieldRef::header("webhook-request-rate"), request).unwrap_or("*".to_owned());
     let headers = vec![
         ("webhook-allowed-origin".to_owned(), header_value(origin.to_owned())?),
         ("webhook-allowed-rate".to_owned(), header_value(rate)?),
@@ -148,7 +149,7 @@ impl AnswerTemplate {
 impl HashRule {
     fn hash(&self, source: &Source, request: &Inbound<'_>, secret: &Secret) -> Option<String> {
         let key = Key::new(self.algorithm, &KeyRule::UTF8, secret).ok()?;
-        let mut schemes = source.settings.sender.schemes.iter();
+        let mut schemes = source.settings.profile.schemes.iter();
         let url = schemes.find_map(|scheme| scheme.url());
         let values = Values { url, ..Values::default() };
         let message = Message::of(&self.signed, request, &values).ok()?;
@@ -157,7 +158,7 @@ impl HashRule {
 }
 
 /// Zoom's `{"plainToken": …, "encryptedToken": …}`.
-pub(super) fn zoom(place: &Place, request: &Inbound<'_>, secret: &Secret) -> Option<Reply> {
+pub(super) fn zoom(place: &FieldRef, request: &Inbound<'_>, secret: &Secret) -> Option<Reply> {
     let plain = text_at(place, request)?;
     let key = Key::new(Algorithm::HmacSha256, &KeyRule::UTF8, secret).ok()?;
     let template = Template::body();

@@ -4,7 +4,7 @@ use super::super::tests::{configured, source};
 use super::*;
 use crate::event::{Headers, SourceName};
 use crate::secret::Secret;
-use crate::source::{Sender, SourceSettings};
+use crate::source::{SigningProfile, SourceSettings};
 
 fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Option<Reply> {
     let headers = Headers::default();
@@ -53,7 +53,7 @@ fn zoom_gets_its_token_hashed() {
 }
 
 fn meta(token: Option<&str>) -> Source {
-    let settings = SourceSettings::new(Sender::provider("meta").unwrap(), Vec::new());
+    let settings = SourceSettings::new(SigningProfile::provider("meta").unwrap(), Vec::new());
     let name = SourceName::parse("s").unwrap();
     let mut source = Source::with_secrets(name, settings, vec![Secret::new("k")]).unwrap();
     source.verify_token = token.map(Secret::new);

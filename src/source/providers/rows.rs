@@ -17,7 +17,7 @@ mod services;
 const HEX_OF_BODY: Row = Row {
     algorithm: Algorithm::HmacSha256,
     places: Vec::new(),
-    shape: prefix(""),
+    format: prefix(""),
     encoding: Encoding::Hex,
     signed: "{body}",
     timestamp: None,
@@ -48,7 +48,7 @@ const WHSEC: KeyRule =
 fn standard() -> Row {
     Row {
         places: vec![header("webhook-signature")],
-        shape: list(" ", ",", "v1"),
+        format: list(" ", ",", "v1"),
         encoding: Encoding::Base64,
         signed: "{id}.{timestamp}.{body}",
         timestamp: Some((header("webhook-timestamp"), Unit::Seconds)),
@@ -62,7 +62,7 @@ fn standard() -> Row {
 fn slack() -> Row {
     Row {
         places: vec![header("x-slack-signature")],
-        shape: prefix("v0="),
+        format: prefix("v0="),
         signed: "v0:{timestamp}:{body}",
         timestamp: Some((header("x-slack-request-timestamp"), Unit::Seconds)),
         ..HEX_OF_BODY
@@ -91,9 +91,9 @@ mod tests {
     fn every_row_is_a_sender_of_its_own_name() {
         let mut names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
         for provider in PROVIDERS.iter() {
-            let sender = provider.sender().unwrap();
-            assert_eq!(sender.name(), provider.name);
-            assert!(!sender.schemes.is_empty(), "{}", provider.name);
+            let profile = provider.profile().unwrap();
+            assert_eq!(profile.name(), provider.name);
+            assert!(!profile.schemes.is_empty(), "{}", provider.name);
         }
         names.sort_unstable();
         names.dedup();
@@ -103,9 +103,9 @@ mod tests {
     #[test]
     fn only_mailgun_leaves_the_body_out() {
         for provider in PROVIDERS.iter() {
-            let sender = provider.sender().unwrap();
+            let profile = provider.profile().unwrap();
             let weak: Vec<_> =
-                sender.schemes.iter().flat_map(crate::source::Scheme::weaknesses).collect();
+                profile.schemes.iter().flat_map(crate::source::Scheme::weaknesses).collect();
             assert_eq!(!weak.is_empty(), provider.name == "mailgun", "{weak:?}");
         }
     }

@@ -7,14 +7,14 @@ use crate::expr::{self, Escape};
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
+use super::super::field_ref::FieldRef;
 use super::super::handshake::{Answer, AnswerTemplate, Handshake, HashRule, NAMES, Signing};
 use super::super::keys::Algorithm;
-use super::super::place::Place;
-use super::super::settings::Sender;
+use super::super::settings::SigningProfile;
 use super::super::signature::Encoding;
 use super::super::template::{BadTemplate, Part, Template};
 use super::answer::read_methods;
-use super::place::read_place;
+use super::field_ref::read_field_ref;
 use super::verify::ENCODINGS;
 
 const KINDS: &[&str] = &["header", "query", "json", "form"];
@@ -32,15 +32,15 @@ const HASHES: &[(&str, Algorithm)] = &[
 /// `hash` in either of its forms.
 enum Hash {
     /// Zoom's: the place of the text.
-    At(Place),
+    At(FieldRef),
     /// One for the answer's template.
     Rule(HashRule),
 }
 
 /// `when` with or without a text.
 enum When {
-    Is(Place, Cow<'static, str>),
-    Given(Place),
+    Is(FieldRef, Cow<'static, str>),
+    Given(FieldRef),
 }
 
 /// `[source.NAME.handshake]`; `None` = a problem.
@@ -51,9 +51,9 @@ pub(super) fn read_handshake(mut table: Table<'_>) -> Option<Handshake> {
 }
 
 fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
-    let echo = table.table("echo").map(|table| read_place(table, KINDS));
+    let echo = table.table("echo").map(|table| read_field_ref(table, KINDS));
     let hash = table.table("hash").map(read_hash);
-    let token = table.table("token").map(|table| read_place(table, KINDS));
+    let token = table.table("token").map(|table| read_field_ref(table, KINDS));
     let when = table.table("when").map(read_when);
     let text = table.take::<String>("answer");
     let is_signed = table.take::<bool>("signed");
@@ -106,7 +106,7 @@ fn all<T>(found: Option<Option<T>>) -> Option<Option<T>> {
 fn read_when(mut table: Table<'_>) -> Option<When> {
     let text = table.take::<String>("is");
     let is_wrong = text.is_none() && table.has("is");
-    let place = read_place(table, KINDS).filter(|_| !is_wrong)?;
+    let place = read_field_ref(table, KINDS).filter(|_| !is_wrong)?;
     Some(match text {
         Some(text) => When::Is(place, text.into()),
         None => When::Given(place),
@@ -120,7 +120,7 @@ fn read_hash(mut table: Table<'_>) -> Option<Hash> {
         if !table.has("algorithm") && !table.has("encoding") {
             table.choice("algorithm", HASHES);
             table.choice("encoding", ENCODINGS);
-            return read_place(table, KINDS).map(Hash::At);
+            return read_field_ref(table, KINDS).map(Hash::At);
         }
     }
     let algorithm = table.choice("algorithm", HASHES);
@@ -165,7 +165,7 @@ fn read_signing(
     is_signed: Option<bool>,
     handshake: Handshake,
 ) -> Option<Handshake> {
-    let is_outside = matches!(handshake.place(), Some(Place::Query(_) | Place::Header(_)));
+    let is_outside = matches!(handshake.place(), Some(FieldRef::Query(_) | FieldRef::Header(_)));
     let is_zoom = matches!(handshake.answer, Answer::Hash(_));
     let is_open = !is_signed.unwrap_or(is_zoom || !is_outside);
     if is_zoom && is_open {
@@ -180,7 +180,7 @@ fn read_signing(
 /// Reports what of a handshake does not go with its source.
 pub(super) fn check_handshake(
     table: &mut Table<'_>,
-    sender: &Sender,
+    profile: &SigningProfile,
     handshake: &Handshake,
     secrets: &[SecretRef],
 ) {
@@ -193,14 +193,14 @@ pub(super) fn check_handshake(
         );
     }
     if handshake.learns {
-        check_learning(table, sender, handshake, secrets);
+        check_learning(table, profile, handshake, secrets);
     }
-    let is_signed = sender.schemes.iter().any(|scheme| scheme.algorithm.signs());
+    let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     let is_looked_at = handshake.signing == Signing::Signed || !is_signed;
     let Some(place) = handshake.place().filter(|_| is_looked_at) else { return };
-    let mut signatures = sender.schemes.iter().flat_map(|scheme| &scheme.signature.places);
+    let mut signatures = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
     let is_everywhere = signatures.any(|signature| signature == place);
-    let is_narrow = matches!(place, Place::Query(_)) && handshake.methods.is_empty();
+    let is_narrow = matches!(place, FieldRef::Query(_)) && handshake.methods.is_empty();
     if !is_narrow && (is_everywhere || handshake.is_unconditional()) {
         let message = format!(
             "this handshake takes every request with the {place} for a question: it is answered \
@@ -215,7 +215,7 @@ pub(super) fn check_handshake(
 /// A secret can be learned where one file is to hold it and nothing else signs.
 fn check_learning(
     table: &mut Table<'_>,
-    sender: &Sender,
+    profile: &SigningProfile,
     handshake: &Handshake,
     secrets: &[SecretRef],
 ) {
@@ -225,7 +225,7 @@ fn check_learning(
                     made when the sender's secret comes";
         table.problem("secrets", "`learn` needs one file that the secret is written into", help);
     }
-    let signs = sender.schemes.iter().any(|scheme| scheme.signed.as_ref().is_some_and(has_body));
+    let signs = profile.schemes.iter().any(|scheme| scheme.signed.as_ref().is_some_and(has_body));
     if !matches!(handshake.answer, Answer::Echo(_)) || !signs {
         let message = "`learn` is for a secret that is given back and then signs events";
         table.problem("handshake", message, "leave `learn` out");

@@ -4,17 +4,17 @@ use crate::secret::{Secret, SecretRef};
 use crate::settings::Table;
 
 use super::super::keys::BadKey;
-use super::super::settings::Sender;
+use super::super::settings::SigningProfile;
 
 /// Reports secrets that no scheme of the sender can use, and those that are probably not meant so.
-pub(super) fn check_keys(table: &Table<'_>, sender: &Sender, secrets: &[SecretRef]) {
+pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &[SecretRef]) {
     for (index, place) in secrets.iter().enumerate() {
         // One that is yet to be made will do, and that one is not there was told already.
         let Some(secret) = read(place) else { continue };
         let n = index.saturating_add(1);
-        if let Err(reason) = sender.keys(&secret).1 {
+        if let Err(reason) = profile.keys(&secret).1 {
             let message = format!("secret {n} ({place}) cannot be used: {reason}");
-            table.problem("secrets", message, help(sender, reason));
+            table.problem("secrets", message, help(profile, reason));
         } else if is_quoted(secret.expose()) {
             let message = format!("secret {n} ({place}) stands in quotes, which are part of it");
             let help =
@@ -28,8 +28,8 @@ fn read(place: &SecretRef) -> Option<Secret> {
     if place.is_missing_file() { None } else { place.resolve().ok() }
 }
 
-fn help(sender: &Sender, reason: BadKey) -> String {
-    match (sender.provider, reason) {
+fn help(profile: &SigningProfile, reason: BadKey) -> String {
+    match (profile.provider, reason) {
         (Some(provider), BadKey::Base64 | BadKey::Hex | BadKey::Prefix) => format!(
             "copy the whole secret from the sender again; if it signs with the secret's text as it \
              stands, describe it in a `verify` table with `key = \"utf8\"` in place of `provider = \

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::source::tests::read;
-use crate::source::{Place, Shape, TypeRule, Unit};
+use crate::source::{FieldRef, SignatureFormat, TypeRule, Unit};
 
 #[track_caller]
 fn good(text: &str) -> SourceSettings {
@@ -26,7 +26,7 @@ const SECRETS: &str = "secrets = [{ env = \"A\" }]\n";
 #[test]
 fn a_provider_needs_nothing_but_its_secrets() {
     let settings = good("provider = \"hyvor-talk\"\nsecrets = [{ file = \"k\", create = true }]");
-    assert_eq!(settings.sender.name(), "hyvor-talk");
+    assert_eq!(settings.profile.name(), "hyvor-talk");
     assert_eq!(settings.dedupe, DedupePolicy::Identity);
     assert_eq!(settings.rate_limit, None);
 }
@@ -50,14 +50,14 @@ fn every_setting_beside_the_provider_is_read() {
     assert_eq!(settings.allow.len(), 2);
     assert_eq!(settings.expect_every, Some(Duration::from_hours(24)));
     assert_eq!(settings.body_max, Some(65_536));
-    let rule = settings.sender.schemes[0].timestamp.as_ref().unwrap();
+    let rule = settings.profile.schemes[0].timestamp.as_ref().unwrap();
     assert_eq!(rule.tolerance, Duration::from_hours(1));
 }
 
 #[test]
 fn one_algorithm_can_be_pinned() {
     let text = format!("provider = \"userecho\"\nalgorithm = \"hmac-sha256\"\n{SECRETS}");
-    let schemes = good(&text).sender.schemes;
+    let schemes = good(&text).profile.schemes;
     assert_eq!(schemes.len(), 1);
     assert_eq!(schemes[0].algorithm, Algorithm::HmacSha256);
     let text = format!("provider = \"github\"\nalgorithm = \"hmac-sha1\"\n{SECRETS}");
@@ -82,19 +82,19 @@ fn the_verify_table_says_all_of_a_scheme() {
         strip = "key_"
         "#,
     );
-    let scheme = &settings.sender.schemes[0];
+    let scheme = &settings.profile.schemes[0];
     assert_eq!(scheme.algorithm, Algorithm::HmacSha512);
     assert_eq!(
         scheme.signature.places,
-        [Place::header("x-signature"), Place::header("x-old-signature")]
+        [FieldRef::header("x-signature"), FieldRef::header("x-old-signature")]
     );
-    assert!(matches!(&scheme.signature.shape, Shape::List { key, .. } if key == "v1"));
+    assert!(matches!(&scheme.signature.format, SignatureFormat::List { key, .. } if key == "v1"));
     let timestamp = scheme.timestamp.as_ref().unwrap();
     assert_eq!((timestamp.unit, timestamp.tolerance), (Unit::Millis, Duration::from_mins(10)));
     assert_eq!(scheme.signed.as_ref().unwrap().to_string(), "{timestamp}.{id}.{body}");
     assert_eq!(scheme.key.strip, "key_");
-    assert_eq!(settings.sender.event_type, TypeRule::At(vec![Place::Json("event".into())]));
-    assert_eq!(settings.sender.name(), "custom");
+    assert_eq!(settings.profile.event_type, TypeRule::At(vec![FieldRef::Json("event".into())]));
+    assert_eq!(settings.profile.name(), "custom");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_handshake_is_read() {
         token = { query = "token" }
         "#
     );
-    let handshake = good(&text).sender.handshakes.pop().unwrap();
+    let handshake = good(&text).profile.handshakes.pop().unwrap();
     assert_eq!(handshake.signing, crate::source::Signing::Open);
     let text = format!(
         "provider = \"hyvor-talk\"\n{SECRETS}handshake = {{ hash = {{ json = \"a\" }}, signed = false }}"

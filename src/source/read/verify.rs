@@ -3,14 +3,14 @@
 use crate::event::DataRoot;
 use crate::settings::Table;
 
+use super::super::field_ref::FieldRef;
 use super::super::keys::{Algorithm, KeyRule};
-use super::super::place::Place;
 use super::super::scheme::Scheme;
-use super::super::settings::{Sender, TypeRule};
-use super::super::signature::{Encoding, Shape, SignatureRule};
+use super::super::settings::{SigningProfile, TypeRule};
+use super::super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::super::template::{BadTemplate, Part, Template};
 use super::super::timestamp::{TimestampRule, Unit};
-use super::place::{PLACES, read_place};
+use super::field_ref::{PLACES, read_field_ref};
 use super::{check_url, check_weaknesses};
 
 pub(super) const ENCODINGS: &[(&str, Encoding)] =
@@ -25,13 +25,13 @@ const UNITS: &[(&str, Unit)] = &[
 ];
 
 /// `[source.NAME.verify]`.
-pub(super) fn read_verify(mut table: Table<'_>) -> Option<Sender> {
-    let sender = take_verify(&mut table);
+pub(super) fn read_verify(mut table: Table<'_>) -> Option<SigningProfile> {
+    let profile = take_verify(&mut table);
     table.finish();
-    sender
+    profile
 }
 
-fn take_verify(table: &mut Table<'_>) -> Option<Sender> {
+fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     let algorithm = table.choice("algorithm", Algorithm::ALL);
     if !table.has("algorithm") {
         table.missing("algorithm", "write `algorithm = \"hmac-sha256\"`; `none` checks nothing");
@@ -39,7 +39,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<Sender> {
     let signature = read_signature(table, algorithm);
     let signed = table.take::<String>("signed");
     let timestamp = read_timestamp(table);
-    let id = table.table("id").map(|table| read_place(table, PLACES));
+    let id = table.table("id").map(|table| read_field_ref(table, PLACES));
     let event_type = table.table("type").map(read_type);
     let encoding = table.choice("key", KEY_ENCODINGS);
     let strip = table.take::<String>("strip").unwrap_or_default();
@@ -67,7 +67,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<Sender> {
     is_good &= check_url(table, std::slice::from_ref(&scheme));
     is_good &= check_weaknesses(table, "signed", &scheme, is_allowed);
     let event_type = event_type.unwrap_or(Some(TypeRule::At(Vec::new())))?;
-    is_good.then(|| Sender {
+    is_good.then(|| SigningProfile {
         provider: None,
         schemes: vec![scheme],
         event_type,
@@ -102,32 +102,35 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
         table.problem("list", "a signature has a prefix or stands in a list, not both", "");
         return None;
     }
-    let mut places: Vec<Place> = headers.iter().flatten().map(|name| Place::header(name)).collect();
-    places.extend(query.map(|name| Place::Query(name.into())));
-    places.extend(json.map(|path| Place::Json(path.into())));
-    places.extend(form.map(|name| Place::Form(name.into())));
+    let mut places: Vec<FieldRef> =
+        headers.iter().flatten().map(|name| FieldRef::header(name)).collect();
+    places.extend(query.map(|name| FieldRef::Query(name.into())));
+    places.extend(json.map(|path| FieldRef::Json(path.into())));
+    places.extend(form.map(|name| FieldRef::Form(name.into())));
     let is_basic = algorithm == Some(Algorithm::Basic);
     if is_basic && places.is_empty() {
-        places.push(Place::header("authorization"));
+        places.push(FieldRef::header("authorization"));
     }
     if places.is_empty() && needs_place {
         return None;
     }
     let default = if is_basic { "Basic " } else { "" };
-    let shape = match list {
+    let format = match list {
         Some(list) => list?,
-        None => Shape::Whole { prefix: prefix.unwrap_or_else(|| default.to_owned()).into() },
+        None => {
+            SignatureFormat::Whole { prefix: prefix.unwrap_or_else(|| default.to_owned()).into() }
+        }
     };
     let encoding = encoding.unwrap_or(match algorithm {
         Some(Algorithm::Token) => Encoding::Plain,
         Some(Algorithm::Basic) => Encoding::Base64,
         _ => Encoding::Hex,
     });
-    Some(SignatureRule { places, shape, encoding })
+    Some(SignatureRule { places, format, encoding })
 }
 
 /// `list = { item = ",", pair = "=", key = "v1" }`; without `pair` or `key` the items have no keys.
-fn read_list(mut table: Table<'_>) -> Option<Shape> {
+fn read_list(mut table: Table<'_>) -> Option<SignatureFormat> {
     let item = table.take_or("item", ",".to_owned());
     let pair = table.take::<String>("pair");
     let key = table.take::<String>("key");
@@ -140,14 +143,14 @@ fn read_list(mut table: Table<'_>) -> Option<Shape> {
         let help = "write `key = \"v1\"`; or leave `pair` out where the items have no keys";
         table.missing("key", help);
     }
-    let shape = if has_keys {
+    let format = if has_keys {
         let pair = pair.unwrap_or_else(|| "=".to_owned()).into();
-        key.map(|key| Shape::List { item: item.into(), pair, key: key.into() })
+        key.map(|key| SignatureFormat::List { item: item.into(), pair, key: key.into() })
     } else {
-        read_place_in_list(&table, key).map(|at| Shape::Items { item: item.into(), at })
+        read_place_in_list(&table, key).map(|at| SignatureFormat::Items { item: item.into(), at })
     };
     table.finish();
-    shape.filter(|_| is_good)
+    format.filter(|_| is_good)
 }
 
 /// Which item of a list without keys; `None` = a problem.
@@ -171,7 +174,7 @@ fn read_timestamp(table: &mut Table<'_>) -> Option<Option<TimestampRule>> {
     let unit = inner.choice("unit", UNITS);
     let is_unit_wrong = unit.is_none() && inner.has("unit");
     let tolerance = inner.take_or("tolerance", TimestampRule::TOLERANCE);
-    let at = read_place(inner, PLACES)?;
+    let at = read_field_ref(inner, PLACES)?;
     let rule = TimestampRule { at, unit: unit.unwrap_or(Unit::Seconds), tolerance };
     (!is_unit_wrong).then_some(Some(rule))
 }
@@ -186,7 +189,7 @@ fn read_type(mut table: Table<'_>) -> Option<TypeRule> {
             _ => TypeRule::Literal(text),
         });
     }
-    let place = read_place(table, &["header", "query", "json", "form"]);
+    let place = read_field_ref(table, &["header", "query", "json", "form"]);
     place.map(|place| TypeRule::At(vec![place]))
 }
 
@@ -238,18 +241,18 @@ fn check_variables(table: &Table<'_>, scheme: &Scheme) -> bool {
         let help = "write `{secret}` where the sender puts it, or choose `hmac-…`";
         refuse("signed", "a plain digest without the secret can be made by anybody", help);
     }
-    let in_list = |place: &Place| matches!(place, Place::List(_));
+    let in_list = |place: &FieldRef| matches!(place, FieldRef::List(_));
     let mut in_lists = [("timestamp", scheme.timestamp.as_ref().map(|rule| &rule.at))]
         .into_iter()
         .chain([("id", scheme.id.as_ref())]);
-    let is_no_index = |place: Option<&Place>| matches!(place, Some(Place::List(key)) if key.parse::<usize>().is_err());
-    if matches!(scheme.signature.shape, Shape::Items { .. })
+    let is_no_index = |place: Option<&FieldRef>| matches!(place, Some(FieldRef::List(key)) if key.parse::<usize>().is_err());
+    if matches!(scheme.signature.format, SignatureFormat::Items { .. })
         && let Some((key, _)) = in_lists.find(|(_, place)| is_no_index(*place))
     {
         let help = "write its place, counted from 0: `list = \"0\"`";
         refuse(key, "the items of the signature's list have no keys", help);
     }
-    if matches!(scheme.signature.shape, Shape::Whole { .. }) {
+    if matches!(scheme.signature.format, SignatureFormat::Whole { .. }) {
         let help = "write `list = { item = \",\", pair = \"=\", key = \"…\" }`";
         if scheme.timestamp.as_ref().is_some_and(|rule| in_list(&rule.at)) {
             refuse("timestamp", "the signature stands in no list", help);

@@ -47,7 +47,7 @@ fn ecdsa() -> &'static EcdsaKeyPair {
 /// Signs as the provider does, also where only the provider can.
 fn sign(source: &Source, event_type: &str, body: Vec<u8>) -> SignedRequest {
     let event_type = EventType::new(event_type);
-    let scheme = &source.settings.sender.schemes[0];
+    let scheme = &source.settings.profile.schemes[0];
     let by = |make: &dyn Fn(&[u8]) -> Vec<u8>| {
         source.sign_by(scheme, &event_type, body.clone(), PATH, NOW, |message| {
             Some(Zeroizing::new(make(&message.whole(b""))))
@@ -137,7 +137,7 @@ fn what_is_signed_by_a_custom_scheme_is_accepted() {
     for source in custom() {
         let body = br#"{"data":{"id":5}}"#.to_vec();
         let signed = sign(&source, "t", body);
-        let scheme = &source.settings.sender.schemes[0];
+        let scheme = &source.settings.profile.schemes[0];
         verify(&source, &signed, &signed.body).unwrap();
         if scheme.algorithm.signs() && scheme.weaknesses().is_empty() {
             let mut changed = signed.body.clone();
@@ -203,19 +203,19 @@ proptest! {
         query in "[a-zA-Z0-9%&=+?\u{e9}]{0,60}",
     ) {
         for source in sources().iter().chain(&custom()) {
-            let places = source.settings.sender.schemes.iter().flat_map(|scheme| {
+            let places = source.settings.profile.schemes.iter().flat_map(|scheme| {
                 let timestamp = scheme.timestamp.iter().map(|rule| &rule.at);
                 scheme.signature.places.iter().chain(timestamp).chain(&scheme.id)
             });
             let names = places.filter_map(|place| match place {
-                Place::Header(name) => Some(name.as_ref()),
+                FieldRef::Header(name) => Some(name.as_ref()),
                 _ => None,
             });
             let headers = names.zip(values.iter().map(Vec::as_slice)).collect();
             let path_and_query = &format!("/hooks/s?{query}");
             let request = Inbound { method: "POST", path_and_query, headers: &headers, body: &body };
             let verified = source.verify(&request, NOW);
-            let is_open = source.settings.sender.schemes[0].algorithm == Algorithm::None;
+            let is_open = source.settings.profile.schemes[0].algorithm == Algorithm::None;
             prop_assert_eq!(verified.is_ok(), is_open);
             source.answer_unverified(&request);
             if let Ok(verified) = &verified {

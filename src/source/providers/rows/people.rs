@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::event::DataRoot;
 
 use super::super::super::answer::AnswerRule;
+use super::super::super::field_ref::FieldRef;
 use super::super::super::handshake::{Answer, Handshake};
 use super::super::super::keys::Algorithm;
-use super::super::super::place::Place;
 use super::super::super::signature::Encoding;
 use super::super::super::timestamp::Unit;
 use super::super::{Provider, Row, header, json, list, prefix, text};
@@ -67,7 +67,7 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "slack",
             vector: Some("slack-docs"),
             rows: vec![slack()],
-            event_type: vec![json("event.type"), json("type"), Place::Form(text("command"))],
+            event_type: vec![json("event.type"), json("type"), FieldRef::Form(text("command"))],
             delivery_id: vec![json("event_id")],
             handshakes: vec![Handshake {
                 when: Some((json("type"), text("url_verification"))),
@@ -101,7 +101,7 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "discourse",
             rows: vec![Row {
                 places: vec![header("x-discourse-event-signature")],
-                shape: prefix("sha256="),
+                format: prefix("sha256="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![header("x-discourse-event")],
@@ -115,7 +115,7 @@ pub(super) fn rows() -> Vec<Provider> {
             rows: vec![Row {
                 algorithm: Algorithm::HmacSha512,
                 places: vec![header("x-hub-signature")],
-                shape: prefix("sha512="),
+                format: prefix("sha512="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("object_type")],
@@ -133,9 +133,9 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "ghost",
             rows: vec![Row {
                 places: vec![header("x-ghost-signature")],
-                shape: list(",", "=", "sha256"),
+                format: list(",", "=", "sha256"),
                 signed: "{body}{timestamp}",
-                timestamp: Some((Place::List(text("t")), Unit::Millis)),
+                timestamp: Some((FieldRef::List(text("t")), Unit::Millis)),
                 ..HEX_OF_BODY
             }],
             event_type: vec![],
@@ -147,7 +147,7 @@ pub(super) fn rows() -> Vec<Provider> {
             rows: vec![Row {
                 algorithm: Algorithm::HmacSha1,
                 places: vec![header("x-hub-signature")],
-                shape: prefix("sha1="),
+                format: prefix("sha1="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("topic")],
@@ -191,7 +191,7 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "typeform",
             rows: vec![Row {
                 places: vec![header("typeform-signature")],
-                shape: prefix("sha256="),
+                format: prefix("sha256="),
                 encoding: Encoding::Base64,
                 ..HEX_OF_BODY
             }],

@@ -3,9 +3,9 @@
 use crate::event::DataRoot;
 
 use super::super::super::answer::AnswerRule;
+use super::super::super::field_ref::FieldRef;
 use super::super::super::handshake::{Answer, Handshake};
 use super::super::super::keys::{Algorithm, KeyRule};
-use super::super::super::place::Place;
 use super::super::super::signature::Encoding;
 use super::super::super::timestamp::Unit;
 use super::super::{Provider, Row, header, json, list, prefix, text};
@@ -24,7 +24,7 @@ pub(super) fn rows() -> Vec<Provider> {
                 standard(),
                 Row {
                     algorithm: Algorithm::Ed25519,
-                    shape: list(" ", ",", "v1a"),
+                    format: list(" ", ",", "v1a"),
                     key: KeyRule {
                         encoding: Encoding::Base64,
                         strip: text("whpk_"),
@@ -60,7 +60,7 @@ pub(super) fn rows() -> Vec<Provider> {
             vector: Some("github-docs"),
             rows: vec![Row {
                 places: vec![header("x-hub-signature-256")],
-                shape: prefix("sha256="),
+                format: prefix("sha256="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![header("x-github-event")],
@@ -105,7 +105,7 @@ pub(super) fn rows() -> Vec<Provider> {
             vector: Some("github-docs"),
             rows: vec![Row {
                 places: vec![header("x-hub-signature")],
-                shape: prefix("sha256="),
+                format: prefix("sha256="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![header("x-event-key")],
@@ -133,9 +133,9 @@ pub(super) fn rows() -> Vec<Provider> {
             vector: Some("stripe-dotnet"),
             rows: vec![Row {
                 places: vec![header("stripe-signature")],
-                shape: list(",", "=", "v1"),
+                format: list(",", "=", "v1"),
                 signed: "{timestamp}.{body}",
-                timestamp: Some((Place::List(text("t")), Unit::Seconds)),
+                timestamp: Some((FieldRef::List(text("t")), Unit::Seconds)),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("type")],
@@ -168,7 +168,7 @@ pub(super) fn rows() -> Vec<Provider> {
             event_type: vec![header("x-wc-webhook-topic")],
             delivery_id: vec![header("x-wc-webhook-delivery-id")],
             handshakes: vec![Handshake {
-                given: Some(Place::Form(text("webhook_id"))),
+                given: Some(FieldRef::Form(text("webhook_id"))),
                 unless: Some(header("x-wc-webhook-signature")),
                 ..Handshake::OPEN
             }],
@@ -179,9 +179,9 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "paddle",
             rows: vec![Row {
                 places: vec![header("paddle-signature")],
-                shape: list(";", "=", "h1"),
+                format: list(";", "=", "h1"),
                 signed: "{timestamp}:{body}",
-                timestamp: Some((Place::List(text("ts")), Unit::Seconds)),
+                timestamp: Some((FieldRef::List(text("ts")), Unit::Seconds)),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("event_type")],
@@ -214,22 +214,22 @@ pub(super) fn rows() -> Vec<Provider> {
                 twilio(),
                 Row {
                     signed: "{url}",
-                    body_sha256: Some(Place::Query(text("bodySHA256"))),
+                    body_sha256: Some(FieldRef::Query(text("bodySHA256"))),
                     ..twilio()
                 },
                 Row { algorithm: Algorithm::HmacSha256, ..twilio() },
                 Row {
                     algorithm: Algorithm::HmacSha256,
                     signed: "{url}",
-                    body_sha256: Some(Place::Query(text("bodySHA256"))),
+                    body_sha256: Some(FieldRef::Query(text("bodySHA256"))),
                     ..twilio()
                 },
             ],
             event_type: vec![
-                Place::Form(text("EventType")),
-                Place::Form(text("MessageStatus")),
-                Place::Form(text("CallStatus")),
-                Place::Form(text("SmsStatus")),
+                FieldRef::Form(text("EventType")),
+                FieldRef::Form(text("MessageStatus")),
+                FieldRef::Form(text("CallStatus")),
+                FieldRef::Form(text("SmsStatus")),
             ],
             delivery_id: vec![header("i-twilio-idempotency-token")],
             // It reads a body as TwiML, and logs a warning for JSON.
@@ -302,14 +302,14 @@ pub(super) fn rows() -> Vec<Provider> {
             name: "meta",
             rows: vec![Row {
                 places: vec![header("x-hub-signature-256")],
-                shape: prefix("sha256="),
+                format: prefix("sha256="),
                 ..HEX_OF_BODY
             }],
             event_type: vec![json("object")],
             handshakes: vec![Handshake {
-                when: Some((Place::Query(text("hub.mode")), text("subscribe"))),
-                answer: Answer::Echo(Place::Query(text("hub.challenge"))),
-                token: Some(Place::Query(text("hub.verify_token"))),
+                when: Some((FieldRef::Query(text("hub.mode")), text("subscribe"))),
+                answer: Answer::Echo(FieldRef::Query(text("hub.challenge"))),
+                token: Some(FieldRef::Query(text("hub.verify_token"))),
                 ..Handshake::OPEN
             }],
             ..PLAIN

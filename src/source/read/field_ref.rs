@@ -2,28 +2,28 @@
 
 use crate::settings::Table;
 
-use super::super::place::Place;
+use super::super::field_ref::FieldRef;
 
 /// What a place may be.
 pub(super) const PLACES: &[&str] = &["header", "query", "json", "form", "list"];
 
 /// A table that names one place, and is then done with.
-pub(super) fn read_place(mut table: Table<'_>, kinds: &[&str]) -> Option<Place> {
-    let place = take_place(&mut table, kinds);
+pub(super) fn read_field_ref(mut table: Table<'_>, kinds: &[&str]) -> Option<FieldRef> {
+    let place = take_field_ref(&mut table, kinds);
     table.finish();
     place
 }
 
-fn take_place(table: &mut Table<'_>, kinds: &[&str]) -> Option<Place> {
+fn take_field_ref(table: &mut Table<'_>, kinds: &[&str]) -> Option<FieldRef> {
     let mut places = Vec::new();
     for kind in kinds {
         let Some(text) = table.take::<String>(kind) else { continue };
         places.push(match *kind {
-            "header" => Place::header(&text),
-            "query" => Place::Query(text.into()),
-            "json" => Place::Json(text.into()),
-            "form" => Place::Form(text.into()),
-            _ => Place::List(text.into()),
+            "header" => FieldRef::header(&text),
+            "query" => FieldRef::Query(text.into()),
+            "json" => FieldRef::Json(text.into()),
+            "form" => FieldRef::Form(text.into()),
+            _ => FieldRef::List(text.into()),
         });
     }
     let n_named = kinds.iter().filter(|kind| table.has(kind)).count();

@@ -10,7 +10,7 @@ pub(super) use crate::body::{Pair, pairs};
 
 /// Where in a request a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FieldRef {
     /// A header, by its lower-case name.
     Header(Cow<'static, str>),
     /// A parameter of the query.
@@ -23,7 +23,7 @@ pub enum Place {
     List(Cow<'static, str>),
 }
 
-impl Place {
+impl FieldRef {
     /// The header `name`, in whatever case it is written.
     pub fn header(name: &str) -> Self {
         Self::Header(name.to_ascii_lowercase().into())
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FieldRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header `{name}`"),
@@ -52,19 +52,19 @@ impl fmt::Display for Place {
 
 /// What stands in a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
-    Nothing,
+pub(super) enum Lookup<'a> {
+    Absent,
     One(Cow<'a, [u8]>),
     /// More than one: which of them the sender meant, nobody can say.
-    Several,
+    Ambiguous,
 }
 
-impl<'a> Found<'a> {
+impl<'a> Lookup<'a> {
     fn of(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Self {
         match (values.next(), values.next()) {
-            (None, _) => Self::Nothing,
+            (None, _) => Self::Absent,
             (Some(value), None) => Self::One(value),
-            (Some(_), Some(_)) => Self::Several,
+            (Some(_), Some(_)) => Self::Ambiguous,
         }
     }
 
@@ -72,17 +72,17 @@ impl<'a> Found<'a> {
     pub(super) fn text(self) -> Option<String> {
         match self {
             Self::One(value) => String::from_utf8(value.into_owned()).ok(),
-            Self::Nothing | Self::Several => None,
+            Self::Absent | Self::Ambiguous => None,
         }
     }
 }
 
-impl Place {
+impl FieldRef {
     /// Looks the place up in `request`. A list's keys are not the request's own: see
     /// [`super::signature`].
-    pub(super) fn find<'a>(&self, request: &Inbound<'a>) -> Found<'a> {
+    pub(super) fn find<'a>(&self, request: &Inbound<'a>) -> Lookup<'a> {
         match self {
-            Self::Header(name) => Found::of(request.headers.get_all(name).map(Cow::Borrowed)),
+            Self::Header(name) => Lookup::of(request.headers.get_all(name).map(Cow::Borrowed)),
             Self::Query(name) => named(pairs(query(request).as_bytes()), name),
             Self::Form(name) => {
                 let content_type = request.headers.get("content-type");
@@ -90,11 +90,11 @@ impl Place {
             }
             Self::Json(path) => {
                 match payload::find_one(request.headers.get("content-type"), request.body, path) {
-                    Some(text) => Found::One(Cow::Owned(text.into_bytes())),
-                    None => Found::Nothing,
+                    Some(text) => Lookup::One(Cow::Owned(text.into_bytes())),
+                    None => Lookup::Absent,
                 }
             }
-            Self::List(_) => Found::Nothing,
+            Self::List(_) => Lookup::Absent,
         }
     }
 }
@@ -104,8 +104,8 @@ pub(super) fn query<'a>(request: &Inbound<'a>) -> &'a str {
     request.path_and_query.split_once('?').map_or("", |(_, query)| query)
 }
 
-fn named<'a>(pairs: impl Iterator<Item = Pair<'a>>, name: &str) -> Found<'a> {
-    Found::of(pairs.filter(|(key, _)| **key == *name.as_bytes()).map(|(_, value)| value))
+fn named<'a>(pairs: impl Iterator<Item = Pair<'a>>, name: &str) -> Lookup<'a> {
+    Lookup::of(pairs.filter(|(key, _)| **key == *name.as_bytes()).map(|(_, value)| value))
 }
 
 #[cfg(test)]
@@ -121,10 +121,10 @@ mod tests {
             headers: &headers,
             body: b"",
         };
-        assert_eq!(Place::header("X-A").find(&request), Found::Several);
-        assert_eq!(Place::header("X-B").find(&request).text().as_deref(), Some("2"));
-        assert_eq!(Place::Query("q".into()).find(&request), Found::Several);
-        assert_eq!(Place::Query("r".into()).find(&request).text().as_deref(), Some("2"));
-        assert_eq!(Place::Form("r".into()).find(&request), Found::Nothing);
+        assert_eq!(FieldRef::header("X-A").find(&request), Lookup::Ambiguous);
+        assert_eq!(FieldRef::header("X-B").find(&request).text().as_deref(), Some("2"));
+        assert_eq!(FieldRef::Query("q".into()).find(&request), Lookup::Ambiguous);
+        assert_eq!(FieldRef::Query("r".into()).find(&request).text().as_deref(), Some("2"));
+        assert_eq!(FieldRef::Form("r".into()).find(&request), Lookup::Absent);
     }
 }
