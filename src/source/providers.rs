@@ -1,6 +1,7 @@
-//! The providers: one row each, on top of the one scheme.
+//! The providers, each in a file of its own: how it signs, what it sends, how it is set up, and the
+//! page that this was written from. A new one is a file and its lines in the two lists here.
 
-use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::event::DataRoot;
@@ -15,15 +16,84 @@ use super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::template::{BadTemplate, Template};
 use super::timestamp::{TimestampRule, Unit};
 
-mod rows;
+mod bitbucket;
+mod discord;
+mod discourse;
+mod disqus;
+mod ghost;
+mod gitea;
+mod github;
+mod gitlab;
+mod hyvor_blogs;
+mod hyvor_relay;
+mod hyvor_talk;
+mod intercom;
+mod linear;
+mod mailgun;
+mod meta;
+mod paddle;
+mod prelude;
+mod sendgrid;
+mod shopify;
+mod slack;
+mod square;
+mod standard_webhooks;
+mod stripe;
+mod svix;
+mod twilio;
+mod typeform;
+mod userecho;
+mod woocommerce;
+mod zendesk;
+mod zoom;
 
-pub use rows::PROVIDERS;
+/// Every provider.
+pub static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+    vec![
+        userecho::provider(),
+        hyvor_talk::provider(),
+        hyvor_blogs::provider(),
+        hyvor_relay::provider(),
+        slack::provider(),
+        zoom::provider(),
+        discourse::provider(),
+        disqus::provider(),
+        ghost::provider(),
+        intercom::provider(),
+        zendesk::provider(),
+        linear::provider(),
+        typeform::provider(),
+        standard_webhooks::provider(),
+        svix::provider(),
+        github::provider(),
+        gitlab::provider(),
+        bitbucket::provider(),
+        gitea::provider(),
+        stripe::provider(),
+        shopify::provider(),
+        woocommerce::provider(),
+        paddle::provider(),
+        square::provider(),
+        twilio::provider(),
+        sendgrid::provider(),
+        mailgun::provider(),
+        discord::provider(),
+        meta::provider(),
+    ]
+});
+
+/// The types of events that a body is a sample of, and the body.
+pub(super) type Sample = (&'static [&'static str], &'static str);
 
 /// A preset: how somebody signs, and where the event's type and delivery id are found.
 #[derive(Debug)]
 pub struct Provider {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// The page that it was written from.
+    pub page: &'static str,
+    /// What its owner does in its console, step by step.
+    setup: &'static [&'static str],
     /// The published signature that a test checks; nothing where none was found, so that what
     /// stands here is as good as the page that it was written from.
     pub vector: Option<&'static str>,
@@ -43,6 +113,8 @@ pub struct Provider {
     answer: AnswerRule,
     /// The longest body that it sends, where that is more than the server takes by default.
     body_max: Option<u64>,
+    /// Bodies as it sends them.
+    pub(super) samples: &'static [Sample],
 }
 
 /// One scheme of a provider, in the words of a `verify` table.
@@ -66,6 +138,12 @@ impl Provider {
     /// The provider of this name.
     pub fn parse(name: &str) -> Option<&'static Self> {
         PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// What its owner does in its console, step by step. In the steps `{url}` stands for the
+    /// source's public address, and `{secret}` for the place of its secret.
+    pub fn setup(&self) -> &'static [&'static str] {
+        self.setup
     }
 
     /// What it wants to hear about an event that is stored.
@@ -154,23 +232,5 @@ impl SigningProfile {
     }
 }
 
-const fn text(text: &'static str) -> Cow<'static, str> {
-    Cow::Borrowed(text)
-}
-
-/// A header, by its lower-case name.
-const fn header(name: &'static str) -> FieldRef {
-    FieldRef::Header(text(name))
-}
-
-const fn json(path: &'static str) -> FieldRef {
-    FieldRef::Json(text(path))
-}
-
-const fn prefix(prefix: &'static str) -> SignatureFormat {
-    SignatureFormat::Whole { prefix: text(prefix) }
-}
-
-const fn list(item: &'static str, pair: &'static str, key: &'static str) -> SignatureFormat {
-    SignatureFormat::List { item: text(item), pair: text(pair), key: text(key) }
-}
+#[cfg(test)]
+mod tests;

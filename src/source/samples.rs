@@ -8,6 +8,7 @@ use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 
 use super::field_ref::FieldRef;
 use super::fields::Fields;
+use super::providers::Sample;
 use super::sign::content_type;
 use super::{Inbound, SigningProfile, Source, SourceSettings};
 
@@ -17,76 +18,6 @@ const ID: &str = "424242";
 const SECONDS: &str = "1700000000";
 const MILLIS: &str = "1700000000000";
 const RFC_3339: &str = "2023-11-14T22:13:20.000Z";
-
-/// A sample, and the types that it is of.
-struct Sample {
-    provider: &'static str,
-    types: &'static [&'static str],
-    body: &'static str,
-}
-
-macro_rules! samples {
-    ($($provider:literal $file:literal: $($event_type:literal),+;)*) => {
-        &[$(Sample {
-            provider: $provider,
-            types: &[$($event_type),+],
-            body: include_str!(concat!("samples/", $file)),
-        }),*]
-    };
-}
-
-#[rustfmt::skip]
-const SAMPLES: &[Sample] = samples! {
-    "userecho" "userecho-topic.json":
-        "topic.created", "topic.accepted", "topic.declined", "topic.deleted",
-        "topic.status_changed", "topic.satisfaction_changed";
-    "userecho" "userecho-comment.json": "comment.created", "comment.accepted", "comment.deleted";
-    "hyvor-talk" "hyvor-talk-flag.json": "comment.flag.created", "flag.created";
-    "hyvor-talk" "hyvor-talk-comment.json": "comment.create", "comment.update", "comment.delete";
-    "hyvor-talk" "hyvor-talk-rating.json": "rating.created", "rating.updated", "rating.deleted";
-    "hyvor-talk" "hyvor-talk-reaction.json":
-        "reaction.created", "reaction.updated", "reaction.deleted";
-    "hyvor-talk" "hyvor-talk-subscriber.json":
-        "newsletter.subscriber.created", "newsletter.subscriber.updated",
-        "newsletter.subscriber.deleted";
-    "hyvor-talk" "hyvor-talk-subscription.json":
-        "memberships.subscription.created", "memberships.subscription.updated",
-        "memberships.subscription.deleted";
-    "hyvor-talk" "hyvor-talk-user.json": "user.created";
-    "hyvor-talk" "hyvor-talk-media.json": "media.created";
-    "hyvor-blogs" "hyvor-blogs-post.json": "post.created", "post.updated", "post.deleted";
-    "hyvor-blogs" "hyvor-blogs-cache.json": "cache.single";
-    "hyvor-relay" "hyvor-relay-send.json": "send.recipient.accepted";
-    "hyvor-relay" "hyvor-relay-suppression.json": "suppression.created";
-    "standard-webhooks" "standard-webhooks.json": "sample.created";
-    "svix" "standard-webhooks.json": "sample.created";
-    "github" "github-push.json": "push";
-    "github" "github-issues.json": "issues";
-    "github" "github-ping.json": "ping";
-    "gitea" "github-push.json": "push";
-    "gitea" "github-issues.json": "issues";
-    "gitlab" "gitlab.json": "push", "tag_push";
-    "bitbucket" "bitbucket.json": "repo:push";
-    "stripe" "stripe.json": "customer.created", "customer.updated", "customer.deleted";
-    "slack" "slack.json": "message", "app_mention";
-    "zoom" "zoom.json": "meeting.started", "meeting.ended";
-    "shopify" "shopify.json": "orders/create", "orders/updated", "orders/paid";
-    "woocommerce" "shopify.json": "order.created", "order.updated";
-    "discourse" "discourse.json": "post_created", "post_edited", "post_destroyed";
-    "disqus" "disqus.json": "post";
-    "ghost" "ghost.json": "unknown";
-    "intercom" "intercom.json": "conversation.user.created", "conversation.user.replied";
-    "zendesk" "zendesk.json": "zen:event-type:ticket.created";
-    "paddle" "paddle.json": "transaction.completed", "transaction.created";
-    "square" "square.json": "payment.created", "payment.updated";
-    "linear" "linear.json": "Issue", "Comment";
-    "typeform" "typeform.json": "form_response";
-    "twilio" "twilio.form": "delivered", "received", "failed";
-    "sendgrid" "sendgrid.json": "delivered", "bounce", "dropped", "open", "click";
-    "mailgun" "mailgun.json": "delivered", "failed", "opened", "clicked";
-    "discord" "discord.json": "APPLICATION_AUTHORIZED";
-    "meta" "meta.json": "page";
-};
 
 impl Source {
     /// See [`SourceSettings::sample_types`].
@@ -103,23 +34,27 @@ impl Source {
 impl SourceSettings {
     /// The types that there is a sample of; empty for a sender of the owner's own.
     pub fn sample_types(&self) -> Vec<&'static str> {
-        let samples = SAMPLES.iter().filter(|sample| sample.provider == self.profile.name());
-        samples.flat_map(|sample| sample.types).copied().collect()
+        self.samples().iter().flat_map(|(types, _)| *types).copied().collect()
+    }
+
+    fn samples(&self) -> &'static [Sample] {
+        self.profile.provider.map_or(&[], |provider| provider.samples)
     }
 
     /// A body of this type as the provider could send it at `now`. Where nothing is known of the
     /// type, a minimal one that carries it. Ids and times are of `now`, so that two samples are
     /// two events.
     pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
-        let of_provider = || SAMPLES.iter().filter(|sample| sample.provider == self.profile.name());
+        let samples = self.samples();
         let family = |name: &str| name.split('.').next().map(str::to_owned);
         let of_family =
-            |sample: &&Sample| sample.types.iter().any(|known| family(known) == family(event_type));
-        let sample = of_provider()
-            .find(|sample| sample.types.contains(&event_type))
-            .or_else(|| of_provider().find(of_family));
+            |(types, _): &&Sample| types.iter().any(|known| family(known) == family(event_type));
+        let sample = samples
+            .iter()
+            .find(|(types, _)| types.contains(&event_type))
+            .or_else(|| samples.iter().find(of_family));
         let body = match sample {
-            Some(sample) => sample.body.to_owned(),
+            Some((_, body)) => (*body).to_owned(),
             None => minimal(&self.profile),
         };
         fill(&body, event_type, now).into_bytes()
@@ -230,14 +165,12 @@ mod tests {
     #[test]
     fn every_provider_has_samples_that_are_their_type() {
         for provider in PROVIDERS.iter() {
-            let has = SAMPLES.iter().any(|sample| sample.provider == provider.name);
-            assert!(has, "{}", provider.name);
-        }
-        for sample in SAMPLES {
-            let body = sample.body.as_bytes();
-            let is_form = sample.provider == "twilio";
-            assert!(is_form || serde_json::from_slice::<Value>(body).is_ok(), "{}", sample.body);
-            assert!(!body.ends_with(b"\n") || sample.provider == "stripe", "{}", sample.body);
+            assert!(!provider.samples.is_empty(), "{}", provider.name);
+            for (_, text) in provider.samples {
+                let is_form = provider.name == "twilio";
+                assert!(is_form || serde_json::from_str::<Value>(text).is_ok(), "{text}");
+                assert!(!text.ends_with('\n') || provider.name == "stripe", "{text}");
+            }
         }
     }
 

@@ -1,0 +1,58 @@
+//! Hyvor Talk.
+//!
+//! <https://talk.hyvor.com/docs/webhooks>.
+
+use super::prelude::*;
+
+pub(super) fn provider() -> Provider {
+    Provider {
+        name: "hyvor-talk",
+        page: "https://talk.hyvor.com/docs/webhooks",
+        setup: &[
+            "In the console of your website open Settings > Webhooks and create a webhook.",
+            "Give it the address {url}, and choose the events.",
+            "Copy its secret into {secret}.",
+        ],
+        vector: Some("hyvor-blogs-symfony"),
+        rows: vec![Row { places: vec![header("x-signature")], ..HEX_OF_BODY }],
+        event_type: vec![json("event")],
+        data_root: DataRoot::Data,
+        samples: &[
+            (
+                &["comment.flag.created", "flag.created"],
+                include_str!("../samples/hyvor-talk-flag.json"),
+            ),
+            (
+                &["comment.create", "comment.update", "comment.delete"],
+                include_str!("../samples/hyvor-talk-comment.json"),
+            ),
+            (
+                &["rating.created", "rating.updated", "rating.deleted"],
+                include_str!("../samples/hyvor-talk-rating.json"),
+            ),
+            (
+                &["reaction.created", "reaction.updated", "reaction.deleted"],
+                include_str!("../samples/hyvor-talk-reaction.json"),
+            ),
+            (
+                &[
+                    "newsletter.subscriber.created",
+                    "newsletter.subscriber.updated",
+                    "newsletter.subscriber.deleted",
+                ],
+                include_str!("../samples/hyvor-talk-subscriber.json"),
+            ),
+            (
+                &[
+                    "memberships.subscription.created",
+                    "memberships.subscription.updated",
+                    "memberships.subscription.deleted",
+                ],
+                include_str!("../samples/hyvor-talk-subscription.json"),
+            ),
+            (&["user.created"], include_str!("../samples/hyvor-talk-user.json")),
+            (&["media.created"], include_str!("../samples/hyvor-talk-media.json")),
+        ],
+        ..PLAIN
+    }
+}

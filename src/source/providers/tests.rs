@@ -1,0 +1,43 @@
+use super::*;
+use crate::source::Scheme;
+
+#[test]
+fn rows_are_profiles_of_their_own_names() {
+    let mut names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+    for provider in PROVIDERS.iter() {
+        let profile = provider.profile().unwrap();
+        assert_eq!(profile.name(), provider.name);
+        assert!(!profile.schemes.is_empty(), "{}", provider.name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), PROVIDERS.len());
+}
+
+#[test]
+fn only_mailgun_leaves_the_body_out() {
+    for provider in PROVIDERS.iter() {
+        let profile = provider.profile().unwrap();
+        let weak: Vec<_> = profile.schemes.iter().flat_map(Scheme::weaknesses).collect();
+        assert_eq!(!weak.is_empty(), provider.name == "mailgun", "{weak:?}");
+    }
+}
+
+#[test]
+fn setup_says_where_address_and_secret_go() {
+    for provider in PROVIDERS.iter() {
+        let steps = provider.setup().concat();
+        assert!(steps.contains("{url}") && steps.contains("{secret}"), "{}", provider.name);
+        assert!(provider.page.starts_with("https://"), "{}", provider.name);
+        let rest = steps.replace("{url}", "").replace("{secret}", "");
+        assert!(!rest.contains(['{', '}']), "{rest}");
+    }
+}
+
+#[test]
+fn shipped_configuration_lists_every_provider() {
+    let shipped = include_str!("../../../config.toml");
+    for provider in PROVIDERS.iter() {
+        assert!(shipped.contains(provider.name), "{}", provider.name);
+    }
+}
