@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Breaker, Deliverer, OwnEvents, Parts, Policy, Retry};
+use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, OwnEvents, Policy, Retry};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Position,
     SourceName,
@@ -151,8 +151,8 @@ async fn run(
     let metrics = Metrics::new().handler(&name);
     let own_events = Arc::new(Nobody);
     let attempts = Arc::new(Attempts::default());
-    let parts = Parts { name, policy, handler, clock, metrics, attempts, own_events, seed: 1 };
-    let (deliverer, _control) = Deliverer::new(parts, subscription, Arc::clone(queue));
+    let context = Context { name, policy, handler, clock, metrics, attempts, own_events, seed: 1 };
+    let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(queue));
     let began = Instant::now();
     deliverer.run(done).await.unwrap();
     began.elapsed()

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Batch, Deliverer, OwnEvents, Parts, Policy, Wait};
+use gatepost::deliver::{Attempts, Batch, Context, Deliverer, OwnEvents, Policy, Wait};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
 };
@@ -143,7 +143,7 @@ impl Bench {
             done: done.clone(),
         });
         let subscription = self.queue.subscribe(&name, Start::Oldest).await.unwrap();
-        let parts = Parts {
+        let context = Context {
             metrics: Metrics::new().handler(&name),
             name,
             policy,
@@ -153,7 +153,7 @@ impl Bench {
             own_events: Arc::new(Nobody),
             seed: 1,
         };
-        let (deliverer, _control) = Deliverer::new(parts, subscription, Arc::clone(&self.queue));
+        let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(&self.queue));
         let began = Instant::now();
         tokio::spawn(deliverer.run(done)).await.unwrap().unwrap();
         Rate::of(self.n_events, handler.ended_at.get().unwrap().duration_since(began))
@@ -193,8 +193,8 @@ impl Handler for Counted {
         self.inner.batch_max()
     }
 
-    fn batch_unasked(&self) -> usize {
-        self.inner.batch_unasked()
+    fn default_batch(&self) -> usize {
+        self.inner.default_batch()
     }
 
     async fn close(&self) {

@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use crate::api::{ApiError, HandlerControl, Run, chain};
 use crate::config::Config;
-use crate::deliver::{Attempts, Deliverer, LoopState, OwnEvents, Parts};
+use crate::deliver::{Attempts, Context, Deliverer, LoopState, OwnEvents};
 use crate::event::HandlerName;
 use crate::queue::Subscription;
 
@@ -307,7 +307,7 @@ impl Handlers {
             Err(err) => fail(&AppError::Handler(built.name, err), Some(subscription)),
             Ok(ref handler) => {
                 let handler = Arc::clone(handler);
-                let parts = Parts {
+                let context = Context {
                     name: built.name.clone(),
                     policy: built.policy,
                     handler,
@@ -317,22 +317,22 @@ impl Handlers {
                     own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
                     seed: rand::random(),
                 };
-                Place::Running(self.run(parts, kind, built.of, subscription, run))
+                Place::Running(self.run(context, kind, built.of, subscription, run))
             }
         }
     }
 
     fn run(
         &self,
-        parts: Parts,
+        context: Context,
         kind: &'static str,
         of: BuiltOf,
         subscription: Box<dyn Subscription>,
         run: Run,
     ) -> Running {
-        let name = parts.name.clone();
+        let name = context.name.clone();
         let (deliverer, control) =
-            Deliverer::new(parts, subscription, Arc::clone(&self.core.queue));
+            Deliverer::new(context, subscription, Arc::clone(&self.core.queue));
         // Before its task begins: one that is paused must not have a single delivery.
         if run == Run::Pause {
             info!(handler.name = %name, "Handler is paused");

@@ -48,11 +48,11 @@ impl<'a> Trial<'a> {
     /// Whether `on` and `when` let the event through.
     pub fn wants(&self, event: &Arc<Event>) -> Wants {
         let policy = &self.settings.policy;
-        match deliver::look(policy, event) {
+        match deliver::evaluate(policy, event) {
             Match::Take(_) => Wants::Yes,
             Match::Skip if deliver::is_named(&policy.on, event) => Wants::No("`when` is false"),
             Match::Skip => Wants::No("`on` does not name it"),
-            Match::Unclear(reason) => Wants::Unclear(reason.to_string()),
+            Match::Error(reason) => Wants::Unclear(reason.to_string()),
         }
     }
 

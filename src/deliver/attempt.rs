@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::attempts::Beginning;
-use super::buffer::Load;
+use super::buffer::CallBatch;
 use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
-use super::{Parts, replays};
+use super::{Context, replays};
 use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, OrderKey, Outcome,
     Settled,
@@ -24,10 +24,10 @@ const SET_ASIDE: &str = "the process ended by itself each time this was begun, a
 
 /// A call that has ended.
 #[derive(Debug, Default)]
-pub(super) struct Tried {
-    pub(super) done: Vec<Done>,
+pub(super) struct CallOutcome {
+    pub(super) done: Vec<Settlement>,
     /// What the call says about the handler; `None` = it was not called.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<HandlerHealth>,
     /// For how long the handler takes nothing at all.
     pub(super) pause: Option<Duration>,
     pub(super) duration: Duration,
@@ -35,13 +35,13 @@ pub(super) struct Tried {
 
 /// What is to be recorded for one delivery.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct Settlement {
     pub(super) delivery: Delivery,
     pub(super) key: Option<OrderKey>,
     pub(super) settled: Settled,
 }
 
-impl Done {
+impl Settlement {
     /// Whether the delivery stays in the queue, in front of its line.
     pub(super) fn stays(&self) -> bool {
         match self.settled.outcome {
@@ -55,44 +55,49 @@ impl Done {
 
 /// Whether the handler is there.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum HandlerHealth {
     /// It took the deliveries, or said that it does not want them.
-    Given,
+    Up,
     /// A transient failure.
-    Missing(Failure),
+    Down(Failure),
     /// Nobody knows: the other side was not asked.
-    NotAsked,
+    Unknown,
 }
 
-impl Answer {
+impl HandlerHealth {
     /// What two answers of one call say together: who answers at all is there.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Given, _) | (_, Self::Given) => Self::Given,
-            (Self::Missing(failure), _) | (_, Self::Missing(failure)) => Self::Missing(failure),
-            (Self::NotAsked, Self::NotAsked) => Self::NotAsked,
+            (Self::Up, _) | (_, Self::Up) => Self::Up,
+            (Self::Down(failure), _) | (_, Self::Down(failure)) => Self::Down(failure),
+            (Self::Unknown, Self::Unknown) => Self::Unknown,
         }
     }
 }
 
-/// Calls the handler with `load` and judges the result. `seed` is where its jitter comes from.
-pub(super) async fn attempt(parts: &Parts, queue: &dyn Queue, mut load: Load, seed: u64) -> Tried {
-    let (attempt, result) = match replays::count(parts, queue, &mut load.deliveries).await {
-        Ok(()) => call(parts, &load.deliveries).await,
-        Err(failure) => (not_called(parts, &failure), Err(failure)),
+/// Calls the handler with `batch` and judges the result. `seed` is where its jitter comes from.
+pub(super) async fn attempt(
+    context: &Context,
+    queue: &dyn Queue,
+    mut batch: CallBatch,
+    seed: u64,
+) -> CallOutcome {
+    let (attempt, result) = match replays::count(context, queue, &mut batch.deliveries).await {
+        Ok(()) => call(context, &batch.deliveries).await,
+        Err(failure) => (not_called(context, &failure), Err(failure)),
     };
     let duration = attempt.duration;
-    let mut judge = Judge::new(parts, seed);
+    let mut judge = Judge::new(context, seed);
     let mut pause = None;
     let (done, answer) = match result {
-        Ok(()) => (delivered(load, &attempt), Answer::Given),
+        Ok(()) => (delivered(batch, &attempt), HandlerHealth::Up),
         Err(failure) => {
             pause = pause_of(&failure);
-            failed(&mut judge, load, failure, &attempt).await
+            failed(&mut judge, batch, failure, &attempt).await
         }
     };
-    tell_of_the_dead(parts, &done).await;
-    Tried { done, answer: Some(answer), pause, duration }
+    report_dead_letters(context, &done).await;
+    CallOutcome { done, answer: Some(answer), pause, duration }
 }
 
 /// How long the handler takes nothing, as one of the answers says.
@@ -102,16 +107,16 @@ fn pause_of(failure: &Failure) -> Option<Duration> {
     paused.filter_map(|one| one.retry_after).max()
 }
 
-/// What becomes of a call that did not do all of `load`.
+/// What becomes of a call that did not do all of `batch`.
 async fn failed(
     judge: &mut Judge<'_>,
-    load: Load,
+    batch: CallBatch,
     failure: Failure,
     attempt: &Attempt,
-) -> (Vec<Done>, Answer) {
-    let (had, left) = split(load, &failure.done);
+) -> (Vec<Settlement>, HandlerHealth) {
+    let (had, left) = split(batch, &failure.done);
     let mut done = delivered(had, attempt);
-    let mut answer = if done.is_empty() { Answer::NotAsked } else { Answer::Given };
+    let mut answer = if done.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
     let left = if failure.each.is_empty() {
         left
     } else {
@@ -122,22 +127,22 @@ async fn failed(
     }
     let (others, of_others) = match failure.kind {
         FailureKind::Permanent if left.deliveries.len() > 1 => one_by_one(judge, left).await,
-        FailureKind::Permanent => (judge.together(left, &failure, attempt), Answer::Given),
+        FailureKind::Permanent => (judge.together(left, &failure, attempt), HandlerHealth::Up),
         FailureKind::Transient => {
-            (judge.together(left, &failure, attempt), Answer::Missing(failure))
+            (judge.together(left, &failure, attempt), HandlerHealth::Down(failure))
         }
-        FailureKind::PutOff | FailureKind::Paused => {
-            (judge.put_off_together(left, &failure), Answer::NotAsked)
+        FailureKind::Deferred | FailureKind::Paused => {
+            (judge.defer_together(left, &failure), HandlerHealth::Unknown)
         }
     };
     done.extend(others);
     (done, answer.and(of_others))
 }
 
-/// What is done of `load`, and the others.
-fn split(load: Load, done: &[EventId]) -> (Load, Load) {
-    let (mut had, mut left) = (Load::default(), Load::default());
-    for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
+/// What is done of `batch`, and the others.
+fn split(batch: CallBatch, done: &[EventId]) -> (CallBatch, CallBatch) {
+    let (mut had, mut left) = (CallBatch::default(), CallBatch::default());
+    for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
         let part = if done.contains(&delivery.event.id) { &mut had } else { &mut left };
         part.deliveries.push(delivery);
         part.keys.push(key);
@@ -145,83 +150,88 @@ fn split(load: Load, done: &[EventId]) -> (Load, Load) {
     (had, left)
 }
 
-fn delivered(load: Load, attempt: &Attempt) -> Vec<Done> {
-    let pairs = load.deliveries.into_iter().zip(load.keys);
+fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
+    let pairs = batch.deliveries.into_iter().zip(batch.keys);
     let delivered = pairs.map(|(delivery, key)| {
         // What the call says of others is no error of this one.
         let attempt = Attempt { error: ErrorText::default(), status: None, ..attempt.clone() };
         let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
-        Done { delivery, key, settled }
+        Settlement { delivery, key, settled }
     });
     delivered.collect()
 }
 
 /// A delivery that nobody can judge: dead, without a call.
-pub(super) async fn unclear(parts: &Parts, delivery: Delivery, reason: ErrorText) -> Tried {
+pub(super) async fn unclear(
+    context: &Context,
+    delivery: Delivery,
+    reason: ErrorText,
+) -> CallOutcome {
     let attempt = Attempt {
-        started_at: parts.clock.now(),
+        started_at: context.clock.now(),
         duration: Duration::ZERO,
         error: reason,
         status: None,
     };
     let settled = Settled { outcome: Outcome::Dead { order_key: None }, attempt: Some(attempt) };
-    let done = vec![Done { delivery, key: None, settled }];
-    tell_of_the_dead(parts, &done).await;
-    Tried { done, ..Tried::default() }
+    let done = vec![Settlement { delivery, key: None, settled }];
+    report_dead_letters(context, &done).await;
+    CallOutcome { done, ..CallOutcome::default() }
 }
 
 /// A try that ended before the handler was called.
-fn not_called(parts: &Parts, failure: &Failure) -> Attempt {
-    let (started_at, error) = (parts.clock.now(), failure.text.clone());
+fn not_called(context: &Context, failure: &Failure) -> Attempt {
+    let (started_at, error) = (context.clock.now(), failure.text.clone());
     Attempt { started_at, duration: Duration::ZERO, error, status: None }
 }
 
 /// One call, fenced: neither a panic nor an endless wait gets out of it.
-async fn call(parts: &Parts, deliveries: &[Delivery]) -> (Attempt, Result<(), Failure>) {
-    let started_at = parts.clock.now();
+async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<(), Failure>) {
+    let started_at = context.clock.now();
     let refused = |text| {
         let failure = Failure::permanent(text);
-        (not_called(parts, &failure), Err(failure))
+        (not_called(context, &failure), Err(failure))
     };
     // Until the call has ended.
-    let _underway = match parts.attempts.begin(&parts.name, deliveries).await {
+    let _underway = match context.attempts.begin(&context.name, deliveries).await {
         Beginning::Begun(underway) => underway,
         Beginning::OneByOne => return refused("one of them may end the process"),
         Beginning::SetAside => return refused(SET_ASIDE),
     };
     let began = Instant::now();
-    let fenced = AssertUnwindSafe(async { parts.handler.handle(deliveries).await }).catch_unwind();
-    let result = match tokio::time::timeout(parts.policy.timeout, fenced).await {
+    let fenced =
+        AssertUnwindSafe(async { context.handler.handle(deliveries).await }).catch_unwind();
+    let result = match tokio::time::timeout(context.policy.timeout, fenced).await {
         Ok(Ok(result)) => result,
         // What it said may contain a payload.
         Ok(Err(_panic)) => Err(Failure::transient("the handler panicked")),
         Err(_elapsed) => {
-            let text = format_args!("no answer within {:?}", parts.policy.timeout);
+            let text = format_args!("no answer within {:?}", context.policy.timeout);
             Err(Failure::transient(text).with_class(FailureClass::Timeout))
         }
     };
     let duration = began.elapsed();
-    let result = result.map_err(|failure| parts.policy.classify(failure));
+    let result = result.map_err(|failure| context.policy.classify(failure));
     let was_asked = |failure: &Failure| {
         !failure.kind.is_wait() || !failure.done.is_empty() || !failure.each.is_empty()
     };
     if result.as_ref().err().is_none_or(was_asked) {
-        parts.metrics.attempt(duration);
+        context.metrics.attempt(duration);
     }
     let mut attempt = Attempt { started_at, duration, error: ErrorText::default(), status: None };
     if let Err(failure) = &result {
         attempt.error = failure.text.clone();
         attempt.status = failure.status;
-        tell_of(parts, deliveries, failure, duration);
+        log_failure(context, deliveries, failure, duration);
     }
     (attempt, result)
 }
 
-fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: Duration) {
+fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, duration: Duration) {
     let Some(first) = deliveries.first() else { return };
     if failure.kind.is_wait() && failure.each.is_empty() {
         debug!(
-            handler.name = %parts.name,
+            handler.name = %context.name,
             n_deliveries = deliveries.len(),
             n_done = failure.done.len(),
             wait = ?failure.retry_after,
@@ -231,7 +241,7 @@ fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: 
         return;
     }
     warn!(
-        handler.name = %parts.name,
+        handler.name = %context.name,
         event.id = %first.event.id,
         n_deliveries = deliveries.len(),
         n_done = failure.done.len(),
@@ -244,30 +254,30 @@ fn tell_of(parts: &Parts, deliveries: &[Delivery], failure: &Failure, duration: 
 
 /// After a permanent failure of a batch: each alone, so that one bad event ends alone. A transient
 /// failure ends this, and what is left is tried again later without having been tried.
-async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
-    let mut done = Vec::with_capacity(load.deliveries.len());
-    let mut answer = Answer::Given;
+async fn one_by_one(judge: &mut Judge<'_>, batch: CallBatch) -> (Vec<Settlement>, HandlerHealth) {
+    let mut done = Vec::with_capacity(batch.deliveries.len());
+    let mut answer = HandlerHealth::Up;
     let mut stop = None;
-    for (delivery, key) in load.deliveries.into_iter().zip(load.keys) {
+    for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
         if let Some(order_key) = judge.behind_stopped(key) {
             done.push(held(delivery, order_key));
             continue;
         }
         if let Some(failure) = &stop {
-            done.push(judge.put_off(delivery, key, failure));
+            done.push(judge.defer(delivery, key, failure));
             continue;
         }
-        let (attempt, result) = call(judge.parts, std::slice::from_ref(&delivery)).await;
+        let (attempt, result) = call(judge.context, std::slice::from_ref(&delivery)).await;
         match result {
             Ok(()) => {
                 let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
-                done.push(Done { delivery, key, settled });
+                done.push(Settlement { delivery, key, settled });
             }
             Err(failure) => match failure.kind {
                 // The others are asked for all the same: one that can never be done ends here.
-                FailureKind::PutOff => done.push(judge.put_off(delivery, key, &failure)),
+                FailureKind::Deferred => done.push(judge.defer(delivery, key, &failure)),
                 FailureKind::Paused => {
-                    done.push(judge.put_off(delivery, key, &failure));
+                    done.push(judge.defer(delivery, key, &failure));
                     stop = Some(failure);
                 }
                 FailureKind::Permanent => {
@@ -275,7 +285,7 @@ async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
                 }
                 FailureKind::Transient => {
                     done.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                    answer = Answer::Missing(failure.clone());
+                    answer = HandlerHealth::Down(failure.clone());
                     stop = Some(failure);
                 }
             },
@@ -286,14 +296,14 @@ async fn one_by_one(judge: &mut Judge<'_>, load: Load) -> (Vec<Done>, Answer) {
 
 /// Reports dead letters before they are settled: after a crash in between they are reported again,
 /// not never. A dead letter about one of Gatepost's own events is not reported: it would not end.
-async fn tell_of_the_dead(parts: &Parts, done: &[Done]) {
-    for Done { delivery, settled, .. } in done {
+async fn report_dead_letters(context: &Context, done: &[Settlement]) {
+    for Settlement { delivery, settled, .. } in done {
         let (Outcome::Dead { .. }, Some(attempt)) = (&settled.outcome, &settled.attempt) else {
             continue;
         };
         let event = &delivery.event;
         error!(
-            handler.name = %parts.name,
+            handler.name = %context.name,
             event.id = %event.id,
             attempt = delivery.attempt,
             error = %attempt.error,
@@ -303,7 +313,7 @@ async fn tell_of_the_dead(parts: &Parts, done: &[Done]) {
             continue;
         }
         let letter = DeadLetter {
-            handler: parts.name.clone(),
+            handler: context.name.clone(),
             id: event.id,
             position: event.position,
             source: event.source.clone(),
@@ -313,6 +323,6 @@ async fn tell_of_the_dead(parts: &Parts, done: &[Done]) {
             died_at: attempt.started_at.after(attempt.duration),
             reason: attempt.error.clone(),
         };
-        parts.own_events.dead_letter(letter).await;
+        context.own_events.dead_letter(letter).await;
     }
 }

@@ -55,13 +55,13 @@ pub(super) enum Beginning<'a> {
 pub(super) struct Underway<'a> {
     attempts: &'a Attempts,
     calls: Vec<Call>,
-    _turn: Turn<'a>,
+    _lock: CallLock<'a>,
 }
 
 /// Nobody else's call at once, or those of others as well.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, not read")]
-enum Turn<'a> {
+enum CallLock<'a> {
     Any,
     Shared(RwLockReadGuard<'a, ()>),
     Alone(RwLockWriteGuard<'a, ()>),
@@ -96,9 +96,9 @@ impl Attempts {
         handler: &HandlerName,
         deliveries: &[Delivery],
     ) -> Beginning<'_> {
-        let underway = |calls, turn| Underway { attempts: self, calls, _turn: turn };
+        let underway = |calls, lock| Underway { attempts: self, calls, _lock: lock };
         if self.file.is_none() {
-            return Beginning::Begun(underway(Vec::new(), Turn::Any));
+            return Beginning::Begun(underway(Vec::new(), CallLock::Any));
         }
         let calls: Vec<Call> =
             deliveries.iter().map(|delivery| (handler.clone(), delivery.event.id)).collect();
@@ -106,22 +106,22 @@ impl Attempts {
             let noted = self.lock();
             calls.iter().filter_map(|call| noted.get(call).copied()).max().unwrap_or(0)
         };
-        let turn = match (most, calls.as_slice()) {
-            (0, _) => Turn::Shared(self.alone.read().await),
+        let lock = match (most, calls.as_slice()) {
+            (0, _) => CallLock::Shared(self.alone.read().await),
             (_, [_, _, ..]) => return Beginning::OneByOne,
             (BEGINNINGS_MAX.., _) => {
                 // A redrive is its owner's word that it may be tried again.
                 self.change(|noted| noted.retain(|call, _| !calls.contains(call)));
                 return Beginning::SetAside;
             }
-            (_, _) => Turn::Alone(self.alone.write().await),
+            (_, _) => CallLock::Alone(self.alone.write().await),
         };
         self.change(|noted| {
             for call in &calls {
                 *noted.entry(call.clone()).or_default() += 1;
             }
         });
-        Beginning::Begun(underway(calls, turn))
+        Beginning::Begun(underway(calls, lock))
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<Call, u32>)) {
@@ -151,10 +151,10 @@ impl Drop for Underway<'_> {
 }
 
 fn parse(line: &str) -> Option<(Call, u32)> {
-    let mut parts = line.split(' ');
-    let handler = HandlerName::parse(parts.next()?).ok()?;
-    let id = parts.next()?.parse().ok()?;
-    let count = parts.next()?.parse().ok()?;
+    let mut context = line.split(' ');
+    let handler = HandlerName::parse(context.next()?).ok()?;
+    let id = context.next()?.parse().ok()?;
+    let count = context.next()?.parse().ok()?;
     Some(((handler, id), count))
 }
 

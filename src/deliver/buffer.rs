@@ -1,10 +1,10 @@
-//! What was taken and is not on its way yet.
+//! Deliveries that were taken and whose calls have not begun.
 //!
-//! Deliveries with an order key stand in that key's line, and one call at a time takes from a line.
-//! A line that grows too long *spills*: what comes then is held by the queue, so that one busy key
-//! neither fills the memory nor keeps other keys from being taken. Once a line has spilled,
-//! everything later must be held too, or it would overtake; when the line has ended here, the queue
-//! is asked to let its first one go.
+//! Deliveries with an order key wait in that key's queue, and only one call at a time takes from a
+//! key queue. A key queue that grows too long *overflows*: later deliveries of the key are held in
+//! the log, so that one busy key neither fills the memory nor keeps other keys from being taken.
+//! Once a key queue has overflowed, every later delivery of its key is held too, or it would
+//! overtake those; when the key queue has drained, the log is asked to release the key's first one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -24,98 +24,99 @@ const ALONE_FROM: u32 = 4;
 
 /// A delivery that the handler wants.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct PendingDelivery {
     pub(super) delivery: Delivery,
     pub(super) key: Option<OrderKey>,
     /// When it goes even if its batch is not full.
     pub(super) send_by: Timestamp,
 }
 
-/// What one call of the handler takes.
+/// The deliveries of one call.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct CallBatch {
     pub(super) deliveries: Vec<Delivery>,
     /// The order key of each.
     pub(super) keys: Vec<Option<OrderKey>>,
 }
 
-impl Load {
-    /// Whether `job` may be in the same call as what is there.
-    fn takes(&self, job: &Job, max: usize) -> bool {
+impl CallBatch {
+    /// Whether `pending` may go in the same call.
+    fn takes(&self, pending: &PendingDelivery, max: usize) -> bool {
         let goes_alone = |attempt: u32| attempt >= ALONE_FROM;
         match self.deliveries.first() {
             None => true,
             Some(first) => {
                 self.deliveries.len() < max
                     && !goes_alone(first.attempt)
-                    && !goes_alone(job.delivery.attempt)
+                    && !goes_alone(pending.delivery.attempt)
             }
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Line {
-    is_on_its_way: bool,
-    waiting: VecDeque<Job>,
-    has_spilled: bool,
+struct KeyQueue {
+    is_in_call: bool,
+    waiting: VecDeque<PendingDelivery>,
+    has_overflowed: bool,
 }
 
 #[derive(Debug)]
-enum Turn {
-    /// A delivery that waits for nobody.
-    Free(Job),
-    /// The first of this line. A line that is not empty and not on its way has one turn.
-    Line(OrderKey),
+enum ReadyItem {
+    /// A delivery without an order key.
+    Free(PendingDelivery),
+    /// The first of this key. Invariant: a key queue with waiting deliveries and no call in flight
+    /// is in `ready` exactly once.
+    KeyQueue(OrderKey),
 }
 
 #[derive(Debug)]
 pub(super) struct Buffer {
     n_max: usize,
-    /// The longest line. So short that the lines of all calls at once fill half of what is taken
-    /// ahead, and other keys come in too.
-    line_max: usize,
-    turns: VecDeque<Turn>,
-    lines: HashMap<OrderKey, Line>,
-    n_jobs: usize,
-    /// Those that stand in the lines of calls that are on their way.
+    /// The longest key queue: those of all concurrent calls fill half of the buffer at most, so that
+    /// other keys are taken too.
+    key_queue_max: usize,
+    ready: VecDeque<ReadyItem>,
+    key_queues: HashMap<OrderKey, KeyQueue>,
+    n_pending: usize,
+    /// Waiting deliveries whose key has a call in flight.
     n_blocked: usize,
     n_bytes: usize,
-    /// Lines that have ended here while the queue may hold more of them.
-    ended: Vec<OrderKey>,
+    /// Keys whose queue has drained here while the log may hold more of them.
+    drained: Vec<OrderKey>,
 }
 
 impl Buffer {
-    /// A buffer for so many calls at once, each with at most `load_max` deliveries.
-    pub(super) fn new(concurrency: usize, load_max: usize) -> Self {
+    /// A buffer for `concurrency` calls at once, each with at most `batch_max` deliveries.
+    pub(super) fn new(concurrency: usize, batch_max: usize) -> Self {
         let least = TAKEN_MIN.max(concurrency.saturating_mul(4));
-        let wanted = concurrency.saturating_mul(load_max).saturating_mul(2);
+        let wanted = concurrency.saturating_mul(batch_max).saturating_mul(2);
         let n_max = wanted.clamp(least, least.max(TAKEN_MAX));
         Self {
             n_max,
-            line_max: (n_max / 2 / concurrency.max(1)).max(1),
-            turns: VecDeque::new(),
-            lines: HashMap::new(),
-            n_jobs: 0,
+            key_queue_max: (n_max / 2 / concurrency.max(1)).max(1),
+            ready: VecDeque::new(),
+            key_queues: HashMap::new(),
+            n_pending: 0,
             n_blocked: 0,
             n_bytes: 0,
-            ended: Vec::new(),
+            drained: Vec::new(),
         }
     }
 
     /// All deliveries that are here.
     pub(super) fn len(&self) -> usize {
-        self.n_jobs
+        self.n_pending
     }
 
     /// Those that a call could take.
     pub(super) fn n_ready(&self) -> usize {
-        self.n_jobs.saturating_sub(self.n_blocked)
+        self.n_pending.saturating_sub(self.n_blocked)
     }
 
     /// How many more deliveries to take; 0 where it is not worth asking.
     pub(super) fn room(&self) -> usize {
-        let room = self.n_max.saturating_sub(self.n_jobs);
+        let room = self.n_max.saturating_sub(self.n_pending);
         if self.is_heavy() || room < self.n_max / 4 { 0 } else { room }
     }
 
@@ -126,138 +127,147 @@ impl Buffer {
 
     /// When the first of the ready ones goes even without a full batch.
     pub(super) fn send_by(&self) -> Option<Timestamp> {
-        let first_of = |turn: &Turn| match turn {
-            Turn::Free(job) => Some(job.send_by),
-            Turn::Line(key) => self.lines.get(key)?.waiting.iter().map(|job| job.send_by).min(),
+        let first_of = |item: &ReadyItem| match item {
+            ReadyItem::Free(pending) => Some(pending.send_by),
+            ReadyItem::KeyQueue(key) => {
+                self.key_queues.get(key)?.waiting.iter().map(|pending| pending.send_by).min()
+            }
         };
-        self.turns.iter().filter_map(first_of).min()
+        self.ready.iter().filter_map(first_of).min()
     }
 
     /// Whether a delivery of this key is here, or on its way.
     pub(super) fn has(&self, key: OrderKey) -> bool {
-        self.lines.contains_key(&key)
+        self.key_queues.contains_key(&key)
     }
 
     /// Whether later deliveries of this key must be held.
-    pub(super) fn has_spilled(&self, key: OrderKey) -> bool {
-        self.lines.get(&key).is_some_and(|line| line.has_spilled)
+    pub(super) fn has_overflowed(&self, key: OrderKey) -> bool {
+        self.key_queues.get(&key).is_some_and(|queue| queue.has_overflowed)
     }
 
     /// A delivery of this key, which is here, is held: later ones must be too.
-    pub(super) fn spill(&mut self, key: OrderKey) {
-        if let Some(line) = self.lines.get_mut(&key) {
-            line.has_spilled = true;
+    pub(super) fn mark_overflowed(&mut self, key: OrderKey) {
+        if let Some(queue) = self.key_queues.get_mut(&key) {
+            queue.has_overflowed = true;
         }
     }
 
-    /// Takes the job in, or gives it back when its line is too long.
-    pub(super) fn push(&mut self, job: Job) -> Result<(), Job> {
-        let n_bytes = job.delivery.event.body.len();
-        match job.key {
-            None => self.turns.push_back(Turn::Free(job)),
+    /// Adds a delivery, or gives it back when its key queue is full.
+    pub(super) fn push(&mut self, pending: PendingDelivery) -> Result<(), PendingDelivery> {
+        let n_bytes = pending.delivery.event.body.len();
+        match pending.key {
+            None => self.ready.push_back(ReadyItem::Free(pending)),
             Some(key) => {
-                let line = self.lines.entry(key).or_default();
-                let is_heavy = line.is_on_its_way && self.n_bytes >= TAKE_BYTES_MAX / 2;
-                if line.waiting.len() >= self.line_max || is_heavy {
-                    return Err(job);
+                let queue = self.key_queues.entry(key).or_default();
+                let is_heavy = queue.is_in_call && self.n_bytes >= TAKE_BYTES_MAX / 2;
+                if queue.waiting.len() >= self.key_queue_max || is_heavy {
+                    return Err(pending);
                 }
-                if line.is_on_its_way {
+                if queue.is_in_call {
                     self.n_blocked = self.n_blocked.saturating_add(1);
-                } else if line.waiting.is_empty() {
-                    self.turns.push_back(Turn::Line(key));
+                } else if queue.waiting.is_empty() {
+                    self.ready.push_back(ReadyItem::KeyQueue(key));
                 }
-                line.waiting.push_back(job);
+                queue.waiting.push_back(pending);
             }
         }
-        self.n_jobs = self.n_jobs.saturating_add(1);
+        self.n_pending = self.n_pending.saturating_add(1);
         self.n_bytes = self.n_bytes.saturating_add(n_bytes);
         Ok(())
     }
 
     /// Up to `max` deliveries for one call.
-    pub(super) fn load(&mut self, max: usize) -> Load {
-        let mut load = Load::default();
-        while let Some(turn) = self.turns.pop_front() {
-            let unused = match turn {
-                Turn::Free(job) => self.load_free(job, max, &mut load).map(Turn::Free),
-                Turn::Line(key) => {
-                    (!self.load_line(key, max, &mut load)).then_some(Turn::Line(key))
+    pub(super) fn take_batch(&mut self, max: usize) -> CallBatch {
+        let mut batch = CallBatch::default();
+        while let Some(item) = self.ready.pop_front() {
+            let unused = match item {
+                ReadyItem::Free(pending) => {
+                    self.add_free(pending, max, &mut batch).map(ReadyItem::Free)
+                }
+                ReadyItem::KeyQueue(key) => {
+                    (!self.add_from_key(key, max, &mut batch)).then_some(ReadyItem::KeyQueue(key))
                 }
             };
-            if let Some(turn) = unused {
-                self.turns.push_front(turn);
+            if let Some(item) = unused {
+                self.ready.push_front(item);
                 break;
             }
         }
-        load
+        batch
     }
 
-    /// Loads the job, or gives it back.
-    fn load_free(&mut self, job: Job, max: usize, load: &mut Load) -> Option<Job> {
-        if !load.takes(&job, max) {
-            return Some(job);
+    /// Adds the delivery to the batch, or gives it back.
+    fn add_free(
+        &mut self,
+        pending: PendingDelivery,
+        max: usize,
+        batch: &mut CallBatch,
+    ) -> Option<PendingDelivery> {
+        if !batch.takes(&pending, max) {
+            return Some(pending);
         }
-        self.put(job, load);
+        self.put(pending, batch);
         None
     }
 
-    /// Loads the line's first ones; `false` = not even one of them.
-    fn load_line(&mut self, key: OrderKey, max: usize, load: &mut Load) -> bool {
+    /// Adds the key's first deliveries to the batch; `false` = none of them fits.
+    fn add_from_key(&mut self, key: OrderKey, max: usize, batch: &mut CallBatch) -> bool {
         let mut has_begun = false;
         loop {
-            let Some(line) = self.lines.get_mut(&key) else { return true };
-            let takes = line.waiting.front().is_some_and(|job| load.takes(job, max));
-            let job = if takes { line.waiting.pop_front() } else { None };
-            let Some(job) = job else {
+            let Some(queue) = self.key_queues.get_mut(&key) else { return true };
+            let takes = queue.waiting.front().is_some_and(|pending| batch.takes(pending, max));
+            let pending = if takes { queue.waiting.pop_front() } else { None };
+            let Some(pending) = pending else {
                 if has_begun {
-                    line.is_on_its_way = true;
-                    self.n_blocked = self.n_blocked.saturating_add(line.waiting.len());
+                    queue.is_in_call = true;
+                    self.n_blocked = self.n_blocked.saturating_add(queue.waiting.len());
                 }
                 return has_begun;
             };
             has_begun = true;
-            self.put(job, load);
+            self.put(pending, batch);
         }
     }
 
-    fn put(&mut self, job: Job, load: &mut Load) {
-        self.n_jobs = self.n_jobs.saturating_sub(1);
-        self.n_bytes = self.n_bytes.saturating_sub(job.delivery.event.body.len());
-        load.deliveries.push(job.delivery);
-        load.keys.push(job.key);
+    fn put(&mut self, pending: PendingDelivery, batch: &mut CallBatch) {
+        self.n_pending = self.n_pending.saturating_sub(1);
+        self.n_bytes = self.n_bytes.saturating_sub(pending.delivery.event.body.len());
+        batch.deliveries.push(pending.delivery);
+        batch.keys.push(pending.key);
     }
 
-    /// The call of `key` has settled its deliveries for good: the next ones may go.
-    pub(super) fn go_on(&mut self, key: OrderKey) {
-        let Some(line) = self.lines.get_mut(&key) else { return };
-        line.is_on_its_way = false;
-        self.n_blocked = self.n_blocked.saturating_sub(line.waiting.len());
-        if !line.waiting.is_empty() {
-            self.turns.push_back(Turn::Line(key));
+    /// The call of `key` has settled its deliveries for good: the next ones may be called.
+    pub(super) fn unblock_key(&mut self, key: OrderKey) {
+        let Some(queue) = self.key_queues.get_mut(&key) else { return };
+        queue.is_in_call = false;
+        self.n_blocked = self.n_blocked.saturating_sub(queue.waiting.len());
+        if !queue.waiting.is_empty() {
+            self.ready.push_back(ReadyItem::KeyQueue(key));
             return;
         }
-        if line.has_spilled {
-            self.ended.push(key);
+        if queue.has_overflowed {
+            self.drained.push(key);
         }
-        self.lines.remove(&key);
+        self.key_queues.remove(&key);
     }
 
-    /// A delivery of the call of `key` stays in the queue, in front of its line. Gives the rest of
-    /// the line, which the queue must hold.
-    pub(super) fn stop(&mut self, key: OrderKey) -> Vec<Job> {
-        let Some(line) = self.lines.remove(&key) else { return Vec::new() };
-        self.n_blocked = self.n_blocked.saturating_sub(line.waiting.len());
-        self.n_jobs = self.n_jobs.saturating_sub(line.waiting.len());
-        for job in &line.waiting {
-            self.n_bytes = self.n_bytes.saturating_sub(job.delivery.event.body.len());
+    /// A delivery of `key`'s call stays in the log, in front of its key queue. Gives the rest of
+    /// the key queue, which must be held in the log too.
+    pub(super) fn block_key(&mut self, key: OrderKey) -> Vec<PendingDelivery> {
+        let Some(queue) = self.key_queues.remove(&key) else { return Vec::new() };
+        self.n_blocked = self.n_blocked.saturating_sub(queue.waiting.len());
+        self.n_pending = self.n_pending.saturating_sub(queue.waiting.len());
+        for pending in &queue.waiting {
+            self.n_bytes = self.n_bytes.saturating_sub(pending.delivery.event.body.len());
         }
-        self.ended.push(key);
-        line.waiting.into()
+        self.drained.push(key);
+        queue.waiting.into()
     }
 
     /// Keys whose first held delivery the queue may let go, if nothing is in front of it there.
-    pub(super) fn take_ended(&mut self) -> Vec<OrderKey> {
-        std::mem::take(&mut self.ended)
+    pub(super) fn take_drained_keys(&mut self) -> Vec<OrderKey> {
+        std::mem::take(&mut self.drained)
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn waiting_is_no_failure_that_a_pattern_could_mean() {
         for wait in [
-            Failure::put_off("later", std::time::Duration::ZERO),
+            Failure::deferred("later", std::time::Duration::ZERO),
             Failure::paused("later", std::time::Duration::ZERO),
         ] {
             check(&[], &["429"], wait.clone().with_status(429), wait.kind);

@@ -20,22 +20,22 @@ pub enum Match {
     /// Wanted, in line with the others of the key where there is one.
     Take(Option<OrderKey>),
     /// The filter or the order key could not be worked out: a person has to look.
-    Unclear(ErrorText),
+    Error(ErrorText),
 }
 
-/// Looks at `event`. A panic in an expression stays with this event.
-pub fn look(policy: &Policy, event: &Arc<Event>) -> Match {
+/// Whether a handler with `policy` wants `event`. A panic in an expression stays with this event.
+pub fn evaluate(policy: &Policy, event: &Arc<Event>) -> Match {
     if !is_named(&policy.on, event) {
         return Match::Skip;
     }
     if policy.when.is_none() && policy.order_by.is_none() {
         return Match::Take(None);
     }
-    let evaluated = catch_unwind(AssertUnwindSafe(|| evaluate(policy, event)));
+    let evaluated = catch_unwind(AssertUnwindSafe(|| match_payload(policy, event)));
     match evaluated {
         Ok(Ok(found)) => found,
-        Ok(Err(reason)) => Match::Unclear(ErrorText::new(reason)),
-        Err(_) => Match::Unclear(ErrorText::new("the expression panicked")),
+        Ok(Err(reason)) => Match::Error(ErrorText::new(reason)),
+        Err(_) => Match::Error(ErrorText::new("the expression panicked")),
     }
 }
 
@@ -50,7 +50,7 @@ pub fn is_named(on: &[EventGlob], event: &Event) -> bool {
     })
 }
 
-fn evaluate(policy: &Policy, event: &Arc<Event>) -> Result<Match, String> {
+fn match_payload(policy: &Policy, event: &Arc<Event>) -> Result<Match, String> {
     let scope = &Scope::of(event);
     let failed = |key: &str| {
         let key = key.to_owned();
@@ -123,7 +123,7 @@ mod tests {
 
     #[track_caller]
     fn check_on(on: &[&str], source: &str, event_type: &str, is_wanted: bool) {
-        let found = look(&policy(on, "", ""), &event(source, event_type, ""));
+        let found = evaluate(&policy(on, "", ""), &event(source, event_type, ""));
         assert_eq!(found == Match::Take(None), is_wanted, "{on:?} {source}:{event_type}");
     }
 
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn a_filter_that_says_no_skips_and_one_that_fails_says_why() {
         let body = r#"{"data":{"n":3,"status":"published"}}"#;
-        let found = |when| look(&policy(&[], when, ""), &event("s", "t", body));
+        let found = |when| evaluate(&policy(&[], when, ""), &event("s", "t", body));
         assert_eq!(found("data.n > 2"), Match::Take(None));
         assert_eq!(found("data.n > 3"), Match::Skip);
         assert_eq!(found("data.missing.field == 1"), Match::Skip);
-        let Match::Unclear(reason) = found("data.status + 1 == 2") else { panic!("it fails") };
+        let Match::Error(reason) = found("data.status + 1 == 2") else { panic!("it fails") };
         assert!(reason.as_str().starts_with("`when` failed: "), "{reason}");
     }
 
@@ -170,7 +170,7 @@ mod tests {
             when: Some(Arc::new(Expression::compile("data.status in ['spam']").unwrap())),
         };
         let policy = Policy { exempt, ..policy(&[], "data.status == 'published'", "") };
-        let found = |event_type, body| look(&policy, &event("s", event_type, body));
+        let found = |event_type, body| evaluate(&policy, &event("s", event_type, body));
         let take = Match::Take(None);
         assert_eq!(found("comment.edit", r#"{"data":{"status":"published"}}"#), take);
         assert_eq!(found("comment.edit", r#"{"data":{"status":"spam"}}"#), take);
@@ -189,13 +189,13 @@ mod tests {
             ("<a/>", "the body is text, which has no fields"),
         ] {
             for (when, order_by) in [("data.n > 2", ""), ("", "data.id"), ("payload.x", "")] {
-                let found = look(&policy(&[], when, order_by), &event("s", "t", body));
-                let Match::Unclear(reason) = found else { panic!("{when}: {found:?}") };
+                let found = evaluate(&policy(&[], when, order_by), &event("s", "t", body));
+                let Match::Error(reason) = found else { panic!("{when}: {found:?}") };
                 assert!(reason.as_str().contains(expected), "{reason}");
             }
             // What asks for nothing of the body does not mind.
             let policy = policy(&[], "event.type == 't'", "");
-            assert_eq!(look(&policy, &event("s", "t", body)), Match::Take(None));
+            assert_eq!(evaluate(&policy, &event("s", "t", body)), Match::Take(None));
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
             format!(r#"{{"data":{{"n":3,"x":{deep}}}}}"#),
         ] {
             let body: &'static str = Box::leak(body.into_boxed_str());
-            let found = |when| look(&policy(&[], when, ""), &event("s", "t", body));
+            let found = |when| evaluate(&policy(&[], when, ""), &event("s", "t", body));
             assert_eq!(found("data.n == 3"), Match::Take(None), "{body}");
             assert_eq!(found("data.n == 4"), Match::Skip, "{body}");
         }
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn equal_values_are_equal_keys_and_no_value_is_none() {
-        let key = |body| match look(&policy(&[], "", "data.id"), &event("s", "t", body)) {
+        let key = |body| match evaluate(&policy(&[], "", "data.id"), &event("s", "t", body)) {
             Match::Take(key) => key,
             other => panic!("{other:?}"),
         };

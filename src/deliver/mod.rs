@@ -37,7 +37,7 @@ use crate::metrics::HandlerMetrics;
 use crate::queue::{DeadLetter, Queue, QueueError, Subscription};
 
 mod run;
-mod turn;
+mod worker;
 
 mod attempt;
 mod attempts;
@@ -55,7 +55,7 @@ mod status;
 pub use attempts::Attempts;
 pub use breaker::BreakerState;
 pub use classify::FailurePattern;
-pub use matching::{Match, OWN_SOURCE, is_named, look};
+pub use matching::{Match, OWN_SOURCE, evaluate, is_named};
 pub use retry::{Verdict, decide};
 pub use settings::{Batch, Breaker, EventGlob, Growth, OnDead, Policy, Retry, Wait};
 pub use status::{Control, Health, LastError, LoopState, Status};
@@ -70,7 +70,7 @@ pub trait OwnEvents: Send + Sync {
 }
 
 /// What a handler's loop is made of.
-pub struct Parts {
+pub struct Context {
     /// Whose loop it is.
     pub name: HandlerName,
     /// How deliveries are made.
@@ -89,13 +89,13 @@ pub struct Parts {
     pub seed: u64,
 }
 
-impl std::fmt::Debug for Parts {
+impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Context").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Parts {
+impl Context {
     fn holds_dead(&self) -> bool {
         match self.policy.on_dead {
             OnDead::Release => false,
@@ -106,7 +106,7 @@ impl Parts {
 
 /// One handler's loop.
 pub struct Deliverer {
-    parts: Parts,
+    context: Context,
     subscription: Box<dyn Subscription>,
     queue: Arc<dyn Queue>,
     control: Control,
@@ -114,7 +114,7 @@ pub struct Deliverer {
 
 impl std::fmt::Debug for Deliverer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deliverer").field("parts", &self.parts).finish_non_exhaustive()
+        f.debug_struct("Deliverer").field("context", &self.context).finish_non_exhaustive()
     }
 }
 
@@ -122,12 +122,12 @@ impl Deliverer {
     /// A loop that is ready to run, and what steers it. `subscription` is the handler's own in
     /// `queue`.
     pub fn new(
-        parts: Parts,
+        context: Context,
         subscription: Box<dyn Subscription>,
         queue: Arc<dyn Queue>,
     ) -> (Self, Control) {
-        let control = Control::new(parts.name.clone());
-        (Self { parts, subscription, queue, control: control.clone() }, control)
+        let control = Control::new(context.name.clone());
+        (Self { context, subscription, queue, control: control.clone() }, control)
     }
 
     /// Delivers until `shutdown`: then takes nothing new, waits for the calls under way as long as

@@ -32,7 +32,7 @@ pub fn decide(
     match failure.kind {
         FailureKind::Permanent => return Verdict::Never,
         // It was not tried: there is no end to that, and all of it is due at the same moment.
-        FailureKind::PutOff | FailureKind::Paused => return Verdict::Again(now.after(asked)),
+        FailureKind::Deferred | FailureKind::Paused => return Verdict::Again(now.after(asked)),
         FailureKind::Transient => {}
     }
     let last = first_attempt_at.after(policy.total);
@@ -175,7 +175,7 @@ mod tests {
     fn what_is_put_off_is_due_when_it_says_however_often() {
         for (attempt, since_first) in [(1, secs(0)), (12, secs(0)), (1, Retry::DEFAULT.total)] {
             for wait in [secs(0), secs(3_600)] {
-                let failure = Failure::put_off("not yet", wait);
+                let failure = Failure::deferred("not yet", wait);
                 let first = NOW.before(since_first);
                 let verdict = decide(&Retry::DEFAULT, attempt, first, NOW, &failure, 1.0);
                 assert_eq!(verdict, Verdict::Again(NOW.after(wait)));

@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::turn::deliver;
-use super::{Deliverer, Parts};
+use super::worker::deliver;
+use super::{Context, Deliverer};
 use crate::queue::{Queue, QueueError, Start, Subscription};
 
 /// How long a handler may take to close. Together with the drain it is within the 10 s in which the
@@ -26,28 +26,28 @@ pub(super) async fn run(
     deliverer: Deliverer,
     shutdown: &CancellationToken,
 ) -> Result<(), QueueError> {
-    let Deliverer { parts, mut subscription, queue, control } = deliverer;
+    let Deliverer { context, mut subscription, queue, control } = deliverer;
     let result = loop {
-        match deliver(&parts, &*queue, &*subscription, &control.0, shutdown).await {
-            Err(err) if may_pass(&err) => warn_of(&parts, &err),
+        match deliver(&context, &*queue, &*subscription, &control.0, shutdown).await {
+            Err(err) if may_pass(&err) => warn_of(&context, &err),
             result => break result,
         }
         // Its hold on the place ends before the next one begins.
         drop(subscription);
-        match subscribe_again(&parts, &*queue, shutdown).await {
+        match subscribe_again(&context, &*queue, shutdown).await {
             Ok(Some(next)) => subscription = next,
             Ok(None) => break Ok(()),
             Err(err) => break Err(err),
         }
     };
-    close(&parts).await;
+    close(&context).await;
     control.0.ended();
     result
 }
 
 /// The next subscription; `None` = shut down before there was one.
 async fn subscribe_again(
-    parts: &Parts,
+    context: &Context,
     queue: &dyn Queue,
     shutdown: &CancellationToken,
 ) -> Result<Option<Box<dyn Subscription>>, QueueError> {
@@ -58,9 +58,9 @@ async fn subscribe_again(
             () = tokio::time::sleep(wait) => {}
         }
         // The place is there: where it would start does not matter.
-        match queue.subscribe(&parts.name, Start::Now).await {
+        match queue.subscribe(&context.name, Start::Now).await {
             Ok(subscription) => return Ok(Some(subscription)),
-            Err(err) if may_pass(&err) => warn_of(parts, &err),
+            Err(err) if may_pass(&err) => warn_of(context, &err),
             Err(err) => return Err(err),
         }
         wait = wait.saturating_mul(2).min(WAIT_MAX);
@@ -83,15 +83,15 @@ fn may_pass(err: &QueueError) -> bool {
     }
 }
 
-fn warn_of(parts: &Parts, err: &QueueError) {
-    warn!(handler.name = %parts.name, error = %err, "The queue did not answer: deliveries wait");
+fn warn_of(context: &Context, err: &QueueError) {
+    warn!(handler.name = %context.name, error = %err, "The queue did not answer: deliveries wait");
 }
 
-async fn close(parts: &Parts) {
-    let closing = AssertUnwindSafe(async { parts.handler.close().await }).catch_unwind();
+async fn close(context: &Context) {
+    let closing = AssertUnwindSafe(async { context.handler.close().await }).catch_unwind();
     match tokio::time::timeout(CLOSE_MAX, closing).await {
         Ok(Ok(())) => {}
-        Ok(Err(_panic)) => error!(handler.name = %parts.name, "Handler panicked while closing"),
-        Err(_elapsed) => warn!(handler.name = %parts.name, "Handler did not close in time"),
+        Ok(Err(_panic)) => error!(handler.name = %context.name, "Handler panicked while closing"),
+        Err(_elapsed) => warn!(handler.name = %context.name, "Handler did not close in time"),
     }
 }

@@ -76,8 +76,8 @@ pub enum FailureKind {
     Permanent,
     /// Nothing failed: it is not time yet for this event. It uses up no try and says nothing of
     /// whether the handler is there.
-    PutOff,
-    /// As [`FailureKind::PutOff`], for every event: the handler takes nothing until then.
+    Deferred,
+    /// As [`FailureKind::Deferred`], for every event: the handler takes nothing until then.
     Paused,
 }
 
@@ -86,7 +86,7 @@ impl FailureKind {
     pub fn is_wait(self) -> bool {
         match self {
             Self::Transient | Self::Permanent => false,
-            Self::PutOff | Self::Paused => true,
+            Self::Deferred | Self::Paused => true,
         }
     }
 }
@@ -103,8 +103,8 @@ impl Failure {
     }
 
     /// No failure: to be handed over again once `wait` has passed, as if it had not been.
-    pub fn put_off(text: impl fmt::Display, wait: Duration) -> Self {
-        Self::of(FailureKind::PutOff, text).with_retry_after(Some(wait))
+    pub fn deferred(text: impl fmt::Display, wait: Duration) -> Self {
+        Self::of(FailureKind::Deferred, text).with_retry_after(Some(wait))
     }
 
     /// No failure: the handler takes nothing at all until `wait` has passed.

@@ -35,9 +35,9 @@ use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName};
 
 mod attach;
 mod dialog;
-mod hour;
 mod known;
 mod message;
+mod quota;
 mod readers;
 mod settings;
 mod smtp;
@@ -49,9 +49,9 @@ pub use settings::{Recipients, Settings};
 pub use url::{BadSmtpUrl, SmtpUrl, TlsUse};
 
 use dialog::Progress;
-use hour::{Hourly, Reserved, Room};
 use known::Known;
 use message::{Mail, Writer, compose};
+use quota::{Availability, HourlyQuota, Reservation};
 use smtp::Smtp;
 
 /// The most events in one digest: more nobody reads.
@@ -93,7 +93,7 @@ impl KindSettings for Arc<Settings> {
             settings: Self::clone(self),
             clock: Arc::clone(&context.clock),
             batch: context.batch,
-            hourly: Hourly::new(self.max_per_hour, Arc::clone(&context.clock)),
+            hourly: HourlyQuota::new(self.max_per_hour, Arc::clone(&context.clock)),
             known: Mutex::default(),
         }))
     }
@@ -122,7 +122,7 @@ struct EmailHandler {
     clock: Arc<dyn Clock>,
     /// Asked for: then every call is a digest.
     batch: Option<NonZeroUsize>,
-    hourly: Hourly,
+    hourly: HourlyQuota,
     known: Mutex<Known>,
 }
 
@@ -151,7 +151,7 @@ impl Handler for EmailHandler {
         BATCH_MAX
     }
 
-    fn batch_unasked(&self) -> usize {
+    fn default_batch(&self) -> usize {
         if self.settings.max_per_hour.is_some() { BATCH_MAX } else { 1 }
     }
 
@@ -168,7 +168,7 @@ impl Handler for EmailHandler {
 struct Plan<'a> {
     mails: Vec<Mail>,
     /// Room for these mails.
-    reserved: Reserved<'a>,
+    reserved: Reservation<'a>,
     /// The events of which this call makes no mail.
     left: Vec<EventId>,
 }
@@ -189,7 +189,7 @@ impl EmailHandler {
             }
             each.extend(self.known().note_mail(&mail.events, readers, &refused));
         }
-        if plan.left.is_empty() { Ok(()) } else { Err(self.put_off(&plan.left)) }
+        if plan.left.is_empty() { Ok(()) } else { Err(self.defer(&plan.left)) }
     }
 
     fn gave_up(&self, progress: &Progress) -> Failure {
@@ -239,15 +239,18 @@ impl EmailHandler {
     }
 
     /// Nothing failed: what is left is to come when there is room.
-    fn put_off(&self, left: &[EventId]) -> Failure {
-        match self.hourly.room() {
-            Room::Now => Failure::put_off("the next mails go in the next call", Duration::ZERO),
-            Room::Unclear(wait) => {
-                Failure::put_off("the hour's last mails are on their way: the next ones wait", wait)
+    fn defer(&self, left: &[EventId]) -> Failure {
+        match self.hourly.availability() {
+            Availability::Now => {
+                Failure::deferred("the next mails go in the next call", Duration::ZERO)
             }
-            Room::NextHour(wait) => {
+            Availability::Maybe(wait) => Failure::deferred(
+                "the hour's last mails are on their way: the next ones wait",
+                wait,
+            ),
+            Availability::NextHour(wait) => {
                 self.known().note_waiting(left);
-                Failure::put_off("the hour's mails are sent: the next ones wait", wait)
+                Failure::deferred("the hour's mails are sent: the next ones wait", wait)
             }
         }
     }

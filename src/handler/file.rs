@@ -143,7 +143,7 @@ impl Handler for FileHandler {
         BATCH_MAX
     }
 
-    fn batch_unasked(&self) -> usize {
+    fn default_batch(&self) -> usize {
         BATCH_MAX
     }
 

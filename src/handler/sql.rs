@@ -28,15 +28,16 @@ use crate::secret::Secret;
 mod cell;
 mod engine;
 mod failure;
+mod introspect;
+mod ledger;
 mod made;
-mod own_tables;
 mod plan;
 mod preview;
-mod real;
 mod session;
 mod settings;
 mod statement;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -48,7 +49,7 @@ pub use url::{BadUrl, DatabaseUrl};
 
 use cell::Cell;
 use session::{Pool, Session};
-use table::{Target, TargetColumn};
+use target::{Target, TargetColumn};
 
 /// The most events in one transaction: some megabytes of rows.
 const BATCH_MAX: usize = 1_000;
@@ -151,12 +152,12 @@ async fn check_online(
     }
     let pool = Pool::new(settings, password)?;
     let mut session = pool.begin_reading().await?;
-    let mut found = real::read(&mut session, settings, settings.table_parts().1).await?;
+    let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
     if settings.create_table {
         found.add_missing(settings, &made::types(settings, samples));
     }
     let mut objections = found.objections(settings);
-    objections.extend(found.doubts(settings));
+    objections.extend(found.warnings(settings));
     drop(session);
     pool.close().await;
     Ok(objections)
@@ -207,7 +208,7 @@ impl Handler for SqlHandler {
         BATCH_MAX
     }
 
-    fn batch_unasked(&self) -> usize {
+    fn default_batch(&self) -> usize {
         BATCH_UNASKED
     }
 
@@ -289,7 +290,7 @@ impl SqlHandler {
         let ids = ledger_ids(&changes);
         let done =
             self.known(session, target, (&target.ledger, "event_id", "handler"), &ids).await?;
-        let changes = plan::only_new(changes, &done.into_keys().collect::<HashSet<_>>());
+        let changes = plan::without_known(changes, &done.into_keys().collect::<HashSet<_>>());
         let ids = ledger_ids(&changes);
         if changes.is_empty() {
             return Ok(());
@@ -304,13 +305,13 @@ impl SqlHandler {
             versions = parsed.flatten().collect();
         }
         let now = moment(self.clock.now());
-        let net = plan::net(target, changes, versions, now);
+        let merged = plan::merge(target, changes, versions, now);
         let (engine, name) = (target.engine, self.name.as_str());
-        let statements = statement::delete(target, &net.deletes)
+        let statements = statement::delete(target, &merged.deletes)
             .into_iter()
-            .chain(statement::upsert(target, &net.rows))
-            .chain(own_tables::write_versions(engine, &target.versions, name, &net.versions))
-            .chain(own_tables::write_ledger(engine, &target.ledger, name, &ids, now));
+            .chain(statement::upsert(target, &merged.rows))
+            .chain(ledger::write_versions(engine, &target.versions, name, &merged.versions))
+            .chain(ledger::write_ledger(engine, &target.ledger, name, &ids, now));
         for statement in statements {
             session.execute(statement).await?;
         }
@@ -326,7 +327,7 @@ impl SqlHandler {
         keys: &[String],
     ) -> Result<HashMap<String, String>, sqlx::Error> {
         let mut known = HashMap::new();
-        for statement in own_tables::known(target.engine, table, (key, with), &self.name, keys) {
+        for statement in ledger::known(target.engine, table, (key, with), &self.name, keys) {
             for row in session.fetch(statement).await? {
                 let mut fields = row.into_iter().flatten();
                 if let (Some(key), Some(with)) = (fields.next(), fields.next()) {
@@ -359,9 +360,9 @@ impl SqlHandler {
     ) -> Result<(), sqlx::Error> {
         let mut session = self.begin().await?;
         let (engine, name) = (target.engine, self.name.as_str());
-        let mut statements = vec![own_tables::prune_ledger(engine, &target.ledger, name, cutoff)];
+        let mut statements = vec![ledger::prune_ledger(engine, &target.ledger, name, cutoff)];
         if self.settings.version.is_some() {
-            statements.push(own_tables::prune_versions(engine, &target.versions, name, cutoff));
+            statements.push(ledger::prune_versions(engine, &target.versions, name, cutoff));
         }
         for statement in statements {
             session.execute(statement).await?;

@@ -412,7 +412,7 @@ async fn what_is_too_much_for_an_hour_becomes_the_next_hours_digest() {
 
 #[track_caller]
 fn assert_put_off(failure: &Failure, wait: Duration, done: &[u64]) {
-    assert_eq!(failure.kind, FailureKind::PutOff, "{failure}");
+    assert_eq!(failure.kind, FailureKind::Deferred, "{failure}");
     assert_eq!(failure.retry_after, Some(wait));
     let done: Vec<EventId> = done.iter().map(|number| comment(*number).event.id).collect();
     assert_eq!(failure.done, done);

@@ -55,7 +55,7 @@ const TERMINATE_TIME: Duration = Duration::from_millis(700);
 /// The workers of one handler, taken in turn.
 pub(super) struct Workers {
     shared: Arc<Shared>,
-    places: Vec<Worker>,
+    slots: Vec<Worker>,
     next: AtomicUsize,
 }
 
@@ -67,12 +67,12 @@ struct Shared {
     time: Duration,
 }
 
-/// The place of one worker, with or without a process.
+/// The slot of one worker, with or without a process.
 #[derive(Default)]
-struct Worker(Mutex<Place>);
+struct Worker(Mutex<WorkerSlot>);
 
 #[derive(Default)]
-struct Place {
+struct WorkerSlot {
     process: Option<Arc<Process>>,
     /// How many processes in a row ended without an answer.
     n_failed: u32,
@@ -92,7 +92,7 @@ impl Workers {
         };
         Self {
             shared: Arc::new(shared),
-            places: std::iter::repeat_with(Worker::default).take(n_workers.get()).collect(),
+            slots: std::iter::repeat_with(Worker::default).take(n_workers.get()).collect(),
             next: AtomicUsize::new(0),
         }
     }
@@ -111,12 +111,12 @@ impl Handler for Workers {
         }
         let sent_at = self.shared.clock.steady();
         // Dropped with this future, when its caller gives up before the time is over.
-        let watch = Watch { process: &process, shared: &self.shared, sent_at };
+        let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
         let until = Instant::now() + self.shared.time;
         let replies = replies.into_iter().map(|reply| timeout_at(until, reply));
         let replies = join_all(replies).await;
-        drop(watch);
+        drop(guard);
         let too_late = || {
             let time = show_duration(self.shared.time);
             let failure = Failure::transient(format_args!("no answer after {time}"));
@@ -132,7 +132,7 @@ impl Handler for Workers {
 
     async fn close(&self) {
         let processes: Vec<_> =
-            self.places.iter().filter_map(|worker| worker.place().process.take()).collect();
+            self.slots.iter().filter_map(|worker| worker.slot().process.take()).collect();
         for process in &processes {
             process.close_input();
         }
@@ -154,8 +154,8 @@ impl Handler for Workers {
 impl Workers {
     /// The process whose turn it is; where that one pauses, the next that does not.
     fn process(&self) -> Result<Arc<Process>, Failure> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.places.len().max(1);
-        let (before, behind) = self.places.split_at(turn);
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);
+        let (before, behind) = self.slots.split_at(turn);
         let mut soonest: Option<Failure> = None;
         for worker in behind.iter().chain(before) {
             match worker.process(&self.shared) {
@@ -173,46 +173,46 @@ impl Workers {
 }
 
 impl Worker {
-    fn place(&self) -> MutexGuard<'_, Place> {
+    fn slot(&self) -> MutexGuard<'_, WorkerSlot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The running process; starts one where there is none and its time has come.
     fn process(&self, shared: &Shared) -> Result<Arc<Process>, Failure> {
-        let mut place = self.place();
+        let mut slot = self.slot();
         let now = shared.clock.steady();
-        if let Some(process) = place.process.take() {
+        if let Some(process) = slot.process.take() {
             let Some((why, ended_at)) = process.end() else {
-                place.process = Some(Arc::clone(&process));
+                slot.process = Some(Arc::clone(&process));
                 return Ok(process);
             };
             if process.has_answered() {
-                place.n_failed = 0;
+                slot.n_failed = 0;
             }
-            place.pause(why, ended_at);
+            slot.pause(why, ended_at);
         }
-        if let Some(start_at) = place.start_at.filter(|start_at| *start_at > now) {
+        if let Some(start_at) = slot.start_at.filter(|start_at| *start_at > now) {
             let wait = start_at.since(now);
-            let text = format!("{}; it starts again in {}", place.why, show_duration(wait));
+            let text = format!("{}; it starts again in {}", slot.why, show_duration(wait));
             return Err(Failure::paused(text, wait));
         }
         match Process::start(&shared.program, &shared.handler, Arc::clone(&shared.clock)) {
             Ok(process) => {
                 let process = Arc::new(process);
-                place.process = Some(Arc::clone(&process));
+                slot.process = Some(Arc::clone(&process));
                 Ok(process)
             }
             Err(err) => {
                 let why = format!("`{}` cannot be run: {err}", shared.program.shown());
                 let failure = Failure::transient(&why);
-                place.pause(why, now);
+                slot.pause(why, now);
                 Err(failure)
             }
         }
     }
 }
 
-impl Place {
+impl WorkerSlot {
     fn pause(&mut self, why: String, now: Timestamp) {
         let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.n_failed));
         self.n_failed = self.n_failed.saturating_add(1);
@@ -222,13 +222,13 @@ impl Place {
 }
 
 /// Ends a process that hangs, when a delivery is given up.
-struct Watch<'a> {
+struct HangGuard<'a> {
     process: &'a Process,
     shared: &'a Shared,
     sent_at: Timestamp,
 }
 
-impl Drop for Watch<'_> {
+impl Drop for HangGuard<'_> {
     fn drop(&mut self) {
         let now = self.shared.clock.steady();
         let has_had_its_time = now.since(self.sent_at) >= self.shared.time;

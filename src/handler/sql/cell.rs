@@ -80,14 +80,14 @@ pub(super) enum Cell {
 /// A value that a column cannot take. Says kinds, never values: those come from a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found} is no {}", wanted.as_str())]
-pub(super) struct Misfit {
+pub(super) struct TypeMismatch {
     found: String,
     wanted: ColumnType,
 }
 
 impl Cell {
     /// `value` as a `wanted`. Undefined, null and, except for text, the empty text are NULL.
-    pub(super) fn of(value: &Value, wanted: ColumnType) -> Result<Self, Misfit> {
+    pub(super) fn of(value: &Value, wanted: ColumnType) -> Result<Self, TypeMismatch> {
         if value.is_undefined() || value.is_none() {
             return Ok(Self::Null);
         }
@@ -105,7 +105,7 @@ impl Cell {
         cell.ok_or_else(|| {
             let is_number = number::written(value).is_some();
             let kind = if is_number { ValueKind::Number } else { value.kind() };
-            Misfit { found: format!("a {kind}"), wanted }
+            TypeMismatch { found: format!("a {kind}"), wanted }
         })
     }
 
@@ -114,7 +114,7 @@ impl Cell {
         value: &Value,
         wanted: ColumnType,
         column: ColumnType,
-    ) -> Result<Self, Misfit> {
+    ) -> Result<Self, TypeMismatch> {
         let item = |value: &Value| Self::of(value, wanted).and_then(|cell| cell.fit(column));
         match value.kind() {
             ValueKind::Undefined | ValueKind::None => Ok(Self::Null),
@@ -127,8 +127,8 @@ impl Cell {
     }
 
     /// The same in a column that is really a `column`, whatever it was declared as.
-    pub(super) fn fit(self, column: ColumnType) -> Result<Self, Misfit> {
-        let misfit = |found: &str| Err(Misfit { found: found.to_owned(), wanted: column });
+    pub(super) fn fit(self, column: ColumnType) -> Result<Self, TypeMismatch> {
+        let mismatch = |found: &str| Err(TypeMismatch { found: found.to_owned(), wanted: column });
         match (self, column) {
             (cell @ Self::Null, _)
             | (cell @ Self::Text(_), ColumnType::Text)
@@ -152,15 +152,15 @@ impl Cell {
             (Self::Bool(yes), ColumnType::Integer | ColumnType::Real) => {
                 Ok(Self::Integer(yes.into()))
             }
-            (Self::Timestamp(_), ColumnType::Bool) => misfit("a timestamp"),
+            (Self::Timestamp(_), ColumnType::Bool) => mismatch("a timestamp"),
             (Self::Text(text) | Self::Decimal(text), wanted) => {
                 Self::of(&Value::from(text), wanted)
             }
             (Self::Integer(number), wanted) => Self::of(&Value::from(number), wanted),
             (Self::Real(number), wanted) => Self::of(&Value::from(number), wanted),
             (Self::Bool(yes), wanted) => Self::of(&Value::from(yes), wanted),
-            (Self::Json(_), _) => misfit("JSON"),
-            (Self::List(_), _) => misfit("a list"),
+            (Self::Json(_), _) => mismatch("JSON"),
+            (Self::List(_), _) => mismatch("a list"),
         }
     }
 

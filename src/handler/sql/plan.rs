@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::cell::Cell;
 use super::engine::Engine;
-use super::own_tables::RowVersion;
-use super::table::{Shape, Target};
+use super::ledger::RowVersion;
+use super::target::{Shape, Target};
 use super::{Column, OnConflict, Settings};
 use crate::body::number;
 use crate::event::{Delivery, EventId, Failure};
@@ -170,7 +170,7 @@ fn millionths(value: &Value) -> Option<i128> {
 
 /// What a batch comes to: deletes first, then rows.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Net {
+pub(super) struct Merged {
     pub(super) deletes: Vec<Vec<Cell>>,
     pub(super) rows: Vec<Vec<Cell>>,
     pub(super) versions: Vec<RowVersion>,
@@ -178,16 +178,16 @@ pub(super) struct Net {
 
 /// Puts `changes` together, in their order: of several events about one row the last one counts,
 /// and none that is older than what is known. `known` holds the newest versions by row key.
-pub(super) fn net(
+pub(super) fn merge(
     target: &Target,
     changes: Vec<Change>,
     mut known: HashMap<String, i128>,
     now: Moment,
-) -> Net {
-    let mut net = Net::default();
+) -> Merged {
+    let mut merged = Merged::default();
     if target.key.is_empty() {
-        net.rows = changes.into_iter().filter_map(|change| change.row).collect();
-        return net;
+        merged.rows = changes.into_iter().filter_map(|change| change.row).collect();
+        return merged;
     }
     // In the order of the keys, so that two handlers never wait for each other's rows.
     let mut rows: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
@@ -216,10 +216,10 @@ pub(super) fn net(
             deletes.insert(change.key_text, change.key);
         }
     }
-    net.deletes = deletes.into_values().collect();
-    net.rows = rows.into_values().collect();
-    net.versions = versions.into_values().collect();
-    net
+    merged.deletes = deletes.into_values().collect();
+    merged.rows = rows.into_values().collect();
+    merged.versions = versions.into_values().collect();
+    merged
 }
 
 /// Puts a row in the place of an earlier one of the same batch, as the table would: without what
@@ -264,7 +264,7 @@ fn ledger_id(event: EventId, replay: u32) -> Uuid {
 }
 
 /// Without the events that are in already, and without the second of two deliveries of one event.
-pub(super) fn only_new(changes: Vec<Change>, done: &HashSet<String>) -> Vec<Change> {
+pub(super) fn without_known(changes: Vec<Change>, done: &HashSet<String>) -> Vec<Change> {
     let mut seen = HashSet::new();
     changes
         .into_iter()

@@ -6,8 +6,7 @@ use jiff::Timestamp as Moment;
 use serde_json::{Value, json};
 
 use super::statement::{self, Param};
-use super::table::Target;
-use super::{ColumnType, Settings, plan};
+use super::{ColumnType, Settings, plan, table};
 use crate::event::{Delivery, Failure};
 use crate::handler::{Plan, Step};
 
@@ -18,11 +17,11 @@ pub(super) fn plan(
     deliveries: &[Delivery],
     now: Moment,
 ) -> Result<Plan, Failure> {
-    let target = Target::assumed(settings, types);
+    let target = table::assumed(settings, types);
     let changes = plan::changes(settings, &target, deliveries)?;
-    let net = plan::net(&target, changes, HashMap::new(), now);
-    let deletes = statement::delete(&target, &net.deletes);
-    let statements = deletes.into_iter().chain(statement::upsert(&target, &net.rows));
+    let merged = plan::merge(&target, changes, HashMap::new(), now);
+    let deletes = statement::delete(&target, &merged.deletes);
+    let statements = deletes.into_iter().chain(statement::upsert(&target, &merged.rows));
     let steps = statements.map(|statement| Step::Sql {
         statement: statement.sql,
         values: statement.params.iter().map(shown).collect(),

@@ -7,7 +7,7 @@
 use super::OnConflict;
 use super::cell::{Cell, iso};
 use super::engine::Engine;
-use super::table::{Target, TargetColumn};
+use super::target::{Target, TargetColumn};
 
 /// A bound value.
 #[derive(Clone, Debug, PartialEq)]

@@ -160,7 +160,7 @@ async fn without_batches_each_goes_alone_unless_the_kind_says_otherwise() {
         rig.clock.set_back(Duration::from_hours(1));
         let policy = Policy { batch: None, ..batches(3, secs(60)) };
         let ready = rig.ready(policy, |_| delivered()).await;
-        ready.handler.batch_unasked.store(n_unasked, Ordering::SeqCst);
+        ready.handler.default_batch.store(n_unasked, Ordering::SeqCst);
         rig.settle_all(ready.deliverer).await;
         assert_eq!(ready.handler.positions(), expected);
         assert!(rig.clock.since_start() < secs(1));
@@ -181,7 +181,7 @@ async fn a_clock_that_is_set_back_does_not_put_a_batch_off_for_ever() {
 async fn what_comes_in_quickly_shares_calls_and_what_comes_after_a_pause_goes_at_once() {
     let rig = Rig::new();
     let ready = rig.ready(Policy { batch: None, ..policy() }, |_| delivered()).await;
-    ready.handler.batch_unasked.store(100, Ordering::SeqCst);
+    ready.handler.default_batch.store(100, Ordering::SeqCst);
     let handler = ready.handler.clone();
     let feed = async {
         for _ in 0..100 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Breaker, Deliverer, Parts, Policy, Retry};
+use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, Policy, Retry};
 use gatepost::event::{Delivery, Failure};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -79,7 +79,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         retry,
         ..Policy::default()
     };
-    let parts = Parts {
+    let context = Context {
         policy,
         handler: Arc::clone(&to) as Arc<dyn Handler>,
         clock: Arc::clone(clock),
@@ -90,7 +90,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         name: name.clone(),
     };
     let subscription = queue.subscribe(&name, Start::Oldest).await.unwrap();
-    let (deliverer, _control) = Deliverer::new(parts, subscription, Arc::clone(queue));
+    let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(queue));
     deliverer.run(to.stop.clone()).await.unwrap();
     std::mem::take(&mut *to.seen.lock().unwrap())
 }

@@ -64,8 +64,8 @@ async fn a_queue_that_does_not_answer_puts_deliveries_off_and_loses_none() {
         drop(ready.deliverer);
         let inner = rig.queue.subscribe(&handler("h"), Start::Oldest).await.unwrap();
         let faulty = Box::new(Faulty { inner, n_left: n_left.into() });
-        let parts = rig.parts(handler("h"), policy(), ready.handler.clone());
-        let (deliverer, _) = Deliverer::new(parts, faulty, rig.queue.clone());
+        let context = rig.context(handler("h"), policy(), ready.handler.clone());
+        let (deliverer, _) = Deliverer::new(context, faulty, rig.queue.clone());
         rig.settle_all(deliverer).await;
         let mut positions = ready.handler.positions().concat();
         // At most the one whose settlement failed is delivered again.

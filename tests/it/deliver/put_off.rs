@@ -12,7 +12,7 @@ use gatepost::queue::DeliveryState;
 use super::rig::{Rig, Step, batches, delivered, policy, refused, secs, unwanted};
 
 fn not_yet(wait: Duration) -> Step {
-    Step::Answer(Err(Failure::put_off("not yet", wait)))
+    Step::Answer(Err(Failure::deferred("not yet", wait)))
 }
 
 async fn assert_delivered_at_the_first_try(rig: &Rig, positions: impl Iterator<Item = u64>) {
@@ -34,10 +34,10 @@ async fn forty_mails_at_two_an_hour_all_arrive() {
             if deliveries.len() <= 2 {
                 return delivered();
             }
-            Step::Answer(Err(Failure::put_off("the hour is full", hour).with_done(done)))
+            Step::Answer(Err(Failure::deferred("the hour is full", hour).with_done(done)))
         })
         .await;
-    ready.handler.batch_unasked.store(100, Ordering::SeqCst);
+    ready.handler.default_batch.store(100, Ordering::SeqCst);
     let control = ready.control.clone();
     rig.settle_all(ready.deliverer).await;
     let calls = ready.handler.calls();
@@ -157,7 +157,7 @@ async fn what_is_put_off_stays_in_front_of_its_line() {
     let ready = rig
         .ready(Policy { order_by, ..batches(3, Duration::ZERO) }, |deliveries| match deliveries {
             [_, _, last] => {
-                let failure = Failure::put_off("not yet", secs(600));
+                let failure = Failure::deferred("not yet", secs(600));
                 Step::Answer(Err(failure.with_done(vec![last.event.id])))
             }
             _ => delivered(),
@@ -211,7 +211,7 @@ async fn each_answer_of_a_call_counts_for_its_own_event_only() {
                     let each = vec![
                         (id(1), Failure::transient("db down")),
                         (id(2), Failure::permanent("no such user")),
-                        (id(3), Failure::put_off("later", secs(600))),
+                        (id(3), Failure::deferred("later", secs(600))),
                     ];
                     let done = vec![id(0), id(4), id(5)];
                     let failure = Failure::transient("3 of 6").with_done(done);

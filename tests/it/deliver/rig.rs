@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::Clock;
 use gatepost::deliver::{
-    Attempts, Batch, Control, Deliverer, OwnEvents, Parts, Policy, Retry, Wait,
+    Attempts, Batch, Context, Control, Deliverer, OwnEvents, Policy, Retry, Wait,
 };
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
 use gatepost::handler::Handler;
@@ -59,7 +59,7 @@ pub(crate) struct Scripted {
     clock: Arc<TokioClock>,
     pub(crate) calls: Mutex<Vec<Call>>,
     /// How many deliveries a call takes unasked.
-    pub(crate) batch_unasked: AtomicUsize,
+    pub(crate) default_batch: AtomicUsize,
     n_now: AtomicUsize,
     pub(crate) n_most: AtomicUsize,
     pub(crate) n_closed: AtomicUsize,
@@ -115,8 +115,8 @@ impl Handler for Scripted {
         1_000
     }
 
-    fn batch_unasked(&self) -> usize {
-        self.batch_unasked.load(Ordering::SeqCst)
+    fn default_batch(&self) -> usize {
+        self.default_batch.load(Ordering::SeqCst)
     }
 
     async fn close(&self) {
@@ -195,7 +195,7 @@ impl Rig {
             script: Box::new(script),
             clock: Arc::clone(&self.clock),
             calls: Mutex::default(),
-            batch_unasked: AtomicUsize::new(1),
+            default_batch: AtomicUsize::new(1),
             n_now: AtomicUsize::new(0),
             n_most: AtomicUsize::new(0),
             n_closed: AtomicUsize::new(0),
@@ -212,12 +212,17 @@ impl Rig {
     ) -> (Deliverer, Control) {
         let name = handler(name);
         let subscription = self.queue.subscribe(&name, Start::Oldest).await.unwrap();
-        let parts = self.parts(name, policy, to);
-        Deliverer::new(parts, subscription, self.queue.clone())
+        let context = self.context(name, policy, to);
+        Deliverer::new(context, subscription, self.queue.clone())
     }
 
-    pub(crate) fn parts(&self, name: HandlerName, policy: Policy, to: Arc<dyn Handler>) -> Parts {
-        Parts {
+    pub(crate) fn context(
+        &self,
+        name: HandlerName,
+        policy: Policy,
+        to: Arc<dyn Handler>,
+    ) -> Context {
+        Context {
             policy,
             handler: to,
             clock: self.clock.clone(),

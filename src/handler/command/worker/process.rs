@@ -58,7 +58,7 @@ struct Inner {
 struct State {
     waiting: HashMap<EventId, oneshot::Sender<Reply>>,
     /// The last line that it said on stderr.
-    said: String,
+    last_stderr_line: String,
     /// How it ended, and when, by the steady clock.
     end: Option<(String, Timestamp)>,
 }
@@ -281,7 +281,7 @@ impl Inner {
             },
             Err(err) => format!("the worker was lost: {err}"),
         };
-        let end = match state.said.as_str() {
+        let end = match state.last_stderr_line.as_str() {
             "" => how,
             said => format!("{how}: {said}"),
         };
@@ -302,7 +302,7 @@ impl Inner {
             let said = super::super::last_line(&line);
             if !said.is_empty() {
                 tracing::debug!(handler.name = %self.handler, said, "A worker said");
-                ErrorText::new(said).as_str().clone_into(&mut self.state().said);
+                ErrorText::new(said).as_str().clone_into(&mut self.state().last_stderr_line);
             }
         }
         drop(silent);

@@ -48,11 +48,11 @@ fn written_numbers_keep_their_text_and_fit_every_column() {
     check(read("1e2"), ColumnType::Integer, Cell::Integer(100));
     check(read("1.00"), ColumnType::Bool, Cell::Bool(true));
     check(read("1398399458.0"), ColumnType::Timestamp, at("2014-04-25T04:17:38Z"));
-    for misfit in ["1e400", "Infinity", "NaN"] {
-        check(read(misfit), ColumnType::Real, None);
+    for mismatch in ["1e400", "Infinity", "NaN"] {
+        check(read(mismatch), ColumnType::Real, None);
     }
-    let misfit = Cell::of(&read("1e400"), ColumnType::Real).unwrap_err();
-    assert_eq!(misfit.to_string(), "a number is no real");
+    let mismatch = Cell::of(&read("1e400"), ColumnType::Real).unwrap_err();
+    assert_eq!(mismatch.to_string(), "a number is no real");
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn a_cell_fits_the_column_that_is_really_there() {
 
 #[test]
 fn a_misfit_shows_no_value() {
-    let misfit = Cell::of(&Value::from("hunter2"), ColumnType::Integer).unwrap_err();
-    assert_eq!(misfit.to_string(), "a string is no integer");
+    let mismatch = Cell::of(&Value::from("hunter2"), ColumnType::Integer).unwrap_err();
+    assert_eq!(mismatch.to_string(), "a string is no integer");
 }
 
 #[test]

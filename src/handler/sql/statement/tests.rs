@@ -1,6 +1,6 @@
 use super::*;
 use crate::handler::sql::ColumnType;
-use crate::handler::sql::table::Shape;
+use crate::handler::sql::target::Shape;
 
 fn target(engine: Engine, key: &[usize]) -> Target {
     let column = |name: &str, real_type: &str| TargetColumn {

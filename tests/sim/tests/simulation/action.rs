@@ -17,7 +17,7 @@ pub enum How {
         wait_ms: u64,
     },
     /// It was not tried.
-    PutOff {
+    Deferred {
         wait_ms: u64,
     },
     Die,
@@ -246,7 +246,7 @@ fn how(random: &mut StdRng) -> How {
         0..10 => How::Deliver,
         10 => How::Skip,
         11..15 => How::Retry { wait_ms },
-        15 => How::PutOff { wait_ms },
+        15 => How::Deferred { wait_ms },
         16 => How::Die,
         17..19 => How::DieHolding,
         _ => How::RetryBoth { wait_ms },

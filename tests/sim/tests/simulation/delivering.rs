@@ -236,7 +236,7 @@ impl<S: Subject> Simulation<S> {
             How::Deliver => (Outcome::Delivered, true),
             How::Skip => (Outcome::Skipped, false),
             How::Retry { wait_ms } | How::RetryBoth { wait_ms } => (retry(wait_ms), true),
-            How::PutOff { wait_ms } => (retry(wait_ms), false),
+            How::Deferred { wait_ms } => (retry(wait_ms), false),
             How::Die => (Outcome::Dead { order_key: None }, true),
             How::DieHolding => {
                 (Outcome::Dead { order_key: order_key.filter(|_| handler == 1) }, true)

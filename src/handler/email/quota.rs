@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 
 /// Counts the mails of an hour. What is on its way counts as well, until it has failed.
 #[derive(Debug)]
-pub(super) struct Hourly {
+pub(super) struct HourlyQuota {
     /// `None` = as many as there are.
     max: Option<usize>,
     clock: Arc<dyn Clock>,
@@ -32,45 +32,47 @@ struct Hour {
 
 /// Room for mails. What is not used of it is given back in the end, also where a call is dropped.
 #[derive(Debug)]
-pub(super) struct Reserved<'a> {
-    hourly: &'a Hourly,
+pub(super) struct Reservation<'a> {
+    hourly: &'a HourlyQuota,
     n_mails: usize,
 }
 
 /// When there is room for a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Availability {
     /// At once.
     Now,
     /// Perhaps soon: what is on its way may fail.
-    Unclear(Duration),
+    Maybe(Duration),
     /// When this time has passed, and the hour with it.
     NextHour(Duration),
 }
 
-impl Hourly {
+impl HourlyQuota {
     pub(super) fn new(max: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
         let max = max.map(|max| usize::try_from(max.get()).unwrap_or(usize::MAX));
         Self { max, clock, hour: Mutex::default() }
     }
 
     /// Takes room for `n_wanted` mails, or for as many as the hour leaves.
-    pub(super) fn reserve(&self, n_wanted: usize) -> Reserved<'_> {
+    pub(super) fn reserve(&self, n_wanted: usize) -> Reservation<'_> {
         let now = self.clock.steady();
         let mut hour = self.lock();
         let n_mails = n_wanted.min(hour.n_left(self.max, now));
         hour.n_reserved = hour.n_reserved.saturating_add(n_mails);
-        Reserved { hourly: self, n_mails }
+        Reservation { hourly: self, n_mails }
     }
 
-    pub(super) fn room(&self) -> Room {
+    pub(super) fn availability(&self) -> Availability {
         let now = self.clock.steady();
         let hour = self.lock();
         let is_full = self.max.is_some_and(|max| hour.n_sent >= max);
         match hour.began_at.filter(|_| !hour.is_over(now)) {
-            _ if hour.n_left(self.max, now) > 0 => Room::Now,
-            Some(began_at) if is_full => Room::NextHour(HOUR.saturating_sub(now.since(began_at))),
-            _ => Room::Unclear(MOMENT),
+            _ if hour.n_left(self.max, now) > 0 => Availability::Now,
+            Some(began_at) if is_full => {
+                Availability::NextHour(HOUR.saturating_sub(now.since(began_at)))
+            }
+            _ => Availability::Maybe(MOMENT),
         }
     }
 
@@ -92,7 +94,7 @@ impl Hour {
     }
 }
 
-impl Reserved<'_> {
+impl Reservation<'_> {
     pub(super) fn n_mails(&self) -> usize {
         self.n_mails
     }
@@ -118,7 +120,7 @@ impl Reserved<'_> {
     }
 }
 
-impl Drop for Reserved<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.keep(0);
     }
@@ -130,13 +132,13 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::handler::testing::NOW;
 
-    fn hourly(max: u32) -> (Arc<ManualClock>, Hourly) {
+    fn hourly(max: u32) -> (Arc<ManualClock>, HourlyQuota) {
         let clock = Arc::new(ManualClock::new(NOW));
-        let hourly = Hourly::new(NonZeroU32::new(max), Arc::<ManualClock>::clone(&clock));
+        let hourly = HourlyQuota::new(NonZeroU32::new(max), Arc::<ManualClock>::clone(&clock));
         (clock, hourly)
     }
 
-    fn n_left(hourly: &Hourly) -> usize {
+    fn n_left(hourly: &HourlyQuota) -> usize {
         hourly.reserve(9).n_mails()
     }
 
@@ -155,25 +157,25 @@ mod tests {
         clock.advance(mins(10));
         send(1);
         clock.advance(mins(10));
-        assert_eq!((n_left(&hourly), hourly.room()), (2, Room::Now));
+        assert_eq!((n_left(&hourly), hourly.availability()), (2, Availability::Now));
         send(9);
-        assert_eq!((n_left(&hourly), hourly.room()), (0, Room::NextHour(mins(50))));
+        assert_eq!((n_left(&hourly), hourly.availability()), (0, Availability::NextHour(mins(50))));
         clock.advance(mins(49));
-        assert_eq!(hourly.room(), Room::NextHour(mins(1)));
+        assert_eq!(hourly.availability(), Availability::NextHour(mins(1)));
         clock.advance(mins(1));
-        assert_eq!((n_left(&hourly), hourly.room()), (3, Room::Now));
+        assert_eq!((n_left(&hourly), hourly.availability()), (3, Availability::Now));
     }
 
     #[test]
     fn what_was_not_sent_is_given_back() {
         let (clock, hourly) = hourly(3);
         let mut one = hourly.reserve(3);
-        assert_eq!((n_left(&hourly), hourly.room()), (0, Room::Unclear(MOMENT)));
+        assert_eq!((n_left(&hourly), hourly.availability()), (0, Availability::Maybe(MOMENT)));
         one.keep(2);
-        assert_eq!((n_left(&hourly), hourly.room()), (1, Room::Now));
+        assert_eq!((n_left(&hourly), hourly.availability()), (1, Availability::Now));
         one.sent_one();
         drop(one);
-        assert_eq!((n_left(&hourly), hourly.room()), (2, Room::Now));
+        assert_eq!((n_left(&hourly), hourly.availability()), (2, Availability::Now));
         // What was on its way when the hour ended counts for the hour in which it went.
         let mut late = hourly.reserve(2);
         clock.advance(HOUR);
@@ -185,10 +187,10 @@ mod tests {
 
     #[test]
     fn without_a_cap_there_is_always_room() {
-        let hourly = Hourly::new(None, Arc::new(ManualClock::new(NOW)));
+        let hourly = HourlyQuota::new(None, Arc::new(ManualClock::new(NOW)));
         let mut reserved = hourly.reserve(1_000);
         assert_eq!(reserved.n_mails(), 1_000);
         reserved.sent_one();
-        assert_eq!(hourly.room(), Room::Now);
+        assert_eq!(hourly.availability(), Availability::Now);
     }
 }

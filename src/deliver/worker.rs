@@ -1,4 +1,4 @@
-//! The turns of a loop: take, match, call, settle.
+//! One handler's delivery loop: take, filter, enqueue, call, settle.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Parts;
-use super::attempt::{Answer, Done, Tried, attempt, unclear};
+use super::Context;
+use super::attempt::{CallOutcome, HandlerHealth, Settlement, attempt, unclear};
 use super::breaker::{Breaker, Change, Permit};
-use super::buffer::{Buffer, Job, Load};
-use super::matching::{Match, look};
+use super::buffer::{Buffer, CallBatch, PendingDelivery};
+use super::matching::{Match, evaluate};
 use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settled};
@@ -26,35 +26,35 @@ use crate::queue::{LOOK_AGAIN, Queue, QueueError, Subscription};
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.
 const YIELD_AFTER: Duration = Duration::from_millis(2);
 
-/// How long events gather for a handler that takes many in one call, once it has caught up while
-/// more come in: a sync for every few events is felt on the way in. What comes after a pause goes
-/// at once.
+/// How long deliveries gather for a handler that takes many in one call, once it has caught up
+/// while more come in: a sync of its own for every few events competes with the way in for the
+/// disk. What comes after a pause is delivered at once.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
-    parts: &Parts,
+    context: &Context,
     queue: &dyn Queue,
     subscription: &dyn Subscription,
     shared: &Shared,
     shutdown: &CancellationToken,
 ) -> Result<(), QueueError> {
-    let mut turn = Loop::new(parts, queue, subscription, shared);
-    turn.work(shared.mode.subscribe(), shutdown).await?;
-    turn.drain().await
+    let mut worker = Worker::new(context, queue, subscription, shared);
+    worker.work(shared.mode.subscribe(), shutdown).await?;
+    worker.drain().await
 }
 
-struct Loop<'a> {
-    parts: &'a Parts,
+struct Worker<'a> {
+    context: &'a Context,
     queue: &'a dyn Queue,
     subscription: &'a dyn Subscription,
     shared: &'a Shared,
     /// The most deliveries that one call takes.
-    load_max: usize,
+    batch_max: usize,
     buffer: Buffer,
     breaker: Breaker,
     random: StdRng,
-    in_flight: FuturesUnordered<BoxFuture<'a, Tried>>,
+    in_flight: FuturesUnordered<BoxFuture<'a, CallOutcome>>,
     /// Time spent since other tasks had their turn.
     busy: Duration,
     /// Until when nothing more is taken.
@@ -63,26 +63,26 @@ struct Loop<'a> {
     paused_until: Option<Timestamp>,
 }
 
-impl<'a> Loop<'a> {
+impl<'a> Worker<'a> {
     fn new(
-        parts: &'a Parts,
+        context: &'a Context,
         queue: &'a dyn Queue,
         subscription: &'a dyn Subscription,
         shared: &'a Shared,
     ) -> Self {
-        let policy = &parts.policy;
-        let unasked = parts.handler.batch_unasked();
+        let policy = &context.policy;
+        let unasked = context.handler.default_batch();
         let wanted = policy.batch.as_ref().map_or(unasked, |batch| batch.max.get());
-        let load_max = wanted.min(parts.handler.batch_max()).max(1);
+        let batch_max = wanted.min(context.handler.batch_max()).max(1);
         Self {
-            parts,
+            context,
             queue,
             subscription,
             shared,
-            load_max,
-            buffer: Buffer::new(policy.concurrency.get(), load_max),
+            batch_max,
+            buffer: Buffer::new(policy.concurrency.get(), batch_max),
             breaker: Breaker::new(policy.breaker),
-            random: StdRng::seed_from_u64(parts.seed),
+            random: StdRng::seed_from_u64(context.seed),
             in_flight: FuturesUnordered::new(),
             busy: Duration::ZERO,
             gathers_until: None,
@@ -110,7 +110,7 @@ impl<'a> Loop<'a> {
             let gathered = self.gathers_until;
             let is_free = is_running && gathered.is_none();
             // What waits for a handler that takes nothing waits in the log, where it costs nothing.
-            let is_free = is_free && self.pause_left(self.parts.clock.steady()).is_none();
+            let is_free = is_free && self.pause_left(self.context.clock.steady()).is_none();
             let room = if is_free { self.buffer.room() } else { 0 };
             let wake = if is_running { self.wake() } else { None };
             let Self { in_flight, subscription, .. } = &mut *self;
@@ -123,7 +123,7 @@ impl<'a> Loop<'a> {
                 taken = subscription.next(room), if room > 0 => {
                     let taken = taken?;
                     self.gather(taken.len() < room);
-                    self.sort(taken).await?;
+                    self.filter(taken).await?;
                     tokio::task::yield_now().await;
                 }
                 () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
@@ -133,18 +133,18 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Lets events gather where that saves calls. A batch that is asked for has a wait of its own;
-    /// and of a line of events that wait for each other, each would gather for nobody.
+    /// Lets deliveries gather where that saves calls. A configured batch has a wait of its own; with
+    /// `order_by` only one delivery per key is ready, so waiting gains nothing.
     fn gather(&mut self, has_caught_up: bool) {
-        let policy = &self.parts.policy;
-        let saves_calls = self.load_max > 1 && policy.batch.is_none() && policy.order_by.is_none();
+        let policy = &self.context.policy;
+        let saves_calls = self.batch_max > 1 && policy.batch.is_none() && policy.order_by.is_none();
         self.gathers_until = (has_caught_up && saves_calls).then(|| Instant::now() + GATHER);
     }
 
     /// Ends the calls under way. What was taken and is not on its way is simply left: it comes back
     /// with the next subscription.
     async fn drain(&mut self) -> Result<(), QueueError> {
-        let too_late = tokio::time::sleep(self.parts.policy.drain);
+        let too_late = tokio::time::sleep(self.context.policy.drain);
         tokio::pin!(too_late);
         while !self.in_flight.is_empty() {
             tokio::select! {
@@ -152,7 +152,7 @@ impl<'a> Loop<'a> {
                 Some(tried) = self.in_flight.next() => self.settle(tried).await?,
                 () = &mut too_late => {
                     let n_calls = self.in_flight.len();
-                    warn!(handler.name = %self.parts.name, n_calls, "Calls given up at the end");
+                    warn!(handler.name = %self.context.name, n_calls, "Calls given up at the end");
                     break;
                 }
             }
@@ -163,41 +163,43 @@ impl<'a> Loop<'a> {
     /// Begins as many calls as may begin.
     async fn start(&mut self) -> Result<(), QueueError> {
         while self.has_slot() && self.buffer.n_ready() > 0 {
-            let now = self.parts.clock.steady();
+            let now = self.context.clock.steady();
             if self.pause_left(now).is_some() {
                 break;
             }
             let permit = self.breaker.permit(now);
             let max = match permit {
                 Permit::Any if self.batch_waits_until().is_some_and(|at| at > now) => break,
-                Permit::Any => self.load_max,
+                Permit::Any => self.batch_max,
                 Permit::Probe => 1,
                 Permit::NotBefore(_) | Permit::Wait => break,
             };
             if permit == Permit::Probe {
                 self.breaker.probe();
             }
-            let load = self.buffer.load(max);
-            self.call(load).await?;
+            let batch = self.buffer.take_batch(max);
+            self.call(batch).await?;
         }
         Ok(())
     }
 
     fn has_slot(&self) -> bool {
-        self.in_flight.len() < self.parts.policy.concurrency.get()
+        self.in_flight.len() < self.context.policy.concurrency.get()
     }
 
     /// Until when an incomplete batch waits for more; `None` = it does not.
     fn batch_waits_until(&self) -> Option<Timestamp> {
-        let is_complete =
-            self.load_max == 1 || self.buffer.n_ready() >= self.load_max || self.buffer.is_heavy();
+        let is_complete = self.batch_max == 1
+            || self.buffer.n_ready() >= self.batch_max
+            || self.buffer.is_heavy();
         if is_complete { None } else { self.buffer.send_by() }
     }
 
     /// Begins one call, and settles it where it ends at once.
-    async fn call(&mut self, load: Load) -> Result<(), QueueError> {
+    async fn call(&mut self, batch: CallBatch) -> Result<(), QueueError> {
         let seed = self.random.random();
-        let mut call: BoxFuture<'a, Tried> = Box::pin(attempt(self.parts, self.queue, load, seed));
+        let mut call: BoxFuture<'a, CallOutcome> =
+            Box::pin(attempt(self.context, self.queue, batch, seed));
         let Some(tried) = poll_immediate(&mut call).await else {
             self.in_flight.push(call);
             return Ok(());
@@ -218,7 +220,7 @@ impl<'a> Loop<'a> {
 
     /// How long nothing happens by itself; `None` = until something else does.
     fn wake(&self) -> Option<Duration> {
-        let now = self.parts.clock.steady();
+        let now = self.context.clock.steady();
         if let Some(left) = self.pause_left(now) {
             return Some(left.clamp(Duration::from_millis(1), LOOK_AGAIN));
         }
@@ -235,32 +237,31 @@ impl<'a> Loop<'a> {
         Some(at.since(now).clamp(Duration::from_millis(1), LOOK_AGAIN))
     }
 
-    /// Matches what was taken: skipped at once, or put into the buffer.
-    async fn sort(&mut self, mut taken: Vec<Delivery>) -> Result<(), QueueError> {
-        if self.parts.policy.order_by.is_some() {
-            // Entries come by due time; of two with the same key the earlier one lines up first.
+    /// Settles at once what the handler does not want, and enqueues the rest.
+    async fn filter(&mut self, mut taken: Vec<Delivery>) -> Result<(), QueueError> {
+        if self.context.policy.order_by.is_some() {
+            // Entries come by due time; of two with the same key the earlier event goes first.
             taken.sort_by_key(|delivery| delivery.event.position);
         }
         let mut skipped = Vec::new();
         for delivery in pace::in_steps(taken) {
-            match look(&self.parts.policy, &delivery.event) {
+            match evaluate(&self.context.policy, &delivery.event) {
                 Match::Skip => {
                     let settled = Settled { outcome: Outcome::Skipped, attempt: None };
-                    self.parts.metrics.settled(&settled.outcome);
+                    self.context.metrics.settled(&settled.outcome);
                     skipped.push((delivery, settled));
                 }
-                Match::Unclear(reason) => {
-                    self.in_flight.push(Box::pin(unclear(self.parts, delivery, reason)));
+                Match::Error(reason) => {
+                    self.in_flight.push(Box::pin(unclear(self.context, delivery, reason)));
                 }
-                Match::Take(key) => self.line_up(delivery, key).await?,
+                Match::Take(key) => self.enqueue(delivery, key).await?,
             }
         }
         self.subscription.settle_all(skipped).await
     }
 
-    /// Puts a delivery into the line of its key: here, or in the queue when others of the key wait
-    /// there.
-    async fn line_up(
+    /// Puts a delivery behind the others of its key: here, or in the log when some wait there.
+    async fn enqueue(
         &mut self,
         delivery: Delivery,
         key: Option<OrderKey>,
@@ -269,18 +270,18 @@ impl<'a> Loop<'a> {
             None => false,
             Some(key) => {
                 let position = delivery.event.position;
-                self.buffer.has_spilled(key)
+                self.buffer.has_overflowed(key)
                     || self.subscription.is_key_waiting(key, position).await?
             }
         };
-        let job = Job { send_by: self.send_by(&delivery), delivery, key };
-        let unwanted = if must_wait { Err(job) } else { self.buffer.push(job) };
-        let (Err(job), Some(key)) = (unwanted, key) else { return Ok(()) };
+        let pending = PendingDelivery { send_by: self.send_by(&delivery), delivery, key };
+        let unwanted = if must_wait { Err(pending) } else { self.buffer.push(pending) };
+        let (Err(pending), Some(key)) = (unwanted, key) else { return Ok(()) };
         let is_here = self.buffer.has(key);
-        self.buffer.spill(key);
-        self.hold_one(job.delivery, key).await?;
+        self.buffer.mark_overflowed(key);
+        self.hold_one(pending.delivery, key).await?;
         if !is_here {
-            // Whoever it waits for may have been dropped while it was being held.
+            // The delivery in front may have been dropped while this one was being held.
             self.subscription.release_key(key).await?;
         }
         Ok(())
@@ -289,11 +290,11 @@ impl<'a> Loop<'a> {
     /// When a delivery goes even without a full batch: counted from when it came in, so that
     /// restarts do not put a digest off for ever.
     fn send_by(&self, delivery: &Delivery) -> Timestamp {
-        let Some(batch) = &self.parts.policy.batch else { return self.parts.clock.steady() };
+        let Some(batch) = &self.context.policy.batch else { return self.context.clock.steady() };
         let received_at = delivery.event.received_at;
-        let age = self.parts.clock.now().since(received_at);
+        let age = self.context.clock.now().since(received_at);
         let wait = batch.wait.after(received_at);
-        self.parts.clock.steady().after(wait.saturating_sub(age))
+        self.context.clock.steady().after(wait.saturating_sub(age))
     }
 
     async fn hold_one(
@@ -305,23 +306,23 @@ impl<'a> Loop<'a> {
         self.subscription.settle(delivery, settled).await
     }
 
-    /// Lets the queue hold what cannot wait here, then go on with the lines that have ended here.
-    async fn hold(&mut self, held: Vec<Job>) -> Result<(), QueueError> {
-        for Job { delivery, key, .. } in held {
+    /// Holds in the log what cannot wait here, then releases there the keys that have drained here.
+    async fn hold(&mut self, held: Vec<PendingDelivery>) -> Result<(), QueueError> {
+        for PendingDelivery { delivery, key, .. } in held {
             if let Some(key) = key {
                 self.hold_one(delivery, key).await?;
             }
         }
-        for key in self.buffer.take_ended() {
+        for key in self.buffer.take_drained_keys() {
             self.subscription.release_key(key).await?;
         }
         Ok(())
     }
 
-    async fn settle(&mut self, tried: Tried) -> Result<(), QueueError> {
-        self.judge_handler(tried.answer.as_ref());
+    async fn settle(&mut self, tried: CallOutcome) -> Result<(), QueueError> {
+        self.note_health(tried.answer.as_ref());
         if let Some(pause) = tried.pause {
-            let until = self.parts.clock.steady().after(pause);
+            let until = self.context.clock.steady().after(pause);
             self.paused_until = self.paused_until.max(Some(until));
         }
         // Of each key in the call, and whether one of it stays in the queue.
@@ -341,34 +342,34 @@ impl<'a> Loop<'a> {
         self.subscription.settle_all(settled).await?;
         for (key, stays) in lines {
             if stays {
-                let held = self.buffer.stop(key);
+                let held = self.buffer.block_key(key);
                 self.hold(held).await?;
             } else {
-                self.buffer.go_on(key);
+                self.buffer.unblock_key(key);
                 self.hold(Vec::new()).await?;
             }
         }
         Ok(())
     }
 
-    fn judge_handler(&mut self, answer: Option<&Answer>) {
-        let now = self.parts.clock.steady();
+    fn note_health(&mut self, answer: Option<&HandlerHealth>) {
+        let now = self.context.clock.steady();
         let change = match answer {
             None => return,
-            Some(Answer::Given) => {
+            Some(HandlerHealth::Up) => {
                 self.shared.answers();
                 self.breaker.answered()
             }
-            Some(Answer::NotAsked) => {
+            Some(HandlerHealth::Unknown) => {
                 self.breaker.not_asked(now);
                 return;
             }
-            Some(Answer::Missing(failure)) => {
+            Some(HandlerHealth::Down(failure)) => {
                 self.shared.fails(now);
                 self.breaker.failed(now, failure.retry_after)
             }
         };
-        let name = &self.parts.name;
+        let name = &self.context.name;
         match change {
             Change::None => {}
             Change::Opened => warn!(handler.name = %name, "Handler is down: it is only probed"),
@@ -376,14 +377,14 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn note(&self, done: &Done) {
-        let Done { delivery, settled, .. } = done;
-        self.parts.metrics.settled(&settled.outcome);
+    fn note(&self, done: &Settlement) {
+        let Settlement { delivery, settled, .. } = done;
+        self.context.metrics.settled(&settled.outcome);
         let Some(attempt) = &settled.attempt else { return };
         if settled.outcome == Outcome::Delivered {
             self.shared.succeeded(attempt.started_at.after(attempt.duration));
             debug!(
-                handler.name = %self.parts.name,
+                handler.name = %self.context.name,
                 event.id = %delivery.event.id,
                 attempt = delivery.attempt,
                 "Delivered"

@@ -10,15 +10,15 @@ use super::{Column, Settings};
 
 /// A table as the database tells it.
 #[derive(Debug, Default)]
-pub(super) struct RealTable {
-    pub(super) columns: Vec<RealColumn>,
+pub(super) struct TableSchema {
+    pub(super) columns: Vec<SchemaColumn>,
     /// The columns of each unique index that holds for every row.
     pub(super) unique: Vec<Vec<String>>,
 }
 
 /// One column of it.
 #[derive(Debug)]
-pub(super) struct RealColumn {
+pub(super) struct SchemaColumn {
     pub(super) name: String,
     pub(super) real_type: String,
     /// The type with its length or precision, where the engine tells it apart.
@@ -30,8 +30,8 @@ pub(super) struct RealColumn {
     pub(super) is_apart_by_itself: bool,
 }
 
-impl RealTable {
-    pub(super) fn column(&self, engine: Engine, name: &str) -> Option<&RealColumn> {
+impl TableSchema {
+    pub(super) fn column(&self, engine: Engine, name: &str) -> Option<&SchemaColumn> {
         self.columns.iter().find(|column| engine.same_name(&column.name, name))
     }
 
@@ -112,7 +112,7 @@ impl RealTable {
         for (Column { name, .. }, holds) in settings.columns.iter().zip(types) {
             if self.column(engine, name).is_none() {
                 let real_type = holds.as_str().to_owned();
-                self.columns.push(RealColumn {
+                self.columns.push(SchemaColumn {
                     name: name.clone(),
                     full_type: real_type.clone(),
                     real_type,
@@ -124,18 +124,19 @@ impl RealTable {
     }
 
     /// What will go wrong with some rows, though not with all.
-    pub(super) fn doubts(&self, settings: &Settings) -> Vec<String> {
+    pub(super) fn warnings(&self, settings: &Settings) -> Vec<String> {
         let engine = settings.url.engine();
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         for Column { name, declared, .. } in &settings.columns {
             if let (Some(declared), Some(real)) = (declared, self.column(engine, name))
                 && !declared.fits(column_class(engine, Some(*declared), &real.real_type))
             {
                 let (declared, real) = (declared.as_str(), &real.real_type);
-                doubts.push(format!("column `{name}` is of type `{real}`: it takes no {declared}"));
+                warnings
+                    .push(format!("column `{name}` is of type `{real}`: it takes no {declared}"));
             }
         }
-        doubts
+        warnings
     }
 }
 
@@ -157,7 +158,7 @@ pub(super) async fn read(
     session: &mut Session,
     settings: &Settings,
     name: &str,
-) -> Result<RealTable, sqlx::Error> {
+) -> Result<TableSchema, sqlx::Error> {
     let engine = settings.url.engine();
     let schema = settings.table_parts().0;
     let params = || match engine {
@@ -179,7 +180,7 @@ pub(super) async fn read(
         let mut is_yes = || Some(fields.next()?.as_deref() == Some("1"));
         let (must_be_given, is_apart_by_itself) = (is_yes()?, is_yes()?);
         let full_type = fields.next()?.unwrap_or_else(|| real_type.clone());
-        Some(RealColumn { name, real_type, full_type, must_be_given, is_apart_by_itself })
+        Some(SchemaColumn { name, real_type, full_type, must_be_given, is_apart_by_itself })
     });
     let columns = columns.collect();
     let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -189,7 +190,7 @@ pub(super) async fn read(
             unique.entry(index).or_default().push(column);
         }
     }
-    Ok(RealTable { columns, unique: unique.into_values().collect() })
+    Ok(TableSchema { columns, unique: unique.into_values().collect() })
 }
 
 /// Name, type, `1` where a row must bring a value, `1` where rows without a value never meet in a
