@@ -20,8 +20,8 @@ use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, OwnEvents, Policy, Retry};
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Position,
-    SourceName,
+    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
+    Position, SourceName,
 };
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -54,11 +54,11 @@ impl Nothing {
 
 #[async_trait]
 impl Handler for Nothing {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         for _delivery in deliveries {
             self.one_less();
         }
-        Ok(())
+        Ok(Output::default())
     }
 }
 
@@ -71,7 +71,7 @@ struct InOrder {
 
 #[async_trait]
 impl Handler for InOrder {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         for delivery in deliveries {
             if rand::random_ratio(1, 100) {
                 return Err(Failure::transient("at random"));
@@ -85,7 +85,7 @@ impl Handler for InOrder {
             }
             self.takes.one_less();
         }
-        Ok(())
+        Ok(Output::default())
     }
 }
 
@@ -94,7 +94,7 @@ struct Down(AtomicUsize);
 
 #[async_trait]
 impl Handler for Down {
-    async fn handle(&self, _deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, _deliveries: &[Delivery]) -> Result<Output, Failure> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Err(Failure::transient("down"))
     }

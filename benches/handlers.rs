@@ -35,7 +35,8 @@ use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{Attempts, Batch, Context, Deliverer, OwnEvents, Policy, Wait};
 use gatepost::event::{
-    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, SourceName,
+    DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
+    SourceName,
 };
 use gatepost::handler::{BuildContext, Handler, kind};
 use gatepost::metrics::Metrics;
@@ -180,13 +181,13 @@ struct Counted {
 
 #[async_trait]
 impl Handler for Counted {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
-        self.inner.handle(deliveries).await?;
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
+        let output = self.inner.handle(deliveries).await?;
         if self.n_left.fetch_sub(deliveries.len(), Ordering::SeqCst) == deliveries.len() {
             self.ended_at.get_or_init(Instant::now);
             self.done.cancel();
         }
-        Ok(())
+        Ok(output)
     }
 
     fn batch_max(&self) -> usize {

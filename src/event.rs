@@ -16,12 +16,14 @@ use crate::clock::Timestamp;
 mod glob;
 mod headers;
 mod outcome;
+mod output;
 
 pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
 pub use outcome::{
-    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settled,
+    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Progress, Settled,
 };
+pub use output::{Excerpt, Output, Stream};
 
 /// The stable name of an event: a UUID of version 7 (RFC 9562), given by the queue when it stores
 /// the event. Ids ascend in the order of the log.
@@ -338,6 +340,8 @@ pub struct Delivery {
     /// How often the handler was done with the event before: more than 0 for a replay. The loop
     /// looks it up for handlers that tell a replay from a repeat; 0 in the queue.
     pub replay: u32,
+    /// How far the newest try came that said so: looked up as `replay` is.
+    pub progress: Option<Progress>,
 }
 
 impl Delivery {
@@ -353,6 +357,7 @@ impl Delivery {
             first_attempt_at: None,
             origin: Origin::Log,
             replay: 0,
+            progress: None,
         }
     }
 

@@ -8,3 +8,4 @@ pub mod clock;
 pub mod event;
 pub mod pace;
 pub mod queue;
+pub mod text;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::event::{
-    ErrorText, Event, EventId, EventType, HandlerName, Headers, Position, SourceName,
+    ErrorText, Event, EventId, EventType, HandlerName, Headers, Output, Position, SourceName,
 };
 use crate::ingest::RefusedRow;
 use crate::queue::{
@@ -289,6 +289,7 @@ impl DeliveryView {
             led_to: attempt.led_to,
             error: attempt.error,
             status: attempt.status,
+            output: attempt.output,
         });
         Self { handler, state, attempts: attempts.collect() }
     }
@@ -309,6 +310,9 @@ pub struct AttemptView {
     pub error: ErrorText,
     /// The status that the other side answered.
     pub status: Option<u16>,
+    /// What the other side said: by `stdout`, `stderr` or `response`. Absent where it said nothing.
+    #[serde(skip_serializing_if = "Output::is_empty")]
+    pub output: Output,
 }
 
 /// What will not be tried again by itself.

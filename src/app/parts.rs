@@ -116,8 +116,9 @@ pub async fn check_online(config: &Config) -> Vec<String> {
     for (name, settings) in &config.handlers {
         let context = context(config, name, settings, &clock);
         if let Err(err) = settings.kind.check_online(&context).await {
-            let err = AppError::Handler(name.clone(), err);
-            problems.push(crate::api::chain(&err));
+            // It may be built and started all the same: what is away now may come.
+            let why = crate::api::chain(&err);
+            problems.push(format!("handler `{name}` could not deliver now: {why}"));
         }
     }
     problems

@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
 use crate::event::{
-    Delivery, Event, EventId, EventType, Failure, HandlerName, NewEvent, Position, SourceName,
+    Delivery, Event, EventId, EventType, Failure, HandlerName, NewEvent, Output, Position,
+    SourceName,
 };
 use crate::handler::{BuildContext, Plan, Text, Words};
 
@@ -85,7 +86,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Does it, once.
-    pub async fn send(&self, delivery: Delivery) -> Result<(), Failure> {
+    pub async fn send(&self, delivery: Delivery) -> Result<Output, Failure> {
         let built = self.settings.kind.build(&self.context);
         let handler = built.map_err(|err| Failure::permanent(chain(&err)))?;
         let call = tokio::time::timeout(self.context.timeout, handler.handle(&[delivery])).await;

@@ -12,7 +12,7 @@ use crate::event::EventId;
 use crate::queue::EventQuery;
 
 use super::args::{Events, EventsFilter};
-use super::output::{self, Column, Output, Page, cell};
+use super::output::{self, Column, Output, Page, cell, plain};
 use super::store::{self, Via};
 use super::{CliError, fixtures, rejected, replay, when};
 
@@ -190,9 +190,25 @@ fn text(event: &Value) -> String {
         let attempts = delivery.get("attempts").and_then(Value::as_array);
         for attempt in attempts.into_iter().flatten() {
             text.line(format_args!("  {}", attempt_text(attempt)));
+            output_lines(attempt, &mut text);
         }
     }
     text.finish()
+}
+
+/// What the other side said, line by line.
+fn output_lines(attempt: &Value, text: &mut Page) {
+    let Some(output) = attempt.get("output").and_then(Value::as_object) else { return };
+    for (stream, said) in output {
+        text.line(format_args!("    {stream}:"));
+        for line in said.as_str().unwrap_or_default().lines() {
+            // Tabs stay; the rest was scrubbed when it was kept.
+            text.line(format_args!(
+                "      {}",
+                line.split('\t').map(plain).collect::<Vec<_>>().join("\t")
+            ));
+        }
+    }
 }
 
 fn attempt_text(attempt: &Value) -> String {

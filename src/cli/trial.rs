@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::trial::{self, Trial, Wants};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::event::{Delivery, Event, EventId, EventType, HandlerName, SourceName};
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as Said, SourceName};
 
 use super::args::HandlersTry;
 use super::output::{Output, Page, plain};
@@ -33,11 +33,15 @@ pub(super) async fn run(
     let plan = handler.plan(std::slice::from_ref(&delivery));
     let failure = plan.as_ref().err().map(ToString::to_string);
     let is_sent = options.send && wants == Wants::Yes && failure.is_none();
-    let sent = if is_sent { handler.send(delivery).await } else { Ok(()) };
+    let sent = if is_sent { handler.send(delivery).await } else { Ok(Said::default()) };
     let (wanted, reason) = match &wants {
         Wants::Yes => ("yes", None),
         Wants::No(why) => ("no", Some((*why).to_owned())),
         Wants::Unclear(why) => ("unclear", Some(why.clone())),
+    };
+    let said = match &sent {
+        Ok(said) => said,
+        Err(failure) => &failure.output,
     };
     let answer = json!({
         "handler": name,
@@ -48,6 +52,7 @@ pub(super) async fn run(
         "plan": plan.as_ref().ok(),
         "error": failure,
         "sent": is_sent && sent.is_ok(),
+        "output": said,
     });
     let shown = plan.as_ref().map(ToString::to_string).unwrap_or_default();
     output.one(&answer, |answer| text(answer, &shown, options.send))?;
@@ -56,10 +61,10 @@ pub(super) async fn run(
         (None, Err(failure)) => {
             Err(CliError::Failed(format!("it was tried and failed: {failure}")))
         }
-        (None, Ok(())) if options.send && !is_sent => {
+        (None, Ok(_)) if options.send && !is_sent => {
             Err(CliError::Failed("not sent: the handler does not want this event".into()))
         }
-        (None, Ok(())) => Ok(()),
+        (None, Ok(_)) => Ok(()),
     }
 }
 

@@ -115,7 +115,8 @@ async fn failed(
     attempt: &Attempt,
 ) -> (Vec<Settlement>, HandlerHealth) {
     let (had, left) = split(batch, &failure.done);
-    let mut done = delivered(had, attempt);
+    // What the call says of others is no error of these.
+    let mut done = delivered(had, &without_words(attempt));
     let mut answer = if done.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
     let left = if failure.each.is_empty() {
         left
@@ -153,26 +154,26 @@ fn split(batch: CallBatch, done: &[EventId]) -> (CallBatch, CallBatch) {
 fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
     let pairs = batch.deliveries.into_iter().zip(batch.keys);
     let delivered = pairs.map(|(delivery, key)| {
-        // What the call says of others is no error of this one.
-        let attempt = Attempt { error: ErrorText::default(), status: None, ..attempt.clone() };
-        let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
+        let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt.clone()) };
         Settlement { delivery, key, settled }
     });
     delivered.collect()
 }
 
-/// A delivery that nobody can judge: dead, without a call.
+/// When a call took place, and nothing of what was said in it.
+fn without_words(attempt: &Attempt) -> Attempt {
+    let Attempt { started_at, duration, .. } = *attempt;
+    Attempt { started_at, duration, ..Attempt::default() }
+}
+
+/// A delivery whose filter fails: dead, without a call.
 pub(super) async fn unclear(
     context: &Context,
     delivery: Delivery,
     reason: ErrorText,
 ) -> CallOutcome {
-    let attempt = Attempt {
-        started_at: context.clock.now(),
-        duration: Duration::ZERO,
-        error: reason,
-        status: None,
-    };
+    let started_at = context.clock.now();
+    let attempt = Attempt { started_at, error: reason, ..Attempt::default() };
     let settled = Settled { outcome: Outcome::Dead { order_key: None }, attempt: Some(attempt) };
     let done = vec![Settlement { delivery, key: None, settled }];
     report_dead_letters(context, &done).await;
@@ -182,7 +183,7 @@ pub(super) async fn unclear(
 /// A try that ended before the handler was called.
 fn not_called(context: &Context, failure: &Failure) -> Attempt {
     let (started_at, error) = (context.clock.now(), failure.text.clone());
-    Attempt { started_at, duration: Duration::ZERO, error, status: None }
+    Attempt { started_at, error, ..Attempt::default() }
 }
 
 /// One call, fenced: neither a panic nor an endless wait gets out of it.
@@ -218,13 +219,27 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
     if result.as_ref().err().is_none_or(was_asked) {
         context.metrics.attempt(duration);
     }
-    let mut attempt = Attempt { started_at, duration, error: ErrorText::default(), status: None };
-    if let Err(failure) = &result {
-        attempt.error = failure.text.clone();
-        attempt.status = failure.status;
-        log_failure(context, deliveries, failure, duration);
+    let attempt = Attempt { started_at, duration, ..Attempt::default() };
+    match result {
+        // For each of a large batch it would be the same words again.
+        Ok(_) if deliveries.len() > 1 => (attempt, Ok(())),
+        Ok(output) => (Attempt { output, ..attempt }, Ok(())),
+        Err(failure) => {
+            log_failure(context, deliveries, &failure, duration);
+            (attempt_of(&failure, &attempt), Err(failure))
+        }
     }
-    (attempt, result)
+}
+
+/// A try that came to `failure`, in a call that took place as `attempt` says.
+pub(super) fn attempt_of(failure: &Failure, attempt: &Attempt) -> Attempt {
+    Attempt {
+        error: failure.text.clone(),
+        status: failure.status,
+        output: failure.output.clone(),
+        progress: failure.progress.clone(),
+        ..without_words(attempt)
+    }
 }
 
 fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, duration: Duration) {

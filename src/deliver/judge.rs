@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::Context;
-use super::attempt::{HandlerHealth, Settlement};
+use super::attempt::{HandlerHealth, Settlement, attempt_of};
 use super::buffer::CallBatch;
 use super::retry::{Verdict, decide};
 use crate::event::{Attempt, Delivery, Failure, FailureKind, OrderKey, Outcome, Settled};
@@ -80,7 +80,7 @@ impl<'a> Judge<'a> {
         own: &Failure,
         attempt: &Attempt,
     ) -> Settlement {
-        let attempt = Attempt { error: own.text.clone(), status: own.status, ..attempt.clone() };
+        let attempt = attempt_of(own, attempt);
         match (own.kind, self.behind_stopped(key)) {
             // It was answered for good, whatever it stands behind.
             (FailureKind::Permanent, _) | (FailureKind::Transient, None) => {

@@ -1,13 +1,13 @@
-//! Which deliveries are replays: of an event that the handler had already, and not of one whose end
-//! was lost.
+//! What the log knows of a delivery's past: which deliveries are replays (of an event that the
+//! handler had already, and not of one whose end was lost), and how far earlier tries came.
 
 use futures_util::future::try_join_all;
 
 use super::Context;
 use crate::event::{Delivery, Failure, Origin};
-use crate::queue::{DeliveryState, Queue, QueueError};
+use crate::queue::{AttemptRecord, DeliveryState, Queue, QueueError};
 
-/// Fills in [`Delivery::replay`] where the handler asks for it. What comes out of the log was never
+/// Fills in [`Delivery::replay`] and [`Delivery::progress`] where the handler asks for it. What comes out of the log was never
 /// delivered before, so that only entries cost a look-up.
 pub(super) async fn count(
     context: &Context,
@@ -19,7 +19,12 @@ pub(super) async fn count(
     }
     let entries = deliveries.iter_mut().filter(|delivery| delivery.origin == Origin::Entry);
     let looked = try_join_all(entries.map(|delivery| async {
-        delivery.replay = n_delivered(context, queue, delivery).await?;
+        let attempts = attempts_of(context, queue, delivery).await?;
+        let is_end = |attempt: &&AttemptRecord| attempt.led_to == DeliveryState::Delivered;
+        let n_ends = attempts.iter().filter(is_end).count();
+        delivery.replay = u32::try_from(n_ends).unwrap_or(u32::MAX);
+        let mut since_end = attempts.into_iter().rev().take_while(|attempt| !is_end(&attempt));
+        delivery.progress = since_end.find_map(|attempt| attempt.progress);
         Ok::<_, QueueError>(())
     }));
     looked.await.map(drop).map_err(|err| {
@@ -27,14 +32,13 @@ pub(super) async fn count(
     })
 }
 
-async fn n_delivered(
+/// The handler's tries of the event, oldest first.
+async fn attempts_of(
     context: &Context,
     queue: &dyn Queue,
     delivery: &Delivery,
-) -> Result<u32, QueueError> {
+) -> Result<Vec<AttemptRecord>, QueueError> {
     let histories = queue.history(delivery.event.position).await?;
-    let own = histories.iter().filter(|history| history.handler == context.name);
-    let tries = own.flat_map(|history| &history.attempts);
-    let n_ends = tries.filter(|attempt| attempt.led_to == DeliveryState::Delivered).count();
-    Ok(u32::try_from(n_ends).unwrap_or(u32::MAX))
+    let own = histories.into_iter().filter(|history| history.handler == context.name);
+    Ok(own.flat_map(|history| history.attempts).collect())
 }

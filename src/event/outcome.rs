@@ -1,11 +1,12 @@
 //! What an attempt came to.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::EventId;
+use super::{EventId, Output};
 use crate::clock::Timestamp;
 
 /// An error's text for people, cut to [`ErrorText::BYTES_MAX`].
@@ -53,9 +54,18 @@ pub struct Failure {
     /// Events of the call that the handler has all the same: they are delivered, and what is said
     /// here is about the others.
     pub done: Vec<EventId>,
+    /// What the other side said, for people.
+    pub output: Output,
+    /// How far the try came, for the next one.
+    pub progress: Option<Progress>,
     /// Events of the call with an answer of their own: what is said here is about the others.
     pub each: Vec<(EventId, Failure)>,
 }
+
+/// How far a try came, in its handler's own bytes: the next try of the same delivery gets it back,
+/// also after a restart. Not for what is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress(pub Arc<[u8]>);
 
 /// Where a failure without a status lies, as far as an owner may want to treat it in another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,13 +125,35 @@ impl Failure {
     fn of(kind: FailureKind, text: impl fmt::Display) -> Self {
         let text = ErrorText::new(text.to_string());
         let (done, each) = (Vec::new(), Vec::new());
-        Self { kind, text, retry_after: None, status: None, class: None, done, each }
+        Self {
+            kind,
+            text,
+            retry_after: None,
+            status: None,
+            class: None,
+            done,
+            output: Output::default(),
+            progress: None,
+            each,
+        }
     }
 
     /// The same, where it lies in `class`.
     #[must_use]
     pub fn with_class(self, class: FailureClass) -> Self {
         Self { class: Some(class), ..self }
+    }
+
+    /// The same, with what the other side said.
+    #[must_use]
+    pub fn with_output(self, output: Output) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The same, with how far the try came.
+    #[must_use]
+    pub fn with_progress(self, progress: Option<Progress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// The same, where the events in `each` have an answer of their own.
@@ -181,7 +213,7 @@ pub enum Outcome {
 pub struct OrderKey(pub [u8; 16]);
 
 /// One try of one delivery, for its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
     /// When it began, by the wall clock.
     pub started_at: Timestamp,
@@ -191,6 +223,18 @@ pub struct Attempt {
     pub error: ErrorText,
     /// The status that the other side answered, where its protocol has one.
     pub status: Option<u16>,
+    /// What the other side said, for people.
+    pub output: Output,
+    /// How far it came, for the next try.
+    pub progress: Option<Progress>,
+}
+
+impl Attempt {
+    /// What its texts take in bytes.
+    pub fn n_bytes(&self) -> usize {
+        let progress = self.progress.as_ref().map_or(0, |progress| progress.0.len());
+        self.error.as_str().len() + self.output.n_bytes() + progress
+    }
 }
 
 /// An outcome together with the try that led to it; a delivery that was skipped or held was not

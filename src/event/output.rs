@@ -58,6 +58,11 @@ impl Excerpt {
         Self { stream, text }
     }
 
+    /// The text of an excerpt that was kept.
+    pub(crate) fn kept(stream: Stream, text: &str) -> Self {
+        Self { stream, text: text.to_owned() }
+    }
+
     /// The text; its lines end with `\n`.
     pub fn text(&self) -> &str {
         &self.text
@@ -94,7 +99,8 @@ pub struct Output(Option<Arc<Vec<Excerpt>>>);
 impl Output {
     /// The excerpts that are not empty.
     pub fn new(excerpts: impl IntoIterator<Item = Excerpt>) -> Self {
-        let mut excerpts = excerpts.into_iter().filter(|excerpt| !excerpt.text.is_empty()).peekable();
+        let mut excerpts =
+            excerpts.into_iter().filter(|excerpt| !excerpt.text.is_empty()).peekable();
         let has_some = excerpts.peek().is_some();
         Self(has_some.then(|| Arc::new(excerpts.collect())))
     }

@@ -127,6 +127,7 @@ fn a_batch_has_all_events_in_scope_and_the_first_at_the_top() {
         first_attempt_at: None,
         origin: Origin::Log,
         replay: 0,
+        progress: None,
     };
     let deliveries = [delivery(r#"{"data":{"id":1}}"#), delivery(r#"{"data":{"id":2}}"#)];
     let text =

@@ -22,17 +22,16 @@ use super::texts::{Text, mark, template};
 use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
 use crate::clock::Clock;
-use crate::event::{Delivery, Failure, FailureKind};
+use crate::event::{Delivery, Failure, FailureKind, Output};
 use crate::expr::{Escape, Scope, Template};
 use crate::settings::{Table, show_duration};
 
 mod message;
-mod pace;
 mod service;
 #[cfg(test)]
 mod tests;
 
-use pace::Pace;
+use super::rate_limit::MinInterval;
 use service::{Endpoint, Service};
 
 /// `[handler.NAME.chat]`.
@@ -72,6 +71,7 @@ impl Settings {
     }
 }
 
+#[async_trait]
 impl KindSettings for Settings {
     fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let service = self.service.name();
@@ -93,12 +93,16 @@ impl KindSettings for Settings {
         Ok(Box::new(Chat {
             endpoint: self.service.endpoint()?,
             web: Web::new(self.guard.clone(), context)?,
-            pace: Pace::new(self.pace),
+            interval: MinInterval::new(self.pace),
             clock: Arc::clone(&context.clock),
             // The rest of the time is for the request.
             wait_max: context.timeout / 2,
             settings: self.clone(),
         }))
+    }
+
+    async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
+        Web::new(self.guard.clone(), context)?.reach(&self.service.endpoint()?.url).await
     }
 }
 
@@ -125,18 +129,18 @@ struct Chat {
     settings: Settings,
     endpoint: Endpoint,
     web: Web,
-    pace: Pace,
+    interval: MinInterval,
     clock: Arc<dyn Clock>,
     wait_max: Duration,
 }
 
 #[async_trait]
 impl Handler for Chat {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         for delivery in deliveries {
             self.send(delivery).await?;
         }
-        Ok(())
+        Ok(Output::default())
     }
 }
 
@@ -161,7 +165,7 @@ impl Chat {
         let Err(mut failure) = answer.judge() else { return Ok(()) };
         let (pause, why) = self.settings.service.explain(&answer);
         if let Some(pause) = pause.or(failure.retry_after) {
-            self.pace.pause(self.clock.steady(), pause);
+            self.interval.pause(self.clock.steady(), pause);
             failure.retry_after = Some(pause);
             if failure.status == Some(429) {
                 // The service is there and took nothing: that is a wait, not a failure.
@@ -176,7 +180,7 @@ impl Chat {
 
     /// Waits for this message's turn; fails where that is too far away.
     async fn take_turn(&self) -> Result<(), Failure> {
-        match self.pace.take(self.clock.steady(), self.wait_max) {
+        match self.interval.take(self.clock.steady(), self.wait_max) {
             Ok(wait) => {
                 tokio::time::sleep(wait).await;
                 Ok(())

@@ -9,6 +9,7 @@
 //! where that does not help within some seconds), and in an environment
 //! of its own: `PATH`, `HOME`, `LANG`, `TZ` and what `env` says.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,7 @@ use crate::settings::{Table, Value, names_secret};
 mod ending;
 mod group;
 mod once;
+mod said;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -209,7 +211,11 @@ impl Settings {
                 env.push((name.into(), value));
             }
         }
+        let mut secret = BTreeSet::new();
         for (name, value) in &self.env {
+            if matches!(value, EnvValue::Secret(_)) || names_secret(name) {
+                secret.insert(OsString::from(name));
+            }
             let value = match value {
                 EnvValue::Plain(text) => Secret::new(text.as_bytes()),
                 EnvValue::Secret(reference) => reference.resolve()?,
@@ -227,6 +233,7 @@ impl Settings {
             arguments: self.arguments.iter().map(OsString::from).collect(),
             folder: self.folder.clone().unwrap_or_else(|| context.config_folder.clone()),
             env,
+            secret,
         })
     }
 }
@@ -251,9 +258,28 @@ struct Program {
     folder: PathBuf,
     /// Wiped when dropped: some of it is secret.
     env: Vec<(OsString, Secret)>,
+    /// Which of the variables are secrets: what the program says of them is not kept.
+    secret: BTreeSet<OsString>,
 }
 
+/// Shorter ones are no secrets, and would be found everywhere.
+const SECRET_BYTES_MIN: usize = 4;
+
 impl Program {
+    /// `text` without the secrets that the program was given.
+    fn without_secrets(&self, text: &str) -> String {
+        let secrets = self.env.iter().filter(|(name, _)| self.secret.contains(name));
+        let mut text = text.to_owned();
+        for (_, value) in secrets {
+            let value = String::from_utf8_lossy(value.expose());
+            // A program may say it line by line.
+            for line in value.lines().map(str::trim).filter(|line| line.len() >= SECRET_BYTES_MIN) {
+                text = text.replace(line, SECRET);
+            }
+        }
+        text
+    }
+
     /// A command that begins a process group of its own.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.name);
@@ -293,11 +319,4 @@ fn is_executable(path: &Path) -> bool {
 /// the reason is told.
 fn time_for_program(timeout: Duration) -> Duration {
     timeout.saturating_sub((timeout / 10).min(Duration::from_secs(1)))
-}
-
-/// The last line of what a program said on stderr, for an error's text.
-fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    line.unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
 }

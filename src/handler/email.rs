@@ -16,8 +16,8 @@
 //!    and what waits is known in memory only, and begins anew with the process.
 //! 4. Who is accepted by the server gets the mail, whoever else is refused. Those who were refused
 //!    for now (4yz) are tried again, alone; those who were refused for good (5yz) make it a dead
-//!    letter that names them, and a redrive asks for them alone. Who has a mail already is known in
-//!    memory only.
+//!    letter that names them, and a redrive asks for them alone. Who has a mail already is kept with
+//!    the try, so that a restart sends it to nobody twice.
 //! 5. Nothing of an event becomes a header line of its own, whatever is in it.
 //! 6. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
 //!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.
@@ -31,7 +31,7 @@ use async_trait::async_trait;
 
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
-use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName};
+use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName, Output};
 
 mod attach;
 mod dialog;
@@ -128,7 +128,7 @@ struct EmailHandler {
 
 #[async_trait]
 impl Handler for EmailHandler {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let progress = Progress::new();
         // Of those whose mail some readers do not have.
         let mut each = Vec::new();
@@ -144,7 +144,9 @@ impl Handler for EmailHandler {
             Some((_, first)) => result.and(Err(first.clone())),
             None => result,
         };
-        result.map_err(|failure| failure.with_done(done).with_each(each))
+        result
+            .map(|()| Output::default())
+            .map_err(|failure| failure.with_done(done).with_each(each))
     }
 
     fn batch_max(&self) -> usize {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use super::envelope::write_event;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, Step};
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, Failure, Output};
 use crate::settings::{ByteSize, Table};
 
 mod lines;
@@ -124,7 +124,7 @@ struct FileHandler {
 
 #[async_trait]
 impl Handler for FileHandler {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let events: Vec<_> =
             deliveries.iter().map(|one| (Arc::clone(&one.event), attempt(one))).collect();
         let file = Arc::clone(&self.file);
@@ -134,7 +134,7 @@ impl Handler for FileHandler {
             file.append(&events)
         });
         match written.await {
-            Ok(result) => result,
+            Ok(result) => result.map(|()| Output::default()),
             Err(_) => Err(Failure::transient("the write was given up")),
         }
     }

@@ -11,22 +11,26 @@
 //! with a `secret` also `webhook-signature` as Standard Webhooks has it. A batch has an id made
 //! from those of its events.
 //!
+//! With `rate_limit`, requests are spread evenly: `10/s` is one in 100 ms. What waits uses up no try.
+//!
 //! Done is any 2xx of which all came that its length or its chunks promised: what was broken off is
 //! sent again, under the same id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
+use super::rate_limit::MinInterval;
 use super::web::{Guard, Private, Web};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Text};
 use crate::clock::Clock;
-use crate::event::{Delivery, Failure};
+use crate::event::{Delivery, Failure, Output};
 use crate::expr::{Escape, Template};
 use crate::secret::SecretRef;
-use crate::settings::Table;
+use crate::settings::{RateLimit, Table, show_duration};
 
 mod draft;
 mod headers;
@@ -74,6 +78,7 @@ pub struct Settings {
     headers: Vec<(HeaderName, Header)>,
     forward: Forward,
     secret: Option<SecretRef>,
+    rate_limit: Option<RateLimit>,
     guard: Guard,
 }
 
@@ -110,6 +115,9 @@ impl Settings {
             .unwrap_or_default();
         let forward = headers::read_forward(table);
         let secret = table.take("secret");
+        let rate_limit = table.checked("rate_limit", |text: String| {
+            RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
+        });
         // A payload that chooses the machine must not choose this one.
         let private = match url.as_deref() {
             Some(url) if has_fixed_host(url) => Private::Allowed,
@@ -125,6 +133,7 @@ impl Settings {
             headers,
             forward,
             secret,
+            rate_limit,
             guard,
         })
     }
@@ -168,6 +177,7 @@ fn has_fixed_host(url: &str) -> bool {
     !scheme.contains('{') && !host.contains('{')
 }
 
+#[async_trait]
 impl KindSettings for Settings {
     fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let drafts = self.drafts(deliveries)?;
@@ -202,8 +212,21 @@ impl KindSettings for Settings {
             settings: self.clone(),
             signer,
             web: Web::new(self.guard.clone(), context)?,
+            interval: self
+                .rate_limit
+                .map(|rate| MinInterval::new(rate.per / rate.n_requests.get())),
+            // The rest of the time is for the request.
+            wait_max: context.timeout / 2,
             clock: Arc::clone(&context.clock),
         }))
+    }
+
+    async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
+        match &self.target {
+            Target::Fixed(url) => Web::new(self.guard.clone(), context)?.reach(url).await,
+            // Which machine it is, an event says.
+            Target::Template(_) => Ok(()),
+        }
     }
 }
 
@@ -213,16 +236,21 @@ struct HttpHandler {
     secrets: Vec<(HeaderName, HeaderValue)>,
     signer: Option<Signer>,
     web: Web,
+    /// Between two requests.
+    interval: Option<MinInterval>,
+    /// How long a request waits for its turn within its call.
+    wait_max: Duration,
     clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Handler for HttpHandler {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
+        let mut output = Output::default();
         for draft in self.settings.drafts(deliveries)? {
-            self.act(draft).await?;
+            output = self.act(draft).await?;
         }
-        Ok(())
+        Ok(output)
     }
 
     fn batch_max(&self) -> usize {
@@ -235,18 +263,43 @@ impl Handler for HttpHandler {
 
 impl HttpHandler {
     /// Sends what was worked out, with what is known by now only.
-    async fn act(&self, draft: Draft) -> Result<(), Failure> {
+    async fn act(&self, draft: Draft) -> Result<Output, Failure> {
+        self.take_turn().await?;
         let Draft { id, url, mut headers, body } = draft;
         let seconds = self.clock.now().as_millis().div_euclid(1000).to_string();
         headers.insert(TIMESTAMP, header_value(seconds.as_bytes())?);
         if let Some(signer) = &self.signer {
             let signature = signer.sign(&id, &seconds, &body);
-            headers.insert(SIGNATURE, header_value(signature.as_bytes())?);
+            let mut signature = header_value(signature.as_bytes())?;
+            signature.set_sensitive(true);
+            headers.insert(SIGNATURE, signature);
         }
         for (name, value) in &self.secrets {
             headers.insert(name.clone(), value.clone());
         }
-        self.web.send(self.settings.method.clone(), url, headers, body).await?.judge_whole()
+        let method = self.settings.method.clone();
+        let answer = self.web.send(method, url, headers, body).await?;
+        match answer.judge_whole() {
+            Ok(()) => Ok(answer.head),
+            Err(failure) => Err(failure.with_output(answer.head)),
+        }
+    }
+}
+
+impl HttpHandler {
+    /// Waits until the rate limit lets a request go; where that takes long, it is no failure.
+    async fn take_turn(&self) -> Result<(), Failure> {
+        let Some(interval) = &self.interval else { return Ok(()) };
+        match interval.take(self.clock.steady(), self.wait_max) {
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Err(wait) => {
+                let text = format!("`rate_limit` leaves room in {}", show_duration(wait));
+                Err(Failure::paused(text, wait))
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::texts::{Text, mark, template};
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings, Plan, Step};
-use crate::event::{Delivery, Failure, HandlerName};
+use crate::event::{Delivery, Failure, HandlerName, Output};
 use crate::expr::{Escape, Scope, Template};
 use crate::settings::Table;
 
@@ -100,11 +100,11 @@ struct LogHandler {
 
 #[async_trait]
 impl Handler for LogHandler {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         for delivery in deliveries {
             self.write(delivery, &message(self.message.as_deref(), delivery)?);
         }
-        Ok(())
+        Ok(Output::default())
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::event::{Delivery, Event, Failure, Glob, HandlerName};
+use crate::event::{Delivery, Event, Failure, Glob, HandlerName, Output};
 use crate::expr::{ExprError, Expression, Scope};
 use crate::secret::SecretError;
 use crate::settings::Table;
@@ -28,6 +28,7 @@ pub mod file;
 pub mod http;
 pub mod log;
 mod plan;
+mod rate_limit;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -46,8 +47,8 @@ pub static KINDS: &[&Kind] =
 pub trait Handler: Send + Sync {
     /// One try with one event, or with a batch where the kind supports batches (then all of it is
     /// done, or what [`Failure::done`] names). Called at least once per event: a repeat must be
-    /// harmless.
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure>;
+    /// harmless. Gives what the other side said, for people.
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure>;
 
     /// The most deliveries that one call can take.
     fn batch_max(&self) -> usize {
@@ -61,8 +62,8 @@ pub trait Handler: Send + Sync {
         1
     }
 
-    /// Whether [`Delivery::replay`] makes a difference: it costs a look-up for each delivery that
-    /// does not come straight out of the log.
+    /// Whether [`Delivery::replay`] or [`Delivery::progress`] makes a difference: it costs a look-up
+    /// for each delivery that does not come straight out of the log.
     fn tells_replays(&self) -> bool {
         false
     }

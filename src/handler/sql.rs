@@ -22,7 +22,7 @@ use tracing::warn;
 
 use super::{BuildContext, BuildError, Exempt, Handler, Kind, KindSettings};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, Event, Failure};
+use crate::event::{Delivery, Event, Failure, Output};
 use crate::secret::Secret;
 
 mod cell;
@@ -187,7 +187,7 @@ struct State {
 
 #[async_trait]
 impl Handler for SqlHandler {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let mut state = self.state.lock().await;
         let target = match &state.target {
             Some(target) => Arc::clone(target),
@@ -201,7 +201,7 @@ impl Handler for SqlHandler {
         }
         self.prune(&mut state, &target).await;
         state.target = Some(target);
-        Ok(())
+        Ok(Output::default())
     }
 
     fn batch_max(&self) -> usize {

@@ -94,6 +94,7 @@ pub(crate) fn with_headers(number: u64, body: impl AsRef<[u8]>, headers: Headers
         first_attempt_at: None,
         origin: Origin::Log,
         replay: 0,
+        progress: None,
     }
 }
 

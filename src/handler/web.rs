@@ -10,6 +10,7 @@
 //! 4. No error text contains a URL (it may hold a token), a header or a body.
 
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,11 @@ use tokio::time::Instant;
 
 use super::{BuildContext, BuildError};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Failure, FailureClass};
+use crate::event::{Failure, FailureClass, Output};
 use crate::settings::show_duration;
 
 mod guard;
+mod head;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +65,8 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     /// At most [`ANSWER_BYTES_MAX`]; what was cut off is missing.
     pub(super) body: Vec<u8>,
+    /// Its head, as it is kept for people.
+    pub(super) head: Output,
     end: End,
 }
 
@@ -112,6 +116,7 @@ impl Web {
             self.guard.check(address).map_err(Failure::permanent)?;
         }
         let mut request = Request::new(method, url);
+        let secrets = head::Secrets::of(&headers);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
         let began = Instant::now();
@@ -123,9 +128,29 @@ impl Web {
         };
         let response = response.map_err(|err| explain(&err))?;
         let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
+        let head = head::output(response.version(), status, response.headers(), &secrets);
         let time = self.time.saturating_sub(began.elapsed()).min(ANSWER_TIME);
         let (body, end) = read_start(response, time).await;
-        Ok(Answer { status, retry_after, body, end })
+        Ok(Answer { status, retry_after, body, head, end })
+    }
+
+    /// Whether a connection to the machine of `url` can be made. Nothing is said on it.
+    pub(super) async fn reach(&self, url: &Url) -> Result<(), BuildError> {
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Ok(());
+        };
+        let place = format!("{host}:{port}");
+        let connecting = async {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((bare, port)).await?.collect();
+            let permitted = self.guard.permitted(found.into_iter()).map_err(io::Error::other)?;
+            tokio::net::TcpStream::connect(&*permitted).await
+        };
+        match tokio::time::timeout(CONNECT_TIME, connecting).await {
+            Ok(Ok(_connection)) => Ok(()),
+            Ok(Err(err)) => Err(BuildError::io(format_args!("connecting to `{place}`"), err)),
+            Err(_elapsed) => Err(BuildError::Unfit(format!("`{place}` does not answer"))),
+        }
     }
 
     fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {

@@ -38,8 +38,8 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::event::{
-    Delivery, ErrorText, Event, EventId, EventType, HandlerName, NewEvent, OrderKey, Position,
-    Settled, SourceName,
+    Delivery, ErrorText, Event, EventId, EventType, HandlerName, NewEvent, OrderKey, Output,
+    Position, Progress, Settled, SourceName,
 };
 
 pub mod tools;
@@ -355,6 +355,10 @@ pub struct AttemptRecord {
     pub error: ErrorText,
     /// The status that the other side answered.
     pub status: Option<u16>,
+    /// What the other side said, for people.
+    pub output: Output,
+    /// How far it came, for the next try.
+    pub progress: Option<Progress>,
 }
 
 /// A subscription's figures.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost::clock::ManualClock;
-use gatepost::event::{Delivery, EventId, Failure, FailureKind};
+use gatepost::event::{Delivery, EventId, Failure, FailureClass, FailureKind};
 use gatepost::handler::{BuildContext, Handler};
 use mail_parser::MessageParser;
 use serde_json::json;
@@ -233,8 +233,10 @@ async fn failure_says_at_which_step_of_the_dialog() {
         assert_transient(&failure);
         let expected = format!("mail server, at {step}: no answer within 270ms");
         assert_eq!(failure.text.as_str(), expected);
+        assert_eq!(failure.class, Some(FailureClass::Timeout));
         server.will(command, Quirk::HangUp);
         let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+        assert_eq!(failure.class, Some(FailureClass::Connection), "{failure}");
         let told = failure.text.as_str();
         assert!(told.starts_with(&format!("mail server, at {step}: ")), "{told}");
     }
@@ -265,6 +267,35 @@ async fn accepted_recipients_get_their_mail_and_the_refused_are_named() {
     let to = MessageParser::new().parse(&stored[1].bytes).unwrap();
     assert_eq!(to.to().unwrap().iter().count(), 2, "as it was addressed");
     assert_eq!(server.n_connections(), 1);
+}
+
+#[tokio::test]
+async fn restart_forgets_nobody_who_has_a_mail() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    server.refuse("second@example.com", "450 4.2.0 Greylisted");
+    let more = "bcc = [\"gone@example.com\"]";
+    server.refuse("gone@example.com", "550 5.1.1 User unknown");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    let progress = failure.each[0].1.progress.clone();
+    assert!(progress.is_some(), "{failure}");
+
+    server.accept("second@example.com");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let again = Delivery { attempt: 2, progress, ..comment(1) };
+    let failure = mail.handle(&[again]).await.unwrap_err();
+    assert_permanent(&failure);
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `gone@example.com` ("), "{told}");
+    assert!(told.contains("User unknown"), "{told}");
+    let to = || -> Vec<Vec<String>> { server.stored().into_iter().map(|mail| mail.to).collect() };
+    assert_eq!(to(), [["owner@example.com"], ["second@example.com"]]);
+
+    server.accept("gone@example.com");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let progress = failure.each[0].1.progress.clone();
+    mail.handle(&[Delivery { progress, ..comment(1) }]).await.unwrap();
+    assert_eq!(to().last().unwrap(), &["gone@example.com"], "a redrive asks for those who lack it");
 }
 
 #[tokio::test]

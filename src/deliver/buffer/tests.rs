@@ -24,8 +24,14 @@ fn sized(position: u64, key: Option<OrderKey>, attempt: u32, n_bytes: usize) -> 
         dedupe: Dedupe::Off,
     };
     let event = Arc::new(Event::new(new, EventId(Uuid::nil()), Position(position)));
-    let delivery =
-        Delivery { event, attempt, first_attempt_at: None, origin: Origin::Log, replay: 0 };
+    let delivery = Delivery {
+        event,
+        attempt,
+        first_attempt_at: None,
+        origin: Origin::Log,
+        replay: 0,
+        progress: None,
+    };
     PendingDelivery { delivery, key, send_by: Timestamp::from_millis(0) }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use tokio::process::{Child, ChildStderr};
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::oneshot;
 
 use super::group::Group;
@@ -40,7 +40,13 @@ pub(super) struct Running {
 /// A process, and where it speaks to: what it says while it ends must not kill it (SIGPIPE).
 struct Process {
     child: Child,
-    stderr: Option<ChildStderr>,
+    pipes: Pipes,
+}
+
+/// Where a program speaks to.
+pub(super) struct Pipes {
+    pub(super) stdout: Option<ChildStdout>,
+    pub(super) stderr: Option<ChildStderr>,
 }
 
 impl Endings {
@@ -118,13 +124,13 @@ impl Drop for Counted {
 
 impl Running {
     pub(super) fn new(mut child: Child, endings: &Endings) -> Self {
-        let stderr = child.stderr.take();
-        Self { program: Some(Process { child, stderr }), endings: endings.clone() }
+        let pipes = Pipes { stdout: child.stdout.take(), stderr: child.stderr.take() };
+        Self { program: Some(Process { child, pipes }), endings: endings.clone() }
     }
 
     /// The program and what it says, until it is ended.
-    pub(super) fn parts(&mut self) -> Option<(&mut Child, Option<&mut ChildStderr>)> {
-        self.program.as_mut().map(|program| (&mut program.child, program.stderr.as_mut()))
+    pub(super) fn parts(&mut self) -> Option<(&mut Child, &mut Pipes)> {
+        self.program.as_mut().map(|program| (&mut program.child, &mut program.pipes))
     }
 
     /// Ends it; the answer comes when nothing is left of it.

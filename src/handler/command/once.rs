@@ -4,21 +4,19 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStderr, ChildStdin};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 
-use super::ending::{Endings, Running};
-use super::{Program, last_line, time_for_program, variables};
-use crate::event::{Delivery, Failure, FailureClass, HandlerName};
+use super::ending::{Endings, Pipes, Running};
+use super::said::Tail;
+use super::{Program, time_for_program, variables};
+use crate::event::{Delivery, Failure, FailureClass, HandlerName, Output, Stream};
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
 
-/// How much of the end of stderr is kept for the error's text.
-const STDERR_BYTES: usize = 4096;
-
-/// How long stderr is still read after the program's end: somebody it left behind may hold it
-/// open.
-const STDERR_GRACE: Duration = Duration::from_millis(50);
+/// How long its output is still read after the program's end: a process that it left behind may
+/// hold it open.
+const OUTPUT_GRACE: Duration = Duration::from_millis(50);
 
 /// How long programs that were given up have to end when Gatepost does.
 const CLOSE_TIME: Duration = Duration::from_millis(1_500);
@@ -44,13 +42,13 @@ impl Once {
         Self { program, handler, time, rest, endings }
     }
 
-    async fn run(&self, delivery: &Delivery) -> Result<(), Failure> {
+    async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
         let event = &delivery.event;
         let mut command = self.program.command();
         command
             .envs(variables(&self.handler, delivery))
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = tokio::process::Command::from(command).spawn().map_err(|err| {
             let program = self.program.shown();
@@ -59,9 +57,9 @@ impl Once {
         let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.
         let mut running = Running::new(child, &self.endings);
-        let mut said = Vec::new();
+        let mut said = Said::default();
         let work = async {
-            let Some((child, mut stderr)) = running.parts() else {
+            let Some((child, pipes)) = running.parts() else {
                 return Err(std::io::ErrorKind::NotFound.into());
             };
             let exit = async {
@@ -73,21 +71,25 @@ impl Once {
             let mut exit = std::pin::pin!(exit);
             let status = tokio::select! {
                 status = &mut exit => status,
-                () = listen(stderr.as_deref_mut(), &mut said) => exit.await,
+                () = said.listen(pipes) => exit.await,
             };
             // What was said just before the end may still be in the pipe.
-            let rest = listen(stderr, &mut said);
-            if tokio::time::timeout(STDERR_GRACE, rest).await.is_err() {
+            if tokio::time::timeout(OUTPUT_GRACE, said.listen(pipes)).await.is_err() {
                 tracing::debug!(handler.name = %self.handler, "A program left somebody behind");
             }
             status
         };
         let Ok(status) = tokio::time::timeout(self.time, work).await else {
-            return Err(self.end(running).await);
+            let failure = self.end(running).await;
+            return Err(failure.with_output(said.output(&self.program)));
         };
         let status = status
             .map_err(|err| Failure::transient(format_args!("the program was lost: {err}")))?;
-        judge(status, &last_line(&said))
+        let output = said.output(&self.program);
+        match judge(status, &said.stderr.last_line(&self.program)) {
+            Ok(()) => Ok(output),
+            Err(failure) => Err(failure.with_output(output)),
+        }
     }
 
     /// Ends a program that had its time. Most are gone before the call is over, so that the next try
@@ -106,11 +108,12 @@ impl Once {
 
 #[async_trait]
 impl Handler for Once {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
+        let mut output = Output::default();
         for delivery in deliveries {
-            self.run(delivery).await?;
+            output = self.run(delivery).await?;
         }
-        Ok(())
+        Ok(output)
     }
 
     async fn close(&self) {
@@ -128,14 +131,25 @@ async fn feed(stdin: Option<ChildStdin>, body: &[u8]) {
     }
 }
 
-/// Reads until the end and keeps the last bytes.
-async fn listen(stderr: Option<&mut ChildStderr>, said: &mut Vec<u8>) {
-    let Some(stderr) = stderr else { return };
-    // An error ends it as the end does.
-    while stderr.read_buf(said).await.is_ok_and(|n_bytes| n_bytes > 0) {
-        if said.len() > 2 * STDERR_BYTES {
-            said.drain(..said.len() - STDERR_BYTES);
-        }
+/// What a program says.
+#[derive(Default)]
+struct Said {
+    stdout: Tail,
+    stderr: Tail,
+}
+
+impl Said {
+    /// Reads both streams until their ends.
+    async fn listen(&mut self, pipes: &mut Pipes) {
+        let Pipes { stdout, stderr } = pipes;
+        tokio::join!(self.stdout.listen(stdout.as_mut()), self.stderr.listen(stderr.as_mut()));
+    }
+
+    fn output(&self, program: &Program) -> Output {
+        Output::new([
+            self.stdout.excerpt(Stream::Stdout, usize::MAX, program),
+            self.stderr.excerpt(Stream::Stderr, usize::MAX, program),
+        ])
     }
 }
 

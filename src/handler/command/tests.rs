@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use super::super::testing::{context, delivery, handler, id, settings, try_settings};
 use super::*;
-use crate::event::{Delivery, Failure, FailureKind};
+use crate::event::{Delivery, Failure, FailureKind, Output, Stream};
 
 /// `run` for a shell script: the tests' own way to write a program.
 pub(super) fn sh(script: &str) -> String {
     format!("run = ['sh', '-c', '''{script}''']")
 }
 
-async fn once(script: &str, delivery: Delivery) -> Result<(), Failure> {
+async fn once(script: &str, delivery: Delivery) -> Result<Output, Failure> {
     let folder = tempfile::tempdir().unwrap();
     handler("command", &sh(script), folder.path()).handle(&[delivery]).await
 }
@@ -68,6 +68,55 @@ async fn the_last_line_of_stderr_is_the_reason() {
     // However much it says.
     let failure = once("yes long | head -c 3000000 >&2; exit 1", delivery("1")).await.unwrap_err();
     assert_eq!(failure.text.as_str(), "exit code 1: long");
+}
+
+/// What is kept of a stream.
+fn said(output: &Output, stream: Stream) -> &str {
+    let mut excerpts = output.excerpts().iter();
+    excerpts.find(|excerpt| excerpt.stream == stream).map_or("", |excerpt| excerpt.text())
+}
+
+#[tokio::test]
+async fn output_of_a_program_is_kept_with_the_try_however_it_ends() {
+    let output = once("echo out; echo err >&2", delivery("1")).await.unwrap();
+    let both = |output: &Output| {
+        (said(output, Stream::Stdout).to_owned(), said(output, Stream::Stderr).to_owned())
+    };
+    assert_eq!(both(&output), ("out".to_owned(), "err".to_owned()));
+    assert!(once("exit 0", delivery("1")).await.unwrap().is_empty());
+
+    let script = "printf '\\033[31mred\\033[0m\\033]0;x\\007\\n'; \
+                  yes long | head -c 3000000; echo last; exit 1";
+    let failure = once(script, delivery("1")).await.unwrap_err();
+    let stdout = said(&failure.output, Stream::Stdout);
+    assert!(stdout.len() <= 4_096 && stdout.len() > 4_000, "{}", stdout.len());
+    assert!(stdout.ends_with("long\nlast"), "{stdout}");
+    let failure = once("printf 'a\\033[31mb\\007c'; exit 65", delivery("1")).await.unwrap_err();
+    assert_eq!(said(&failure.output, Stream::Stdout), "ab\u{fffd}c");
+}
+
+#[tokio::test]
+async fn output_of_a_program_that_had_its_time_is_kept_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext { timeout: Duration::from_millis(500), ..context(folder.path()) };
+    let script = "echo step 1; exec sleep 1000";
+    let handler = settings("command", &sh(script), folder.path()).build(&context).unwrap();
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(said(&failure.output, Stream::Stdout), "step 1");
+}
+
+#[tokio::test]
+async fn secrets_of_a_program_are_not_kept_of_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "s3cret-value\n").unwrap();
+    let script = "echo \"key $KEY\"; echo \"token $API_TOKEN of $GREETING\" >&2; exit 1";
+    let env = "env = { KEY = { file = 'key' }, API_TOKEN = 'tok-en-1', GREETING = 'hello' }";
+    let (built, _) = try_settings("command", &format!("{}\n{env}", sh(script)), folder.path());
+    let handler = built.unwrap().build(&context(folder.path())).unwrap();
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(failure.text.as_str(), format!("exit code 1: token {SECRET} of hello"));
+    assert_eq!(said(&failure.output, Stream::Stdout), format!("key {SECRET}"));
+    assert_eq!(said(&failure.output, Stream::Stderr), format!("token {SECRET} of hello"));
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@
 //! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
 //!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it had not
 //!    answered fails transiently; what comes in the pause waits and uses up no try.
-//! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended.
+//! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended: by SIGTERM,
+//!    and by SIGKILL 3 s after that.
 //! 4. At the end its input is closed; what has not ended a second later gets SIGTERM, and SIGKILL 0.7 s
 //!    after that.
 
@@ -28,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Program, WORKER_BATCH_MAX, time_for_program};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, ErrorText, Failure, FailureClass, HandlerName};
+use crate::event::{Delivery, ErrorText, Failure, FailureClass, HandlerName, Output};
 use crate::handler::envelope::write_event;
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
@@ -52,6 +53,12 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// How long it has after SIGTERM. Together that is within the 2 s that a handler has to close.
 const TERMINATE_TIME: Duration = Duration::from_millis(700);
 
+/// How long deliveries wait while a worker that hung is being ended.
+const ENDING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Said of a worker that has never answered: most languages keep what they print until it is much.
+const FLUSH_HINT: &str = ": a worker has to flush each line that it prints";
+
 /// The workers of one handler, taken in turn.
 pub(super) struct Workers {
     shared: Arc<Shared>,
@@ -61,7 +68,7 @@ pub(super) struct Workers {
 
 /// What all workers of a handler have in common.
 struct Shared {
-    program: Program,
+    program: Arc<Program>,
     handler: HandlerName,
     clock: Arc<dyn Clock>,
     time: Duration,
@@ -85,7 +92,7 @@ struct WorkerSlot {
 impl Workers {
     pub(super) fn new(program: Program, n_workers: NonZeroUsize, context: &BuildContext) -> Self {
         let shared = Shared {
-            program,
+            program: Arc::new(program),
             handler: context.handler.clone(),
             clock: Arc::clone(&context.clock),
             time: time_for_program(context.timeout),
@@ -100,7 +107,7 @@ impl Workers {
 
 #[async_trait]
 impl Handler for Workers {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let process = self.process()?;
         let mut lines = Vec::with_capacity(deliveries.len().saturating_mul(1024));
         let mut replies = Vec::with_capacity(deliveries.len());
@@ -110,6 +117,7 @@ impl Handler for Workers {
             replies.push(process.expect(delivery.event.id));
         }
         let sent_at = self.shared.clock.steady();
+        let n_stderr_bytes = process.n_stderr_bytes();
         // Dropped with this future, when its caller gives up before the time is over.
         let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
@@ -119,11 +127,13 @@ impl Handler for Workers {
         drop(guard);
         let too_late = || {
             let time = show_duration(self.shared.time);
-            let failure = Failure::transient(format_args!("no answer after {time}"));
+            // The likeliest slip of whoever writes a worker.
+            let hint = if process.has_answered() { "" } else { FLUSH_HINT };
+            let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
             Err(failure.with_class(FailureClass::Timeout))
         };
         let replies = replies.into_iter().map(|reply| reply.unwrap_or_else(|_elapsed| too_late()));
-        judge(deliveries, replies)
+        judge(deliveries, replies, || process.said_since(n_stderr_bytes))
     }
 
     fn batch_max(&self) -> usize {
@@ -184,6 +194,10 @@ impl Worker {
         if let Some(process) = slot.process.take() {
             let Some((why, ended_at)) = process.end() else {
                 slot.process = Some(Arc::clone(&process));
+                if process.is_ending() {
+                    let text = "a worker that hung is being ended";
+                    return Err(Failure::paused(text, ENDING_PAUSE));
+                }
                 return Ok(process);
             };
             if process.has_answered() {
@@ -233,8 +247,9 @@ impl Drop for HangGuard<'_> {
         let now = self.shared.clock.steady();
         let has_had_its_time = now.since(self.sent_at) >= self.shared.time;
         if has_had_its_time && !self.process.has_answered_since(self.sent_at) {
-            tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended");
-            self.process.kill();
+            let hint = if self.process.has_answered() { "" } else { FLUSH_HINT };
+            tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended{hint}");
+            self.process.end_in_order();
         }
     }
 }
@@ -247,7 +262,12 @@ pub(super) fn line(delivery: &Delivery) -> Vec<u8> {
 }
 
 /// What the answers to `deliveries` come to: each counts for its own event only.
-fn judge(deliveries: &[Delivery], replies: impl Iterator<Item = Reply>) -> Result<(), Failure> {
+/// Where one failed, what the worker `said` on stderr meanwhile is kept with it.
+fn judge(
+    deliveries: &[Delivery],
+    replies: impl Iterator<Item = Reply>,
+    said: impl FnOnce() -> Output,
+) -> Result<Output, Failure> {
     let (mut done, mut each) = (Vec::new(), Vec::new());
     for (delivery, reply) in deliveries.iter().zip(replies) {
         match reply {
@@ -255,7 +275,14 @@ fn judge(deliveries: &[Delivery], replies: impl Iterator<Item = Reply>) -> Resul
             Err(failure) => each.push((delivery.event.id, failure)),
         }
     }
-    let Some((_, first)) = each.first() else { return Ok(()) };
+    if each.is_empty() {
+        return Ok(Output::default());
+    }
+    let output = said();
+    for (_, failure) in &mut each {
+        failure.output = output.clone();
+    }
+    let Some((_, first)) = each.first() else { return Ok(output) };
     if deliveries.len() == 1 {
         return Err(first.clone());
     }

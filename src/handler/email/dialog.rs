@@ -8,6 +8,7 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::{self};
+use serde::{Deserialize, Serialize};
 
 use super::message::Mail;
 use super::smtp::words_of;
@@ -59,14 +60,34 @@ impl Progress {
 }
 
 /// A recipient who was not accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Refused {
+    #[serde(with = "address_text")]
     pub(super) address: Address,
-    /// Transient (4yz: greylisting, a full mailbox) or permanent (5yz).
+    /// Transient (4yz: greylisting, a full mailbox) or permanent (5yz). Only the latter is kept.
+    #[serde(skip, default = "for_good")]
     pub(super) kind: FailureKind,
     pub(super) status: Option<u16>,
     /// The server's words.
     text: String,
+}
+
+fn for_good() -> FailureKind {
+    FailureKind::Permanent
+}
+
+mod address_text {
+    use lettre::Address;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(address: &Address, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(address.as_ref())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl fmt::Display for Refused {

@@ -1,12 +1,14 @@
-//! What is remembered of single events, in memory only: whose mail is out, and who of its readers
-//! has it.
+//! What is remembered of single events: whose mail is out, and who of its readers has it. The
+//! latter is kept with the try as well ([`Progress`]), so that a restart forgets nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lettre::Address;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::dialog::Refused;
-use crate::event::{Delivery, EventId, Failure, FailureKind};
+use crate::event::{Delivery, EventId, Failure, FailureKind, Progress};
 
 /// How many events of each sort are remembered: those that the owner drops are never asked for
 /// again.
@@ -25,16 +27,37 @@ pub(super) struct Known {
 }
 
 /// An event whose mail not all readers have.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Partly {
-    has: BTreeSet<Address>,
+    has: BTreeSet<ReaderHash>,
     /// For good.
     refused: Vec<Refused>,
+}
+
+/// The first 8 bytes of the SHA-256 of an address: of 10,000 readers two have the same one by a
+/// chance of 1 in 10^11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+struct ReaderHash(u64);
+
+impl ReaderHash {
+    fn of(reader: &Address) -> Self {
+        let digest = Sha256::digest(AsRef::<str>::as_ref(reader));
+        let bytes = digest.first_chunk().copied().unwrap_or_default();
+        Self(u64::from_be_bytes(bytes))
+    }
 }
 
 impl Known {
     /// A new delivery of an event, a redriven one for instance, asks for all who do not have it.
     pub(super) fn begin(&mut self, delivery: &Delivery) {
+        let id = delivery.event.id;
+        if let Some(progress) = &delivery.progress
+            && !self.partly.contains_key(&id)
+            && let Ok(partly) = serde_json::from_slice(&progress.0)
+        {
+            self.partly.insert(id, partly);
+        }
         if delivery.attempt <= 1
             && let Some(partly) = self.partly.get_mut(&delivery.event.id)
         {
@@ -45,7 +68,7 @@ impl Known {
     /// Whether a reader is still to have an event's mail.
     pub(super) fn is_missing(&self, event: EventId, reader: &Address) -> bool {
         self.partly.get(&event).is_none_or(|partly| {
-            !partly.has.contains(reader)
+            !partly.has.contains(&ReaderHash::of(reader))
                 && partly.refused.iter().all(|refused| refused.address != *reader)
         })
     }
@@ -62,7 +85,8 @@ impl Known {
         for event in events {
             let partly = self.partly.entry(*event).or_default();
             let is_refused = |reader: &&Address| refused.iter().any(|one| one.address == **reader);
-            partly.has.extend(readers.iter().filter(|reader| !is_refused(reader)).cloned());
+            let accepted = readers.iter().filter(|reader| !is_refused(reader));
+            partly.has.extend(accepted.map(ReaderHash::of));
             let for_good = refused.iter().filter(|one| one.kind == FailureKind::Permanent);
             partly.refused.extend(for_good.cloned());
             let for_now: Vec<&Refused> =
@@ -71,7 +95,8 @@ impl Known {
                 self.partly.remove(event);
                 self.note_sent(std::slice::from_ref(event));
             } else {
-                failed.push((*event, partly.failure(&for_now)));
+                let failure = partly.failure(&for_now).with_progress(partly.progress());
+                failed.push((*event, failure));
                 self.waiting.remove(event);
             }
         }
@@ -97,6 +122,11 @@ impl Known {
 }
 
 impl Partly {
+    fn progress(&self) -> Option<Progress> {
+        // Plain values: there is nothing in them that JSON could not say.
+        serde_json::to_vec(self).ok().map(|json| Progress(json.into()))
+    }
+
     /// Another try helps those who were refused for now only.
     fn failure(&self, for_now: &[&Refused]) -> Failure {
         let all = || for_now.iter().copied().chain(&self.refused);

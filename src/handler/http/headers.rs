@@ -40,17 +40,20 @@ const RESERVED: &[&str] = &[
     "webhook-timestamp",
 ];
 
-/// Meant for Gatepost, or said by whoever passed the request on: no signature covers them, and a
-/// receiver that believes its proxy would believe a stranger. Passed on only where they are named.
-const PRIVATE: &[&str] = &[
-    "authorization",
-    "cookie",
+/// Meant for Gatepost, or of no concern behind it. Passed on only where they are named.
+const PRIVATE: &[&str] = &["authorization", "cookie", "from", "proxy-authorization", "via"];
+/// The beginnings of names of that sort.
+const PRIVATE_BEGINNINGS: &[&str] = &["cf-", "fastly-client-", "x-amzn-", "x-envoy-"];
+
+/// What a proxy says of who sent a request and of what it asked for. No signature covers it, and a
+/// receiver that believes its proxy would believe a stranger: never passed on.
+const CLAIMS: &[&str] = &[
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
     "forwarded",
-    "from",
-    "proxy-authorization",
     "remote-user",
     "true-client-ip",
-    "via",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-original-url",
@@ -59,15 +62,7 @@ const PRIVATE: &[&str] = &[
     "x-rewrite-url",
 ];
 /// The beginnings of names of that sort.
-const PRIVATE_BEGINNINGS: &[&str] = &[
-    "cf-",
-    "fastly-client-",
-    "x-amzn-",
-    "x-auth-",
-    "x-authenticated-",
-    "x-envoy-",
-    "x-forwarded-",
-];
+const CLAIM_BEGINNINGS: &[&str] = &["x-auth-", "x-authenticated-", "x-forwarded-"];
 
 pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
     let mut headers = Vec::new();
@@ -76,8 +71,15 @@ pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
             value.problem("this is not the name of a header", "");
             continue;
         };
+        let is_claim = is_claim(parsed.as_str());
         if RESERVED.contains(&parsed.as_str()) {
             value.problem("this header is set by Gatepost itself", "");
+        } else if is_claim && value.as_str().is_some_and(|text| text.contains("{{")) {
+            value.problem(
+                "your application would believe this of its proxy, and no signature covers what \
+                 comes in",
+                "a fixed value can stand here; or give the header another name",
+            );
         } else if let Some(header) = read_header(&parsed, &value) {
             headers.push((parsed, header));
         }
@@ -143,6 +145,11 @@ pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
     let mut names = Vec::new();
     for name in value.read::<Vec<String>>().unwrap_or_default() {
         match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) if is_claim(name.as_str()) => table.problem(
+                key,
+                format_args!("`{name}` is never passed on: no signature covers it"),
+                "your application would believe of its proxy what any stranger wrote",
+            ),
             Ok(name) if !RESERVED.contains(&name.as_str()) => names.push(name),
             _ => table.problem(key, format_args!("`{name}` cannot be passed on"), ""),
         }
@@ -154,12 +161,16 @@ fn is_private(name: &str) -> bool {
     PRIVATE.contains(&name) || PRIVATE_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
 }
 
+fn is_claim(name: &str) -> bool {
+    CLAIMS.contains(&name) || CLAIM_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
 impl Forward {
     pub(super) fn apply(&self, headers: &mut HeaderMap, original: &Headers) {
         for (name, value) in original.iter() {
             let is_wanted = match self {
                 Self::None => false,
-                Self::All => !RESERVED.contains(&name) && !is_private(name),
+                Self::All => !RESERVED.contains(&name) && !is_private(name) && !is_claim(name),
                 Self::Named(names) => names.iter().any(|wanted| wanted.as_str() == name),
             };
             // Set already, from the event: what its body is.

@@ -35,7 +35,14 @@ pub(super) fn event(number: u64, event_type: &str, body: &serde_json::Value) -> 
         dedupe: Dedupe::Off,
     };
     let event = Arc::new(Event::new(new, id(number), Position(number)));
-    Delivery { event, attempt: 1, first_attempt_at: None, origin: Origin::Log, replay: 0 }
+    Delivery {
+        event,
+        attempt: 1,
+        first_attempt_at: None,
+        origin: Origin::Log,
+        replay: 0,
+        progress: None,
+    }
 }
 
 fn comment(number: u64, comment_id: u64, body: &str) -> Delivery {

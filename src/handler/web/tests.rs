@@ -5,6 +5,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::super::testing::{context, install_tls};
 use super::*;
+use crate::event::Output;
 
 #[test]
 fn retry_after_is_seconds_or_a_date() {
@@ -28,7 +29,8 @@ fn a_status_is_success_transient_or_permanent() {
     let judge = |status: u16| {
         let status = StatusCode::from_u16(status).unwrap();
         let retry_after = Some(Duration::from_secs(9));
-        Answer { status, retry_after, body: Vec::new(), end: End::Whole }.judge()
+        let head = Output::default();
+        Answer { status, retry_after, body: Vec::new(), head, end: End::Whole }.judge()
     };
     for status in [200, 201, 202, 204, 299] {
         judge(status).unwrap();

@@ -10,6 +10,7 @@ mod reload;
 mod replay;
 mod service;
 mod trial;
+mod tries;
 mod unit;
 mod verbs;
 mod wrong;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, Policy, Retry};
-use gatepost::event::{Delivery, Failure};
+use gatepost::event::{Delivery, Failure, Output};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
@@ -37,7 +37,7 @@ struct InOrder {
 
 #[async_trait]
 impl Handler for InOrder {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         if self.random.lock().unwrap().random_ratio(1, 10) {
             return Err(Failure::transient("at random"));
         }
@@ -49,7 +49,7 @@ impl Handler for InOrder {
         if seen.values().map(Vec::len).sum::<usize>() as u64 >= self.end {
             self.stop.cancel();
         }
-        Ok(())
+        Ok(Output::default())
     }
 }
 

@@ -11,7 +11,7 @@ use gatepost::clock::Clock;
 use gatepost::deliver::{
     Attempts, Batch, Context, Control, Deliverer, OwnEvents, Policy, Retry, Wait,
 };
-use gatepost::event::{Delivery, EventId, Failure, HandlerName, Position};
+use gatepost::event::{Delivery, EventId, Failure, HandlerName, Output, Position};
 use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::EmbeddedQueue;
@@ -91,7 +91,7 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl Handler for Scripted {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let n_now = self.n_now.fetch_add(1, Ordering::SeqCst) + 1;
         let _running = Running(&self.n_now);
         self.n_most.fetch_max(n_now, Ordering::SeqCst);
@@ -101,10 +101,10 @@ impl Handler for Scripted {
             at: self.clock.since_start(),
         });
         match (self.script)(deliveries) {
-            Step::Answer(result) => result,
+            Step::Answer(result) => result.map(|()| Output::default()),
             Step::AnswerAfter(time, result) => {
                 tokio::time::sleep(time).await;
-                result
+                result.map(|()| Output::default())
             }
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("as the script says"),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::deliver::{Batch, Breaker, OnDead, Policy, Retry, Wait};
-use gatepost::event::{Delivery, Failure, HandlerName, Position};
+use gatepost::event::{Delivery, Failure, HandlerName, Output, Position};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
 use gatepost::queue::embedded::EmbeddedQueue;
@@ -117,7 +117,7 @@ impl Wild {
 
 #[async_trait]
 impl Handler for Wild {
-    async fn handle(&self, deliveries: &[Delivery]) -> Result<(), Failure> {
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         self.check(deliveries);
         let (time, kind) = {
             let mut random = self.random.lock().unwrap();
@@ -139,7 +139,7 @@ impl Handler for Wild {
             3 => Err(Failure::transient("busy").with_retry_after(Some(secs(20)))),
             4 => std::panic::resume_unwind(Box::new("as a handler may")),
             5..10 => Err(Failure::transient("refused")),
-            _ => Ok(()),
+            _ => Ok(Output::default()),
         }
     }
 

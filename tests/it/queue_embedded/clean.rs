@@ -29,6 +29,7 @@ async fn dead_letter_outlives_its_segment_with_its_reason() {
             duration: Duration::from_millis(1),
             error: ErrorText::new("no such user"),
             status: None,
+            ..Attempt::default()
         };
         let settled = Settled { outcome, attempt: Some(attempt) };
         subscription.settle(delivery, settled).await.unwrap();

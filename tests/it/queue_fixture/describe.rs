@@ -123,7 +123,7 @@ async fn history(queue: &dyn Queue, handler: &HandlerName, events: &[Event], tex
 }
 
 fn of_attempt(attempt: &AttemptRecord) -> String {
-    let AttemptRecord { number, started_at, duration, led_to, error, status } = attempt;
+    let AttemptRecord { number, started_at, duration, led_to, error, status, .. } = attempt;
     let status = status.map_or(String::new(), |status| format!(" {status} {error}"));
     format!("; try {number} at {started_at}, {duration:?}, {led_to:?}{status}")
 }

@@ -43,6 +43,7 @@ pub(crate) fn tried(outcome: Outcome, started_at: Timestamp, error: &str) -> Set
         duration: Duration::from_millis(7),
         error: ErrorText::new(error),
         status: (!error.is_empty()).then_some(503),
+        ..Attempt::default()
     };
     Settled { outcome, attempt: Some(attempt) }
 }

@@ -65,7 +65,14 @@ pub(crate) fn raw(number: u64, event_type: &str, body: &str) -> Delivery {
         dedupe: Dedupe::Off,
     };
     let event = Arc::new(Event::new(new, id(number), Position(number)));
-    Delivery { event, attempt: 1, first_attempt_at: None, origin: Origin::Log, replay: 0 }
+    Delivery {
+        event,
+        attempt: 1,
+        first_attempt_at: None,
+        origin: Origin::Log,
+        replay: 0,
+        progress: None,
+    }
 }
 
 /// The id of event `number`.
@@ -81,7 +88,7 @@ pub(crate) async fn until_taken(handler: &dyn Handler, deliveries: &[Delivery]) 
         loop {
             let call = handler.handle(deliveries);
             match tokio::time::timeout(Duration::from_secs(10), call).await {
-                Ok(Ok(())) => return n_failures,
+                Ok(Ok(_)) => return n_failures,
                 Ok(Err(failure)) => assert_transient(&failure),
                 // The next try.
                 Err(_) => {}

@@ -14,9 +14,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::super::Program;
 use super::super::group::Group;
+use super::super::said::{Tail, last_line};
 use super::answer::Answer;
 use crate::clock::{Clock, Timestamp};
-use crate::event::{ErrorText, EventId, Failure, HandlerName};
+use crate::event::{EventId, Failure, HandlerName, Output, Stream};
 
 /// What became of one delivery.
 pub(super) type Reply = Result<(), Failure>;
@@ -29,6 +30,9 @@ const WRITE_BYTES: usize = 64 * 1024;
 
 /// How long a worker has to end after it has closed its output.
 const END_TIME: Duration = Duration::from_secs(1);
+
+/// How long a worker that hangs has to end after SIGTERM.
+const END_GRACE: Duration = Duration::from_secs(3);
 
 /// How often one looks whether it has.
 const END_STEP: Duration = Duration::from_millis(5);
@@ -45,6 +49,7 @@ pub(super) struct Process {
 
 /// What the threads share.
 struct Inner {
+    program: Arc<Program>,
     handler: HandlerName,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -57,15 +62,18 @@ struct Inner {
 #[derive(Default)]
 struct State {
     waiting: HashMap<EventId, oneshot::Sender<Reply>>,
-    /// The last line that it said on stderr.
-    last_stderr_line: String,
+    /// The end of what it said on stderr, and how many bytes that was in all.
+    stderr: Tail,
+    n_stderr_bytes: u64,
+    /// It was told to end.
+    is_ending: bool,
     /// How it ended, and when, by the steady clock.
     end: Option<(String, Timestamp)>,
 }
 
 impl Process {
     pub(super) fn start(
-        program: &Program,
+        program: &Arc<Program>,
         handler: &HandlerName,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
@@ -75,6 +83,7 @@ impl Process {
         let mut child = command.spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let inner = Arc::new(Inner {
+            program: Arc::clone(program),
             handler: handler.clone(),
             clock,
             state: Mutex::default(),
@@ -142,6 +151,48 @@ impl Process {
     /// Whether it has answered anything since that moment.
     pub(super) fn has_answered_since(&self, moment: Timestamp) -> bool {
         self.inner.answered_at.load(Ordering::Relaxed) >= moment.as_millis()
+    }
+
+    /// How much it has said on stderr so far.
+    pub(super) fn n_stderr_bytes(&self) -> u64 {
+        self.inner.state().n_stderr_bytes
+    }
+
+    /// The end of what it has said on stderr since it had said `n_bytes`.
+    pub(super) fn said_since(&self, n_bytes: u64) -> Output {
+        let state = self.inner.state();
+        let n_new = state.n_stderr_bytes.saturating_sub(n_bytes);
+        let n_new = usize::try_from(n_new).unwrap_or(usize::MAX);
+        Output::new([state.stderr.excerpt(Stream::Stderr, n_new, &self.inner.program)])
+    }
+
+    /// Whether it was told to end and has not yet.
+    pub(super) fn is_ending(&self) -> bool {
+        let state = self.inner.state();
+        state.is_ending && state.end.is_none()
+    }
+
+    /// Ends it in order: SIGTERM to its group, and SIGKILL [`END_GRACE`] later where that was not
+    /// enough. Does not wait.
+    pub(super) fn end_in_order(&self) {
+        if std::mem::replace(&mut self.inner.state().is_ending, true) {
+            return;
+        }
+        self.terminate();
+        let inner = Arc::clone(&self.inner);
+        let see_off = move || {
+            let mut waited = Duration::ZERO;
+            while waited < END_GRACE && inner.state().end.is_none() {
+                thread::sleep(END_STEP);
+                waited = waited.saturating_add(END_STEP);
+            }
+            inner.group().kill();
+        };
+        let spawned = thread::Builder::new().name("gatepost-worker".to_owned()).spawn(see_off);
+        if let Err(err) = spawned {
+            tracing::warn!(error = %err, "A worker was killed at once: there is no thread for it");
+            self.kill();
+        }
     }
 
     /// Tells it that nothing more will come.
@@ -281,7 +332,7 @@ impl Inner {
             },
             Err(err) => format!("the worker was lost: {err}"),
         };
-        let end = match state.last_stderr_line.as_str() {
+        let end = match state.stderr.last_line(&self.program).as_str() {
             "" => how,
             said => format!("{how}: {said}"),
         };
@@ -294,16 +345,19 @@ impl Inner {
         self.has_ended.send_replace(true);
     }
 
-    /// Keeps the last line of stderr; the others are for those who look closely.
+    /// Keeps the end of stderr; each line is in the log at level `debug`.
     fn listen(&self, stderr: ChildStderr, silent: Sender<()>) {
         let mut stderr = BufReader::new(stderr);
         let mut line = Vec::new();
         while let Ok(1..) = read_line(&mut stderr, &mut line) {
-            let said = super::super::last_line(&line);
+            let said = self.program.without_secrets(&String::from_utf8_lossy(&line));
+            let said = last_line(&said);
             if !said.is_empty() {
                 tracing::debug!(handler.name = %self.handler, said, "A worker said");
-                ErrorText::new(said).as_str().clone_into(&mut self.state().last_stderr_line);
             }
+            let mut state = self.state();
+            state.stderr.push(&line);
+            state.n_stderr_bytes = state.n_stderr_bytes.saturating_add(line.len() as u64);
         }
         drop(silent);
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::keys::{DeliveryKey, sortable, take_u64, unsortable};
 use super::store::{Pair, StoreError, Table, Write};
 use crate::clock::Timestamp;
-use crate::event::{Attempt, ErrorText, HandlerName, Position};
+use crate::event::{Attempt, ErrorText, HandlerName, Output, Position, Progress};
 use crate::queue::codec::{Put, Take};
-use crate::queue::embedded::record::{Change, Incarnation, Lsn, NewState, Section};
+use crate::queue::embedded::record::{Change, Incarnation, Lsn, NewState, Section, output};
 
 /// How many positions one entry of the settled table spans at most: so far back a look-up goes.
 pub(super) const SPAN_MAX: u64 = 4_096;
@@ -106,6 +106,10 @@ impl AttemptFact {
             value.put_varint(micros);
             value.put_varint(attempt.status.map_or(0, |status| u64::from(status) + 1));
             value.put_bytes(attempt.error.as_str().as_bytes());
+            if !attempt.output.is_empty() || attempt.progress.is_some() {
+                output::encode(&attempt.output, &mut value);
+                value.put_bytes(attempt.progress.as_ref().map_or(&[], |progress| &progress.0));
+            }
         }
         Write::Put { table: Table::Attempts, key, value }
     }
@@ -127,7 +131,13 @@ impl AttemptFact {
                     status => Some(u16::try_from(status - 1).ok()?),
                 };
                 let error = ErrorText::new(take.text()?);
-                Some(Attempt { started_at, duration, error, status })
+                let (mut output, mut progress) = (Output::default(), None);
+                if !take.0.is_empty() {
+                    output = output::decode(&mut take)?;
+                    let bytes = Some(take.bytes()?).filter(|bytes| !bytes.is_empty());
+                    progress = bytes.map(|bytes| Progress(bytes.into()));
+                }
+                Some(Attempt { started_at, duration, error, status, output, progress })
             };
             Some(Self { lsn, led_to, number, attempt })
         };

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::{Follower, Index, Store};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, ErrorText, Event, EventId, EventType, HandlerName, Headers,
-    NewEvent, OrderKey, Position, SourceName,
+    Attempt, DataRoot, Dedupe, ErrorText, Event, EventId, EventType, Excerpt, HandlerName, Headers,
+    NewEvent, OrderKey, Output, Position, Progress, SourceName, Stream,
 };
 use crate::queue::embedded::kept::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::embedded::log::{
@@ -119,7 +119,10 @@ pub(crate) fn new_event(source: &str, event_type: &str, at: Timestamp, body: &st
 pub(crate) fn attempt(started: u64, error: &str) -> Attempt {
     let started_at = AT.after(Duration::from_secs(started));
     let duration = Duration::from_millis(7);
-    Attempt { started_at, duration, error: ErrorText::new(error), status: Some(503) }
+    let output = Output::new([Excerpt::tail(Stream::Stderr, error.as_bytes())]);
+    let progress = Some(Progress(error.as_bytes().into()));
+    let error = ErrorText::new(error);
+    Attempt { started_at, duration, error, status: Some(503), output, progress }
 }
 
 /// One outcome, with an attempt that began so many seconds after [`AT`].

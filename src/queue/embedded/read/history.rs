@@ -134,5 +134,7 @@ fn attempt_record(fact: &AttemptFact) -> Option<AttemptRecord> {
         led_to,
         error: attempt.error.clone(),
         status: attempt.status,
+        output: attempt.output.clone(),
+        progress: attempt.progress.clone(),
     })
 }

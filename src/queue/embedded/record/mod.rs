@@ -29,6 +29,7 @@ use crate::queue::names::Names;
 mod event;
 mod frame;
 mod head;
+pub(crate) mod output;
 mod scan;
 mod settle;
 mod unit;

@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use super::SettleRecord;
 use super::{Change, HandlerName, Incarnation, KeptChanges, Lsn, NewState, Position, Section};
+use super::{SettleRecord, output};
 use crate::clock::Timestamp;
-use crate::event::{Attempt, ErrorText, OrderKey};
+use crate::event::{Attempt, ErrorText, OrderKey, Output, Progress};
 use crate::queue::codec::{Put, Take};
 
 const DELIVERED: u8 = 0;
@@ -35,7 +35,12 @@ const HAS_ATTEMPT: u8 = 1;
 const HAS_FIRST_ATTEMPT: u8 = 2;
 const HAS_ERROR: u8 = 4;
 const HAS_STATUS: u8 = 8;
-const FLAGS: u8 = HAS_ATTEMPT | HAS_FIRST_ATTEMPT | HAS_ERROR | HAS_STATUS;
+/// What the other side said follows.
+const HAS_OUTPUT: u8 = 16;
+/// How far the try came follows.
+const HAS_PROGRESS: u8 = 32;
+const FLAGS: u8 =
+    HAS_ATTEMPT | HAS_FIRST_ATTEMPT | HAS_ERROR | HAS_STATUS | HAS_OUTPUT | HAS_PROGRESS;
 
 impl NewState {
     const fn tag(&self) -> u8 {
@@ -148,6 +153,8 @@ impl Change {
             flags |= HAS_ATTEMPT;
             flags |= if attempt.error.as_str().is_empty() { 0 } else { HAS_ERROR };
             flags |= if attempt.status.is_some() { HAS_STATUS } else { 0 };
+            flags |= if attempt.output.is_empty() { 0 } else { HAS_OUTPUT };
+            flags |= if attempt.progress.is_some() { HAS_PROGRESS } else { 0 };
         }
         out.put_u8(flags);
         if let Some(first) = self.first_attempt_at {
@@ -161,6 +168,12 @@ impl Change {
         }
         if let Some(status) = attempt.status {
             out.put_varint(status.into());
+        }
+        if !attempt.output.is_empty() {
+            output::encode(&attempt.output, out);
+        }
+        if let Some(progress) = &attempt.progress {
+            out.put_bytes(&progress.0);
         }
     }
 
@@ -197,7 +210,9 @@ impl Change {
         let duration = Duration::from_micros(take.varint()?);
         let error = ErrorText::new(if has(HAS_ERROR) { take.text()? } else { "" });
         let status = if has(HAS_STATUS) { Some(u16::try_from(take.varint()?).ok()?) } else { None };
-        let attempt = Some(Attempt { started_at, duration, error, status });
+        let output = if has(HAS_OUTPUT) { output::decode(take)? } else { Output::default() };
+        let progress = if has(HAS_PROGRESS) { Some(Progress(take.bytes()?.into())) } else { None };
+        let attempt = Some(Attempt { started_at, duration, error, status, output, progress });
         Some(Self { attempts, first_attempt_at, attempt, ..self })
     }
 }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::event::{
-    Attempt, DataRoot, DedupeKey, ErrorText, EventId, EventType, Headers, NewEvent, OrderKey,
-    SourceName,
+    Attempt, DataRoot, DedupeKey, ErrorText, EventId, EventType, Excerpt, Headers, NewEvent,
+    OrderKey, Output, Progress, SourceName, Stream,
 };
 use crate::queue::codec::Take;
 

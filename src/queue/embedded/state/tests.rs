@@ -75,6 +75,7 @@ fn near_change() -> impl Strategy<Value = Change> {
         duration: Duration::from_micros(4),
         error: ErrorText::default(),
         status: Some(500),
+        ..Attempt::default()
     }));
     let first_attempt = prop::option::of((0..99_i64).prop_map(Timestamp::from_millis));
     let place = prop_oneof![3 => (0..40_u64, Just(1)), 1 => (0..40_u64, 0..12_u64)];

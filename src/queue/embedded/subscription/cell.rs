@@ -13,7 +13,7 @@ use super::retry_cache::RetryCache;
 use super::session::Session;
 use super::take::EventReader;
 use crate::clock::Timestamp;
-use crate::event::{HandlerName, Position};
+use crate::event::{Attempt, HandlerName, Position};
 use crate::queue::embedded::core::lock;
 use crate::queue::embedded::record::{Change, Incarnation, NewState};
 use crate::queue::embedded::state::HandlerState;
@@ -135,7 +135,7 @@ impl HandlerCell {
     pub(crate) fn restore_outbox(&self, changes: Vec<Change>) {
         let mut outbox = lock(&self.outbox);
         let since = std::mem::take(&mut *outbox);
-        outbox.bytes = changes.iter().map(error_bytes).sum::<usize>() + since.bytes;
+        outbox.bytes = changes.iter().map(kept_bytes).sum::<usize>() + since.bytes;
         outbox.changes = changes;
         outbox.changes.extend(since.changes);
     }
@@ -150,7 +150,7 @@ struct Outbox {
 
 impl Outbox {
     fn push(&mut self, change: Change) -> Wake {
-        self.bytes += error_bytes(&change);
+        self.bytes += kept_bytes(&change);
         if let Some(last) = self.changes.last_mut()
             && continues(last, &change)
         {
@@ -179,8 +179,8 @@ fn continues(last: &Change, next: &Change) -> bool {
         && last.first_attempt_at == next.first_attempt_at
 }
 
-fn error_bytes(change: &Change) -> usize {
-    change.attempt.as_ref().map_or(0, |attempt| attempt.error.as_str().len())
+fn kept_bytes(change: &Change) -> usize {
+    change.attempt.as_ref().map_or(0, Attempt::n_bytes)
 }
 
 #[cfg(test)]

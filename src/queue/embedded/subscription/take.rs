@@ -54,6 +54,7 @@ impl TakeBatch {
             first_attempt_at: chosen.first_attempt_at,
             origin: chosen.origin,
             replay: 0,
+            progress: None,
         });
     }
 }

@@ -219,7 +219,7 @@ impl OldChange {
             let duration = Duration::from_micros(take.varint()?);
             let error = ErrorText::new(if has(HAS_ERROR) { take.text()? } else { "" });
             let status = if has(HAS_STATUS) { Some(take.varint()?.try_into().ok()?) } else { None };
-            Some(Attempt { started_at, duration, error, status })
+            Some(Attempt { started_at, duration, error, status, ..Attempt::default() })
         } else {
             None
         };

@@ -228,6 +228,7 @@ impl<S: Subject> Simulation<S> {
             duration: Duration::ZERO,
             error: ErrorText::new("no"),
             status: None,
+            ..Attempt::default()
         };
         let after = |wait_ms| Duration::from_millis(wait_ms);
         let order_key = key.map(Self::order_key);

@@ -541,7 +541,7 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
             }
             let attempt = if Self::is(Mutant::ForgetsAttempts) { 1 } else { attempts + 1 };
             let event = Arc::new(event);
-            taken.push(Delivery { event, attempt, first_attempt_at: None, origin, replay: 0 });
+            taken.push(Delivery { event, attempt, first_attempt_at: None, origin, replay: 0, progress: None });
         }
         Ok(taken)
     }

@@ -51,6 +51,8 @@ fn record(number: u32, started: u64, led_to: DeliveryState, error: &str) -> Atte
         led_to,
         error: attempt.error,
         status: attempt.status,
+        output: attempt.output,
+        progress: attempt.progress,
     }
 }
 

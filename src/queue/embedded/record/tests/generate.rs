@@ -70,12 +70,21 @@ pub(super) fn new_state() -> impl Strategy<Value = NewState> {
 }
 
 pub(super) fn change() -> impl Strategy<Value = Change> {
-    let attempt = (time(), millis(), "[ -~]{0,60}", any::<Option<u16>>()).prop_map(
-        |(started_at, duration, error, status)| Attempt {
+    let said = ("[ -~]{0,60}", "[ -~]{0,60}").prop_map(|(stdout, response)| {
+        Output::new([
+            Excerpt::tail(Stream::Stdout, stdout.as_bytes()),
+            Excerpt::head(Stream::Response, &response),
+        ])
+    });
+    let progress = any::<Option<Vec<u8>>>().prop_map(|bytes| Some(Progress(bytes?.into())));
+    let attempt = (time(), millis(), "[ -~]{0,60}", any::<Option<u16>>(), said, progress).prop_map(
+        |(started_at, duration, error, status, output, progress)| Attempt {
             started_at,
             duration,
             error: ErrorText::new(error),
             status,
+            output,
+            progress,
         },
     );
     let details = (any::<u32>(), proptest::option::of(time()), proptest::option::of(attempt));

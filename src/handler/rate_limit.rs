@@ -1,19 +1,19 @@
-//! Turns: a message each so often.
+//! A rate limiter for requests: a least interval between two of them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// Gives out turns.
+/// Gives out turns that are a least interval apart. It knows of none before the process began.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MinInterval {
     interval: Duration,
     /// When the next turn is, by the steady clock.
     next: Mutex<Timestamp>,
 }
 
-impl Pace {
+impl MinInterval {
     pub(super) fn new(interval: Duration) -> Self {
         Self { interval, next: Mutex::new(Timestamp::from_millis(i64::MIN)) }
     }
@@ -45,17 +45,17 @@ mod tests {
     #[test]
     fn turns_are_apart_and_a_pause_moves_them_all() {
         let second = Duration::from_secs(1);
-        let pace = Pace::new(second);
+        let limit = MinInterval::new(second);
         let now = Timestamp::from_millis(1_000_000);
         let wait_max = 5 * second;
         for n in 0..=5 {
-            assert_eq!(pace.take(now, wait_max), Ok(n * second));
+            assert_eq!(limit.take(now, wait_max), Ok(n * second));
         }
-        assert_eq!(pace.take(now, wait_max), Err(6 * second));
+        assert_eq!(limit.take(now, wait_max), Err(6 * second));
         let later = now.after(60 * second);
-        assert_eq!(pace.take(later, wait_max), Ok(Duration::ZERO));
-        pace.pause(later, 30 * second);
-        assert_eq!(pace.take(later, wait_max), Err(30 * second));
-        assert_eq!(pace.take(later.after(27 * second), wait_max), Ok(3 * second));
+        assert_eq!(limit.take(later, wait_max), Ok(Duration::ZERO));
+        limit.pause(later, 30 * second);
+        assert_eq!(limit.take(later, wait_max), Err(30 * second));
+        assert_eq!(limit.take(later.after(27 * second), wait_max), Ok(3 * second));
     }
 }

@@ -1,0 +1,80 @@
+//! What is kept of each try: for people, and for the next one.
+
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::super::support::smtp::{SmtpServer, Tls};
+use super::verbs::{json, send};
+
+/// What `handler` did with the event.
+fn delivery(folder: &Folder, event: &str, handler: &str) -> Value {
+    let event = json(folder, &["events", "show", event]);
+    let mut deliveries = event["deliveries"].as_array().unwrap().iter();
+    deliveries.find(|delivery| delivery["handler"] == handler).unwrap().clone()
+}
+
+/// Waits until it stands like this.
+fn until_state(folder: &Folder, event: &str, handler: &str, state: &str) -> Value {
+    loop {
+        let found = delivery(folder, event, handler);
+        if found["state"] == state {
+            return found;
+        }
+    }
+}
+
+const PROGRAMS: &str = r#"
+[handler.good.command]
+run = ["sh", "-c", "echo made 3 rows"]
+[handler.bad.command]
+run = ["sh", "-c", "echo line 1; echo line 2; printf 'no \\033[31msuch\\033[0m user\\007' >&2; exit 65"]
+"#;
+
+fn assert_shown(folder: &Folder, event: &str) {
+    let good = delivery(folder, event, "good");
+    assert_eq!(good["attempts"][0]["output"]["stdout"], "made 3 rows", "{good}");
+    let bad = delivery(folder, event, "bad");
+    let output = &bad["attempts"][0]["output"];
+    assert_eq!(output["stdout"], "line 1\nline 2", "{bad}");
+    assert_eq!(output["stderr"], "no such user\u{fffd}", "{bad}");
+    let text = printed(&run(folder, &["events", "show", event]), 0);
+    let shown = "    stdout:\n      line 1\n      line 2\n    stderr:\n      no such user";
+    assert!(text.contains(shown), "{text}");
+}
+
+#[test]
+fn output_of_programs_is_shown_with_their_tries_also_after_a_restart() {
+    let folder = Folder::new("", PROGRAMS);
+    let served = Served::start(&folder);
+    let event = send(&folder, &served, "hyvor", "comment.create");
+    until_state(&folder, &event, "good", "delivered");
+    until_state(&folder, &event, "bad", "dead");
+    assert_shown(&folder, &event);
+    served.kill();
+    assert_shown(&folder, &event);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restart_in_mid_way_sends_a_mail_to_nobody_twice() {
+    let smtp = SmtpServer::start(Tls::Never, false).await;
+    smtp.refuse("second@example.com", "450 4.2.0 Greylisted");
+    let mail = format!(
+        "[handler.mail]\nretry = {{ min = \"500ms\", max = \"500ms\" }}\n[handler.mail.email]\n\
+         smtp = \"smtp://{}\"\nfrom = \"g@example.com\"\n\
+         to = [\"owner@example.com\", \"second@example.com\"]\nsubject = \"s\"\ntext = \"t\"\n",
+        smtp.address
+    );
+    let folder = Folder::new("", &mail);
+    let served = Served::start(&folder);
+    let event = send(&folder, &served, "hyvor", "comment.create");
+    until_state(&folder, &event, "mail", "retry");
+    served.kill();
+
+    smtp.accept("second@example.com");
+    let served = Served::start(&folder);
+    until_state(&folder, &event, "mail", "delivered");
+    let to: Vec<Vec<String>> = smtp.stored().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, [["owner@example.com"], ["second@example.com"]]);
+    assert_eq!(served.stop(), Some(0));
+}
