@@ -109,6 +109,16 @@ impl Cell {
         })
     }
 
+    /// `value` as a whole number that only an unsigned column holds.
+    pub(super) fn unsigned(value: &Value) -> Option<Self> {
+        let number: u64 = match value.as_str() {
+            Some(text) => text.trim().parse().ok()?,
+            None => number::json(value)?.parse().ok()?,
+        };
+        // As text MySQL reads it exactly.
+        Some(Self::Decimal(number.to_string()))
+    }
+
     /// `value` as an array of `column`s, each item as a `wanted`. What is no list is the only item.
     pub(super) fn list(
         value: &Value,

@@ -5,12 +5,14 @@
 //! about the event, and somebody will mend it. A message of the database is passed on only where it
 //! cannot hold a value, for values come from bodies.
 
+use std::io::ErrorKind;
+
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use super::table::PrepareError;
-use crate::event::Failure;
+use crate::event::{Failure, FailureClass};
 
 /// The failure that a table in need of somebody's hand is.
 pub(super) fn of_prepare(err: &PrepareError) -> Failure {
@@ -27,7 +29,18 @@ pub(super) fn of(err: &sqlx::Error) -> Failure {
         sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
             Failure::permanent("a value cannot be sent to the database")
         }
-        sqlx::Error::PoolTimedOut => Failure::transient("the database cannot be reached"),
+        sqlx::Error::PoolTimedOut => Failure::transient("the database cannot be reached")
+            .with_class(FailureClass::Connection),
+        sqlx::Error::Io(err) if err.kind() == ErrorKind::TimedOut => {
+            Failure::transient(err).with_class(FailureClass::Timeout)
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => {
+            Failure::transient(err).with_class(FailureClass::Connection)
+        }
         other => Failure::transient(other),
     }
 }
@@ -72,7 +85,19 @@ fn of_postgres(err: &PgDatabaseError) -> Failure {
             "PostgreSQL refused the row: {} ({code})",
             err.message()
         )),
-        _ => Failure::transient(format_args!("PostgreSQL: {} ({code})", err.message())),
+        class => {
+            let failure =
+                Failure::transient(format_args!("PostgreSQL: {} ({code})", err.message()));
+            match (class, code) {
+                // Cancelled after `statement_timeout`, a lock that was not had, an idle transaction.
+                (_, "57014" | "55P03" | "25P03") => failure.with_class(FailureClass::Timeout),
+                // Connection exceptions, shut down or starting, too many connections.
+                ("08", _) | (_, "57P01" | "57P02" | "57P03" | "53300") => {
+                    failure.with_class(FailureClass::Connection)
+                }
+                _ => failure,
+            }
+        }
     }
 }
 
@@ -82,6 +107,11 @@ const MYSQL_PERMANENT: [u16; 14] =
 /// Those whose message repeats the value: `Duplicate entry '…' for key '…'`.
 const MYSQL_WITH_VALUE: [u16; 8] = [1062, 1264, 1265, 1292, 1366, 1367, 1411, 1690];
 
+/// A lock or a statement took too long (MySQL, and MariaDB's `max_statement_time`).
+const MYSQL_TIMEOUT: [u16; 4] = [1205, 1969, 3024, 3572];
+/// Too many connections, shutting down, connection lost or killed.
+const MYSQL_CONNECTION: [u16; 7] = [1040, 1053, 1152, 1203, 1927, 2006, 2013];
+
 fn of_mysql(err: &MySqlDatabaseError) -> Failure {
     let number = err.number();
     let state = err.code().unwrap_or_default();
@@ -90,7 +120,12 @@ fn of_mysql(err: &MySqlDatabaseError) -> Failure {
         || MYSQL_PERMANENT.contains(&number)
         || (3140..=3160).contains(&number);
     if !is_permanent {
-        return Failure::transient(format_args!("MySQL: {message} ({number})"));
+        let failure = Failure::transient(format_args!("MySQL: {message} ({number})"));
+        return match number {
+            _ if MYSQL_TIMEOUT.contains(&number) => failure.with_class(FailureClass::Timeout),
+            _ if MYSQL_CONNECTION.contains(&number) => failure.with_class(FailureClass::Connection),
+            _ => failure,
+        };
     }
     if state.starts_with("45") {
         return Failure::permanent(format_args!("a trigger refused the row ({number})"));
@@ -112,6 +147,9 @@ fn of_sqlite(err: &dyn DatabaseError) -> Failure {
     if SQLITE_PERMANENT.contains(&(code & 0xff)) {
         Failure::permanent(format_args!("SQLite refused the row: {} ({code})", err.message()))
     } else {
-        Failure::transient(format_args!("SQLite: {} ({code})", err.message()))
+        let failure = Failure::transient(format_args!("SQLite: {} ({code})", err.message()));
+        // Another program held the file's lock for all of `statement_timeout`.
+        let is_busy = matches!(code & 0xff, 5 | 6);
+        if is_busy { failure.with_class(FailureClass::Timeout) } else { failure }
     }
 }

@@ -108,7 +108,11 @@ fn cell_of(
     let value = value.eval(scope).map_err(|err| in_column(&err))?;
     let wanted = declared.unwrap_or(real.holds);
     let cell = match real.shape {
-        Shape::One => Cell::of(&value, wanted).and_then(|cell| cell.fit(real.holds)),
+        Shape::One => {
+            let cell = Cell::of(&value, wanted).and_then(|cell| cell.fit(real.holds));
+            let unsigned = || Cell::unsigned(&value).filter(|_| real.is_unsigned());
+            cell.or_else(|mismatch| unsigned().ok_or(mismatch))
+        }
         Shape::List => Cell::list(&value, wanted, real.holds),
     };
     let cell = cell.map_err(|err| in_column(&err))?;

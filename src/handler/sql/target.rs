@@ -41,6 +41,11 @@ pub(super) enum Shape {
 }
 
 impl TargetColumn {
+    /// Whether it holds whole numbers up to 2^64 - 1: `bigint unsigned` of MySQL.
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.holds == ColumnType::Integer && self.real_type.contains("unsigned")
+    }
+
     /// The most characters that PostgreSQL takes here: `character varying(20)`. A cast would cut
     /// what is longer; an insert refuses it.
     pub(super) fn chars_max(&self) -> Option<usize> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gatepost::event::Delivery;
+use gatepost::event::{Delivery, FailureClass};
 use serde_json::json;
 use sqlx::Connection;
 
@@ -183,6 +183,7 @@ async fn a_statement_that_waits_too_long_is_given_up() {
     let failure = sql.handle(&numbered([2])).await.unwrap_err();
     assert_transient(&failure);
     assert!(failure.text.as_str().contains("57014"), "{failure}");
+    assert_eq!(failure.class, Some(FailureClass::Timeout));
     drop(lock);
     until_taken(sql.as_ref(), &numbered([2])).await;
     assert_each_once(&database, 2).await;
@@ -195,7 +196,9 @@ async fn a_table_that_mariadb_keeps_locked_is_not_waited_for_for_ever() {
     sql.handle(&numbered([1])).await.unwrap();
     let mut holder = sqlx::MySqlConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql("LOCK TABLES log WRITE").execute(&mut holder).await.unwrap();
-    assert_transient(&sql.handle(&numbered([2])).await.unwrap_err());
+    let failure = sql.handle(&numbered([2])).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.class, Some(FailureClass::Timeout), "{failure}");
     sqlx::raw_sql("UNLOCK TABLES").execute(&mut holder).await.unwrap();
     until_taken(sql.as_ref(), &numbered([2])).await;
     assert_each_once(&database, 2).await;
@@ -208,7 +211,9 @@ async fn a_sqlite_file_that_somebody_keeps_locked_is_not_waited_for_for_ever() {
     sql.handle(&numbered([1])).await.unwrap();
     let mut holder = sqlx::SqliteConnection::connect(&database.file_url()).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
-    assert_transient(&sql.handle(&numbered([2])).await.unwrap_err());
+    let failure = sql.handle(&numbered([2])).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.class, Some(FailureClass::Timeout), "{failure}");
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     until_taken(sql.as_ref(), &numbered([2])).await;
     assert_each_once(&database, 2).await;
@@ -224,6 +229,8 @@ async fn a_database_that_is_away_is_transient() {
         let text =
             format!("url = \"{scheme}://u@{address}/d\"\n{LOG}statement_timeout = \"200ms\"");
         let sql = crate::support::kinds::build("sql", &text, folder.path());
-        assert_transient(&sql.handle(&numbered([1])).await.unwrap_err());
+        let failure = sql.handle(&numbered([1])).await.unwrap_err();
+        assert_transient(&failure);
+        assert_eq!(failure.class, Some(FailureClass::Connection), "{failure}");
     }
 }

@@ -277,6 +277,33 @@ async fn exact_values(engine: Engine) {
 }
 
 #[tokio::test]
+async fn unsigned_numbers_of_mariadb_are_exact() {
+    let Some(database) = Database::start(Engine::MySql).await else { return };
+    database.run("CREATE TABLE u (id bigint unsigned PRIMARY KEY)").await;
+    let sql = database.handler("table = \"u\"\nkey = \"id\"\ncolumns = { id = \"data.id\" }");
+    let send = |number: u64, id: &str| {
+        crate::support::kinds::raw(number, "x", &format!(r#"{{"data":{{"id":{id}}}}}"#))
+    };
+    let good = [
+        "9223372036854775807",
+        "9223372036854775808",
+        "\"18446744073709551614\"",
+        "18446744073709551615",
+    ];
+    for (id, number) in good.into_iter().zip(1_u64..) {
+        sql.handle(&[send(number, id)]).await.unwrap();
+    }
+    let found = database.texts("SELECT CAST(id AS char) FROM u ORDER BY id").await;
+    assert_eq!(found, good.map(|id| id.trim_matches('"').to_owned()));
+    for (bad, number) in ["18446744073709551616", "-1", "1.5"].into_iter().zip(9_u64..) {
+        assert_permanent(&sql.handle(&[send(number, bad)]).await.unwrap_err());
+    }
+    database.run("CREATE TABLE s (id bigint PRIMARY KEY)").await;
+    let sql = database.handler("table = \"s\"\nkey = \"id\"\ncolumns = { id = \"data.id\" }");
+    assert_permanent(&sql.handle(&[send(1, "9223372036854775808")]).await.unwrap_err());
+}
+
+#[tokio::test]
 async fn numbers_keep_their_digits_and_no_date_is_null_in_sqlite() {
     exact_values(Engine::Sqlite).await;
 }
