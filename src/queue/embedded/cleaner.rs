@@ -383,24 +383,30 @@ impl Cleaner {
             return Ok(self.core.kept.end());
         }
         let salt = lock(&self.random).next_u64();
-        self.core.kept.append(salt, &copied.events, &copied.changes).map_err(|source| {
-            self.core.kept.discard_unrecorded();
-            QueueError::Io { what: "writing the kept log".into(), source }
-        })
+        let appended = self.core.kept.append(salt, &copied.events, &copied.changes);
+        appended.map_err(|source| QueueError::Io { what: "writing the kept log".into(), source })
     }
 
     async fn trim(&self, first: (u32, Position), kept: KeptEnd) -> Result<(), QueueError> {
-        let begin = Some(first);
-        let trimmed = self.core.ask(|reply| Request::Trim { first: begin, kept, reply }).await;
-        if let Err(err) = trimmed {
-            if !self.core.is_poisoned() {
-                self.core.kept.discard_unrecorded();
-            }
-            return Err(err);
-        }
         // In this order: who does not find an event in the log any more finds it here.
-        self.core.kept.record(kept);
+        self.record_kept(Some(first), kept).await?;
         self.core.log.trim(first.0).map_err(failed)
+    }
+
+    /// Has the committer record the kept log's end, from where it counts.
+    async fn record_kept(
+        &self,
+        first: Option<(u32, Position)>,
+        kept: KeptEnd,
+    ) -> Result<(), QueueError> {
+        let recorded = self.core.ask(|reply| Request::Trim { first, kept, reply }).await;
+        match recorded {
+            Ok(()) => self.core.kept.record(kept),
+            // After a failed sync nobody knows whether it is.
+            Err(_) if self.core.is_poisoned() => {}
+            Err(_) => self.core.kept.discard_unrecorded(),
+        }
+        recorded
     }
 
     fn remove(&self, number: u32, first: Position, end: Position) -> Result<(), QueueError> {
@@ -446,8 +452,7 @@ impl Cleaner {
         let Some(kept) = self.core.kept.compact(salt, &is_alive_for).map_err(failed)? else {
             return Ok(());
         };
-        self.core.ask(|reply| Request::Trim { first: None, kept, reply }).await?;
-        self.core.kept.record(kept);
+        self.record_kept(None, kept).await?;
         self.core.kept.remove_compacted().map_err(failed)
     }
 

@@ -25,7 +25,7 @@ use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
 use super::{IndexIn, Opened, Settings, take_over};
 use crate::clock::Clock;
-use crate::event::Position;
+use crate::event::{Event, EventId, Position};
 use crate::queue::QueueError;
 use crate::queue::ids::Ids;
 use crate::queue::storage::OpenMode;
@@ -165,8 +165,10 @@ fn open_kept(settings: &Settings, survey: &Survey, loaded: &[Snapshot]) -> io::R
     let (storage, folder) = (Arc::clone(&settings.storage), settings.folder.join("kept"));
     let told = loaded.iter().map(|snapshot| snapshot.header.kept).max();
     let end = survey.kept.max(told.unwrap_or_default());
-    let log_end = survey.end.unwrap_or_default();
-    let is_end_lost = loaded.iter().any(|snapshot| snapshot.header.replay_from > log_end);
+    // Without any file of the log, nothing was ever copied, or all of the log is missing.
+    let is_end_lost = survey
+        .end
+        .is_none_or(|log_end| loaded.iter().any(|snapshot| snapshot.header.replay_from > log_end));
     let trust = if survey.log.damage().is_empty() && !is_end_lost {
         EndTrust::Sure
     } else {
@@ -205,8 +207,7 @@ fn open_log(
 
 fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder) -> Components {
     let Folder { log, survey, writer, kept, newest, recovered, .. } = folder;
-    let next_position = next_position(&survey, newest.as_ref());
-    let newest_id = survey.newest_id.max(newest.as_ref().and_then(|newest| newest.newest_id));
+    let given = GivenNumbers::find(&survey, newest.as_ref(), &kept);
     let opening_before = newest.as_ref().map_or(0, |newest| newest.opening);
     let (requests_to, requests) = mpsc::channel();
     let (wants_to, wants) = mpsc::channel();
@@ -233,9 +234,9 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         wants: wants_to,
         next_segment: NextSegment::Wanted,
         handlers: survey.handlers,
-        next_position,
-        newest_id,
-        ids: Ids::after(newest_id, StdRng::seed_from_u64(random.next_u64())),
+        next_position: given.next_position,
+        newest_id: given.newest_id,
+        ids: Ids::after(given.newest_id, StdRng::seed_from_u64(random.next_u64())),
         opening: Opening { number: survey.opening.max(opening_before) + 1, is_recorded: false },
         first: survey.first,
         kept: kept.end(),
@@ -271,12 +272,40 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
     }
 }
 
-/// The position that the next event gets. What cannot be read may have had positions: none is given
-/// twice.
-fn next_position(survey: &Survey, newest: Option<&SnapshotHeader>) -> Position {
-    let by_snapshot = newest.map_or(Position(1), |newest| newest.next_position);
-    let named = survey.next_position.max(by_snapshot);
-    Position(named.0.saturating_add(survey.doubtful_events))
+/// Which positions and ids were given: none is given twice.
+struct GivenNumbers {
+    next_position: Position,
+    newest_id: Option<EventId>,
+}
+
+impl GivenNumbers {
+    fn find(survey: &Survey, newest: Option<&SnapshotHeader>, kept: &KeptLog) -> Self {
+        let by_snapshot = newest.map_or(Position(1), |newest| newest.next_position);
+        let named = survey.next_position.max(by_snapshot);
+        // What cannot be read may have had positions.
+        let behind_log = Position(named.0.saturating_add(survey.doubtful_events));
+        // Where all of the log is missing, with the snapshots, only what was kept tells.
+        let newest_kept = newest_kept(kept);
+        let behind_kept = newest_kept.as_ref().map(|event| event.position.next());
+        let ids = [
+            survey.newest_id,
+            newest.and_then(|newest| newest.newest_id),
+            newest_kept.map(|event| event.id),
+        ];
+        Self {
+            next_position: behind_log.max(behind_kept.unwrap_or_default()),
+            newest_id: ids.into_iter().flatten().max(),
+        }
+    }
+}
+
+/// The newest event that outlived its segment.
+fn newest_kept(kept: &KeptLog) -> Option<Event> {
+    let position = kept.last_before(Position(u64::MAX))?;
+    let found = kept.find(position).inspect_err(|err| {
+        tracing::warn!(position = position.0, "An event of the kept log cannot be read: {err}");
+    });
+    found.ok().flatten().map(|(event, _)| event)
 }
 
 /// The states out of the newest snapshot that the log still goes on from, else out of all there is.

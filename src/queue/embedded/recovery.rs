@@ -38,8 +38,10 @@ pub(crate) fn from_snapshot(
     let read = replay(log, from, (end, &|| true), |record, lsn| apply(&mut states, record, lsn))?;
     let mut recovered = finished(states, next_position.max(read));
     // Of what was let go the kept log has everything that was alive. Where the records behind the
-    // snapshot have gaps, the word that the rest was settled may have stood there.
-    if !log.damage().is_empty() && kept.damage().is_empty() {
+    // snapshot have gaps, the word that the rest was settled may have stood there. The log's end of
+    // then may be missing: nothing but the snapshot tells of it.
+    let is_missing = !log.segments().iter().any(|segment| segment.id.number == from.segment());
+    if (is_missing || !log.damage().is_empty()) && kept.damage().is_empty() {
         let trimmed_before = log.head().trimmed_before;
         recovered.states.values_mut().for_each(|state| settle_trimmed(state, trimmed_before, kept));
     }

@@ -55,14 +55,18 @@ impl KeptLog {
         }
     }
 
-    /// Forgets what was appended and not recorded.
+    /// Forgets what was appended, because it is certain that it is not recorded.
     pub(crate) fn discard_unrecorded(&self) {
         lock(&self.contents).pending = None;
     }
 
     pub(super) fn write(&self, salt: u64, copy: &Copy<'_>) -> io::Result<KeptEnd> {
         let mut own = lock(&self.writer);
-        self.discard_unrecorded();
+        // Whoever appended that did not wait for the committer, which may record it yet: nothing is
+        // written over it.
+        if lock(&self.contents).pending.take().is_some() {
+            drop(own.take());
+        }
         let end = self.end();
         // A segment that is to be compacted cannot take the copy.
         let fits = |writer: &Writer| {

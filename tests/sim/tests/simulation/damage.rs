@@ -77,6 +77,8 @@ pub struct Effects {
     pub keys: bool,
     /// A handler that was forgotten may be there again, until it is forgotten once more.
     pub revivals: bool,
+    /// Something of what was copied out of segments that are gone may be missing.
+    pub kept: bool,
     /// Where it is not known any more what was let go: the events that are on the disk. All others
     /// may be found to be lost, though they were settled.
     pub only_left: Option<BTreeSet<u32>>,

@@ -415,12 +415,12 @@ impl<S: Subject> Simulation<S> {
             return self.unless_poisoned("replaying", answer.is_none());
         };
         let is_there = n_there > 0;
-        let may_be_gone = self.oracle.was_cleaned || self.oracle.facts(token).may_be_lost;
+        let may_be_gone = self.oracle.was_cleaned || self.oracle.may_be_lost(handler, token);
         if !is_there && !may_be_gone {
             return Err(format!("event {token} is gone although nothing was cleaned"));
         }
         let needed = matches!(before, Some(Standing::Open | Standing::Waiting | Standing::Dead));
-        if !is_there && needed && !self.oracle.facts(token).may_be_lost {
+        if !is_there && needed && !self.oracle.may_be_lost(handler, token) {
             return Err(format!("event {token} is gone although it is needed"));
         }
         match before {
@@ -482,7 +482,7 @@ impl<S: Subject> Simulation<S> {
     fn find_lost(&mut self) -> Verdict {
         for token in 0..self.oracle.next_token() {
             for handler in 0..N_HANDLERS {
-                if self.oracle.facts(token).may_be_lost
+                if self.oracle.may_be_lost(handler, token)
                     && self.standing(handler, token) == Some(Standing::Lost)
                 {
                     self.stand(handler, token)?;

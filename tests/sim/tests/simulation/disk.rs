@@ -94,7 +94,7 @@ pub fn cost_of_all(class: FileClass, bytes: &[u8]) -> Effects {
             Effects { outcomes: true, subscriptions: true, ..effects }
         }
         FileClass::Kept => {
-            Effects { events: tokens_of(bytes), outcomes: true, ..Effects::default() }
+            Effects { events: tokens_of(bytes), outcomes: true, kept: true, ..Effects::default() }
         }
     }
 }

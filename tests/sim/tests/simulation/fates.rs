@@ -379,6 +379,15 @@ impl HandlerFates {
         Ok(())
     }
 
+    /// The subscription may begin behind the first `n_events`: those that it would get are unclear.
+    pub fn may_begin_behind(&mut self, n_events: u32) {
+        for token in 0..n_events {
+            if self.fates(token) == [FRESH] {
+                self.assign(token, Fate::Unclear);
+            }
+        }
+    }
+
     /// The subscription began before `token`: everything behind it is part of it.
     pub fn began_before(&mut self, behind: impl Iterator<Item = u32>) {
         for token in behind {

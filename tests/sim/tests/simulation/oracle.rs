@@ -59,6 +59,9 @@ pub struct Oracle {
     /// Something was damaged: there may be positions that no event had, left out for those that an
     /// unreadable stretch could have held.
     pub was_damaged: bool,
+    /// Something of the kept log may be missing: that an event is not there does not tell any more
+    /// that it was settled.
+    is_kept_damaged: bool,
     /// A page of keys may come to be one that could not be read.
     pub keys_may_go: bool,
     /// A segment may have been freed: events that were settled may be gone.
@@ -73,6 +76,13 @@ impl Oracle {
 
     pub fn facts(&self, token: u32) -> &Facts {
         &self.events[token as usize]
+    }
+
+    /// Whether a handler may find that an event is lost. Where both the outcome and something of the
+    /// kept log are damaged, one that was settled and let go may be taken for one that is missing.
+    pub fn may_be_lost(&self, handler: usize, token: u32) -> bool {
+        let is_undecided = self.is_kept_damaged && self.handlers[handler].is_loose(token);
+        self.facts(token).may_be_lost || is_undecided
     }
 
     pub fn next_token(&self) -> u32 {
@@ -294,6 +304,7 @@ impl Oracle {
             facts.may_be_repeated |= effects.keys;
             facts.may_be_lost |= effects.only_left.as_ref().is_some_and(|it| !it.contains(&token));
         }
+        self.is_kept_damaged |= effects.kept;
         let n_events = self.next_token();
         for handler in &mut self.handlers {
             if effects.outcomes {

@@ -393,7 +393,7 @@ impl<S: Subject> Simulation<S> {
     pub fn stand(&mut self, handler: usize, token: u32) -> Verdict {
         let facts = self.oracle.facts(token);
         let Some(position) = facts.position else { return Ok(()) };
-        let may_be_lost = facts.may_be_lost;
+        let may_be_lost = self.oracle.may_be_lost(handler, token);
         let name = &self.handlers[handler];
         let Some(standing) = self.subject.standing(name, position) else { return Ok(()) };
         self.oracle.handlers[handler]
@@ -493,6 +493,9 @@ impl<S: Subject> Simulation<S> {
                 .collect();
             oracle.handlers[handler].begin(n_before, |token| fates[token as usize]);
             oracle.handlers[handler].existence = Existence::Unclear;
+        } else if existence == Existence::Unclear && start == Start::Now {
+            // It began with an earlier call or with this one.
+            oracle.handlers[handler].may_begin_behind(n_before);
         }
         match answer {
             None | Some(Err(QueueError::Full(_) | QueueError::Poisoned | QueueError::Closed)) => {

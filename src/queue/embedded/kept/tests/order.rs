@@ -66,6 +66,18 @@ fn discarded_append_is_overwritten() {
 }
 
 #[test]
+fn append_that_may_be_recorded_yet_is_not_overwritten() {
+    let storage = storage();
+    let kept = open(&storage, KeptEnd::default());
+    let first = kept.append(1, &[event(50), event(60)], &[]).unwrap();
+    // Its caller was dropped while the committer had it to record.
+    let second = keep(&kept, [1]);
+    assert_eq!((first.number, second.number), (1, 2));
+    let again = open(&storage, first);
+    assert_eq!((view(&again, 70).events, again.damage()), (vec![50, 60], vec![]));
+}
+
+#[test]
 fn change_with_the_highest_lsn_counts_whatever_the_order() {
     let storage = storage();
     let kept = open(&storage, KeptEnd::default());
