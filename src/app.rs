@@ -25,7 +25,9 @@ use crate::metrics::Metrics;
 use crate::queue::{Queue, QueueError};
 use crate::secret::SecretError;
 use crate::source::SourceError;
+use crate::tls::CertificateError;
 
+mod certificates;
 pub mod compare;
 mod control;
 mod handlers;
@@ -41,9 +43,11 @@ mod systemd;
 pub mod trial;
 mod watch;
 
+pub use certificates::check_certificate;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, open_queue, stand_back};
 
+use certificates::Certificates;
 use control::{Around, Server};
 use handlers::Handlers;
 use own_events::OwnSource;
@@ -78,6 +82,12 @@ pub enum AppError {
     /// The admin token cannot be had.
     #[error("the admin token cannot be read")]
     Token(#[source] SecretError),
+    /// The public listener's certificate cannot be had.
+    #[error("the certificate of `[server.tls]` cannot be used")]
+    Certificate(#[source] CertificateError),
+    /// The TLS library refuses its settings.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
     /// An address is taken, or a listener failed.
     #[error("{0}")]
     Listen(#[source] std::io::Error),
@@ -113,6 +123,7 @@ impl Application {
         // Whatever can be missing comes first: nothing has been opened when it is.
         let token = parts::admin_token(&config)?;
         let sources = parts::sources(&config)?;
+        let certificates = Certificates::open(&config).map_err(AppError::Certificate)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
@@ -124,9 +135,10 @@ impl Application {
             .map_err(|err| AppError::Io("noting calls", err))?;
         let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), paused);
         handlers.start_all(built).await;
-        let listen = listen(&config, n_files);
+        let tls = certificates.as_ref().map(Certificates::server_config).transpose();
+        let listen = Listen { tls: tls.map_err(AppError::Tls)?, ..listen(&config, n_files) };
         let gate = Arc::new(Gate::new(token, listen.admin.ip()));
-        let around = Around { sources, config, path: path.to_owned(), gate };
+        let around = Around { sources, certificates, config, path: path.to_owned(), gate };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         for line in server.orphan_lines() {
             warn!("{line}");
@@ -146,6 +158,7 @@ impl Application {
         let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own))
             .with_dead_retention(server.config().queue.dead_retention);
         tasks.spawn(watch.run(stop.clone()));
+        tasks.spawn(certificates::watch(Arc::clone(&server), Arc::clone(&own), stop.clone()));
         tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
         tasks.close();
         Ok(Self { listeners, server, signals, tasks, keeper, stop })
@@ -154,6 +167,11 @@ impl Application {
     /// The public listener's addresses, with the ports that the system gave.
     pub fn public(&self) -> &[SocketAddr] {
         self.listeners.public()
+    }
+
+    /// Whether the public listener speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.server.certificates.is_some()
     }
 
     /// The admin listener's address.
@@ -300,6 +318,7 @@ fn listen(config: &Config, n_files: usize) -> Listen {
         n_connections: parts::n_connections(workers, n_files),
         keep_alive: http::KEEP_ALIVE,
         request_timeout: config.server.request_timeout,
+        tls: None,
     }
 }
 

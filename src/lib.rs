@@ -15,6 +15,7 @@ pub mod throttle;
 pub mod handler;
 pub mod queue;
 pub mod source;
+pub mod tls;
 
 pub mod config;
 pub mod deliver;

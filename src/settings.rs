@@ -35,7 +35,7 @@ mod table;
 mod units;
 mod value;
 
-pub use from::FromToml;
+pub use from::{FromToml, PemRef};
 pub use hidden::names_secret;
 pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;

@@ -24,6 +24,7 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Look, Report};
 use crate::source::Source;
 
+use super::certificates::Certificates;
 use super::handlers::Handlers;
 use super::orphans::{Orphan, Orphans};
 use super::{AppError, Core, limits, parts};
@@ -38,6 +39,8 @@ pub(super) struct Server {
     pub(super) handlers: Arc<Handlers>,
     started_at: Timestamp,
     gate: Arc<Gate>,
+    /// The public listener's certificate; nothing = it speaks plain HTTP.
+    pub(super) certificates: Option<Arc<Certificates>>,
     /// Where a reload finds the configuration.
     path: PathBuf,
     /// What is in force.
@@ -51,6 +54,7 @@ pub(super) struct Server {
 /// What a server is made of beside its queue and its handlers.
 pub(super) struct Around {
     pub(super) sources: Vec<Source>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) config: Config,
     /// Where a reload finds the configuration.
     pub(super) path: PathBuf,
@@ -64,7 +68,7 @@ impl Server {
         handlers: Handlers,
         around: Around,
     ) -> Self {
-        let Around { sources, config, path, gate } = around;
+        let Around { sources, certificates, config, path, gate } = around;
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
@@ -79,6 +83,7 @@ impl Server {
             handlers: Arc::new(handlers),
             started_at,
             gate,
+            certificates: certificates.map(Arc::new),
             path,
             orphans: Orphans::new(config.admin.places()),
             config: Mutex::new(config),
@@ -153,6 +158,10 @@ impl Control for Server {
         self.gate.set_token(token);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
+        if let Some(certificates) = &self.certificates {
+            certificates.refresh();
+            reloaded.warnings.extend(certificates.problem(self.core.clock.now()));
+        }
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
         *self.config() = config;
         reloaded.warnings.extend(self.orphan_lines());
@@ -170,7 +179,10 @@ impl Control for Server {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.handlers.problems()
+        let mut problems = self.handlers.problems();
+        let certificates = self.certificates.as_ref();
+        problems.extend(certificates.and_then(|one| one.problem(self.core.clock.now())));
+        problems
     }
 
     fn changes(&self) -> Result<Reloaded, ApiError> {

@@ -27,6 +27,14 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         let message = format!("handler `{name}` cannot be built: {why}");
         report.fail(&format!("handler.{name}"), message);
     }
+    match crate::app::check_certificate(&config) {
+        Some((key, message, true)) => report.fail(key, message),
+        Some((key, message, false)) => {
+            let renew = "renew it: Gatepost takes the new files over by itself".to_owned();
+            report.warn(key, config.place_of(key), "", message, renew);
+        }
+        None => {}
+    }
     if report.counts().0 > 0 {
         show(&report, output)?;
         return Err(CliError::ConfigurationShown);

@@ -44,8 +44,9 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
 const WORKERS: usize = 2;
 
 fn banner(application: &Application) -> Value {
+    let scheme = if application.is_tls() { "https" } else { "http" };
     let public: Vec<String> =
-        application.public().iter().map(|address| format!("http://{address}")).collect();
+        application.public().iter().map(|address| format!("{scheme}://{address}")).collect();
     let base = public.first().cloned().unwrap_or_default();
     let sources: Vec<Value> = application
         .sources()

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::settings::{ByteSize, Table, show_duration};
 use crate::source::RateLimit;
+use crate::tls::{TlsFiles, TlsSettings};
 
 /// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct ServerSettings {
     pub unverified_limit: Option<RateLimit>,
     /// How many bytes of bodies are held that nobody has verified yet.
     pub unverified_bytes: ByteSize,
+    /// Where its certificate comes from; nothing = it speaks plain HTTP.
+    pub tls: Option<TlsSettings>,
 }
 
 impl ServerSettings {
@@ -134,8 +137,8 @@ const TOKEN: &str = "data/admin-token";
 /// The longest path of a Unix socket in bytes (`sun_path` less its closing zero; unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
-const NO_TLS: &str = "let a reverse proxy (Caddy, nginx) end TLS, and name its address in \
-                      `trusted_proxies`";
+const NO_ACME: &str = "let certbot or another client get the certificate, and name its files in \
+                       `[server.tls]`";
 
 /// Reads `[server]`.
 pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
@@ -146,6 +149,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         trusted_proxies: Vec::new(),
         unverified_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
         unverified_bytes: UNVERIFIED_BYTES,
+        tls: None,
     };
     let Some(mut table) = root.table("server") else { return server };
     if let Some(listen) = table.one_or_many("listen") {
@@ -167,14 +171,20 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     });
     server.unverified_limit = unverified_limit.unwrap_or(server.unverified_limit);
     server.unverified_bytes = table.take_or("unverified_bytes", server.unverified_bytes);
-    for key in ["tls", "acme"] {
-        if table.raw(key, "a table").is_some() {
-            let message = format_args!("`[server.{key}]` is not available in this version");
-            table.problem(key, message, NO_TLS);
-        }
+    server.tls = read_tls(&mut table);
+    if table.raw("acme", "a table").is_some() {
+        table.problem("acme", "`[server.acme]` is not available in this version", NO_ACME);
     }
     table.finish();
     server
+}
+
+/// Reads `[server.tls]`.
+fn read_tls(server: &mut Table<'_>) -> Option<TlsSettings> {
+    let mut table = server.table("tls")?;
+    let files = TlsFiles::read(&mut table);
+    table.finish();
+    files.map(TlsSettings::Files)
 }
 
 /// Reads `[admin]`.

@@ -39,8 +39,12 @@ pub(super) enum Seen {
     HeadTooLarge,
     /// What is not HTTP.
     Malformed,
-    /// A TLS handshake.
+    /// A TLS handshake on a plain port.
     Tls,
+    /// A TLS handshake that failed, or took too long.
+    TlsHandshake,
+    /// Plain HTTP on a TLS port.
+    PlainHttp,
     /// It had to make room for another one.
     Shed,
     /// There was no room for it.

@@ -1,7 +1,7 @@
 //! What a connection does, as its requests say and whoever limits all connections looks at.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -76,6 +76,14 @@ impl Control {
     pub(super) fn must_close(&self, context: &Context<'_>) -> bool {
         self.waker.register(context.waker());
         self.must_close.load(Ordering::Acquire)
+    }
+
+    /// Waits until the connection is to end.
+    pub(super) async fn closed(&self) {
+        let is_closed = |context: &mut Context<'_>| {
+            if self.must_close(context) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        std::future::poll_fn(is_closed).await;
     }
 
     /// Ends the connection, whatever it does.

@@ -30,6 +30,7 @@ mod connections;
 mod control;
 mod problem;
 mod serve;
+mod tls;
 
 use connections::{Connections, Limits};
 
@@ -75,6 +76,8 @@ pub struct Listen {
     pub keep_alive: Duration,
     /// How long a request's head may take, and its body once more.
     pub request_timeout: Duration,
+    /// How the public listener takes part in TLS handshakes; nothing = it speaks plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// Listeners that serve.

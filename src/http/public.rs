@@ -406,6 +406,8 @@ impl Public {
             Seen::HeadTooLarge => RefusedFor::HeadTooLarge,
             Seen::Malformed => RefusedFor::Malformed,
             Seen::Tls => RefusedFor::Tls,
+            Seen::TlsHandshake => RefusedFor::TlsHandshake,
+            Seen::PlainHttp => RefusedFor::PlainHttp,
             Seen::Shed => RefusedFor::Shed,
             Seen::NoConnection => RefusedFor::NoConnection,
         };

@@ -20,6 +20,7 @@ use super::admin::{self, Admin};
 use super::connection::Connection;
 use super::connections::{Connections, Registration};
 use super::public::{self, Public};
+use super::tls::{Handshake, Socket};
 use super::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT};
 
 /// Connections that the kernel keeps until they are accepted.
@@ -47,11 +48,12 @@ pub(super) fn public(
         addresses.push(listener.local_addr()?);
         let (public, connections) = (Arc::clone(public), connections.clone());
         let (stop, head_timeout) = (stop.clone(), listen.request_timeout);
+        let handshake = listen.tls.clone().map(|tls| Handshake::new(tls, listen.request_timeout));
         server = server.listen("public", listener, move || {
             let http = http(head_timeout, &stop)
                 .expect(public::expect(Arc::clone(&public)))
                 .h1(public::service(Arc::clone(&public)));
-            accept(connections.clone()).and_then(http)
+            accept(connections.clone(), handshake.clone()).and_then(http)
         })?;
     }
     Ok((server.run(), addresses))
@@ -76,7 +78,7 @@ pub(super) fn admin(
             let admin = admin.clone();
             let app = App::new().configure(|config| admin::configure(config, &admin));
             let app = map_config(app.into_factory(), |()| AppConfig::default());
-            accept(connections.clone()).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
+            accept(connections.clone(), None).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
         })?;
     Ok((server.run(), addresses))
 }
@@ -104,7 +106,7 @@ pub(super) fn admin_socket(
 fn http<S>(
     head_timeout: Duration,
     stop: &CancellationToken,
-) -> HttpServiceBuilder<Connection<TcpStream>, S>
+) -> HttpServiceBuilder<Connection<Socket>, S>
 where
     S: ServiceFactory<actix_http::Request, Config = ()>,
     S::Error: Into<actix_http::Response<actix_http::body::BoxBody>> + 'static,
@@ -117,28 +119,35 @@ where
         .client_request_timeout(head_timeout)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .graceful_shutdown_signal(move || stop.clone().cancelled_owned())
-        .on_connect_ext(|io: &Connection<TcpStream>, data| {
+        .on_connect_ext(|io: &Connection<Socket>, data| {
             data.insert(io.registration().requests());
         })
 }
 
-/// Makes connections of our own of sockets.
+/// Makes connections of our own of sockets, behind the TLS handshake where there is one: what a client
+/// may send is counted in the clear.
 fn accept(
     connections: Connections,
+    handshake: Option<Handshake>,
 ) -> impl ServiceFactory<
     TcpStream,
     Config = (),
-    Response = (Connection<TcpStream>, Option<SocketAddr>),
+    Response = (Connection<Socket>, Option<SocketAddr>),
     Error = DispatchError,
     InitError = (),
 > {
     fn_service(move |io: TcpStream| {
         let peer = io.peer_addr().ok();
         let registration = connections.register(peer.map(|peer| peer.ip()));
+        let handshake = handshake.clone();
         async move {
             let registration: Registration = registration
                 .ok_or_else(|| DispatchError::Io(io::ErrorKind::ConnectionRefused.into()))?;
-            Ok((Connection::new(io, registration), peer))
+            let socket = match handshake {
+                Some(handshake) => handshake.make(io, &registration).await?,
+                None => Socket::Plain(io),
+            };
+            Ok((Connection::new(socket, registration), peer))
         }
     })
 }

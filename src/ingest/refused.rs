@@ -35,8 +35,12 @@ pub enum RefusedFor {
     HeadTooLarge,
     /// 400: it is not HTTP.
     Malformed,
-    /// It is a TLS handshake.
+    /// It is a TLS handshake on a plain port.
     Tls,
+    /// The TLS handshake failed, or took too long.
+    TlsHandshake,
+    /// It is plain HTTP on a TLS port.
+    PlainHttp,
     /// 503: too many bodies are read at once.
     NoRoom,
     /// All connections are taken: an idle one was closed to make room.
@@ -45,7 +49,7 @@ pub enum RefusedFor {
     NoConnection,
 }
 
-const N_REASONS: usize = 11;
+const N_REASONS: usize = 13;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
@@ -58,7 +62,7 @@ impl RefusedFor {
             Self::HeadTooLarge => 431,
             Self::Malformed | Self::Tls => 400,
             Self::NoRoom => 503,
-            Self::Shed | Self::NoConnection => 0,
+            Self::TlsHandshake | Self::PlainHttp | Self::Shed | Self::NoConnection => 0,
         }
     }
 
@@ -76,7 +80,14 @@ impl RefusedFor {
             Self::Malformed => "this is not HTTP/1.1",
             Self::Tls => {
                 "TLS on a plain port: the sender's URL should begin with http://, or a \
-                          proxy should end TLS"
+                          proxy or `[server.tls]` should end TLS"
+            }
+            Self::TlsHandshake => {
+                "the TLS handshake failed: the sender does not trust the certificate, speaks no \
+                 TLS 1.2 or 1.3, or was too slow"
+            }
+            Self::PlainHttp => {
+                "plain HTTP on a TLS port: the sender's URL should begin with https://"
             }
             Self::NoRoom => "too many large bodies are read at once: see `unverified_bytes`",
             Self::Shed => "all connections are taken: the longest idle one was closed",

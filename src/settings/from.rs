@@ -311,3 +311,31 @@ impl FromToml for SecretRef {
         Some(secret)
     }
 }
+
+/// A file in PEM form, or a systemd credential that holds one: a certificate, or its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemRef(pub SecretRef);
+
+impl FromToml for PemRef {
+    fn expected() -> String {
+        "a path, or `{ credential = \"NAME\" }`".to_owned()
+    }
+
+    fn example() -> String {
+        "\"/etc/letsencrypt/live/…/fullchain.pem\"".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [String::schema(), SecretRef::schema()] })
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        if value.is_table() {
+            return value.clone().read().map(Self);
+        }
+        let path = value.clone().read::<PathBuf>()?;
+        let file = SecretRef::File { path, create: false };
+        value.probe_file(&file, "the user that Gatepost runs as must be able to read it");
+        Some(Self(file))
+    }
+}

@@ -159,15 +159,18 @@ impl<'a> Value<'a> {
     /// Remembers the secret that this value refers to, and looks for it; one that is not there is
     /// recorded.
     pub(super) fn probe(&self, secret: &SecretRef) {
+        let of_file = "write the secret into that file, or add `create = true` for a random one";
+        self.probe_file(secret, of_file);
+    }
+
+    /// The same, with what helps where a file is not there.
+    pub(super) fn probe_file(&self, secret: &SecretRef, of_file: &str) {
         self.notes.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
         let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {
             SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
-            SecretRef::File { .. } => {
-                "write the secret into that file, or add `create = true` for a random one"
-                    .to_owned()
-            }
+            SecretRef::File { .. } => of_file.to_owned(),
             SecretRef::Credential(name) => {
                 format!("add `LoadCredential={name}:/path` to the unit, or use a file")
             }

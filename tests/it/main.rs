@@ -24,3 +24,4 @@ mod queue_faults;
 mod queue_fixture;
 mod recipes;
 mod support;
+mod tls;

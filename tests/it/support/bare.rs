@@ -56,6 +56,7 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         n_connections: 100,
         keep_alive: patience,
         request_timeout: patience,
+        tls: None,
     };
     let stop = CancellationToken::new();
     let listeners = http::start(listen, Arc::new(public), Arc::new(admin), stop.clone()).unwrap();

@@ -12,4 +12,5 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod servers;
 pub(crate) mod smtp;
+pub(crate) mod tls;
 pub(crate) mod wire;

@@ -149,5 +149,5 @@ impl Drop for Served {
 }
 
 fn address(url: &str) -> SocketAddr {
-    url.strip_prefix("http://").unwrap().parse().unwrap()
+    url.split_once("://").unwrap().1.parse().unwrap()
 }

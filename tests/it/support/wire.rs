@@ -38,32 +38,51 @@ impl Answer {
 }
 
 /// A connection.
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<T = TcpStream> {
+    stream: T,
     rest: Vec<u8>,
+}
+
+/// A socket that does not wait for ever.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 impl Wire {
     pub(crate) fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, rest: Vec::new() }
-    }
-
-    /// Writes `bytes`; a peer that has hung up meanwhile may have answered all the same.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
-        match self.stream.write_all(bytes) {
-            Ok(()) => {}
-            Err(err) => assert!(is_gone(&err), "{err}"),
-        }
-        self
+        Self::over(connect(address))
     }
 
     /// Ends our side.
     pub(crate) fn finish(&mut self) -> &mut Self {
         match self.stream.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => {}
+            Err(err) => assert!(is_gone(&err), "{err}"),
+        }
+        self
+    }
+}
+
+impl<T: Read + Write> Wire<T> {
+    pub(crate) fn over(stream: T) -> Self {
+        Self { stream, rest: Vec::new() }
+    }
+
+    pub(crate) fn stream(&self) -> &T {
+        &self.stream
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> &mut T {
+        &mut self.stream
+    }
+
+    /// Writes `bytes`; a peer that has hung up meanwhile may have answered all the same.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
+        match self.stream.write_all(bytes) {
             Ok(()) => {}
             Err(err) => assert!(is_gone(&err), "{err}"),
         }

@@ -1,0 +1,121 @@
+//! TLS between a socket and its connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::rt::net::TcpStream;
+use rustls::{InvalidMessage, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::connections::{Registration, Seen};
+use super::control::Phase;
+
+/// The longest handshake, where a request may take longer: two round trips take a second even by
+/// satellite.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+
+/// A socket, in the clear for whoever reads from it.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Takes part in handshakes.
+#[derive(Clone)]
+pub(super) struct Handshake {
+    acceptor: TlsAcceptor,
+    timeout: Duration,
+}
+
+impl Handshake {
+    pub(super) fn new(config: Arc<ServerConfig>, request_timeout: Duration) -> Self {
+        let timeout = request_timeout.min(TIMEOUT_MAX);
+        Self { acceptor: TlsAcceptor::from(config), timeout }
+    }
+
+    /// Makes one with the client at the other end of `io`, which may be told to make room meanwhile.
+    pub(super) async fn make(
+        &self,
+        io: TcpStream,
+        registration: &Registration,
+    ) -> io::Result<Socket> {
+        let accept = tokio::time::timeout(self.timeout, self.acceptor.accept(io));
+        let accepted = tokio::select! {
+            accepted = accept => accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            () = registration.control().closed() => {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        };
+        match accepted {
+            Ok(stream) => {
+                // The first head has all of its time.
+                registration.set(Phase::Head);
+                Ok(Socket::Tls(Box::new(stream)))
+            }
+            Err(err) => {
+                if let Some(seen) = failure(&err) {
+                    registration.report(seen);
+                }
+                Err(err)
+            }
+        }
+    }
+}
+
+/// What is told of a failed handshake. Whoever hangs up without a word looked only whether somebody
+/// listens, as monitors do.
+fn failure(err: &io::Error) -> Option<Seen> {
+    match err.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => return None,
+        _ => {}
+    }
+    let cause = err.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let is_plain =
+        matches!(cause, Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)));
+    Some(if is_plain { Seen::PlainHttp } else { Seen::TlsHandshake })
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
+            Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(context, bytes),
+            Self::Tls(io) => Pin::new(io).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(context),
+            Self::Tls(io) => Pin::new(io).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(context),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(context),
+        }
+    }
+}

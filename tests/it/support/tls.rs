@@ -1,0 +1,68 @@
+//! Certificates of the tests' own, and a client that believes one of them.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::wire::{Wire, connect};
+
+/// The name of the tests' certificates.
+pub(crate) const NAME: &str = "hooks.example.com";
+
+/// A certificate and its key, in PEM form.
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Pair {
+    /// For [`NAME`], good up to the first day of this year.
+    pub(crate) fn until(year: i32) -> Self {
+        let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        Self { cert: cert.pem(), key: key.serialize_pem() }
+    }
+
+    /// Writes both into `folder`.
+    pub(crate) fn write(&self, folder: &Path) {
+        std::fs::write(folder.join("cert.pem"), &self.cert).unwrap();
+        std::fs::write(folder.join("key.pem"), &self.key).unwrap();
+    }
+}
+
+/// A connection within TLS.
+pub(crate) type TlsWire = Wire<StreamOwned<ClientConnection, TcpStream>>;
+
+/// Connects, believing `pem` alone.
+pub(crate) fn connect_believing(address: SocketAddr, pem: &str, alpn: &[&[u8]]) -> TlsWire {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let mut roots = RootCertStore::empty();
+    for cert in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(cert.unwrap()).unwrap();
+    }
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let name = ServerName::try_from(NAME).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    Wire::over(StreamOwned::new(connection, connect(address)))
+}
+
+impl TlsWire {
+    /// What both agreed to speak.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.stream().conn.alpn_protocol()
+    }
+
+    /// Makes the handshake, which the first write would make.
+    pub(crate) fn handshake(&mut self) -> std::io::Result<()> {
+        let stream = self.stream_mut();
+        stream.conn.complete_io(&mut stream.sock).map(|_| ())
+    }
+}
