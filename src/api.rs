@@ -301,7 +301,11 @@ impl Api {
     pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.server()?.ingest.release(number).await;
         match released.ok_or_else(|| rejected::gone(number))? {
-            Ok(Accepted::Stored(appended) | Accepted::StoredWith(appended, _)) => Ok(appended.id()),
+            Ok(
+                Accepted::Stored(appended)
+                | Accepted::StoredWith(appended, _)
+                | Accepted::StoredAll { first: appended, .. },
+            ) => Ok(appended.id()),
             Ok(Accepted::Handshake(_) | Accepted::Probe) => {
                 Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
             }

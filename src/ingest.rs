@@ -61,6 +61,13 @@ pub enum Accepted {
     Stored(Appended),
     /// The same, with another answer than its id.
     StoredWith(Appended, Reply),
+    /// It is a list, and each of its items an event.
+    StoredAll {
+        /// The first that was not seen before, or the first of all.
+        first: Appended,
+        /// How many items it has.
+        n_events: usize,
+    },
     /// It is a provider's question, and no event.
     Handshake(Reply),
     /// It only looks whether anything is there.
@@ -313,6 +320,12 @@ impl Ingest {
         door.charge().map_err(|retry_after| Refused::RateLimited { retry_after })?;
         door.matched(verified.secret_index(), request.received_at);
         let Request { headers, body, received_at, .. } = request;
+        if let Some(events) = source.split(&verified, received_at, &headers, &body) {
+            return self.store_all(door, events).await;
+        }
+        if verified.is_unsplit() {
+            self.notes.unsplit(source.name(), self.clock.now());
+        }
         let event = source.event(verified, received_at, headers, body);
         let Some(answer) = source.settings().answer.body() else {
             return self.append(event).await.map(Accepted::Stored);
@@ -323,8 +336,32 @@ impl Ingest {
         Ok(Accepted::StoredWith(appended, answer.reply(of_answer, appended.id())))
     }
 
+    /// Stores the items of a list by one commit.
+    async fn store_all(&self, door: &Door, events: Vec<NewEvent>) -> Result<Accepted, Refused> {
+        let answer = door.source().settings().answer.body();
+        // What is answered is said over the first item.
+        let of_answer = answer.filter(|answer| answer.body.is_some()).and(events.first().cloned());
+        let all = self.in_time(self.queue.append_all(events)).await?;
+        let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
+        // A list that is split is never empty.
+        let Some(first) = all.iter().find(is_new).or(all.first()).copied() else {
+            return Ok(Accepted::Probe);
+        };
+        Ok(match answer {
+            Some(answer) => Accepted::StoredWith(first, answer.reply(of_answer, first.id())),
+            None => Accepted::StoredAll { first, n_events: all.len() },
+        })
+    }
+
     async fn append(&self, event: NewEvent) -> Result<Appended, Refused> {
-        match tokio::time::timeout(COMMIT_TIMEOUT, self.queue.append(event)).await {
+        self.in_time(self.queue.append(event)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        stored: impl Future<Output = Result<T, QueueError>>,
+    ) -> Result<T, Refused> {
+        match tokio::time::timeout(COMMIT_TIMEOUT, stored).await {
             Ok(Ok(appended)) => Ok(appended),
             Ok(Err(err)) => Err(self.unavailable(&err)),
             Err(_elapsed) => {

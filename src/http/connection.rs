@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::{Registration, Seen};
 use super::control::{Control, Phase};
+use super::offer;
 
 /// The longest head. Together with what may be handed on before it is known to be one
 /// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
@@ -228,6 +229,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        if self.control().phase() == Phase::Head && self.handed == 0 {
+            // What comes now begins a request.
+            offer::blank(buffer.filled_mut().get_mut(before..).unwrap_or_default());
+        }
         let taken = match buffer.filled().get(before..) {
             None | Some([]) => return Poll::Ready(Ok(())),
             Some(bytes) => {

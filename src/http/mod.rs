@@ -28,6 +28,7 @@ pub(crate) mod client;
 mod connection;
 mod connections;
 mod control;
+mod offer;
 mod problem;
 mod serve;
 mod tls;

@@ -179,6 +179,10 @@ async fn hook(
             count(&door, appended, started, public);
             answered(reply).into()
         }
+        Ok(Accepted::StoredAll { first, n_events }) => {
+            count(&door, first, started, public);
+            stored_all(first.id(), n_events).into()
+        }
         Ok(Accepted::Handshake(reply)) => {
             door.metrics().request(RequestOutcome::Handshake);
             answered(reply).into()
@@ -458,6 +462,12 @@ fn stored(id: EventId) -> Response<BoxBody> {
         .insert_header((header::CONTENT_TYPE, JSON))
         .body(body)
         .map_into_boxed_body()
+}
+
+/// The same of a list, with how many events it became.
+fn stored_all(id: EventId, n_events: usize) -> HttpResponse {
+    let body = serde_json::json!({ "id": id, "events": n_events });
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body.to_string())
 }
 
 /// An answer of a source. To a question it repeats a stranger's text: never a page.

@@ -23,6 +23,7 @@ pub(super) struct Notes {
     turned_away: Throttle,
     not_stored: Throttle,
     slow_commit: Throttle,
+    unsplit: Throttle,
 }
 
 impl Notes {
@@ -75,6 +76,16 @@ impl Notes {
     pub(super) fn not_stored(&self, err: &QueueError, now: Timestamp) {
         if let Some(n_silent) = self.not_stored.open(now) {
             error!(error = %err, n_silent, "Event not stored; the sender was asked to try again");
+        }
+    }
+
+    pub(super) fn unsplit(&self, source: &SourceName, now: Timestamp) {
+        if let Some(n_silent) = self.unsplit.open(now) {
+            warn!(
+                source.name = %source,
+                n_silent,
+                "A list is empty, unreadable or too long to be split: it is stored as one event"
+            );
         }
     }
 

@@ -53,6 +53,12 @@ pub trait Queue: Send + Sync {
     /// sender that repeats is recognised by the dedupe key.
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError>;
 
+    /// Stores `events`, which came in one request, by one durable commit: all of them or none.
+    /// Each is looked up by its own dedupe key. The answers are in the order of the events.
+    ///
+    /// They must fit into one unit: at most [`APPEND_ALL_MAX`] events.
+    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError>;
+
     /// The handler's own place in the log, made durable before this returns; a new one begins at
     /// `start`. A handler has one subscription at a time: the second call while the first one is
     /// alive is [`QueueError::Busy`].
@@ -162,6 +168,9 @@ pub trait Subscription: Send + Sync {
     /// What is due now or later: the log's rest behind the cursor, and the entries of their own.
     fn backlog(&self) -> Backlog;
 }
+
+/// The most events of one [`Queue::append_all`].
+pub const APPEND_ALL_MAX: usize = 4_096;
 
 /// How many bytes of bodies one [`Subscription::next`] gives before it stops; at least one
 /// delivery is given whatever its size. It bounds what a handler's loop holds in memory, but for

@@ -15,7 +15,8 @@ pub enum FieldRef {
     Header(Cow<'static, str>),
     /// A parameter of the query.
     Query(Cow<'static, str>),
-    /// A field of the JSON body, as a dotted path: `data.id`, `0.event`.
+    /// A field of the JSON body, as a dotted path: `data.id`, `0.event`. Of a list
+    /// that becomes one event for each item it is a field of the item.
     Json(Cow<'static, str>),
     /// A field of a form body.
     Form(Cow<'static, str>),

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::event::{Dedupe, DedupeKey, SourceName};
 use crate::settings::show_duration;
 
-use super::Verified;
 use super::scheme::Scheme;
 use super::settings::SourceSettings;
 
@@ -53,20 +52,34 @@ impl Identity {
             Self::Stamp | Self::Body => None,
         }
     }
+
+    /// The same of one item of the request's list, where the id was the whole request's.
+    pub(super) fn of_item(self, index: usize) -> Self {
+        match self {
+            Self::SignedId(id) => Self::SignedId(format!("{id}/{index}")),
+            Self::Id(id) => Self::Id(format!("{id}/{index}")),
+            Self::Stamp | Self::Body => self,
+        }
+    }
+}
+
+/// What a dedupe key is made of, beside the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestKey<'a> {
+    pub(super) source: &'a SourceName,
+    /// The request's method where it is another than POST: the same body may be put and deleted.
+    pub(super) method: Option<&'a str>,
+    pub(super) identity: &'a Identity,
 }
 
 /// What makes a repeat of this request a duplicate.
-pub(super) fn dedupe(
-    policy: DedupePolicy,
-    source: &SourceName,
-    verified: &Verified,
-    body: &[u8],
-) -> Dedupe {
-    let key = || key(source, verified.method.as_deref(), &verified.identity, body);
+pub(super) fn dedupe(policy: DedupePolicy, request: RequestKey<'_>, body: &[u8]) -> Dedupe {
+    let RequestKey { source, method, identity } = request;
+    let key = || key(source, method, identity, body);
     match policy {
         DedupePolicy::Off => Dedupe::Off,
         DedupePolicy::Window(window) => Dedupe::Within { key: key(), window },
-        DedupePolicy::Identity => match verified.identity {
+        DedupePolicy::Identity => match identity {
             Identity::SignedId(_) | Identity::Id(_) | Identity::Stamp => {
                 Dedupe::Within { key: key(), window: DedupePolicy::WINDOW }
             }
@@ -84,7 +97,6 @@ pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -
     key(source, None, &identity, body)
 }
 
-/// `method` is the request's where it is another than POST: the same body may be put and deleted.
 fn key(source: &SourceName, method: Option<&str>, identity: &Identity, body: &[u8]) -> DedupeKey {
     let mut hash = Sha256::new();
     // Neither a name nor a method has a zero byte, and the letter keeps an id from being taken for

@@ -31,6 +31,7 @@ mod scheme;
 mod settings;
 mod sign;
 mod signature;
+mod split;
 mod template;
 mod timestamp;
 mod unpacked;
@@ -48,12 +49,14 @@ pub use scheme::{Scheme, Weakness};
 pub use settings::{BadRate, RateLimit, SigningProfile, SourceSettings, TypeRule};
 pub use sign::{SignError, SignedRequest};
 pub use signature::{Encoding, SignatureFormat, SignatureRule};
+pub use split::Split;
 pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 
 use fields::Fields;
-use identity::Identity;
+use identity::{Identity, RequestKey};
 use keys::Key;
+use split::Batch;
 
 /// What a request mostly has one or two of: those are not on the heap.
 type SmallList<T> = SmallVec<[T; 2]>;
@@ -83,6 +86,10 @@ pub struct Verified {
     /// Whether the body came under a signature, as opposed to beside a password.
     is_signed: bool,
     secret_index: usize,
+    /// The items of its list, where each becomes an event.
+    batch: Option<Box<Batch>>,
+    /// It is a list that stays one event, against the source's `split`.
+    is_unsplit: bool,
 }
 
 impl Verified {
@@ -99,6 +106,11 @@ impl Verified {
     /// Where `data` begins in the payload.
     pub fn data_root(&self) -> DataRoot {
         self.data_root
+    }
+
+    /// Whether it carries a list that was to become one event for each item, and stays one event.
+    pub fn is_unsplit(&self) -> bool {
+        self.is_unsplit
     }
 
     /// Which of the source's secrets it was signed with, counted from 0.
@@ -293,11 +305,23 @@ impl Source {
         let event_type = profile.type_in(request, &fields);
         let is_json = fields.is_json();
         let secret_index = accepted.key_index;
-        let identity = self.identify(&fields, scheme, accepted);
+        let batch = self.batch(request, scheme, &accepted).map(Box::new);
+        let is_unsplit = batch.is_none() && self.settings.split.splits(request.body);
+        let identity = self.identify(&fields, scheme, accepted.id);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = profile.data_root;
         let is_signed = scheme.algorithm.signs();
-        Verified { event_type, identity, method, data_root, is_json, is_signed, secret_index }
+        Verified {
+            event_type,
+            identity,
+            method,
+            data_root,
+            is_json,
+            is_signed,
+            secret_index,
+            batch,
+            is_unsplit,
+        }
     }
 
     /// What tells this request from every other.
@@ -305,10 +329,10 @@ impl Source {
         &self,
         fields: &Fields<'_>,
         scheme: &Scheme,
-        accepted: scheme::Accepted,
+        id_of_scheme: Option<String>,
     ) -> Identity {
         let profile = &self.settings.profile;
-        let of_scheme = scheme.id.as_ref().zip(accepted.id);
+        let of_scheme = scheme.id.as_ref().zip(id_of_scheme);
         let found = of_scheme.or_else(|| {
             profile.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
         });
@@ -330,8 +354,9 @@ impl Source {
         headers: Headers,
         body: Bytes,
     ) -> NewEvent {
-        let dedupe = identity::dedupe(self.settings.dedupe, &self.name, &verified, &body);
-        let Verified { event_type, data_root, is_json, .. } = verified;
+        let Verified { event_type, identity, method, data_root, is_json, .. } = verified;
+        let key = RequestKey { source: &self.name, method: method.as_deref(), identity: &identity };
+        let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }

@@ -13,6 +13,7 @@ use super::keys::{Algorithm, KeyRule};
 use super::scheme::Scheme;
 use super::settings::{SigningProfile, TypeRule};
 use super::signature::{Encoding, SignatureFormat, SignatureRule};
+use super::split::Split;
 use super::template::{BadTemplate, Template};
 use super::timestamp::{TimestampRule, Unit};
 
@@ -115,6 +116,8 @@ pub struct Provider {
     body_max: Option<u64>,
     /// Bodies as it sends them.
     pub(super) samples: &'static [Sample],
+    /// How one of its requests becomes events.
+    split: Split,
 }
 
 /// One scheme of a provider, in the words of a `verify` table.
@@ -154,6 +157,11 @@ impl Provider {
     /// The longest body that it sends, where that is more than the server takes by default.
     pub(super) fn body_max(&self) -> Option<u64> {
         self.body_max
+    }
+
+    /// How one of its requests becomes events.
+    pub(super) fn split(&self) -> Split {
+        self.split
     }
 
     /// Its sender with nothing changed.

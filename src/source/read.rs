@@ -13,6 +13,7 @@ use super::keys::Algorithm;
 use super::providers::{Overrides, PROVIDERS, Provider};
 use super::scheme::Scheme;
 use super::settings::{RateLimit, SigningProfile, SourceSettings};
+use super::split::Split;
 use super::template::Part;
 
 mod answer;
@@ -44,6 +45,7 @@ impl SourceSettings {
         let expect_every = table.take::<Duration>("expect_every");
         let body_max = table.take::<ByteSize>("body_max");
         let verify_token = table.take::<SecretRef>("verify_token");
+        let split = table.choice("split", Split::ALL);
         let methods = read_methods(table, Self::METHODS);
         let answer = table.table("answer").map(read_answer);
         let profile = read_profile(table);
@@ -83,6 +85,7 @@ impl SourceSettings {
             allow: allow.unwrap_or_default(),
             expect_every,
             body_max: body_max.map(|size| size.0).or(plain.body_max),
+            split: split.unwrap_or(plain.split),
             verify_token,
             ..plain
         })

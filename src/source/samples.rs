@@ -10,6 +10,7 @@ use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::providers::Sample;
 use super::sign::content_type;
+use super::split::Split;
 use super::{Inbound, SigningProfile, Source, SourceSettings};
 
 /// What stands in a sample for a value of the moment.
@@ -55,13 +56,15 @@ impl SourceSettings {
             .or_else(|| samples.iter().find(of_family));
         let body = match sample {
             Some((_, body)) => (*body).to_owned(),
+            None if self.split == Split::JsonArray => format!("[{}]", minimal(&self.profile)),
             None => minimal(&self.profile),
         };
         fill(&body, event_type, now).into_bytes()
     }
 
     /// The event that a request with this body would become, without a signature: to look at what
-    /// handlers make of it. Without an `event_type` it is found as in any request.
+    /// handlers make of it. Without an `event_type` it is found as in any request. Of a list that
+    /// becomes several events it is the first.
     pub fn unsigned_event(
         &self,
         source: &SourceName,
@@ -69,6 +72,7 @@ impl SourceSettings {
         body: Vec<u8>,
         now: Timestamp,
     ) -> NewEvent {
+        let body = self.split.first(body);
         let mut headers = Headers::builder();
         headers.push("content-type", content_type(&body).as_bytes());
         let types = self.profile.event_type.places();

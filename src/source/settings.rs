@@ -16,6 +16,7 @@ use super::identity::DedupePolicy;
 use super::keys::{BadKey, Key};
 use super::providers::Provider;
 use super::scheme::Scheme;
+use super::split::Split;
 use super::{EventType, Inbound};
 
 /// What `[source.NAME]` says.
@@ -39,6 +40,8 @@ pub struct SourceSettings {
     pub methods: Vec<&'static str>,
     /// What is answered once an event is durable.
     pub answer: AnswerRule,
+    /// How a request becomes events.
+    pub split: Split,
     /// What a provider that asks first (Meta) must know to get an answer.
     pub verify_token: Option<SecretRef>,
 }
@@ -69,6 +72,7 @@ impl SourceSettings {
             methods,
             answer: profile.provider.map_or(AnswerRule::Id, Provider::answer),
             body_max: profile.provider.and_then(Provider::body_max),
+            split: profile.provider.map_or(Split::Off, Provider::split),
             profile,
             secrets,
             dedupe: DedupePolicy::Identity,

@@ -152,6 +152,11 @@ impl<'a> Lexer<'a> {
         self.is_strict
     }
 
+    /// How much of the text was read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// The next token; `None` behind the one value.
     pub(crate) fn next(&mut self) -> Result<Option<Token<'a>>, JsonError> {
         loop {

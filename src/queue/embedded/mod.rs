@@ -42,7 +42,7 @@ use rand::{RngCore, SeedableRng};
 use tokio::sync::oneshot;
 
 use self::cleaner::{Cleaner, Effort};
-use self::commit::{AppendRequest, Request};
+use self::commit::{AppendRequest, Group, Request};
 use self::core::{Core, lock, off_thread};
 use self::driver::Threads;
 use self::index::Index;
@@ -59,6 +59,7 @@ use super::{
 use crate::clock::Clock;
 use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 
+mod append_all;
 pub mod check;
 pub(crate) mod cleaner;
 pub(crate) mod commit;
@@ -395,10 +396,15 @@ impl Queue for EmbeddedQueue {
             return Ok(Appended::Duplicate(seen.id));
         }
         let (reply, answer) = oneshot::channel();
-        self.core.send(Request::Append(AppendRequest { event, probed, reply }))?;
+        let group = Group::default();
+        self.core.send(Request::Append(AppendRequest { event, probed, reply, group }))?;
         self.core.drive();
         let (appended, _event) = answer.await.map_err(|_| QueueError::Closed)?;
         appended
+    }
+
+    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        self.append_group(events).await
     }
 
     async fn subscribe(

@@ -18,6 +18,8 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
         is_json: false,
         is_signed: true,
         secret_index: 0,
+        batch: None,
+        is_unsplit: false,
     };
     if signed {
         source.answer_verified(&request, &proof)

@@ -12,6 +12,7 @@ pub(super) use super::super::field_ref::FieldRef;
 pub(super) use super::super::handshake::{Answer, Handshake};
 pub(super) use super::super::keys::{Algorithm, KeyRule};
 pub(super) use super::super::signature::{Encoding, SignatureFormat};
+pub(super) use super::super::split::Split;
 pub(super) use super::super::timestamp::{TimestampRule, Unit};
 pub(super) use super::{Provider, Row};
 
@@ -43,6 +44,7 @@ pub(super) const PLAIN: Provider = Provider {
     handshakes: Vec::new(),
     answer: AnswerRule::Id,
     body_max: None,
+    split: Split::Off,
     samples: &[],
 };
 

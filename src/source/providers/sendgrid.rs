@@ -1,7 +1,7 @@
 //! Twilio `SendGrid`.
 //!
 //! <https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features>.
-//! One request carries a list of events; its type is that of the first.
+//! One request carries a list of events, each with an id of its own.
 
 use super::prelude::*;
 
@@ -23,8 +23,11 @@ pub(super) fn provider() -> Provider {
             timestamp: Some((header("x-twilio-email-event-webhook-timestamp"), Unit::Seconds)),
             ..HEX_OF_BODY
         }],
-        event_type: vec![json("0.event")],
+        // Of an item; of the whole list where that is not split.
+        event_type: vec![json("event"), json("0.event")],
+        delivery_id: vec![json("sg_event_id")],
         stamps: vec![json("0.sg_event_id")],
+        split: Split::JsonArray,
         samples: &[(
             &["delivered", "bounce", "dropped", "open", "click"],
             include_str!("../samples/sendgrid.json"),

@@ -5,6 +5,7 @@ mod bad;
 mod flood;
 mod good;
 mod idle;
+mod lists;
 mod replay;
 mod senders;
 mod shapes;

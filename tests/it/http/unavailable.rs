@@ -43,6 +43,11 @@ impl Queue for Failing {
         self.queue.append(event).await
     }
 
+    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        self.fail()?;
+        self.queue.append_all(events).await
+    }
+
     async fn subscribe(
         &self,
         handler: &HandlerName,

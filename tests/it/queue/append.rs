@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::event::{DataRoot, Dedupe, DedupeKey, EventId, EventType, NewEvent, Position};
-use gatepost::queue::{Appended, EventQuery, ListOrder, Start};
+use gatepost::queue::{APPEND_ALL_MAX, Appended, EventQuery, ListOrder, Start};
 
 use super::{Backend, World, take};
 use crate::support::events::{new_event, source};
@@ -161,4 +161,42 @@ pub(super) async fn without_a_key_equal_events_are_two<B: Backend>(world: World<
     let ids = [world.append("a").await, world.append("a").await];
     assert!(ids[0] < ids[1]);
     assert_eq!(world.queue.stats().events, 2);
+}
+
+pub(super) async fn events_of_one_call_are_stored_in_order_each_with_its_own_key<B: Backend>(
+    world: World<B>,
+) {
+    let event = |n| keyed(&world, n);
+    let first = world.queue.append(event(2)).await.unwrap();
+    let all = [event(1), event(2), event(3), event(1)];
+    let all = world.queue.append_all(all.to_vec()).await.unwrap();
+    let [one, two, three, again] = all.as_slice() else { panic!("{all:?}") };
+    assert!(matches!((one, three), (Appended::Stored(_), Appended::Stored(_))), "{all:?}");
+    assert_eq!(*two, Appended::Duplicate(first.id()));
+    assert_eq!(*again, Appended::Duplicate(one.id()));
+    let stored: Vec<EventId> = stored(&world).await.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(stored, [first.id(), one.id(), three.id()]);
+    assert!(world.queue.append_all(Vec::new()).await.unwrap().is_empty());
+}
+
+/// As many as a sender's list may have, and others at the same time: what is between them is not
+/// cut.
+pub(super) async fn events_of_one_call_are_one_commit<B: Backend>(world: World<B>) {
+    let list = |n: usize| (0..n).map(|_| new_event("item", "{}", world.now())).collect::<Vec<_>>();
+    let (one, other, single) = tokio::join!(
+        world.queue.append_all(list(3_000)),
+        world.queue.append_all(list(APPEND_ALL_MAX)),
+        world.queue.append(new_event("single", "{}", world.now())),
+    );
+    let positions = |all: &[Appended]| {
+        let ids: Vec<EventId> = all.iter().map(|appended| appended.id()).collect();
+        assert!(ids.is_sorted());
+        ids.len()
+    };
+    assert_eq!(positions(&one.unwrap()), 3_000);
+    assert_eq!(positions(&other.unwrap()), APPEND_ALL_MAX);
+    single.unwrap();
+    assert_eq!(world.queue.stats().last, Position(3_000 + APPEND_ALL_MAX as u64 + 1));
+    let too_many = world.queue.append_all(list(APPEND_ALL_MAX + 1)).await;
+    assert!(too_many.is_err());
 }

@@ -185,6 +185,8 @@ macro_rules! conformance {
                 two_copies_at_once_are_one_event,
                 a_key_is_remembered_across_a_restart,
                 without_a_key_equal_events_are_two,
+                events_of_one_call_are_stored_in_order_each_with_its_own_key,
+                events_of_one_call_are_one_commit,
             }
             subscribe {
                 a_new_handler_begins_at_the_oldest_event_or_behind_the_newest,

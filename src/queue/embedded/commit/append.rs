@@ -14,8 +14,10 @@ impl Committer {
             if self.inbox.appends.is_empty() { None } else { lock(&self.core.blocked).clone() };
         let n_appends = self.inbox.appends.len().min(UNIT_EVENTS_MAX);
         unit.appends.reserve(n_appends);
-        for _ in 0..n_appends {
-            let Some(append) = self.inbox.appends.pop_front() else { break };
+        // A group begins only where the unit has room for all of it.
+        while unit.appends.len() < n_appends
+            && let Some(append) = self.inbox.appends.pop_front_if(|next| has_room_for(unit, next))
+        {
             if let Some(why) = &blocked {
                 refuse(append, QueueError::Full(why.clone()));
                 continue;
@@ -37,12 +39,13 @@ impl Committer {
             unit.appends.push(Answer { reply, appended, event });
             return None;
         }
-        let needed = HEADER_BYTES + event_bytes(&append.event);
+        // Room for those that follow as well: a group is stored by one write.
+        let needed = record_bytes(&append.event) + append.group.more_bytes;
         match self.make_room(unit, needed, self.settle_room) {
             Ok(()) => {}
             Err(NoRoom::Wait) => return Some(append),
             Err(why) => {
-                refuse(append, why.error());
+                self.refuse_group(append, &why);
                 return None;
             }
         }
@@ -66,6 +69,15 @@ impl Committer {
         unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
     }
 
+    /// Answers an append that is not stored, and those of its group that follow it.
+    fn refuse_group(&mut self, first: AppendRequest, why: &NoRoom) {
+        let n_more = first.group.n_more.min(self.inbox.appends.len());
+        refuse(first, why.error());
+        for append in self.inbox.appends.drain(..n_more) {
+            refuse(append, why.error());
+        }
+    }
+
     /// The event that `event` repeats, where it does.
     fn seen(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
         if let Dedupe::Unanswered { key } = event.dedupe {
@@ -76,6 +88,16 @@ impl Committer {
         let newest = self.memtable.get(&probe);
         newest.or_else(|| self.core.keys.lookup(&probe, probed).0)
     }
+}
+
+/// Whether the unit can take `next` and all of its group that follows.
+fn has_room_for(unit: &Unit, next: &AppendRequest) -> bool {
+    unit.appends.len() + next.group.n_more < UNIT_EVENTS_MAX
+}
+
+/// What the record of an event takes at most.
+pub(crate) fn record_bytes(event: &NewEvent) -> usize {
+    HEADER_BYTES + event_bytes(event)
 }
 
 /// What is asked of the dedupe keys for an event; `None` = two equal ones are two events.

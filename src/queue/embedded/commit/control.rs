@@ -34,6 +34,7 @@ impl Committer {
         match request {
             // These are sorted out when they come.
             Request::Append(_)
+            | Request::AppendAll(_)
             | Request::Settle
             | Request::Allocated(_)
             | Request::Recovered(_) => {}

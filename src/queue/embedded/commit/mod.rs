@@ -23,7 +23,7 @@ use super::record::{Incarnation, KeptEnd, Lsn, UnitBuilder};
 use super::subscription::HandlerCell;
 use crate::event::{EventId, HandlerName, NewEvent, Position};
 use crate::queue::ids::Ids;
-use crate::queue::{Appended, QueueError};
+use crate::queue::{APPEND_ALL_MAX, Appended, QueueError};
 
 mod append;
 mod control;
@@ -32,13 +32,13 @@ mod request;
 mod room;
 mod settle;
 
-pub(crate) use append::probe_of;
-pub(crate) use request::{AppendReply, AppendRequest, Reply, Request, SnapshotBasis};
+pub(crate) use append::{probe_of, record_bytes};
+pub(crate) use request::{AppendReply, AppendRequest, Group, Reply, Request, SnapshotBasis};
 
 /// How long settlements are collected before they are recorded.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);
 /// How many appends one unit takes at most.
-const UNIT_EVENTS_MAX: usize = 4_096;
+const UNIT_EVENTS_MAX: usize = APPEND_ALL_MAX;
 
 /// Called with the duration of each commit and the number of events in it.
 pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
@@ -145,6 +145,7 @@ impl Committer {
     pub(crate) fn accept(&mut self, request: Request) {
         match request {
             Request::Append(append) => self.inbox.appends.push_back(append),
+            Request::AppendAll(appends) => self.inbox.appends.extend(appends),
             Request::Settle => {
                 self.inbox.settles_since.get_or_insert(self.now);
             }

@@ -27,6 +27,16 @@ pub(crate) struct AppendRequest {
     /// writer: only newer ones are left.
     pub(crate) probed: Generation,
     pub(crate) reply: AppendReply,
+    pub(crate) group: Group,
+}
+
+/// The rest of the events that are stored by one commit, from this one on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Group {
+    /// How many follow.
+    pub(crate) n_more: usize,
+    /// What the records of those that follow take at most.
+    pub(crate) more_bytes: usize,
 }
 
 /// What the committer is asked for. All but appends and settlements are done after every outbox was
@@ -34,6 +44,8 @@ pub(crate) struct AppendRequest {
 #[derive(Debug)]
 pub(crate) enum Request {
     Append(AppendRequest),
+    /// All of them by one commit.
+    AppendAll(Vec<AppendRequest>),
     /// Some outbox is no longer empty.
     Settle,
     /// Gives a handler a subscription, unless it has one.

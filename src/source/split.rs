@@ -1,0 +1,322 @@
+//! Requests that carry a list of events: one event for each item of a JSON array.
+//!
+//! - An item's type and id are looked for in the item. An id of the whole request tells its items
+//!   apart by their place in the list, so that two equal ones are two events.
+//! - What is no array, an empty one, and a list over the limits stays one event: nothing is lost.
+//! - A body that came packed is unpacked, and so are its items.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::body::json::{JsonError, Lexer, Token};
+use crate::body::{starts_like_json, unpacked};
+use crate::clock::Timestamp;
+use crate::event::{EventType, Headers, NewEvent};
+
+use super::field_ref::FieldRef;
+use super::fields::Fields;
+use super::identity::{self, Identity, RequestKey};
+use super::scheme::{Accepted, Scheme};
+use super::{Inbound, Source, Verified};
+
+/// The most items that become events: they are stored by one commit.
+pub(crate) const ITEMS_MAX: usize = 4_096;
+/// The most bytes of all of the events, each with the request's headers: half a segment of the log.
+const BYTES_MAX: usize = 8 << 20;
+
+/// How a request becomes events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// One request is one event.
+    #[default]
+    Off,
+    /// Each item of a JSON array is an event.
+    JsonArray,
+}
+
+impl Split {
+    /// Every way, by its word in the configuration.
+    pub(super) const ALL: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("json-array", Self::JsonArray)];
+
+    /// Whether a body that begins like this one is a list to be split.
+    pub(super) fn splits(self, body: &[u8]) -> bool {
+        match self {
+            Self::Off => false,
+            Self::JsonArray => body.trim_ascii_start().starts_with(b"["),
+        }
+    }
+
+    /// The first item of a list that is to be split, and any other body as it is.
+    pub(super) fn first(self, body: Vec<u8>) -> Vec<u8> {
+        let first = if self.splits(&body) { items_of(&body, 0) } else { None };
+        let item = first.and_then(|items| body.get(items.first()?.clone()).map(<[u8]>::to_vec));
+        item.unwrap_or(body)
+    }
+}
+
+/// The items of a request's list.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// Headers and body, where the body came packed.
+    unpacked: Option<(Headers, Bytes)>,
+    items: Vec<Item>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+struct Item {
+    /// Where it stands in the body.
+    bytes: Range<usize>,
+    event_type: EventType,
+    identity: Identity,
+    is_json: bool,
+}
+
+impl Source {
+    /// The items that become events; `None` = the request is one event.
+    pub(super) fn batch(
+        &self,
+        request: &Inbound<'_>,
+        scheme: &Scheme,
+        accepted: &Accepted,
+    ) -> Option<Batch> {
+        if self.settings.split == Split::Off {
+            return None;
+        }
+        let unpacked = unpack(request)?;
+        let (headers, body) = match &unpacked {
+            Some((headers, body)) => (headers, &**body),
+            None => (request.headers, request.body),
+        };
+        let items = items_of(body, headers.encoded().len())?;
+        let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
+            let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };
+            Some(self.item(&item, bytes, index, scheme, accepted))
+        });
+        let items = items.collect();
+        Some(Batch { unpacked, items })
+    }
+
+    fn item(
+        &self,
+        item: &Inbound<'_>,
+        bytes: Range<usize>,
+        index: usize,
+        scheme: &Scheme,
+        accepted: &Accepted,
+    ) -> Item {
+        let profile = &self.settings.profile;
+        let types = profile.event_type.places();
+        let ids = scheme.id.iter().chain(&profile.delivery_id);
+        let places = types.iter().chain(ids.clone()).chain(&profile.stamps);
+        let fields = Fields::find(item, places);
+        let is_in_body = |place: &&FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
+        let of_scheme = scheme.id.as_ref().filter(is_in_body);
+        let of_scheme = of_scheme.and_then(|place| fields.text(place));
+        let is_own = of_scheme.is_some()
+            || accepted.id.is_none()
+                && ids
+                    .clone()
+                    .find(|place| fields.text(place).is_some())
+                    .is_some_and(|place| is_in_body(&place));
+        let identity = self.identify(&fields, scheme, of_scheme.or_else(|| accepted.id.clone()));
+        let identity = if is_own { identity } else { identity.of_item(index) };
+        let event_type = profile.type_in(item, &fields);
+        Item { bytes, event_type, identity, is_json: fields.is_json() }
+    }
+
+    /// The events that the items of a believed request's list become; `None` = the request is one
+    /// event.
+    pub fn split(
+        &self,
+        verified: &Verified,
+        received_at: Timestamp,
+        headers: &Headers,
+        body: &Bytes,
+    ) -> Option<Vec<NewEvent>> {
+        let batch = verified.batch.as_ref()?;
+        let (headers, body) = match &batch.unpacked {
+            Some((headers, body)) => (headers, body),
+            None => (headers, body),
+        };
+        let events = batch.items.iter().map(|item| {
+            let body = body.slice(item.bytes.clone());
+            let method = verified.method.as_deref();
+            let key = RequestKey { source: &self.name, method, identity: &item.identity };
+            NewEvent {
+                source: self.name.clone(),
+                event_type: item.event_type.clone(),
+                received_at,
+                data_root: verified.data_root,
+                is_json: item.is_json,
+                headers: headers.clone(),
+                dedupe: identity::dedupe(self.settings.dedupe, key, &body),
+                body,
+            }
+        });
+        Some(events.collect())
+    }
+}
+
+/// Headers and body as they were before the body was packed, where it was; `None` = it cannot be
+/// unpacked.
+#[expect(clippy::option_option, reason = "unreadable, as it came, and unpacked are three things")]
+fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
+    let encoding = request.headers.get("content-encoding");
+    match unpacked(encoding, request.body).ok()? {
+        Cow::Borrowed(_) if encoding.is_none() => Some(None),
+        body => {
+            let others = request.headers.iter().filter(|(name, _)| *name != "content-encoding");
+            Some(Some((others.collect(), Bytes::from(body.into_owned()))))
+        }
+    }
+}
+
+/// Where the items of an array stand; `None` = it is none, it is empty, or there are too many.
+/// `item_bytes` is what each costs beside its own text.
+fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize>>> {
+    if !starts_like_json(body) {
+        return None;
+    }
+    let items = scan(body).ok()?;
+    let bytes = items.len().saturating_mul(item_bytes).saturating_add(body.len());
+    (!items.is_empty() && items.len() <= ITEMS_MAX && bytes <= BYTES_MAX).then_some(items)
+}
+
+/// The items of the array that `body` is; none where it is something else. Stops behind the first
+/// item that is one too many.
+fn scan(body: &[u8]) -> Result<Vec<Range<usize>>, JsonError> {
+    let mut lexer = Lexer::new(body);
+    let mut items = Vec::new();
+    if lexer.next()? != Some(Token::ArrayStart) {
+        return Ok(items);
+    }
+    let mut end = lexer.position();
+    while items.len() <= ITEMS_MAX {
+        match lexer.next()? {
+            // Behind the last one nothing but white space may follow.
+            Some(Token::ArrayEnd) => return lexer.next().map(|_| items),
+            Some(Token::ObjectStart | Token::ArrayStart) => lexer.skip()?,
+            Some(_) => {}
+            None => break,
+        }
+        let between = body.get(end..lexer.position()).unwrap_or_default();
+        let is_between = |byte: &&u8| matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n');
+        let start = end + between.iter().take_while(is_between).count();
+        end = lexer.position();
+        items.push(start..end);
+    }
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tests::{configured, verify};
+
+    fn texts(body: &str) -> Vec<&str> {
+        let items = items_of(body.as_bytes(), 0).unwrap_or_default();
+        items.into_iter().map(|item| body.get(item).unwrap()).collect()
+    }
+
+    #[test]
+    fn items_keep_their_own_text() {
+        let body = "\u{feff} [ {\"a\":[1,{}]} ,\r\n[2] , \"x\\\"],[\" ,1.10,true,null,NaN ] \r\n";
+        let items = ["{\"a\":[1,{}]}", "[2]", "\"x\\\"],[\"", "1.10", "true", "null", "NaN"];
+        assert_eq!(texts(body), items);
+        assert_eq!(texts("[{}]"), ["{}"]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_not_split() {
+        for body in ["", "{}", "[]", "[1", "[1,]", "[1] 2", "a=[1]", "\"[1]\"", "[[1],"] {
+            assert_eq!(texts(body), [""; 0], "{body}");
+        }
+        let deep = format!("[{}1{}]", "[".repeat(1_000), "]".repeat(1_000));
+        assert_eq!(texts(&deep), [""; 0]);
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    /// The types, bodies and keys of the events that a believed request becomes.
+    fn events(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Vec<NewEvent> {
+        let verified = verify(source, headers, body).unwrap();
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let body = Bytes::copy_from_slice(body);
+        source.split(&verified, NOW, &headers, &body).unwrap_or_default()
+    }
+
+    fn of(text: &str) -> Source {
+        let verify = "verify = { algorithm = \"token\", header = \"X-T\", type = { json = \"t\" }";
+        configured(&format!("split = \"json-array\"\n{verify}, {text} }}"), &["secret"])
+    }
+
+    #[test]
+    fn each_item_has_its_own_type_id_and_text() {
+        let source = of("id = { json = \"id\" }");
+        let token = ("x-t", "secret");
+        let body =
+            br#"[{"t":"open","id":1}, {"t":"bounce","id":2},{"t":"open","id":1},{"n":1.10}]"#;
+        let all = events(&source, &[token], body);
+        let types: Vec<&str> = all.iter().map(|event| event.event_type.as_str()).collect();
+        assert_eq!(types, ["open", "bounce", "open", "unknown"]);
+        assert_eq!(all[3].body, r#"{"n":1.10}"#.as_bytes());
+        assert!(all.iter().all(|event| event.is_json && event.received_at == NOW));
+        assert_eq!(all[0].dedupe, all[2].dedupe);
+        assert_ne!(all[0].dedupe, all[1].dedupe);
+        assert!(matches!(all[0].dedupe, crate::event::Dedupe::Within { .. }));
+        // One that comes again in another list is a repeat.
+        assert_eq!(events(&source, &[token], br#"[{"t":"open","id":1}]"#)[0].dedupe, all[0].dedupe);
+        for whole in [r#"{"t":"x"}"#, "[]", "[{]", "t"] {
+            assert!(events(&source, &[token], whole.as_bytes()).is_empty());
+        }
+    }
+
+    #[test]
+    fn id_of_the_whole_request_tells_items_apart_by_their_place() {
+        let source = of("id = { header = \"X-Id\" }");
+        let headers = [("x-t", "secret"), ("x-id", "1")];
+        let all = events(&source, &headers, b"[{},{}]");
+        assert_ne!(all[0].dedupe, all[1].dedupe);
+        let again = events(&source, &headers, b"[{},{}]");
+        assert_eq!((all[0].dedupe, all[1].dedupe), (again[0].dedupe, again[1].dedupe));
+    }
+
+    #[test]
+    fn packed_list_becomes_events_that_are_not_packed() {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(br#"[{"t":"a"},{"t":"b"}]"#).unwrap();
+        let headers = [("x-t", "secret"), ("content-encoding", "gzip")];
+        let all = events(&of("id = { json = \"id\" }"), &headers, &gzip.finish().unwrap());
+        assert_eq!(all[1].body, br#"{"t":"b"}"#.as_slice());
+        assert_eq!(all[1].event_type.as_str(), "b");
+        assert!(all.iter().all(|event| event.headers.get("content-encoding").is_none()));
+    }
+
+    #[test]
+    fn lists_of_sendgrid_are_split() {
+        let sender = crate::source::SourceSettings::of_provider("sendgrid", Vec::new()).unwrap();
+        assert_eq!(sender.split, Split::JsonArray);
+        let name = crate::event::SourceName::parse("s").unwrap();
+        let body = br#"[{"event":"bounce","sg_event_id":"a"},{"event":"open"}]"#.to_vec();
+        let event = sender.unsigned_event(&name, None, body, NOW);
+        assert_eq!((event.event_type.as_str(), event.is_json), ("bounce", true));
+        assert_eq!(event.body, br#"{"event":"bounce","sg_event_id":"a"}"#.as_slice());
+        let sample = sender.sample("a.type.that.nobody.knows", NOW);
+        assert!(sample.starts_with(b"[{"));
+    }
+
+    #[test]
+    fn list_over_the_limits_is_not_split() {
+        let list = |n: usize| format!("[{}1]", "1,".repeat(n - 1));
+        assert_eq!(texts(&list(ITEMS_MAX)).len(), ITEMS_MAX);
+        assert_eq!(texts(&list(ITEMS_MAX + 1)), [""; 0]);
+        let two = list(2);
+        assert!(items_of(two.as_bytes(), BYTES_MAX / 2 - two.len()).is_some());
+        assert!(items_of(two.as_bytes(), BYTES_MAX / 2).is_none());
+    }
+}
