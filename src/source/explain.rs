@@ -74,6 +74,14 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
                 Some("look for a proxy that adds it a second time"),
             );
         }
+        Rejection::Claim(name) => {
+            let line = format!("it is signed, but its `{name}` is not the expected one");
+            let hint = format!(
+                "compare {} with what the sender's page says of its tokens or signatures",
+                case.table()
+            );
+            return because(&line, Some(&hint));
+        }
         Rejection::TooManyFields => {
             return because("the form has more fields than any sender has", None);
         }

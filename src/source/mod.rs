@@ -16,15 +16,20 @@ use crate::clock::Timestamp;
 use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError, SecretRef};
 
+mod algorithm;
 mod answer;
+mod batch;
 mod explain;
 mod field_ref;
 mod fields;
 mod handshake;
+mod http_message;
 mod identity;
+mod jwt;
 mod keys;
 mod payload;
 mod providers;
+mod public_key;
 mod read;
 mod samples;
 mod scheme;
@@ -42,10 +47,12 @@ pub use field_ref::FieldRef;
 pub use handshake::{
     Answer, AnswerTemplate, Answered, Handshake, HashRule, MethodUse, Reply, Signing,
 };
+pub use http_message::MessageRule;
 pub use identity::{DedupePolicy, dedupe_key};
+pub use jwt::JwtRule;
 pub use keys::{Algorithm, BadKey, KeyRule};
 pub use providers::{Overrides, PROVIDERS, Provider};
-pub use scheme::{Scheme, Weakness};
+pub use scheme::{Envelope, Scheme, Weakness};
 pub use settings::{BadRate, RateLimit, SigningProfile, SourceSettings, TypeRule};
 pub use sign::{SignError, SignedRequest};
 pub use signature::{Encoding, SignatureFormat, SignatureRule};
@@ -151,6 +158,9 @@ pub enum Rejection {
     /// It was signed with another secret, or it is not what was signed.
     #[error("the signature does not match")]
     Mismatch,
+    /// A token (or a signature's parameters) says something else than it must.
+    #[error("its `{0}` is not the expected one")]
+    Claim(String),
     /// The timestamp is none.
     #[error("the timestamp cannot be read")]
     BadTimestamp,
@@ -173,7 +183,7 @@ impl Rejection {
             | Self::TooManyFields
             | Self::NotUnpacked => "malformed",
             Self::NoVariable(_) | Self::Repeated(_) | Self::BadTimestamp => "incomplete",
-            Self::Mismatch => "mismatch",
+            Self::Mismatch | Self::Claim(_) => "mismatch",
             Self::Stale { .. } => "stale",
         }
     }

@@ -1,6 +1,7 @@
 //! The providers, each in a file of its own: how it signs, what it sends, how it is set up, and the
 //! page that this was written from. A new one is a file and its lines in the two lists here.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::answer::AnswerRule;
 use super::field_ref::FieldRef;
 use super::handshake::Handshake;
 use super::keys::{Algorithm, KeyRule};
-use super::scheme::Scheme;
+use super::scheme::{Envelope, Scheme};
 use super::settings::{SigningProfile, TypeRule};
 use super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::split::Split;
@@ -135,6 +136,8 @@ struct Row {
     id: Option<FieldRef>,
     key: KeyRule,
     body_sha256: Option<FieldRef>,
+    /// The list of which every item is signed by itself.
+    each: Option<&'static str>,
 }
 
 impl Provider {
@@ -201,6 +204,8 @@ impl Row {
             key: self.key.clone(),
             url: None,
             body_sha256: self.body_sha256.clone(),
+            envelope: Envelope::Plain,
+            each: self.each.map(Cow::Borrowed),
         })
     }
 }

@@ -11,12 +11,13 @@ use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::Algorithm;
 use super::providers::{Overrides, PROVIDERS, Provider};
-use super::scheme::Scheme;
+use super::scheme::{Envelope, Scheme};
 use super::settings::{RateLimit, SigningProfile, SourceSettings};
 use super::split::Split;
 use super::template::Part;
 
 mod answer;
+mod envelope;
 mod field_ref;
 mod handshake;
 mod keys;
@@ -169,9 +170,12 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
 
 /// Where the address is signed, it must be known.
 fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
-    let needs_url = schemes
-        .iter()
-        .any(|scheme| scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)));
+    let signs_url = |scheme: &Scheme| match &scheme.envelope {
+        Envelope::Plain => scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)),
+        Envelope::HttpMessage(rule) => rule.components.iter().any(|name| name == "@target-uri"),
+        Envelope::Jwt(_) => false,
+    };
+    let needs_url = schemes.iter().any(signs_url);
     let is_good = !needs_url || table.has("url");
     if !is_good {
         table.missing(

@@ -6,7 +6,10 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 
+use super::batch;
 use super::field_ref::{FieldRef, Lookup};
+use super::http_message::MessageRule;
+use super::jwt::JwtRule;
 use super::keys::{Algorithm, Key, KeyRule};
 use super::signature::{Encoding, SignatureRule};
 use super::template::{Message, Part, Template, Values};
@@ -33,6 +36,22 @@ pub struct Scheme {
     /// Where the body's SHA-256 stands in hexadecimal: a place that is signed, and so signs the
     /// body.
     pub body_sha256: Option<FieldRef>,
+    /// What the signature comes in.
+    pub envelope: Envelope,
+    /// The list in the JSON body (a dotted path) of which every item is signed by itself; empty =
+    /// the body is the list.
+    pub each: Option<Cow<'static, str>>,
+}
+
+/// What a signature comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// By itself: what is signed is a template.
+    Plain,
+    /// A JSON Web Token.
+    Jwt(JwtRule),
+    /// An HTTP Message Signature.
+    HttpMessage(MessageRule),
 }
 
 /// What makes a scheme weaker than its owner may think.
@@ -89,6 +108,14 @@ pub(super) struct Accepted {
 impl Scheme {
     /// What makes this scheme weaker than its owner may think.
     pub fn weaknesses(&self) -> Vec<Weakness> {
+        let covers_body = match &self.envelope {
+            Envelope::Plain => true,
+            Envelope::Jwt(rule) => rule.covers_body(),
+            Envelope::HttpMessage(rule) => rule.covers_body(),
+        };
+        if !covers_body {
+            return vec![Weakness::BodyNotSigned];
+        }
         let Some(signed) = &self.signed else { return Vec::new() };
         let mut weaknesses = Vec::new();
         if signed.is_constant() && self.body_sha256.is_none() {
@@ -117,15 +144,63 @@ impl Scheme {
             let id = self.id.as_ref().and_then(|place| place.find(request).text());
             return Ok(Accepted { key_index: 0, id });
         }
+        match &self.each {
+            Some(path) => batch::verify(self, path, keys, request, now),
+            None => self.verify_one(keys, request, now),
+        }
+    }
+
+    /// Judges a request, or an item of one, by its signature.
+    pub(super) fn verify_one(
+        &self,
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        if let Envelope::HttpMessage(rule) = &self.envelope {
+            let key_index = rule.verify(self.algorithm, keys, request, self.url(), now)?;
+            return Ok(self.accepted(key_index, request));
+        }
         let mut closest = Rejection::Missing;
         for place in &self.signature.places {
             let values = SignatureRule::values(place, request);
-            match values.and_then(|values| self.verify_by(&values, keys, request, now)) {
+            let judged = values.and_then(|values| match &self.envelope {
+                Envelope::Jwt(rule) => self.verify_token(rule, &values, keys, request, now),
+                Envelope::Plain | Envelope::HttpMessage(_) => {
+                    self.verify_by(&values, keys, request, now)
+                }
+            });
+            match judged {
                 Ok(accepted) => return Ok(accepted),
                 Err(rejection) => closest = closest.max(rejection),
             }
         }
         Err(closest)
+    }
+
+    /// Judges the tokens of one place.
+    fn verify_token(
+        &self,
+        rule: &JwtRule,
+        values: &[Cow<'_, [u8]>],
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        let mut closest = Rejection::NotWrapped;
+        for token in self.signature.raw_signatures(values) {
+            match rule.verify(self.algorithm, token, keys, request.body, now) {
+                Ok(key_index) => return Ok(self.accepted(key_index, request)),
+                Err(rejection) => closest = closest.max(rejection),
+            }
+        }
+        Err(closest)
+    }
+
+    /// What is accepted where the id is no part of a template.
+    fn accepted(&self, key_index: usize, request: &Inbound<'_>) -> Accepted {
+        let id = self.id.as_ref().and_then(|place| place.find(request).text());
+        Accepted { key_index, id }
     }
 
     /// Judges the signatures of one place.
@@ -172,6 +247,14 @@ impl Scheme {
 
     /// Whether what stands in `place` is under the signature.
     pub(super) fn signs(&self, place: &FieldRef) -> bool {
+        match &self.envelope {
+            Envelope::Plain => {}
+            Envelope::Jwt(rule) => {
+                return rule.covers_body()
+                    && matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
+            }
+            Envelope::HttpMessage(rule) => return rule.signs(place),
+        }
         let Some(signed) = self.signed.as_ref().filter(|_| self.algorithm.signs()) else {
             return false;
         };

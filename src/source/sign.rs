@@ -1,14 +1,18 @@
 //! Signs as the sender does: for `gatepost send` and for tests.
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::event::{EventType, Headers};
 
 use super::field_ref::{FieldRef, Lookup, pairs};
+use super::http_message::{self, MessageRule};
+use super::jwt::JwtRule;
 use super::keys::Algorithm;
 use super::samples::put;
-use super::scheme::Scheme;
+use super::scheme::{Envelope, Scheme};
 use super::settings::TypeRule;
 use super::signature::SignatureFormat;
 use super::template::{Message, Values};
@@ -41,6 +45,9 @@ pub enum SignError {
     /// The source would refuse what was signed.
     #[error("the source would refuse this request: {0}")]
     Refused(Rejection),
+    /// Every item would have to be signed.
+    #[error("only the sender can sign each item of a batch: send a body that it signed")]
+    Batch,
     /// There is nothing to sign by.
     #[error("the source has no secret that fits its scheme")]
     NoKey,
@@ -88,7 +95,21 @@ impl Source {
         make: impl FnOnce(&Message<'_>) -> Option<Zeroizing<Vec<u8>>>,
     ) -> Result<SignedRequest, SignError> {
         let mut draft = self.draft(scheme, event_type, body, path_and_query, now)?;
-        if scheme.algorithm != Algorithm::None {
+        if scheme.each.is_some() {
+            return Err(SignError::Batch);
+        }
+        let plain = match &scheme.envelope {
+            Envelope::Jwt(rule) => {
+                draft.add_token(scheme, rule, now, make)?;
+                None
+            }
+            Envelope::HttpMessage(rule) => {
+                draft.add_message_signature(scheme, rule, now, make)?;
+                None
+            }
+            Envelope::Plain => Some(make),
+        };
+        if let Some(make) = plain.filter(|_| scheme.algorithm != Algorithm::None) {
             let headers = draft.headers();
             let values = Values {
                 timestamp: draft.timestamp.as_deref().map(|text| text.as_bytes().into()),
@@ -144,6 +165,12 @@ impl Source {
         if let Some(place @ FieldRef::Header(_)) = self.settings.profile.delivery_id.first() {
             draft.set(place, &id)?;
         }
+        if let Envelope::HttpMessage(rule) = &scheme.envelope
+            && rule.covers_body()
+        {
+            let digest = http_message::content_digest(&draft.request.body);
+            draft.set(&FieldRef::header("content-digest"), &digest)?;
+        }
         let others = scheme.signed.iter().flat_map(super::Template::places);
         for place in others {
             let headers = draft.headers();
@@ -156,6 +183,47 @@ impl Source {
 }
 
 impl Draft {
+    /// A JSON Web Token, where the scheme looks for it.
+    fn add_token(
+        &mut self,
+        scheme: &Scheme,
+        rule: &JwtRule,
+        now: Timestamp,
+        make: impl FnOnce(&Message<'_>) -> Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<(), SignError> {
+        let signed = rule.draft(scheme.algorithm, &self.request.body, now);
+        let signature = make(&Message::whole_of(signed.clone().into_bytes()))
+            .ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?;
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(&*signature);
+        let token = match signed.split_once('.') {
+            Some((header, _)) if rule.is_detached => format!("{header}..{signature}"),
+            Some(_) | None => format!("{signed}.{signature}"),
+        };
+        let text = self.wrap(scheme, &token);
+        self.set(scheme.signature.places.first().ok_or(SignError::NoKey)?, &text)
+    }
+
+    /// `Signature-Input` and `Signature`.
+    fn add_message_signature(
+        &mut self,
+        scheme: &Scheme,
+        rule: &MessageRule,
+        now: Timestamp,
+        make: impl FnOnce(&Message<'_>) -> Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<(), SignError> {
+        let input = rule.draft(scheme.algorithm, now).ok_or(SignError::NoKey)?;
+        let headers = self.headers();
+        let base = http_message::signature_base(&self.inbound(&headers), scheme.url(), &input)
+            .map_err(SignError::Refused)?;
+        let signature = make(&Message::whole_of(base.into_bytes()))
+            .ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?;
+        let signature = format!(":{}:", BASE64_STANDARD.encode(&*signature));
+        let label = rule.written_label();
+        let input = http_message::written(&input).ok_or(SignError::NoKey)?;
+        self.set(&FieldRef::header(http_message::INPUT), &format!("{label}={input}"))?;
+        self.set(&FieldRef::header(http_message::SIGNATURE), &format!("{label}={signature}"))
+    }
+
     fn headers(&self) -> Headers {
         let headers = self.request.headers.iter();
         headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect()

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::field_ref::{FieldRef, Lookup, pairs, query};
 use super::signature::Encoding;
@@ -231,6 +231,11 @@ pub(super) enum Piece<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// Bytes that are at hand.
+    pub(super) fn whole_of(bytes: Vec<u8>) -> Self {
+        Self(smallvec![Piece::Bytes(Cow::Owned(bytes))])
+    }
+
     /// Fills `template` in.
     pub(super) fn of(
         template: &'a Template,

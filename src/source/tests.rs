@@ -6,8 +6,11 @@ use std::path::Path;
 use super::*;
 use crate::event::Dedupe;
 
+mod batches;
 mod identity;
+mod messages;
 mod properties;
+mod tokens;
 mod vectors;
 
 /// Reads `text` as the table of one source: the settings and every problem, one a line.

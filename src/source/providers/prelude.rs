@@ -28,6 +28,7 @@ pub(super) const HEX_OF_BODY: Row = Row {
     id: None,
     key: KeyRule::UTF8,
     body_sha256: None,
+    each: None,
 };
 
 /// A provider that tells nothing about itself.

@@ -186,6 +186,36 @@ fn all_mistakes_of_a_verify_table_are_found_at_once() {
 }
 
 #[test]
+fn tokens_and_messages_are_told_what_cannot_stand_beside_them() {
+    let verify = |rest: &str| format!("{SECRETS}verify = {{ {rest} }}");
+    let jwt = "header = \"A\", jwt = { body_hash = \"h\" }";
+    good(&verify(&format!("algorithm = \"ed25519\", {jwt}")));
+    let problems = bad(&verify(&format!("algorithm = \"rsa-sha1\", {jwt}")));
+    assert!(problems.contains("it is signed by: hmac-sha256, "), "{problems}");
+    let problems = bad(&verify(&format!("algorithm = \"ed25519\", signed = \"{{body}}\", {jwt}")));
+    assert!(problems.contains("leave `signed` out: `jwt` says"), "{problems}");
+    let detached = "jwt = { body_hash = \"h\", detached = true }";
+    let problems = bad(&verify(&format!("algorithm = \"ed25519\", header = \"A\", {detached}")));
+    assert!(problems.contains("a detached token has no claims"), "{problems}");
+    let problems = bad(&verify("algorithm = \"hmac-sha256\", header = \"A\", jwt = { }"));
+    assert!(problems.contains("allow_unsigned_body"), "{problems}");
+
+    let message = |rule: &str, rest: &str| {
+        verify(&format!("algorithm = \"ed25519\", message_signature = {{ {rule} }} {rest}"))
+    };
+    good(&message("", ""));
+    let problems = bad(&message("components = [\"@method\"]", ""));
+    assert!(problems.contains("allow_unsigned_body"), "{problems}");
+    let problems = bad(&message("", ", header = \"X-S\""));
+    assert!(problems.contains("the place of a message signature is fixed"), "{problems}");
+    let target = "components = [\"@target-uri\", \"content-digest\"]";
+    let problems = bad(&message(target, ""));
+    assert!(problems.contains("write `url = "), "{problems}");
+    let problems = bad(&message("", ", header = \"A\", jwt = { body_hash = \"h\" }"));
+    assert!(problems.contains("one of the two, not both"), "{problems}");
+}
+
+#[test]
 fn variables_without_a_place_are_found() {
     let verify = |algorithm: &str, more: &str| {
         format!("{SECRETS}verify = {{ algorithm = \"{algorithm}\", header = \"x\", {more} }}")

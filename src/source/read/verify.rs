@@ -4,12 +4,14 @@ use crate::event::DataRoot;
 use crate::settings::Table;
 
 use super::super::field_ref::FieldRef;
+use super::super::http_message;
 use super::super::keys::{Algorithm, KeyRule};
-use super::super::scheme::Scheme;
+use super::super::scheme::{Envelope, Scheme};
 use super::super::settings::{SigningProfile, TypeRule};
 use super::super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::super::template::{BadTemplate, Part, Template};
 use super::super::timestamp::{TimestampRule, Unit};
+use super::envelope::read_envelope;
 use super::field_ref::{PLACES, read_field_ref};
 use super::{check_url, check_weaknesses};
 
@@ -36,7 +38,12 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     if !table.has("algorithm") {
         table.missing("algorithm", "write `algorithm = \"hmac-sha256\"`; `none` checks nothing");
     }
-    let signature = read_signature(table, algorithm);
+    let envelope = read_envelope(table, algorithm);
+    let each = table.take::<String>("each");
+    let signature = match &envelope {
+        Some(Envelope::HttpMessage(_)) => Some(of_message(table)),
+        Some(_) | None => read_signature(table, algorithm),
+    };
     let signed = table.take::<String>("signed");
     let timestamp = read_timestamp(table);
     let id = table.table("id").map(|table| read_field_ref(table, PLACES));
@@ -45,7 +52,10 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     let strip = table.take::<String>("strip").unwrap_or_default();
     let url = table.take::<String>("url");
     let is_allowed = table.take_or("allow_unsigned_body", false);
-    let signed = read_template(table, algorithm, signed);
+    let signed = match &envelope {
+        Some(Envelope::Plain) => read_template(table, algorithm, signed),
+        Some(Envelope::Jwt(_) | Envelope::HttpMessage(_)) | None => Some(None),
+    };
 
     // Everything is taken: from here on nothing new is asked.
     let algorithm = algorithm?;
@@ -62,6 +72,8 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
         },
         url,
         body_sha256: None,
+        envelope: envelope?,
+        each: each.map(Into::into),
     };
     let mut is_good = check_variables(table, &scheme);
     is_good &= check_url(table, std::slice::from_ref(&scheme));
@@ -76,6 +88,21 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
         data_root: DataRoot::Payload,
         handshakes: Vec::new(),
     })
+}
+
+/// Where an HTTP Message Signature stands is not for anybody to choose.
+fn of_message(table: &mut Table<'_>) -> SignatureRule {
+    for key in ["header", "query", "json", "form", "prefix"] {
+        if table.take::<String>(key).is_some() || table.has(key) {
+            let help = format!("leave `{key}` out: it stands in `Signature`");
+            table.problem(key, "the place of a message signature is fixed", help);
+        }
+    }
+    SignatureRule {
+        places: vec![FieldRef::header(http_message::SIGNATURE)],
+        format: SignatureFormat::Whole { prefix: "".into() },
+        encoding: Encoding::Base64,
+    }
 }
 
 /// Where the signature stands and how it is written.
