@@ -25,7 +25,8 @@ use crate::metrics::Metrics;
 use crate::queue::{Queue, QueueError};
 use crate::secret::SecretError;
 use crate::source::SourceError;
-use crate::tls::CertificateError;
+use crate::tls::acme::AcmeError;
+use crate::tls::{AcmeChallenge, CertificateError, TlsSettings};
 
 mod certificates;
 pub mod compare;
@@ -85,6 +86,9 @@ pub enum AppError {
     /// The public listener's certificate cannot be had.
     #[error("the certificate of `[server.tls]` cannot be used")]
     Certificate(#[source] CertificateError),
+    /// What was kept of earlier certificates cannot be read.
+    #[error("`[server.acme]` cannot be used")]
+    Acme(#[source] AcmeError),
     /// The TLS library refuses its settings.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
@@ -123,7 +127,7 @@ impl Application {
         // Whatever can be missing comes first: nothing has been opened when it is.
         let token = parts::admin_token(&config)?;
         let sources = parts::sources(&config)?;
-        let certificates = Certificates::open(&config).map_err(AppError::Certificate)?;
+        let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
@@ -136,7 +140,12 @@ impl Application {
         let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), paused);
         handlers.start_all(built).await;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose();
-        let listen = Listen { tls: tls.map_err(AppError::Tls)?, ..listen(&config, n_files) };
+        let challenges = certificates.as_ref().map(|one| Arc::clone(one.store()));
+        let listen = Listen {
+            tls: tls.map_err(AppError::Tls)?,
+            challenges: challenges.unwrap_or_default(),
+            ..listen(&config, n_files)
+        };
         let gate = Arc::new(Gate::new(token, listen.admin.ip()));
         let around = Around { sources, certificates, config, path: path.to_owned(), gate };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
@@ -319,6 +328,14 @@ fn listen(config: &Config, n_files: usize) -> Listen {
         keep_alive: http::KEEP_ALIVE,
         request_timeout: config.server.request_timeout,
         tls: None,
+        challenge: match &config.server.tls {
+            Some(TlsSettings::Acme(acme)) => match acme.challenge {
+                AcmeChallenge::Http01 => acme.http.clone(),
+                AcmeChallenge::TlsAlpn01 => Vec::new(),
+            },
+            Some(TlsSettings::Files(_)) | None => Vec::new(),
+        },
+        challenges: Arc::default(),
     }
 }
 

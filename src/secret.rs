@@ -11,6 +11,8 @@ use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::files;
+
 /// A secret's bytes. Wiped from memory when dropped; never shown by `Debug`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -200,6 +202,30 @@ fn write_if_missing(path: &Path, text: &[u8]) -> Result<bool, SecretError> {
     }
 }
 
+/// Reads a secret that Gatepost wrote for itself, such as a certificate's key.
+pub fn read_own(path: &Path) -> std::io::Result<Secret> {
+    std::fs::read(path).map(Secret::new)
+}
+
+/// Puts `secret` in place of what the file holds, for its owner only (mode 0600), durable once this
+/// returns. The folder is made with mode 0700.
+pub fn write_own(path: &Path, secret: &Secret) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if !folder.exists() {
+        std::fs::create_dir_all(folder)?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    }
+    let staging = files::staging(path);
+    // One that is left of a crash may have another mode.
+    files::remove(&staging)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staging)?;
+    file.write_all(secret.expose())?;
+    file.sync_all()?;
+    std::fs::rename(&staging, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
 /// 32 bytes of the system's randomness as 64 hex digits.
 pub fn random_hex() -> Result<Zeroizing<String>, std::io::Error> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
@@ -249,6 +275,25 @@ mod tests {
         assert_eq!(reference.resolve().unwrap().expose(), b"first");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!SecretRef::Env("A".into()).learn(&Secret::new("x")).unwrap());
+    }
+
+    #[test]
+    fn own_secret_is_replaced_as_a_whole_and_only_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme/account.json");
+        std::fs::create_dir(folder.path().join("acme")).unwrap();
+        std::fs::write(files::staging(&path), "of a crash, for everybody").unwrap();
+        for text in ["a longer one", "short"] {
+            write_own(&path, &Secret::new(text)).unwrap();
+            assert_eq!(read_own(&path).unwrap().expose(), text.as_bytes());
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert!(!files::staging(&path).exists());
+        let path = folder.path().join("new/key");
+        write_own(&path, &Secret::new("k")).unwrap();
+        let folder = path.parent().unwrap();
+        assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

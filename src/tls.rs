@@ -2,6 +2,7 @@
 //!
 //! - The listener asks the [`CertificateStore`] for the certificate of each handshake, so that another
 //!   one takes its place without a restart.
+//! - It is read from files that somebody else renews, or ordered by ACME ([`acme`]).
 //! - HTTP/1.1 only is offered (ALPN): the limits of a connection (`http/connection`) count one request at
 //!   a time, and HTTP/2 would carry many past them. Webhook senders speak HTTP/1.1.
 
@@ -9,25 +10,36 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+pub mod acme;
+
 mod certificate;
 mod der;
 mod settings;
 mod store;
 
 pub use certificate::{Certificate, CertificateError, Condition};
-pub use settings::{TlsFiles, TlsSettings};
+pub use settings::{AcmeChallenge, AcmeSettings, TlsFiles, TlsSettings};
 pub use store::CertificateStore;
 
 /// What the listener speaks within TLS.
 const HTTP_1_1: &[u8] = b"http/1.1";
+/// How an authority says that it looks for a challenge's certificate (RFC 8737).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// How the public listener takes part in handshakes, with the certificates of `store`.
-pub fn server_config(store: Arc<CertificateStore>) -> Result<Arc<ServerConfig>, rustls::Error> {
+/// How the public listener takes part in handshakes, with the certificates of `store`; also in those of
+/// an authority that looks for a challenge, where there is one.
+pub fn server_config(
+    store: Arc<CertificateStore>,
+    challenge: Option<AcmeChallenge>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth();
     let mut config = config.with_cert_resolver(store);
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    if challenge == Some(AcmeChallenge::TlsAlpn01) {
+        config.alpn_protocols.push(ACME_TLS.to_vec());
+    }
     Ok(Arc::new(config))
 }

@@ -1,11 +1,13 @@
-//! The public listener's certificate while the server runs: read again when its files change, and told
-//! of, by Gatepost's own events and in `readyz`, when it ends soon or cannot be read.
+//! The public listener's certificate while the server runs: read again when its files change, or
+//! ordered anew in time; and told of, by Gatepost's own events and in `readyz`, when that fails or it
+//! ends soon.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,12 +15,18 @@ use tracing::{info, warn};
 use crate::api::chain;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
-use crate::tls::{self, Certificate, CertificateError, CertificateStore, TlsFiles, TlsSettings};
+use crate::tls::acme::Acme;
+use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, TlsSettings};
 
+use super::AppError;
 use super::control::Server;
 use super::own_events::OwnSource;
 
-/// How often the files are read: certbot and the like renew weeks before the end.
+mod renewal;
+
+use renewal::Renewal;
+
+/// How often the files are read, and renewals looked at: both are weeks before the end.
 const EVERY: Duration = Duration::from_mins(1);
 /// How often the same trouble is told again while it lasts.
 const TELL_EVERY: Duration = Duration::from_hours(24);
@@ -27,40 +35,71 @@ const TELL_EVERY: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub(super) struct Certificates {
     store: Arc<CertificateStore>,
-    files: TlsFiles,
-    /// Why the files could not be taken over when they were read last.
+    origin: Origin,
+    /// Why there is no newer one.
     failure: Mutex<Option<String>>,
+    /// A reload wants it to be looked at now.
+    wanted: Notify,
+}
+
+/// Where certificates come from.
+#[derive(Debug)]
+enum Origin {
+    Files(TlsFiles),
+    Acme { acme: Acme, challenge: AcmeChallenge },
 }
 
 impl Certificates {
-    /// The certificate that `config` names; `None` = it names none.
-    pub(super) fn open(config: &Config) -> Result<Option<Self>, CertificateError> {
-        let Some(TlsSettings::Files(files)) = &config.server.tls else { return Ok(None) };
-        let store = Arc::new(CertificateStore::of(files.load()?));
-        Ok(Some(Self { store, files: files.clone(), failure: Mutex::default() }))
+    /// What `config` says of the certificate; `None` = nothing.
+    pub(super) fn open(config: &Config) -> Result<Option<Self>, AppError> {
+        let (store, origin) = match &config.server.tls {
+            None => return Ok(None),
+            Some(TlsSettings::Files(files)) => {
+                let certificate = files.load().map_err(AppError::Certificate)?;
+                (Arc::new(CertificateStore::of(certificate)), Origin::Files(files.clone()))
+            }
+            Some(TlsSettings::Acme(settings)) => {
+                let store = Arc::new(CertificateStore::default());
+                let acme = Acme::open(settings.clone(), Arc::clone(&store));
+                let acme = acme.map_err(AppError::Acme)?;
+                (store, Origin::Acme { acme, challenge: settings.challenge })
+            }
+        };
+        let (failure, wanted) = (Mutex::default(), Notify::new());
+        Ok(Some(Self { store, origin, failure, wanted }))
     }
 
     /// For the listener.
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        tls::server_config(Arc::clone(&self.store))
+        let challenge = match self.origin {
+            Origin::Files(_) => None,
+            Origin::Acme { challenge, .. } => Some(challenge),
+        };
+        tls::server_config(Arc::clone(&self.store), challenge)
     }
 
-    /// Reads the files again and takes over what is new; what cannot be used leaves the old one.
+    /// For whoever answers an authority.
+    pub(super) fn store(&self) -> &Arc<CertificateStore> {
+        &self.store
+    }
+
+    /// Reads the files again and takes over what is new, or looks at once whether a new one is to be
+    /// ordered. What cannot be used leaves the old one.
     pub(super) fn refresh(&self) {
-        let failure = match self.files.load() {
+        match &self.origin {
+            Origin::Files(files) => self.read(files),
+            Origin::Acme { .. } => self.wanted.notify_one(),
+        }
+    }
+
+    fn read(&self, files: &TlsFiles) {
+        match files.load() {
             Ok(certificate) => {
                 self.take_over(certificate);
-                None
+                self.set_failure(None);
             }
-            Err(err) => {
-                let reason = chain(&err);
-                if self.failure().as_ref() != Some(&reason) {
-                    warn!(reason, "The certificate's files were left alone");
-                }
-                Some(reason)
-            }
-        };
-        *self.failure() = failure;
+            Err(err) => self.set_failure(Some(chain(&err))),
+        }
     }
 
     fn take_over(&self, certificate: Certificate) {
@@ -68,8 +107,7 @@ impl Certificates {
         if current.is_some_and(|current| current.is_same(&certificate)) {
             return;
         }
-        let names = certificate.names().join(", ");
-        info!(names, until = %certificate.not_after(), "Certificate taken over");
+        tell_new(&certificate);
         self.store.replace(certificate);
     }
 
@@ -79,15 +117,21 @@ impl Certificates {
     }
 
     fn trouble(&self, now: Timestamp) -> Option<Trouble> {
-        let current = self.store.current();
-        let ends = current.and_then(|current| current.problem(now));
+        let ends = match self.store.current() {
+            Some(current) => current.problem(now),
+            None => Some("there is no certificate yet".to_owned()),
+        };
         match (self.failure().clone(), ends) {
             (Some(reason), ends) => {
                 let reason = match ends {
                     Some(ends) => format!("{ends}; {reason}"),
-                    None => format!("a new certificate cannot be used: {reason}"),
+                    None => format!("a new certificate cannot be had: {reason}"),
                 };
                 Some(Trouble { event_type: FAILED, reason })
+            }
+            // It is being ordered.
+            (None, Some(reason)) if self.store.current().is_none() => {
+                Some(Trouble { event_type: NONE, reason })
             }
             (None, Some(reason)) => Some(Trouble { event_type: ENDING, reason }),
             (None, None) => None,
@@ -104,10 +148,23 @@ impl Certificates {
         })
     }
 
+    fn set_failure(&self, failure: Option<String>) {
+        let mut known = self.failure();
+        if let Some(reason) = failure.as_ref().filter(|reason| known.as_ref() != Some(*reason)) {
+            warn!(reason, "There is no new certificate");
+        }
+        *known = failure;
+    }
+
     /// A panic elsewhere leaves it whole.
     fn failure(&self) -> MutexGuard<'_, Option<String>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tell_new(certificate: &Certificate) {
+    let names = certificate.names().join(", ");
+    info!(names, until = %certificate.not_after(), "Certificate taken over");
 }
 
 /// What is wrong, and by which event it is told.
@@ -120,27 +177,40 @@ struct Trouble {
 const FAILED: &str = "certificate.failed";
 const ENDING: &str = "certificate.ending";
 const BACK: &str = "certificate.renewed";
+/// Not told: the first order is under way.
+const NONE: &str = "";
 
 /// Looks at the certificate now and then, until `stop`.
 pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: CancellationToken) {
     let Some(certificates) = server.certificates.as_deref() else { return };
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = Told::default();
+    let (mut told, mut renewal) = (Told::default(), Renewal::default());
     loop {
+        let is_asked_for = tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => false,
+            () = certificates.wanted.notified() => true,
+        };
+        let looked = async {
+            match &certificates.origin {
+                Origin::Files(files) => certificates.read(files),
+                Origin::Acme { acme, .. } => {
+                    if is_asked_for {
+                        renewal.forget_failures();
+                    }
+                    renewal.look(acme, certificates, server.core.clock.as_ref()).await;
+                }
+            }
+            let now = server.core.clock.now();
+            let Some(event) = told.look(certificates.trouble(now), now) else { return };
+            let payload = certificates.payload(event.reason.as_deref());
+            own.append(event.event_type, &now.to_string(), &payload).await;
+        };
+        // Neither an authority nor a store that hangs must keep the process from ending.
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = look.tick() => {}
-        }
-        certificates.refresh();
-        let now = server.core.clock.now();
-        let Some(event) = told.look(certificates.trouble(now), now) else { continue };
-        let payload = certificates.payload(event.reason.as_deref());
-        let key = now.to_string();
-        // A store that hangs must not keep the process from ending.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = own.append(event.event_type, &key, &payload) => {}
+            () = looked => {}
         }
     }
 }
@@ -164,7 +234,7 @@ impl Told {
         };
         let is_known =
             self.0.is_some_and(|(known, at)| known == event_type && now.since(at) < TELL_EVERY);
-        if is_known {
+        if is_known || event_type == NONE {
             return None;
         }
         self.0 = Some((event_type, now));
@@ -175,13 +245,18 @@ impl Told {
 /// What is wrong with the certificate of `config`: the key of the configuration, the message, and
 /// whether it keeps the server from starting.
 pub fn check_certificate(config: &Config) -> Option<(&'static str, String, bool)> {
-    let Some(TlsSettings::Files(files)) = &config.server.tls else { return None };
-    match files.load() {
-        Ok(certificate) => {
-            let problem = certificate.problem(SystemClock::new().now())?;
-            Some(("server.tls.cert", problem, false))
+    match config.server.tls.as_ref()? {
+        TlsSettings::Files(files) => match files.load() {
+            Ok(certificate) => {
+                let problem = certificate.problem(SystemClock::new().now())?;
+                Some(("server.tls.cert", problem, false))
+            }
+            Err(err) => Some(("server.tls", chain(&err), true)),
+        },
+        TlsSettings::Acme(settings) => {
+            let opened = Acme::open(settings.clone(), Arc::default());
+            opened.err().map(|err| ("server.acme", chain(&err), true))
         }
-        Err(err) => Some(("server.tls", chain(&err), true)),
     }
 }
 
@@ -203,6 +278,7 @@ mod tests {
             told.look(trouble, now).map(|news| news.event_type)
         };
         assert_eq!(types(None, 0), None);
+        assert_eq!(types(Some(trouble(NONE)), 0), None);
         assert_eq!(types(Some(trouble(ENDING)), 1), Some(ENDING));
         assert_eq!(types(Some(trouble(ENDING)), 24), None);
         assert_eq!(types(Some(trouble(FAILED)), 24), Some(FAILED), "it became worse");

@@ -31,7 +31,7 @@ pub enum Effect {
 }
 
 /// What is opened once, at the start.
-const AT_START: [&str; 5] = ["server.listen", "server.tls", "queue", "admin", "log"];
+const AT_START: [&str; 6] = ["server.listen", "server.tls", "server.acme", "queue", "admin", "log"];
 
 /// What of it is asked for each time.
 const ORPHAN_RETENTION: &str = "queue.orphan_retention";

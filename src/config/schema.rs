@@ -11,6 +11,9 @@ use super::DEFAULT;
 use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
+/// What cannot stand beside another option there.
+const OTHER_OPTIONS: &str = "[server.tls]\ncert = 'cert.pem'\nkey = 'key.pem'";
+
 /// [`DEFAULT`] with every option in it: a `#` without a space behind it is taken away.
 pub fn with_every_option() -> String {
     let open = |line: &str| match line.strip_prefix('#') {
@@ -26,9 +29,13 @@ pub fn schema() -> String {
 }
 
 fn value() -> Value {
-    let reading = settings::read(&with_every_option(), Path::new(""), super::read);
     let mut root = table();
-    for (path, key) in &reading.keys {
+    let read = |text: &str| settings::read(text, Path::new(""), super::read).keys;
+    let mut keys = read(&with_every_option());
+    for (path, key) in read(OTHER_OPTIONS) {
+        keys.entry(path).or_insert(key);
+    }
+    for (path, key) in &keys {
         put(&mut root, path, key);
     }
     let kinds: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::settings::{ByteSize, Table, show_duration};
 use crate::source::RateLimit;
-use crate::tls::{TlsFiles, TlsSettings};
+use crate::tls::{AcmeSettings, TlsFiles, TlsSettings};
 
 /// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,9 +137,6 @@ const TOKEN: &str = "data/admin-token";
 /// The longest path of a Unix socket in bytes (`sun_path` less its closing zero; unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
-const NO_ACME: &str = "let certbot or another client get the certificate, and name its files in \
-                       `[server.tls]`";
-
 /// Reads `[server]`.
 pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     let mut server = ServerSettings {
@@ -171,20 +168,27 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     });
     server.unverified_limit = unverified_limit.unwrap_or(server.unverified_limit);
     server.unverified_bytes = table.take_or("unverified_bytes", server.unverified_bytes);
-    server.tls = read_tls(&mut table);
-    if table.raw("acme", "a table").is_some() {
-        table.problem("acme", "`[server.acme]` is not available in this version", NO_ACME);
-    }
+    server.tls = read_tls(&mut table, &server.listen);
     table.finish();
     server
 }
 
-/// Reads `[server.tls]`.
-fn read_tls(server: &mut Table<'_>) -> Option<TlsSettings> {
-    let mut table = server.table("tls")?;
-    let files = TlsFiles::read(&mut table);
-    table.finish();
-    files.map(TlsSettings::Files)
+/// Reads `[server.tls]` and `[server.acme]`.
+fn read_tls(server: &mut Table<'_>, listen: &[SocketAddr]) -> Option<TlsSettings> {
+    let files = server.table("tls").map(|mut table| {
+        let files = TlsFiles::read(&mut table);
+        table.finish();
+        files.map(TlsSettings::Files)
+    });
+    let acme = server.table("acme").map(|mut table| {
+        let acme = AcmeSettings::read(&mut table, listen);
+        table.finish();
+        acme.map(TlsSettings::Acme)
+    });
+    if files.is_some() && acme.is_some() {
+        server.problem("acme", "there is `[server.tls]` as well", "leave one of them out");
+    }
+    files.or(acme).flatten()
 }
 
 /// Reads `[admin]`.

@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::files;
 use crate::ingest::COMMIT_TIMEOUT;
+use crate::tls::CertificateStore;
 
 pub mod admin;
 pub mod public;
 
 mod body;
+mod challenge;
 pub(crate) mod client;
 mod connection;
 mod connections;
@@ -79,6 +81,10 @@ pub struct Listen {
     pub request_timeout: Duration,
     /// How the public listener takes part in TLS handshakes; nothing = it speaks plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where an authority looks for what `challenges` holds; mostly nowhere.
+    pub challenge: Vec<SocketAddr>,
+    /// What shows an authority that this machine's names are its own.
+    pub challenges: Arc<CertificateStore>,
 }
 
 /// Listeners that serve.
@@ -141,8 +147,8 @@ pub fn start(
 
 struct Bound {
     servers: Vec<Server>,
-    /// Of the public listener and of the admin listener.
-    connections: [Connections; 2],
+    /// Of the listeners over TCP.
+    connections: Vec<Connections>,
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
 }
@@ -175,6 +181,7 @@ fn bind(
     };
     // Nobody wonders why no event comes in by the admin listener.
     let of_admin = Connections::new(limits, Box::new(|_, _| {}));
+    let of_challenge = Connections::new(limits, Box::new(|_, _| {}));
     let admin = web::Data::from(Arc::clone(admin));
     let (public_server, public) = serve::public(listen, &of_public, public, stop)?;
     let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, stop)?;
@@ -182,8 +189,12 @@ fn bind(
         bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
     // A server of its own: whoever holds all connections of the other one does not keep the owner out.
     let socket_server = serve::admin_socket(listen, socket, &admin)?;
-    let servers = vec![public_server, admin_server, socket_server];
-    Ok(Bound { servers, connections: [of_public, of_admin], public, admin: admin_addresses })
+    let mut servers = vec![public_server, admin_server, socket_server];
+    if !listen.challenge.is_empty() {
+        servers.push(serve::challenge(listen, &of_challenge, stop)?);
+    }
+    let connections = vec![of_public, of_admin, of_challenge];
+    Ok(Bound { servers, connections, public, admin: admin_addresses })
 }
 
 fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {

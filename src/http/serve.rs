@@ -17,6 +17,7 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Admin};
+use super::challenge;
 use super::connection::Connection;
 use super::connections::{Connections, Registration};
 use super::public::{self, Public};
@@ -81,6 +82,32 @@ pub(super) fn admin(
             accept(connections.clone(), None).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
         })?;
     Ok((server.run(), addresses))
+}
+
+/// The server for an authority that looks whether this machine's names are its own.
+pub(super) fn challenge(
+    listen: &Listen,
+    connections: &Connections,
+    stop: &CancellationToken,
+) -> io::Result<Server> {
+    let mut server = Server::build()
+        .workers(1)
+        .max_concurrent_connections(ADMIN_CONNECTIONS_MAX + SPARE_CONNECTIONS)
+        .disable_signals()
+        .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs());
+    for address in &listen.challenge {
+        let listener = bind(*address).map_err(|err| {
+            let hint = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
+            super::cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
+        })?;
+        let (store, connections, stop) =
+            (Arc::clone(&listen.challenges), connections.clone(), stop.clone());
+        server = server.listen("challenge", listener, move || {
+            let service = challenge::service(Arc::clone(&store));
+            accept(connections.clone(), None).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(service))
+        })?;
+    }
+    Ok(server.run())
 }
 
 /// The server for the command line.

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::tls::ACME_TLS;
+
 use super::connections::{Registration, Seen};
 use super::control::Phase;
 
@@ -52,6 +54,10 @@ impl Handshake {
             }
         };
         match accepted {
+            // An authority has seen the challenge's certificate, and wants nothing else.
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             Ok(stream) => {
                 // The first head has all of its time.
                 registration.set(Phase::Head);

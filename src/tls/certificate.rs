@@ -48,6 +48,9 @@ pub enum CertificateError {
         "`key` does not belong to the first certificate in `cert`, which must be the server's own"
     )]
     Mismatch,
+    /// The certificate is none that a sender would believe.
+    #[error("the first certificate in `cert` cannot be used: {0}")]
+    Unusable(rustls::Error),
     /// The certificate says no time of its end.
     #[error("the first certificate in `cert` cannot be read")]
     Malformed,
@@ -82,7 +85,8 @@ impl Certificate {
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
             Ok(()) => Ok(Self { key: Arc::new(key), facts }),
-            Err(_differ) => Err(CertificateError::Mismatch),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch),
+            Err(err) => Err(CertificateError::Unusable(err)),
         }
     }
 
@@ -99,6 +103,16 @@ impl Certificate {
     /// When it ends.
     pub fn not_after(&self) -> Timestamp {
         self.facts.not_after
+    }
+
+    /// Its serial number's bytes.
+    pub fn serial(&self) -> &[u8] {
+        &self.facts.serial
+    }
+
+    /// What its issuer's key is called.
+    pub fn issuer_key(&self) -> Option<&[u8]> {
+        self.facts.issuer_key.as_deref()
     }
 
     /// The names and addresses that it is for.

@@ -1,4 +1,9 @@
-//! `[server.tls]`.
+//! `[server.tls]` and `[server.acme]`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use instant_acme::LetsEncrypt;
 
 use crate::secret::{SecretError, SecretRef};
 use crate::settings::{PemRef, Table};
@@ -10,6 +15,8 @@ use super::{Certificate, CertificateError};
 pub enum TlsSettings {
     /// Somebody else renews it.
     Files(TlsFiles),
+    /// It is ordered from an authority.
+    Acme(AcmeSettings),
 }
 
 /// A certificate and its key, each a file or a systemd credential.
@@ -20,6 +27,41 @@ pub struct TlsFiles {
     /// The private key in PEM form.
     pub key: SecretRef,
 }
+
+/// What is ordered, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// The host names and addresses that the certificate is for.
+    pub domains: Vec<String>,
+    /// Whom the authority writes to: `mailto:…`.
+    pub contact: Option<String>,
+    /// The authority's address.
+    pub directory: String,
+    /// The certificate of an authority that this machine does not know by itself.
+    pub ca: Option<PathBuf>,
+    /// How the names are shown to be this machine's.
+    pub challenge: AcmeChallenge,
+    /// Where the authority looks (HTTP-01).
+    pub http: Vec<SocketAddr>,
+    /// Which of the authority's kinds of certificates.
+    pub profile: Option<String>,
+    /// Where the account and the certificate are kept.
+    pub folder: PathBuf,
+}
+
+/// How a name is shown to be this machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// By an answer on port 80.
+    Http01,
+    /// By a certificate that the public listener, on port 443, shows.
+    TlsAlpn01,
+}
+
+const FOLDER: &str = "data/acme";
+const HTTP_PORT: u16 = 80;
+/// The only kind of Let's Encrypt's that is for addresses: six days.
+const SHORT_LIVED: &str = "shortlived";
 
 impl TlsFiles {
     /// Reads the table. `None` = a problem was recorded.
@@ -42,4 +84,156 @@ impl TlsFiles {
 /// The reason without the file's name, which the caller says.
 fn cause(err: &SecretError) -> String {
     std::error::Error::source(err).map_or_else(|| err.to_string(), ToString::to_string)
+}
+
+impl AcmeSettings {
+    /// Reads the table of a listener on these addresses. `None` = a problem was recorded.
+    pub fn read(table: &mut Table<'_>, listen: &[SocketAddr]) -> Option<Self> {
+        if !table.has("domains") {
+            table.missing("domains", "write `domains = [\"hooks.example.com\"]`");
+        }
+        let domains = table.checked("domains", check_domains);
+        let contact = table.checked("contact", |text: String| check_contact(&text));
+        let directory = table.checked("directory", check_directory);
+        let ca = table.take("ca");
+        let challenges =
+            [("http-01", AcmeChallenge::Http01), ("tls-alpn-01", AcmeChallenge::TlsAlpn01)];
+        let challenge = table.choice("challenge", &challenges);
+        let challenge = challenge.unwrap_or(AcmeChallenge::Http01);
+        let http = table.one_or_many::<SocketAddr>("http");
+        let profile = table.take("profile");
+        let folder = table.take_or("folder", table.folder().join(FOLDER));
+        match challenge {
+            AcmeChallenge::Http01 => {}
+            AcmeChallenge::TlsAlpn01 => {
+                if table.has("http") {
+                    table.problem("http", "TLS-ALPN-01 needs no port 80", "leave `http` out");
+                }
+                if listen.iter().all(|address| ![0, 443].contains(&address.port())) {
+                    table.warning(
+                        "challenge",
+                        "the authority looks on port 443, and the public listener has another",
+                        "write `listen = \"0.0.0.0:443\"` in `[server]`, or pass the port on",
+                    );
+                }
+            }
+        }
+        let domains: Vec<String> = domains?;
+        let directory = directory.unwrap_or_else(|| LetsEncrypt::Production.url().to_owned());
+        let has_address = domains.iter().any(|name| name.parse::<IpAddr>().is_ok());
+        let is_short = has_address && directory.contains("letsencrypt.org");
+        let profile = profile.or(is_short.then(|| SHORT_LIVED.to_owned()));
+        let http = http.unwrap_or_else(|| beside(listen));
+        Some(Self { domains, contact, directory, ca, challenge, http, profile, folder })
+    }
+
+    /// The file with the account's key.
+    pub(super) fn account(&self) -> PathBuf {
+        self.folder.join("account.json")
+    }
+
+    /// The file with the certificate and its key.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+}
+
+/// Port 80 of the addresses that are listened on.
+fn beside(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut http: Vec<SocketAddr> =
+        listen.iter().map(|address| SocketAddr::new(address.ip(), HTTP_PORT)).collect();
+    http.sort_unstable();
+    http.dedup();
+    http
+}
+
+fn check_domains(domains: Vec<String>) -> Result<Vec<String>, String> {
+    if domains.is_empty() {
+        return Err("there is no name that a certificate could be for".to_owned());
+    }
+    domains.into_iter().map(|name| check_domain(&name)).collect()
+}
+
+fn check_domain(name: &str) -> Result<String, String> {
+    let shown = name.escape_debug();
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if name.starts_with("*.") {
+        return Err(format!(
+            "`{shown}`: a name with `*` needs DNS-01, which is not available: write each name"
+        ));
+    }
+    if name.contains("://") || name.contains(['/', ':']) {
+        return Err(format!("`{shown}`: write the name alone, as in \"hooks.example.com\""));
+    }
+    let name = name.to_ascii_lowercase();
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if name.len() > 253 || !name.contains('.') || !name.split('.').all(is_label) {
+        return Err(format!(
+            "`{shown}` is not a public host name (of other scripts: its xn-- form)"
+        ));
+    }
+    Ok(name)
+}
+
+fn check_contact(contact: &str) -> Result<String, String> {
+    let address = contact.strip_prefix("mailto:").unwrap_or(contact);
+    let has_parts = address.split_once('@').is_some_and(|(user, host)| {
+        !user.is_empty() && host.contains('.') && !address.contains(char::is_whitespace)
+    });
+    if has_parts {
+        Ok(format!("mailto:{address}"))
+    } else {
+        Err(format!("`{}` is not a mail address", contact.escape_debug()))
+    }
+}
+
+fn check_directory(directory: String) -> Result<String, String> {
+    match directory.as_str() {
+        "letsencrypt" => Ok(LetsEncrypt::Production.url().to_owned()),
+        "letsencrypt-staging" => Ok(LetsEncrypt::Staging.url().to_owned()),
+        url if url.starts_with("https://") => Ok(directory),
+        _ => {
+            Err("write \"letsencrypt\", \"letsencrypt-staging\" or an address with https://"
+                .to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hosts_or_addresses_and_nothing_around_them() {
+        for (name, expected) in [
+            ("Hooks.Example.com", Some("hooks.example.com")),
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("2001:DB8::1", Some("2001:db8::1")),
+            ("*.example.com", None),
+            ("https://example.com", None),
+            ("example.com/hooks", None),
+            ("example.com:443", None),
+            ("localhost", None),
+            ("müller.example", None),
+            ("a..example", None),
+            ("", None),
+        ] {
+            assert_eq!(check_domain(name).ok().as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn contact_is_a_mail_address() {
+        for contact in ["me@example.com", "mailto:me@example.com"] {
+            assert_eq!(check_contact(contact).unwrap(), "mailto:me@example.com");
+        }
+        for contact in ["me", "@example.com", "me you@example.com"] {
+            assert!(check_contact(contact).is_err(), "{contact}");
+        }
+    }
 }

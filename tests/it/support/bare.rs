@@ -57,6 +57,8 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         keep_alive: patience,
         request_timeout: patience,
         tls: None,
+        challenge: Vec::new(),
+        challenges: Arc::default(),
     };
     let stop = CancellationToken::new();
     let listeners = http::start(listen, Arc::new(public), Arc::new(admin), stop.clone()).unwrap();

@@ -173,6 +173,12 @@ impl Gateway {
         self.end();
     }
 
+    /// Stops it, and gives its folder for another start.
+    pub(crate) fn stop_and_keep(mut self) -> Folder {
+        self.end();
+        std::mem::replace(&mut self.folder, Folder(tempfile::tempdir().unwrap()))
+    }
+
     fn end(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {

@@ -30,6 +30,14 @@ impl Pair {
         Self { cert: cert.pem(), key: key.serialize_pem() }
     }
 
+    /// For these names, and one's own authority.
+    pub(crate) fn own(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        Self { cert: cert.pem(), key: key.serialize_pem() }
+    }
+
     /// Writes both into `folder`.
     pub(crate) fn write(&self, folder: &Path) {
         std::fs::write(folder.join("cert.pem"), &self.cert).unwrap();
@@ -40,8 +48,13 @@ impl Pair {
 /// A connection within TLS.
 pub(crate) type TlsWire = Wire<StreamOwned<ClientConnection, TcpStream>>;
 
-/// Connects, believing `pem` alone.
+/// Connects to [`NAME`], believing `pem` alone.
 pub(crate) fn connect_believing(address: SocketAddr, pem: &str, alpn: &[&[u8]]) -> TlsWire {
+    connect_as(NAME, address, pem, alpn)
+}
+
+/// The same, to `name`.
+pub(crate) fn connect_as(name: &str, address: SocketAddr, pem: &str, alpn: &[&[u8]]) -> TlsWire {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -49,7 +62,7 @@ pub(crate) fn connect_believing(address: SocketAddr, pem: &str, alpn: &[&[u8]]) 
     }
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    let name = ServerName::try_from(NAME).unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     Wire::over(StreamOwned::new(connection, connect(address)))
 }

@@ -1,4 +1,4 @@
-//! The public listener within TLS, with certificates from files.
+//! The public listener within TLS, with certificates from files and from an authority.
 
 use std::io::Read;
 
@@ -6,6 +6,8 @@ use crate::support::gateway::{Folder, Gateway, signature};
 use crate::support::program::{Served, printed, run};
 use crate::support::tls::{Pair, TlsWire, connect_believing};
 use crate::support::wire::{self, Answer};
+
+mod acme;
 
 /// Goes into `[server]`.
 const TLS: &str = "tls = { cert = \"cert.pem\", key = \"key.pem\" }";
