@@ -533,6 +533,8 @@ impl<S: Subject> Simulation<S> {
                     fates.existence = Existence::Unclear;
                 }
             }
+            // Another call to forget it was not answered.
+            Some(Err(QueueError::Busy(_))) if fates.existence == Existence::Unclear => {}
             Some(Err(err)) => return Err(format!("forgetting failed: {err:?}")),
         }
         Ok(())
