@@ -28,9 +28,19 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Sends events with bodies of 200 bytes to `body_max` until it is stopped or the server is
-    /// gone.
+    /// Sends events with bodies of 200 bytes to `body_max` to the source `hyvor` until it is stopped
+    /// or the server is gone.
     pub(super) fn start(address: SocketAddr, seed: u64, body_max: usize) -> Self {
+        Self::to("hyvor", address, seed, body_max)
+    }
+
+    /// The same to another source of Hyvor Talk.
+    pub(super) fn to(
+        source: &'static str,
+        address: SocketAddr,
+        seed: u64,
+        body_max: usize,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let n_acknowledged = Arc::new(AtomicU64::new(0));
         let acknowledged = Arc::new(Mutex::new(Acknowledged::new()));
@@ -45,7 +55,7 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) {
                     let body = body(&mut random, body_max);
                     // An error means that the server is gone: nothing was promised.
-                    let Some((200, id)) = post(&mut stream, &body) else { return };
+                    let Some((200, id)) = post(&mut stream, source, &body) else { return };
                     acknowledged.lock().unwrap().insert(id, body);
                     n_acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
@@ -90,9 +100,9 @@ fn body(random: &mut StdRng, body_max: usize) -> Vec<u8> {
 }
 
 /// Posts on a connection that stays; the status and the id.
-fn post(stream: &mut TcpStream, body: &[u8]) -> Option<(u16, String)> {
+pub(super) fn post(stream: &mut TcpStream, source: &str, body: &[u8]) -> Option<(u16, String)> {
     let head = format!(
-        "POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-Signature: {}\r\nContent-Length: {}\r\n\r\n",
+        "POST /hooks/{source} HTTP/1.1\r\nHost: localhost\r\nX-Signature: {}\r\nContent-Length: {}\r\n\r\n",
         signature(body),
         body.len()
     );

@@ -2,6 +2,7 @@
 
 mod disk;
 mod failed_sync;
+mod fates;
 mod full_disk;
 mod killed;
 mod load;
