@@ -4,31 +4,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde::Serialize;
-
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
-use crate::ingest::{Accepted, Ingest, Refused};
-use crate::queue::{Appended, DeadFilter, EventQuery, ListOrder, Queue, QueueError, QueueStats};
-use crate::source::Source;
+use crate::event::{HandlerName, SourceName};
+use crate::ingest::Ingest;
+use crate::queue::{Queue, QueueError, QueueStats};
 
+mod actions;
 mod ask;
+mod control;
+mod dead;
+mod events;
 mod export;
 mod figures;
+mod rates;
 mod rejected;
 mod replay;
+mod search;
+mod surroundings;
 mod view;
+mod wants;
 
-pub use ask::{DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
+pub use actions::{ActionView, Actions, Actor};
+pub use ask::{ActionsAsk, DeadAsk, EventsAsk, ExportAsk, GroupBy, RejectedAsk, ReplayAsk};
+pub use control::{Control, HandlerControl, Reloaded, Run};
+pub use dead::{Changed, DeadGroup, DeadGroups, DeadSelection, GROUPED_MAX, WINDOWS, normalised};
+pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent};
 pub use figures::figures;
+pub use rates::{HandlerRates, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, RejectedView};
 pub use replay::{ReplayRange, Replayed};
+pub use search::{FoundEvents, SEARCH_TIME, moment, state};
+pub use surroundings::{Surroundings, TestView};
 pub use view::{
     AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
     LastErrorView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
+pub use wants::{SeenValue, WantsView, Wish};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -48,98 +60,27 @@ pub enum ApiError {
     Queue(#[from] QueueError),
 }
 
-/// What only the running server can do: the owner of tasks implements it.
-#[async_trait]
-pub trait Control: Send + Sync {
-    /// The configured sources.
-    fn sources(&self) -> Vec<SourceView>;
-
-    /// The configured handlers and how they stand, without the queue's figures.
-    fn handlers(&self) -> Vec<HandlerControl>;
-
-    /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
-    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError>;
-
-    /// Reads the configuration again; a bad one changes nothing.
-    async fn reload(&self) -> Result<Reloaded, ApiError>;
-
-    /// What is wrong with what runs, one line each; empty = nothing.
-    fn problems(&self) -> Vec<String>;
-
-    /// What [`Control::reload`] would change.
-    fn changes(&self) -> Result<Reloaded, ApiError>;
-
-    /// Gives the store's unused space back.
-    async fn compact(&self) -> Result<(), ApiError>;
-
-    /// When the server started.
-    fn started_at(&self) -> Timestamp;
-}
-
-/// Whether a handler gets deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Run {
-    /// It gets none; what comes in waits.
-    Pause,
-    /// It gets them.
-    Resume,
-}
-
-/// What a reload did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Reloaded {
-    /// What is different, one line each.
-    pub changes: Vec<String>,
-    /// Warnings about the configuration, one each.
-    pub warnings: Vec<String>,
-}
-
-/// A configured handler as its task sees it.
-#[derive(Clone, Debug)]
-pub struct HandlerControl {
-    /// Its name.
-    pub name: HandlerName,
-    /// Its kind: `email`, `sql`, …
-    pub kind: &'static str,
-    /// `running`, `paused`, `down` (its calls fail), `failed` (it could not be started, and is tried
-    /// again), `finishing` (another takes its place soon), `disabled` or `stopped`.
-    pub state: &'static str,
-    /// Why it is `failed`.
-    pub reason: Option<String>,
-    /// Calls that are under way.
-    pub in_flight: usize,
-    /// The newest failure since the start.
-    pub last_error: Option<LastErrorView>,
-    /// When the newest delivery since the start was made.
-    pub last_success_at: Option<Timestamp>,
-}
-
-impl HandlerControl {
-    /// One that does nothing, and of which nothing is known.
-    pub fn idle(name: HandlerName, kind: &'static str, state: &'static str) -> Self {
-        let (in_flight, last_error, last_success_at) = (0, None, None);
-        Self { name, kind, state, reason: None, in_flight, last_error, last_success_at }
-    }
-}
-
 /// The admin side of one queue, and of the server around it where one runs.
 #[derive(Clone)]
 pub struct Api {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     server: Option<Server>,
+    /// Who asks, for the action log.
+    actor: Actor,
 }
 
 #[derive(Clone)]
 struct Server {
     ingest: Arc<Ingest>,
     control: Arc<dyn Control>,
+    actions: Arc<Actions>,
 }
 
 impl Api {
     /// The admin side of a queue that no server holds: reading and repairing only.
     pub fn offline(queue: Arc<dyn Queue>, clock: Arc<dyn Clock>) -> Self {
-        Self { queue, clock, server: None }
+        Self { queue, clock, server: None, actor: Actor::CommandLine }
     }
 
     /// The admin side of a running server.
@@ -148,8 +89,71 @@ impl Api {
         clock: Arc<dyn Clock>,
         ingest: Arc<Ingest>,
         control: Arc<dyn Control>,
+        actions: Actions,
     ) -> Self {
-        Self { queue, clock, server: Some(Server { ingest, control }) }
+        let server = Server { ingest, control, actions: Arc::new(actions) };
+        Self { queue, clock, server: Some(server), actor: Actor::CommandLine }
+    }
+
+    /// The same for somebody else, as the action log tells.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
+    }
+
+    /// The newest actions, newest first.
+    pub fn actions(&self, limit: usize) -> Result<Vec<ActionView>, ApiError> {
+        Ok(self.server()?.actions.list(limit))
+    }
+
+    /// The action with this number.
+    pub fn action(&self, number: u64) -> Option<ActionView> {
+        self.server.as_ref()?.actions.get(number)
+    }
+
+    /// Writes down what came of a change.
+    fn note<T>(
+        &self,
+        action: &str,
+        target: String,
+        result: &Result<T, ApiError>,
+        text: impl FnOnce(&T) -> String,
+    ) {
+        let Some(server) = &self.server else { return };
+        let (result, is_done) = match result {
+            Ok(value) => (text(value), true),
+            Err(err) => (err.to_string(), false),
+        };
+        let (at, actor, action) = (self.clock.now(), self.actor, action.to_owned());
+        server.actions.add(ActionView { number: 0, at, actor, action, target, result, is_done });
+    }
+
+    /// The present moment, as ages are counted from.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How often something happened with each source and handler.
+    pub fn rates(&self) -> Result<RatesView, ApiError> {
+        Ok(self.server()?.control.rates())
+    }
+
+    /// The configuration in force, and the machine it runs on.
+    pub fn surroundings(&self) -> Result<Surroundings, ApiError> {
+        Ok(self.server()?.control.surroundings())
+    }
+
+    /// Sends a signed sample to a source, by the public listener.
+    pub async fn send_test(
+        &self,
+        source: &SourceName,
+        event_type: &str,
+    ) -> Result<TestView, ApiError> {
+        let sent = self.server()?.control.send_test(source, event_type).await;
+        self.note("send test", format!("{source} {event_type}"), &sent, |sent| {
+            format!("answered {}", sent.status)
+        });
+        sent
     }
 
     /// The queue's figures.
@@ -193,140 +197,22 @@ impl Api {
         view::handlers(stats, configured, now)
     }
 
-    /// Events as `query` asks for them.
-    pub async fn events(&self, query: EventQuery) -> Result<Vec<EventSummary>, ApiError> {
-        let events = self.queue.list(query).await?;
-        Ok(events.iter().map(EventSummary::new).collect())
-    }
-
-    /// One event with all that is known of it.
-    pub async fn event(&self, id: EventId) -> Result<EventDetail, ApiError> {
-        let event = self.get(id).await?;
-        let history = self.queue.history(event.position).await?;
-        Ok(EventDetail::new(&event, history))
-    }
-
-    /// One event's body, byte for byte.
-    pub async fn raw(&self, id: EventId) -> Result<bytes::Bytes, ApiError> {
-        Ok(self.get(id).await?.body)
-    }
-
-    async fn get(&self, id: EventId) -> Result<Event, ApiError> {
-        let event = self.queue.get(id).await?;
-        event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
-    }
-
-    /// At most `limit` events behind the position `after`, with all that is needed to store them
-    /// elsewhere.
-    pub async fn export(
-        &self,
-        after: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<ExportedEvent>, ApiError> {
-        let query = EventQuery {
-            cursor: after,
-            order: ListOrder::Oldest,
-            limit: limit.clamp(1, EventQuery::LIMIT_MAX),
-            ..EventQuery::default()
-        };
-        let events = self.queue.list(query).await?;
-        Ok(events.iter().map(ExportedEvent::new).collect())
-    }
-
-    /// Stores events that were exported elsewhere; says how many were new. They get ids of their
-    /// own; the same one again is a duplicate.
-    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
-        let events: Result<Vec<NewEvent>, _> =
-            events.into_iter().map(ExportedEvent::into_event).collect();
-        let mut n_stored = 0;
-        for event in events.map_err(|err| ApiError::Bad(err.to_string()))? {
-            match self.queue.append(event).await? {
-                Appended::Stored(_) => n_stored += 1,
-                Appended::Duplicate(_) => {}
-            }
-        }
-        Ok(n_stored)
-    }
-
-    /// Dead letters that match, oldest first.
-    /// Behind them what is lost: deliveries whose events cannot be read.
-    pub async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadEntry>, ApiError> {
-        let dead = self.queue.dead(filter.clone()).await?;
-        let lost = self.queue.lost(filter).await?.into_iter().map(LostView::new);
-        let letters = dead.iter().map(DeadView::new).map(DeadEntry::Letter);
-        Ok(letters.chain(lost.map(DeadEntry::Lost)).collect())
-    }
-
-    /// Makes dead letters due again; says how many.
-    pub async fn redrive(&self, filter: DeadFilter) -> Result<u64, ApiError> {
-        Ok(self.queue.redrive(filter).await?)
-    }
-
-    /// Gives dead letters up for good; says how many.
-    pub async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, ApiError> {
-        Ok(self.queue.drop_dead(filter).await?)
-    }
-
-    /// The place of the event `id` in the log, for a [`DeadFilter`].
-    pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
-        Ok(self.get(id).await?.position)
-    }
-
-    /// Rejected requests, newest first.
-    pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
-        Ok(RejectedView::list(self.server()?.ingest.rejected(), limit))
-    }
-
-    /// One rejected request, with headers and body.
-    pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
-        RejectedView::one(self.server()?.ingest.rejected(), number)
-    }
-
-    /// Why one request was rejected, in words an owner understands.
-    pub async fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
-        let ingest = Arc::clone(&self.server()?.ingest);
-        // Hundreds of ways to sign are tried on what may be some megabytes.
-        let explaining = tokio::task::spawn_blocking(move || {
-            let doors = ingest.doors();
-            let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
-            ExplainView::new(ingest.rejected(), &sources, number)
-        });
-        explaining
-            .await
-            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))))
-    }
-
-    /// Verifies a rejected request again as of the time it was received, and stores it if it
-    /// passes.
-    pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
-        let released = self.server()?.ingest.release(number).await;
-        match released.ok_or_else(|| rejected::gone(number))? {
-            Ok(
-                Accepted::Stored(appended)
-                | Accepted::StoredWith(appended, _)
-                | Accepted::StoredAll { first: appended, .. },
-            ) => Ok(appended.id()),
-            Ok(Accepted::Handshake(_) | Accepted::Probe) => {
-                Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
-            }
-            Err(Refused::Rejected) => {
-                Err(ApiError::Conflict(format!("request {number} still fails verification")))
-            }
-            Err(Refused::RateLimited { retry_after } | Refused::Unavailable { retry_after }) => {
-                let text = format!("try again in {} s", retry_after.as_secs().max(1));
-                Err(ApiError::Conflict(text))
-            }
-        }
-    }
-
     /// Stops giving deliveries to a handler, or starts again.
     pub async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
-        self.server()?.control.set_running(handler, run).await
+        let changed = self.server()?.control.set_running(handler, run).await;
+        let action = match run {
+            Run::Pause => "pause",
+            Run::Resume => "resume",
+        };
+        self.note(action, format!("handler {handler}"), &changed, |changed| {
+            if *changed { "done" } else { "it was so already" }.to_owned()
+        });
+        changed
     }
 
     /// Removes the place of a handler that is no longer configured.
     pub async fn forget(&self, handler: &HandlerName) -> Result<(), ApiError> {
-        match self.queue.forget(handler).await {
+        let forgotten = match self.queue.forget(handler).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(no_handler(handler)),
             Err(QueueError::Busy(name)) => {
@@ -336,12 +222,21 @@ impl Api {
                 Err(ApiError::Conflict(text))
             }
             Err(err) => Err(err.into()),
-        }
+        };
+        self.note("forget", format!("handler {handler}"), &forgotten, |()| "done".to_owned());
+        forgotten
     }
 
     /// Reads the configuration again.
     pub async fn reload(&self) -> Result<Reloaded, ApiError> {
-        self.server()?.control.reload().await
+        let reloaded = self.server()?.control.reload().await;
+        self.note("reload", "configuration".to_owned(), &reloaded, |reloaded| {
+            match reloaded.changes.as_slice() {
+                [] => "nothing changed".to_owned(),
+                changes => changes.join("; "),
+            }
+        });
+        reloaded
     }
 
     /// What is not as it should be, one line each: the store takes no durable write, the journal is

@@ -33,12 +33,14 @@ pub mod compare;
 mod control;
 mod handlers;
 mod health;
+mod insight;
 pub mod lint;
 pub mod logging;
 mod orphans;
 mod own_events;
 mod parts;
 mod paused;
+mod rates;
 mod signals;
 mod systemd;
 pub mod trial;
@@ -125,7 +127,7 @@ impl Application {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
         // Whatever can be missing comes first: nothing has been opened when it is.
-        let token = parts::admin_token(&config)?;
+        let tokens = parts::admin_tokens(&config)?;
         let sources = parts::sources(&config)?;
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
@@ -146,7 +148,7 @@ impl Application {
             challenges: challenges.unwrap_or_default(),
             ..listen(&config, n_files)
         };
-        let gate = Arc::new(Gate::new(token, listen.admin.ip()));
+        let gate = Arc::new(Gate::new(tokens, listen.admin.ip()));
         let around = Around { sources, certificates, config, path: path.to_owned(), gate };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         for line in server.orphan_lines() {

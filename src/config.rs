@@ -76,6 +76,11 @@ impl Config {
         Said(leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect())
     }
 
+    /// Each key that is set, with its value as TOML writes it; `(hidden)` where it is a secret.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        self.leaves.0.iter().map(|(key, leaf)| (key.clone(), leaf.to_string())).collect()
+    }
+
     /// Where the value of `key` stands in the file, in bytes; of a table its first value.
     pub fn place_of(&self, key: &str) -> Option<std::ops::Range<usize>> {
         let table = format!("{key}.");

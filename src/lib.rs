@@ -22,6 +22,7 @@ pub mod deliver;
 pub mod ingest;
 
 pub mod api;
+pub mod pages;
 
 pub mod http;
 

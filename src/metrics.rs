@@ -21,6 +21,9 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Outcome, SourceName};
 
 mod names;
+mod rate_ring;
+
+pub use rate_ring::RateRing;
 
 /// Unsigned gauges: counts of events and bytes.
 type Count = Gauge<u64, std::sync::atomic::AtomicU64>;
@@ -329,6 +332,11 @@ impl HandlerMetrics {
             Outcome::Dead { .. } => self.dead.inc(),
             Outcome::Held { .. } => return,
         };
+    }
+
+    /// How many deliveries were made, and how many tries failed, for now or for good.
+    pub fn delivered_and_failed(&self) -> (u64, u64) {
+        (self.delivered.get(), self.retry.get() + self.dead.get())
     }
 
     /// Counts one call of the handler: how long it took.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position, SourceName};
-use crate::queue::{BodyFilter, DeadFilter, EventQuery, ListOrder};
+use crate::queue::{BodyFilter, DeadFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, DeadSelection, search};
 
 /// Which events to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +28,13 @@ pub struct EventsAsk {
     pub contains: Option<String>,
     /// Only those with this value in their JSON body: `data.comment.id=5`.
     pub field: Option<String>,
+    /// Words, each of which must be in the body: text, `data.comment.id:5`, `source:`, `type:`,
+    /// `handler:`, `has:dead`, `since:`, `before:`. Quotation marks keep a text together.
+    pub q: Option<String>,
+    /// Only events of which this handler has a delivery; with `state` in that state.
+    pub handler: Option<String>,
+    /// Only events with a delivery in this state.
+    pub state: Option<DeliveryState>,
     /// Only positions before this one: newest first.
     pub before: Option<u64>,
     /// Only positions after this one: oldest first.
@@ -45,14 +52,19 @@ fn field(text: &str) -> Result<BodyFilter, ApiError> {
         let what = format!("`{text}` is no field with its value: for example `data.comment.id=5`");
         return Err(ApiError::Bad(what));
     };
+    Ok(json_equals(path, value))
+}
+
+/// The same of a path and a value.
+pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
     let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
     let pointer = parts.fold(String::new(), |pointer, part| pointer + "/" + &part);
-    Ok(BodyFilter::JsonEquals { pointer, value: value.to_owned() })
+    BodyFilter::JsonEquals { pointer, value: value.to_owned() }
 }
 
 impl EventsAsk {
-    /// The question that it stands for.
-    pub fn parse(self) -> Result<EventQuery, ApiError> {
+    /// The question that it stands for. `now` is what `since:2h` is counted from.
+    pub fn parse(self, now: Timestamp) -> Result<EventQuery, ApiError> {
         let (cursor, order) = match (self.before, self.after) {
             (before, None) => (before, ListOrder::Newest),
             (None, after) => (after, ListOrder::Oldest),
@@ -63,17 +75,24 @@ impl EventsAsk {
         let contains = self.contains.map(|text| BodyFilter::Contains(text.into_bytes()));
         let field = self.field.as_deref().map(field).transpose()?;
         let body = contains.into_iter().chain(field).collect();
-        Ok(EventQuery {
+        let handler = self.handler.as_deref().map(handler).transpose()?;
+        let is_by_delivery = handler.is_some() || self.state.is_some();
+        let query = EventQuery {
             source: self.source.map(|name| source(&name)).transpose()?,
             event_type: self.event_type,
             since: self.since,
             until: self.until,
             body,
+            delivery: is_by_delivery.then_some(DeliveryFilter { handler, state: self.state }),
             cursor: cursor.map(Position),
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),
             bytes_max: None,
-        })
+        };
+        match self.q {
+            Some(q) => search::narrow(query, &q, now),
+            None => Ok(query),
+        }
     }
 }
 
@@ -93,11 +112,26 @@ pub struct DeadAsk {
     pub until: Option<Timestamp>,
     /// At most this many.
     pub limit: Option<usize>,
+    /// Only reasons that are this one once numbers and ids are taken out of them, as groups show it.
+    pub like: Option<String>,
+    /// `reason`: groups in place of single dead letters.
+    pub group: Option<GroupBy>,
+    /// A change only counts what it would be for.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What dead letters are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupBy {
+    /// Handler and reason.
+    Reason,
 }
 
 impl DeadAsk {
     /// `api` knows the place of the event that is named.
-    pub async fn parse(self, api: &Api) -> Result<DeadFilter, ApiError> {
+    pub async fn parse(self, api: &Api) -> Result<DeadSelection, ApiError> {
         let position = match self.id {
             None => None,
             Some(text) => {
@@ -106,14 +140,15 @@ impl DeadAsk {
                 Some(api.position(id).await?)
             }
         };
-        Ok(DeadFilter {
+        let filter = DeadFilter {
             handler: self.handler.map(|name| handler(&name)).transpose()?,
             position,
             reason: self.reason,
             since: self.since,
             until: self.until,
             limit: self.limit,
-        })
+        };
+        Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
     }
 }
 
@@ -164,7 +199,22 @@ impl RejectedAsk {
     }
 }
 
-fn source(text: &str) -> Result<SourceName, ApiError> {
+/// How many actions to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionsAsk {
+    /// At most this many.
+    pub limit: Option<usize>,
+}
+
+impl ActionsAsk {
+    /// How many to list.
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT)
+    }
+}
+
+pub(super) fn source(text: &str) -> Result<SourceName, ApiError> {
     SourceName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
 }
 

@@ -1,16 +1,18 @@
 //! Rejected requests as they are shown: from the running server's ring, or from its file while none
 //! runs.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::event::SourceName;
-use crate::ingest::{RejectedRequest, RejectedRing};
+use crate::event::{EventId, SourceName};
+use crate::ingest::{Accepted, Refused, RejectedRequest, RejectedRing};
 use crate::source::{Explanation, Source};
 
-use super::{ApiError, view};
+use super::{Api, ApiError, view};
 
 /// One rejected request.
 #[derive(Debug, Serialize)]
@@ -89,6 +91,63 @@ impl ExplainView {
     }
 }
 
-pub(super) fn gone(number: u64) -> ApiError {
+impl Api {
+    /// Rejected requests, newest first.
+    pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
+        Ok(RejectedView::list(self.server()?.ingest.rejected(), limit))
+    }
+
+    /// One rejected request, with headers and body.
+    pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
+        RejectedView::one(self.server()?.ingest.rejected(), number)
+    }
+
+    /// Why one request was rejected, in words an owner understands.
+    pub async fn explain(&self, number: u64) -> Result<ExplainView, ApiError> {
+        let ingest = Arc::clone(&self.server()?.ingest);
+        // Hundreds of ways to sign are tried on what may be some megabytes.
+        let explaining = tokio::task::spawn_blocking(move || {
+            let doors = ingest.doors();
+            let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
+            ExplainView::new(ingest.rejected(), &sources, number)
+        });
+        explaining
+            .await
+            .unwrap_or_else(|err| Err(ApiError::Bad(format!("explaining failed: {err}"))))
+    }
+
+    /// Verifies a rejected request again as of the time it was received, and stores it if it
+    /// passes.
+    pub async fn release(&self, number: u64) -> Result<EventId, ApiError> {
+        let released = self.try_release(number).await;
+        self.note("release", format!("rejected request {number}"), &released, |id| {
+            format!("stored as {id}")
+        });
+        released
+    }
+
+    async fn try_release(&self, number: u64) -> Result<EventId, ApiError> {
+        let released = self.server()?.ingest.release(number).await;
+        match released.ok_or_else(|| gone(number))? {
+            Ok(
+                Accepted::Stored(appended)
+                | Accepted::StoredWith(appended, _)
+                | Accepted::StoredAll { first: appended, .. },
+            ) => Ok(appended.id()),
+            Ok(Accepted::Handshake(_) | Accepted::Probe) => {
+                Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
+            }
+            Err(Refused::Rejected) => {
+                Err(ApiError::Conflict(format!("request {number} still fails verification")))
+            }
+            Err(Refused::RateLimited { retry_after } | Refused::Unavailable { retry_after }) => {
+                let text = format!("try again in {} s", retry_after.as_secs().max(1));
+                Err(ApiError::Conflict(text))
+            }
+        }
+    }
+}
+
+fn gone(number: u64) -> ApiError {
     ApiError::NotFound(format!("no rejected request {number} is kept"))
 }

@@ -61,10 +61,23 @@ impl Api {
         id: EventId,
         handler: Option<&HandlerName>,
     ) -> Result<u64, ApiError> {
-        let event = self.get(id).await?;
+        let position = self.position(id).await?;
+        let replayed = self.replay_at(position, handler).await;
+        let whom = handler.map_or("every handler", HandlerName::as_str);
+        self.note("replay", format!("event {id} to {whom}"), &replayed, |count| {
+            format!("{count} deliveries")
+        });
+        replayed
+    }
+
+    async fn replay_at(
+        &self,
+        position: Position,
+        handler: Option<&HandlerName>,
+    ) -> Result<u64, ApiError> {
         let mut n_replayed = 0;
         for name in self.handlers_for(handler)? {
-            n_replayed += self.queue.replay(&name, &[event.position]).await?;
+            n_replayed += self.queue.replay(&name, &[position]).await?;
         }
         Ok(n_replayed)
     }
@@ -82,9 +95,9 @@ impl Api {
             until: range.until,
             contains: range.contains,
             field: range.field,
-            before: None,
             after: Some(after),
             limit: Some(range.limit.unwrap_or(EventQuery::LIMIT_MAX)),
+            ..EventsAsk::default()
         };
         let (mut positions, is_full) = self.positions(ask).await?;
         let n_found = positions.len();
@@ -107,7 +120,7 @@ impl Api {
 
     /// The positions of one page, and whether there may be more behind it.
     async fn positions(&self, ask: EventsAsk) -> Result<(Vec<Position>, bool), ApiError> {
-        let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..ask.parse()? };
+        let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..ask.parse(self.now())? };
         let events = self.queue.list(query.clone()).await?;
         let body_bytes = events.iter().map(|event| event.body.len()).sum();
         let is_full = query.is_full(events.len(), body_bytes);

@@ -16,7 +16,7 @@ use crate::queue::{
     Backlog, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries, QueueStats,
 };
 
-use super::HandlerControl;
+use super::{HandlerControl, WantsView};
 
 /// How everything stands.
 #[derive(Debug, Serialize)]
@@ -79,6 +79,11 @@ pub struct SourceView {
     pub path: String,
     /// A type that `send` has a sample of.
     pub sample_type: Option<&'static str>,
+    /// All types that it has one of.
+    pub sample_types: Vec<&'static str>,
+    /// What its owner does in the provider's console, step by step; `{url}` stands for the source's
+    /// public address, `{secret}` for the place of its secret.
+    pub setup: &'static [&'static str],
     /// Requests stored since the start.
     pub accepted: u64,
     /// Requests that were stored before.
@@ -126,6 +131,14 @@ pub struct HandlerView {
     pub oldest_pending_seconds: u64,
     /// Calls that are under way.
     pub in_flight: usize,
+    /// How many there may be.
+    pub concurrency: usize,
+    /// Since when its calls fail; nothing where the newest one did not.
+    pub failing_since: Option<Timestamp>,
+    /// How many calls failed in a row.
+    pub failures: u32,
+    /// While it is left alone because it is down: when it is tried next.
+    pub probe_at: Option<Timestamp>,
     /// The newest failure since the start.
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
@@ -158,12 +171,21 @@ pub(super) fn handlers(
     let unknown: Vec<HandlerView> =
         unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
     let known = configured.into_iter().map(|control| {
-        let HandlerControl { name, kind, state, reason, in_flight, last_error, last_success_at } =
-            control;
-        let found = stats.handlers.iter().find(|(known, _)| *known == name);
+        let found = stats.handlers.iter().find(|(known, _)| *known == control.name);
         let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
-        let view = handler(name, state, backlog, now);
-        HandlerView { kind: Some(kind), reason, in_flight, last_error, last_success_at, ..view }
+        let view = handler(control.name, control.state, backlog, now);
+        HandlerView {
+            kind: Some(control.kind),
+            reason: control.reason,
+            in_flight: control.in_flight,
+            concurrency: control.concurrency,
+            failing_since: control.failing_since,
+            failures: control.n_failures,
+            probe_at: control.probe_at,
+            last_error: control.last_error,
+            last_success_at: control.last_success_at,
+            ..view
+        }
     });
     known.chain(unknown).collect()
 }
@@ -186,6 +208,10 @@ fn handler(
         oldest_pending_at,
         oldest_pending_seconds: oldest_pending_at.map_or(0, |at| now.since(at).as_secs()),
         in_flight: 0,
+        concurrency: 0,
+        failing_since: None,
+        failures: 0,
+        probe_at: None,
         last_error: None,
         last_success_at: None,
     }
@@ -242,6 +268,8 @@ pub struct EventDetail {
     pub body_base64: Option<String>,
     /// What each handler did with it.
     pub deliveries: Vec<DeliveryView>,
+    /// Which handlers were not called and why, by today's configuration.
+    pub not_called: Vec<WantsView>,
 }
 
 impl EventDetail {
@@ -258,6 +286,7 @@ impl EventDetail {
             unreadable: json.err().map(ToString::to_string),
             body_base64: (!is_own).then(|| STANDARD.encode(&event.body)),
             deliveries: history.into_iter().map(DeliveryView::new).collect(),
+            not_called: Vec::new(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What the admin side asks of the running server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -10,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{
-    Api, ApiError, Control, HandlerControl, Reloaded, Run, SecretView, SourceView, chain,
+    Actions, Api, ApiError, Control, HandlerControl, RatesView, Reloaded, Run, SecretView,
+    SourceView, Surroundings, TestView, WantsView, chain,
 };
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
-use crate::event::HandlerName;
+use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
 use crate::http::public::{HOOKS, Public};
 use crate::http::{self, Listen, Listeners};
@@ -22,11 +24,13 @@ use crate::ingest::{Door, Ingest, RejectedRing};
 use crate::metrics::RequestOutcome;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Look, Report};
-use crate::source::Source;
+use crate::source::{Provider, Source};
 
 use super::certificates::Certificates;
 use super::handlers::Handlers;
+use super::insight;
 use super::orphans::{Orphan, Orphans};
+use super::rates::Rates;
 use super::{AppError, Core, limits, parts};
 
 /// Everything that runs.
@@ -47,6 +51,12 @@ pub(super) struct Server {
     config: Mutex<Config>,
     /// Remembers who has a place in the queue.
     orphans: Orphans,
+    /// When that was read.
+    read_at: Mutex<Timestamp>,
+    /// How often something happened with each source and handler.
+    rates: Mutex<Rates>,
+    /// Where the public listener is.
+    address: OnceLock<SocketAddr>,
     /// Held across a reload, which waits for handlers: two must not mix.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -87,6 +97,9 @@ impl Server {
             path,
             orphans: Orphans::new(config.admin.places()),
             config: Mutex::new(config),
+            read_at: Mutex::new(started_at),
+            rates: Mutex::default(),
+            address: OnceLock::new(),
             reloading: tokio::sync::Mutex::default(),
         }
     }
@@ -99,16 +112,26 @@ impl Server {
     ) -> io::Result<Listeners> {
         let Core { queue, clock, metrics } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
-        let api = Api::online(queue, Arc::clone(&clock), Arc::clone(&self.ingest), control);
+        let actions = Actions::open(self.config().admin.actions());
+        let ingest = Arc::clone(&self.ingest);
+        let api = Api::online(queue, Arc::clone(&clock), ingest, control, actions);
         let gate = Arc::clone(&self.gate);
         let admin = Arc::new(Admin { api, metrics, clock, gate });
-        http::start(listen, Arc::clone(&self.public), admin, stop)
+        let listeners = http::start(listen, Arc::clone(&self.public), admin, stop)?;
+        if let Some(address) = listeners.public().first() {
+            self.address.get_or_init(|| *address);
+        }
+        Ok(listeners)
     }
 
     pub(super) fn config(&self) -> MutexGuard<'_, Config> {
-        // A panic elsewhere leaves it whole: it is only ever replaced.
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.config)
     }
+}
+
+/// A panic elsewhere leaves these whole: they are only ever replaced, or counted up.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
@@ -153,9 +176,9 @@ impl Control for Server {
         if let Some(objection) = self.handlers.objection(&handlers) {
             return Err(ApiError::Bad(objection));
         }
-        let token = parts::admin_token(&config).map_err(bad)?;
+        let tokens = parts::admin_tokens(&config).map_err(bad)?;
         let mut reloaded = reloaded(&self.config(), &config, &warnings);
-        self.gate.set_token(token);
+        self.gate.set_tokens(tokens);
         self.ingest.replace_sources(sources);
         self.public.set_limits(limits(&config));
         if let Some(certificates) = &self.certificates {
@@ -164,6 +187,7 @@ impl Control for Server {
         }
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
         *self.config() = config;
+        *lock(&self.read_at) = self.core.clock.now();
         reloaded.warnings.extend(self.orphan_lines());
         for change in &reloaded.changes {
             info!(change, "Configuration changed");
@@ -193,9 +217,43 @@ impl Control for Server {
     fn started_at(&self) -> Timestamp {
         self.started_at
     }
+
+    fn wants(&self, event: &Arc<Event>) -> Vec<WantsView> {
+        insight::wants(&self.config(), event)
+    }
+
+    fn rates(&self) -> RatesView {
+        self.look_at_rates();
+        lock(&self.rates).view()
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let read_at = *lock(&self.read_at);
+        insight::surroundings(&self.config(), &self.path, read_at, self.address.get())
+    }
+
+    async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError> {
+        let doors = self.ingest.doors();
+        let door = doors.iter().find(|door| door.source().name() == source);
+        let no_source = || ApiError::NotFound(format!("source `{source}` is not configured"));
+        let door = door.ok_or_else(no_source)?;
+        let address = self.address.get();
+        let address = address.ok_or_else(|| ApiError::Conflict("nothing listens yet".into()))?;
+        let listener = (insight::scheme(&self.config()), *address);
+        insight::send_test(door.source(), event_type, listener, &*self.core.clock).await
+    }
 }
 
 impl Server {
+    /// Takes in what the counters say by now, so that each minute gets what belongs to it.
+    pub(super) fn look_at_rates(&self) {
+        let now = self.core.clock.now();
+        let handlers: Vec<HandlerName> = self.config().handlers.keys().cloned().collect();
+        let mut rates = lock(&self.rates);
+        rates.look_at_sources(&self.ingest.doors(), now);
+        rates.look_at_handlers(&handlers, &self.core.metrics, now);
+    }
+
     /// Tries the handlers again that could not be started.
     pub(super) async fn retry_failed(&self) {
         let _alone = self.reloading.lock().await;
@@ -277,6 +335,8 @@ fn source_view(door: &Door) -> SourceView {
         provider: source.provider().to_owned(),
         path: format!("{HOOKS}{}", source.name()),
         sample_type: source.sample_types().first().copied(),
+        sample_types: source.sample_types(),
+        setup: Provider::parse(source.provider()).map(Provider::setup).unwrap_or_default(),
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),

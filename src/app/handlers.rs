@@ -331,6 +331,7 @@ impl Handlers {
         run: Run,
     ) -> Running {
         let name = context.name.clone();
+        let concurrency = context.policy.concurrency.get();
         let (deliverer, control) =
             Deliverer::new(context, subscription, Arc::clone(&self.core.queue));
         // Before its task begins: one that is paused must not have a single delivery.
@@ -346,7 +347,7 @@ impl Handlers {
             }
         });
         tasks.close();
-        Running { kind, of, control, stop, tasks }
+        Running { kind, concurrency, of, control, stop, tasks }
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {

@@ -33,6 +33,7 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: Cancel
             _ = look.tick() => {}
         }
         n_looks = n_looks.wrapping_add(1);
+        server.look_at_rates();
         let looked = async {
             let now = server.core.clock.now();
             if n_looks.is_multiple_of(RETRY_EVERY) {

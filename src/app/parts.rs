@@ -1,6 +1,7 @@
 //! The parts that the configuration describes, opened.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,9 +13,10 @@ use crate::deliver;
 use crate::event::HandlerName;
 use crate::handler::BuildContext;
 use crate::http::CONNECTIONS_PER_WORKER;
+use crate::http::admin::Tokens;
 use crate::metrics::Metrics;
 use crate::queue::embedded::{self, EmbeddedQueue};
-use crate::secret::{Secret, SecretRef};
+use crate::secret::SecretRef;
 use crate::source::Source;
 
 use super::handlers::{Built, BuiltOf};
@@ -42,9 +44,13 @@ pub async fn open_queue(
 }
 
 /// What the admin listener asks for; made with the first start.
-pub(super) fn admin_token(config: &Config) -> Result<Secret, AppError> {
-    let token = SecretRef::File { path: config.admin.token.clone(), create: true };
-    token.resolve().map_err(AppError::Token)
+pub(super) fn admin_tokens(config: &Config) -> Result<Tokens, AppError> {
+    let token = |path: &PathBuf| {
+        let token = SecretRef::File { path: path.clone(), create: true };
+        token.resolve().map_err(AppError::Token)
+    };
+    let reader = config.admin.read_only_token.as_ref().map(token).transpose()?;
+    Ok(Tokens { owner: token(&config.admin.token)?, reader })
 }
 
 /// Every source with its secrets.

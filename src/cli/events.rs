@@ -60,7 +60,7 @@ impl Via {
     async fn list(&self, ask: EventsAsk) -> Result<Vec<Value>, CliError> {
         let events = match self {
             Self::Server(server) => server.get("events", &store::pairs(&ask)?).await?,
-            Self::Store(api) => store::value(&api.events(ask.parse()?).await?)?,
+            Self::Store(api) => store::value(&api.events(ask).await?.events)?,
         };
         match events {
             Value::Array(events) => Ok(events),

@@ -50,6 +50,9 @@ pub struct AdminSettings {
     /// The file with the token, made on the first start. Beside it stands what else is kept of the
     /// admin side.
     pub token: PathBuf,
+    /// The file with a token that may look at everything and change nothing; nothing where there is
+    /// none.
+    pub read_only_token: Option<PathBuf>,
 }
 
 impl AdminSettings {
@@ -67,6 +70,11 @@ impl AdminSettings {
     /// The file that says which handlers have a place in the queue.
     pub fn places(&self) -> PathBuf {
         self.token.with_file_name("places")
+    }
+
+    /// The file with the action log.
+    pub fn actions(&self) -> PathBuf {
+        self.token.with_file_name("actions")
     }
 
     /// The file that says which handlers are paused.
@@ -197,11 +205,20 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
         listen: loopback(ADMIN_PORT),
         socket: root.folder().join(SOCKET),
         token: root.folder().join(TOKEN),
+        read_only_token: None,
     };
     let Some(mut table) = root.table("admin") else { return admin };
     admin.listen = table.take_or("listen", admin.listen);
     admin.socket = table.take_or("socket", admin.socket);
     admin.token = table.take_or("token", admin.token);
+    admin.read_only_token = table.take("read_only_token");
+    if admin.read_only_token.as_ref() == Some(&admin.token) {
+        table.problem(
+            "read_only_token",
+            "this is the file with the other token",
+            "name another file, such as \"data/read-only-token\"",
+        );
+    }
     // Port 0 is a port of its own for each.
     if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
         table.problem("listen", "this is the public listener's address", "take another port");

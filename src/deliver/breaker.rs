@@ -71,6 +71,14 @@ impl Breaker {
         }
     }
 
+    /// When one delivery is tried, while the handler is left alone.
+    pub(super) fn probe_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Open { probe_at } => Some(probe_at),
+            State::Closed { .. } | State::Probing => None,
+        }
+    }
+
     pub(super) fn permit(&self, now: Timestamp) -> Permit {
         match self.state {
             State::Closed { .. } => Permit::Any,

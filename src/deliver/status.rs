@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::breaker::BreakerState;
+use super::breaker::{Breaker, BreakerState};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 
@@ -32,6 +32,7 @@ pub(super) enum Mode {
 struct Seen {
     has_ended: bool,
     breaker: BreakerState,
+    probe_at: Option<Timestamp>,
     health: Health,
     in_flight: usize,
     taken: usize,
@@ -48,6 +49,8 @@ pub struct Status {
     pub state: LoopState,
     /// Whether the handler is left alone because it is down.
     pub breaker: BreakerState,
+    /// When it is tried next while it is left alone, by the steady clock.
+    pub probe_at: Option<Timestamp>,
     /// Whether the handler answers.
     pub health: Health,
     /// Calls that are under way.
@@ -138,6 +141,7 @@ impl Control {
             handler: self.0.name.clone(),
             state,
             breaker: seen.breaker,
+            probe_at: seen.probe_at,
             health: seen.health,
             in_flight: seen.in_flight,
             taken: seen.taken,
@@ -153,8 +157,11 @@ impl Shared {
         step(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn counted(&self, breaker: BreakerState, in_flight: usize, taken: usize) {
-        self.with(|seen| (seen.breaker, seen.in_flight, seen.taken) = (breaker, in_flight, taken));
+    pub(super) fn counted(&self, breaker: &Breaker, in_flight: usize, taken: usize) {
+        self.with(|seen| {
+            (seen.breaker, seen.probe_at) = (breaker.state(), breaker.probe_at());
+            (seen.in_flight, seen.taken) = (in_flight, taken);
+        });
     }
 
     pub(super) fn succeeded(&self, at: Timestamp) {

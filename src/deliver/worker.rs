@@ -105,7 +105,7 @@ impl<'a> Worker<'a> {
                 self.start().await?;
             }
             let n_calls = self.in_flight.len();
-            self.shared.counted(self.breaker.state(), n_calls, self.buffer.len());
+            self.shared.counted(&self.breaker, n_calls, self.buffer.len());
             self.gathers_until = self.gathers_until.filter(|until| *until > Instant::now());
             let gathered = self.gathers_until;
             let is_free = is_running && gathered.is_none();

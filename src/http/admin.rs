@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    Api, ApiError, DeadAsk, EventsAsk, ExportAsk, QueueView, RejectedAsk, ReplayAsk, figures,
+    ActionsAsk, Actor, Api, ApiError, DeadAsk, EventsAsk, ExportAsk, GroupBy, QueueView,
+    RejectedAsk, ReplayAsk, figures,
 };
 use crate::clock::Clock;
 use crate::event::EventId;
@@ -33,11 +34,15 @@ use super::problem::Problem;
 use super::public::{JSON, health};
 
 mod gate;
+mod openapi;
 mod route;
+mod session;
+mod site;
 mod stream;
 
-pub use gate::Gate;
+pub use gate::{Gate, Tokens};
 
+use gate::Caller;
 use route::{Need, Route};
 
 /// What the admin side needs.
@@ -95,6 +100,7 @@ async fn entry(
             }
             problem.response()
         }
+        Err(No::Told(problem, detail)) => problem.with_detail(detail),
         Err(No::Api(err)) => explained(&err),
     };
     // A stream is answered for as long as it lasts.
@@ -108,6 +114,8 @@ async fn entry(
 enum No {
     /// Nothing more is said.
     Bare(Problem),
+    /// Whoever asks is told why.
+    Told(Problem, &'static str),
     /// The owner is told why.
     Api(ApiError),
 }
@@ -148,31 +156,49 @@ async fn answer(
     if !is_over_socket {
         admin.gate.check_host(request)?;
     }
-    let route = Route::parse(request.path());
-    if !is_over_socket {
-        let is_open = route.as_ref().is_ok_and(Route::is_open);
-        admin.gate.check_caller(request, is_open)?;
+    if let Some(place) = site::Place::parse(request.path()) {
+        return site::answer(place, request, payload, admin, is_over_socket, has_body).await;
     }
+    let route = Route::parse(request.path());
+    let caller = if is_over_socket {
+        Caller::Owner(Actor::CommandLine)
+    } else {
+        let is_open = route.as_ref().is_ok_and(Route::is_open);
+        admin.gate.check_caller(request, is_open, admin.clock.steady())?
+    };
     let route = route?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_change = *request.method() == Method::POST;
     match route.need() {
         Need::Get | Need::Both if is_read => read(route, request, admin).await,
         Need::Post | Need::Both if is_change => {
-            if !is_over_socket {
-                Gate::check_origin(request)?;
-            }
+            let actor = may_change(caller, is_over_socket, request)?;
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
             let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
             let body = body.map_err(|_err| Problem::BadRequest)?;
             has_body();
-            change(route, &body, admin).await
+            change(route, &body, &admin.api.by(actor)).await
         }
         Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
         Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
         Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
     }
 }
+
+/// Who changes something, where the caller may: the owner, and not by another site's page.
+fn may_change(caller: Caller, is_over_socket: bool, request: &HttpRequest) -> Result<Actor, No> {
+    if !is_over_socket {
+        Gate::check_origin(request)?;
+    }
+    match caller {
+        Caller::Owner(actor) => Ok(actor),
+        Caller::Reader => Err(No::Told(Problem::Forbidden, READ_ONLY)),
+        Caller::Anybody => Err(Problem::Unauthorized.into()),
+    }
+}
+
+/// What somebody is told who may only look.
+const READ_ONLY: &str = "this token may look at everything and change nothing";
 
 async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<HttpResponse, No> {
     let api = &admin.api;
@@ -183,13 +209,18 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         Route::Status => Ok(json(&api.status())),
         Route::Events => {
             let query: EventsAsk = query(request)?;
-            Ok(json(&api.events(query.parse()?).await?))
+            events(query, api).await
         }
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
         Route::Dead => {
-            let filter: DeadAsk = query(request)?;
-            Ok(json(&api.dead(filter.parse(api).await?).await?))
+            let ask: DeadAsk = query(request)?;
+            let group = ask.group;
+            let selection = ask.parse(api).await?;
+            match group {
+                Some(GroupBy::Reason) => Ok(json(&api.dead_groups(selection.filter).await?)),
+                None => Ok(json(&api.dead(selection).await?)),
+            }
         }
         Route::Rejected => {
             let query: RejectedAsk = query(request)?;
@@ -199,7 +230,14 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         Route::RejectedExplain(number) => Ok(json(&api.explain(number).await?)),
         Route::Handlers => Ok(json(&api.handlers())),
         Route::Reload => Ok(json(&api.changes()?)),
-        Route::Stream => Ok(stream::response(api.clone())),
+        Route::Stream => stream::response(request, api.clone()),
+        Route::OpenApi => Ok(json(&openapi::document())),
+        Route::Rates => Ok(json(&api.rates()?)),
+        Route::Config => Ok(json(&api.surroundings()?)),
+        Route::Actions => {
+            let ask: ActionsAsk = query(request)?;
+            Ok(json(&api.actions(ask.limit())?))
+        }
         Route::Export => {
             let ask: ExportAsk = query(request)?;
             let (after, limit) = ask.parse();
@@ -218,8 +256,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
     }
 }
 
-async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse, No> {
-    let api = &admin.api;
+async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, No> {
     match route {
         Route::EventReplay(id) => {
             let ask: ReplayAsk = parsed(body)?;
@@ -229,11 +266,11 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
         Route::EventsReplay => Ok(json(&api.replay_range(parsed(body)?).await?)),
         Route::DeadRedrive => {
             let filter: DeadAsk = parsed(body)?;
-            Ok(counted(api.redrive(filter.parse(api).await?).await?))
+            Ok(json(&api.redrive(filter.parse(api).await?).await?))
         }
         Route::DeadDrop => {
             let filter: DeadAsk = parsed(body)?;
-            Ok(counted(api.drop_dead(filter.parse(api).await?).await?))
+            Ok(json(&api.drop_dead(filter.parse(api).await?).await?))
         }
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
@@ -261,9 +298,32 @@ async fn change(route: Route, body: &[u8], admin: &Admin) -> Result<HttpResponse
         | Route::RejectedExplain(_)
         | Route::Handlers
         | Route::Stream
+        | Route::Rates
+        | Route::Config
+        | Route::Actions
+        | Route::OpenApi
         | Route::Export => Err(Problem::NotFound.into()),
     }
 }
+
+/// A list of events. Where its time was up before everything was looked at, two headers say how far it
+/// came and where to go on.
+async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, No> {
+    let found = api.events(ask).await?;
+    let mut response = json(&found.events);
+    if let Some(next) = found.next {
+        let headers = response.headers_mut();
+        for (name, value) in [(NEXT, next), (LOOKED_AT, found.looked_at)] {
+            headers.insert(header::HeaderName::from_static(name), value.into());
+        }
+    }
+    Ok(response)
+}
+
+/// The position to go on with, as `before` or `after`.
+const NEXT: &str = "gatepost-next";
+/// How many positions were looked at.
+const LOOKED_AT: &str = "gatepost-looked-at";
 
 /// The query of a request, every key known.
 fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {

@@ -34,7 +34,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{
@@ -78,11 +78,42 @@ pub trait Queue: Send + Sync {
     /// Events as `query` asks for them.
     async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError>;
 
+    /// The same, for `most` at the longest: it says how far it came, and where to go on.
+    async fn search(&self, query: EventQuery, _most: Duration) -> Result<Searched, QueueError> {
+        let events = self.list(query).await?;
+        let looked_at = events.len() as u64;
+        Ok(Searched { events, next: None, looked_at })
+    }
+
     /// What each handler did with one event, in the order of the attempts.
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError>;
 
     /// Dead letters that match, oldest first.
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// [`Queue::history`] of each of `positions`, in their order, where a backend can do that for
+    /// less: what a list of events shows.
+    async fn histories(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<DeliveryHistory>>, QueueError> {
+        let mut histories = Vec::with_capacity(positions.len());
+        for position in positions {
+            histories.push(self.history(*position).await?);
+        }
+        Ok(histories)
+    }
+
+    /// Dead letters that match, oldest first, without their events: to count and to group them.
+    async fn dead_records(&self, filter: DeadFilter) -> Result<Vec<DeadRecord>, QueueError> {
+        let letters = self.dead(filter).await?.into_iter();
+        let records = letters.map(|letter| DeadRecord {
+            handler: letter.handler,
+            position: letter.position,
+            fact: Some((letter.died_at, letter.reason)),
+        });
+        Ok(records.collect())
+    }
 
     /// Deliveries that match whose events cannot be read, by handler and position; none where the
     /// filter asks for a reason or a time.
@@ -93,6 +124,25 @@ pub trait Queue: Send + Sync {
     /// Makes the dead letters that match due at once, as new deliveries from attempt 1; says how
     /// many. One that held its order key stays in front of that key's line.
     async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError>;
+
+    /// [`Queue::redrive`] or [`Queue::drop_dead`] of just these dead letters; says how many of them
+    /// there still were.
+    async fn change_dead(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: DeadChange,
+    ) -> Result<u64, QueueError> {
+        let mut count = 0;
+        for (handler, position) in letters {
+            let position = Some(position);
+            let filter = DeadFilter { handler: Some(handler), position, ..DeadFilter::default() };
+            count += match change {
+                DeadChange::Redrive => self.redrive(filter).await?,
+                DeadChange::Drop => self.drop_dead(filter).await?,
+            };
+        }
+        Ok(count)
+    }
 
     /// Gives up the dead letters that match for good; says how many. One that held its order key
     /// lets the next of that key go.
@@ -221,6 +271,8 @@ pub struct EventQuery {
     pub until: Option<Timestamp>,
     /// What must be in the body, all of it.
     pub body: Vec<BodyFilter>,
+    /// Only events that have such a delivery.
+    pub delivery: Option<DeliveryFilter>,
     /// Only positions before this one (paging backwards) or after it (forwards).
     pub cursor: Option<Position>,
     /// From which end.
@@ -230,6 +282,26 @@ pub struct EventQuery {
     /// Ends behind the event with which the bodies come to this many bytes; `None` = however large
     /// they are.
     pub bytes_max: Option<usize>,
+}
+
+/// Which deliveries of an event count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only this handler's.
+    pub handler: Option<HandlerName>,
+    /// Only those that stand so.
+    pub state: Option<DeliveryState>,
+}
+
+/// What a search found within its time.
+#[derive(Debug)]
+pub struct Searched {
+    /// What was found, in the order that was asked for.
+    pub events: Vec<Event>,
+    /// The cursor to go on with; `None` = everything was looked at.
+    pub next: Option<Position>,
+    /// How many positions were looked at or known not to match.
+    pub looked_at: u64,
 }
 
 /// What must be in an event's body.
@@ -310,6 +382,26 @@ pub struct DeadLetter {
     pub reason: ErrorText,
 }
 
+/// A dead letter without its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's place.
+    pub position: Position,
+    /// When it died and why; `None` = the index does not have it yet.
+    pub fact: Option<(Timestamp, ErrorText)>,
+}
+
+/// What is done to dead letters by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadChange {
+    /// They are tried again.
+    Redrive,
+    /// They are given up for good.
+    Drop,
+}
+
 /// Deliveries of one handler whose events cannot be read: dead as well, but without a name. They
 /// are redriven and dropped like dead letters, by position or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -332,7 +424,7 @@ pub struct DeliveryHistory {
 }
 
 /// How a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// The cursor has not reached it, or it is being tried.

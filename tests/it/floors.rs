@@ -10,7 +10,7 @@ const ORDER: &[&str] = &[
     "tls",  // 1: what the public listener shows of itself
     "queue", "source", "handler", // 1: the seams
     "deliver", "ingest", "config", // 2: the ways in and out, and what they are told
-    "api", "http", // 3: what is asked from outside
+    "api", "pages", "http", // 3: what is asked from outside
     "app",  // 4: everything wired together
     "cli",  // 5
     "fuzz", // beside everything: tests of it
@@ -31,6 +31,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("anyhow", &["src/main.rs"]),
     ("lettre", &["src/handler/email"]),
     ("sqlx", &["src/handler/sql"]),
+    ("askama", &["src/pages"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -11,6 +11,7 @@
 mod cli;
 mod crash;
 mod deliver;
+mod deploy;
 mod floors;
 mod fuzz;
 mod handlers_email;
@@ -18,6 +19,7 @@ mod handlers_faults;
 mod handlers_sql;
 mod hostile;
 mod http;
+mod pages;
 mod queue;
 mod queue_embedded;
 mod queue_faults;

@@ -72,6 +72,7 @@ pub(super) enum Place {
 /// A handler's task.
 pub(super) struct Running {
     pub(super) kind: &'static str,
+    pub(super) concurrency: usize,
     pub(super) of: BuiltOf,
     pub(super) control: deliver::Control,
     pub(super) stop: CancellationToken,
@@ -132,8 +133,20 @@ impl Running {
             LoopState::Running if down_since(&status, clock).is_some() => "down",
             LoopState::Running => "running",
         };
+        let (now, steady) = (clock.now(), clock.steady());
+        let wall = |at: Timestamp| {
+            if at > steady { now.after(at.since(steady)) } else { now.before(steady.since(at)) }
+        };
+        let failing = match status.health {
+            Health::Fails { since, count } => Some((since, count)),
+            Health::Unknown | Health::Answers => None,
+        };
         HandlerControl {
             in_flight: status.in_flight,
+            concurrency: self.concurrency,
+            failing_since: failing.map(|(since, _)| wall(since)),
+            n_failures: failing.map_or(0, |(_, count)| count),
+            probe_at: status.probe_at.map(wall),
             last_error: status.last_error.map(|error| LastErrorView {
                 at: error.at,
                 event: error.event,

@@ -1,5 +1,6 @@
 //! Who may ask over TCP.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,31 +10,80 @@ use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 use tracing::warn;
 
+use crate::api::Actor;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 use crate::throttle::Throttle;
 
 use super::Problem;
+use super::session::{self, Role, Sessions};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// May do everything.
+    Owner(Actor),
+    /// May look at everything.
+    Reader,
+    /// Is given what is open to all.
+    Anybody,
+}
+
+/// What opens the admin listener.
+#[derive(Debug)]
+pub struct Tokens {
+    /// To everything.
+    pub owner: Secret,
+    /// To looking only.
+    pub reader: Option<Secret>,
+}
+
+impl Tokens {
+    fn role_of(&self, given: &[u8]) -> Option<Role> {
+        let is = |secret: &Secret| bool::from(given.ct_eq(secret.expose()));
+        // Both are compared, whichever it is.
+        let (is_owner, is_reader) = (is(&self.owner), self.reader.as_ref().is_some_and(is));
+        match (is_owner, is_reader) {
+            (true, _) => Some(Role::Owner),
+            (false, true) => Some(Role::Reader),
+            (false, false) => None,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let secret = |tokens: &Self| tokens.reader.as_ref().map(|one| one.expose().to_vec());
+        bool::from(self.owner.expose().ct_eq(other.owner.expose())) && secret(self) == secret(other)
+    }
+}
 
 /// The rules of the admin listener.
 #[derive(Debug)]
 pub struct Gate {
     /// Replaced by a reload.
-    token: ArcSwap<Secret>,
+    tokens: ArcSwap<Tokens>,
+    sessions: Sessions,
     wrong_tokens: Throttle,
     /// The address that the listener is bound to.
     listen: IpAddr,
 }
 
 impl Gate {
-    /// A gate that opens to `token`, for a listener bound to `listen`.
-    pub fn new(token: Secret, listen: IpAddr) -> Self {
-        Self { token: ArcSwap::from_pointee(token), wrong_tokens: Throttle::default(), listen }
+    /// A gate that opens to `tokens`, for a listener bound to `listen`.
+    pub fn new(tokens: Tokens, listen: IpAddr) -> Self {
+        Self {
+            tokens: ArcSwap::from_pointee(tokens),
+            sessions: Sessions::default(),
+            wrong_tokens: Throttle::default(),
+            listen,
+        }
     }
 
-    /// Opens to `token` from now on, and to no other.
-    pub fn set_token(&self, token: Secret) {
-        self.token.store(Arc::new(token));
+    /// Opens to `tokens` from now on, and to no other. Where they are others, every session ends.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        if !self.tokens.load().is_same(&tokens) {
+            self.sessions.clear();
+        }
+        self.tokens.store(Arc::new(tokens));
     }
 
     /// Tells the log that somebody gave a wrong token. `false` = none was given.
@@ -41,12 +91,31 @@ impl Gate {
         if !request.headers().contains_key(header::AUTHORIZATION) {
             return false;
         }
+        self.log_wrong_token(request, now);
+        true
+    }
+
+    /// Tells the log that somebody gave a wrong token.
+    pub(super) fn log_wrong_token(&self, request: &HttpRequest, now: Timestamp) {
         if let Some(n_silent) = self.wrong_tokens.open(now) {
             let client = request.peer_addr().map(|peer| peer.ip().to_canonical());
             let client = client.map(tracing::field::display);
             warn!(client, n_silent, "Somebody gave the admin listener a wrong token");
         }
-        true
+    }
+
+    /// Begins a session for whoever knows a token; gives its cookie. `None` = the token is wrong.
+    pub(super) fn log_in(&self, token: &str, steady: Timestamp) -> io::Result<Option<String>> {
+        let role = self.tokens.load().role_of(token.trim().as_bytes());
+        role.map(|role| self.sessions.begin(role, steady)).transpose()
+    }
+
+    /// Ends the session that the request belongs to; gives the cookie that takes it away.
+    pub(super) fn log_out(&self, request: &HttpRequest) -> String {
+        if let Some(id) = session::id_of(request.headers()) {
+            self.sessions.end(id);
+        }
+        session::no_cookie()
     }
 
     /// Refuses names that are not ours: a stranger's page whose name was pointed at this address
@@ -70,21 +139,35 @@ impl Gate {
         })
     }
 
-    /// Wants the token; on loopback not for what `is_open`, unless a proxy there asks for somebody
-    /// else.
-    pub(super) fn check_caller(&self, request: &HttpRequest, is_open: bool) -> Result<(), Problem> {
+    /// Wants a token or a session; on loopback not for what `is_open`, unless a proxy there asks for
+    /// somebody else.
+    pub(super) fn check_caller(
+        &self,
+        request: &HttpRequest,
+        is_open: bool,
+        steady: Timestamp,
+    ) -> Result<Caller, Problem> {
         let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
         let is_local = peer.is_some_and(|peer| peer.is_loopback()) && !is_passed_on(request);
         if is_open && is_local {
-            return Ok(());
+            return Ok(Caller::Anybody);
         }
-        let given = text(request.headers(), header::AUTHORIZATION)
-            .and_then(|value| value.split_once(' '))
-            .filter(|(word, _)| word.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let is_right =
-            given.is_some_and(|given| given.as_bytes().ct_eq(self.token.load().expose()).into());
-        if is_right { Ok(()) } else { Err(Problem::Unauthorized) }
+        if let Some(value) = text(request.headers(), header::AUTHORIZATION) {
+            let token = value.split_once(' ');
+            let token = token.filter(|(word, _)| word.eq_ignore_ascii_case("bearer"));
+            let token = token.map(|(_, token)| token.trim().as_bytes());
+            return match token.and_then(|token| self.tokens.load().role_of(token)) {
+                Some(Role::Owner) => Ok(Caller::Owner(Actor::Token)),
+                Some(Role::Reader) => Ok(Caller::Reader),
+                None => Err(Problem::Unauthorized),
+            };
+        }
+        let id = session::id_of(request.headers());
+        match id.and_then(|id| self.sessions.role_of(id, steady)) {
+            Some(Role::Owner) => Ok(Caller::Owner(Actor::Dashboard)),
+            Some(Role::Reader) => Ok(Caller::Reader),
+            None => Err(Problem::Unauthorized),
+        }
     }
 
     /// Refuses changes that another site's page asks for. Programs send neither header.
@@ -132,8 +215,11 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
     fn gate(listen: &str) -> Gate {
-        Gate::new(Secret::new("right"), listen.parse().unwrap())
+        let tokens = Tokens { owner: Secret::new("right"), reader: Some(Secret::new("look")) };
+        Gate::new(tokens, listen.parse().unwrap())
     }
 
     fn host(listen: &str, host: &str) -> bool {
@@ -159,7 +245,7 @@ mod tests {
         if let Some(value) = authorization {
             request = request.insert_header(("authorization", value));
         }
-        gate("127.0.0.1").check_caller(&request.to_http_request(), is_open).is_ok()
+        gate("127.0.0.1").check_caller(&request.to_http_request(), is_open, NOW).is_ok()
     }
 
     #[test]
@@ -182,8 +268,29 @@ mod tests {
                 .peer_addr("127.0.0.1:1".parse().unwrap())
                 .insert_header((*name, "203.0.113.7"))
                 .to_http_request();
-            assert!(gate("127.0.0.1").check_caller(&request, true).is_err(), "{name}");
+            assert!(gate("127.0.0.1").check_caller(&request, true, NOW).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_session_is_as_much_as_its_token_and_ends_with_it() {
+        let gate = gate("127.0.0.1");
+        let caller = |cookie: &str| {
+            let request = TestRequest::get().insert_header(("cookie", cookie)).to_http_request();
+            gate.check_caller(&request, false, NOW)
+        };
+        let cookie = |token: &str| {
+            let cookie = gate.log_in(token, NOW).unwrap()?;
+            assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
+            cookie.split(';').next().map(str::to_owned)
+        };
+        let (owner, reader) = (cookie("right").unwrap(), cookie(" look\n").unwrap());
+        assert_eq!(caller(&owner), Ok(Caller::Owner(Actor::Dashboard)));
+        assert_eq!(caller(&format!("a=b; {reader}")), Ok(Caller::Reader));
+        assert_eq!(cookie("wrong"), None);
+        assert!(caller(&format!("{owner}0")).is_err());
+        gate.set_tokens(Tokens { owner: Secret::new("right"), reader: None });
+        assert!(caller(&owner).is_err(), "other tokens end all sessions");
     }
 
     fn origin(headers: &[(&'static str, &'static str)]) -> bool {

@@ -32,6 +32,10 @@ pub(super) enum Route {
     /// Read: what a reload would change; posted: reload.
     Reload,
     Stream,
+    Rates,
+    Config,
+    Actions,
+    OpenApi,
     Export,
     Import,
     Compact,
@@ -79,6 +83,10 @@ impl Route {
             ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
             ["reload"] => Self::Reload,
             ["stream"] => Self::Stream,
+            ["rates"] => Self::Rates,
+            ["config"] => Self::Config,
+            ["actions"] => Self::Actions,
+            ["openapi.json"] => Self::OpenApi,
             ["export"] => Self::Export,
             ["import"] => Self::Import,
             ["compact"] => Self::Compact,
@@ -102,6 +110,10 @@ impl Route {
             | Self::RejectedExplain(_)
             | Self::Handlers
             | Self::Stream
+            | Self::Rates
+            | Self::Config
+            | Self::Actions
+            | Self::OpenApi
             | Self::Export => Need::Get,
             Self::EventReplay(_)
             | Self::EventsReplay
@@ -114,6 +126,75 @@ impl Route {
             | Self::Compact => Need::Post,
             Self::Reload => Need::Both,
         }
+    }
+
+    /// The names of all routes, for tests: [`Route::name`] gives no other.
+    #[cfg(test)]
+    pub(super) const NAMES: &[&str] = &[
+        "health",
+        "ready",
+        "metrics",
+        "status",
+        "events",
+        "event",
+        "event_raw",
+        "event_replay",
+        "events_replay",
+        "dead",
+        "dead_redrive",
+        "dead_drop",
+        "rejected",
+        "rejected_one",
+        "rejected_explain",
+        "rejected_release",
+        "handlers",
+        "handler_run",
+        "handler_forget",
+        "reload",
+        "stream",
+        "rates",
+        "config",
+        "actions",
+        "openapi",
+        "export",
+        "import",
+        "compact",
+    ];
+
+    /// Its name. A new route must be named here, and then be described.
+    #[cfg(test)]
+    pub(super) fn name(&self) -> &'static str {
+        let index = match self {
+            Self::Health => 0,
+            Self::Ready => 1,
+            Self::Metrics => 2,
+            Self::Status => 3,
+            Self::Events => 4,
+            Self::Event(_) => 5,
+            Self::EventRaw(_) => 6,
+            Self::EventReplay(_) => 7,
+            Self::EventsReplay => 8,
+            Self::Dead => 9,
+            Self::DeadRedrive => 10,
+            Self::DeadDrop => 11,
+            Self::Rejected => 12,
+            Self::RejectedOne(_) => 13,
+            Self::RejectedExplain(_) => 14,
+            Self::RejectedRelease(_) => 15,
+            Self::Handlers => 16,
+            Self::HandlerRun(..) => 17,
+            Self::HandlerForget(_) => 18,
+            Self::Reload => 19,
+            Self::Stream => 20,
+            Self::Rates => 21,
+            Self::Config => 22,
+            Self::Actions => 23,
+            Self::OpenApi => 24,
+            Self::Export => 25,
+            Self::Import => 26,
+            Self::Compact => 27,
+        };
+        Self::NAMES[index]
     }
 
     /// Whether it is open to anybody on loopback: it tells figures, and nothing of any event.

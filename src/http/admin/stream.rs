@@ -1,15 +1,20 @@
-//! New events as server-sent events, one `data:` line of JSON each.
+//! New events as server-sent events: the event as JSON under its position, so that a viewer who comes
+//! again says where he was. One look per [`LOOK_EVERY`], whatever comes in: a viewer who is behind is
+//! told how many he did not see.
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use serde_json::json;
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, ApiError, EventsAsk};
 use crate::event::Position;
 use crate::queue::{EventQuery, ListOrder};
+
+use super::No;
 
 /// How often to look: a person watches.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -18,53 +23,83 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS_PER_BEAT: u32 = 30;
 /// The most events of one look.
 const EVENTS_MAX: usize = 100;
+/// Whoever is further behind than this is let on to the newest [`EVENTS_MAX`].
+const BEHIND_MAX: u64 = 500;
 
-/// An answer that begins behind the newest event and does not end.
-pub(super) fn response(api: Api) -> HttpResponse {
-    let at = api.stats().last;
-    let events = stream::try_unfold(At { api, at }, |mut at| async move {
-        let chunk = at.next().await?;
-        Ok::<_, ApiError>(Some((chunk, at)))
+/// An answer that begins behind the newest event, or behind the one that the viewer saw last, and does
+/// not end.
+pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, No> {
+    let ask: EventsAsk = super::query(request)?;
+    if ask.before.is_some() || ask.limit.is_some() {
+        return Err(ApiError::Bad("a stream has no `before` and no `limit`".into()).into());
+    }
+    let seen = request.headers().get("last-event-id").and_then(|seen| seen.to_str().ok());
+    let seen = seen.and_then(|seen| seen.trim().parse().ok()).or(ask.after);
+    let query = EventsAsk { after: Some(0), ..ask }.parse(api.now())?;
+    let last = api.stats().last;
+    let at = Position(seen.unwrap_or(last.0).min(last.0));
+    let look = Look { api, query, at, is_first: true };
+    let events = stream::try_unfold(look, |mut look| async move {
+        let chunk = look.next().await?;
+        Ok::<_, ApiError>(Some((chunk, look)))
     });
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(Box::pin(events.map_err(std::io::Error::other)))
+        .streaming(Box::pin(events.map_err(std::io::Error::other))))
 }
 
-struct At {
+struct Look {
     api: Api,
+    query: EventQuery,
     at: Position,
+    is_first: bool,
 }
 
-impl At {
+impl Look {
     async fn next(&mut self) -> Result<Bytes, ApiError> {
         for _ in 0..LOOKS_PER_BEAT {
-            if self.api.stats().last > self.at {
-                let text = self.look().await?;
-                if !text.is_empty() {
-                    return Ok(text.into());
-                }
+            if !std::mem::take(&mut self.is_first) {
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            let text = self.look().await?;
+            if !text.is_empty() {
+                return Ok(text.into());
+            }
         }
         Ok(Bytes::from_static(b": still here\n\n"))
     }
 
     async fn look(&mut self) -> Result<String, ApiError> {
+        let last = self.api.stats().last;
+        if last <= self.at {
+            return Ok(String::new());
+        }
+        let mut text = String::new();
+        if last.0 - self.at.0 > BEHIND_MAX {
+            let from = last.0 - EVENTS_MAX as u64;
+            let skipped = json!({
+                "count": from - self.at.0,
+                "after": self.at,
+                "before": from + 1,
+            });
+            text = format!("event: skipped\nid: {from}\ndata: {skipped}\n\n");
+            self.at = Position(from);
+        }
         let query = EventQuery {
             cursor: Some(self.at),
             order: ListOrder::Oldest,
             limit: EVENTS_MAX,
-            ..EventQuery::default()
+            ..self.query.clone()
         };
-        let mut text = String::new();
-        for event in self.api.events(query).await? {
-            self.at = event.position;
+        let events = self.api.newer(query).await?;
+        // What was looked at and does not match is not looked at again.
+        let is_full = events.len() == EVENTS_MAX;
+        self.at = events.last().filter(|_| is_full).map_or(last, |event| event.position);
+        for event in events {
             let json = serde_json::to_string(&event);
-            text.push_str("data: ");
-            text.push_str(&json.map_err(|err| ApiError::Bad(err.to_string()))?);
-            text.push_str("\n\n");
+            let json = json.map_err(|err| ApiError::Bad(err.to_string()))?;
+            text.extend(["id: ", &event.position.0.to_string(), "\ndata: ", &json, "\n\n"]);
         }
         Ok(text)
     }

@@ -53,10 +53,10 @@ use self::redrive::ByHand;
 use self::subscription::EmbeddedSubscription;
 use super::storage::{OsStorage, Storage};
 use super::{
-    Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, LostDeliveries, Queue,
-    QueueError, QueueStats, Start, Subscription,
+    Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory, EventQuery,
+    LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
 
 mod append_all;
@@ -322,6 +322,35 @@ impl EmbeddedQueue {
         Ok(through)
     }
 
+    /// Searches piece by piece: whoever does not wait any more, or closes the queue, ends it in
+    /// between. `until` is a moment of the steady clock.
+    async fn search_until(
+        &self,
+        query: EventQuery,
+        until: Option<Timestamp>,
+    ) -> Result<Searched, QueueError> {
+        if query.delivery.is_some() {
+            self.ready().await?;
+            self.recorded_and_indexed().await?;
+        }
+        let mut search = Search::new(query);
+        let (mut events, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let (piece, clock) = (search.clone(), Arc::clone(&self.core.clock));
+            let page =
+                self.read(move |reading| reading.list(&piece, Budget::for_list(&*clock))).await?;
+            let body_bytes = page.events.iter().map(|event| event.body.len()).sum();
+            let n_found = page.events.len();
+            looked_at += page.scanned_to.0.saturating_sub(page.scanned_from.0);
+            events.extend(page.events);
+            let is_late = until.is_some_and(|until| self.core.clock.steady() >= until);
+            if page.is_complete || is_late {
+                return Ok(Searched { events, next: page.next, looked_at });
+            }
+            search.go_on(page.next, n_found, body_bytes);
+        }
+    }
+
     /// The dead letters that match, without their events, and the lost deliveries behind them.
     async fn find_dead(
         &self,
@@ -439,21 +468,11 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
-        let mut search = Search::new(query);
-        let mut found = Vec::new();
-        // Piece by piece: whoever does not wait any more, or closes the queue, ends it in between.
-        loop {
-            let (piece, clock) = (search.clone(), Arc::clone(&self.core.clock));
-            let page =
-                self.read(move |reading| reading.list(&piece, Budget::for_list(&*clock))).await?;
-            let body_bytes = page.events.iter().map(|event| event.body.len()).sum();
-            let n_found = page.events.len();
-            found.extend(page.events);
-            if page.is_complete {
-                return Ok(found);
-            }
-            search.go_on(page.next, n_found, body_bytes);
-        }
+        self.search_until(query, None).await.map(|searched| searched.events)
+    }
+
+    async fn search(&self, query: EventQuery, most: Duration) -> Result<Searched, QueueError> {
+        self.search_until(query, Some(self.core.clock.steady().after(most))).await
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
@@ -469,6 +488,48 @@ impl Queue for EmbeddedQueue {
         let through = self.recorded_and_indexed().await?;
         let page = self.read(move |reading| reading.dead(&filter, through)).await?;
         Ok(page.letters)
+    }
+
+    async fn histories(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<DeliveryHistory>>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        let positions = positions.to_vec();
+        self.read(move |reading| {
+            let histories = positions.into_iter().map(|at| reading.history(at, through));
+            histories.map(|history| history.map(|history| history.deliveries)).collect()
+        })
+        .await
+    }
+
+    async fn dead_records(&self, filter: DeadFilter) -> Result<Vec<DeadRecord>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        self.read(move |reading| {
+            let letters = reading.find_dead(&filter, through).matches.into_iter();
+            let records = letters.map(|letter| DeadRecord {
+                handler: letter.handler,
+                position: letter.position,
+                fact: letter.fact.map(|fact| (fact.died_at, fact.reason)),
+            });
+            Ok(records.collect())
+        })
+        .await
+    }
+
+    async fn change_dead(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: DeadChange,
+    ) -> Result<u64, QueueError> {
+        self.ready().await?;
+        let by_hand = match change {
+            DeadChange::Redrive => ByHand::Redrive,
+            DeadChange::Drop => ByHand::Drop,
+        };
+        redrive::change_dead(&self.core, letters, by_hand).await
     }
 
     async fn lost(&self, filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {

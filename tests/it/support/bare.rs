@@ -7,7 +7,7 @@ use std::time::Duration;
 use gatepost::api::Api;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::event::SourceName;
-use gatepost::http::admin::{Admin, Gate};
+use gatepost::http::admin::{Admin, Gate, Tokens};
 use gatepost::http::public::{Limits, Public};
 use gatepost::http::{self, Listen};
 use gatepost::ingest::Ingest;
@@ -46,7 +46,8 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
     };
     let public = Public::new(Arc::new(ingest), metrics.clone(), Arc::clone(&clock), limits);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let gate = Arc::new(Gate::new(Secret::new("token"), loopback.ip()));
+    let tokens = Tokens { owner: Secret::new("token"), reader: None };
+    let gate = Arc::new(Gate::new(tokens, loopback.ip()));
     let admin = Admin { api: Api::offline(queue, Arc::clone(&clock)), metrics, clock, gate };
     let listen = Listen {
         public: vec![loopback],

@@ -3,6 +3,7 @@
 #[path = "../../support/bad_server.rs"]
 pub(crate) mod bad_server;
 pub(crate) mod bare;
+pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod events;
 pub(crate) mod gateway;

@@ -24,7 +24,7 @@ pub(crate) struct History {
 }
 
 /// One delivery's recorded changes, in the order of their recording.
-type Facts = BTreeMap<(Lsn, Timestamp, u32), AttemptFact>;
+pub(super) type Facts = BTreeMap<(Lsn, Timestamp, u32), AttemptFact>;
 
 impl Reading {
     /// The history of the event at `position`, of what was recorded before `through`: the log's
@@ -58,7 +58,10 @@ impl Reading {
     }
 
     /// What is recorded of an event's deliveries, by delivery.
-    fn facts_of(&self, position: Position) -> Result<BTreeMap<DeliveryKey, Facts>, StoreError> {
+    pub(super) fn facts_of(
+        &self,
+        position: Position,
+    ) -> Result<BTreeMap<DeliveryKey, Facts>, StoreError> {
         let mut by_delivery: BTreeMap<DeliveryKey, Facts> = BTreeMap::new();
         let mut add = |delivery: DeliveryKey, fact: AttemptFact| {
             by_delivery.entry(delivery).or_default().insert(fact.order(), fact);
@@ -97,7 +100,7 @@ impl Reading {
 
 /// How the delivery stands, where its last recorded change led to `end`; `None` = it is settled
 /// and the record of how is not known.
-fn state_of(standing: Standing, end: Option<LedTo>) -> Option<DeliveryState> {
+pub(super) fn state_of(standing: Standing, end: Option<LedTo>) -> Option<DeliveryState> {
     Some(match standing.status {
         Status::Open | Status::Unread | Status::Waiting if standing.is_held => DeliveryState::Held,
         // Redriven or replayed: it comes by itself and was not tried since.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::deliveries::Deliveries;
 use super::zones::Zones;
 use super::{Budget, Reading, Search, kept_failed, read_failed};
 use crate::event::{Event, Position};
@@ -47,6 +48,7 @@ impl Reading {
             budget,
             pick,
             zones,
+            deliveries: Deliveries::new(self, search.query.delivery.as_ref()),
             found: VecDeque::new(),
             body_bytes: 0,
         };
@@ -64,6 +66,7 @@ struct Lister<'a, P, T> {
     budget: Budget<'a>,
     pick: P,
     zones: Zones<'a>,
+    deliveries: Deliveries<'a>,
     /// What was found, with the size of its body, in the order that was asked for.
     found: VecDeque<(Position, usize, T)>,
     body_bytes: usize,
@@ -80,7 +83,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
 
     /// Takes the event in behind the others, where it matches.
     fn offer(&mut self, event: &Event) {
-        if self.search.matches(event) {
+        if self.search.matches(event) && self.deliveries.has(event.position) {
             self.body_bytes += event.body.len();
             self.found.push_back((event.position, event.body.len(), (self.pick)(event)));
         }
@@ -177,7 +180,8 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
     /// last event that had room.
     fn read_backward(&mut self, before: Position, head: LogHead) -> Result<Position, ReadError> {
         let stretch = self.zones.backward(before, head.first_position, self.reading)?;
-        if stretch.zone.is_some_and(|zone| !self.search.may_match(&zone)) {
+        let is_unwanted = stretch.zone.is_some_and(|zone| !self.search.may_match(&zone));
+        if is_unwanted || !self.deliveries.may_have(stretch.first, stretch.end) {
             return Ok(stretch.first);
         }
         let (room, bytes_room) = self.room();
@@ -186,7 +190,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
         let mut newest_bytes = 0_usize;
         self.reading.scan(stretch.first, stretch.end, &mut |event, n_bytes| {
             self.budget.spend(n_bytes);
-            if !self.search.matches(&event) {
+            if !self.search.matches(&event) || !self.deliveries.has(event.position) {
                 return true;
             }
             newest_bytes += event.body.len();

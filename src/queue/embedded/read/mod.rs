@@ -16,6 +16,7 @@ use crate::queue::QueueError;
 
 mod budget;
 mod dead;
+mod deliveries;
 mod find;
 mod history;
 mod list;

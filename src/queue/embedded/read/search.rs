@@ -54,17 +54,25 @@ impl BodyFilter {
         match self {
             Self::Contains(bytes) => contains(&event.body, bytes),
             Self::JsonEquals { pointer, value } => {
-                let body: Result<serde_json::Value, _> = serde_json::from_slice(&event.body);
-                let at = body.as_ref().ok().and_then(|body| body.pointer(pointer));
-                at.is_some_and(|at| match at.as_str() {
-                    Some(text) => text == value,
-                    None => serde_json::to_string(at).is_ok_and(|text| text == *value),
-                })
+                // Where nothing is escaped the value stands there as it is: most bodies need not
+                // be read as JSON at all.
+                let may_match = contains(&event.body, value.as_bytes())
+                    || memchr::memchr(b'\\', &event.body).is_some();
+                may_match && equals(&event.body, pointer, value)
             }
         }
     }
 }
 
+fn equals(body: &[u8], pointer: &str, value: &str) -> bool {
+    let body: Result<serde_json::Value, _> = serde_json::from_slice(body);
+    let at = body.as_ref().ok().and_then(|body| body.pointer(pointer));
+    at.is_some_and(|at| match at.as_str() {
+        Some(text) => text == value,
+        None => serde_json::to_string(at).is_ok_and(|text| text == value),
+    })
+}
+
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }

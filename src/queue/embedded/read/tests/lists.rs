@@ -71,6 +71,7 @@ fn query() -> impl Strategy<Value = EventQuery> {
     let limits = (0..50_usize, prop::option::of(0..20_000_usize));
     (prop::option::of(any::<bool>()), kind, ends, limits).prop_map(
         |(source, kind, (since, until, cursor, is_newest), (limit, bytes_max))| EventQuery {
+            delivery: None,
             source: source.map(source_name),
             event_type: kind.map(str::to_owned),
             since: since.map(|secs| AT.after(Duration::from_secs(secs))),

@@ -1,0 +1,117 @@
+//! What only the running server can do.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::event::{Event, HandlerName, SourceName};
+
+use super::{ApiError, LastErrorView, RatesView, SourceView, Surroundings, TestView, WantsView};
+
+/// What only the running server can do: the owner of tasks implements it.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// The configured sources.
+    fn sources(&self) -> Vec<SourceView>;
+
+    /// The configured handlers and how they stand, without the queue's figures.
+    fn handlers(&self) -> Vec<HandlerControl>;
+
+    /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
+    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError>;
+
+    /// Reads the configuration again; a bad one changes nothing.
+    async fn reload(&self) -> Result<Reloaded, ApiError>;
+
+    /// What is wrong with what runs, one line each; empty = nothing.
+    fn problems(&self) -> Vec<String>;
+
+    /// What [`Control::reload`] would change.
+    fn changes(&self) -> Result<Reloaded, ApiError>;
+
+    /// Gives the store's unused space back.
+    async fn compact(&self) -> Result<(), ApiError>;
+
+    /// When the server started.
+    fn started_at(&self) -> Timestamp;
+
+    /// What each configured handler says to an event, by today's configuration.
+    fn wants(&self, event: &Arc<Event>) -> Vec<WantsView>;
+
+    /// How often something happened with each source and handler.
+    fn rates(&self) -> RatesView;
+
+    /// The configuration as it is in force, and the machine that it runs on.
+    fn surroundings(&self) -> Surroundings;
+
+    /// Signs a sample of this type as the source's provider would, and sends it to the public
+    /// listener. Gives the status that came back and the body.
+    async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError>;
+}
+
+/// Whether a handler gets deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// It gets none; what comes in waits.
+    Pause,
+    /// It gets them.
+    Resume,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Reloaded {
+    /// What is different, one line each.
+    pub changes: Vec<String>,
+    /// Warnings about the configuration, one each.
+    pub warnings: Vec<String>,
+}
+
+/// A configured handler as its task sees it.
+#[derive(Clone, Debug)]
+pub struct HandlerControl {
+    /// Its name.
+    pub name: HandlerName,
+    /// Its kind: `email`, `sql`, …
+    pub kind: &'static str,
+    /// `running`, `paused`, `down` (its calls fail), `failed` (it could not be started, and is tried
+    /// again), `finishing` (another takes its place soon), `disabled` or `stopped`.
+    pub state: &'static str,
+    /// Why it is `failed`.
+    pub reason: Option<String>,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// How many there may be.
+    pub concurrency: usize,
+    /// Since when its calls fail; `None` = the newest one did not.
+    pub failing_since: Option<Timestamp>,
+    /// How many failed in a row.
+    pub n_failures: u32,
+    /// While it is left alone because it is down: when it is tried next.
+    pub probe_at: Option<Timestamp>,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
+}
+
+impl HandlerControl {
+    /// One that does nothing, and of which nothing is known.
+    pub fn idle(name: HandlerName, kind: &'static str, state: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            state,
+            reason: None,
+            in_flight: 0,
+            concurrency: 0,
+            failing_since: None,
+            n_failures: 0,
+            probe_at: None,
+            last_error: None,
+            last_success_at: None,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Dead letters: listed, grouped by what went wrong, redriven and dropped.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::event::{HandlerName, Position};
+use crate::queue::{DeadChange, DeadFilter, DeadRecord};
+
+use super::{Api, ApiError, DeadEntry, DeadView, LostView};
+
+/// The most dead letters that are looked at to group them, oldest first: some 20 MB.
+pub const GROUPED_MAX: usize = 100_000;
+/// How long ago the columns of the groups begin.
+pub const WINDOWS: [Duration; 5] = [
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(24),
+    Duration::from_hours(3 * 24),
+    Duration::from_hours(7 * 24),
+];
+
+/// Which dead letters a change is for, and how far it goes.
+#[derive(Clone, Debug, Default)]
+pub struct DeadSelection {
+    /// Which ones.
+    pub filter: DeadFilter,
+    /// Only those whose reason is this one once numbers and ids are taken out of it.
+    pub like: Option<String>,
+    /// Only count them.
+    pub is_dry_run: bool,
+}
+
+/// What became of a change of many things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// How many matched.
+    pub matched: u64,
+    /// How many were changed, or would be.
+    pub done: u64,
+    /// How many were gone by then.
+    pub skipped: u64,
+    /// How many could not be changed.
+    pub failed: u64,
+    /// The same as `done`.
+    pub count: u64,
+}
+
+impl Changed {
+    pub(super) fn new(matched: u64, done: u64) -> Self {
+        Self { matched, done, skipped: matched.saturating_sub(done), failed: 0, count: done }
+    }
+}
+
+/// Dead letters of one handler that died of the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadGroup {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// Why, with `#` in place of numbers and ids.
+    pub reason: String,
+    /// A short name of the reason, which `like` takes in its place.
+    pub key: String,
+    /// How many there are.
+    pub count: u64,
+    /// How many of them died within the last hour, 3 hours, day, 3 days and 7 days.
+    pub within: [u64; WINDOWS.len()],
+    /// When the first one died.
+    pub first_at: Timestamp,
+    /// When the newest one died.
+    pub last_at: Timestamp,
+    /// The newest one's event.
+    pub example: Position,
+    /// The newest one's reason.
+    pub example_reason: String,
+}
+
+/// All groups.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DeadGroups {
+    /// The groups, most first.
+    pub groups: Vec<DeadGroup>,
+    /// How many dead letters were looked at.
+    pub looked_at: u64,
+    /// Whether those were all.
+    pub is_complete: bool,
+}
+
+impl Api {
+    /// Dead letters that match, oldest first.
+    /// Behind them what is lost: deliveries whose events cannot be read.
+    pub async fn dead(&self, selection: DeadSelection) -> Result<Vec<DeadEntry>, ApiError> {
+        let DeadSelection { filter, like, is_dry_run: _ } = selection;
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let filter = match like {
+            None => filter,
+            Some(_) => DeadFilter { limit: None, ..filter },
+        };
+        let dead = self.queue.dead(filter.clone()).await?;
+        let is_like = |reason: &str| like.as_ref().is_none_or(|like| is_of_group(reason, like));
+        let letters = dead.iter().filter(|letter| is_like(letter.reason.as_str())).take(limit);
+        let mut entries: Vec<DeadEntry> =
+            letters.map(DeadView::new).map(DeadEntry::Letter).collect();
+        if like.is_none() {
+            let lost = self.queue.lost(filter).await?;
+            entries.extend(lost.into_iter().map(LostView::new).map(DeadEntry::Lost));
+        }
+        Ok(entries)
+    }
+
+    /// Dead letters that match, grouped by handler and by what went wrong.
+    pub async fn dead_groups(&self, filter: DeadFilter) -> Result<DeadGroups, ApiError> {
+        let limit = filter.limit.unwrap_or(GROUPED_MAX).min(GROUPED_MAX);
+        let filter = DeadFilter { limit: Some(limit.saturating_add(1)), ..filter };
+        let mut records = self.queue.dead_records(filter).await?;
+        let is_complete = records.len() <= limit;
+        records.truncate(limit);
+        let looked_at = records.len() as u64;
+        let groups = grouped(records, self.clock.now());
+        Ok(DeadGroups { groups, looked_at, is_complete })
+    }
+
+    /// Makes dead letters due again.
+    pub async fn redrive(&self, selection: DeadSelection) -> Result<Changed, ApiError> {
+        self.change_dead(selection, DeadChange::Redrive).await
+    }
+
+    /// Gives dead letters up for good.
+    pub async fn drop_dead(&self, selection: DeadSelection) -> Result<Changed, ApiError> {
+        self.change_dead(selection, DeadChange::Drop).await
+    }
+
+    async fn change_dead(
+        &self,
+        selection: DeadSelection,
+        change: DeadChange,
+    ) -> Result<Changed, ApiError> {
+        let target = target_of(&selection);
+        let DeadSelection { filter, like, is_dry_run } = selection;
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let unlimited = DeadFilter { limit: None, ..filter.clone() };
+        let mut records = self.queue.dead_records(unlimited.clone()).await?;
+        records.retain(|record| is_like(record, like.as_deref()));
+        records.truncate(limit);
+        let n_lost = match &like {
+            Some(_) => 0,
+            None => self.queue.lost(unlimited).await?.iter().map(n_events).sum::<u64>(),
+        };
+        let n_found = records.len() as u64;
+        let matched = n_found + n_lost.min((limit as u64).saturating_sub(n_found));
+        if is_dry_run {
+            return Ok(Changed::new(matched, matched));
+        }
+        let done = if like.is_some() {
+            let letters = records.into_iter().map(|one| (one.handler, one.position)).collect();
+            self.queue.change_dead(letters, change).await
+        } else {
+            match change {
+                DeadChange::Redrive => self.queue.redrive(filter).await,
+                DeadChange::Drop => self.queue.drop_dead(filter).await,
+            }
+        };
+        let action = match change {
+            DeadChange::Redrive => "redrive",
+            DeadChange::Drop => "drop",
+        };
+        let changed =
+            done.map(|done| Changed::new(matched.max(done), done)).map_err(ApiError::from);
+        self.note(action, target, &changed, |changed| {
+            format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
+        });
+        changed
+    }
+}
+
+fn n_events(lost: &crate::queue::LostDeliveries) -> u64 {
+    lost.positions.end.0.saturating_sub(lost.positions.start.0)
+}
+
+fn is_like(record: &DeadRecord, like: Option<&str>) -> bool {
+    like.is_none_or(|like| is_of_group(reason_of(record), like))
+}
+
+/// Whether a reason belongs to the group that `like` names, by its own reason or its key.
+fn is_of_group(reason: &str, like: &str) -> bool {
+    let reason = normalised(reason);
+    reason == like || key_of(&reason) == like
+}
+
+/// The beginning of the reason's SHA-256: two groups share one by chance once in 2^32 groups.
+fn key_of(reason: &str) -> String {
+    hex::encode(Sha256::digest(reason.as_bytes()).get(..8).unwrap_or_default())
+}
+
+fn reason_of(record: &DeadRecord) -> &str {
+    record.fact.as_ref().map_or("not known yet", |(_, reason)| reason.as_str())
+}
+
+/// A selection in words, for the action log.
+fn target_of(selection: &DeadSelection) -> String {
+    let DeadFilter { handler, position, reason, since, until, limit } = &selection.filter;
+    let said = |key: &str, value: Option<String>| value.map(|value| format!("{key} {value}"));
+    let parts = [
+        said("handler", handler.as_ref().map(ToString::to_string)),
+        said("position", position.map(|position| position.0.to_string())),
+        said("reason", reason.clone()),
+        said("like", selection.like.clone()),
+        said("since", since.map(|at| at.to_string())),
+        said("until", until.map(|at| at.to_string())),
+        said("at most", limit.map(|limit| limit.to_string())),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "all dead letters".to_owned() } else { text }
+}
+
+fn grouped(records: Vec<DeadRecord>, now: Timestamp) -> Vec<DeadGroup> {
+    let mut groups: BTreeMap<(HandlerName, String), DeadGroup> = BTreeMap::new();
+    for record in records {
+        let reason = normalised(reason_of(&record));
+        let at = record.fact.as_ref().map_or(now, |(at, _)| *at);
+        let key = (record.handler.clone(), reason.clone());
+        let group = groups.entry(key).or_insert_with(|| DeadGroup {
+            handler: record.handler.clone(),
+            key: key_of(&reason),
+            reason,
+            count: 0,
+            within: [0; WINDOWS.len()],
+            first_at: at,
+            last_at: at,
+            example: record.position,
+            example_reason: reason_of(&record).to_owned(),
+        });
+        group.count += 1;
+        group.first_at = group.first_at.min(at);
+        if at >= group.last_at {
+            group.last_at = at;
+            group.example = record.position;
+            reason_of(&record).clone_into(&mut group.example_reason);
+        }
+        for (count, window) in group.within.iter_mut().zip(WINDOWS) {
+            *count += u64::from(now.since(at) <= window);
+        }
+    }
+    let mut groups: Vec<DeadGroup> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups
+}
+
+/// A reason with `#` in place of what differs from one event to the next: numbers, ids, addresses of
+/// people. What says more than a number stays: a status (`answered 503`, `550 5.1.1`).
+pub fn normalised(reason: &str) -> String {
+    let mut text = String::with_capacity(reason.len());
+    let mut words = reason.split_inclusive(|c: char| !is_word(c)).peekable();
+    let mut before = "";
+    while let Some(piece) = words.next() {
+        let word = piece.trim_end_matches(|c: char| !is_word(c));
+        let end = piece.get(word.len()..).unwrap_or_default();
+        let next = words.peek().copied().unwrap_or_default();
+        let is_kept = !word.chars().any(|c| c.is_ascii_digit()) || is_status(word, before, next);
+        text.push_str(if is_kept && !word.contains('@') { word } else { "#" });
+        text.push_str(end);
+        if !word.is_empty() {
+            before = word;
+        }
+    }
+    text
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '@' | '.' | '+')
+}
+
+/// Whether a number is a status: three digits behind a word that announces one, or in front of an
+/// extended status of mail (RFC 3463), or that one itself.
+fn is_status(word: &str, before: &str, next: &str) -> bool {
+    let is_code = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_announced = ["", "answered", "status", "code", "error", "said"].contains(&before);
+    let parts = |word: &str| {
+        let parts = word.trim_end().split('.');
+        parts.clone().count() == 3 && parts.clone().all(|part| part.len() <= 3 && is_number(part))
+    };
+    is_code && (is_announced || parts(next)) || parts(word)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_event_to_event_is_taken_out_of_a_reason() {
+        for (reason, expected) in [
+            ("answered 503 Service Unavailable", "answered 503 Service Unavailable"),
+            ("value too long: 412 characters, 80 fit", "value too long: # characters, # fit"),
+            (
+                "550 5.1.1 mailbox of mara@example.org unavailable",
+                "550 5.1.1 mailbox of # unavailable",
+            ),
+            ("no row 0199c3f6-5b5e-7000-8000-000000000001", "no row #"),
+            ("connection refused (127.0.0.1:25)", "connection refused (#:#)"),
+            ("", ""),
+        ] {
+            assert_eq!(normalised(reason), expected);
+        }
+    }
+}

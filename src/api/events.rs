@@ -1,0 +1,139 @@
+//! Events: what came in, and what was done with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
+use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
+
+use super::{Api, ApiError, EventDetail, EventSummary, EventsAsk, ExportedEvent};
+
+/// How long a list takes before it says how far it came.
+const LIST_TIME: Duration = Duration::from_secs(20);
+
+/// Events in a list.
+#[derive(Debug)]
+pub struct ListedEvents {
+    /// What was found.
+    pub events: Vec<EventSummary>,
+    /// The position to go on with; `None` = everything was looked at.
+    pub next: Option<u64>,
+    /// How many positions were looked at.
+    pub looked_at: u64,
+}
+
+/// One event in a list, with how its deliveries stand.
+#[derive(Debug)]
+pub struct EventRow {
+    /// What a list says of it.
+    pub summary: EventSummary,
+    /// Whose deliveries there are, and how they stand.
+    pub deliveries: Vec<(HandlerName, DeliveryState)>,
+    /// The event itself.
+    pub event: Event,
+}
+
+/// One event with all that is known of it.
+#[derive(Debug)]
+pub struct EventEntry {
+    /// The event itself.
+    pub event: Arc<Event>,
+    /// What is told of it.
+    pub detail: EventDetail,
+}
+
+impl Api {
+    /// Events as `ask` asks for them, within 20 s.
+    pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
+        let query = ask.parse(self.now())?;
+        let Searched { events, next, looked_at } = self.queue.search(query, LIST_TIME).await?;
+        // What fills the page says by itself where to go on.
+        let events = events.iter().map(EventSummary::new).collect();
+        Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
+    }
+
+    /// What came in behind `after` and matches, at most `limit`: for whoever watches.
+    pub async fn newer(&self, query: EventQuery) -> Result<Vec<EventSummary>, ApiError> {
+        Ok(self.queue.list(query).await?.iter().map(EventSummary::new).collect())
+    }
+
+    /// One event with all that is known of it.
+    pub async fn event(&self, id: EventId) -> Result<EventDetail, ApiError> {
+        self.entry(id).await.map(|entry| entry.detail)
+    }
+
+    /// The same with the event itself, and what its handlers say to it today.
+    pub async fn entry(&self, id: EventId) -> Result<EventEntry, ApiError> {
+        let event = Arc::new(self.get(id).await?);
+        let history = self.queue.history(event.position).await?;
+        let mut detail = EventDetail::new(&event, history);
+        let wants = self.server.as_ref().map(|server| server.control.wants(&event));
+        let wants = wants.unwrap_or_default();
+        let is_called = |name: &HandlerName| {
+            detail.deliveries.iter().any(|delivery| {
+                delivery.handler == *name && delivery.state != DeliveryState::Skipped
+            })
+        };
+        detail.not_called = wants.iter().filter(|one| !is_called(&one.handler)).cloned().collect();
+        Ok(EventEntry { event, detail })
+    }
+
+    /// Events, each with how its deliveries stand.
+    pub(super) async fn rows(&self, events: Vec<Event>) -> Result<Vec<EventRow>, ApiError> {
+        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+        let histories = self.queue.histories(&positions).await?;
+        let rows = events.into_iter().zip(histories).map(|(event, history)| EventRow {
+            summary: EventSummary::new(&event),
+            deliveries: history.into_iter().map(|one| (one.handler, one.state)).collect(),
+            event,
+        });
+        Ok(rows.collect())
+    }
+
+    /// One event's body, byte for byte.
+    pub async fn raw(&self, id: EventId) -> Result<bytes::Bytes, ApiError> {
+        Ok(self.get(id).await?.body)
+    }
+
+    async fn get(&self, id: EventId) -> Result<Event, ApiError> {
+        let event = self.queue.get(id).await?;
+        event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
+    }
+
+    /// At most `limit` events behind the position `after`, with all that is needed to store them
+    /// elsewhere.
+    pub async fn export(
+        &self,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<ExportedEvent>, ApiError> {
+        let query = EventQuery {
+            cursor: after,
+            order: ListOrder::Oldest,
+            limit: limit.clamp(1, EventQuery::LIMIT_MAX),
+            ..EventQuery::default()
+        };
+        let events = self.queue.list(query).await?;
+        Ok(events.iter().map(ExportedEvent::new).collect())
+    }
+
+    /// Stores events that were exported elsewhere; says how many were new. They get ids of their
+    /// own; the same one again is a duplicate.
+    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
+        let events: Result<Vec<NewEvent>, _> =
+            events.into_iter().map(ExportedEvent::into_event).collect();
+        let mut n_stored = 0;
+        for event in events.map_err(|err| ApiError::Bad(err.to_string()))? {
+            match self.queue.append(event).await? {
+                Appended::Stored(_) => n_stored += 1,
+                Appended::Duplicate(_) => {}
+            }
+        }
+        Ok(n_stored)
+    }
+
+    /// The place of the event `id` in the log, for a [`crate::queue::DeadFilter`].
+    pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
+        Ok(self.get(id).await?.position)
+    }
+}

@@ -1,0 +1,162 @@
+//! What is written into a search field: words, and qualifiers as in `source:hyvor has:dead
+//! data.comment.id:5 "two words"`.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery};
+use crate::settings::parse_duration;
+
+use super::{Api, ApiError, EventRow, EventsAsk, ask};
+
+/// The most words of one search: each is looked for in every body.
+const WORDS_MAX: usize = 8;
+/// How long a search takes before it says how far it came.
+pub const SEARCH_TIME: Duration = Duration::from_millis(2_500);
+
+/// A page of what a search found.
+#[derive(Debug)]
+pub struct FoundEvents {
+    /// The events, newest first unless it was asked from a position on.
+    pub rows: Vec<EventRow>,
+    /// Where to go on; `None` = everything was looked at.
+    pub next: Option<u64>,
+    /// How many positions were looked at.
+    pub looked_at: u64,
+    /// How many events are kept.
+    pub retained: u64,
+}
+
+impl Api {
+    /// Events as `ask` asks for them, each with how its deliveries stand, within [`SEARCH_TIME`].
+    pub async fn find(&self, ask: EventsAsk) -> Result<FoundEvents, ApiError> {
+        let query = ask.parse(self.now())?;
+        let searched = self.queue.search(query, SEARCH_TIME).await?;
+        let rows = self.rows(searched.events).await?;
+        let retained = self.queue.stats().events;
+        let next = searched.next.map(|position| position.0);
+        Ok(FoundEvents { rows, next, looked_at: searched.looked_at, retained })
+    }
+}
+
+/// Adds what `text` says to `query`.
+pub(super) fn narrow(
+    mut query: EventQuery,
+    text: &str,
+    now: Timestamp,
+) -> Result<EventQuery, ApiError> {
+    let words = words(text);
+    if words.len() > WORDS_MAX {
+        return Err(ApiError::Bad(format!("a search has at most {WORDS_MAX} words")));
+    }
+    for word in words {
+        let qualifier = if word.is_quoted { None } else { word.text.split_once(':') };
+        match qualifier.filter(|(key, value)| !key.is_empty() && !value.is_empty()) {
+            Some(("source", value)) => query.source = Some(ask::source(value)?),
+            Some(("type", value)) => query.event_type = Some(value.to_owned()),
+            Some(("handler", value)) => delivery(&mut query).handler = Some(ask::handler(value)?),
+            Some(("has" | "state", value)) => delivery(&mut query).state = Some(state(value)?),
+            Some(("since", value)) => query.since = Some(moment(value, now)?),
+            Some(("before" | "until", value)) => query.until = Some(moment(value, now)?),
+            Some((path, value)) if is_path(path) => query.body.push(ask::json_equals(path, value)),
+            Some(_) | None => query.body.push(BodyFilter::Contains(word.text.into_bytes())),
+        }
+    }
+    Ok(query)
+}
+
+fn delivery(query: &mut EventQuery) -> &mut DeliveryFilter {
+    query.delivery.get_or_insert_default()
+}
+
+fn is_path(text: &str) -> bool {
+    let is_name = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    text.contains('.') && text.split('.').all(is_name)
+}
+
+/// A delivery's state as the API and people call it.
+pub fn state(text: &str) -> Result<DeliveryState, ApiError> {
+    Ok(match text {
+        "pending" => DeliveryState::Pending,
+        "delivered" => DeliveryState::Delivered,
+        "skipped" => DeliveryState::Skipped,
+        "retry" | "waiting" => DeliveryState::Retry,
+        "held" => DeliveryState::Held,
+        "dead" => DeliveryState::Dead,
+        _ => {
+            return Err(ApiError::Bad(format!(
+                "`{text}` is no state: pending, delivered, skipped, retry, held or dead"
+            )));
+        }
+    })
+}
+
+/// `2h` ago, `2026-11-26` or a whole RFC 3339 time.
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
+    let ago = parse_duration(text).ok().map(|ago| now.before(ago));
+    let day = || Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"));
+    ago.or_else(|| Timestamp::parse_date(text)).or_else(day).ok_or_else(|| {
+        ApiError::Bad(format!(
+            "`{text}` is not a time: write how long ago it was (`2h`, `7d`), a day (`2026-11-26`) \
+             or the moment itself (`2026-11-26T10:00:00Z`)"
+        ))
+    })
+}
+
+struct Word {
+    text: String,
+    is_quoted: bool,
+}
+
+/// Words between white space; quotation marks keep white space in.
+fn words(text: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    for (index, piece) in text.split('"').enumerate() {
+        if index % 2 == 1 {
+            words.push(Word { text: piece.to_owned(), is_quoted: true });
+        } else {
+            let plain = piece.split_whitespace();
+            words.extend(plain.map(|word| Word { text: word.to_owned(), is_quoted: false }));
+        }
+    }
+    words.retain(|word| !word.text.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(10_000_000);
+
+    #[test]
+    fn search_text_is_words_and_qualifiers() {
+        let text = r#"source:hyvor has:dead handler:mail data.comment.id:5 since:2h "a b:c" plain"#;
+        let query = narrow(EventQuery::default(), text, NOW).unwrap();
+        assert_eq!(query.source.unwrap().as_str(), "hyvor");
+        assert_eq!(query.since, Some(NOW.before(Duration::from_hours(2))));
+        let delivery = query.delivery.unwrap();
+        assert_eq!(delivery.handler.unwrap().as_str(), "mail");
+        assert_eq!(delivery.state, Some(DeliveryState::Dead));
+        let pointer = "/data/comment/id".to_owned();
+        assert_eq!(
+            query.body,
+            [
+                BodyFilter::JsonEquals { pointer, value: "5".into() },
+                BodyFilter::Contains(b"a b:c".to_vec()),
+                BodyFilter::Contains(b"plain".to_vec()),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_qualifier_is_a_word_and_what_is_wrong_is_told() {
+        let query = narrow(EventQuery::default(), "https://example.com a: :b", NOW).unwrap();
+        assert_eq!(query.body.len(), 3);
+        for wrong in ["has:nothing", "since:yesterday", "source:UPPER", "a b c d e f g h i"] {
+            assert!(matches!(narrow(EventQuery::default(), wrong, NOW), Err(ApiError::Bad(_))));
+        }
+    }
+}

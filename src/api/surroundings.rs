@@ -1,0 +1,38 @@
+//! The configuration in force, and the machine it runs on.
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::event::EventId;
+
+/// The configuration in force, and the machine it runs on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Surroundings {
+    /// The configuration file.
+    pub config: String,
+    /// When it was read.
+    pub read_at: Timestamp,
+    /// Each key that it sets, with its value as TOML writes it; `(hidden)` where it is a secret.
+    pub keys: Vec<(String, String)>,
+    /// Where senders reach the public listener, as far as it is known here.
+    pub address: String,
+    /// The free bytes of the queue's disk; nothing where they could not be found out.
+    pub disk_free: Option<u64>,
+    /// The most bytes of the queue.
+    pub disk_max: u64,
+    /// How long settled events are kept, in seconds.
+    pub retention_seconds: u64,
+    /// The file with the token.
+    pub token: String,
+}
+
+/// What a test came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestView {
+    /// The status that the public listener answered.
+    pub status: u16,
+    /// How long that took, in milliseconds.
+    pub millis: u64,
+    /// The event that it became.
+    pub id: Option<EventId>,
+}

@@ -1,0 +1,46 @@
+//! Why a handler was not called, worked out when somebody looks: nothing of it is stored, so it is
+//! by today's configuration.
+
+use serde::Serialize;
+
+use crate::event::HandlerName;
+
+/// What a configured handler says to an event.
+#[derive(Clone, Debug, Serialize)]
+pub struct WantsView {
+    /// Whose words these are.
+    pub handler: HandlerName,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it wants the event.
+    pub answer: Wish,
+    /// Which key of the configuration decides, with its text.
+    pub because: String,
+    /// The fields that the text asks for, and the values that the event has there.
+    pub values: Vec<SeenValue>,
+}
+
+/// Whether a handler wants an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// It does.
+    Wanted,
+    /// `on` does not name it.
+    NotNamed,
+    /// `when` said no.
+    Filtered,
+    /// It could not be worked out.
+    Unclear,
+    /// The handler is disabled.
+    Disabled,
+}
+
+/// A field and its value.
+#[derive(Clone, Debug, Serialize)]
+pub struct SeenValue {
+    /// As in `data.comment.status`.
+    pub field: String,
+    /// Its value as JSON, cut off where it is long; `missing` where there is none.
+    pub value: String,
+}

@@ -1,0 +1,156 @@
+//! What only the configuration in force can tell: what handlers say to an event, where things are, and
+//! whether a signed sample gets through.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::api::{ApiError, SeenValue, Surroundings, TestView, WantsView, Wish, chain};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, HandlerSettings};
+use crate::deliver::{self, Match};
+use crate::event::{Event, EventId, EventType, HandlerName};
+use crate::expr::{Expression, Part, Scope};
+use crate::http::public::HOOKS;
+use crate::source::Source;
+
+/// The longest value that is shown.
+const VALUE_CHARS_MAX: usize = 80;
+/// The most fields of one expression that are shown.
+const FIELDS_MAX: usize = 8;
+/// Longer than the listener takes for a durable commit.
+const TEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What each configured handler says to `event`.
+pub(super) fn wants(config: &Config, event: &Arc<Event>) -> Vec<WantsView> {
+    let handlers = config.handlers.iter();
+    handlers.map(|(name, settings)| one(name, settings, event)).collect()
+}
+
+fn one(name: &HandlerName, settings: &HandlerSettings, event: &Arc<Event>) -> WantsView {
+    let policy = &settings.policy;
+    let on = || {
+        let globs = config_list(&settings.policy);
+        if globs.is_empty() { "on is left out: all but gatepost:*".to_owned() } else { globs }
+    };
+    let (answer, because) = match deliver::evaluate(policy, event) {
+        _ if !settings.is_enabled => (Wish::Disabled, "enabled = false".to_owned()),
+        Match::Take(_) => (Wish::Wanted, String::new()),
+        Match::Skip if !deliver::is_named(&policy.on, event) => (Wish::NotNamed, on()),
+        Match::Skip => {
+            let when = policy.when.as_ref().map_or("", |when| when.source());
+            (Wish::Filtered, format!("when = {when}"))
+        }
+        Match::Error(reason) => (Wish::Unclear, reason.to_string()),
+    };
+    let values = match answer {
+        Wish::Filtered | Wish::Unclear => policy.when.as_ref().map(|when| values(when, event)),
+        Wish::Wanted | Wish::NotNamed | Wish::Disabled => None,
+    };
+    let values = values.unwrap_or_default();
+    WantsView { handler: name.clone(), kind: settings.kind_name, answer, because, values }
+}
+
+/// `on` as it is written.
+fn config_list(policy: &deliver::Policy) -> String {
+    let globs = policy.on.iter();
+    let globs =
+        globs.map(|glob| format!("\"{}:{}\"", glob.source.as_str(), glob.event_type.as_str()));
+    let globs = globs.collect::<Vec<_>>().join(", ");
+    if globs.is_empty() { globs } else { format!("on = [{globs}]") }
+}
+
+/// What an expression sees in an event.
+fn values(when: &Expression, event: &Arc<Event>) -> Vec<SeenValue> {
+    let scope = Scope::of(event);
+    let mut values: Vec<SeenValue> = Vec::new();
+    for field in when.fields() {
+        let names = field.path.iter().map(|part| match part {
+            Part::Name(name) => Some(name.as_str()),
+            Part::Item => None,
+        });
+        let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };
+        let field = names.join(".");
+        if values.iter().any(|seen| seen.field == field) || values.len() == FIELDS_MAX {
+            continue;
+        }
+        let json = Expression::compile(&format!("{field} | tojson"));
+        let value = json.ok().and_then(|json| json.text(&scope).ok().flatten());
+        let is_there = Expression::compile(&format!("{field} is defined"));
+        let is_there = is_there.is_ok_and(|one| one.is_true(&scope).unwrap_or(false));
+        let value = value.filter(|_| is_there).unwrap_or_else(|| "missing".to_owned());
+        values.push(SeenValue { field, value: value.chars().take(VALUE_CHARS_MAX).collect() });
+    }
+    values
+}
+
+/// Where things are.
+pub(super) fn surroundings(
+    config: &Config,
+    path: &Path,
+    read_at: Timestamp,
+    address: Option<&SocketAddr>,
+) -> Surroundings {
+    let disk = rustix::fs::statvfs(&config.queue.path).ok();
+    Surroundings {
+        config: path.display().to_string(),
+        read_at,
+        keys: config.keys(),
+        address: address.map(|at| format!("{}://{at}", scheme(config))).unwrap_or_default(),
+        disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+        disk_max: config.queue.disk_max.0,
+        retention_seconds: config.queue.retention.as_secs(),
+        token: config.admin.token.display().to_string(),
+    }
+}
+
+/// What the public listener speaks.
+pub(super) fn scheme(config: &Config) -> &'static str {
+    if config.server.tls.is_some() { "https" } else { "http" }
+}
+
+/// Signs a sample with the source's own secret and posts it to the public listener at `address`.
+pub(super) async fn send_test(
+    source: &Source,
+    event_type: &str,
+    (scheme, address): (&str, SocketAddr),
+    clock: &dyn Clock,
+) -> Result<TestView, ApiError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        id: Option<EventId>,
+    }
+    let path = format!("{HOOKS}{}", source.name());
+    let body = source.sample(event_type, clock.now());
+    let signed = source.sign(&EventType::new(event_type), body, &path, clock.now());
+    let signed = signed.map_err(|err| ApiError::Conflict(chain(&err)))?;
+    let failed = |err: reqwest::Error| ApiError::Conflict(chain(&err));
+    // No certificate is for the address of this machine's own listener.
+    let client = reqwest::Client::builder().timeout(TEST_TIMEOUT).no_proxy().tls_certs_only([]);
+    let client = client.tls_danger_accept_invalid_certs(true).build().map_err(failed)?;
+    let address = reachable(address);
+    let mut request = client.post(format!("{scheme}://{address}{}", signed.address(&path)));
+    for (name, value) in &signed.headers {
+        request = request.header(name, value);
+    }
+    let began = clock.steady();
+    let response = request.body(signed.body).send().await.map_err(failed)?;
+    let millis = clock.steady().since(began).as_millis();
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(failed)?;
+    let id = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.id);
+    Ok(TestView { status, millis: u64::try_from(millis).unwrap_or(u64::MAX), id })
+}
+
+/// An address that is any of this machine's is reached by loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
+}

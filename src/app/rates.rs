@@ -1,0 +1,76 @@
+//! How often something happened with each source and handler, out of the counters of the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::api::{HandlerRates, RatesView, Series, SourceRates};
+use crate::clock::Timestamp;
+use crate::event::{HandlerName, SourceName};
+use crate::ingest::Door;
+use crate::metrics::{Metrics, RateRing, RequestOutcome};
+
+/// Two rings each: of what went well and of what did not. Some 700 bytes a source or handler.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    sources: BTreeMap<SourceName, [RateRing; 2]>,
+    handlers: BTreeMap<HandlerName, [RateRing; 2]>,
+}
+
+impl Rates {
+    /// Takes in what the counters of the sources say by now; others are let go of.
+    pub(super) fn look_at_sources(&mut self, doors: &[Arc<Door>], now: Timestamp) {
+        self.sources.retain(|name, _| doors.iter().any(|door| door.source().name() == name));
+        for door in doors {
+            let requests = |outcome| door.metrics().requests(outcome);
+            let bad = [RequestOutcome::Rejected, RequestOutcome::UnverifiedLimited];
+            let counts = [requests(RequestOutcome::Accepted), bad.into_iter().map(requests).sum()];
+            look(&mut self.sources, door.source().name(), counts, now);
+        }
+    }
+
+    /// The same of the handlers.
+    pub(super) fn look_at_handlers(
+        &mut self,
+        handlers: &[HandlerName],
+        metrics: &Metrics,
+        now: Timestamp,
+    ) {
+        self.handlers.retain(|name, _| handlers.contains(name));
+        for name in handlers {
+            let (delivered, failed) = metrics.handler(name).delivered_and_failed();
+            look(&mut self.handlers, name, [delivered, failed], now);
+        }
+    }
+
+    pub(super) fn view(&self) -> RatesView {
+        let sources = self.sources.iter().map(|(source, [accepted, rejected])| SourceRates {
+            source: source.clone(),
+            accepted: series(accepted),
+            rejected: series(rejected),
+        });
+        let handlers = self.handlers.iter().map(|(handler, [delivered, failed])| HandlerRates {
+            handler: handler.clone(),
+            delivered: series(delivered),
+            failed: series(failed),
+        });
+        RatesView { sources: sources.collect(), handlers: handlers.collect() }
+    }
+}
+
+/// A name that is new begins at 0: what was counted before the first look was counted since then.
+fn look<K: Ord + Clone>(
+    rings: &mut BTreeMap<K, [RateRing; 2]>,
+    name: &K,
+    counts: [u64; 2],
+    now: Timestamp,
+) {
+    let new = || [RateRing::new(0, now), RateRing::new(0, now)];
+    let rings = rings.entry(name.clone()).or_insert_with(new);
+    for (ring, count) in rings.iter_mut().zip(counts) {
+        ring.look(count, now);
+    }
+}
+
+fn series(ring: &RateRing) -> Series {
+    Series { minutes: ring.minutes(), hours: ring.hours() }
+}

@@ -1,0 +1,311 @@
+//! The API described for programs, as `OpenAPI` 3.1, out of the same tables that a test compares with
+//! the routes, with what the questions take and with what is really answered.
+
+use serde_json::{Map, Value, json};
+
+mod schemas;
+
+use schemas::{Fields, SCHEMAS};
+
+/// One operation.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    /// Below `/api/v1`.
+    pub(super) path: &'static str,
+    summary: &'static str,
+    /// What the query takes, or the body of a change; the name of a question in [`SCHEMAS`].
+    pub(super) ask: Option<&'static str>,
+    /// The answer, in the words of [`SCHEMAS`].
+    pub(super) answer: &'static str,
+}
+
+const fn get(
+    path: &'static str,
+    ask: Option<&'static str>,
+    answer: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation { method: "get", path, summary, ask, answer }
+}
+
+const fn post(
+    path: &'static str,
+    ask: Option<&'static str>,
+    answer: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation { method: "post", path, summary, ask, answer }
+}
+
+/// Every operation.
+pub(super) const OPERATIONS: &[Operation] = &[
+    get("/status", None, "Status", "How everything stands."),
+    get(
+        "/events",
+        Some("EventsAsk"),
+        "[Event]",
+        "Events, newest first, or oldest first with `after`.",
+    ),
+    get("/events/{id}", None, "EventDetail", "One event with all that is known of it."),
+    get("/events/{id}/raw", None, "bytes", "One event's body, byte for byte."),
+    post("/events/{id}/replay", Some("ReplayAsk"), "Count", "Delivers one event again."),
+    post("/events/replay", Some("ReplayRange"), "Replayed", "Delivers a page of events again."),
+    get(
+        "/dead",
+        Some("DeadAsk"),
+        "[DeadLetter]",
+        "Dead letters, oldest first; with `group` their groups.",
+    ),
+    post("/dead/redrive", Some("DeadAsk"), "Changed", "Tries dead letters again."),
+    post("/dead/drop", Some("DeadAsk"), "Changed", "Gives dead letters up for good."),
+    get("/rejected", Some("RejectedAsk"), "[Rejected]", "Rejected requests, newest first."),
+    get("/rejected/{number}", None, "any", "One rejected request with headers and body."),
+    get(
+        "/rejected/{number}/explain",
+        None,
+        "any",
+        "Why a request was rejected, and what to change.",
+    ),
+    post("/rejected/{number}/release", None, "Stored", "Verifies a request again, and stores it."),
+    get("/handlers", None, "[Handler]", "Every handler and how it does."),
+    post("/handlers/{name}/pause", None, "any", "Gives no deliveries to a handler."),
+    post("/handlers/{name}/resume", None, "any", "Gives deliveries to a handler again."),
+    post("/handlers/{name}/forget", None, "any", "Removes the place of a handler that is gone."),
+    get("/reload", None, "Reloaded", "What a reload would change."),
+    post("/reload", None, "Reloaded", "Reads the configuration again."),
+    get("/stream", Some("EventsAsk"), "stream", "New events as server-sent events."),
+    get("/rates", None, "Rates", "How often something happened, by minute and hour."),
+    get("/config", None, "Config", "The configuration in force; secrets are hidden."),
+    get("/actions", Some("ActionsAsk"), "[Action]", "Who changed what, newest first."),
+    get(
+        "/export",
+        Some("ExportAsk"),
+        "[any]",
+        "Events with all that is needed to store them elsewhere.",
+    ),
+    post("/import", None, "Count", "Stores exported events."),
+    post("/compact", None, "Queue", "Gives unused space back."),
+    get("/openapi.json", None, "any", "This description."),
+];
+
+/// The whole description.
+pub(super) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in OPERATIONS {
+        let path = format!("/api/v1{}", operation.path);
+        let entry = paths.entry(path).or_insert_with(|| json!({}));
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert(operation.method.to_owned(), operation.describe());
+        }
+    }
+    let schemas: Map<String, Value> = SCHEMAS
+        .iter()
+        .map(|(name, fields)| ((*name).to_owned(), object(fields, name.ends_with("Ask"))))
+        .chain([("State".to_owned(), states()), ("Problem".to_owned(), problem())])
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Gatepost", "version": env!("CARGO_PKG_VERSION") },
+        "servers": [{ "url": "/" }],
+        "security": [{ "token": [] }, { "session": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": { "type": "apiKey", "in": "cookie", "name": "gatepost_session" },
+            },
+        },
+    })
+}
+
+impl Operation {
+    fn describe(&self) -> Value {
+        let mut parameters: Vec<Value> = self.path.split('/').filter_map(path_parameter).collect();
+        let ask = self.ask.and_then(fields_of);
+        let mut operation = json!({
+            "operationId": self.id(),
+            "summary": self.summary,
+            "responses": {
+                "200": { "description": "Done.", "content": self.content() },
+                "default": {
+                    "description": "It was not done; `detail` says why.",
+                    "content": { "application/problem+json": { "schema": reference("Problem") } },
+                },
+            },
+        });
+        match (self.method, self.ask, ask) {
+            ("get", _, Some(fields)) => parameters.extend(fields.iter().map(|(name, kind)| {
+                json!({ "name": name, "in": "query", "required": false, "schema": schema(kind.trim_end_matches('?')) })
+            })),
+            (_, Some(name), Some(_)) => {
+                let content = json!({ "application/json": { "schema": reference(name) } });
+                set(&mut operation, "requestBody", json!({ "content": content }));
+            }
+            (_, _, _) => {}
+        }
+        if !parameters.is_empty() {
+            set(&mut operation, "parameters", parameters.into());
+        }
+        operation
+    }
+
+    /// `get_events_id_raw`
+    fn id(&self) -> String {
+        let words = self.path.split(['/', '.']).map(|word| word.trim_matches(['{', '}']));
+        let words = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
+        format!("{}_{words}", self.method)
+    }
+
+    fn content(&self) -> Value {
+        match self.answer {
+            "bytes" => json!({ "application/octet-stream": {} }),
+            "stream" => json!({ "text/event-stream": {} }),
+            answer => json!({ "application/json": { "schema": schema(answer) } }),
+        }
+    }
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
+
+fn path_parameter(part: &str) -> Option<Value> {
+    let name = part.strip_prefix('{')?.strip_suffix('}')?;
+    let kind = match name {
+        "id" => "id",
+        "number" => "integer",
+        _ => "string",
+    };
+    Some(json!({ "name": name, "in": "path", "required": true, "schema": schema(kind) }))
+}
+
+fn fields_of(name: &str) -> Option<Fields> {
+    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, fields)| *fields)
+}
+
+fn object(fields: Fields, is_ask: bool) -> Value {
+    let properties = fields.iter().map(|(name, kind)| ((*name).to_owned(), schema(kind)));
+    let required = fields.iter().filter(|(_, kind)| !kind.ends_with('?')).map(|(name, _)| *name);
+    let mut object = json!({
+        "type": "object",
+        "properties": properties.collect::<Map<_, _>>(),
+        "required": required.collect::<Vec<_>>(),
+    });
+    if is_ask {
+        // A filter with a slip must not become "all".
+        set(&mut object, "additionalProperties", false.into());
+    }
+    object
+}
+
+fn schema(kind: &str) -> Value {
+    if let Some(kind) = kind.strip_suffix('?') {
+        return match kind {
+            "any" => json!({}),
+            kind => json!({ "anyOf": [schema(kind), { "type": "null" }] }),
+        };
+    }
+    if let Some(kind) = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')) {
+        return json!({ "type": "array", "items": schema(kind) });
+    }
+    match kind {
+        "any" => json!({}),
+        "time" => json!({ "type": "string", "format": "date-time" }),
+        "id" => json!({ "type": "string", "format": "uuid" }),
+        "integer" => json!({ "type": "integer", "minimum": 0 }),
+        "string" | "boolean" => json!({ "type": kind }),
+        name => reference(name),
+    }
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn states() -> Value {
+    json!({ "enum": ["pending", "delivered", "skipped", "retry", "held", "dead"] })
+}
+
+/// RFC 9457.
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "title": schema("string"),
+            "status": schema("integer"),
+            "detail": schema("string?"),
+        },
+        "required": ["title", "status"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::route::{Need, Route};
+    use super::*;
+    use crate::api::{
+        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, ReplayRange,
+    };
+
+    fn route(operation: &Operation) -> Route {
+        let id = "0199c3f6-5b5e-7000-8000-000000000001";
+        let path = operation.path.replace("{id}", id).replace("{number}", "7");
+        Route::parse(&format!("/api/v1{}", path.replace("{name}", "mail"))).unwrap()
+    }
+
+    #[test]
+    fn every_operation_is_a_route_of_that_method_and_every_route_has_one() {
+        let mut described = BTreeSet::new();
+        for operation in OPERATIONS {
+            let route = route(operation);
+            let fits = match route.need() {
+                Need::Get => operation.method == "get",
+                Need::Post => operation.method == "post",
+                Need::Both => true,
+            };
+            assert!(fits, "{} {}", operation.method, operation.path);
+            described.insert(route.name());
+        }
+        // What is open for machines is described by its own formats.
+        let others = ["health", "ready", "metrics"];
+        let all: BTreeSet<&str> =
+            Route::NAMES.iter().copied().filter(|name| !others.contains(name)).collect();
+        assert_eq!(described, all);
+        assert_eq!(OPERATIONS.len(), all.len() + 2, "pause and resume, and reload read and posted");
+    }
+
+    #[test]
+    fn questions_are_described_as_they_are_read() {
+        let keys = |value: Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        for (name, ask) in [
+            ("EventsAsk", serde_json::to_value(EventsAsk::default()).unwrap()),
+            ("DeadAsk", serde_json::to_value(DeadAsk::default()).unwrap()),
+            ("ReplayAsk", serde_json::to_value(ReplayAsk::default()).unwrap()),
+            ("ReplayRange", serde_json::to_value(ReplayRange::default()).unwrap()),
+            ("RejectedAsk", serde_json::to_value(RejectedAsk::default()).unwrap()),
+            ("ActionsAsk", serde_json::to_value(ActionsAsk::default()).unwrap()),
+            ("ExportAsk", serde_json::to_value(ExportAsk::default()).unwrap()),
+        ] {
+            let fields = fields_of(name).unwrap().iter().map(|(name, _)| (*name).to_owned());
+            assert_eq!(fields.collect::<BTreeSet<_>>(), keys(ask), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_that_is_referred_to_is_there() {
+        let text = document().to_string();
+        let known = |name: &str| fields_of(name).is_some() || ["State", "Problem"].contains(&name);
+        let names = text.split("#/components/schemas/").skip(1);
+        for name in names.map(|rest| rest.split('"').next().unwrap()) {
+            assert!(known(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The dashboard: pages rendered on the server out of what the API answers, for browsers with or
+//! without JavaScript. Knows nothing of HTTP: `http/admin` asks for a page and sends it.
+//!
+//! What a reader of this module can count on:
+//!
+//! 1. Everything that a stranger wrote (types, names of headers, bodies, errors) is shown by
+//!    `words::shown` and escaped by the templates; nothing is put into a page unescaped but what is
+//!    made here (`widgets`).
+//! 2. No page is longer than 60 KB, whatever is in it: lists end, texts are cut off, and say so.
+//! 3. All state is in the address: a page can be sent to somebody, reloaded, and bookmarked.
+//! 4. What changes something is a form that is posted.
+
+use crate::api::{Api, ApiError};
+
+mod assets;
+mod change;
+mod config;
+mod dead;
+mod event;
+mod events;
+mod fields;
+mod frame;
+mod handlers;
+mod json;
+mod log_in;
+mod overview;
+mod path;
+mod rejected;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod widgets;
+mod words;
+
+pub use assets::{Asset, asset};
+pub use change::change;
+pub use frame::error;
+pub use log_in::{LogIn, log_in, log_in_address};
+pub use path::Page;
+
+use fields::Fields;
+
+/// Who looks.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// Whether they may change anything.
+    pub may_change: bool,
+    /// The host that they came by.
+    pub address: String,
+}
+
+/// What a browser gets.
+#[derive(Debug)]
+pub enum Answer {
+    /// A page.
+    Html(String),
+    /// Another page, to be fetched.
+    SeeOther(String),
+    /// Something to keep, never to be shown.
+    File {
+        /// What it is called: letters, digits, `-` and `.`.
+        name: String,
+        /// What is in it.
+        body: bytes::Bytes,
+    },
+}
+
+/// The page that a path and its query ask for.
+pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result<Answer, ApiError> {
+    let fields = Fields::parse(query);
+    match page {
+        Page::Overview => overview::show(api, &fields, viewer).map(Answer::Html),
+        Page::Events => events::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::EventsLatest => events::latest(api, &fields).await,
+        Page::Event(id) => event::show(api, id, &fields, viewer).await,
+        Page::Dead => dead::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::Rejected => rejected::show(api, &fields, viewer).await.map(Answer::Html),
+        Page::Handlers => handlers::list(api, &fields, viewer).map(Answer::Html),
+        Page::Handler(name) => handlers::show(api, &name, &fields, viewer).await.map(Answer::Html),
+        Page::Sources => sources::list(api, &fields, viewer).map(Answer::Html),
+        Page::Source(name) => sources::show(api, &name, &fields, viewer).await.map(Answer::Html),
+        Page::Config => config::show(api, &fields, viewer).map(Answer::Html),
+        Page::Log => config::log(api, &fields, viewer).map(Answer::Html),
+        // `http` lets these be posted only.
+        Page::EventReplay(_)
+        | Page::DeadRedrive
+        | Page::DeadDrop
+        | Page::RejectedRelease(_)
+        | Page::HandlerRun(..)
+        | Page::HandlerForget(_)
+        | Page::SourceTest(_)
+        | Page::Reload => Err(ApiError::NotFound("this is changed by a form only".into())),
+    }
+}
+
+/// A template that fails says so like any other page that cannot be made.
+fn rendered(template: &impl askama::Template) -> Result<String, ApiError> {
+    template.render().map_err(|err| ApiError::Conflict(format!("the page cannot be made: {err}")))
+}

@@ -1,0 +1,87 @@
+//! What forms change. Each leads back to the page that it came from, which shows what came of it.
+
+use super::fields::Fields;
+use super::{Answer, Page, dead};
+use crate::api::{Api, ApiError};
+use crate::event::{EventType, HandlerName};
+
+/// Does what a form asks for.
+pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiError> {
+    let fields = Fields::parse(body);
+    let back = match page {
+        Page::EventReplay(id) => {
+            let handler = fields.get("handler").map(HandlerName::parse).transpose();
+            let handler = handler.map_err(|err| ApiError::Bad(err.to_string()))?;
+            api.replay(id, handler.as_ref()).await?;
+            format!("/events/{id}")
+        }
+        Page::DeadRedrive => {
+            api.redrive(dead::selection(api, &fields).await?).await?;
+            dead_address(&fields)
+        }
+        Page::DeadDrop => {
+            drop_dead(api, &fields).await?;
+            dead_address(&fields)
+        }
+        Page::RejectedRelease(number) => {
+            api.release(number).await?;
+            "/rejected".to_owned()
+        }
+        Page::HandlerRun(name, run) => {
+            api.set_running(&name, run).await?;
+            format!("/handlers/{name}")
+        }
+        Page::HandlerForget(name) => {
+            if fields.get("confirm") != Some(name.as_str()) {
+                return Err(ApiError::Bad(format!("type `{name}` to forget its place")));
+            }
+            api.forget(&name).await?;
+            "/handlers".to_owned()
+        }
+        Page::SourceTest(name) => {
+            let event_type = EventType::new(fields.get("type").unwrap_or_default());
+            let sent = api.send_test(&name, event_type.as_str()).await?;
+            match sent.id {
+                Some(id) => format!("/events/{id}"),
+                None => format!("/sources/{name}"),
+            }
+        }
+        Page::Reload => {
+            api.reload().await?;
+            "/config".to_owned()
+        }
+        Page::Overview
+        | Page::Events
+        | Page::EventsLatest
+        | Page::Event(_)
+        | Page::Dead
+        | Page::Rejected
+        | Page::Handlers
+        | Page::Handler(_)
+        | Page::Sources
+        | Page::Source(_)
+        | Page::Config
+        | Page::Log => return Err(ApiError::NotFound("nothing is changed there".into())),
+    };
+    let newest = api.actions(1)?.first().map(|action| action.number).unwrap_or_default();
+    let sign = if back.contains('?') { '&' } else { '?' };
+    Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+}
+
+/// What cannot be undone wants the number typed.
+async fn drop_dead(api: &Api, fields: &Fields) -> Result<(), ApiError> {
+    let mut selection = dead::selection(api, fields).await?;
+    selection.is_dry_run = true;
+    let matched = api.drop_dead(selection.clone()).await?.matched;
+    if fields.number("confirm") != Some(matched) {
+        let text = format!("{matched} dead letters match: type this number to drop them");
+        return Err(ApiError::Conflict(text));
+    }
+    selection.is_dry_run = false;
+    api.drop_dead(selection).await.map(|_| ())
+}
+
+/// The list that the form stood on.
+fn dead_address(fields: &Fields) -> String {
+    fields.address("/dead", &["confirm", "limit"], &[])
+}

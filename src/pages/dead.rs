@@ -1,0 +1,302 @@
+//! `/dead`: what went wrong, how often, and is it safe to try again?
+
+use askama::Template;
+
+use super::fields::{Fields, address};
+use super::frame::{Frame, Here};
+use super::widgets::{Linked, Sign, When};
+use super::{Viewer, rendered, words};
+use crate::api::{Api, ApiError, DeadEntry, DeadGroup, DeadGroups, DeadSelection, WINDOWS, moment};
+use crate::clock::Timestamp;
+use crate::event::HandlerName;
+use crate::queue::DeadFilter;
+
+/// Groups that are shown.
+const GROUPS_MAX: usize = 24;
+/// Dead letters of a list.
+const LETTERS_MAX: usize = 12;
+/// What the columns are called, and how an address says them; empty = all.
+const COLUMNS: [(&str, &str); WINDOWS.len() + 1] =
+    [("1 h", "1h"), ("3 h", "3h"), ("1 d", "24h"), ("3 d", "72h"), ("7 d", "168h"), ("All", "")];
+/// How many are redriven first, and then.
+const STEPS: [u64; 3] = [1, 10, 100];
+
+#[derive(Template)]
+#[template(path = "dead.html")]
+struct DeadPage {
+    frame: Frame,
+    total: String,
+    is_empty: bool,
+    n_groups: usize,
+    bound: String,
+    columns: Vec<&'static str>,
+    groups: Vec<GroupRow>,
+    sums: Vec<Linked>,
+    chosen: Option<Chosen>,
+}
+
+/// A row of the matrix.
+#[derive(Debug)]
+struct GroupRow {
+    handler: String,
+    reason: String,
+    address: String,
+    first: When,
+    last: When,
+    cells: Vec<Heat>,
+    is_chosen: bool,
+}
+
+/// A number of the matrix.
+#[derive(Debug)]
+struct Heat {
+    link: Linked,
+    /// 0 to 3.
+    shade: u8,
+    column: &'static str,
+}
+
+/// What the filter finds.
+#[derive(Debug)]
+struct Chosen {
+    heading: String,
+    handler: String,
+    like: String,
+    reason: String,
+    since: String,
+    until: String,
+    id: String,
+    matched: u64,
+    matched_shown: String,
+    by_type: String,
+    is_answering: String,
+    sign: Sign,
+    steps: Vec<(u64, String)>,
+    letters: Vec<Letter>,
+    lost: Vec<String>,
+    n_more: String,
+}
+
+/// One dead letter.
+#[derive(Debug)]
+struct Letter {
+    event: String,
+    event_type: String,
+    handler: String,
+    died: When,
+    attempts: u32,
+    reason: String,
+}
+
+/// What a page's or a form's fields choose.
+pub(super) async fn selection(api: &Api, fields: &Fields) -> Result<DeadSelection, ApiError> {
+    let now = api.now();
+    let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
+    let handler = fields.get("handler").map(HandlerName::parse).transpose();
+    let id = fields.get("id").map(str::parse).transpose();
+    let id = id.map_err(|_| ApiError::Bad("this is not an event's id".into()))?;
+    let position = match id {
+        Some(id) => Some(api.position(id).await?),
+        None => None,
+    };
+    let filter = DeadFilter {
+        handler: handler.map_err(|err| ApiError::Bad(err.to_string()))?,
+        position,
+        reason: fields.text("reason"),
+        since: time("since")?,
+        until: time("until")?,
+        limit: fields.number("limit").map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+    };
+    Ok(DeadSelection { filter, like: fields.text("like"), is_dry_run: false })
+}
+
+/// The page.
+pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let groups = api.dead_groups(DeadFilter::default()).await?;
+    let (status, now) = (api.status(), api.now());
+    let is_chosen = ["handler", "like", "reason", "since", "until", "id"]
+        .iter()
+        .any(|name| fields.get(name).is_some());
+    // One group is as good as chosen.
+    let chosen = is_chosen || groups.groups.len() == 1;
+    let chosen = if chosen { Some(choose(api, fields, &groups, now).await?) } else { None };
+    let total: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
+    let title = if total == 0 {
+        "No dead letters".to_owned()
+    } else {
+        words::counted(total, "dead letter", "dead letters")
+    };
+    let json = "/api/v1/dead?group=reason";
+    let frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
+    let bound = if groups.is_complete {
+        String::new()
+    } else {
+        format!("The oldest {} were looked at; there are more.", words::count(groups.looked_at))
+    };
+    rendered(&DeadPage {
+        total: title,
+        is_empty: total == 0,
+        n_groups: groups.groups.len(),
+        bound,
+        columns: COLUMNS.map(|(name, _)| name).to_vec(),
+        sums: sums(&groups),
+        groups: groups
+            .groups
+            .iter()
+            .take(GROUPS_MAX)
+            .map(|group| group_row(group, fields, now))
+            .collect(),
+        chosen,
+        frame,
+    })
+}
+
+/// How many there are of each column, the last of which has all.
+fn counts(group: &DeadGroup) -> impl Iterator<Item = u64> {
+    group.within.into_iter().chain([group.count])
+}
+
+fn sums(groups: &DeadGroups) -> Vec<Linked> {
+    let mut sums = [0_u64; COLUMNS.len()];
+    for group in &groups.groups {
+        for (sum, count) in sums.iter_mut().zip(counts(group)) {
+            *sum += count;
+        }
+    }
+    let link = |(sum, (_, since)): (u64, (&str, &str))| {
+        let since = [("since", since)].into_iter().filter(|(_, since)| !since.is_empty());
+        Linked::new(sum, address("/dead", since))
+    };
+    sums.into_iter().zip(COLUMNS).map(link).collect()
+}
+
+fn group_row(group: &DeadGroup, fields: &Fields, now: Timestamp) -> GroupRow {
+    let handler = group.handler.to_string();
+    let of = |since: &str| {
+        let fields =
+            [("handler", handler.as_str()), ("like", group.key.as_str()), ("since", since)];
+        address("/dead", fields.into_iter().filter(|(_, value)| !value.is_empty()))
+    };
+    let heat = |count: u64| match count {
+        0 => 0,
+        1..10 => 1,
+        10..100 => 2,
+        _ => 3,
+    };
+    let cells = counts(group).zip(COLUMNS).map(|(count, (column, since))| Heat {
+        link: Linked::new(count, of(since)),
+        shade: heat(count),
+        column,
+    });
+    let is_handler = fields.get("handler") == Some(handler.as_str());
+    GroupRow {
+        reason: words::shown(&group.reason, 200),
+        address: of(""),
+        first: When::ago(group.first_at, now),
+        last: When::ago(group.last_at, now),
+        cells: cells.collect(),
+        is_chosen: is_handler && fields.get("like") == Some(group.key.as_str()),
+        handler,
+    }
+}
+
+async fn choose(
+    api: &Api,
+    fields: &Fields,
+    groups: &DeadGroups,
+    now: Timestamp,
+) -> Result<Chosen, ApiError> {
+    let mut selection = selection(api, fields).await?;
+    selection.is_dry_run = true;
+    let matched = api.redrive(selection.clone()).await?.matched;
+    selection.filter.limit = Some(LETTERS_MAX);
+    let entries = api.dead(selection).await?;
+    let mut letters = Vec::new();
+    let mut lost = Vec::new();
+    let mut types: Vec<(String, u64)> = Vec::new();
+    for entry in entries {
+        match entry {
+            DeadEntry::Letter(letter) => {
+                let event_type = words::shown(letter.event_type.as_str(), 48);
+                match types.iter_mut().find(|(known, _)| *known == event_type) {
+                    Some((_, count)) => *count += 1,
+                    None => types.push((event_type.clone(), 1)),
+                }
+                letters.push(Letter {
+                    event: letter.id.to_string(),
+                    event_type,
+                    handler: letter.handler.to_string(),
+                    died: When::ago(letter.died_at, now),
+                    attempts: letter.attempts,
+                    reason: words::shown(letter.reason.as_str(), 160),
+                });
+            }
+            DeadEntry::Lost(entry) => lost.push(format!("{}: {}", entry.handler, entry.reason)),
+        }
+    }
+    let n_more = matched.saturating_sub(letters.len() as u64);
+    let by_type =
+        types.iter().take(6).map(|(name, count)| format!("{} {name}", words::count(*count)));
+    let by_type = by_type.collect::<Vec<_>>().join(", ");
+    let (sign, is_answering) = answering(api, fields.get("handler"));
+    let shown = |name: &str| fields.text(name).unwrap_or_default();
+    let steps = STEPS.iter().filter(|step| **step < matched);
+    let steps = steps.map(|step| (*step, format!("Redrive {step}")));
+    let all = if matched == 1 {
+        "Redrive it".to_owned()
+    } else {
+        format!("Redrive all {}", words::count(matched))
+    };
+    Ok(Chosen {
+        heading: heading(fields, groups),
+        handler: shown("handler"),
+        like: shown("like"),
+        reason: shown("reason"),
+        since: shown("since"),
+        until: shown("until"),
+        id: shown("id"),
+        matched,
+        matched_shown: words::counted(matched, "dead letter", "dead letters"),
+        by_type,
+        sign,
+        is_answering,
+        steps: steps.chain([(matched, all)]).collect(),
+        letters,
+        lost,
+        n_more: if n_more == 0 { String::new() } else { words::count(n_more) },
+    })
+}
+
+fn heading(fields: &Fields, groups: &DeadGroups) -> String {
+    let handler = fields.get("handler").unwrap_or("All handlers");
+    let like = fields.get("like");
+    let group = groups.groups.iter().find(|group| Some(group.key.as_str()) == like);
+    let reason = group.map(|group| group.reason.as_str()).or(like).or(fields.get("reason"));
+    let reason = reason.map(|text| words::shown(text, 120));
+    let since = fields.get("since").map(|text| format!(", since {}", words::shown(text, 30)));
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{handler}{reason}{}", since.unwrap_or_default())
+}
+
+/// Whether it makes sense to try again just now.
+fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
+    let handlers = api.handlers();
+    let Some(found) = handlers.iter().find(|one| Some(one.name.as_str()) == handler) else {
+        return (Sign::None, String::new());
+    };
+    match (super::verdict::is_in_trouble(found), found.state, found.last_success_at) {
+        (true, _, _) => {
+            (Sign::Down, format!("{} does not answer now: they would wait.", found.name))
+        }
+        (false, "paused", _) => {
+            (Sign::Pause, format!("{} is paused: they would wait.", found.name))
+        }
+        (false, _, Some(at)) => {
+            let ago = words::span(std::time::Duration::from_secs(api.now().since(at).as_secs()));
+            (Sign::Ok, format!("{} answers: its last delivery was made {ago} ago.", found.name))
+        }
+        (false, _, None) => {
+            (Sign::None, format!("{} has made no delivery since the start.", found.name))
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `/events`: what came in, and who has it.
+
+use askama::Template;
+
+use super::fields::{Fields, address};
+use super::frame::{Frame, Here};
+use super::widgets::{Sign, When, state_word};
+use super::{Answer, Viewer, rendered, words};
+use crate::api::{Api, ApiError, EventRow, EventsAsk, moment, state};
+use crate::event::Event;
+use crate::queue::DeliveryState;
+
+/// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
+const ROWS: usize = 30;
+/// With more handlers than these a row says how many of them have the event.
+const COLUMNS_MAX: usize = 6;
+/// Bodies that are read for what an event is about: larger ones cost more than that is worth.
+const ABOUT_BYTES_MAX: usize = 64 << 10;
+/// Names of fields that mostly say what an event is about, the best first.
+const ABOUT_FIELDS: &[&str] =
+    &["title", "subject", "summary", "name", "full_name", "text", "body", "message", "email"];
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct EventsPage {
+    frame: Frame,
+    filter: Filter,
+    sources: Vec<String>,
+    handlers: Vec<String>,
+    types: Vec<String>,
+    columns: Vec<String>,
+    rows: Vec<Row>,
+    /// What is shown, in words.
+    heading: String,
+    bound: String,
+    older: Option<String>,
+    newer: Option<String>,
+    is_filtered: bool,
+    command: String,
+}
+
+/// What the form shows again.
+#[derive(Debug, Default)]
+struct Filter {
+    q: String,
+    source: String,
+    event_type: String,
+    handler: String,
+    state: String,
+    since: String,
+    until: String,
+}
+
+/// One event.
+#[derive(Debug)]
+struct Row {
+    id: String,
+    ago: When,
+    source: String,
+    event_type: String,
+    about: String,
+    size: String,
+    cells: Vec<Cell>,
+    summary: String,
+}
+
+/// How one handler's delivery stands.
+#[derive(Debug)]
+struct Cell {
+    handler: String,
+    sign: Sign,
+    word: &'static str,
+}
+
+/// The question of a page's fields.
+fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
+    let now = api.now();
+    let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
+    Ok(EventsAsk {
+        q: fields.text("q"),
+        source: fields.text("source"),
+        event_type: fields.text("type"),
+        handler: fields.text("handler"),
+        state: fields.get("state").map(state).transpose()?,
+        since: time("since")?,
+        until: time("until")?,
+        before: fields.number("before"),
+        limit: Some(ROWS),
+        ..EventsAsk::default()
+    })
+}
+
+/// The newest event that the filter finds.
+pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
+    let ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
+    let found = api.events(ask).await?.events.pop();
+    let found = found.ok_or_else(|| ApiError::NotFound("no such event is kept".into()))?;
+    Ok(Answer::SeeOther(format!("/events/{}", found.id)))
+}
+
+/// The page.
+pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let found = api.find(ask(api, fields)?).await?;
+    let (status, now) = (api.status(), api.now());
+    let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
+    let columns = if handlers.len() > COLUMNS_MAX { Vec::new() } else { handlers.clone() };
+    let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, now)).collect();
+    let mut types: Vec<String> = rows.iter().map(|row| row.event_type.clone()).collect();
+    types.sort();
+    types.dedup();
+    let names = ["q", "source", "type", "handler", "state", "since", "until"];
+    let is_filtered = names.iter().any(|name| fields.get(name).is_some());
+    let older = found
+        .next
+        .map(|next| fields.address("/events", &["done"], &[("before", next.to_string().as_str())]));
+    let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
+    let bound = match found.next {
+        Some(_) if found.rows.len() < ROWS => format!(
+            "searched {} of {}, newest first",
+            words::count(found.looked_at),
+            words::count(found.retained)
+        ),
+        Some(_) | None => "newest first".to_owned(),
+    };
+    let shown =
+        |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
+    let json = fields.address("/api/v1/events", &["done", "since", "until", "state"], &[]);
+    let frame = Frame::new(api, &status, fields, viewer, Here::Events, "Events", json);
+    rendered(&EventsPage {
+        filter: Filter {
+            q: shown("q"),
+            source: shown("source"),
+            event_type: shown("type"),
+            handler: shown("handler"),
+            state: shown("state"),
+            since: shown("since"),
+            until: shown("until"),
+        },
+        sources: status.sources.iter().map(|one| one.name.to_string()).collect(),
+        heading: heading(rows.len(), older.is_some()),
+        command: command(fields),
+        handlers,
+        types,
+        columns,
+        rows,
+        bound,
+        older,
+        newer,
+        is_filtered,
+        frame,
+    })
+}
+
+fn heading(n_rows: usize, has_more: bool) -> String {
+    let events = words::counted(n_rows as u64, "event", "events");
+    if has_more && n_rows > 0 { format!("The newest {events}") } else { events }
+}
+
+/// The same for a terminal.
+fn command(fields: &Fields) -> String {
+    let mut command = String::from("gatepost events list");
+    let options =
+        [("source", "--source"), ("type", "--type"), ("since", "--since"), ("until", "--until")];
+    for (name, option) in options {
+        if let Some(value) = fields.get(name) {
+            let value = words::shown(value, 100).replace('\'', "");
+            command.extend([" ", option, " '", &value, "'"]);
+        }
+    }
+    command
+}
+
+fn row(row: &EventRow, columns: &[String], now: crate::clock::Timestamp) -> Row {
+    let state_of = |name: &String| {
+        let found = row.deliveries.iter().find(|(handler, _)| handler.as_str() == name);
+        found.map(|(_, state)| *state)
+    };
+    let cells = columns.iter().map(|name| {
+        let (sign, word) = match state_of(name) {
+            Some(state) => (Sign::of(state), state_word(state)),
+            None => (Sign::None, "not called"),
+        };
+        Cell { handler: name.clone(), sign, word }
+    });
+    let summary = &row.summary;
+    Row {
+        id: summary.id.to_string(),
+        ago: When::ago(summary.received_at, now),
+        source: summary.source.to_string(),
+        event_type: words::shown(summary.event_type.as_str(), 48),
+        about: about(&row.event),
+        size: words::bytes(summary.body_bytes as u64),
+        cells: cells.collect(),
+        summary: standing(&row.deliveries),
+    }
+}
+
+/// `4 of 9, 1 dead`
+fn standing<T>(deliveries: &[(T, DeliveryState)]) -> String {
+    let count = |wanted| deliveries.iter().filter(|(_, state)| *state == wanted).count();
+    let n_skipped = count(DeliveryState::Skipped);
+    let mut text =
+        format!("{} of {}", count(DeliveryState::Delivered), deliveries.len() - n_skipped);
+    let n_dead = count(DeliveryState::Dead);
+    if n_dead > 0 {
+        text.extend([", ", &n_dead.to_string(), " dead"]);
+    }
+    text
+}
+
+/// What an event is about, in a line; empty where that is unknown.
+pub(super) fn about(event: &Event) -> String {
+    if event.body.len() > ABOUT_BYTES_MAX {
+        return String::new();
+    }
+    let Ok(Some(json)) = event.json() else { return String::new() };
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(&json) else { return String::new() };
+    let mut best: Option<(usize, &str)> = None;
+    // From the top down, so that a comment's text counts for more than its author's.
+    let mut level = vec![&value];
+    for _ in 0..4 {
+        let mut below = Vec::new();
+        for value in level {
+            let serde_json::Value::Object(fields) = value else { continue };
+            for (name, value) in fields.iter().take(64) {
+                let rank = ABOUT_FIELDS.iter().position(|known| known == name);
+                let text = value.as_str().filter(|text| !text.trim().is_empty());
+                if let (Some(rank), Some(text)) = (rank, text)
+                    && best.is_none_or(|(known, _)| rank < known)
+                {
+                    best = Some((rank, text));
+                }
+                below.push(value);
+            }
+        }
+        level = below;
+    }
+    best.map(|(_, text)| words::shown(text.trim(), 90)).unwrap_or_default()
+}
+
+/// Where the events are that are like this one.
+pub(super) fn of_type(source: &str, event_type: &str) -> String {
+    address("/events", [("source", source), ("type", event_type)])
+}

@@ -1,0 +1,79 @@
+//! The fields of an address or of a form.
+
+use crate::body;
+
+/// Names and values, decoded. One that is empty counts as left out: that is how forms send it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Out of `application/x-www-form-urlencoded` text.
+    pub(super) fn parse(text: &str) -> Self {
+        let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let pairs = body::form_fields(None, text.as_bytes());
+        let pairs = pairs.iter().map(|(name, value)| (text_of(name), text_of(value)));
+        Self(pairs.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// As an owned text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    /// A number; what is none counts as left out.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// An address with these fields, without those that `left_out` names.
+    pub(super) fn address(&self, path: &str, left_out: &[&str], more: &[(&str, &str)]) -> String {
+        let kept = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let kept = kept.filter(|(name, _)| !left_out.contains(name));
+        let kept = kept.filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+        address(path, kept.chain(more.iter().copied()))
+    }
+}
+
+/// An address of ours with a query.
+pub(super) fn address<'a>(
+    path: &str,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let mut address = path.to_owned();
+    for (index, (name, value)) in fields.into_iter().enumerate() {
+        address.push(if index == 0 { '?' } else { '&' });
+        encode(&mut address, name);
+        address.push('=');
+        encode(&mut address, value);
+    }
+    address
+}
+
+/// Percent-encoded: everything but the characters that never mean anything in a query.
+fn encode(address: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            address.extend(["%", &hex::encode_upper([byte])]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_make_the_address_that_they_were_read_from() {
+        let fields = Fields::parse("q=a%20b%26%3C&empty=&source=hyvor&before=7");
+        assert_eq!(fields.get("q"), Some("a b&<"));
+        assert_eq!((fields.get("empty"), fields.number("before")), (None, Some(7)));
+        let address = fields.address("/events", &["source"], &[("before", "5")]);
+        assert_eq!(address, "/events?q=a%20b%26%3C&before=5");
+    }
+}

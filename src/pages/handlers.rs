@@ -1,0 +1,198 @@
+//! `/handlers`: who gets events, and how each of them does.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use super::fields::{Fields, address};
+use super::frame::{Frame, Here};
+use super::overview::waiting_address;
+use super::widgets::{Bars, Linked, Sign, When};
+use super::{Viewer, rendered, verdict, words};
+use crate::api::{
+    Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerView, RatesView, StatusView,
+};
+use crate::clock::Timestamp;
+use crate::event::HandlerName;
+use crate::queue::{DeadFilter, DeliveryState};
+
+/// The longest error in a table.
+const ERROR_CHARS_MAX: usize = 140;
+
+/// A handler in a table.
+#[derive(Debug)]
+pub(super) struct HandlerRow {
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) sign: Sign,
+    pub(super) state: &'static str,
+    pub(super) in_log: Linked,
+    pub(super) waiting: Linked,
+    pub(super) dead: Linked,
+    pub(super) oldest: String,
+    pub(super) busy: String,
+    pub(super) chart: Bars,
+    pub(super) last_success: Option<When>,
+    pub(super) error: String,
+    pub(super) error_event: String,
+    pub(super) error_at: Option<When>,
+    pub(super) probe: Option<When>,
+    pub(super) is_paused: bool,
+    pub(super) is_configured: bool,
+}
+
+impl HandlerRow {
+    fn new(handler: &HandlerView, rates: Option<&HandlerRates>, now: Timestamp) -> Self {
+        let name = handler.name.to_string();
+        let is_in_trouble = verdict::is_in_trouble(handler);
+        let none = Vec::new();
+        let (good, bad) =
+            rates.map_or((&none, &none), |one| (&one.delivered.minutes, &one.failed.minutes));
+        let sum = |minutes: &[u32]| minutes.iter().copied().map(u64::from).sum::<u64>();
+        let label = format!("{} delivered, {} failed tries in the last hour", sum(good), sum(bad));
+        let error = handler.last_error.as_ref().filter(|_| is_in_trouble);
+        let text = handler.reason.as_deref().or(error.map(|error| error.text.as_str()));
+        Self {
+            kind: handler.kind.unwrap_or("gone"),
+            sign: Sign::of_handler(handler.state, is_in_trouble),
+            state: if handler.state == "running" && is_in_trouble {
+                "failing"
+            } else {
+                handler.state
+            },
+            in_log: Linked::new(
+                handler.in_log,
+                address("/events", [("handler", name.as_str()), ("state", "pending")]),
+            ),
+            waiting: Linked::new(handler.waiting, waiting_address(&name)),
+            dead: Linked::new(handler.dead, address("/dead", [("handler", name.as_str())])),
+            oldest: match handler.oldest_pending_at {
+                Some(at) => words::span(Duration::from_secs(now.since(at).as_secs())),
+                None => "–".to_owned(),
+            },
+            busy: format!("{} of {}", handler.in_flight, handler.concurrency),
+            chart: Bars::small(good, bad, label),
+            last_success: handler.last_success_at.map(|at| When::ago(at, now)),
+            error: text.map(|text| words::shown(text, ERROR_CHARS_MAX)).unwrap_or_default(),
+            error_event: error.map(|error| error.event.to_string()).unwrap_or_default(),
+            error_at: error.map(|error| When::ago(error.at, now)),
+            probe: handler.probe_at.map(|at| When::ahead(at, now)),
+            is_paused: handler.state == "paused",
+            is_configured: handler.kind.is_some(),
+            name,
+        }
+    }
+}
+
+/// So many handlers, those in trouble first.
+pub(super) fn rows(
+    status: &StatusView,
+    rates: &RatesView,
+    now: Timestamp,
+    rows_max: usize,
+) -> Vec<HandlerRow> {
+    let rates_of = |name: &HandlerName| rates.handlers.iter().find(|one| one.handler == *name);
+    let mut handlers: Vec<&HandlerView> = status.handlers.iter().collect();
+    handlers.sort_by_key(|handler| !verdict::is_in_trouble(handler));
+    let handlers = handlers.into_iter().take(rows_max);
+    handlers.map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
+}
+
+/// Handlers of a page: each with its chart takes up to 2 KB.
+const ROWS_MAX: usize = 24;
+
+#[derive(Template)]
+#[template(path = "handlers.html")]
+struct HandlersPage {
+    frame: Frame,
+    handlers: Vec<HandlerRow>,
+    n_troubled: usize,
+    n_all: usize,
+}
+
+/// All handlers.
+pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let status = api.status();
+    let rates = api.rates().unwrap_or_default();
+    let n_troubled = status.handlers.iter().filter(|one| verdict::is_in_trouble(one)).count();
+    let handlers = rows(&status, &rates, api.now(), ROWS_MAX);
+    let json = "/api/v1/handlers";
+    let frame = Frame::new(api, &status, fields, viewer, Here::Handlers, "Handlers", json);
+    let n_all = status.handlers.len();
+    rendered(&HandlersPage { frame, handlers, n_troubled, n_all })
+}
+
+#[derive(Template)]
+#[template(path = "handler.html")]
+struct HandlerPage {
+    frame: Frame,
+    handler: HandlerRow,
+    failing_since: Option<When>,
+    n_failures: u32,
+    day: Bars,
+    keys: Vec<(String, String)>,
+    dead: Vec<(String, Linked)>,
+    retries: Vec<RetryRow>,
+}
+
+/// An event that waits.
+#[derive(Debug)]
+struct RetryRow {
+    id: String,
+    event_type: String,
+    received: When,
+}
+
+/// One handler.
+pub(super) async fn show(
+    api: &Api,
+    name: &HandlerName,
+    fields: &Fields,
+    viewer: &Viewer,
+) -> Result<String, ApiError> {
+    let (status, now) = (api.status(), api.now());
+    let rates = api.rates().unwrap_or_default();
+    let view = status.handlers.iter().find(|handler| handler.name == *name);
+    let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no handler `{name}`")))?;
+    let of = rates.handlers.iter().find(|one| one.handler == *name);
+    let handler = HandlerRow::new(view, of, now);
+    let part = format!("handler.{name}.");
+    let keys = api.surroundings().map(|around| around.keys).unwrap_or_default();
+    let keys = keys.into_iter().filter_map(|(key, value)| {
+        Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(&value, 300)))
+    });
+    let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
+    let groups = if view.dead == 0 { Vec::new() } else { api.dead_groups(filter).await?.groups };
+    let ask = EventsAsk {
+        handler: Some(name.to_string()),
+        state: Some(DeliveryState::Retry),
+        limit: Some(20),
+        ..EventsAsk::default()
+    };
+    let waiting = if view.waiting == 0 { Vec::new() } else { api.find(ask).await?.rows };
+    let retries = waiting.into_iter().map(|row| RetryRow {
+        id: row.summary.id.to_string(),
+        event_type: words::shown(row.summary.event_type.as_str(), 60),
+        received: When::ago(row.summary.received_at, now),
+    });
+    let none = Vec::new();
+    let hours = of.map_or((&none, &none), |of| (&of.delivered.hours, &of.failed.hours));
+    let label = "Deliveries and failed tries of the last day, by hour".to_owned();
+    let title = format!("{name} · Handlers");
+    let json = "/api/v1/handlers";
+    rendered(&HandlerPage {
+        frame: Frame::new(api, &status, fields, viewer, Here::Handlers, title, json),
+        handler,
+        failing_since: view.failing_since.map(|at| When::ago(at, now)),
+        n_failures: view.failures,
+        day: Bars::large(hours.0, hours.1, label),
+        keys: keys.take(60).collect(),
+        dead: groups.iter().take(20).map(|group| dead_line(group, name)).collect(),
+        retries: retries.collect(),
+    })
+}
+
+fn dead_line(group: &DeadGroup, name: &HandlerName) -> (String, Linked) {
+    let list = [("handler", name.as_str()), ("like", group.key.as_str())];
+    (words::shown(&group.reason, 160), Linked::new(group.count, address("/dead", list)))
+}

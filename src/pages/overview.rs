@@ -1,0 +1,136 @@
+//! `/`: is all well?
+
+use askama::Template;
+
+use super::fields::{Fields, address};
+use super::frame::{Frame, Here};
+use super::handlers::{HandlerRow, rows};
+use super::sources::SourceRow;
+use super::verdict::{Verdict, verdict};
+use super::widgets::{Bars, Linked, When};
+use super::{Viewer, rendered, sources, words};
+use crate::api::{Api, ApiError, RatesView, StatusView};
+
+/// Handlers, and sources, that are shown: each with its chart takes up to 2 KB.
+const ROWS_MAX: usize = 10;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    verdict: Verdict,
+    received: Linked,
+    waiting: u64,
+    waiting_shown: Linked,
+    dead: Linked,
+    rejected: Linked,
+    chart: Bars,
+    axis: Vec<When>,
+    handlers: Vec<HandlerRow>,
+    sources: Vec<SourceRow>,
+    n_more_handlers: usize,
+    n_more_sources: usize,
+    machine: Vec<(&'static str, String, String)>,
+    first_steps: Option<FirstSteps>,
+}
+
+/// What somebody does first.
+#[derive(Debug)]
+struct FirstSteps {
+    sources: Vec<(String, String)>,
+    sample: Option<(String, String)>,
+    handlers: Vec<String>,
+}
+
+/// The page.
+pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let (status, now) = (api.status(), api.now());
+    let rates = api.rates().unwrap_or_default();
+    let verdict = verdict(&status, &rates, now);
+    let title = match (&verdict.handler, verdict.is_trouble) {
+        (Some(handler), _) => format!("{handler} is failing"),
+        (None, true) => "Trouble".to_owned(),
+        (None, false) => "All well".to_owned(),
+    };
+    let frame = Frame::new(api, &status, fields, viewer, Here::Overview, title, "/api/v1/status");
+    let sum = |of: fn(&crate::api::HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
+    let waiting = sum(|handler| handler.in_log.saturating_add(handler.waiting));
+    let minutes = events_by_minute(&rates);
+    let n_received = minutes.iter().copied().map(u64::from).sum();
+    let label =
+        format!("{} in the last hour, by minute", words::counted(n_received, "event", "events"));
+    let before =
+        |minutes: u64| When::clock(now.before(std::time::Duration::from_mins(minutes)), now);
+    rendered(&OverviewPage {
+        verdict,
+        received: Linked::new(n_received, "/events?since=1h".to_owned()),
+        waiting,
+        waiting_shown: Linked::new(waiting, "/events?state=waiting".to_owned()),
+        dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
+        rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
+        chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
+        axis: [59, 45, 30, 15].map(before).to_vec(),
+        handlers: rows(&status, &rates, now, ROWS_MAX),
+        sources: sources::rows(&status, &rates, ROWS_MAX),
+        n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),
+        n_more_sources: status.sources.len().saturating_sub(ROWS_MAX),
+        machine: machine(api, &status),
+        first_steps: first_steps(api, &status),
+        frame,
+    })
+}
+
+fn events_by_minute(rates: &RatesView) -> Vec<u32> {
+    sum_by_minute(rates.sources.iter().map(|source| &source.accepted.minutes))
+}
+
+fn failed_by_minute(rates: &RatesView) -> Vec<u32> {
+    sum_by_minute(rates.handlers.iter().map(|handler| &handler.failed.minutes))
+}
+
+fn sum_by_minute<'a>(series: impl Iterator<Item = &'a Vec<u32>>) -> Vec<u32> {
+    let mut sums = vec![0_u32; 60];
+    for minutes in series {
+        for (sum, more) in sums.iter_mut().zip(minutes) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+    sums
+}
+
+/// What stands in the box about this machine: a name, a figure, what more there is to say.
+fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)> {
+    let queue = &status.queue;
+    let mut facts = vec![("Kept", words::count(queue.events), "events".to_owned())];
+    if let Ok(around) = api.surroundings() {
+        let of = format!("of {}", words::bytes(around.disk_max));
+        facts.push(("Queue on disk", words::bytes(queue.bytes), of));
+        if let Some(free) = around.disk_free {
+            facts.push(("Disk free", words::bytes(free), String::new()));
+        }
+    }
+    facts.push(("Index behind", words::bytes(queue.lag_bytes), String::new()));
+    facts
+}
+
+/// `None` once an event has come.
+fn first_steps(api: &Api, status: &StatusView) -> Option<FirstSteps> {
+    if status.queue.last.0 > 0 {
+        return None;
+    }
+    let base = api.surroundings().map(|around| around.address).unwrap_or_default();
+    let sources = status.sources.iter();
+    Some(FirstSteps {
+        sources: sources.map(|one| (one.name.to_string(), format!("{base}{}", one.path))).collect(),
+        sample: status.sources.iter().find_map(|source| {
+            let sample = source.sample_type?;
+            Some((source.name.to_string(), sample.to_owned()))
+        }),
+        handlers: status.handlers.iter().map(|handler| handler.name.to_string()).collect(),
+    })
+}
+
+/// Where a handler's waiting events are listed.
+pub(super) fn waiting_address(handler: &str) -> String {
+    address("/events", [("handler", handler), ("state", "waiting")])
+}

@@ -1,0 +1,176 @@
+//! Whether all is well, in one sentence.
+
+use crate::api::{HandlerView, RatesView, StatusView};
+
+use super::fields::address;
+use super::widgets::When;
+use super::words;
+use crate::clock::Timestamp;
+
+/// The longest part of an error that a heading shows.
+const ERROR_CHARS_MAX: usize = 90;
+
+/// What the overview begins with.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) is_trouble: bool,
+    /// In bold.
+    pub(super) first: String,
+    /// Since when.
+    pub(super) since: Option<When>,
+    pub(super) rest: String,
+    /// What waits, as a link.
+    pub(super) link: Option<(String, String)>,
+    /// Behind it.
+    pub(super) end: String,
+    pub(super) explained: String,
+    /// The handler that it is about, for the buttons.
+    pub(super) handler: Option<String>,
+}
+
+/// Whether a handler needs somebody's look: its newest calls failed, it could not be started, or its
+/// deliveries ended. The breaker opens later than that.
+pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
+    match handler.state {
+        "down" | "failed" => true,
+        "running" => handler.failing_since.is_some(),
+        "stopped" => handler.kind.is_some(),
+        _ => false,
+    }
+}
+
+/// Looks at everything.
+pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
+    let troubled: Vec<&HandlerView> =
+        status.handlers.iter().filter(|handler| is_in_trouble(handler)).collect();
+    match troubled.as_slice() {
+        [] => calm(status, rates, now),
+        [one] => one_fails(one, status.handlers.len() - 1, now),
+        many => many_fail(many),
+    }
+}
+
+fn waiting(handler: &HandlerView) -> u64 {
+    handler.in_log.saturating_add(handler.waiting)
+}
+
+fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict {
+    let name = handler.name.to_string();
+    let is_failed = handler.state == "failed";
+    let error = match (&handler.reason, &handler.last_error) {
+        (Some(reason), _) => reason.as_str(),
+        (None, Some(error)) => error.text.as_str(),
+        (None, None) => "its deliveries have ended",
+    };
+    let error = words::shown(error, ERROR_CHARS_MAX);
+    let n_waiting = waiting(handler);
+    let pages = address("/events", [("handler", name.as_str()), ("state", "waiting")]);
+    let first = if is_failed {
+        format!("{name} could not be started")
+    } else {
+        format!("{name} has been failing since")
+    };
+    let next = match handler.probe_at {
+        Some(at) => format!("It is tried again {}.", ahead(at, now)),
+        None if is_failed => "It is tried again every minute, and with each reload.".to_owned(),
+        None => "Each delivery is tried again by the rules of its retry table.".to_owned(),
+    };
+    let others = match n_others {
+        0 => String::new(),
+        1 => "The other handler goes on. ".to_owned(),
+        n => format!("The other {n} handlers go on. "),
+    };
+    Verdict {
+        is_trouble: true,
+        first,
+        since: handler.failing_since.filter(|_| !is_failed).map(|at| When::clock(at, now)),
+        rest: format!(": {error}."),
+        link: (n_waiting > 0).then(|| (words::counted(n_waiting, "event", "events"), pages)),
+        end: match n_waiting {
+            0 => "Nothing waits for it.".to_owned(),
+            1 => "waits for it; nothing is lost.".to_owned(),
+            _ => "wait for it; nothing is lost.".to_owned(),
+        },
+        explained: format!("{others}{next} All that waits is sent as soon as it answers."),
+        handler: Some(name),
+    }
+}
+
+fn ahead(at: Timestamp, now: Timestamp) -> String {
+    format!("in {}", words::span(std::time::Duration::from_secs(at.since(now).as_secs())))
+}
+
+fn many_fail(handlers: &[&HandlerView]) -> Verdict {
+    let names: Vec<String> = handlers.iter().take(5).map(|one| one.name.to_string()).collect();
+    let more = handlers.len() - names.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let n_waiting: u64 = handlers.iter().map(|one| waiting(one)).sum();
+    Verdict {
+        is_trouble: true,
+        first: format!("{} handlers fail: {}{more}.", handlers.len(), names.join(", ")),
+        since: None,
+        rest: String::new(),
+        link: Some((words::counted(n_waiting, "delivery", "deliveries"), "/handlers".to_owned())),
+        end: if n_waiting == 1 { "waits; nothing is lost." } else { "wait; nothing is lost." }
+            .into(),
+        explained: "What they have in common (a network, a password, a disk) is the likely cause."
+            .to_owned(),
+        handler: None,
+    }
+}
+
+fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
+    let n_events: u64 = rates.sources.iter().map(|source| source.accepted.last_hour()).sum();
+    let n_waiting: u64 = status.handlers.iter().map(waiting).sum();
+    let n_dead: u64 = status.handlers.iter().map(|handler| handler.dead).sum();
+    let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
+    let waits = match oldest {
+        Some(at) => format!(
+            "{} not delivered yet, the oldest for {}",
+            if n_waiting == 1 {
+                "1 is".to_owned()
+            } else {
+                format!("{} are", words::count(n_waiting))
+            },
+            words::span(std::time::Duration::from_secs(now.since(at).as_secs()))
+        ),
+        None => "all delivered".to_owned(),
+    };
+    let paused: Vec<String> = status
+        .handlers
+        .iter()
+        .filter(|handler| handler.state == "paused")
+        .map(|handler| handler.name.to_string())
+        .collect();
+    let paused =
+        if paused.is_empty() { String::new() } else { format!("Paused: {}. ", paused.join(", ")) };
+    let (is_trouble, first) = match (status.queue.damage.len(), n_dead) {
+        (0, 0) => (false, "All well:"),
+        (0, _) => (false, "All handlers answer:"),
+        (_, _) => (true, "The queue is damaged:"),
+    };
+    let damage = status.queue.damage.first();
+    Verdict {
+        is_trouble,
+        first: first.to_owned(),
+        since: None,
+        rest: match damage {
+            Some(damage) => format!(" {}", words::shown(damage, 200)),
+            None => format!(
+                " {} in the last hour, {waits}.",
+                words::counted(n_events, "event", "events")
+            ),
+        },
+        link: (n_dead > 0)
+            .then(|| (words::counted(n_dead, "dead letter", "dead letters"), "/dead".into())),
+        end: match n_dead {
+            0 => String::new(),
+            1 => "waits for you.".to_owned(),
+            _ => "wait for you.".to_owned(),
+        },
+        explained: format!(
+            "{paused}What was answered 200 is on the disk and is kept until it is delivered."
+        ),
+        handler: None,
+    }
+}

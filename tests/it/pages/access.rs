@@ -1,0 +1,200 @@
+//! Who may see and change what.
+
+use crate::support::gateway::{Folder, Gateway};
+use crate::support::wire::{self, Answer};
+
+const ID: &str = "0199c3f6-5b5e-7000-8000-000000000001";
+
+/// Every address that changes something.
+const CHANGES: &[&str] = &[
+    "/api/v1/events/0199c3f6-5b5e-7000-8000-000000000001/replay",
+    "/api/v1/events/replay",
+    "/api/v1/dead/redrive",
+    "/api/v1/dead/drop",
+    "/api/v1/rejected/1/release",
+    "/api/v1/handlers/all/pause",
+    "/api/v1/handlers/all/resume",
+    "/api/v1/handlers/all/forget",
+    "/api/v1/reload",
+    "/api/v1/import",
+    "/api/v1/compact",
+    "/events/0199c3f6-5b5e-7000-8000-000000000001/replay",
+    "/dead/redrive",
+    "/dead/drop",
+    "/rejected/1/release",
+    "/handlers/all/pause",
+    "/handlers/all/resume",
+    "/handlers/all/forget",
+    "/sources/hyvor/test",
+    "/config/reload",
+];
+
+/// Every page.
+const PAGES: &[&str] = &[
+    "/",
+    "/events",
+    "/dead",
+    "/rejected",
+    "/handlers",
+    "/handlers/all",
+    "/sources",
+    "/sources/hyvor",
+    "/config",
+    "/log",
+];
+
+fn gateway() -> Gateway {
+    let folder = Folder::new("", "");
+    let text = std::fs::read_to_string(folder.config()).unwrap();
+    let text = text.replace("[admin]\n", "[admin]\nread_only_token = \"data/look\"\n");
+    std::fs::write(folder.config(), text).unwrap();
+    Gateway::serve(folder)
+}
+
+fn token(gateway: &Gateway, name: &str) -> String {
+    std::fs::read_to_string(gateway.folder.path().join("data").join(name))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+fn log_in(gateway: &Gateway, token: &str) -> Answer {
+    let body = format!("token={token}&next=%2Fevents");
+    wire::post(gateway.admin, "/login", &[], body.as_bytes())
+}
+
+fn cookie(gateway: &Gateway, token: &str) -> String {
+    let answer = log_in(gateway, token);
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/events")));
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+fn get(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Answer {
+    wire::request(gateway.admin, "GET", path, headers, b"")
+}
+
+#[test]
+fn pages_want_a_session_and_lead_browsers_to_the_login() {
+    let gateway = gateway();
+    let cookie = cookie(&gateway, &token(&gateway, "admin-token"));
+    for path in PAGES {
+        assert_eq!(get(&gateway, path, &[]).status, 401, "{path}");
+        let away = get(&gateway, path, &[("Accept", "text/html,*/*")]);
+        assert_eq!(away.status, 303, "{path}");
+        assert!(away.header("location").unwrap().starts_with("/login"), "{path}");
+        let page = get(&gateway, path, &[("Cookie", &cookie)]);
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"));
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+    assert_eq!(get(&gateway, "/api/v1/status", &[("Cookie", &cookie)]).status, 200);
+    let bearer = format!("Bearer {}", token(&gateway, "admin-token"));
+    assert_eq!(get(&gateway, "/", &[("Authorization", &bearer)]).status, 200);
+}
+
+#[test]
+fn a_read_only_token_sees_everything_and_changes_nothing() {
+    let gateway = gateway();
+    let look = token(&gateway, "look");
+    let (cookie, bearer) = (cookie(&gateway, &look), format!("Bearer {look}"));
+    for path in PAGES {
+        let page = get(&gateway, path, &[("Cookie", &cookie)]);
+        assert_eq!(page.status, 200, "{path}");
+        let text = page.text();
+        let n_posts = text.matches("method=\"post\"").count();
+        assert_eq!(n_posts, 1, "{path} has no form but the one to sign out");
+        assert!(text.contains("change nothing"), "{path}");
+    }
+    for path in CHANGES {
+        for header in [("Cookie", cookie.as_str()), ("Authorization", &bearer)] {
+            let answer = wire::post(gateway.admin, path, &[header], b"");
+            assert_eq!(answer.status, 403, "{path} {header:?}");
+            assert!(answer.text().contains("change nothing"), "{path}");
+        }
+        assert_eq!(wire::post(gateway.admin, path, &[], b"").status, 401, "{path}");
+    }
+    for path in ["status", "events", "dead", "rejected", "handlers", "rates", "config", "actions"] {
+        let path = format!("/api/v1/{path}");
+        assert_eq!(get(&gateway, &path, &[("Authorization", &bearer)]).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn another_sites_form_changes_nothing_and_signs_nobody_in() {
+    let gateway = gateway();
+    let cookie = cookie(&gateway, &token(&gateway, "admin-token"));
+    for header in [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")] {
+        for path in CHANGES {
+            let answer = wire::post(gateway.admin, path, &[("Cookie", &cookie), header], b"");
+            assert_eq!(answer.status, 403, "{path} {header:?}");
+        }
+        let answer = wire::post(gateway.admin, "/login", &[header], b"token=x");
+        assert_eq!(answer.status, 403, "{header:?}");
+    }
+}
+
+#[test]
+fn what_changes_something_is_never_read() {
+    let gateway = gateway();
+    let cookie = cookie(&gateway, &token(&gateway, "admin-token"));
+    for path in CHANGES.iter().filter(|path| **path != "/api/v1/reload") {
+        let answer = get(&gateway, path, &[("Cookie", &cookie)]);
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{path}");
+    }
+    for path in PAGES {
+        let answer = wire::post(gateway.admin, path, &[("Cookie", &cookie)], b"");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
+}
+
+#[test]
+fn a_session_ends_when_it_is_ended_and_with_its_token() {
+    let gateway = gateway();
+    let owner = token(&gateway, "admin-token");
+    let (first, second) = (cookie(&gateway, &owner), cookie(&gateway, &owner));
+    let status = |cookie: &str| get(&gateway, "/", &[("Cookie", cookie)]).status;
+    let answer = wire::post(gateway.admin, "/logout", &[("Cookie", &first)], b"");
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!((status(&first), status(&second)), (401, 200));
+    std::fs::write(gateway.folder.path().join("data/admin-token"), "another").unwrap();
+    let bearer = format!("Bearer {owner}");
+    let headers = [("Authorization", bearer.as_str())];
+    assert_eq!(wire::post(gateway.admin, "/api/v1/reload", &headers, b"").status, 200);
+    assert_eq!(status(&second), 401);
+}
+
+#[test]
+fn a_wrong_token_is_answered_late_and_leads_nowhere() {
+    let gateway = gateway();
+    let began = tokio::time::Instant::now();
+    let answer = log_in(&gateway, "wrong");
+    assert!(began.elapsed().as_millis() >= 500);
+    assert_eq!((answer.status, answer.header("set-cookie")), (401, None));
+    assert!(answer.text().contains("This is not the token"));
+    let token = token(&gateway, "admin-token");
+    let body = format!("token={token}&next=%2F%2Fevil.example");
+    let answer = wire::post(gateway.admin, "/login", &[], body.as_bytes());
+    assert_eq!(answer.header("location"), Some("/"));
+}
+
+#[test]
+fn pages_that_are_not_there_say_so() {
+    let gateway = gateway();
+    let cookie = cookie(&gateway, &token(&gateway, "admin-token"));
+    for (path, status) in [
+        (format!("/events/{ID}"), 404),
+        ("/handlers/nobody".to_owned(), 404),
+        ("/sources/nobody".to_owned(), 404),
+        ("/events?state=wrong".to_owned(), 400),
+        ("/events?since=yesterday".to_owned(), 400),
+        ("/events?source=UPPER".to_owned(), 400),
+        ("/dead?handler=UPPER".to_owned(), 400),
+        ("/nothing".to_owned(), 404),
+    ] {
+        assert_eq!(get(&gateway, &path, &[("Cookie", &cookie)]).status, status, "{path}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The dashboard, as browsers and programs see it.
+
+mod access;
+mod api;
+mod browser;
+mod hostile;
