@@ -2,7 +2,8 @@
 //! wait for them.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,6 +23,7 @@ use crate::http::admin::Gate;
 use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
 use crate::metrics::Metrics;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueError};
 use crate::secret::SecretError;
 use crate::source::SourceError;
@@ -40,6 +42,7 @@ mod orphans;
 mod own_events;
 mod parts;
 mod paused;
+mod progress;
 mod rates;
 mod signals;
 mod systemd;
@@ -49,12 +52,14 @@ mod watch;
 pub use certificates::check_certificate;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, open_queue, stand_back};
+pub use systemd::inherited;
 
 use certificates::Certificates;
 use control::{Around, Server};
 use handlers::Handlers;
 use own_events::OwnSource;
 use paused::Paused;
+use progress::Progress;
 use signals::{Signal, Signals};
 use watch::{Disk, LookAtDisk, Watch};
 
@@ -96,10 +101,10 @@ pub enum AppError {
     Tls(#[source] rustls::Error),
     /// An address is taken, or a listener failed.
     #[error("{0}")]
-    Listen(#[source] std::io::Error),
+    Listen(#[source] io::Error),
     /// The system said no.
     #[error("{0} failed")]
-    Io(&'static str, #[source] std::io::Error),
+    Io(&'static str, #[source] io::Error),
     /// A write or sync failed: what is on disk decides at the next start.
     #[error("the queue is poisoned by a failed write; start again to recover from what is on disk")]
     Poisoned,
@@ -122,6 +127,15 @@ impl Application {
     /// Opens the store, starts the handlers, then the listeners. `path` is where a reload finds
     /// the configuration.
     pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
+        Self::build_on(Vec::new(), config, path).await
+    }
+
+    /// The same with the public listener on these sockets, where there are any ([`inherited`]).
+    pub async fn build_on(
+        inherited: Vec<TcpListener>,
+        config: Config,
+        path: &Path,
+    ) -> Result<Self, AppError> {
         let n_files = parts::raise_file_limit();
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -131,7 +145,7 @@ impl Application {
         let sources = parts::sources(&config)?;
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
-        let store = open_queue(&config, Arc::clone(&clock), &metrics).await?;
+        let store = opened(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
         let own = Arc::new(OwnSource::new(core.clone()));
@@ -146,6 +160,7 @@ impl Application {
         let listen = Listen {
             tls: tls.map_err(AppError::Tls)?,
             challenges: challenges.unwrap_or_default(),
+            inherited,
             ..listen(&config, n_files)
         };
         let gate = Arc::new(Gate::new(tokens, listen.admin.ip()));
@@ -242,6 +257,9 @@ impl Application {
     /// Waits for the end, and reloads meanwhile.
     async fn serve(&mut self) -> Result<(), AppError> {
         let mut watchdog = systemd::Watchdog::new();
+        let progress = Progress::new(self.public(), self.is_tls());
+        let progress =
+            progress.map_err(|err| AppError::Io("making a client", io::Error::other(err)))?;
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
@@ -253,20 +271,15 @@ impl Application {
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
                     if self.listeners.is_finished() {
-                        let gone = std::io::Error::other("the listeners ended by themselves");
+                        let gone = io::Error::other("the listeners ended by themselves");
                         return Err(AppError::Listen(gone));
                     }
                 }
                 () = watchdog.due() => {
-                    // A store that hangs is what the watchdog is for: then it is not fed.
-                    let probe = self.server.core.queue.probe();
-                    match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
-                        // No room is no reason for a restart.
-                        Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::Behind(_))) => {
-                            systemd::alive();
-                        }
-                        Ok(Err(err)) => warn!(error = %err, "The queue does not answer well"),
-                        Err(_elapsed) => warn!("The queue does not answer"),
+                    // Where one of them hangs it is not fed: that is what it is for.
+                    match progress.check(&self.server).await {
+                        Ok(()) => systemd::alive(),
+                        Err(reason) => warn!(reason, "The watchdog is not fed"),
                     }
                 }
             }
@@ -293,8 +306,6 @@ struct Core {
 
 /// How often the listeners' thread is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the store may take for one durable write before it counts as hanging.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks at the disk of the queue, as it is configured by then.
 fn disk(server: &Arc<Server>) -> LookAtDisk {
@@ -310,7 +321,7 @@ fn disk(server: &Arc<Server>) -> LookAtDisk {
 }
 
 /// Starts the thread that keeps the rejected requests over a restart.
-fn keeper(server: &Arc<Server>) -> std::io::Result<JoinHandle<()>> {
+fn keeper(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
     let ingest = Arc::clone(&server.ingest);
     let builder = std::thread::Builder::new().name("rejected".into());
     builder.spawn(move || {
@@ -338,6 +349,24 @@ fn listen(config: &Config, n_files: usize) -> Listen {
             Some(TlsSettings::Files(_)) | None => Vec::new(),
         },
         challenges: Arc::default(),
+        inherited: Vec::new(),
+    }
+}
+
+/// Opens the store, and asks the service manager for patience meanwhile: a large one whose index is made
+/// anew takes minutes.
+async fn opened(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Arc<EmbeddedQueue>, AppError> {
+    let mut opening = std::pin::pin!(open_queue(config, clock, metrics));
+    let mut tick = tokio::time::interval(systemd::START_EVERY);
+    loop {
+        tokio::select! {
+            opened = &mut opening => return opened,
+            _ = tick.tick() => systemd::starting(),
+        }
     }
 }
 

@@ -111,6 +111,11 @@ impl Certificates {
         self.store.replace(certificate);
     }
 
+    /// Whether there is one at all.
+    pub(super) fn has_one(&self) -> bool {
+        self.store.current().is_some()
+    }
+
     /// What is wrong at `now`, for people.
     pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
         self.trouble(now).map(|trouble| trouble.reason)

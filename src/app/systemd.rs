@@ -1,9 +1,36 @@
 //! What a service manager is told. Without one, nothing.
 
+use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::warn;
+
+/// The public listener's sockets, where the service manager holds them open (`sd_listen_fds(3)`), so that
+/// none is refused while the program is restarted; mostly none. To be called once, before anything
+/// else: it takes them out of the environment.
+pub fn inherited() -> io::Result<Vec<TcpListener>> {
+    // Also says whether they are meant for this process.
+    let n_sockets = sd_notify::listen_fds()?.len();
+    if n_sockets == 0 {
+        return Ok(Vec::new());
+    }
+    let mut sockets = listenfd::ListenFd::from_env();
+    let sockets = (0..n_sockets).map(|index| sockets.take_tcp_listener(index));
+    sockets.filter_map(Result::transpose).collect()
+}
+
+/// The start goes on, and takes longer than the manager may wait.
+pub(super) fn starting() {
+    let more = u32::try_from(START_EXTENSION.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(more)]);
+}
+
+/// How often, while it starts.
+pub(super) const START_EVERY: Duration = Duration::from_secs(5);
+/// For how long each time: a few are missed on a busy machine.
+const START_EXTENSION: Duration = Duration::from_secs(30);
 
 /// Requests are taken.
 pub(super) fn ready() {

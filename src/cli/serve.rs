@@ -19,6 +19,10 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         note(&warnings.render(Look::Plain))?;
     }
     app::logging::start(config.log);
+    // Before there are threads: it changes the environment.
+    let inherited = app::inherited().map_err(|err| {
+        CliError::Failed(format!("the sockets that were passed cannot be used: {err}"))
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("deliver")
@@ -26,7 +30,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
-        let application = Application::build(config, path).await?;
+        let application = Application::build_on(inherited, config, path).await?;
         let banner = banner(&application);
         // Whoever started us may have closed our output: that is no reason not to serve.
         let shown = output.one(&banner, text);

@@ -127,6 +127,11 @@ impl Connections {
         Some(Registration { registry: Arc::clone(&self.0), number, control, address })
     }
 
+    /// How many have not begun their first request.
+    pub(super) fn n_unused(&self) -> usize {
+        self.0.open().connections.values().filter(|entry| !entry.control.is_used()).count()
+    }
+
     /// Ends those that have done for too long what they do. One that begins a request at this very
     /// moment may go as well: its sender tries again, and is recognised if it was stored.
     pub(super) fn sweep(&self) {

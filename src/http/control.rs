@@ -28,6 +28,8 @@ pub(super) struct Control {
     n_phases: AtomicU32,
     /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
     body_bytes: AtomicU64,
+    /// A request was begun on it.
+    is_used: AtomicBool,
     must_close: AtomicBool,
     waker: AtomicWaker,
 }
@@ -36,6 +38,17 @@ impl Control {
     pub(super) fn set(&self, phase: Phase, millis: u64) {
         self.since.store(millis << 2 | phase as u64, Ordering::Relaxed);
         self.n_phases.fetch_add(1, Ordering::Relaxed);
+        match phase {
+            Phase::Head => {}
+            Phase::Body | Phase::Answer | Phase::Discard => {
+                self.is_used.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a request was begun on it, now or before.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_body(&self, bytes: Option<u64>) {

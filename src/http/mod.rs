@@ -4,7 +4,7 @@
 //! need. The admin listener and the admin socket share one small server beside it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// Which addresses to listen on, and how long to wait for whom.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listen {
     /// For senders.
     pub public: Vec<SocketAddr>,
@@ -85,6 +85,9 @@ pub struct Listen {
     pub challenge: Vec<SocketAddr>,
     /// What shows an authority that this machine's names are its own.
     pub challenges: Arc<CertificateStore>,
+    /// Sockets that whoever started the program holds open over its end; they take the place of
+    /// `public`, and of `challenge` where their port is one of its.
+    pub inherited: Vec<TcpListener>,
 }
 
 /// Listeners that serve.
@@ -129,13 +132,17 @@ pub fn start(
     let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
         let system = actix_web::rt::System::new();
         system.block_on(async move {
-            let bound = match bind(&listen, &public, &admin, &stop) {
+            // Connections end their keeping later than the listeners their accepting.
+            let drain = CancellationToken::new();
+            let bound = match bind(&listen, &public, &admin, &drain) {
                 Ok(bound) => bound,
                 Err(err) => return bound_tx.send(Err(err)).map_err(io::Error::other),
             };
-            let Bound { servers, connections, public, admin } = bound;
-            bound_tx.send(Ok((public, admin))).map_err(io::Error::other)?;
-            let ended = serve_all(servers, &connections, stop).await;
+            let Bound { servers, connections, addresses, admin } = bound;
+            bound_tx.send(Ok((addresses, admin))).map_err(io::Error::other)?;
+            let handover = (!listen.inherited.is_empty()).then_some(public);
+            let ended =
+                serve_all(servers, &connections, &Stop { asked: stop, drain, handover }).await;
             // Nobody answers on it any more; a later start would replace it all the same.
             drop(std::fs::remove_file(&listen.socket));
             ended
@@ -149,15 +156,26 @@ struct Bound {
     servers: Vec<Server>,
     /// Of the listeners over TCP.
     connections: Vec<Connections>,
-    public: Vec<SocketAddr>,
+    /// The public listener's.
+    addresses: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
+}
+
+/// How servers end.
+struct Stop {
+    /// When.
+    asked: CancellationToken,
+    /// Tells connections not to wait for another request.
+    drain: CancellationToken,
+    /// The public service, where another process goes on with the listening sockets.
+    handover: Option<Arc<public::Public>>,
 }
 
 fn bind(
     listen: &Listen,
     public: &Arc<public::Public>,
     admin: &Arc<admin::Admin>,
-    stop: &CancellationToken,
+    drain: &CancellationToken,
 ) -> io::Result<Bound> {
     let limits = Limits {
         n_connections: listen.n_connections,
@@ -183,18 +201,18 @@ fn bind(
     let of_admin = Connections::new(limits, Box::new(|_, _| {}));
     let of_challenge = Connections::new(limits, Box::new(|_, _| {}));
     let admin = web::Data::from(Arc::clone(admin));
-    let (public_server, public) = serve::public(listen, &of_public, public, stop)?;
-    let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, stop)?;
+    let (public_server, addresses) = serve::public(listen, &of_public, public, drain)?;
+    let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, drain)?;
     let socket =
         bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
     // A server of its own: whoever holds all connections of the other one does not keep the owner out.
     let socket_server = serve::admin_socket(listen, socket, &admin)?;
     let mut servers = vec![public_server, admin_server, socket_server];
     if !listen.challenge.is_empty() {
-        servers.push(serve::challenge(listen, &of_challenge, stop)?);
+        servers.push(serve::challenge(listen, &of_challenge, drain)?);
     }
     let connections = vec![of_public, of_admin, of_challenge];
-    Ok(Bound { servers, connections, public, admin: admin_addresses })
+    Ok(Bound { servers, connections, addresses, admin: admin_addresses })
 }
 
 fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
@@ -222,7 +240,7 @@ fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 async fn serve_all(
     servers: Vec<Server>,
     connections: &[Connections],
-    stop: CancellationToken,
+    stop: &Stop,
 ) -> io::Result<()> {
     let handles: Vec<_> = servers.iter().map(Server::handle).collect();
     let mut running = std::pin::pin!(futures_util::future::try_join_all(servers));
@@ -230,13 +248,46 @@ async fn serve_all(
     loop {
         tokio::select! {
             ended = &mut running => return ended.map(|_| ()),
-            () = stop.cancelled() => break,
+            () = stop.asked.cancelled() => break,
             _ = sweep.tick() => connections.iter().for_each(Connections::sweep),
         }
     }
+    if let (Some(public), Some(handle), Some(connections)) =
+        (&stop.handover, handles.first(), connections.first())
+    {
+        tokio::select! {
+            ended = &mut running => return ended.map(|_| ()),
+            () = hand_over(public, handle, connections) => {}
+        }
+    }
+    stop.drain.cancel();
     let stops = handles.iter().map(|handle| handle.stop(true));
     let stopped = futures_util::future::join_all(stops);
     // The servers must be polled for their stop to proceed.
     let (ended, _) = tokio::join!(running, stopped);
     ended.map(|_| ())
 }
+
+/// Accepts nothing more, so that what comes waits in the kernel for the next process, and lets every
+/// connection that was accepted before have its first answer: the library would close those that it has
+/// not begun to read. Waits until there has been none for [`QUIET_LOOKS`] looks.
+async fn hand_over(public: &public::Public, handle: &ServerHandle, connections: &Connections) {
+    public.close_connections();
+    handle.pause().await;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut n_quiet = 0;
+    for _ in 0..HAND_OVER_LOOKS_MAX {
+        look.tick().await;
+        n_quiet = if connections.n_unused() == 0 { n_quiet + 1 } else { 0 };
+        if n_quiet > QUIET_LOOKS {
+            return;
+        }
+    }
+}
+
+/// How often [`hand_over`] looks, how many looks in a row must find nothing (50 ms: a connection is on
+/// its way from the accepting thread to its worker for less than one), and how many there are at most:
+/// a client that sends nothing holds a restart up for a second and no more.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const QUIET_LOOKS: u32 = 5;
+const HAND_OVER_LOOKS_MAX: u32 = 100;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::header::{self, HeaderMap, HeaderValue};
@@ -46,6 +47,8 @@ pub struct Public {
     limits: ArcSwap<Limits>,
     /// One series for all sources that nobody configured.
     unknown: SourceMetrics,
+    /// The program is about to end: each answer is the last one of its connection.
+    is_closing: AtomicBool,
 }
 
 /// Limits that hold for every source.
@@ -131,7 +134,8 @@ async fn entry(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     };
     // actix takes no other request behind an offer to upgrade: whoever made it is told so.
     let is_offer = request.head().connection_type() == ConnectionType::Upgrade;
-    if connection.end(Instant::now()) || is_offer {
+    let is_closing = public.is_closing.load(Ordering::Relaxed);
+    if connection.end(Instant::now()) || is_offer || is_closing {
         // What is left of the body is thrown away, and no other request is looked for behind it.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -349,7 +353,13 @@ impl Public {
         limits: Limits,
     ) -> Self {
         let unknown = metrics.unknown_source();
-        Self { ingest, metrics, clock, limits: ArcSwap::from_pointee(limits), unknown }
+        let (limits, is_closing) = (ArcSwap::from_pointee(limits), AtomicBool::new(false));
+        Self { ingest, metrics, clock, limits, unknown, is_closing }
+    }
+
+    /// Makes each answer from now on the last one of its connection.
+    pub(super) fn close_connections(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
     }
 
     /// Puts `limits` in place of those that were. Requests in flight end as they began.

@@ -44,8 +44,7 @@ pub(super) fn public(
         .disable_signals()
         .shutdown_timeout(STOP_TIMEOUT.as_secs());
     let mut addresses = Vec::new();
-    for address in &listen.public {
-        let listener = bind(*address).map_err(|err| super::cannot_listen(address, &err))?;
+    for listener in public_sockets(listen)? {
         addresses.push(listener.local_addr()?);
         let (public, connections) = (Arc::clone(public), connections.clone());
         let (stop, head_timeout) = (stop.clone(), listen.request_timeout);
@@ -95,11 +94,7 @@ pub(super) fn challenge(
         .max_concurrent_connections(ADMIN_CONNECTIONS_MAX + SPARE_CONNECTIONS)
         .disable_signals()
         .shutdown_timeout(ADMIN_STOP_TIMEOUT.as_secs());
-    for address in &listen.challenge {
-        let listener = bind(*address).map_err(|err| {
-            let hint = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
-            super::cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
-        })?;
+    for listener in challenge_sockets(listen)? {
         let (store, connections, stop) =
             (Arc::clone(&listen.challenges), connections.clone(), stop.clone());
         server = server.listen("challenge", listener, move || {
@@ -177,6 +172,49 @@ fn accept(
             Ok((Connection::new(socket, registration), peer))
         }
     })
+}
+
+/// The sockets of the public listener: those that were passed, or new ones.
+fn public_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    let passed = passed(listen, |port| !is_challenge_port(listen, port))?;
+    if !passed.is_empty() {
+        return Ok(passed);
+    }
+    let bound = listen
+        .public
+        .iter()
+        .map(|address| bind(*address).map_err(|err| super::cannot_listen(address, &err)));
+    bound.collect()
+}
+
+/// Where an authority looks: the same.
+fn challenge_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
+    let passed = passed(listen, |port| is_challenge_port(listen, port))?;
+    if !passed.is_empty() {
+        return Ok(passed);
+    }
+    let bound = listen.challenge.iter().map(|address| {
+        bind(*address).map_err(|err| {
+            let hint = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
+            super::cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
+        })
+    });
+    bound.collect()
+}
+
+fn is_challenge_port(listen: &Listen, port: u16) -> bool {
+    listen.challenge.iter().any(|address| address.port() == port)
+}
+
+/// Those of the passed sockets whose port is one that is wanted.
+fn passed(listen: &Listen, is_wanted: impl Fn(u16) -> bool) -> io::Result<Vec<TcpListener>> {
+    let mut wanted = Vec::new();
+    for socket in &listen.inherited {
+        if is_wanted(socket.local_addr()?.port()) {
+            wanted.push(socket.try_clone()?);
+        }
+    }
+    Ok(wanted)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

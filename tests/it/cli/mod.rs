@@ -9,6 +9,7 @@ mod rejected;
 mod reload;
 mod replay;
 mod service;
+mod socket;
 mod trial;
 mod tries;
 mod unit;

@@ -36,6 +36,8 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "100000")];
     let served = Served::start_in(&folder, &environment);
+    // It asks for time while it opens the queue.
+    manager.wait_for("EXTEND_TIMEOUT_USEC=30000000");
     manager.wait_for("READY=1");
     manager.wait_for("WATCHDOG=1");
     manager.wait_for("WATCHDOG=1");

@@ -3,6 +3,7 @@
 
 use crate::support::gateway::Folder;
 use crate::support::program::Served;
+use crate::support::servers::{find, skip};
 
 const UNIT: &str = include_str!("../../../deploy/gatepost.service");
 /// Where the service may write.
@@ -63,4 +64,34 @@ fn what_the_unit_advises_keeps_everything_in_its_state_folder() {
     assert_eq!(served.stop(), Some(0));
     assert_eq!(names(folder.path()), before, "nothing is written beside the configuration");
     assert_eq!(names(state.path()), ["admin-token", "places", "queue", "secrets"]);
+}
+
+/// What `systemd-analyze security` makes of the unit at most: 0 is a service that can do nothing, an
+/// unrestricted one has 9.6.
+const EXPOSURE_MAX: f64 = 1.5;
+
+#[test]
+fn unit_is_shut_in() {
+    if find("systemd-analyze").is_none() {
+        return skip("`systemd-analyze` is not installed");
+    }
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/gatepost.service");
+    let mut command = std::process::Command::new("systemd-analyze");
+    let output = command.args(["security", "--offline=true", "--no-pager", unit]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.contains("Overall exposure level")).unwrap();
+    let level = line.split(": ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(level.parse::<f64>().unwrap() <= EXPOSURE_MAX, "{text}");
+}
+
+#[test]
+fn socket_unit_is_named_like_the_service_and_gives_up_never() {
+    let socket = include_str!("../../../deploy/gatepost.socket");
+    assert!(socket.lines().any(|line| line == "ListenStream=127.0.0.1:8080"));
+    assert!(socket.lines().any(|line| line == "TriggerLimitIntervalSec=0"));
+    assert!(
+        section("Unit")
+            .iter()
+            .any(|line| line.starts_with("After=") && line.contains("gatepost.socket"))
+    );
 }

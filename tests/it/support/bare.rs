@@ -60,6 +60,7 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         tls: None,
         challenge: Vec::new(),
         challenges: Arc::default(),
+        inherited: Vec::new(),
     };
     let stop = CancellationToken::new();
     let listeners = http::start(listen, Arc::new(public), Arc::new(admin), stop.clone()).unwrap();

@@ -59,7 +59,8 @@ impl Served {
         Self::spawn(folder, command)
     }
 
-    fn spawn(folder: &Folder, mut command: Command) -> Self {
+    /// Starts what `command` says, which ends in `serve --json`.
+    pub(crate) fn spawn(folder: &Folder, mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
