@@ -111,6 +111,7 @@ impl Buffer {
 
     /// Those that a call could take.
     pub(super) fn n_ready(&self) -> usize {
+        debug_assert!(self.n_blocked <= self.n_pending, "blocked deliveries are pending ones");
         self.n_pending.saturating_sub(self.n_blocked)
     }
 
@@ -231,8 +232,8 @@ impl Buffer {
     }
 
     fn put(&mut self, pending: PendingDelivery, batch: &mut CallBatch) {
-        self.n_pending = self.n_pending.saturating_sub(1);
-        self.n_bytes = self.n_bytes.saturating_sub(pending.delivery.event.body.len());
+        subtract(&mut self.n_pending, 1);
+        subtract(&mut self.n_bytes, pending.delivery.event.body.len());
         batch.deliveries.push(pending.delivery);
         batch.keys.push(pending.key);
     }
@@ -241,7 +242,7 @@ impl Buffer {
     pub(super) fn unblock_key(&mut self, key: OrderKey) {
         let Some(queue) = self.key_queues.get_mut(&key) else { return };
         queue.is_in_call = false;
-        self.n_blocked = self.n_blocked.saturating_sub(queue.waiting.len());
+        subtract(&mut self.n_blocked, queue.waiting.len());
         if !queue.waiting.is_empty() {
             self.ready.push_back(ReadyItem::KeyQueue(key));
             return;
@@ -256,10 +257,10 @@ impl Buffer {
     /// the key queue, which must be held in the log too.
     pub(super) fn block_key(&mut self, key: OrderKey) -> Vec<PendingDelivery> {
         let Some(queue) = self.key_queues.remove(&key) else { return Vec::new() };
-        self.n_blocked = self.n_blocked.saturating_sub(queue.waiting.len());
-        self.n_pending = self.n_pending.saturating_sub(queue.waiting.len());
+        subtract(&mut self.n_blocked, queue.waiting.len());
+        subtract(&mut self.n_pending, queue.waiting.len());
         for pending in &queue.waiting {
-            self.n_bytes = self.n_bytes.saturating_sub(pending.delivery.event.body.len());
+            subtract(&mut self.n_bytes, pending.delivery.event.body.len());
         }
         self.drained.push(key);
         queue.waiting.into()
@@ -269,6 +270,12 @@ impl Buffer {
     pub(super) fn take_drained_keys(&mut self) -> Vec<OrderKey> {
         std::mem::take(&mut self.drained)
     }
+}
+
+/// Takes `n` off a counter that has counted them.
+fn subtract(counter: &mut usize, n: usize) {
+    debug_assert!(*counter >= n, "a counter of the buffer is off");
+    *counter = counter.saturating_sub(n);
 }
 
 #[cfg(test)]
