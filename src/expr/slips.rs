@@ -132,7 +132,7 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
         return slip(start..start + 1, help);
     }
     for word in NOTHING {
-        if let Some(start) = super::find_word(code, word) {
+        if let Some(start) = find_word(code, word) {
             return slip(start..start + word.len(), "write `none`".to_owned());
         }
     }
@@ -269,6 +269,16 @@ pub(super) fn near_filter(name: &str) -> String {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the filters are {}", FILTERS.join(", ")),
     }
+}
+
+/// Where `word` stands by itself, not as a field of something.
+pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).map(|(start, _)| start).find(|&start| {
+        let before = text.get(..start).unwrap_or_default().chars().next_back();
+        let after = text.get(start.saturating_add(word.len())..).unwrap_or_default().chars().next();
+        !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
+    })
 }
 
 #[cfg(test)]

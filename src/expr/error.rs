@@ -1,0 +1,75 @@
+//! What is wrong with a text, said with its own words.
+
+use std::ops::Range;
+
+use minijinja::ErrorKind;
+
+use super::rewrite::Rewritten;
+use super::slips;
+
+/// Why a text does not compile, or fails on an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExprError {
+    /// What is wrong, as a lower-case fragment.
+    pub message: String,
+    /// What to write instead; empty where there is nothing to say.
+    pub help: String,
+    /// Where in the text, in bytes, where that is known.
+    pub range: Option<Range<usize>>,
+    /// The line in the text, counted from 1, where that is known.
+    pub line: Option<usize>,
+}
+
+impl ExprError {
+    /// The same, told as the slip that it comes from where there is one.
+    pub(super) fn with_slip(self, slip: Option<slips::Slip>) -> Self {
+        match slip {
+            None => self,
+            Some(slip) => {
+                Self { message: slip.message, help: slip.help, range: Some(slip.range), ..self }
+            }
+        }
+    }
+
+    /// `text` is what was written, `rewritten` what of it was compiled.
+    pub(super) fn of(err: &minijinja::Error, text: &str, rewritten: Option<&Rewritten>) -> Self {
+        // The name of an included template is the one detail that comes out of a payload as it is.
+        let detail = match err.kind() {
+            ErrorKind::TemplateNotFound => Some("there are no other templates to include"),
+            _ => err.detail(),
+        };
+        let range = err.range().map(|range| match rewritten {
+            Some(rewritten) => rewritten.original(&range),
+            None => range,
+        });
+        let range = range.filter(|range| text.get(range.clone()).is_some());
+        let mut message = match detail {
+            Some(detail) => format!("{}: {detail}", err.kind()),
+            None => err.kind().to_string(),
+        };
+        // Names that only the rewritten text has.
+        for name in ["payload", "data"] {
+            message = message.replace(&format!("`{name}_fields`"), &format!("`{name}`"));
+        }
+        if let Some(words) = range.clone().and_then(|range| text.get(range))
+            && (1..=80).contains(&words.len())
+            && !message.contains(words)
+        {
+            message = format!("{message} (at `{words}`)");
+        }
+        let words = range.clone().and_then(|range| text.get(range)).unwrap_or_default();
+        let help = slips::remedy(err.kind(), err.detail().unwrap_or_default(), words);
+        Self { message, help, range, line: err.line() }
+    }
+}
+
+/// An error about what a text says, which is the same with every event.
+pub(super) fn bad_argument(message: String) -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, message).with_source(BadArgument)
+}
+
+/// Marks such an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the text itself is wrong")]
+pub(super) struct BadArgument;
