@@ -1,6 +1,7 @@
 //! Two configurations over the same events: what a new one would do otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -74,15 +75,21 @@ impl<'a> Comparison<'a> {
         self.pairs.is_empty()
     }
 
-    /// Lets both look at an event.
-    pub fn see(&mut self, event: &Arc<Event>) {
-        for pair in &mut self.pairs {
-            let old = pair.old.as_ref().map_or(Outcome::Unwanted, |old| outcome(old, event));
-            let new = pair.new.as_ref().map_or(Outcome::Unwanted, |new| outcome(new, event));
-            if let Some(change) = change(&old, &new) {
-                pair.note(change, event.id);
+    /// Lets both look at events. The handlers are shared out among the processors.
+    pub fn see(&mut self, events: &[Arc<Event>]) {
+        let n_threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let n_each = self.pairs.len().div_ceil(n_threads).max(1);
+        std::thread::scope(|scope| {
+            for pairs in self.pairs.chunks_mut(n_each) {
+                scope.spawn(move || {
+                    for event in events {
+                        for pair in &mut *pairs {
+                            pair.see(event);
+                        }
+                    }
+                });
             }
-        }
+        });
     }
 
     /// All that was found, the largest groups of each handler first.
@@ -104,6 +111,14 @@ impl<'a> Comparison<'a> {
 }
 
 impl Pair<'_> {
+    fn see(&mut self, event: &Arc<Event>) {
+        let old = self.old.as_ref().map_or(Outcome::Unwanted, |old| outcome(old, event));
+        let new = self.new.as_ref().map_or(Outcome::Unwanted, |new| outcome(new, event));
+        if let Some(change) = change(&old, &new) {
+            self.note(change, event.id);
+        }
+    }
+
     fn note(&mut self, change: String, id: EventId) {
         let is_new = !self.groups.contains_key(&change);
         let change =

@@ -54,11 +54,12 @@ async fn see_all(
         let events = via.export(after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(n_events) };
         after = last.position;
-        for event in events.into_iter().filter(|event| event.received_at >= since) {
-            let event = event.into_stored().map_err(|err| CliError::failed(&err))?;
-            comparison.see(&Arc::new(event));
-            n_events += 1;
-        }
+        let events = events.into_iter().filter(|event| event.received_at >= since);
+        let events = events.map(|event| event.into_stored().map(Arc::new));
+        let events: Vec<_> =
+            events.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
+        comparison.see(&events);
+        n_events += events.len() as u64;
         if told_at.elapsed() >= TELL_EVERY {
             note(&format!("{n_events} events compared, up to position {after}"))?;
             told_at = Stopwatch::start();

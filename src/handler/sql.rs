@@ -74,7 +74,7 @@ impl KindSettings for Arc<Settings> {
         deliveries: &[Delivery],
     ) -> Result<super::Plan, Failure> {
         let types = made::types(self, &context.samples);
-        preview::plan(self, &types, deliveries, moment(context.clock.now()))
+        preview::plan(self, types, deliveries, moment(context.clock.now()))
     }
 
     fn texts(&self) -> Vec<super::Text> {
@@ -105,7 +105,7 @@ impl KindSettings for Arc<Settings> {
         }
         Ok(Box::new(SqlHandler {
             name: context.handler.to_string(),
-            types: made::types(self, &context.samples),
+            types: made::types(self, &context.samples).to_vec(),
             settings: Self::clone(self),
             password,
             clock: Arc::clone(&context.clock),
@@ -154,7 +154,7 @@ async fn check_online(
     let mut session = pool.begin_reading().await?;
     let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
     if settings.create_table {
-        found.add_missing(settings, &made::types(settings, samples));
+        found.add_missing(settings, made::types(settings, samples));
     }
     let mut objections = found.objections(settings);
     objections.extend(found.warnings(settings));

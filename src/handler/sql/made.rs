@@ -9,8 +9,13 @@ use crate::body::number;
 use crate::event::Event;
 use crate::expr::{Scope, Value};
 
-/// One type for each column, in the order of the settings.
-pub(super) fn types(settings: &Settings, samples: &[Arc<Event>]) -> Vec<ColumnType> {
+/// One type for each column, in the order of the settings. Worked out once: of one configuration
+/// the samples are always the same, and a plan of each event would evaluate them all.
+pub(super) fn types<'a>(settings: &'a Settings, samples: &[Arc<Event>]) -> &'a [ColumnType] {
+    settings.made.get_or_init(|| types_of(settings, samples))
+}
+
+fn types_of(settings: &Settings, samples: &[Arc<Event>]) -> Vec<ColumnType> {
     let scopes: Vec<Scope> = samples.iter().map(Scope::of).collect();
     let columns = settings.columns.iter();
     columns.map(|column| column.declared.unwrap_or_else(|| of_samples(column, &scopes))).collect()

@@ -1,6 +1,6 @@
 //! `[handler.NAME.sql]`, read and checked.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::url::DatabaseUrl;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub statement_timeout: Duration,
     /// How long the ledger remembers an event.
     pub ledger_keep: Duration,
+    /// The types of columns that are made, once they were worked out from the samples.
+    pub(super) made: OnceLock<Vec<ColumnType>>,
 }
 
 /// What becomes of an event whose row is there.
@@ -100,6 +102,7 @@ impl Settings {
             version,
             statement_timeout,
             ledger_keep,
+            made: OnceLock::new(),
         };
         settings.check(table).then_some(settings)
     }

@@ -282,7 +282,7 @@ fn handler_with_pages(folder: &Path, n_pages: u32) -> SqlHandler {
         .busy_timeout(Duration::from_secs(5));
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
     let built = SqlHandler {
-        types: made::types(&settings, &[]),
+        types: made::types(&settings, &[]).to_vec(),
         name: "test".to_owned(),
         settings,
         password: None,
