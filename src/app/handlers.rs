@@ -5,7 +5,7 @@
 //! with each reload.
 //!
 //! A handler that a reload replaces takes nothing new and ends with its calls, each within its own
-//! `timeout`. That may take long, so nobody waits for it: the next one begins when it is done.
+//! `timeout`. That may take long, so the reload does not wait for it: the next one begins when it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,7 +127,7 @@ impl Handlers {
     }
 
     /// Tells all but those that `stay` to finish; what takes their place is taken out of `next`.
-    /// Gives their tasks, and whether somebody waits for those already.
+    /// Gives their tasks, and whether a finisher awaits those already.
     fn finish_but(
         &self,
         stay: &BTreeSet<HandlerName>,
@@ -139,7 +139,7 @@ impl Handlers {
             places.extract_if(.., |name, _| !stay.contains(name)).collect::<Vec<_>>()
         {
             let (running, is_awaited) = match place {
-                // Whoever is built anew subscribes anew.
+                // The one that is built now subscribes again.
                 Place::Failed(_) => continue,
                 Place::Running(running) => (running, false),
                 Place::Finishing { running, .. } => (running, true),
@@ -235,7 +235,7 @@ impl Handlers {
             Place::Running(Running { control, .. }) => {
                 (control.status().state == LoopState::Paused, Some(control))
             }
-            // Whoever takes its place looks it up.
+            // The one that takes its place looks it up.
             Place::Failed(_) | Place::Finishing { .. } => {
                 (self.paused.read().contains(handler.as_str()), None)
             }

@@ -197,7 +197,7 @@ fn text(event: &Value) -> String {
 }
 
 /// What the other side said, line by line.
-fn output_lines(attempt: &Value, text: &mut Page) {
+pub(super) fn output_lines(attempt: &Value, text: &mut Page) {
     let Some(output) = attempt.get("output").and_then(Value::as_object) else { return };
     for (stream, said) in output {
         text.line(format_args!("    {stream}:"));

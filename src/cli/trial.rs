@@ -130,7 +130,10 @@ fn text(answer: &Value, plan: &str, is_asked_to_send: bool) -> String {
     }
     if answer.get("sent") == Some(&Value::Bool(true)) {
         page.line(format_args!("\nsent, marked as a try"));
-    } else if !is_asked_to_send && !plan.is_empty() {
+        events::output_lines(answer, &mut page);
+    } else if is_asked_to_send {
+        events::output_lines(answer, &mut page);
+    } else if !plan.is_empty() {
         page.line(format_args!("\nnothing was sent; `--send` does it once"));
     }
     page.finish()

@@ -60,7 +60,7 @@ pub(super) enum HandlerHealth {
     Up,
     /// A transient failure.
     Down(Failure),
-    /// Nobody knows: the other side was not asked.
+    /// The other side was not asked.
     Unknown,
 }
 

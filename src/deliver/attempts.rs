@@ -58,7 +58,7 @@ pub(super) struct Underway<'a> {
     _lock: CallLock<'a>,
 }
 
-/// Nobody else's call at once, or those of others as well.
+/// Whether a call runs alone or beside others.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, not read")]
 enum CallLock<'a> {

@@ -9,7 +9,7 @@ use super::settings::{EventGlob, Policy};
 use crate::event::{ErrorText, Event, OrderKey};
 use crate::expr::{Expression, Scope};
 
-/// The source of Gatepost's own events. Nobody else has it.
+/// The built-in source of Gatepost's own events; reserved.
 pub const OWN_SOURCE: &str = "gatepost";
 
 /// What a handler says to an event.

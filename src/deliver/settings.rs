@@ -178,7 +178,7 @@ impl Wait {
     pub(super) fn after(&self, received_at: Timestamp) -> Duration {
         match self {
             Self::For(wait) => *wait,
-            // Out of the calendar's range: nobody waits for a time that never comes.
+            // Out of the calendar's range: without a wait rather than for ever.
             Self::Until { time, zone } => until(received_at, *time, zone).unwrap_or_default(),
         }
     }

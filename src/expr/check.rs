@@ -55,7 +55,7 @@ fn is_known(Named { name, is_test, .. }: &Named) -> bool {
     let answer = EXPRESSIONS
         .compile_expression(question)
         .and_then(|question| question.eval(minijinja::context! { name }));
-    // Ours begin so, and are for nobody else.
+    // Internal filters begin with `_` and cannot be named.
     !name.starts_with('_') && answer.is_ok_and(|is_known| is_known.is_true())
 }
 

@@ -125,7 +125,7 @@ impl<'t> Finder<'t> {
         let is_known = !path.is_empty();
         let mut behind = at + 1;
         while let Some((part, next)) = self.part(behind) {
-            // A method: what it gives is nobody's field.
+            // A method: its result is no field.
             if matches!(self.token(next), Some(Token::ParenOpen)) {
                 break;
             }

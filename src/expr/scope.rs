@@ -43,7 +43,7 @@ struct Root {
     others: Vec<Arc<Event>>,
 }
 
-/// Ids only: what an event contains is nobody's business in a log.
+/// Ids only: no content of an event goes into a log.
 impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events = self.first.iter().chain(&self.others);

@@ -168,7 +168,7 @@ fn lone(code: &str, wanted: char, others: &[char]) -> Option<usize> {
     None
 }
 
-/// The text with blanks in place of what stands in quotation marks.
+/// The text with blanks in place of quoted strings.
 fn without_strings(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut quote = None;

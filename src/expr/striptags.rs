@@ -38,7 +38,7 @@ pub(super) fn striptags(html: &str) -> String {
     text.trim().to_owned()
 }
 
-/// What stands in the text in place of a tag or an entity.
+/// Written in place of a tag or an entity.
 enum Written {
     Text(String),
     LineEnd,

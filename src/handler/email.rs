@@ -6,7 +6,7 @@
 //!    replay: a mail that is sent twice, because the answer to the first was lost, is recognised as
 //!    the same by its reader's program, and no other mail is taken for it.
 //! 2. A batch is one mail with every event in it, a digest; where `to` is an expression, one for
-//!    each set of recipients, so that nobody reads what was meant for others. Those that were sent
+//!    each set of recipients, so that no recipient reads what was meant for others. Those that were sent
 //!    before one failed are settled: they are not sent again.
 //! 3. With `max_per_hour`, an hour that began with its first mail takes no more than that many.
 //!    Of events that are due together, each is a mail of its own where the hour has room for all
@@ -54,7 +54,7 @@ use message::{Mail, Writer, compose};
 use quota::{Availability, HourlyQuota, Reservation};
 use smtp::Smtp;
 
-/// The most events in one digest: more nobody reads.
+/// The most events in one digest: a longer one is not read.
 const BATCH_MAX: usize = 500;
 /// The most mails of one call, so that it ends within its time. The others go in the next one.
 const AT_ONCE_MAX: usize = 20;
@@ -223,7 +223,7 @@ impl EmailHandler {
             mails.extend(compose(&writer, std::slice::from_ref(delivery), &is_missing)?);
         }
         mails.extend(compose(&writer, &together, &is_missing)?);
-        // An event that gives no reader is for nobody: there is nothing to be done for it.
+        // An event whose `to` gives no recipient needs no mail: it counts as sent.
         let for_nobody: Vec<EventId> = [alone, together]
             .concat()
             .iter()
@@ -232,7 +232,7 @@ impl EmailHandler {
             .collect();
         known.note_sent(&for_nobody);
         drop(known);
-        // Whoever has waited longest is first: nobody is the one that is left each time.
+        // Oldest first, so that no mail is postponed each time.
         mails.sort_by_key(|mail| mail.oldest);
         let n_mails = mails.len().min(reserved.n_mails()).min(AT_ONCE_MAX);
         let left = mails.split_off(n_mails).into_iter().flat_map(|mail| mail.events).collect();

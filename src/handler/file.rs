@@ -5,7 +5,7 @@
 //!    file is opened, and a failed write is cut back to the last good end.
 //! 3. A rotated file is complete before it gets its name, and only files that carry such a name
 //!    are ever compressed or removed.
-//! 4. Somebody else may move or cut the file (logrotate): each call looks first.
+//! 4. Other programs may move or cut the file (logrotate): each call looks first.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

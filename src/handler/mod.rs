@@ -56,7 +56,7 @@ pub trait Handler: Send + Sync {
     }
 
     /// The most deliveries that one call takes where the owner asks for no batches: more than 1
-    /// where nobody can tell the difference from outside, and only the cost is shared (one sync,
+    /// where the difference cannot be seen from outside, and only the cost is shared (one sync,
     /// one transaction). What is due goes at once; nothing waits for a batch to fill.
     fn default_batch(&self) -> usize {
         1

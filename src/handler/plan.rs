@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// What stands in place of a secret.
+/// Shown in place of a secret.
 pub const SECRET: &str = "(secret)";
 
 /// All that one call does, in order.

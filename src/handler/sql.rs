@@ -245,8 +245,8 @@ impl SqlHandler {
     async fn write(&self, target: &Target, changes: Vec<plan::Change>) -> Result<(), sqlx::Error> {
         let mut session = self.begin().await?;
         self.transact(&mut session, target, changes).await?;
-        // Where the answer to this gets lost, nobody knows what became of it: the next try finds
-        // out from the ledger.
+        // Where the answer to the commit is lost, the next try learns from the ledger whether it
+        // was made.
         session.commit().await
     }
 
@@ -300,7 +300,7 @@ impl SqlHandler {
             let keys: Vec<String> = changes.iter().map(|change| change.row_key(target)).collect();
             let from = (target.versions.as_str(), "row_key", "version");
             let known = self.known(session, target, from, &keys).await?;
-            // What somebody else wrote there is no version.
+            // A value that another program wrote there is ignored.
             let parsed = known.into_iter().map(|(key, version)| Some((key, version.parse().ok()?)));
             versions = parsed.flatten().collect();
         }

@@ -52,7 +52,7 @@ impl Words {
     }
 }
 
-/// What stands before a text that people read, where its delivery is one by hand.
+/// Put before a text that people read, where its delivery is one by hand.
 pub(super) fn mark(delivery: &Delivery) -> &'static str {
     if delivery.is_by_hand() { "[try] " } else { "" }
 }

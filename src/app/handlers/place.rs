@@ -84,11 +84,11 @@ pub(super) struct Failed {
     pub(super) kind: &'static str,
     pub(super) why: String,
     pub(super) since: Timestamp,
-    /// Held, so that what comes in waits for it, and nobody forgets its place.
+    /// Held, so that events wait for it and `handlers forget` cannot drop its cursor.
     pub(super) subscription: Option<Box<dyn Subscription>>,
 }
 
-/// How a handler does, for whoever tells people of it.
+/// How a handler does, for status, alerts and `readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::app) enum Condition {
     /// It answers.

@@ -215,7 +215,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What stands behind a unary minus; its filters are applied to the negated value.
+    /// The operand of a unary minus; its filters are applied to the negated value.
     fn negated(&mut self, at: usize, end: usize) -> usize {
         let start = self.range(at).start;
         let (behind, term) = self.postfix(at, end);

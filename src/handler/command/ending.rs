@@ -1,6 +1,6 @@
 //! Ends programs in order: SIGTERM to the whole group, and a little later SIGKILL to what is left.
 //!
-//! A thread sees to it, since whoever gives a program up is a future that is dropped. Until it is done
+//! A thread does it, since a call is given up by dropping its future. Until it is done
 //! the program is not waited for, so its number stays its own.
 
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Endings {
             // The number is free only now.
             drop(program);
             drop(counted);
-            // Nobody may be waiting any more.
+            // The receiver may have been dropped.
             done.send(()).unwrap_or_default();
         };
         let spawned = thread::Builder::new().name("gatepost-command".to_owned()).spawn(see_off);

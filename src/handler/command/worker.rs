@@ -39,7 +39,8 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use process::{Process, Reply};
+use answer::Reply;
+use process::Process;
 
 /// The pause before the first restart; it doubles with each one.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -127,7 +128,7 @@ impl Handler for Workers {
         drop(guard);
         let too_late = || {
             let time = show_duration(self.shared.time);
-            // The likeliest slip of whoever writes a worker.
+            // The likeliest slip in a new worker: print() is buffered.
             let hint = if process.has_answered() { "" } else { FLUSH_HINT };
             let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
             Err(failure.with_class(FailureClass::Timeout))

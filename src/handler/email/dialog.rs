@@ -96,7 +96,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Why nobody got the mail.
+/// Why the mail was not sent at all.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("the server takes no sender like this one (no SMTPUTF8)")]
@@ -105,7 +105,7 @@ pub(super) enum SendError {
     Smtp(#[from] smtp::Error),
 }
 
-/// Sends `mail` to all who are accepted; gives the others. Where it is nobody, nothing was sent.
+/// Sends `mail` to all who are accepted; gives the others. Where none is accepted, nothing is sent.
 pub(super) async fn send(
     connection: &mut AsyncSmtpConnection,
     mail: &Mail,

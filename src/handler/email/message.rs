@@ -28,7 +28,7 @@ const HEADER_CHARS_MAX: usize = 900;
 const ENCODED_BYTES_MAX: usize = 39;
 /// The most text of a digest: about what mail servers take.
 const DIGEST_BYTES_MAX: usize = 5 << 20;
-/// What stands between the events of a digest whose template was written for one event.
+/// Separates the events of a digest whose template was written for one event.
 const BETWEEN_TEXTS: &str = "\n\n----------------------------------------\n\n";
 const BETWEEN_HTML: &str = "\n<hr>\n";
 

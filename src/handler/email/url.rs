@@ -9,7 +9,7 @@ pub struct SmtpUrl {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Who logs in; `None` = nobody.
+    /// The user to log in as; `None` = without a log-in.
     pub user: Option<String>,
     /// How the connection is encrypted.
     pub tls: TlsUse,
@@ -22,7 +22,7 @@ pub enum TlsUse {
     Wrapped,
     /// STARTTLS, or no mail: the default off this machine.
     Required,
-    /// STARTTLS where the server offers it: anybody in between can take the offer away.
+    /// STARTTLS where the server offers it: a man in the middle can remove the offer.
     Opportunistic,
     /// Not at all: the default on this machine.
     None,

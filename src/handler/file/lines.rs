@@ -59,7 +59,7 @@ struct Open {
     file: File,
     /// Where the last line that is synced ends.
     end: u64,
-    /// Which file it is (device, inode): somebody may put another in its place.
+    /// Which file it is (device, inode): another program may replace it (logrotate).
     identity: (u64, u64),
     /// When it was last written to, by the wall clock.
     written_at: Timestamp,
@@ -134,7 +134,7 @@ impl LineFile {
         Ok(())
     }
 
-    /// Makes sure that what is open is what stands at the path, and ends with a whole line.
+    /// Makes sure that the open file is the one at the path, and that it ends with a whole line.
     fn look(&mut self, now: Timestamp) -> io::Result<()> {
         let path = &self.settings.path;
         if let Some(open) = &self.open {
@@ -221,7 +221,7 @@ fn mend(file: &mut File, len: u64, path: &Path) -> io::Result<u64> {
     if end == len {
         return Ok(end);
     }
-    // A whole object without its line break was left by somebody's editor rather than by a crash.
+    // A whole object without its line break was left by an editor rather than by a crash.
     if torn.first() == Some(&b'{') && json_text(&torn).is_some() {
         file.write_all(b"\n")?;
         file.sync_data()?;
@@ -234,7 +234,7 @@ fn mend(file: &mut File, len: u64, path: &Path) -> io::Result<u64> {
     Ok(end)
 }
 
-/// Where the last whole line ends, and what stands behind it.
+/// Where the last whole line ends, and the bytes behind it.
 fn last_line(file: &mut File, len: u64) -> io::Result<(u64, Vec<u8>)> {
     let mut tail: Vec<u8> = Vec::new();
     let mut start = len;

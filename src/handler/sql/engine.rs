@@ -150,7 +150,7 @@ impl Engine {
         )
     }
 
-    /// The types of our own tables: text, event id, moment; and what stands behind the columns.
+    /// The types of our own tables: text, event id, moment; and the clause behind the columns.
     const fn own_types(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::Sqlite => ("TEXT", "TEXT", "TEXT", " WITHOUT ROWID"),

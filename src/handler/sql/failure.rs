@@ -2,7 +2,7 @@
 //!
 //! Permanent is what the same row will always meet: a constraint, a value that does not fit.
 //! Everything else is transient, also a missing table or right: that is about the database and not
-//! about the event, and somebody will mend it. A message of the database is passed on only where it
+//! about the event, and its owner can mend it. A message of the database is passed on only where it
 //! cannot hold a value, for values come from bodies.
 
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use sqlx::postgres::PgDatabaseError;
 use super::table::PrepareError;
 use crate::event::{Failure, FailureClass};
 
-/// The failure that a table in need of somebody's hand is.
+/// Schema mismatch: transient, because the owner can fix it.
 pub(super) fn of_prepare(err: &PrepareError) -> Failure {
     match err {
         PrepareError::Objections(_) => Failure::transient(err),

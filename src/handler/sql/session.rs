@@ -108,7 +108,7 @@ impl Pool {
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
         Ok(match self {
-            // Otherwise it would begin as a reader, and fail where somebody writes in between.
+            // A deferred transaction begins as a reader, and fails where another one writes first.
             Self::Sqlite(pool) => Session::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Self::Postgres(_) | Self::MySql(_) => self.begin_reading().await?,
         })

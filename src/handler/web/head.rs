@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Version};
 use crate::event::{Excerpt, Output, Stream};
 use crate::settings::names_secret;
 
-/// What stands in place of what is not kept.
+/// Written in place of a value that is not kept.
 const HIDDEN: &str = "(hidden)";
 
 /// Shorter ones are no secrets, and would be found everywhere.

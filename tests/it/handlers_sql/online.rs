@@ -70,7 +70,7 @@ async fn by_the_command(engine: Engine) {
     let output = check();
     printed(&output, 1);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("handler `rows`"), "{told}");
+    assert!(told.contains("handler `rows` could not deliver now: table"), "{told}");
     assert!(told.contains("table `own` has no column `body`"), "{told}");
     database.run("ALTER TABLE own ADD COLUMN body text").await;
     printed(&check(), 0);
@@ -84,4 +84,24 @@ async fn the_command_compares_a_sqlite_table() {
 #[tokio::test]
 async fn the_command_compares_a_postgresql_table() {
     by_the_command(Engine::Postgres).await;
+}
+
+#[test]
+fn check_warns_where_an_older_event_may_overwrite_a_newer_one() {
+    let table = "[handler.rows.sql]\nurl = \"sqlite:site.db\"\ntable = \"t\"\ncreate_table = true\n\
+                 columns = { id = \"data.comment.id\", at = \"data.comment.created_at\" }\n";
+    let told = |more: &str, order: &str| {
+        let folder = Folder::new(
+            "",
+            &table.replace("[handler.rows.sql]\n", &format!("{order}[handler.rows.sql]\n{more}")),
+        );
+        let output = run(&folder, &["check"]);
+        printed(&output, 0);
+        String::from_utf8(output.stderr).unwrap().contains("may overwrite what a newer one wrote")
+    };
+    let key = "key = \"id\"\n";
+    assert!(told(key, ""));
+    assert!(!told(key, "[handler.rows]\norder_by = \"data.comment.id\"\n"));
+    assert!(!told(&format!("{key}version = \"data.comment.created_at\"\n"), ""));
+    assert!(!told("", ""), "each event is a row of its own");
 }

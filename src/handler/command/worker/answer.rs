@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::process::Reply;
 use crate::body::json::{self, Layout};
 use crate::event::{EventId, Failure};
 
 /// The longest pause that a worker may ask for: longer ones are cut to it.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// What became of one delivery.
+pub(super) type Reply = Result<(), Failure>;
 
 /// One line. Fields that are not listed are the worker's own business.
 #[derive(Debug, Deserialize)]
@@ -23,7 +25,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads a line; `None` where it is no answer. The words in it may be somebody's text that was
+    /// Reads a line; `None` where it is no answer. The words in it may be a text that was
     /// cut inside a character, so that it is read as tolerantly as a body.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok().or_else(|| {

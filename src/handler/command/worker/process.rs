@@ -15,12 +15,9 @@ use tokio::sync::{oneshot, watch};
 use super::super::Program;
 use super::super::group::Group;
 use super::super::said::{Tail, last_line};
-use super::answer::Answer;
+use super::answer::{Answer, Reply};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
-
-/// What became of one delivery.
-pub(super) type Reply = Result<(), Failure>;
 
 /// The longest line that is read from a worker: an answer is short.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -294,7 +291,7 @@ impl Inner {
     fn take_answer(&self, answer: &Answer) {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
         let waiting = self.state().waiting.remove(&answer.id);
-        // Nobody waits for what came too late.
+        // An answer after the timeout has no receiver.
         if waiting.is_none_or(|waiting| waiting.send(answer.reply()).is_err()) {
             tracing::debug!(handler.name = %self.handler, "A worker's answer came too late");
         }
@@ -308,7 +305,7 @@ impl Inner {
                 let mut group = self.group();
                 let status = child.try_wait();
                 if !matches!(status, Ok(None)) {
-                    // Its number may be somebody else's from here on.
+                    // The process number may be reused from here on.
                     group.let_go();
                 }
                 match status {
@@ -337,7 +334,7 @@ impl Inner {
             said => format!("{how}: {said}"),
         };
         for (_, waiting) in state.waiting.drain() {
-            // Whoever gave up meanwhile needs no answer.
+            // A call that timed out has dropped its receiver.
             waiting.send(Err(Failure::transient(&end))).unwrap_or_default();
         }
         state.end = Some((end, self.clock.steady()));
