@@ -20,20 +20,20 @@ use crate::queue::{Appended, Queue, QueueError};
 use crate::secret::Secret;
 use crate::source::{Answered, Inbound, MethodUse, Reply, Source, Verified};
 
-mod door;
-mod notes;
+mod client_limiter;
+mod endpoint;
+mod log;
 mod refused;
 mod rejected;
-mod strangers;
 mod unverified;
 
-pub use door::Door;
+pub use client_limiter::{Admission, ClientLimiter, FailureResponse, Slot};
+pub use endpoint::Endpoint;
 pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};
 pub use rejected::{RejectedRequest, RejectedRing};
-pub use strangers::{Place, Strangers, Verdict, Visit};
 pub use unverified::{BodyRoom, UnverifiedBytes};
 
-use notes::Notes;
+use log::ThrottledLog;
 
 /// How long a durable commit may take: UserEcho hangs up after 10 s, and an answer that nobody
 /// waits for is worth nothing.
@@ -96,11 +96,11 @@ pub struct Ingest {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// Replaced as a whole by a reload; a request keeps the door that it came through.
-    doors: ArcSwap<HashMap<Box<str>, Arc<Door>>>,
+    /// Replaced as a whole by a reload; a request keeps the endpoint that it came through.
+    endpoints: ArcSwap<HashMap<Box<str>, Arc<Endpoint>>>,
     rejected: RejectedRing,
-    strangers: Strangers,
-    notes: Notes,
+    client_limiter: ClientLimiter,
+    log: ThrottledLog,
     refused: RefusedRequests,
     unverified: UnverifiedBytes,
     /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
@@ -124,12 +124,12 @@ impl Ingest {
     ) -> Self {
         let ingest = Self {
             queue,
-            strangers: Strangers::new(Arc::clone(&clock)),
+            client_limiter: ClientLimiter::new(Arc::clone(&clock)),
             clock,
             metrics,
-            doors: ArcSwap::default(),
+            endpoints: ArcSwap::default(),
             rejected: RejectedRing::default(),
-            notes: Notes::default(),
+            log: ThrottledLog::default(),
             refused: RefusedRequests::default(),
             unverified: UnverifiedBytes::default(),
             releasing: tokio::sync::Mutex::default(),
@@ -146,31 +146,31 @@ impl Ingest {
 
     /// Puts `sources` in place of those that were. Requests in flight end as they began.
     pub fn replace_sources(&self, sources: Vec<Source>) {
-        let before = self.doors.load();
-        let doors = sources.into_iter().map(|source| {
+        let before = self.endpoints.load();
+        let endpoints = sources.into_iter().map(|source| {
             let name: Box<str> = Box::from(source.name().as_str());
-            let before = before.get(&name).map(|door| &**door);
-            let door = Door::new(source, &self.metrics, before);
-            (name, Arc::new(door))
+            let before = before.get(&name).map(|endpoint| &**endpoint);
+            let endpoint = Endpoint::new(source, &self.metrics, before);
+            (name, Arc::new(endpoint))
         });
-        self.doors.store(Arc::new(doors.collect()));
+        self.endpoints.store(Arc::new(endpoints.collect()));
     }
 
-    /// The door of the source of this name.
-    pub fn door(&self, name: &str) -> Option<Arc<Door>> {
-        self.doors.load().get(name).map(Arc::clone)
+    /// The endpoint of the source of this name.
+    pub fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
+        self.endpoints.load().get(name).map(Arc::clone)
     }
 
-    /// Every door, by the source's name.
-    pub fn doors(&self) -> Vec<Arc<Door>> {
-        let mut doors: Vec<_> = self.doors.load().values().map(Arc::clone).collect();
-        doors.sort_by(|left, right| left.source().name().cmp(right.source().name()));
-        doors
+    /// Every endpoint, by the source's name.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut endpoints: Vec<_> = self.endpoints.load().values().map(Arc::clone).collect();
+        endpoints.sort_by(|left, right| left.source().name().cmp(right.source().name()));
+        endpoints
     }
 
     /// The addresses that requests come from, and what each may still cost.
-    pub fn strangers(&self) -> &Strangers {
-        &self.strangers
+    pub fn client_limiter(&self) -> &ClientLimiter {
+        &self.client_limiter
     }
 
     /// Room for the bodies that nobody has verified yet.
@@ -198,21 +198,21 @@ impl Ingest {
     /// is called once the signature is good, before anything is stored.
     pub async fn accept(
         &self,
-        door: &Door,
+        endpoint: &Endpoint,
         request: Request<'_>,
         client: impl FnOnce() -> Option<IpAddr>,
         believed: impl FnOnce(),
     ) -> Result<Accepted, Refused> {
-        let source = door.source();
+        let source = endpoint.source();
         let rejection = match source.verify(&request.inbound(), request.received_at) {
             Ok(verified) => {
                 believed();
-                return self.store(door, verified, request).await;
+                return self.store(endpoint, verified, request).await;
             }
             Err(rejection) => rejection,
         };
         if let Some(answered) = source.answer_unverified(&request.inbound()) {
-            return Ok(Accepted::Handshake(self.handshake(door, request, client(), answered)));
+            return Ok(Accepted::Handshake(self.handshake(endpoint, request, client(), answered)));
         }
         if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
             return Ok(Accepted::Probe);
@@ -226,58 +226,59 @@ impl Ingest {
     /// its owner can look at it, and becomes the source's secret where that is wanted.
     fn handshake(
         &self,
-        door: &Door,
+        endpoint: &Endpoint,
         request: Request<'_>,
         client: Option<IpAddr>,
         answered: Answered,
     ) -> Reply {
         let Answered { reply, learned } = answered;
         if let Some(secret) = learned {
-            self.learn(door, &secret);
+            self.learn(endpoint, &secret);
         }
         if !request.body.is_empty() || request.method == "POST" {
-            self.notes.handshake(door.source().name(), client, self.clock.now());
-            let kept = RejectedRequest::of_handshake(door.source(), request, client);
+            self.log.handshake(endpoint.source().name(), client, self.clock.now());
+            let kept = RejectedRequest::of_handshake(endpoint.source(), request, client);
             self.rejected.push(kept);
         }
         reply
     }
 
     /// Writes a secret that the sender chose, where there is none yet, and goes on with it.
-    fn learn(&self, door: &Door, secret: &Secret) {
-        let source = door.source();
+    fn learn(&self, endpoint: &Endpoint, secret: &Secret) {
+        let source = endpoint.source();
         let Some(place) = source.settings().secrets.first() else { return };
         match place.learn(secret) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(err) => return self.notes.not_learned(source.name(), &err, self.clock.now()),
+            Err(err) => return self.log.not_learned(source.name(), &err, self.clock.now()),
         }
         match Source::build(source.name().clone(), source.settings().clone()) {
             Ok(learned) => {
-                notes::learned(source.name(), place);
+                log::learned(source.name(), place);
                 self.replace_source(learned);
             }
-            Err(err) => self.notes.not_learned(source.name(), &err, self.clock.now()),
+            Err(err) => self.log.not_learned(source.name(), &err, self.clock.now()),
         }
     }
 
     /// Puts `source` in place of the one of its name.
     fn replace_source(&self, source: Source) {
         let name: Box<str> = Box::from(source.name().as_str());
-        let before = self.doors.load();
-        let door = Door::new(source, &self.metrics, before.get(&name).map(|door| &**door));
-        let door = Arc::new(door);
-        self.doors.rcu(|doors| {
-            let mut doors = HashMap::clone(doors);
-            doors.insert(name.clone(), Arc::clone(&door));
-            doors
+        let before = self.endpoints.load();
+        let endpoint =
+            Endpoint::new(source, &self.metrics, before.get(&name).map(|endpoint| &**endpoint));
+        let endpoint = Arc::new(endpoint);
+        self.endpoints.rcu(|endpoints| {
+            let mut endpoints = HashMap::clone(endpoints);
+            endpoints.insert(name.clone(), Arc::clone(&endpoint));
+            endpoints
         });
     }
 
     /// Tells the log that a request to `source` was turned away unjudged, or because too many of
     /// `client` had failed at once.
-    pub fn turned_away(&self, source: &SourceName, client: Option<IpAddr>) {
-        self.notes.turned_away(source, client, self.clock.now());
+    pub fn log_limited(&self, source: &SourceName, client: Option<IpAddr>) {
+        self.log.log_limited(source, client, self.clock.now());
     }
 
     /// Verifies a rejected request again with the source as it is configured by now, as of the
@@ -285,7 +286,7 @@ impl Ingest {
     pub async fn release(&self, number: u64) -> Option<Result<Accepted, Refused>> {
         let _alone = self.releasing.lock().await;
         let rejected = self.rejected.get(number)?;
-        let door = self.door(rejected.source.as_str())?;
+        let endpoint = self.endpoint(rejected.source.as_str())?;
         let request = Request {
             method: &rejected.method,
             path_and_query: &rejected.path_and_query,
@@ -293,10 +294,10 @@ impl Ingest {
             body: rejected.body.clone(),
             received_at: rejected.received_at,
         };
-        let Ok(verified) = door.source().verify(&request.inbound(), request.received_at) else {
+        let Ok(verified) = endpoint.source().verify(&request.inbound(), request.received_at) else {
             return Some(Err(Refused::Rejected));
         };
-        let stored = self.store(&door, verified, request).await;
+        let stored = self.store(&endpoint, verified, request).await;
         if stored.is_ok() {
             self.rejected.remove(number);
         }
@@ -305,11 +306,11 @@ impl Ingest {
 
     async fn store(
         &self,
-        door: &Door,
+        endpoint: &Endpoint,
         verified: Verified,
         request: Request<'_>,
     ) -> Result<Accepted, Refused> {
-        let source = door.source();
+        let source = endpoint.source();
         if let Some(reply) = source.answer_verified(&request.inbound(), &verified) {
             return Ok(Accepted::Handshake(reply));
         }
@@ -317,14 +318,14 @@ impl Ingest {
             return Ok(Accepted::Probe);
         }
         // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
-        door.charge().map_err(|retry_after| Refused::RateLimited { retry_after })?;
-        door.matched(verified.secret_index(), request.received_at);
+        endpoint.charge().map_err(|retry_after| Refused::RateLimited { retry_after })?;
+        endpoint.matched(verified.secret_index(), request.received_at);
         let Request { headers, body, received_at, .. } = request;
         if let Some(events) = source.split(&verified, received_at, &headers, &body) {
-            return self.store_all(door, events).await;
+            return self.store_all(endpoint, events).await;
         }
         if verified.is_unsplit() {
-            self.notes.unsplit(source.name(), self.clock.now());
+            self.log.unsplit(source.name(), self.clock.now());
         }
         let event = source.event(verified, received_at, headers, body);
         let Some(answer) = source.settings().answer.body() else {
@@ -337,8 +338,12 @@ impl Ingest {
     }
 
     /// Stores the items of a list by one commit.
-    async fn store_all(&self, door: &Door, events: Vec<NewEvent>) -> Result<Accepted, Refused> {
-        let answer = door.source().settings().answer.body();
+    async fn store_all(
+        &self,
+        endpoint: &Endpoint,
+        events: Vec<NewEvent>,
+    ) -> Result<Accepted, Refused> {
+        let answer = endpoint.source().settings().answer.body();
         // What is answered is said over the first item.
         let of_answer = answer.filter(|answer| answer.body.is_some()).and(events.first().cloned());
         let all = self.in_time(self.queue.append_all(events)).await?;
@@ -365,14 +370,14 @@ impl Ingest {
             Ok(Ok(appended)) => Ok(appended),
             Ok(Err(err)) => Err(self.unavailable(&err)),
             Err(_elapsed) => {
-                self.notes.slow_commit(self.clock.now());
+                self.log.slow_commit(self.clock.now());
                 Err(Refused::Unavailable { retry_after: RETRY_SOON })
             }
         }
     }
 
     fn keep(&self, rejected: RejectedRequest) {
-        self.notes.rejected(&rejected, self.clock.now());
+        self.log.rejected(&rejected, self.clock.now());
         self.rejected.push(rejected);
     }
 
@@ -389,7 +394,7 @@ impl Ingest {
             | QueueError::Corrupt(_)
             | QueueError::Io { .. } => RETRY_SOON,
         };
-        self.notes.not_stored(err, self.clock.now());
+        self.log.not_stored(err, self.clock.now());
         Refused::Unavailable { retry_after }
     }
 }

@@ -107,8 +107,9 @@ impl Api {
         let ingest = Arc::clone(&self.server()?.ingest);
         // Hundreds of ways to sign are tried on what may be some megabytes.
         let explaining = tokio::task::spawn_blocking(move || {
-            let doors = ingest.doors();
-            let sources: Vec<&Source> = doors.iter().map(|door| door.source()).collect();
+            let endpoints = ingest.endpoints();
+            let sources: Vec<&Source> =
+                endpoints.iter().map(|endpoint| endpoint.source()).collect();
             ExplainView::new(ingest.rejected(), &sources, number)
         });
         explaining

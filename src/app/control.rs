@@ -20,7 +20,7 @@ use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
 use crate::http::public::{HOOKS, Public};
 use crate::http::{self, Listen, Listeners};
-use crate::ingest::{Door, Ingest, RejectedRing};
+use crate::ingest::{Endpoint, Ingest, RejectedRing};
 use crate::metrics::RequestOutcome;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Look, Report};
@@ -137,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl Control for Server {
     fn sources(&self) -> Vec<SourceView> {
-        self.ingest.doors().iter().map(|door| source_view(door)).collect()
+        self.ingest.endpoints().iter().map(|endpoint| source_view(endpoint)).collect()
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {
@@ -233,14 +233,14 @@ impl Control for Server {
     }
 
     async fn send_test(&self, source: &SourceName, event_type: &str) -> Result<TestView, ApiError> {
-        let doors = self.ingest.doors();
-        let door = doors.iter().find(|door| door.source().name() == source);
+        let endpoints = self.ingest.endpoints();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.source().name() == source);
         let no_source = || ApiError::NotFound(format!("source `{source}` is not configured"));
-        let door = door.ok_or_else(no_source)?;
+        let endpoint = endpoint.ok_or_else(no_source)?;
         let address = self.address.get();
         let address = address.ok_or_else(|| ApiError::Conflict("nothing listens yet".into()))?;
         let listener = (insight::scheme(&self.config()), *address);
-        insight::send_test(door.source(), event_type, listener, &*self.core.clock).await
+        insight::send_test(endpoint.source(), event_type, listener, &*self.core.clock).await
     }
 }
 
@@ -250,7 +250,7 @@ impl Server {
         let now = self.core.clock.now();
         let handlers: Vec<HandlerName> = self.config().handlers.keys().cloned().collect();
         let mut rates = lock(&self.rates);
-        rates.look_at_sources(&self.ingest.doors(), now);
+        rates.look_at_sources(&self.ingest.endpoints(), now);
         rates.look_at_handlers(&handlers, &self.core.metrics, now);
     }
 
@@ -323,11 +323,11 @@ fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
     }
 }
 
-fn source_view(door: &Door) -> SourceView {
-    let (source, metrics) = (door.source(), door.metrics());
+fn source_view(endpoint: &Endpoint) -> SourceView {
+    let (source, metrics) = (endpoint.source(), endpoint.metrics());
     let places = source.settings().secrets.iter().map(ToString::to_string);
     let secrets = places
-        .zip(door.secrets())
+        .zip(endpoint.secrets())
         .enumerate()
         .map(|(index, (place, last_matched_at))| SecretView { index, place, last_matched_at });
     SourceView {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::{HandlerRates, RatesView, Series, SourceRates};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, SourceName};
-use crate::ingest::Door;
+use crate::ingest::Endpoint;
 use crate::metrics::{Metrics, RateRing, RequestOutcome};
 
 /// Two rings each: of what went well and of what did not. Some 700 bytes a source or handler.
@@ -18,13 +18,14 @@ pub(super) struct Rates {
 
 impl Rates {
     /// Takes in what the counters of the sources say by now; others are let go of.
-    pub(super) fn look_at_sources(&mut self, doors: &[Arc<Door>], now: Timestamp) {
-        self.sources.retain(|name, _| doors.iter().any(|door| door.source().name() == name));
-        for door in doors {
-            let requests = |outcome| door.metrics().requests(outcome);
+    pub(super) fn look_at_sources(&mut self, endpoints: &[Arc<Endpoint>], now: Timestamp) {
+        self.sources
+            .retain(|name, _| endpoints.iter().any(|endpoint| endpoint.source().name() == name));
+        for endpoint in endpoints {
+            let requests = |outcome| endpoint.metrics().requests(outcome);
             let bad = [RequestOutcome::Rejected, RequestOutcome::UnverifiedLimited];
             let counts = [requests(RequestOutcome::Accepted), bad.into_iter().map(requests).sum()];
-            look(&mut self.sources, door.source().name(), counts, now);
+            look(&mut self.sources, endpoint.source().name(), counts, now);
         }
     }
 

@@ -101,10 +101,10 @@ impl Watch {
     }
 
     async fn look_for_rejected(&mut self) {
-        for door in self.ingest.doors() {
-            let name = door.source().name().clone();
+        for endpoint in self.ingest.endpoints() {
+            let name = endpoint.source().name().clone();
             let count = [RequestOutcome::Rejected, RequestOutcome::UnverifiedLimited]
-                .map(|outcome| door.metrics().requests(outcome))
+                .map(|outcome| endpoint.metrics().requests(outcome))
                 .iter()
                 .sum();
             let before = self.rejected.get(&name).copied().unwrap_or(0);
@@ -123,8 +123,8 @@ impl Watch {
     }
 
     async fn look_for_silence(&mut self) -> Result<(), QueueError> {
-        for door in self.ingest.doors() {
-            let source = door.source();
+        for endpoint in self.ingest.endpoints() {
+            let source = endpoint.source();
             let Some(expected) = source.settings().expect_every else { continue };
             let name = source.name().clone();
             let query =

@@ -19,7 +19,8 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Headers};
 use crate::ingest::{
-    Accepted, BodyRoom, Door, Ingest, Refused, RefusedFor, RefusedRequest, Request, Verdict, Visit,
+    Accepted, Admission, BodyRoom, Endpoint, FailureResponse, Ingest, Refused, RefusedFor,
+    RefusedRequest, Request,
 };
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
@@ -30,9 +31,9 @@ use super::client;
 use super::connections::{self, Seen, Watched};
 use super::problem::Problem;
 
-mod no;
+mod hook_error;
 
-use no::No;
+use hook_error::HookError;
 
 /// Where hooks live: the source's name follows.
 pub const HOOKS: &str = "/hooks/";
@@ -67,10 +68,10 @@ pub struct Limits {
     pub unverified_bytes: usize,
 }
 
-/// How long a failure is held back where an address has run out of what it may cost. With it the
-/// places that such addresses have make a rate: of one address 1,600 a second.
+/// How long the response to a failed verification is delayed where a client has used up its limit:
+/// 32 slots, each held for 20 ms, let one client fail at most 1,600 times a second.
 const LATE: Duration = Duration::from_millis(20);
-/// When to come back where no place was free: they are free again in a moment.
+/// When to come back where no slot was free: each is free again within [`LATE`].
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the listener hands requests to. One function takes every request, straight from the
@@ -111,9 +112,10 @@ pub(super) fn expect(
 
 async fn expected(request: HttpRequest, public: &Public) -> Result<HttpRequest, Response<BoxBody>> {
     let is_welcome = match source_name(request.path()) {
-        Some(name) => {
-            public.ingest.door(name).is_some_and(|door| check_head(&door, &request, public).is_ok())
-        }
+        Some(name) => public
+            .ingest
+            .endpoint(name)
+            .is_some_and(|endpoint| check_head(&endpoint, &request, public).is_ok()),
         None => false,
     };
     if is_welcome { Ok(request) } else { Err(entry(request, public).await) }
@@ -168,46 +170,48 @@ async fn hook(
     connection: Watched<'_>,
     public: &Public,
 ) -> Response<BoxBody> {
-    let Some(door) = public.ingest.door(name) else {
+    let Some(endpoint) = public.ingest.endpoint(name) else {
         public.unknown.request(RequestOutcome::UnknownSource);
         public.refuse(RefusedFor::UnknownSource, request, None);
         return Problem::NotFound.response().into();
     };
     let body = Unread { payload, connection, started };
-    match receive(&door, request, body, public).await {
+    match receive(&endpoint, request, body, public).await {
         Ok(Accepted::Stored(appended)) => {
-            count(&door, appended, started, public);
+            count(&endpoint, appended, started, public);
             stored(appended.id())
         }
         Ok(Accepted::StoredWith(appended, reply)) => {
-            count(&door, appended, started, public);
+            count(&endpoint, appended, started, public);
             answered(reply).into()
         }
         Ok(Accepted::StoredAll { first, n_events }) => {
-            count(&door, first, started, public);
+            count(&endpoint, first, started, public);
             stored_all(first.id(), n_events).into()
         }
         Ok(Accepted::Handshake(reply)) => {
-            door.metrics().request(RequestOutcome::Handshake);
+            endpoint.metrics().request(RequestOutcome::Handshake);
             answered(reply).into()
         }
         Ok(Accepted::Probe) => HttpResponse::Ok().finish().into(),
         Err(no) => {
             if let Some(outcome) = no.outcome() {
-                door.metrics().request(outcome);
+                endpoint.metrics().request(outcome);
             }
             if let Some(reason) = no.refused_for(request, public) {
-                public.refuse(reason, request, Some(&door));
+                public.refuse(reason, request, Some(&endpoint));
             }
             let mut response = no.problem().response();
-            if let (No::Method, Ok(allow)) = (no, HeaderValue::from_str(&door.source().methods())) {
+            if let (HookError::Method, Ok(allow)) =
+                (no, HeaderValue::from_str(&endpoint.source().methods()))
+            {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
-            if let No::Crowded = no {
+            if let HookError::Crowded = no {
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
-            if let No::TooManyUnverified = no {
-                public.ingest.turned_away(door.source().name(), public.client(request));
+            if let HookError::TooManyUnverified = no {
+                public.ingest.log_limited(endpoint.source().name(), public.client(request));
                 // Whoever goes on regardless is not to do so at full speed.
                 response.head_mut().set_connection_type(ConnectionType::Close);
             }
@@ -217,8 +221,8 @@ async fn hook(
 }
 
 /// Counts an event that is durable.
-fn count(door: &Door, appended: Appended, started: Instant, public: &Public) {
-    door.metrics().request(match appended {
+fn count(endpoint: &Endpoint, appended: Appended, started: Instant, public: &Public) {
+    endpoint.metrics().request(match appended {
         Appended::Stored(_) => RequestOutcome::Accepted,
         Appended::Duplicate(_) => RequestOutcome::Duplicate,
     });
@@ -259,73 +263,82 @@ impl Unread<'_> {
 
 /// The whole way in: limits before anything is read, then the raw body, then the rest of it.
 async fn receive(
-    door: &Door,
+    endpoint: &Endpoint,
     request: &HttpRequest,
     unread: Unread<'_>,
     public: &Public,
-) -> Result<Accepted, No> {
+) -> Result<Accepted, HookError> {
     let received_at = public.clock.now();
-    let limits = check_head(door, request, public)?;
-    let mut visit = public.let_in(door, request)?;
+    let limits = check_head(endpoint, request, public)?;
+    let mut admission = public.admit(endpoint, request)?;
     let mut room = Some(public.reserve(request)?);
     let taken = async {
-        let Some(body_room) = &mut room else { return Err(No::Crowded) };
+        let Some(body_room) = &mut room else { return Err(HookError::Crowded) };
         let body = unread.read(&limits, body_room, &request.head().headers).await?;
-        if visit.as_mut().is_some_and(|visit| !visit.may_be_judged()) {
-            return Err(No::TooManyUnverified);
+        if admission.as_mut().is_some_and(|admission| !admission.acquire_slot()) {
+            return Err(HookError::TooManyUnverified);
         }
         let believed = || {
-            // From here on it is an event, and no stranger's body any more.
+            // From here on the body is no longer unverified.
             drop(room.take());
-            if let Some(visit) = visit.take() {
-                visit.verified();
+            if let Some(admission) = admission.take() {
+                admission.verified();
             }
         };
-        take(door, request, body, received_at, public, believed).await.map_err(No::Refused)
+        take(endpoint, request, body, received_at, public, believed)
+            .await
+            .map_err(HookError::Refused)
     };
     let taken = taken.await;
-    match visit {
-        Some(visit) => answer_failure(visit, taken).await,
+    match admission {
+        Some(admission) => answer_failure(admission, taken).await,
         None => taken,
     }
 }
 
 /// What the head alone says: whether the body is worth reading, and how much of it.
-fn check_head(door: &Door, request: &HttpRequest, public: &Public) -> Result<BodyLimits, No> {
-    if door.source().method_use(request.method().as_str()) == MethodUse::None {
-        return Err(No::Method);
+fn check_head(
+    endpoint: &Endpoint,
+    request: &HttpRequest,
+    public: &Public,
+) -> Result<BodyLimits, HookError> {
+    if endpoint.source().method_use(request.method().as_str()) == MethodUse::None {
+        return Err(HookError::Method);
     }
-    if !door.is_open() && !door.allows(public.client(request)) {
-        return Err(No::NotAllowed);
+    if !endpoint.is_open() && !endpoint.allows(public.client(request)) {
+        return Err(HookError::NotAllowed);
     }
     let limits = {
         let limits = public.limits.load();
-        let bytes_max = door.body_max().unwrap_or(limits.body_max);
+        let bytes_max = endpoint.body_max().unwrap_or(limits.body_max);
         BodyLimits { bytes_max, time: limits.request_timeout }
     };
     if content_length(&request.head().headers).is_some_and(|length| length > limits.bytes_max) {
-        return Err(No::TooLarge);
+        return Err(HookError::TooLarge);
     }
     Ok(limits)
 }
 
 /// What becomes of the answer to a request whose signature nobody found good.
-async fn answer_failure(visit: Visit<'_>, taken: Result<Accepted, No>) -> Result<Accepted, No> {
-    match visit.failed() {
-        Verdict::AtOnce => taken,
-        Verdict::Late(place) => {
+async fn answer_failure(
+    admission: Admission<'_>,
+    taken: Result<Accepted, HookError>,
+) -> Result<Accepted, HookError> {
+    match admission.failed() {
+        FailureResponse::Immediate => taken,
+        FailureResponse::Delayed(slot) => {
             tokio::time::sleep(LATE).await;
-            drop(place);
+            drop(slot);
             taken
         }
         // An answered question stays one: it cost next to nothing, and may be an honest sender's.
-        Verdict::TurnAway => taken.map_err(|_| No::TooManyUnverified),
+        FailureResponse::Reject => taken.map_err(|_| HookError::TooManyUnverified),
     }
 }
 
 /// The rest of the way, with the whole request at hand.
 async fn take(
-    door: &Door,
+    endpoint: &Endpoint,
     request: &HttpRequest,
     body: Bytes,
     received_at: Timestamp,
@@ -341,7 +354,7 @@ async fn take(
         received_at,
     };
     let client = || public.client_of(head.peer_addr, &head.headers);
-    public.ingest.accept(door, request, client, believed).await
+    public.ingest.accept(endpoint, request, client, believed).await
 }
 
 impl Public {
@@ -368,30 +381,38 @@ impl Public {
     }
 
     /// Looks at the caller's address before anything is read.
-    fn let_in(&self, door: &Door, request: &HttpRequest) -> Result<Option<Visit<'_>>, No> {
-        // Whom the source allows by name is no stranger to it.
-        if !door.is_open() {
+    fn admit(
+        &self,
+        endpoint: &Endpoint,
+        request: &HttpRequest,
+    ) -> Result<Option<Admission<'_>>, HookError> {
+        // A client in the source's `allow` is not limited.
+        if !endpoint.is_open() {
             return Ok(None);
         }
         let limit = self.limits.load().unverified;
         let (Some(limit), Some(client)) = (limit, self.client(request)) else { return Ok(None) };
-        self.ingest.strangers().let_in(client, limit).map(Some).ok_or(No::TooManyUnverified)
+        self.ingest
+            .client_limiter()
+            .admit(client, limit)
+            .map(Some)
+            .ok_or(HookError::TooManyUnverified)
     }
 
     /// Room for the body, as long as it is said to be.
-    fn reserve(&self, request: &HttpRequest) -> Result<BodyRoom<'_>, No> {
+    fn reserve(&self, request: &HttpRequest) -> Result<BodyRoom<'_>, HookError> {
         let length = content_length(&request.head().headers).unwrap_or(0);
         let bytes_max = self.limits.load().unverified_bytes;
         let room = self.ingest.unverified().reserve(self.client(request), length, bytes_max);
-        room.ok_or(No::Crowded)
+        room.ok_or(HookError::Crowded)
     }
 
     /// Counts what is refused before its signature was looked at.
-    fn refuse(&self, reason: RefusedFor, request: &HttpRequest, door: Option<&Door>) {
+    fn refuse(&self, reason: RefusedFor, request: &HttpRequest, endpoint: Option<&Endpoint>) {
         self.ingest.refuse(RefusedRequest {
             reason,
             path: Some(request.path()),
-            source: door.map(|door| door.source().name()),
+            source: endpoint.map(|endpoint| endpoint.source().name()),
             client: self.client(request),
         });
     }
@@ -408,7 +429,7 @@ impl Public {
         let path = request.path();
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
-            || self.ingest.door(&last.to_ascii_lowercase()).is_some();
+            || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
         if request.method() == Method::POST && is_near {
             self.refuse(RefusedFor::UnknownSource, request, None);
         }
@@ -480,7 +501,7 @@ fn stored_all(id: EventId, n_events: usize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body.to_string())
 }
 
-/// An answer of a source. To a question it repeats a stranger's text: never a page.
+/// An answer of a source. To a question it repeats text of an unverified client: never a page.
 fn answered(reply: Reply) -> HttpResponse {
     let Reply { status, content_type, headers, body } = reply;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);

@@ -30,8 +30,8 @@ async fn send(ingest: &Ingest, secret: &str, body: &[u8], later: Duration) -> Re
         body: signed.body.into(),
         received_at: NOW.after(later),
     };
-    let door = ingest.door("slack").unwrap();
-    ingest.accept(&door, request, || None, || {}).await.map(|_| ())
+    let endpoint = ingest.endpoint("slack").unwrap();
+    ingest.accept(&endpoint, request, || None, || {}).await.map(|_| ())
 }
 
 #[tokio::test]

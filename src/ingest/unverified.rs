@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::strangers::is_private;
+use super::client_limiter::is_private;
 
 /// Bodies up to this size take no room: they are about what a connection holds anyway.
 const SMALL_BYTES: usize = 16 << 10;

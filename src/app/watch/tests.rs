@@ -49,7 +49,7 @@ impl Rig {
     }
 
     async fn post(&self, signature: &[u8]) {
-        let door = self.ingest.door("hyvor").unwrap();
+        let endpoint = self.ingest.endpoint("hyvor").unwrap();
         let request = Request {
             method: "POST",
             path_and_query: "/hooks/hyvor",
@@ -57,9 +57,9 @@ impl Rig {
             body: "content".into(),
             received_at: self.clock.now(),
         };
-        if self.ingest.accept(&door, request, || None, || {}).await.is_err() {
+        if self.ingest.accept(&endpoint, request, || None, || {}).await.is_err() {
             // As the listener counts it.
-            door.metrics().request(RequestOutcome::Rejected);
+            endpoint.metrics().request(RequestOutcome::Rejected);
         }
     }
 
@@ -156,8 +156,8 @@ async fn requests_that_fail_are_told_of_with_their_number() {
     assert_eq!(rig.after(HOUR / 2).await, []);
     assert_eq!(rig.after(HOUR / 2).await[0].1["count"], 1, "it was not forgotten meanwhile");
     // As the listener counts what it turns away.
-    let door = rig.ingest.door("hyvor").unwrap();
-    door.metrics().request(RequestOutcome::UnverifiedLimited);
-    door.metrics().request(RequestOutcome::UnverifiedLimited);
+    let endpoint = rig.ingest.endpoint("hyvor").unwrap();
+    endpoint.metrics().request(RequestOutcome::UnverifiedLimited);
+    endpoint.metrics().request(RequestOutcome::UnverifiedLimited);
     assert_eq!(rig.after(HOUR).await[0].1["count"], 2, "what was turned away has failed, too");
 }

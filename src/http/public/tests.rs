@@ -1,11 +1,11 @@
-//! What becomes of requests from an address that has run out, its places taken by hand.
+//! What becomes of requests from an address that has run out, its slots taken by hand.
 
 use actix_web::test;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::event::SourceName;
-use crate::ingest::Place;
+use crate::ingest::Slot;
 use crate::metrics::Metrics;
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
@@ -13,13 +13,13 @@ use crate::source::{Source, SourceSettings};
 
 /// HMAC-SHA256 of `content` by `secret` (see the vectors of `source`).
 const GOOD: &str = "230d8225fa8d7c42c0d16356ff175a660c11960fc035616023b8d22a8f36f03a";
-const STRANGER: &str = "203.0.113.7";
+const CLIENT: &str = "203.0.113.7";
 
 fn limit() -> RateLimit {
     RateLimit::parse("3/h").unwrap()
 }
 
-/// A source for everybody, and one for [`STRANGER`].
+/// A source for everybody, and one for [`CLIENT`].
 fn public() -> Public {
     let clock: Arc<dyn Clock> =
         Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
@@ -44,22 +44,22 @@ fn public() -> Public {
     Public::new(Arc::new(ingest), metrics, clock, limits)
 }
 
-/// Every place that the stranger gets, once nothing more is left to it.
-fn take_all(public: &Public) -> Vec<Place<'_>> {
-    let strangers = public.ingest.strangers();
-    let mut places = Vec::new();
-    while let Some(visit) = strangers.let_in(STRANGER.parse().unwrap(), limit()) {
-        if let Verdict::Late(place) = visit.failed() {
-            places.push(place);
+/// Every slot that the client gets, once nothing more is left to it.
+fn take_all(public: &Public) -> Vec<Slot<'_>> {
+    let client_limiter = public.ingest.client_limiter();
+    let mut slots = Vec::new();
+    while let Some(admission) = client_limiter.admit(CLIENT.parse().unwrap(), limit()) {
+        if let FailureResponse::Delayed(slot) = admission.failed() {
+            slots.push(slot);
         }
     }
-    places
+    slots
 }
 
 async fn post(public: &Public, source: &str, signature: &str) -> Response<BoxBody> {
     let request = test::TestRequest::post()
         .uri(&format!("{HOOKS}{source}"))
-        .peer_addr(SocketAddr::new(STRANGER.parse().unwrap(), 4_000))
+        .peer_addr(SocketAddr::new(CLIENT.parse().unwrap(), 4_000))
         .insert_header(("X-Signature", signature))
         .set_payload("content");
     let mut request = request.to_request();
@@ -68,29 +68,29 @@ async fn post(public: &Public, source: &str, signature: &str) -> Response<BoxBod
     entry(request, public).await
 }
 
-fn turned_away(public: &Public) -> u64 {
-    public.ingest.door("open").unwrap().metrics().requests(RequestOutcome::UnverifiedLimited)
+fn log_limited(public: &Public) -> u64 {
+    public.ingest.endpoint("open").unwrap().metrics().requests(RequestOutcome::UnverifiedLimited)
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_free_place_the_answer_is_429_and_the_connection_ends() {
+async fn without_a_free_slot_the_answer_is_429_and_the_connection_ends() {
     let public = public();
-    let places = take_all(&public);
+    let slots = take_all(&public);
     for signature in ["00", GOOD] {
         let answer = post(&public, "open", signature).await;
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers().get("retry-after").unwrap(), "1");
         assert_eq!(answer.head().connection_type(), ConnectionType::Close);
     }
-    assert_eq!(turned_away(&public), 2);
+    assert_eq!(log_limited(&public), 2);
     assert!(public.ingest.rejected().is_empty(), "nobody has looked at them");
-    // With a place it is judged, whatever came before.
-    drop(places);
+    // With a slot it is judged, whatever came before.
+    drop(slots);
     let answer = post(&public, "open", "00").await;
     assert_eq!(answer.status(), 401);
     assert_ne!(answer.head().connection_type(), ConnectionType::Close);
     assert_eq!(post(&public, "open", GOOD).await.status(), 200);
-    assert_eq!(turned_away(&public), 2);
+    assert_eq!(log_limited(&public), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,22 +111,22 @@ async fn whom_a_source_allows_is_no_stranger_to_it() {
         assert_eq!(post(&public, "allowed", "00").await.status(), 401);
     }
     let began = Instant::now();
-    let places = take_all(&public);
+    let slots = take_all(&public);
     assert_eq!(post(&public, "allowed", "00").await.status(), 401);
     assert_eq!(post(&public, "allowed", GOOD).await.status(), 200);
     assert_eq!(began.elapsed(), Duration::ZERO);
-    drop(places);
+    drop(slots);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_can_be_turned_off_while_it_runs() {
     let public = public();
-    let places = take_all(&public);
+    let slots = take_all(&public);
     assert_eq!(post(&public, "open", GOOD).await.status(), 429);
     let limits = Limits { unverified: None, ..public.limits.load().as_ref().clone() };
     public.set_limits(limits);
     assert_eq!(post(&public, "open", GOOD).await.status(), 200);
-    drop(places);
+    drop(slots);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad;
+mod client_limiter;
 mod flood;
 mod good;
 mod idle;
@@ -9,6 +10,5 @@ mod lists;
 mod replay;
 mod senders;
 mod shapes;
-mod strangers;
 mod unavailable;
 mod vectors;

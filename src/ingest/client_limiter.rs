@@ -1,20 +1,18 @@
-//! How much work each client address may cause before it has shown that it can sign.
+//! Limits how many requests of each client address may fail verification.
 //!
-//! - A request is charged to its address when it has failed, or when it ends before anybody could
-//!   say; a good one costs nothing. So honest senders never run out, however much they send at
-//!   once.
-//! - An address that has run out is read and judged as ever: an honest sender may stand behind it,
-//!   as where a provider sends for all its customers from there. But each of its requests takes a
-//!   place while it is judged, and where it fails, until it was answered, which is to be late. So
-//!   there are so many of them a second and no more.
-//! - Without a free place a request is turned away. A place is taken once all of a request has been
+//! - A request is charged to its client when it has failed, or when it ends before it was verified; a
+//!   good one costs nothing. So honest senders never reach the limit, however much they send at once.
+//! - The requests of a client that has used up its limit are still verified: an honest sender may have
+//!   the same address, as where a provider sends for all its customers from there. But each takes a
+//!   slot while it is verified, and where it fails, until its delayed response was sent. So the slots
+//!   bound how many can fail per second.
+//! - Without a free slot a request is rejected (429). A slot is taken once all of a request has been
 //!   read: nobody holds one by sending slowly.
-//! - There is more room where a good request came from the address lately, and on private networks,
-//!   where it may be that of a proxy that nobody has named.
+//! - A client has more slots where a good request came from it within the last hour, and on private
+//!   networks, where it may be a proxy that `trusted_proxies` does not name.
 //! - Of IPv6 a client is a /64. Its /48, which one person can have, has 16 times as much for all of its
 //!   /64s together.
-//! - Memory is bounded: where there are too many addresses, the one is forgotten that would be
-//!   forgotten first anyway.
+//! - Memory is bounded: a full shard evicts the entry that expires first.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -33,24 +31,24 @@ const N_SHARDS: usize = 16;
 const SHARD_MAX: usize = 512;
 /// How long an address is trusted after a good request.
 const GOOD_FOR: Duration = Duration::from_hours(1);
-/// The most places of all addresses together.
-const PLACES_MAX: usize = 1_024;
-/// The most places of one address.
-const PLACES_OF_STRANGER: u32 = 32;
+/// The most slots of all addresses together.
+const SLOTS_MAX: usize = 1_024;
+/// The most slots of one address.
+const SLOTS_OF_UNKNOWN: u32 = 32;
 /// The same where an honest sender is likely to stand behind it.
-const PLACES_OF_KNOWN: u32 = 512;
+const SLOTS_OF_KNOWN: u32 = 512;
 
 /// How many times as much a /48 may cost as one /64 in it.
 const SITE_FACTOR: u64 = 16;
 
 /// The addresses that requests come from.
 #[derive(Debug)]
-pub struct Strangers {
+pub struct ClientLimiter {
     clock: Arc<dyn Clock>,
     /// Chosen by a hash that nobody outside can foresee.
     shards: [Mutex<HashMap<Client, Account>>; N_SHARDS],
     hasher: RandomState,
-    places: Semaphore,
+    slots: Semaphore,
 }
 
 /// An address, as far as one sender has it to himself: of IPv6 that is a /64.
@@ -89,40 +87,40 @@ struct Account {
     paid_at: u64,
     /// Until when it is trusted.
     good_until: u64,
-    /// How many places it has.
-    n_places: u32,
+    /// How many slots it has.
+    n_slots: u32,
 }
 
 impl Account {
     /// From when on it says nothing.
     fn ends_at(self) -> u64 {
-        if self.n_places > 0 { u64::MAX } else { self.paid_at.max(self.good_until) }
+        if self.n_slots > 0 { u64::MAX } else { self.paid_at.max(self.good_until) }
     }
 
     /// When all is paid off after one more request; `None` = it has run out.
-    fn charged(self, guest: Guest, now: u64) -> Option<u64> {
-        let full = now.saturating_add(guest.window);
+    fn charged(self, budget: ClientBudget, now: u64) -> Option<u64> {
+        let full = now.saturating_add(budget.window);
         // Never more than all of it, also where the limit was another one before a reload.
-        let paid_at = self.paid_at.clamp(now, full).saturating_add(guest.charge);
+        let paid_at = self.paid_at.clamp(now, full).saturating_add(budget.charge);
         (paid_at <= full).then_some(paid_at)
     }
 
-    fn may_have_place(self, guest: Guest, now: u64) -> bool {
-        let is_known = guest.is_private || self.good_until > now;
-        self.n_places < if is_known { PLACES_OF_KNOWN } else { PLACES_OF_STRANGER }
+    fn has_free_slot(self, budget: ClientBudget, now: u64) -> bool {
+        let is_known = budget.is_private || self.good_until > now;
+        self.n_slots < if is_known { SLOTS_OF_KNOWN } else { SLOTS_OF_UNKNOWN }
     }
 }
 
 /// Who has sent a request, and what it costs.
 #[derive(Clone, Copy, Debug)]
-struct Guest {
+struct ClientBudget {
     client: Client,
     is_private: bool,
     charge: u64,
     window: u64,
 }
 
-impl Guest {
+impl ClientBudget {
     /// The same as its site pays for it.
     fn of_site(self) -> Option<Self> {
         let client = self.client.site().filter(|_| !self.is_private)?;
@@ -132,95 +130,95 @@ impl Guest {
 
 /// A request that was let in. Dropped before it was judged, it is charged.
 #[derive(Debug)]
-pub struct Visit<'a> {
-    strangers: &'a Strangers,
-    guest: Guest,
-    place: Option<Place<'a>>,
+pub struct Admission<'a> {
+    client_limiter: &'a ClientLimiter,
+    budget: ClientBudget,
+    slot: Option<Slot<'a>>,
     is_judged: bool,
 }
 
-/// A place that is taken. Dropped, it is free again.
+/// A slot that is taken. Dropped, it is free again.
 #[derive(Debug)]
-pub struct Place<'a> {
-    strangers: &'a Strangers,
+pub struct Slot<'a> {
+    client_limiter: &'a ClientLimiter,
     client: Client,
     _permit: SemaphorePermit<'a>,
 }
 
 /// How a request that failed is to be answered.
 #[derive(Debug)]
-pub enum Verdict<'a> {
+pub enum FailureResponse<'a> {
     /// As ever.
-    AtOnce,
-    /// Late, and the place is held until then: the address has run out.
-    Late(Place<'a>),
-    /// It is to be turned away: the address has run out, and of places too.
-    TurnAway,
+    Immediate,
+    /// Late, and the slot is held until then: the address has run out.
+    Delayed(Slot<'a>),
+    /// It is to be turned away: the address has run out, and of slots too.
+    Reject,
 }
 
-impl Strangers {
+impl ClientLimiter {
     /// Nobody is known yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            places: Semaphore::new(PLACES_MAX),
+            slots: Semaphore::new(SLOTS_MAX),
         }
     }
 
-    /// Looks at a request from `address`. `None` = it has run out, and no place is free.
-    pub fn let_in(&self, address: IpAddr, limit: RateLimit) -> Option<Visit<'_>> {
+    /// Looks at a request from `address`. `None` = it has run out, and no slot is free.
+    pub fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
         let client = Client::of(address);
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
-        let guest = Guest { client, is_private: is_private(address), charge, window };
+        let budget = ClientBudget { client, is_private: is_private(address), charge, window };
         let account = self.shard(client).get(&client).copied().unwrap_or_default();
         let now = self.now();
-        let is_free = || account.may_have_place(guest, now) && self.places.available_permits() > 0;
-        (!self.has_run_out(guest) || is_free()).then(|| Visit {
-            strangers: self,
-            guest,
-            place: None,
+        let is_free = || account.has_free_slot(budget, now) && self.slots.available_permits() > 0;
+        (!self.has_run_out(budget) || is_free()).then(|| Admission {
+            client_limiter: self,
+            budget,
+            slot: None,
             is_judged: false,
         })
     }
 
     /// `false` = it has run out, or its site has.
-    fn charge(&self, guest: Guest) -> bool {
-        guest.of_site().is_none_or(|site| self.charge_one(site)) && self.charge_one(guest)
+    fn charge(&self, budget: ClientBudget) -> bool {
+        budget.of_site().is_none_or(|site| self.charge_one(site)) && self.charge_one(budget)
     }
 
-    fn charge_one(&self, guest: Guest) -> bool {
+    fn charge_one(&self, budget: ClientBudget) -> bool {
         let now = self.now();
-        let mut shard = self.shard(guest.client);
-        let account = account(&mut shard, guest.client, now);
-        let paid_at = account.charged(guest, now);
+        let mut shard = self.shard(budget.client);
+        let account = account(&mut shard, budget.client, now);
+        let paid_at = account.charged(budget, now);
         account.paid_at = paid_at.unwrap_or(account.paid_at);
         paid_at.is_some()
     }
 
-    fn has_run_out(&self, guest: Guest) -> bool {
-        self.one_has_run_out(guest)
-            || guest.of_site().is_some_and(|site| self.one_has_run_out(site))
+    fn has_run_out(&self, budget: ClientBudget) -> bool {
+        self.one_has_run_out(budget)
+            || budget.of_site().is_some_and(|site| self.one_has_run_out(site))
     }
 
-    fn one_has_run_out(&self, guest: Guest) -> bool {
-        let shard = self.shard(guest.client);
-        shard.get(&guest.client).is_some_and(|one| one.charged(guest, self.now()).is_none())
+    fn one_has_run_out(&self, budget: ClientBudget) -> bool {
+        let shard = self.shard(budget.client);
+        shard.get(&budget.client).is_some_and(|one| one.charged(budget, self.now()).is_none())
     }
 
-    fn place(&self, guest: Guest) -> Option<Place<'_>> {
+    fn slot(&self, budget: ClientBudget) -> Option<Slot<'_>> {
         let now = self.now();
-        let mut shard = self.shard(guest.client);
-        let account = account(&mut shard, guest.client, now);
-        if !account.may_have_place(guest, now) {
+        let mut shard = self.shard(budget.client);
+        let account = account(&mut shard, budget.client, now);
+        if !account.has_free_slot(budget, now) {
             return None;
         }
         // An error means that none is free.
-        let permit = self.places.try_acquire().ok()?;
-        account.n_places += 1;
-        Some(Place { strangers: self, client: guest.client, _permit: permit })
+        let permit = self.slots.try_acquire().ok()?;
+        account.n_slots += 1;
+        Some(Slot { client_limiter: self, client: budget.client, _permit: permit })
     }
 
     fn trust(&self, client: Client) {
@@ -243,13 +241,13 @@ impl Strangers {
     }
 }
 
-impl<'a> Visit<'a> {
+impl<'a> Admission<'a> {
     /// Whether the request, of which all has been read, may be judged: an address that has run out
-    /// takes a place for it.
-    pub fn may_be_judged(&mut self) -> bool {
-        if self.place.is_none() && self.strangers.has_run_out(self.guest) {
-            self.place = self.strangers.place(self.guest);
-            return self.place.is_some();
+    /// takes a slot for it.
+    pub fn acquire_slot(&mut self) -> bool {
+        if self.slot.is_none() && self.client_limiter.has_run_out(self.budget) {
+            self.slot = self.client_limiter.slot(self.budget);
+            return self.slot.is_some();
         }
         true
     }
@@ -257,32 +255,32 @@ impl<'a> Visit<'a> {
     /// The signature was good.
     pub fn verified(mut self) {
         self.is_judged = true;
-        self.strangers.trust(self.guest.client);
+        self.client_limiter.trust(self.budget.client);
     }
 
     /// The request failed, or asked for an answer that needs no signature.
-    pub fn failed(mut self) -> Verdict<'a> {
+    pub fn failed(mut self) -> FailureResponse<'a> {
         self.is_judged = true;
-        if self.strangers.charge(self.guest) {
-            return Verdict::AtOnce;
+        if self.client_limiter.charge(self.budget) {
+            return FailureResponse::Immediate;
         }
-        let place = self.place.take().or_else(|| self.strangers.place(self.guest));
-        place.map_or(Verdict::TurnAway, Verdict::Late)
+        let slot = self.slot.take().or_else(|| self.client_limiter.slot(self.budget));
+        slot.map_or(FailureResponse::Reject, FailureResponse::Delayed)
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if !self.is_judged {
-            self.strangers.charge(self.guest);
+            self.client_limiter.charge(self.budget);
         }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        if let Some(account) = self.strangers.shard(self.client).get_mut(&self.client) {
-            account.n_places = account.n_places.saturating_sub(1);
+        if let Some(account) = self.client_limiter.shard(self.client).get_mut(&self.client) {
+            account.n_slots = account.n_slots.saturating_sub(1);
         }
     }
 }

@@ -16,17 +16,17 @@ use super::RejectedRequest;
 
 /// The lines.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct ThrottledLog {
     rejected: Throttle,
     handshake: Throttle,
     not_learned: Throttle,
-    turned_away: Throttle,
+    log_limited: Throttle,
     not_stored: Throttle,
     slow_commit: Throttle,
     unsplit: Throttle,
 }
 
-impl Notes {
+impl ThrottledLog {
     pub(super) fn rejected(&self, request: &RejectedRequest, now: Timestamp) {
         if let Some(n_silent) = self.rejected.open(now) {
             warn!(
@@ -61,8 +61,8 @@ impl Notes {
         }
     }
 
-    pub(super) fn turned_away(&self, source: &SourceName, client: Option<IpAddr>, now: Timestamp) {
-        if let Some(n_silent) = self.turned_away.open(now) {
+    pub(super) fn log_limited(&self, source: &SourceName, client: Option<IpAddr>, now: Timestamp) {
+        if let Some(n_silent) = self.log_limited.open(now) {
             warn!(
                 source.name = %source,
                 client = client.map(tracing::field::display),

@@ -9,7 +9,7 @@ use crate::metrics::RequestOutcome;
 
 /// Why a request to a source gets no 200.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum No {
+pub(super) enum HookError {
     Method,
     NotAllowed,
     TooLarge,
@@ -21,7 +21,7 @@ pub(super) enum No {
     Refused(Refused),
 }
 
-impl From<BodyError> for No {
+impl From<BodyError> for HookError {
     fn from(err: BodyError) -> Self {
         match err {
             BodyError::TooLarge => Self::TooLarge,
@@ -32,7 +32,7 @@ impl From<BodyError> for No {
     }
 }
 
-impl No {
+impl HookError {
     /// What it counts as; a wrong method is no request to the source.
     pub(super) fn outcome(self) -> Option<RequestOutcome> {
         match self {

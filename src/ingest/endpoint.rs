@@ -12,7 +12,7 @@ use crate::source::{RateLimit, Source};
 
 /// A source with its limits and counters.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     source: Source,
     metrics: SourceMetrics,
     secrets: Vec<SecretMetrics>,
@@ -20,15 +20,17 @@ pub struct Door {
     body_max: Option<usize>,
 }
 
-impl Door {
-    /// `before` is the door of the same name that this one replaces.
+impl Endpoint {
+    /// `before` is the endpoint of the same name that this one replaces.
     pub(super) fn new(source: Source, metrics: &Metrics, before: Option<&Self>) -> Self {
         let name = source.name();
         let settings = source.settings();
         // A gauge belongs to a place in the list: what it says must go with the secret when the
         // list changes, or a new secret would have been matched before it was there.
         let matched_before: Vec<Timestamp> = (0..source.n_secrets())
-            .map(|n| before.and_then(|door| door.last_matched(&source, n)).unwrap_or_default())
+            .map(|n| {
+                before.and_then(|endpoint| endpoint.last_matched(&source, n)).unwrap_or_default()
+            })
             .collect();
         let secrets = matched_before.into_iter().enumerate().map(|(n, at)| {
             let secret = metrics.secret(name, n);
