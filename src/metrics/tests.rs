@@ -82,3 +82,14 @@ fn a_known_source_has_no_series_for_unknown_sources() {
     let _source = metrics.source(&name(SourceName::parse, "hyvor"));
     assert!(!metrics.text().contains("unknown_source"));
 }
+
+#[test]
+fn each_outcome_stands_at_its_own_index() {
+    for (index, (outcome, label)) in RequestOutcome::LABELS.into_iter().enumerate() {
+        assert_eq!(outcome as usize, index, "{label}");
+    }
+    let source = Metrics::new().source(&name(SourceName::parse, "hyvor"));
+    source.request(RequestOutcome::Unavailable);
+    assert_eq!(source.requests(RequestOutcome::Unavailable), 1);
+    assert_eq!(source.requests(RequestOutcome::RateLimited), 0);
+}
