@@ -34,7 +34,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("askama", &["src/pages"]),
 ];
 
-fn sources() -> Vec<(PathBuf, String)> {
+pub(super) fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src")];
     let mut sources = Vec::new();
@@ -59,7 +59,7 @@ fn module(path: &Path) -> String {
 }
 
 /// The code without comments.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }

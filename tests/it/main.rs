@@ -27,3 +27,4 @@ mod queue_fixture;
 mod recipes;
 mod support;
 mod tls;
+mod words;

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::testing::MemoryStorage;
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::event::{DataRoot, Dedupe, DedupeKey, EventType, Headers, SourceName};
+use crate::event::{
+    Attempt, DataRoot, Dedupe, DedupeKey, ErrorText, EventType, Headers, Outcome, Output, Settled,
+    SourceName,
+};
 use crate::queue::{LostDeliveries, Queue, Start, Subscription};
 
 fn settings(storage: &MemoryStorage) -> Settings {
@@ -78,6 +81,42 @@ async fn a_late_cleaner_does_not_make_a_run_of_every_commit() {
     // 100 kB of log, and a memtable is full after two segments, 16 KiB.
     let n_runs = queue.core.keys.n_runs();
     assert!((4..8).contains(&n_runs), "{n_runs}");
+}
+
+/// A failed try with a long error.
+fn failed(at: Timestamp) -> Settled {
+    let attempt = Attempt {
+        started_at: at,
+        duration: Duration::from_millis(1),
+        error: ErrorText::new("e".repeat(900)),
+        status: None,
+        output: Output::default(),
+        progress: None,
+    };
+    Settled { outcome: Outcome::Retry { at, order_key: None }, attempt: Some(attempt) }
+}
+
+#[tokio::test]
+async fn more_outcomes_than_fit_in_a_segment_are_recorded() {
+    let storage = MemoryStorage::new();
+    let at = Timestamp::from_millis(2_000_000);
+    {
+        let queue = open(&storage);
+        let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
+        for _ in 0..40 {
+            queue.append(new_event()).await.unwrap();
+        }
+        // 36 kB at once, in segments of 8 KiB.
+        for delivery in subscription.next(100).await.unwrap() {
+            subscription.settle(delivery, failed(at)).await.unwrap();
+        }
+        drop(subscription);
+        queue.close().await.unwrap();
+    }
+    let queue = open(&storage);
+    let stats = queue.stats();
+    assert_eq!(stats.handlers.iter().map(|(_, backlog)| backlog.waiting).collect::<Vec<_>>(), [40]);
+    assert_eq!(stats.damage, Vec::<String>::new());
 }
 
 #[tokio::test]
