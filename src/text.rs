@@ -1,4 +1,4 @@
-//! Text of strangers where people read it: in the log and on a terminal.
+//! Text of strangers where it goes: to people, in the log and on a terminal, and into addresses.
 
 use std::borrow::Cow;
 
@@ -51,6 +51,22 @@ pub fn log_line(line: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// `text` as a part of an address or a form: all but letters, digits and `-._~`, which never mean
+/// anything there (RFC 3986, 2.3), is percent-encoded.
+pub fn percent_encoded(text: &str) -> String {
+    let hex_digit =
+        |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase();
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +79,12 @@ mod tests {
         assert_eq!(plain(text), expected);
         // Emoji are joined by an invisible character that deceives nobody.
         assert_eq!(plain("Zoë 👩\u{200d}💻 שלום"), "Zoë 👩\u{200d}💻 שלום");
+    }
+
+    #[test]
+    fn percent_encoding_leaves_what_means_nothing_in_an_address() {
+        assert_eq!(percent_encoded("aZ09-._~"), "aZ09-._~");
+        assert_eq!(percent_encoded("é +/&\n"), "%C3%A9%20%2B%2F%26%0A");
     }
 
     #[test]

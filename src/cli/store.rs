@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::queue::embedded::EmbeddedQueue;
+use crate::text::percent_encoded;
 
 use super::CliError;
 
@@ -129,23 +130,9 @@ fn url(path: &str, query: &[(String, String)]) -> String {
         url.push(if index == 0 { '?' } else { '&' });
         url.push_str(key);
         url.push('=');
-        url.push_str(&encoded(value));
+        url.push_str(&percent_encoded(value));
     }
     url
-}
-
-/// Percent-encoded: everything but the characters that never mean anything in a query.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    encoded
 }
 
 /// Opens the store of `config` while no server runs, to be asked.

@@ -8,6 +8,7 @@ use minijinja::{AutoEscape, Output, State};
 
 use super::Value;
 use crate::body::json::{self, Layout};
+use crate::text::percent_encoded;
 
 /// What is done to a value on its way into a template's output. The template's own words are never
 /// changed, and `| safe` turns it off for one value.
@@ -73,7 +74,7 @@ pub(super) fn write_value(
         AutoEscape::Custom(name) if name == "mattermost" => {
             write_text(output, &escape_discord(&plain(value)).replace('@', "@\u{200b}"))
         }
-        AutoEscape::Custom(_) => write_text(output, &escape_url(&plain(value))),
+        AutoEscape::Custom(_) => write_text(output, &percent_encoded(&plain(value))),
         _ if value.kind() == ValueKind::String || value.is_number() => {
             minijinja::escape_formatter(output, state, value)
         }
@@ -105,22 +106,4 @@ fn escape_slack(text: &str) -> String {
 /// No value can hide an address behind words: `[words](address)`.
 fn escape_discord(text: &str) -> String {
     text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
-}
-
-fn escape_url(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push('%');
-            escaped.push(hex_digit(byte >> 4));
-            escaped.push(hex_digit(byte & 15));
-        }
-    }
-    escaped
-}
-
-fn hex_digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::event::{EventType, Headers};
+use crate::text::percent_encoded;
 
 use super::field_ref::{FieldRef, Lookup, pairs};
 use super::http_message::{self, MessageRule};
@@ -280,10 +281,14 @@ impl Draft {
                 let mut fields: Vec<String> = others
                     .map(|(key, value)| {
                         let text = String::from_utf8_lossy;
-                        format!("{}={}", escape(&text(&key)), escape(&text(&value)))
+                        format!(
+                            "{}={}",
+                            percent_encoded(&text(&key)),
+                            percent_encoded(&text(&value))
+                        )
                     })
                     .collect();
-                fields.push(format!("{}={}", escape(name), escape(value)));
+                fields.push(format!("{}={}", percent_encoded(name), percent_encoded(value)));
                 self.request.body = fields.join("&").into_bytes();
             }
             // Written together with the signature.
@@ -362,26 +367,12 @@ pub(super) fn content_type(body: &[u8]) -> &'static str {
     }
 }
 
-/// Percent-encodes all but letters, digits and `-._~`.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push('%');
-            escaped.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    escaped
-}
-
 /// Adds a parameter to an address.
 fn add_parameter(address: &mut String, name: &str, value: &str) {
     address.push(if address.contains('?') { '&' } else { '?' });
-    address.push_str(&escape(name));
+    address.push_str(&percent_encoded(name));
     address.push('=');
-    address.push_str(&escape(value));
+    address.push_str(&percent_encoded(value));
 }
 
 impl SignedRequest {
