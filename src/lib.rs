@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod pace;
 pub mod secret;
 pub mod settings;
+pub mod sync;
 pub mod text;
 pub mod throttle;
 

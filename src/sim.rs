@@ -8,4 +8,5 @@ pub mod clock;
 pub mod event;
 pub mod pace;
 pub mod queue;
+pub mod sync;
 pub mod text;

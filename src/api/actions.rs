@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::clock::Timestamp;
 use crate::files;
+use crate::sync::lock;
 
 /// The most actions that are kept.
 const ACTIONS_MAX: usize = 500;
@@ -127,7 +128,7 @@ impl Actions {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // A panic elsewhere leaves the list whole.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

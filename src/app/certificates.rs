@@ -2,7 +2,7 @@
 //! ordered anew in time; and told of, by Gatepost's own events and in `readyz`, when that fails or it
 //! ends soon.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::api::chain;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
+use crate::sync::lock;
 use crate::tls::acme::Acme;
 use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, TlsSettings};
 
@@ -163,7 +164,7 @@ impl Certificates {
 
     /// A panic elsewhere leaves it whole.
     fn failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failure)
     }
 }
 

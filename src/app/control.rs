@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::metrics::RequestOutcome;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Look, Report};
 use crate::source::{Provider, Source};
+use crate::sync::lock;
 
 use super::certificates::Certificates;
 use super::handlers::Handlers;
@@ -127,11 +128,6 @@ impl Server {
     pub(super) fn config(&self) -> MutexGuard<'_, Config> {
         lock(&self.config)
     }
-}
-
-/// A panic elsewhere leaves these whole: they are only ever replaced, or counted up.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

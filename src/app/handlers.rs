@@ -8,7 +8,7 @@
 //! `timeout`. That may take long, so the reload does not wait for it: the next one begins when it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::deliver::{Attempts, Context, Deliverer, LoopState, OwnEvents};
 use crate::event::HandlerName;
 use crate::queue::Subscription;
+use crate::sync::lock;
 
 use super::own_events::OwnSource;
 use super::paused::Paused;
@@ -352,7 +353,7 @@ impl Handlers {
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {
         // A panic elsewhere leaves the map whole.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.places)
     }
 }
 

@@ -15,13 +15,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::warn;
 
 use crate::event::{Delivery, EventId, HandlerName};
 use crate::files;
+use crate::sync::lock;
 
 /// After so many beginnings that the process did not survive, a delivery is set aside.
 const BEGINNINGS_MAX: u32 = 2;
@@ -137,7 +138,7 @@ impl Attempts {
 
     /// A panic elsewhere leaves the map whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Call, u32>> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.noted)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a handler's loop is steered and looked at from outside.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::breaker::{Breaker, BreakerState};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
+use crate::sync::lock;
 
 /// Steers one handler's loop. Cheap to clone; outlives the loop.
 #[derive(Clone, Debug)]
@@ -154,7 +155,7 @@ impl Control {
 impl Shared {
     /// Plain values: a panic elsewhere leaves nothing half done.
     fn with<T>(&self, step: impl FnOnce(&mut Seen) -> T) -> T {
-        step(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        step(&mut lock(&self.seen))
     }
 
     pub(super) fn counted(&self, breaker: &Breaker, in_flight: usize, taken: usize) {

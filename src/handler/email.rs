@@ -24,7 +24,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use super::{BuildContext, BuildError, Handler, Kind, KindSettings};
 use crate::clock::Clock;
 use crate::event::{Delivery, EventId, Failure, FailureClass, HandlerName, Output};
+use crate::sync::lock;
 
 mod attach;
 mod dialog;
@@ -258,7 +259,7 @@ impl EmailHandler {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -8,7 +8,7 @@
 //! 4. Other programs may move or cut the file (logrotate): each call looks first.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -16,6 +16,7 @@ use super::envelope::write_event;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, Output};
 use crate::settings::{ByteSize, Table};
+use crate::sync::lock;
 
 mod lines;
 mod rotate;
@@ -130,7 +131,7 @@ impl Handler for FileHandler {
         let file = Arc::clone(&self.file);
         // A write or a sync can take as long as the disk likes.
         let written = tokio::task::spawn_blocking(move || {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = lock(&file);
             file.append(&events)
         });
         match written.await {
@@ -150,7 +151,7 @@ impl Handler for FileHandler {
     async fn close(&self) {
         let file = Arc::clone(&self.file);
         let closed = tokio::task::spawn_blocking(move || {
-            file.lock().unwrap_or_else(PoisonError::into_inner).close();
+            lock(&file).close();
         });
         if closed.await.is_err() {
             tracing::warn!("Closing a file failed");

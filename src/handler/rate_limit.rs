@@ -1,9 +1,10 @@
 //! A rate limiter for requests: a least interval between two of them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::sync::lock;
 
 /// Gives out turns that are a least interval apart. It knows of none before the process began.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl MinInterval {
     /// Takes the next turn and says how long to wait for it; `Err` = it is further away than
     /// `wait_max` and was not taken.
     pub(super) fn take(&self, now: Timestamp, wait_max: Duration) -> Result<Duration, Duration> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next);
         let turn = (*next).max(now);
         let wait = turn.since(now);
         if wait > wait_max {
@@ -33,7 +34,7 @@ impl MinInterval {
 
     /// No turn before `pause` has passed.
     pub(super) fn pause(&self, now: Timestamp, pause: Duration) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next);
         *next = (*next).max(now.after(pause));
     }
 }

@@ -10,13 +10,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_http::Request;
 use tokio::time::Instant;
 
 use super::control::{Control, Phase};
+use crate::sync::lock;
 
 /// Of how many of the oldest connections the one that has been idle for longest is looked for.
 const CANDIDATES_MAX: usize = 64;
@@ -167,7 +168,7 @@ impl Registry {
 
     /// A panic elsewhere leaves the maps whole.
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

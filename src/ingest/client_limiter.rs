@@ -17,13 +17,14 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::Clock;
 use crate::source::RateLimit;
+use crate::sync::lock;
 
 /// Threads that answer at the same moment seldom meet at the same lock.
 const N_SHARDS: usize = 16;
@@ -236,8 +237,7 @@ impl ClientLimiter {
         let at = self.hasher.hash_one(client) % N_SHARDS as u64;
         let shard = usize::try_from(at).ok().and_then(|at| self.shards.get(at));
         let [first, ..] = &self.shards;
-        // An account is whole whatever panicked elsewhere.
-        shard.unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+        lock(shard.unwrap_or(first))
     }
 }
 

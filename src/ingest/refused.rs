@@ -2,13 +2,14 @@
 //! an owner finds out why nothing comes in. Bounded, and forgotten with the process.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 use tracing::warn;
 
 use crate::clock::Timestamp;
 use crate::event::SourceName;
+use crate::sync::lock;
 use crate::throttle::Throttle;
 
 /// The most rows of places where no source is: strangers try many.
@@ -187,7 +188,7 @@ impl RefusedRequests {
 
     /// A panic elsewhere leaves each row whole.
     fn lock(&self) -> MutexGuard<'_, Vec<RefusedRow>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 }
 

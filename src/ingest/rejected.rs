@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
 use crate::source::{self, Explanation, Inbound, Rejection, Source};
+use crate::sync::lock;
 
 use super::Request;
 
@@ -264,7 +265,7 @@ impl RejectedRing {
 
     /// A panic elsewhere leaves the ring whole: every change of it is complete or absent.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

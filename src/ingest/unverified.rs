@@ -8,9 +8,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::client_limiter::is_private;
+use crate::sync::lock;
 
 /// Bodies up to this size take no room: they are about what a connection holds anyway.
 const SMALL_BYTES: usize = 16 << 10;
@@ -54,7 +55,7 @@ impl UnverifiedBytes {
 
     /// A panic elsewhere leaves the numbers whole.
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::{ACME_TLS, Certificate};
+use crate::sync::lock;
 
 /// Holds the certificate of the public listener; another one may be put in its place at any time.
 #[derive(Default)]
@@ -61,7 +62,7 @@ impl CertificateStore {
 
     /// A panic elsewhere leaves the maps whole.
     fn challenges(&self) -> MutexGuard<'_, Challenges> {
-        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.challenges)
     }
 }
 

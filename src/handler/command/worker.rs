@@ -20,7 +20,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,6 +33,7 @@ use crate::event::{Delivery, ErrorText, Failure, FailureClass, HandlerName, Outp
 use crate::handler::envelope::write_event;
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
+use crate::sync::lock;
 
 mod answer;
 mod process;
@@ -185,7 +186,7 @@ impl Workers {
 
 impl Worker {
     fn slot(&self) -> MutexGuard<'_, WorkerSlot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The running process; starts one where there is none and its time has come.

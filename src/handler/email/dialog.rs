@@ -1,7 +1,7 @@
 //! One mail over a connection: every recipient is asked for, and those who are accepted get it.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lettre::Address;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Mail;
 use super::smtp::words_of;
 use crate::event::FailureKind;
+use crate::sync::lock;
 
 /// How far a call is: what a failure tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +52,11 @@ impl Progress {
     }
 
     pub(super) fn set(&self, step: Step) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = step;
+        *lock(&self.0) = step;
     }
 
     pub(super) fn step(&self) -> Step {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 

@@ -1,10 +1,11 @@
 //! How many mails may go in an hour.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::sync::lock;
 
 /// What `max_per_hour` counts over.
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -77,7 +78,7 @@ impl HourlyQuota {
     }
 
     fn lock(&self) -> MutexGuard<'_, Hour> {
-        self.hour.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hour)
     }
 }
 

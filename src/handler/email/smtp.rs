@@ -1,7 +1,7 @@
 //! The way to the mail server: connections that are kept for the next mail.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lettre::transport::smtp;
@@ -18,6 +18,7 @@ use super::url::{SmtpUrl, TlsUse};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Failure, FailureClass};
 use crate::handler::{BuildContext, BuildError};
+use crate::sync::lock;
 
 /// How long a connection may stand idle. Servers end idle ones after minutes, and one that is used
 /// just then is a failure for nothing.
@@ -120,7 +121,7 @@ impl Smtp {
     }
 
     fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 
     /// A free connection that still answers.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::secret;
+use crate::sync::lock;
 
 /// The cookie's name.
 const NAME: &str = "gatepost_session";
@@ -82,7 +83,7 @@ impl Sessions {
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
         // A panic elsewhere leaves the map whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

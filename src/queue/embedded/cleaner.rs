@@ -24,7 +24,7 @@ use rand::RngCore;
 use rand::rngs::StdRng;
 
 use super::commit::Request;
-use super::core::{Core, lock};
+use super::core::Core;
 use super::events::ReadFailure;
 use super::log::{LogReader, ReadError, Removal};
 use super::record::{Change, KeptChanges, KeptEnd, Kind, Lsn, Record};
@@ -34,6 +34,7 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::storage::Storage;
+use crate::sync::lock;
 
 /// How long what is given out may take before its event is copied: most of it is settled by then.
 const IN_FLIGHT: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -19,6 +19,7 @@ use super::subscription::{HandlerCell, Wake};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// How many steps of merging dedupe keys are made at one look.
 const MERGE_STEPS: usize = 16;
@@ -311,9 +312,4 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     }
     let done = tokio::task::spawn_blocking(read).await;
     done.unwrap_or_else(|err| Err(QueueError::Corrupt(format!("reading panicked: {err}"))))
-}
-
-/// A lock that goes on after a panic: what it guards is changed in single steps.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

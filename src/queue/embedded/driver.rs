@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::cleaner::{Cleaner, Effort};
 use super::commit::{Committer, Request};
-use super::core::{Core, Drive, Step, lock};
+use super::core::{Core, Drive, Step};
 use super::index::Follower;
 use super::log::{AllocateError, AllocatedSegment, SegmentAllocator, Want};
 use super::open::Components;
@@ -15,6 +15,7 @@ use super::recovery::Rebuild;
 use super::step;
 use crate::clock::Stopwatch;
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// How often the cleaner looks.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);

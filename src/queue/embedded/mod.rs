@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 
 use self::cleaner::{Cleaner, Effort};
 use self::commit::{AppendRequest, Group, Request};
-use self::core::{Core, lock, off_thread};
+use self::core::{Core, off_thread};
 use self::driver::Threads;
 use self::index::Index;
 use self::open::Components;
@@ -58,6 +58,7 @@ use super::{
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
+use crate::sync::lock;
 
 mod append_all;
 pub mod check;

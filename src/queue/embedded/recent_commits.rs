@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
-use super::core::lock;
 use super::record::{HEADER_BYTES, Header, Kind, Lsn, decode_event, position_of};
 use crate::event::{Event, Position};
 use crate::queue::names::Names;
+use crate::sync::lock;
 
 /// How many bytes are kept.
 const BYTES_MAX: usize = 4 << 20;

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::commit::{Request, SnapshotBasis};
-use super::core::{Core, lock};
+use super::core::Core;
 use super::record::Lsn;
 use super::snapshot_file::{Snapshot, SnapshotHeader, SnapshotSegment, SnapshotWriter};
 use super::state::SnapshotWalk;
 use super::subscription::HandlerCell;
 use crate::queue::QueueError;
 use crate::queue::storage::{OpenMode, Storage};
+use crate::sync::lock;
 
 /// How many changes are walked through under one hold of a handler's lock: at most 0.3 ms.
 const CHUNK_CHANGES: usize = 1_000;

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::super::said::{Tail, last_line};
 use super::answer::{Answer, Reply};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
+use crate::sync::lock;
 
 /// The longest line that is read from a worker: an answer is short.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -217,7 +218,7 @@ impl Process {
     }
 
     fn input(&self) -> MutexGuard<'_, Option<Sender<Vec<u8>>>> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.input)
     }
 }
 
@@ -241,11 +242,11 @@ impl Drop for Forget {
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn group(&self) -> MutexGuard<'_, Group> {
-        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.group)
     }
 
     fn write(&self, mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {

@@ -2,10 +2,10 @@
 
 use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
 use crate::event::{Dedupe, NewEvent};
-use crate::queue::embedded::core::lock;
 use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
 use crate::queue::embedded::record::{HEADER_BYTES, event_bytes};
 use crate::queue::{Appended, QueueError};
+use crate::sync::lock;
 
 impl Committer {
     /// Adds what waits to the unit, in the order in which it came.

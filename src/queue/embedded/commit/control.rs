@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::{Committer, NoRoom, Reply, Request, SnapshotBasis};
 use crate::event::{HandlerName, Position};
-use crate::queue::embedded::core::{Step, lock};
+use crate::queue::embedded::core::Step;
 use crate::queue::embedded::record::{HEADER_BYTES, Incarnation, KeptEnd, Kind, Lsn, UnitBuilder};
 use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::state::HandlerState;
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::{QueueError, Start};
+use crate::sync::lock;
 
 /// More than a record of a handler's name and some numbers takes.
 const CONTROL_BYTES: usize = 256;

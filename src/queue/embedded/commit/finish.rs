@@ -4,9 +4,9 @@ use super::{Answer, Collected, Committer, NoRoom, Unit};
 use crate::clock::Stopwatch;
 use crate::event::{Dedupe, HandlerName, Position};
 use crate::queue::QueueError;
-use crate::queue::embedded::core::lock;
 use crate::queue::embedded::recent_commits::CachedCommit;
 use crate::queue::embedded::record::{Change, Lsn};
+use crate::sync::lock;
 
 impl Committer {
     /// Writes the unit and answers everybody in it.

@@ -1,9 +1,10 @@
 //! The index in memory, for queues that keep no files and for the simulation.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::store::{Direction, Pair, Store, StoreError, Table, Write};
+use crate::sync::lock;
 
 /// All tables, one behind the other.
 type Pairs = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
@@ -14,7 +15,7 @@ pub(crate) struct MemoryStore(Mutex<Pairs>);
 
 impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, Pairs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -7,13 +7,14 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use sled::{Batch, Db, Tree};
 
 use super::clean_shutdown;
 use super::store::{Direction, Pair, Store, StoreError, Table, Write};
+use crate::sync;
 
 /// How much memory sled's page cache may take.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -67,11 +68,11 @@ impl SledStore {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        sync::read(&self.state)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        sync::write(&self.state)
     }
 
     /// Runs `call` on the open database.

@@ -10,9 +10,10 @@ use super::super::record::{
     KeptChanges, KeptEnd, KeptEvent, KeptFooter, Kind, SegmentId, UnitBuilder,
 };
 use super::segment::KeptSegment;
-use super::{KeptLog, Pending, Writer, lock};
+use super::{KeptLog, Pending, Writer};
 use crate::event::Position;
 use crate::queue::storage::OpenMode;
+use crate::sync::lock;
 
 /// What one append writes.
 #[derive(Debug)]

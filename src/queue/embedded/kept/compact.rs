@@ -6,10 +6,11 @@ use std::io;
 use bytes::Bytes;
 
 use super::super::record::{Change, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, position_of};
+use super::KeptLog;
 use super::append::Copy;
 use super::segment::Records;
-use super::{KeptLog, lock};
 use crate::event::{HandlerName, Position};
+use crate::sync::lock;
 
 /// One look at how much is alive per so many kept events and calls: with 1,000,000 of them it
 /// costs the handlers' locks a second.

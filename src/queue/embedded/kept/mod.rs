@@ -21,7 +21,7 @@ use std::io;
 #[cfg(test)]
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 #[cfg(test)]
 use bytes::Bytes;
@@ -31,6 +31,7 @@ use super::record::{
 };
 use crate::event::{Dedupe, Event, HandlerName, Position};
 use crate::queue::storage::{OpenMode, Storage, StorageFile};
+use crate::sync::lock;
 
 mod append;
 mod compact;
@@ -273,8 +274,4 @@ impl KeptLog {
     fn path(&self, id: SegmentId) -> PathBuf {
         segment::path(&self.folder, id)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
 use super::damage::DamageCause;
 use super::segment::{self, KeptSegment, Records, read_record};
-use super::{EndTrust, KeptLog, KeptOptions, lock};
+use super::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::storage::{OpenMode, Storage};
+use crate::sync::lock;
 
 impl KeptLog {
     /// Opens what counts up to `recorded`, the end that the log's newest record says; what is

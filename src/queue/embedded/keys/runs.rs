@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::run_writer::remove_if_there;
 use super::slot::{Health, Place, RunList, Slot};
 use super::{Generation, KeyOptions, KeyProbe, Seen};
 use crate::event::EventId;
+use crate::sync::lock;
 
 /// Older keys: frozen memtables and run files. Lookups come from any thread; all other calls that
 /// read or write files from one, the housekeeper.
@@ -227,8 +228,4 @@ impl KeyRuns {
         lock(&self.damage).remove(path);
         remove_if_there(self.storage.as_ref(), path)
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,10 +10,11 @@ use super::memtable::FrozenKeys;
 use super::merge::{MERGED_RUNS, Merge, MergeError};
 use super::run_file::{KeyRun, run_path};
 use super::run_writer::RunWriter;
-use super::runs::{KeyRuns, lock};
+use super::runs::KeyRuns;
 use super::slot::{Health, Place, RunList, Slot};
 use super::{Generation, KeyOptions, Step};
 use crate::clock::Timestamp;
+use crate::sync::lock;
 
 impl KeyRuns {
     /// Writes the oldest frozen memtable as a run file.

@@ -2,12 +2,13 @@
 //! which no append should wait for.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::file_log::Spare;
 use super::{FileLog, is_full, is_scarce};
 use crate::queue::embedded::record::SegmentId;
 use crate::queue::storage::{OpenMode, StorageFile};
+use crate::sync::lock;
 
 /// How much is written before each sync: small steps keep the appends' own syncs short, smaller
 /// ones cost more than they save.
@@ -122,7 +123,7 @@ impl SegmentAllocator {
     }
 
     fn begin(&self, want: Want) -> Result<Begun, AllocateError> {
-        let mut spare = self.log.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.log.spare);
         let storage = &self.log.storage;
         let begun = |source, file| Begun { id: want.id, source, file, filled: 0, unsynced: 0 };
         if *spare == Spare::Ready {
@@ -172,7 +173,7 @@ impl SegmentAllocator {
         if begun.source == Source::Spare {
             self.log.storage.rename(&self.log.spare_path(), &self.log.path(begun.id))?;
             begun.source = Source::Fresh;
-            *self.log.spare.lock().unwrap_or_else(PoisonError::into_inner) = Spare::None;
+            *lock(&self.log.spare) = Spare::None;
         }
         self.log.storage.sync_folder(&self.log.folder)
     }
@@ -191,7 +192,7 @@ impl SegmentAllocator {
         };
         let removed = self.log.storage.remove(&path);
         if source == Source::Spare {
-            *self.log.spare.lock().unwrap_or_else(PoisonError::into_inner) = Spare::None;
+            *lock(&self.log.spare) = Spare::None;
         }
         if let Err(err) = removed {
             tracing::warn!(error = %err, "A file that is no segment cannot be removed");

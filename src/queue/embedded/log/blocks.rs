@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{Cause, offset_of};
 use crate::clock::Timestamp;
 use crate::queue::storage::StorageFile;
+use crate::sync::lock;
 
 /// What a disk gives or fails to give as one.
 const BLOCK_BYTES: u32 = 4096;
@@ -116,7 +117,7 @@ impl Patience {
     /// Notes that a read of segment `number` failed; `true` = it has failed for so long that it is
     /// read by blocks from here on.
     pub(super) fn is_over(&self, number: u32, now: Timestamp) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let failures = all.entry(number).or_insert(Failures { count: 1, last_at: now });
         let apart = now.since(failures.last_at);
         if failures.count < FAILURES_MAX && apart >= FAILURES_APART {
@@ -127,6 +128,6 @@ impl Patience {
     }
 
     pub(super) fn forget(&self, number: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        lock(&self.0).remove(&number);
     }
 }

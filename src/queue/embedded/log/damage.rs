@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::segment::file_name;
 use crate::queue::embedded::record::SegmentId;
+use crate::sync::lock;
 
 /// A stretch of a segment that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl DamageList {
     /// Remembers damage, and logs it the first time. Readers begin at different places: of two
     /// overlapping stretches the wider one stays.
     pub(super) fn note(&self, damage: Damage) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let in_segment = segment_range(damage.segment.number);
         if known.range(in_segment.clone()).any(|(_, known)| known.covers(&damage)) {
             return;
@@ -97,12 +98,12 @@ impl DamageList {
     }
 
     pub(super) fn all(&self) -> Vec<Damage> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock(&self.0);
         known.values().cloned().collect()
     }
 
     pub(super) fn forget(&self, number: u32) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         known.retain(|(segment, _), _| *segment != number);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
 
@@ -18,6 +18,8 @@ use crate::event::Position;
 use crate::queue::embedded::record::{Lsn, SegmentId};
 use crate::queue::invariant::invariant;
 use crate::queue::storage::{Storage, StorageFile};
+use crate::sync;
+use crate::sync::lock;
 
 /// Files of sealed segments that stay open between reads.
 const OPEN_FILES_MAX: usize = 64;
@@ -155,7 +157,7 @@ impl FileLog {
     pub(crate) fn bytes(&self) -> u64 {
         let in_table: u64 = self
             .with_table(|table| table.values().map(|segment| u64::from(segment.capacity)).sum());
-        let spare = match *self.spare.lock().unwrap_or_else(PoisonError::into_inner) {
+        let spare = match *lock(&self.spare) {
             Spare::None => 0,
             Spare::Ready | Spare::InUse => u64::from(self.segment_bytes),
         };
@@ -208,7 +210,7 @@ impl FileLog {
 
     fn take_away(&self, segment: &Segment, removal: Removal, holders: Holders) -> io::Result<()> {
         let path = self.path(segment.id);
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.spare);
         let is_of_use = *spare == Spare::None && segment.capacity == self.segment_bytes;
         match (removal, holders) {
             (Removal::Spare, Holders::None) if is_of_use => {
@@ -231,7 +233,7 @@ impl FileLog {
 
     /// Removes the spare file, where there is one that is not in use: it is not worth its room.
     pub(crate) fn drop_spare(&self) -> io::Result<()> {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = lock(&self.spare);
         if *spare == Spare::Ready {
             ignore_missing(self.storage.remove(&self.spare_path()))?;
             *spare = Spare::None;
@@ -274,11 +276,11 @@ impl FileLog {
     }
 
     fn with_table<T>(&self, look: impl FnOnce(&BTreeMap<u32, Arc<Segment>>) -> T) -> T {
-        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        look(&sync::read(&self.table))
     }
 
     fn write_table<T>(&self, change: impl FnOnce(&mut BTreeMap<u32, Arc<Segment>>) -> T) -> T {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut sync::write(&self.table))
     }
 
     pub(super) fn insert(&self, segment: Segment) -> Arc<Segment> {
@@ -302,7 +304,7 @@ impl FileLog {
     pub(super) fn file_of(&self, segment: &Segment) -> io::Result<Arc<dyn StorageFile>> {
         let file = segment.open(&*self.storage, &self.folder)?;
         let number = segment.id.number;
-        let mut open_files = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open_files = lock(&self.open_files);
         let index = open_files.iter().position(|(open, _)| *open == number);
         let entry = index.and_then(|index| open_files.remove(index));
         open_files.push_front(entry.unwrap_or_else(|| (number, Arc::clone(&file))));
@@ -311,7 +313,7 @@ impl FileLog {
     }
 
     fn forget_open_file(&self, number: u32) {
-        let mut open_files = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open_files = lock(&self.open_files);
         open_files.retain(|(open, _)| *open != number);
     }
 

@@ -1,7 +1,7 @@
 //! Where events stand: heads, tables of offsets, and the way from a position to an LSN.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::file_log::{FileLog, ReadError};
 use super::offset_of;
@@ -12,6 +12,7 @@ use crate::queue::embedded::record::{
     HEADER_BYTES, Header, Kind, Lsn, Next, Scan, SegmentEnd, SegmentHead, Validity, examine,
     position_of,
 };
+use crate::sync::lock;
 
 /// From one entry of a table to the next.
 pub(super) const TABLE_STEP_BYTES: u32 = 64 << 10;
@@ -41,28 +42,28 @@ struct Sealed {
 impl OffsetTables {
     /// Begins the table of the live segment; gives that of the one before.
     pub(super) fn begin_live(&self, number: u32, table: OffsetTable) -> OffsetTable {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = lock(&self.live);
         std::mem::replace(&mut *live, (number, table)).1
     }
 
     /// Adds an event of the live segment, where the last entry is far enough away.
     pub(super) fn note(&self, position: Position, offset: u32) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = lock(&self.live);
         push_entry(&mut live.1, position, offset);
     }
 
     pub(super) fn live(&self) -> OffsetTable {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        lock(&self.live).1.clone()
     }
 
     /// Where to begin in a segment to come to `position`; `None` = its table is not in memory.
     fn offset_before(&self, number: u32, position: Position) -> Option<u32> {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = lock(&self.live);
         if live.0 == number {
             return Some(last_before(&live.1, position));
         }
         drop(live);
-        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sealed = lock(&self.sealed);
         sealed.n_uses += 1;
         let now = sealed.n_uses;
         let (table, used) = sealed.tables.get_mut(&number)?;
@@ -71,7 +72,7 @@ impl OffsetTables {
     }
 
     pub(super) fn insert(&self, number: u32, table: OffsetTable) {
-        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sealed = lock(&self.sealed);
         sealed.n_uses += 1;
         let now = sealed.n_uses;
         sealed.tables.insert(number, (Arc::new(table), now));
@@ -84,7 +85,7 @@ impl OffsetTables {
     }
 
     pub(super) fn forget(&self, number: u32) {
-        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).tables.remove(&number);
+        lock(&self.sealed).tables.remove(&number);
     }
 }
 

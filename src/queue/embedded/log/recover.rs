@@ -4,7 +4,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::contents::{Contents, Hole};
@@ -15,6 +14,7 @@ use super::writer::{Live, LogWriter, Tail};
 use super::{Cause, Damage, is_full};
 use crate::queue::embedded::record::{HEADER_BYTES, SegmentId, UnitBuilder};
 use crate::queue::storage::{OpenMode, StorageFile};
+use crate::sync::lock;
 
 /// How much a head that was torn while its segment began may take.
 const HEAD_BYTES_MAX: u32 = 256 << 10;
@@ -71,7 +71,7 @@ impl FileLog {
         if size != u64::from(self.segment_bytes) {
             return self.storage.remove(&path);
         }
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Spare::Ready;
+        *lock(&self.spare) = Spare::Ready;
         Ok(())
     }
 

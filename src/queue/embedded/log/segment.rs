@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::embedded::record::SegmentId;
 use crate::queue::storage::{OpenMode, Storage, StorageFile};
+use crate::sync::lock;
 
 /// What is known of a segment without opening its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Segment {
     }
 
     fn slot(&self) -> MutexGuard<'_, FileSlot> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.file)
     }
 
     /// The file, opened where nobody has it open.
@@ -117,11 +118,11 @@ impl Segment {
     }
 
     pub(super) fn facts(&self) -> Facts {
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.facts)
     }
 
     pub(super) fn update_facts(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.facts));
     }
 
     pub(super) fn info(&self) -> SegmentInfo {

@@ -14,9 +14,9 @@ use super::session::Session;
 use super::take::EventReader;
 use crate::clock::Timestamp;
 use crate::event::{Attempt, HandlerName, Position};
-use crate::queue::embedded::core::lock;
 use crate::queue::embedded::record::{Change, Incarnation, NewState};
 use crate::queue::embedded::state::HandlerState;
+use crate::sync::lock;
 
 /// How many changes may wait to be recorded before settling waits too.
 const OUTBOX_CHANGES_MAX: usize = 16_384;

@@ -11,13 +11,14 @@ use super::cell::{Live, Wake};
 use super::session::Chosen;
 use crate::event::{Delivery, Event, Origin, Position};
 use crate::queue::detach::detach;
-use crate::queue::embedded::core::{Core, lock};
+use crate::queue::embedded::core::Core;
 use crate::queue::embedded::events::{ReadFailure, event_at};
 use crate::queue::embedded::kept::KeptLog;
 use crate::queue::embedded::log::{Finder, LogHead, LogReader, ReadError};
 use crate::queue::embedded::record::{Change, Kind, NewState};
 use crate::queue::names::Names;
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
+use crate::sync::lock;
 
 /// Where one subscription reads.
 #[derive(Debug, Default)]

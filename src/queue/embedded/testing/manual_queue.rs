@@ -13,13 +13,14 @@ use crate::clock::Clock;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settled};
 use crate::queue::embedded::cleaner::Effort;
 use crate::queue::embedded::commit::Request;
-use crate::queue::embedded::core::{Core, Step, lock};
+use crate::queue::embedded::core::{Core, Step};
 use crate::queue::embedded::driver::{Stepped, allocate};
 use crate::queue::embedded::open;
 use crate::queue::embedded::state::Status;
 use crate::queue::embedded::subscription::EmbeddedSubscription;
 use crate::queue::embedded::{Driver, EmbeddedQueue, Settings};
 use crate::queue::{QueueError, Start, Subscription};
+use crate::sync::lock;
 
 /// A call that goes on when it is polled.
 pub struct Call<T>(Pin<Box<dyn Future<Output = T>>>);

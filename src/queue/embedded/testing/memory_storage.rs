@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rand::{Rng, RngCore};
 
@@ -15,6 +15,7 @@ use super::faults::{Call, Faults, Verdict};
 use super::inode::Inode;
 use super::names::{NameChange, Names, Node};
 use crate::queue::storage::{OpenMode, Storage, StorageFile};
+use crate::sync::lock;
 
 /// What a power cut does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +40,6 @@ struct State {
 /// The file system. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStorage(Arc<Mutex<State>>);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl State {
     fn change(&mut self, change: NameChange) {

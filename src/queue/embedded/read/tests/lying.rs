@@ -1,6 +1,6 @@
 //! A store that answers what it likes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -8,6 +8,7 @@ use rand::{Rng, RngCore, SeedableRng};
 use crate::queue::embedded::index::{
     Direction, MemoryStore, Pair, Store, StoreError, Table, Write,
 };
+use crate::sync::lock;
 
 /// Answers rightly, wrongly, or not at all, at random.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl LyingStore {
     }
 
     fn with_rng<T>(&self, call: impl FnOnce(&mut StdRng) -> T) -> T {
-        call(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+        call(&mut lock(&self.rng))
     }
 
     /// Changes some bytes, cuts, or makes all up.
