@@ -375,7 +375,7 @@ fn limits(config: &Config) -> Limits {
         body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
         request_timeout: config.server.request_timeout,
         trusted_proxies: config.server.trusted_proxies.clone(),
-        unverified: config.server.unverified_limit,
+        unverified: config.server.failed_verification_limit,
         unverified_bytes: usize::try_from(config.server.unverified_bytes.0).unwrap_or(usize::MAX),
     }
 }

@@ -223,7 +223,7 @@ fn make_relative(plan: &mut Value, folder: &Path) {
         Value::Object(fields) => {
             for (name, field) in fields {
                 match field {
-                    Value::String(path) if name == "file" || name == "folder" => {
+                    Value::String(path) if name == "file" || name == "cwd" => {
                         if let Ok(below) = Path::new(path).strip_prefix(folder) {
                             *path = below.to_string_lossy().into_owned();
                         }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::deliver::{OnDead, Policy};
+use crate::deliver::{OnDeadLetter, Policy};
 use crate::event::{HandlerName, SourceName};
 use crate::expr::Expression;
 use crate::handler::KindSettings;
@@ -60,10 +60,14 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let on = on::read(table, sources);
     let when = read_expression(table, "when");
     let order_by = read_expression(table, "order_by");
-    let on_deads = [("release", OnDead::Release), ("hold", OnDead::Hold)];
-    let on_dead = table.choice("on_dead", &on_deads).unwrap_or(OnDead::Release);
-    if on_dead == OnDead::Hold && !table.has("order_by") {
-        table.warning("on_dead", "without `order_by` there is nothing to hold", "add `order_by`");
+    let choices = [("release", OnDeadLetter::Release), ("hold", OnDeadLetter::Hold)];
+    let on_dead_letter = table.choice("on_dead_letter", &choices).unwrap_or(OnDeadLetter::Release);
+    if on_dead_letter == OnDeadLetter::Hold && !table.has("order_by") {
+        table.warning(
+            "on_dead_letter",
+            "without `order_by` there is nothing to hold",
+            "add `order_by`",
+        );
     }
     let starts = [("now", Start::Now), ("oldest", Start::Oldest)];
     let start = table.choice("start", &starts).unwrap_or(Start::Now);
@@ -79,7 +83,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     if order_by.is_none() && settings.as_deref().is_some_and(KindSettings::needs_order) {
         table.warning_here(
             "an older event that is tried again may overwrite what a newer one wrote",
-            "write `order_by` with what `key` is made from, or `version`",
+            "write `order_by` with what `key` is made from, or `newer_by`",
         );
     }
     let exempt = settings.as_deref().map(KindSettings::exempt).unwrap_or_default();
@@ -89,7 +93,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
         when,
         exempt,
         order_by,
-        on_dead,
+        on_dead_letter,
         concurrency,
         timeout,
         retry,

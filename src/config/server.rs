@@ -22,7 +22,7 @@ pub struct ServerSettings {
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How many requests one address may send before one of them is verified; nothing = any.
-    pub unverified_limit: Option<RateLimit>,
+    pub failed_verification_limit: Option<RateLimit>,
     /// How many bytes of bodies are held that nobody has verified yet.
     pub unverified_bytes: ByteSize,
     /// Where its certificate comes from; nothing = it speaks plain HTTP.
@@ -152,7 +152,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         body_max: BODY_MAX,
         request_timeout: REQUEST_TIMEOUT,
         trusted_proxies: Vec::new(),
-        unverified_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
+        failed_verification_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
         unverified_bytes: UNVERIFIED_BYTES,
         tls: None,
     };
@@ -167,14 +167,16 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     server.request_timeout =
         table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
-    let unverified_limit = table.checked("unverified_limit", |text: String| match text.as_str() {
-        "off" => Ok(None),
-        text => {
-            let parsed = RateLimit::parse(text).map(Some);
-            parsed.map_err(|err| format!("{err}: {}, or \"off\"", RateLimit::HELP))
-        }
-    });
-    server.unverified_limit = unverified_limit.unwrap_or(server.unverified_limit);
+    let failed_verification_limit =
+        table.checked("failed_verification_limit", |text: String| match text.as_str() {
+            "off" => Ok(None),
+            text => {
+                let parsed = RateLimit::parse(text).map(Some);
+                parsed.map_err(|err| format!("{err}: {}, or \"off\"", RateLimit::HELP))
+            }
+        });
+    server.failed_verification_limit =
+        failed_verification_limit.unwrap_or(server.failed_verification_limit);
     server.unverified_bytes = table.take_or("unverified_bytes", server.unverified_bytes);
     server.tls = read_tls(&mut table, &server.listen);
     table.finish();

@@ -114,7 +114,7 @@ impl Breaker {
     /// A transient failure; `asked` is how long the other side wants to be left alone. One that
     /// began before the breaker opened does not put off the next probe.
     pub(super) fn failed(&mut self, now: Timestamp, asked: Option<Duration>) -> Change {
-        let wait = self.settings.probe_every.max(asked.unwrap_or_default().min(ASKED_MAX));
+        let wait = self.settings.probe_interval.max(asked.unwrap_or_default().min(ASKED_MAX));
         let open = State::Open { probe_at: now.after(wait) };
         match self.state {
             State::Closed { failures } => {

@@ -57,7 +57,7 @@ pub use breaker::BreakerState;
 pub use classify::FailurePattern;
 pub use matching::{Match, OWN_SOURCE, evaluate, is_named};
 pub use retry::{Verdict, decide};
-pub use settings::{Batch, Breaker, EventGlob, Growth, OnDead, Policy, Retry, Wait};
+pub use settings::{Batch, Breaker, EventGlob, Growth, OnDeadLetter, Policy, Retry, Wait};
 pub use status::{Control, Health, LastError, LoopState, Status};
 
 /// Where Gatepost's own events go: the app appends them to the queue.
@@ -97,9 +97,9 @@ impl std::fmt::Debug for Context {
 
 impl Context {
     fn holds_dead(&self) -> bool {
-        match self.policy.on_dead {
-            OnDead::Release => false,
-            OnDead::Hold => true,
+        match self.policy.on_dead_letter {
+            OnDeadLetter::Release => false,
+            OnDeadLetter::Hold => true,
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Policy {
     /// Events with the same value are delivered in order.
     pub order_by: Option<Arc<Expression>>,
     /// What a dead letter does to the events behind it that have the same order key.
-    pub on_dead: OnDead,
+    pub on_dead_letter: OnDeadLetter,
     /// How many calls there may be at once.
     pub concurrency: NonZeroUsize,
     /// How long one call may take.
@@ -60,7 +60,7 @@ impl Default for Policy {
             when: None,
             exempt: Exempt::default(),
             order_by: None,
-            on_dead: OnDead::Release,
+            on_dead_letter: OnDeadLetter::Release,
             concurrency: Self::CONCURRENCY,
             timeout: Self::TIMEOUT,
             retry: Retry::DEFAULT,
@@ -140,13 +140,13 @@ pub struct Breaker {
     /// handler call can be under way, so this is more than the usual concurrency.
     pub failures: NonZeroU32,
     /// While it is open, one delivery is tried this often.
-    pub probe_every: Duration,
+    pub probe_interval: Duration,
 }
 
 impl Breaker {
     /// Half a minute after the other side is back, deliveries go on.
     pub const DEFAULT: Self =
-        Self { failures: NonZeroU32::new(10).unwrap(), probe_every: Duration::from_secs(30) };
+        Self { failures: NonZeroU32::new(10).unwrap(), probe_interval: Duration::from_secs(30) };
 }
 
 /// How many events one call takes.
@@ -196,7 +196,7 @@ fn until(from: Timestamp, time: jiff::civil::Time, zone: &TimeZone) -> Option<Du
 
 /// What a dead letter does to the events behind it that have the same order key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDead {
+pub enum OnDeadLetter {
     /// They go on.
     Release,
     /// They wait until it is redriven or dropped.

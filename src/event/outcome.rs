@@ -203,7 +203,7 @@ pub enum Outcome {
     /// Will not be tried again by itself.
     Dead {
         /// Keeps the later events of this key waiting until it is redriven or dropped
-        /// (`on_dead = "hold"`).
+        /// (`on_dead_letter = "hold"`).
         order_key: Option<OrderKey>,
     },
 }

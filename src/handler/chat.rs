@@ -44,7 +44,7 @@ pub struct Settings {
     service: Service,
     text: Arc<Template>,
     title: Option<Arc<Template>>,
-    pace: Duration,
+    min_interval: Duration,
     guard: Guard,
 }
 
@@ -63,11 +63,11 @@ impl Settings {
             _ => Escape::None,
         };
         let title = template(table, "title", title_escape);
-        let pace = table.take("pace");
+        let min_interval = table.take("min_interval");
         let guard = Guard::read(table, Private::Allowed);
         let service = service?;
-        let pace = pace.unwrap_or_else(|| service.pace());
-        Some(Self { service, text: text?, title, pace, guard })
+        let min_interval = min_interval.unwrap_or_else(|| service.min_interval());
+        Some(Self { service, text: text?, title, min_interval, guard })
     }
 }
 
@@ -93,7 +93,7 @@ impl KindSettings for Settings {
         Ok(Box::new(Chat {
             endpoint: self.service.endpoint()?,
             web: Web::new(self.guard.clone(), context)?,
-            interval: MinInterval::new(self.pace),
+            interval: MinInterval::new(self.min_interval),
             clock: Arc::clone(&context.clock),
             // The rest of the time is for the request.
             wait_max: context.timeout / 2,

@@ -69,7 +69,7 @@ pub struct Settings {
     arguments: Vec<String>,
     mode: Mode,
     workers: NonZeroUsize,
-    folder: Option<PathBuf>,
+    cwd: Option<PathBuf>,
     env: Vec<(String, EnvValue)>,
 }
 
@@ -80,7 +80,7 @@ impl Settings {
         let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);
         let mode = mode.unwrap_or(Mode::Once);
         let workers = table.take_or("workers", NonZeroUsize::MIN);
-        let folder = table.take::<PathBuf>("folder");
+        let cwd = table.take::<PathBuf>("cwd");
         let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
         if mode == Mode::Once && table.has("workers") {
             table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
@@ -99,7 +99,7 @@ impl Settings {
             );
             return None;
         }
-        Some(Self { program, arguments, mode, workers, folder, env })
+        Some(Self { program, arguments, mode, workers, cwd, env })
     }
 }
 
@@ -160,7 +160,7 @@ impl KindSettings for Settings {
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let run: Vec<String> =
             std::iter::once(&self.program).chain(&self.arguments).cloned().collect();
-        let folder = self.folder.clone().unwrap_or_else(|| context.config_folder.clone());
+        let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
         let own = self.env.iter().map(|(name, _)| (name.clone(), SECRET.to_owned()));
         let own: Vec<(String, String)> = own.collect();
         let steps = deliveries.iter().map(|delivery| {
@@ -173,8 +173,8 @@ impl KindSettings for Settings {
                 }
                 Mode::Worker => (own.clone(), worker::line(delivery)),
             };
-            let (run, folder, input) = (run.clone(), folder.clone(), Content(input));
-            Step::Run { run, folder, environment, input }
+            let (run, cwd, input) = (run.clone(), cwd.clone(), Content(input));
+            Step::Run { run, cwd, environment, input }
         });
         Ok(steps.collect())
     }
@@ -231,7 +231,7 @@ impl Settings {
         Ok(Program {
             name,
             arguments: self.arguments.iter().map(OsString::from).collect(),
-            folder: self.folder.clone().unwrap_or_else(|| context.config_folder.clone()),
+            cwd: self.cwd.clone().unwrap_or_else(|| context.config_folder.clone()),
             env,
             secret,
         })
@@ -255,7 +255,7 @@ fn variables(handler: &HandlerName, delivery: &Delivery) -> [(&'static str, Stri
 struct Program {
     name: OsString,
     arguments: Vec<OsString>,
-    folder: PathBuf,
+    cwd: PathBuf,
     /// Wiped when dropped: some of it is secret.
     env: Vec<(OsString, Secret)>,
     /// Which of the variables are secrets: what the program says of them is not kept.
@@ -284,8 +284,8 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.name);
         command.args(&self.arguments).process_group(0).env_clear();
-        if self.folder != Path::new("") {
-            command.current_dir(&self.folder);
+        if self.cwd != Path::new("") {
+            command.current_dir(&self.cwd);
         }
         for (name, value) in &self.env {
             command.env(name, OsStr::from_bytes(value.expose()));

@@ -53,11 +53,11 @@ impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.require::<PathBuf>("path");
         let rotation = table.checked("rotate", |text: String| read_rotation(&text));
-        let keep = table.take::<std::num::NonZeroUsize>("keep");
+        let max_files = table.take::<std::num::NonZeroUsize>("max_files");
         let gzip = table.take_or("gzip", false);
-        if !table.has("rotate") && (keep.is_some() || gzip) {
+        if !table.has("rotate") && (max_files.is_some() || gzip) {
             table.problem(
-                if keep.is_some() { "keep" } else { "gzip" },
+                if max_files.is_some() { "max_files" } else { "gzip" },
                 "this says what becomes of rotated files, and the file is not rotated",
                 "add `rotate = \"daily\"` or a size, as in `rotate = \"100MiB\"`",
             );
@@ -68,7 +68,11 @@ impl Settings {
             return None;
         }
         let rotation = if table.has("rotate") { rotation? } else { Rotation::Never };
-        Some(Self { path, rotation, rotated: Rotated { keep: keep.map(Into::into), gzip } })
+        Some(Self {
+            path,
+            rotation,
+            rotated: Rotated { max_files: max_files.map(Into::into), gzip },
+        })
     }
 }
 

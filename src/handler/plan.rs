@@ -86,7 +86,7 @@ pub enum Step {
         /// The program and its arguments.
         run: Vec<String>,
         /// The working folder.
-        folder: PathBuf,
+        cwd: PathBuf,
         /// Variables that the event is told by, and the names of the others.
         environment: Vec<(String, String)>,
         /// What it reads.
@@ -185,8 +185,8 @@ impl fmt::Display for Step {
                 page.head(format_args!("message in {service}"))?;
                 page.text(&format!("{message:#}"))
             }
-            Self::Run { run, folder, environment, input } => {
-                page.head(format_args!("run of {run:?} in `{}`", folder.display()))?;
+            Self::Run { run, cwd, environment, input } => {
+                page.head(format_args!("run of {run:?} in `{}`", cwd.display()))?;
                 page.fields(environment)?;
                 page.content(input)
             }

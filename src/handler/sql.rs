@@ -6,7 +6,7 @@
 //!    the same transaction as the event's own row; an event whose id is in the ledger changes
 //!    nothing any more. A replay is another entry of the ledger, and so writes the row once more.
 //! 2. With `key`, a row is replaced as a whole, but for the columns of `keep`; of several events about one row the last one in the
-//!    log's order counts. With `version`, an event that is older than what the row was last made
+//!    log's order counts. With `newer_by`, an event that is older than what the row was last made
 //!    from changes nothing, also where the row was deleted since.
 //! 3. A batch is one transaction: all of it is in, or none.
 //! 4. Transactions of one handler run one after the other, in this process by a lock and in the
@@ -81,7 +81,7 @@ impl KindSettings for Arc<Settings> {
         let column = |column: &Column| {
             super::Text::expression(format!("columns.{}", column.name), &column.value)
         };
-        let others = [("version", &self.version), ("delete_when", &self.deletes.when)];
+        let others = [("newer_by", &self.newer_by), ("delete_when", &self.deletes.when)];
         let others = others.into_iter().filter_map(|(key, expression)| {
             Some(super::Text::expression(key, expression.as_ref()?))
         });
@@ -123,7 +123,7 @@ impl KindSettings for Arc<Settings> {
             OnConflict::Update => true,
             OnConflict::Ignore => !self.deletes.is_empty(),
         };
-        is_update && !self.key.is_empty() && self.version.is_none()
+        is_update && !self.key.is_empty() && self.newer_by.is_none()
     }
 
     fn exempt(&self) -> Exempt {
@@ -296,7 +296,7 @@ impl SqlHandler {
             return Ok(());
         }
         let mut versions = HashMap::new();
-        if self.settings.version.is_some() {
+        if self.settings.newer_by.is_some() {
             let keys: Vec<String> = changes.iter().map(|change| change.row_key(target)).collect();
             let from = (target.versions.as_str(), "row_key", "version");
             let known = self.known(session, target, from, &keys).await?;
@@ -346,7 +346,7 @@ impl SqlHandler {
             return;
         }
         state.pruned_at = Some(now);
-        let cutoff = moment(self.clock.now().before(self.settings.ledger_keep));
+        let cutoff = moment(self.clock.now().before(self.settings.ledger_retention));
         if let Err(err) = self.remove_before(target, cutoff).await {
             let err = failure::of(&err);
             warn!(handler.name = self.name, error = %err, "Old ledger rows could not be removed");
@@ -361,7 +361,7 @@ impl SqlHandler {
         let mut session = self.begin().await?;
         let (engine, name) = (target.engine, self.name.as_str());
         let mut statements = vec![ledger::prune_ledger(engine, &target.ledger, name, cutoff)];
-        if self.settings.version.is_some() {
+        if self.settings.newer_by.is_some() {
             statements.push(ledger::prune_versions(engine, &target.versions, name, cutoff));
         }
         for statement in statements {

@@ -68,7 +68,7 @@ impl ThrottledLog {
                 client = client.map(tracing::field::display),
                 n_silent,
                 "Request turned away (429): too many from there cannot be verified; see \
-                 `unverified_limit`"
+                 `failed_verification_limit`"
             );
         }
     }

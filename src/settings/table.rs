@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::read_all;
-use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest};
+use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest, renamed};
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
@@ -314,19 +314,27 @@ impl<'a> Table<'a> {
             if self.asked.contains(name) {
                 continue;
             }
-            let known = || self.asked.iter().map(String::as_str);
-            let other = self.synonym(name).or_else(|| self.nearest_key(name));
-            let help = match (other, self.home_of(name)) {
-                (_, Some(home)) if self.synonym(name).is_none() => {
-                    format!("`{name}` stands in `[{home}]`")
-                }
-                (Some(near), _) => format!("did you mean `{near}`?"),
-                (None, _) if self.asked.is_empty() => String::new(),
-                (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
-            };
+            let help = self.help_for_unknown(name);
             let message = format_args!("unknown key `{}`", name.escape_debug());
             let path = join(&self.path, name);
             self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
+        }
+    }
+
+    /// What to write in place of the key `name`, which nobody took.
+    fn help_for_unknown(&self, name: &str) -> String {
+        if let Some(new) = renamed::new_name(&join(&self.pattern, name)) {
+            return format!("`{name}` is now `{new}`");
+        }
+        let known = || self.asked.iter().map(String::as_str);
+        let other = self.synonym(name).or_else(|| self.nearest_key(name));
+        match (other, self.home_of(name)) {
+            (_, Some(home)) if self.synonym(name).is_none() => {
+                format!("`{name}` stands in `[{home}]`")
+            }
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, _) if self.asked.is_empty() => String::new(),
+            (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
         }
     }
 
@@ -392,8 +400,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("channel", "topic"),
     ("command", "run"),
     ("condition", "when"),
-    ("cwd", "folder"),
-    ("dir", "folder"),
+    ("dir", "cwd"),
     ("endpoint", "url"),
     ("environment", "env"),
     ("events", "on"),
@@ -405,8 +412,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("retries", "retry"),
     ("secret", "secrets"),
     ("template", "text"),
-    ("working_directory", "folder"),
-    ("workdir", "folder"),
+    ("version_column", "newer_by"),
+    ("working_dir", "cwd"),
+    ("working_directory", "cwd"),
+    ("workdir", "cwd"),
 ];
 
 /// What the list of all keys says of a table.

@@ -18,7 +18,7 @@ const POLICY: &str = r#"
 concurrency = 1
 timeout = "500ms"
 retry = { attempts = 1000, min = "5ms", max = "10ms" }
-breaker = { failures = 1000, probe_every = "10ms" }
+breaker = { failures = 1000, probe_interval = "10ms" }
 "#;
 
 /// Sends so many events and waits until they are delivered; gives their ids.

@@ -114,11 +114,11 @@ pub(super) fn read_breaker(handler: &mut Table<'_>) -> Breaker {
     };
     let breaker = Breaker {
         failures: table.take_or("failures", Breaker::DEFAULT.failures),
-        probe_every: table.take_or("probe_every", Breaker::DEFAULT.probe_every),
+        probe_interval: table.take_or("probe_interval", Breaker::DEFAULT.probe_interval),
     };
-    if breaker.probe_every.is_zero() {
+    if breaker.probe_interval.is_zero() {
         let message = "without a wait the other side is hammered";
-        table.problem("probe_every", message, "write `probe_every = \"30s\"`");
+        table.problem("probe_interval", message, "write `probe_interval = \"30s\"`");
     }
     table.finish();
     breaker

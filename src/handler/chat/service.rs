@@ -136,7 +136,7 @@ impl Service {
     }
 
     /// The least time between two messages, where the owner says nothing else.
-    pub(super) fn pace(&self) -> Duration {
+    pub(super) fn min_interval(&self) -> Duration {
         match self {
             Self::Discord { .. } => Duration::from_millis(400),
             // A group or channel may have 20 a minute; its number is negative.

@@ -142,7 +142,7 @@ async fn the_services_own_words_and_pauses_are_heard() {
 async fn a_message_that_was_taken_is_not_sent_again_whatever_the_rest_of_the_answer() {
     let server = BadServer::start([Answer::CutBody, Answer::CutChunk, Answer::CutHead]);
     let folder = folder(&server.url("/x"));
-    let text = "text = 'x'\npace = '0s'\nslack = { url = { file = 'key' } }";
+    let text = "text = 'x'\nmin_interval = '0s'\nslack = { url = { file = 'key' } }";
     let handler = handler("chat", text, folder.path());
     handler.handle(&[delivery(BODY)]).await.unwrap();
     handler.handle(&[delivery(BODY)]).await.unwrap();

@@ -33,7 +33,7 @@ pub(super) enum Rotation {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rotated {
     /// How many are kept; `None` = all.
-    pub(super) keep: Option<usize>,
+    pub(super) max_files: Option<usize>,
     pub(super) gzip: bool,
 }
 
@@ -158,7 +158,7 @@ impl Keeper {
 
     /// Looks through the folder for what is to be done.
     pub(super) fn start(&mut self) {
-        if self.rotated.keep.is_none() && !self.rotated.gzip {
+        if self.rotated.max_files.is_none() && !self.rotated.gzip {
             return;
         }
         self.again.store(true, Ordering::SeqCst);
@@ -209,7 +209,7 @@ fn put_away(path: &Path, rotated: Rotated) -> io::Result<()> {
         }
     }
     found.sort_by_key(|(name, _)| Reverse((name.stamp.clone(), name.serial)));
-    let n_kept = rotated.keep.unwrap_or(found.len()).min(found.len());
+    let n_kept = rotated.max_files.unwrap_or(found.len()).min(found.len());
     let gone = found.split_off(n_kept);
     for (_, path) in gone {
         std::fs::remove_file(path)?;

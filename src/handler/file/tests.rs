@@ -124,7 +124,7 @@ async fn a_failed_write_is_cut_back_to_the_last_whole_line() {
     let settings = Settings {
         path: path.clone(),
         rotation: Rotation::Never,
-        rotated: Rotated { keep: None, gzip: false },
+        rotated: Rotated { max_files: None, gzip: false },
     };
     let mut file = LineFile::new(settings, Arc::new(ManualClock::new(NOW)));
     let events =
@@ -142,7 +142,7 @@ async fn a_new_day_begins_a_new_file_and_only_so_many_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(NOW));
     let context = BuildContext { clock: Arc::clone(&clock) as _, ..context(folder.path()) };
-    let text = "path = 'e.jsonl'\nrotate = 'daily'\nkeep = 2\ngzip = true";
+    let text = "path = 'e.jsonl'\nrotate = 'daily'\nmax_files = 2\ngzip = true";
     let handler = settings("file", text, folder.path()).build(&context).unwrap();
     for number in 1..=4 {
         handler.handle(&batch(number..number + 1)).await.unwrap();
@@ -200,6 +200,6 @@ fn mistakes_in_the_settings_are_named() {
     check("", "`path` is missing");
     check("path = 'e'\nrotate = 'weekly'", "expected `daily`, `never` or a size");
     check("path = 'e'\nrotate = '1KiB'", "4096 bytes or more");
-    check("path = 'e'\nkeep = 5", "the file is not rotated");
+    check("path = 'e'\nmax_files = 5", "the file is not rotated");
     check("path = '..'", "not the name of a file");
 }

@@ -307,7 +307,7 @@ async fn a_refused_address_is_not_connected_to() {
     // By number, by name, and in the forms that hide the number.
     for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"] {
         let url = format!("http://{host}:{port}/");
-        let more = "refuse = ['127.0.0.0/8', '::1']";
+        let more = "deny = ['127.0.0.0/8', '::1']";
         let error = http(&url, more).handle(&[delivery("1")]).await.unwrap_err();
         assert_eq!(error.kind, FailureKind::Permanent, "{host}: {error}");
         assert!(error.text.as_str().ends_with(" is refused"), "{host}: {error}");

@@ -46,7 +46,7 @@ fn every_kind_shows_what_it_would_do() {
 
     let command = plan("command", "run = ['on-event', '-q']\nenv = { KEY = 'hunter2' }");
     assert_eq!(command[0]["run"], json!(["on-event", "-q"]));
-    assert_eq!(command[0]["folder"], "/folder");
+    assert_eq!(command[0]["cwd"], "/folder");
     assert_eq!(command[0]["input"], BODY);
     let environment = command[0]["environment"].as_array().unwrap();
     assert!(environment.contains(&json!(["GATEPOST_EVENT_ID", id(1).to_string()])));

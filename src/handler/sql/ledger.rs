@@ -3,7 +3,7 @@
 //! | table | row | what for |
 //! |---|---|---|
 //! | `gatepost_ledger` | `(handler, event_id, at)` | the event is in: a repeat changes nothing; a replay has a row of its own, by an id made from the event's |
-//! | `gatepost_versions` | `(handler, row_key, version, deleted_at)` | the newest version of a row, also of one that was deleted; only with `version` |
+//! | `gatepost_versions` | `(handler, row_key, version, deleted_at)` | the newest version of a row, also of one that was deleted; only with `newer_by` |
 
 use super::cell::Cell;
 use super::engine::Engine;

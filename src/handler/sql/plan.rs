@@ -83,7 +83,7 @@ fn change(settings: &Settings, target: &Target, delivery: &Delivery) -> Result<C
             return Err(Failure::permanent(format_args!("key column `{name}` would be NULL")));
         }
     }
-    let version = match &settings.version {
+    let version = match &settings.newer_by {
         Some(expression) => version_of(expression, &scope)?,
         None => None,
     };
@@ -140,7 +140,7 @@ fn key_value(cell: &Cell) -> serde_json::Value {
 /// Undefined and null are no version: such an event counts as the newest.
 fn version_of(expression: &Expression, scope: &Scope) -> Result<Option<i128>, Failure> {
     let in_version =
-        |err: &dyn std::fmt::Display| Failure::permanent(format_args!("`version`: {err}"));
+        |err: &dyn std::fmt::Display| Failure::permanent(format_args!("`newer_by`: {err}"));
     let value = expression.eval(scope).map_err(|err| in_version(&err))?;
     if value.is_undefined() || value.is_none() {
         return Ok(None);

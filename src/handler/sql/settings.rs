@@ -14,7 +14,7 @@ use crate::settings::{Table, Value};
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the ledger remembers an event: far longer than a retry lasts.
-const LEDGER_KEEP: Duration = Duration::from_hours(30 * 24);
+const LEDGER_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// The most columns: what one statement can bind, and more than a table of events needs.
 const COLUMNS_MAX: usize = 200;
 
@@ -40,11 +40,11 @@ pub struct Settings {
     /// What goes into which column, in the order of the text.
     pub columns: Vec<Column>,
     /// What tells an older event from a newer one.
-    pub version: Option<Arc<Expression>>,
+    pub newer_by: Option<Arc<Expression>>,
     /// How long one statement may take.
     pub statement_timeout: Duration,
     /// How long the ledger remembers an event.
-    pub ledger_keep: Duration,
+    pub ledger_retention: Duration,
     /// The types of columns that are made, once they were worked out from the samples.
     pub(super) made: OnceLock<Vec<ColumnType>>,
 }
@@ -82,9 +82,9 @@ impl Settings {
         let choices = [("update", OnConflict::Update), ("ignore", OnConflict::Ignore)];
         let on_conflict = table.choice("on_conflict", &choices).unwrap_or(OnConflict::Update);
         let columns = read_columns(table);
-        let version = texts::expression(table, "version");
+        let newer_by = texts::expression(table, "newer_by");
         let statement_timeout = table.take_or("statement_timeout", STATEMENT_TIMEOUT);
-        let ledger_keep = table.take_or("ledger_keep", LEDGER_KEEP);
+        let ledger_retention = table.take_or("ledger_retention", LEDGER_RETENTION);
 
         if table.has("password") && matches!(url, Some(DatabaseUrl::Sqlite(_))) {
             table.problem("password", "a SQLite file has no password", "leave `password` out");
@@ -99,9 +99,9 @@ impl Settings {
             keep,
             on_conflict,
             columns: columns?,
-            version,
+            newer_by,
             statement_timeout,
-            ledger_keep,
+            ledger_retention,
             made: OnceLock::new(),
         };
         settings.check(table).then_some(settings)
@@ -164,7 +164,7 @@ impl Settings {
         let only_with_key = [
             ("delete_on", "deleted"),
             ("delete_when", "deleted"),
-            ("version", "compared"),
+            ("newer_by", "compared"),
             ("keep", "updated"),
             ("on_conflict", "found again"),
         ];

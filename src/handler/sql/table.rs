@@ -75,7 +75,7 @@ pub(super) async fn prepare(
     if read(session, settings, LEDGER).await?.columns.is_empty() {
         session.execute(Statement::new(engine.create_ledger(&target.ledger), Vec::new())).await?;
     }
-    if settings.version.is_some() && read(session, settings, VERSIONS).await?.columns.is_empty() {
+    if settings.newer_by.is_some() && read(session, settings, VERSIONS).await?.columns.is_empty() {
         let sql = engine.create_versions(&target.versions);
         session.execute(Statement::new(sql, Vec::new())).await?;
     }

@@ -119,7 +119,7 @@ async fn what_is_missing_is_null_and_a_key_must_not_be() {
 #[tokio::test]
 async fn an_older_version_changes_nothing_even_after_a_delete() {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!("{COMMENTS}version = \"data.comment.updated_at\"");
+    let text = format!("{COMMENTS}newer_by = \"data.comment.updated_at\"");
     let sql = handler("sql", &text, folder.path());
     let at = |number, event_type, time: &str| {
         let comment = json!({"id": 5, "body": time, "updated_at": time});
@@ -144,7 +144,7 @@ async fn an_older_version_changes_nothing_even_after_a_delete() {
     assert_eq!(bodies(folder.path()).await, ["5 2026-01-02T14:00:00Z"]);
 
     let failure = sql.handle(&[at(9, "comment.edit", "soon")]).await.unwrap_err();
-    assert_eq!(failure.text.as_str(), "`version`: a string is neither number nor time");
+    assert_eq!(failure.text.as_str(), "`newer_by`: a string is neither number nor time");
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn old_ledger_rows_are_removed_in_time() {
     let clock = Arc::new(crate::clock::ManualClock::new(NOW));
     let mut context = context(folder.path());
     context.clock = Arc::<crate::clock::ManualClock>::clone(&clock);
-    let text = format!("{COMMENTS}ledger_keep = \"7d\"");
+    let text = format!("{COMMENTS}ledger_retention = \"7d\"");
     let sql = settings("sql", &text, folder.path()).build(&context).unwrap();
     let count = "SELECT count(*) FROM gatepost_ledger";
     sql.handle(&[comment(1, 5, "a")]).await.unwrap();

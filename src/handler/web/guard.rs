@@ -50,7 +50,7 @@ pub(in crate::handler) enum Private {
 pub(in crate::handler) struct Guard {
     /// Counts before everything else.
     allow: Vec<IpNet>,
-    refuse: Vec<IpNet>,
+    deny: Vec<IpNet>,
     private: Private,
 }
 
@@ -60,17 +60,17 @@ pub(in crate::handler) struct Guard {
 pub(in crate::handler) struct Refused(IpAddr);
 
 impl Guard {
-    /// Reads `allow`, `refuse` and `allow_private`; `private` is what counts where the last is
+    /// Reads `allow`, `deny` and `allow_private`; `private` is what counts where the last is
     /// left out.
     pub(in crate::handler) fn read(table: &mut Table<'_>, private: Private) -> Self {
         let allow = table.take_or("allow", Vec::new());
-        let refuse = table.take_or("refuse", Vec::new());
+        let deny = table.take_or("deny", Vec::new());
         let private = match table.take("allow_private") {
             Some(true) => Private::Allowed,
             Some(false) => Private::Refused,
             None => private,
         };
-        Self { allow, refuse, private }
+        Self { allow, deny, private }
     }
 
     /// Whether a request may go to `address`.
@@ -81,7 +81,7 @@ impl Guard {
             networks.any(|network| network.contains(&address))
         };
         let is_allowed = self.allow.iter().any(|network| network.contains(&address));
-        let is_refused = self.refuse.iter().any(|network| network.contains(&address))
+        let is_refused = self.deny.iter().any(|network| network.contains(&address))
             || is_in(REFUSED)
             || (self.private == Private::Refused && is_in(PRIVATE));
         if is_refused && !is_allowed { Err(Refused(address)) } else { Ok(()) }
@@ -177,7 +177,7 @@ mod tests {
         let networks = |text: &str| vec![text.parse().unwrap()];
         let guard = Guard {
             allow: networks("169.254.7.0/24"),
-            refuse: networks("192.0.2.0/24"),
+            deny: networks("192.0.2.0/24"),
             private: Private::Allowed,
         };
         assert!(is_refused(&guard, "192.0.2.1"));

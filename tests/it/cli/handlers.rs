@@ -113,7 +113,7 @@ fn people_are_told_of_a_handler_that_is_down_and_of_its_end() {
     drop(taken);
     let app = format!(
         "[handler.app]\non = [\"hyvor:*\"]\nretry = {{ min = \"10ms\", max = \"20ms\" }}\n\
-         breaker = {{ failures = 5, probe_every = \"100ms\" }}\n\
+         breaker = {{ failures = 5, probe_interval = \"100ms\" }}\n\
          [handler.app.http]\nurl = \"http://{address}/\"\n"
     );
     let folder = Folder::new("", &format!("{OWN}{app}"));

@@ -56,7 +56,7 @@ async fn a_disk_that_is_full_under_sqlite_loses_and_doubles_no_row() {
     // Without a key, so that an event that is written twice shows.
     let handler = format!(
         "[handler.rows]\nretry = {{ attempts = 10000, min = \"10ms\", max = \"20ms\" }}\n\
-         breaker = {{ failures = 5, probe_every = \"10ms\" }}\n\
+         breaker = {{ failures = 5, probe_interval = \"10ms\" }}\n\
          [handler.rows.sql]\nurl = \"sqlite:{}\"\ntable = \"log\"\ncreate_table = true\n\
          columns = {{ n = \"data.n\", fill = \"data.fill\" }}\n",
         database.display()

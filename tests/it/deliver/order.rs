@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use gatepost::deliver::{OnDead, Policy};
+use gatepost::deliver::{OnDeadLetter, Policy};
 use gatepost::event::{Delivery, Failure};
 use gatepost::expr::Expression;
 use gatepost::queue::{DeadFilter, Queue};
@@ -99,7 +99,7 @@ async fn a_dead_letter_lets_its_key_go_on() {
 async fn a_dead_letter_that_holds_keeps_its_key_until_somebody_looks() {
     let rig = Rig::new();
     append_keys(&rig, "aaba").await;
-    let holding = || Policy { on_dead: OnDead::Hold, ..ordered() };
+    let holding = || Policy { on_dead_letter: OnDeadLetter::Hold, ..ordered() };
     let first_is_bad = |deliveries: &[Delivery]| {
         if position(deliveries) == 1 { unwanted() } else { delivered() }
     };

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gatepost::deliver::{Batch, Breaker, OnDead, Policy, Retry, Wait};
+use gatepost::deliver::{Batch, Breaker, OnDeadLetter, Policy, Retry, Wait};
 use gatepost::event::{Delivery, Failure, HandlerName, Output, Position};
 use gatepost::expr::Expression;
 use gatepost::handler::Handler;
@@ -53,11 +53,15 @@ fn policy(random: &mut StdRng) -> Policy {
     });
     Policy {
         order_by: Some(Arc::new(Expression::compile("payload.k or none").unwrap())),
-        on_dead: if random.random_bool(0.3) { OnDead::Hold } else { OnDead::Release },
+        on_dead_letter: if random.random_bool(0.3) {
+            OnDeadLetter::Hold
+        } else {
+            OnDeadLetter::Release
+        },
         concurrency: NonZeroUsize::new(random.random_range(1..9)).unwrap(),
         timeout: secs(5),
         retry,
-        breaker: Breaker { failures: NonZeroU32::new(10).unwrap(), probe_every: secs(10) },
+        breaker: Breaker { failures: NonZeroU32::new(10).unwrap(), probe_interval: secs(10) },
         batch,
         drain: secs(2),
         ..Policy::default()

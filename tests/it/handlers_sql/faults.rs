@@ -120,7 +120,7 @@ async fn a_crash_of_postgresql_behind_a_gateway_loses_and_doubles_nothing() {
     let Some(mut database) = Database::start(Engine::Postgres).await else { return };
     let policy = "[handler.rows]\nbatch = { max = 7, wait = \"10ms\" }\n\
                   retry = { attempts = 10000, min = \"10ms\", max = \"50ms\" }\n\
-                  breaker = { failures = 3, probe_every = \"20ms\" }\n";
+                  breaker = { failures = 3, probe_interval = \"20ms\" }\n";
     let table = format!("{policy}[handler.rows.sql]\nurl = \"{}\"{LOG}", database.url);
     let gateway = Gateway::with("", &table);
     let send = |numbers: std::ops::RangeInclusive<u64>| {

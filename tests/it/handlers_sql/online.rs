@@ -102,6 +102,6 @@ fn check_warns_where_an_older_event_may_overwrite_a_newer_one() {
     let key = "key = \"id\"\n";
     assert!(told(key, ""));
     assert!(!told(key, "[handler.rows]\norder_by = \"data.comment.id\"\n"));
-    assert!(!told(&format!("{key}version = \"data.comment.created_at\"\n"), ""));
+    assert!(!told(&format!("{key}newer_by = \"data.comment.created_at\"\n"), ""));
     assert!(!told("", ""), "each event is a row of its own");
 }

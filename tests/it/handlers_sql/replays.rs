@@ -72,7 +72,7 @@ async fn replay_writes_once_more(database: &Database) {
 }
 
 async fn replay_is_no_reason_to_go_back(database: &Database) {
-    let text = "table = \"versioned\"\ncreate_table = true\nkey = \"id\"\nversion = \"data.v\"\n\
+    let text = "table = \"versioned\"\ncreate_table = true\nkey = \"id\"\nnewer_by = \"data.v\"\n\
                 columns = { id = \"data.id\", v = \"data.v\" }";
     let sql = database.handler(text);
     let at = |number, v: u64| comment(number, &json!({"id": "a", "v": v}));

@@ -175,7 +175,7 @@ async fn a_table_of_the_owners_own_is_filled_by_its_types(database: &Database) {
 
 async fn older_versions_change_nothing(database: &Database) {
     let text = COMMENTS.replace("\"comments\"", "\"versioned\"");
-    let sql = database.handler(&format!("{text}version = \"data.version\""));
+    let sql = database.handler(&format!("{text}newer_by = \"data.version\""));
     let at = |number, event_type, version: u64| {
         let data = json!({"id": 1, "author": "A", "body": version.to_string(), "version": version});
         delivery(number, event_type, &data)

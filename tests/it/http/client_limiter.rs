@@ -3,7 +3,7 @@
 use super::super::support::gateway::{Folder, Gateway, signature};
 use super::super::support::wire::{Answer, Wire, head};
 
-const LIMIT: &str = "trusted_proxies = [\"127.0.0.0/8\"]\nunverified_limit = \"3/h\"";
+const LIMIT: &str = "trusted_proxies = [\"127.0.0.0/8\"]\nfailed_verification_limit = \"3/h\"";
 
 /// Posts `body` as the proxy passes it on from `client`.
 fn post(gateway: &Gateway, client: &str, signature: &str, body: &[u8]) -> Answer {
@@ -79,7 +79,7 @@ fn what_the_limit_is_can_be_reloaded_while_it_runs() {
 
 #[test]
 fn a_limit_that_is_none_is_named() {
-    let folder = Folder::new("unverified_limit = \"many\"", "");
+    let folder = Folder::new("failed_verification_limit = \"many\"", "");
     let checked = gatepost::config::load(&folder.config()).unwrap_err();
     let told = checked.render(gatepost::settings::Look::Plain);
     assert!(told.contains("`many` is not a rate") && told.contains("\"off\""), "{told}");

@@ -1,0 +1,98 @@
+//! Secrets that `check` looks for, and those that were written into the file.
+
+use super::*;
+
+/// What `check` says of a source with this secret, and whether a server could be built of it.
+fn check_secret(table: &str, secret: &str) -> (String, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), secret).unwrap();
+    let text = format!("[source.s]\nsecrets = [{{ file = \"k\" }}]\n{table}\n");
+    let Checked { config, report } =
+        check_text(&text, "config.toml", folder.path(), Some(SecretRef::probe));
+    let said = report.render(Look::Plain);
+    let sources = config.into_iter().flat_map(|config| config.sources);
+    let built: Vec<_> = sources
+        .map(|(name, settings)| crate::source::Source::build(name, settings).unwrap())
+        .collect();
+    assert!(!said.contains(secret), "{said}");
+    (said, !built.is_empty())
+}
+
+#[test]
+fn secret_that_is_no_key_is_found_by_check() {
+    for (provider, secret) in [
+        ("svix", "polar_whs_not base64!"),
+        ("standard-webhooks", "polar_whs_not+base64!"),
+        ("discord", "c31e3a69fb9270077dee4796c55c31cf81cb3ad225e446459347abe17dd517"),
+        ("sendgrid", "MFkwEwYHKoZIzj0CAQYI"),
+    ] {
+        let (said, is_built) = check_secret(&format!("provider = \"{provider}\""), secret);
+        assert!(!is_built && said.contains("cannot be used"), "{said}");
+    }
+    let (said, _) = check_secret("provider = \"standard-webhooks\"", "polar_whs_not+base64!");
+    assert!(said.contains("`verify` table with `key = \"utf8\"` in place of"), "{said}");
+    let custom = "verify = { algorithm = \"hmac-sha256\", header = \"x\", key = \"hex\" }";
+    let (said, _) = check_secret(custom, "xyz hunter2");
+    assert!(said.contains("write `key = \"utf8\"` in the `verify` table"), "{said}");
+}
+
+#[test]
+fn secret_with_a_version_in_front_is_understood() {
+    let secret = "v1,whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u";
+    let (said, is_built) = check_secret("provider = \"standard-webhooks\"", secret);
+    assert!(is_built, "{said}");
+}
+
+#[test]
+fn secret_in_quotes_is_a_warning() {
+    let (said, is_built) = check_secret("provider = \"github\"", "\"s3cr3t-value\"");
+    assert!(is_built && said.contains("stands in quotes"), "{said}");
+}
+
+#[test]
+fn secret_that_is_yet_to_be_made_is_no_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[source.s]\nsecrets = [{ file = \"k\", create = true }]\nprovider = \"svix\"\n";
+    let checked = check_text(text, "config.toml", folder.path(), Some(SecretRef::probe));
+    assert!(checked.config.is_some());
+    assert!(!folder.path().join("k").exists(), "checking makes nothing");
+}
+
+#[test]
+fn a_secret_that_was_written_into_the_file_is_shown_nowhere() {
+    let secret = "hunter2-hunter2";
+    let in_source = |line: &str| {
+        let text = SMALL.replace("secrets = [{ env = \"A\" }]", line);
+        assert_ne!(text, SMALL);
+        text
+    };
+    let in_handler = |lines: &str| format!("{SMALL}[handler.app]\n{lines}\n");
+    for text in [
+        in_source(&format!("secret = \"{secret}\"")),
+        in_source(&format!("secrets = \"{secret}\"")),
+        in_source(&format!("secrets = [\"{secret}\"]")),
+        in_source(&format!("secrets = [{{ value = \"{secret}\" }}]")),
+        in_source(&format!("secrets = [{{ text = '{secret}' }}]")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\npassword = \"{secret}\"")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\napi_key = {{ x = [\"{secret}\"] }}")),
+        in_source(&format!("secret = \"{secret}")),
+        in_source(&format!("secrets = [{{ value = {secret} }}")),
+        in_source(&format!("secrets = [{{ env = \"A\" }}]\nverify_token = \"{secret}\"")),
+        in_handler(&format!(
+            "command.run = [\"/bin/x\"]\ncommand.env = {{ K = {{ value = \"{secret}\" }} }}"
+        )),
+        in_handler(&format!("http.url = \"http://127.0.0.1/\"\nhttp.secret = \"{secret}\"")),
+        in_handler(&format!(
+            "http.url = \"http://127.0.0.1/\"\nhttp.headers = {{ Authorization = {{ secret = \
+             \"{secret}\" }} }}"
+        )),
+        in_handler(&format!("email.smtp = \"smtp://h\"\nemail.password = \"{secret}\"")),
+    ] {
+        let checked = check(&text);
+        assert!(checked.report.counts().0 > 0, "{text}");
+        let entries = serde_json::to_string(&checked.report.entries()).unwrap();
+        for told in [checked.report.render(Look::Plain), entries, format!("{:?}", checked.config)] {
+            assert!(!told.contains("hunter2"), "{text}\n{told}");
+        }
+    }
+}
