@@ -104,9 +104,20 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
     seed: u64,
 ) -> Result<Components, QueueError> {
+    let store = index_store(&settings);
+    open_with_index(settings, clock, seed, store)
+}
+
+/// The same with an index of the caller's.
+pub(crate) fn open_with_index(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    store: Arc<dyn Store>,
+) -> Result<Components, QueueError> {
     check_format(&settings, &clock, seed)?;
     let folder = read_folder(&settings, &clock)?;
-    Ok(assemble(settings, clock, seed, folder))
+    Ok(assemble(settings, clock, seed, folder, Index::new(store)))
 }
 
 fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, QueueError> {
@@ -143,6 +154,8 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
         // the snapshot and the key runs have.
         writer.require_roll();
         writer.skip_numbers(newest_lsn.segment());
+        let next = newest.as_ref().map_or(Position(0), |newest| newest.next_position);
+        log.note_lost_end(end, next);
     }
     Ok(Folder {
         log,
@@ -205,8 +218,15 @@ fn open_log(
     Ok((log, survey, writer))
 }
 
-fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder) -> Components {
+fn assemble(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    folder: Folder,
+    index: Arc<Index>,
+) -> Components {
     let Folder { log, survey, writer, kept, newest, recovered, .. } = folder;
+    log.begin_serving();
     let given = GivenNumbers::find(&survey, newest.as_ref(), &kept);
     let opening_before = newest.as_ref().map_or(0, |newest| newest.opening);
     let (requests_to, requests) = mpsc::channel();
@@ -227,7 +247,6 @@ fn assemble(settings: Settings, clock: Arc<dyn Clock>, seed: u64, folder: Folder
         (Arc::clone(&settings.storage), settings.folder.clone()),
         StdRng::seed_from_u64(random.next_u64()),
     );
-    let index = Index::new(index_store(&settings));
     let mut committer = Committer {
         core: Arc::clone(&core),
         writer,

@@ -117,6 +117,11 @@ impl Disk {
         Self::of(self.storage.crash(&mut StdRng::seed_from_u64(seed), options))
     }
 
+    /// The same with files of its own.
+    pub(crate) fn copied(&self) -> Self {
+        Self::of(self.storage.copy())
+    }
+
     /// What a killed process leaves.
     pub(crate) fn killed(&self) -> Self {
         Self::of(self.storage.kill())

@@ -20,6 +20,7 @@ mod crash;
 mod derived;
 mod disk;
 mod errors;
+mod open_matrix;
 mod owner;
 mod retention;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::super::log::is_scarce;
 use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
 use super::damage::DamageCause;
 use super::segment::{self, KeptSegment, Records, read_record};
@@ -75,7 +76,7 @@ impl KeptLog {
             let mut segment = KeptSegment::new(id);
             let size = self.storage.size(&self.path(id))?;
             segment.end = u32::try_from(size).unwrap_or(u32::MAX);
-            let read = segment.read(self.storage.as_ref(), &self.path(id))?;
+            let read = segment.read_at_start(self.storage.as_ref(), &self.path(id))?;
             if let Some(end) = read.end() {
                 return Ok(recorded.max(KeptEnd { number: id.number, offset: end }));
             }
@@ -112,7 +113,7 @@ impl KeptLog {
 
     /// Reads a segment to know what it has.
     fn scan(&self, segment: &mut KeptSegment) -> io::Result<Records> {
-        let records = segment.read(self.storage.as_ref(), &self.path(segment.id))?;
+        let records = segment.read_at_start(self.storage.as_ref(), &self.path(segment.id))?;
         records.damage.iter().for_each(|damage| self.note(damage.clone()));
         let events = records.records.iter().filter(|(_, kind, _)| *kind == Kind::Event);
         let events = events.filter_map(|(offset, _, payload)| {
@@ -159,8 +160,10 @@ impl KeptLog {
     /// What a segment's first record says of the one before it.
     fn first_footer(&self, segment: &KeptSegment) -> io::Result<Option<KeptFooter>> {
         let file = match self.storage.open(&self.path(segment.id), OpenMode::Read) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
+            Err(err) if is_scarce(&err) => return Err(err),
+            // What it said is found by reading the others.
+            Err(_) => return Ok(None),
+            Ok(file) => file,
         };
         let first = match read_record(file.as_ref(), segment.id, 0) {
             Err(err) if err.kind() != io::ErrorKind::InvalidData => None,
@@ -181,7 +184,7 @@ impl KeptLog {
                 self.note(segment.damage(0, segment.end, DamageCause::MissingFile));
             }
         } else {
-            let size = self.storage.open(&self.path(id), OpenMode::Read)?.size()?;
+            let size = self.storage.size(&self.path(id))?;
             segment.end = u32::try_from(size).unwrap_or(u32::MAX);
             self.scan(&mut segment)?;
         }

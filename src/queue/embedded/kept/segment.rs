@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::super::log::is_scarce;
 use super::super::record::{
     HEADER_BYTES, Header, KeptChanges, KeptEvent, KeptFooter, Kind, Next, Record, Scan, SegmentId,
     Validity, examine,
@@ -96,6 +97,19 @@ impl KeptSegment {
             Err(err) => return Err(err),
         };
         self.walk(&bytes.into(), cause.unwrap_or(DamageCause::Checksum))
+    }
+
+    /// The same at a start, which does not wait for a file that cannot be opened: all of it is
+    /// left out and named.
+    pub(super) fn read_at_start(&self, storage: &dyn Storage, path: &Path) -> io::Result<Records> {
+        match self.read(storage, path) {
+            Err(err) if is_scarce(&err) || err.kind() == io::ErrorKind::InvalidData => Err(err),
+            Err(err) => {
+                let damage = self.damage(0, self.end, DamageCause::Io(err.kind()));
+                Ok(Records { damage: vec![damage], ..Records::default() })
+            }
+            read => read,
+        }
     }
 
     /// Finds the records; `cause` is why there may be gaps between them.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Cause, offset_of};
@@ -105,7 +106,12 @@ impl Stretch {
 
 /// Which segments' disk has not answered for how long.
 #[derive(Debug, Default)]
-pub(super) struct Patience(Mutex<BTreeMap<u32, Failures>>);
+pub(super) struct Patience {
+    /// Until the log serves, nobody waits: what the disk does not give is damage at once. A start
+    /// that waited for a bad block would never be one.
+    is_serving: AtomicBool,
+    failures: Mutex<BTreeMap<u32, Failures>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
@@ -114,10 +120,18 @@ struct Failures {
 }
 
 impl Patience {
+    /// From here on a read that fails is tried again before it counts as damage.
+    pub(super) fn begin_serving(&self) {
+        self.is_serving.store(true, Ordering::Relaxed);
+    }
+
     /// Notes that a read of segment `number` failed; `true` = it has failed for so long that it is
     /// read by blocks from here on.
     pub(super) fn is_over(&self, number: u32, now: Timestamp) -> bool {
-        let mut all = lock(&self.0);
+        if !self.is_serving.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut all = lock(&self.failures);
         let failures = all.entry(number).or_insert(Failures { count: 1, last_at: now });
         let apart = now.since(failures.last_at);
         if failures.count < FAILURES_MAX && apart >= FAILURES_APART {
@@ -128,6 +142,6 @@ impl Patience {
     }
 
     pub(super) fn forget(&self, number: u32) {
-        lock(&self.0).remove(&number);
+        lock(&self.failures).remove(&number);
     }
 }

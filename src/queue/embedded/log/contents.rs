@@ -91,6 +91,17 @@ impl Contents {
         Ok(contents)
     }
 
+    /// All of a segment is written with zeros before it is used: what one that is smaller than
+    /// `full_bytes` lacks was cut off, and may have had events.
+    pub(super) fn cut_short_of(mut self, full_bytes: u32) -> Self {
+        let len = offset_of(self.stretch.bytes.len());
+        if len < full_bytes && self.end > 0 {
+            self.stretch.unreadable.push(len..full_bytes);
+            self.stretch.error.get_or_insert(io::ErrorKind::UnexpectedEof);
+        }
+        self
+    }
+
     /// A segment that cannot be opened.
     pub(super) fn unreadable(capacity: u32, error: io::ErrorKind) -> Self {
         Self { stretch: Stretch::unreadable(0..capacity, error), ..Self::default() }

@@ -31,6 +31,8 @@ pub(crate) enum Cause {
     Undecodable,
     /// The bytes are whole and were written by a newer version.
     Unsupported { kind: u8, version: u8 },
+    /// The log went on here, as a snapshot or dedupe keys tell; so many events at least.
+    LostEnd { n_events: u64 },
     /// Files are gone; `segment` names the first of them, with no salt.
     Missing { n_files: u32 },
 }
@@ -45,6 +47,14 @@ impl fmt::Display for Damage {
                 _ => write!(f, "log segments {first} to {} are missing", first + (n_files - 1)),
             };
         }
+        if let Cause::LostEnd { n_events } = cause {
+            let number = segment.number;
+            return write!(
+                f,
+                "the log's end is missing from segment {number}, byte {offset} on: {n_events} \
+                 events at least"
+            );
+        }
         let file = file_name(*segment);
         write!(f, "`log/{file}`: {bytes} bytes from byte {offset} on cannot be read (")?;
         match cause {
@@ -54,7 +64,7 @@ impl fmt::Display for Damage {
             Cause::Unsupported { kind, version } => {
                 write!(f, "kind {kind} and version {version} of a newer gatepost)")
             }
-            Cause::Missing { .. } => f.write_str("missing)"),
+            Cause::Missing { .. } | Cause::LostEnd { .. } => f.write_str("missing)"),
         }
     }
 }

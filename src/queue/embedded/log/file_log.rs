@@ -120,6 +120,12 @@ impl FileLog {
         }
     }
 
+    /// The log is open: a disk that does not answer is asked again for 10 s from here on, before
+    /// what it does not give is damage.
+    pub(crate) fn begin_serving(&self) {
+        self.patience.begin_serving();
+    }
+
     /// What is readable; no I/O.
     pub(crate) fn head(&self) -> LogHead {
         *self.head.borrow()
@@ -248,6 +254,16 @@ impl FileLog {
     /// Names damage, and logs it the first time.
     pub(crate) fn note_damage(&self, damage: Damage) {
         self.damage.note(damage);
+    }
+
+    /// Names what stood behind `end`, up to the event before `next`: it is gone with its files.
+    pub(crate) fn note_lost_end(&self, end: Lsn, next: Position) {
+        let segment = self
+            .get(end.segment())
+            .map_or_else(|| SegmentId { number: end.segment(), salt: 0 }, |segment| segment.id);
+        let n_events = next.0.saturating_sub(self.head().next_position.0);
+        let cause = Cause::LostEnd { n_events };
+        self.note_damage(Damage { segment, offset: end.offset(), bytes: 0, cause });
     }
 
     /// Names a record that is whole and makes no sense.

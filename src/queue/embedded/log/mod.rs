@@ -60,7 +60,7 @@ fn is_full(err: &io::Error) -> bool {
 }
 
 /// Whether an error says that the system has too few handles or too little memory just now.
-fn is_scarce(err: &io::Error) -> bool {
+pub(crate) fn is_scarce(err: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(err);
     err.kind() == io::ErrorKind::OutOfMemory
         || errno == Some(rustix::io::Errno::MFILE)

@@ -199,13 +199,16 @@ impl FileLog {
     fn find_newest(&self, files: &mut BTreeMap<SegmentId, u32>) -> Result<Newest, OpenError> {
         let mut newest = Newest::default();
         let ids: Vec<SegmentId> = files.keys().rev().copied().collect();
+        // Those of a large record are larger, none is smaller; whoever only looks may not know.
+        let largest = files.values().max().copied().unwrap_or_default();
+        let full_bytes = self.segment_bytes.min(largest);
         for id in ids {
             if newest.live.as_ref().is_some_and(|(live, _)| live.number != id.number) {
                 break;
             }
             let Some(capacity) = files.get(&id).copied() else { continue };
             let contents = match self.storage.open(&self.path(id), OpenMode::Read) {
-                Ok(file) => Contents::read(&*file, id, capacity)?,
+                Ok(file) => Contents::read(&*file, id, capacity)?.cut_short_of(full_bytes),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
                     files.remove(&id);
                     continue;

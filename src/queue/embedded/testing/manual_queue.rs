@@ -16,8 +16,10 @@ use crate::queue::embedded::commit::Request;
 use crate::queue::embedded::core::{Core, Step};
 use crate::queue::embedded::driver::{Stepped, allocate};
 use crate::queue::embedded::open;
+use crate::queue::embedded::open::Components;
 use crate::queue::embedded::state::Status;
 use crate::queue::embedded::subscription::EmbeddedSubscription;
+use crate::queue::embedded::testing::LyingStore;
 use crate::queue::embedded::{Driver, EmbeddedQueue, Settings};
 use crate::queue::{QueueError, Start, Subscription};
 use crate::sync::lock;
@@ -75,7 +77,21 @@ impl std::fmt::Debug for ManualQueue {
 impl ManualQueue {
     /// Opens the queue of `settings`. `seed` makes salts and the random parts of ids.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Result<Self, QueueError> {
-        let components = open::open(settings, clock, seed)?.with_states()?;
+        Self::start(open::open(settings, clock, seed)?)
+    }
+
+    /// The same with an index that answers rightly, wrongly or not at all.
+    pub fn open_with_lying_index(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Result<Self, QueueError> {
+        let store = Arc::new(LyingStore::new(seed));
+        Self::start(open::open_with_index(settings, clock, seed, store)?)
+    }
+
+    fn start(components: Components) -> Result<Self, QueueError> {
+        let components = components.with_states()?;
         let mut stepped = None;
         let queue = EmbeddedQueue::start(components, |components| {
             stepped = Some(Stepped::of(components));

@@ -292,6 +292,10 @@ impl Storage for MemoryStorage {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        // As by mkdir(2): one that is there is no change.
+        if lock(&self.0).folders.contains(folder) {
+            return Ok(());
+        }
         self.before(Call::Create, folder, 0, 0)?;
         let mut state = lock(&self.0);
         state.folders.extend(folder.ancestors().map(Path::to_owned));

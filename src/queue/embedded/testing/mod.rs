@@ -2,10 +2,13 @@
 
 mod faults;
 mod inode;
+mod lying_store;
 pub mod manual_queue;
 mod memory_disk;
 mod memory_storage;
 mod names;
+
+pub(crate) use lying_store::LyingStore;
 
 pub use faults::{Call, Faults, Verdict};
 pub use manual_queue::{Standing, standing};

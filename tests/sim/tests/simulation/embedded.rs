@@ -48,7 +48,8 @@ impl Embedded {
         clock: &Arc<ManualClock>,
         seed: u64,
     ) -> Result<ManualQueue, QueueError> {
-        let Config { retention, segment_bytes, memtable_keys, waiting_max } = self.config;
+        let Config { retention, segment_bytes, memtable_keys, waiting_max, has_lying_index } =
+            self.config;
         let settings = Settings {
             retention,
             segment_bytes,
@@ -60,7 +61,11 @@ impl Embedded {
             ..Settings::new(FOLDER)
         };
         let clock: Arc<ManualClock> = Arc::clone(clock);
-        ManualQueue::open(settings, clock, seed)
+        if has_lying_index {
+            ManualQueue::open_with_lying_index(settings, clock, seed)
+        } else {
+            ManualQueue::open(settings, clock, seed)
+        }
     }
 
     fn live(&mut self) -> &mut Open {

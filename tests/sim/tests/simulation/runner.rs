@@ -35,6 +35,7 @@ impl Plan {
             segment_bytes: [8_192, 16_384][random.random_range(0..2)],
             memtable_keys: [4, 16][random.random_range(0..2)],
             waiting_max: [50, 1_000][random.random_range(0..2)],
+            has_lying_index: seed.is_multiple_of(3),
         };
         let actions = plan(&mut random, n_actions, flavour);
         Self { seed, config, actions }

@@ -76,6 +76,8 @@ pub struct Config {
     pub segment_bytes: u32,
     pub memtable_keys: usize,
     pub waiting_max: u64,
+    /// The index answers wrongly or not at all, at random: nothing but lists may come of it.
+    pub has_lying_index: bool,
 }
 
 /// A queue under a scheduler's hand.

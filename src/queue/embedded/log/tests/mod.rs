@@ -118,6 +118,7 @@ impl Fixture {
         let options = options(&clock);
         let opened = FileLog::open(Arc::new(storage.clone()), folder(), &options)?;
         let log = Arc::clone(&opened.survey.log);
+        log.begin_serving();
         let allocator = SegmentAllocator::new(Arc::clone(&log));
         let (writer, next) = (opened.writer, opened.survey.next_position.max(Position(1)));
         Ok(Self { storage: storage.clone(), clock, log, writer, allocator, next })

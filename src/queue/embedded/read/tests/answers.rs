@@ -6,7 +6,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::lying::LyingStore;
 use crate::clock::Clock;
 use crate::event::{EventId, OrderKey, Position};
 use crate::queue::embedded::index::rig::{
@@ -15,6 +14,7 @@ use crate::queue::embedded::index::rig::{
 use crate::queue::embedded::index::{Index, MemoryStore};
 use crate::queue::embedded::read::{DeadPage, History, Reading};
 use crate::queue::embedded::record::{Change, Lsn, NewState};
+use crate::queue::embedded::testing::LyingStore;
 use crate::queue::{
     AttemptRecord, DeadFilter, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries,
 };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::lying::LyingStore;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Glob, Position, SourceName};
 use crate::queue::embedded::index::rig::{AT, Rig, dead, new_event, tried};
 use crate::queue::embedded::index::{Index, MemoryStore, Store};
 use crate::queue::embedded::read::{Budget, Page, Reading, Search};
+use crate::queue::embedded::testing::LyingStore;
 use crate::queue::{BodyFilter, EventQuery, ListOrder};
 
 fn positions(events: &[Event]) -> Vec<u64> {

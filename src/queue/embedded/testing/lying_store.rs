@@ -12,13 +12,13 @@ use crate::sync::lock;
 
 /// Answers rightly, wrongly, or not at all, at random.
 #[derive(Debug)]
-pub(super) struct LyingStore {
+pub(crate) struct LyingStore {
     inner: MemoryStore,
     rng: Mutex<StdRng>,
 }
 
 impl LyingStore {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { inner: MemoryStore::default(), rng: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
@@ -36,7 +36,9 @@ impl LyingStore {
             }
             2 if !bytes.is_empty() => {
                 let at = rng.random_range(0..bytes.len());
-                bytes[at] ^= 1 << rng.random_range(0..8);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << rng.random_range(0..8);
+                }
             }
             _ => {}
         });
