@@ -179,6 +179,11 @@ impl Api {
                 .as_ref()
                 .map(|server| server.ingest.refused().list())
                 .unwrap_or_default(),
+            proxies: self
+                .server
+                .as_ref()
+                .map(|server| server.ingest.proxies().list())
+                .unwrap_or_default(),
         }
     }
 

@@ -23,12 +23,14 @@ use crate::source::{Answered, Inbound, MethodUse, Reply, Source, Verified};
 mod client_limiter;
 mod endpoint;
 mod log;
+mod proxies;
 mod refused;
 mod rejected;
 mod unverified;
 
 pub use client_limiter::{Admission, ClientLimiter, FailureResponse, Slot};
 pub use endpoint::Endpoint;
+pub use proxies::{FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow};
 pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};
 pub use rejected::{RejectedRequest, RejectedRing};
 pub use unverified::{BodyRoom, UnverifiedBytes};
@@ -102,6 +104,7 @@ pub struct Ingest {
     client_limiter: ClientLimiter,
     log: ThrottledLog,
     refused: RefusedRequests,
+    proxies: Proxies,
     unverified: UnverifiedBytes,
     /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
     /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
@@ -131,6 +134,7 @@ impl Ingest {
             rejected: RejectedRing::default(),
             log: ThrottledLog::default(),
             refused: RefusedRequests::default(),
+            proxies: Proxies::default(),
             unverified: UnverifiedBytes::default(),
             releasing: tokio::sync::Mutex::default(),
         };
@@ -181,6 +185,16 @@ impl Ingest {
     /// What was refused before its signature was looked at.
     pub fn refused(&self) -> &RefusedRequests {
         &self.refused
+    }
+
+    /// The proxies that requests came through.
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// Remembers the proxy that a request came through.
+    pub fn note_proxy(&self, request: ProxiedRequest) {
+        self.proxies.add(request, self.clock.now());
     }
 
     /// Counts a request that was refused before its signature was looked at, and tells the log.

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Output, Position, SourceName,
 };
-use crate::ingest::RefusedRow;
+use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::{
     Backlog, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries, QueueStats,
 };
@@ -37,6 +37,8 @@ pub struct StatusView {
     pub rejected: usize,
     /// What was refused since the start before its signature was looked at.
     pub refused: Vec<RefusedRow>,
+    /// The proxies that requests came through since the start.
+    pub proxies: Vec<ProxyRow>,
 }
 
 /// The queue's figures.

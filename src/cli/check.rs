@@ -10,7 +10,7 @@ use crate::settings::{Look, Report};
 
 use super::args::Check;
 use super::output::{Output, line, note};
-use super::store::{self, Server};
+use super::store::{self, Reached, Server};
 use super::{CliError, against};
 
 /// Finds every mistake at once.
@@ -61,6 +61,9 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     for problem in &problems {
         note(problem)?;
     }
+    if !output.is_json() {
+        note_proxies(&config).await?;
+    }
     if options.diff {
         diff(&config).await?;
     }
@@ -72,6 +75,20 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
     }
+}
+
+/// Tells of the proxies that the running server's requests come through, where one runs.
+/// A server that does not answer is not what is checked.
+async fn note_proxies(config: &Config) -> Result<(), CliError> {
+    let Ok(Reached::Server(server)) = Server::reach(config).await else { return Ok(()) };
+    let Ok(status) = server.get("status", &[]).await else { return Ok(()) };
+    let proxies = status.get("proxies").and_then(Value::as_array);
+    for proxy in proxies.into_iter().flatten() {
+        if let Some(advice) = proxy.get("advice").and_then(Value::as_str) {
+            note(advice)?;
+        }
+    }
+    Ok(())
 }
 
 /// Compares with the configuration in the file `new`.

@@ -94,6 +94,9 @@ fn text(status: &Value) -> String {
     for reason in reasons {
         text.line(format_args!("\n{reason}; it is tried again every minute"));
     }
+    for proxy in list("proxies") {
+        text.line(format_args!("\n{}", cell(proxy.get("advice"))));
+    }
     let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
     if n_rejected > 0 {
         text.line(format_args!(

@@ -2,7 +2,20 @@
 
 use std::net::IpAddr;
 
+use actix_http::header::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
+
+use crate::ingest::FORWARDING_HEADERS;
+
+/// The lists in `X-Forwarded-For`. The headers' own iterator cannot go backwards.
+pub(crate) fn forwarded_for(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect()
+}
+
+/// The headers that a proxy put in to say who the client is.
+pub(crate) fn forwarding_headers(headers: &HeaderMap) -> Vec<&'static str> {
+    FORWARDING_HEADERS.into_iter().filter(|name| headers.contains_key(*name)).collect()
+}
 
 /// The client's address: the peer's own, or where the peer is a believed proxy, the last address
 /// in `X-Forwarded-For` that no believed proxy has.

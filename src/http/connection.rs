@@ -47,6 +47,9 @@ const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
 /// How a TLS client begins: a handshake record of version 3.
 const TLS_BEGINNING: &[u8] = b"\x16\x03";
 
+/// How a proxy begins that speaks the PROXY protocol, of version 1 and 2.
+const PROXY_BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
+
 /// What actix refuses by itself, without asking our service: its answer to that has no body, and ours
 /// have one.
 fn refused(written: &[u8]) -> Option<Seen> {
@@ -250,6 +253,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             self.stage = Stage::Served;
             if bytes.starts_with(TLS_BEGINNING) {
                 self.registration.report(Seen::Tls);
+            }
+            if PROXY_BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning)) {
+                self.registration.report(Seen::ProxyProtocol);
             }
         }
     }

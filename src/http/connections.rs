@@ -42,6 +42,8 @@ pub(super) enum Seen {
     Malformed,
     /// A TLS handshake on a plain port.
     Tls,
+    /// A proxy that speaks the PROXY protocol.
+    ProxyProtocol,
     /// A TLS handshake that failed, or took too long.
     TlsHandshake,
     /// Plain HTTP on a TLS port.

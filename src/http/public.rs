@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Headers};
 use crate::ingest::{
-    Accepted, Admission, BodyRoom, Endpoint, FailureResponse, Ingest, Refused, RefusedFor,
-    RefusedRequest, Request,
+    Accepted, Admission, BodyRoom, Endpoint, FailureResponse, Ingest, ProxiedRequest, Refused,
+    RefusedFor, RefusedRequest, Request,
 };
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::Appended;
@@ -269,6 +269,7 @@ async fn receive(
     public: &Public,
 ) -> Result<Accepted, HookError> {
     let received_at = public.clock.now();
+    public.note_proxy(request);
     let limits = check_head(endpoint, request, public)?;
     let mut admission = public.admit(endpoint, request)?;
     let mut room = Some(public.reserve(request)?);
@@ -424,6 +425,32 @@ impl Public {
         head.headers.contains_key("x-forwarded-for") && self.client(request) == peer
     }
 
+    /// Remembers the proxy that passed the request on, where one did.
+    fn note_proxy(&self, request: &HttpRequest) {
+        let head = request.head();
+        let Some(peer) = head.peer_addr.map(|peer| peer.ip().to_canonical()) else { return };
+        let headers = client::forwarding_headers(&head.headers);
+        if headers.is_empty() {
+            return;
+        }
+        let limits = self.limits.load();
+        let trusted = &limits.trusted_proxies;
+        let is_trusted = trusted.iter().any(|net| net.contains(&peer));
+        let client = self.client(request).unwrap_or(peer);
+        let claimed = client::address(
+            Some(peer),
+            &[trusted.as_slice(), &[peer.into()]].concat(),
+            client::forwarded_for(&head.headers).into_iter(),
+        );
+        self.ingest.note_proxy(ProxiedRequest {
+            peer,
+            is_trusted,
+            headers,
+            client,
+            claimed: claimed.unwrap_or(peer),
+        });
+    }
+
     /// Counts a POST to what is nearly a source's address.
     fn note_near_miss(&self, request: &HttpRequest) {
         let path = request.path();
@@ -441,6 +468,7 @@ impl Public {
             Seen::HeadTooLarge => RefusedFor::HeadTooLarge,
             Seen::Malformed => RefusedFor::Malformed,
             Seen::Tls => RefusedFor::Tls,
+            Seen::ProxyProtocol => RefusedFor::ProxyProtocol,
             Seen::TlsHandshake => RefusedFor::TlsHandshake,
             Seen::PlainHttp => RefusedFor::PlainHttp,
             Seen::Shed => RefusedFor::Shed,
@@ -454,13 +482,10 @@ impl Public {
     }
 
     fn client_of(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        // The headers' own iterator cannot go backwards.
-        let forwarded: Vec<&[u8]> =
-            headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
         client::address(
             peer.map(|peer| peer.ip()),
             &self.limits.load().trusted_proxies,
-            forwarded.into_iter(),
+            client::forwarded_for(headers).into_iter(),
         )
     }
 }

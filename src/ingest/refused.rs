@@ -38,6 +38,8 @@ pub enum RefusedFor {
     Malformed,
     /// It is a TLS handshake on a plain port.
     Tls,
+    /// It is the PROXY protocol, which a proxy was told to speak.
+    ProxyProtocol,
     /// The TLS handshake failed, or took too long.
     TlsHandshake,
     /// It is plain HTTP on a TLS port.
@@ -50,7 +52,7 @@ pub enum RefusedFor {
     NoConnection,
 }
 
-const N_REASONS: usize = 13;
+const N_REASONS: usize = 14;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
@@ -61,7 +63,7 @@ impl RefusedFor {
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy => 401,
             Self::HeadTooLarge => 431,
-            Self::Malformed | Self::Tls => 400,
+            Self::Malformed | Self::Tls | Self::ProxyProtocol => 400,
             Self::NoRoom => 503,
             Self::TlsHandshake | Self::PlainHttp | Self::Shed | Self::NoConnection => 0,
         }
@@ -82,6 +84,10 @@ impl RefusedFor {
             Self::Tls => {
                 "TLS on a plain port: the sender's URL should begin with http://, or a \
                           proxy or `[server.tls]` should end TLS"
+            }
+            Self::ProxyProtocol => {
+                "the PROXY protocol, which is not spoken here: turn it off at the proxy (HAProxy: \
+                 `send-proxy`, nginx: `proxy_protocol on`), X-Forwarded-For says the same"
             }
             Self::TlsHandshake => {
                 "the TLS handshake failed: the sender does not trust the certificate, speaks no \

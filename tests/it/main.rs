@@ -20,6 +20,7 @@ mod handlers_sql;
 mod hostile;
 mod http;
 mod pages;
+mod proxies;
 mod queue;
 mod queue_embedded;
 mod queue_faults;

@@ -1,7 +1,7 @@
 //! HTTP by hand: the bytes that go out are the test's own, however wrong they are.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Far longer than any answer takes; a test that waits that long has failed.
@@ -50,6 +50,20 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// The same from this address of this machine.
+pub(crate) fn connect_from(client: IpAddr, address: SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let connected = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(client, 0)).unwrap();
+        socket.connect(address).await.unwrap().into_std().unwrap()
+    });
+    connected.set_nonblocking(false).unwrap();
+    connected.set_read_timeout(Some(TIMEOUT)).unwrap();
+    connected.set_write_timeout(Some(TIMEOUT)).unwrap();
+    connected
 }
 
 impl Wire {

@@ -67,6 +67,7 @@ pub(super) const SCHEMAS: &[(&str, Fields)] = &[
             ("handlers", "[Handler]"),
             ("rejected", "integer"),
             ("refused", "[any]"),
+            ("proxies", "[any]"),
         ],
     ),
     (
