@@ -44,6 +44,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Init => init::run(&config, output),
         Verb::Schema => init::schema(),
         Verb::Completions { shell } => init::completions(shell),
+        Verb::Man { folder } => init::man(&folder),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(verb, &config, output))
@@ -70,7 +71,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     match verb {
         Verb::Reload => reload(&config, output).await,
         Verb::Send(options) => send::run(options, &config, output).await,
-        Verb::Status => status::run(&config, output).await,
+        Verb::Status(options) => status::run(&options, &config, output).await,
         Verb::Events(verb) => events::run(verb, &config, output).await,
         Verb::Dead(verb) => dead::run(verb, &config, output).await,
         Verb::Rejected(verb) => rejected::run(verb, &config, output).await,
@@ -82,7 +83,8 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         | Verb::Test(_)
         | Verb::Init
         | Verb::Schema
-        | Verb::Completions { .. } => Ok(()),
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => Ok(()),
     }
 }
 

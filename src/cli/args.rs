@@ -42,7 +42,7 @@ pub enum Verb {
     /// Sign a sample with the source's own secret and post it.
     Send(Send),
     /// Show how everything stands.
-    Status,
+    Status(Status),
     /// What came in, and what was done with it.
     #[command(subcommand)]
     Events(Events),
@@ -65,6 +65,12 @@ pub enum Verb {
         /// For which shell.
         shell: Shell,
     },
+    /// Write the manual pages into a folder: for those who make packages.
+    #[command(hide = true)]
+    Man {
+        /// The folder, which is there already.
+        folder: PathBuf,
+    },
 }
 
 /// Options of `check`.
@@ -83,6 +89,14 @@ pub struct Check {
     /// The new configuration for `--against`.
     #[arg(value_name = "NEW", requires = "against")]
     pub new: Option<PathBuf>,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only say whether the running server is ready (as /readyz): for health checks of containers.
+    #[arg(long)]
+    pub ready: bool,
 }
 
 /// Options of `test`.

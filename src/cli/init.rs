@@ -1,4 +1,4 @@
-//! `init`, `schema` and `completions`: what needs no configuration.
+//! `init`, `schema`, `completions` and `man`: what needs no configuration.
 
 use std::io::Write;
 use std::path::Path;
@@ -33,6 +33,11 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
 /// Prints the configuration's JSON Schema.
 pub(super) fn schema() -> Result<(), CliError> {
     line(&format!("{:#}", config::schema()))
+}
+
+/// Writes the manual pages, one for each verb.
+pub(super) fn man(folder: &Path) -> Result<(), CliError> {
+    Ok(clap_mangen::generate_to(Cli::command(), folder)?)
 }
 
 /// Prints a completion script.

@@ -5,11 +5,16 @@ use serde_json::Value;
 use crate::config::Config;
 
 use super::CliError;
+use super::args::Status;
 use super::output::{Column, Output, Page, cell, table};
 use super::store::{self, Reached, Server};
 
 /// Shows how everything stands.
-pub(super) async fn run(config: &Config, output: Output) -> Result<(), CliError> {
+pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Result<(), CliError> {
+    if options.ready {
+        let ready = Server::require(config).await?.ready().await?;
+        return output.one(&ready, |ready| cell(ready.get("status")));
+    }
     let status = match Server::reach(config).await? {
         Reached::Server(server) => server.get("status", &[]).await?,
         Reached::Nobody => store::value(&store::open(config).await?.status())?,

@@ -85,6 +85,11 @@ impl Server {
         self.json(request).await
     }
 
+    /// Whether it is ready: an error that says why not where it is not.
+    pub(super) async fn ready(&self) -> Result<Value, CliError> {
+        self.json(self.client.get("http://localhost/readyz")).await
+    }
+
     /// Changes something at `path` below `/api/v1/`.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         let request = self.client.post(url(path, &[]));
@@ -117,7 +122,15 @@ impl Server {
         }
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem.get("detail").or_else(|| problem.get("title"));
-        let detail = detail.and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+        let unready = problem.get("problems").and_then(Value::as_array);
+        let detail = match (detail.and_then(Value::as_str), unready) {
+            (Some(detail), _) => detail.to_owned(),
+            (None, Some(problems)) => {
+                let problems: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
+                format!("not ready: {}", problems.join("; "))
+            }
+            (None, None) => "no reason given".to_owned(),
+        };
         let is_passing = status == reqwest::StatusCode::SERVICE_UNAVAILABLE;
         Err(if is_passing { CliError::Unavailable(detail) } else { CliError::Failed(detail) })
     }
