@@ -14,6 +14,7 @@ mod deliver;
 mod deploy;
 mod floors;
 mod fuzz;
+mod handbook;
 mod handlers_email;
 mod handlers_faults;
 mod handlers_sql;
