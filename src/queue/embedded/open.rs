@@ -14,6 +14,7 @@ use super::events::ReadFailure;
 use super::index::{Follower, Index, MemoryStore, SledStore, Store};
 use super::kept::{EndTrust, KeptLog};
 use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
+use super::layout::{check_format, opening};
 use super::log::{
     FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, SegmentInfo,
     Survey, Want,
@@ -23,15 +24,11 @@ use super::record::{Lsn, SegmentId};
 use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
-use super::{IndexIn, Opened, Settings, take_over};
+use super::{IndexIn, Opened, Settings};
 use crate::clock::Clock;
 use crate::event::{Event, EventId, Position};
 use crate::queue::QueueError;
 use crate::queue::ids::Ids;
-use crate::queue::storage::OpenMode;
-
-/// The layout of the folder that this version writes.
-pub(crate) const FORMAT: &str = "2\n";
 
 /// The queue's components, each of which is driven by a thread of its own, or all by the caller's.
 pub(crate) struct Components {
@@ -363,45 +360,11 @@ fn known_segments(snapshot: &Snapshot) -> Vec<SegmentInfo> {
         .collect()
 }
 
-/// The number in `FORMAT` is written and synced before anything else; a newer one is left alone.
-fn check_format(settings: &Settings, clock: &Arc<dyn Clock>, seed: u64) -> Result<(), QueueError> {
-    let (storage, folder) = (&*settings.storage, settings.folder.as_path());
-    let path = folder.join("FORMAT");
-    let failed = opening("`FORMAT`");
-    storage.create_folder(folder).map_err(&failed)?;
-    if storage.list(folder).map_err(&failed)?.contains(&path) {
-        let file = storage.open(&path, OpenMode::Read).map_err(&failed)?;
-        let mut bytes = vec![0; 16];
-        let n_read = file.read_at(&mut bytes, 0).map_err(&failed)?;
-        let found = String::from_utf8_lossy(bytes.get(..n_read).unwrap_or_default()).into_owned();
-        if found == FORMAT {
-            return take_over::remove_old(storage, folder);
-        }
-        // Empty = the process ended while it was written: nothing was stored yet.
-        if !found.is_empty() {
-            return Err(QueueError::Unsupported {
-                folder: folder.display().to_string(),
-                found: found.trim().to_owned(),
-            });
-        }
-    }
-    let was_taken_over = take_over::take_over(settings, clock, seed)?;
-    let file = storage.open(&path, OpenMode::Create).map_err(&failed)?;
-    file.write_all_at(FORMAT.as_bytes(), 0).map_err(&failed)?;
-    file.sync_data().map_err(&failed)?;
-    storage.sync_folder(folder).map_err(&failed)?;
-    if was_taken_over { take_over::remove_old(storage, folder) } else { Ok(()) }
-}
-
 fn index_store(settings: &Settings) -> Arc<dyn Store> {
     match settings.index {
         IndexIn::Folder => Arc::new(SledStore::new(&settings.folder.join("sled"))),
         IndexIn::Memory => Arc::new(MemoryStore::default()),
     }
-}
-
-fn opening(what: &'static str) -> impl Fn(io::Error) -> QueueError {
-    move |source| QueueError::Io { what: format!("opening {what}"), source }
 }
 
 impl From<OpenError> for QueueError {

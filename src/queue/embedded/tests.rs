@@ -1,17 +1,21 @@
 //! What the parts make of a damaged disk together.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::commit::Request;
 use super::testing::MemoryStorage;
-use super::*;
+use super::{Driver, EmbeddedQueue, IndexIn, Settings, driver, open};
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, DedupeKey, ErrorText, EventType, Headers, Outcome, Output, Settled,
-    SourceName,
+    Attempt, DataRoot, Dedupe, DedupeKey, ErrorText, EventType, HandlerName, Headers, NewEvent,
+    Outcome, Output, Position, Settled, SourceName,
 };
-use crate::queue::{LostDeliveries, Queue, Start, Subscription};
+use crate::queue::{DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
 fn settings(storage: &MemoryStorage) -> Settings {
     Settings {
@@ -27,7 +31,7 @@ fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)))
 }
 
-fn open(storage: &MemoryStorage) -> EmbeddedQueue {
+fn open_on(storage: &MemoryStorage) -> EmbeddedQueue {
     EmbeddedQueue::open_inline(settings(storage), clock(), 7).unwrap()
 }
 
@@ -50,7 +54,7 @@ fn web() -> HandlerName {
 
 /// A queue with 40 events in several segments, none of which was delivered.
 async fn filled(storage: &MemoryStorage) {
-    let queue = open(storage);
+    let queue = open_on(storage);
     drop(queue.subscribe(&web(), Start::Oldest).await.unwrap());
     for _ in 0..40 {
         queue.append(new_event()).await.unwrap();
@@ -71,7 +75,7 @@ async fn take(subscription: &dyn Subscription, n_events: usize) -> BTreeSet<u64>
 #[tokio::test]
 async fn a_late_cleaner_does_not_make_a_run_of_every_commit() {
     let storage = MemoryStorage::new();
-    let queue = open(&storage);
+    let queue = open_on(&storage);
     let window = Duration::from_hours(1);
     // Nothing cleans it: what is frozen stays unwritten.
     for n in 0..100 {
@@ -101,7 +105,7 @@ async fn more_outcomes_than_fit_in_a_segment_are_recorded() {
     let storage = MemoryStorage::new();
     let at = Timestamp::from_millis(2_000_000);
     {
-        let queue = open(&storage);
+        let queue = open_on(&storage);
         let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
         for _ in 0..40 {
             queue.append(new_event()).await.unwrap();
@@ -113,7 +117,7 @@ async fn more_outcomes_than_fit_in_a_segment_are_recorded() {
         drop(subscription);
         queue.close().await.unwrap();
     }
-    let queue = open(&storage);
+    let queue = open_on(&storage);
     let stats = queue.stats();
     assert_eq!(stats.handlers.iter().map(|(_, backlog)| backlog.waiting).collect::<Vec<_>>(), [40]);
     assert_eq!(stats.damage, Vec::<String>::new());
@@ -128,7 +132,7 @@ async fn deliveries_of_a_missing_oldest_segment_are_lost_until_it_is_back() {
     let bytes = storage.bytes(&oldest).unwrap();
     storage.remove_now(&oldest);
     let n_lost = {
-        let queue = open(&storage);
+        let queue = open_on(&storage);
         let first = queue.core.log.head().first_position;
         let n_lost = first.0 - 1;
         assert!((1..20).contains(&n_lost));
@@ -142,7 +146,7 @@ async fn deliveries_of_a_missing_oldest_segment_are_lost_until_it_is_back() {
         n_lost
     };
     storage.put_now(&oldest, bytes);
-    let queue = open(&storage);
+    let queue = open_on(&storage);
     assert_eq!(queue.redrive(DeadFilter::default()).await.unwrap(), n_lost);
     assert_eq!(queue.lost(DeadFilter::default()).await.unwrap(), []);
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
@@ -160,7 +164,7 @@ async fn handlers_are_known_where_only_the_newest_segment_can_be_read() {
     for path in &segments {
         storage.remove_now(path);
     }
-    let queue = open(&storage);
+    let queue = open_on(&storage);
     let first = queue.core.log.head().first_position;
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
     let n_left = usize::try_from(41 - first.0).unwrap();
@@ -200,7 +204,7 @@ async fn events_are_taken_in_while_the_states_are_made_out_of_the_log() {
         assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
     }
     drop(queue);
-    let queue = open(&storage);
+    let queue = open_on(&storage);
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
     assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
 }

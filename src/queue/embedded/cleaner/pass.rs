@@ -1,38 +1,23 @@
-//! The cleaner: frees the oldest segment of the log by one rule, in one place.
-//!
-//! The oldest sealed segment goes when every handler's recorded settlements have passed it, when it
-//! is older than `retention` (or the disk presses), and when the newest snapshot and the key runs
-//! reach beyond it. What of it is alive in some handler is copied into the kept log first. The
-//! cleaner reads the handlers' states and writes files; it never changes a state.
-//!
-//! Its steps, each of which may be the last before a crash:
-//!
-//! 1. *Freeze*: no handler may make a settled position of the segment alive any more, and what was
-//!    settled is recorded. From here on the set of what is alive in it can only shrink.
-//! 2. *Copy* what is alive, and sync it.
-//! 3. *Trim*: what was settled meanwhile is recorded, with it that the log begins behind the segment.
-//! 4. *Remove* the file.
+//! One pass of the cleaner: what may go, in which order, and what it cannot free.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::RngCore;
 use rand::rngs::StdRng;
 
-use super::commit::Request;
-use super::core::Core;
-use super::events::ReadFailure;
-use super::log::{LogReader, ReadError, Removal};
-use super::record::{Change, KeptChanges, KeptEnd, Kind, Lsn, Record};
-use super::snapshot::{KeysOf, Snapshots};
-use super::subscription::HandlerCell;
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
+use crate::queue::embedded::commit::Request;
+use crate::queue::embedded::core::Core;
+use crate::queue::embedded::events::ReadFailure;
+use crate::queue::embedded::log::{ReadError, Removal};
+use crate::queue::embedded::record::{KeptEnd, Lsn};
+use crate::queue::embedded::snapshot::{KeysOf, Snapshots};
+use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::storage::Storage;
 use crate::sync::lock;
 
@@ -77,7 +62,7 @@ pub(crate) struct Cleaner {
     folder: PathBuf,
     /// One look at a time.
     turn: tokio::sync::Mutex<()>,
-    random: Mutex<StdRng>,
+    pub(super) random: Mutex<StdRng>,
     clock: Mutex<ClockTrust>,
     snapshot_at: Mutex<Option<Timestamp>>,
 }
@@ -91,13 +76,6 @@ struct ClockTrust {
     since: Timestamp,
     /// The segment that was the newest when the queue was opened: later ones began by this clock.
     opened_with: u32,
-}
-
-/// What of a segment is copied before it goes.
-#[derive(Debug, Default)]
-struct Copied {
-    events: Vec<(Position, Bytes)>,
-    changes: Vec<KeptChanges>,
 }
 
 impl Cleaner {
@@ -247,22 +225,6 @@ impl Cleaner {
         self.core.ask(Request::Recorded).await
     }
 
-    /// Which handlers still need which event of the range.
-    fn alive_in(
-        &self,
-        first: Position,
-        end: Position,
-    ) -> BTreeMap<Position, Vec<Arc<HandlerCell>>> {
-        let mut alive: BTreeMap<Position, Vec<Arc<HandlerCell>>> = BTreeMap::new();
-        for cell in self.core.handlers() {
-            let positions = cell.lock().state.alive_in(first..end);
-            for position in positions {
-                alive.entry(position).or_default().push(Arc::clone(&cell));
-            }
-        }
-        alive
-    }
-
     /// Whether something of a young segment is given out just now: it is settled soon.
     fn is_in_flight(
         &self,
@@ -277,115 +239,6 @@ impl Cleaner {
             && alive
                 .iter()
                 .any(|(position, cells)| cells.iter().any(|cell| is_given_out(*position, cell))))
-    }
-
-    /// Reads the segment and gives what of it must be kept: events that are alive, the changes of
-    /// their deliveries, and changes of deliveries whose events the kept log has.
-    fn copy(
-        &self,
-        oldest: u32,
-        next: u32,
-        Range { start: first, end }: Range<Position>,
-        alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
-    ) -> Result<Copied, QueueError> {
-        // What is recorded from here on counts more than the states as they are found below.
-        let label = Lsn(self.core.log.head().next.0.saturating_sub(1));
-        let mut copied = Copied::default();
-        let mut told = Told::default();
-        for (position, cells) in alive {
-            for cell in cells {
-                told.must_tell(cell, *position);
-            }
-        }
-        for cell in self.core.handlers() {
-            let lost = cell.lock().state.lost_in(first..end);
-            for position in lost {
-                told.must_tell(&cell, position);
-            }
-        }
-        let mut reader = LogReader::new(Arc::clone(&self.core.log), Lsn::start_of(oldest));
-        while let Some(found) = reader.next(Lsn::start_of(next)).map_err(failed)? {
-            match found.kind {
-                Kind::Event => {
-                    let position = found.position().filter(|p| alive.contains_key(p));
-                    copied.events.extend(position.map(|position| (position, found.payload)));
-                }
-                Kind::Settle => {
-                    let Some(Record::Settle(record)) = found.decode() else {
-                        self.core.log.note_undecodable(&found);
-                        continue;
-                    };
-                    for section in record.sections {
-                        let Some(cell) = self.core.handler(&section.handler) else { continue };
-                        if cell.incarnation != section.incarnation {
-                            continue;
-                        }
-                        for change in section.changes {
-                            self.note_change(&mut told, &cell, first, found.lsn, &change);
-                        }
-                    }
-                }
-                Kind::Head
-                | Kind::Subscribed
-                | Kind::Forgotten
-                | Kind::Trim
-                | Kind::Opened
-                | Kind::Closed
-                | Kind::Filler
-                | Kind::KeptChanges
-                | Kind::KeptFooter => {}
-            }
-        }
-        if self.core.log.damage().iter().any(|damage| damage.segment.number == oldest) {
-            self.tell_of_all_kept(&mut told)?;
-        }
-        copied.changes = told.into_changes(label);
-        Ok(copied)
-    }
-
-    /// Notes a change in the segment that would be missed where it went with it.
-    fn note_change(
-        &self,
-        told: &mut Told,
-        cell: &Arc<HandlerCell>,
-        first: Position,
-        lsn: Lsn,
-        change: &Change,
-    ) {
-        let positions = change.positions();
-        for position in (positions.start.0..positions.end.0).map(Position) {
-            let is_kept = position < first && self.core.kept.mentions(position);
-            if is_kept || told.tells_of(cell, position) {
-                let single = Change { first: position, count: 1, ..change.clone() };
-                told.change(cell, position, lsn, single);
-            }
-        }
-    }
-
-    /// A change that cannot be read may have been of any delivery whose event is kept: all of them
-    /// are told as they stand.
-    fn tell_of_all_kept(&self, told: &mut Told) -> Result<(), QueueError> {
-        let changes = self
-            .core
-            .kept
-            .changes()
-            .map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })?;
-        for (handler, incarnation, _, change) in changes {
-            let cell = self.core.handler(&handler).filter(|cell| cell.incarnation == incarnation);
-            if let Some(cell) = cell {
-                told.must_tell(&cell, change.first);
-            }
-        }
-        Ok(())
-    }
-
-    fn write_copied(&self, copied: &Copied) -> Result<KeptEnd, QueueError> {
-        if copied.events.is_empty() && copied.changes.is_empty() {
-            return Ok(self.core.kept.end());
-        }
-        let salt = lock(&self.random).next_u64();
-        let appended = self.core.kept.append(salt, &copied.events, &copied.changes);
-        appended.map_err(|source| QueueError::Io { what: "writing the kept log".into(), source })
     }
 
     async fn trim(&self, first: (u32, Position), kept: KeptEnd) -> Result<(), QueueError> {
@@ -523,76 +376,6 @@ impl Cleaner {
     }
 }
 
-/// The changes that a segment's copy tells: of each delivery what the segment says, and how it
-/// stands where that is not the last word.
-#[derive(Debug, Default)]
-struct Told(BTreeMap<HandlerName, (Arc<HandlerCell>, Words)>);
-
-/// What was recorded of each delivery, in the order of the log.
-type Words = BTreeMap<Position, Vec<(Lsn, Change)>>;
-
-impl Told {
-    fn must_tell(&mut self, cell: &Arc<HandlerCell>, position: Position) {
-        let (_, positions) = self
-            .0
-            .entry(cell.handler.clone())
-            .or_insert_with(|| (Arc::clone(cell), BTreeMap::new()));
-        positions.entry(position).or_default();
-    }
-
-    fn tells_of(&self, cell: &HandlerCell, position: Position) -> bool {
-        self.0.get(&cell.handler).is_some_and(|(_, positions)| positions.contains_key(&position))
-    }
-
-    fn change(&mut self, cell: &Arc<HandlerCell>, position: Position, lsn: Lsn, change: Change) {
-        self.must_tell(cell, position);
-        let positions = self.0.get_mut(&cell.handler).map(|(_, positions)| positions);
-        if let Some(changes) = positions.and_then(|positions| positions.get_mut(&position)) {
-            changes.push((lsn, change));
-        }
-    }
-
-    /// `label` = before everything that the states below may lack.
-    fn into_changes(self, label: Lsn) -> Vec<KeptChanges> {
-        let mut all = Vec::new();
-        for (handler, (cell, positions)) in self.0 {
-            let mut changes = Vec::new();
-            let live = cell.lock();
-            for (position, told) in positions {
-                let stands = live.state.change_of(position);
-                let last = told.last().map(|(_, change)| change);
-                let is_told = stands.as_ref().zip(last).is_some_and(|(s, l)| s.says_the_same(l));
-                changes.extend(told);
-                if !is_told && let Some(stands) = stands {
-                    changes.push((label, stands));
-                }
-            }
-            drop(live);
-            let incarnation = cell.incarnation;
-            all.push(KeptChanges { handler, incarnation, changes });
-        }
-        all
-    }
-}
-
-impl Change {
-    /// Whether both make the same of a delivery, apart from what is kept for people only.
-    fn says_the_same(&self, other: &Self) -> bool {
-        use super::record::NewState::{Dead, Delivered, Dropped, Lost, Open, Retry, Skipped};
-        let is_same = match (&self.to, &other.to) {
-            (Delivered | Skipped | Dropped, Delivered | Skipped | Dropped)
-            | (Open, Open)
-            | (Lost, Lost) => true,
-            (Dead { order_key: one, .. }, Dead { order_key: other, .. }) => one == other,
-            (Retry { due, order_key, .. }, Retry { due: other_due, order_key: other_key, .. }) => {
-                due == other_due && order_key == other_key && self.attempts == other.attempts
-            }
-            _ => false,
-        };
-        is_same && self.first == other.first
-    }
-}
-
-fn failed(err: ReadError) -> QueueError {
+pub(super) fn failed(err: ReadError) -> QueueError {
     ReadFailure::from(err).into()
 }

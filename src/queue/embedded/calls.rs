@@ -1,0 +1,181 @@
+//! The calls of [`Queue`], each asked of whoever answers it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::commit::{self, AppendRequest, Group, Request};
+use super::embedded_queue::EmbeddedQueue;
+use super::redrive::{self, ByHand};
+use super::subscription::EmbeddedSubscription;
+use super::{keys, stats};
+use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
+use crate::queue::{
+    Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory, EventQuery,
+    LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
+};
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
+        let probed = commit::probe_of(&event)
+            .map(|probe| self.core.keys.lookup(&probe, keys::Generation::default()));
+        let (seen, probed) = probed.unwrap_or_default();
+        if let Some(seen) = seen {
+            return Ok(Appended::Duplicate(seen.id));
+        }
+        let (reply, answer) = oneshot::channel();
+        let group = Group::default();
+        self.core.send(Request::Append(AppendRequest { event, probed, reply, group }))?;
+        self.core.drive();
+        let (appended, _event) = answer.await.map_err(|_| QueueError::Closed)?;
+        appended
+    }
+
+    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        self.append_group(events).await
+    }
+
+    async fn subscribe(
+        &self,
+        handler: &HandlerName,
+        start: Start,
+    ) -> Result<Box<dyn Subscription>, QueueError> {
+        self.ready().await?;
+        self.core.ask(|reply| Request::Subscribe(handler.clone(), start, reply)).await?;
+        let cell = self.core.handler(handler).ok_or(QueueError::Closed)?;
+        let subscription = EmbeddedSubscription::attach(Arc::clone(&self.core), cell)?;
+        Ok(Box::new(subscription))
+    }
+
+    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
+        self.ready().await?;
+        let Some(cell) = self.core.handler(handler) else { return Ok(false) };
+        {
+            let live = cell.lock();
+            if live.session.is_some() || cell.is_forgotten() {
+                return Err(QueueError::Busy(handler.clone()));
+            }
+            // Who found the cell before cannot take hold of it any more. Where it is not forgotten
+            // after all, the committer says so: whoever waits here may be gone by then.
+            cell.set_forgotten(true);
+        }
+        self.core.ask(|reply| Request::Forget(Arc::clone(&cell), reply)).await.map(|()| true)
+    }
+
+    async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError> {
+        self.read(move |reading| reading.find(id)).await
+    }
+
+    async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
+        self.search_until(query, None).await.map(|searched| searched.events)
+    }
+
+    async fn search(&self, query: EventQuery, most: Duration) -> Result<Searched, QueueError> {
+        self.search_until(query, Some(self.core.clock.steady().after(most))).await
+    }
+
+    async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
+        self.ready().await?;
+        // What was settled just now is part of it.
+        let through = self.recorded_and_indexed().await?;
+        let history = self.read(move |reading| reading.history(position, through)).await?;
+        Ok(history.deliveries)
+    }
+
+    async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        let page = self.read(move |reading| reading.dead(&filter, through)).await?;
+        Ok(page.letters)
+    }
+
+    async fn histories(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<DeliveryHistory>>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        let positions = positions.to_vec();
+        self.read(move |reading| {
+            let histories = positions.into_iter().map(|at| reading.history(at, through));
+            histories.map(|history| history.map(|history| history.deliveries)).collect()
+        })
+        .await
+    }
+
+    async fn dead_records(&self, filter: DeadFilter) -> Result<Vec<DeadRecord>, QueueError> {
+        self.ready().await?;
+        let through = self.recorded_and_indexed().await?;
+        self.read(move |reading| {
+            let letters = reading.find_dead(&filter, through).matches.into_iter();
+            let records = letters.map(|letter| DeadRecord {
+                handler: letter.handler,
+                position: letter.position,
+                fact: letter.fact.map(|fact| (fact.died_at, fact.reason)),
+            });
+            Ok(records.collect())
+        })
+        .await
+    }
+
+    async fn change_dead(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: DeadChange,
+    ) -> Result<u64, QueueError> {
+        self.ready().await?;
+        let by_hand = match change {
+            DeadChange::Redrive => ByHand::Redrive,
+            DeadChange::Drop => ByHand::Drop,
+        };
+        redrive::change_dead(&self.core, letters, by_hand).await
+    }
+
+    async fn lost(&self, filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {
+        self.ready().await?;
+        self.read(move |reading| Ok(reading.lost(&filter))).await
+    }
+
+    async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError> {
+        let found = self.find_dead(filter).await?;
+        redrive::change_dead(&self.core, found, ByHand::Redrive).await
+    }
+
+    async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
+        let found = self.find_dead(filter).await?;
+        redrive::change_dead(&self.core, found, ByHand::Drop).await
+    }
+
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
+        self.ready().await?;
+        redrive::replay(&self.core, handler, positions).await
+    }
+
+    fn stats(&self) -> QueueStats {
+        stats::stats(&self.core, self.reading.index_bytes(), self.reading.lag_bytes())
+    }
+
+    async fn probe(&self) -> Result<(), QueueError> {
+        self.core.ask(Request::Probe).await
+    }
+
+    async fn close(&self) -> Result<(), QueueError> {
+        self.core.check_open()?;
+        if *self.core.ready.borrow() && !self.core.is_poisoned() && self.cleaner.has_news() {
+            // A start then reads next to nothing. Without it the log is read instead.
+            if let Err(err) = self.cleaner.snapshot().await {
+                tracing::warn!(error = %err, "No snapshot at the end; the next start reads the log");
+            }
+        }
+        let closed = self.core.ask(Request::Close).await;
+        self.end();
+        closed
+    }
+}

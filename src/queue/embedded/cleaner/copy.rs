@@ -1,0 +1,151 @@
+//! What of a segment is alive, and its copy in the kept log.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::RngCore;
+
+use super::pass::{Cleaner, failed};
+use super::told::Told;
+use crate::event::Position;
+use crate::queue::QueueError;
+use crate::queue::embedded::log::LogReader;
+use crate::queue::embedded::record::{Change, KeptChanges, KeptEnd, Kind, Lsn, Record};
+use crate::queue::embedded::subscription::HandlerCell;
+use crate::sync::lock;
+
+/// What of a segment is copied before it goes.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    pub(super) events: Vec<(Position, Bytes)>,
+    pub(super) changes: Vec<KeptChanges>,
+}
+
+impl Cleaner {
+    /// Which handlers still need which event of the range.
+    pub(super) fn alive_in(
+        &self,
+        first: Position,
+        end: Position,
+    ) -> BTreeMap<Position, Vec<Arc<HandlerCell>>> {
+        let mut alive: BTreeMap<Position, Vec<Arc<HandlerCell>>> = BTreeMap::new();
+        for cell in self.core.handlers() {
+            let positions = cell.lock().state.alive_in(first..end);
+            for position in positions {
+                alive.entry(position).or_default().push(Arc::clone(&cell));
+            }
+        }
+        alive
+    }
+
+    /// Reads the segment and gives what of it must be kept: events that are alive, the changes of
+    /// their deliveries, and changes of deliveries whose events the kept log has.
+    pub(super) fn copy(
+        &self,
+        oldest: u32,
+        next: u32,
+        Range { start: first, end }: Range<Position>,
+        alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
+    ) -> Result<Copied, QueueError> {
+        // What is recorded from here on counts more than the states as they are found below.
+        let label = Lsn(self.core.log.head().next.0.saturating_sub(1));
+        let mut copied = Copied::default();
+        let mut told = Told::default();
+        for (position, cells) in alive {
+            for cell in cells {
+                told.must_tell(cell, *position);
+            }
+        }
+        for cell in self.core.handlers() {
+            let lost = cell.lock().state.lost_in(first..end);
+            for position in lost {
+                told.must_tell(&cell, position);
+            }
+        }
+        let mut reader = LogReader::new(Arc::clone(&self.core.log), Lsn::start_of(oldest));
+        while let Some(found) = reader.next(Lsn::start_of(next)).map_err(failed)? {
+            match found.kind {
+                Kind::Event => {
+                    let position = found.position().filter(|p| alive.contains_key(p));
+                    copied.events.extend(position.map(|position| (position, found.payload)));
+                }
+                Kind::Settle => {
+                    let Some(Record::Settle(record)) = found.decode() else {
+                        self.core.log.note_undecodable(&found);
+                        continue;
+                    };
+                    for section in record.sections {
+                        let Some(cell) = self.core.handler(&section.handler) else { continue };
+                        if cell.incarnation != section.incarnation {
+                            continue;
+                        }
+                        for change in section.changes {
+                            self.note_change(&mut told, &cell, first, found.lsn, &change);
+                        }
+                    }
+                }
+                Kind::Head
+                | Kind::Subscribed
+                | Kind::Forgotten
+                | Kind::Trim
+                | Kind::Opened
+                | Kind::Closed
+                | Kind::Filler
+                | Kind::KeptChanges
+                | Kind::KeptFooter => {}
+            }
+        }
+        if self.core.log.damage().iter().any(|damage| damage.segment.number == oldest) {
+            self.tell_of_all_kept(&mut told)?;
+        }
+        copied.changes = told.into_changes(label);
+        Ok(copied)
+    }
+
+    /// Notes a change in the segment that would be missed where it went with it.
+    pub(super) fn note_change(
+        &self,
+        told: &mut Told,
+        cell: &Arc<HandlerCell>,
+        first: Position,
+        lsn: Lsn,
+        change: &Change,
+    ) {
+        let positions = change.positions();
+        for position in (positions.start.0..positions.end.0).map(Position) {
+            let is_kept = position < first && self.core.kept.mentions(position);
+            if is_kept || told.tells_of(cell, position) {
+                let single = Change { first: position, count: 1, ..change.clone() };
+                told.change(cell, position, lsn, single);
+            }
+        }
+    }
+
+    /// A change that cannot be read may have been of any delivery whose event is kept: all of them
+    /// are told as they stand.
+    pub(super) fn tell_of_all_kept(&self, told: &mut Told) -> Result<(), QueueError> {
+        let changes = self
+            .core
+            .kept
+            .changes()
+            .map_err(|source| QueueError::Io { what: "reading the kept log".into(), source })?;
+        for (handler, incarnation, _, change) in changes {
+            let cell = self.core.handler(&handler).filter(|cell| cell.incarnation == incarnation);
+            if let Some(cell) = cell {
+                told.must_tell(&cell, change.first);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_copied(&self, copied: &Copied) -> Result<KeptEnd, QueueError> {
+        if copied.events.is_empty() && copied.changes.is_empty() {
+            return Ok(self.core.kept.end());
+        }
+        let salt = lock(&self.random).next_u64();
+        let appended = self.core.kept.append(salt, &copied.events, &copied.changes);
+        appended.map_err(|source| QueueError::Io { what: "writing the kept log".into(), source })
+    }
+}

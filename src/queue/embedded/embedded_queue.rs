@@ -1,0 +1,253 @@
+//! The queue as its callers hold it: opening, closing, and waiting for what answers need.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tokio::sync::oneshot;
+
+use super::cleaner::{Cleaner, Effort};
+use super::commit::Request;
+use super::core::{Core, off_thread};
+use super::driver::{self, Threads};
+use super::index::Index;
+use super::lock_file;
+use super::open::{self, Components};
+use super::read::{self, Budget, Reading, Search};
+use super::record::Lsn;
+use super::settings::Settings;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{HandlerName, Position};
+use crate::queue::{DeadFilter, EventQuery, LostDeliveries, QueueError, Searched};
+use crate::sync::lock;
+
+/// How long answers that the index makes richer wait for it.
+const INDEX_WAIT: Duration = Duration::from_secs(2);
+
+/// What was found when the queue was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Bytes of a torn last commit that were put aside. They were never acknowledged.
+    pub torn_bytes: u64,
+    /// Why something was made anew; `None` = all was as it should be.
+    pub rebuilt: Option<String>,
+}
+
+/// The embedded durable queue.
+#[derive(Debug)]
+pub struct EmbeddedQueue {
+    pub(super) core: Arc<Core>,
+    pub(super) cleaner: Arc<Cleaner>,
+    pub(super) index: Arc<Index>,
+    pub(super) reading: Arc<Reading>,
+    pub(super) opened: Opened,
+    pub(super) driver: Mutex<Driver>,
+}
+
+/// What runs the components, until the queue is closed.
+#[derive(Debug)]
+pub(super) enum Driver {
+    Threads {
+        threads: Threads,
+        _lock: std::fs::File,
+    },
+    /// Kept alive here: what drives it holds it weakly.
+    Inline {
+        _inline: Arc<driver::Inline>,
+    },
+    /// Whoever opened it steps the components.
+    Manual,
+    Closed,
+}
+
+impl EmbeddedQueue {
+    /// Opens the queue, mending what a power cut tore. Blocks while it reads.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        lock_file::check_owner(&settings.folder)?;
+        settings.storage.create_folder(&settings.folder).map_err(|source| QueueError::Io {
+            what: format!("making `{}`", settings.folder.display()),
+            source,
+        })?;
+        let lock = lock_file::take(&settings.folder)?;
+        let components = open::open(settings, clock, StdRng::from_os_rng().next_u64())?;
+        Self::start(components, |components| {
+            Ok(Driver::Threads { threads: Threads::start(components)?, _lock: lock })
+        })
+    }
+
+    /// Opens a queue whose components run on the threads that call it: for tests.
+    pub fn open_inline(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Result<Self, QueueError> {
+        let components = open::open(settings, clock, seed)?.with_states()?;
+        Self::start(components, |components| {
+            Ok(Driver::Inline { _inline: driver::Inline::start(components) })
+        })
+    }
+
+    pub(super) fn start(
+        components: Components,
+        driver: impl FnOnce(Components) -> Result<Driver, QueueError>,
+    ) -> Result<Self, QueueError> {
+        let (core, cleaner) = (Arc::clone(&components.core), Arc::clone(&components.cleaner));
+        let (index, reading) = (Arc::clone(&components.index), Arc::clone(&components.reading));
+        let opened = components.opened.clone();
+        let driver = Mutex::new(driver(components)?);
+        Ok(Self { core, cleaner, index, reading, opened, driver })
+    }
+
+    /// What was found when the queue was opened.
+    pub const fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Resolves when a write or sync has failed: nothing more is taken in until a restart.
+    pub async fn poisoned(&self) {
+        let mut poisoned = self.core.poisoned.subscribe();
+        // An error means that the queue is gone, which cannot be while `self` is borrowed.
+        if poisoned.wait_for(|is_poisoned| *is_poisoned).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until look-ups have everything that was recorded before this call, `most` at most:
+    /// after a start without an index that is once the whole log was read. `false` = not yet.
+    pub async fn is_indexed(&self, most: Duration) -> bool {
+        let head = self.core.log.head();
+        let mut progress = self.index.watch();
+        let is_indexed = progress.wait_for(|progress| {
+            let has_all = progress.to >= head.next && progress.from <= head.first;
+            progress.is_known && has_all && progress.has_kept
+        });
+        matches!(tokio::time::timeout(most, is_indexed).await, Ok(Ok(_)))
+    }
+
+    /// Frees at once what may be freed, as it is done each second anyway.
+    pub async fn clean(&self) -> Result<(), QueueError> {
+        self.recorded_and_indexed().await?;
+        self.cleaner.look(Effort::Full).await
+    }
+
+    /// Frees at once what may be freed, and has the index made small within seconds.
+    pub async fn compact(&self) -> Result<(), QueueError> {
+        self.clean().await?;
+        self.index.ask_for_sweep();
+        Ok(())
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reading) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        self.core.check_open()?;
+        let reading = Arc::clone(&self.reading);
+        off_thread(move || read(&reading)).await
+    }
+
+    /// Waits until what was settled so far is recorded and, for some time, until the index has it.
+    /// Gives how far that is.
+    pub(super) async fn recorded_and_indexed(&self) -> Result<Lsn, QueueError> {
+        self.core.ask(Request::Recorded).await?;
+        let through = self.core.log.head().next;
+        let mut progress = self.index.watch();
+        let indexed = progress.wait_for(|progress| progress.to >= through);
+        // What comes too late makes the answer poorer: it says so.
+        drop(tokio::time::timeout(INDEX_WAIT, indexed).await);
+        Ok(through)
+    }
+
+    /// Searches piece by piece: whoever does not wait any more, or closes the queue, ends it in
+    /// between. `until` is a moment of the steady clock.
+    pub(super) async fn search_until(
+        &self,
+        query: EventQuery,
+        until: Option<Timestamp>,
+    ) -> Result<Searched, QueueError> {
+        if query.delivery.is_some() {
+            self.ready().await?;
+            self.recorded_and_indexed().await?;
+        }
+        let mut search = Search::new(query);
+        let (mut events, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let (piece, clock) = (search.clone(), Arc::clone(&self.core.clock));
+            let page =
+                self.read(move |reading| reading.list(&piece, Budget::for_list(&*clock))).await?;
+            let body_bytes = page.events.iter().map(|event| event.body.len()).sum();
+            let n_found = page.events.len();
+            looked_at += page.scanned_to.0.saturating_sub(page.scanned_from.0);
+            events.extend(page.events);
+            let is_late = until.is_some_and(|until| self.core.clock.steady() >= until);
+            if page.is_complete || is_late {
+                return Ok(Searched { events, next: page.next, looked_at });
+            }
+            search.go_on(page.next, n_found, body_bytes);
+        }
+    }
+
+    /// The dead letters that match, without their events, and the lost deliveries behind them.
+    pub(super) async fn find_dead(
+        &self,
+        filter: DeadFilter,
+    ) -> Result<Vec<(HandlerName, Position)>, QueueError> {
+        self.ready().await?;
+        let through = if read::is_by_fact(&filter) || filter.limit.is_some() {
+            self.recorded_and_indexed().await?
+        } else {
+            self.core.log.head().next
+        };
+        self.read(move |reading| {
+            let letters = reading.find_dead(&filter, through).matches.into_iter();
+            let mut found: Vec<_> =
+                letters.map(|letter| (letter.handler, letter.position)).collect();
+            let room = filter.limit.map_or(usize::MAX, |limit| limit.saturating_sub(found.len()));
+            let lost = reading.lost(&filter).into_iter().flat_map(
+                |LostDeliveries { handler, positions }| {
+                    let positions = (positions.start.0..positions.end.0).map(Position);
+                    positions.map(move |position| (handler.clone(), position))
+                },
+            );
+            found.extend(lost.take(room));
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Waits until every handler's state is known.
+    pub(super) async fn ready(&self) -> Result<(), QueueError> {
+        self.core.check_open()?;
+        let mut ready = self.core.ready.subscribe();
+        tokio::select! {
+            waited = ready.wait_for(|is_ready| *is_ready) => {
+                waited.map(|_| ()).map_err(|_| QueueError::Closed)
+            }
+            () = self.core.closed.cancelled() => Err(QueueError::Closed),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.core.closed.cancel();
+        if let Driver::Threads { mut threads, .. } =
+            std::mem::replace(&mut *lock(&self.driver), Driver::Closed)
+        {
+            threads.join();
+        }
+    }
+}
+
+impl Drop for EmbeddedQueue {
+    fn drop(&mut self) {
+        if matches!(*lock(&self.driver), Driver::Closed) {
+            return;
+        }
+        // Nobody waits for the answer: the threads are joined below.
+        let (reply, _) = oneshot::channel();
+        // An error means that the committer is gone already.
+        drop(self.core.send(Request::Close(reply)));
+        self.core.drive();
+        self.end();
+    }
+}

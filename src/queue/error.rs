@@ -1,0 +1,64 @@
+//! Why the queue does not do what it is asked.
+
+use crate::event::HandlerName;
+
+/// Why the queue could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// No room: try again when something was removed.
+    #[error("the queue has no room: {0}")]
+    Full(String),
+    /// Too much at once: try again in a moment.
+    #[error("the queue is behind: {0}")]
+    Behind(&'static str),
+    /// A sync failed: nothing is known about what was written since the last good one, and only a
+    /// restart can find out.
+    #[error("the queue is poisoned by a failed write and must be reopened")]
+    Poisoned,
+    /// The subscription is held by somebody else.
+    #[error("handler `{0}` is already subscribed")]
+    Busy(HandlerName),
+    /// The queue was closed.
+    #[error("the queue is closed")]
+    Closed,
+    /// The data folder is held by another process.
+    #[error("`{folder}` is held by {holder}")]
+    Held {
+        /// The data folder.
+        folder: String,
+        /// Who holds it, for people.
+        holder: String,
+    },
+    /// The data folder belongs to another user: what is made there by this one would keep the
+    /// service from starting.
+    #[error(
+        "`{folder}` belongs to the user `{owner}`; run this as that user: sudo -u '{owner}' gatepost …"
+    )]
+    ForeignOwner {
+        /// The data folder.
+        folder: String,
+        /// Its owner.
+        owner: String,
+    },
+    /// A newer version wrote the data folder, and nothing in it was changed.
+    #[error("`{folder}` was written by a newer version of gatepost ({found}); use that version")]
+    Unsupported {
+        /// The data folder, or the file.
+        folder: String,
+        /// What was found.
+        found: String,
+    },
+    /// A record that should be readable is not.
+    #[error("the queue is damaged: {0}")]
+    Corrupt(String),
+    /// The system said no.
+    #[error("{what} failed")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,106 @@
+//! Which events, and which dead letters, are asked for.
+
+use super::standing::DeliveryState;
+use crate::clock::Timestamp;
+use crate::event::{Event, HandlerName, Position, SourceName};
+
+/// Which events to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only this source.
+    pub source: Option<SourceName>,
+    /// Only types that match this pattern, where `*` stands for any run of characters.
+    pub event_type: Option<String>,
+    /// Only events received at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only events received before this moment.
+    pub until: Option<Timestamp>,
+    /// What must be in the body, all of it.
+    pub body: Vec<BodyFilter>,
+    /// Only events that have such a delivery.
+    pub delivery: Option<DeliveryFilter>,
+    /// Only positions before this one (paging backwards) or after it (forwards).
+    pub cursor: Option<Position>,
+    /// From which end.
+    pub order: ListOrder,
+    /// At most this many; at least 1 and at most [`EventQuery::LIMIT_MAX`] are given.
+    pub limit: usize,
+    /// Ends behind the event with which the bodies come to this many bytes; `None` = however large
+    /// they are.
+    pub bytes_max: Option<usize>,
+}
+
+/// Which deliveries of an event count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only this handler's.
+    pub handler: Option<HandlerName>,
+    /// Only those that stand so.
+    pub state: Option<DeliveryState>,
+}
+
+/// What a search found within its time.
+#[derive(Debug)]
+pub struct Searched {
+    /// What was found, in the order that was asked for.
+    pub events: Vec<Event>,
+    /// The cursor to go on with; `None` = everything was looked at.
+    pub next: Option<Position>,
+    /// How many positions were looked at or known not to match.
+    pub looked_at: u64,
+}
+
+/// What must be in an event's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyFilter {
+    /// These bytes, anywhere.
+    Contains(Vec<u8>),
+    /// At this JSON pointer (RFC 6901) a text with this content, or another value that is written
+    /// so.
+    JsonEquals {
+        /// Where.
+        pointer: String,
+        /// What.
+        value: String,
+    },
+}
+
+impl EventQuery {
+    /// The most events that one call gives.
+    pub const LIMIT_MAX: usize = 1_000;
+
+    /// Whether a list ends at this many events with so many bytes of bodies: there may be more
+    /// behind it. One that ended before has all there are.
+    pub fn is_full(&self, n_events: usize, body_bytes: usize) -> bool {
+        let limit = self.limit.clamp(1, Self::LIMIT_MAX);
+        let is_heavy = self.bytes_max.is_some_and(|bytes_max| body_bytes >= bytes_max);
+        n_events >= limit || n_events > 0 && is_heavy
+    }
+}
+
+/// From which end a list begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// Newest first, going back.
+    #[default]
+    Newest,
+    /// Oldest first, going forward.
+    Oldest,
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Only this handler's.
+    pub handler: Option<HandlerName>,
+    /// Only this event.
+    pub position: Option<Position>,
+    /// Only those whose reason contains this text.
+    pub reason: Option<String>,
+    /// Only those that died at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only those that died before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many; `None` = all.
+    pub limit: Option<usize>,
+}

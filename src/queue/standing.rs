@@ -1,0 +1,144 @@
+//! How deliveries and the queue stand, for people.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{
+    ErrorText, EventId, EventType, HandlerName, Output, Position, Progress, SourceName,
+};
+
+/// A delivery that will not be tried again by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's name.
+    pub id: EventId,
+    /// The event's place.
+    pub position: Position,
+    /// The event's source.
+    pub source: SourceName,
+    /// The event's type.
+    pub event_type: EventType,
+    /// When the event came in.
+    pub received_at: Timestamp,
+    /// How many tries there were.
+    pub attempts: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: ErrorText,
+}
+
+/// A dead letter without its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's place.
+    pub position: Position,
+    /// When it died and why; `None` = the index does not have it yet.
+    pub fact: Option<(Timestamp, ErrorText)>,
+}
+
+/// What is done to dead letters by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadChange {
+    /// They are tried again.
+    Redrive,
+    /// They are given up for good.
+    Drop,
+}
+
+/// Deliveries of one handler whose events cannot be read: dead as well, but without a name. They
+/// are redriven and dropped like dead letters, by position or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostDeliveries {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// Their events' places.
+    pub positions: Range<Position>,
+}
+
+/// What one handler did with one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryHistory {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Its tries, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// The cursor has not reached it, or it is being tried.
+    Pending,
+    /// The handler has the event.
+    Delivered,
+    /// The filter said no.
+    Skipped,
+    /// To be tried again.
+    Retry,
+    /// Waits for an earlier event with the same order key.
+    Held,
+    /// Will not be tried again by itself.
+    Dead,
+}
+
+/// One try in a delivery's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// When it began, by the wall clock.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it led to.
+    pub led_to: DeliveryState,
+    /// What went wrong; empty where nothing did.
+    pub error: ErrorText,
+    /// The status that the other side answered.
+    pub status: Option<u16>,
+    /// What the other side said, for people.
+    pub output: Output,
+    /// How far it came, for the next try.
+    pub progress: Option<Progress>,
+}
+
+/// A subscription's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Events behind the cursor, taken ones included.
+    pub in_log: u64,
+    /// Retries and held deliveries.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest event that is not settled came in; dead letters do not count.
+    pub oldest_pending_at: Option<Timestamp>,
+}
+
+/// The queue's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Retained events.
+    pub events: u64,
+    /// Bytes on disk, the log and what is derived from it.
+    pub bytes: u64,
+    /// The newest position; 0 = none yet.
+    pub last: Position,
+    /// Bytes of the log that the derived state has not taken in yet.
+    pub lag_bytes: u64,
+    /// Every handler that has a place, subscribed or not.
+    pub handlers: Vec<(HandlerName, Backlog)>,
+    /// Damage found in the log, for people; empty = none.
+    pub damage: Vec<String>,
+}
