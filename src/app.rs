@@ -36,6 +36,7 @@ mod control;
 mod handlers;
 mod health;
 mod insight;
+mod keys;
 pub mod lint;
 pub mod logging;
 mod orphans;
@@ -81,6 +82,9 @@ pub enum AppError {
     /// A source cannot be built.
     #[error("source `{0}` cannot be built")]
     Source(SourceName, #[source] SourceError),
+    /// The client that fetches a source's keys cannot be made.
+    #[error("the keys of source `{0}` cannot be fetched")]
+    Keys(SourceName, #[source] BuildError),
     /// A handler cannot be built.
     #[error("handler `{0}` cannot be built")]
     Handler(HandlerName, #[source] BuildError),
@@ -142,7 +146,7 @@ impl Application {
         let metrics = Metrics::new();
         // Whatever can be missing comes first: nothing has been opened when it is.
         let tokens = parts::admin_tokens(&config)?;
-        let sources = parts::sources(&config)?;
+        let sources = parts::sources(&config, &clock)?;
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = opened(&config, Arc::clone(&clock), &metrics).await?;

@@ -18,7 +18,7 @@ use crate::event::{Headers, NewEvent, SourceName};
 use crate::metrics::Metrics;
 use crate::queue::{Appended, Queue, QueueError};
 use crate::secret::Secret;
-use crate::source::{Answered, Inbound, MethodUse, Reply, Source, Verified};
+use crate::source::{Answered, Inbound, MethodUse, Rejection, Reply, Source, Verified};
 
 mod client_limiter;
 mod endpoint;
@@ -218,7 +218,8 @@ impl Ingest {
         believed: impl FnOnce(),
     ) -> Result<Accepted, Refused> {
         let source = endpoint.source();
-        let rejection = match source.verify(&request.inbound(), request.received_at) {
+        let rejection = match source.verify_fetching(&request.inbound(), request.received_at).await
+        {
             Ok(verified) => {
                 believed();
                 return self.store(endpoint, verified, request).await;
@@ -231,9 +232,13 @@ impl Ingest {
         if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
             return Ok(Accepted::Probe);
         }
+        let refused = match rejection {
+            Rejection::KeyNotFetched(_) => Refused::Unavailable { retry_after: RETRY_LATER },
+            _ => Refused::Rejected,
+        };
         let rejected = RejectedRequest::new(source, request, client(), &rejection);
         self.keep(rejected);
-        Err(Refused::Rejected)
+        Err(refused)
     }
 
     /// Takes in what an unsigned question brought: it is kept beside the rejected requests, where
@@ -245,16 +250,20 @@ impl Ingest {
         client: Option<IpAddr>,
         answered: Answered,
     ) -> Reply {
-        let Answered { reply, learned } = answered;
+        let Answered { reply, learned, .. } = answered;
         if let Some(secret) = learned {
             self.learn(endpoint, &secret);
         }
         if !request.body.is_empty() || request.method == "POST" {
-            self.log.handshake(endpoint.source().name(), client, self.clock.now());
-            let kept = RejectedRequest::of_handshake(endpoint.source(), request, client);
-            self.rejected.push(kept);
+            self.keep_handshake(endpoint, request, client);
         }
         reply
+    }
+
+    /// Keeps a question where its owner can look at it.
+    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>, client: Option<IpAddr>) {
+        self.log.handshake(endpoint.source().name(), client, self.clock.now());
+        self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request, client));
     }
 
     /// Writes a secret that the sender chose, where there is none yet, and goes on with it.
@@ -308,7 +317,8 @@ impl Ingest {
             body: rejected.body.clone(),
             received_at: rejected.received_at,
         };
-        let Ok(verified) = endpoint.source().verify(&request.inbound(), request.received_at) else {
+        let (source, inbound) = (endpoint.source(), request.inbound());
+        let Ok(verified) = source.verify_fetching(&inbound, request.received_at).await else {
             return Some(Err(Refused::Rejected));
         };
         let stored = self.store(&endpoint, verified, request).await;
@@ -325,8 +335,11 @@ impl Ingest {
         request: Request<'_>,
     ) -> Result<Accepted, Refused> {
         let source = endpoint.source();
-        if let Some(reply) = source.answer_verified(&request.inbound(), &verified) {
-            return Ok(Accepted::Handshake(reply));
+        if let Some(answered) = source.answer_verified(&request.inbound(), &verified) {
+            if answered.is_kept {
+                self.keep_handshake(endpoint, request, None);
+            }
+            return Ok(Accepted::Handshake(answered.reply));
         }
         if source.method_use(request.method) != MethodUse::Event {
             return Ok(Accepted::Probe);

@@ -18,6 +18,7 @@ mod settings;
 mod store;
 
 pub use certificate::{Certificate, CertificateError, Condition};
+pub(crate) use der::validity_of;
 pub use settings::{AcmeChallenge, AcmeSettings, TlsFiles, TlsSettings};
 pub use store::CertificateStore;
 

@@ -166,7 +166,7 @@ impl Control for Server {
         let (config, warnings) = self.load()?;
         let bad = |err: AppError| ApiError::Bad(chain(&err));
         // Everything is built before anything is replaced.
-        let sources = parts::sources(&config).map_err(bad)?;
+        let sources = parts::sources(&config, &self.core.clock).map_err(bad)?;
         let stay = self.handlers.that_stay(&config);
         let handlers = parts::handlers(&config, &self.core.clock, &stay);
         if let Some(objection) = self.handlers.objection(&handlers) {

@@ -20,6 +20,7 @@ use crate::secret::SecretRef;
 use crate::source::Source;
 
 use super::handlers::{Built, BuiltOf};
+use super::keys::with_keys;
 use super::{AppError, trial};
 
 /// Opens the store that `config` describes, mending what a power cut tore.
@@ -53,11 +54,12 @@ pub(super) fn admin_tokens(config: &Config) -> Result<Tokens, AppError> {
     Ok(Tokens { owner: token(&config.admin.token)?, reader })
 }
 
-/// Every source with its secrets.
-pub(super) fn sources(config: &Config) -> Result<Vec<Source>, AppError> {
+/// Every source with its secrets and what fetches its keys.
+pub(super) fn sources(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Source>, AppError> {
     let sources = config.sources.iter().map(|(name, settings)| {
-        Source::build(name.clone(), settings.clone())
-            .map_err(|err| AppError::Source(name.clone(), err))
+        let source = Source::build(name.clone(), settings.clone());
+        let source = source.map_err(|err| AppError::Source(name.clone(), err))?;
+        with_keys(source, clock).map_err(|err| AppError::Keys(name.clone(), err))
     });
     sources.collect()
 }

@@ -37,6 +37,7 @@ mod web;
 
 pub use plan::{Content, Plan, SECRET, Step};
 pub use texts::{Text, Words};
+pub use web::Downloader;
 
 /// All kinds, in the order in which help texts name them.
 pub static KINDS: &[&Kind] =

@@ -25,11 +25,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Failure, FailureClass, Output};
 use crate::settings::show_duration;
 
+mod download;
 mod guard;
 mod head;
 #[cfg(test)]
 mod tests;
 
+pub use download::Downloader;
 use guard::Refused;
 pub(super) use guard::{Guard, Private};
 
@@ -82,6 +84,17 @@ enum End {
 
 impl Web {
     pub(super) fn new(guard: Guard, context: &BuildContext) -> Result<Self, BuildError> {
+        let clock = Arc::clone(&context.clock);
+        Self::with(guard, clock, context.timeout, context.concurrency)
+    }
+
+    /// A client whose calls end within `timeout`, with so many idle connections for each host.
+    fn with(
+        guard: Guard,
+        clock: Arc<dyn Clock>,
+        timeout: Duration,
+        concurrency: usize,
+    ) -> Result<Self, BuildError> {
         let guard = Arc::new(guard);
         let client = Client::builder()
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
@@ -91,15 +104,14 @@ impl Web {
             .dns_resolver(Arc::new(Resolver(Arc::clone(&guard))))
             .connect_timeout(CONNECT_TIME)
             .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(context.concurrency)
+            .pool_max_idle_per_host(concurrency)
             .http1_ignore_invalid_headers_in_responses(true)
             .build()
             .map_err(|err| BuildError::Unfit(format!("no HTTP client: {}", innermost(&err))))?;
-        let clock = Arc::clone(&context.clock);
         // A little less than the call itself, so that the reason is told; and a little between the
         // two, so that a status that came late still counts.
-        let head_time = context.timeout.saturating_sub(context.timeout / 20);
-        let time = context.timeout.saturating_sub(context.timeout / 40);
+        let head_time = timeout.saturating_sub(timeout / 20);
+        let time = timeout.saturating_sub(timeout / 40);
         Ok(Self { client, guard, clock, head_time, time })
     }
 

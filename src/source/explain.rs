@@ -5,19 +5,19 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
+use super::fetched::FetchRule;
 use super::field_ref::FieldRef;
-use super::providers::{Overrides, PROVIDERS};
+use super::providers::PROVIDERS;
 use super::scheme::Scheme;
 use super::settings::{SigningProfile, SourceSettings};
 use super::signature::{Encoding, SignatureFormat};
-use super::template::Template;
 use super::{Inbound, Rejection, Source};
 
+mod other;
 mod own;
+mod rejection;
 mod rewritten;
 mod variants;
-
-use variants::{differences, variants};
 
 /// A request that was refused, as it came.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,16 @@ pub struct Explanation {
 /// Why `source` refused `rejected`. `all` are the sources whose secrets it may have been signed
 /// with by mistake.
 pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Explanation {
-    let Err(rejection) = source.verify(&rejected.request, rejected.received_at) else {
+    let judged = source.verify(&rejected.request, rejected.received_at);
+    if let Ok(verified) = &judged
+        && source.answer_verified(&rejected.request, verified).is_some()
+    {
+        let line = "it is no event: it is signed and was answered as a handshake, and is kept for \
+                    what it brought";
+        let hint = "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`";
+        return because(line, Some(hint));
+    }
+    let Err(rejection) = judged else {
         let line = "it is accepted as the configuration stands: it can be released";
         return Explanation { is_good_now: true, ..because(line, None) };
     };
@@ -55,47 +64,8 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         );
     }
     let case = Case { source, rejected };
-    match &rejection {
-        Rejection::Stale { seconds } => return case.stale(*seconds),
-        Rejection::BadTimestamp => {
-            let hint = "check `unit` of the timestamp: s, ms or rfc3339";
-            return because("the signature is good, but its timestamp cannot be read", Some(hint));
-        }
-        Rejection::NoVariable(what) => {
-            let hint = "a proxy in front may drop it, or the sender is not the one configured";
-            return because(
-                &format!("the {what} is missing, which is part of what is signed"),
-                Some(case.dropped_header(&rejection).unwrap_or(hint)),
-            );
-        }
-        Rejection::Repeated(what) => {
-            return because(
-                &format!("the {what} is there more than once, which no honest sender does"),
-                Some("look for a proxy that adds it a second time"),
-            );
-        }
-        Rejection::Claim(name) => {
-            let line = format!("it is signed, but its `{name}` is not the expected one");
-            let hint = format!(
-                "compare {} with what the sender's page says of its tokens or signatures",
-                case.table()
-            );
-            return because(&line, Some(&hint));
-        }
-        Rejection::TooManyFields => {
-            return because("the form has more fields than any sender has", None);
-        }
-        Rejection::NotUnpacked => {
-            return because(
-                "the body cannot be unpacked, which is signed as it was before it was packed",
-                Some("it is packed by gzip or deflate here, and grows a hundred times at most"),
-            );
-        }
-        Rejection::Missing
-        | Rejection::NotWrapped
-        | Rejection::Undecodable
-        | Rejection::WrongLength
-        | Rejection::Mismatch => {}
+    if let Some(explanation) = case.of_rejection(&rejection) {
+        return explanation;
     }
     // The sender that is configured comes first: what is nearly right is not another company's.
     let own = case
@@ -115,9 +85,6 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
 fn because(line: &str, hint: Option<&str>) -> Explanation {
     Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
 }
-
-/// A clock is seldom off by more: what is older is a late repeat.
-const LATE_S: i64 = 600;
 
 struct Case<'a> {
     source: &'a Source,
@@ -148,6 +115,13 @@ impl Case<'_> {
         self.source.settings.profile.clone()
     }
 
+    /// Where its sender's keys are.
+    fn key_places(&self) -> String {
+        let mut places: Vec<String> = self.source.fetch_rules().map(FetchRule::place).collect();
+        places.dedup();
+        places.join(" or ")
+    }
+
     /// Where a setting of the scheme is to be written.
     fn table(&self) -> String {
         match self.source.settings.profile.provider {
@@ -158,43 +132,6 @@ impl Case<'_> {
                 provider.name
             ),
         }
-    }
-
-    fn stale(&self, seconds: i64) -> Explanation {
-        let off = seconds.unsigned_abs();
-        let line = if seconds >= LATE_S {
-            format!(
-                "it comes late: the signature is good, but it was made {off} s before the request \
-                 came; a repeat that kept its first time looks like this"
-            )
-        } else if seconds >= 0 {
-            format!(
-                "the clock is {off} s off: the signature is good, but it was made {off} s before \
-                 the request came"
-            )
-        } else {
-            format!(
-                "the clock is {off} s off: the signature is good, but it was made {off} s after \
-                 the request came"
-            )
-        };
-        let key = match self.source.settings.profile.provider {
-            Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
-            None => format!("`tolerance` of the timestamp in {}", self.table()),
-        };
-        if seconds >= LATE_S {
-            let hint = format!(
-                "if the sender is known to repeat or to be late, widen {key}; what was seen before \
-                 is told by its identity. If every request fails like this, set this machine's \
-                 clock (`timedatectl`)"
-            );
-            return because(&line, Some(&hint));
-        }
-        let hint = format!(
-            "set this machine's clock (`timedatectl`); an old request that somebody repeats looks \
-             the same, so widen {key} only if the sender is known to be late"
-        );
-        because(&line, Some(&hint))
     }
 
     /// Signed with a secret that belongs to another source.
@@ -239,85 +176,6 @@ impl Case<'_> {
             }
         }
         None
-    }
-
-    /// Signed in another form or as another provider does.
-    fn other_sender(&self) -> Option<Explanation> {
-        match self.source.settings.profile.provider {
-            Some(_) => self.other_form().or_else(|| self.other_provider()),
-            None => self.other_provider().or_else(|| self.other_form()),
-        }
-    }
-
-    /// Signed as one of the presets does.
-    fn other_provider(&self) -> Option<Explanation> {
-        let url = self.source.settings.profile.schemes.iter().find_map(|scheme| scheme.url.clone());
-        for provider in PROVIDERS.iter() {
-            let overrides = Overrides { url: url.clone(), ..Overrides::default() };
-            let profile = SigningProfile::provider(provider.name)?.with(overrides);
-            // A preset that is no stronger than a password would take nearly anything.
-            let is_weak = profile.schemes.iter().any(|scheme| !scheme.weaknesses().is_empty());
-            let is_same = self.source.provider() == provider.name;
-            if is_weak || is_same {
-                continue;
-            }
-            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
-                return Some(because(
-                    &format!("it is signed as provider `{}` signs", provider.name),
-                    Some(&format!(
-                        "`provider = \"{}\"` in [source.{}]",
-                        provider.name,
-                        self.source.name()
-                    )),
-                ));
-            }
-        }
-        None
-    }
-
-    /// Another hash, another encoding, another reading of the secret, another prefix.
-    fn other_form(&self) -> Option<Explanation> {
-        let profile = self.profile();
-        let scheme = profile.schemes.first()?;
-        if !scheme.algorithm.signs() {
-            return None;
-        }
-        for changed in variants(scheme, &self.first_value()) {
-            let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
-            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
-                let (what, lines) = differences(scheme, &changed);
-                let hint = format!("{} in {}", lines.join(", "), self.table());
-                return Some(because(&format!("it matches {}", what.join(", ")), Some(&hint)));
-            }
-        }
-        None
-    }
-
-    /// UserEcho's page can be read as an HMAC of the word `POST`.
-    fn only_the_method(&self) -> Option<Explanation> {
-        let mut profile = self.profile();
-        for scheme in &mut profile.schemes {
-            scheme.signed = Some(Template::parse("{method}").ok()?);
-        }
-        let is_signed = profile.schemes.iter().all(|scheme| scheme.algorithm.signs());
-        let mut secrets = self.source.secrets.iter();
-        if !is_signed || !secrets.any(|secret| self.fits(profile.clone(), secret)) {
-            return None;
-        }
-        let hint = format!(
-            "ask the sender to sign the body; or `signed = \"{{method}}\"` with \
-             `allow_unsigned_body = true` in {}, and keep the address secret",
-            self.table()
-        );
-        let line = "it matches the word POST alone: the sender does not sign its body";
-        Some(because(line, Some(&hint)))
-    }
-
-    /// The text of the first header that should hold the signature.
-    fn first_value(&self) -> String {
-        let places = self.source.settings.profile.schemes.iter();
-        let mut places = places.flat_map(|scheme| &scheme.signature.places);
-        places.find_map(|place| place.find(&self.rejected.request).text()).unwrap_or_default()
     }
 
     /// A body that somebody on the way parsed and wrote anew.
@@ -390,6 +248,8 @@ impl Case<'_> {
             let places = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
             for place in places {
                 if let FieldRef::Header(name) = place
+                    // The header of every password.
+                    && name != "authorization"
                     && self.rejected.request.headers.get(name).is_some()
                 {
                     return Some((name.clone().into_owned(), provider.name));

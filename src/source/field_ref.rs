@@ -30,6 +30,17 @@ impl FieldRef {
         Self::Header(name.to_ascii_lowercase().into())
     }
 
+    /// What it is called there.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Header(name)
+            | Self::Query(name)
+            | Self::Json(name)
+            | Self::Form(name)
+            | Self::List(name) => name,
+        }
+    }
+
     /// The path, where it is a JSON field.
     pub(super) fn json_path(&self) -> Option<&str> {
         match self {

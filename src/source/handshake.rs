@@ -41,6 +41,9 @@ pub struct Handshake {
     pub methods: Vec<&'static str>,
     /// Whether what is given back becomes the source's secret, where it has none yet.
     pub learns: bool,
+    /// Whether it is kept beside the rejected requests although it is signed: it brings a link that
+    /// its owner opens.
+    pub is_kept: bool,
 }
 
 /// Whether a question is signed like an event.
@@ -87,6 +90,8 @@ pub struct Answered {
     pub reply: Reply,
     /// What is to become the source's secret.
     pub learned: Option<Secret>,
+    /// Whether the question is kept for its owner to look at although it is signed.
+    pub is_kept: bool,
 }
 
 /// What a request with some method may be.
@@ -127,6 +132,7 @@ impl Handshake {
         signing: Signing::Signed,
         methods: Vec::new(),
         learns: false,
+        is_kept: false,
     };
     /// A question that is not signed.
     pub(super) const OPEN: Self = Self {
@@ -138,6 +144,7 @@ impl Handshake {
         signing: Signing::Open,
         methods: Vec::new(),
         learns: false,
+        is_kept: false,
     };
 
     /// The question of `CloudEvents`, which comes with the password that events come with.
@@ -216,11 +223,11 @@ impl Source {
     }
 
     /// The answer where `request`, which is believed, is a question and no event.
-    pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Reply> {
+    pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
         let secret = self.secrets.get(verified.secret_index);
         let is_asked =
             |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed;
-        self.answer(request, secret, is_asked).map(|answered| answered.reply)
+        self.answer(request, secret, is_asked)
     }
 
     fn answer(
@@ -235,7 +242,8 @@ impl Source {
             let reply = self.reply(handshake, request, secret)?;
             let learned = handshake.place().filter(|_| handshake.learns);
             let learned = learned.and_then(|place| answer::text_at(place, request));
-            Some(Answered { reply, learned: learned.map(Secret::new) })
+            let is_kept = handshake.is_kept;
+            Some(Answered { reply, learned: learned.map(Secret::new), is_kept })
         })
     }
 

@@ -1,6 +1,7 @@
 //! Secrets made ready once, so that a request costs one pass over its bytes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -90,13 +91,10 @@ enum State {
     HmacSha256(Hmac<Sha256>),
     HmacSha384(Hmac<Sha384>),
     HmacSha512(Hmac<Sha512>),
-    Md5,
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
+    /// The function that makes the digest of a message in which the secret stands.
+    Digest(fn(&Message<'_>, &[u8]) -> Vec<u8>),
     /// One public key, or those of a JSON Web Key Set; any that matches will do.
-    Public(Vec<PublicKey>),
+    Public(Arc<[PublicKey]>),
     Compare,
 }
 
@@ -115,11 +113,11 @@ impl Key {
             Algorithm::HmacSha256 => key(State::HmacSha256(keyed(&bytes)?)),
             Algorithm::HmacSha384 => key(State::HmacSha384(keyed(&bytes)?)),
             Algorithm::HmacSha512 => key(State::HmacSha512(keyed(&bytes)?)),
-            Algorithm::Md5 => key(State::Md5),
-            Algorithm::Sha1 => key(State::Sha1),
-            Algorithm::Sha256 => key(State::Sha256),
-            Algorithm::Sha384 => key(State::Sha384),
-            Algorithm::Sha512 => key(State::Sha512),
+            Algorithm::Md5 => key(State::Digest(digest::<Md5>)),
+            Algorithm::Sha1 => key(State::Digest(digest::<Sha1>)),
+            Algorithm::Sha256 => key(State::Digest(digest::<Sha256>)),
+            Algorithm::Sha384 => key(State::Digest(digest::<Sha384>)),
+            Algorithm::Sha512 => key(State::Digest(digest::<Sha512>)),
             Algorithm::Token | Algorithm::Basic | Algorithm::None => key(State::Compare),
             Algorithm::Ed25519
             | Algorithm::EcdsaP256
@@ -133,10 +131,33 @@ impl Key {
             | Algorithm::RsaPssSha512 => {
                 let stripped = KeyRule { encoding: Encoding::Plain, ..rule.clone() };
                 let keys = public_key::read(algorithm, &stripped.decode(secret)?);
-                let keys = keys.ok_or(BadKey::Public)?;
+                let keys = keys.ok_or(BadKey::Public)?.into();
                 Ok(Self { secret: Zeroizing::default(), state: State::Public(keys) })
             }
         }
+    }
+
+    /// A key that is to be fetched: `secret` is what the owner knows of the sender beside it.
+    pub(super) fn to_be_fetched(rule: &KeyRule, secret: &Secret) -> Result<Self, BadKey> {
+        // An id or a name, which holds no blanks.
+        let secret = Zeroizing::new(rule.decode(secret)?.trim_ascii().to_vec());
+        Ok(Self { secret, state: State::Public(Arc::default()) })
+    }
+
+    /// Keys that were fetched, beside what is known of the sender: nothing where that is nothing.
+    pub(super) fn fetched(of: Option<&Self>, keys: &Arc<[PublicKey]>) -> Self {
+        let secret = of.map(|key| key.secret.clone()).unwrap_or_default();
+        Self { secret, state: State::Public(Arc::clone(keys)) }
+    }
+
+    /// Whether the secret's own text is this one.
+    pub(super) fn is_text(&self, text: &[u8]) -> bool {
+        self.secret.ct_eq(text).into()
+    }
+
+    /// The secret's own bytes.
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.secret
     }
 
     /// Whether any of `candidates` is this key's signature of `message`. All are compared, each
@@ -152,11 +173,7 @@ impl Key {
             | State::HmacSha256(_)
             | State::HmacSha384(_)
             | State::HmacSha512(_)
-            | State::Md5
-            | State::Sha1
-            | State::Sha256
-            | State::Sha384
-            | State::Sha512
+            | State::Digest(_)
             | State::Compare => {
                 let Some(expected) = self.sign(message) else { return false };
                 let is_equal = |any: Choice, candidate: &Vec<u8>| any | candidate.ct_eq(&expected);
@@ -174,11 +191,7 @@ impl Key {
             State::HmacSha256(state) => hmac(state, message, secret),
             State::HmacSha384(state) => hmac(state, message, secret),
             State::HmacSha512(state) => hmac(state, message, secret),
-            State::Md5 => digest::<Md5>(message, secret),
-            State::Sha1 => digest::<Sha1>(message, secret),
-            State::Sha256 => digest::<Sha256>(message, secret),
-            State::Sha384 => digest::<Sha384>(message, secret),
-            State::Sha512 => digest::<Sha512>(message, secret),
+            State::Digest(digest) => digest(message, secret),
             State::Compare => return Some(secret.clone()),
             State::Public(_) => return None,
         };

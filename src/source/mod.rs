@@ -1,8 +1,8 @@
 //! SEAM: who is calling. Schemes say how a sender signs; providers are presets of them.
 //!
 //! - Only this module makes a [`Verified`], and only a `Verified` becomes an event.
-//! - Verification is pure: it reads its arguments and nothing else, so the same request can be
-//!   judged again later as of the moment when it came.
+//! - Verification is pure: it reads its arguments and the keys that are at hand, so the same request
+//!   can be judged again later as of the moment when it came.
 //! - Signatures are compared as decoded bytes in constant time, over the body as it came.
 //! - Nothing is read out of a body before its signature is good, but for what the signature
 //!   itself needs.
@@ -20,6 +20,7 @@ mod algorithm;
 mod answer;
 mod batch;
 mod explain;
+mod fetched;
 mod field_ref;
 mod fields;
 mod handshake;
@@ -43,6 +44,10 @@ mod unpacked;
 
 pub use answer::{AnswerBody, AnswerRule};
 pub use explain::{Explanation, Rejected, explain};
+pub use fetched::{
+    BadKeyAddress, FetchRule, KeyAddress, KeyFetch, KeyFetchError, KeyRequest, KeySettings,
+    OriginPattern, PathPattern, PostedJson,
+};
 pub use field_ref::FieldRef;
 pub use handshake::{
     Answer, AnswerTemplate, Answered, Handshake, HashRule, MethodUse, Reply, Signing,
@@ -60,6 +65,7 @@ pub use split::Split;
 pub use template::{BadTemplate, Template};
 pub use timestamp::{TimestampRule, Unit};
 
+use fetched::KeyCache;
 use fields::Fields;
 use identity::{Identity, RequestKey};
 use keys::Key;
@@ -155,12 +161,18 @@ pub enum Rejection {
     /// The body that is signed unpacked cannot be unpacked.
     #[error("the body cannot be unpacked")]
     NotUnpacked,
+    /// The address of the key leads elsewhere than to the sender: nothing was fetched.
+    #[error("the key's address in {0} is none of its sender's")]
+    ForeignKey(String),
     /// It was signed with another secret, or it is not what was signed.
     #[error("the signature does not match")]
     Mismatch,
     /// A token (or a signature's parameters) says something else than it must.
     #[error("its `{0}` is not the expected one")]
     Claim(String),
+    /// Whether it is signed cannot be said yet: the sender is asked to come again.
+    #[error("its key could not be fetched: {0}")]
+    KeyNotFetched(String),
     /// The timestamp is none.
     #[error("the timestamp cannot be read")]
     BadTimestamp,
@@ -183,7 +195,8 @@ impl Rejection {
             | Self::TooManyFields
             | Self::NotUnpacked => "malformed",
             Self::NoVariable(_) | Self::Repeated(_) | Self::BadTimestamp => "incomplete",
-            Self::Mismatch | Self::Claim(_) => "mismatch",
+            Self::ForeignKey(_) | Self::Mismatch | Self::Claim(_) => "mismatch",
+            Self::KeyNotFetched(_) => "no_key",
             Self::Stale { .. } => "stale",
         }
     }
@@ -219,6 +232,8 @@ pub struct Source {
     verify_token: Option<Secret>,
     /// For each scheme one place per secret.
     keys: Vec<Vec<Option<Key>>>,
+    /// The keys that its sender publishes, where it has some.
+    fetched: Option<KeyCache>,
 }
 
 impl fmt::Debug for Source {
@@ -249,8 +264,8 @@ impl Source {
         secrets: Vec<Secret>,
     ) -> Result<Self, SourceError> {
         let schemes = &settings.profile.schemes;
-        let is_open = schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
-        let may_be_without = is_open || settings.learns();
+        let may_be_without =
+            schemes.iter().all(|scheme| !scheme.needs_secret()) || settings.learns();
         if secrets.is_empty() && (!may_be_without || schemes.is_empty()) {
             return Err(SourceError::NoSecrets(name));
         }
@@ -264,7 +279,7 @@ impl Source {
                 keys.push(key);
             }
         }
-        Ok(Self { name, settings, secrets, verify_token: None, keys })
+        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None })
     }
 
     /// The last part of its address.
@@ -298,7 +313,11 @@ impl Source {
     pub fn verify(&self, request: &Inbound<'_>, now: Timestamp) -> Result<Verified, Rejection> {
         let mut closest = Rejection::Missing;
         for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
-            match scheme.verify(keys, request, now) {
+            let judged = match &scheme.fetch {
+                Some(rule) => self.verify_by_fetched(scheme, rule, keys, request, now),
+                None => scheme.verify(keys, request, now),
+            };
+            match judged {
                 Ok(accepted) => return Ok(self.read(request, scheme, accepted)),
                 Err(rejection) => closest = closest.max(rejection),
             }

@@ -30,6 +30,11 @@ pub(super) fn find_one(content_type: Option<&[u8]>, body: &[u8], path: &str) -> 
     find_in(content_type, None, body, &[path])?.texts.pop().flatten()
 }
 
+/// The same for several paths.
+pub(super) fn find_all(body: &[u8], paths: &[&str]) -> Option<Fields> {
+    find_in(None, None, body, paths)
+}
+
 /// The fields at several dotted paths, of a body that is believed. Of a repeated key the last
 /// counts, as for every reader of the stored event. `None` = the body cannot be read, or nobody
 /// looked, for there are no paths.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::event::DataRoot;
 
 use super::answer::AnswerRule;
+use super::fetched::{FetchRule, KeySettings};
 use super::field_ref::FieldRef;
 use super::handshake::Handshake;
 use super::keys::{Algorithm, KeyRule};
@@ -18,6 +19,9 @@ use super::split::Split;
 use super::template::{BadTemplate, Template};
 use super::timestamp::{TimestampRule, Unit};
 
+mod adyen;
+mod aws_sns;
+mod azure_event_grid;
 mod bitbucket;
 mod discord;
 mod discourse;
@@ -31,10 +35,14 @@ mod hyvor_relay;
 mod hyvor_talk;
 mod intercom;
 mod linear;
+mod livekit;
 mod mailgun;
 mod meta;
 mod paddle;
+mod paypal;
+mod plaid;
 mod prelude;
+mod qstash;
 mod sendgrid;
 mod shopify;
 mod slack;
@@ -81,6 +89,13 @@ pub static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
         mailgun::provider(),
         discord::provider(),
         meta::provider(),
+        aws_sns::provider(),
+        azure_event_grid::provider(),
+        adyen::provider(),
+        paypal::provider(),
+        plaid::provider(),
+        livekit::provider(),
+        qstash::provider(),
     ]
 });
 
@@ -138,6 +153,10 @@ struct Row {
     body_sha256: Option<FieldRef>,
     /// The list of which every item is signed by itself.
     each: Option<&'static str>,
+    /// What the signature comes in.
+    envelope: Envelope,
+    /// Where its keys are fetched.
+    fetch: Option<FetchRule>,
 }
 
 impl Provider {
@@ -204,8 +223,9 @@ impl Row {
             key: self.key.clone(),
             url: None,
             body_sha256: self.body_sha256.clone(),
-            envelope: Envelope::Plain,
+            envelope: self.envelope.clone(),
             each: self.each.map(Cow::Borrowed),
+            fetch: self.fetch.clone(),
         })
     }
 }
@@ -219,6 +239,8 @@ pub struct Overrides {
     pub url: Option<String>,
     /// How far a timestamp may be off.
     pub tolerance: Option<Duration>,
+    /// Where keys are fetched in place of its own hosts.
+    pub keys: Option<KeySettings>,
 }
 
 impl SigningProfile {
@@ -231,7 +253,7 @@ impl SigningProfile {
     /// The same, as its owner wants it.
     #[must_use]
     pub fn with(mut self, overrides: Overrides) -> Self {
-        let Overrides { algorithm, url, tolerance } = overrides;
+        let Overrides { algorithm, url, tolerance, keys } = overrides;
         if let Some(algorithm) = algorithm {
             self.schemes.retain(|scheme| scheme.algorithm == algorithm);
         }
@@ -239,6 +261,9 @@ impl SigningProfile {
             scheme.url.clone_from(&url);
             if let (Some(rule), Some(tolerance)) = (&mut scheme.timestamp, tolerance) {
                 rule.tolerance = tolerance;
+            }
+            if let (Some(rule), Some(keys)) = (&mut scheme.fetch, &keys) {
+                rule.change(keys);
             }
         }
         self

@@ -1,11 +1,13 @@
 //! Public keys in any of the forms that providers hand them out in.
 
-use aws_lc_rs::signature::{
-    self as crypto, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents,
-};
+use std::fmt;
+
+use aws_lc_rs::signature::{self as crypto, ParsedPublicKey, RsaPublicKeyComponents};
 use serde_json::{Map, Value};
 
-use super::algorithm::Algorithm;
+use crate::clock::Timestamp;
+
+use super::algorithm::{Algorithm, AlgorithmKind};
 use super::signature::Encoding;
 
 /// The most keys of a set that are looked at: providers publish two or three.
@@ -19,31 +21,32 @@ pub(super) struct PublicKey {
     fixed: Option<ParsedPublicKey>,
 }
 
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey").finish_non_exhaustive()
+    }
+}
+
 impl PublicKey {
     /// A key of DER or raw bytes.
     fn of_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
-        let ecdsa = |der, fixed| {
-            let key = ParsedPublicKey::new(der, bytes).ok()?;
-            Some(Self { key, fixed: Some(ParsedPublicKey::new(fixed, bytes).ok()?) })
-        };
-        match algorithm {
-            Algorithm::Ed25519 => {
+        match algorithm.kind() {
+            AlgorithmKind::Ed25519 => {
                 let key = ParsedPublicKey::new(&crypto::ED25519, bytes).ok()?;
                 Some(Self { key, fixed: None })
             }
-            Algorithm::EcdsaP256 => {
-                ecdsa(&crypto::ECDSA_P256_SHA256_ASN1, &crypto::ECDSA_P256_SHA256_FIXED)
+            AlgorithmKind::Ecdsa(curve) => {
+                let key = ParsedPublicKey::new(curve.asn1, bytes).ok()?;
+                Some(Self { key, fixed: Some(ParsedPublicKey::new(curve.fixed, bytes).ok()?) })
             }
-            Algorithm::EcdsaP384 => {
-                ecdsa(&crypto::ECDSA_P384_SHA384_ASN1, &crypto::ECDSA_P384_SHA384_FIXED)
-            }
-            Algorithm::EcdsaP521 => {
-                ecdsa(&crypto::ECDSA_P521_SHA512_ASN1, &crypto::ECDSA_P521_SHA512_FIXED)
-            }
-            other => {
-                let key = ParsedPublicKey::new(rsa(other)?, bytes).ok()?;
+            AlgorithmKind::Rsa(parameters) => {
+                let key = ParsedPublicKey::new(parameters, bytes).ok()?;
                 Some(Self { key, fixed: None })
             }
+            AlgorithmKind::Hmac
+            | AlgorithmKind::Digest
+            | AlgorithmKind::Password
+            | AlgorithmKind::Open => None,
         }
     }
 
@@ -51,34 +54,40 @@ impl PublicKey {
     fn of_jwk(algorithm: Algorithm, jwk: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| Encoding::Base64.decode(text(name)?.as_bytes());
-        if text("use").is_some_and(|usage| usage != "sig")
+        // Plaid answers with a key that it has taken back, too, and says when.
+        let is_taken_back = jwk.get("expired_at").is_some_and(Value::is_number);
+        if is_taken_back
+            || text("use").is_some_and(|usage| usage != "sig")
             || text("alg").is_some_and(|alg| Some(alg) != algorithm.jws_name())
         {
             return None;
         }
-        let curve = match algorithm {
-            Algorithm::EcdsaP256 => ("P-256", 32),
-            Algorithm::EcdsaP384 => ("P-384", 48),
-            Algorithm::EcdsaP521 => ("P-521", 66),
-            Algorithm::Ed25519 => {
-                let is_okp = text("kty") == Some("OKP") && text("crv") == Some("Ed25519");
-                return Self::of_bytes(algorithm, &bytes("x").filter(|_| is_okp)?);
+        let is_of = |kty: &str, crv: Option<&str>| text("kty") == Some(kty) && text("crv") == crv;
+        match algorithm.kind() {
+            AlgorithmKind::Ed25519 => {
+                let x = bytes("x").filter(|_| is_of("OKP", Some("Ed25519")))?;
+                Self::of_bytes(algorithm, &x)
             }
-            other => {
+            AlgorithmKind::Ecdsa(curve) => {
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                let is_good = is_of("EC", Some(curve.name))
+                    && x.len() == curve.n_bytes
+                    && y.len() == curve.n_bytes;
+                // An uncompressed point (SEC 1, 2.3.3).
+                let point = || [&[4], x.as_slice(), &y].concat();
+                is_good.then(|| Self::of_bytes(algorithm, &point())).flatten()
+            }
+            AlgorithmKind::Rsa(parameters) => {
                 (text("kty") == Some("RSA")).then_some(())?;
                 let (n, e) = (bytes("n")?, bytes("e")?);
-                let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa(other)?);
-                return Some(Self { key: key.ok()?, fixed: None });
+                let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
+                Some(Self { key: key.ok()?, fixed: None })
             }
-        };
-        let (name, n_bytes) = curve;
-        let (x, y) = (bytes("x")?, bytes("y")?);
-        let is_good = text("kty") == Some("EC")
-            && text("crv") == Some(name)
-            && x.len() == n_bytes
-            && y.len() == n_bytes;
-        // An uncompressed point (SEC 1, 2.3.3).
-        is_good.then(|| Self::of_bytes(algorithm, &[&[4], x.as_slice(), &y].concat())).flatten()
+            AlgorithmKind::Hmac
+            | AlgorithmKind::Digest
+            | AlgorithmKind::Password
+            | AlgorithmKind::Open => None,
+        }
     }
 
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -90,34 +99,6 @@ impl PublicKey {
 /// Whether any of `candidates` is a signature of `message` by any of `keys`.
 pub(super) fn matches(keys: &[PublicKey], message: &[u8], candidates: &[Vec<u8>]) -> bool {
     keys.iter().any(|key| candidates.iter().any(|candidate| key.verifies(message, candidate)))
-}
-
-fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
-    match algorithm {
-        Algorithm::RsaSha1 => Some(&crypto::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
-        Algorithm::RsaSha256 => Some(&crypto::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::RsaSha384 => Some(&crypto::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::RsaSha512 => Some(&crypto::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::RsaPssSha256 => Some(&crypto::RSA_PSS_2048_8192_SHA256),
-        Algorithm::RsaPssSha512 => Some(&crypto::RSA_PSS_2048_8192_SHA512),
-        Algorithm::HmacMd5
-        | Algorithm::HmacSha1
-        | Algorithm::HmacSha256
-        | Algorithm::HmacSha384
-        | Algorithm::HmacSha512
-        | Algorithm::Md5
-        | Algorithm::Sha1
-        | Algorithm::Sha256
-        | Algorithm::Sha384
-        | Algorithm::Sha512
-        | Algorithm::Ed25519
-        | Algorithm::EcdsaP256
-        | Algorithm::EcdsaP384
-        | Algorithm::EcdsaP521
-        | Algorithm::Token
-        | Algorithm::Basic
-        | Algorithm::None => None,
-    }
 }
 
 /// The keys of this algorithm that `text` is: a JWK or a set of them; a public key or a certificate
@@ -144,10 +125,16 @@ fn read_jwks(algorithm: Algorithm, text: &[u8]) -> Vec<PublicKey> {
     let Ok(jwks) = serde_json::from_slice::<Map<String, Value>>(text) else { return Vec::new() };
     let keys = match jwks.get("keys") {
         Some(Value::Array(keys)) => keys.iter().filter_map(Value::as_object).collect(),
-        Some(_) | None => vec![&jwks],
+        // Plaid wraps the one that it was asked for.
+        Some(_) | None => vec![jwks.get("key").and_then(Value::as_object).unwrap_or(&jwks)],
     };
     let keys = keys.into_iter().filter_map(|jwk| PublicKey::of_jwk(algorithm, jwk));
     keys.take(KEYS_MAX).collect()
+}
+
+/// When the certificate in `text` is good; nothing where it is none.
+pub(super) fn validity(text: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    crate::tls::validity_of(&pem_body(text, &["CERTIFICATE"])?)
 }
 
 /// The key (SPKI, in DER) of a certificate. Whether the certificate can be believed is a matter of

@@ -18,12 +18,14 @@ use super::template::Part;
 
 mod answer;
 mod envelope;
+mod fetched;
 mod field_ref;
 mod handshake;
 mod keys;
 mod verify;
 
 use answer::{read_answer, read_methods};
+use fetched::{of_provider, read_keys};
 use handshake::{check_handshake, read_handshake};
 use keys::check_keys;
 use verify::read_verify;
@@ -60,7 +62,16 @@ impl SourceSettings {
         if let Some(handshake) = &handshake {
             check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
         }
-        let is_open = profile.schemes.iter().all(|scheme| scheme.algorithm == Algorithm::None);
+        let is_open = !profile.schemes.iter().any(Scheme::needs_secret);
+        if is_open && table.has("secrets") && profile.schemes.iter().any(|one| one.fetch.is_some())
+        {
+            table.problem(
+                "secrets",
+                "the keys are fetched: there is nothing secret",
+                "leave it out",
+            );
+            return None;
+        }
         if !is_open && !table.has("secrets") {
             no_secrets(table);
             return None;
@@ -137,6 +148,7 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     let url = table.take::<String>("url");
     let tolerance = table.take::<Duration>("tolerance");
     let is_allowed = table.take_or("allow_unsigned_body", false);
+    let keys = read_keys(table);
     let name = name.as_deref()?;
     let Some(provider) = Provider::parse(name) else {
         let help = match nearest(name, PROVIDERS.iter().map(|provider| provider.name)) {
@@ -160,7 +172,11 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
         table.problem("tolerance", format_args!("`{name}` sends no timestamp"), "leave it out");
         is_good = false;
     }
-    let profile = plain.with(Overrides { algorithm, url, tolerance });
+    let keys = match keys? {
+        Some(keys) => Some(of_provider(table, &plain, keys)?),
+        None => None,
+    };
+    let profile = plain.with(Overrides { algorithm, url, tolerance, keys });
     is_good &= check_url(table, &profile.schemes);
     for scheme in &profile.schemes {
         is_good &= check_weaknesses(table, "provider", scheme, is_allowed);

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 
 use super::batch;
+use super::fetched::FetchRule;
 use super::field_ref::{FieldRef, Lookup};
 use super::http_message::MessageRule;
 use super::jwt::JwtRule;
@@ -41,6 +42,8 @@ pub struct Scheme {
     /// The list in the JSON body (a dotted path) of which every item is signed by itself; empty =
     /// the body is the list.
     pub each: Option<Cow<'static, str>>,
+    /// Where the keys are fetched, where they are not among the secrets.
+    pub fetch: Option<FetchRule>,
 }
 
 /// What a signature comes in.
@@ -65,6 +68,8 @@ pub enum Weakness {
     TimestampNotSigned,
     /// MD5 is broken as a hash, and nobody should have to rely on it.
     Md5,
+    /// A check sum stands for the body, and another body with the same one is made in no time.
+    Crc32,
 }
 
 impl Weakness {
@@ -72,7 +77,7 @@ impl Weakness {
     pub fn needs_consent(self) -> bool {
         match self {
             Self::BodyNotSigned | Self::ConstantMessage => true,
-            Self::TimestampNotSigned | Self::Md5 => false,
+            Self::TimestampNotSigned | Self::Md5 | Self::Crc32 => false,
         }
     }
 
@@ -90,6 +95,10 @@ impl Weakness {
             Self::TimestampNotSigned => {
                 "the timestamp is checked but not signed: whoever repeats an old request can write \
                  a new time into it"
+            }
+            Self::Crc32 => {
+                "the body is signed by its CRC-32 only: whoever saw one request can make another body \
+                 that fits its signature; ask the sender's API where much depends on it"
             }
             Self::Md5 => "MD5 is broken as a hash: use another algorithm if the sender has one",
         }
@@ -129,7 +138,25 @@ impl Scheme {
         if matches!(self.algorithm, Algorithm::HmacMd5 | Algorithm::Md5) {
             weaknesses.push(Weakness::Md5);
         }
+        if signed.has(&Part::BodyCrc32) {
+            weaknesses.push(Weakness::Crc32);
+        }
         weaknesses
+    }
+
+    /// Whether nothing can be judged without a secret of the owner's.
+    pub(super) fn needs_secret(&self) -> bool {
+        let is_in_text = || self.signed.as_ref().is_some_and(|signed| signed.has(&Part::Secret));
+        match &self.fetch {
+            Some(rule) => rule.needs_secret || is_in_text(),
+            None => self.algorithm != Algorithm::None,
+        }
+    }
+
+    /// Whether anything stands where its signature should.
+    pub(super) fn has_signature(&self, request: &Inbound<'_>) -> bool {
+        let mut places = self.signature.places.iter();
+        places.any(|place| place.find(request) != Lookup::Absent)
     }
 
     /// Judges one request. `keys` are this scheme's own; a secret that is no key for it is

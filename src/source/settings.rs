@@ -110,7 +110,10 @@ impl SigningProfile {
         let mut reason = None;
         let mut keys = Vec::with_capacity(self.schemes.len());
         for scheme in &self.schemes {
-            let key = Key::new(scheme.algorithm, &scheme.key, secret);
+            let key = match scheme.fetch {
+                Some(_) => Key::to_be_fetched(&scheme.key, secret),
+                None => Key::new(scheme.algorithm, &scheme.key, secret),
+            };
             reason = reason.or(key.as_ref().err().copied());
             keys.push(key.ok());
         }

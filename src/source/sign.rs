@@ -36,8 +36,8 @@ pub struct SignedRequest {
 pub enum SignError {
     /// The source holds a public key only.
     #[error(
-        "only the sender can sign by `{0}`: the source's secret is a public key, and the private \
-         key that belongs to it never leaves the provider"
+        "only the sender can sign by `{0}`: what is known here is a public key, and the private key \
+         that belongs to it never leaves the provider"
     )]
     OnlyTheSender(&'static str),
     /// The sender writes into the body, which is none of its kind.
@@ -72,6 +72,11 @@ impl Source {
         now: Timestamp,
     ) -> Result<SignedRequest, SignError> {
         let schemes = self.settings.profile.schemes.iter().zip(&self.keys);
+        if let Some(scheme) = self.settings.profile.schemes.first()
+            && scheme.fetch.is_some()
+        {
+            return Err(SignError::OnlyTheSender(scheme.algorithm.name()));
+        }
         let mut keyed = schemes.filter_map(|(scheme, keys)| {
             if scheme.algorithm == Algorithm::None {
                 return Some((scheme, None));

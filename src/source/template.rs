@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use sha2::{Digest, Sha256};
-use smallvec::{SmallVec, smallvec};
+use super::field_ref::FieldRef;
 
-use super::field_ref::{FieldRef, Lookup, pairs, query};
-use super::signature::Encoding;
-use super::unpacked::unpack;
-use super::{Inbound, Rejection};
+mod message;
+mod sorted;
+#[cfg(test)]
+mod tests;
+
+pub(super) use message::{Message, Values};
+pub(super) use sorted::SortedRule;
 
 /// What a sender signs. `{{` and `}}` are plain braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,12 @@ pub(super) enum Part {
     /// The address's path as it was sent, with its query.
     Path,
     SortedForm,
+    /// Fields in the order of their names, as others than Twilio put them together.
+    Sorted(SortedRule),
+    /// The CRC-32 of the body in decimal digits.
+    BodyCrc32,
+    /// The fields of a message of Amazon SNS.
+    Sns,
     Timestamp,
     Id,
     Method,
@@ -57,8 +65,9 @@ pub enum BadTemplate {
 impl BadTemplate {
     /// What can be written instead.
     pub const HELP: &'static str = "variables: {body} {timestamp} {id} {method} {url} {secret} \
-         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {sorted_form} {body_sha256} {body_sha256_base64} {unpacked_body} {path}; with a \
-         `?` as in {json:a.b?} one that may be absent";
+         {header:NAME} {query:NAME} {json:a.b} {form:NAME} {body_sha256} {body_sha256_base64} \
+         {body_crc32} {unpacked_body} {path} {sorted_form} {sorted_form:=:&} {sorted_query:=:&:sign} \
+         {sns}; with a `?` as in {json:a.b?} one that may be absent";
 }
 
 impl Template {
@@ -111,7 +120,10 @@ impl Template {
                     | Part::BodySha256
                     | Part::BodySha256Base64
                     | Part::UnpackedBody
+                    | Part::BodyCrc32
+                    | Part::Sns
                     | Part::SortedForm
+                    | Part::Sorted(SortedRule { of: sorted::SortedOf::Form, .. })
             )
         };
         self.0.iter().any(covers)
@@ -144,6 +156,8 @@ impl Part {
             "unpacked_body" => Self::UnpackedBody,
             "path" => Self::Path,
             "sorted_form" => Self::SortedForm,
+            "body_crc32" => Self::BodyCrc32,
+            "sns" => Self::Sns,
             "timestamp" => Self::Timestamp,
             "id" => Self::Id,
             "method" => Self::Method,
@@ -151,6 +165,9 @@ impl Part {
             "secret" => Self::Secret,
             _ => {
                 let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
+                if let Some(rule) = SortedRule::parse(kind, rest) {
+                    return Ok(Self::Sorted(rule));
+                }
                 let (rest, at): (&str, fn(FieldRef) -> Self) = match rest.strip_suffix('?') {
                     Some(rest) => (rest, Self::AtOptional),
                     None => (rest, Self::At),
@@ -184,6 +201,9 @@ impl fmt::Display for Template {
                 Part::UnpackedBody => f.write_str("{unpacked_body}")?,
                 Part::Path => f.write_str("{path}")?,
                 Part::SortedForm => f.write_str("{sorted_form}")?,
+                Part::Sorted(rule) => write!(f, "{{{rule}}}")?,
+                Part::BodyCrc32 => f.write_str("{body_crc32}")?,
+                Part::Sns => f.write_str("{sns}")?,
                 Part::Timestamp => f.write_str("{timestamp}")?,
                 Part::Id => f.write_str("{id}")?,
                 Part::Method => f.write_str("{method}")?,
@@ -205,213 +225,5 @@ fn variable(place: &FieldRef) -> String {
         FieldRef::Json(path) => format!("json:{path}"),
         FieldRef::Form(name) => format!("form:{name}"),
         FieldRef::List(key) => format!("list:{key}"),
-    }
-}
-
-/// What of a template does not stand in the request itself.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Values<'a> {
-    pub(super) timestamp: Option<Cow<'a, [u8]>>,
-    pub(super) id: Option<Cow<'a, [u8]>>,
-    pub(super) url: Option<&'a str>,
-}
-
-/// As many pieces as a message mostly has: `{id}.{timestamp}.{body}`. They are not on the heap.
-const PIECES: usize = 5;
-
-/// The bytes under a signature, piece by piece: the body is never copied.
-#[derive(Debug, Default)]
-pub(super) struct Message<'a>(SmallVec<[Piece<'a>; PIECES]>);
-
-#[derive(Debug)]
-pub(super) enum Piece<'a> {
-    Bytes(Cow<'a, [u8]>),
-    /// Stands for whichever secret is tried.
-    Secret,
-}
-
-impl<'a> Message<'a> {
-    /// Bytes that are at hand.
-    pub(super) fn whole_of(bytes: Vec<u8>) -> Self {
-        Self(smallvec![Piece::Bytes(Cow::Owned(bytes))])
-    }
-
-    /// Fills `template` in.
-    pub(super) fn of(
-        template: &'a Template,
-        request: &Inbound<'a>,
-        values: &Values<'a>,
-    ) -> Result<Self, Rejection> {
-        let pieces = template.0.iter().map(|part| piece(part, request, values));
-        pieces.collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Feeds every piece to `take`, with `secret` where the template names it.
-    pub(super) fn feed(&self, secret: &[u8], mut take: impl FnMut(&[u8])) {
-        for piece in &self.0 {
-            match piece {
-                Piece::Bytes(bytes) => take(bytes),
-                Piece::Secret => take(secret),
-            }
-        }
-    }
-
-    /// The whole message in one piece, copied only where it has several.
-    pub(super) fn whole(&self, secret: &[u8]) -> Cow<'_, [u8]> {
-        if let [Piece::Bytes(bytes)] = self.0.as_slice() {
-            return Cow::Borrowed(bytes);
-        }
-        let mut whole = Vec::new();
-        self.feed(secret, |bytes| whole.extend_from_slice(bytes));
-        Cow::Owned(whole)
-    }
-}
-
-fn piece<'a>(
-    part: &'a Part,
-    request: &Inbound<'a>,
-    values: &Values<'a>,
-) -> Result<Piece<'a>, Rejection> {
-    let given = |value: &Option<Cow<'a, [u8]>>| {
-        value.clone().ok_or_else(|| Rejection::NoVariable("the signed text's variable".into()))
-    };
-    let bytes = match part {
-        Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
-        Part::Body => Cow::Borrowed(request.body),
-        Part::BodySha256 => hex::encode(Sha256::digest(request.body)).into_bytes().into(),
-        Part::BodySha256Base64 => {
-            Encoding::Base64.encode(&Sha256::digest(request.body)).into_bytes().into()
-        }
-        Part::UnpackedBody => unpack(request)?,
-        Part::Path => Cow::Borrowed(request.path_and_query.as_bytes()),
-        Part::SortedForm => sorted_form(request.body)?.into(),
-        Part::Timestamp => given(&values.timestamp)?,
-        Part::Id => given(&values.id)?,
-        Part::Method => Cow::Borrowed(request.method.as_bytes()),
-        Part::Url => full_url(values.url.unwrap_or_default(), request),
-        Part::Secret => return Ok(Piece::Secret),
-        Part::At(place) | Part::AtOptional(place) => match (place.find(request), part) {
-            (Lookup::One(value), _) => value,
-            (Lookup::Absent, Part::AtOptional(_)) => Cow::Borrowed(b"".as_slice()),
-            (Lookup::Absent, _) => return Err(Rejection::NoVariable(place.to_string())),
-            (Lookup::Ambiguous, _) => return Err(Rejection::Repeated(place.to_string())),
-        },
-    };
-    Ok(Piece::Bytes(bytes))
-}
-
-/// The public URL; where the request came with a query, that one stands in it.
-fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
-    let query = query(request);
-    if query.is_empty() {
-        return Cow::Borrowed(url.as_bytes());
-    }
-    let base = url.split_once('?').map_or(url, |(base, _)| base);
-    format!("{base}?{query}").into_bytes().into()
-}
-
-/// The most fields of a form that are sorted before anybody is believed; Twilio sends some 50.
-const FORM_FIELDS_MAX: usize = 1000;
-
-/// Twilio's way with forms: names and values run together, sorted, equal ones once.
-fn sorted_form(body: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let mut fields: Vec<_> = pairs(body).take(FORM_FIELDS_MAX + 1).collect();
-    if fields.len() > FORM_FIELDS_MAX {
-        return Err(Rejection::TooManyFields);
-    }
-    fields.sort_unstable();
-    fields.dedup();
-    let mut text = Vec::with_capacity(body.len());
-    for (name, value) in fields {
-        text.extend_from_slice(&name);
-        text.extend_from_slice(&value);
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(template: &str, expected: Result<&str, Rejection>) {
-        let headers = [("x-a", &b"A"[..]), ("x-r", b"1"), ("x-r", b"2")].into_iter().collect();
-        let request = Inbound {
-            method: "POST",
-            path_and_query: "/hooks/s?q=1",
-            headers: &headers,
-            body: b"b=2&a=%31&b=2",
-        };
-        let values = Values {
-            timestamp: Some(b"17".as_slice().into()),
-            id: None,
-            url: Some("https://h/p?old=1"),
-        };
-        let template = Template::parse(template).unwrap();
-        let message = Message::of(&template, &request, &values);
-        let text = message.map(|message| String::from_utf8(message.whole(b"S").into()).unwrap());
-        assert_eq!(text, expected.map(str::to_owned));
-    }
-
-    #[test]
-    fn every_variable_is_filled_in() {
-        check("v0:{timestamp}:{body}", Ok("v0:17:b=2&a=%31&b=2"));
-        check("{method} {url}", Ok("POST https://h/p?q=1"));
-        check("{sorted_form}|{form:a}|{query:q}|{header:X-A}", Ok("a1b2|1|1|A"));
-        check("{secret}{{}}", Ok("S{}"));
-        check("{path}|{unpacked_body}", Ok("/hooks/s?q=1|b=2&a=%31&b=2"));
-        check("{body_sha256_base64}", Ok("E2HyxMfsjLPO1zeiCQpeqSM27tA/ywPf2xfTRSk7QRs="));
-        check("{body_sha256}", Ok(&hex::encode(Sha256::digest(b"b=2&a=%31&b=2"))));
-        check("{header:x-none}", Err(Rejection::NoVariable("header `x-none`".into())));
-        check("{header:x-r}", Err(Rejection::Repeated("header `x-r`".into())));
-        check("{json:a.b}", Err(Rejection::NoVariable("JSON field `a.b`".into())));
-    }
-
-    #[test]
-    fn optional_field_is_empty_where_it_is_absent() {
-        check("{header:x-none?}:{query:none?}:{json:a.b?}:{form:none?}:", Ok("::::"));
-        check("{header:x-a?}:{query:q?}:{form:a?}", Ok("A:1:1"));
-        check("{header:x-r?}", Err(Rejection::Repeated("header `x-r`".into())));
-    }
-
-    #[test]
-    fn a_form_of_very_many_fields_is_not_sorted() {
-        assert!(sorted_form(&b"a&".repeat(FORM_FIELDS_MAX)).is_ok());
-        let sorted = sorted_form(&b"a&".repeat(FORM_FIELDS_MAX + 1));
-        assert_eq!(sorted, Err(Rejection::TooManyFields));
-    }
-
-    #[test]
-    fn a_template_is_shown_as_it_was_written() {
-        for text in ["{body}", "a{{b}}{id}.{json:a.b}{secret}", "{url}{sorted_form}", "{json:a?}"] {
-            assert_eq!(Template::parse(text).unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, expected) in [
-            ("", BadTemplate::Empty),
-            ("{bdy}", BadTemplate::Unknown("bdy".into())),
-            ("{header:}", BadTemplate::Unknown("header:".into())),
-            ("{json:?}", BadTemplate::Unknown("json:?".into())),
-            ("{body?}", BadTemplate::Unknown("body?".into())),
-            ("{body", BadTemplate::Brace),
-            ("body}", BadTemplate::Brace),
-        ] {
-            assert_eq!(Template::parse(text), Err(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_signed_is_known() {
-        let is = |text: &str| {
-            let template = Template::parse(text).unwrap();
-            (template.covers_body(), template.is_constant())
-        };
-        assert_eq!(is("{timestamp}.{body}"), (true, false));
-        assert_eq!(is("{timestamp}"), (false, false));
-        assert_eq!(is("POST"), (false, true));
-        assert_eq!(is("{method}{url}{secret}"), (false, true));
     }
 }

@@ -70,6 +70,11 @@ pub(super) fn facts(certificate: &[u8]) -> Option<Facts> {
     Some(Facts { not_before, not_after, names, serial, issuer_key })
 }
 
+/// When `certificate` is good, in DER; `None` where it is none.
+pub(crate) fn validity_of(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    facts(certificate).map(|facts| (facts.not_before, facts.not_after))
+}
+
 fn alt_names(value: &[u8]) -> Option<Vec<String>> {
     let mut entries = Reader(Reader(value).take(SEQUENCE)?);
     let mut names = Vec::new();

@@ -73,6 +73,11 @@ impl Guard {
         Self { allow, deny, private }
     }
 
+    /// Refuses this machine and the networks around it, but for what is named.
+    pub(in crate::handler) fn public(allow: Vec<IpNet>) -> Self {
+        Self { allow, deny: Vec::new(), private: Private::Refused }
+    }
+
     /// Whether a request may go to `address`.
     pub(in crate::handler) fn check(&self, address: IpAddr) -> Result<(), Refused> {
         let address = unwrap_ipv4(address);

@@ -22,7 +22,7 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
         is_unsplit: false,
     };
     if signed {
-        source.answer_verified(&request, &proof)
+        source.answer_verified(&request, &proof).map(|answered| answered.reply)
     } else {
         source.answer_unverified(&request).map(|answered| answered.reply)
     }

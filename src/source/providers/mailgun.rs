@@ -14,6 +14,8 @@ pub(super) fn provider() -> Provider {
             "In Mailgun open Send > Sending > Webhooks, and add {url} for each event.",
             "Copy the HTTP webhook signing key (API security) into {secret}.",
             "Mailgun does not sign the body: the source needs `allow_unsigned_body = true`.",
+            "Mailgun repeats for 8 hours, and keeps the first time: where late ones are refused as \
+                 stale, write `tolerance = \"8h\"` into the source.",
         ],
         rows: vec![Row {
             places: vec![json("signature.signature")],

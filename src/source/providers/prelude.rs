@@ -5,12 +5,17 @@ use std::borrow::Cow;
 
 pub(super) use std::time::Duration;
 
+pub(super) use url::Url;
+
 pub(super) use crate::event::DataRoot;
 
 pub(super) use super::super::answer::AnswerRule;
+pub(super) use super::super::fetched::{FetchRule, KeyAddress, OriginPattern, PathPattern};
 pub(super) use super::super::field_ref::FieldRef;
 pub(super) use super::super::handshake::{Answer, Handshake};
+pub(super) use super::super::jwt::JwtRule;
 pub(super) use super::super::keys::{Algorithm, KeyRule};
+pub(super) use super::super::scheme::Envelope;
 pub(super) use super::super::signature::{Encoding, SignatureFormat};
 pub(super) use super::super::split::Split;
 pub(super) use super::super::timestamp::{TimestampRule, Unit};
@@ -29,6 +34,8 @@ pub(super) const HEX_OF_BODY: Row = Row {
     key: KeyRule::UTF8,
     body_sha256: None,
     each: None,
+    envelope: Envelope::Plain,
+    fetch: None,
 };
 
 /// A provider that tells nothing about itself.

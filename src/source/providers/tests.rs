@@ -1,5 +1,5 @@
 use super::*;
-use crate::source::Scheme;
+use crate::source::{Scheme, Weakness};
 
 #[test]
 fn rows_are_profiles_of_their_own_names() {
@@ -15,11 +15,14 @@ fn rows_are_profiles_of_their_own_names() {
 }
 
 #[test]
-fn only_mailgun_leaves_the_body_out() {
+fn only_mailgun_and_adyen_leave_the_body_out() {
     for provider in PROVIDERS.iter() {
         let profile = provider.profile().unwrap();
         let weak: Vec<_> = profile.schemes.iter().flat_map(Scheme::weaknesses).collect();
-        assert_eq!(!weak.is_empty(), provider.name == "mailgun", "{weak:?}");
+        let needs_consent = weak.iter().any(|weakness| weakness.needs_consent());
+        assert_eq!(needs_consent, ["mailgun", "adyen"].contains(&provider.name), "{weak:?}");
+        let is_sum = weak == [Weakness::Crc32];
+        assert_eq!(!needs_consent && !weak.is_empty(), provider.name == "paypal" && is_sum);
     }
 }
 

@@ -12,6 +12,7 @@ use super::super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::super::template::{BadTemplate, Part, Template};
 use super::super::timestamp::{TimestampRule, Unit};
 use super::envelope::read_envelope;
+use super::fetched::{of_verify, read_keys};
 use super::field_ref::{PLACES, read_field_ref};
 use super::{check_url, check_weaknesses};
 
@@ -51,6 +52,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     let encoding = table.choice("key", KEY_ENCODINGS);
     let strip = table.take::<String>("strip").unwrap_or_default();
     let url = table.take::<String>("url");
+    let keys = read_keys(table);
     let is_allowed = table.take_or("allow_unsigned_body", false);
     let signed = match &envelope {
         Some(Envelope::Plain) => read_template(table, algorithm, signed),
@@ -74,6 +76,10 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
         body_sha256: None,
         envelope: envelope?,
         each: each.map(Into::into),
+        fetch: match keys? {
+            Some(keys) => Some(of_verify(table, Some(algorithm), keys)?),
+            None => None,
+        },
     };
     let mut is_good = check_variables(table, &scheme);
     is_good &= check_url(table, std::slice::from_ref(&scheme));

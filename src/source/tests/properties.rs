@@ -17,18 +17,28 @@ fn sources() -> Vec<Source> {
     let make = |provider: &'static Provider| {
         let more = match provider.name {
             "twilio" | "square" => "url = \"https://example.com/hooks/s\"",
-            "mailgun" => "allow_unsigned_body = true",
+            "mailgun" | "adyen" => "allow_unsigned_body = true",
             _ => "",
         };
         let secret = match provider.name {
             "standard-webhooks" | "svix" | "gitlab" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             "discord" => &hex::encode(ed25519().public_key().as_ref()),
             "sendgrid" => &hex::encode(ecdsa().public_key().as_ref()),
+            "adyen" => "00ff11",
             _ => "It's a Secret to Everybody",
         };
         configured(&format!("provider = \"{}\"\n{more}", provider.name), &[secret])
     };
     PROVIDERS.iter().map(make).collect()
+}
+
+/// Those whose requests can be made here: not where keys are fetched, nor where each item is signed.
+fn signable() -> Vec<Source> {
+    let is_signable = |source: &Source| {
+        let scheme = &source.settings.profile.schemes[0];
+        scheme.fetch.is_none() && scheme.each.is_none()
+    };
+    sources().into_iter().filter(is_signable).collect()
 }
 
 fn ed25519() -> &'static Ed25519KeyPair {
@@ -72,7 +82,7 @@ fn verify(source: &Source, signed: &SignedRequest, body: &[u8]) -> Result<Verifi
 
 #[test]
 fn what_is_signed_is_accepted_with_its_type_for_every_sample() {
-    for source in sources() {
+    for source in signable() {
         for event_type in source.sample_types() {
             let signed = sign(&source, event_type, source.sample(event_type, NOW));
             let verified = verify(&source, &signed, &signed.body).unwrap();
@@ -83,7 +93,7 @@ fn what_is_signed_is_accepted_with_its_type_for_every_sample() {
 
 #[test]
 fn an_unknown_type_gets_a_sample_of_its_own() {
-    for source in sources() {
+    for source in signable() {
         if source.provider() == "ghost" {
             continue;
         }
@@ -108,7 +118,8 @@ fn only_the_sender_signs_with_a_private_key() {
         let event_type = EventType::new("t");
         let signed = source.sign(&event_type, source.sample("t", NOW), PATH, NOW);
         let is_theirs = matches!(signed, Err(SignError::OnlyTheSender(_)));
-        assert_eq!(is_theirs, ["discord", "sendgrid"].contains(&source.provider()));
+        let theirs = ["discord", "sendgrid", "aws-sns", "paypal", "plaid"];
+        assert_eq!(is_theirs, theirs.contains(&source.provider()), "{}", source.provider());
     }
 }
 
@@ -147,10 +158,10 @@ fn what_is_signed_by_a_custom_scheme_is_accepted() {
     }
 }
 
-/// Whether changing a byte of this provider's body must be noticed: Mailgun signs none of it, and
-/// of a form only the decoded fields count.
+/// Whether changing a byte of this provider's body must be noticed: Mailgun and Event Grid sign none
+/// of it, and of a form only the decoded fields count.
 fn signs_every_byte(source: &Source) -> bool {
-    !["mailgun", "twilio"].contains(&source.provider())
+    !["mailgun", "twilio", "azure-event-grid"].contains(&source.provider())
 }
 
 proptest! {
@@ -162,7 +173,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         flip in 1_u8..=255,
     ) {
-        for source in sources() {
+        for source in signable() {
             let body = serde_json::json!({ "text": text, "data": { "id": 1 } });
             let signed = sign(&source, "t", body.to_string().into_bytes());
             verify(&source, &signed, &signed.body).unwrap();
@@ -176,7 +187,7 @@ proptest! {
 
     #[test]
     fn raw_bytes_are_signed_and_verified(body in prop::collection::vec(any::<u8>(), 0..300)) {
-        for source in sources() {
+        for source in signable() {
             // These two write into the body.
             if !["mailgun", "linear"].contains(&source.provider()) {
                 let signed = sign(&source, "t", body.clone());

@@ -1,0 +1,107 @@
+//! What a rejection says by itself: nothing needs to be tried to explain it.
+
+use super::super::Rejection;
+use super::{Case, Explanation, because};
+
+/// A clock is seldom off by more: what is older is a late repeat.
+const LATE_S: i64 = 600;
+
+impl Case<'_> {
+    /// The explanation of a rejection that says what it is; nothing where the reason is to be looked
+    /// for.
+    pub(super) fn of_rejection(&self, rejection: &Rejection) -> Option<Explanation> {
+        match rejection {
+            Rejection::Stale { seconds } => Some(self.stale(*seconds)),
+            Rejection::BadTimestamp => {
+                let hint = "check `unit` of the timestamp: s, ms or rfc3339";
+                Some(because("the signature is good, but its timestamp cannot be read", Some(hint)))
+            }
+            Rejection::NoVariable(what) => {
+                let hint = "a proxy in front may drop it, or the sender is not the one configured";
+                Some(because(
+                    &format!("the {what} is missing, which is part of what is signed"),
+                    Some(self.dropped_header(rejection).unwrap_or(hint)),
+                ))
+            }
+            Rejection::Repeated(what) => Some(because(
+                &format!("the {what} is there more than once, which no honest sender does"),
+                Some("look for a proxy that adds it a second time"),
+            )),
+            Rejection::Claim(name) => {
+                let line = format!("it is signed, but its `{name}` is not the expected one");
+                let hint = format!(
+                    "compare {} with what the sender's page says of its tokens or signatures",
+                    self.table()
+                );
+                Some(because(&line, Some(&hint)))
+            }
+            Rejection::ForeignKey(place) => {
+                let line = format!("the address in {place} leads to no host of the sender's");
+                let hint = format!(
+                    "its keys are on {}: nothing was fetched, and whoever sent this is somebody else",
+                    self.key_places()
+                );
+                Some(because(&line, Some(&hint)))
+            }
+            Rejection::KeyNotFetched(why) => {
+                let line =
+                    format!("whether it is signed is not known, for its key is missing: {why}");
+                let hint = format!(
+                    "let this machine reach {} (DNS, port 443, a firewall); the sender was asked to \
+                     come again, and it can be released once the key is there",
+                    self.key_places()
+                );
+                Some(because(&line, Some(&hint)))
+            }
+            Rejection::TooManyFields => {
+                Some(because("the form has more fields than any sender has", None))
+            }
+            Rejection::NotUnpacked => Some(because(
+                "the body cannot be unpacked, which is signed as it was before it was packed",
+                Some("it is packed by gzip or deflate here, and grows a hundred times at most"),
+            )),
+            Rejection::Missing
+            | Rejection::NotWrapped
+            | Rejection::Undecodable
+            | Rejection::WrongLength
+            | Rejection::Mismatch => None,
+        }
+    }
+
+    fn stale(&self, seconds: i64) -> Explanation {
+        let off = seconds.unsigned_abs();
+        let line = if seconds >= LATE_S {
+            format!(
+                "it comes late: the signature is good, but it was made {off} s before the request \
+                 came; a repeat that kept its first time looks like this"
+            )
+        } else if seconds >= 0 {
+            format!(
+                "the clock is {off} s off: the signature is good, but it was made {off} s before \
+                 the request came"
+            )
+        } else {
+            format!(
+                "the clock is {off} s off: the signature is good, but it was made {off} s after \
+                 the request came"
+            )
+        };
+        let key = match self.source.settings.profile.provider {
+            Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
+            None => format!("`tolerance` of the timestamp in {}", self.table()),
+        };
+        if seconds >= LATE_S {
+            let hint = format!(
+                "if the sender is known to repeat or to be late, widen {key}; what was seen before \
+                 is told by its identity. If every request fails like this, set this machine's \
+                 clock (`timedatectl`)"
+            );
+            return because(&line, Some(&hint));
+        }
+        let hint = format!(
+            "set this machine's clock (`timedatectl`); an old request that somebody repeats looks \
+             the same, so widen {key} only if the sender is known to be late"
+        );
+        because(&line, Some(&hint))
+    }
+}

@@ -1,0 +1,82 @@
+//! Fields of a form or of the query in the order of their names.
+
+use std::fmt;
+
+use super::super::field_ref::{Pair, pairs, query};
+use super::super::{Inbound, Rejection};
+use super::message::FORM_FIELDS_MAX;
+
+/// `{sorted_form:PAIR:ITEM:LEFT,OUT}`: how names, values and fields are put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::source) struct SortedRule {
+    pub(in crate::source) of: SortedOf,
+    /// What stands between a name and its value.
+    pair: String,
+    /// What stands between two fields.
+    item: String,
+    /// Names of fields that are not signed: the signature's own.
+    without: Vec<String>,
+}
+
+/// Where the fields stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum SortedOf {
+    Form,
+    Query,
+}
+
+impl SortedRule {
+    /// What stands behind the name of the variable and its colon; nothing where `kind` is another
+    /// variable.
+    pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
+        let of = match kind {
+            "sorted_form" => SortedOf::Form,
+            "sorted_query" => SortedOf::Query,
+            _ => return None,
+        };
+        let mut parts = text.splitn(3, ':');
+        let pair = parts.next().unwrap_or_default().to_owned();
+        let item = parts.next().unwrap_or_default().to_owned();
+        let without = parts.next().unwrap_or_default().split(',').filter(|name| !name.is_empty());
+        Some(Self { of, pair, item, without: without.map(str::to_owned).collect() })
+    }
+
+    /// The text that is signed. Fields of one name keep the order of their values.
+    pub(super) fn text(&self, request: &Inbound<'_>) -> Result<Vec<u8>, Rejection> {
+        let bytes = match self.of {
+            SortedOf::Form => request.body,
+            SortedOf::Query => query(request).as_bytes(),
+        };
+        let mut fields: Vec<Pair<'_>> = pairs(bytes).take(FORM_FIELDS_MAX + 1).collect();
+        if fields.len() > FORM_FIELDS_MAX {
+            return Err(Rejection::TooManyFields);
+        }
+        fields
+            .retain(|(name, _)| self.without.iter().all(|left_out| left_out.as_bytes() != &**name));
+        fields.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let mut text = Vec::with_capacity(bytes.len());
+        for (name, value) in fields {
+            if !text.is_empty() {
+                text.extend_from_slice(self.item.as_bytes());
+            }
+            for part in [&*name, self.pair.as_bytes(), &*value] {
+                text.extend_from_slice(part);
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl fmt::Display for SortedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.of {
+            SortedOf::Form => "sorted_form",
+            SortedOf::Query => "sorted_query",
+        };
+        write!(f, "{kind}:{}:{}", self.pair, self.item)?;
+        if !self.without.is_empty() {
+            write!(f, ":{}", self.without.join(","))?;
+        }
+        Ok(())
+    }
+}
