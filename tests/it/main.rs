@@ -20,6 +20,7 @@ mod handlers_faults;
 mod handlers_sql;
 mod hostile;
 mod http;
+mod official;
 mod pages;
 mod proxies;
 mod queue;
