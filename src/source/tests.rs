@@ -10,6 +10,7 @@ mod batches;
 mod identity;
 mod messages;
 mod properties;
+mod senders;
 mod tokens;
 mod vectors;
 

@@ -1,0 +1,66 @@
+//! `docs/senders.md`: what it says to write is taken.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const PAGE: &str = include_str!("../../../docs/senders.md");
+
+/// The cells of its tables' rows.
+fn rows() -> Vec<Vec<String>> {
+    let lines =
+        PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Sender |"));
+    let cells = |line: &str| {
+        let line = line.replace("\\|", "\0");
+        let cells = line.trim_matches('|').split(" |").map(str::trim);
+        cells.map(|cell| cell.replace('\0', "|")).collect()
+    };
+    lines.map(cells).collect()
+}
+
+/// What stands in backticks in `cell` and is a setting beside `verify`.
+fn settings(cell: &str) -> impl Iterator<Item = &str> {
+    let is_setting = |text: &&str| {
+        ["handshake = {", "answer = {", "methods = ["].iter().any(|key| text.starts_with(key))
+    };
+    cell.split('`').skip(1).step_by(2).filter(is_setting)
+}
+
+#[test]
+fn every_sender_is_named_once_with_a_preset_a_table_or_a_reason() {
+    let rows = rows();
+    let names: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_end_matches(" ✓")).collect();
+    assert_eq!(names.len(), rows.len());
+    assert!(rows.len() >= 138, "{}", rows.len());
+    for provider in PROVIDERS.iter() {
+        assert!(PAGE.contains(&format!("`provider = \"{}\"`", provider.name)), "{}", provider.name);
+    }
+}
+
+#[test]
+fn every_configuration_of_the_list_of_senders_is_taken() {
+    for row in rows() {
+        let (name, how) = (&row[0], row[1].trim_matches('`'));
+        let text = if how.starts_with("provider") {
+            let more = if row[1].contains("twilio") || row[1].contains("square") {
+                "url = \"https://a/b\""
+            } else {
+                ""
+            };
+            format!("{how}\nallow_unsigned_body = true\n{more}")
+        } else if how.starts_with("algorithm") {
+            let beside: Vec<&str> = settings(&row[2]).collect();
+            format!("verify = {{ {how} }}\n{}", beside.join("\n"))
+        } else {
+            assert!(row.iter().all(|cell| !cell.is_empty()), "{name}: a reason, and what is left");
+            continue;
+        };
+        let secrets = if text.contains("keys = \"") {
+            ""
+        } else {
+            "secrets = [{ file = \"k\", create = true }]"
+        };
+        let (settings, problems) = read(&format!("{secrets}\n{text}"));
+        assert!(settings.is_some() && !problems.contains("error"), "{name}: {text}\n{problems}");
+    }
+}
