@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Init => init::run(&config, output),
         Verb::Schema => init::schema(),
         Verb::Completions { shell } => init::completions(shell),
-        Verb::Man { folder } => init::man(&folder),
+        Verb::Man { folder } => schema::man(&folder),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(verb, &config, output))

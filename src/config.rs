@@ -16,18 +16,24 @@ use crate::source::SourceSettings;
 
 mod diff;
 mod handler;
+mod markdown;
 mod queue;
+mod reference;
 mod schema;
 mod server;
 
 pub use diff::{Change, Effect, diff};
 pub use handler::HandlerSettings;
+pub use markdown::markdown;
 pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 
-/// The configuration that `gatepost init` writes: every option with its default.
+/// The configuration that comes with the program.
 pub const DEFAULT: &str = include_str!("../config.toml");
+
+/// Every option with its text, and its default or an example.
+pub const REFERENCE: &str = DEFAULT;
 
 /// The largest file that is read: far more than anybody writes by hand.
 const BYTES_MAX: u64 = 4 << 20;

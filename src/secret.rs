@@ -130,6 +130,14 @@ impl SecretRef {
         write_if_missing(path, secret.expose())
     }
 
+    /// Writes `secret` into the file in place of what is there, mode 0600.
+    pub fn replace(&self, secret: &Secret) -> Result<(), SecretError> {
+        let Self::File { path, .. } = self else { return Ok(()) };
+        // Made anew, so that one that everybody can read does not keep its mode.
+        files::remove(path).map_err(|err| SecretError::NotCreated(path.clone(), err))?;
+        write_if_missing(path, secret.expose()).map(|_| ())
+    }
+
     /// What the secret is at this moment; `None` where there is none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         // Whoever needs the secret itself says what is wrong with it.

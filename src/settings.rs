@@ -112,6 +112,8 @@ pub struct Key {
     pub expected: String,
     /// What it takes, as JSON Schema.
     pub schema: serde_json::Value,
+    /// Whether its table is wrong without it.
+    pub is_required: bool,
 }
 
 /// The most problems that are told: more than anybody reads.

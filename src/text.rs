@@ -67,6 +67,19 @@ pub fn percent_encoded(text: &str) -> String {
     encoded
 }
 
+/// The bytes that `text` stands for: `%40` is `@`. What is no such escape stays as it is.
+pub fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).filter(|_| *first == b'%');
+        let byte = digits.and_then(|digits| hex::decode(digits).ok()?.first().copied());
+        decoded.push(byte.unwrap_or(*first));
+        rest = byte.and_then(|_| behind.get(2..)).unwrap_or(behind);
+    }
+    decoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +105,14 @@ mod tests {
         let line = "\u{1b}[32mINFO\u{1b}[0m it\n2026 ERROR forged\r\u{2028}\n";
         assert_eq!(log_line(line), "\u{1b}[32mINFO\u{1b}[0m it\\n2026 ERROR forged\\r\u{fffd}\n");
         assert!(matches!(log_line("INFO good\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn percent_decoding_leaves_what_is_no_escape() {
+        for (text, decoded) in
+            [("a%40b", "a@b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%C3%A4", "ä")]
+        {
+            assert_eq!(percent_decoded(text), decoded.as_bytes(), "{text}");
+        }
     }
 }

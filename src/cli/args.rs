@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+mod init;
+
+pub(super) use init::Init;
+
 /// A webhook receiver that never loses what it has answered 200 for.
 #[derive(Debug, Parser)]
 #[command(name = "gatepost", version, max_term_width = 100)]
@@ -35,8 +39,8 @@ pub enum Verb {
     Check(Check),
     /// Compare what handlers make of recorded events with what is expected.
     Test(Test),
-    /// Write a configuration file to start from.
-    Init,
+    /// Write a configuration file to start from: asks for what no option says.
+    Init(Init),
     /// Let the running server read its configuration again.
     Reload,
     /// Sign a sample with the source's own secret and post it.
@@ -59,7 +63,11 @@ pub enum Verb {
     #[command(subcommand)]
     Queue(Queue),
     /// Print a JSON Schema of the configuration file.
-    Schema,
+    Schema {
+        /// Print the page that `docs/configuration.md` is, in place of the schema.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Print a completion script.
     Completions {
         /// For which shell.

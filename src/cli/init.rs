@@ -1,48 +1,115 @@
-//! `init`, `schema`, `completions` and `man`: what needs no configuration.
+//! `init`: from nothing to a configuration that works, by questions or options.
+//!
+//! It writes `config.toml` and the secrets, looks whether mail server and database can be reached, says
+//! what to do in each provider's console, and can take a signed sample through all of it.
 
-use std::io::Write;
 use std::path::Path;
 
-use clap::CommandFactory;
-use clap_complete::Shell;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config;
 
-use super::output::{Output, bytes, line};
-use super::{Cli, CliError};
+use super::args::Init;
+use super::output::{Output, Page};
+use super::{CliError, load};
 
-/// Writes a configuration file, unless there is one.
-pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
-    let shown = path.display();
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = file.map_err(|err| {
-        if err.kind() == std::io::ErrorKind::AlreadyExists {
-            CliError::Failed(format!("`{shown}` is there already: it was left as it is"))
-        } else {
-            CliError::Failed(format!("`{shown}` cannot be written: {err}"))
-        }
-    })?;
-    file.write_all(config::DEFAULT.as_bytes())?;
-    file.sync_all()?;
-    output.one(&json!({ "config": path }), |_| {
-        format!("wrote `{shown}`\nnext: gatepost check, then gatepost serve")
+mod files;
+mod plan;
+mod questions;
+mod text;
+mod try_out;
+mod url;
+
+use plan::{InitPlan, NewSource};
+use questions::Questions;
+
+/// Where a provider reaches this machine, as long as nobody said so.
+const NO_ADDRESS: &str = "https://YOUR.SITE";
+
+/// Writes a configuration file, and says what comes next.
+pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), CliError> {
+    files::check_free(path, options.force)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut questions = Questions::new(options.yes);
+    let plan = InitPlan::make(options, folder, &mut questions)?;
+    let content = text::config(&plan);
+    // Nothing is written that would not be read.
+    let checked = config::check_text(&content, &path.display().to_string(), folder, None);
+    if checked.config.is_none() {
+        return Err(CliError::Configuration(Box::new(checked.report)));
+    }
+    let secrets = files::write_secrets(&plan, folder)?;
+    files::write_config(path, &content)?;
+    let config = load(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let unreachable = runtime.block_on(crate::app::check_online(&config));
+    let told = json!({
+        "config": path,
+        "secrets": secrets,
+        "sources": plan.sources.iter().map(|source| set_up(source, &plan)).collect::<Vec<_>>(),
+        "unreachable": unreachable,
+        "sample": plan.sample().map(|(name, event_type)| format!("{name} {event_type}")),
+    });
+    output.one(&told, |told| page(told, &plan))?;
+    let Some((source, event_type)) = plan.sample() else { return Ok(()) };
+    let question = "Take a signed sample through it now? It really goes to the handlers";
+    if options.test_event || questions.confirm(question)? {
+        runtime.block_on(try_out::run(config, path, (source.as_str(), event_type), output))?;
+    }
+    Ok(())
+}
+
+/// What its owner does in the provider's console.
+fn set_up(source: &NewSource, plan: &InitPlan) -> Value {
+    let base = plan.public.as_deref().unwrap_or(NO_ADDRESS);
+    let url = format!("{base}{}{}", crate::http::public::HOOKS, source.name);
+    let secret = text::secret_file(source.name.as_str());
+    let steps = source.provider.setup().iter();
+    let steps: Vec<String> =
+        steps.map(|step| step.replace("{url}", &url).replace("{secret}", &secret)).collect();
+    json!({
+        "name": source.name,
+        "provider": source.provider.name,
+        "url": url,
+        "secret": secret,
+        "setup": steps,
     })
 }
 
-/// Prints the configuration's JSON Schema.
-pub(super) fn schema() -> Result<(), CliError> {
-    line(&format!("{:#}", config::schema()))
-}
-
-/// Writes the manual pages, one for each verb.
-pub(super) fn man(folder: &Path) -> Result<(), CliError> {
-    Ok(clap_mangen::generate_to(Cli::command(), folder)?)
-}
-
-/// Prints a completion script.
-pub(super) fn completions(shell: Shell) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "gatepost", &mut script);
-    bytes(&script)
+/// What a person is told.
+fn page(told: &Value, plan: &InitPlan) -> String {
+    let text = |value: &Value, key: &str| {
+        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let list = |value: &Value, key: &str| {
+        let list = value.get(key).and_then(Value::as_array).cloned();
+        list.unwrap_or_default()
+    };
+    let mut page = Page::default();
+    page.line(format_args!("wrote `{}`", text(told, "config")));
+    for file in list(told, "secrets") {
+        page.line(format_args!("      `{}`", file.as_str().unwrap_or_default()));
+    }
+    for problem in list(told, "unreachable") {
+        page.line(format_args!("! {}", problem.as_str().unwrap_or_default()));
+    }
+    if !list(told, "unreachable").is_empty() {
+        page.line(format_args!(
+            "  what comes in waits for it; `gatepost check --online` looks again"
+        ));
+    }
+    for source in list(told, "sources") {
+        page.line(format_args!("\n{} ({})", text(&source, "name"), text(&source, "provider")));
+        for (number, step) in (1..).zip(list(&source, "setup")) {
+            page.line(format_args!("  {number}. {}", step.as_str().unwrap_or_default()));
+        }
+    }
+    if plan.public.is_none() {
+        page.line(format_args!("  ({NO_ADDRESS} stands for this machine's public address)"));
+    }
+    page.line(format_args!("\nnext: gatepost serve"));
+    if let Some(sample) = told.get("sample").and_then(Value::as_str) {
+        page.line(format_args!("then: gatepost send {sample}"));
+    }
+    page.finish()
 }

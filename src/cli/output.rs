@@ -95,6 +95,13 @@ pub(super) fn note(text: &str) -> Result<(), CliError> {
     Ok(writeln!(io::stderr().lock(), "{text}")?)
 }
 
+/// Asks for the rest of the line that `text` begins.
+pub(super) fn prompt(text: &str) -> Result<(), CliError> {
+    let mut err = io::stderr().lock();
+    err.write_all(text.as_bytes())?;
+    Ok(err.flush()?)
+}
+
 /// Rows in aligned columns, the last one unaligned.
 pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
     let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();

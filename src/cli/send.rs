@@ -22,6 +22,15 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Signs a sample, or a file, and posts it.
 pub(super) async fn run(options: Send, config: &Config, output: Output) -> Result<(), CliError> {
+    let answer = post(&options, config).await?;
+    output.one(&answer, |answer| {
+        let id = cell(answer.get("id"));
+        format!("stored as {id}\nnext: gatepost events show {id}")
+    })
+}
+
+/// The same; gives the answer, with the address that it came from.
+pub(super) async fn post(options: &Send, config: &Config) -> Result<Value, CliError> {
     let source = source(&options.source, config)?;
     let now = SystemClock::new().now();
     let body = match &options.body {
@@ -56,10 +65,7 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
     if let Value::Object(fields) = &mut answer {
         fields.insert("url".into(), json!(address));
     }
-    output.one(&answer, |answer| {
-        let id = cell(answer.get("id"));
-        format!("stored as {id}\nnext: gatepost events show {id}")
-    })
+    Ok(answer)
 }
 
 fn source(name: &str, config: &Config) -> Result<Source, CliError> {

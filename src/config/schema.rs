@@ -1,26 +1,28 @@
 //! `gatepost schema`: the configuration as JSON Schema, for editors that check while one types.
 //!
-//! It is not written by hand: the shipped configuration with every option in it is read, and the
-//! readers tell what they asked for.
+//! It is not written by hand: the reference with every option in it is read, the readers tell what
+//! they asked for, and the reference says what each key is for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::DEFAULT;
+use super::REFERENCE;
+use super::reference::{self, Absent, KeyText};
 use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
 /// What cannot stand beside another option there.
 const OTHER_OPTIONS: &str = "[server.tls]\ncert = 'cert.pem'\nkey = 'key.pem'";
 
-/// [`DEFAULT`] with every option in it: a `#` without a space behind it is taken away.
+/// [`REFERENCE`] with every option in it: a `#` without a space behind it is taken away.
 pub fn with_every_option() -> String {
     let open = |line: &str| match line.strip_prefix('#') {
         Some(option) if !option.is_empty() && !option.starts_with(' ') => format!("{option}\n"),
         _ => format!("{line}\n"),
     };
-    DEFAULT.lines().map(open).collect()
+    REFERENCE.lines().map(open).collect()
 }
 
 /// The JSON Schema of the configuration, as text without a newline at its end.
@@ -28,15 +30,22 @@ pub fn schema() -> String {
     format!("{:#}", value())
 }
 
-fn value() -> Value {
-    let mut root = table();
+/// Every key that a reader asks for, by its pattern.
+pub(super) fn keys() -> BTreeMap<String, Key> {
     let read = |text: &str| settings::read(text, Path::new(""), super::read).keys;
     let mut keys = read(&with_every_option());
     for (path, key) in read(OTHER_OPTIONS) {
         keys.entry(path).or_insert(key);
     }
+    keys
+}
+
+fn value() -> Value {
+    let mut root = table();
+    let keys = keys();
+    let texts = reference::texts(REFERENCE, &keys);
     for (path, key) in &keys {
-        put(&mut root, path, key);
+        put(&mut root, path, (key, texts.get(path)));
     }
     let kinds: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();
     if let Some(handler) = root.pointer_mut("/properties/handler/additionalProperties") {
@@ -52,14 +61,14 @@ fn table() -> Value {
 }
 
 /// Puts the schema of one key to its place. Keys come sorted, so a table comes before its keys.
-fn put(root: &mut Value, path: &str, key: &Key) {
+fn put(root: &mut Value, path: &str, (key, text): (&Key, Option<&KeyText>)) {
     let mut steps = path.split('.').peekable();
     let mut at = root;
     while let Some(step) = steps.next() {
         let Some(next) = enter(at, step) else { return };
         at = next;
         if steps.peek().is_none() {
-            fill(at, key);
+            fill(at, key, text);
         }
     }
 }
@@ -81,14 +90,24 @@ fn enter<'a>(table: &'a mut Value, step: &str) -> Option<&'a mut Value> {
     Some(properties.entry(name).or_insert_with(|| json!({})))
 }
 
-fn fill(at: &mut Value, key: &Key) {
+fn fill(at: &mut Value, key: &Key, text: Option<&KeyText>) {
     let is_table = key
         .schema
         .as_object()
         .is_some_and(|schema| schema.get("type") == Some(&json!("object")) && schema.len() == 1);
     let schema = if is_table { table() } else { key.schema.clone() };
     let mut schema: Map<String, Value> = schema.as_object().cloned().unwrap_or_default();
-    schema.insert("description".to_owned(), json!(key.expected));
+    let said = text.map(|text| text.text.as_str()).filter(|text| !text.is_empty());
+    schema.insert("description".to_owned(), json!(said.unwrap_or(&key.expected)));
+    if let Some((absent, example)) =
+        text.and_then(|text| Some((&text.absent, text.example.as_ref()?)))
+        && !is_table
+    {
+        if *absent == Absent::Shown {
+            schema.insert("default".to_owned(), example.json.clone());
+        }
+        schema.insert("examples".to_owned(), json!([example.json]));
+    }
     *at = Value::Object(schema);
 }
 

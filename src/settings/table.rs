@@ -88,8 +88,9 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, which must be there. `None` = a problem was recorded.
     pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
+        self.ask(key, T::expected(), T::schema());
+        self.notes.require(&join(&self.pattern, key));
         if !self.has(key) {
-            self.ask(key, T::expected(), T::schema());
             self.missing(key, &format!("write `{key} = {}`", T::example()));
             return None;
         }
@@ -423,7 +424,15 @@ const TABLE: &str = "a table";
 
 impl Notes {
     fn ask(&self, pattern: &str, expected: String, schema: Json) {
-        self.keys.borrow_mut().insert(pattern.to_owned(), Key { expected, schema });
+        let mut keys = self.keys.borrow_mut();
+        let is_required = keys.get(pattern).is_some_and(|known| known.is_required);
+        keys.insert(pattern.to_owned(), Key { expected, schema, is_required });
+    }
+
+    fn require(&self, pattern: &str) {
+        if let Some(key) = self.keys.borrow_mut().get_mut(pattern) {
+            key.is_required = true;
+        }
     }
 
     pub(super) fn put(

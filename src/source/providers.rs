@@ -171,6 +171,11 @@ impl Provider {
         self.setup
     }
 
+    /// The types of events that there is a sample of.
+    pub fn sample_types(&self) -> impl Iterator<Item = &'static str> {
+        self.samples.iter().flat_map(|(types, _)| types.iter().copied())
+    }
+
     /// What it wants to hear about an event that is stored.
     pub(super) fn answer(&self) -> AnswerRule {
         self.answer.clone()
