@@ -285,6 +285,23 @@ impl Handlers {
         self.places().iter().filter_map(problem).collect()
     }
 
+    /// The handlers whose loops do not go round within `limit`.
+    pub(super) async fn stuck(&self, limit: Duration) -> Vec<HandlerName> {
+        let controls: Vec<_> = {
+            let places = self.places();
+            let running = places.iter().filter_map(|(name, place)| match place {
+                Place::Running(running) => Some((name.clone(), running.control.clone())),
+                // One that finishes ends with its calls, each within its own `timeout`.
+                Place::Finishing { .. } | Place::Failed(_) => None,
+            });
+            running.collect()
+        };
+        let rounds = controls.into_iter().map(|(name, control)| async move {
+            tokio::time::timeout(limit, control.go_round()).await.is_err().then_some(name)
+        });
+        futures_util::future::join_all(rounds).await.into_iter().flatten().collect()
+    }
+
     async fn start(&self, built: Built, run: Run, before: Option<Failed>) -> Place {
         let since = before.as_ref().map_or(self.core.clock.now(), |failed| failed.since);
         let was_told = before.is_some();

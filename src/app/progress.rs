@@ -11,7 +11,8 @@ use super::control::Server;
 /// How long each part may take before it counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks whether the public listener answers and the log takes a durable write.
+/// Looks whether the public listener answers, the log takes a durable write, and each handler's loop goes
+/// round.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// The public listener's own health route.
@@ -36,8 +37,9 @@ impl Progress {
 
     /// What does not go on; `Ok` = everything does.
     pub(super) async fn check(&self, server: &Server) -> Result<(), String> {
-        let (log, listener) = tokio::join!(log(server), self.listener(server));
-        log.and(listener)
+        let (log, listener, handlers) =
+            tokio::join!(log(server), self.listener(server), handlers(server));
+        log.and(listener).and(handlers)
     }
 
     async fn listener(&self, server: &Server) -> Result<(), String> {
@@ -57,6 +59,18 @@ async fn log(server: &Server) -> Result<(), String> {
         Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::Behind(_))) => Ok(()),
         Ok(Err(err)) => Err(format!("the log takes no write: {}", chain(&err))),
         Err(_elapsed) => Err(format!("the log has not answered for {} s", TIMEOUT.as_secs())),
+    }
+}
+
+async fn handlers(server: &Server) -> Result<(), String> {
+    let stuck = server.handlers.stuck(TIMEOUT).await;
+    match stuck.first() {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "the deliveries of handler `{name}` ({} in all) have not moved for {} s",
+            stuck.len(),
+            TIMEOUT.as_secs()
+        )),
     }
 }
 

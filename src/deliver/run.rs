@@ -32,6 +32,7 @@ pub(super) async fn run(
             Err(err) if may_pass(&err) => warn_of(&context, &err),
             result => break result,
         }
+        control.0.waits();
         // Its hold on the place ends before the next one begins.
         drop(subscription);
         match subscribe_again(&context, &*queue, shutdown).await {

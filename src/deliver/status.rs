@@ -1,6 +1,7 @@
 //! How a handler's loop is steered and looked at from outside.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -9,6 +10,9 @@ use super::breaker::{Breaker, BreakerState};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 use crate::sync::lock;
+
+/// How often is looked whether a loop has gone round.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Steers one handler's loop. Cheap to clone; outlives the loop.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub(super) enum Mode {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     has_ended: bool,
+    /// How often the loop has gone round.
+    rounds: u64,
+    /// Whether it waits for a queue that cannot answer.
+    is_waiting: bool,
     breaker: BreakerState,
     probe_at: Option<Timestamp>,
     health: Health,
@@ -128,6 +136,20 @@ impl Control {
         self.0.mode.send_replace(Mode::Finish);
     }
 
+    /// Wakes the loop and waits until it has gone round: for ever where something blocks it. One that
+    /// has ended, or waits for a queue that cannot answer, is not waited for.
+    pub async fn go_round(&self) {
+        let before = self.0.with(|seen| seen.rounds);
+        self.0.mode.send_modify(|_mode| {});
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            look.tick().await;
+            if self.0.with(|seen| seen.has_ended || seen.is_waiting || seen.rounds != before) {
+                return;
+            }
+        }
+    }
+
     /// How the loop is at this moment.
     pub fn status(&self) -> Status {
         let seen = self.0.with(|seen| seen.clone());
@@ -160,6 +182,8 @@ impl Shared {
 
     pub(super) fn counted(&self, breaker: &Breaker, in_flight: usize, taken: usize) {
         self.with(|seen| {
+            seen.rounds = seen.rounds.wrapping_add(1);
+            seen.is_waiting = false;
             (seen.breaker, seen.probe_at) = (breaker.state(), breaker.probe_at());
             (seen.in_flight, seen.taken) = (in_flight, taken);
         });
@@ -188,6 +212,11 @@ impl Shared {
                 }
             };
         });
+    }
+
+    /// The queue cannot answer, and is asked again later.
+    pub(super) fn waits(&self) {
+        self.with(|seen| seen.is_waiting = true);
     }
 
     pub(super) fn ended(&self) {

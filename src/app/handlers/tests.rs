@@ -67,3 +67,50 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     assert!(handlers.that_stay(&new).contains(&first));
     handlers.stop_all(Duration::from_secs(10)).await;
 }
+
+/// Keeps its thread until it is let go: what no handler may do, and a blocking call of a library does.
+struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>);
+
+#[async_trait::async_trait]
+impl crate::handler::Handler for Blocking {
+    async fn handle(
+        &self,
+        _deliveries: &[crate::event::Delivery],
+    ) -> Result<crate::event::Output, crate::event::Failure> {
+        self.0.lock().unwrap().recv().unwrap();
+        Ok(crate::event::Output::default())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handler_that_keeps_its_thread_is_found_stuck_until_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "start = \"oldest\"");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0))) as Arc<dyn Clock>;
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
+    let core = Core { queue, clock, metrics: Metrics::new() };
+    let own = Arc::new(OwnSource::new(core.clone()));
+    let paused = Paused::new(folder.path().join("paused"));
+    let handlers = Handlers::new(core.clone(), Attempts::default(), own, paused);
+    let (let_go, gate) = std::sync::mpsc::channel();
+    let mut built = parts::handlers(&config, &core.clock, &BTreeSet::new());
+    built[0].handler = Ok(Arc::new(Blocking(gate.into())));
+    handlers.start_all(built).await;
+    let long = Duration::from_mins(1);
+    assert_eq!(handlers.stuck(long).await, []);
+
+    let source = crate::event::SourceName::parse("s").unwrap();
+    let settings = &config.sources[&source];
+    let event = settings.unsigned_event(&source, None, b"{}".to_vec(), core.clock.now());
+    core.queue.append(event).await.unwrap();
+    let is_called = || handlers.list()[0].in_flight == 1;
+    while !is_called() {
+        // It is counted just before it is called.
+        tokio::task::yield_now().await;
+    }
+    let stuck = handlers.stuck(Duration::from_millis(500)).await;
+    assert_eq!(stuck.iter().map(HandlerName::as_str).collect::<Vec<_>>(), ["a"]);
+    let_go.send(()).unwrap();
+    assert_eq!(handlers.stuck(long).await, []);
+    handlers.stop_all(Duration::from_secs(10)).await;
+}
