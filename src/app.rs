@@ -45,6 +45,7 @@ mod parts;
 mod paused;
 mod progress;
 mod rates;
+mod sandbox;
 mod signals;
 mod systemd;
 pub mod trial;
@@ -53,6 +54,7 @@ mod watch;
 pub use certificates::check_certificate;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, open_queue, stand_back};
+pub use sandbox::Sandbox;
 pub use systemd::inherited;
 
 use certificates::Certificates;
@@ -114,6 +116,15 @@ pub enum AppError {
     Poisoned,
 }
 
+/// What a process is before its server is built.
+#[derive(Debug)]
+pub struct ProcessState {
+    /// The public listener's sockets, where the service manager holds them ([`inherited`]).
+    pub sockets: Vec<TcpListener>,
+    /// What it is shut in to.
+    pub sandbox: Sandbox,
+}
+
 /// The server, listening.
 pub struct Application {
     listeners: Listeners,
@@ -131,15 +142,17 @@ impl Application {
     /// Opens the store, starts the handlers, then the listeners. `path` is where a reload finds
     /// the configuration.
     pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
-        Self::build_on(Vec::new(), config, path).await
+        let open = Sandbox::Open("a part of another program".to_owned());
+        Self::build_in(ProcessState { sockets: Vec::new(), sandbox: open }, config, path).await
     }
 
-    /// The same with the public listener on these sockets, where there are any ([`inherited`]).
-    pub async fn build_on(
-        inherited: Vec<TcpListener>,
+    /// The same in a process that was prepared for it.
+    pub async fn build_in(
+        process: ProcessState,
         config: Config,
         path: &Path,
     ) -> Result<Self, AppError> {
+        let ProcessState { sockets, sandbox } = process;
         let n_files = parts::raise_file_limit();
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -164,11 +177,12 @@ impl Application {
         let listen = Listen {
             tls: tls.map_err(AppError::Tls)?,
             challenges: challenges.unwrap_or_default(),
-            inherited,
+            inherited: sockets,
             ..listen(&config, n_files)
         };
         let gate = Arc::new(Gate::new(tokens, listen.admin.ip()));
-        let around = Around { sources, certificates, config, path: path.to_owned(), gate };
+        let path = path.to_owned();
+        let around = Around { sources, certificates, config, path, gate, sandbox };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         for line in server.orphan_lines() {
             warn!("{line}");

@@ -18,6 +18,7 @@ mod output;
 mod queue;
 mod rejected;
 mod replay;
+mod schema;
 mod send;
 mod serve;
 mod status;
@@ -36,14 +37,12 @@ use store::Server;
 pub fn run(cli: Cli) -> Result<(), CliError> {
     let Cli { config, json, verb } = cli;
     let output = Output::new(json);
-    if !matches!(verb, Verb::Init) {
-        only_ours();
-    }
+    only_ours();
     match verb {
         Verb::Serve => serve::run(&config, output),
-        Verb::Init => init::run(&config, output),
-        Verb::Schema => init::schema(),
-        Verb::Completions { shell } => init::completions(shell),
+        Verb::Init(options) => init::run(&options, &config, output),
+        Verb::Schema { markdown } => schema::run(markdown),
+        Verb::Completions { shell } => schema::completions(shell),
         Verb::Man { folder } => schema::man(&folder),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -52,8 +51,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// Lets nobody but its owner read what is made: events, secrets and databases. The configuration that
-/// `init` writes holds none of them.
+/// Lets nobody but its owner read what is made: events, secrets, databases and the configuration, which
+/// has addresses of people in it.
 fn only_ours() {
     let others = rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO;
     rustix::process::umask(others);
@@ -81,8 +80,8 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Serve
         | Verb::Check(_)
         | Verb::Test(_)
-        | Verb::Init
-        | Verb::Schema
+        | Verb::Init(_)
+        | Verb::Schema { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => Ok(()),
     }

@@ -32,6 +32,7 @@ use super::handlers::Handlers;
 use super::insight;
 use super::orphans::{Orphan, Orphans};
 use super::rates::Rates;
+use super::sandbox::Sandbox;
 use super::{AppError, Core, limits, parts};
 
 /// Everything that runs.
@@ -44,6 +45,7 @@ pub(super) struct Server {
     pub(super) handlers: Arc<Handlers>,
     started_at: Timestamp,
     gate: Arc<Gate>,
+    sandbox: Sandbox,
     /// The public listener's certificate; nothing = it speaks plain HTTP.
     pub(super) certificates: Option<Arc<Certificates>>,
     /// Where a reload finds the configuration.
@@ -70,6 +72,7 @@ pub(super) struct Around {
     /// Where a reload finds the configuration.
     pub(super) path: PathBuf,
     pub(super) gate: Arc<Gate>,
+    pub(super) sandbox: Sandbox,
 }
 
 impl Server {
@@ -79,7 +82,7 @@ impl Server {
         handlers: Handlers,
         around: Around,
     ) -> Self {
-        let Around { sources, certificates, config, path, gate } = around;
+        let Around { sources, certificates, config, path, gate, sandbox } = around;
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
@@ -94,6 +97,7 @@ impl Server {
             handlers: Arc::new(handlers),
             started_at,
             gate,
+            sandbox,
             certificates: certificates.map(Arc::new),
             path,
             orphans: Orphans::new(config.admin.places()),
@@ -164,6 +168,9 @@ impl Control for Server {
     async fn reload(&self) -> Result<Reloaded, ApiError> {
         let _alone = self.reloading.lock().await;
         let (config, warnings) = self.load()?;
+        if let Some(objection) = self.sandbox.objection(&config) {
+            return Err(ApiError::Bad(objection));
+        }
         let bad = |err: AppError| ApiError::Bad(chain(&err));
         // Everything is built before anything is replaced.
         let sources = parts::sources(&config, &self.core.clock).map_err(bad)?;
@@ -207,7 +214,9 @@ impl Control for Server {
 
     fn changes(&self) -> Result<Reloaded, ApiError> {
         let (config, warnings) = self.load()?;
-        Ok(reloaded(&self.config(), &config, &warnings))
+        let mut changes = reloaded(&self.config(), &config, &warnings);
+        changes.warnings.extend(self.sandbox.objection(&config));
+        Ok(changes)
     }
 
     fn started_at(&self) -> Timestamp {

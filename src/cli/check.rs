@@ -57,6 +57,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         for (name, settings) in &config.sources {
             note(&format!("source `{name}`: {}", settings.repeats()))?;
         }
+        note(&format!("the process is {}", crate::app::Sandbox::possible(&config)))?;
     }
     for problem in &problems {
         note(problem)?;
@@ -132,14 +133,20 @@ fn summary(config: &Config, report: &Report) -> String {
     )
 }
 
-/// What a reload would change in the running server, one line each.
+/// What a reload would change in the running server, one line each, and what speaks against it.
 async fn diff(config: &Config) -> Result<(), CliError> {
     let answer = Server::require(config).await?.get("reload", &[]).await?;
-    let changes = answer.get("changes").and_then(Value::as_array);
+    let list = |key: &str| {
+        let list = answer.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str)
+    };
     let mut is_same = true;
-    for change in changes.into_iter().flatten().filter_map(Value::as_str) {
+    for change in list("changes") {
         is_same = false;
         line(change)?;
+    }
+    for warning in list("warnings") {
+        note(&format!("! {warning}"))?;
     }
     if is_same { note("a reload would change nothing") } else { Ok(()) }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::app::{self, Application};
+use crate::app::{self, Application, ProcessState, Sandbox};
 use crate::config;
 use crate::settings::Look;
 
@@ -20,9 +20,12 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     }
     app::logging::start(config.log);
     // Before there are threads: it changes the environment.
-    let inherited = app::inherited().map_err(|err| {
+    let sockets = app::inherited().map_err(|err| {
         CliError::Failed(format!("the sockets that were passed cannot be used: {err}"))
     })?;
+    let sandbox = Sandbox::enter(&config);
+    tracing::info!("The process is {sandbox}");
+    let process = ProcessState { sockets, sandbox };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("deliver")
@@ -30,7 +33,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
-        let application = Application::build_on(inherited, config, path).await?;
+        let application = Application::build_in(process, config, path).await?;
         let banner = banner(&application);
         // Whoever started us may have closed our output: that is no reason not to serve.
         let shown = output.one(&banner, text);

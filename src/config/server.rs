@@ -27,6 +27,8 @@ pub struct ServerSettings {
     pub unverified_bytes: ByteSize,
     /// Where its certificate comes from; nothing = it speaks plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// Whether the process shuts itself in.
+    pub landlock: bool,
 }
 
 impl ServerSettings {
@@ -155,6 +157,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         failed_verification_limit: RateLimit::parse(UNVERIFIED_LIMIT).ok(),
         unverified_bytes: UNVERIFIED_BYTES,
         tls: None,
+        landlock: true,
     };
     let Some(mut table) = root.table("server") else { return server };
     if let Some(listen) = table.one_or_many("listen") {
@@ -179,6 +182,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         failed_verification_limit.unwrap_or(server.failed_verification_limit);
     server.unverified_bytes = table.take_or("unverified_bytes", server.unverified_bytes);
     server.tls = read_tls(&mut table, &server.listen);
+    server.landlock = table.take_or("landlock", server.landlock);
     table.finish();
     server
 }

@@ -157,6 +157,10 @@ fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
 
 #[async_trait]
 impl KindSettings for Settings {
+    fn runs_programs(&self) -> bool {
+        true
+    }
+
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let run: Vec<String> =
             std::iter::once(&self.program).chain(&self.arguments).cloned().collect();

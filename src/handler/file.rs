@@ -98,6 +98,10 @@ impl KindSettings for Settings {
         Ok(steps.collect())
     }
 
+    fn writes(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
     fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
         let shown = self.path.display();
         lines::check(&self.path).map_err(|err| BuildError::io(format!("opening `{shown}`"), err))

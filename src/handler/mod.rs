@@ -133,6 +133,16 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The files that it writes, each with others beside it.
+    fn writes(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Whether it runs programs, which may do anything.
+    fn runs_programs(&self) -> bool {
+        false
+    }
+
     /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
     async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
         Ok(())

@@ -88,6 +88,13 @@ impl KindSettings for Arc<Settings> {
         self.columns.iter().map(column).chain(others).collect()
     }
 
+    fn writes(&self) -> Vec<std::path::PathBuf> {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => vec![path.clone()],
+            DatabaseUrl::Postgres { .. } | DatabaseUrl::MySql { .. } => Vec::new(),
+        }
+    }
+
     fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {
         // Whether the database is there is for `--online`.
         self.password.as_ref().map(crate::secret::SecretRef::resolve).transpose()?;
