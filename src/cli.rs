@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod fixtures;
 mod handlers;
+mod import;
 mod init;
 mod output;
 mod queue;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     only_ours();
     match verb {
         Verb::Serve => serve::run(&config, output),
+        Verb::Import(verb) => import::run(&verb, &config, output),
         Verb::Init(options) => init::run(&options, &config, output),
         Verb::Schema { markdown } => schema::run(markdown),
         Verb::Completions { shell } => schema::completions(shell),
@@ -80,6 +82,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Serve
         | Verb::Check(_)
         | Verb::Test(_)
+        | Verb::Import(_)
         | Verb::Init(_)
         | Verb::Schema { .. }
         | Verb::Completions { .. }

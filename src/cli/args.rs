@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+mod import;
 mod init;
 
+pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
 
 /// A webhook receiver that never loses what it has answered 200 for.
@@ -41,6 +43,9 @@ pub enum Verb {
     Test(Test),
     /// Write a configuration file to start from: asks for what no option says.
     Init(Init),
+    /// Print a configuration made from that of another program.
+    #[command(subcommand)]
+    Import(Import),
     /// Let the running server read its configuration again.
     Reload,
     /// Sign a sample with the source's own secret and post it.

@@ -5,6 +5,7 @@ mod bodies;
 mod fixtures;
 mod handlers;
 mod help;
+mod import;
 mod init;
 mod packages;
 mod rejected;

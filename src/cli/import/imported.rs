@@ -1,0 +1,169 @@
+//! A configuration in the making, with what could not be carried over.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::secret::Secret;
+
+/// What is said of a source without a signature.
+pub(super) const NOBODY_CHECKED: &str =
+    "nobody is checked: everybody who knows the address can send (as before)";
+
+/// What became of another program's configuration.
+#[derive(Debug, Default)]
+pub(super) struct ImportedConfig {
+    pub(super) sections: Vec<ImportedSection>,
+    /// The files of secrets, below the configuration's folder.
+    pub(super) secrets: Vec<(String, Secret)>,
+}
+
+/// A source, a handler or another table, with all of its tables.
+#[derive(Debug)]
+pub(super) struct ImportedSection {
+    /// What it was there.
+    pub(super) name: String,
+    /// TOML.
+    pub(super) text: String,
+    /// What of it could not be carried over.
+    pub(super) notes: Vec<String>,
+}
+
+impl ImportedConfig {
+    pub(super) fn add(&mut self, name: &str, text: String, notes: Vec<String>) {
+        self.sections.push(ImportedSection { name: name.to_owned(), text, notes });
+    }
+
+    /// Where the secret `text` of `name` is to be, as TOML.
+    pub(super) fn secret(&mut self, name: &str, text: &str) -> String {
+        if let Some(variable) = variable(text) {
+            return format!("{{ env = {} }}", quoted(variable));
+        }
+        let file = format!("data/secrets/{name}");
+        self.secrets.push((file.clone(), Secret::new(text)));
+        // Until it is there nobody can know the one that is made.
+        format!("{{ file = {}, create = true }}", quoted(&file))
+    }
+
+    /// All of it as TOML.
+    pub(super) fn render(&self) -> String {
+        let mut text = String::from(
+            "# Imported by `gatepost import`. What is marked `!` was not carried over: look at it.\n",
+        );
+        for section in &self.sections {
+            text.push('\n');
+            for note in &section.notes {
+                // One line each, whatever is in it.
+                put(&mut text, format_args!("# ! {}\n", one_line(note)));
+            }
+            text.push_str(&section.text);
+        }
+        text
+    }
+
+    /// What was not carried over, one line each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let notes = self.sections.iter().flat_map(|section| {
+            section.notes.iter().map(move |note| format!("{}: {}", section.name, one_line(note)))
+        });
+        notes.collect()
+    }
+}
+
+/// Adds text. Writing into a `String` cannot fail.
+pub(super) fn put(text: &mut String, added: std::fmt::Arguments<'_>) {
+    text.write_fmt(added).unwrap_or_default();
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `value` as TOML, or our expressions, write a string.
+pub(super) fn quoted(value: &str) -> String {
+    // JSON's escapes are TOML's and MiniJinja's.
+    Value::from(value).to_string()
+}
+
+/// Strings as a TOML list.
+pub(super) fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
+    let values: Vec<String> = values.into_iter().map(quoted).collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// The variable in `${NAME}`, `${NAME:-default}` or `{{ getenv "NAME" }}`, where the text is nothing else.
+pub(super) fn variable(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let name = if let Some(inner) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
+    {
+        inner.split(":-").next().unwrap_or(inner)
+    } else {
+        let inner = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        inner.strip_prefix("getenv")?.trim_start().strip_prefix('"')?.split('"').next()?
+    };
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(name)
+}
+
+/// `name` as Gatepost takes names; a note where it had to be changed.
+pub(super) fn name_of(name: &str, notes: &mut Vec<String>) -> String {
+    let lower = name.to_ascii_lowercase();
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let mut plain: String = lower.chars().map(|c| if is_good(c) { c } else { '-' }).collect();
+    if !plain.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        plain.insert(0, 'x');
+    }
+    plain.truncate(NAME_MAX);
+    if plain != name {
+        notes.push(format!("the name `{name}` became `{plain}`"));
+    }
+    plain
+}
+
+/// Longer names are cut.
+const NAME_MAX: usize = 48;
+
+/// A field of the payload: `payload.commits[0].id` out of `commits.0.id`.
+pub(super) fn payload_field(path: &str) -> String {
+    let mut field = "payload".to_owned();
+    for step in path.split('.') {
+        let is_word = step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if step.parse::<u32>().is_ok() {
+            put(&mut field, format_args!("[{step}]"));
+        } else if is_word && step.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            put(&mut field, format_args!(".{step}"));
+        } else {
+            put(&mut field, format_args!("[{}]", quoted(step)));
+        }
+    }
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_found_in_both_forms() {
+        for (text, name) in [
+            ("${SECRET}", Some("SECRET")),
+            ("${SECRET:-x}", Some("SECRET")),
+            ("{{ getenv \"SECRET\" | js }}", Some("SECRET")),
+            ("a${SECRET}", None),
+            ("${}", None),
+            ("secret", None),
+        ] {
+            assert_eq!(variable(text), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths_become_ours() {
+        let mut notes = Vec::new();
+        assert_eq!(name_of("deploy_1", &mut notes), "deploy_1");
+        assert!(notes.is_empty());
+        assert_eq!(name_of("Deploy Site", &mut notes), "deploy-site");
+        assert_eq!(notes, ["the name `Deploy Site` became `deploy-site`"]);
+        assert_eq!(payload_field("commits.0.a-b.id"), "payload.commits[0][\"a-b\"].id");
+    }
+}

@@ -1,0 +1,247 @@
+//! `trigger-rule` of adnanh/webhook: what of it says who is calling, and what which events count.
+
+use serde_json::Value;
+
+use super::imported::{payload_field, quoted};
+
+/// What a rule comes to.
+#[derive(Debug, Default)]
+pub(super) struct TriggerRule {
+    pub(super) caller: Option<HookCaller>,
+    /// Networks that may send.
+    pub(super) allow: Vec<String>,
+    /// Conditions that all must hold, as expressions.
+    pub(super) conditions: Vec<String>,
+    /// What could not be carried over.
+    pub(super) lost: Vec<String>,
+}
+
+/// How a sender shows who it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HookCaller {
+    Hmac { algorithm: &'static str, place: Parameter, secret: String },
+    Token { place: Parameter, secret: String },
+}
+
+/// Where in a request something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parameter {
+    pub(super) source: String,
+    pub(super) name: String,
+}
+
+impl Parameter {
+    pub(super) fn read(value: &Value) -> Self {
+        let text =
+            |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { source: text("source"), name: text("name") }
+    }
+
+    /// As an expression.
+    pub(super) fn expression(&self) -> Result<String, String> {
+        match self.source.as_str() {
+            "payload" => Ok(payload_field(&self.name)),
+            "header" => Ok(format!("event.headers[{}]", quoted(&self.name.to_ascii_lowercase()))),
+            "url" | "query" => {
+                Err(format!("the address's parameter `{}` is not kept with an event", self.name))
+            }
+            other => Err(format!("a value from `{other}` cannot be asked for")),
+        }
+    }
+
+    /// Whether it is where a password stands, rather than a fact about the event.
+    fn is_password(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        let words = ["token", "secret", "auth", "password", "signature", "key"];
+        ["header", "url", "query", "payload"].contains(&self.source.as_str())
+            && !name.starts_with("x-event")
+            && words.iter().any(|word| name.contains(word))
+    }
+}
+
+impl TriggerRule {
+    /// Reads a rule.
+    pub(super) fn read(rule: &Value) -> Self {
+        let mut read = Self::default();
+        let mut parts = Vec::new();
+        flatten(rule, &mut parts);
+        let has_hmac = parts.iter().any(|part| hmac(part).is_some());
+        for part in parts {
+            read.part(part, has_hmac);
+        }
+        read
+    }
+
+    /// One of the conditions that all must hold.
+    fn part(&mut self, part: &Value, has_hmac: bool) {
+        if let Some(caller) = hmac(part).or_else(|| token(part).filter(|_| !has_hmac)) {
+            if self.caller.is_none() {
+                self.caller = Some(caller);
+            } else {
+                self.lost.push("a second signature or token: a source has one way".to_owned());
+            }
+            return;
+        }
+        let range = part.get("match").filter(|rule| kind(rule) == "ip-whitelist");
+        if let Some(range) = range.and_then(|rule| rule.get("ip-range")).and_then(Value::as_str) {
+            self.allow.extend(range.split_whitespace().map(str::to_owned));
+            return;
+        }
+        match expression(part) {
+            Ok(condition) => self.conditions.push(condition),
+            Err(why) => self.lost.push(format!("a condition: {why}")),
+        }
+    }
+}
+
+/// The parts of `and`, at any depth.
+fn flatten<'a>(rule: &'a Value, parts: &mut Vec<&'a Value>) {
+    let mut rest = vec![rule];
+    while let Some(rule) = rest.pop() {
+        match rule.get("and").and_then(Value::as_array) {
+            Some(inner) => rest.extend(inner.iter().rev()),
+            None => parts.push(rule),
+        }
+    }
+}
+
+fn kind(rule: &Value) -> &str {
+    rule.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn hmac(part: &Value) -> Option<HookCaller> {
+    let rule = part.get("match")?;
+    let algorithm = match kind(rule) {
+        "payload-hmac-sha1" | "payload-hash-sha1" => "hmac-sha1",
+        "payload-hmac-sha256" | "payload-hash-sha256" => "hmac-sha256",
+        "payload-hmac-sha512" | "payload-hash-sha512" => "hmac-sha512",
+        _ => return None,
+    };
+    let secret = rule.get("secret")?.as_str()?.to_owned();
+    Some(HookCaller::Hmac { algorithm, place: Parameter::read(rule.get("parameter")?), secret })
+}
+
+fn token(part: &Value) -> Option<HookCaller> {
+    let rule = part.get("match").filter(|rule| kind(rule) == "value")?;
+    let place = Parameter::read(rule.get("parameter")?);
+    let secret = rule.get("value")?.as_str().filter(|value| !value.is_empty())?.to_owned();
+    place.is_password().then_some(HookCaller::Token { place, secret })
+}
+
+/// How deep rules within rules are followed.
+const DEPTH_MAX: usize = 32;
+
+/// A condition as an expression.
+fn expression(rule: &Value) -> Result<String, String> {
+    within(rule, DEPTH_MAX)
+}
+
+fn within(rule: &Value, depth: usize) -> Result<String, String> {
+    let depth = depth.checked_sub(1).ok_or("it is nested too deep")?;
+    let joined = |rules: &Value, word: &str| {
+        let rules = rules.as_array().filter(|rules| !rules.is_empty());
+        let rules = rules.ok_or_else(|| format!("`{}` holds no rules", word.trim()))?;
+        let parts: Result<Vec<String>, String> =
+            rules.iter().map(|rule| within(rule, depth)).collect();
+        Ok(format!("({})", parts?.join(word)))
+    };
+    if let Some(rules) = rule.get("and") {
+        joined(rules, " and ")
+    } else if let Some(rules) = rule.get("or") {
+        joined(rules, " or ")
+    } else if let Some(rule) = rule.get("not") {
+        Ok(format!("not ({})", within(rule, depth)?))
+    } else if let Some(rule) = rule.get("match") {
+        compared(rule)
+    } else {
+        Err("this is no rule".to_owned())
+    }
+}
+
+fn compared(rule: &Value) -> Result<String, String> {
+    let place = Parameter::read(rule.get("parameter").unwrap_or(&Value::Null));
+    match kind(rule) {
+        "value" => {
+            let field = place.expression()?;
+            let value = rule.get("value").unwrap_or(&Value::Null);
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Ok(format!("({field} | string) == {}", quoted(&value)))
+        }
+        "regex" => {
+            let regex = rule.get("regex").and_then(Value::as_str).unwrap_or_default();
+            pattern(&place.expression()?, regex)
+        }
+        kind if kind.starts_with("payload-h") => {
+            Err("a signature within `or` or `not`: every request is judged by one".to_owned())
+        }
+        kind => Err(format!("the kind `{kind}` is not known here")),
+    }
+}
+
+/// A regular expression that is no more than a text with its ends: there are none in expressions.
+fn pattern(field: &str, regex: &str) -> Result<String, String> {
+    let text = regex.strip_prefix('^');
+    let is_at_start = text.is_some();
+    let text = text.unwrap_or(regex);
+    let (text, is_at_end) = match text.strip_suffix('$') {
+        Some(text) if !text.ends_with('\\') => (text, true),
+        Some(_) | None => (text, false),
+    };
+    let (text, is_at_start) = match text.strip_prefix(".*") {
+        Some(text) => (text, false),
+        None => (text, is_at_start),
+    };
+    let (text, is_at_end) = match text.strip_suffix(".*") {
+        Some(text) if !text.ends_with('\\') => (text, false),
+        Some(_) | None => (text, is_at_end),
+    };
+    let lost = || format!("the regular expression `{regex}`: expressions have none");
+    let literal = quoted(&literal(text).ok_or_else(lost)?);
+    Ok(match (is_at_start, is_at_end) {
+        (true, true) => format!("({field} | string) == {literal}"),
+        (true, false) => format!("({field} | string) is startingwith({literal})"),
+        (false, true) => format!("({field} | string) is endingwith({literal})"),
+        (false, false) => format!("{literal} in ({field} | string)"),
+    })
+}
+
+/// The text that an expression without operators is.
+fn literal(regex: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = regex.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c) if !c.is_ascii_alphanumeric() => text.push(c),
+                Some(_) | None => return None,
+            },
+            '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' => {
+                return None;
+            }
+            c => text.push(c),
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regular_expressions_that_are_texts_become_comparisons() {
+        for (regex, expected) in [
+            ("^refs/heads/main$", "(payload.ref | string) == \"refs/heads/main\""),
+            ("^refs/tags/", "(payload.ref | string) is startingwith(\"refs/tags/\")"),
+            ("^refs/tags/.*$", "(payload.ref | string) is startingwith(\"refs/tags/\")"),
+            ("\\.txt$", "(payload.ref | string) is endingwith(\".txt\")"),
+            ("wip", "\"wip\" in (payload.ref | string)"),
+            (".*", "\"\" in (payload.ref | string)"),
+        ] {
+            assert_eq!(pattern("payload.ref", regex).as_deref(), Ok(expected), "{regex}");
+        }
+        for regex in ["^v[0-9]+$", "a|b", "\\d", "(?i)x", "a.b"] {
+            assert!(pattern("payload.ref", regex).is_err(), "{regex}");
+        }
+    }
+}

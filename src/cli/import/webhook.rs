@@ -1,0 +1,217 @@
+//! Hooks of adnanh/webhook: each becomes a source and a handler that runs its program.
+
+use serde_json::Value;
+
+use super::imported::{ImportedConfig, NOBODY_CHECKED, list, name_of, put, quoted};
+use super::rules::{HookCaller, TriggerRule};
+use super::script::HookCommand;
+
+/// Keys that have no like here, each with what that means.
+const LOST: [(&str, &str); 9] = [
+    ("response-headers", "the answer has no headers of its own"),
+    ("include-command-output-in-response", "the answer is sent before the program runs"),
+    ("include-command-output-in-response-on-error", "the answer is sent before the program runs"),
+    ("incoming-payload-content-type", "a body is read as what it is"),
+    ("parse-parameters-as-json", "write `from_json` where such a field is asked for"),
+    ("pass-file-to-command", "the body is on standard input"),
+    ("pre-hook-command", "there is no program before the signature is checked"),
+    ("trigger-rule-mismatch-http-response-code", "an event that is not wanted is answered 200"),
+    ("trigger-signature-soft-failures", "a wrong signature is always refused"),
+];
+
+const CARRIED: [&str; 9] = [
+    "id",
+    "execute-command",
+    "command-working-directory",
+    "http-methods",
+    "pass-arguments-to-command",
+    "pass-environment-to-command",
+    "response-message",
+    "success-http-response-code",
+    "trigger-rule",
+];
+
+/// Reads a list of hooks, or one hook.
+pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
+    let hooks = match hooks {
+        Value::Array(hooks) => hooks.as_slice(),
+        Value::Object(_) => std::slice::from_ref(hooks),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err("expected a list of hooks".to_owned());
+        }
+    };
+    let mut imported = ImportedConfig::default();
+    let mut names = Vec::new();
+    for (number, hook) in (1..).zip(hooks) {
+        let text =
+            |key: &str| hook.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (Some(id), Some(program)) = (text("id"), text("execute-command")) else {
+            let why = "it has no `id` or no `execute-command`, and was left out".to_owned();
+            imported.add(&format!("hook {number}"), String::new(), vec![why]);
+            continue;
+        };
+        let mut notes = Vec::new();
+        let name = name_of(id, &mut notes);
+        if names.contains(&name) {
+            let why = "another hook has this `id`: it was left out".to_owned();
+            imported.add(&format!("hook `{id}`"), String::new(), vec![why]);
+            continue;
+        }
+        let rule = hook.get("trigger-rule").map(TriggerRule::read).unwrap_or_default();
+        let source = source(hook, &name, &rule, &mut imported, &mut notes);
+        imported.add(&format!("source `{name}`"), source, notes);
+        let (handler, notes) = handler(hook, &name, program, &rule);
+        imported.add(&format!("handler `{name}`"), handler, notes);
+        names.push(name);
+    }
+    Ok(imported)
+}
+
+fn source(
+    hook: &Value,
+    name: &str,
+    rule: &TriggerRule,
+    imported: &mut ImportedConfig,
+    notes: &mut Vec<String>,
+) -> String {
+    let mut text = format!("[source.{name}]\n");
+    let verify = if let Some(caller) = &rule.caller {
+        verify(caller, name, &mut text, imported, notes)
+    } else {
+        notes.push(NOBODY_CHECKED.to_owned());
+        "algorithm = \"none\"\n".to_owned()
+    };
+    if !rule.allow.is_empty() {
+        put(&mut text, format_args!("allow = {}\n", list(rule.allow.iter().map(String::as_str))));
+    }
+    methods(hook, &mut text, notes, !verify.is_empty());
+    answer(hook, &mut text, notes);
+    for (key, why) in LOST {
+        let is_off = |value: &Value| *value == Value::Bool(false);
+        if hook.get(key).is_some_and(|value| !is_off(value)) {
+            notes.push(format!("`{key}`: {why}"));
+        }
+    }
+    let is_known =
+        |key: &&String| CARRIED.contains(&key.as_str()) || LOST.iter().any(|(lost, _)| lost == key);
+    let keys = hook.as_object().into_iter().flatten().map(|(key, _)| key);
+    notes.extend(keys.filter(|key| !is_known(key)).map(|key| format!("`{key}` is not known here")));
+    if !verify.is_empty() {
+        put(&mut text, format_args!("[source.{name}.verify]\n{verify}"));
+    }
+    text
+}
+
+/// Who is believed: puts provider and secrets into `text`, and gives the `verify` table, empty where a
+/// preset does.
+fn verify(
+    caller: &HookCaller,
+    name: &str,
+    text: &mut String,
+    imported: &mut ImportedConfig,
+    notes: &mut Vec<String>,
+) -> String {
+    let (HookCaller::Hmac { secret, place, .. } | HookCaller::Token { secret, place }) = caller;
+    let secret = imported.secret(name, secret);
+    let header =
+        if place.source == "header" { place.name.to_ascii_lowercase() } else { String::new() };
+    let (algorithm, preset) = match (caller, header.as_str()) {
+        (HookCaller::Hmac { .. }, "x-hub-signature" | "x-hub-signature-256") => {
+            ("", Some("github"))
+        }
+        (HookCaller::Token { .. }, "x-gitlab-token") => ("", Some("gitlab")),
+        (HookCaller::Hmac { algorithm, .. }, _) => (*algorithm, None),
+        (HookCaller::Token { .. }, _) => ("token", None),
+    };
+    if let Some(preset) = preset {
+        if header == "x-hub-signature" {
+            notes.push("GitHub's X-Hub-Signature-256 is checked, in place of SHA-1".to_owned());
+        }
+        put(text, format_args!("provider = \"{preset}\"\nsecrets = [{secret}]\n"));
+        return String::new();
+    }
+    put(text, format_args!("secrets = [{secret}]\n"));
+    let at = match place.source.as_str() {
+        "url" | "query" => "query",
+        "payload" => "json",
+        _ => "header",
+    };
+    if matches!(caller, HookCaller::Hmac { .. }) {
+        let word = algorithm.trim_start_matches("hmac-");
+        notes.push(format!(
+            "where the sender writes `{word}=` before it, add `prefix = \"{word}=\"`"
+        ));
+    }
+    format!("algorithm = \"{algorithm}\"\n{at} = {}\n", quoted(&place.name))
+}
+
+fn methods(hook: &Value, text: &mut String, notes: &mut Vec<String>, has_verify: bool) {
+    let Some(methods) = hook.get("http-methods").and_then(Value::as_array) else { return };
+    let methods =
+        methods.iter().filter_map(Value::as_str).map(|one| one.trim().to_ascii_uppercase());
+    let (taken, others): (Vec<String>, Vec<String>) =
+        methods.partition(|one| ["POST", "PUT", "PATCH", "DELETE"].contains(&one.as_str()));
+    if !others.is_empty() {
+        notes.push(format!("an event does not come by {}", others.join(" or ")));
+    }
+    // A preset knows its own.
+    if !taken.is_empty() && has_verify {
+        put(text, format_args!("methods = {}\n", list(taken.iter().map(String::as_str))));
+    }
+}
+
+fn answer(hook: &Value, text: &mut String, notes: &mut Vec<String>) {
+    let message = hook.get("response-message").and_then(Value::as_str);
+    let status = hook.get("success-http-response-code").and_then(Value::as_u64);
+    let status = status.unwrap_or(200);
+    if !(200..300).contains(&status) {
+        notes.push(format!("the answer {status}: it is a status of success, 200"));
+    }
+    let status = if (200..300).contains(&status) { status } else { 200 };
+    if message.is_none() && status == 200 {
+        return;
+    }
+    let message = message.unwrap_or_default();
+    // It is a template here.
+    let is_plain = !["{{", "{%", "{#"].iter().any(|sign| message.contains(sign));
+    let body =
+        if is_plain { message.to_owned() } else { format!("{{% raw %}}{message}{{% endraw %}}") };
+    put(
+        text,
+        format_args!(
+            "answer = {{ status = {status}, type = \"text/plain; charset=utf-8\", body = {} }}\n",
+            quoted(&body)
+        ),
+    );
+}
+
+fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (String, Vec<String>) {
+    let command = HookCommand::read(hook, program);
+    let mut notes: Vec<String> = rule.lost.iter().chain(&command.lost).cloned().collect();
+    let mut text = format!("[handler.{name}]\non = [\"{name}:*\"]\n");
+    if !rule.conditions.is_empty() {
+        let when = rule.conditions.join(" and ");
+        put(&mut text, format_args!("when = {}\n", quoted(&when)));
+    }
+    if !notes.is_empty() {
+        notes.push("so it is switched off: look at it, and take `enabled = false` out".to_owned());
+        text.push_str("enabled = false\n");
+    }
+    if command.run.len() > 1 && command.run.first().is_some_and(|program| program == "/bin/sh") {
+        notes.push(
+            "its arguments are taken out of the body by `jq`, which must be there".to_owned(),
+        );
+    }
+    put(
+        &mut text,
+        format_args!(
+            "[handler.{name}.command]\nrun = {}\n",
+            list(command.run.iter().map(String::as_str))
+        ),
+    );
+    let folder = hook.get("command-working-directory").and_then(Value::as_str);
+    if let Some(folder) = folder.filter(|folder| !folder.is_empty()) {
+        put(&mut text, format_args!("cwd = {}\n", quoted(folder)));
+    }
+    (text, notes)
+}

@@ -1,0 +1,150 @@
+//! `import`: other programs' configurations, which then run here.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, command, printed, run};
+use super::super::support::servers::{find, skip};
+use super::super::support::wire;
+use super::verbs::json;
+
+const HOOKS: &str = include_str!("../../fixtures/import/hooks.json");
+const HOOKS_YAML: &str = include_str!("../../fixtures/import/hooks.yaml");
+const QHOOK: &str = include_str!("../../fixtures/import/qhook.yaml");
+
+/// What the imported configurations want to be in the environment.
+const VARIABLES: [(&str, &str); 6] = [
+    ("SIGNED_SECRET", "x"),
+    ("API_TOKEN", "x"),
+    ("SIGNING_SECRET", "c2VjcmV0IG9mIHFob29rJ3MgZGVsaXZlcmllcw=="),
+    ("STRIPE_SECRET", "whsec_x"),
+    ("APP_TOKEN", "x"),
+    ("SLACK_URL", "http://127.0.0.1:1/slack"),
+];
+
+/// Imports `text` into the folder's configuration; gives it, and what was told.
+fn imported(folder: &Folder, kind: &str, text: &str) -> (String, String) {
+    std::fs::write(folder.path().join("theirs"), text).unwrap();
+    let output = run(folder, &["import", kind, "theirs", "--secrets"]);
+    let config = printed(&output, 0);
+    let ports = "\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(folder.config(), format!("{config}{ports}")).unwrap();
+    (config, String::from_utf8(output.stderr).unwrap())
+}
+
+/// What `check` says of the folder's configuration, which must be good.
+fn checked(folder: &Folder) -> String {
+    let output = command(folder, &["check"]).envs(VARIABLES).output().unwrap();
+    printed(&output, 0);
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn read(folder: &Folder, path: &str) -> String {
+    std::fs::read_to_string(folder.path().join(path)).unwrap_or_default()
+}
+
+#[test]
+fn hooks_of_webhook_become_sources_and_programs() {
+    let folder = Folder::of_text("");
+    let (config, told) = imported(&folder, "webhook", HOOKS);
+    insta::assert_snapshot!("import_webhook", format!("{config}\n--- told ---\n{told}"));
+    assert!(!config.contains("secret-of-deploy") && !told.contains("secret-of-deploy"));
+    assert!(!config.contains("password-of-sensors") && !told.contains("password-of-sensors"));
+    let secret = folder.path().join("data/secrets/deploy");
+    assert_eq!(read(&folder, "data/secrets/deploy"), "secret-of-deploy\n");
+    assert_eq!(secret.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    checked(&folder);
+    let (config, _) = imported(&folder, "webhook", HOOKS_YAML);
+    assert!(config.contains("provider = \"gitlab\""), "{config}");
+    assert_eq!(read(&folder, "data/secrets/build"), "token-of-gitlab\n");
+    checked(&folder);
+}
+
+#[test]
+fn imported_hook_runs_its_program_with_the_arguments_that_it_had() {
+    if find("jq").is_none() {
+        return skip("`jq` is not installed");
+    }
+    let folder = Folder::of_text("");
+    let program = folder.path().join("program");
+    let script = "#!/bin/sh\nprintf '%s|' \"$@\" \"$REPOSITORY\" > got.new\n\
+                  env | grep '^HOOK_pusher=' >> got.new\nmv got.new got\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let hooks: Vec<Value> = serde_json::from_str(HOOKS).unwrap();
+    let hooks = Value::from(vec![hooks[0].clone()]).to_string();
+    let hooks = hooks.replace("PROGRAM", program.to_str().unwrap());
+    let hooks = hooks.replace("FOLDER", folder.path().to_str().unwrap());
+    let (config, _) = imported(&folder, "webhook", &hooks);
+    let ports = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(folder.config(), format!("{config}{ports}")).unwrap();
+    checked(&folder);
+    let served = Served::start(&folder);
+    let url = format!("{}/hooks/deploy", served.url);
+    let body = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    body("other.json", r#"{"ref": "refs/heads/other"}"#);
+    body(
+        "main.json",
+        r#"{"ref": "refs/heads/main", "head_commit": {"id": "abc $(x) 'y'"},
+            "commits": [{"author": {"name": "Zoë \"Z\""}}],
+            "pusher": {"name": "ann"}, "repository": {"id": 17}}"#,
+    );
+    for file in ["other.json", "main.json"] {
+        json(&folder, &["send", "deploy", "push", "--url", &url, "--body", file]);
+    }
+    while read(&folder, "got").is_empty() {
+        std::thread::yield_now();
+    }
+    let expected =
+        "abc $(x) 'y'|Zoë \"Z\"|it's fixed|push|{\"id\":17}|HOOK_pusher={\"name\":\"ann\"}\n";
+    assert_eq!(read(&folder, "got"), expected);
+    served.wait_until_delivered("deploy");
+    assert_eq!(json(&folder, &["dead", "list"]), serde_json::json!([]));
+    let answer = wire::post(served.public(), "/hooks/deploy", &[], b"{}");
+    assert_eq!(answer.status, 401, "nobody else");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn configuration_of_qhook_becomes_sources_and_handlers() {
+    let folder = Folder::of_text("");
+    let (config, told) = imported(&folder, "qhook", QHOOK);
+    insta::assert_snapshot!("import_qhook", format!("{config}\n--- told ---\n{told}"));
+    assert_eq!(read(&folder, "data/secrets/alerts-in"), "secret-of-pagerduty\n");
+    checked(&folder);
+    std::fs::write(
+        folder.path().join("order.json"),
+        r#"{"id": "o\"1", "customer": "Ann", "total": 4.50}"#,
+    )
+    .unwrap();
+    let arguments =
+        ["--json", "handlers", "try", "told", "--source", "app", "--body", "order.json"];
+    let tried = command(&folder, &arguments).envs(VARIABLES).output().unwrap();
+    let tried = printed(&tried, 0);
+    let body = r#"{\"text\": \"Order o\\\"1 from Ann\", \"id\": \"o\\\"1\", \"total\": 4.50}"#;
+    assert!(tried.contains(body), "{tried}");
+}
+
+#[test]
+fn what_is_no_configuration_of_the_other_program_is_said() {
+    let folder = Folder::of_text("");
+    for (kind, text, said) in [
+        ("webhook", "a: [", "is neither JSON nor YAML"),
+        ("webhook", "5", "expected a list of hooks"),
+        ("qhook", "[]", "expected a table with `sources` and `handlers`"),
+    ] {
+        std::fs::write(folder.path().join("theirs"), text).unwrap();
+        let output = run(&folder, &["import", kind, "theirs"]);
+        printed(&output, 1);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(said), "{told}");
+    }
+    let output = run(&folder, &["import", "webhook", "missing"]);
+    printed(&output, 1);
+    // Rules within rules, aliases of aliases: it ends, and says something.
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    std::fs::write(folder.path().join("theirs"), deep).unwrap();
+    printed(&run(&folder, &["import", "webhook", "theirs"]), 1);
+}
