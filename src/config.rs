@@ -33,7 +33,7 @@ pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings
 pub const DEFAULT: &str = include_str!("../config.toml");
 
 /// Every option with its text, and its default or an example.
-pub const REFERENCE: &str = DEFAULT;
+pub const REFERENCE: &str = include_str!("config/reference.toml");
 
 /// The largest file that is read: far more than anybody writes by hand.
 const BYTES_MAX: u64 = 4 << 20;
@@ -144,8 +144,7 @@ fn read_file(path: &Path, file: &str) -> Result<String, Report> {
     let opened = std::fs::File::open(path);
     opened.and_then(|opened| opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(
         |err| {
-            let help =
-                "`gatepost init` writes one with every option; `--config PATH` names another";
+            let help = "`gatepost init` writes one; `--config PATH` names another";
             Report::unreadable(file, format_args!("`{file}` cannot be read: {err}"), help)
         },
     )?;

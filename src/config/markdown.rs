@@ -6,7 +6,7 @@ use std::fmt::Write;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::reference::{self, Absent, KeyText};
+use super::reference::{Absent, KeyText};
 use super::{REFERENCE, schema};
 use crate::settings::Key;
 
@@ -32,9 +32,9 @@ What stands behind a `#` without a space is an option: take the `#` away to set 
 /// The page.
 pub fn markdown() -> String {
     let keys = schema::keys();
-    let texts = reference::texts(REFERENCE, &keys);
+    let texts = schema::texts(&keys);
     let mut page = String::from(HEAD);
-    for (table, text) in texts.iter().filter(|(_, text)| text.example.is_none()) {
+    for (table, text) in texts.iter().filter(|(_, text)| text.is_table) {
         put_table(&mut page, table, text, (&keys, &texts));
     }
     page.push_str(TAIL);
@@ -58,13 +58,14 @@ fn put_table(page: &mut String, table: &str, text: &KeyText, (keys, texts): Ever
     let own = |key: &str| key.strip_prefix(table)?.strip_prefix('.').map(str::to_owned);
     let has_head = |key: &str| {
         texts.iter().any(|(head, text)| {
-            text.example.is_none() && head.len() > table.len() && is_at_or_below(key, head)
+            text.is_table && head.len() > table.len() && is_at_or_below(key, head)
         })
     };
     let order = |key: &str| texts.get_index_of(key).unwrap_or(usize::MAX);
     let mut rows: Vec<(String, &str, &Key)> = keys
         .iter()
         .filter(|(pattern, _)| !has_head(pattern) && !pattern.contains("[]"))
+        .filter(|(pattern, _)| !schema::is_secret_part(keys, pattern))
         .filter_map(|(pattern, key)| Some((own(pattern)?, pattern.as_str(), key)))
         .collect();
     rows.sort_by(|one, other| (order(one.1), one.1).cmp(&(order(other.1), other.1)));

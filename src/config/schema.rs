@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::REFERENCE;
@@ -14,7 +15,16 @@ use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
 /// What cannot stand beside another option there.
-const OTHER_OPTIONS: &str = "[server.tls]\ncert = 'cert.pem'\nkey = 'key.pem'";
+const OTHER_OPTIONS: &str = "\
+# A certificate that somebody else renews, such as certbot. Both files are read again every minute and at a
+# reload; what cannot be used leaves the old one. Not beside `[server.acme]`.
+[server.tls]
+# The chain in PEM form, the server's own certificate first: a file, or { credential = \"NAME\" }.
+cert = \"/etc/letsencrypt/live/hooks.example.com/fullchain.pem\"
+
+# Its key in PEM form, without a passphrase.
+key = \"/etc/letsencrypt/live/hooks.example.com/privkey.pem\"
+";
 
 /// [`REFERENCE`] with every option in it: a `#` without a space behind it is taken away.
 pub fn with_every_option() -> String {
@@ -30,6 +40,24 @@ pub fn schema() -> String {
     format!("{:#}", value())
 }
 
+/// What the reference says of each of `keys`.
+pub(super) fn texts(keys: &BTreeMap<String, Key>) -> IndexMap<String, KeyText> {
+    let mut texts = reference::texts(REFERENCE, keys);
+    let others = reference::texts(OTHER_OPTIONS, keys);
+    let behind = texts.get_index_of("server.acme").unwrap_or(texts.len());
+    for (at, (key, text)) in (behind..).zip(others) {
+        texts.shift_insert(at, key, text);
+    }
+    texts
+}
+
+/// Whether a key is a part of where a secret is kept, which is the same everywhere.
+pub(super) fn is_secret_part(keys: &BTreeMap<String, Key>, key: &str) -> bool {
+    let Some((secret, part)) = key.rsplit_once('.') else { return false };
+    ["env", "file", "credential", "create"].contains(&part)
+        && keys.contains_key(&format!("{secret}.credential"))
+}
+
 /// Every key that a reader asks for, by its pattern.
 pub(super) fn keys() -> BTreeMap<String, Key> {
     let read = |text: &str| settings::read(text, Path::new(""), super::read).keys;
@@ -43,7 +71,7 @@ pub(super) fn keys() -> BTreeMap<String, Key> {
 fn value() -> Value {
     let mut root = table();
     let keys = keys();
-    let texts = reference::texts(REFERENCE, &keys);
+    let texts = texts(&keys);
     for (path, key) in &keys {
         put(&mut root, path, (key, texts.get(path)));
     }

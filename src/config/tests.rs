@@ -58,57 +58,100 @@ fn the_shipped_configuration_is_good_as_it_is() {
 }
 
 #[test]
-fn every_option_of_the_shipped_configuration_is_one() {
+fn shipped_configuration_is_short_and_its_commented_handlers_are_good() {
+    assert!(DEFAULT.lines().count() <= 60, "the rest is for the reference");
+    let open = |line: &str| match line.strip_prefix('#') {
+        Some(option) if !option.starts_with(' ') => option.to_owned(),
+        Some(_) | None => line.to_owned(),
+    };
+    let checked = check(&DEFAULT.lines().map(open).collect::<Vec<_>>().join("\n"));
+    assert_eq!(checked.report.problems, [], "{}", checked.report);
+    let config = checked.config.unwrap();
+    let kinds: Vec<&str> = config.handlers.values().map(|handler| handler.kind_name).collect();
+    assert_eq!(kinds, ["file", "sql", "email", "log"]);
+}
+
+#[test]
+fn every_option_of_the_reference_is_one() {
     let checked = check(&with_every_option());
     assert_eq!(checked.report.problems, [], "{}", checked.report);
 }
 
 #[test]
-fn the_shipped_configuration_names_every_option() {
-    let reading = settings::read(&with_every_option(), Path::new(""), read);
-    let not_built = ["queue.nats", "server.tls"];
-    let set: Vec<&String> = reading.leaves.0.keys().collect();
-    let is_set = |key: &str| set.iter().any(|leaf| is_at_or_below(leaf, key));
-    // What cannot stand beside another option is told in words.
+fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
+    let keys = schema::keys();
+    let texts = schema::texts(&keys);
     let is_told = |key: &str| {
-        let name = key.rsplit('.').next().unwrap();
-        not_built.contains(&key)
-            || DEFAULT.contains(&format!("{name} = "))
-            || DEFAULT.contains(&format!("`{name}`"))
+        let Some(text) = texts.get(key) else { return false };
+        !text.text.is_empty() && (text.example.is_some() || text.is_table)
     };
-    let missing: Vec<&String> =
-        reading.keys.keys().filter(|key| !is_set(key) && !is_told(key)).collect();
-    assert_eq!(missing, [""; 0]);
+    let is_table = |key: &str| {
+        let below = format!("{key}.");
+        keys.keys().any(|other| other.starts_with(&below))
+    };
+    let has_text = |key: &str| texts.get(key).is_some_and(|text| !text.text.is_empty());
+    // The forms of a list's items are told by the list; NATS is none of this version.
+    let is_other = |key: &str| {
+        key.contains("[]")
+            || schema::is_secret_part(&keys, key)
+            || key.rsplit('.').next() == Some("NAME")
+            || ["queue.nats", "source", "handler", "server", "queue", "admin", "log"].contains(&key)
+    };
+    let is_told = |key: &str| is_told(key) || is_table(key) && has_text(key);
+    let untold: Vec<&String> = keys.keys().filter(|key| !is_other(key) && !is_told(key)).collect();
+    assert_eq!(untold, [""; 0]);
 }
 
-/// Whether `leaf` is the key `pattern`, in which NAME stands for any name, or a key of its table.
-fn is_at_or_below(leaf: &str, pattern: &str) -> bool {
-    let mut parts = leaf.split('.');
-    pattern.split('.').all(|step| parts.next().is_some_and(|part| step == "NAME" || step == part))
+/// What a configuration comes to, without where it says so.
+fn settings_of(config: &Config) -> String {
+    let Config { server, queue, admin, log, sources, handlers, .. } = config;
+    format!("{server:#?}{queue:#?}{admin:#?}{log:#?}{sources:#?}{handlers:#?}")
 }
 
 #[test]
-fn the_shipped_configuration_shows_the_defaults() {
-    // All but the options that are examples.
-    let text = with_every_option()
-        .replace("trusted_proxies", "# trusted_proxies")
-        .replace("dead_retention", "# dead_retention")
-        .replace("read_only_token", "# read_only_token");
-    let (sections, _) = text.split_once("[source.").unwrap();
-    let (shown, small) = (good(&format!("{sections}{SMALL}")), good(SMALL));
-    // Nobody has a certificate without asking for it.
-    assert_eq!(ServerSettings { tls: None, ..shown.server }, small.server);
-    assert_eq!(shown.queue, small.queue);
-    assert_eq!(shown.admin, small.admin);
-    assert_eq!(shown.log, small.log);
-    let (shown, seen) = (good(&with_every_option()), HandlerName::parse("seen").unwrap());
-    let (shown, small) = (&shown.handlers[&seen], &small.handlers[&seen]);
-    assert_eq!(shown.policy.retry, small.policy.retry);
-    assert_eq!(shown.policy.breaker, small.policy.breaker);
-    assert_eq!(shown.policy.timeout, small.policy.timeout);
-    assert_eq!(shown.policy.concurrency, small.policy.concurrency);
-    assert_eq!(shown.policy.on_dead_letter, small.policy.on_dead_letter);
-    assert_eq!(shown.start, small.start);
+fn defaults_of_the_reference_are_what_holds_where_they_are_left_out() {
+    let text = with_every_option();
+    let all = settings_of(&good(&text));
+    let texts = schema::texts(&schema::keys());
+    let mut table = String::new();
+    let mut n_compared = 0;
+    for (number, line) in text.lines().enumerate() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut table);
+            continue;
+        }
+        let Some((key, _)) = line.split_once(" = ") else { continue };
+        if line.starts_with('#') {
+            continue;
+        }
+        let is_of = |pattern: &str| {
+            let mut parts = pattern.split('.');
+            let path = format!("{table}.{key}");
+            path.split('.').all(|part| parts.next().is_some_and(|one| one == part || one == "NAME"))
+                && parts.next().is_none()
+        };
+        let is_default = |text: &reference::KeyText| text.absent == reference::Absent::Shown;
+        if !texts.iter().any(|(pattern, text)| is_of(pattern) && is_default(text)) {
+            continue;
+        }
+        let others = text.lines().enumerate().filter(|(at, _)| *at != number);
+        let without: Vec<&str> = others.map(|(_, line)| line).collect();
+        let checked = check(&without.join("\n"));
+        let config = checked.config.unwrap_or_else(|| panic!("{line}: {}", checked.report));
+        assert_eq!(settings_of(&config), all, "[{table}] {line}");
+        n_compared += 1;
+    }
+    assert!(n_compared > 30, "{n_compared}");
+}
+
+#[test]
+fn page_of_all_keys_is_what_the_program_reads() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/configuration.md is old: cargo run -- schema --markdown > docs/configuration.md"
+    );
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::read_all;
-use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest, renamed};
+use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest};
+
+mod unknown;
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
@@ -308,59 +309,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reports every key that nobody took.
-    pub fn finish(self) {
-        for (key, _) in self.entries {
-            let name: &str = key.get_ref();
-            if self.asked.contains(name) {
-                continue;
-            }
-            let help = self.help_for_unknown(name);
-            let message = format_args!("unknown key `{}`", name.escape_debug());
-            let path = join(&self.path, name);
-            self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
-        }
-    }
-
-    /// What to write in place of the key `name`, which nobody took.
-    fn help_for_unknown(&self, name: &str) -> String {
-        if let Some(new) = renamed::new_name(&join(&self.pattern, name)) {
-            return format!("`{name}` is now `{new}`");
-        }
-        let known = || self.asked.iter().map(String::as_str);
-        let other = self.synonym(name).or_else(|| self.nearest_key(name));
-        match (other, self.home_of(name)) {
-            (_, Some(home)) if self.synonym(name).is_none() => {
-                format!("`{name}` stands in `[{home}]`")
-            }
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, _) if self.asked.is_empty() => String::new(),
-            (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
-        }
-    }
-
-    /// The key here that other programs call `name`.
-    fn synonym(&self, name: &str) -> Option<&str> {
-        let is_asked = |ours: &&str| self.asked.contains(*ours);
-        let found = SYNONYMS.iter().find(|(theirs, ours)| *theirs == name && is_asked(ours));
-        found.map(|(_, ours)| *ours)
-    }
-
-    /// The table around this one, or in it, that has a key called `name`.
-    fn home_of(&self, name: &str) -> Option<String> {
-        let keys = self.notes.keys.borrow();
-        let (outer, _) = self.pattern.rsplit_once('.')?;
-        if keys.contains_key(&join(outer, name)) {
-            return self.path.rsplit_once('.').map(|(outer, _)| outer.to_owned());
-        }
-        let is_inner = |(key, value): &(&Spanned<_>, &Spanned<DeValue<'_>>)| {
-            let inner = join(&self.pattern, AsRef::<str>::as_ref(key.get_ref()));
-            value.get_ref().is_table() && keys.contains_key(&join(&inner, name))
-        };
-        let (key, _) = self.entries.iter().find(is_inner)?;
-        Some(join(&self.path, key.get_ref()))
-    }
-
     /// The value of `key`, noted as one that holds a `T`.
     fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
         self.ask(key, T::expected(), T::schema());
@@ -394,30 +342,6 @@ impl<'a> Table<'a> {
         }
     }
 }
-
-/// What other programs call some of our keys.
-const SYNONYMS: &[(&str, &str)] = &[
-    ("args", "run"),
-    ("channel", "topic"),
-    ("command", "run"),
-    ("condition", "when"),
-    ("dir", "cwd"),
-    ("endpoint", "url"),
-    ("environment", "env"),
-    ("events", "on"),
-    ("exec", "run"),
-    ("filter", "when"),
-    ("if", "when"),
-    ("message", "text"),
-    ("recipients", "to"),
-    ("retries", "retry"),
-    ("secret", "secrets"),
-    ("template", "text"),
-    ("version_column", "newer_by"),
-    ("working_dir", "cwd"),
-    ("working_directory", "cwd"),
-    ("workdir", "cwd"),
-];
 
 /// What the list of all keys says of a table.
 const TABLE: &str = "a table";

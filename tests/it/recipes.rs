@@ -290,13 +290,13 @@ fn every_recipe_is_run_by_a_test_of_its_name() {
     assert_eq!(n_recipes, 6);
 }
 
-/// Options of `config.toml` that stand there with an example and have no such default.
+/// Options of the reference that stand there with an example and have no such default.
 const EXAMPLES: &[&str] =
     &["create_table", "delete_on", "gzip", "keep", "max_per_hour", "order_by", "rate_limit"];
 
 #[test]
 fn examples_in_the_configuration_say_what_holds_without_them() {
-    let text = include_str!("../../config.toml");
+    let text = include_str!("../../src/config/reference.toml");
     let mut n_found = 0;
     // The words above an option, up to an empty line or another table.
     let mut words = String::new();

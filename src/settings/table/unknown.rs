@@ -1,0 +1,86 @@
+//! Keys that nobody took: what to write in their place.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::super::{Severity, renamed};
+use super::{Table, join};
+
+impl Table<'_> {
+    /// Reports every key that nobody took.
+    pub fn finish(self) {
+        for (key, _) in self.entries {
+            let name: &str = key.get_ref();
+            if self.asked.contains(name) {
+                continue;
+            }
+            let help = self.help_for_unknown(name);
+            let message = format_args!("unknown key `{}`", name.escape_debug());
+            let path = join(&self.path, name);
+            self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
+        }
+    }
+
+    /// What to write in place of the key `name`, which nobody took.
+    fn help_for_unknown(&self, name: &str) -> String {
+        if let Some(new) = renamed::new_name(&join(&self.pattern, name)) {
+            return format!("`{name}` is now `{new}`");
+        }
+        let known = || self.asked.iter().map(String::as_str);
+        let other = self.synonym(name).or_else(|| self.nearest_key(name));
+        match (other, self.home_of(name)) {
+            (_, Some(home)) if self.synonym(name).is_none() => {
+                format!("`{name}` stands in `[{home}]`")
+            }
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, _) if self.asked.is_empty() => String::new(),
+            (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// The key here that other programs call `name`.
+    fn synonym(&self, name: &str) -> Option<&str> {
+        let is_asked = |ours: &&str| self.asked.contains(*ours);
+        let found = SYNONYMS.iter().find(|(theirs, ours)| *theirs == name && is_asked(ours));
+        found.map(|(_, ours)| *ours)
+    }
+
+    /// The table around this one, or in it, that has a key called `name`.
+    fn home_of(&self, name: &str) -> Option<String> {
+        let keys = self.notes.keys.borrow();
+        let (outer, _) = self.pattern.rsplit_once('.')?;
+        if keys.contains_key(&join(outer, name)) {
+            return self.path.rsplit_once('.').map(|(outer, _)| outer.to_owned());
+        }
+        let is_inner = |(key, value): &(&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let inner = join(&self.pattern, AsRef::<str>::as_ref(key.get_ref()));
+            value.get_ref().is_table() && keys.contains_key(&join(&inner, name))
+        };
+        let (key, _) = self.entries.iter().find(is_inner)?;
+        Some(join(&self.path, key.get_ref()))
+    }
+}
+
+/// What other programs call some of our keys.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("args", "run"),
+    ("channel", "topic"),
+    ("command", "run"),
+    ("condition", "when"),
+    ("dir", "cwd"),
+    ("endpoint", "url"),
+    ("environment", "env"),
+    ("events", "on"),
+    ("exec", "run"),
+    ("filter", "when"),
+    ("if", "when"),
+    ("message", "text"),
+    ("recipients", "to"),
+    ("retries", "retry"),
+    ("secret", "secrets"),
+    ("template", "text"),
+    ("version_column", "newer_by"),
+    ("working_dir", "cwd"),
+    ("working_directory", "cwd"),
+    ("workdir", "cwd"),
+];
