@@ -41,6 +41,7 @@ pub mod lint;
 pub mod logging;
 mod orphans;
 mod own_events;
+mod own_names;
 mod parts;
 mod paused;
 mod progress;

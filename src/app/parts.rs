@@ -117,10 +117,11 @@ pub(super) fn context(
     }
 }
 
-/// Looks whether the other ends of all handlers are there; one line for each that is not.
+/// Looks whether the other ends of all handlers are there, and whether names lead here; one line for each
+/// that is not so.
 pub async fn check_online(config: &Config) -> Vec<String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut problems = Vec::new();
+    let mut problems = super::own_names::problems(config).await;
     for (name, settings) in &config.handlers {
         let context = context(config, name, settings, &clock);
         if let Err(err) = settings.kind.check_online(&context).await {

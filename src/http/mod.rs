@@ -285,9 +285,11 @@ async fn hand_over(public: &public::Public, handle: &ServerHandle, connections: 
     }
 }
 
-/// How often [`hand_over`] looks, how many looks in a row must find nothing (50 ms: a connection is on
-/// its way from the accepting thread to its worker for less than one), and how many there are at most:
-/// a client that sends nothing holds a restart up for a second and no more.
+/// How often [`hand_over`] looks, how many looks in a row must find nothing, and how many there are at
+/// most: a client that sends nothing holds a restart up for a second and no more. 250 ms: a connection is
+/// on its way from the accepting thread to its worker for less than one look, and who sends again within
+/// that on a connection that is kept learns by the answer that it ends. (With 50 ms 2 of 1,346 requests in
+/// 100 restarts under load found it closed.)
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-const QUIET_LOOKS: u32 = 5;
+const QUIET_LOOKS: u32 = 25;
 const HAND_OVER_LOOKS_MAX: u32 = 100;

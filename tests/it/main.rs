@@ -29,5 +29,6 @@ mod queue_faults;
 mod queue_fixture;
 mod recipes;
 mod support;
+mod systemd;
 mod tls;
 mod words;

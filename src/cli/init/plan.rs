@@ -18,8 +18,8 @@ use crate::source::{PROVIDERS, Provider};
 pub(super) struct InitPlan {
     pub(super) listen: SocketAddr,
     pub(super) sources: Vec<NewSource>,
-    pub(super) mail: Option<Mail>,
-    pub(super) database: Option<Database>,
+    pub(super) mail: Option<NewMail>,
+    pub(super) database: Option<NewDatabase>,
     /// The address of this machine as senders know it, without a `/` at its end.
     pub(super) public: Option<String>,
 }
@@ -35,7 +35,7 @@ pub(super) struct NewSource {
 
 /// Where mail goes.
 #[derive(Debug)]
-pub(super) struct Mail {
+pub(super) struct NewMail {
     pub(super) to: String,
     pub(super) from: String,
     pub(super) server: Remote,
@@ -43,7 +43,7 @@ pub(super) struct Mail {
 
 /// Where rows go.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct NewDatabase {
     pub(super) server: Remote,
 }
 
@@ -128,7 +128,7 @@ fn mail(
     options: &Init,
     folder: &Path,
     questions: &mut Questions,
-) -> Result<Option<Mail>, CliError> {
+) -> Result<Option<NewMail>, CliError> {
     let to = match &options.email {
         Some(address) => address_of(address).map_err(CliError::Usage)?,
         None => questions.ask("Mail it to which address? (Enter: no mail)", "", address_of)?,
@@ -146,14 +146,14 @@ fn mail(
     if let Some(problem) = problem_of_mail(&to, &from, &server.url) {
         return Err(CliError::Usage(problem));
     }
-    Ok(Some(Mail { to, from, server }))
+    Ok(Some(NewMail { to, from, server }))
 }
 
 fn database(
     options: &Init,
     folder: &Path,
     questions: &mut Questions,
-) -> Result<Option<Database>, CliError> {
+) -> Result<Option<NewDatabase>, CliError> {
     let check = |answer: &str| match problem_of_database(&url::without_password(answer).0) {
         Some(problem) if !answer.is_empty() => Err(problem),
         Some(_) | None => Ok((!answer.is_empty()).then(|| answer.to_owned())),
@@ -165,7 +165,7 @@ fn database(
     };
     let Some(url) = url else { return Ok(None) };
     let server = remote(&url, folder, text::DATABASE_SECRET, questions)?;
-    Ok(Some(Database { server }))
+    Ok(Some(NewDatabase { server }))
 }
 
 /// Takes the password out of `url`, or asks for it where a user stands in it.

@@ -1,9 +1,14 @@
 //! Reloads that leave alone what did not change.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use serde_json::Value;
 
 use super::super::support::gateway::Folder;
 use super::super::support::program::{Served, printed, run};
+use super::super::support::servers::skip;
+use super::socket::{assert_delivered, load};
 use super::verbs::{json, send};
 
 /// A handler that cannot reach anybody, and so has a newest failure since its start.
@@ -30,7 +35,7 @@ fn a_reload_restarts_the_handlers_that_changed_and_no_other() {
     };
     let has_failed = || handler("down")["last_error"] != Value::Null;
     while !has_failed() || handler("all")["last_success_at"] == Value::Null {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let reload = || drop(printed(&run(&folder, &["reload"]), 0));
 
@@ -43,11 +48,79 @@ fn a_reload_restarts_the_handlers_that_changed_and_no_other() {
     send(&folder, &served, "hyvor", "comment.create");
     send(&folder, &served, "userecho", "topic.created");
     while !has_failed() {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     secret("YW5vdGhlciBzZWNyZXQgb2YgdGhlIGhhbmRsZXIgb2YgYSB0ZXN0");
     reload();
     assert!(!has_failed(), "a new secret in the same file is a change");
     assert_ne!(handler("all")["last_success_at"], Value::Null);
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// Connections while it reloads, and how often it does.
+const N_CONNECTIONS: usize = 64;
+const N_RELOADS: usize = 10;
+
+#[test]
+fn reload_under_64_connections_refuses_and_loses_nothing() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let is_over = AtomicBool::new(false);
+    let address = served.public();
+    let ids = thread::scope(|scope| {
+        let is_over = &is_over;
+        let clients: Vec<_> = (0..N_CONNECTIONS)
+            .map(|client| scope.spawn(move || load(address, client, is_over)))
+            .collect();
+        for number in 0..N_RELOADS {
+            // Sources, limits and a handler: what a reload replaces.
+            let limits = format!("body_max = \"{}KiB\"", 100 + number);
+            let rest = format!(
+                "[source.new{number}]\nprovider = \"hyvor-talk\"\nsecrets = [{{ file = \"secret\" }}]\n\
+                 [handler.some]\nconcurrency = {}\n[handler.some.log]\n",
+                number + 1
+            );
+            folder.write_config(&limits, &rest);
+            let diff = printed(&run(&folder, &["check", "--diff"]), 0);
+            assert!(diff.contains(&format!("+ source.new{number}")), "{diff}");
+            printed(&run(&folder, &["reload"]), 0);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let ids = clients.into_iter().flat_map(|client| client.join().unwrap());
+        ids.collect::<Vec<String>>()
+    });
+    assert!(ids.len() >= N_CONNECTIONS, "{} requests", ids.len());
+    served.wait_until_delivered("all");
+    assert_delivered(&folder, &ids);
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn reload_that_a_shut_in_process_cannot_do_is_refused_and_check_says_so() {
+    let folder = Folder::new("", "");
+    let output = run(&folder, &["check"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    if told.contains("this kernel has no landlock") {
+        return skip("this kernel has no landlock");
+    }
+    assert!(told.contains("the process is shut in: starts no programs, writes in"), "{told}");
+    let served = Served::start(&folder);
+    folder.write_config("", "[handler.run]\n[handler.run.command]\nrun = [\"/bin/true\"]\n");
+    for command in [&["check", "--diff"][..], &["reload"]] {
+        let output = run(&folder, command);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            told.contains("handler `run` runs a program, and the running process has shut"),
+            "{told}"
+        );
+        assert_eq!(output.status.success(), command.len() == 2, "{told}");
+    }
+    // What runs goes on as it was.
+    send(&folder, &served, "hyvor", "comment.create");
+    served.wait_until_delivered("all");
+    assert_eq!(served.stop(), Some(0));
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    served.wait_until_delivered("run");
     assert_eq!(served.stop(), Some(0));
 }

@@ -12,7 +12,7 @@ use super::super::support::program::{Served, printed, run};
 use super::super::support::wire::{self, Wire};
 
 /// How often the program is restarted under load.
-const N_RESTARTS: usize = 5;
+const N_RESTARTS: usize = 20;
 /// Clients that connect anew for each request, and those that keep their connection while they may.
 const N_CLIENTS: usize = 6;
 
@@ -27,8 +27,8 @@ fn start_on(socket: &TcpListener, folder: &Folder) -> Served {
     Served::spawn(folder, command)
 }
 
-/// Posts until `is_over`; gives the ids. Any refusal, reset or other answer ends the test.
-fn load(address: SocketAddr, client: usize, is_over: &AtomicBool) -> Vec<String> {
+/// Posts until `is_over`, each other client on one connection as long as it may; gives the ids. Any refusal, reset or other answer ends the test.
+pub(super) fn load(address: SocketAddr, client: usize, is_over: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     let mut kept: Option<Wire> = None;
     while !is_over.load(Ordering::Relaxed) {
@@ -70,14 +70,18 @@ fn restart_on_a_socket_of_the_service_manager_refuses_and_loses_nothing() {
     });
     served.wait_until_delivered("all");
     assert_eq!(served.stop(), Some(0));
-    let lines = std::fs::read_to_string(folder.path().join("data/events.jsonl")).unwrap();
-    let delivered: BTreeSet<String> = lines
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].to_string())
-        .collect();
     assert!(ids.len() > N_RESTARTS, "{} requests", ids.len());
-    for id in &ids {
-        assert!(delivered.contains(&format!("\"{id}\"")), "{id} of {} was lost", ids.len());
+    assert_delivered(&folder, &ids);
+}
+
+/// Each of the events is in the file of the folder's handler.
+pub(super) fn assert_delivered(folder: &Folder, ids: &[String]) {
+    let lines = std::fs::read_to_string(folder.path().join("data/events.jsonl")).unwrap();
+    let id_of = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].clone();
+    let delivered: BTreeSet<String> =
+        lines.lines().map(|line| id_of(line).as_str().unwrap().to_owned()).collect();
+    for id in ids {
+        assert!(delivered.contains(id), "{id} of {} was lost", ids.len());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pausing, ending, and what the loop tells of itself.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatepost::deliver::{BreakerState, LoopState};
 use gatepost::event::Failure;
@@ -133,4 +133,23 @@ async fn what_is_done_is_counted() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn loop_that_nobody_drives_does_not_go_round_and_one_that_runs_does() {
+    let rig = Rig::new();
+    let ready = rig.ready(policy(), |_| delivered()).await;
+    let control = ready.control.clone();
+    // As where something keeps its thread: it is not polled.
+    assert!(tokio::time::timeout(secs(60), control.go_round()).await.is_err());
+    let went_round = AtomicBool::new(false);
+    let watch = async {
+        control.go_round().await;
+        went_round.store(true, Ordering::SeqCst);
+    };
+    let is_done = || went_round.load(Ordering::SeqCst);
+    tokio::join!(rig.run_until(ready.deliverer, is_done), watch);
+    // What has ended is no reason to wait.
+    control.go_round().await;
+    assert_eq!(control.status().state, LoopState::Stopped);
 }

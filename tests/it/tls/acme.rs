@@ -191,6 +191,12 @@ fn check_names_what_is_wrong_with_acme() {
     let output = run(&folder, &["check"]);
     printed(&output, 3);
     assert!(String::from_utf8(output.stderr).unwrap().contains("certificate.pem` cannot be used"));
+    // A name that leads nowhere.
+    let folder = Folder::new("[server.acme]\ndomains = [\"hooks.invalid\"]", "");
+    let output = run(&folder, &["check", "--online"]);
+    printed(&output, 1);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("`hooks.invalid` of `[server.acme]` cannot be resolved"), "{told}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let acme = format!("[server.acme]\ndomains = [\"a.example\"]\nhttp = \"{address}\"");

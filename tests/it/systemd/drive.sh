@@ -1,0 +1,47 @@
+# What a systemd is asked to do with Gatepost. The test reads `results` line by line.
+cd /run/test
+exec 2>log
+set -x
+say() { echo "$*" >> results; }
+of() { systemctl show -P "$1" gatepost.service; }
+send() { gatepost send --config config.toml hyvor comment.create >/dev/null; }
+
+systemctl start gatepost.socket gatepost.service
+say "start $? $(of ActiveState)"
+say "type $(of Type)"
+say "memory $(of MemoryMax)"
+send
+say "send $?"
+
+systemctl reload gatepost.service
+say "reload $? $(of ActiveState)"
+echo 'nonsense = 1' >> config.toml
+systemctl reload gatepost.service
+say "wrong-reload $?"
+sed -i '/nonsense/d' config.toml
+
+# Through the socket nobody is refused.
+(
+  failed=0
+  while [ ! -e stop ]; do
+    send || failed=$((failed + 1))
+  done
+  say "refused $failed"
+) &
+for restart in 1 2 3; do
+  systemctl restart gatepost.service
+  say "restart $? $(of ActiveState)"
+done
+touch stop
+wait
+
+# A process that stands still is started again.
+before=$(of MainPID)
+systemctl kill -s STOP gatepost.service
+for second in $(seq 60); do
+  [ "$(of MainPID)" != "$before" ] && [ "$(of ActiveState)" = active ] && break
+  sleep 1
+done
+say "watchdog $(of NRestarts) $(of ActiveState)"
+systemctl stop gatepost.service gatepost.socket
+say "stop $? $(of Result)"
