@@ -19,14 +19,19 @@ mod figures;
 mod rates;
 mod rejected;
 mod replay;
+mod rollouts;
 mod search;
 mod surroundings;
 mod view;
 mod wants;
 
 pub use actions::{ActionView, Actions, Actor};
-pub use ask::{ActionsAsk, DeadAsk, EventsAsk, ExportAsk, GroupBy, RejectedAsk, ReplayAsk};
-pub use control::{Control, HandlerControl, Reloaded, Run};
+pub use ask::{
+    ActionsAsk, DeadAsk, EventsAsk, ExportAsk, GroupBy, RejectedAsk, ReplayAsk, RolloutAsk,
+};
+pub use control::{
+    ChangeCount, Control, Forgotten, HandlerControl, Reloaded, Run, RunChanged, StoredEvent,
+};
 pub use dead::{Changed, DeadGroup, DeadGroups, DeadSelection, GROUPED_MAX, WINDOWS, normalised};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent};
@@ -34,11 +39,15 @@ pub use figures::figures;
 pub use rates::{HandlerRates, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, RejectedView};
 pub use replay::{ReplayRange, Replayed};
+pub use rollouts::{
+    LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
+    Rollouts,
+};
 pub use search::{FoundEvents, SEARCH_TIME, moment, state};
 pub use surroundings::{Surroundings, TestView};
 pub use view::{
-    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
-    LastErrorView, LostView, QueueView, SecretView, SourceView, StatusView,
+    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerStatus,
+    HandlerView, LastErrorView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
 pub use wants::{SeenValue, WantsView, Wish};
 
@@ -75,6 +84,7 @@ struct Server {
     ingest: Arc<Ingest>,
     control: Arc<dyn Control>,
     actions: Arc<Actions>,
+    rollouts: Arc<Rollouts>,
 }
 
 impl Api {
@@ -90,8 +100,10 @@ impl Api {
         ingest: Arc<Ingest>,
         control: Arc<dyn Control>,
         actions: Actions,
+        rollouts: Rollouts,
     ) -> Self {
-        let server = Server { ingest, control, actions: Arc::new(actions) };
+        let (actions, rollouts) = (Arc::new(actions), Arc::new(rollouts));
+        let server = Server { ingest, control, actions, rollouts };
         Self { queue, clock, server: Some(server), actor: Actor::CommandLine }
     }
 
@@ -167,7 +179,7 @@ impl Api {
         let now = self.clock.now();
         let started_at = self.server.as_ref().map(|server| server.control.started_at());
         StatusView {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             running: self.server.is_some(),
             started_at,
             queue: QueueView::new(&stats),

@@ -189,8 +189,8 @@ impl Application {
             warn!("{line}");
         }
         let stop = CancellationToken::new();
-        let listeners = match server.listen(listen, stop.clone()) {
-            Ok(listeners) => listeners,
+        let (listeners, api) = match server.listen(listen, stop.clone()) {
+            Ok(listening) => listening,
             Err(err) => {
                 server.handlers.stop_all(CLOSE_TIMEOUT).await;
                 // The first error counts; a note that is left only makes the next start careful.
@@ -205,6 +205,8 @@ impl Application {
         tasks.spawn(watch.run(stop.clone()));
         tasks.spawn(certificates::watch(Arc::clone(&server), Arc::clone(&own), stop.clone()));
         tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
+        tasks
+            .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
         tasks.close();
         Ok(Self { listeners, server, signals, tasks, keeper, stop })
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::api::chain;
+use crate::api::{Reloaded, chain};
 use crate::config::{self, Config};
 
 mod against;
@@ -13,12 +13,15 @@ mod error;
 mod events;
 mod fixtures;
 mod handlers;
+mod human;
 mod import;
 mod init;
 mod output;
+mod pretty;
 mod queue;
 mod rejected;
 mod replay;
+mod rollouts;
 mod schema;
 mod send;
 mod serve;
@@ -75,6 +78,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Status(options) => status::run(&options, &config, output).await,
         Verb::Events(verb) => events::run(verb, &config, output).await,
         Verb::Dead(verb) => dead::run(verb, &config, output).await,
+        Verb::Rollouts(verb) => rollouts::run(verb, &config, output).await,
         Verb::Rejected(verb) => rejected::run(verb, &config, output).await,
         Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
         Verb::Queue(verb) => queue::run(verb, &config, output).await,
@@ -99,16 +103,12 @@ fn load(path: &Path) -> Result<Config, CliError> {
 }
 
 async fn reload(config: &Config, output: Output) -> Result<(), CliError> {
-    let answer = Server::require(config).await?.post("reload", &serde_json::json!({})).await?;
-    output.one(&answer, |answer| {
-        let list = |key: &str| {
-            let list = answer.get(key).and_then(serde_json::Value::as_array);
-            list.into_iter().flatten().filter_map(serde_json::Value::as_str)
-        };
+    let server = Server::require(config).await?;
+    let reloaded: Reloaded = server.post("reload", &serde_json::json!({})).await?;
+    output.one(&reloaded, |reloaded| {
+        let (changes, warnings) = (reloaded.changes.iter(), reloaded.warnings.iter());
         let mut text = String::from("reloaded");
-        for (before, line) in
-            list("changes").map(|one| ("", one)).chain(list("warnings").map(|one| ("! ", one)))
-        {
+        for (before, line) in changes.map(|one| ("", one)).chain(warnings.map(|one| ("! ", one))) {
             text.push_str("\n  ");
             text.push_str(before);
             text.push_str(line);

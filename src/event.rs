@@ -25,6 +25,11 @@ pub use outcome::{
 };
 pub use output::{Excerpt, Output, Stream};
 
+/// A text that is no event's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an event's id")]
+pub struct BadEventId(pub String);
+
 /// The stable name of an event: a UUID of version 7 (RFC 9562), given by the queue when it stores
 /// the event. Ids ascend in the order of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,10 +43,10 @@ impl fmt::Display for EventId {
 }
 
 impl FromStr for EventId {
-    type Err = uuid::Error;
+    type Err = BadEventId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::parse_str(text).map(Self)
+        Uuid::parse_str(text).map(Self).map_err(|_| BadEventId(text.to_owned()))
     }
 }
 
@@ -93,6 +98,20 @@ macro_rules! name_type {
             }
         }
 
+        impl FromStr for $name {
+            type Err = BadName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                Self::parse(&Cow::<str>::deserialize(from)?).map_err(serde::de::Error::custom)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -118,7 +137,7 @@ name_type! {
 
 /// What happened, in the provider's own words (`comment.create`). Opaque: any text of 1 to 256
 /// bytes without control characters; what is longer or empty is `unknown`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventType(Arc<str>);
 

@@ -26,6 +26,7 @@ mod log_in;
 mod overview;
 mod path;
 mod rejected;
+mod rollouts;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -85,6 +86,8 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         // `http` lets these be posted only.
         Page::EventReplay(_)
         | Page::DeadRedrive
+        | Page::DeadRollout
+        | Page::RolloutStep(..)
         | Page::DeadDrop
         | Page::RejectedRelease(_)
         | Page::HandlerRun(..)

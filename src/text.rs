@@ -1,6 +1,8 @@
-//! Text of strangers where it goes: to people, in the log and on a terminal, and into addresses.
+//! Text of strangers where it goes: to people, in the log and on a terminal, and into addresses; and
+//! numbers as people read them.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Whether a character could make text look like what it is not: control characters, line and
 /// paragraph separators, and what turns the direction of the text around it.
@@ -80,9 +82,82 @@ pub fn percent_decoded(text: &str) -> Vec<u8> {
     decoded
 }
 
+/// `1,204`
+pub fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 event`, `1,204 events`
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// `1.4 kB`
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn bytes(bytes: u64) -> String {
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB"] {
+        if size < 999.5 {
+            break;
+        }
+        size /= 1_000.0;
+        unit = next;
+    }
+    if size < 9.95 { format!("{size:.1} {unit}") } else { format!("{size:.0} {unit}") }
+}
+
+/// `3 s`, `33 min`, `2 h 5 min`, `9 d`
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    let with = |whole: String, rest: u64, unit| match rest {
+        0 => whole,
+        rest => format!("{whole} {rest} {unit}"),
+    };
+    match seconds {
+        0 if !span.is_zero() => format!("{} ms", span.as_millis()),
+        0..60 => format!("{seconds} s"),
+        60..600 => with(format!("{minutes} min"), seconds % 60, "s"),
+        600..3_600 => format!("{minutes} min"),
+        3_600..36_000 => with(format!("{hours} h"), minutes % 60, "min"),
+        36_000..172_800 => format!("{hours} h"),
+        _ => format!("{days} d"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(counted(1, "event", "events"), "1 event");
+        let sizes = [0, 999, 1_000, 1_412, 12_000, 999_600, 4_000_000_000];
+        let expected = ["0 B", "999 B", "1.0 kB", "1.4 kB", "12 kB", "1.0 MB", "4.0 GB"];
+        assert_eq!(sizes.map(bytes), expected);
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let spans = [3, 61, 120, 1_999, 7_500, 90_000, 777_600].map(Duration::from_secs);
+        let expected = ["3 s", "1 min 1 s", "2 min", "33 min", "2 h 5 min", "25 h", "9 d"];
+        assert_eq!(spans.map(span), expected);
+        assert_eq!(span(Duration::from_millis(12)), "12 ms");
+        assert_eq!(span(Duration::ZERO), "0 s");
+    }
 
     #[test]
     fn plain_text_has_one_line_and_one_direction() {

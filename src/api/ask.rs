@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position, SourceName};
 use crate::queue::{BodyFilter, DeadFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
 
+use super::dead::target_of_ask;
 use super::{Api, ApiError, DeadSelection, search};
 
 /// Which events to list.
@@ -97,7 +98,7 @@ impl EventsAsk {
 }
 
 /// Which dead letters.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadAsk {
     /// Only this handler.
@@ -135,8 +136,7 @@ impl DeadAsk {
         let position = match self.id {
             None => None,
             Some(text) => {
-                let id = EventId::from_str(&text)
-                    .map_err(|_| ApiError::Bad(format!("`{text}` is not an event's id")))?;
+                let id = EventId::from_str(&text).map_err(|err| ApiError::Bad(err.to_string()))?;
                 Some(api.position(id).await?)
             }
         };
@@ -149,6 +149,50 @@ impl DeadAsk {
             limit: self.limit,
         };
         Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
+    }
+}
+
+/// Which dead letters to redrive by stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutAsk {
+    /// Only this handler.
+    pub handler: Option<String>,
+    /// Only this event.
+    pub id: Option<String>,
+    /// Only reasons that contain this text.
+    pub reason: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many.
+    pub limit: Option<usize>,
+    /// Only reasons that are this one once numbers and ids are taken out of them, or its key.
+    pub like: Option<String>,
+    /// At most this many a second.
+    pub rate: Option<u32>,
+}
+
+impl RolloutAsk {
+    /// Which ones, in words.
+    pub(super) fn target(&self) -> String {
+        target_of_ask(&self.clone().into())
+    }
+}
+
+impl From<RolloutAsk> for DeadAsk {
+    fn from(ask: RolloutAsk) -> Self {
+        let RolloutAsk { handler, id, reason, since, until, limit, like, rate: _ } = ask;
+        Self { handler, id, reason, since, until, limit, like, group: None, dry_run: false }
+    }
+}
+
+impl DeadAsk {
+    /// The same as a rollout.
+    pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
+        let Self { handler, id, reason, since, until, limit, like, group: _, dry_run: _ } = self;
+        RolloutAsk { handler, id, reason, since, until, limit, like, rate }
     }
 }
 

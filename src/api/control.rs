@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{Event, HandlerName, SourceName};
+use crate::event::{Event, EventId, HandlerName, SourceName};
 
-use super::{ApiError, LastErrorView, RatesView, SourceView, Surroundings, TestView, WantsView};
+use super::{
+    ApiError, HandlerStatus, LastErrorView, RatesView, SourceView, Surroundings, TestView,
+    WantsView,
+};
 
 /// What only the running server can do: the owner of tasks implements it.
 #[async_trait]
@@ -60,8 +63,40 @@ pub enum Run {
     Resume,
 }
 
+/// What became of a pause or a resumption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunChanged {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// Whether it was otherwise before.
+    pub changed: bool,
+}
+
+/// A place in the log that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Whose it was.
+    pub handler: HandlerName,
+    /// True.
+    pub forgotten: bool,
+}
+
+/// How many there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCount {
+    /// That many.
+    pub count: u64,
+}
+
+/// An event that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEvent {
+    /// Its stable name.
+    pub id: EventId,
+}
+
 /// What a reload did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reloaded {
     /// What is different, one line each.
     pub changes: Vec<String>,
@@ -76,9 +111,8 @@ pub struct HandlerControl {
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// `running`, `paused`, `down` (its calls fail), `failed` (it could not be started, and is tried
-    /// again), `finishing` (another takes its place soon), `disabled` or `stopped`.
-    pub state: &'static str,
+    /// How it stands.
+    pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,
     /// Calls that are under way.
@@ -99,7 +133,7 @@ pub struct HandlerControl {
 
 impl HandlerControl {
     /// One that does nothing, and of which nothing is known.
-    pub fn idle(name: HandlerName, kind: &'static str, state: &'static str) -> Self {
+    pub fn idle(name: HandlerName, kind: &'static str, state: HandlerStatus) -> Self {
         Self {
             name,
             kind,

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadChange, DeadFilter, DeadRecord};
 
-use super::{Api, ApiError, DeadEntry, DeadView, LostView};
+use super::{Api, ApiError, DeadAsk, DeadEntry, DeadView, LostView};
 
 /// The most dead letters that are looked at to group them, oldest first: some 20 MB.
 pub const GROUPED_MAX: usize = 100_000;
@@ -133,21 +133,34 @@ impl Api {
         self.change_dead(selection, DeadChange::Drop).await
     }
 
+    /// The dead letters that a selection is for.
+    pub(super) async fn dead_records(
+        &self,
+        selection: &DeadSelection,
+    ) -> Result<Vec<DeadRecord>, ApiError> {
+        let DeadSelection { filter, like, is_dry_run: _ } = selection;
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let unlimited = DeadFilter { limit: None, ..filter.clone() };
+        let mut records = self.queue.dead_records(unlimited).await?;
+        records.retain(|record| is_like(record, like.as_deref()));
+        records.truncate(limit);
+        Ok(records)
+    }
+
     async fn change_dead(
         &self,
         selection: DeadSelection,
         change: DeadChange,
     ) -> Result<Changed, ApiError> {
         let target = target_of(&selection);
+        let records = self.dead_records(&selection).await?;
         let DeadSelection { filter, like, is_dry_run } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let unlimited = DeadFilter { limit: None, ..filter.clone() };
-        let mut records = self.queue.dead_records(unlimited.clone()).await?;
-        records.retain(|record| is_like(record, like.as_deref()));
-        records.truncate(limit);
-        let n_lost = match &like {
-            Some(_) => 0,
-            None => self.queue.lost(unlimited).await?.iter().map(n_events).sum::<u64>(),
+        let n_lost = if like.is_some() {
+            0
+        } else {
+            let unlimited = DeadFilter { limit: None, ..filter.clone() };
+            self.queue.lost(unlimited).await?.iter().map(n_events).sum::<u64>()
         };
         let n_found = records.len() as u64;
         let matched = n_found + n_lost.min((limit as u64).saturating_sub(n_found));
@@ -202,17 +215,33 @@ fn reason_of(record: &DeadRecord) -> &str {
 /// A selection in words, for the action log.
 fn target_of(selection: &DeadSelection) -> String {
     let DeadFilter { handler, position, reason, since, until, limit } = &selection.filter;
-    let said = |key: &str, value: Option<String>| value.map(|value| format!("{key} {value}"));
-    let parts = [
-        said("handler", handler.as_ref().map(ToString::to_string)),
-        said("position", position.map(|position| position.0.to_string())),
-        said("reason", reason.clone()),
-        said("like", selection.like.clone()),
-        said("since", since.map(|at| at.to_string())),
-        said("until", until.map(|at| at.to_string())),
-        said("at most", limit.map(|limit| limit.to_string())),
-    ];
-    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    words_of([
+        ("handler", handler.as_ref().map(ToString::to_string)),
+        ("position", position.map(|position| position.0.to_string())),
+        ("reason", reason.clone()),
+        ("like", selection.like.clone()),
+        ("since", since.map(|at| at.to_string())),
+        ("until", until.map(|at| at.to_string())),
+        ("at most", limit.map(|limit| limit.to_string())),
+    ])
+}
+
+/// The same of what was asked.
+pub(super) fn target_of_ask(ask: &DeadAsk) -> String {
+    words_of([
+        ("handler", ask.handler.clone()),
+        ("event", ask.id.clone()),
+        ("reason", ask.reason.clone()),
+        ("like", ask.like.clone()),
+        ("since", ask.since.map(|at| at.to_string())),
+        ("until", ask.until.map(|at| at.to_string())),
+        ("at most", ask.limit.map(|limit| limit.to_string())),
+    ])
+}
+
+fn words_of(parts: [(&str, Option<String>); 7]) -> String {
+    let said = |(key, value): (&str, Option<String>)| value.map(|value| format!("{key} {value}"));
+    let text = parts.into_iter().filter_map(said).collect::<Vec<_>>().join(", ");
     if text.is_empty() { "all dead letters".to_owned() } else { text }
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{
-    BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, Position, SourceName,
+    BadEventId, BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, Position,
+    SourceName,
 };
 use crate::source::dedupe_key;
 
@@ -69,7 +70,7 @@ pub enum ExportError {
     Source(#[from] BadName),
     /// It has no id.
     #[error("the id: {0}")]
-    Id(#[from] uuid::Error),
+    Id(#[from] BadEventId),
     /// Its bytes cannot be decoded.
     #[error("base64: {0}")]
     Base64(#[from] base64::DecodeError),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
@@ -15,7 +15,7 @@ use crate::source::{Explanation, Source};
 use super::{Api, ApiError, view};
 
 /// One rejected request.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RejectedView {
     /// Its number.
     pub number: u64,
@@ -74,7 +74,7 @@ impl RejectedView {
 }
 
 /// Why a request was rejected.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainView {
     /// Its number.
     pub number: u64,

@@ -1,17 +1,19 @@
 //! Why a handler was not called, worked out when somebody looks: nothing of it is stored, so it is
 //! by today's configuration.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::HandlerName;
 
 /// What a configured handler says to an event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WantsView {
     /// Whose words these are.
     pub handler: HandlerName,
     /// Its kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Whether it wants the event.
     pub answer: Wish,
     /// Which key of the configuration decides, with its text.
@@ -21,7 +23,7 @@ pub struct WantsView {
 }
 
 /// Whether a handler wants an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wish {
     /// It does.
@@ -37,7 +39,7 @@ pub enum Wish {
 }
 
 /// A field and its value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeenValue {
     /// As in `data.comment.status`.
     pub field: String,

@@ -1,5 +1,6 @@
 //! What the admin side asks of the running server.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{
-    Actions, Api, ApiError, Control, HandlerControl, RatesView, Reloaded, Run, SecretView,
-    SourceView, Surroundings, TestView, WantsView, chain,
+    Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, RatesView, Reloaded, Rollouts,
+    Run, SecretView, SourceView, Surroundings, TestView, WantsView, chain,
 };
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
@@ -109,24 +110,26 @@ impl Server {
         }
     }
 
-    /// Opens the listeners.
+    /// Opens the listeners; gives what they answer by, too.
     pub(super) fn listen(
         self: &Arc<Self>,
         listen: Listen,
         stop: CancellationToken,
-    ) -> io::Result<Listeners> {
+    ) -> io::Result<(Listeners, Api)> {
         let Core { queue, clock, metrics } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
-        let actions = Actions::open(self.config().admin.actions());
+        let admin = self.config().admin.clone();
+        let actions = Actions::open(admin.actions());
+        let rollouts = Rollouts::open(admin.rollouts());
         let ingest = Arc::clone(&self.ingest);
-        let api = Api::online(queue, Arc::clone(&clock), ingest, control, actions);
+        let api = Api::online(queue, Arc::clone(&clock), ingest, control, actions, rollouts);
         let gate = Arc::clone(&self.gate);
-        let admin = Arc::new(Admin { api, metrics, clock, gate });
+        let admin = Arc::new(Admin { api: api.clone(), metrics, clock, gate });
         let listeners = http::start(listen, Arc::clone(&self.public), admin, stop)?;
         if let Some(address) = listeners.public().first() {
             self.address.get_or_init(|| *address);
         }
-        Ok(listeners)
+        Ok((listeners, api))
     }
 
     pub(super) fn config(&self) -> MutexGuard<'_, Config> {
@@ -144,7 +147,7 @@ impl Control for Server {
         let config = self.config();
         let disabled = config.handlers.iter().filter(|(_, settings)| !settings.is_enabled);
         let disabled = disabled.map(|(name, settings)| {
-            HandlerControl::idle(name.clone(), settings.kind_name, "disabled")
+            HandlerControl::idle(name.clone(), settings.kind_name, HandlerStatus::Disabled)
         });
         let mut handlers = self.handlers.list();
         // One that finishes its last calls is still listed as such.
@@ -335,13 +338,14 @@ fn source_view(endpoint: &Endpoint) -> SourceView {
         .zip(endpoint.secrets())
         .enumerate()
         .map(|(index, (place, last_matched_at))| SecretView { index, place, last_matched_at });
+    let setup = Provider::parse(source.provider()).map(Provider::setup);
     SourceView {
         name: source.name().clone(),
         provider: source.provider().to_owned(),
         path: format!("{HOOKS}{}", source.name()),
-        sample_type: source.sample_types().first().copied(),
-        sample_types: source.sample_types(),
-        setup: Provider::parse(source.provider()).map(Provider::setup).unwrap_or_default(),
+        sample_type: source.sample_types().first().map(|one| Cow::Borrowed(*one)),
+        sample_types: source.sample_types().into_iter().map(Cow::Borrowed).collect(),
+        setup: setup.unwrap_or_default().iter().map(|step| Cow::Borrowed(*step)).collect(),
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),

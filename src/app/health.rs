@@ -137,6 +137,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::HandlerStatus;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_090_000);
     const THEN: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -147,7 +148,7 @@ mod tests {
 
     /// Looks once, where handler `mail` stands like this: what is told, and its payload.
     fn look(told: &mut Told, condition: Condition) -> Vec<(&'static str, Value)> {
-        let handler = HandlerControl::idle(mail(), "email", "running");
+        let handler = HandlerControl::idle(mail(), "email", HandlerStatus::Running);
         let news = told.look(vec![(handler, condition)], NOW);
         news.into_iter().map(|news| (news.event_type, news.payload)).collect()
     }

@@ -51,7 +51,7 @@ fn one(name: &HandlerName, settings: &HandlerSettings, event: &Arc<Event>) -> Wa
         Wish::Wanted | Wish::NotNamed | Wish::Disabled => None,
     };
     let values = values.unwrap_or_default();
-    WantsView { handler: name.clone(), kind: settings.kind_name, answer, because, values }
+    WantsView { handler: name.clone(), kind: settings.kind_name.into(), answer, because, values }
 }
 
 /// `on` as it is written.

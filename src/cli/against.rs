@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::app::compare::{Comparison, Difference};
-use crate::clock::{Clock, Stopwatch, SystemClock};
+use crate::clock::{Clock, Stopwatch, SystemClock, Timestamp};
 use crate::config::Config;
 
+use super::CliError;
 use super::output::{Output, Page, note, plain};
-use super::store::{self, Via};
-use super::{CliError, when};
+use super::store::Via;
 
 /// Events of one page.
 const PAGE: usize = 500;
@@ -21,13 +21,12 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Shows what `new`, the content of the file `path`, would do otherwise with the events `since`.
 pub(super) async fn run(
-    (since, path): (&str, &Path),
+    (since, path): (Timestamp, &Path),
     old: &Config,
     new: &Config,
     output: Output,
 ) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let since = when::parse(since)?;
     let mut comparison = Comparison::new(old, new, &clock);
     let mut n_events = 0;
     if !comparison.is_empty() {
@@ -37,15 +36,29 @@ pub(super) async fn run(
         n_events = seen?;
     }
     let text = std::fs::read_to_string(path)?;
-    let differences: Vec<Value> =
-        comparison.finish().iter().map(|one| shown(one, new, &text)).collect::<Result<_, _>>()?;
-    let answer = json!({ "events": n_events, "differences": differences });
-    output.one(&answer, |_| told(n_events, &differences, path))
+    let differences = comparison.finish();
+    let differences = differences.into_iter().map(|one| with_line(one, new, &text)).collect();
+    output.one(&Compared { events: n_events, differences }, |compared| told(compared, path))
+}
+
+/// What a comparison came to.
+#[derive(Debug, Serialize)]
+struct Compared {
+    events: u64,
+    differences: Vec<LineDifference>,
+}
+
+/// A difference with its line in the new file.
+#[derive(Debug, Serialize)]
+struct LineDifference {
+    #[serde(flatten)]
+    difference: Difference,
+    line: Option<usize>,
 }
 
 async fn see_all(
     via: &Via,
-    since: crate::clock::Timestamp,
+    since: Timestamp,
     comparison: &mut Comparison<'_>,
 ) -> Result<u64, CliError> {
     let (mut after, mut n_events) = (0, 0_u64);
@@ -67,33 +80,24 @@ async fn see_all(
     }
 }
 
-/// A difference with its line in the new file.
-fn shown(difference: &Difference, new: &Config, text: &str) -> Result<Value, CliError> {
+fn with_line(difference: Difference, new: &Config, text: &str) -> LineDifference {
     let place = difference.key.as_deref().and_then(|key| new.place_of(key));
     let line = place.and_then(|place| Some(text.get(..place.start)?.matches('\n').count() + 1));
-    let mut shown = store::value(difference)?;
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("line".into(), json!(line));
-    }
-    Ok(shown)
+    LineDifference { difference, line }
 }
 
-fn told(n_events: u64, differences: &[Value], path: &Path) -> String {
+fn told(compared: &Compared, path: &Path) -> String {
     let mut page = Page::default();
     let path = path.display();
-    for one in differences {
-        let field = |name| plain(one.get(name).and_then(Value::as_str).unwrap_or_default());
-        let count = one.get("events").and_then(Value::as_u64).unwrap_or_default();
-        let line = one.get("line").and_then(Value::as_u64);
+    for LineDifference { difference, line } in &compared.differences {
         let line = line.map_or_else(String::new, |line| format!(" ({path}, line {line})"));
+        let Difference { handler, events, change, first, .. } = difference;
+        let change = plain(change);
         page.line(format_args!(
-            "handler `{}`: {count} events {}{line}; the first is {}",
-            field("handler"),
-            field("change"),
-            field("first"),
+            "handler `{handler}`: {events} events {change}{line}; the first is {first}"
         ));
     }
-    let none = if differences.is_empty() { ": nothing would change" } else { "" };
-    page.line(format_args!("{n_events} events compared with `{path}`{none}"));
+    let none = if compared.differences.is_empty() { ": nothing would change" } else { "" };
+    page.line(format_args!("{} events compared with `{path}`{none}", compared.events));
     page.finish()
 }

@@ -5,9 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::event::{EventId, HandlerName};
+
+use super::when::SaidTime;
+
+mod dead;
 mod import;
 mod init;
 
+pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
 
@@ -58,6 +64,9 @@ pub enum Verb {
     /// Deliveries that were given up.
     #[command(subcommand)]
     Dead(Dead),
+    /// Redrives of dead letters by stages.
+    #[command(subcommand)]
+    Rollouts(RolloutsVerb),
     /// Requests that failed verification.
     #[command(subcommand)]
     Rejected(Rejected),
@@ -98,7 +107,7 @@ pub struct Check {
     /// Also take the retained events since then (`7d`) through NEW, and say what it would do
     /// otherwise.
     #[arg(long, value_name = "TIME", requires = "new")]
-    pub against: Option<String>,
+    pub against: Option<SaidTime>,
     /// The new configuration for `--against`.
     #[arg(value_name = "NEW", requires = "against")]
     pub new: Option<PathBuf>,
@@ -147,7 +156,7 @@ pub enum Events {
     /// Show one event and what each handler did with it.
     Show {
         /// The event's id.
-        id: String,
+        id: EventId,
         /// Print the body, byte for byte, and nothing else.
         #[arg(long)]
         raw: bool,
@@ -155,38 +164,39 @@ pub enum Events {
     /// Write an event, with secrets and personal fields masked, into a file for `gatepost test`.
     Save {
         /// The event's id.
-        id: String,
+        id: EventId,
         /// The folder; left out: `tests` beside the configuration.
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
     },
-    /// Print events as they come in, until interrupted.
-    Tail(EventsFilter),
+    /// Print events as they come in with their positions, until interrupted; a restart of the server
+    /// is waited for.
+    Tail(EventsTail),
     /// Deliver events again that are already settled.
     Replay(EventsReplay),
 }
 
 /// Which events.
 #[derive(Clone, Debug, Default, Args)]
-pub struct EventsFilter {
+pub(super) struct EventsFilter {
     /// Only this source.
     #[arg(long)]
-    pub source: Option<String>,
+    pub(super) source: Option<String>,
     /// Only types that match, where `*` stands for any run of characters.
     #[arg(long = "type", value_name = "PATTERN")]
-    pub event_type: Option<String>,
+    pub(super) event_type: Option<String>,
     /// Only events since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(super) since: Option<SaidTime>,
     /// Only events before then.
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(super) until: Option<SaidTime>,
     /// Only events whose body contains this text.
     #[arg(long, value_name = "TEXT")]
-    pub contains: Option<String>,
+    pub(super) contains: Option<String>,
     /// Only events with this value in their JSON body: `data.comment.id=5`.
     #[arg(long, value_name = "PATH=VALUE")]
-    pub field: Option<String>,
+    pub(super) field: Option<String>,
 }
 
 /// Options of `events list`.
@@ -197,6 +207,19 @@ pub struct EventsList {
     /// At most this many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
+}
+
+/// Options of `events tail`.
+#[derive(Debug, Args)]
+pub struct EventsTail {
+    #[command(flatten)]
+    pub(super) filter: EventsFilter,
+    /// Go on for ever, as it does anyway: for hands that type it.
+    #[arg(long, short, hide = true)]
+    pub(super) follow: bool,
+    /// Begin behind this position, such as the last one that was printed; left out: with what comes.
+    #[arg(long, value_name = "POSITION")]
+    pub(super) from: Option<u64>,
 }
 
 /// Options of `events replay`.
@@ -213,7 +236,7 @@ pub struct EventsList {
 pub struct EventsReplay {
     /// One event; left out: all that the filter finds.
     #[arg(conflicts_with_all = ["source", "event_type", "since", "until", "contains", "field"])]
-    pub(super) id: Option<String>,
+    pub(super) id: Option<EventId>,
     /// Every event to every handler: where no filter says less, this must be said.
     #[arg(long, conflicts_with_all = [
         "id", "source", "event_type", "since", "until", "contains", "field", "handler",
@@ -223,7 +246,7 @@ pub struct EventsReplay {
     pub(super) filter: EventsFilter,
     /// Only to this handler; left out: to every one.
     #[arg(long)]
-    pub(super) handler: Option<String>,
+    pub(super) handler: Option<HandlerName>,
     /// At most this many events a second.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) rate: Option<u32>,
@@ -238,63 +261,6 @@ pub struct EventsReplay {
     /// Only say how many there are.
     #[arg(long)]
     pub(super) dry_run: bool,
-}
-
-/// Verbs of `dead`.
-#[derive(Debug, Subcommand)]
-pub enum Dead {
-    /// List dead letters, oldest first.
-    List {
-        #[command(flatten)]
-        filter: DeadFilter,
-        /// At most this many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Show the dead letters of one event.
-    Show {
-        /// The event's id.
-        id: String,
-    },
-    /// Try dead letters again.
-    Redrive(DeadChange),
-    /// Give dead letters up for good.
-    Drop(DeadChange),
-}
-
-/// Which dead letters.
-#[derive(Clone, Debug, Default, Args)]
-pub struct DeadFilter {
-    /// Only this handler's.
-    #[arg(long)]
-    pub handler: Option<String>,
-    /// Only those whose reason contains this text.
-    #[arg(long)]
-    pub reason: Option<String>,
-    /// Only those that died since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Only those that died before then.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
-}
-
-/// Which dead letters to change: all must be said.
-#[derive(Debug, Args)]
-#[command(group(
-    clap::ArgGroup::new("which")
-        .args(["id", "handler", "reason", "since", "until", "all"])
-        .required(true)
-        .multiple(true)
-))]
-pub struct DeadChange {
-    /// Those of one event.
-    pub(super) id: Option<String>,
-    #[command(flatten)]
-    pub(super) filter: DeadFilter,
-    /// All of them.
-    #[arg(long, conflicts_with_all = ["id", "handler", "reason", "since", "until"])]
-    pub(super) all: bool,
 }
 
 /// Verbs of `rejected`.
@@ -336,17 +302,17 @@ pub enum Handlers {
     /// Stop giving deliveries to a handler; what comes in waits.
     Pause {
         /// The handler.
-        name: String,
+        name: HandlerName,
     },
     /// Give deliveries to a paused handler again.
     Resume {
         /// The handler.
-        name: String,
+        name: HandlerName,
     },
     /// Remove the place of a handler that is no longer configured, and its dead letters.
     Forget {
         /// The handler.
-        name: String,
+        name: HandlerName,
     },
 }
 
@@ -354,11 +320,11 @@ pub enum Handlers {
 #[derive(Debug, Args)]
 pub struct HandlersTry {
     /// The handler.
-    pub(super) name: String,
+    pub(super) name: HandlerName,
     /// With this retained event. Without one of these, with the first sample that the handler
     /// wants.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
-    pub(super) event: Option<String>,
+    pub(super) event: Option<EventId>,
     /// With the provider's sample of a source and type, as in `hyvor comment.create`.
     #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
     pub(super) sample: Option<Vec<String>>,

@@ -3,14 +3,14 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use serde_json::Value;
-
+use crate::api::{Reloaded, StatusView};
+use crate::clock::Timestamp;
 use crate::config::{self, Config};
 use crate::settings::{Look, Report};
 
 use super::args::Check;
-use super::output::{Output, line, note};
-use super::store::{self, Reached, Server};
+use super::output::{Output, json_text, line, note};
+use super::store::{Reached, Server};
 use super::{CliError, against};
 
 /// Finds every mistake at once.
@@ -69,7 +69,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         diff(&config).await?;
     }
     if let (Some(since), Some(new)) = (&options.against, &options.new) {
-        compare((since, new), &config, output).await?;
+        compare((since.at, new), &config, output).await?;
     }
     if problems.is_empty() {
         Ok(())
@@ -82,19 +82,13 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
 /// A server that does not answer is not what is checked.
 async fn note_proxies(config: &Config) -> Result<(), CliError> {
     let Ok(Reached::Server(server)) = Server::reach(config).await else { return Ok(()) };
-    let Ok(status) = server.get("status", &[]).await else { return Ok(()) };
-    let proxies = status.get("proxies").and_then(Value::as_array);
-    for proxy in proxies.into_iter().flatten() {
-        if let Some(advice) = proxy.get("advice").and_then(Value::as_str) {
-            note(advice)?;
-        }
-    }
-    Ok(())
+    let Ok(status) = server.get::<StatusView>("status", &[]).await else { return Ok(()) };
+    status.proxies.iter().try_for_each(|proxy| note(&proxy.advice))
 }
 
 /// Compares with the configuration in the file `new`.
 async fn compare(
-    (since, new): (&str, &Path),
+    (since, new): (Timestamp, &Path),
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
@@ -114,7 +108,7 @@ async fn compare(
 /// The report: on standard output for programs, on standard error for people.
 fn show(report: &Report, output: Output) -> Result<(), CliError> {
     if output.is_json() {
-        return line(&store::value(&report.entries())?.to_string());
+        return line(&json_text(&report.entries())?);
     }
     if report.problems.is_empty() {
         return Ok(());
@@ -135,18 +129,12 @@ fn summary(config: &Config, report: &Report) -> String {
 
 /// What a reload would change in the running server, one line each, and what speaks against it.
 async fn diff(config: &Config) -> Result<(), CliError> {
-    let answer = Server::require(config).await?.get("reload", &[]).await?;
-    let list = |key: &str| {
-        let list = answer.get(key).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str)
-    };
-    let mut is_same = true;
-    for change in list("changes") {
-        is_same = false;
+    let reloaded: Reloaded = Server::require(config).await?.get("reload", &[]).await?;
+    for change in &reloaded.changes {
         line(change)?;
     }
-    for warning in list("warnings") {
+    for warning in &reloaded.warnings {
         note(&format!("! {warning}"))?;
     }
-    if is_same { note("a reload would change nothing") } else { Ok(()) }
+    if reloaded.changes.is_empty() { note("a reload would change nothing") } else { Ok(()) }
 }

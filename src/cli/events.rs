@@ -1,31 +1,32 @@
 //! `events`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use crate::api::{EventsAsk, ExportedEvent};
+use crate::api::{AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent, StatusView};
 use crate::config::Config;
-use crate::event::EventId;
-use crate::queue::EventQuery;
+use crate::event::{EventId, Output as Said};
+use crate::queue::{DeliveryState, EventQuery};
+use crate::text::{bytes, count};
 
-use super::args::{Events, EventsFilter};
-use super::output::{self, Column, Output, Page, cell, plain};
-use super::store::{self, Via};
-use super::{CliError, fixtures, rejected, replay, when};
+use super::args::{Events, EventsFilter, EventsTail};
+use super::human::{ago, ago_and_exact};
+use super::output::{self, Column, Output, Page, note, plain};
+use super::pretty::pretty;
+use super::store::{self, Reached, Server, Via};
+use super::{CliError, fixtures, rejected, replay};
 
-const COLUMNS: &[Column] = &[
-    ("EVENT", "id"),
-    ("RECEIVED AT", "received_at"),
-    ("SOURCE", "source"),
-    ("BYTES", "body_bytes"),
-    ("TYPE", "type"),
+const COLUMNS: &[Column<EventSummary>] = &[
+    ("EVENT", |one| one.id.to_string()),
+    ("RECEIVED", |one| ago(one.received_at)),
+    ("SOURCE", |one| one.source.to_string()),
+    ("SIZE", |one| bytes(one.body_bytes as u64)),
+    ("TYPE", |one| plain(one.event_type.as_str())),
 ];
 
 /// How often `tail` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How often it looks for a server that is gone.
+const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Does what `verb` says.
 pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result<(), CliError> {
@@ -33,59 +34,40 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
     match verb {
         Events::List(list) => {
             let limit = usize::try_from(list.limit).ok();
-            let events = via.list(EventsAsk { limit, ..ask(&list.filter)? }).await?;
-            output.list(&Value::Array(events), COLUMNS, "no events")
+            let events = via.list(EventsAsk { limit, ..ask(&list.filter) }).await?;
+            output.list(&events, COLUMNS, "no events")
         }
-        Events::Show { id, raw: true } => output::bytes(&via.raw(parse_id(&id)?).await?),
-        Events::Show { id, raw: false } => {
-            let event = via.show(parse_id(&id)?).await?;
-            // As it came: its payload may be nested deeper than a value of ours may be.
-            if output.is_json() {
-                output::line(&event)
-            } else {
-                output::line(&text(&without_payload(&event)?))
-            }
-        }
+        Events::Show { id, raw: true } => output::bytes(&via.raw(id).await?),
+        Events::Show { id, raw: false } => output.one(&via.show(id).await?, text),
         Events::Save { id, to } => {
-            let event = via.exported(parse_id(&id)?).await;
+            let event = via.exported(id).await;
             via.close().await?;
             fixtures::save(&event?, to.as_deref(), config, output)
         }
-        Events::Tail(filter) => tail(&via, &filter, output).await,
+        Events::Tail(options) => tail(via, &options, config, output).await,
         Events::Replay(options) => replay::run(&via, &options, config, output).await,
     }
 }
 
 impl Via {
-    async fn list(&self, ask: EventsAsk) -> Result<Vec<Value>, CliError> {
-        let events = match self {
-            Self::Server(server) => server.get("events", &store::pairs(&ask)?).await?,
-            Self::Store(api) => store::value(&api.events(ask).await?.events)?,
-        };
-        match events {
-            Value::Array(events) => Ok(events),
-            _ => Err(CliError::Failed("the answer is not a list".into())),
+    async fn list(&self, ask: EventsAsk) -> Result<Vec<EventSummary>, CliError> {
+        match self {
+            Self::Server(server) => server.get("events", &store::pairs(&ask)?).await,
+            Self::Store(api) => Ok(api.events(ask).await?.events),
         }
     }
 
-    /// One event as JSON text.
-    pub(super) async fn show(&self, id: EventId) -> Result<String, CliError> {
+    /// One event with all that is known of it.
+    pub(super) async fn show(&self, id: EventId) -> Result<EventDetail, CliError> {
         match self {
-            Self::Server(server) => {
-                let event = server.bytes(&format!("events/{id}")).await?;
-                String::from_utf8(event).map_err(|err| CliError::failed(&err))
-            }
-            Self::Store(api) => {
-                let event = api.event(id).await?;
-                serde_json::to_string(&event).map_err(|err| CliError::failed(&err))
-            }
+            Self::Server(server) => server.get(&format!("events/{id}"), &[]).await,
+            Self::Store(api) => Ok(api.event(id).await?),
         }
     }
 
     /// One event with all that belongs to it.
     pub(super) async fn exported(&self, id: EventId) -> Result<ExportedEvent, CliError> {
-        let event = without_payload(&self.show(id).await?)?;
-        let before = position(&event).unwrap_or(0).saturating_sub(1);
+        let before = self.show(id).await?.summary.position.0.saturating_sub(1);
         let found = self.export(before, 1).await?.pop();
         let found = found.filter(|found| found.id == id.to_string());
         found.ok_or_else(|| CliError::Failed(format!("no event `{id}` is retained")))
@@ -102,106 +84,136 @@ impl Via {
     pub(super) async fn last(&self) -> Result<u64, CliError> {
         match self {
             Self::Server(server) => {
-                let status = server.get("status", &[]).await?;
-                let last = status.get("queue").and_then(|queue| queue.get("last"));
-                Ok(last.and_then(Value::as_u64).unwrap_or(0))
+                let status: StatusView = server.get("status", &[]).await?;
+                Ok(status.queue.last.0)
             }
             Self::Store(api) => Ok(api.stats().last.0),
         }
     }
 }
 
-fn ask(filter: &EventsFilter) -> Result<EventsAsk, CliError> {
-    Ok(EventsAsk {
+fn ask(filter: &EventsFilter) -> EventsAsk {
+    EventsAsk {
         source: filter.source.clone(),
         event_type: filter.event_type.clone(),
-        since: when::maybe(filter.since.as_deref())?,
-        until: when::maybe(filter.until.as_deref())?,
+        since: filter.since.as_ref().map(|said| said.at),
+        until: filter.until.as_ref().map(|said| said.at),
         contains: filter.contains.clone(),
         field: filter.field.clone(),
         ..EventsAsk::default()
-    })
+    }
 }
 
-pub(super) fn parse_id(text: &str) -> Result<EventId, CliError> {
-    text.parse().map_err(|_| CliError::Usage(format!("`{text}` is not an event's id")))
-}
-
-/// What is known of an event, all but its payload.
-pub(super) fn without_payload(event: &str) -> Result<Value, CliError> {
-    let fields: BTreeMap<&str, &RawValue> =
-        serde_json::from_str(event).map_err(|err| CliError::failed(&err))?;
-    let fields = fields.into_iter().filter(|(name, _)| *name != "payload");
-    let fields = fields.map(|(name, field)| {
-        serde_json::from_str(field.get()).map(|field| (name.to_owned(), field))
-    });
-    let fields = fields.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
-    Ok(Value::Object(fields))
-}
-
-fn position(event: &Value) -> Option<u64> {
-    event.get("position").and_then(Value::as_u64)
-}
-
-/// Prints events as they come in.
-async fn tail(via: &Via, filter: &EventsFilter, output: Output) -> Result<(), CliError> {
-    let mut after = via.last().await?;
+/// Prints events as they come in, each with its position: whoever was interrupted goes on from there.
+async fn tail(
+    mut via: Via,
+    options: &EventsTail,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let mut after = match options.from {
+        Some(position) => position,
+        None => via.last().await?,
+    };
     loop {
-        let ask = EventsAsk { after: Some(after), limit: Some(LIMIT), ..ask(filter)? };
-        for event in via.list(ask).await? {
-            after = position(&event).unwrap_or(after);
+        let ask = EventsAsk { after: Some(after), limit: Some(LIMIT), ..ask(&options.filter) };
+        let events = match via.list(ask).await {
+            Ok(events) => events,
+            Err(CliError::Unreachable(_) | CliError::Unavailable(_)) => {
+                note(&format!("the server is gone; waiting for it behind position {after}"))?;
+                via = Via::Server(server_again(config).await?);
+                continue;
+            }
+            Err(err) => return Err(err),
+        };
+        let is_full = events.len() >= LIMIT;
+        for event in events {
+            after = event.position.0;
             if output.is_json() {
-                output::line(&event.to_string())?;
+                output.one(&event, |_| String::new())?;
             } else {
-                let fields = ["received_at", "id", "source", "type"];
-                let fields: Vec<String> = fields.iter().map(|key| cell(event.get(*key))).collect();
-                output::line(&fields.join("  "))?;
+                output::line(&tail_line(&event))?;
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        if !is_full {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn tail_line(event: &EventSummary) -> String {
+    let EventSummary { id, position, source, event_type, received_at, .. } = event;
+    format!("{}  {received_at}  {id}  {source}  {}", position.0, plain(event_type.as_str()))
+}
+
+/// Waits until a server runs again. The store itself is left alone: who opens it keeps the server
+/// from starting.
+async fn server_again(config: &Config) -> Result<Server, CliError> {
+    loop {
+        tokio::time::sleep(TRY_EVERY).await;
+        match Server::reach(config).await? {
+            Reached::Server(server) => return Ok(server),
+            Reached::Nobody => {}
+        }
     }
 }
 
 /// As many as one page gives.
 const LIMIT: usize = EventQuery::LIMIT_MAX;
 
-fn text(event: &Value) -> String {
-    let field = |key| cell(event.get(key));
+fn text(event: &EventDetail) -> String {
+    let summary = &event.summary;
     let mut text = Page::default();
-    for (name, key) in [
-        ("event", "id"),
-        ("position", "position"),
-        ("source", "source"),
-        ("type", "type"),
-        ("received", "received_at"),
+    for (name, value) in [
+        ("event", summary.id.to_string()),
+        ("position", summary.position.0.to_string()),
+        ("source", summary.source.to_string()),
+        ("type", plain(summary.event_type.as_str())),
+        ("received", ago_and_exact(summary.received_at)),
     ] {
-        text.line(format_args!("{name:8} {}", field(key)));
+        text.line(format_args!("{name:8} {value}"));
     }
     text.line(format_args!(""));
-    rejected::headers(event, &mut text);
-    text.line(format_args!("\n{} bytes of body: see them with --raw", field("body_bytes")));
-    if event.get("unreadable").is_some() {
-        text.line(format_args!("no fields: {}", field("unreadable")));
-    }
-    let deliveries = event.get("deliveries").and_then(Value::as_array);
-    for delivery in deliveries.into_iter().flatten() {
-        let (handler, state) = (cell(delivery.get("handler")), cell(delivery.get("state")));
-        text.line(format_args!("\n{handler}: {state}"));
-        let attempts = delivery.get("attempts").and_then(Value::as_array);
-        for attempt in attempts.into_iter().flatten() {
+    rejected::headers(&event.headers, &mut text);
+    body(event, &mut text);
+    for delivery in &event.deliveries {
+        text.line(format_args!("\n{}: {}", delivery.handler, state(delivery.state)));
+        for attempt in &delivery.attempts {
             text.line(format_args!("  {}", attempt_text(attempt)));
-            output_lines(attempt, &mut text);
+            output_lines(&attempt.output, &mut text);
+        }
+    }
+    for one in &event.not_called {
+        text.line(format_args!("\n{}: not called: {}", one.handler, plain(&one.because)));
+        for seen in &one.values {
+            text.line(format_args!("  {} is {}", plain(&seen.field), plain(&seen.value)));
         }
     }
     text.finish()
 }
 
+/// The body where it is JSON, else how to see it.
+fn body(event: &EventDetail, text: &mut Page) {
+    let size = bytes(event.summary.body_bytes as u64);
+    match &event.payload {
+        Some(payload) => {
+            text.line(format_args!("\n{size} of body:"));
+            for line in pretty(payload.get()).lines() {
+                text.line(format_args!("{}", plain(line)));
+            }
+        }
+        None => text.line(format_args!("\n{size} of body: see them with --raw")),
+    }
+    if let Some(why) = &event.unreadable {
+        text.line(format_args!("no fields: {}", plain(why)));
+    }
+}
+
 /// What the other side said, line by line.
-pub(super) fn output_lines(attempt: &Value, text: &mut Page) {
-    let Some(output) = attempt.get("output").and_then(Value::as_object) else { return };
-    for (stream, said) in output {
-        text.line(format_args!("    {stream}:"));
-        for line in said.as_str().unwrap_or_default().lines() {
+pub(super) fn output_lines(said: &Said, text: &mut Page) {
+    for excerpt in said.excerpts() {
+        text.line(format_args!("    {}:", excerpt.stream.name()));
+        for line in excerpt.text().lines() {
             // Tabs stay; the rest was scrubbed when it was kept.
             text.line(format_args!(
                 "      {}",
@@ -211,19 +223,27 @@ pub(super) fn output_lines(attempt: &Value, text: &mut Page) {
     }
 }
 
-fn attempt_text(attempt: &Value) -> String {
-    let field = |key| cell(attempt.get(key));
-    let said = |key, before| {
-        let value = field(key);
-        if value.is_empty() || value == "-" { String::new() } else { format!("{before}{value}") }
-    };
+fn attempt_text(attempt: &AttemptView) -> String {
+    let status = attempt.status.map_or_else(String::new, |status| format!(" with status {status}"));
+    let error = attempt.error.as_str();
+    let error = if error.is_empty() { String::new() } else { format!(": {}", plain(error)) };
     format!(
-        "try {} at {}, {} ms: {}{}{}",
-        field("number"),
-        field("started_at"),
-        field("duration_ms"),
-        field("led_to"),
-        said("status", " with status "),
-        said("error", ": "),
+        "try {} at {}, {} ms: {}{status}{error}",
+        attempt.number,
+        attempt.started_at,
+        count(attempt.duration_ms),
+        state(attempt.led_to),
     )
+}
+
+/// A delivery's state as the API names it.
+pub(super) const fn state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Pending => "pending",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Skipped => "skipped",
+        DeliveryState::Retry => "retry",
+        DeliveryState::Held => "held",
+        DeliveryState::Dead => "dead",
+    }
 }

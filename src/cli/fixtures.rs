@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::{ExportedEvent, chain};
@@ -53,12 +54,11 @@ pub(super) fn save(
     let file = folder.join(name);
     std::fs::create_dir_all(&folder)?;
     write(&file, &super::store::value(&event)?)?;
-    let answer = json!({ "id": event.id, "file": file });
-    output.one(&answer, |_| {
+    output.one(&SavedEvent { id: event.id, file }, |saved| {
         format!(
             "saved as `{}`, masked: look through it before you give it away\nnext: gatepost test \
              --update",
-            file.display()
+            saved.file.display()
         )
     })
 }
@@ -72,11 +72,11 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
     let mut results = Vec::new();
     for file in files(&folder)? {
         let found = one(&file, options.update, &config, &clock)?;
-        results.push(json!({
-            "event": file.file_name().unwrap_or_default().to_string_lossy(),
-            "passed": found.is_empty(),
-            "differences": found,
-        }));
+        results.push(TestedEvent {
+            event: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            passed: found.is_empty(),
+            differences: found,
+        });
     }
     if results.is_empty() {
         let folder = folder.display();
@@ -84,11 +84,9 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
             "there is no recorded event in `{folder}`: `gatepost events save ID` writes one"
         )));
     }
-    let is_failed = |result: &&Value| result.get("passed") != Some(&Value::Bool(true));
-    let n_failed = results.iter().filter(is_failed).count();
+    let n_failed = results.iter().filter(|result| !result.passed).count();
     let n_all = results.len();
-    let results = Value::Array(results);
-    output.one(&results, text)?;
+    output.one(&results, |results| text(results))?;
     match n_failed {
         0 => note(&format!("{n_all} events: as expected")),
         _ => Err(CliError::Failed(format!(
@@ -97,16 +95,28 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
     }
 }
 
-fn text(results: &Value) -> String {
+/// An event that was written into a file.
+#[derive(Debug, Serialize)]
+struct SavedEvent {
+    id: String,
+    file: PathBuf,
+}
+
+/// What came of one recorded event.
+#[derive(Debug, Serialize)]
+struct TestedEvent {
+    event: String,
+    passed: bool,
+    differences: Vec<String>,
+}
+
+fn text(results: &[TestedEvent]) -> String {
     let mut text = String::new();
-    for result in results.as_array().into_iter().flatten() {
-        let is_good = result.get("passed") == Some(&Value::Bool(true));
-        let event = result.get("event").and_then(Value::as_str).unwrap_or_default();
-        text.push_str(if is_good { "ok    " } else { "other " });
-        text.push_str(event);
+    for TestedEvent { event, passed, differences } in results {
+        text.push_str(if *passed { "ok    " } else { "other " });
+        text.push_str(&super::output::plain(event));
         text.push('\n');
-        let found = result.get("differences").and_then(Value::as_array);
-        for line in found.into_iter().flatten().filter_map(Value::as_str) {
+        for line in differences {
             text.push_str("      ");
             text.push_str(&super::output::plain(line));
             text.push('\n');

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::CliError;
 
@@ -23,28 +23,25 @@ impl Output {
     }
 
     /// One thing: an object, or `text` for people.
-    pub(super) fn one(
+    pub(super) fn one<T: Serialize>(
         self,
-        value: &Value,
-        text: impl FnOnce(&Value) -> String,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        if self.is_json { line(&value.to_string()) } else { line(&text(value)) }
+        if self.is_json { line(&json_text(value)?) } else { line(&text(value)) }
     }
 
     /// A list: one array, or a table for people.
-    pub(super) fn list(
+    pub(super) fn list<T: Serialize>(
         self,
-        values: &Value,
-        columns: &[Column],
+        values: &[T],
+        columns: &[Column<T>],
         none: &str,
     ) -> Result<(), CliError> {
         if self.is_json {
-            return line(&values.to_string());
+            return line(&json_text(&values)?);
         }
-        match values.as_array().map(Vec::as_slice) {
-            None | Some([]) => note(none),
-            Some(rows) => line(&table(rows, columns)),
-        }
+        if values.is_empty() { note(none) } else { line(&table(values, columns)) }
     }
 }
 
@@ -70,8 +67,20 @@ impl Page {
     }
 }
 
-/// One column of a table: its head, and the field it shows.
-pub(super) type Column = (&'static str, &'static str);
+/// A thing as JSON.
+pub(super) fn json_text(value: &impl Serialize) -> Result<String, CliError> {
+    serde_json::to_string(value).map_err(|err| CliError::failed(&err))
+}
+
+/// One column of a table: its head, and the text that it shows of a row.
+pub(super) type Column<T> = (&'static str, fn(&T) -> String);
+
+/// Rows in aligned columns, the last one unaligned.
+pub(super) fn table<T>(rows: &[T], columns: &[Column<T>]) -> String {
+    let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+    let cells = rows.iter().map(|row| columns.iter().map(|(_, text)| text(row)).collect());
+    aligned(&std::iter::once(heads).chain(cells).collect::<Vec<_>>())
+}
 
 /// Prints `text` and a newline.
 pub(super) fn line(text: &str) -> Result<(), CliError> {
@@ -102,19 +111,15 @@ pub(super) fn prompt(text: &str) -> Result<(), CliError> {
     Ok(err.flush()?)
 }
 
-/// Rows in aligned columns, the last one unaligned.
-pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
-    let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
-    let cells =
-        rows.iter().map(|row| columns.iter().map(|(_, field)| cell(row.get(*field))).collect());
-    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(cells).collect();
+fn aligned(lines: &[Vec<String>]) -> String {
+    let n_columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |index: usize| {
         let widths = lines.iter().filter_map(|line| line.get(index));
         widths.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
     let mut text = String::new();
-    for line in &lines {
+    for line in lines {
         let mut row = String::new();
         for (cell, width) in line.iter().zip(&widths) {
             row.push_str(cell);
@@ -125,15 +130,6 @@ pub(super) fn table(rows: &[Value], columns: &[Column]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// A value in a cell: text without quotes and control characters, nothing as `-`.
-pub(super) fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => plain(text),
-        Some(other) => other.to_string(),
-    }
 }
 
 /// A stranger's text on a terminal: nothing in it that could say anything else.
@@ -147,11 +143,12 @@ mod tests {
 
     #[test]
     fn a_table_aligns_its_columns() {
-        let rows = [
-            serde_json::json!({"name": "mail", "dead": 3, "kind": null}),
-            serde_json::json!({"name": "comments", "dead": 12, "kind": "sql"}),
+        let rows = [("mail", 3, None), ("comments", 12, Some("sql"))];
+        let columns: [Column<(&str, u32, Option<&str>)>; 3] = [
+            ("NAME", |row| row.0.to_owned()),
+            ("DEAD", |row| row.1.to_string()),
+            ("KIND", |row| row.2.unwrap_or("-").to_owned()),
         ];
-        let columns = [("NAME", "name"), ("DEAD", "dead"), ("KIND", "kind")];
         let expected = "NAME      DEAD  KIND\nmail      3     -\ncomments  12    sql\n";
         assert_eq!(table(&rows, &columns), expected);
     }

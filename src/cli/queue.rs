@@ -3,16 +3,18 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
-use crate::api::{ExportAsk, ExportedEvent, QueueView};
+use crate::api::{ChangeCount, ExportAsk, ExportedEvent, QueueView};
 use crate::config::Config;
 use crate::queue::Queue as _;
 use crate::queue::tools::{self, CheckReport};
+use crate::text::{bytes, count, counted};
 
 use super::CliError;
 use super::args::Queue;
-use super::output::{self, Output, Page, cell};
+use super::output::{self, Output, Page};
 use super::store::{self, Via};
 
 /// Events of one page: with the longest bodies some dozen megabytes.
@@ -41,10 +43,7 @@ impl Via {
     ) -> Result<Vec<ExportedEvent>, CliError> {
         let ask = ExportAsk { after: Some(after), limit: Some(limit) };
         match self {
-            Self::Server(server) => {
-                let events = server.get("export", &store::pairs(&ask)?).await?;
-                serde_json::from_value(events).map_err(|err| CliError::failed(&err))
-            }
+            Self::Server(server) => server.get("export", &store::pairs(&ask)?).await,
             Self::Store(api) => {
                 let (after, limit) = ask.parse();
                 Ok(api.export(after, limit).await?)
@@ -55,8 +54,8 @@ impl Via {
     async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, CliError> {
         match self {
             Self::Server(server) => {
-                let answer = server.post("import", &store::value(&events)?).await?;
-                Ok(answer.get("count").and_then(Value::as_u64).unwrap_or(0))
+                let ChangeCount { count } = server.post("import", &events).await?;
+                Ok(count)
             }
             Self::Store(api) => Ok(api.import(events).await?),
         }
@@ -79,7 +78,7 @@ async fn check(config: &Config, output: Output) -> Result<(), CliError> {
     let report = tokio::task::spawn_blocking(move || tools::check(&folder)).await;
     let report =
         report.map_err(|err| CliError::failed(&err))?.map_err(|err| CliError::failed(&err))?;
-    output.one(&store::value(&report)?, |_| told(&report))?;
+    output.one(&report, told)?;
     match report.damage.len() {
         0 => Ok(()),
         1 => Err(CliError::Failed("the queue is damaged in one place".into())),
@@ -89,12 +88,22 @@ async fn check(config: &Config, output: Output) -> Result<(), CliError> {
 
 /// The report as text.
 fn told(report: &CheckReport) -> String {
-    let CheckReport { segments, bytes, records, events, kept, last, n_missing, torn_bytes, damage } =
-        report;
+    let CheckReport {
+        segments,
+        bytes: n_bytes,
+        records,
+        events,
+        kept,
+        last,
+        n_missing,
+        torn_bytes,
+        damage,
+    } = report;
     let mut text = Page::default();
     text.line(format_args!(
-        "{records} records read, {bytes} bytes in {segments} segments; \
+        "{records} records read, {} in {segments} segments; \
          {events} events ({kept} of them in the kept log), newest position {}",
+        bytes(*n_bytes),
         last.0
     ));
     if *n_missing > 0 {
@@ -116,7 +125,7 @@ fn told(report: &CheckReport) -> String {
 }
 
 async fn compact(via: &Via, config: &Config, output: Output) -> Result<(), CliError> {
-    let queue = match via {
+    let queue: QueueView = match via {
         Via::Server(server) => server.post("compact", &json!({})).await?,
         Via::Store(api) => {
             // Only this backend can: it is opened again as what it is.
@@ -125,10 +134,10 @@ async fn compact(via: &Via, config: &Config, output: Output) -> Result<(), CliEr
             queue.compact().await?;
             let stats = queue.stats();
             queue.close().await?;
-            store::value(&QueueView::new(&stats))?
+            QueueView::new(&stats)
         }
     };
-    output.one(&queue, |queue| format!("{} bytes on disk", cell(queue.get("bytes"))))
+    output.one(&queue, |queue| format!("{} on disk", bytes(queue.bytes)))
 }
 
 /// Prints a line of JSON for each event, oldest first.
@@ -139,7 +148,7 @@ async fn export(via: &Via) -> Result<(), CliError> {
         let Some(last) = events.last() else { return Ok(()) };
         after = last.position;
         for event in &events {
-            output::line(&store::value(event)?.to_string())?;
+            output::line(&output::json_text(event)?)?;
         }
     }
 }
@@ -157,8 +166,17 @@ async fn import(via: &Via, file: Option<PathBuf>, output: Output) -> Result<(), 
         n_stored += via.import(events).await?;
     }
     via.close().await?;
-    let answer = json!({ "read": n_read, "stored": n_stored });
-    output.one(&answer, |_| format!("read {n_read} events, {n_stored} of them new"))
+    let imported = Imported { read: n_read, stored: n_stored };
+    output.one(&imported, |_| {
+        format!("read {}, {} of them new", counted(n_read, "event", "events"), count(n_stored))
+    })
+}
+
+/// What came of an import.
+#[derive(Debug, Serialize)]
+struct Imported {
+    read: u64,
+    stored: u64,
 }
 
 /// The lines of an export.

@@ -2,26 +2,32 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::api::{ExplainView, RejectedView};
+use crate::api::{ExplainView, RejectedView, StoredEvent};
 use crate::config::Config;
 use crate::ingest::RejectedRing;
 use crate::source::Source;
+use crate::text::bytes;
 
 use super::CliError;
 use super::args::Rejected;
-use super::output::{self, Column, Output, Page, cell, plain};
-use super::store::{self, Reached, Server};
+use super::human::{ago, ago_and_exact};
+use super::output::{self, Column, Output, Page, plain};
+use super::store::{Reached, Server};
 
-const COLUMNS: &[Column] = &[
-    ("NUMBER", "number"),
-    ("RECEIVED AT", "received_at"),
-    ("SOURCE", "source"),
-    ("CLIENT", "client"),
-    ("BYTES", "body_bytes"),
-    ("REASON", "reason"),
+const COLUMNS: &[Column<RejectedView>] = &[
+    ("NUMBER", |one| one.number.to_string()),
+    ("RECEIVED", |one| ago(one.received_at)),
+    ("SOURCE", |one| one.source.to_string()),
+    ("CLIENT", client),
+    ("SIZE", |one| bytes(one.body_bytes as u64)),
+    ("REASON", |one| plain(&one.reason)),
 ];
+
+fn client(one: &RejectedView) -> String {
+    one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())
+}
 
 /// Does what `verb` says. While no server runs, what the last one kept is read from its file.
 pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Result<(), CliError> {
@@ -41,18 +47,17 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
             if raw { output::bytes(&body(&request)?) } else { output.one(&request, text) }
         }
         Rejected::Explain { number } => {
-            let answer = kept.explain(number, config).await?;
-            output.one(&answer, |answer| {
-                let line = cell(answer.get("line"));
-                match answer.get("config_hint").filter(|hint| !hint.is_null()) {
-                    Some(hint) => format!("{line}\n{}", cell(Some(hint))),
+            let explained = kept.explain(number, config).await?;
+            output.one(&explained, |ExplainView { explanation, .. }| {
+                let line = plain(&explanation.line);
+                match &explanation.config_hint {
+                    Some(hint) => format!("{line}\n{}", plain(hint)),
                     None => line,
                 }
             })
         }
         Rejected::Release { number } => {
-            let answer = kept.release(number).await?;
-            output.one(&answer, |answer| format!("stored as {}", cell(answer.get("id"))))
+            output.one(&kept.release(number).await?, |stored| format!("stored as {}", stored.id))
         }
     }
 }
@@ -66,23 +71,23 @@ enum Kept {
 }
 
 impl Kept {
-    async fn list(&self, limit: u32) -> Result<Value, CliError> {
+    async fn list(&self, limit: u32) -> Result<Vec<RejectedView>, CliError> {
         match self {
             Self::Server(server) => {
                 server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
             }
-            Self::File(ring) => store::value(&RejectedView::list(ring, limit as usize)),
+            Self::File(ring) => Ok(RejectedView::list(ring, limit as usize)),
         }
     }
 
-    async fn one(&self, number: u64) -> Result<Value, CliError> {
+    async fn one(&self, number: u64) -> Result<RejectedView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}"), &[]).await,
-            Self::File(ring) => store::value(&RejectedView::one(ring, number)?),
+            Self::File(ring) => Ok(RejectedView::one(ring, number)?),
         }
     }
 
-    async fn explain(&self, number: u64, config: &Config) -> Result<Value, CliError> {
+    async fn explain(&self, number: u64, config: &Config) -> Result<ExplainView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}/explain"), &[]).await,
             Self::File(ring) => {
@@ -92,12 +97,12 @@ impl Kept {
                 let sources: Vec<Source> =
                     sources.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
                 let sources: Vec<&Source> = sources.iter().collect();
-                store::value(&ExplainView::new(ring, &sources, number)?)
+                Ok(ExplainView::new(ring, &sources, number)?)
             }
         }
     }
 
-    async fn release(&self, number: u64) -> Result<Value, CliError> {
+    async fn release(&self, number: u64) -> Result<StoredEvent, CliError> {
         match self {
             Self::Server(server) => {
                 server.post(&format!("rejected/{number}/release"), &json!({})).await
@@ -107,33 +112,31 @@ impl Kept {
     }
 }
 
-fn body(request: &Value) -> Result<Vec<u8>, CliError> {
-    let text = request.get("body_base64").and_then(Value::as_str).unwrap_or_default();
+fn body(request: &RejectedView) -> Result<Vec<u8>, CliError> {
+    let text = request.body_base64.as_deref().unwrap_or_default();
     STANDARD.decode(text).map_err(|err| CliError::failed(&err))
 }
 
-fn text(request: &Value) -> String {
-    let field = |key| cell(request.get(key));
+fn text(request: &RejectedView) -> String {
     let mut text = Page::default();
     text.line(format_args!(
-        "request {} to {} at {} from {}: {}",
-        field("number"),
-        field("source"),
-        field("received_at"),
-        field("client"),
-        field("reason"),
+        "request {} to {}, {}, from {}: {}",
+        request.number,
+        request.source,
+        ago_and_exact(request.received_at),
+        client(request),
+        plain(&request.reason),
     ));
-    text.line(format_args!("{} {}", field("method"), field("path")));
-    headers(request, &mut text);
-    text.line(format_args!("\n{} bytes of body: see them with --raw", field("body_bytes")));
+    text.line(format_args!("{} {}", plain(&request.method), plain(&request.path)));
+    headers(request.headers.as_deref().unwrap_or_default(), &mut text);
+    let size = bytes(request.body_bytes as u64);
+    text.line(format_args!("\n{size} of body: see them with --raw"));
     text.finish()
 }
 
 /// Adds one header a line.
-pub(super) fn headers(thing: &Value, text: &mut Page) {
-    let headers = thing.get("headers").and_then(Value::as_array);
-    for header in headers.into_iter().flatten() {
-        let part = |index| header.get(index).and_then(Value::as_str).unwrap_or_default();
-        text.line(format_args!("{}: {}", plain(part(0)), plain(part(1))));
+pub(super) fn headers(headers: &[(String, String)], text: &mut Page) {
+    for (name, value) in headers {
+        text.line(format_args!("{}: {}", plain(name), plain(value)));
     }
 }

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{Interval, MissedTickBehavior, timeout};
 
-use crate::api::{ReplayRange, Replayed};
+use crate::api::{ChangeCount, ReplayAsk, ReplayRange, Replayed};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::event::HandlerName;
+use crate::event::{EventId, HandlerName};
 use crate::files;
 use crate::queue::EventQuery;
 
+use super::CliError;
 use super::args::EventsReplay;
 use super::output::Output;
-use super::store::{self, Via};
-use super::{CliError, when};
+use super::store::Via;
 
 /// How long a server that is gone is waited for in all: a restart takes less.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), CliError> {
     let result = match &options.id {
-        Some(id) => one(via, id, options, output).await,
+        Some(id) => one(via, *id, options, output).await,
         None => range(via, options, config, output).await,
     };
     match via {
@@ -65,15 +65,17 @@ pub(super) async fn run(
     }
 }
 
-async fn one(via: &Via, id: &str, options: &EventsReplay, output: Output) -> Result<(), CliError> {
-    let handler = options.handler.as_deref().map(HandlerName::parse).transpose();
-    let handler = handler.map_err(|err| CliError::Usage(err.to_string()))?;
-    let id = super::events::parse_id(id)?;
+async fn one(
+    via: &Via,
+    id: EventId,
+    options: &EventsReplay,
+    output: Output,
+) -> Result<(), CliError> {
+    let handler = options.handler.as_ref();
     let deliveries = if options.dry_run {
-        let event = super::events::without_payload(&via.show(id).await?)?;
-        let position = event.get("position").and_then(Value::as_u64).unwrap_or(0);
+        let position = via.show(id).await?.summary.position.0;
         let range = ReplayRange {
-            handler: options.handler.clone(),
+            handler: options.handler.as_ref().map(ToString::to_string),
             after: Some(position.saturating_sub(1)),
             up_to: Some(position),
             limit: Some(1),
@@ -84,11 +86,12 @@ async fn one(via: &Via, id: &str, options: &EventsReplay, output: Output) -> Res
     } else {
         match via {
             Via::Server(server) => {
-                let body = json!({ "handler": handler });
-                let answer = server.post(&format!("events/{id}/replay"), &body).await?;
-                answer.get("count").and_then(Value::as_u64).unwrap_or(0)
+                let ask = ReplayAsk { handler: handler.map(ToString::to_string) };
+                let counted: ChangeCount =
+                    server.post(&format!("events/{id}/replay"), &ask).await?;
+                counted.count
             }
-            Via::Store(api) => api.replay(id, handler.as_ref()).await?,
+            Via::Store(api) => api.replay(id, handler).await?,
         }
     };
     if deliveries == 0 {
@@ -143,8 +146,8 @@ async fn range(
 /// Where an interrupted run of the same command stopped, or the beginning.
 async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progress, CliError> {
     let filter = &options.filter;
-    let since = when::maybe(filter.since.as_deref())?;
-    let until = when::maybe(filter.until.as_deref())?;
+    let since = filter.since.as_ref().map(|said| said.at);
+    let until = filter.until.as_ref().map(|said| said.at);
     let saved = if options.restart || options.after.is_some() { None } else { read(file)? };
     if let Some(saved) = saved {
         let (count, after) = (saved.count, saved.range.after.unwrap_or(0));
@@ -164,7 +167,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
         return Ok(if options.dry_run { fresh } else { saved });
     }
     let range = ReplayRange {
-        handler: options.handler.clone(),
+        handler: options.handler.as_ref().map(ToString::to_string),
         source: filter.source.clone(),
         event_type: filter.event_type.clone(),
         contains: filter.contains.clone(),
@@ -228,10 +231,7 @@ async fn next_page(
 
 async fn page(via: &Via, range: &ReplayRange) -> Result<Replayed, CliError> {
     match via {
-        Via::Server(server) => {
-            let page = server.post("events/replay", &store::value(range)?).await?;
-            serde_json::from_value(page).map_err(|err| CliError::failed(&err))
-        }
+        Via::Server(server) => server.post("events/replay", range).await,
         Via::Store(api) => Ok(api.replay_range(range.clone()).await?),
     }
 }
@@ -268,13 +268,13 @@ async fn tick(ticks: &mut Option<Interval>) {
 fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
     let filter = &options.filter;
     let said = [
-        &options.handler,
-        &filter.source,
-        &filter.event_type,
-        &filter.since,
-        &filter.until,
-        &filter.contains,
-        &filter.field,
+        options.handler.as_ref().map(HandlerName::as_str),
+        filter.source.as_deref(),
+        filter.event_type.as_deref(),
+        filter.since.as_ref().map(|time| time.said.as_str()),
+        filter.until.as_ref().map(|time| time.said.as_str()),
+        filter.contains.as_deref(),
+        filter.field.as_deref(),
     ];
     let name: [u8; 32] = Sha256::digest(json!(said).to_string().as_bytes()).into();
     let name = name.get(..8).unwrap_or_default();
@@ -291,7 +291,7 @@ fn read(file: &Path) -> Result<Option<Progress>, CliError> {
 }
 
 fn save(file: &Path, progress: &Progress) -> Result<(), CliError> {
-    let text = store::value(progress)?.to_string();
+    let text = serde_json::to_vec(progress).map_err(|err| CliError::failed(&err))?;
     files::replace(file, text).map_err(|err| failed("written", file, &err))
 }
 
@@ -308,8 +308,16 @@ fn stopped(progress: &Progress) -> CliError {
     CliError::Failed(format!("stopped after {count} events; the same command goes on from there"))
 }
 
+/// What a replay came to.
+#[derive(Debug, Serialize)]
+struct ReplayDone {
+    count: u64,
+    deliveries: u64,
+    dry_run: bool,
+}
+
 fn done(count: u64, deliveries: u64, is_dry: bool, output: Output) -> Result<(), CliError> {
-    let answer = json!({ "count": count, "deliveries": deliveries, "dry_run": is_dry });
+    let answer = ReplayDone { count, deliveries, dry_run: is_dry };
     output.one(&answer, |_| {
         let events = if count == 1 { "event" } else { "events" };
         let will = if is_dry { "would be" } else { "will be" };

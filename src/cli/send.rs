@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::api::chain;
 use crate::clock::{Clock, SystemClock};
@@ -15,22 +16,22 @@ use crate::source::Source;
 
 use super::CliError;
 use super::args::Send;
-use super::output::{Output, cell};
+use super::output::{Output, plain};
 
 /// Longer than the server takes for a durable commit.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Signs a sample, or a file, and posts it.
 pub(super) async fn run(options: Send, config: &Config, output: Output) -> Result<(), CliError> {
-    let answer = post(&options, config).await?;
-    output.one(&answer, |answer| {
-        let id = cell(answer.get("id"));
-        format!("stored as {id}\nnext: gatepost events show {id}")
+    let sent = post(&options, config).await?;
+    output.one(&sent, |sent| match sent.id() {
+        Some(id) => format!("stored as {id}\nnext: gatepost events show {id}"),
+        None => "stored\nnext: gatepost events list".to_owned(),
     })
 }
 
 /// The same; gives the answer, with the address that it came from.
-pub(super) async fn post(options: &Send, config: &Config) -> Result<Value, CliError> {
+pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
     let source = source(&options.source, config)?;
     let now = SystemClock::new().now();
     let body = match &options.body {
@@ -61,11 +62,25 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<Value, CliEr
     if status != reqwest::StatusCode::OK {
         return Err(CliError::Failed(format!("`{origin}` answered {status}")));
     }
-    let mut answer: Value = serde_json::from_slice(&answer).unwrap_or_else(|_| json!({}));
-    if let Value::Object(fields) = &mut answer {
-        fields.insert("url".into(), json!(address));
+    // A source may answer in its sender's words, without the id.
+    let answer = serde_json::from_slice(&answer).unwrap_or_default();
+    Ok(SentSample { answer, url: address })
+}
+
+/// What the server answered, and where it was asked.
+#[derive(Debug, Serialize)]
+pub(super) struct SentSample {
+    /// As any sender gets it: the configuration may say otherwise than `{"id": …}`.
+    #[serde(flatten)]
+    answer: Map<String, Value>,
+    url: String,
+}
+
+impl SentSample {
+    /// The event's, where the source answers with it.
+    pub(super) fn id(&self) -> Option<String> {
+        self.answer.get("id").and_then(Value::as_str).map(plain)
     }
-    Ok(answer)
 }
 
 fn source(name: &str, config: &Config) -> Result<Source, CliError> {

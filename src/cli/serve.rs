@@ -1,11 +1,14 @@
 //! `serve`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
 use crate::config;
+use crate::event::SourceName;
 use crate::settings::Look;
 
 use super::output::{Output, Page, note};
@@ -34,7 +37,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         .build()?;
     let served = runtime.block_on(async {
         let application = Application::build_in(process, config, path).await?;
-        let banner = banner(&application);
+        let banner = Banner::new(&application);
         // Whoever started us may have closed our output: that is no reason not to serve.
         let shown = output.one(&banner, text);
         if let Err(err) = shown {
@@ -50,51 +53,57 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
 /// Threads for deliveries: the listeners and the committer have their own.
 const WORKERS: usize = 2;
 
-fn banner(application: &Application) -> Value {
-    let scheme = if application.is_tls() { "https" } else { "http" };
-    let public: Vec<String> =
-        application.public().iter().map(|address| format!("{scheme}://{address}")).collect();
-    let base = public.first().cloned().unwrap_or_default();
-    let sources: Vec<Value> = application
-        .sources()
-        .iter()
-        .map(|source| {
-            let url = format!("{base}{}", source.path);
-            json!({
-                "name": source.name,
-                "provider": source.provider,
-                "url": url,
-                "sample_type": source.sample_type,
-            })
-        })
-        .collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "public": public,
-        "admin": application.admin().map(|address| format!("http://{address}")),
-        "sources": sources,
-    })
+/// What somebody who starts the server wants to see.
+#[derive(Debug, Serialize)]
+struct Banner {
+    version: &'static str,
+    public: Vec<String>,
+    admin: Option<String>,
+    sources: Vec<BannerSource>,
 }
 
-/// What somebody who starts the server wants to see: where to post, where to look, what to try.
-fn text(banner: &Value) -> String {
-    let field = |value: &Value, key: &str| {
-        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
+/// A source that can be posted to.
+#[derive(Debug, Serialize)]
+struct BannerSource {
+    name: SourceName,
+    provider: String,
+    url: String,
+    sample_type: Option<Cow<'static, str>>,
+}
+
+impl Banner {
+    fn new(application: &Application) -> Self {
+        let scheme = if application.is_tls() { "https" } else { "http" };
+        let public = application.public().iter();
+        let public: Vec<String> = public.map(|address| format!("{scheme}://{address}")).collect();
+        let base = public.first().cloned().unwrap_or_default();
+        let source = |source: SourceView| BannerSource {
+            url: format!("{base}{}", source.path),
+            name: source.name,
+            provider: source.provider,
+            sample_type: source.sample_type,
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            sources: application.sources().into_iter().map(source).collect(),
+            admin: application.admin().map(|address| format!("http://{address}")),
+            public,
+        }
+    }
+}
+
+/// Where to post, where to look, what to try.
+fn text(banner: &Banner) -> String {
     let mut text = Page::default();
-    text.line(format_args!("gatepost {} is running", field(banner, "version")));
-    let sources = banner.get("sources").and_then(Value::as_array);
-    let sources = sources.map(Vec::as_slice).unwrap_or_default();
-    for source in sources {
-        let (url, provider) = (field(source, "url"), field(source, "provider"));
+    text.line(format_args!("gatepost {} is running", banner.version));
+    for BannerSource { url, provider, .. } in &banner.sources {
         text.line(format_args!("  hooks  POST {url}  ({provider})"));
     }
-    text.line(format_args!("  admin  {}", field(banner, "admin")));
-    match sources.first() {
+    text.line(format_args!("  admin  {}", banner.admin.as_deref().unwrap_or_default()));
+    match banner.sources.first() {
         Some(source) => {
-            let (name, sample) = (field(source, "name"), field(source, "sample_type"));
-            let sample = if sample.is_empty() { "TYPE" } else { &sample };
-            text.line(format_args!("  try    gatepost send {name} {sample}"));
+            let sample = source.sample_type.as_deref().unwrap_or("TYPE");
+            text.line(format_args!("  try    gatepost send {} {sample}", source.name));
         }
         None => {
             text.line(format_args!("  none   add [source.NAME], then `gatepost reload`"));

@@ -1,132 +1,121 @@
 //! `status`.
 
-use serde_json::Value;
-
+use crate::api::{HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
+use crate::event::SourceName;
+use crate::ingest::RefusedRow;
+use crate::text::{bytes, count, counted, span};
 
 use super::CliError;
 use super::args::Status;
-use super::output::{Column, Output, Page, cell, table};
+use super::human::{ago, ago_or};
+use super::output::{Column, Output, Page, plain, table};
 use super::store::{self, Reached, Server};
 
 /// Shows how everything stands.
 pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Result<(), CliError> {
     if options.ready {
         let ready = Server::require(config).await?.ready().await?;
-        return output.one(&ready, |ready| cell(ready.get("status")));
+        return output.one(&ready, |ready| plain(&ready.status));
     }
-    let status = match Server::reach(config).await? {
+    let status: StatusView = match Server::reach(config).await? {
         Reached::Server(server) => server.get("status", &[]).await?,
-        Reached::Nobody => store::value(&store::open(config).await?.status())?,
+        Reached::Nobody => store::open(config).await?.status(),
     };
     output.one(&status, text)
 }
 
-const SOURCES: &[Column] = &[
-    ("SOURCE", "name"),
-    ("PROVIDER", "provider"),
-    ("ACCEPTED", "accepted"),
-    ("DUPLICATE", "duplicate"),
-    ("REJECTED", "rejected"),
-    ("TURNED AWAY", "turned_away"),
+const SOURCES: &[Column<SourceView>] = &[
+    ("SOURCE", |one| one.name.to_string()),
+    ("PROVIDER", |one| plain(&one.provider)),
+    ("ACCEPTED", |one| count(one.accepted)),
+    ("DUPLICATE", |one| count(one.duplicate)),
+    ("REJECTED", |one| count(one.rejected)),
+    ("TURNED AWAY", |one| count(one.turned_away)),
 ];
 
-const SECRETS: &[Column] = &[
-    ("SOURCE", "source"),
-    ("SECRET", "place"),
-    ("LAST MATCHED SINCE THE START", "last_matched_at"),
+/// A secret with whose it is: where it stands tells its owner when an old one can go.
+type SourceSecret = (SourceName, SecretView);
+
+const SECRETS: &[Column<SourceSecret>] = &[
+    ("SOURCE", |(source, _)| source.to_string()),
+    ("SECRET", |(_, secret)| plain(&secret.place)),
+    ("LAST MATCHED SINCE THE START", |(_, secret)| ago_or(secret.last_matched_at, "never")),
 ];
 
-const REFUSED: &[Column] = &[
-    ("REFUSED", "status"),
-    ("COUNT", "count"),
-    ("LAST", "last_at"),
-    ("CLIENT", "client"),
-    ("PATH", "path"),
-    ("WHY", "reason"),
+const REFUSED: &[Column<RefusedRow>] = &[
+    ("REFUSED", |one| one.status.map_or_else(|| "-".to_owned(), |status| status.to_string())),
+    ("COUNT", |one| count(one.count)),
+    ("LAST", |one| ago(one.last_at)),
+    ("CLIENT", |one| one.client.map_or_else(|| "-".to_owned(), |client| client.to_string())),
+    ("PATH", |one| one.path.as_deref().map_or_else(|| "-".to_owned(), plain)),
+    ("WHY", |one| plain(&one.reason)),
 ];
 
 /// The columns of a list of handlers.
-pub(super) const HANDLERS: &[Column] = &[
-    ("HANDLER", "name"),
-    ("KIND", "kind"),
-    ("STATE", "state"),
-    ("BACKLOG", "in_log"),
-    ("WAITING", "waiting"),
-    ("DEAD", "dead"),
-    ("OLDEST, S", "oldest_pending_seconds"),
+pub(super) const HANDLERS: &[Column<HandlerView>] = &[
+    ("HANDLER", |one| one.name.to_string()),
+    ("KIND", |one| one.kind.as_deref().unwrap_or("-").to_owned()),
+    ("STATE", |one| one.state.as_str().to_owned()),
+    ("BACKLOG", |one| count(one.in_log)),
+    ("WAITING", |one| count(one.waiting)),
+    ("DEAD", |one| count(one.dead)),
+    ("OLDEST", |one| match one.oldest_pending_at {
+        Some(_) => span(std::time::Duration::from_secs(one.oldest_pending_seconds)),
+        None => "-".to_owned(),
+    }),
 ];
 
-fn text(status: &Value) -> String {
-    let running = status.get("running").and_then(Value::as_bool).unwrap_or(false);
-    let version = cell(status.get("version"));
+fn text(status: &StatusView) -> String {
     let mut text = Page::default();
-    if running {
-        let since = cell(status.get("started_at"));
-        text.line(format_args!("gatepost {version}, running since {since}"));
-    } else {
-        text.line(format_args!("gatepost {version}, not running: this is what the store says"));
-    }
-    let queue = status.get("queue");
-    let figure = |key| cell(queue.and_then(|queue| queue.get(key)));
-    text.line(format_args!(
-        "queue: {} events retained, {} bytes on disk, newest position {}",
-        figure("events"),
-        figure("bytes"),
-        figure("last")
-    ));
-    let damage = queue.and_then(|queue| queue.get("damage")).and_then(Value::as_array);
-    for line in damage.into_iter().flatten() {
-        text.line(format_args!("damage: {}", cell(Some(line))));
-    }
-    let list = |key| status.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let (sources, handlers) = (list("sources"), list("handlers"));
-    let secrets = secrets(&sources);
-    let reasons: Vec<String> = handlers
-        .iter()
-        .filter_map(|handler| handler.get("reason").filter(|reason| !reason.is_null()))
-        .map(|reason| cell(Some(reason)))
-        .collect();
-    let refused = list("refused");
-    for (rows, columns) in
-        [(sources, SOURCES), (secrets, SECRETS), (handlers, HANDLERS), (refused, REFUSED)]
-    {
-        if !rows.is_empty() {
-            text.line(format_args!(""));
-            text.text(&table(&rows, columns));
+    let version = &status.version;
+    match (status.running, status.started_at) {
+        (true, Some(at)) => {
+            text.line(format_args!("gatepost {version}, running, started {}", ago(at)));
+        }
+        (true, None) => text.line(format_args!("gatepost {version}, running")),
+        (false, _) => {
+            let what = "not running: this is what the store says";
+            text.line(format_args!("gatepost {version}, {what}"));
         }
     }
-    for reason in reasons {
-        text.line(format_args!("\n{reason}; it is tried again every minute"));
+    let queue = &status.queue;
+    text.line(format_args!(
+        "queue: {} retained, {} on disk, newest position {}",
+        counted(queue.events, "event", "events"),
+        bytes(queue.bytes),
+        queue.last.0
+    ));
+    for line in &queue.damage {
+        text.line(format_args!("damage: {}", plain(line)));
     }
-    for proxy in list("proxies") {
-        text.line(format_args!("\n{}", cell(proxy.get("advice"))));
+    section(&mut text, &status.sources, SOURCES);
+    let secrets: Vec<SourceSecret> = status
+        .sources
+        .iter()
+        .flat_map(|one| one.secrets.iter().map(|secret| (one.name.clone(), secret.clone())))
+        .collect();
+    section(&mut text, &secrets, SECRETS);
+    section(&mut text, &status.handlers, HANDLERS);
+    section(&mut text, &status.refused, REFUSED);
+    for reason in status.handlers.iter().filter_map(|handler| handler.reason.as_deref()) {
+        text.line(format_args!("\n{}; it is tried again every minute", plain(reason)));
     }
-    let n_rejected = status.get("rejected").and_then(Value::as_u64).unwrap_or(0);
-    if n_rejected > 0 {
+    for proxy in &status.proxies {
+        text.line(format_args!("\n{}", plain(&proxy.advice)));
+    }
+    if status.rejected > 0 {
         text.line(format_args!(
-            "\n{n_rejected} rejected requests are kept: see `gatepost rejected list`"
+            "\n{} kept: see `gatepost rejected list`",
+            counted(status.rejected as u64, "rejected request is", "rejected requests are")
         ));
     }
     text.finish()
 }
 
-/// A row for each secret: where it stands tells its owner when an old one can go.
-fn secrets(sources: &[Value]) -> Vec<Value> {
-    let of = |source: &Value| {
-        let name = source.get("name").cloned().unwrap_or_default();
-        let secrets = source.get("secrets").and_then(Value::as_array).cloned().unwrap_or_default();
-        secrets.into_iter().filter_map(move |secret| match secret {
-            Value::Object(mut fields) => {
-                fields.insert("source".to_owned(), name.clone());
-                let last = fields.entry("last_matched_at").or_insert(Value::Null);
-                if last.is_null() {
-                    *last = "never".into();
-                }
-                Some(Value::Object(fields))
-            }
-            _ => None,
-        })
-    };
-    sources.iter().flat_map(of).collect()
+fn section<T>(text: &mut Page, rows: &[T], columns: &[Column<T>]) {
+    if !rows.is_empty() {
+        text.line(format_args!(""));
+        text.text(&table(rows, columns));
+    }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::{Api, ApiError, chain};
@@ -76,24 +78,29 @@ impl Server {
     }
 
     /// Asks for `path` below `/api/v1/`.
-    pub(super) async fn get(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(String, String)],
-    ) -> Result<Value, CliError> {
+    ) -> Result<T, CliError> {
         let request = self.client.get(url(path, query));
         self.json(request).await
     }
 
     /// Whether it is ready: an error that says why not where it is not.
-    pub(super) async fn ready(&self) -> Result<Value, CliError> {
+    pub(super) async fn ready(&self) -> Result<Readiness, CliError> {
         self.json(self.client.get("http://localhost/readyz")).await
     }
 
     /// Changes something at `path` below `/api/v1/`.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CliError> {
+        let body = serde_json::to_vec(body).map_err(|err| CliError::failed(&err))?;
         let request = self.client.post(url(path, &[]));
-        self.json(request.header("content-type", "application/json").body(body.to_string())).await
+        self.json(request.header("content-type", "application/json").body(body)).await
     }
 
     /// The bytes at `path` below `/api/v1/`.
@@ -101,7 +108,10 @@ impl Server {
         self.send(self.client.get(url(path, &[]))).await
     }
 
-    async fn json(&self, request: reqwest::RequestBuilder) -> Result<Value, CliError> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, CliError> {
         let body = self.send(request).await?;
         serde_json::from_slice(&body).map_err(|err| CliError::failed(&err))
     }
@@ -120,20 +130,30 @@ impl Server {
         if status.is_success() {
             return Ok(body.into());
         }
-        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let detail = problem.get("detail").or_else(|| problem.get("title"));
-        let unready = problem.get("problems").and_then(Value::as_array);
-        let detail = match (detail.and_then(Value::as_str), unready) {
-            (Some(detail), _) => detail.to_owned(),
-            (None, Some(problems)) => {
-                let problems: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
-                format!("not ready: {}", problems.join("; "))
-            }
+        let problem: ToldProblem = serde_json::from_slice(&body).unwrap_or_default();
+        let detail = match (problem.detail.or(problem.title), problem.problems) {
+            (Some(detail), _) => detail,
+            (None, Some(problems)) => format!("not ready: {}", problems.join("; ")),
             (None, None) => "no reason given".to_owned(),
         };
         let is_passing = status == reqwest::StatusCode::SERVICE_UNAVAILABLE;
         Err(if is_passing { CliError::Unavailable(detail) } else { CliError::Failed(detail) })
     }
+}
+
+/// The answer of a server that is ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Readiness {
+    /// `ready`
+    pub(super) status: String,
+}
+
+/// What an answer without success says: RFC 9457's fields, or what is not ready.
+#[derive(Debug, Default, Deserialize)]
+struct ToldProblem {
+    title: Option<String>,
+    detail: Option<String>,
+    problems: Option<Vec<String>>,
 }
 
 /// The host is ours to choose: the socket says where it goes.
@@ -197,12 +217,12 @@ impl From<ApiError> for CliError {
 }
 
 /// Any answer as JSON, as the server would send it.
-pub(super) fn value(answer: &impl serde::Serialize) -> Result<Value, CliError> {
+pub(super) fn value(answer: &impl Serialize) -> Result<Value, CliError> {
     serde_json::to_value(answer).map_err(|err| CliError::failed(&err))
 }
 
 /// A question as the pairs of a query; what is not said is left out.
-pub(super) fn pairs(ask: &impl serde::Serialize) -> Result<Vec<(String, String)>, CliError> {
+pub(super) fn pairs(ask: &impl Serialize) -> Result<Vec<(String, String)>, CliError> {
     let Value::Object(fields) = value(ask)? else { return Ok(Vec::new()) };
     let said = fields.into_iter().filter(|(_, value)| !value.is_null());
     Ok(said

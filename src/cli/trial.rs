@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::app::trial::{self, Trial, Wants};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as Said, SourceName};
+use crate::handler::Plan;
 
 use super::args::HandlersTry;
 use super::output::{Output, Page, plain};
 use super::send::{did_you_mean, no_source, read};
 use super::store::Via;
-use super::{CliError, events, handlers};
+use super::{CliError, events};
 
 /// Shows it; with `--send` it is done as well.
 pub(super) async fn run(
@@ -22,7 +23,7 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let name = handlers::parse(&options.name)?;
+    let name = options.name.clone();
     let Some(handler) = Trial::new(config, &name, &clock) else {
         let hint = did_you_mean(name.as_str(), config.handlers.keys().map(HandlerName::as_str));
         return Err(CliError::Usage(format!("handler `{name}` is not configured{hint}")));
@@ -34,28 +35,31 @@ pub(super) async fn run(
     let failure = plan.as_ref().err().map(ToString::to_string);
     let is_sent = options.send && wants == Wants::Yes && failure.is_none();
     let sent = if is_sent { handler.send(delivery).await } else { Ok(Said::default()) };
-    let (wanted, reason) = match &wants {
-        Wants::Yes => ("yes", None),
-        Wants::No(why) => ("no", Some((*why).to_owned())),
-        Wants::Unclear(why) => ("unclear", Some(why.clone())),
+    let (wanted, reason) = match wants.clone() {
+        Wants::Yes => (Wanted::Yes, None),
+        Wants::No(why) => (Wanted::No, Some(why.to_owned())),
+        Wants::Unclear(why) => (Wanted::Unclear, Some(why)),
     };
     let said = match &sent {
         Ok(said) => said,
         Err(failure) => &failure.output,
     };
-    let answer = json!({
-        "handler": name,
-        "kind": handler.kind(),
-        "event": { "id": event.id, "source": event.source, "type": event.event_type },
-        "wanted": wanted,
-        "reason": reason,
-        "plan": plan.as_ref().ok(),
-        "error": failure,
-        "sent": is_sent && sent.is_ok(),
-        "output": said,
-    });
-    let shown = plan.as_ref().map(ToString::to_string).unwrap_or_default();
-    output.one(&answer, |answer| text(answer, &shown, options.send))?;
+    let shown = TrialView {
+        handler: name,
+        kind: handler.kind(),
+        event: TrialEvent {
+            id: event.id,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+        },
+        wanted,
+        reason,
+        plan: plan.as_ref().ok(),
+        error: failure.as_deref(),
+        sent: is_sent && sent.is_ok(),
+        output: said,
+    };
+    output.one(&shown, |shown| text(shown, options.send))?;
     match (failure, sent) {
         (Some(failure), _) => Err(CliError::Failed(failure)),
         (None, Err(failure)) => {
@@ -76,7 +80,7 @@ async fn find(
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Event>, CliError> {
     if let Some(id) = &options.event {
-        return stored(events::parse_id(id)?, config).await;
+        return stored(*id, config).await;
     }
     let unknown = |source: &str| no_source(source, config);
     let parse = |source: &str| SourceName::parse(source).map_err(|_| unknown(source));
@@ -109,31 +113,62 @@ async fn stored(id: EventId, config: &Config) -> Result<Arc<Event>, CliError> {
     Ok(Arc::new(event))
 }
 
-fn text(answer: &Value, plan: &str, is_asked_to_send: bool) -> String {
-    let field = |path: &str| answer.pointer(path).and_then(Value::as_str).unwrap_or_default();
+/// What a handler would do with an event, or did.
+#[derive(Debug, Serialize)]
+struct TrialView<'a> {
+    handler: HandlerName,
+    kind: &'static str,
+    event: TrialEvent,
+    wanted: Wanted,
+    reason: Option<String>,
+    plan: Option<&'a Plan>,
+    error: Option<&'a str>,
+    sent: bool,
+    output: &'a Said,
+}
+
+#[derive(Debug, Serialize)]
+struct TrialEvent {
+    id: EventId,
+    source: SourceName,
+    #[serde(rename = "type")]
+    event_type: EventType,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Wanted {
+    Yes,
+    No,
+    Unclear,
+}
+
+fn text(shown: &TrialView<'_>, is_asked_to_send: bool) -> String {
+    let TrialEvent { id, source, event_type } = &shown.event;
     let mut page = Page::default();
     page.line(format_args!(
-        "handler `{}` ({}) with event {} ({}:{})",
-        field("/handler"),
-        field("/kind"),
-        field("/event/id"),
-        plain(field("/event/source")),
-        plain(field("/event/type")),
+        "handler `{}` ({}) with event {id} ({source}:{})",
+        shown.handler,
+        shown.kind,
+        plain(event_type.as_str()),
     ));
-    match field("/wanted") {
-        "yes" => {}
-        "no" => page.line(format_args!("it does not want this event: {}", field("/reason"))),
-        _ => page.line(format_args!("this event would be a dead letter: {}", field("/reason"))),
+    let reason = shown.reason.as_deref().unwrap_or_default();
+    match shown.wanted {
+        Wanted::Yes => {}
+        Wanted::No => page.line(format_args!("it does not want this event: {reason}")),
+        Wanted::Unclear => {
+            page.line(format_args!("this event would be a dead letter: {reason}"));
+        }
     }
-    if !plan.is_empty() {
+    if let Some(plan) = shown.plan {
         page.line(format_args!("\n{plan}"));
     }
-    if answer.get("sent") == Some(&Value::Bool(true)) {
+    if shown.sent {
         page.line(format_args!("\nsent, marked as a try"));
-        events::output_lines(answer, &mut page);
-    } else if is_asked_to_send {
-        events::output_lines(answer, &mut page);
-    } else if !plan.is_empty() {
+    }
+    if shown.sent || is_asked_to_send {
+        events::output_lines(shown.output, &mut page);
+    } else if shown.plan.is_some() {
         page.line(format_args!("\nnothing was sent; `--send` does it once"));
     }
     page.finish()

@@ -1,28 +1,36 @@
 //! Times as people write them.
 
+use std::str::FromStr;
+
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::settings::parse_duration;
 
-use super::CliError;
-
-/// `2h` (ago), or RFC 3339.
-pub(super) fn parse(text: &str) -> Result<Timestamp, CliError> {
-    parse_at(text, SystemClock::new().now())
+/// A time, and how it was said: `2h` means another moment each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidTime {
+    /// As it was written.
+    pub(super) said: String,
+    /// What it meant then.
+    pub(super) at: Timestamp,
 }
 
-fn parse_at(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
+impl FromStr for SaidTime {
+    type Err = String;
+
+    /// `2h` (ago), or RFC 3339.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at = parse_at(text, SystemClock::new().now())?;
+        Ok(Self { said: text.to_owned(), at })
+    }
+}
+
+fn parse_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = parse_duration(text).ok().map(|ago| now.before(ago));
     ago.or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| {
-        CliError::Usage(format!(
-            "`{text}` is not a time: write how long ago it was (`2h`, `7d`) or the moment itself \
-             (`2026-11-22T10:00:00Z`)"
-        ))
+        "this is not a time: write how long ago it was (`2h`, `7d`) or the moment itself \
+         (`2026-11-22T10:00:00Z`)"
+            .to_owned()
     })
-}
-
-/// The same for an option that may be left out.
-pub(super) fn maybe(text: Option<&str>) -> Result<Option<Timestamp>, CliError> {
-    text.map(parse).transpose()
 }
 
 #[cfg(test)]
@@ -33,8 +41,8 @@ mod tests {
     fn a_time_is_how_long_ago_or_the_moment_itself() {
         let now = Timestamp::from_millis(10_000_000);
         let at = |text| parse_at(text, now).map(Timestamp::as_millis);
-        assert_eq!(at("2h").unwrap(), 10_000_000 - 7_200_000);
-        assert_eq!(at("1970-01-01T00:00:01Z").unwrap(), 1_000);
-        assert!(matches!(at("yesterday"), Err(CliError::Usage(_))));
+        assert_eq!(at("2h"), Ok(10_000_000 - 7_200_000));
+        assert_eq!(at("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert!(at("yesterday").unwrap_err().contains("is not a time"));
     }
 }

@@ -79,6 +79,11 @@ impl AdminSettings {
         self.token.with_file_name("actions")
     }
 
+    /// The folder with the rollouts.
+    pub fn rollouts(&self) -> PathBuf {
+        self.token.with_file_name("rollouts")
+    }
+
     /// The file that says which handlers are paused.
     pub fn paused(&self) -> PathBuf {
         self.token.with_file_name("paused")

@@ -1,13 +1,16 @@
 //! What the other side of a try said, as far as it is kept with the try.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::text;
 
 /// Where an excerpt comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// What a program wrote to its standard output: the end of it.
     Stdout,
@@ -128,6 +131,13 @@ impl Serialize for Output {
             map.serialize_entry(excerpt.stream.name(), excerpt.text())?;
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Output {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let said = BTreeMap::<Stream, String>::deserialize(from)?;
+        Ok(Self::new(said.into_iter().map(|(stream, text)| Excerpt { stream, text })))
     }
 }
 

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    ActionsAsk, Actor, Api, ApiError, DeadAsk, EventsAsk, ExportAsk, GroupBy, QueueView,
-    RejectedAsk, ReplayAsk, figures,
+    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, EventsAsk, ExportAsk, Forgotten,
+    GroupBy, QueueView, RejectedAsk, ReplayAsk, RunChanged, StoredEvent, figures,
 };
 use crate::clock::Clock;
 use crate::event::EventId;
@@ -222,6 +222,8 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
                 None => Ok(json(&api.dead(selection).await?)),
             }
         }
+        Route::Rollouts => Ok(json(&api.rollouts()?)),
+        Route::Rollout(number) => Ok(json(&api.rollout(number)?)),
         Route::Rejected => {
             let query: RejectedAsk = query(request)?;
             Ok(json(&api.rejected(query.limit())?))
@@ -248,6 +250,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
         | Route::EventsReplay
         | Route::DeadRedrive
         | Route::DeadDrop
+        | Route::RolloutStep(..)
         | Route::RejectedRelease(_)
         | Route::HandlerRun(..)
         | Route::HandlerForget(_)
@@ -272,14 +275,16 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, No
             let filter: DeadAsk = parsed(body)?;
             Ok(json(&api.drop_dead(filter.parse(api).await?).await?))
         }
+        Route::Rollouts => Ok(json(&api.begin_rollout(parsed(body)?).await?)),
+        Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
             let changed = api.set_running(&handler, run).await?;
-            Ok(json(&serde_json::json!({ "handler": handler, "changed": changed })))
+            Ok(json(&RunChanged { handler, changed }))
         }
         Route::HandlerForget(handler) => {
             api.forget(&handler).await?;
-            Ok(json(&serde_json::json!({ "handler": handler, "forgotten": true })))
+            Ok(json(&Forgotten { handler, forgotten: true }))
         }
         Route::Reload => Ok(json(&api.reload().await?)),
         Route::Compact => Ok(json(&QueueView::new(&api.compact().await?))),
@@ -293,6 +298,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, No
         | Route::Event(_)
         | Route::EventRaw(_)
         | Route::Dead
+        | Route::Rollout(_)
         | Route::Rejected
         | Route::RejectedOne(_)
         | Route::RejectedExplain(_)
@@ -348,11 +354,11 @@ fn json(value: &impl Serialize) -> HttpResponse {
 }
 
 fn counted(count: u64) -> HttpResponse {
-    json(&serde_json::json!({ "count": count }))
+    json(&ChangeCount { count })
 }
 
 fn stored(id: EventId) -> HttpResponse {
-    json(&serde_json::json!({ "id": id }))
+    json(&StoredEvent { id })
 }
 
 /// A body as it came. Never shown by a browser: it is a stranger's text on our own address.

@@ -2,10 +2,11 @@
 //! address is believed, so that a wrong `trusted_proxies` is seen before `allow` or a limit hits the
 //! wrong one. Bounded, and forgotten with the process.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
@@ -39,14 +40,14 @@ pub struct ProxiedRequest {
 }
 
 /// What one proxy sent last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyRow {
     /// The proxy's address.
     pub peer: IpAddr,
     /// Whether `trusted_proxies` names it.
     pub trusted: bool,
     /// The headers by which it says who the client is.
-    pub headers: Vec<&'static str>,
+    pub headers: Vec<Cow<'static, str>>,
     /// The address that its last request counted for.
     pub client: IpAddr,
     /// The address that it would count for if the proxy were trusted.
@@ -77,7 +78,7 @@ impl Proxies {
                 && row.headers == headers;
             if !is_same {
                 (row.trusted, row.client, row.claimed) = (is_trusted, client, claimed);
-                row.headers = headers;
+                row.headers = headers.into_iter().map(Cow::Borrowed).collect();
                 row.advice = advice(row);
             }
             row.count += 1;
@@ -92,6 +93,7 @@ impl Proxies {
         }
         let advice = String::new();
         let trusted = is_trusted;
+        let headers = headers.into_iter().map(Cow::Borrowed).collect();
         let mut row =
             ProxyRow { peer, trusted, headers, client, claimed, count: 1, last_at: now, advice };
         row.advice = self::advice(&row);
@@ -109,7 +111,8 @@ impl Proxies {
 fn advice(row: &ProxyRow) -> String {
     let ProxyRow { peer, trusted, headers, client, claimed, .. } = row;
     let sends = format!("proxy {peer} sends {}", headers.join(", "));
-    let is_read = headers.iter().any(|name| FORWARDING_HEADERS.first() == Some(name));
+    let is_read =
+        headers.iter().any(|name| FORWARDING_HEADERS.first().is_some_and(|one| *one == *name));
     match (*trusted, is_read) {
         (true, true) => format!("{sends}: believed, its last client is {client}"),
         (true, false) => format!(

@@ -1,10 +1,11 @@
 //! What was refused before anybody looked at a signature: one row for each place and reason, so that
 //! an owner finds out why nothing comes in. Bounded, and forgotten with the process.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::clock::Timestamp;
@@ -108,12 +109,12 @@ impl RefusedFor {
 }
 
 /// One row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedRow {
     /// The answer's status; nothing where there was none.
     pub status: Option<u16>,
     /// Why, and what helps.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The request's path, cut off where it is long; nothing where it was not read.
     pub path: Option<String>,
     /// The source, where it is one.
@@ -176,7 +177,7 @@ impl RefusedRequests {
         make_room(&mut rows, source.is_some());
         rows.push(RefusedRow {
             status: (reason.status() > 0).then_some(reason.status()),
-            reason: reason.words(),
+            reason: reason.words().into(),
             path,
             source: source.cloned(),
             count: 1,

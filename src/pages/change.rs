@@ -19,6 +19,15 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             api.redrive(dead::selection(api, &fields).await?).await?;
             dead_address(&fields)
         }
+        Page::DeadRollout => {
+            let ask = dead::ask(api, &fields)?;
+            api.begin_rollout(ask.into_rollout(None)).await?;
+            dead_address(&fields)
+        }
+        Page::RolloutStep(number, step) => {
+            api.change_rollout(number, step).await?;
+            "/dead".to_owned()
+        }
         Page::DeadDrop => {
             drop_dead(api, &fields).await?;
             dead_address(&fields)

@@ -4,11 +4,14 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
+use super::rollouts::{self, RolloutCard};
 use super::widgets::{Linked, Sign, When};
 use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError, DeadEntry, DeadGroup, DeadGroups, DeadSelection, WINDOWS, moment};
+use crate::api::{
+    Api, ApiError, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection, HandlerStatus,
+    WINDOWS, moment,
+};
 use crate::clock::Timestamp;
-use crate::event::HandlerName;
 use crate::queue::DeadFilter;
 
 /// Groups that are shown.
@@ -33,6 +36,7 @@ struct DeadPage {
     groups: Vec<GroupRow>,
     sums: Vec<Linked>,
     chosen: Option<Chosen>,
+    rollouts: Vec<RolloutCard>,
 }
 
 /// A row of the matrix.
@@ -68,6 +72,7 @@ struct Chosen {
     id: String,
     matched: u64,
     matched_shown: String,
+    matched_count: String,
     by_type: String,
     is_answering: String,
     sign: Sign,
@@ -90,24 +95,23 @@ struct Letter {
 
 /// What a page's or a form's fields choose.
 pub(super) async fn selection(api: &Api, fields: &Fields) -> Result<DeadSelection, ApiError> {
+    ask(api, fields)?.parse(api).await
+}
+
+/// The same as a question.
+pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
     let now = api.now();
     let time = |name| fields.get(name).map(|text| moment(text, now)).transpose();
-    let handler = fields.get("handler").map(HandlerName::parse).transpose();
-    let id = fields.get("id").map(str::parse).transpose();
-    let id = id.map_err(|_| ApiError::Bad("this is not an event's id".into()))?;
-    let position = match id {
-        Some(id) => Some(api.position(id).await?),
-        None => None,
-    };
-    let filter = DeadFilter {
-        handler: handler.map_err(|err| ApiError::Bad(err.to_string()))?,
-        position,
+    Ok(DeadAsk {
+        handler: fields.text("handler"),
+        id: fields.text("id"),
         reason: fields.text("reason"),
         since: time("since")?,
         until: time("until")?,
         limit: fields.number("limit").map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-    };
-    Ok(DeadSelection { filter, like: fields.text("like"), is_dry_run: false })
+        like: fields.text("like"),
+        ..DeadAsk::default()
+    })
 }
 
 /// The page.
@@ -147,6 +151,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
             .map(|group| group_row(group, fields, now))
             .collect(),
         chosen,
+        rollouts: rollouts::cards(api, now)?,
         frame,
     })
 }
@@ -256,6 +261,7 @@ async fn choose(
         until: shown("until"),
         id: shown("id"),
         matched,
+        matched_count: words::count(matched),
         matched_shown: words::counted(matched, "dead letter", "dead letters"),
         by_type,
         sign,
@@ -288,7 +294,7 @@ fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
         (true, _, _) => {
             (Sign::Down, format!("{} does not answer now: they would wait.", found.name))
         }
-        (false, "paused", _) => {
+        (false, HandlerStatus::Paused, _) => {
             (Sign::Pause, format!("{} is paused: they would wait.", found.name))
         }
         (false, _, Some(at)) => {

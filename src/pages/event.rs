@@ -89,7 +89,7 @@ struct Step {
 #[derive(Debug)]
 struct NotCalled {
     handler: String,
-    kind: &'static str,
+    kind: String,
     sentence: &'static str,
     because: String,
     values: Vec<(String, String)>,
@@ -321,7 +321,7 @@ fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
     let values = wants.values.iter();
     NotCalled {
         handler: wants.handler.to_string(),
-        kind: wants.kind,
+        kind: wants.kind.to_string(),
         sentence: match wants.answer {
             Wish::Wanted => {
                 "It would be called today: it was configured otherwise then, or began later"

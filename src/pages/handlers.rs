@@ -10,7 +10,8 @@ use super::overview::waiting_address;
 use super::widgets::{Bars, Linked, Sign, When};
 use super::{Viewer, rendered, verdict, words};
 use crate::api::{
-    Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerView, RatesView, StatusView,
+    Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerStatus, HandlerView, RatesView,
+    StatusView,
 };
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
@@ -23,7 +24,7 @@ const ERROR_CHARS_MAX: usize = 140;
 #[derive(Debug)]
 pub(super) struct HandlerRow {
     pub(super) name: String,
-    pub(super) kind: &'static str,
+    pub(super) kind: String,
     pub(super) sign: Sign,
     pub(super) state: &'static str,
     pub(super) in_log: Linked,
@@ -53,12 +54,12 @@ impl HandlerRow {
         let error = handler.last_error.as_ref().filter(|_| is_in_trouble);
         let text = handler.reason.as_deref().or(error.map(|error| error.text.as_str()));
         Self {
-            kind: handler.kind.unwrap_or("gone"),
+            kind: handler.kind.as_deref().unwrap_or("gone").to_owned(),
             sign: Sign::of_handler(handler.state, is_in_trouble),
-            state: if handler.state == "running" && is_in_trouble {
+            state: if handler.state == HandlerStatus::Running && is_in_trouble {
                 "failing"
             } else {
-                handler.state
+                handler.state.as_str()
             },
             in_log: Linked::new(
                 handler.in_log,
@@ -77,7 +78,7 @@ impl HandlerRow {
             error_event: error.map(|error| error.event.to_string()).unwrap_or_default(),
             error_at: error.map(|error| When::ago(error.at, now)),
             probe: handler.probe_at.map(|at| When::ahead(at, now)),
-            is_paused: handler.state == "paused",
+            is_paused: handler.state == HandlerStatus::Paused,
             is_configured: handler.kind.is_some(),
             name,
         }

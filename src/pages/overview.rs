@@ -123,7 +123,7 @@ fn first_steps(api: &Api, status: &StatusView) -> Option<FirstSteps> {
     Some(FirstSteps {
         sources: sources.map(|one| (one.name.to_string(), format!("{base}{}", one.path))).collect(),
         sample: status.sources.iter().find_map(|source| {
-            let sample = source.sample_type?;
+            let sample = source.sample_type.as_deref()?;
             Some((source.name.to_string(), sample.to_owned()))
         }),
         handlers: status.handlers.iter().map(|handler| handler.name.to_string()).collect(),

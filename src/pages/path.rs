@@ -1,6 +1,6 @@
 //! The dashboard's paths.
 
-use crate::api::Run;
+use crate::api::{RolloutStep, Run};
 use crate::event::{EventId, HandlerName, SourceName};
 
 /// A page, or a change that a form posts.
@@ -34,6 +34,10 @@ pub enum Page {
     EventReplay(EventId),
     /// Posted: `/dead/redrive`
     DeadRedrive,
+    /// Posted: `/dead/rollout`
+    DeadRollout,
+    /// Posted: `/rollouts/{number}/pause`, `/resume`, `/cancel`
+    RolloutStep(u64, RolloutStep),
     /// Posted: `/dead/drop`
     DeadDrop,
     /// Posted: `/rejected/{number}/release`
@@ -62,6 +66,10 @@ impl Page {
             ["events", id, "replay"] => Self::EventReplay(id.parse().ok()?),
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
+            ["dead", "rollout"] => Self::DeadRollout,
+            ["rollouts", number, step] => {
+                Self::RolloutStep(number.parse().ok()?, RolloutStep::parse(step)?)
+            }
             ["dead", "drop"] => Self::DeadDrop,
             ["rejected"] => Self::Rejected,
             ["rejected", number, "release"] => Self::RejectedRelease(number.parse().ok()?),
@@ -97,6 +105,8 @@ impl Page {
             | Self::Log => false,
             Self::EventReplay(_)
             | Self::DeadRedrive
+            | Self::DeadRollout
+            | Self::RolloutStep(..)
             | Self::DeadDrop
             | Self::RejectedRelease(_)
             | Self::HandlerRun(..)
@@ -117,10 +127,26 @@ mod tests {
         for path in ["/", "/events", "/events/latest", &format!("/events/{id}"), "/dead", "/log"] {
             assert!(!Page::parse(path).unwrap().is_change(), "{path}");
         }
-        for path in ["/dead/drop", "/config/reload", "/handlers/mail/pause", "/sources/a/test"] {
+        for path in [
+            "/dead/rollout",
+            "/rollouts/3/pause",
+            "/dead/drop",
+            "/config/reload",
+            "/handlers/mail/pause",
+            "/sources/a/test",
+        ] {
             assert!(Page::parse(path).unwrap().is_change(), "{path}");
         }
-        for path in ["", "//", "/events/", "/events/x", "/handlers/No", "/api/v1/status", "/x"] {
+        for path in [
+            "",
+            "//",
+            "/events/",
+            "/events/x",
+            "/handlers/No",
+            "/rollouts/3/x",
+            "/api/v1/status",
+            "/x",
+        ] {
             assert_eq!(Page::parse(path), None, "{path}");
         }
     }

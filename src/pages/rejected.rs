@@ -1,5 +1,6 @@
 //! `/rejected`: why does my provider get 401?
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -58,7 +59,7 @@ struct Request {
 struct RefusedLine {
     status: String,
     path: String,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     count: String,
     last: When,
 }
@@ -89,7 +90,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let refused = status.refused.iter().take(24).map(|row| RefusedLine {
         status: row.status.map(|status| status.to_string()).unwrap_or_default(),
         path: row.path.as_deref().map(|path| words::shown(path, 100)).unwrap_or_default(),
-        reason: row.reason,
+        reason: row.reason.clone(),
         count: words::count(row.count),
         last: When::ago(row.last_at, now),
     });

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use std::borrow::Cow;
+
 use askama::Template;
 
 use super::fields::{Fields, address};
@@ -81,7 +83,7 @@ struct SourcePage {
     types: Vec<TypeRow>,
     /// Of how many of the newest events the types were counted.
     n_looked_at: String,
-    samples: Vec<&'static str>,
+    samples: Vec<Cow<'static, str>>,
     setup: Vec<String>,
     keys: Vec<(String, String)>,
 }
@@ -155,6 +157,6 @@ pub(super) async fn show(
 fn setup(view: &SourceView, base: &str) -> Vec<String> {
     let url = format!("{base}{}", view.path);
     let secret = view.secrets.first().map(|secret| secret.place.as_str()).unwrap_or_default();
-    let filled = |step: &&str| step.replace("{url}", &url).replace("{secret}", secret);
+    let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", secret);
     view.setup.iter().map(|step| words::shown(&filled(step), 400)).collect()
 }

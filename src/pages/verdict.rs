@@ -1,6 +1,6 @@
 //! Whether all is well, in one sentence.
 
-use crate::api::{HandlerView, RatesView, StatusView};
+use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
 use super::fields::address;
 use super::widgets::When;
@@ -32,10 +32,13 @@ pub(super) struct Verdict {
 /// deliveries ended. The breaker opens later than that.
 pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
     match handler.state {
-        "down" | "failed" => true,
-        "running" => handler.failing_since.is_some(),
-        "stopped" => handler.kind.is_some(),
-        _ => false,
+        HandlerStatus::Down | HandlerStatus::Failed => true,
+        HandlerStatus::Running => handler.failing_since.is_some(),
+        HandlerStatus::Stopped => handler.kind.is_some(),
+        HandlerStatus::Paused
+        | HandlerStatus::Finishing
+        | HandlerStatus::Disabled
+        | HandlerStatus::Unconfigured => false,
     }
 }
 
@@ -56,7 +59,7 @@ fn waiting(handler: &HandlerView) -> u64 {
 
 fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict {
     let name = handler.name.to_string();
-    let is_failed = handler.state == "failed";
+    let is_failed = handler.state == HandlerStatus::Failed;
     let error = match (&handler.reason, &handler.last_error) {
         (Some(reason), _) => reason.as_str(),
         (None, Some(error)) => error.text.as_str(),
@@ -139,7 +142,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
     let paused: Vec<String> = status
         .handlers
         .iter()
-        .filter(|handler| handler.state == "paused")
+        .filter(|handler| handler.state == HandlerStatus::Paused)
         .map(|handler| handler.name.to_string())
         .collect();
     let paused =

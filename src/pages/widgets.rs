@@ -7,6 +7,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafe;
 
 use super::words;
+use crate::api::HandlerStatus;
 use crate::clock::Timestamp;
 use crate::queue::DeliveryState;
 
@@ -83,14 +84,16 @@ impl Sign {
     }
 
     /// Of a handler that stands so.
-    pub(super) fn of_handler(state: &str, is_failing: bool) -> Self {
+    pub(super) fn of_handler(state: HandlerStatus, is_failing: bool) -> Self {
         match state {
-            "running" if is_failing => Self::Wait,
-            "running" => Self::Ok,
-            "paused" => Self::Pause,
-            "down" | "failed" => Self::Down,
-            "finishing" => Self::Run,
-            _ => Self::None,
+            HandlerStatus::Running if is_failing => Self::Wait,
+            HandlerStatus::Running => Self::Ok,
+            HandlerStatus::Paused => Self::Pause,
+            HandlerStatus::Down | HandlerStatus::Failed => Self::Down,
+            HandlerStatus::Finishing => Self::Run,
+            HandlerStatus::Disabled | HandlerStatus::Stopped | HandlerStatus::Unconfigured => {
+                Self::None
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Says in one line why a request was refused, by trying what would have made it good.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -29,7 +29,7 @@ pub struct Rejected<'a> {
 }
 
 /// Why a request was refused, for its owner. Says nothing of secrets, signatures or bodies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// One line.
     pub line: String,

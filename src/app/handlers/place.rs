@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::api::{HandlerControl, LastErrorView};
+use crate::api::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings, Said};
 use crate::deliver::{self, BreakerState, Health, LoopState, Policy, Status};
@@ -107,7 +107,7 @@ impl Place {
             Self::Running(running) | Self::Finishing { running, .. } => running.show(clock),
             Self::Failed(Failed { kind, why, .. }) => HandlerControl {
                 reason: Some(why.clone()),
-                ..HandlerControl::idle(name.clone(), kind, "failed")
+                ..HandlerControl::idle(name.clone(), kind, HandlerStatus::Failed)
             },
         }
     }
@@ -127,11 +127,11 @@ impl Running {
     fn show(&self, clock: &dyn Clock) -> HandlerControl {
         let status = self.control.status();
         let state = match status.state {
-            LoopState::Paused => "paused",
-            LoopState::Stopped => "stopped",
-            LoopState::Finishing => "finishing",
-            LoopState::Running if down_since(&status, clock).is_some() => "down",
-            LoopState::Running => "running",
+            LoopState::Paused => HandlerStatus::Paused,
+            LoopState::Stopped => HandlerStatus::Stopped,
+            LoopState::Finishing => HandlerStatus::Finishing,
+            LoopState::Running if down_since(&status, clock).is_some() => HandlerStatus::Down,
+            LoopState::Running => HandlerStatus::Running,
         };
         let (now, steady) = (clock.now(), clock.steady());
         let wall = |at: Timestamp| {

@@ -2,6 +2,7 @@
 
 use super::super::parts;
 use super::*;
+use crate::api::HandlerStatus;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::metrics::Metrics;
 use crate::queue::Start;
@@ -42,17 +43,21 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();
     let all = BTreeSet::new();
     handlers.start_all(parts::handlers(&old, &core.clock, &all)).await;
-    let states = || -> Vec<(String, &str)> {
+    let states = || -> Vec<(String, HandlerStatus)> {
         let states = handlers.list();
         states.into_iter().map(|handler| (handler.name.to_string(), handler.state)).collect()
     };
     let pair = |name: &str, state| (name.to_owned(), state);
-    assert_eq!(states(), [pair("a", "failed"), pair("b", "running")]);
+    assert_eq!(states(), [pair("a", HandlerStatus::Failed), pair("b", HandlerStatus::Running)]);
     let problems = handlers.problems();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].starts_with("handler `a` is not running: "), "{problems:?}");
     handlers.retry(parts::handlers(&old, &core.clock, &all)).await;
-    assert_eq!(states(), [pair("a", "failed"), pair("b", "running")], "it is still busy");
+    assert_eq!(
+        states(),
+        [pair("a", HandlerStatus::Failed), pair("b", HandlerStatus::Running)],
+        "it is still busy"
+    );
 
     drop(busy);
     let new = config(folder.path(), "timeout = \"5s\"");

@@ -5,15 +5,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::super::args::Send;
-use super::super::output::{Output, Page, cell};
+use super::super::events::state;
+use super::super::output::{Output, Page};
 use super::super::store::Server;
 use super::super::{CliError, chain, send};
+use crate::api::{DeliveryView, EventDetail};
 use crate::app::Application;
 use crate::config::{Config, load};
 use crate::http::public::HOOKS;
+use crate::queue::DeliveryState;
 
 /// How long the handlers may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,49 +56,50 @@ pub(super) async fn run(
 }
 
 /// Sends it, and waits until each handler has done its first try, or for so long.
-async fn take_through(sample: &Send, config: &Config) -> Result<Value, CliError> {
-    let answer = send::post(sample, config).await?;
-    let id = answer.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+async fn take_through(sample: &Send, config: &Config) -> Result<Tried, CliError> {
+    let sent = send::post(sample, config).await?;
+    let id = sent.id().unwrap_or_default();
     let server = Server::require(config).await?;
-    let mut event = Value::Null;
+    let mut deliveries = Vec::new();
     let deadline = tokio::time::sleep(PATIENCE);
     let mut deadline = std::pin::pin!(deadline);
     let mut look = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
             () = &mut deadline => break,
-            _ = look.tick() => event = server.get(&format!("events/{id}"), &[]).await?,
+            _ = look.tick() => {
+                let event: EventDetail = server.get(&format!("events/{id}"), &[]).await?;
+                deliveries = event.deliveries;
+            }
         }
-        if is_done(&event) {
+        if !deliveries.is_empty() && deliveries.iter().all(is_done) {
             break;
         }
     }
-    Ok(json!({ "id": id, "deliveries": deliveries(&event).cloned().collect::<Vec<_>>() }))
+    Ok(Tried { id, deliveries })
 }
 
-fn deliveries(event: &Value) -> impl Iterator<Item = &Value> {
-    event.get("deliveries").and_then(Value::as_array).into_iter().flatten()
+/// What became of the sample.
+#[derive(Serialize)]
+struct Tried {
+    id: String,
+    deliveries: Vec<DeliveryView>,
 }
 
-/// Whether every handler has it, does not want it, or has tried.
-fn is_done(event: &Value) -> bool {
-    let has_tried = |delivery: &Value| {
-        let n_tries = delivery.get("attempts").and_then(Value::as_array).map_or(0, Vec::len);
-        cell(delivery.get("state")) != "pending" || n_tries > 0
-    };
-    deliveries(event).next().is_some() && deliveries(event).all(has_tried)
+/// Whether the handler has it, does not want it, or has tried.
+fn is_done(delivery: &DeliveryView) -> bool {
+    delivery.state != DeliveryState::Pending || !delivery.attempts.is_empty()
 }
 
-fn shown(tried: &Value) -> String {
+fn shown(tried: &Tried) -> String {
     let mut page = Page::default();
-    page.line(format_args!("\nstored as {}", cell(tried.get("id"))));
-    for delivery in deliveries(tried) {
-        let (handler, state) = (cell(delivery.get("handler")), cell(delivery.get("state")));
-        page.line(format_args!("  {handler}: {state}"));
-        let attempts = delivery.get("attempts").and_then(Value::as_array);
-        let error = attempts.and_then(|all| all.last()?.get("error")?.as_str());
-        if let Some(error) = error {
-            page.line(format_args!("    {error}"));
+    page.line(format_args!("\nstored as {}", tried.id));
+    for delivery in &tried.deliveries {
+        page.line(format_args!("  {}: {}", delivery.handler, state(delivery.state)));
+        if let Some(attempt) =
+            delivery.attempts.last().filter(|last| !last.error.as_str().is_empty())
+        {
+            page.line(format_args!("    {}", attempt.error.as_str()));
         }
     }
     page.finish()

@@ -59,6 +59,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     post("/dead/redrive", Some("DeadAsk"), "Changed", "Tries dead letters again."),
     post("/dead/drop", Some("DeadAsk"), "Changed", "Gives dead letters up for good."),
+    get("/rollouts", None, "[Rollout]", "Redrives by stages, newest first."),
+    post(
+        "/rollouts",
+        Some("RolloutAsk"),
+        "Rollout",
+        "Begins to redrive 1, 10, 100, then the rest.",
+    ),
+    get("/rollouts/{number}", None, "Rollout", "One rollout with its letters."),
+    post("/rollouts/{number}/pause", None, "Rollout", "Lets nothing more go for now."),
+    post("/rollouts/{number}/resume", None, "Rollout", "Goes on; after a failure with one letter."),
+    post("/rollouts/{number}/cancel", None, "Rollout", "Ends it; what was let go stays so."),
     get("/rejected", Some("RejectedAsk"), "[Rejected]", "Rejected requests, newest first."),
     get("/rejected/{number}", None, "any", "One rejected request with headers and body."),
     get(
@@ -250,7 +261,7 @@ mod tests {
     use super::super::route::{Need, Route};
     use super::*;
     use crate::api::{
-        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, ReplayRange,
+        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, ReplayRange, RolloutAsk,
     };
 
     fn route(operation: &Operation) -> Route {
@@ -277,7 +288,9 @@ mod tests {
         let all: BTreeSet<&str> =
             Route::NAMES.iter().copied().filter(|name| !others.contains(name)).collect();
         assert_eq!(described, all);
-        assert_eq!(OPERATIONS.len(), all.len() + 2, "pause and resume, and reload read and posted");
+        let twice =
+            "pause and resume, reload and rollouts read and posted, three steps of a rollout";
+        assert_eq!(OPERATIONS.len(), all.len() + 5, "{twice}");
     }
 
     #[test]
@@ -288,6 +301,7 @@ mod tests {
         for (name, ask) in [
             ("EventsAsk", serde_json::to_value(EventsAsk::default()).unwrap()),
             ("DeadAsk", serde_json::to_value(DeadAsk::default()).unwrap()),
+            ("RolloutAsk", serde_json::to_value(RolloutAsk::default()).unwrap()),
             ("ReplayAsk", serde_json::to_value(ReplayAsk::default()).unwrap()),
             ("ReplayRange", serde_json::to_value(ReplayRange::default()).unwrap()),
             ("RejectedAsk", serde_json::to_value(RejectedAsk::default()).unwrap()),

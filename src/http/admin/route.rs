@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::api::Run;
+use crate::api::{RolloutStep, Run};
 use crate::event::{EventId, HandlerName};
 
 use super::Problem;
@@ -22,6 +22,10 @@ pub(super) enum Route {
     Dead,
     DeadRedrive,
     DeadDrop,
+    /// Read: all rollouts; posted: one more begins.
+    Rollouts,
+    Rollout(u64),
+    RolloutStep(u64, RolloutStep),
     Rejected,
     RejectedOne(u64),
     RejectedExplain(u64),
@@ -73,6 +77,9 @@ impl Route {
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
             ["dead", "drop"] => Self::DeadDrop,
+            ["rollouts"] => Self::Rollouts,
+            ["rollouts", number] => Self::Rollout(part(number)?),
+            ["rollouts", number, step] => Self::RolloutStep(part(number)?, rollout_step(step)?),
             ["rejected"] => Self::Rejected,
             ["rejected", number] => Self::RejectedOne(part(number)?),
             ["rejected", number, "explain"] => Self::RejectedExplain(part(number)?),
@@ -105,6 +112,7 @@ impl Route {
             | Self::Event(_)
             | Self::EventRaw(_)
             | Self::Dead
+            | Self::Rollout(_)
             | Self::Rejected
             | Self::RejectedOne(_)
             | Self::RejectedExplain(_)
@@ -119,12 +127,13 @@ impl Route {
             | Self::EventsReplay
             | Self::DeadRedrive
             | Self::DeadDrop
+            | Self::RolloutStep(..)
             | Self::RejectedRelease(_)
             | Self::HandlerRun(..)
             | Self::HandlerForget(_)
             | Self::Import
             | Self::Compact => Need::Post,
-            Self::Reload => Need::Both,
+            Self::Reload | Self::Rollouts => Need::Both,
         }
     }
 
@@ -159,6 +168,9 @@ impl Route {
         "export",
         "import",
         "compact",
+        "rollouts",
+        "rollout",
+        "rollout_step",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -193,6 +205,9 @@ impl Route {
             Self::Export => 25,
             Self::Import => 26,
             Self::Compact => 27,
+            Self::Rollouts => 28,
+            Self::Rollout(_) => 29,
+            Self::RolloutStep(..) => 30,
         };
         Self::NAMES[index]
     }
@@ -205,6 +220,10 @@ impl Route {
 
 fn part<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::NotFound)
+}
+
+fn rollout_step(text: &str) -> Result<RolloutStep, Problem> {
+    RolloutStep::parse(text).ok_or(Problem::NotFound)
 }
 
 fn handler(text: &str) -> Result<HandlerName, Problem> {
@@ -227,6 +246,9 @@ mod tests {
             &format!("events/{id}/raw"),
             "dead",
             "dead/redrive",
+            "rollouts",
+            "rollouts/3",
+            "rollouts/3/pause",
             "rejected",
             "rejected/7/explain",
             "stream",
@@ -247,6 +269,7 @@ mod tests {
             "/api/v1/events/x",
             "/metrics/",
             "/api/v1/rejected/-1",
+            "/api/v1/rollouts/3/stop",
             "/api/v1/handlers/No/pause",
         ] {
             assert_eq!(Route::parse(path), Err(Problem::NotFound), "{path}");

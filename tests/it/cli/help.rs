@@ -23,6 +23,7 @@ fn the_help_of_each_verb_names_its_options() {
         "events replay",
         "dead",
         "dead redrive",
+        "rollouts",
         "rejected",
         "handlers",
         "queue",

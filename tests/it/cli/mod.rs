@@ -11,6 +11,7 @@ mod packages;
 mod rejected;
 mod reload;
 mod replay;
+mod rollouts;
 mod service;
 mod socket;
 mod trial;

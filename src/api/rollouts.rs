@@ -1,0 +1,203 @@
+//! Redrives as rollouts: 1 → 10 → 100 → the rest, stopped by the first failure, paced, and kept over a
+//! restart.
+
+use crate::event::{HandlerName, Position};
+
+use super::ask::{DeadAsk, RolloutAsk};
+use super::{Api, ApiError, Server};
+
+mod drive;
+mod folder;
+mod registry;
+mod rollout;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use registry::Rollouts;
+pub use rollout::ROLLOUT_STAGES;
+pub use view::{LetGo, LetGoResult, RolloutStage, RolloutState, RolloutView};
+
+use registry::Objection;
+use rollout::{RATE, Rollout};
+
+/// What somebody asks of a rollout that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutStep {
+    /// To let nothing go for now.
+    Pause,
+    /// To go on.
+    Resume,
+    /// To end.
+    Cancel,
+}
+
+impl RolloutStep {
+    /// As routes, verbs and the action log call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The step of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Pause, Self::Resume, Self::Cancel].into_iter().find(|step| step.as_str() == text)
+    }
+}
+
+impl Api {
+    /// All rollouts, newest first, without their letters.
+    pub fn rollouts(&self) -> Result<Vec<RolloutView>, ApiError> {
+        Ok(self.server()?.rollouts.list())
+    }
+
+    /// One with its letters.
+    pub fn rollout(&self, number: u64) -> Result<RolloutView, ApiError> {
+        self.server()?.rollouts.get(number).ok_or_else(|| no_rollout(number))
+    }
+
+    /// Begins to redrive what matches, by stages. It is durable once this returns.
+    pub async fn begin_rollout(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
+        let target = ask.target();
+        let begun = self.try_begin(ask).await;
+        self.note("rollout", target, &begun, |view| {
+            format!("rollout {} of {} began", view.number, view.matched)
+        });
+        begun
+    }
+
+    async fn try_begin(&self, ask: RolloutAsk) -> Result<RolloutView, ApiError> {
+        let Server { rollouts, .. } = self.server()?;
+        let rate = ask.rate.unwrap_or(RATE).max(1);
+        let target = ask.target();
+        let now = self.clock.now();
+        // What dies from now on is a result, and not to be let go once more. `until` is no part.
+        let until = now.after(std::time::Duration::from_millis(1));
+        let asked = DeadAsk::from(ask);
+        let filter =
+            DeadAsk { until: Some(asked.until.map_or(until, |at| at.min(until))), ..asked };
+        let view = RolloutView {
+            number: 0,
+            filter,
+            target,
+            actor: self.actor,
+            rate,
+            state: RolloutState::Running,
+            why: None,
+            began_at: now,
+            ended_at: None,
+            matched: 0,
+            stage: 0,
+            stages: Vec::new(),
+            delivered: 0,
+            skipped: 0,
+            failed: 0,
+            gone: 0,
+            let_go: Vec::new(),
+        };
+        let letters = self.letters_for(&view).await?;
+        if letters.is_empty() {
+            return Err(ApiError::Conflict("no dead letter matches".into()));
+        }
+        let number = rollouts.add(Rollout::begin(view, letters)).map_err(|objection| {
+            ApiError::Conflict(match objection {
+                Objection::Overlaps(other) => format!(
+                    "rollout {other} is for some of the same dead letters: cancel it first, or let \
+                     it come to its end"
+                ),
+                Objection::TooMany => "too many rollouts have not ended: cancel some".to_owned(),
+            })
+        })?;
+        if let Err(err) = rollouts.save(number).await {
+            rollouts.take_back(number);
+            return Err(unwritten(&err));
+        }
+        rollouts.bell.notify_waiters();
+        self.rollout(number)
+    }
+
+    /// Pauses, resumes or cancels one; durable once this returns.
+    pub async fn change_rollout(
+        &self,
+        number: u64,
+        step: RolloutStep,
+    ) -> Result<RolloutView, ApiError> {
+        let changed = self.try_change(number, step).await;
+        let action = format!("{} rollout", step.as_str());
+        self.note(&action, format!("rollout {number}"), &changed, summary);
+        changed
+    }
+
+    async fn try_change(&self, number: u64, step: RolloutStep) -> Result<RolloutView, ApiError> {
+        let Server { rollouts, .. } = self.server()?;
+        let now = self.clock.now();
+        let changed = rollouts.change(number, |one| match step {
+            RolloutStep::Pause => one.pause(None),
+            RolloutStep::Resume => one.resume(now),
+            RolloutStep::Cancel => one.cancel(now),
+        });
+        if !changed.ok_or_else(|| no_rollout(number))? {
+            let state = self.rollout(number)?.state.as_str();
+            return Err(ApiError::Conflict(format!("rollout {number} is {state}")));
+        }
+        rollouts.save(number).await.map_err(|err| unwritten(&err))?;
+        rollouts.bell.notify_waiters();
+        self.rollout(number)
+    }
+
+    /// The letters that a rollout has still to let go.
+    async fn letters_for(
+        &self,
+        view: &RolloutView,
+    ) -> Result<Vec<(HandlerName, Position)>, ApiError> {
+        let cap = view.filter.limit.map(|limit| {
+            let n_gone = view.n_let_go();
+            limit.saturating_sub(usize::try_from(n_gone).unwrap_or(usize::MAX))
+        });
+        let ask = DeadAsk { limit: cap, ..view.filter.clone() };
+        let selection = match ask.parse(self).await {
+            // Its one event is gone.
+            Err(ApiError::NotFound(_)) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let records = self.dead_records(&selection).await?;
+        Ok(records.into_iter().map(|record| (record.handler, record.position)).collect())
+    }
+
+    /// Notes that a rollout came to its end or stopped.
+    fn note_rollout_end(&self, view: &RolloutView) {
+        let ended = match view.state {
+            RolloutState::Stopped => Err(ApiError::Conflict(summary(view))),
+            RolloutState::Running
+            | RolloutState::Paused
+            | RolloutState::Cancelled
+            | RolloutState::Done => Ok(()),
+        };
+        let action = format!("rollout {}", view.state.as_str());
+        let target = format!("rollout {}: {}", view.number, view.target);
+        self.note(&action, target, &ended, |()| summary(view));
+    }
+}
+
+/// A rollout's figures in a line.
+fn summary(view: &RolloutView) -> String {
+    let figures = format!(
+        "{} of {} delivered, {} failed, {} skipped, {} gone",
+        view.delivered, view.matched, view.failed, view.skipped, view.gone
+    );
+    match &view.why {
+        Some(why) => format!("{figures}: {why}"),
+        None => figures,
+    }
+}
+
+fn no_rollout(number: u64) -> ApiError {
+    ApiError::NotFound(format!("there is no rollout {number}"))
+}
+
+fn unwritten(err: &std::io::Error) -> ApiError {
+    ApiError::Conflict(format!("the rollout cannot be written down: {err}"))
+}

@@ -1,0 +1,216 @@
+//! Carries rollouts on: looks what became of the letters that were let go, and lets the next ones go.
+//!
+//! A letter is noted durably before the queue is told to redrive it. After a crash between the two it
+//! is a dead letter as before, and is redriven then; one that was redriven is only looked up.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::registry::Rollouts;
+use super::view::{LetGo, LetGoResult, RolloutState};
+use crate::api::{Api, ApiError};
+use crate::event::{HandlerName, Position};
+use crate::queue::{
+    DeadChange, DeadFilter, DeadRecord, DeliveryHistory, DeliveryState, QueueError,
+};
+
+/// How often results are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A letter's name.
+type Letter = (HandlerName, Position);
+
+/// What a look at a letter says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finding {
+    /// It waits, or is being tried.
+    UnderWay,
+    /// It was noted, and the process ended before the queue redrove it.
+    NotRedriven,
+    /// Its result is known.
+    Ended(LetGoResult, Option<String>),
+}
+
+impl Api {
+    /// Carries rollouts on for as long as it is polled. It may be dropped at any moment.
+    pub async fn run_rollouts(&self) {
+        let Some(server) = &self.server else { return };
+        let rollouts = &server.rollouts;
+        loop {
+            // Listen before looking: one that begins in between rings a bell that somebody hears.
+            let mut bell = pin!(rollouts.bell.notified());
+            bell.as_mut().enable();
+            let active = rollouts.active();
+            for number in &active {
+                if let Err(err) = self.carry_on(rollouts, *number).await {
+                    warn!(rollout = number, error = %err, "A rollout cannot go on yet");
+                }
+            }
+            if active.is_empty() {
+                bell.await;
+            } else {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// One look at one rollout.
+    async fn carry_on(&self, rollouts: &Rollouts, number: u64) -> Result<(), ApiError> {
+        let Some(before) = rollouts.get(number) else { return Ok(()) };
+        let is_known = rollouts.change(number, |one| one.waiting.is_some()).unwrap_or(true);
+        if !is_known && before.state == RolloutState::Running {
+            let found = self.letters_for(&before).await?;
+            rollouts.change(number, |one| one.set_waiting(found));
+        }
+        let under_way: Vec<LetGo> = before
+            .let_go
+            .iter()
+            .filter(|one| one.result == LetGoResult::UnderWay)
+            .cloned()
+            .collect();
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        let mut again: Vec<Letter> = Vec::new();
+        for (letter, finding) in self.look_at(&under_way).await? {
+            match finding {
+                Finding::UnderWay => {}
+                Finding::NotRedriven => again.push(letter),
+                Finding::Ended(result, error) => {
+                    let letter = (&letter.0, letter.1);
+                    rollouts.change(number, |one| one.settle(letter, result, error));
+                }
+            }
+        }
+        let due = rollouts.change(number, |one| one.advance(now, steady)).unwrap_or_default();
+        let Some(view) = rollouts.get(number) else { return Ok(()) };
+        if view != before
+            && let Err(err) = rollouts.save(number).await
+        {
+            // Nothing is let go that is not noted: what was taken for this look is given back.
+            let why = format!("what it does cannot be written down: {err}");
+            rollouts.change(number, |one| one.give_back(&due, why));
+            return Err(ApiError::Conflict(format!("its file cannot be written: {err}")));
+        }
+        again.extend(due);
+        if !again.is_empty() {
+            self.queue.change_dead(again.clone(), DeadChange::Redrive).await?;
+            rollouts.change(number, |one| one.redriven(&again));
+        }
+        if view.state != before.state {
+            self.by(view.actor).note_rollout_end(&view);
+        }
+        Ok(())
+    }
+
+    /// How each of `letters` stands.
+    async fn look_at(&self, letters: &[LetGo]) -> Result<Vec<(Letter, Finding)>, QueueError> {
+        if letters.is_empty() {
+            return Ok(Vec::new());
+        }
+        let positions: Vec<Position> = letters.iter().map(|one| one.position).collect();
+        let histories = self.queue.histories(&positions).await?;
+        let mut findings = Vec::with_capacity(letters.len());
+        for (letter, history) in letters.iter().zip(histories) {
+            let own = history.iter().find(|one| one.handler == letter.handler);
+            let is_dead = own.is_some_and(|own| own.state == DeliveryState::Dead);
+            let dead = if is_dead { self.dead_record(letter).await? } else { None };
+            let finding = finding(letter, own, dead.as_ref());
+            findings.push(((letter.handler.clone(), letter.position), finding));
+        }
+        Ok(findings)
+    }
+
+    async fn dead_record(&self, letter: &LetGo) -> Result<Option<DeadRecord>, QueueError> {
+        let filter = DeadFilter {
+            handler: Some(letter.handler.clone()),
+            position: Some(letter.position),
+            ..DeadFilter::default()
+        };
+        Ok(self.queue.dead_records(filter).await?.pop())
+    }
+}
+
+/// What a delivery's history says of a letter. `dead` = the dead letter that it is, where it is one.
+fn finding(letter: &LetGo, own: Option<&DeliveryHistory>, dead: Option<&DeadRecord>) -> Finding {
+    let Some(own) = own else { return Finding::Ended(LetGoResult::Gone, None) };
+    let last_error = || {
+        let error = own.attempts.last().map(|attempt| attempt.error.to_string());
+        error.filter(|error| !error.is_empty())
+    };
+    match own.state {
+        DeliveryState::Pending | DeliveryState::Held => Finding::UnderWay,
+        DeliveryState::Delivered => Finding::Ended(LetGoResult::Delivered, None),
+        DeliveryState::Skipped => Finding::Ended(LetGoResult::Skipped, None),
+        // It will be tried again by the rules of its handler, but what was mended is not yet well.
+        DeliveryState::Retry => Finding::Ended(LetGoResult::Failed, last_error()),
+        DeliveryState::Dead => match dead.map(|dead| dead.fact.as_ref()) {
+            // Dropped meanwhile.
+            None => Finding::Ended(LetGoResult::Gone, None),
+            Some(fact) => {
+                let died_anew = fact.is_some_and(|(died_at, _)| *died_at >= letter.at);
+                if !died_anew && !letter.is_redriven {
+                    return Finding::NotRedriven;
+                }
+                let reason = fact.map(|(_, reason)| reason.to_string());
+                Finding::Ended(LetGoResult::Failed, reason.or_else(last_error))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::ErrorText;
+
+    fn letter(is_redriven: bool) -> LetGo {
+        LetGo {
+            handler: HandlerName::parse("app").unwrap(),
+            position: Position(7),
+            at: Timestamp::from_millis(1_000),
+            stage: Some(0),
+            result: LetGoResult::UnderWay,
+            error: None,
+            is_redriven,
+        }
+    }
+
+    fn history(state: DeliveryState) -> DeliveryHistory {
+        DeliveryHistory { handler: letter(true).handler, state, attempts: Vec::new() }
+    }
+
+    fn died(at: i64) -> DeadRecord {
+        let fact = Some((Timestamp::from_millis(at), ErrorText::new("answered 500")));
+        DeadRecord { handler: letter(true).handler, position: Position(7), fact }
+    }
+
+    #[test]
+    fn finding_tells_waiting_from_done_from_failed() {
+        let of = |state| finding(&letter(true), Some(&history(state)), None);
+        assert_eq!(of(DeliveryState::Pending), Finding::UnderWay);
+        assert_eq!(of(DeliveryState::Held), Finding::UnderWay);
+        assert_eq!(of(DeliveryState::Delivered), Finding::Ended(LetGoResult::Delivered, None));
+        assert_eq!(of(DeliveryState::Skipped), Finding::Ended(LetGoResult::Skipped, None));
+        assert_eq!(of(DeliveryState::Retry), Finding::Ended(LetGoResult::Failed, None));
+        assert_eq!(of(DeliveryState::Dead), Finding::Ended(LetGoResult::Gone, None), "dropped");
+        assert_eq!(finding(&letter(true), None, None), Finding::Ended(LetGoResult::Gone, None));
+    }
+
+    #[test]
+    fn dead_letter_that_was_noted_only_is_redriven_and_one_that_died_again_has_failed() {
+        let dead = history(DeliveryState::Dead);
+        let failed = Finding::Ended(LetGoResult::Failed, Some("answered 500".into()));
+        for (is_redriven, died_at, expected) in [
+            (false, 999, Finding::NotRedriven),
+            (false, 1_000, failed.clone()),
+            (true, 1_001, failed.clone()),
+            // The wall clock was set back: it is not redriven for ever.
+            (true, 999, failed),
+        ] {
+            let letter = letter(is_redriven);
+            assert_eq!(finding(&letter, Some(&dead), Some(&died(died_at))), expected);
+        }
+    }
+}

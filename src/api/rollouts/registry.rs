@@ -1,0 +1,150 @@
+//! All rollouts: what runs, and the newest of those that ended.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::folder::RolloutFolder;
+use super::rollout::Rollout;
+use super::view::{RolloutState, RolloutView};
+use crate::sync;
+
+/// Rollouts that are kept once they ended.
+const ENDED_MAX: usize = 50;
+/// The most that have not ended: each is looked after several times a second.
+const OPEN_MAX: usize = 16;
+
+/// All rollouts.
+#[derive(Debug)]
+pub struct Rollouts {
+    folder: Option<RolloutFolder>,
+    all: Mutex<Vec<Rollout>>,
+    /// Held while a file is written: the newest state must be the one that stays.
+    writing: tokio::sync::Mutex<()>,
+    /// Rung when there is something to look after.
+    pub(super) bell: Notify,
+}
+
+/// Why another rollout may not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Objection {
+    /// This one is for some of the same letters.
+    Overlaps(u64),
+    /// There are [`OPEN_MAX`] already.
+    TooMany,
+}
+
+impl Rollouts {
+    /// Those that the folder holds.
+    pub fn open(path: PathBuf) -> Self {
+        let folder = RolloutFolder::new(path);
+        let rollouts = folder.read().into_iter().map(Rollout::kept).collect();
+        Self { folder: Some(folder), all: Mutex::new(rollouts), ..Self::none() }
+    }
+
+    /// None, and nothing is kept.
+    pub fn none() -> Self {
+        Self {
+            folder: None,
+            all: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            bell: Notify::new(),
+        }
+    }
+
+    /// All, newest first, without their letters.
+    pub fn list(&self) -> Vec<RolloutView> {
+        let rollouts = self.rollouts();
+        let views = rollouts.iter().rev();
+        views.map(|one| RolloutView { let_go: Vec::new(), ..one.view.clone() }).collect()
+    }
+
+    /// The one with this number.
+    pub fn get(&self, number: u64) -> Option<RolloutView> {
+        self.change(number, |rollout| rollout.view.clone())
+    }
+
+    /// Adds one, whose number it gives.
+    pub(super) fn add(&self, mut rollout: Rollout) -> Result<u64, Objection> {
+        let mut rollouts = self.rollouts();
+        let open = || rollouts.iter().filter(|one| !one.view.state.is_end());
+        if let Some(other) = open().find(|other| overlaps(&other.view, &rollout.view)) {
+            return Err(Objection::Overlaps(other.view.number));
+        }
+        if open().count() >= OPEN_MAX {
+            return Err(Objection::TooMany);
+        }
+        let number = rollouts.last().map_or(1, |last| last.view.number + 1);
+        rollout.view.number = number;
+        rollouts.push(rollout);
+        Ok(number)
+    }
+
+    /// Takes one back that could not be kept.
+    pub(super) fn take_back(&self, number: u64) {
+        self.rollouts().retain(|one| one.view.number != number);
+    }
+
+    /// Looks at one, or changes it.
+    pub(super) fn change<T>(
+        &self,
+        number: u64,
+        change: impl FnOnce(&mut Rollout) -> T,
+    ) -> Option<T> {
+        let mut rollouts = self.rollouts();
+        rollouts.iter_mut().find(|one| one.view.number == number).map(change)
+    }
+
+    /// Those that must be looked after.
+    pub(super) fn active(&self) -> Vec<u64> {
+        let rollouts = self.rollouts();
+        rollouts.iter().filter(|one| one.is_active()).map(|one| one.view.number).collect()
+    }
+
+    /// Keeps one as it is now; `Ok` = durably.
+    pub(super) async fn save(&self, number: u64) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let _alone = self.writing.lock().await;
+        // Copied only now: who waited longer must not write what is older.
+        let Some(view) = self.get(number) else { return Ok(()) };
+        let folder = folder.clone();
+        let old = self.forget_ended();
+        let written = tokio::task::spawn_blocking(move || {
+            for number in old {
+                if let Err(err) = folder.remove(number) {
+                    warn!(error = %err, "An old rollout cannot be removed");
+                }
+            }
+            folder.write(&view)
+        });
+        written.await.unwrap_or_else(|err| Err(io::Error::other(err)))
+    }
+
+    /// Lets go of the oldest that ended, and gives their numbers.
+    fn forget_ended(&self) -> Vec<u64> {
+        let mut rollouts = self.rollouts();
+        let ended = rollouts.iter().filter(|one| one.view.state.is_end());
+        let mut ended: Vec<u64> = ended.map(|one| one.view.number).collect();
+        ended.truncate(ended.len().saturating_sub(ENDED_MAX));
+        rollouts.retain(|one| !ended.contains(&one.view.number));
+        ended
+    }
+
+    fn rollouts(&self) -> MutexGuard<'_, Vec<Rollout>> {
+        sync::lock(&self.all)
+    }
+}
+
+/// Whether two may be for the same letters. Where one names no handler it may be for any. One that
+/// stopped lets nothing go: another may try meanwhile.
+fn overlaps(one: &RolloutView, other: &RolloutView) -> bool {
+    let is_moving = |view: &RolloutView| view.state != RolloutState::Stopped;
+    let is_same_handler = match (&one.filter.handler, &other.filter.handler) {
+        (Some(one), Some(other)) => one == other,
+        (None, _) | (_, None) => true,
+    };
+    is_moving(one) && is_moving(other) && is_same_handler
+}

@@ -1,0 +1,143 @@
+//! What is told of a rollout, and kept of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::actions::Actor;
+use crate::api::ask::DeadAsk;
+use crate::clock::Timestamp;
+use crate::event::{HandlerName, Position};
+
+/// A redrive by stages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutView {
+    /// Its number; they ascend.
+    pub number: u64,
+    /// Which dead letters it is for; `until` is when it began.
+    pub filter: DeadAsk,
+    /// The same in words.
+    pub target: String,
+    /// Who began it.
+    pub actor: Actor,
+    /// The most letters a second.
+    pub rate: u32,
+    /// How it stands.
+    pub state: RolloutState,
+    /// Why it stands so, where that is not what somebody asked for.
+    pub why: Option<String>,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it came to its end.
+    pub ended_at: Option<Timestamp>,
+    /// How many dead letters matched when it began.
+    pub matched: u64,
+    /// Which stage it is in, counted from 0.
+    pub stage: usize,
+    /// Its stages.
+    pub stages: Vec<RolloutStage>,
+    /// Letters that were delivered.
+    pub delivered: u64,
+    /// Letters that their handler's filter did not want any more.
+    pub skipped: u64,
+    /// Letters that failed again.
+    pub failed: u64,
+    /// Letters that somebody else had dropped or redriven.
+    pub gone: u64,
+    /// What was let go, oldest first: all without a result, all failures, and the newest others.
+    /// Empty in lists.
+    pub let_go: Vec<LetGo>,
+}
+
+/// How a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutState {
+    /// It lets letters go.
+    Running,
+    /// Somebody holds it.
+    Paused,
+    /// A letter failed again.
+    Stopped,
+    /// Somebody ended it.
+    Cancelled,
+    /// Every letter has its result.
+    Done,
+}
+
+impl RolloutView {
+    /// How many letters were let go in all.
+    pub fn n_let_go(&self) -> u64 {
+        let under_way = self.let_go.iter().filter(|one| one.result == LetGoResult::UnderWay);
+        self.delivered + self.skipped + self.failed + self.gone + under_way.count() as u64
+    }
+}
+
+impl RolloutState {
+    /// As people read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether nothing more can come of it.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Stopped => false,
+            Self::Cancelled | Self::Done => true,
+        }
+    }
+}
+
+/// One stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutStage {
+    /// How many letters it has.
+    pub size: u64,
+    /// How many of them were let go.
+    pub let_go: u64,
+    /// How many have a good result.
+    pub done: u64,
+    /// How many failed again.
+    pub failed: u64,
+}
+
+/// One letter that was let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetGo {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// Its event's place.
+    pub position: Position,
+    /// When it was let go.
+    pub at: Timestamp,
+    /// In which stage, counted from 0; nothing = before it began anew.
+    pub stage: Option<usize>,
+    /// What became of it.
+    pub result: LetGoResult,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether this process saw the queue redrive it. After a restart it may have been noted only.
+    #[serde(skip)]
+    pub(super) is_redriven: bool,
+}
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetGoResult {
+    /// Nothing yet.
+    UnderWay,
+    /// The handler has the event.
+    Delivered,
+    /// The handler's filter said no.
+    Skipped,
+    /// Its first try failed.
+    Failed,
+    /// Somebody else had dropped or redriven it, or its handler or event is gone.
+    Gone,
+}

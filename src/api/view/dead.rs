@@ -1,0 +1,85 @@
+//! Dead letters, and deliveries whose events cannot be read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{ErrorText, EventId, EventType, HandlerName, Position, SourceName};
+use crate::queue::{DeadLetter, LostDeliveries};
+
+/// What will not be tried again by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DeadEntry {
+    /// A dead letter.
+    Letter(DeadView),
+    /// Deliveries whose events cannot be read.
+    Lost(LostView),
+}
+
+/// Deliveries of one handler whose events cannot be read. They are redriven, for the case that the
+/// disk gives them again, or dropped like dead letters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LostView {
+    /// Whose they are.
+    pub handler: HandlerName,
+    /// The first event's place.
+    pub position: Position,
+    /// How many events there are from there on.
+    pub events: u64,
+    /// Why.
+    pub reason: String,
+}
+
+impl LostView {
+    pub(in crate::api) fn new(lost: LostDeliveries) -> Self {
+        let LostDeliveries { handler, positions } = lost;
+        let events = positions.end.0.saturating_sub(positions.start.0);
+        let (first, newest) = (positions.start.0, positions.end.0.saturating_sub(1));
+        let reason = match events {
+            1 => format!("the event at position {first} cannot be read"),
+            _ => format!("the events at positions {first} to {newest} cannot be read"),
+        };
+        Self { handler, position: positions.start, events, reason }
+    }
+}
+
+/// One dead letter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeadView {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// The event's name.
+    pub id: EventId,
+    /// The event's place.
+    pub position: Position,
+    /// The event's source.
+    pub source: SourceName,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When the event came in.
+    pub received_at: Timestamp,
+    /// How many tries there were.
+    pub attempts: u32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Why.
+    pub reason: ErrorText,
+}
+
+impl DeadView {
+    pub(in crate::api) fn new(letter: &DeadLetter) -> Self {
+        let letter = letter.clone();
+        Self {
+            handler: letter.handler,
+            id: letter.id,
+            position: letter.position,
+            source: letter.source,
+            event_type: letter.event_type,
+            received_at: letter.received_at,
+            attempts: letter.attempts,
+            died_at: letter.died_at,
+            reason: letter.reason,
+        }
+    }
+}

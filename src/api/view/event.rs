@@ -1,0 +1,183 @@
+//! Events, and what each handler did with them.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::wants::WantsView;
+use crate::clock::Timestamp;
+use crate::event::{
+    ErrorText, Event, EventId, EventType, HandlerName, Headers, Output, Position, SourceName,
+};
+use crate::queue::{DeliveryHistory, DeliveryState};
+
+/// One event in a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventSummary {
+    /// Its stable name.
+    pub id: EventId,
+    /// Its place in the log.
+    pub position: Position,
+    /// The source that it came in by.
+    pub source: SourceName,
+    /// What happened, in the provider's words.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The body's length.
+    pub body_bytes: usize,
+}
+
+impl EventSummary {
+    /// The summary of `event`.
+    pub fn new(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            position: event.position,
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            body_bytes: event.body.len(),
+        }
+    }
+}
+
+/// One event with all that is known of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "ReadEventDetail")]
+pub struct EventDetail {
+    /// The same as in a list.
+    #[serde(flatten)]
+    pub summary: EventSummary,
+    /// Name and value of each header; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    /// The body as JSON: its own text where it is JSON by the letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+    /// Why there is no payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// The body where the payload is not its own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// What each handler did with it.
+    pub deliveries: Vec<DeliveryView>,
+    /// Which handlers were not called and why, by today's configuration.
+    pub not_called: Vec<WantsView>,
+}
+
+/// [`EventDetail`] as it is read: serde cannot read a field's own text beside flattened ones.
+#[derive(Deserialize)]
+struct ReadEventDetail {
+    id: EventId,
+    position: Position,
+    source: SourceName,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    received_at: Timestamp,
+    body_bytes: usize,
+    headers: Vec<(String, String)>,
+    #[serde(default, deserialize_with = "own_text")]
+    payload: Option<Box<RawValue>>,
+    unreadable: Option<String>,
+    body_base64: Option<String>,
+    deliveries: Vec<DeliveryView>,
+    not_called: Vec<WantsView>,
+}
+
+/// A payload that is there: `null` is one, too.
+fn own_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
+}
+
+impl From<ReadEventDetail> for EventDetail {
+    fn from(read: ReadEventDetail) -> Self {
+        let ReadEventDetail { id, position, source, event_type, received_at, body_bytes, .. } =
+            read;
+        Self {
+            summary: EventSummary { id, position, source, event_type, received_at, body_bytes },
+            headers: read.headers,
+            payload: read.payload,
+            unreadable: read.unreadable,
+            body_base64: read.body_base64,
+            deliveries: read.deliveries,
+            not_called: read.not_called,
+        }
+    }
+}
+
+impl EventDetail {
+    pub(in crate::api) fn new(event: &Event, history: Vec<DeliveryHistory>) -> Self {
+        let json = event.json();
+        let is_own = matches!(json, Ok(Some(Cow::Borrowed(_))));
+        let payload = json.as_ref().ok().and_then(|text| text.as_deref());
+        // What is JSON text makes a raw value.
+        let payload = payload.and_then(|text| RawValue::from_string(text.to_owned()).ok());
+        Self {
+            summary: EventSummary::new(event),
+            headers: headers(&event.headers),
+            payload,
+            unreadable: json.err().map(ToString::to_string),
+            body_base64: (!is_own).then(|| STANDARD.encode(&event.body)),
+            deliveries: history.into_iter().map(DeliveryView::new).collect(),
+            not_called: Vec::new(),
+        }
+    }
+}
+
+/// Name and value of each header; bytes that are not UTF-8 are replaced.
+pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+}
+
+/// What one handler did with an event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Its tries, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+impl DeliveryView {
+    fn new(history: DeliveryHistory) -> Self {
+        let DeliveryHistory { handler, state, attempts } = history;
+        let attempts = attempts.into_iter().map(|attempt| AttemptView {
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            led_to: attempt.led_to,
+            error: attempt.error,
+            status: attempt.status,
+            output: attempt.output,
+        });
+        Self { handler, state, attempts: attempts.collect() }
+    }
+}
+
+/// One try.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What it led to.
+    pub led_to: DeliveryState,
+    /// What went wrong; empty where nothing did.
+    pub error: ErrorText,
+    /// The status that the other side answered.
+    pub status: Option<u16>,
+    /// What the other side said: by `stdout`, `stderr` or `response`. Absent where it said nothing.
+    #[serde(default, skip_serializing_if = "Output::is_empty")]
+    pub output: Output,
+}

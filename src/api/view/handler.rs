@@ -1,0 +1,158 @@
+//! Handlers: what the queue and their tasks know of them, joined.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::control::HandlerControl;
+use crate::clock::Timestamp;
+use crate::event::{ErrorText, EventId, HandlerName};
+use crate::queue::{Backlog, QueueStats};
+
+/// One handler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HandlerView {
+    /// Its name.
+    pub name: HandlerName,
+    /// Its kind; `None` = it is not configured (any more), but has a place in the log.
+    pub kind: Option<Cow<'static, str>>,
+    /// How it stands.
+    pub state: HandlerStatus,
+    /// Why it is `failed`.
+    pub reason: Option<String>,
+    /// Events that the cursor has not passed.
+    pub in_log: u64,
+    /// Retries and held deliveries.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest event that is not settled came in.
+    pub oldest_pending_at: Option<Timestamp>,
+    /// How long that is ago.
+    pub oldest_pending_seconds: u64,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// How many there may be.
+    pub concurrency: usize,
+    /// Since when its calls fail; nothing where the newest one did not.
+    pub failing_since: Option<Timestamp>,
+    /// How many calls failed in a row.
+    pub failures: u32,
+    /// While it is left alone because it is down: when it is tried next.
+    pub probe_at: Option<Timestamp>,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
+}
+
+/// How a handler stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandlerStatus {
+    /// It takes what comes.
+    Running,
+    /// Somebody holds it.
+    Paused,
+    /// Its calls fail, and it is left alone for a while.
+    Down,
+    /// It could not be started, and is tried again.
+    Failed,
+    /// It makes its last calls, and another takes its place soon.
+    Finishing,
+    /// The configuration says so.
+    Disabled,
+    /// Nothing runs.
+    Stopped,
+    /// It stands in no configuration.
+    Unconfigured,
+}
+
+impl HandlerStatus {
+    /// As JSON and people read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Down => "down",
+            Self::Failed => "failed",
+            Self::Finishing => "finishing",
+            Self::Disabled => "disabled",
+            Self::Stopped => "stopped",
+            Self::Unconfigured => "unconfigured",
+        }
+    }
+}
+
+/// A failure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastErrorView {
+    /// When.
+    pub at: Timestamp,
+    /// With which event.
+    pub event: EventId,
+    /// What went wrong.
+    pub text: ErrorText,
+}
+
+/// Joins what the queue and the tasks know of the handlers. `configured` = `None` without a server.
+pub(in crate::api) fn handlers(
+    stats: &QueueStats,
+    configured: Option<Vec<HandlerControl>>,
+    now: Timestamp,
+) -> Vec<HandlerView> {
+    let without_task =
+        if configured.is_some() { HandlerStatus::Unconfigured } else { HandlerStatus::Stopped };
+    let configured = configured.unwrap_or_default();
+    let unknown = stats
+        .handlers
+        .iter()
+        .filter(|(name, _)| !configured.iter().any(|control| control.name == *name));
+    let unknown: Vec<HandlerView> =
+        unknown.map(|(name, backlog)| handler(name.clone(), without_task, *backlog, now)).collect();
+    let known = configured.into_iter().map(|control| {
+        let found = stats.handlers.iter().find(|(known, _)| *known == control.name);
+        let backlog = found.map(|(_, backlog)| *backlog).unwrap_or_default();
+        let view = handler(control.name, control.state, backlog, now);
+        HandlerView {
+            kind: Some(control.kind.into()),
+            reason: control.reason,
+            in_flight: control.in_flight,
+            concurrency: control.concurrency,
+            failing_since: control.failing_since,
+            failures: control.n_failures,
+            probe_at: control.probe_at,
+            last_error: control.last_error,
+            last_success_at: control.last_success_at,
+            ..view
+        }
+    });
+    known.chain(unknown).collect()
+}
+
+fn handler(
+    name: HandlerName,
+    state: HandlerStatus,
+    backlog: Backlog,
+    now: Timestamp,
+) -> HandlerView {
+    let Backlog { in_log, waiting, dead, oldest_pending_at } = backlog;
+    HandlerView {
+        name,
+        kind: None,
+        state,
+        reason: None,
+        in_log,
+        waiting,
+        dead,
+        oldest_pending_at,
+        oldest_pending_seconds: oldest_pending_at.map_or(0, |at| now.since(at).as_secs()),
+        in_flight: 0,
+        concurrency: 0,
+        failing_since: None,
+        failures: 0,
+        probe_at: None,
+        last_error: None,
+        last_success_at: None,
+    }
+}

@@ -1,0 +1,102 @@
+//! How everything stands.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::handler::HandlerView;
+use crate::clock::Timestamp;
+use crate::event::{Position, SourceName};
+use crate::ingest::{ProxyRow, RefusedRow};
+use crate::queue::QueueStats;
+
+/// How everything stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The program's version.
+    pub version: Cow<'static, str>,
+    /// Whether a server answered, or the store was read while none runs.
+    pub running: bool,
+    /// When the server started.
+    pub started_at: Option<Timestamp>,
+    /// The queue.
+    pub queue: QueueView,
+    /// The configured sources.
+    pub sources: Vec<SourceView>,
+    /// Every handler that is configured or has a place in the log.
+    pub handlers: Vec<HandlerView>,
+    /// How many rejected requests are kept.
+    pub rejected: usize,
+    /// What was refused since the start before its signature was looked at.
+    pub refused: Vec<RefusedRow>,
+    /// The proxies that requests came through since the start.
+    pub proxies: Vec<ProxyRow>,
+}
+
+/// The queue's figures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueView {
+    /// Retained events.
+    pub events: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The newest position.
+    pub last: Position,
+    /// Bytes of the log that the index has not taken in yet.
+    pub lag_bytes: u64,
+    /// Damage found in the log.
+    pub damage: Vec<String>,
+}
+
+impl QueueView {
+    /// The figures that `stats` holds.
+    pub fn new(stats: &QueueStats) -> Self {
+        let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage } = stats;
+        Self {
+            events: *events,
+            bytes: *bytes,
+            last: *last,
+            lag_bytes: *lag_bytes,
+            damage: damage.clone(),
+        }
+    }
+}
+
+/// One configured source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceView {
+    /// Its name.
+    pub name: SourceName,
+    /// Its provider, or `custom`.
+    pub provider: String,
+    /// Where senders post to, below the public address.
+    pub path: String,
+    /// A type that `send` has a sample of.
+    pub sample_type: Option<Cow<'static, str>>,
+    /// All types that it has one of.
+    pub sample_types: Vec<Cow<'static, str>>,
+    /// What its owner does in the provider's console, step by step; `{url}` stands for the source's
+    /// public address, `{secret}` for the place of its secret.
+    pub setup: Vec<Cow<'static, str>>,
+    /// Requests stored since the start.
+    pub accepted: u64,
+    /// Requests that were stored before.
+    pub duplicate: u64,
+    /// Requests that failed verification.
+    pub rejected: u64,
+    /// Requests that were turned away because too many from there failed it.
+    pub turned_away: u64,
+    /// Its secrets in the order of the configuration.
+    pub secrets: Vec<SecretView>,
+}
+
+/// One secret of a source: never its value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Which one, counted from 0.
+    pub index: usize,
+    /// Where it is kept, as the configuration says.
+    pub place: String,
+    /// When a request was last signed with it since the start.
+    pub last_matched_at: Option<Timestamp>,
+}

@@ -1,0 +1,137 @@
+//! `rollouts`, and `dead redrive --rollout`: the server carries them on, so one must run.
+
+use crate::api::{
+    LetGo, LetGoResult, ROLLOUT_STAGES, RolloutAsk, RolloutState, RolloutStep, RolloutView,
+};
+use crate::config::Config;
+use crate::text::{count, counted};
+
+use super::CliError;
+use super::args::RolloutsVerb;
+use super::human::ago;
+use super::output::{Column, Output, Page, plain, table};
+use super::store::Server;
+
+const COLUMNS: &[Column<RolloutView>] = &[
+    ("ROLLOUT", |one| one.number.to_string()),
+    ("STATE", |one| one.state.as_str().to_owned()),
+    ("STAGE", |one| format!("{} of {}", one.stage + 1, one.stages.len())),
+    ("OF", |one| count(one.matched)),
+    ("DELIVERED", |one| count(one.delivered)),
+    ("FAILED", |one| count(one.failed)),
+    ("BEGAN", |one| ago(one.began_at)),
+    ("WHICH", |one| plain(&one.target)),
+];
+
+const LETTERS: &[Column<LetGo>] = &[
+    ("POSITION", |one| one.position.0.to_string()),
+    ("HANDLER", |one| one.handler.to_string()),
+    ("LET GO", |one| ago(one.at)),
+    ("RESULT", |one| {
+        let result = match one.result {
+            LetGoResult::UnderWay => "under way",
+            LetGoResult::Delivered => "delivered",
+            LetGoResult::Skipped => "skipped by its filter",
+            LetGoResult::Failed => "failed",
+            LetGoResult::Gone => "gone",
+        };
+        match &one.error {
+            Some(error) => format!("{result}: {}", plain(error)),
+            None => result.to_owned(),
+        }
+    }),
+];
+
+/// Results that are shown of one.
+const SHOWN_MAX: usize = 20;
+
+/// Does what `verb` says.
+pub(super) async fn run(
+    verb: RolloutsVerb,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let server = Server::require(config).await?;
+    let (number, step) = match verb {
+        RolloutsVerb::List => {
+            let rollouts: Vec<RolloutView> = server.get("rollouts", &[]).await?;
+            return output.list(&rollouts, COLUMNS, "nothing was redriven by stages");
+        }
+        RolloutsVerb::Show { number } => {
+            let one: RolloutView = server.get(&format!("rollouts/{number}"), &[]).await?;
+            return output.one(&one, text);
+        }
+        RolloutsVerb::Pause { number } => (number, RolloutStep::Pause),
+        RolloutsVerb::Resume { number } => (number, RolloutStep::Resume),
+        RolloutsVerb::Cancel { number } => (number, RolloutStep::Cancel),
+    };
+    let path = format!("rollouts/{number}/{}", step.as_str());
+    let one: RolloutView = server.post(&path, &serde_json::json!({})).await?;
+    output.one(&one, |one| format!("rollout {} is {}", one.number, one.state.as_str()))
+}
+
+/// Begins one.
+pub(super) async fn begin(
+    ask: RolloutAsk,
+    config: &Config,
+    output: Output,
+) -> Result<(), CliError> {
+    let server = Server::require(config).await?;
+    let one: RolloutView = server.post("rollouts", &ask).await?;
+    output.one(&one, |one| {
+        let letters = counted(one.matched, "dead letter", "dead letters");
+        let (number, stages) = (one.number, stages(one.matched));
+        format!(
+            "rollout {number} of {letters} began: {stages}\nnext: gatepost rollouts show {number}"
+        )
+    })
+}
+
+/// `1, 10, 100, then 301`
+pub(super) fn stages(n_letters: u64) -> String {
+    let mut left = n_letters;
+    let mut sizes = Vec::new();
+    for size in ROLLOUT_STAGES.into_iter().chain([u64::MAX]) {
+        let size = size.min(left);
+        left -= size;
+        if size > 0 {
+            sizes.push(count(size));
+        }
+    }
+    let last = sizes.pop().unwrap_or_else(|| "0".to_owned());
+    if sizes.is_empty() { last } else { format!("{}, then {last}", sizes.join(", ")) }
+}
+
+fn text(one: &RolloutView) -> String {
+    let mut page = Page::default();
+    let RolloutView { number, state, matched, delivered, failed, skipped, gone, rate, .. } = one;
+    page.line(format_args!("rollout {number}: {}", state.as_str()));
+    if let Some(why) = &one.why {
+        page.line(format_args!("{}", plain(why)));
+    }
+    page.line(format_args!("which: {}", plain(&one.target)));
+    page.line(format_args!(
+        "{delivered} of {matched} delivered, {failed} failed, {skipped} skipped, {gone} gone; at \
+         most {rate} a second"
+    ));
+    for (index, stage) in one.stages.iter().enumerate() {
+        let mark = if index == one.stage && !state.is_end() { ">" } else { " " };
+        page.line(format_args!(
+            "{mark} stage {}: {} of {} let go, {} done, {} failed",
+            index + 1,
+            stage.let_go,
+            stage.size,
+            stage.done,
+            stage.failed
+        ));
+    }
+    let newest = one.let_go.len().saturating_sub(SHOWN_MAX);
+    if let Some(newest) = one.let_go.get(newest..).filter(|newest| !newest.is_empty()) {
+        page.line(format_args!(""));
+        page.text(&table(newest, LETTERS));
+    }
+    if *state == RolloutState::Stopped {
+        page.line(format_args!("\nnext: see why, mend it, then gatepost rollouts resume {number}"));
+    }
+    page.finish()
+}

@@ -1,0 +1,92 @@
+//! Redrives by stages on `/dead`: how far each is, and what one can do about it.
+
+use super::widgets::{Sign, When};
+use super::words;
+use crate::api::{Api, ApiError, RolloutState, RolloutView};
+use crate::clock::Timestamp;
+
+/// Rollouts that are shown: all that have not ended, and the newest of the others.
+const ROLLOUTS_MAX: usize = 6;
+
+/// A rollout as it is shown.
+#[derive(Debug)]
+pub(super) struct RolloutCard {
+    pub(super) number: u64,
+    pub(super) sign: Sign,
+    pub(super) state: &'static str,
+    pub(super) sentence: String,
+    pub(super) target: String,
+    pub(super) began: When,
+    pub(super) by: &'static str,
+    pub(super) why: String,
+    pub(super) stages: Vec<StageRow>,
+    pub(super) may_pause: bool,
+    pub(super) may_resume: bool,
+    pub(super) may_cancel: bool,
+}
+
+/// One stage.
+#[derive(Debug)]
+pub(super) struct StageRow {
+    pub(super) name: String,
+    pub(super) sign: Sign,
+    pub(super) text: String,
+    pub(super) is_present: bool,
+}
+
+/// The rollouts that a person wants to see.
+pub(super) fn cards(api: &Api, now: Timestamp) -> Result<Vec<RolloutCard>, ApiError> {
+    let mut rollouts = api.rollouts()?;
+    // Newest first within each half.
+    rollouts.sort_by_key(|one| one.state.is_end());
+    let n_open = rollouts.iter().filter(|one| !one.state.is_end()).count();
+    rollouts.truncate(ROLLOUTS_MAX.max(n_open));
+    Ok(rollouts.iter().map(|one| card(one, now)).collect())
+}
+
+fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
+    let sign = match one.state {
+        RolloutState::Running => Sign::Run,
+        RolloutState::Paused => Sign::Pause,
+        RolloutState::Stopped => Sign::Bad,
+        RolloutState::Cancelled => Sign::Skip,
+        RolloutState::Done => Sign::Ok,
+    };
+    let beside = [(one.failed, "failed again"), (one.skipped, "skipped"), (one.gone, "gone")];
+    let beside = beside.into_iter().filter(|(number, _)| *number > 0);
+    let beside: Vec<String> =
+        beside.map(|(number, what)| format!(", {} {what}", words::count(number))).collect();
+    let beside = beside.concat();
+    let (delivered, matched) = (words::count(one.delivered), words::count(one.matched));
+    RolloutCard {
+        number: one.number,
+        sign,
+        state: one.state.as_str(),
+        sentence: format!("{delivered} of {matched} delivered{beside}"),
+        target: words::shown(&one.target, 160),
+        began: When::ago(one.began_at, now),
+        by: one.actor.as_str(),
+        why: words::shown(one.why.as_deref().unwrap_or_default(), 300),
+        stages: one.stages.iter().enumerate().map(|(index, _)| stage(one, index)).collect(),
+        may_pause: one.state == RolloutState::Running,
+        may_resume: matches!(one.state, RolloutState::Paused | RolloutState::Stopped),
+        may_cancel: !one.state.is_end(),
+    }
+}
+
+fn stage(one: &RolloutView, index: usize) -> StageRow {
+    let stage = one.stages.get(index).copied().unwrap_or_default();
+    let is_whole = stage.let_go >= stage.size && stage.done >= stage.size;
+    let is_present = index == one.stage && !one.state.is_end();
+    let (sign, text) = match (stage.failed, is_whole, stage.let_go) {
+        (1.., _, _) => (Sign::Bad, format!("{} failed", words::count(stage.failed))),
+        (0, true, _) => (Sign::Ok, "delivered".to_owned()),
+        (0, false, 0) if one.state.is_end() => (Sign::None, "not begun".to_owned()),
+        (0, false, 0) => (Sign::None, "waits".to_owned()),
+        (0, false, _) => {
+            let done = words::count(stage.done);
+            (Sign::Run, format!("{done} of {} delivered", words::count(stage.size)))
+        }
+    };
+    StageRow { name: words::count(stage.size), sign, text, is_present }
+}
