@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::event::{
-    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, Outcome, Settled,
+    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, Outcome, Settlement,
     SourceName,
 };
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
@@ -91,8 +91,8 @@ async fn drain(folder: &Path, retention: Duration, name: &str, n_events: u64) {
             // One dead letter among them, which every owner has.
             let dies = retention.is_zero() && n_taken == 1;
             let outcome = if dies { Outcome::Dead { order_key: None } } else { Outcome::Delivered };
-            let settled = Settled { outcome, attempt: None };
-            subscription.settle(delivery, settled).await.unwrap();
+            let settlement = Settlement { delivery, outcome, attempt: None };
+            subscription.settle(settlement).await.unwrap();
             if n_taken % (n_events / 10) == 0 {
                 rates.push(n_events as f64 / 10.0 / tenth.elapsed().as_secs_f64());
                 tenth = Instant::now();

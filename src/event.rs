@@ -21,7 +21,7 @@ mod output;
 pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
 pub use outcome::{
-    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Progress, Settled,
+    Attempt, ErrorText, Failure, FailureClass, FailureKind, OrderKey, Outcome, Progress, Settlement,
 };
 pub use output::{Excerpt, Output, Stream};
 

@@ -1,5 +1,6 @@
 //! One call of the handler, and what becomes of each delivery in it.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::matching::OWN_SOURCE;
 use super::{Context, replays};
 use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, OrderKey, Outcome,
-    Settled,
+    Settlement,
 };
 use crate::queue::{DeadLetter, Queue};
 
@@ -25,32 +26,14 @@ const SET_ASIDE: &str = "the process ended by itself each time this was begun, a
 /// A call that has ended.
 #[derive(Debug, Default)]
 pub(super) struct CallOutcome {
-    pub(super) done: Vec<Settlement>,
+    pub(super) settlements: Vec<Settlement>,
+    /// The order keys of its deliveries.
+    pub(super) keys: BTreeSet<OrderKey>,
     /// What the call says about the handler; `None` = it was not called.
-    pub(super) answer: Option<HandlerHealth>,
+    pub(super) health: Option<HandlerHealth>,
     /// For how long the handler takes nothing at all.
     pub(super) pause: Option<Duration>,
     pub(super) duration: Duration,
-}
-
-/// What is to be recorded for one delivery.
-#[derive(Debug)]
-pub(super) struct Settlement {
-    pub(super) delivery: Delivery,
-    pub(super) key: Option<OrderKey>,
-    pub(super) settled: Settled,
-}
-
-impl Settlement {
-    /// Whether the delivery stays in the queue, in front of its line.
-    pub(super) fn stays(&self) -> bool {
-        match self.settled.outcome {
-            Outcome::Delivered | Outcome::Skipped | Outcome::Dead { order_key: None } => false,
-            Outcome::Retry { .. } | Outcome::Held { .. } | Outcome::Dead { order_key: Some(_) } => {
-                true
-            }
-        }
-    }
 }
 
 /// Whether the handler is there.
@@ -87,17 +70,18 @@ pub(super) async fn attempt(
         Err(failure) => (not_called(context, &failure), Err(failure)),
     };
     let duration = attempt.duration;
+    let keys = batch.keys.iter().flatten().copied().collect();
     let mut judge = Judge::new(context, seed);
     let mut pause = None;
-    let (done, answer) = match result {
+    let (settlements, health) = match result {
         Ok(()) => (delivered(batch, &attempt), HandlerHealth::Up),
         Err(failure) => {
             pause = pause_of(&failure);
             failed(&mut judge, batch, failure, &attempt).await
         }
     };
-    report_dead_letters(context, &done).await;
-    CallOutcome { done, answer: Some(answer), pause, duration }
+    report_dead_letters(context, &settlements).await;
+    CallOutcome { settlements, keys, health: Some(health), pause, duration }
 }
 
 /// How long the handler takes nothing, as one of the answers says.
@@ -116,17 +100,18 @@ async fn failed(
 ) -> (Vec<Settlement>, HandlerHealth) {
     let (had, left) = split(batch, &failure.done);
     // What the call says of others is no error of these.
-    let mut done = delivered(had, &without_words(attempt));
-    let mut answer = if done.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
+    let mut settlements = delivered(had, &without_words(attempt));
+    let mut health =
+        if settlements.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
     let left = if failure.each.is_empty() {
         left
     } else {
-        judge.answered(left, &failure, attempt, &mut done, &mut answer)
+        judge.answered(left, &failure, attempt, &mut settlements, &mut health)
     };
     if left.deliveries.is_empty() {
-        return (done, answer);
+        return (settlements, health);
     }
-    let (others, of_others) = match failure.kind {
+    let (others, health_of_others) = match failure.kind {
         FailureKind::Permanent if left.deliveries.len() > 1 => one_by_one(judge, left).await,
         FailureKind::Permanent => (judge.together(left, &failure, attempt), HandlerHealth::Up),
         FailureKind::Transient => {
@@ -136,8 +121,8 @@ async fn failed(
             (judge.defer_together(left, &failure), HandlerHealth::Unknown)
         }
     };
-    done.extend(others);
-    (done, answer.and(of_others))
+    settlements.extend(others);
+    (settlements, health.and(health_of_others))
 }
 
 /// What is done of `batch`, and the others.
@@ -152,10 +137,9 @@ fn split(batch: CallBatch, done: &[EventId]) -> (CallBatch, CallBatch) {
 }
 
 fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
-    let pairs = batch.deliveries.into_iter().zip(batch.keys);
-    let delivered = pairs.map(|(delivery, key)| {
-        let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt.clone()) };
-        Settlement { delivery, key, settled }
+    let delivered = batch.deliveries.into_iter().map(|delivery| {
+        let attempt = Some(attempt.clone());
+        Settlement { delivery, outcome: Outcome::Delivered, attempt }
     });
     delivered.collect()
 }
@@ -174,10 +158,10 @@ pub(super) async fn unclear(
 ) -> CallOutcome {
     let started_at = context.clock.now();
     let attempt = Attempt { started_at, error: reason, ..Attempt::default() };
-    let settled = Settled { outcome: Outcome::Dead { order_key: None }, attempt: Some(attempt) };
-    let done = vec![Settlement { delivery, key: None, settled }];
-    report_dead_letters(context, &done).await;
-    CallOutcome { done, ..CallOutcome::default() }
+    let outcome = Outcome::Dead { order_key: None };
+    let settlements = vec![Settlement { delivery, outcome, attempt: Some(attempt) }];
+    report_dead_letters(context, &settlements).await;
+    CallOutcome { settlements, ..CallOutcome::default() }
 }
 
 /// A try that ended before the handler was called.
@@ -270,50 +254,50 @@ fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, du
 /// After a permanent failure of a batch: each alone, so that one bad event ends alone. A transient
 /// failure ends this, and what is left is tried again later without having been tried.
 async fn one_by_one(judge: &mut Judge<'_>, batch: CallBatch) -> (Vec<Settlement>, HandlerHealth) {
-    let mut done = Vec::with_capacity(batch.deliveries.len());
-    let mut answer = HandlerHealth::Up;
+    let mut settlements = Vec::with_capacity(batch.deliveries.len());
+    let mut health = HandlerHealth::Up;
     let mut stop = None;
     for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
         if let Some(order_key) = judge.behind_stopped(key) {
-            done.push(held(delivery, order_key));
+            settlements.push(held(delivery, order_key));
             continue;
         }
         if let Some(failure) = &stop {
-            done.push(judge.defer(delivery, key, failure));
+            settlements.push(judge.defer(delivery, key, failure));
             continue;
         }
         let (attempt, result) = call(judge.context, std::slice::from_ref(&delivery)).await;
         match result {
             Ok(()) => {
-                let settled = Settled { outcome: Outcome::Delivered, attempt: Some(attempt) };
-                done.push(Settlement { delivery, key, settled });
+                let (outcome, attempt) = (Outcome::Delivered, Some(attempt));
+                settlements.push(Settlement { delivery, outcome, attempt });
             }
             Err(failure) => match failure.kind {
                 // The others are asked for all the same: one that can never be done ends here.
-                FailureKind::Deferred => done.push(judge.defer(delivery, key, &failure)),
+                FailureKind::Deferred => settlements.push(judge.defer(delivery, key, &failure)),
                 FailureKind::Paused => {
-                    done.push(judge.defer(delivery, key, &failure));
+                    settlements.push(judge.defer(delivery, key, &failure));
                     stop = Some(failure);
                 }
                 FailureKind::Permanent => {
-                    done.push(judge.failed(delivery, key, &failure, Some(attempt)));
+                    settlements.push(judge.failed(delivery, key, &failure, Some(attempt)));
                 }
                 FailureKind::Transient => {
-                    done.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                    answer = HandlerHealth::Down(failure.clone());
+                    settlements.push(judge.failed(delivery, key, &failure, Some(attempt)));
+                    health = HandlerHealth::Down(failure.clone());
                     stop = Some(failure);
                 }
             },
         }
     }
-    (done, answer)
+    (settlements, health)
 }
 
 /// Reports dead letters before they are settled: after a crash in between they are reported again,
 /// not never. A dead letter about one of Gatepost's own events is not reported: it would not end.
-async fn report_dead_letters(context: &Context, done: &[Settlement]) {
-    for Settlement { delivery, settled, .. } in done {
-        let (Outcome::Dead { .. }, Some(attempt)) = (&settled.outcome, &settled.attempt) else {
+async fn report_dead_letters(context: &Context, settlements: &[Settlement]) {
+    for Settlement { delivery, outcome, attempt } in settlements {
+        let (Outcome::Dead { .. }, Some(attempt)) = (outcome, attempt) else {
             continue;
         };
         let event = &delivery.event;

@@ -52,7 +52,7 @@ pub(super) enum Permit {
 
 /// What a result did to the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum BreakerChange {
     None,
     Opened,
     Closed,
@@ -94,10 +94,10 @@ impl Breaker {
     }
 
     /// The handler answered: it is there, even if it did not want this event.
-    pub(super) fn answered(&mut self) -> Change {
+    pub(super) fn answered(&mut self) -> BreakerChange {
         let change = match self.state {
-            State::Closed { .. } => Change::None,
-            State::Open { .. } | State::Probing => Change::Closed,
+            State::Closed { .. } => BreakerChange::None,
+            State::Open { .. } | State::Probing => BreakerChange::Closed,
         };
         self.state = State::Closed { failures: 0 };
         change
@@ -113,7 +113,7 @@ impl Breaker {
 
     /// A transient failure; `asked` is how long the other side wants to be left alone. One that
     /// began before the breaker opened does not put off the next probe.
-    pub(super) fn failed(&mut self, now: Timestamp, asked: Option<Duration>) -> Change {
+    pub(super) fn failed(&mut self, now: Timestamp, asked: Option<Duration>) -> BreakerChange {
         let wait = self.settings.probe_interval.max(asked.unwrap_or_default().min(ASKED_MAX));
         let open = State::Open { probe_at: now.after(wait) };
         match self.state {
@@ -121,15 +121,15 @@ impl Breaker {
                 let failures = failures.saturating_add(1);
                 if failures < self.settings.failures.get() {
                     self.state = State::Closed { failures };
-                    return Change::None;
+                    return BreakerChange::None;
                 }
                 self.state = open;
-                Change::Opened
+                BreakerChange::Opened
             }
-            State::Open { .. } => Change::None,
+            State::Open { .. } => BreakerChange::None,
             State::Probing => {
                 self.state = open;
-                Change::None
+                BreakerChange::None
             }
         }
     }
@@ -144,10 +144,10 @@ mod tests {
     fn open() -> Breaker {
         let mut breaker = Breaker::new(settings::Breaker::DEFAULT);
         for _ in 1..10 {
-            assert_eq!(breaker.failed(NOW, None), Change::None);
+            assert_eq!(breaker.failed(NOW, None), BreakerChange::None);
             assert_eq!(breaker.permit(NOW), Permit::Any);
         }
-        assert_eq!(breaker.failed(NOW, None), Change::Opened);
+        assert_eq!(breaker.failed(NOW, None), BreakerChange::Opened);
         breaker
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let mut breaker = Breaker::new(settings::Breaker::DEFAULT);
         for _ in 0..100 {
             breaker.failed(NOW, None);
-            assert_eq!(breaker.answered(), Change::None);
+            assert_eq!(breaker.answered(), BreakerChange::None);
         }
         assert_eq!(open().state(), BreakerState::Open);
     }
@@ -176,14 +176,14 @@ mod tests {
             breaker.failed(at(30 * round + 30), None);
         }
         breaker.probe();
-        assert_eq!(breaker.answered(), Change::Closed);
+        assert_eq!(breaker.answered(), BreakerChange::Closed);
         assert_eq!(breaker.permit(NOW), Permit::Any);
     }
 
     #[test]
     fn a_late_failure_does_not_put_off_the_probe() {
         let mut breaker = open();
-        assert_eq!(breaker.failed(at(20), None), Change::None);
+        assert_eq!(breaker.failed(at(20), None), BreakerChange::None);
         assert_eq!(breaker.permit(at(30)), Permit::Probe);
     }
 

@@ -4,10 +4,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::Context;
-use super::attempt::{HandlerHealth, Settlement, attempt_of};
+use super::attempt::{HandlerHealth, attempt_of};
 use super::buffer::CallBatch;
-use super::retry::{Verdict, decide};
-use crate::event::{Attempt, Delivery, Failure, FailureKind, OrderKey, Outcome, Settled};
+use super::retry::next_try;
+use crate::event::{Attempt, Delivery, Failure, FailureKind, OrderKey, Outcome, Settlement};
 
 /// Says what becomes of failed deliveries of one batch.
 pub(super) struct Judge<'a> {
@@ -30,18 +30,17 @@ impl<'a> Judge<'a> {
         failure: &Failure,
         attempt: &Attempt,
     ) -> Vec<Settlement> {
-        let mut done = Vec::with_capacity(batch.deliveries.len());
+        let mut settlements = Vec::with_capacity(batch.deliveries.len());
         for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
-            done.push(match self.behind_stopped(key) {
+            settlements.push(match self.behind_stopped(key) {
                 Some(order_key) => {
                     let outcome = Outcome::Held { order_key };
-                    let attempt = Some(attempt.clone());
-                    Settlement { delivery, key, settled: Settled { outcome, attempt } }
+                    Settlement { delivery, outcome, attempt: Some(attempt.clone()) }
                 }
                 None => self.failed(delivery, key, failure, Some(attempt.clone())),
             });
         }
-        done
+        settlements
     }
 
     /// Judges those of `batch` that have an answer of their own in `failure`, and gives the others
@@ -51,8 +50,8 @@ impl<'a> Judge<'a> {
         batch: CallBatch,
         failure: &Failure,
         attempt: &Attempt,
-        done: &mut Vec<Settlement>,
-        answer: &mut HandlerHealth,
+        settlements: &mut Vec<Settlement>,
+        health: &mut HandlerHealth,
     ) -> CallBatch {
         let mut left = CallBatch::default();
         for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
@@ -67,8 +66,8 @@ impl<'a> Judge<'a> {
                 FailureKind::Transient => HandlerHealth::Down(own.clone()),
                 FailureKind::Deferred | FailureKind::Paused => HandlerHealth::Unknown,
             };
-            *answer = std::mem::replace(answer, HandlerHealth::Unknown).and(given);
-            done.push(self.one_answered(delivery, key, own, attempt));
+            *health = std::mem::replace(health, HandlerHealth::Unknown).and(given);
+            settlements.push(self.one_answered(delivery, key, own, attempt));
         }
         left
     }
@@ -87,9 +86,8 @@ impl<'a> Judge<'a> {
                 self.failed(delivery, key, own, Some(attempt))
             }
             (FailureKind::Transient, Some(order_key)) => {
-                let settled =
-                    Settled { outcome: Outcome::Held { order_key }, attempt: Some(attempt) };
-                Settlement { delivery, key: Some(order_key), settled }
+                let outcome = Outcome::Held { order_key };
+                Settlement { delivery, outcome, attempt: Some(attempt) }
             }
             (FailureKind::Deferred | FailureKind::Paused, Some(order_key)) => {
                 held(delivery, order_key)
@@ -104,14 +102,14 @@ impl<'a> Judge<'a> {
         batch: CallBatch,
         failure: &Failure,
     ) -> Vec<Settlement> {
-        let mut done = Vec::with_capacity(batch.deliveries.len());
+        let mut settlements = Vec::with_capacity(batch.deliveries.len());
         for (delivery, key) in batch.deliveries.into_iter().zip(batch.keys) {
-            done.push(match self.behind_stopped(key) {
+            settlements.push(match self.behind_stopped(key) {
                 Some(order_key) => held(delivery, order_key),
                 None => self.defer(delivery, key, failure),
             });
         }
-        done
+        settlements
     }
 
     pub(super) fn behind_stopped(&self, key: Option<OrderKey>) -> Option<OrderKey> {
@@ -130,16 +128,13 @@ impl<'a> Judge<'a> {
         let first_attempt_at = delivery.first_attempt_at.unwrap_or(now.before(duration));
         let retry = &self.context.policy.retry;
         let random = self.random();
-        let outcome = match decide(retry, delivery.attempt, first_attempt_at, now, failure, random)
-        {
-            Verdict::Again(at) => Outcome::Retry { at, order_key: key },
-            Verdict::Never => {
-                Outcome::Dead { order_key: key.filter(|_| self.context.holds_dead()) }
-            }
+        let next = next_try(retry, delivery.attempt, first_attempt_at, now, failure, random);
+        let outcome = match next {
+            Some(at) => Outcome::Retry { at, order_key: key },
+            None => Outcome::Dead { order_key: key.filter(|_| self.context.holds_dead()) },
         };
-        let done = Settlement { delivery, key, settled: Settled { outcome, attempt } };
-        self.stopped.extend(key.filter(|_| done.stays()));
-        done
+        self.stopped.extend(outcome.blocked_key());
+        Settlement { delivery, outcome, attempt }
     }
 
     /// Not tried, because the handler is not there or it is not time yet.
@@ -152,13 +147,11 @@ impl<'a> Judge<'a> {
         let now = self.context.clock.steady();
         let retry = &self.context.policy.retry;
         // As after the first try: nothing is known of this delivery, and no try is used up.
-        let at = match decide(retry, 1, now, now, failure, self.random()) {
-            Verdict::Again(at) => at,
-            Verdict::Never => now.after(retry.min),
-        };
+        let at = next_try(retry, 1, now, now, failure, self.random());
+        let at = at.unwrap_or(now.after(retry.min));
         self.stopped.extend(key);
         let outcome = Outcome::Retry { at, order_key: key };
-        Settlement { delivery, key, settled: Settled { outcome, attempt: None } }
+        Settlement { delivery, outcome, attempt: None }
     }
 
     fn random(&mut self) -> f64 {
@@ -170,6 +163,5 @@ impl<'a> Judge<'a> {
 
 /// Not tried, because one before it with the same key stays in the queue.
 pub(super) fn held(delivery: Delivery, order_key: OrderKey) -> Settlement {
-    let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
-    Settlement { delivery, key: Some(order_key), settled }
+    Settlement { delivery, outcome: Outcome::Held { order_key }, attempt: None }
 }

@@ -56,7 +56,7 @@ pub use attempts::Attempts;
 pub use breaker::BreakerState;
 pub use classify::FailurePattern;
 pub use matching::{Match, OWN_SOURCE, evaluate, is_named};
-pub use retry::{Verdict, decide};
+pub use retry::next_try;
 pub use settings::{Batch, Breaker, EventGlob, Growth, OnDeadLetter, Policy, Retry, Wait};
 pub use status::{Control, Health, LastError, LoopState, Status};
 

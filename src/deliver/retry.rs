@@ -6,41 +6,33 @@ use super::settings::{Growth, Retry};
 use crate::clock::Timestamp;
 use crate::event::{Failure, FailureKind};
 
-/// What the policy says after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Try again, not before this moment.
-    Again(Timestamp),
-    /// Give up: another try cannot help, or there were enough.
-    Never,
-}
-
-/// What comes after try number `attempt` failed at `now`. `first_attempt_at` and `now` are by the
+/// When to try again after try number `attempt` failed at `now`; `None` = never: another try cannot
+/// help, or there were enough. `first_attempt_at` and `now` are by the
 /// steady clock; `random` is evenly spread over 0..1.
 ///
 /// A delivery whose next wait ends after the policy's total time has a last try at that moment, so
 /// that a long `Retry-After` does not cost the rest of the time.
-pub fn decide(
+pub fn next_try(
     policy: &Retry,
     attempt: u32,
     first_attempt_at: Timestamp,
     now: Timestamp,
     failure: &Failure,
     random: f64,
-) -> Verdict {
+) -> Option<Timestamp> {
     let asked = failure.retry_after.unwrap_or_default();
     match failure.kind {
-        FailureKind::Permanent => return Verdict::Never,
+        FailureKind::Permanent => return None,
         // It was not tried: there is no end to that, and all of it is due at the same moment.
-        FailureKind::Deferred | FailureKind::Paused => return Verdict::Again(now.after(asked)),
+        FailureKind::Deferred | FailureKind::Paused => return Some(now.after(asked)),
         FailureKind::Transient => {}
     }
     let last = first_attempt_at.after(policy.total);
     let had_enough = policy.attempts.is_some_and(|attempts| attempt >= attempts.get());
     if had_enough || now >= last {
-        return Verdict::Never;
+        return None;
     }
-    Verdict::Again(now.after(wait(policy, attempt, random).max(asked)).min(last))
+    Some(now.after(wait(policy, attempt, random).max(asked)).min(last))
 }
 
 /// Full jitter: evenly spread between `min` and the ceiling, so that what failed together does not
@@ -126,8 +118,8 @@ mod tests {
     #[track_caller]
     fn check(attempt: u32, since_first: Duration, random: f64, expected: Option<Duration>) {
         let verdict =
-            decide(&Retry::DEFAULT, attempt, NOW.before(since_first), NOW, &refused(), random);
-        let expected = expected.map_or(Verdict::Never, |wait| Verdict::Again(NOW.after(wait)));
+            next_try(&Retry::DEFAULT, attempt, NOW.before(since_first), NOW, &refused(), random);
+        let expected = expected.map(|wait| NOW.after(wait));
         assert_eq!(verdict, expected);
     }
 
@@ -147,11 +139,8 @@ mod tests {
     fn it_ends_with_the_total_time_and_with_the_attempts_where_there_are_some() {
         check(1_000, secs(0), 0.0, Some(secs(10)));
         let few = Retry { attempts: NonZeroU32::new(12), ..Retry::DEFAULT };
-        let verdict = |attempt| decide(&few, attempt, NOW, NOW, &refused(), 0.0);
-        assert_eq!(
-            (verdict(11), verdict(12)),
-            (Verdict::Again(NOW.after(secs(10))), Verdict::Never)
-        );
+        let verdict = |attempt| next_try(&few, attempt, NOW, NOW, &refused(), 0.0);
+        assert_eq!((verdict(11), verdict(12)), (Some(NOW.after(secs(10))), None));
         check(1, Retry::DEFAULT.total, 0.0, None);
         check(1, Retry::DEFAULT.total.saturating_sub(secs(5)), 0.0, Some(secs(5)));
     }
@@ -159,16 +148,16 @@ mod tests {
     #[test]
     fn a_permanent_failure_is_the_end() {
         let failure = Failure::permanent("404").with_retry_after(Some(secs(1)));
-        assert_eq!(decide(&Retry::DEFAULT, 1, NOW, NOW, &failure, 0.0), Verdict::Never);
+        assert_eq!(next_try(&Retry::DEFAULT, 1, NOW, NOW, &failure, 0.0), None);
     }
 
     #[test]
     fn retry_after_is_obeyed_within_the_total_time() {
         let asked =
-            |asked| decide(&Retry::DEFAULT, 1, NOW, NOW, &refused().with_retry_after(asked), 0.0);
-        assert_eq!(asked(Some(secs(3_600))), Verdict::Again(NOW.after(secs(3_600))));
-        assert_eq!(asked(Some(secs(1))), Verdict::Again(NOW.after(secs(10))));
-        assert_eq!(asked(Some(Duration::MAX)), Verdict::Again(NOW.after(Retry::DEFAULT.total)));
+            |asked| next_try(&Retry::DEFAULT, 1, NOW, NOW, &refused().with_retry_after(asked), 0.0);
+        assert_eq!(asked(Some(secs(3_600))), Some(NOW.after(secs(3_600))));
+        assert_eq!(asked(Some(secs(1))), Some(NOW.after(secs(10))));
+        assert_eq!(asked(Some(Duration::MAX)), Some(NOW.after(Retry::DEFAULT.total)));
     }
 
     #[test]
@@ -177,8 +166,8 @@ mod tests {
             for wait in [secs(0), secs(3_600)] {
                 let failure = Failure::deferred("not yet", wait);
                 let first = NOW.before(since_first);
-                let verdict = decide(&Retry::DEFAULT, attempt, first, NOW, &failure, 1.0);
-                assert_eq!(verdict, Verdict::Again(NOW.after(wait)));
+                let verdict = next_try(&Retry::DEFAULT, attempt, first, NOW, &failure, 1.0);
+                assert_eq!(verdict, Some(NOW.after(wait)));
             }
         }
     }
@@ -206,9 +195,7 @@ mod tests {
     fn life(policy: &Retry, seed: u64) -> (Duration, u32) {
         let mut random = StdRng::seed_from_u64(seed);
         let (mut now, mut attempt) = (NOW, 1);
-        while let Verdict::Again(at) =
-            decide(policy, attempt, NOW, now, &refused(), random.random())
-        {
+        while let Some(at) = next_try(policy, attempt, NOW, now, &refused(), random.random()) {
             (now, attempt) = (at, attempt + 1);
         }
         (now.since(NOW), attempt)
@@ -267,8 +254,8 @@ mod tests {
         ) {
             let (first, now) = (NOW, NOW.after(passed));
             let failure = refused().with_retry_after(asked);
-            match decide(&policy, attempt, first, now, &failure, random) {
-                Verdict::Again(at) => {
+            match next_try(&policy, attempt, first, now, &failure, random) {
+                Some(at) => {
                     prop_assert!(at >= now);
                     prop_assert!(at <= first.after(policy.total));
                     prop_assert!(policy.attempts.is_none_or(|most| attempt < most.get()));
@@ -280,7 +267,7 @@ mod tests {
                         prop_assert!(wait >= policy.min.max(asked.unwrap_or_default()));
                     }
                 }
-                Verdict::Never => prop_assert!(
+                None => prop_assert!(
                     policy.attempts.is_some_and(|most| attempt >= most.get())
                         || now >= first.after(policy.total)
                 ),
@@ -308,9 +295,9 @@ mod tests {
             let policy = Retry { attempts: NonZeroU32::new(attempts), ..policy };
             let mut now = NOW;
             for attempt in 1..=attempts {
-                match decide(&policy, attempt, NOW, now, &refused(), seed) {
-                    Verdict::Again(at) => now = at,
-                    Verdict::Never => return Ok(()),
+                match next_try(&policy, attempt, NOW, now, &refused(), seed) {
+                    Some(at) => now = at,
+                    None => return Ok(()),
                 }
             }
             prop_assert!(false, "more tries than the policy has");

@@ -1,5 +1,6 @@
 //! One handler's delivery loop: take, filter, enqueue, call, settle.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Context;
-use super::attempt::{CallOutcome, HandlerHealth, Settlement};
-use super::breaker::{Breaker, Change};
+use super::attempt::{CallOutcome, HandlerHealth};
+use super::breaker::{Breaker, BreakerChange};
 use super::buffer::Buffer;
 use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, OrderKey, Outcome};
+use crate::event::{Delivery, OrderKey, Outcome, Settlement};
 use crate::pace;
 use crate::queue::{Queue, QueueError, Subscription};
 
@@ -177,28 +178,20 @@ impl<'a> Worker<'a> {
 
     /// Settles what came of a call, and lets the next deliveries of its keys go.
     async fn settle(&mut self, outcome: CallOutcome) -> Result<(), QueueError> {
-        self.note_health(outcome.answer.as_ref());
+        self.note_health(outcome.health.as_ref());
         if let Some(pause) = outcome.pause {
             let until = self.context.clock.steady().after(pause);
             self.paused_until = self.paused_until.max(Some(until));
         }
-        // Of each key in the call, and whether one of it stays in the queue.
-        let mut lines: Vec<(OrderKey, bool)> = Vec::new();
-        let mut settled = Vec::with_capacity(outcome.done.len());
-        for done in pace::in_steps(outcome.done) {
-            if let Some(key) = done.key {
-                match lines.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, stays)) => *stays |= done.stays(),
-                    None => lines.push((key, done.stays())),
-                }
-            }
+        let mut blocked: BTreeSet<OrderKey> = BTreeSet::new();
+        for settlement in pace::in_steps(&outcome.settlements) {
+            blocked.extend(settlement.outcome.blocked_key());
             // Where the queue does not take it, it is tried, and counted, again.
-            self.note(&done);
-            settled.push((done.delivery, done.settled));
+            self.note(settlement);
         }
-        self.subscription.settle_all(settled).await?;
-        for (key, stays) in lines {
-            if stays {
+        self.subscription.settle_all(outcome.settlements).await?;
+        for key in outcome.keys {
+            if blocked.contains(&key) {
                 let held = self.buffer.block_key(key);
                 self.hold(held).await?;
             } else {
@@ -209,9 +202,9 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn note_health(&mut self, answer: Option<&HandlerHealth>) {
+    fn note_health(&mut self, health: Option<&HandlerHealth>) {
         let now = self.context.clock.steady();
-        let change = match answer {
+        let change = match health {
             None => return,
             Some(HandlerHealth::Up) => {
                 self.shared.answers();
@@ -228,17 +221,19 @@ impl<'a> Worker<'a> {
         };
         let name = &self.context.name;
         match change {
-            Change::None => {}
-            Change::Opened => warn!(handler.name = %name, "Handler is down: it is only probed"),
-            Change::Closed => info!(handler.name = %name, "Handler is back"),
+            BreakerChange::None => {}
+            BreakerChange::Opened => {
+                warn!(handler.name = %name, "Handler is down: it is only probed");
+            }
+            BreakerChange::Closed => info!(handler.name = %name, "Handler is back"),
         }
     }
 
-    fn note(&self, done: &Settlement) {
-        let Settlement { delivery, settled, .. } = done;
-        self.context.metrics.settled(&settled.outcome);
-        let Some(attempt) = &settled.attempt else { return };
-        if settled.outcome == Outcome::Delivered {
+    fn note(&self, settlement: &Settlement) {
+        let Settlement { delivery, outcome, attempt } = settlement;
+        self.context.metrics.settled(outcome);
+        let Some(attempt) = attempt else { return };
+        if *outcome == Outcome::Delivered {
             self.shared.succeeded(attempt.started_at.after(attempt.duration));
             debug!(
                 handler.name = %self.context.name,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventId, Output};
+use super::{Delivery, EventId, Output};
 use crate::clock::Timestamp;
 
 /// An error's text for people, cut to [`ErrorText::BYTES_MAX`].
@@ -208,6 +208,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The key whose later events wait until this delivery has come to another outcome.
+    pub fn blocked_key(&self) -> Option<OrderKey> {
+        match self {
+            Self::Delivered | Self::Skipped => None,
+            Self::Retry { order_key, .. } | Self::Dead { order_key } => *order_key,
+            Self::Held { order_key } => Some(*order_key),
+        }
+    }
+}
+
 /// The first 16 bytes of the SHA-256 of what `order_by` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderKey(pub [u8; 16]);
@@ -237,13 +248,14 @@ impl Attempt {
     }
 }
 
-/// An outcome together with the try that led to it; a delivery that was skipped or held was not
-/// tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// What becomes of the delivery.
+/// The end of a delivery for now: it is used up, and comes back as another one or not at all.
+#[derive(Debug)]
+pub struct Settlement {
+    /// Which delivery.
+    pub delivery: Delivery,
+    /// What becomes of it.
     pub outcome: Outcome,
-    /// The try, where there was one.
+    /// The try that led to it; a delivery that was skipped or held was not tried.
     pub attempt: Option<Attempt>,
 }
 

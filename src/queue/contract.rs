@@ -9,7 +9,9 @@ use super::query::{DeadFilter, EventQuery, Searched};
 use super::standing::{
     Backlog, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries, QueueStats,
 };
-use crate::event::{Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settled};
+use crate::event::{
+    Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
+};
 
 /// The durable log.
 #[async_trait]
@@ -153,13 +155,13 @@ pub trait Subscription: Send + Sync {
     /// of the calls, so that a crash loses the last ones only.
     ///
     /// A settlement without an attempt leaves the delivery's attempt number as it is.
-    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError>;
+    async fn settle(&self, settlement: Settlement) -> Result<(), QueueError>;
 
     /// [`Subscription::settle`] of each in this order, where a backend can do that for less. What
     /// comes behind an error is not settled.
-    async fn settle_all(&self, settled: Vec<(Delivery, Settled)>) -> Result<(), QueueError> {
-        for (delivery, settled) in settled {
-            self.settle(delivery, settled).await?;
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Result<(), QueueError> {
+        for settlement in settlements {
+            self.settle(settlement).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::deliver::attempt::unclear;
 use crate::deliver::buffer::PendingDelivery;
 use crate::deliver::matching::{Match, evaluate};
-use crate::event::{Delivery, OrderKey, Outcome, Settled};
+use crate::event::{Delivery, OrderKey, Outcome, Settlement};
 use crate::pace;
 use crate::queue::QueueError;
 
@@ -47,9 +47,9 @@ impl Worker<'_> {
         for delivery in pace::in_steps(taken) {
             match evaluate(&self.context.policy, &delivery.event) {
                 Match::Skip => {
-                    let settled = Settled { outcome: Outcome::Skipped, attempt: None };
-                    self.context.metrics.settled(&settled.outcome);
-                    skipped.push((delivery, settled));
+                    let outcome = Outcome::Skipped;
+                    self.context.metrics.settled(&outcome);
+                    skipped.push(Settlement { delivery, outcome, attempt: None });
                 }
                 Match::Error(reason) => {
                     self.in_flight.push(Box::pin(unclear(self.context, delivery, reason)));
@@ -117,8 +117,8 @@ impl Worker<'_> {
         delivery: Delivery,
         order_key: OrderKey,
     ) -> Result<(), QueueError> {
-        let settled = Settled { outcome: Outcome::Held { order_key }, attempt: None };
-        self.subscription.settle(delivery, settled).await
+        let outcome = Outcome::Held { order_key };
+        self.subscription.settle(Settlement { delivery, outcome, attempt: None }).await
     }
 
     /// Holds in the log what cannot wait here, then releases there the keys that have drained here.

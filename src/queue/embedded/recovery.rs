@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::kept::KeptLog;
 use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
 use super::log::{FileLog, LogReader, ReadError};
-use super::record::{Change, Incarnation, Kind, Lsn, NewState, Record};
+use super::record::{DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record};
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
 use crate::clock::Timestamp;
@@ -53,16 +53,16 @@ fn settle_trimmed(state: &mut HandlerState, trimmed_before: Position, kept: &Kep
     let high = state.high();
     if high < trimmed_before {
         let count = trimmed_before.0 - high.0;
-        state.apply(&Change::of(high, count, NewState::Delivered));
+        state.apply(&DeliveryRecord::of(high, count, NewState::Delivered));
         let mut from = high;
         while let Some(kept) = kept.first_from(from).filter(|kept| *kept < trimmed_before) {
-            state.apply(&Change::of(kept, 1, NewState::Open));
+            state.apply(&DeliveryRecord::of(kept, 1, NewState::Open));
             from = kept.next();
         }
     }
     for position in state.alive_in(Position(0)..high.min(trimmed_before)) {
         if !kept.holds(position) {
-            state.apply(&Change::of(position, 1, NewState::Delivered));
+            state.apply(&DeliveryRecord::of(position, 1, NewState::Delivered));
         }
     }
 }
@@ -149,7 +149,7 @@ pub(crate) fn from_log(
         // The kept log may have lost a word on these: they come again.
         for position in kept.unsure() {
             if !told.tells_of(handler, position) && position >= state.incarnation().since {
-                state.apply(&Change::of(position, 1, NewState::Open));
+                state.apply(&DeliveryRecord::of(position, 1, NewState::Open));
             }
         }
     }
@@ -270,7 +270,7 @@ fn finished(states: HandlerStates, next_position: Position) -> RecoveredStates {
 }
 
 /// What the kept log says of deliveries: each word with the LSN behind which it counts.
-struct KeptStates(BTreeMap<HandlerName, Vec<(Incarnation, Lsn, Change)>>);
+struct KeptStates(BTreeMap<HandlerName, Vec<(Incarnation, Lsn, DeliveryRecord)>>);
 
 impl KeptStates {
     fn of(kept: &KeptLog) -> Result<Self, ReadError> {
@@ -308,7 +308,7 @@ impl KeptStates {
         &self,
         handler: &HandlerName,
         state: &mut HandlerState,
-        changes: &[Change],
+        changes: &[DeliveryRecord],
         lsn: Lsn,
     ) {
         let Some(told) = self.0.get(handler).filter(|told| !told.is_empty()) else { return };

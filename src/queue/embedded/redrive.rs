@@ -7,7 +7,7 @@ use super::commit::Request;
 use super::core::{Core, off_thread};
 use super::events::event_at;
 use super::log::Finder;
-use super::record::{Change, NewState};
+use super::record::{DeliveryRecord, NewState};
 use super::state::Status;
 use super::subscription::{HandlerCell, Live, Wake};
 use crate::event::{HandlerName, OrderKey, Position};
@@ -65,7 +65,7 @@ fn change_one(
         ByHand::Drop => NewState::Dropped,
         ByHand::Redrive => again(core, held),
     };
-    let wake = change(cell, &mut live, Change::of(position, 1, to), held);
+    let wake = change(cell, &mut live, DeliveryRecord::of(position, 1, to), held);
     drop(live);
     cell.bell.notify_waiters();
     core.wake(wake)?;
@@ -82,7 +82,12 @@ fn again(core: &Core, held: Option<OrderKey>) -> NewState {
     }
 }
 
-fn change(cell: &HandlerCell, live: &mut Live, change: Change, held: Option<OrderKey>) -> Wake {
+fn change(
+    cell: &HandlerCell,
+    live: &mut Live,
+    change: DeliveryRecord,
+    held: Option<OrderKey>,
+) -> Wake {
     if let Some(session) = &mut live.session {
         session.changed(&change, held);
     }
@@ -136,7 +141,7 @@ fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<boo
         Status::Settled if position < core.oldest() => return Ok(false),
         Status::Settled | Status::Dead | Status::Lost => None,
     };
-    let wake = change(cell, &mut live, Change::of(position, 1, again(core, held)), held);
+    let wake = change(cell, &mut live, DeliveryRecord::of(position, 1, again(core, held)), held);
     drop(live);
     cell.bell.notify_waiters();
     core.wake(wake)?;

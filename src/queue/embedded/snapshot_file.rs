@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::record::{Change, Incarnation, KeptEnd, Lsn};
+use super::record::{DeliveryRecord, Incarnation, KeptEnd, Lsn};
 use super::state::HandlerState;
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position};
@@ -88,7 +88,7 @@ impl SnapshotWriter {
     }
 
     /// Changes of the handler that was begun last.
-    pub(crate) fn changes(&mut self, changes: &[Change]) {
+    pub(crate) fn changes(&mut self, changes: &[DeliveryRecord]) {
         let at = self.at;
         self.push(CHANGES, |out| {
             let mut before = Position(0);
@@ -181,7 +181,7 @@ fn apply_changes(state: &mut HandlerState, at: Timestamp, payload: &[u8]) -> Opt
     let mut take = Take(payload);
     let mut before = Position(0);
     while !take.0.is_empty() {
-        let change = Change::decode(before, at, &mut take)?;
+        let change = DeliveryRecord::decode(before, at, &mut take)?;
         before = change.first;
         state.apply(&change);
     }

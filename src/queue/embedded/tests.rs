@@ -12,8 +12,8 @@ use super::testing::MemoryStorage;
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, driver, open};
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
-    Attempt, DataRoot, Dedupe, DedupeKey, ErrorText, EventType, HandlerName, Headers, NewEvent,
-    Outcome, Output, Position, Settled, SourceName,
+    Attempt, DataRoot, Dedupe, DedupeKey, Delivery, ErrorText, EventType, HandlerName, Headers,
+    NewEvent, Outcome, Output, Position, Settlement, SourceName,
 };
 use crate::queue::{DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
@@ -88,7 +88,7 @@ async fn a_late_cleaner_does_not_make_a_run_of_every_commit() {
 }
 
 /// A failed try with a long error.
-fn failed(at: Timestamp) -> Settled {
+fn failed(delivery: Delivery, at: Timestamp) -> Settlement {
     let attempt = Attempt {
         started_at: at,
         duration: Duration::from_millis(1),
@@ -97,7 +97,8 @@ fn failed(at: Timestamp) -> Settled {
         output: Output::default(),
         progress: None,
     };
-    Settled { outcome: Outcome::Retry { at, order_key: None }, attempt: Some(attempt) }
+    let outcome = Outcome::Retry { at, order_key: None };
+    Settlement { delivery, outcome, attempt: Some(attempt) }
 }
 
 #[tokio::test]
@@ -112,7 +113,7 @@ async fn more_outcomes_than_fit_in_a_segment_are_recorded() {
         }
         // 36 kB at once, in segments of 8 KiB.
         for delivery in subscription.next(100).await.unwrap() {
-            subscription.settle(delivery, failed(at)).await.unwrap();
+            subscription.settle(failed(delivery, at)).await.unwrap();
         }
         drop(subscription);
         queue.close().await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use gatepost::deliver::Deliverer;
-use gatepost::event::{Delivery, OrderKey, Position, Settled};
+use gatepost::event::{Delivery, OrderKey, Position, Settlement};
 use gatepost::queue::{Backlog, Queue, QueueError, Start, Subscription};
 
 use super::rig::{Rig, delivered, policy, secs};
@@ -33,9 +33,9 @@ impl Subscription for Faulty {
         self.inner.next(max).await
     }
 
-    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
+    async fn settle(&self, settlement: Settlement) -> Result<(), QueueError> {
         self.check()?;
-        self.inner.settle(delivery, settled).await
+        self.inner.settle(settlement).await
     }
 
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {

@@ -5,14 +5,14 @@ use gatepost::queue::{DeadFilter, EventQuery, QueueError, Start};
 use uuid::Uuid;
 
 use super::{Backend, World, settle, take_one, take_types};
-use crate::support::events::{handler, new_event, untried};
+use crate::support::events::{handler, new_event, settlement, untried};
 
 pub(super) async fn a_forgotten_handler_begins_anew<B: Backend>(mut world: World<B>) {
     let subscription = world.oldest().await;
     world.append_all(&["a", "b", "c"]).await;
     let mut taken = take_types(&*subscription, &["a", "b", "c"]).await;
-    subscription.settle(taken.remove(0), world.dead("no")).await.unwrap();
-    subscription.settle(taken.remove(0), world.retry(10)).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.dead("no"))).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.retry(10))).await.unwrap();
     settle(&*subscription, taken.remove(0), Outcome::Delivered).await;
     drop(subscription);
     assert!(world.queue.forget(&handler("h")).await.unwrap());
@@ -62,7 +62,7 @@ pub(super) async fn after_closing_every_call_says_closed<B: Backend>(mut world: 
     assert!(is_closed(&queue.probe().await));
     assert!(is_closed(&queue.close().await));
     assert!(is_closed(&subscription.next(1).await));
-    assert!(is_closed(&subscription.settle(delivery, untried(Outcome::Skipped)).await));
+    assert!(is_closed(&subscription.settle(settlement(delivery, untried(Outcome::Skipped))).await));
 
     drop((queue, subscription));
     world.queue = world.backend.open(world.folder.path(), world.clock.clone()).await;

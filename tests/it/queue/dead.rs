@@ -4,12 +4,12 @@ use gatepost::event::{ErrorText, Origin, Outcome, Position, SourceName};
 use gatepost::queue::{DeadFilter, DeadLetter, DeliveryState, Start};
 
 use super::{Backend, World, settle, settle_all, take_one, take_types};
-use crate::support::events::handler;
+use crate::support::events::{handler, settlement};
 
 async fn die<B: Backend>(world: &World<B>, name: &str, event_type: &str, error: &str) {
     let subscription = world.subscribe(name, Start::Oldest).await;
     let delivery = take_types(&*subscription, &[event_type]).await.remove(0);
-    subscription.settle(delivery, world.dead(error)).await.unwrap();
+    subscription.settle(settlement(delivery, world.dead(error))).await.unwrap();
 }
 
 pub(super) async fn a_dead_letter_says_what_it_was_and_why<B: Backend>(mut world: World<B>) {
@@ -18,12 +18,12 @@ pub(super) async fn a_dead_letter_says_what_it_was_and_why<B: Backend>(mut world
     let id = world.append("a").await;
     for _ in 0..2 {
         let delivery = take_one(&*subscription).await;
-        subscription.settle(delivery, world.retry(10)).await.unwrap();
+        subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
         world.advance_secs(10);
     }
     let delivery = take_one(&*subscription).await;
     let event = delivery.event.clone();
-    subscription.settle(delivery, world.dead("401 from the other side")).await.unwrap();
+    subscription.settle(settlement(delivery, world.dead("401 from the other side"))).await.unwrap();
     drop(subscription);
     for _ in 0..2 {
         let mut dead = world.queue.dead(DeadFilter::default()).await.unwrap();
@@ -166,7 +166,7 @@ pub(super) async fn a_replay_survives_a_restart<B: Backend>(mut world: World<B>)
     let subscription = world.oldest().await;
     let mut taken = take_types(&*subscription, &["a", "b"]).await;
     settle(&*subscription, taken.remove(0), Outcome::Delivered).await;
-    subscription.settle(taken.remove(0), world.dead("no")).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.dead("no"))).await.unwrap();
     drop(subscription);
     assert_eq!(world.queue.replay(&handler("h"), &[Position(1)]).await.unwrap(), 1);
     assert_eq!(world.queue.replay(&handler("h"), &[Position(2)]).await.unwrap(), 1);
@@ -182,7 +182,7 @@ pub(super) async fn a_replay_of_what_is_pending_changes_nothing<B: Backend>(worl
     let subscription = world.oldest().await;
     world.append_all(&["a", "b", "c"]).await;
     let mut taken = take_types(&*subscription, &["a", "b"]).await;
-    subscription.settle(taken.remove(0), world.retry(10)).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.retry(10))).await.unwrap();
     for position in 1..=3 {
         assert_eq!(world.queue.replay(&handler("h"), &[Position(position)]).await.unwrap(), 1);
     }

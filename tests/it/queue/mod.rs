@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepost::clock::{Clock, ManualClock, Timestamp};
-use gatepost::event::{Delivery, EventId, Outcome, Settled};
+use gatepost::event::{Delivery, EventId, Outcome};
 use gatepost::queue::{Backlog, DeadFilter, Queue, Start, Subscription};
 use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, new_event, tried, untried};
+use crate::support::events::{End, handler, new_event, settlement, tried, untried};
 
 mod append;
 mod closing;
@@ -110,12 +110,12 @@ impl<B: Backend> World<B> {
     }
 
     /// Dies of `error`.
-    fn dead(&self, error: &str) -> Settled {
+    fn dead(&self, error: &str) -> End {
         tried(Outcome::Dead { order_key: None }, self.now(), error)
     }
 
     /// To be tried again in `secs`.
-    fn retry(&self, secs: u64) -> Settled {
+    fn retry(&self, secs: u64) -> End {
         tried(Outcome::Retry { at: self.in_secs(secs), order_key: None }, self.now(), "refused")
     }
 
@@ -155,13 +155,13 @@ async fn take_types(subscription: &dyn Subscription, expected: &[&str]) -> Vec<D
 }
 
 async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Outcome) {
-    let settled = match outcome {
+    let end = match outcome {
         Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
         Outcome::Delivered | Outcome::Retry { .. } | Outcome::Dead { .. } => {
             tried(outcome, BEGINNING, "")
         }
     };
-    subscription.settle(delivery, settled).await.unwrap();
+    subscription.settle(settlement(delivery, end)).await.unwrap();
 }
 
 async fn settle_all(subscription: &dyn Subscription, deliveries: Vec<Delivery>, outcome: &Outcome) {

@@ -4,11 +4,11 @@ use gatepost::event::{Delivery, Origin, Outcome};
 use gatepost::queue::{DeadFilter, Subscription};
 
 use super::{Backend, World, settle, settle_all, take, take_one, take_types, types};
-use crate::support::events::{key, tried, untried};
+use crate::support::events::{key, settlement, tried, untried};
 
 async fn hold(subscription: &dyn Subscription, delivery: Delivery, n: u8) {
     let held = untried(Outcome::Held { order_key: key(n) });
-    subscription.settle(delivery, held).await.unwrap();
+    subscription.settle(settlement(delivery, held)).await.unwrap();
 }
 
 /// Appends the events and settles: the first to be tried again in 10 s, the others held behind it.
@@ -17,7 +17,7 @@ async fn line<B: Backend>(world: &World<B>, subscription: &dyn Subscription, typ
     let mut taken = take_types(subscription, types).await.into_iter();
     let retry = Outcome::Retry { at: world.in_secs(10), order_key: Some(key(1)) };
     let retry = tried(retry, world.now(), "refused");
-    subscription.settle(taken.next().unwrap(), retry).await.unwrap();
+    subscription.settle(settlement(taken.next().unwrap(), retry)).await.unwrap();
     for delivery in taken {
         hold(subscription, delivery, 1).await;
     }
@@ -126,7 +126,7 @@ pub(super) async fn a_dead_letter_that_lets_go_frees_its_line<B: Backend>(world:
     line(&world, &*subscription, &["a", "b"]).await;
     world.advance_secs(10);
     let first = take_types(&*subscription, &["a"]).await.remove(0);
-    subscription.settle(first, world.dead("no")).await.unwrap();
+    subscription.settle(settlement(first, world.dead("no"))).await.unwrap();
     take_types(&*subscription, &["b"]).await;
 }
 
@@ -136,7 +136,7 @@ async fn dead_line<B: Backend>(world: &World<B>, subscription: &dyn Subscription
     world.advance_secs(10);
     let first = take_types(subscription, &["a"]).await.remove(0);
     let dead = tried(Outcome::Dead { order_key: Some(key(1)) }, world.now(), "no");
-    subscription.settle(first, dead).await.unwrap();
+    subscription.settle(settlement(first, dead)).await.unwrap();
     world.assert_nothing_due(subscription).await;
     assert!(!subscription.release_key(key(1)).await.unwrap());
 }

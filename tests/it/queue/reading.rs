@@ -6,7 +6,7 @@ use gatepost::queue::{Backlog, DeliveryHistory, DeliveryState, EventQuery, ListO
 use uuid::Uuid;
 
 use super::{Backend, World, settle, take, take_one, take_types};
-use crate::support::events::{handler, key, new_event, source, tried, untried};
+use crate::support::events::{handler, key, new_event, settlement, source, tried, untried};
 
 pub(super) async fn an_event_is_found_by_its_id<B: Backend>(world: World<B>) {
     let id = world.append("a").await;
@@ -139,15 +139,15 @@ pub(super) async fn history_tells_every_try_and_how_each_handler_stands<B: Backe
     world.append("a").await;
     assert_eq!(history(&world, "h").await.state, DeliveryState::Pending);
     let delivery = take_one(&*one).await;
-    one.settle(delivery, world.retry(10)).await.unwrap();
+    one.settle(settlement(delivery, world.retry(10))).await.unwrap();
     assert_eq!(history(&world, "h").await.state, DeliveryState::Retry);
     world.advance_secs(10);
     let delivery = take_one(&*one).await;
-    one.settle(delivery, untried(Outcome::Held { order_key: key(1) })).await.unwrap();
+    one.settle(settlement(delivery, untried(Outcome::Held { order_key: key(1) }))).await.unwrap();
     assert_eq!(history(&world, "h").await.state, DeliveryState::Held);
     one.release_key(key(1)).await.unwrap();
     let delivery = take_one(&*one).await;
-    one.settle(delivery, world.dead("gone")).await.unwrap();
+    one.settle(settlement(delivery, world.dead("gone"))).await.unwrap();
 
     let told = history(&world, "h").await;
     assert_eq!(told.state, DeliveryState::Dead);
@@ -174,7 +174,7 @@ pub(super) async fn history_survives_a_restart<B: Backend>(mut world: World<B>) 
     let subscription = world.oldest().await;
     world.append("a").await;
     let delivery = take_one(&*subscription).await;
-    subscription.settle(delivery, world.retry(10)).await.unwrap();
+    subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
     world.advance_secs(10);
     let delivery = take_one(&*subscription).await;
     settle(&*subscription, delivery, Outcome::Delivered).await;
@@ -190,10 +190,10 @@ pub(super) async fn stats_count_what_waits_and_what_is_dead<B: Backend>(mut worl
     world.append_all(&["a", "b", "c", "d", "e", "f"]).await;
     let mut taken = take_types(&*subscription, &["a", "b", "c", "d", "e"]).await;
     settle(&*subscription, taken.remove(0), Outcome::Delivered).await;
-    subscription.settle(taken.remove(0), world.retry(10)).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.retry(10))).await.unwrap();
     let held = untried(Outcome::Held { order_key: key(1) });
-    subscription.settle(taken.remove(0), held).await.unwrap();
-    subscription.settle(taken.remove(0), world.dead("no")).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), held)).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.dead("no"))).await.unwrap();
     let oldest_pending_at = Some(world.now());
     let expected = Backlog { in_log: 2, waiting: 2, dead: 1, oldest_pending_at };
     assert_eq!(subscription.backlog(), expected);
@@ -221,7 +221,7 @@ pub(super) async fn many_settled_at_once_are_each_settled<B: Backend>(mut world:
             2 => tried(Outcome::Delivered, world.now(), ""),
             _ => untried(Outcome::Skipped),
         };
-        settled.push((delivery, outcome));
+        settled.push(settlement(delivery, outcome));
     }
     subscription.settle_all(settled).await.unwrap();
     world.assert_nothing_due(&*subscription).await;
@@ -253,11 +253,11 @@ pub(super) async fn the_oldest_pending_event_is_the_oldest_not_settled<B: Backen
     let mut taken = take_types(&*subscription, &["a", "b"]).await;
     settle(&*subscription, taken.remove(1), Outcome::Delivered).await;
     assert_eq!(oldest(), Some(times[0]));
-    subscription.settle(taken.remove(0), world.retry(60)).await.unwrap();
+    subscription.settle(settlement(taken.remove(0), world.retry(60))).await.unwrap();
     assert_eq!(oldest(), Some(times[0]));
     world.advance_secs(60);
     let delivery = take_types(&*subscription, &["a"]).await.remove(0);
-    subscription.settle(delivery, world.dead("no")).await.unwrap();
+    subscription.settle(settlement(delivery, world.dead("no"))).await.unwrap();
     assert_eq!(oldest(), Some(times[2]));
     let delivery = take_types(&*subscription, &["c"]).await.remove(0);
     settle(&*subscription, delivery, Outcome::Delivered).await;

@@ -8,7 +8,7 @@ use gatepost::event::{Origin, Outcome};
 use gatepost::queue::Start;
 
 use super::{Backend, World, settle, take_one, take_types};
-use crate::support::events::{handler, key, new_event, tried, untried};
+use crate::support::events::{handler, key, new_event, settlement, tried, untried};
 
 pub(super) async fn a_retry_comes_when_it_is_due_and_counts_up<B: Backend>(world: World<B>) {
     let subscription = world.oldest().await;
@@ -23,7 +23,7 @@ pub(super) async fn a_retry_comes_when_it_is_due_and_counts_up<B: Backend>(world
             // The tries say that they took 7 ms.
             assert_eq!(first, began.before(Duration::from_millis(7)));
         }
-        subscription.settle(delivery, world.retry(10)).await.unwrap();
+        subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
         world.advance_secs(9);
         world.assert_nothing_due(&*subscription).await;
         world.advance_secs(1);
@@ -39,11 +39,14 @@ pub(super) async fn a_settlement_without_a_try_does_not_count<B: Backend>(world:
     world.append("a").await;
     let delivery = take_one(&*subscription).await;
     let later = Outcome::Retry { at: world.in_secs(1), order_key: None };
-    subscription.settle(delivery, untried(later)).await.unwrap();
+    subscription.settle(settlement(delivery, untried(later))).await.unwrap();
     world.advance_secs(1);
     let delivery = take_one(&*subscription).await;
     assert_eq!((delivery.attempt, delivery.first_attempt_at), (1, None));
-    subscription.settle(delivery, untried(Outcome::Held { order_key: key(1) })).await.unwrap();
+    subscription
+        .settle(settlement(delivery, untried(Outcome::Held { order_key: key(1) })))
+        .await
+        .unwrap();
     assert!(subscription.release_key(key(1)).await.unwrap());
     assert_eq!(take_one(&*subscription).await.attempt, 1);
 }
@@ -53,7 +56,7 @@ pub(super) async fn retries_come_in_due_order_before_the_log<B: Backend>(world: 
     world.append_all(&["a", "b", "c"]).await;
     let taken = take_types(&*subscription, &["a", "b", "c"]).await;
     for (delivery, secs) in taken.into_iter().zip([3, 1, 2]) {
-        subscription.settle(delivery, world.retry(secs)).await.unwrap();
+        subscription.settle(settlement(delivery, world.retry(secs))).await.unwrap();
     }
     world.append("d").await;
     world.advance_secs(3);
@@ -64,7 +67,7 @@ pub(super) async fn a_retry_does_not_keep_the_log_waiting<B: Backend>(mut world:
     let subscription = world.oldest().await;
     world.append_all(&["a", "b", "c"]).await;
     let first = take_one(&*subscription).await;
-    subscription.settle(first, world.retry(60)).await.unwrap();
+    subscription.settle(settlement(first, world.retry(60))).await.unwrap();
     for delivery in take_types(&*subscription, &["b", "c"]).await {
         settle(&*subscription, delivery, Outcome::Delivered).await;
     }
@@ -81,13 +84,13 @@ pub(super) async fn a_retry_survives_a_restart<B: Backend>(mut world: World<B>) 
     world.append("a").await;
     for _ in 0..2 {
         let delivery = take_one(&*subscription).await;
-        subscription.settle(delivery, world.retry(10)).await.unwrap();
+        subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
         world.advance_secs(10);
     }
     let first_attempt_at = world.clock.steady().before(Duration::from_millis(20_007));
     let delivery = take_one(&*subscription).await;
     assert_eq!(delivery.first_attempt_at, Some(first_attempt_at));
-    subscription.settle(delivery, world.retry(10)).await.unwrap();
+    subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
     drop(subscription);
     world.reopen().await;
     let subscription = world.oldest().await;
@@ -108,7 +111,7 @@ pub(super) async fn next_wakes_when_a_retry_is_due<B: Backend>(mut world: World<
     let delivery = take_one(&*subscription).await;
     let at = clock.steady().after(Duration::from_millis(30));
     let retry = tried(Outcome::Retry { at, order_key: None }, clock.now(), "refused");
-    subscription.settle(delivery, retry).await.unwrap();
+    subscription.settle(settlement(delivery, retry)).await.unwrap();
     let delivery = take_one(&*subscription).await;
     assert_eq!(delivery.attempt, 2);
     assert!(clock.steady() >= at);
@@ -122,7 +125,7 @@ pub(super) async fn a_jump_of_the_wall_clock_neither_fires_nor_stalls_a_retry<B:
     world.append("a").await;
     for jumped in [world.now().after(year), world.now().before(year)] {
         let delivery = take_types(&*subscription, &["a"]).await.remove(0);
-        subscription.settle(delivery, world.retry(10)).await.unwrap();
+        subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
         world.clock.jump_to(jumped);
         world.advance_secs(9);
         world.assert_nothing_due(&*subscription).await;
@@ -140,7 +143,7 @@ pub(super) async fn a_clock_that_was_set_back_before_a_start_does_not_stall_a_re
     let subscription = world.oldest().await;
     world.append("a").await;
     let delivery = take_one(&*subscription).await;
-    subscription.settle(delivery, world.retry(10)).await.unwrap();
+    subscription.settle(settlement(delivery, world.retry(10))).await.unwrap();
     drop(subscription);
     let year_ago = world.now().before(Duration::from_hours(365 * 24));
     world.reopen_with(Arc::new(ManualClock::new(year_ago))).await;

@@ -8,7 +8,7 @@ use gatepost::event::{Origin, Outcome};
 use gatepost::queue::{QueueError, Start, TAKE_BYTES_MAX};
 
 use super::{Backend, World, settle, settle_all, take, take_one, take_types, types};
-use crate::support::events::{handler, new_event};
+use crate::support::events::{handler, new_event, settlement};
 
 pub(super) async fn a_new_handler_begins_at_the_oldest_event_or_behind_the_newest<B: Backend>(
     world: World<B>,
@@ -48,8 +48,8 @@ pub(super) async fn every_handler_sees_every_event_whatever_the_others_do<B: Bac
     world.append_all(&["a", "b", "c"]).await;
     let mut taken = take_types(&*one, &["a", "b", "c"]).await.into_iter();
     settle(&*one, taken.next().unwrap(), Outcome::Delivered).await;
-    one.settle(taken.next().unwrap(), world.dead("no")).await.unwrap();
-    one.settle(taken.next().unwrap(), world.retry(0)).await.unwrap();
+    one.settle(settlement(taken.next().unwrap(), world.dead("no"))).await.unwrap();
+    one.settle(settlement(taken.next().unwrap(), world.retry(0))).await.unwrap();
     let taken = take_types(&*two, &["a", "b", "c"]).await;
     assert!(taken.iter().all(|delivery| delivery.attempt == 1));
 }
@@ -168,7 +168,7 @@ pub(super) async fn a_released_delivery_is_due_again_at_once<B: Backend>(world: 
     subscription.release(taken.remove(0)).await.unwrap();
     let again = take_types(&*subscription, &["a"]).await.remove(0);
     assert_eq!(again.attempt, 1);
-    subscription.settle(again, world.retry(1)).await.unwrap();
+    subscription.settle(settlement(again, world.retry(1))).await.unwrap();
     world.clock.advance(Duration::from_secs(1));
     let retry = take_types(&*subscription, &["a"]).await.remove(0);
     subscription.release(retry).await.unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::event::{Attempt, ErrorText, Outcome, Position, Settled};
+use gatepost::event::{Attempt, ErrorText, Outcome, Position, Settlement};
 use gatepost::queue::{DeadFilter, Queue, Subscription};
 
 use super::{Site, append_all, settle, subscribe, take};
@@ -31,8 +31,8 @@ async fn dead_letter_outlives_its_segment_with_its_reason() {
             status: None,
             ..Attempt::default()
         };
-        let settled = Settled { outcome, attempt: Some(attempt) };
-        subscription.settle(delivery, settled).await.unwrap();
+        let settlement = Settlement { delivery, outcome, attempt: Some(attempt) };
+        subscription.settle(settlement).await.unwrap();
     }
     let n_before = site.segments().len();
     queue.clean().await.unwrap();

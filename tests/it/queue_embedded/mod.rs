@@ -12,7 +12,7 @@ use gatepost::queue::{Queue, Start, Subscription};
 use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, new_event, tried, untried};
+use crate::support::events::{handler, new_event, settlement, tried, untried};
 
 mod check;
 mod clean;
@@ -85,11 +85,11 @@ async fn take(subscription: &dyn Subscription, n: usize) -> Vec<Delivery> {
 }
 
 async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Outcome) {
-    let settled = match outcome {
+    let end = match outcome {
         Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
         Outcome::Delivered | Outcome::Retry { .. } | Outcome::Dead { .. } => {
             tried(outcome, BEGINNING, "")
         }
     };
-    subscription.settle(delivery, settled).await.unwrap();
+    subscription.settle(settlement(delivery, end)).await.unwrap();
 }

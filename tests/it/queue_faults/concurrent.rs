@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gatepost::clock::{Clock, Stopwatch, SystemClock, Timestamp};
-use gatepost::event::{Delivery, HandlerName, Origin, Outcome, Position, Settled};
+use gatepost::event::{Delivery, HandlerName, Origin, Outcome, Position};
 use gatepost::queue::embedded::EmbeddedQueue;
 use gatepost::queue::{DeadFilter, Queue, Start, Subscription};
 
 use super::{Site, event, record};
-use crate::support::events::{handler, key, tried, untried};
+use crate::support::events::{End, handler, key, settlement, tried, untried};
 
 const LOAD_FOR: Duration = Duration::from_secs(2);
 /// How long whatever still waits may take behind the load. All of it is due within milliseconds.
@@ -120,12 +120,12 @@ impl Handler {
                 seen.store(position.0, Ordering::SeqCst);
             }
             self.ledger.note_taken(&delivery, self.clock.steady());
-            let settled = self.outcome_of(&delivery).await;
-            self.subscription.settle(delivery, settled).await.unwrap();
+            let end = self.outcome_of(&delivery).await;
+            self.subscription.settle(settlement(delivery, end)).await.unwrap();
         }
     }
 
-    async fn outcome_of(&mut self, delivery: &Delivery) -> Settled {
+    async fn outcome_of(&mut self, delivery: &Delivery) -> End {
         let position = delivery.event.position;
         let order_key =
             (self.order == Order::ByKey).then(|| key(u8::try_from(position.0 % N_KEYS).unwrap()));

@@ -11,7 +11,7 @@ use super::{
     DEAD, SEGMENT_BYTES, Site, all_events, append, body, event, positions, record, subscribe,
     take_due,
 };
-use crate::support::events::{handler, tried};
+use crate::support::events::{handler, settlement, tried};
 
 /// What the queue has promised by the time the power goes.
 #[derive(Default)]
@@ -59,8 +59,8 @@ async fn live(site: &Site, promised: &mut Promised) -> Result<(), QueueError> {
                 DEAD => dead.insert(position),
                 _ => true,
             };
-            let settled = tried(outcome, delivery.event.received_at, "refused");
-            subscription.settle(delivery, settled).await?;
+            let end = tried(outcome, delivery.event.received_at, "refused");
+            subscription.settle(settlement(delivery, end)).await?;
         }
         if round != 5 {
             record(&queue).await?;

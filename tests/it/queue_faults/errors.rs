@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use gatepost::event::{HandlerName, Outcome, Position};
+use gatepost::event::{HandlerName, Outcome, Position, Settlement};
 use gatepost::queue::storage::OsStorage;
 use gatepost::queue::{DeadFilter, Queue, QueueError};
 
@@ -202,8 +202,9 @@ async fn settling_ends_when_the_queue_is_poisoned_or_closed() {
     // Nothing is recorded any more; the few that fit are kept for nobody.
     settle(&*subscription, taken.next().unwrap(), Outcome::Delivered).await;
     assert!(queue.close().await.is_err());
-    let settled = crate::support::events::untried(Outcome::Delivered);
-    let late = subscription.settle_all(vec![(taken.next().unwrap(), settled)]).await;
+    let (delivery, outcome) = (taken.next().unwrap(), Outcome::Delivered);
+    let late = Settlement { delivery, outcome, attempt: None };
+    let late = subscription.settle_all(vec![late]).await;
     assert!(matches!(late, Err(QueueError::Closed)));
     assert!(matches!(subscription.next(1).await, Err(QueueError::Closed)));
 }

@@ -13,7 +13,7 @@ use gatepost::queue::{Appended, EventQuery, ListOrder, Queue, QueueError, Start,
 use tempfile::TempDir;
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, new_event, tried, untried};
+use crate::support::events::{handler, new_event, settlement, tried, untried};
 
 mod concurrent;
 mod crash;
@@ -155,11 +155,11 @@ async fn settle(subscription: &dyn Subscription, delivery: Delivery, outcome: Ou
         Outcome::Retry { .. } => "refused",
         Outcome::Dead { .. } => "gone for good",
     };
-    let settled = match outcome {
+    let end = match outcome {
         Outcome::Skipped | Outcome::Held { .. } => untried(outcome),
         _ => tried(outcome, BEGINNING, error),
     };
-    subscription.settle(delivery, settled).await.unwrap();
+    subscription.settle(settlement(delivery, end)).await.unwrap();
 }
 
 async fn deliver_all(subscription: &dyn Subscription) -> usize {

@@ -14,7 +14,7 @@ use gatepost::queue::{
 use sha2::{Digest, Sha256};
 
 use super::scenario::{ORDERED, copies, order_key, take_due};
-use crate::support::events::untried;
+use crate::support::events::{settlement, untried};
 
 /// How long is waited for more deliveries, step by step.
 const STEPS: [(&str, Duration); 4] = [
@@ -173,12 +173,12 @@ async fn deliver(handler: &HandlerName, subscription: &dyn Subscription, text: &
             let position = delivery.event.position;
             if is_ordered && subscription.is_key_waiting(key, position).await.unwrap() {
                 let held = untried(Outcome::Held { order_key: key });
-                subscription.settle(delivery, held).await.unwrap();
+                subscription.settle(settlement(delivery, held)).await.unwrap();
                 continue;
             }
             let line = if is_ordered { event_type } else { String::new() };
             delivered.entry(line).or_default().push(of_delivery(&delivery));
-            subscription.settle(delivery, untried(Outcome::Delivered)).await.unwrap();
+            subscription.settle(settlement(delivery, untried(Outcome::Delivered))).await.unwrap();
         }
     }
     for (key, mut delivered) in delivered {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use gatepost::clock::{Clock, ManualClock};
 use gatepost::event::{
-    DataRoot, Dedupe, DedupeKey, Delivery, Headers, NewEvent, OrderKey, Outcome, Position, Settled,
+    DataRoot, Dedupe, DedupeKey, Delivery, Headers, NewEvent, OrderKey, Outcome, Position,
 };
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Appended, DeadFilter, Queue, Start, Subscription};
 
 use crate::support::clock::BEGINNING;
-use crate::support::events::{handler, key, new_event, source, tried, untried};
+use crate::support::events::{End, handler, key, new_event, settlement, source, tried, untried};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -146,7 +146,7 @@ impl Writer {
         &self,
         subscription: &dyn Subscription,
         wanted: impl Fn(u64) -> bool,
-        outcome: impl Fn(&Self, &Delivery) -> Settled,
+        outcome: impl Fn(&Self, &Delivery) -> End,
         order: Order,
     ) {
         loop {
@@ -159,12 +159,12 @@ impl Writer {
                 }
                 let must_wait = order == Order::ByKey
                     && subscription.is_key_waiting(order_key, position).await.unwrap();
-                let settled = if must_wait {
+                let end = if must_wait {
                     untried(Outcome::Held { order_key })
                 } else {
                     outcome(self, &delivery)
                 };
-                subscription.settle(delivery, settled).await.unwrap();
+                subscription.settle(settlement(delivery, end)).await.unwrap();
                 n_settled += 1;
             }
             self.record().await;
@@ -175,7 +175,7 @@ impl Writer {
         }
     }
 
-    fn tried(&self, outcome: Outcome) -> Settled {
+    fn tried(&self, outcome: Outcome) -> End {
         let error = match outcome {
             Outcome::Retry { .. } => "refused",
             Outcome::Dead { .. } => "gone for good: \"ä\"",
@@ -184,12 +184,12 @@ impl Writer {
         tried(outcome, self.clock.now(), error)
     }
 
-    fn retry_in(&self, wait: Duration, order_key: Option<OrderKey>) -> Settled {
+    fn retry_in(&self, wait: Duration, order_key: Option<OrderKey>) -> End {
         let at = self.clock.steady().after(wait);
         self.tried(Outcome::Retry { at, order_key })
     }
 
-    fn plain(&self, delivery: &Delivery) -> Settled {
+    fn plain(&self, delivery: &Delivery) -> End {
         match (delivery.event.position.0, delivery.attempt) {
             (n, 1 | 2) if n % 20 == 2 => self.retry_in(Duration::ZERO, None),
             (n, _) if n % 20 == 2 || n == 7 || n == 70 => {
@@ -203,7 +203,7 @@ impl Writer {
         }
     }
 
-    fn ordered(&self, delivery: &Delivery) -> Settled {
+    fn ordered(&self, delivery: &Delivery) -> End {
         let order_key = Some(order_key(delivery.event.event_type.as_str()));
         match (delivery.event.position.0, delivery.attempt) {
             // Everything of its key waits behind it.
@@ -217,7 +217,7 @@ impl Writer {
         }
     }
 
-    fn all_dead(&self, _delivery: &Delivery) -> Settled {
+    fn all_dead(&self, _delivery: &Delivery) -> End {
         self.tried(Outcome::Dead { order_key: None })
     }
 

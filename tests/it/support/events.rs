@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatepost::clock::Timestamp;
 use gatepost::event::{
-    Attempt, DataRoot, Dedupe, ErrorText, EventType, HandlerName, Headers, NewEvent, OrderKey,
-    Outcome, Settled, SourceName,
+    Attempt, DataRoot, Dedupe, Delivery, ErrorText, EventType, HandlerName, Headers, NewEvent,
+    OrderKey, Outcome, Settlement, SourceName,
 };
 
 pub(crate) fn handler(name: &str) -> HandlerName {
@@ -37,7 +37,14 @@ pub(crate) fn key(n: u8) -> OrderKey {
     OrderKey([n; 16])
 }
 
-pub(crate) fn tried(outcome: Outcome, started_at: Timestamp, error: &str) -> Settled {
+/// An outcome, and the try that led to it.
+pub(crate) type End = (Outcome, Option<Attempt>);
+
+pub(crate) fn settlement(delivery: Delivery, (outcome, attempt): End) -> Settlement {
+    Settlement { delivery, outcome, attempt }
+}
+
+pub(crate) fn tried(outcome: Outcome, started_at: Timestamp, error: &str) -> End {
     let attempt = Attempt {
         started_at,
         duration: Duration::from_millis(7),
@@ -45,9 +52,9 @@ pub(crate) fn tried(outcome: Outcome, started_at: Timestamp, error: &str) -> Set
         status: (!error.is_empty()).then_some(503),
         ..Attempt::default()
     };
-    Settled { outcome, attempt: Some(attempt) }
+    (outcome, Some(attempt))
 }
 
-pub(crate) fn untried(outcome: Outcome) -> Settled {
-    Settled { outcome, attempt: None }
+pub(crate) fn untried(outcome: Outcome) -> End {
+    (outcome, None)
 }

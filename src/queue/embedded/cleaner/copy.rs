@@ -12,7 +12,7 @@ use super::told::Told;
 use crate::event::Position;
 use crate::queue::QueueError;
 use crate::queue::embedded::log::LogReader;
-use crate::queue::embedded::record::{Change, KeptChanges, KeptEnd, Kind, Lsn, Record};
+use crate::queue::embedded::record::{DeliveryRecord, KeptChanges, KeptEnd, Kind, Lsn, Record};
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::sync::lock;
 
@@ -111,13 +111,13 @@ impl Cleaner {
         cell: &Arc<HandlerCell>,
         first: Position,
         lsn: Lsn,
-        change: &Change,
+        change: &DeliveryRecord,
     ) {
         let positions = change.positions();
         for position in (positions.start.0..positions.end.0).map(Position) {
             let is_kept = position < first && self.core.kept.mentions(position);
             if is_kept || told.tells_of(cell, position) {
-                let single = Change { first: position, count: 1, ..change.clone() };
+                let single = DeliveryRecord { first: position, count: 1, ..change.clone() };
                 told.change(cell, position, lsn, single);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{HandlerName, Position};
-use crate::queue::embedded::record::{Change, KeptChanges, Lsn};
+use crate::queue::embedded::record::{DeliveryRecord, KeptChanges, Lsn};
 use crate::queue::embedded::subscription::HandlerCell;
 
 /// The changes that a segment's copy tells: of each delivery what the segment says, and how it
@@ -13,7 +13,7 @@ use crate::queue::embedded::subscription::HandlerCell;
 pub(super) struct Told(BTreeMap<HandlerName, (Arc<HandlerCell>, Words)>);
 
 /// What was recorded of each delivery, in the order of the log.
-type Words = BTreeMap<Position, Vec<(Lsn, Change)>>;
+type Words = BTreeMap<Position, Vec<(Lsn, DeliveryRecord)>>;
 
 impl Told {
     pub(super) fn must_tell(&mut self, cell: &Arc<HandlerCell>, position: Position) {
@@ -33,7 +33,7 @@ impl Told {
         cell: &Arc<HandlerCell>,
         position: Position,
         lsn: Lsn,
-        change: Change,
+        change: DeliveryRecord,
     ) {
         self.must_tell(cell, position);
         let positions = self.0.get_mut(&cell.handler).map(|(_, positions)| positions);
@@ -65,7 +65,7 @@ impl Told {
     }
 }
 
-impl Change {
+impl DeliveryRecord {
     /// Whether both make the same of a delivery, apart from what is kept for people only.
     fn says_the_same(&self, other: &Self) -> bool {
         use crate::queue::embedded::record::NewState::{

@@ -5,7 +5,7 @@ use crate::clock::Stopwatch;
 use crate::event::{Dedupe, HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::recent_commits::CachedCommit;
-use crate::queue::embedded::record::{Change, Lsn};
+use crate::queue::embedded::record::{DeliveryRecord, Lsn};
 use crate::sync::lock;
 
 impl Committer {
@@ -78,7 +78,7 @@ impl Committer {
     }
 
     /// Remembers how far a handler's recorded settlements reach: the cleaner goes by it.
-    fn note_recorded(&self, handler: &HandlerName, changes: &[Change]) {
+    fn note_recorded(&self, handler: &HandlerName, changes: &[DeliveryRecord]) {
         let end = changes.iter().map(|change| change.positions().end);
         if let (Some(end), Some(high)) = (end.max(), lock(&self.core.recorded).get_mut(handler)) {
             *high = end.max(*high);

@@ -137,7 +137,7 @@ struct Answer {
 /// A handler's part of the unit's settle record.
 struct Collected {
     cell: Arc<HandlerCell>,
-    changes: Vec<super::record::Change>,
+    changes: Vec<super::record::DeliveryRecord>,
 }
 
 impl Committer {

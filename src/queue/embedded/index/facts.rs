@@ -11,7 +11,7 @@ use super::store::{Pair, StoreError, Table, Write};
 use crate::clock::Timestamp;
 use crate::event::{Attempt, ErrorText, HandlerName, Output, Position, Progress};
 use crate::queue::codec::{Put, Take};
-use crate::queue::embedded::record::{Change, Incarnation, Lsn, NewState, Section, output};
+use crate::queue::embedded::record::{DeliveryRecord, Incarnation, Lsn, NewState, Section, output};
 
 /// How many positions one entry of the settled table spans at most: so far back a look-up goes.
 pub(super) const SPAN_MAX: u64 = 4_096;
@@ -80,7 +80,7 @@ pub(crate) struct AttemptFact {
 
 impl AttemptFact {
     /// What the record at `lsn` says; `None` where that is neither an attempt nor an end.
-    pub(crate) fn of(change: &Change, lsn: Lsn) -> Option<Self> {
+    pub(crate) fn of(change: &DeliveryRecord, lsn: Lsn) -> Option<Self> {
         let led_to = LedTo::of(&change.to)?;
         let attempt = change.attempt.clone();
         Some(Self { lsn, led_to, number: change.attempts, attempt })
@@ -206,7 +206,7 @@ enum HistoryEntry {
     None,
 }
 
-fn history_entry(change: &Change) -> HistoryEntry {
+fn history_entry(change: &DeliveryRecord) -> HistoryEntry {
     match change.to {
         NewState::Delivered | NewState::Skipped if change.attempts > 1 => HistoryEntry::Own,
         NewState::Delivered | NewState::Skipped => HistoryEntry::Shared,
@@ -221,7 +221,7 @@ fn history_entry(change: &Change) -> HistoryEntry {
 pub(super) fn facts_of_change(
     handler: &HandlerName,
     incarnation: Incarnation,
-    change: &Change,
+    change: &DeliveryRecord,
     lsn: Lsn,
     writes: &mut Vec<Write>,
 ) {

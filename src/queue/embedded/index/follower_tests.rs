@@ -12,7 +12,7 @@ use super::store::{Direction, Store, Table, Write};
 use super::{Index, LAYOUT, MemoryStore, Progress, SledStore};
 use crate::clock::Clock;
 use crate::event::Position;
-use crate::queue::embedded::record::{Change, Lsn, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, Lsn, NewState};
 use crate::queue::embedded::step::Step;
 
 type Content = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
@@ -61,7 +61,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn change_of((seed, kind): (u64, u8), next: Position) -> Change {
+fn change_of((seed, kind): (u64, u8), next: Position) -> DeliveryRecord {
     let position = 1 + seed % (next.0 - 1);
     let started = seed % 1_000;
     let range = |count: u64| count.min(next.0 - position);
@@ -70,9 +70,9 @@ fn change_of((seed, kind): (u64, u8), next: Position) -> Change {
         1 => tried(position, NewState::Delivered, 2, started, ""),
         2 => tried(position, retry(), 1, started, "refused"),
         3 => tried(position, dead(started, "gone"), 3, started, "gone"),
-        4 => Change::of(Position(position), range(1 + seed % 9), NewState::Skipped),
-        5 => Change::of(Position(position), 1, NewState::Dropped),
-        _ => Change::of(Position(position), range(1 + seed % 5_000), NewState::Dropped),
+        4 => DeliveryRecord::of(Position(position), range(1 + seed % 9), NewState::Skipped),
+        5 => DeliveryRecord::of(Position(position), 1, NewState::Dropped),
+        _ => DeliveryRecord::of(Position(position), range(1 + seed % 5_000), NewState::Dropped),
     }
 }
 

@@ -20,8 +20,8 @@ use crate::queue::embedded::log::{
 };
 use crate::queue::embedded::read::{Reading, Standing, States};
 use crate::queue::embedded::record::{
-    Change, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, NewState, Record, Section, SegmentHead,
-    SegmentId, SettleRecord,
+    DeliveryRecord, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, NewState, Record, Section,
+    SegmentHead, SegmentId, SettleRecord,
 };
 use crate::queue::embedded::state::{HandlerState, Status};
 use crate::queue::embedded::step::Step;
@@ -55,7 +55,7 @@ impl States for TestStates {
         let handlers = self.lock();
         let (_, state) = handlers.get(handler)?;
         let attempts = match state.change_of(position) {
-            Some(Change { to: NewState::Retry { .. }, attempts, .. }) => attempts,
+            Some(DeliveryRecord { to: NewState::Retry { .. }, attempts, .. }) => attempts,
             Some(_) | None => 0,
         };
         let is_held = self.held.lock().unwrap().contains(&(handler.clone(), position));
@@ -126,9 +126,15 @@ pub(crate) fn attempt(started: u64, error: &str) -> Attempt {
 }
 
 /// One outcome, with an attempt that began so many seconds after [`AT`].
-pub(crate) fn tried(position: u64, to: NewState, attempts: u32, started: u64, err: &str) -> Change {
+pub(crate) fn tried(
+    position: u64,
+    to: NewState,
+    attempts: u32,
+    started: u64,
+    err: &str,
+) -> DeliveryRecord {
     let attempt = Some(attempt(started, err));
-    Change { attempts, attempt, ..Change::of(Position(position), 1, to) }
+    DeliveryRecord { attempts, attempt, ..DeliveryRecord::of(Position(position), 1, to) }
 }
 
 pub(crate) fn retry() -> NewState {
@@ -249,7 +255,7 @@ impl Rig {
     }
 
     /// Records outcomes of several handlers in one record.
-    pub(crate) fn settle(&mut self, outcomes: &[(&str, Vec<Change>)]) -> Lsn {
+    pub(crate) fn settle(&mut self, outcomes: &[(&str, Vec<DeliveryRecord>)]) -> Lsn {
         let mut sections = Vec::new();
         for (name, changes) in outcomes {
             let handler = handler(name);

@@ -5,7 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::super::record::{Change, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, position_of};
+use super::super::record::{
+    DeliveryRecord, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, position_of,
+};
 use super::KeptLog;
 use super::append::Copy;
 use super::segment::Records;
@@ -106,7 +108,7 @@ fn alive_changes(
 }
 
 /// What was recorded of one delivery.
-type Words = Vec<(Lsn, Change)>;
+type Words = Vec<(Lsn, DeliveryRecord)>;
 
 /// The same without what was copied twice, and without bare changes that no longer count.
 fn in_order(mut words: Words) -> Words {
@@ -115,6 +117,6 @@ fn in_order(mut words: Words) -> Words {
     words.dedup();
     let last = words.len().saturating_sub(1);
     let is_kept =
-        |(index, (_, change)): &(usize, (Lsn, Change))| *index == last || !change.is_bare();
+        |(index, (_, change)): &(usize, (Lsn, DeliveryRecord))| *index == last || !change.is_bare();
     words.into_iter().enumerate().filter(is_kept).map(|(_, word)| word).collect()
 }

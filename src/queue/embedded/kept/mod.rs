@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::record::{
-    Change, Incarnation, KeptChanges, KeptEnd, KeptEvent, Kind, Lsn, Record, SegmentId,
+    DeliveryRecord, Incarnation, KeptChanges, KeptEnd, KeptEvent, Kind, Lsn, Record, SegmentId,
 };
 use crate::event::{Dedupe, Event, HandlerName, Position};
 use crate::queue::storage::{OpenMode, Storage, StorageFile};
@@ -62,7 +62,7 @@ pub(crate) enum EndTrust {
 }
 
 /// A change and the LSN of its record in the log.
-pub(crate) type KeptChange = (HandlerName, Incarnation, Lsn, Change);
+pub(crate) type KeptChange = (HandlerName, Incarnation, Lsn, DeliveryRecord);
 
 /// The kept log. Anybody may read; one thread at a time appends, records and compacts.
 #[derive(Debug)]

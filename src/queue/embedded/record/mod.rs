@@ -43,8 +43,8 @@ pub(crate) use head::torn_positions;
 pub(crate) use scan::{Next, Scan};
 pub(crate) use unit::UnitBuilder;
 pub(crate) use values::{
-    Change, HandlerHead, Incarnation, KeptChanges, KeptEnd, KeptEvent, KeptFooter, Lsn, NewState,
-    Section, SegmentEnd, SegmentHead, SettleRecord,
+    DeliveryRecord, HandlerHead, Incarnation, KeptChanges, KeptEnd, KeptEvent, KeptFooter, Lsn,
+    NewState, Section, SegmentEnd, SegmentHead, SettleRecord,
 };
 
 /// A record whose bytes were found to be whole.

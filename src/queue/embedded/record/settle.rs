@@ -8,7 +8,9 @@
 
 use std::time::Duration;
 
-use super::{Change, HandlerName, Incarnation, KeptChanges, Lsn, NewState, Position, Section};
+use super::{
+    DeliveryRecord, HandlerName, Incarnation, KeptChanges, Lsn, NewState, Position, Section,
+};
 use super::{SettleRecord, output};
 use crate::clock::Timestamp;
 use crate::event::{Attempt, ErrorText, OrderKey, Output, Progress};
@@ -124,7 +126,7 @@ fn timestamp(take: &mut Take<'_>) -> Option<Timestamp> {
     take.signed().map(Timestamp::from_millis)
 }
 
-impl Change {
+impl DeliveryRecord {
     /// Appends the change; `before` = the first position of the change before it, `at` = what its
     /// times are told from.
     pub(crate) fn encode(&self, before: Position, at: Timestamp, out: &mut Vec<u8>) {
@@ -177,7 +179,7 @@ impl Change {
         }
     }
 
-    /// Reads what [`Change::encode`] wrote.
+    /// Reads what [`DeliveryRecord::encode`] wrote.
     pub(crate) fn decode(before: Position, at: Timestamp, take: &mut Take<'_>) -> Option<Self> {
         let first = Position(before.0.wrapping_add(take.signed()?.cast_unsigned()));
         let tag = take.u8()?;
@@ -240,7 +242,7 @@ impl Section {
         let mut changes = Vec::new();
         let mut before = Position(0);
         for _ in 0..n_changes {
-            let change = Change::decode(before, at, take)?;
+            let change = DeliveryRecord::decode(before, at, take)?;
             before = change.first;
             changes.push(change);
         }
@@ -289,7 +291,7 @@ impl KeptChanges {
         let mut before = (Lsn(0), Position(0));
         while !take.0.is_empty() {
             let lsn = Lsn(before.0.0.wrapping_add(take.signed()?.cast_unsigned()));
-            let change = Change::decode(before.1, Timestamp::default(), &mut take)?;
+            let change = DeliveryRecord::decode(before.1, Timestamp::default(), &mut take)?;
             before = (lsn, change.first);
             changes.push((lsn, change));
         }

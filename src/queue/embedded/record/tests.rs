@@ -282,8 +282,12 @@ fn retry_of_more_than_one_delivery_makes_no_sense() {
         (NewState::Open, 9, true),
     ] {
         let mut bytes = Vec::new();
-        Change::of(Position(4), count, to).encode(Position(0), Timestamp::default(), &mut bytes);
-        let decoded = Change::decode(Position(0), Timestamp::default(), &mut Take(&bytes));
+        DeliveryRecord::of(Position(4), count, to).encode(
+            Position(0),
+            Timestamp::default(),
+            &mut bytes,
+        );
+        let decoded = DeliveryRecord::decode(Position(0), Timestamp::default(), &mut Take(&bytes));
         assert_eq!(decoded.is_some(), is_sound, "{count}");
     }
 }

@@ -88,7 +88,7 @@ pub(crate) enum NewState {
 /// A change of the deliveries `first .. first + count` of one handler. `count` is 1 for `Retry` and
 /// for `Dead` with an order key; bytes that say otherwise make no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct DeliveryRecord {
     pub(crate) first: Position,
     pub(crate) count: u64,
     pub(crate) to: NewState,
@@ -100,7 +100,7 @@ pub(crate) struct Change {
     pub(crate) attempt: Option<Attempt>,
 }
 
-impl Change {
+impl DeliveryRecord {
     /// A change without a try.
     pub(crate) const fn of(first: Position, count: u64, to: NewState) -> Self {
         Self { first, count, to, attempts: 0, first_attempt_at: None, attempt: None }
@@ -133,7 +133,7 @@ pub(crate) struct Section {
     pub(crate) incarnation: Incarnation,
     /// The number of the opening (later: of the lease) under which it was settled.
     pub(crate) epoch: u64,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<DeliveryRecord>,
 }
 
 /// Outcomes that are recorded together.
@@ -198,7 +198,7 @@ pub(crate) struct SegmentHead {
 pub(crate) struct KeptChanges {
     pub(crate) handler: HandlerName,
     pub(crate) incarnation: Incarnation,
-    pub(crate) changes: Vec<(Lsn, Change)>,
+    pub(crate) changes: Vec<(Lsn, DeliveryRecord)>,
 }
 
 /// What a kept segment holds: the first record of the kept segment after it.

@@ -47,8 +47,8 @@ fn state() -> HandlerState {
         };
         let first_attempt_at = n.is_multiple_of(3).then_some(at);
         let attempts = u32::from(n % 5 == 3);
-        let change = Change::of(Position(n), 1, to);
-        state.apply(&Change { attempts, first_attempt_at, ..change });
+        let change = DeliveryRecord::of(Position(n), 1, to);
+        state.apply(&DeliveryRecord { attempts, first_attempt_at, ..change });
     }
     state
 }
@@ -109,7 +109,7 @@ fn snapshot_whose_handlers_make_no_sense_is_none() {
         writer.begin_handler(&mail, incarnation, Position(5));
         writer
     };
-    let open = |first| Change::of(Position(first), 1, NewState::Open);
+    let open = |first| DeliveryRecord::of(Position(first), 1, NewState::Open);
     let mut sound = begun();
     sound.changes(&[open(4)]);
     assert!(Snapshot::decode(&sound.finish()).is_some());

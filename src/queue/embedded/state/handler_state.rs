@@ -7,7 +7,7 @@ use super::chunked_map::ChunkedMap;
 use super::position_set::PositionSet;
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, OrderKey, Position};
-use crate::queue::embedded::record::{Change, Incarnation, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, Incarnation, NewState};
 
 /// A delivery that is to be tried again, in 48 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,12 @@ pub(crate) struct WaitingDelivery {
 const NEVER: Timestamp = Timestamp::from_millis(i64::MIN);
 
 impl WaitingDelivery {
-    fn of(change: &Change, due: Timestamp, wait: Duration, order_key: Option<OrderKey>) -> Self {
+    fn of(
+        change: &DeliveryRecord,
+        due: Timestamp,
+        wait: Duration,
+        order_key: Option<OrderKey>,
+    ) -> Self {
         Self {
             due,
             wait_millis: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -67,12 +72,12 @@ impl WaitingDelivery {
         self.has_order_key.then_some(OrderKey(self.order_key))
     }
 
-    pub(super) fn to_change(self, position: Position) -> Change {
+    pub(super) fn to_change(self, position: Position) -> DeliveryRecord {
         let (due, wait, order_key) = (self.due, self.wait(), self.order_key());
-        Change {
+        DeliveryRecord {
             attempts: self.attempts,
             first_attempt_at: self.first_attempt_at(),
-            ..Change::of(position, 1, NewState::Retry { due, wait, order_key })
+            ..DeliveryRecord::of(position, 1, NewState::Retry { due, wait, order_key })
         }
     }
 }
@@ -148,7 +153,7 @@ impl HandlerState {
     ///
     /// The first position that is not below `high` moves `high` behind itself; what was jumped over
     /// is open. Applying a change twice is as good as once.
-    pub(crate) fn apply(&mut self, change: &Change) {
+    pub(crate) fn apply(&mut self, change: &DeliveryRecord) {
         let position = change.first;
         debug_assert!(change.count <= 1 || !change.to.is_of_one(), "{change:?}");
         let range = change.positions();
@@ -310,8 +315,8 @@ impl HandlerState {
 
     /// The change that makes of `position` what it is; `None` = nothing is recorded of it. A dead
     /// letter's reason and a settled delivery's way of being settled are not part of the state.
-    pub(crate) fn change_of(&self, position: Position) -> Option<Change> {
-        let single = |to| Some(Change::of(position, 1, to));
+    pub(crate) fn change_of(&self, position: Position) -> Option<DeliveryRecord> {
+        let single = |to| Some(DeliveryRecord::of(position, 1, to));
         match self.status(position) {
             Status::Settled => single(NewState::Delivered),
             Status::Open => single(NewState::Open),

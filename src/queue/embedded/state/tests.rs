@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Timestamp;
 use crate::event::{Attempt, ErrorText, HandlerName, OrderKey, Position};
-use crate::queue::embedded::record::{Change, HandlerHead, Incarnation, Lsn, NewState, Section};
+use crate::queue::embedded::record::{
+    DeliveryRecord, HandlerHead, Incarnation, Lsn, NewState, Section,
+};
 
 const SINCE: Position = Position(5);
 
@@ -20,21 +22,21 @@ fn state() -> HandlerState {
     HandlerState::new(incarnation(100))
 }
 
-fn change(first: u64, count: u64, to: NewState) -> Change {
-    Change::of(Position(first), count, to)
+fn change(first: u64, count: u64, to: NewState) -> DeliveryRecord {
+    DeliveryRecord::of(Position(first), count, to)
 }
 
-fn retry(first: u64) -> Change {
+fn retry(first: u64) -> DeliveryRecord {
     let due = Timestamp::from_millis(7_000);
     change(first, 1, NewState::Retry { due, wait: Duration::from_secs(5), order_key: None })
 }
 
-fn dead(first: u64, order_key: Option<OrderKey>) -> Change {
+fn dead(first: u64, order_key: Option<OrderKey>) -> DeliveryRecord {
     let (died_at, reason) = (Timestamp::from_millis(8), ErrorText::new("no"));
     change(first, 1, NewState::Dead { died_at, reason, order_key })
 }
 
-fn applied(changes: &[Change]) -> HandlerState {
+fn applied(changes: &[DeliveryRecord]) -> HandlerState {
     let mut state = state();
     for change in changes {
         state.apply(change);
@@ -69,7 +71,7 @@ fn is_range(to: &NewState) -> bool {
 }
 
 /// Changes near each other, so that they meet.
-fn near_change() -> impl Strategy<Value = Change> {
+fn near_change() -> impl Strategy<Value = DeliveryRecord> {
     let attempt = prop::option::of(Just(Attempt {
         started_at: Timestamp::from_millis(3),
         duration: Duration::from_micros(4),
@@ -82,13 +84,13 @@ fn near_change() -> impl Strategy<Value = Change> {
     (place, new_state(), 0..9_u32, first_attempt, attempt).prop_map(
         |((first, count), to, attempts, first_attempt_at, attempt)| {
             let count = if is_range(&to) { count } else { 1 };
-            Change { attempts, first_attempt_at, attempt, ..change(first, count, to) }
+            DeliveryRecord { attempts, first_attempt_at, attempt, ..change(first, count, to) }
         },
     )
 }
 
 /// What the changes make of each position, said as simply as can be.
-fn model(changes: &[Change]) -> (BTreeMap<u64, Status>, u64) {
+fn model(changes: &[DeliveryRecord]) -> (BTreeMap<u64, Status>, u64) {
     let mut high = SINCE.0;
     let mut model: BTreeMap<u64, Status> = BTreeMap::new();
     for change in changes {
@@ -196,7 +198,7 @@ twice.apply(change);
         let mut state = state();
         for (first, count, to) in changes {
             let count = if to.is_of_one() { 1 } else { count };
-            let wild = Change { attempts: u32::MAX, ..change(first, count, to) };
+            let wild = DeliveryRecord { attempts: u32::MAX, ..change(first, count, to) };
             state.apply(&wild);
             state.apply(&wild);
             prop_assert_eq!(state.check(), Ok(()));
@@ -313,7 +315,7 @@ fn redriven_dead_letters_are_open_and_waiting_ones_keep_their_fields() {
     let due = Timestamp::from_millis(1);
     let again = NewState::Retry { due, wait: Duration::ZERO, order_key: Some(key) };
     let first_attempt_at = Some(Timestamp::from_millis(3));
-    state.apply(&Change { attempts: 4, first_attempt_at, ..change(6, 1, again) });
+    state.apply(&DeliveryRecord { attempts: 4, first_attempt_at, ..change(6, 1, again) });
     let waiting = state.waiting().get(Position(6)).copied().unwrap();
     assert_eq!((waiting.due(), waiting.wait()), (due, Duration::ZERO));
     assert_eq!((waiting.attempts(), waiting.first_attempt_at()), (4, first_attempt_at));
@@ -343,7 +345,7 @@ fn waiting_delivery_takes_56_bytes_with_its_position() {
     assert!(per_delivery < 96, "{per_delivery} bytes");
 }
 
-fn section(subscribed: u64, epoch: u64, changes: Vec<Change>) -> Section {
+fn section(subscribed: u64, epoch: u64, changes: Vec<DeliveryRecord>) -> Section {
     let handler = HandlerName::parse("mail").unwrap();
     Section { handler, incarnation: incarnation(subscribed), epoch, changes }
 }

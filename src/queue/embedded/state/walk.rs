@@ -7,7 +7,7 @@
 
 use super::handler_state::{HandlerState, dead};
 use crate::event::Position;
-use crate::queue::embedded::record::{Change, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, NewState};
 
 /// How far a walk has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl HandlerState {
         walk: &mut SnapshotWalk,
         below: Position,
         limit: usize,
-    ) -> Vec<Change> {
+    ) -> Vec<DeliveryRecord> {
         let mut changes = Vec::new();
         while !walk.is_done() && changes.len() < limit {
             let room = limit - changes.len();
@@ -75,7 +75,13 @@ impl HandlerState {
         changes
     }
 
-    fn walk_part(&self, walk: &SnapshotWalk, below: Position, room: usize, out: &mut Vec<Change>) {
+    fn walk_part(
+        &self,
+        walk: &SnapshotWalk,
+        below: Position,
+        room: usize,
+        out: &mut Vec<DeliveryRecord>,
+    ) {
         let set = match walk.part {
             Part::Open => Some((&self.open, NewState::Open)),
             Part::Dead => Some((&self.dead, dead(None))),
@@ -85,7 +91,7 @@ impl HandlerState {
         if let Some((set, to)) = set {
             let ranges = set.iter_within(walk.from..below).take(room);
             let to_change = |range: std::ops::Range<Position>| {
-                Change::of(range.start, range.end.0 - range.start.0, to.clone())
+                DeliveryRecord::of(range.start, range.end.0 - range.start.0, to.clone())
             };
             return out.extend(ranges.map(to_change));
         }
@@ -96,7 +102,8 @@ impl HandlerState {
         } else {
             let holding = self.holding.iter_from(walk.from);
             let below = holding.take_while(|(position, _)| *position < below).take(room);
-            let to_change = |(position, key): (_, &_)| Change::of(position, 1, dead(Some(*key)));
+            let to_change =
+                |(position, key): (_, &_)| DeliveryRecord::of(position, 1, dead(Some(*key)));
             out.extend(below.map(to_change));
         }
     }

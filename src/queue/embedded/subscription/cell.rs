@@ -14,7 +14,7 @@ use super::session::Session;
 use super::take::EventReader;
 use crate::clock::Timestamp;
 use crate::event::{Attempt, HandlerName, Position};
-use crate::queue::embedded::record::{Change, Incarnation, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, Incarnation, NewState};
 use crate::queue::embedded::state::HandlerState;
 use crate::sync::lock;
 
@@ -115,7 +115,7 @@ impl HandlerCell {
     }
 
     /// Applies a change and has it recorded with the next settle record, behind all earlier ones.
-    pub(crate) fn record(&self, live: &mut Live, change: Change) -> Wake {
+    pub(crate) fn record(&self, live: &mut Live, change: DeliveryRecord) -> Wake {
         live.state.apply(&change);
         lock(&self.outbox).push(change)
     }
@@ -127,12 +127,12 @@ impl HandlerCell {
     }
 
     /// Takes what waits to be recorded.
-    pub(crate) fn take_outbox(&self) -> Vec<Change> {
+    pub(crate) fn take_outbox(&self) -> Vec<DeliveryRecord> {
         std::mem::take(&mut *lock(&self.outbox)).changes
     }
 
     /// Takes back what could not be recorded, in front of what came since.
-    pub(crate) fn restore_outbox(&self, changes: Vec<Change>) {
+    pub(crate) fn restore_outbox(&self, changes: Vec<DeliveryRecord>) {
         let mut outbox = lock(&self.outbox);
         let since = std::mem::take(&mut *outbox);
         outbox.bytes = changes.iter().map(kept_bytes).sum::<usize>() + since.bytes;
@@ -144,12 +144,12 @@ impl HandlerCell {
 /// Changes in the order in which they were made.
 #[derive(Debug, Default)]
 struct Outbox {
-    changes: Vec<Change>,
+    changes: Vec<DeliveryRecord>,
     bytes: usize,
 }
 
 impl Outbox {
-    fn push(&mut self, change: Change) -> Wake {
+    fn push(&mut self, change: DeliveryRecord) -> Wake {
         self.bytes += kept_bytes(&change);
         if let Some(last) = self.changes.last_mut()
             && continues(last, &change)
@@ -164,8 +164,8 @@ impl Outbox {
 
 /// Whether `next` says the same as `last` of the positions right behind it: a filter that takes
 /// nothing then costs one change for a whole run of events.
-fn continues(last: &Change, next: &Change) -> bool {
-    let is_plain = |change: &Change| {
+fn continues(last: &DeliveryRecord, next: &DeliveryRecord) -> bool {
+    let is_plain = |change: &DeliveryRecord| {
         let is_run = match change.to {
             NewState::Skipped | NewState::Open | NewState::Lost | NewState::Dropped => true,
             NewState::Delivered | NewState::Retry { .. } | NewState::Dead { .. } => false,
@@ -179,7 +179,7 @@ fn continues(last: &Change, next: &Change) -> bool {
         && last.first_attempt_at == next.first_attempt_at
 }
 
-fn kept_bytes(change: &Change) -> usize {
+fn kept_bytes(change: &DeliveryRecord) -> usize {
     change.attempt.as_ref().map_or(0, Attempt::n_bytes)
 }
 
@@ -190,11 +190,14 @@ mod tests {
     #[test]
     fn skipped_run_is_one_change() {
         let mut outbox = Outbox::default();
-        let skipped = |position| Change::of(Position(position), 1, NewState::Skipped);
+        let skipped = |position| DeliveryRecord::of(Position(position), 1, NewState::Skipped);
         assert_eq!(outbox.push(skipped(5)), Wake::Committer);
         assert_eq!(outbox.push(skipped(6)), Wake::Nobody);
         assert_eq!(outbox.push(skipped(8)), Wake::Nobody);
-        assert_eq!(outbox.push(Change::of(Position(9), 1, NewState::Delivered)), Wake::Nobody);
+        assert_eq!(
+            outbox.push(DeliveryRecord::of(Position(9), 1, NewState::Delivered)),
+            Wake::Nobody
+        );
         let counts: Vec<u64> = outbox.changes.iter().map(|change| change.count).collect();
         assert_eq!(counts, [2, 1, 1]);
     }

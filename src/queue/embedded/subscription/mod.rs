@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::core::Core;
-use crate::event::{Delivery, OrderKey, Position, Settled};
+use crate::event::{Delivery, OrderKey, Position, Settlement};
 use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
 
 mod cell;
@@ -85,12 +85,12 @@ impl Subscription for EmbeddedSubscription {
         }
     }
 
-    async fn settle(&self, delivery: Delivery, settled: Settled) -> Result<(), QueueError> {
-        self.settle_in_order(vec![(delivery, settled)]).await
+    async fn settle(&self, settlement: Settlement) -> Result<(), QueueError> {
+        self.settle_in_order(vec![settlement]).await
     }
 
-    async fn settle_all(&self, settled: Vec<(Delivery, Settled)>) -> Result<(), QueueError> {
-        self.settle_in_order(settled).await
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Result<(), QueueError> {
+        self.settle_in_order(settlements).await
     }
 
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {

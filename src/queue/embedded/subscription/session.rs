@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::key_queues::{Effects, KeyQueues, Ready, Slot};
 use crate::clock::Timestamp;
 use crate::event::{OrderKey, Origin, Position};
-use crate::queue::embedded::record::{Change, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, NewState};
 use crate::queue::embedded::state::{HandlerState, PositionSet, Status};
 
 /// How many deliveries out of the log may be given out at once. Large, so that one that hangs until
@@ -250,7 +250,7 @@ impl Session {
 
     /// Deliveries that are not given out were changed by hand: dead letters redriven or dropped,
     /// settled ones opened again. `before` = the state's change of a single position, as it was.
-    pub(crate) fn changed(&mut self, change: &Change, held: Option<OrderKey>) {
+    pub(crate) fn changed(&mut self, change: &DeliveryRecord, held: Option<OrderKey>) {
         let position = change.first;
         match change.to {
             NewState::Open => self.unread.insert_range(change.positions()),

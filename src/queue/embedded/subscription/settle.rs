@@ -1,15 +1,16 @@
-//! Settling: an outcome becomes a change of the state, at once, and is recorded within 100 ms.
+//! Settling: a settlement changes the state at once, and is recorded within 100 ms.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::EmbeddedSubscription;
 use super::cell::{Live, Wake};
 use crate::clock::Timestamp;
-use crate::event::{Delivery, OrderKey, Outcome, Settled};
+use crate::event::{OrderKey, Outcome, Settlement};
 use crate::pace::Steps;
 use crate::queue::QueueError;
-use crate::queue::embedded::record::{Change, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, NewState};
 
 /// How many deliveries are settled under one hold of the lock: some 10 µs.
 const SETTLED_AT_ONCE: usize = 64;
@@ -19,9 +20,9 @@ impl EmbeddedSubscription {
     /// recorded.
     pub(super) async fn settle_in_order(
         &self,
-        settled: Vec<(Delivery, Settled)>,
+        settlements: Vec<Settlement>,
     ) -> Result<(), QueueError> {
-        let mut rest = VecDeque::from(settled);
+        let mut rest = VecDeque::from(settlements);
         let mut steps = Steps::start();
         while !rest.is_empty() {
             self.core.check_open()?;
@@ -34,15 +35,15 @@ impl EmbeddedSubscription {
     }
 
     /// Settles the first ones; `false` = there is no room for what is to be recorded.
-    fn settle_some(&self, rest: &mut VecDeque<(Delivery, Settled)>) -> Result<bool, QueueError> {
+    fn settle_some(&self, rest: &mut VecDeque<Settlement>) -> Result<bool, QueueError> {
         let now = self.core.clock.steady();
         let mut wake = Wake::Nobody;
         let mut live = self.cell.lock();
         let waiting_before = live.n_waiting();
         let mut n_settled = 0;
         while n_settled < SETTLED_AT_ONCE && !rest.is_empty() && !self.cell.is_outbox_full() {
-            let Some((delivery, settled)) = rest.pop_front() else { break };
-            wake = wake.and(self.settle_one(&mut live, &delivery, settled, now));
+            let Some(settlement) = rest.pop_front() else { break };
+            wake = wake.and(self.settle_one(&mut live, settlement, now));
             n_settled += 1;
         }
         self.core.count_waiting(waiting_before, live.n_waiting());
@@ -51,18 +52,13 @@ impl EmbeddedSubscription {
         Ok(n_settled > 0)
     }
 
-    fn settle_one(
-        &self,
-        live: &mut Live,
-        delivery: &Delivery,
-        settled: Settled,
-        now: Timestamp,
-    ) -> Wake {
-        let position = delivery.event.position;
+    fn settle_one(&self, live: &mut Live, settlement: Settlement, now: Timestamp) -> Wake {
+        let event = &settlement.delivery.event;
+        let position = event.position;
         let Live { state, session, retry_cache, .. } = live;
         let Some(session) = session else { return Wake::Nobody };
         debug_assert!(session.is_leased(position), "a delivery is settled that was not given out");
-        let held = match settled.outcome {
+        let held = match settlement.outcome {
             Outcome::Held { order_key } => Some(order_key),
             Outcome::Delivered
             | Outcome::Skipped
@@ -73,22 +69,23 @@ impl EmbeddedSubscription {
         // comes again from the log after a start.
         let is_told = |key: OrderKey| {
             let waiting = state.waiting().get(position);
-            settled.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
+            settlement.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
         };
         if let Some(key) = held.filter(|key| is_told(*key)) {
-            retry_cache.keep(&delivery.event, Duration::ZERO);
+            retry_cache.keep(event, Duration::ZERO);
             session.park(position, key);
             return Wake::Nobody;
         }
-        let change = change(delivery, settled, now, self.core.clock.now());
-        if let NewState::Retry { wait, .. } = change.to {
-            retry_cache.keep(&delivery.event, wait);
+        let event = Arc::clone(event);
+        let record = record_of(settlement, now, self.core.clock.now());
+        if let NewState::Retry { wait, .. } = record.to {
+            retry_cache.keep(&event, wait);
         }
         match held {
             Some(key) => session.park(position, key),
-            None => session.settled(position, &change.to),
+            None => session.settled(position, &record.to),
         }
-        self.cell.record(live, change)
+        self.cell.record(live, record)
     }
 
     /// Makes the head of a key's queue ready if it is parked.
@@ -127,8 +124,8 @@ impl EmbeddedSubscription {
 }
 
 /// What an outcome makes of its delivery.
-fn change(delivery: &Delivery, settled: Settled, steady: Timestamp, wall: Timestamp) -> Change {
-    let Settled { outcome, attempt } = settled;
+fn record_of(settlement: Settlement, steady: Timestamp, wall: Timestamp) -> DeliveryRecord {
+    let Settlement { delivery, outcome, attempt } = settlement;
     let attempts = match attempt {
         Some(_) => delivery.attempt,
         None => delivery.attempt.saturating_sub(1),
@@ -153,5 +150,12 @@ fn change(delivery: &Delivery, settled: Settled, steady: Timestamp, wall: Timest
     };
     let goes_on = matches!(to, NewState::Retry { .. });
     let first_attempt_at = first_attempt_at.filter(|_| goes_on);
-    Change { first: delivery.event.position, count: 1, to, attempts, first_attempt_at, attempt }
+    DeliveryRecord {
+        first: delivery.event.position,
+        count: 1,
+        to,
+        attempts,
+        first_attempt_at,
+        attempt,
+    }
 }

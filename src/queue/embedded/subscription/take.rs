@@ -15,7 +15,7 @@ use crate::queue::embedded::core::Core;
 use crate::queue::embedded::events::{ReadFailure, event_at};
 use crate::queue::embedded::kept::KeptLog;
 use crate::queue::embedded::log::{Finder, LogHead, LogReader, ReadError};
-use crate::queue::embedded::record::{Change, Kind, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, Kind, NewState};
 use crate::queue::names::Names;
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
 use crate::sync::lock;
@@ -210,7 +210,7 @@ impl EmbeddedSubscription {
             if let Some(session) = &mut live.session {
                 session.lose(range.clone());
             }
-            let change = Change::of(range.start, range.end.0 - range.start.0, to.clone());
+            let change = DeliveryRecord::of(range.start, range.end.0 - range.start.0, to.clone());
             wake = wake.and(self.cell.record(&mut live, change));
         }
         drop(live);

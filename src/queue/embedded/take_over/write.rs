@@ -19,8 +19,9 @@ use crate::queue::embedded::log::{
     AllocateError, AppendError, FileLog, LogWriter, OpenOptions, Reserve, SegmentAllocator, Want,
 };
 use crate::queue::embedded::record::{
-    Change, HEADER_BYTES, HandlerHead, Incarnation, KeptChanges, KeptEnd, Kind, Lsn, NewState,
-    Section, SegmentHead, SegmentId, SettleRecord, UnitBuilder, encode_event, event_bytes,
+    DeliveryRecord, HEADER_BYTES, HandlerHead, Incarnation, KeptChanges, KeptEnd, Kind, Lsn,
+    NewState, Section, SegmentHead, SegmentId, SettleRecord, UnitBuilder, encode_event,
+    event_bytes,
 };
 
 /// How many bytes one write takes.
@@ -124,7 +125,8 @@ fn write_kept(
     let mut changes = Vec::new();
     for (handler, incarnation) in handlers {
         let its = old.entries.get(handler).into_iter().flat_map(|its| its.range(..old.first));
-        let its: Vec<(Lsn, Change)> = its.map(|(_, entry)| (Lsn(0), of_entry(entry))).collect();
+        let its: Vec<(Lsn, DeliveryRecord)> =
+            its.map(|(_, entry)| (Lsn(0), of_entry(entry))).collect();
         if !its.is_empty() {
             let (handler, incarnation) = (handler.clone(), *incarnation);
             changes.push(KeptChanges { handler, incarnation, changes: its });
@@ -144,12 +146,12 @@ impl Old {
     }
 
     /// How a handler's deliveries from `first` on stand, as changes.
-    fn changes_of(&self, handler: &HandlerName, first: Position) -> Vec<Change> {
+    fn changes_of(&self, handler: &HandlerName, first: Position) -> Vec<DeliveryRecord> {
         let Some(place) = self.places.get(handler) else { return Vec::new() };
         let mut changes = Vec::new();
         let mut passed = |from: Position, end: Position, to: NewState| {
             if from < end {
-                changes.push(Change::of(from, end.0 - from.0, to));
+                changes.push(DeliveryRecord::of(from, end.0 - from.0, to));
             }
         };
         passed(first, place.cursor, NewState::Delivered);
@@ -166,7 +168,7 @@ impl Old {
     }
 }
 
-fn of_entry(entry: &OldChange) -> Change {
+fn of_entry(entry: &OldChange) -> DeliveryRecord {
     let to = match &entry.state {
         OldState::Retry { due, wait, order_key } => {
             NewState::Retry { due: *due, wait: *wait, order_key: *order_key }
@@ -179,10 +181,10 @@ fn of_entry(entry: &OldChange) -> Change {
     };
     let (attempts, first_attempt_at) = (entry.attempts, entry.first_attempt_at);
     let attempt = entry.attempt.clone();
-    let change = Change::of(entry.position, 1, to);
+    let change = DeliveryRecord::of(entry.position, 1, to);
     match change.to {
         NewState::Open => change,
-        _ => Change { attempts, first_attempt_at, attempt, ..change },
+        _ => DeliveryRecord { attempts, first_attempt_at, attempt, ..change },
     }
 }
 
@@ -257,7 +259,7 @@ impl Writer {
         &mut self,
         handler: &HandlerName,
         incarnation: Incarnation,
-        changes: &[Change],
+        changes: &[DeliveryRecord],
     ) -> Result<(), QueueError> {
         for some in changes.chunks(CHANGES_MAX) {
             let (handler, changes) = (handler.clone(), some.to_vec());

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::event::{Delivery, HandlerName, OrderKey, Position, Settled};
+use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use crate::queue::embedded::cleaner::Effort;
 use crate::queue::embedded::commit::Request;
 use crate::queue::embedded::core::{Core, Step};
@@ -245,13 +245,9 @@ impl ManualSubscription {
 
     /// Settles a delivery. `None` = there is no room for what is to be recorded: step the
     /// committer and poll.
-    pub fn settle(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        settled: Settled,
-    ) -> Call<Result<(), QueueError>> {
+    pub fn settle(self: &Arc<Self>, settlement: Settlement) -> Call<Result<(), QueueError>> {
         let this = Arc::clone(self);
-        Call::new(async move { this.0.settle(delivery, settled).await })
+        Call::new(async move { this.0.settle(settlement).await })
     }
 
     /// Gives a delivery back untried.

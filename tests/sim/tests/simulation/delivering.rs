@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gatepost_sim::clock::Clock;
-use gatepost_sim::event::{Attempt, Delivery, ErrorText, Outcome, Settled};
+use gatepost_sim::event::{Attempt, Delivery, ErrorText, Outcome, Settlement};
 
 use crate::action::How;
 use crate::fates::{Details, Existence, Fate, Lease};
@@ -190,7 +190,7 @@ impl<S: Subject> Simulation<S> {
         let tried = attempt.is_some();
         let Some(delivery) = self.workers[handler].deliveries.remove(&token) else { return Ok(()) };
         let n_tried = delivery.attempt;
-        self.settle(handler, delivery, Settled { outcome, attempt })?;
+        self.settle(handler, Settlement { delivery, outcome, attempt })?;
         let now = self.steady();
         let fates = &mut self.oracle.handlers[handler];
         if tried {
@@ -202,9 +202,9 @@ impl<S: Subject> Simulation<S> {
         Ok(())
     }
 
-    fn settle(&mut self, handler: usize, delivery: Delivery, settled: Settled) -> Verdict {
+    fn settle(&mut self, handler: usize, settlement: Settlement) -> Verdict {
         let name = &self.handlers[handler];
-        match self.subject.settle(name, delivery, settled) {
+        match self.subject.settle(name, settlement) {
             Ok(()) => Ok(()),
             Err(_) if self.may_fail() => Ok(()),
             Err(err) => Err(format!("settling failed on a sound disk: {err:?}")),
@@ -257,8 +257,8 @@ impl<S: Subject> Simulation<S> {
             Fate::Dead { key } => key.is_some(),
             _ => false,
         };
-        let settled = Settled { outcome, attempt: tried.then(attempt) };
-        self.settle(handler, delivery, settled)?;
+        let settlement = Settlement { delivery, outcome, attempt: tried.then(attempt) };
+        self.settle(handler, settlement)?;
         self.oracle.handlers[handler].settled(token, fate, now);
         let Some(key) = key else { return Ok(()) };
         let both = matches!(how, How::RetryBoth { .. }).then(attempt);

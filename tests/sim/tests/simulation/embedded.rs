@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_sim::clock::ManualClock;
-use gatepost_sim::event::{Delivery, HandlerName, OrderKey, Position, Settled};
+use gatepost_sim::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use gatepost_sim::queue::embedded::testing::manual_queue::{
     self, Call, Component, ManualQueue, ManualSubscription,
 };
@@ -264,13 +264,8 @@ impl Subject for Embedded {
         self.subscription(handler)?.take(max)
     }
 
-    fn settle(
-        &mut self,
-        handler: &HandlerName,
-        delivery: Delivery,
-        settled: Settled,
-    ) -> Result<(), QueueError> {
-        let mut call = self.subscription(handler)?.settle(delivery, settled);
+    fn settle(&mut self, handler: &HandlerName, settlement: Settlement) -> Result<(), QueueError> {
+        let mut call = self.subscription(handler)?.settle(settlement);
         call.poll().unwrap_or(Err(QueueError::Closed))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
 use gatepost_sim::event::{
     Dedupe, DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Origin, Outcome,
-    Position, Settled,
+    Position, Settlement,
 };
 use gatepost_sim::queue::{Appended, QueueError, Start};
 use rand::Rng;
@@ -541,21 +541,23 @@ impl<const MUTANT: usize> Subject for Model<MUTANT> {
             }
             let attempt = if Self::is(Mutant::ForgetsAttempts) { 1 } else { attempts + 1 };
             let event = Arc::new(event);
-            taken.push(Delivery { event, attempt, first_attempt_at: None, origin, replay: 0, progress: None });
+            taken.push(Delivery {
+                event,
+                attempt,
+                first_attempt_at: None,
+                origin,
+                replay: 0,
+                progress: None,
+            });
         }
         Ok(taken)
     }
 
-    fn settle(
-        &mut self,
-        name: &HandlerName,
-        delivery: Delivery,
-        settled: Settled,
-    ) -> Result<(), QueueError> {
+    fn settle(&mut self, name: &HandlerName, settlement: Settlement) -> Result<(), QueueError> {
         let (now, steady) = (self.live().now, self.live().clock.steady());
         let handler = self.handler(name);
+        let Settlement { delivery, outcome, attempt } = settlement;
         let position = delivery.event.position;
-        let Settled { outcome, attempt } = settled;
         let attempts = delivery.attempt - u32::from(attempt.is_none());
         let is_waiting = matches!(handler.state(position), State::Waiting { .. });
         let Some(session) = &mut handler.session else { return Ok(()) };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_sim::clock::ManualClock;
-use gatepost_sim::event::{Delivery, HandlerName, NewEvent, OrderKey, Position, Settled};
+use gatepost_sim::event::{Delivery, HandlerName, NewEvent, OrderKey, Position, Settlement};
 use gatepost_sim::queue::{Appended, QueueError, Start};
 use rand::rngs::StdRng;
 
@@ -110,12 +110,7 @@ pub trait Subject {
 
     fn take(&mut self, handler: &HandlerName, max: usize) -> Result<Vec<Delivery>, QueueError>;
 
-    fn settle(
-        &mut self,
-        handler: &HandlerName,
-        delivery: Delivery,
-        settled: Settled,
-    ) -> Result<(), QueueError>;
+    fn settle(&mut self, handler: &HandlerName, settlement: Settlement) -> Result<(), QueueError>;
 
     fn release(&mut self, handler: &HandlerName, delivery: Delivery) -> Result<(), QueueError>;
 

@@ -66,13 +66,13 @@ pub(super) fn handler(number: u8) -> HandlerName {
 
 pub(super) const INCARNATION: Incarnation = Incarnation { subscribed: Lsn(7), since: Position(1) };
 
-pub(super) fn told(number: u8, changes: Vec<(u64, Change)>) -> KeptChanges {
+pub(super) fn told(number: u8, changes: Vec<(u64, DeliveryRecord)>) -> KeptChanges {
     let changes = changes.into_iter().map(|(lsn, change)| (Lsn(lsn), change)).collect();
     KeptChanges { handler: handler(number), incarnation: INCARNATION, changes }
 }
 
-pub(super) fn change(position: u64, to: NewState) -> Change {
-    Change::of(Position(position), 1, to)
+pub(super) fn change(position: u64, to: NewState) -> DeliveryRecord {
+    DeliveryRecord::of(Position(position), 1, to)
 }
 
 pub(super) fn retry(seconds: i64) -> NewState {
@@ -99,7 +99,7 @@ pub(super) fn keep(kept: &KeptLog, positions: impl IntoIterator<Item = u64>) -> 
 #[derive(Debug, PartialEq)]
 pub(super) struct View {
     pub(super) events: Vec<u64>,
-    pub(super) changes: BTreeMap<(HandlerName, Position), (Lsn, Change)>,
+    pub(super) changes: BTreeMap<(HandlerName, Position), (Lsn, DeliveryRecord)>,
 }
 
 /// Checks each event's body on the way.

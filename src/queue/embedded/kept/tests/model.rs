@@ -11,7 +11,7 @@ enum Action {
     /// Events that are alive in some of three handlers outlive their segment.
     Keep(Vec<u8>),
     /// Deliveries of the nth kept events change; recorded in the log.
-    Change(Vec<(u16, u8, u8)>),
+    DeliveryRecord(Vec<(u16, u8, u8)>),
     /// The oldest changes of the log go.
     Trim(u8),
     Compact,
@@ -25,7 +25,7 @@ fn action() -> impl Strategy<Value = Action> {
     let changes = prop::collection::vec((0_u16..200, 0_u8..3, 0_u8..6), 1..20);
     prop_oneof![
         4 => prop::collection::vec(1_u8..8, 1..12).prop_map(Action::Keep),
-        8 => changes.prop_map(Action::Change),
+        8 => changes.prop_map(Action::DeliveryRecord),
         6 => (1_u8..60).prop_map(Action::Trim),
         6 => Just(Action::Compact),
         1 => (1_u8..5).prop_map(Action::KeepInVain),
@@ -40,9 +40,9 @@ struct Test {
     storage: MemoryStorage,
     kept: KeptLog,
     /// Changes that are in the log still.
-    log: Vec<(Delivery, u64, Change)>,
+    log: Vec<(Delivery, u64, DeliveryRecord)>,
     /// The deliveries that are alive, with the change that made them so.
-    alive: BTreeMap<Delivery, Change>,
+    alive: BTreeMap<Delivery, DeliveryRecord>,
     next_position: u64,
     next_lsn: u64,
 }
@@ -61,7 +61,8 @@ impl Test {
     }
 
     fn keep(&mut self, handlers: &[u8], is_recorded: bool) {
-        let (mut events, mut told) = (Vec::new(), BTreeMap::<u8, Vec<(u64, Change)>>::new());
+        let (mut events, mut told) =
+            (Vec::new(), BTreeMap::<u8, Vec<(u64, DeliveryRecord)>>::new());
         let lsn = self.lsn();
         for bits in handlers {
             let position = self.next_position;
@@ -113,7 +114,7 @@ impl Test {
 
     fn trim(&mut self, n_changes: usize) {
         let rest = self.log.split_off(n_changes.min(self.log.len()));
-        let mut told = BTreeMap::<HandlerName, Vec<(Lsn, Change)>>::new();
+        let mut told = BTreeMap::<HandlerName, Vec<(Lsn, DeliveryRecord)>>::new();
         for ((name, position), lsn, change) in std::mem::replace(&mut self.log, rest) {
             if self.kept.mentions(position) {
                 told.entry(name).or_default().push((Lsn(lsn), change));
@@ -143,7 +144,7 @@ impl Test {
         match action {
             Action::Keep(handlers) => self.keep(&handlers, true),
             Action::KeepInVain(n) => self.keep(&vec![7; n.into()], false),
-            Action::Change(changes) => {
+            Action::DeliveryRecord(changes) => {
                 for (nth, number, to) in changes {
                     self.change(nth, number, to);
                 }
@@ -162,7 +163,7 @@ impl Test {
 
     fn check(&self) {
         assert_eq!(self.kept.damage(), Vec::<String>::new());
-        let mut rebuilt: BTreeMap<Delivery, Change> = BTreeMap::new();
+        let mut rebuilt: BTreeMap<Delivery, DeliveryRecord> = BTreeMap::new();
         let kept = self.kept.changes().unwrap();
         let kept = kept.into_iter().map(|(name, _, _, change)| ((name, change.first), change));
         let log = self.log.iter().map(|(delivery, _, change)| (delivery.clone(), change.clone()));

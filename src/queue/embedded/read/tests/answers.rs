@@ -13,7 +13,7 @@ use crate::queue::embedded::index::rig::{
 };
 use crate::queue::embedded::index::{Index, MemoryStore};
 use crate::queue::embedded::read::{DeadPage, History, Reading};
-use crate::queue::embedded::record::{Change, Lsn, NewState};
+use crate::queue::embedded::record::{DeliveryRecord, Lsn, NewState};
 use crate::queue::embedded::testing::LyingStore;
 use crate::queue::{
     AttemptRecord, DeadFilter, DeadLetter, DeliveryHistory, DeliveryState, LostDeliveries,
@@ -74,7 +74,7 @@ fn history_tells_every_attempt_and_how_each_handler_stands() {
                 tried(3, NewState::Delivered, 1, 12, ""),
             ],
         ),
-        ("c", vec![Change::of(Position(1), 4, NewState::Skipped)]),
+        ("c", vec![DeliveryRecord::of(Position(1), 4, NewState::Skipped)]),
         ("d", vec![tried(3, retry(), 1, 13, "busy")]),
     ]);
     let reading = indexed(&rig);
@@ -143,7 +143,7 @@ fn redriven_delivery_is_pending_and_its_later_attempts_come_behind() {
     rig.subscribe("a");
     rig.append_many(1);
     rig.settle(&[("a", vec![tried(1, dead(5, "no"), 3, 5, "no")])]);
-    rig.settle(&[("a", vec![Change::of(Position(1), 1, NewState::Open)])]);
+    rig.settle(&[("a", vec![DeliveryRecord::of(Position(1), 1, NewState::Open)])]);
     assert_eq!(one(&history(&rig, &indexed(&rig), 1), "a").state, DeliveryState::Pending);
     // A clock that was set back does not change the order.
     rig.settle(&[("a", vec![tried(1, NewState::Delivered, 1, 2, "")])]);
@@ -160,10 +160,10 @@ fn dropped_held_and_lost_deliveries_have_their_states() {
     let outcomes = vec![
         tried(1, dead(5, "no"), 1, 5, "no"),
         tried(2, retry(), 1, 5, "busy"),
-        Change::of(Position(3), 1, NewState::Lost),
+        DeliveryRecord::of(Position(3), 1, NewState::Lost),
     ];
     rig.settle(&[("a", outcomes)]);
-    rig.settle(&[("a", vec![Change::of(Position(1), 1, NewState::Dropped)])]);
+    rig.settle(&[("a", vec![DeliveryRecord::of(Position(1), 1, NewState::Dropped)])]);
     for position in [2, 4] {
         rig.states.held.lock().unwrap().insert((handler("a"), Position(position)));
     }
@@ -277,7 +277,8 @@ fn dead_letters_without_an_index_are_all_there_without_their_reasons() {
     let mut rig = Rig::new(64 << 10);
     rig.subscribe("h");
     rig.append_many(2_500);
-    let all: Vec<Change> = (1..=2_500).map(|n| tried(n, dead(9, "no"), 3, n, "no")).collect();
+    let all: Vec<DeliveryRecord> =
+        (1..=2_500).map(|n| tried(n, dead(9, "no"), 3, n, "no")).collect();
     for changes in all.chunks(200) {
         rig.settle(&[("h", changes.to_vec())]);
     }

@@ -69,7 +69,7 @@ pub(super) fn new_state() -> impl Strategy<Value = NewState> {
     ]
 }
 
-pub(super) fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = DeliveryRecord> {
     let said = ("[ -~]{0,60}", "[ -~]{0,60}").prop_map(|(stdout, response)| {
         Output::new([
             Excerpt::tail(Stream::Stdout, stdout.as_bytes()),
@@ -93,7 +93,7 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
         |(first, count, to, (attempts, first_attempt_at, attempt))| {
             let count = if to.is_of_one() { 1 } else { count };
             let first = Position(first.min(u64::MAX - count));
-            Change { first, count, to, attempts, first_attempt_at, attempt }
+            DeliveryRecord { first, count, to, attempts, first_attempt_at, attempt }
         },
     )
 }

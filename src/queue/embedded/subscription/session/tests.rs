@@ -16,7 +16,7 @@ fn state(changes: &[(u64, NewState)]) -> HandlerState {
     let incarnation = Incarnation { subscribed: Lsn(1), since: Position(1) };
     let mut state = HandlerState::new(incarnation);
     for (position, to) in changes {
-        state.apply(&Change::of(Position(*position), 1, to.clone()));
+        state.apply(&DeliveryRecord::of(Position(*position), 1, to.clone()));
     }
     state
 }
@@ -68,7 +68,7 @@ fn parked_delivery_goes_when_the_one_before_it_leaves_the_key() {
     assert!(session.is_key_waiting(KEY, Position(9)));
     assert!(!session.release_key(KEY), "the head is a retry");
     assert_eq!(choose(&mut session, &state, 10), [1]);
-    state.apply(&Change::of(Position(1), 1, NewState::Delivered));
+    state.apply(&DeliveryRecord::of(Position(1), 1, NewState::Delivered));
     session.settled(Position(1), &NewState::Delivered);
     assert_eq!(choose(&mut session, &state, 10), [2]);
     assert!(!session.release_key(KEY), "one of the key is given out");
@@ -108,7 +108,7 @@ fn dropped_holder_releases_its_key() {
     session.lease_from_log(Position(2)..Position(3));
     session.park(Position(2), KEY);
     assert_eq!(choose(&mut session, &state, 99), [0_u64; 0]);
-    let dropped = Change::of(Position(1), 1, NewState::Dropped);
+    let dropped = DeliveryRecord::of(Position(1), 1, NewState::Dropped);
     session.changed(&dropped, Some(KEY));
     state.apply(&dropped);
     assert_eq!(choose(&mut session, &state, 99), [2]);
@@ -120,7 +120,7 @@ fn due_time_that_a_clock_set_back_moved_away_counts_from_the_start() {
     let waiting =
         NewState::Retry { due: at(1_000_000), wait: Duration::from_millis(30), order_key: None };
     let mut state = state;
-    state.apply(&Change::of(Position(1), 1, waiting));
+    state.apply(&DeliveryRecord::of(Position(1), 1, waiting));
     let mut session = Session::begin(&state, at(100));
     assert_eq!(session.next_due(), Some(at(130)));
     assert_eq!(choose(&mut session, &state, 130), [1]);
