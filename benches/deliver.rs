@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, OwnEvents, Policy, Retry};
+use gatepost::deliver::{Attempts, Breaker, Context, Deliverer, Policy, Retry, SystemEvents};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
     Position, SourceName,
@@ -103,7 +103,7 @@ impl Handler for Down {
 struct Nobody;
 
 #[async_trait]
-impl OwnEvents for Nobody {
+impl SystemEvents for Nobody {
     async fn dead_letter(&self, _letter: DeadLetter) {}
 }
 
@@ -149,9 +149,10 @@ async fn run(
     let name = HandlerName::parse(name).unwrap();
     let subscription = queue.subscribe(&name, Start::Oldest).await.unwrap();
     let metrics = Metrics::new().handler(&name);
-    let own_events = Arc::new(Nobody);
+    let system_events = Arc::new(Nobody);
     let attempts = Arc::new(Attempts::default());
-    let context = Context { name, policy, handler, clock, metrics, attempts, own_events, seed: 1 };
+    let context =
+        Context { name, policy, handler, clock, metrics, attempts, system_events, seed: 1 };
     let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(queue));
     let began = Instant::now();
     deliverer.run(done).await.unwrap();

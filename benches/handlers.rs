@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use gatepost::clock::{Clock, SystemClock};
-use gatepost::deliver::{Attempts, Batch, Context, Deliverer, OwnEvents, Policy, Wait};
+use gatepost::deliver::{Attempts, Batch, Context, Deliverer, Policy, SystemEvents, Wait};
 use gatepost::event::{
     DataRoot, Dedupe, Delivery, EventType, Failure, HandlerName, Headers, NewEvent, Output,
     SourceName,
@@ -151,7 +151,7 @@ impl Bench {
             handler: Arc::clone(&handler) as Arc<dyn Handler>,
             clock: Arc::clone(&self.clock),
             attempts: Arc::new(Attempts::default()),
-            own_events: Arc::new(Nobody),
+            system_events: Arc::new(Nobody),
             seed: 1,
         };
         let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(&self.queue));
@@ -206,7 +206,7 @@ impl Handler for Counted {
 struct Nobody;
 
 #[async_trait]
-impl OwnEvents for Nobody {
+impl SystemEvents for Nobody {
     async fn dead_letter(&self, letter: DeadLetter) {
         panic!("a dead letter in a measurement: {letter:?}");
     }

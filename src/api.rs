@@ -301,7 +301,7 @@ fn no_handler(name: &HandlerName) -> ApiError {
 }
 
 /// `err` and its causes in one line.
-pub fn chain(err: &dyn std::error::Error) -> String {
+pub fn error_chain(err: &dyn std::error::Error) -> String {
     let mut text = err.to_string();
     let mut cause = err.source();
     while let Some(err) = cause {

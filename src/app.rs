@@ -40,7 +40,6 @@ mod keys;
 pub mod lint;
 pub mod logging;
 mod orphans;
-mod own_events;
 mod own_names;
 mod parts;
 mod paused;
@@ -48,23 +47,24 @@ mod progress;
 mod rates;
 mod sandbox;
 mod signals;
+mod system_events;
 mod systemd;
 pub mod trial;
 mod watch;
 
 pub use certificates::check_certificate;
 pub use orphans::{forgotten, left_behind_by};
-pub use parts::{check_built, check_online, open_queue, stand_back};
+pub use parts::{check_built, check_online, lower_thread_priority, open_queue};
 pub use sandbox::Sandbox;
 pub use systemd::inherited;
 
 use certificates::Certificates;
 use control::{Around, Server};
 use handlers::Handlers;
-use own_events::OwnSource;
 use paused::Paused;
 use progress::Progress;
 use signals::{Signal, Signals};
+use system_events::SystemSource;
 use watch::{Disk, LookAtDisk, Watch};
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
@@ -134,7 +134,7 @@ pub struct Application {
     /// What runs beside handlers and listeners.
     tasks: TaskTracker,
     /// Writes the rejected requests behind those who answer senders.
-    keeper: JoinHandle<()>,
+    rejected_writer: JoinHandle<()>,
     /// Ends the listeners.
     stop: CancellationToken,
 }
@@ -166,7 +166,7 @@ impl Application {
         let store = opened(&config, Arc::clone(&clock), &metrics).await?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
-        let own = Arc::new(OwnSource::new(core.clone()));
+        let own = Arc::new(SystemSource::new(core.clone()));
         let paused = Paused::new(config.admin.paused());
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
@@ -198,7 +198,8 @@ impl Application {
                 return Err(AppError::Listen(err));
             }
         };
-        let keeper = keeper(&server).map_err(|err| AppError::Io("starting a thread", err))?;
+        let rejected_writer =
+            rejected_writer(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = TaskTracker::new();
         let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own))
             .with_dead_retention(server.config().queue.dead_retention);
@@ -208,7 +209,7 @@ impl Application {
         tasks
             .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
         tasks.close();
-        Ok(Self { listeners, server, signals, tasks, keeper, stop })
+        Ok(Self { listeners, server, signals, tasks, rejected_writer, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -257,8 +258,8 @@ impl Application {
             Err(err) => error!(error = %err, "Listener thread could not be joined"),
         }
         server.ingest.rejected().close();
-        let keeper = self.keeper;
-        let kept = tokio::task::spawn_blocking(move || keeper.join());
+        let rejected_writer = self.rejected_writer;
+        let kept = tokio::task::spawn_blocking(move || rejected_writer.join());
         if !matches!(tokio::time::timeout(KEEPER_CLOSE_TIMEOUT, kept).await, Ok(Ok(Ok(())))) {
             warn!("The newest rejected requests could not be kept");
         }
@@ -342,11 +343,11 @@ fn disk(server: &Arc<Server>) -> LookAtDisk {
 }
 
 /// Starts the thread that keeps the rejected requests over a restart.
-fn keeper(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
+fn rejected_writer(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
     let ingest = Arc::clone(&server.ingest);
     let builder = std::thread::Builder::new().name("rejected".into());
     builder.spawn(move || {
-        stand_back();
+        lower_thread_priority();
         ingest.rejected().keep();
     })
 }

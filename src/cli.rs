@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::api::{Reloaded, chain};
+use crate::api::{Reloaded, error_chain};
 use crate::config::{self, Config};
 
 mod against;

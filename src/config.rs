@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
-use crate::settings::{self, Leaf, Leaves, Probe, Report, Table};
+use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Report, Table};
 use crate::source::SourceSettings;
 
 mod diff;
@@ -56,14 +56,14 @@ pub struct Config {
     /// The handlers, by name.
     pub handlers: BTreeMap<HandlerName, HandlerSettings>,
     /// What the file says, key by key.
-    leaves: Leaves,
+    entries: ConfigEntries,
     /// Where its secrets are, each with the key that says so.
     secrets: Vec<(String, SecretRef)>,
 }
 
 /// All that a configuration says of one part.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Said(Vec<(String, Leaf)>);
+pub struct ConfigSnapshot(Vec<(String, ConfigEntry)>);
 
 /// What came out of checking a configuration.
 #[derive(Debug)]
@@ -76,24 +76,24 @@ pub struct Checked {
 
 impl Config {
     /// All that is said of a handler, to compare it with another time.
-    pub fn said_of(&self, handler: &HandlerName) -> Said {
+    pub fn snapshot_of(&self, handler: &HandlerName) -> ConfigSnapshot {
         let part = format!("handler.{handler}.");
-        let leaves = self.leaves.0.iter().filter(|(key, _)| key.starts_with(&part));
-        Said(leaves.map(|(key, leaf)| (key.clone(), leaf.clone())).collect())
+        let entries = self.entries.0.iter().filter(|(key, _)| key.starts_with(&part));
+        ConfigSnapshot(entries.map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 
     /// Each key that is set, with its value as TOML writes it; `(hidden)` where it is a secret.
     pub fn keys(&self) -> Vec<(String, String)> {
-        self.leaves.0.iter().map(|(key, leaf)| (key.clone(), leaf.to_string())).collect()
+        self.entries.0.iter().map(|(key, entry)| (key.clone(), entry.to_string())).collect()
     }
 
     /// Where the value of `key` stands in the file, in bytes; of a table its first value.
     pub fn place_of(&self, key: &str) -> Option<std::ops::Range<usize>> {
         let table = format!("{key}.");
-        let leaves = || self.leaves.0.iter();
-        let below = || leaves().filter(|(name, _)| name.starts_with(&table));
-        let exact = leaves().find(|(name, _)| *name == key).map(|(_, leaf)| leaf.place());
-        exact.or_else(|| below().map(|(_, leaf)| leaf.place()).min_by_key(|place| place.start))
+        let entries = || self.entries.0.iter();
+        let below = || entries().filter(|(name, _)| name.starts_with(&table));
+        let exact = entries().find(|(name, _)| *name == key).map(|(_, entry)| entry.place());
+        exact.or_else(|| below().map(|(_, entry)| entry.place()).min_by_key(|place| place.start))
     }
 
     /// Where the secrets of a handler are.
@@ -133,9 +133,9 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
     let reading = settings::read_with(text, folder, probe, read);
     let report = Report::new(file, text, &reading);
     let has_errors = reading.has_errors();
-    let (leaves, secrets) = (reading.leaves, reading.secrets);
+    let (entries, secrets) = (reading.entries, reading.secrets);
     let config = reading.value.filter(|_| !has_errors);
-    let config = config.map(|config| Config { leaves, secrets, ..config });
+    let config = config.map(|config| Config { entries, secrets, ..config });
     Checked { config, report }
 }
 
@@ -176,7 +176,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         log,
         sources: sources?,
         handlers: handlers?,
-        leaves: Leaves::default(),
+        entries: ConfigEntries::default(),
         secrets: Vec::new(),
     })
 }

@@ -20,7 +20,7 @@ use crate::ingest::RejectedRing;
 use crate::queue::embedded::record::{HEADER_BYTES, Kind, Next, Record, Scan, SegmentId};
 use crate::queue::embedded::take_over;
 use crate::secret::Secret;
-use crate::settings::Look;
+use crate::settings::ReportStyle;
 use crate::source::{
     self, FieldRef, Inbound, Overrides, PROVIDERS, Rejected, SigningProfile, Source,
     SourceSettings, Template, TimestampRule, Unit,
@@ -118,8 +118,8 @@ pub fn template(data: &[u8]) {
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let checked = config::check_text(&text, "config.toml", Path::new("/srv"), None);
-    for look in [Look::Plain, Look::Coloured] {
-        checked.report.render(look);
+    for style in [ReportStyle::Plain, ReportStyle::Coloured] {
+        checked.report.render(style);
     }
     checked.report.entries();
     let is_good = checked.report.counts().0 == 0;

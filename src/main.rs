@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gatepost::cli::{self, Cli, CliError};
-use gatepost::settings::Look;
+use gatepost::settings::ReportStyle;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,7 +36,7 @@ fn tell(err: &CliError) {
     let text = match err {
         CliError::Configuration(report) => {
             let is_terminal = std::io::stderr().is_terminal();
-            report.render(if is_terminal { Look::Coloured } else { Look::Plain })
+            report.render(if is_terminal { ReportStyle::Coloured } else { ReportStyle::Plain })
         }
         CliError::ConfigurationShown | CliError::OutputClosed => return,
         other => format!("gatepost: {other}"),

@@ -18,31 +18,35 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::DeTable;
 
 use crate::secret::{SecretError, SecretRef};
 
 mod broken;
+mod diagnostics;
+mod entries;
 mod from;
 mod hidden;
-mod leaves;
 mod nearest;
+mod path;
 mod rate;
 mod renamed;
 mod report;
 mod table;
 mod units;
+mod unknown;
 mod value;
 
+use diagnostics::Diagnostics;
+pub use entries::{ConfigEntries, ConfigEntry};
 pub use from::{FromToml, PemRef};
 pub use hidden::names_secret;
-pub use leaves::{Leaf, Leaves};
 pub use nearest::nearest;
 pub use rate::{BadRate, RateLimit};
 pub use renamed::RENAMED;
-pub use report::{Look, Report, ReportEntry};
+pub use report::{Report, ReportEntry, ReportStyle};
 pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
 pub use value::Value;
@@ -93,7 +97,7 @@ pub struct Reading<T> {
     /// Every key that a reader asked for, as in `handler.NAME.email.smtp`.
     pub keys: BTreeMap<String, Key>,
     /// What the text says, key by key.
-    pub leaves: Leaves,
+    pub entries: ConfigEntries,
     /// Where its secrets are, each with the key that says so.
     pub secrets: Vec<(String, SecretRef)>,
 }
@@ -122,22 +126,6 @@ const PROBLEMS_MAX: usize = 200;
 /// Looks whether a secret is where a reference says.
 pub type Probe = fn(&SecretRef) -> Result<(), SecretError>;
 
-/// Where the tables of one reading put what they find.
-#[derive(Debug)]
-struct Notes {
-    text: String,
-    /// The folder that relative paths start from.
-    folder: PathBuf,
-    /// How every secret is looked for; `None` = not at all.
-    probe: Option<Probe>,
-    /// Whether the text is broken TOML: then a key that is missing may only be unreadable.
-    is_broken: bool,
-    problems: RefCell<Vec<Problem>>,
-    hidden: RefCell<Vec<Range<usize>>>,
-    keys: RefCell<BTreeMap<String, Key>>,
-    secrets: RefCell<Vec<(String, SecretRef)>>,
-}
-
 /// Reads `text` with `reader`, which gets the outermost table. Relative paths in it start from
 /// `folder`. No secret is looked for.
 pub fn read<T>(text: &str, folder: &Path, reader: impl FnOnce(&mut Table<'_>) -> T) -> Reading<T> {
@@ -152,7 +140,7 @@ pub fn read_with<T>(
     reader: impl FnOnce(&mut Table<'_>) -> T,
 ) -> Reading<T> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let notes = Notes {
+    let diagnostics = Diagnostics {
         text: text.to_owned(),
         folder: folder.to_owned(),
         probe,
@@ -162,24 +150,24 @@ pub fn read_with<T>(
         keys: RefCell::default(),
         secrets: RefCell::default(),
     };
-    let mut table = Table::root(&notes, root.get_ref());
+    let mut table = Table::root(&diagnostics, root.get_ref());
     let value = reader(&mut table);
     table.finish();
 
-    let mut problems = notes.problems.into_inner();
+    let mut problems = diagnostics.problems.into_inner();
     broken::add(&mut problems, text, &errors);
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
     shorten(&mut problems);
-    let mut hidden = notes.hidden.into_inner();
+    let mut hidden = diagnostics.hidden.into_inner();
     hidden.extend(hidden::find(root.get_ref()));
-    if notes.is_broken {
+    if diagnostics.is_broken {
         hidden.extend(hidden::find_in_broken(text));
     }
     hidden::take_out(&mut problems, text, &hidden);
-    let leaves = Leaves::of(root.get_ref(), &hidden);
-    let (keys, secrets) = (notes.keys.into_inner(), notes.secrets.into_inner());
-    Reading { value, problems, hidden, keys, leaves, secrets }
+    let entries = ConfigEntries::of(root.get_ref(), &hidden);
+    let (keys, secrets) = (diagnostics.keys.into_inner(), diagnostics.secrets.into_inner());
+    Reading { value, problems, hidden, keys, entries, secrets }
 }
 
 /// Keeps the first problems of a text that is hardly a configuration; errors before warnings.

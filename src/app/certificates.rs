@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::sync::lock;
@@ -21,7 +21,7 @@ use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, T
 
 use super::AppError;
 use super::control::Server;
-use super::own_events::OwnSource;
+use super::system_events::SystemSource;
 
 mod renewal;
 
@@ -99,7 +99,7 @@ impl Certificates {
                 self.take_over(certificate);
                 self.set_failure(None);
             }
-            Err(err) => self.set_failure(Some(chain(&err))),
+            Err(err) => self.set_failure(Some(error_chain(&err))),
         }
     }
 
@@ -187,7 +187,7 @@ const BACK: &str = "certificate.renewed";
 const NONE: &str = "";
 
 /// Looks at the certificate now and then, until `stop`.
-pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: CancellationToken) {
+pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
     let Some(certificates) = server.certificates.as_deref() else { return };
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -257,11 +257,11 @@ pub fn check_certificate(config: &Config) -> Option<(&'static str, String, bool)
                 let problem = certificate.problem(SystemClock::new().now())?;
                 Some(("server.tls.cert", problem, false))
             }
-            Err(err) => Some(("server.tls", chain(&err), true)),
+            Err(err) => Some(("server.tls", error_chain(&err), true)),
         },
         TlsSettings::Acme(settings) => {
             let opened = Acme::open(settings.clone(), Arc::default());
-            opened.err().map(|err| ("server.acme", chain(&err), true))
+            opened.err().map(|err| ("server.acme", error_chain(&err), true))
         }
     }
 }

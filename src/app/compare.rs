@@ -60,7 +60,8 @@ impl<'a> Comparison<'a> {
     pub fn new(old: &'a Config, new: &'a Config, clock: &Arc<dyn Clock>) -> Self {
         let names: BTreeSet<&HandlerName> =
             old.handlers.keys().chain(new.handlers.keys()).collect();
-        let changed = names.into_iter().filter(|name| old.said_of(name) != new.said_of(name));
+        let changed =
+            names.into_iter().filter(|name| old.snapshot_of(name) != new.snapshot_of(name));
         let pairs = changed.map(|name| Pair {
             name: name.clone(),
             old: Trial::new(old, name, clock),

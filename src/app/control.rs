@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::api::{
     Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, RatesView, Reloaded, Rollouts,
-    Run, SecretView, SourceView, Surroundings, TestView, WantsView, chain,
+    Run, SecretView, SourceView, Surroundings, TestView, WantsView, error_chain,
 };
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
@@ -24,7 +24,7 @@ use crate::http::{self, Listen, Listeners};
 use crate::ingest::{Endpoint, Ingest, RejectedRing};
 use crate::metrics::RequestOutcome;
 use crate::queue::embedded::EmbeddedQueue;
-use crate::settings::{Look, Report};
+use crate::settings::{Report, ReportStyle};
 use crate::source::{Provider, Source};
 use crate::sync::lock;
 
@@ -174,10 +174,10 @@ impl Control for Server {
         if let Some(objection) = self.sandbox.objection(&config) {
             return Err(ApiError::Bad(objection));
         }
-        let bad = |err: AppError| ApiError::Bad(chain(&err));
+        let bad = |err: AppError| ApiError::Bad(error_chain(&err));
         // Everything is built before anything is replaced.
         let sources = parts::sources(&config, &self.core.clock).map_err(bad)?;
-        let stay = self.handlers.that_stay(&config);
+        let stay = self.handlers.unchanged_handlers(&config);
         let handlers = parts::handlers(&config, &self.core.clock, &stay);
         if let Some(objection) = self.handlers.objection(&handlers) {
             return Err(ApiError::Bad(objection));
@@ -319,7 +319,7 @@ impl Server {
     }
 
     fn load(&self) -> Result<(Config, Report), ApiError> {
-        config::load(&self.path).map_err(|report| ApiError::Bad(report.render(Look::Plain)))
+        config::load(&self.path).map_err(|report| ApiError::Bad(report.render(ReportStyle::Plain)))
     }
 }
 

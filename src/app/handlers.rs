@@ -15,27 +15,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use crate::api::{ApiError, HandlerControl, Run, chain};
+use crate::api::{ApiError, HandlerControl, Run, error_chain};
 use crate::config::Config;
-use crate::deliver::{Attempts, Context, Deliverer, LoopState, OwnEvents};
+use crate::deliver::{Attempts, Context, Deliverer, LoopState, SystemEvents};
 use crate::event::HandlerName;
 use crate::queue::Subscription;
 use crate::sync::lock;
 
-use super::own_events::OwnSource;
 use super::paused::Paused;
+use super::system_events::SystemSource;
 use super::{AppError, Core};
 
 mod place;
 
-pub(super) use place::{Built, BuiltOf, Condition};
+pub(super) use place::{BuildInputs, BuiltHandler, Condition};
 use place::{Failed, Place, Running};
 
 /// Every configured handler.
 pub(super) struct Handlers {
     core: Core,
     attempts: Arc<Attempts>,
-    own_events: Arc<OwnSource>,
+    system_events: Arc<SystemSource>,
     /// Held while handlers are started or ended, which waits: two reloads must not mix.
     changing: tokio::sync::Mutex<()>,
     places: Mutex<BTreeMap<HandlerName, Place>>,
@@ -49,13 +49,13 @@ impl Handlers {
     pub(super) fn new(
         core: Core,
         attempts: Attempts,
-        own_events: Arc<OwnSource>,
+        system_events: Arc<SystemSource>,
         paused: Paused,
     ) -> Self {
         Self {
             core,
             attempts: Arc::new(attempts),
-            own_events,
+            system_events,
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
             finishers: TaskTracker::new(),
@@ -64,18 +64,18 @@ impl Handlers {
     }
 
     /// Starts every handler; those that cannot be started are `failed`.
-    pub(super) async fn start_all(&self, built: Vec<Built>) {
+    pub(super) async fn start_all(&self, built: Vec<BuiltHandler>) {
         let _changing = self.changing.lock().await;
         self.start_each(built).await;
     }
 
     /// The handlers that run as `new` wants them, with the secrets that there are now.
-    pub(super) fn that_stay(&self, new: &Config) -> BTreeSet<HandlerName> {
+    pub(super) fn unchanged_handlers(&self, new: &Config) -> BTreeSet<HandlerName> {
         let places = self.places();
         let stays = |name: &HandlerName, place: &Place| match place {
             Place::Running(running) => {
                 new.handlers.get(name).is_some_and(|settings| settings.is_enabled)
-                    && running.of == BuiltOf::now(new, name)
+                    && running.of == BuildInputs::now(new, name)
                     && !running.tasks.is_empty()
             }
             Place::Failed(_) | Place::Finishing { .. } => false,
@@ -86,11 +86,11 @@ impl Handlers {
 
     /// Why `built` should not take the place of what runs: one of them cannot be built, and is not
     /// known to be like that already.
-    pub(super) fn objection(&self, built: &[Built]) -> Option<String> {
+    pub(super) fn objection(&self, built: &[BuiltHandler]) -> Option<String> {
         let failed = self.failed();
         built.iter().filter(|built| !failed.contains(&built.name)).find_map(|built| {
             let err = built.handler.as_ref().err()?;
-            Some(format!("handler `{}` cannot be built: {}", built.name, chain(err)))
+            Some(format!("handler `{}` cannot be built: {}", built.name, error_chain(err)))
         })
     }
 
@@ -98,11 +98,11 @@ impl Handlers {
     /// way is finished first. Says what could not be started or is still to come.
     pub(super) async fn replace(
         self: &Arc<Self>,
-        built: Vec<Built>,
+        built: Vec<BuiltHandler>,
         stay: &BTreeSet<HandlerName>,
     ) -> Vec<String> {
         let _changing = self.changing.lock().await;
-        let mut next: BTreeMap<HandlerName, Built> =
+        let mut next: BTreeMap<HandlerName, BuiltHandler> =
             built.into_iter().map(|built| (built.name.clone(), built)).collect();
         let finishing = self.finish_but(stay, &mut next);
         let soon = finishing
@@ -132,7 +132,7 @@ impl Handlers {
     fn finish_but(
         &self,
         stay: &BTreeSet<HandlerName>,
-        next: &mut BTreeMap<HandlerName, Built>,
+        next: &mut BTreeMap<HandlerName, BuiltHandler>,
     ) -> Vec<(HandlerName, bool, TaskTracker)> {
         let mut finishing = Vec::new();
         let mut places = self.places();
@@ -178,10 +178,10 @@ impl Handlers {
     }
 
     /// Tries those of `built` again that could not be started.
-    pub(super) async fn retry(&self, built: Vec<Built>) {
+    pub(super) async fn retry(&self, built: Vec<BuiltHandler>) {
         let _changing = self.changing.lock().await;
         let failed = self.failed();
-        let again: Vec<Built> =
+        let again: Vec<BuiltHandler> =
             built.into_iter().filter(|built| failed.contains(&built.name)).collect();
         self.start_each(again).await;
     }
@@ -212,7 +212,7 @@ impl Handlers {
         }
     }
 
-    async fn start_each(&self, built: Vec<Built>) {
+    async fn start_each(&self, built: Vec<BuiltHandler>) {
         let paused = self.paused.read();
         for built in built {
             let name = built.name.clone();
@@ -302,12 +302,12 @@ impl Handlers {
         futures_util::future::join_all(rounds).await.into_iter().flatten().collect()
     }
 
-    async fn start(&self, built: Built, run: Run, before: Option<Failed>) -> Place {
+    async fn start(&self, built: BuiltHandler, run: Run, before: Option<Failed>) -> Place {
         let since = before.as_ref().map_or(self.core.clock.now(), |failed| failed.since);
         let was_told = before.is_some();
         let (kind, name) = (built.kind, built.name.clone());
         let fail = |err: &AppError, subscription| {
-            let why = chain(err);
+            let why = error_chain(err);
             if !was_told {
                 error!(handler.name = %name, error = %why, "Handler could not be started");
             }
@@ -332,7 +332,7 @@ impl Handlers {
                     clock: Arc::clone(&self.core.clock),
                     metrics: self.core.metrics.handler(&built.name),
                     attempts: Arc::clone(&self.attempts),
-                    own_events: Arc::clone(&self.own_events) as Arc<dyn OwnEvents>,
+                    system_events: Arc::clone(&self.system_events) as Arc<dyn SystemEvents>,
                     seed: rand::random(),
                 };
                 Place::Running(self.run(context, kind, built.of, subscription, run))
@@ -344,7 +344,7 @@ impl Handlers {
         &self,
         context: Context,
         kind: &'static str,
-        of: BuiltOf,
+        of: BuildInputs,
         subscription: Box<dyn Subscription>,
         run: Run,
     ) -> Running {

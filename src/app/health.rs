@@ -15,7 +15,7 @@ use crate::event::HandlerName;
 
 use super::control::Server;
 use super::handlers::Condition;
-use super::own_events::OwnSource;
+use super::system_events::SystemSource;
 
 /// How often to look: whoever is told is told within a minute.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const RETRY_EVERY: u32 = 12;
 
 /// Looks now and then, until `stop`.
-pub(super) async fn watch(server: Arc<Server>, own: Arc<OwnSource>, stop: CancellationToken) {
+pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut told, mut n_looks) = (Told::default(), 0_u32);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::{ApiError, SeenValue, Surroundings, TestView, WantsView, Wish, chain};
+use crate::api::{ApiError, SeenValue, Surroundings, TestView, WantsView, Wish, error_chain};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
@@ -126,8 +126,8 @@ pub(super) async fn send_test(
     let path = format!("{HOOKS}{}", source.name());
     let body = source.sample(event_type, clock.now());
     let signed = source.sign(&EventType::new(event_type), body, &path, clock.now());
-    let signed = signed.map_err(|err| ApiError::Conflict(chain(&err)))?;
-    let failed = |err: reqwest::Error| ApiError::Conflict(chain(&err));
+    let signed = signed.map_err(|err| ApiError::Conflict(error_chain(&err)))?;
+    let failed = |err: reqwest::Error| ApiError::Conflict(error_chain(&err));
     // No certificate is for the address of this machine's own listener.
     let client = reqwest::Client::builder().timeout(TEST_TIMEOUT).no_proxy().tls_certs_only([]);
     let client = client.tls_danger_accept_invalid_certs(true).build().map_err(failed)?;

@@ -19,7 +19,7 @@ use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::secret::SecretRef;
 use crate::source::Source;
 
-use super::handlers::{Built, BuiltOf};
+use super::handlers::{BuildInputs, BuiltHandler};
 use super::keys::with_keys;
 use super::{AppError, trial};
 
@@ -69,15 +69,15 @@ pub(super) fn handlers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     stay: &BTreeSet<HandlerName>,
-) -> Vec<Built> {
+) -> Vec<BuiltHandler> {
     let wanted = config.handlers.iter();
     let wanted = wanted.filter(|(name, settings)| settings.is_enabled && !stay.contains(*name));
     let handlers = wanted.map(|(name, settings)| {
         // Before they are read for the handler: one that changes in between is taken over by the
         // next reload.
-        let of = BuiltOf::now(config, name);
+        let of = BuildInputs::now(config, name);
         let handler = settings.kind.build(&context(config, name, settings, clock));
-        Built::new(name.clone(), settings, of, handler.map(Arc::from))
+        BuiltHandler::new(name.clone(), settings, of, handler.map(Arc::from))
     });
     handlers.collect()
 }
@@ -89,7 +89,7 @@ pub fn check_built(config: &Config) -> Vec<(HandlerName, String)> {
     let handlers = config.handlers.iter();
     let wrong = handlers.filter_map(|(name, settings)| {
         let err = settings.kind.check(&context(config, name, settings, &clock)).err()?;
-        Some((name.clone(), crate::api::chain(&err)))
+        Some((name.clone(), crate::api::error_chain(&err)))
     });
     wrong.collect()
 }
@@ -126,7 +126,7 @@ pub async fn check_online(config: &Config) -> Vec<String> {
         let context = context(config, name, settings, &clock);
         if let Err(err) = settings.kind.check_online(&context).await {
             // It may be built and started all the same: what is away now may come.
-            let why = crate::api::chain(&err);
+            let why = crate::api::error_chain(&err);
             problems.push(format!("handler `{name}` could not deliver now: {why}"));
         }
     }
@@ -135,7 +135,7 @@ pub async fn check_online(config: &Config) -> Vec<String> {
 
 /// Lets the calling thread give way to those that answer senders: a delivery can wait, a sender
 /// hangs up after some seconds.
-pub fn stand_back() {
+pub fn lower_thread_priority() {
     // On Linux the priority is each thread's own.
     if let Err(err) = rustix::process::nice(DELIVER_NICE) {
         warn!(error = %err, "Deliveries could not be given a lower priority");

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::queue::QueueError;
 
 use super::control::Server;
@@ -49,7 +49,7 @@ impl Progress {
         let asked = self.client.get(url).send().await;
         asked
             .map(drop)
-            .map_err(|err| format!("the public listener does not answer: {}", chain(&err)))
+            .map_err(|err| format!("the public listener does not answer: {}", error_chain(&err)))
     }
 }
 
@@ -57,7 +57,7 @@ async fn log(server: &Server) -> Result<(), String> {
     match tokio::time::timeout(TIMEOUT, server.core.queue.probe()).await {
         // No room is no reason for a restart.
         Ok(Ok(()) | Err(QueueError::Full(_) | QueueError::Behind(_))) => Ok(()),
-        Ok(Err(err)) => Err(format!("the log takes no write: {}", chain(&err))),
+        Ok(Err(err)) => Err(format!("the log takes no write: {}", error_chain(&err))),
         Err(_elapsed) => Err(format!("the log has not answered for {} s", TIMEOUT.as_secs())),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
     /// Does it, once.
     pub async fn send(&self, delivery: Delivery) -> Result<Output, Failure> {
         let built = self.settings.kind.build(&self.context);
-        let handler = built.map_err(|err| Failure::permanent(chain(&err)))?;
+        let handler = built.map_err(|err| Failure::permanent(error_chain(&err)))?;
         let call = tokio::time::timeout(self.context.timeout, handler.handle(&[delivery])).await;
         handler.close().await;
         call.unwrap_or_else(|_elapsed| Err(Failure::transient("no answer in time")))

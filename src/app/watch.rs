@@ -20,7 +20,7 @@ use crate::queue::{DeadFilter, EventQuery, QueueError};
 
 use self::dead_retention::DeadRetention;
 use super::Core;
-use super::own_events::OwnSource;
+use super::system_events::SystemSource;
 
 mod dead_retention;
 
@@ -46,7 +46,7 @@ pub(super) struct Watch {
     core: Core,
     ingest: Arc<Ingest>,
     disk: LookAtDisk,
-    own: Arc<OwnSource>,
+    own: Arc<SystemSource>,
     began: Timestamp,
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
@@ -59,7 +59,7 @@ impl Watch {
         core: Core,
         ingest: Arc<Ingest>,
         disk: LookAtDisk,
-        own: Arc<OwnSource>,
+        own: Arc<SystemSource>,
     ) -> Self {
         let began = core.clock.steady();
         let (rejected, told) = (HashMap::new(), HashMap::new());

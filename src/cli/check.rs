@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::api::{Reloaded, StatusView};
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
-use crate::settings::{Look, Report};
+use crate::settings::{Report, ReportStyle};
 
 use super::args::Check;
 use super::output::{Output, json_text, line, note};
@@ -100,7 +100,7 @@ async fn compare(
         }
     };
     if !warnings.problems.is_empty() {
-        note(&warnings.render(Look::Plain))?;
+        note(&warnings.render(ReportStyle::Plain))?;
     }
     against::run((since, new), config, &compared, output).await
 }
@@ -113,8 +113,9 @@ fn show(report: &Report, output: Output) -> Result<(), CliError> {
     if report.problems.is_empty() {
         return Ok(());
     }
-    let look = if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain };
-    note(&report.render(look))
+    let style =
+        if std::io::stderr().is_terminal() { ReportStyle::Coloured } else { ReportStyle::Plain };
+    note(&report.render(style))
 }
 
 fn summary(config: &Config, report: &Report) -> String {

@@ -1,6 +1,6 @@
 //! Why a verb failed: what the exit code, or another try, depends on.
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::settings::Report;
 
 /// Why a verb failed.
@@ -33,7 +33,7 @@ pub enum CliError {
 impl CliError {
     /// Something that was tried failed with `err`; the whole chain of causes is told.
     pub fn failed(err: &dyn std::error::Error) -> Self {
-        Self::Failed(chain(err))
+        Self::Failed(error_chain(err))
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::api::{ExportedEvent, chain};
+use crate::api::{ExportedEvent, error_chain};
 use crate::app::trial::{Trial, Wants};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
@@ -172,7 +172,7 @@ fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
     let Some((name, settings)) = config.sources.get_key_value(&event.source) else {
         return Err(format!("source `{}` is not configured", event.source));
     };
-    let made_up = secret::random_hex().map_err(|err| chain(&err))?;
+    let made_up = secret::random_hex().map_err(|err| error_chain(&err))?;
     let secrets = vec![Secret::new(made_up.as_bytes())];
     // With a public key only the sender can sign.
     let Ok(source) = Source::with_secrets(name.clone(), settings.clone(), secrets) else {

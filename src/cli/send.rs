@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::event::{EventType, SourceName};
@@ -45,7 +45,7 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     let (origin, path_and_query) = split(&url)?;
     let event_type = EventType::new(&options.event_type);
     let signed = source.sign(&event_type, body, path_and_query, now);
-    let signed = signed.map_err(|err| CliError::Failed(chain(&err)))?;
+    let signed = signed.map_err(|err| CliError::Failed(error_chain(&err)))?;
 
     let address = format!("{origin}{}", signed.address(path_and_query));
     let is_own_tls = options.url.is_none() && config.server.tls.is_some();
@@ -55,7 +55,7 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     }
     let response = request.body(signed.body).send().await;
     let response = response.map_err(|err| {
-        CliError::Unreachable(format!("`{origin}` does not answer: {}", chain(&err)))
+        CliError::Unreachable(format!("`{origin}` does not answer: {}", error_chain(&err)))
     })?;
     let status = response.status();
     let answer = response.bytes().await.map_err(|err| CliError::failed(&err))?;
@@ -87,7 +87,7 @@ fn source(name: &str, config: &Config) -> Result<Source, CliError> {
     let found = SourceName::parse(name).ok();
     let found = found.and_then(|name| config.sources.get_key_value(&name));
     let Some((name, settings)) = found else { return Err(no_source(name, config)) };
-    Source::build(name.clone(), settings.clone()).map_err(|err| CliError::Failed(chain(&err)))
+    Source::build(name.clone(), settings.clone()).map_err(|err| CliError::Failed(error_chain(&err)))
 }
 
 pub(super) fn no_source(name: &str, config: &Config) -> CliError {
@@ -146,7 +146,7 @@ fn client(is_own_tls: bool) -> Result<reqwest::Client, CliError> {
         .tls_danger_accept_invalid_certs(is_own_tls)
         .redirect(reqwest::redirect::Policy::none())
         .build();
-    client.map_err(|err| CliError::Failed(chain(&err)))
+    client.map_err(|err| CliError::Failed(error_chain(&err)))
 }
 
 #[cfg(test)]

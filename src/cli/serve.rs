@@ -9,17 +9,17 @@ use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
 use crate::config;
 use crate::event::SourceName;
-use crate::settings::Look;
+use crate::settings::ReportStyle;
 
 use super::output::{Output, Page, note};
-use super::{CliError, chain};
+use super::{CliError, error_chain};
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     let (config, warnings) =
         config::load(path).map_err(|report| CliError::Configuration(Box::new(report)))?;
     if !warnings.problems.is_empty() {
-        note(&warnings.render(Look::Plain))?;
+        note(&warnings.render(ReportStyle::Plain))?;
     }
     app::logging::start(config.log);
     // Before there are threads: it changes the environment.
@@ -32,7 +32,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("deliver")
-        .on_thread_start(app::stand_back)
+        .on_thread_start(app::lower_thread_priority)
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
@@ -47,7 +47,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     });
     // Handlers that do not end in time are not waited for: what they did not settle comes back.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
-    served.map_err(|err| CliError::Failed(chain(&err)))
+    served.map_err(|err| CliError::Failed(error_chain(&err)))
 }
 
 /// Threads for deliveries: the listeners and the committer have their own.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{Api, ApiError, chain};
+use crate::api::{Api, ApiError, error_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -121,7 +121,7 @@ impl Server {
             let socket = self.socket.display();
             CliError::Unreachable(format!(
                 "the server on `{socket}` does not answer: {}",
-                chain(err)
+                error_chain(err)
             ))
         };
         let response = request.send().await.map_err(|err| unreachable(&err))?;
@@ -207,7 +207,7 @@ pub(super) async fn open_queue(config: &Config) -> Result<Arc<EmbeddedQueue>, Cl
     require_store(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let opened = crate::app::open_queue(config, clock, &Metrics::new()).await;
-    opened.map_err(|err| CliError::Unreachable(chain(&err)))
+    opened.map_err(|err| CliError::Unreachable(error_chain(&err)))
 }
 
 impl From<ApiError> for CliError {

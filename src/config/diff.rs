@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Config;
-use crate::settings::Leaf;
+use crate::settings::ConfigEntry;
 
 /// One difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ const ORPHAN_RETENTION: &str = "queue.orphan_retention";
 
 /// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let (old, new) = (&old.leaves.0, &new.leaves.0);
+    let (old, new) = (&old.entries.0, &new.entries.0);
     let mut changes = parts(old, new);
     let whole: BTreeSet<String> =
         changes.iter().map(|change| format!("{}.", change.path)).collect();
@@ -60,7 +60,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 }
 
 /// Sources and handlers that come or go as a whole.
-fn parts(old: &BTreeMap<String, Leaf>, new: &BTreeMap<String, Leaf>) -> Vec<Change> {
+fn parts(old: &BTreeMap<String, ConfigEntry>, new: &BTreeMap<String, ConfigEntry>) -> Vec<Change> {
     let (old, new) = (names(old), names(new));
     let change = |path: &str, is_new: bool, note| Change {
         path: path.to_owned(),
@@ -81,13 +81,13 @@ fn parts(old: &BTreeMap<String, Leaf>, new: &BTreeMap<String, Leaf>) -> Vec<Chan
 }
 
 /// `handler.mail` out of `handler.mail.email.to`.
-fn names(leaves: &BTreeMap<String, Leaf>) -> BTreeSet<&str> {
+fn names(entries: &BTreeMap<String, ConfigEntry>) -> BTreeSet<&str> {
     let name = |key: &'_ String| -> Option<usize> {
         let kind = ["handler.", "source."].into_iter().find(|kind| key.starts_with(kind))?;
         let behind = key.get(kind.len()..)?;
         Some(kind.len() + behind.find('.').unwrap_or(behind.len()))
     };
-    leaves.keys().filter_map(|key| key.get(..name(key)?)).collect()
+    entries.keys().filter_map(|key| key.get(..name(key)?)).collect()
 }
 
 fn effect(key: &str) -> Effect {

@@ -3,7 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::settings::Look;
+use crate::settings::ReportStyle;
 
 mod renamed;
 mod secrets;
@@ -203,7 +203,7 @@ path = "x"
     let checked =
         check_text(text, "config.toml", Path::new("/srv/gatepost"), Some(SecretRef::probe));
     assert!(checked.config.is_none());
-    insta::assert_snapshot!(without_kinds(&checked.report.render(Look::Plain)));
+    insta::assert_snapshot!(without_kinds(&checked.report.render(ReportStyle::Plain)));
 }
 
 #[test]
@@ -347,13 +347,13 @@ fn mutated() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_makes_checking_panic(text in "\\PC{0,200}") {
-        check(&text).report.render(Look::Coloured);
+        check(&text).report.render(ReportStyle::Coloured);
     }
 
     #[test]
     fn no_nearly_good_configuration_makes_checking_panic(text in mutated()) {
         let checked = check(&text);
-        checked.report.render(Look::Plain);
+        checked.report.render(ReportStyle::Plain);
         prop_assert_eq!(checked.config.is_none(), checked.report.counts().0 > 0);
     }
 }

@@ -322,6 +322,6 @@ async fn report_dead_letters(context: &Context, settlements: &[Settlement]) {
             died_at: attempt.started_at.after(attempt.duration),
             reason: attempt.error.clone(),
         };
-        context.own_events.dead_letter(letter).await;
+        context.system_events.dead_letter(letter).await;
     }
 }

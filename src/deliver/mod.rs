@@ -62,7 +62,7 @@ pub use status::{Control, Health, LastError, LoopState, Status};
 
 /// Where Gatepost's own events go: the app appends them to the queue.
 #[async_trait]
-pub trait OwnEvents: Send + Sync {
+pub trait SystemEvents: Send + Sync {
     /// A delivery was given up. Never called for one of Gatepost's own events. Called before the
     /// delivery is settled, so a crash in between brings the same letter again with another
     /// `died_at`. A redriven delivery that dies once more is another letter.
@@ -84,7 +84,7 @@ pub struct Context {
     /// What was under way when the last process ended by itself.
     pub attempts: Arc<Attempts>,
     /// Who is told of dead letters.
-    pub own_events: Arc<dyn OwnEvents>,
+    pub system_events: Arc<dyn SystemEvents>,
     /// Where the jitter comes from: random in life, fixed in a simulation.
     pub seed: u64,
 }

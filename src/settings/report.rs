@@ -10,7 +10,7 @@ use super::{Problem, Reading, Severity};
 
 /// How a report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ReportStyle {
     /// Plain text: logs, pipes.
     Plain,
     /// With ANSI colours: a terminal.
@@ -108,10 +108,10 @@ impl Report {
     }
 
     /// Each problem with file, line and column, the line itself, and what to write instead.
-    pub fn render(&self, look: Look) -> String {
-        let renderer = match look {
-            Look::Plain => Renderer::plain(),
-            Look::Coloured => Renderer::styled(),
+    pub fn render(&self, style: ReportStyle) -> String {
+        let renderer = match style {
+            ReportStyle::Plain => Renderer::plain(),
+            ReportStyle::Coloured => Renderer::styled(),
         };
         let shown = self.problems.iter().map(|problem| self.render_one(&renderer, problem));
         shown.collect::<Vec<_>>().join("\n\n")
@@ -155,7 +155,7 @@ impl Report {
 /// As plain text.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(Look::Plain))
+        f.write_str(&self.render(ReportStyle::Plain))
     }
 }
 

@@ -8,23 +8,22 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
+use super::path::join;
 use super::value::read_all;
-use super::{FromToml, Key, Notes, Problem, Severity, Value, nearest};
-
-mod unknown;
+use super::{Diagnostics, FromToml, Severity, Value, nearest};
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
 pub struct Table<'a> {
-    notes: &'a Notes,
+    pub(super) diagnostics: &'a Diagnostics,
     /// As in `handler.mail.email`; empty for the outermost table.
-    path: String,
+    pub(super) path: String,
     /// The path with NAME in place of names that the owner chose: as in `handler.NAME.email`.
-    pattern: String,
+    pub(super) pattern: String,
     /// The table's name where it stands in the text; `None` for the outermost table.
     head: Option<Range<usize>>,
-    entries: &'a DeTable<'a>,
-    asked: BTreeSet<String>,
+    pub(super) entries: &'a DeTable<'a>,
+    pub(super) asked: BTreeSet<String>,
 }
 
 impl fmt::Debug for Table<'_> {
@@ -35,9 +34,9 @@ impl fmt::Debug for Table<'_> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn root(notes: &'a Notes, entries: &'a DeTable<'a>) -> Self {
+    pub(super) fn root(diagnostics: &'a Diagnostics, entries: &'a DeTable<'a>) -> Self {
         Self {
-            notes,
+            diagnostics,
             path: String::new(),
             pattern: String::new(),
             head: None,
@@ -48,7 +47,7 @@ impl<'a> Table<'a> {
 
     pub(super) fn of(value: &Value<'a>, entries: &'a DeTable<'a>) -> Self {
         Self {
-            notes: value.notes,
+            diagnostics: value.diagnostics,
             path: value.path.clone(),
             pattern: value.pattern.clone(),
             head: Some(value.place()),
@@ -64,12 +63,12 @@ impl<'a> Table<'a> {
 
     /// The folder that relative paths start from.
     pub fn folder(&self) -> &'a Path {
-        &self.notes.folder
+        &self.diagnostics.folder
     }
 
     /// Whether secrets may be looked at: not where only the text is read.
     pub fn reads_secrets(&self) -> bool {
-        self.notes.probe.is_some()
+        self.diagnostics.probe.is_some()
     }
 
     /// Whether `key` is there, whatever its value.
@@ -90,7 +89,7 @@ impl<'a> Table<'a> {
     /// The value of `key`, which must be there. `None` = a problem was recorded.
     pub fn require<T: FromToml>(&mut self, key: &str) -> Option<T> {
         self.ask(key, T::expected(), T::schema());
-        self.notes.require(&join(&self.pattern, key));
+        self.diagnostics.require_key(&join(&self.pattern, key));
         if !self.has(key) {
             self.missing(key, &format!("write `{key} = {}`", T::example()));
             return None;
@@ -105,11 +104,21 @@ impl<'a> Table<'a> {
         key: &str,
         check: impl FnOnce(T) -> Result<U, E>,
     ) -> Option<U> {
+        self.checked_or(key, "", check)
+    }
+
+    /// The same, with what to write instead.
+    pub fn checked_or<T: FromToml, U, E: Display>(
+        &mut self,
+        key: &str,
+        help: &str,
+        check: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
         let value = self.value_of::<T>(key)?;
         match check(value.clone().read()?) {
             Ok(checked) => Some(checked),
             Err(err) => {
-                value.problem(err, "");
+                value.problem(err, help);
                 None
             }
         }
@@ -204,7 +213,11 @@ impl<'a> Table<'a> {
             let Some(value) = outer.value(name) else { continue };
             let Some(mut table) = value.table() else { continue };
             table.pattern = format!("{}.NAME", outer.pattern);
-            self.notes.ask(&table.pattern, TABLE.to_owned(), json!({ "type": "object" }));
+            self.diagnostics.register_key(
+                &table.pattern,
+                TABLE.to_owned(),
+                json!({ "type": "object" }),
+            );
             match parse(name) {
                 Ok(name) => named.push((name, table)),
                 Err(err) => table.problem_here(err, ""),
@@ -236,14 +249,18 @@ impl<'a> Table<'a> {
 
     /// Whether the text is broken TOML: what is absent may then only be unreadable.
     pub fn is_broken(&self) -> bool {
-        self.notes.is_broken
+        self.diagnostics.is_broken
     }
 
     /// All keys with their values, in the order of the text: for a table whose keys the owner
     /// chose (columns, headers).
     pub fn entries(&mut self) -> Vec<(&'a str, Value<'a>)> {
         let schema = json!({ "type": "object", "additionalProperties": true });
-        self.notes.ask(&self.pattern, "a table with names of your own".to_owned(), schema);
+        self.diagnostics.register_key(
+            &self.pattern,
+            "a table with names of your own".to_owned(),
+            schema,
+        );
         let keys: Vec<&'a str> =
             self.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
@@ -282,18 +299,18 @@ impl<'a> Table<'a> {
 
     /// Records an error at the table's head.
     pub fn problem_here(&self, message: impl Display, help: impl Display) {
-        self.notes.put(Severity::Error, self.head.clone(), &self.path, &message, &help);
+        self.diagnostics.put(Severity::Error, self.head.clone(), &self.path, &message, &help);
     }
 
     /// Records a warning at the table's head.
     pub fn warning_here(&self, message: impl Display, help: impl Display) {
-        self.notes.put(Severity::Warning, self.head.clone(), &self.path, &message, &help);
+        self.diagnostics.put(Severity::Warning, self.head.clone(), &self.path, &message, &help);
     }
 
     /// Records that `key` must be there and is not.
     pub fn missing(&self, key: &str, help: &str) {
         // In broken TOML the key may stand where the parser could not read it.
-        if !self.notes.is_broken {
+        if !self.diagnostics.is_broken {
             let place = match self.path.as_str() {
                 "" => String::new(),
                 path => format!(" in `{path}`"),
@@ -309,6 +326,20 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Reports every key that nobody took.
+    pub fn finish(self) {
+        for (key, _) in self.entries {
+            let name: &str = key.get_ref();
+            if self.asked.contains(name) {
+                continue;
+            }
+            let help = self.help_for_unknown(name);
+            let message = format_args!("unknown key `{}`", name.escape_debug());
+            let path = join(&self.path, name);
+            self.diagnostics.put(Severity::Error, Some(key.span()), &path, &message, &help);
+        }
+    }
+
     /// The value of `key`, noted as one that holds a `T`.
     fn value_of<T: FromToml>(&mut self, key: &str) -> Option<Value<'a>> {
         self.ask(key, T::expected(), T::schema());
@@ -317,13 +348,13 @@ impl<'a> Table<'a> {
 
     fn ask(&mut self, key: &str, expected: String, schema: Json) {
         self.asked.insert(key.to_owned());
-        self.notes.ask(&join(&self.pattern, key), expected, schema);
+        self.diagnostics.register_key(&join(&self.pattern, key), expected, schema);
     }
 
     fn value(&self, key: &str) -> Option<Value<'a>> {
         let (name, value) = self.entries.get_key_value(key)?;
         Some(Value {
-            notes: self.notes,
+            diagnostics: self.diagnostics,
             path: join(&self.path, key),
             pattern: join(&self.pattern, key),
             key: key.to_owned(),
@@ -338,56 +369,10 @@ impl<'a> Table<'a> {
             value.record(severity, message, help);
         } else {
             let path = join(&self.path, key);
-            self.notes.put(severity, self.head.clone(), &path, message, help);
+            self.diagnostics.put(severity, self.head.clone(), &path, message, help);
         }
     }
 }
 
 /// What the list of all keys says of a table.
 const TABLE: &str = "a table";
-
-impl Notes {
-    fn ask(&self, pattern: &str, expected: String, schema: Json) {
-        let mut keys = self.keys.borrow_mut();
-        let is_required = keys.get(pattern).is_some_and(|known| known.is_required);
-        keys.insert(pattern.to_owned(), Key { expected, schema, is_required });
-    }
-
-    fn require(&self, pattern: &str) {
-        if let Some(key) = self.keys.borrow_mut().get_mut(pattern) {
-            key.is_required = true;
-        }
-    }
-
-    pub(super) fn put(
-        &self,
-        severity: Severity,
-        span: Option<Range<usize>>,
-        path: &str,
-        message: &dyn Display,
-        help: &dyn Display,
-    ) {
-        self.problems.borrow_mut().push(Problem {
-            severity,
-            message: message.to_string(),
-            help: help.to_string(),
-            span,
-            path: path.to_owned(),
-        });
-    }
-}
-
-pub(super) fn join(path: &str, key: &str) -> String {
-    let key = show_key(key);
-    if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// A key as TOML writes it: bare where that is allowed.
-pub(super) fn show_key(key: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(is_bare) {
-        key.to_owned()
-    } else {
-        format!("\"{}\"", key.escape_debug())
-    }
-}

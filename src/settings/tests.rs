@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
@@ -9,7 +10,7 @@ use crate::secret::SecretRef;
 fn check<T>(text: &str, reader: impl FnOnce(&mut Table<'_>) -> T) -> (T, Vec<String>) {
     let reading = read(text, Path::new("/etc/gatepost"), reader);
     let report = Report::new("config.toml", text, &reading);
-    report.render(Look::Coloured);
+    report.render(ReportStyle::Coloured);
     let lines = report.entries().into_iter().map(|entry| {
         let at = |number: Option<usize>| number.map_or("-".to_owned(), |n| n.to_string());
         let help = if entry.help.is_empty() { String::new() } else { format!(" ({})", entry.help) };
@@ -126,7 +127,7 @@ fn a_secret_that_stands_in_the_file_is_not_shown() {
         table.hide("url");
         table.problem("url", "wrong", "");
     });
-    let shown = Report::new("config.toml", text, &reading).render(Look::Plain);
+    let shown = Report::new("config.toml", text, &reading).render(ReportStyle::Plain);
     assert!(!shown.contains("nter"), "{shown}");
     assert!(shown.contains("config.toml:3:12"), "{shown}");
 }
@@ -183,7 +184,7 @@ fn a_report_shows_the_line_and_what_to_write() {
         queue.finish();
     });
     let report = Report::new("config.toml", text, &reading);
-    insta::assert_snapshot!(report.render(Look::Plain), @r#"
+    insta::assert_snapshot!(report.render(ReportStyle::Plain), @r#"
 error: unknown key `retenton`
  --> config.toml:2:1
   |
@@ -246,10 +247,10 @@ fn a_text_is_told_key_by_key_without_what_is_hidden() {
     let text = "url = 'x://u:pw@h'\n[a]\nb = { c = [1, 'x'] }\nd = {}\n";
     let reading = read(text, Path::new(""), |table| table.hide("url"));
     let shown: Vec<String> =
-        reading.leaves.0.iter().map(|(key, leaf)| format!("{key} = {leaf}")).collect();
+        reading.entries.0.iter().map(|(key, entry)| format!("{key} = {entry}")).collect();
     assert_eq!(shown, ["a.b.c = [1, \"x\"]", "a.d = {}", "url = (hidden)"]);
     let other = read("url = 'x://u:pw2@h'", Path::new(""), |table| table.hide("url"));
-    assert_ne!(reading.leaves.0["url"], other.leaves.0["url"]);
+    assert_ne!(reading.entries.0["url"], other.entries.0["url"]);
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
                 columns = { at = { value = 'data.at' } }\nopen = 'https://host/a@b:c'\n";
     let reading = read(text, Path::new(""), |_| ());
     let shown: Vec<String> =
-        reading.leaves.0.iter().map(|(key, leaf)| format!("{key} = {leaf}")).collect();
+        reading.entries.0.iter().map(|(key, entry)| format!("{key} = {entry}")).collect();
     assert_eq!(
         shown,
         [

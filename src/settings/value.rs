@@ -6,14 +6,14 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
-use super::table::show_key;
-use super::{FromToml, Notes, Severity, Table};
+use super::path::show_key;
+use super::{Diagnostics, FromToml, Severity, Table};
 use crate::secret::SecretRef;
 
 /// One TOML value.
 #[derive(Clone)]
 pub struct Value<'a> {
-    pub(super) notes: &'a Notes,
+    pub(super) diagnostics: &'a Diagnostics,
     pub(super) path: String,
     pub(super) pattern: String,
     pub(super) key: String,
@@ -71,7 +71,7 @@ impl<'a> Value<'a> {
     pub fn as_items(&self) -> Option<Vec<Self>> {
         let items = self.inner.as_array()?;
         let item = |(index, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Self {
-            notes: self.notes,
+            diagnostics: self.diagnostics,
             path: format!("{}[{index}]", self.path),
             pattern: format!("{}[]", self.pattern),
             key: self.key.clone(),
@@ -138,14 +138,14 @@ impl<'a> Value<'a> {
         help: impl Display,
     ) {
         let span = range.and_then(|range| self.within(range)).unwrap_or_else(|| self.place());
-        self.notes.put(Severity::Error, Some(span), &self.path, &message, &help);
+        self.diagnostics.put(Severity::Error, Some(span), &self.path, &message, &help);
     }
 
     /// Where `range` of the text stands in the file. `None` where the text is written with
     /// escapes: then places do not match.
     fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
         let text = self.as_str()?;
-        let written = self.notes.text.get(self.span.clone())?;
+        let written = self.diagnostics.text.get(self.span.clone())?;
         // One quote, three, or three and a newline that TOML leaves out.
         let start = [1, 3, 4, 5].into_iter().find(|start| {
             let opening = written.get(..*start).unwrap_or("?");
@@ -165,8 +165,8 @@ impl<'a> Value<'a> {
 
     /// The same, with what helps where a file is not there.
     pub(super) fn probe_file(&self, secret: &SecretRef, of_file: &str) {
-        self.notes.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
-        let Some(Err(err)) = self.notes.probe.map(|probe| probe(secret)) else { return };
+        self.diagnostics.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
+        let Some(Err(err)) = self.diagnostics.probe.map(|probe| probe(secret)) else { return };
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {
             SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
@@ -180,7 +180,7 @@ impl<'a> Value<'a> {
 
     /// Keeps the value out of every line that is shown.
     pub fn hide(&self) {
-        self.notes.hidden.borrow_mut().push(self.span.clone());
+        self.diagnostics.hidden.borrow_mut().push(self.span.clone());
     }
 
     /// What it is, for people: `a string`.
@@ -198,16 +198,16 @@ impl<'a> Value<'a> {
 
     /// The folder that relative paths start from.
     pub fn folder(&self) -> &'a Path {
-        &self.notes.folder
+        &self.diagnostics.folder
     }
 
     /// Whether the text is broken TOML: what is absent may then only be unreadable.
     pub fn is_broken(&self) -> bool {
-        self.notes.is_broken
+        self.diagnostics.is_broken
     }
 
     /// How `example` is written here: with the key, unless this is an item of a list.
-    fn line(&self, example: &str) -> String {
+    pub(super) fn line(&self, example: &str) -> String {
         if self.path.ends_with(']') {
             format!("`{example}`")
         } else {
@@ -216,7 +216,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn record(&self, severity: Severity, message: &dyn Display, help: &dyn Display) {
-        self.notes.put(severity, Some(self.place()), &self.path, message, help);
+        self.diagnostics.put(severity, Some(self.place()), &self.path, message, help);
     }
 
     /// Where a problem is shown. A table of several lines is shown by its name.

@@ -39,7 +39,13 @@ const GIVEN_UP: &[(&str, &str)] = &[
     ("Hourly", "HourlyQuota"),
     ("RealTable", "TableSchema"),
     ("own_tables", "ledger"),
-    ("Leafs", "Entries"),
+    ("Leaf", "ConfigEntry"),
+    ("Leaves", "ConfigEntries"),
+    ("OwnEvents", "SystemEvents"),
+    ("OwnSource", "SystemSource"),
+    ("BuiltOf", "BuildInputs"),
+    ("that_stay", "unchanged_handlers"),
+    ("stand_back", "lower_thread_priority"),
 ];
 
 /// Names of two types or more. None is to be added: a reader who looks for one finds another.
@@ -80,7 +86,6 @@ const RECUR: &[&str] = &[
     "Kind",
     "Limits",
     "Live",
-    "Look",
     "Mode",
     "Names",
     "Newest",
@@ -109,7 +114,6 @@ const RECUR: &[&str] = &[
     "Role",
     "Row",
     "Running",
-    "Said",
     "Search",
     "Section",
     "Seen",
@@ -132,7 +136,6 @@ const RECUR: &[&str] = &[
     "Told",
     "Trouble",
     "Unit",
-    "Verdict",
     "When",
     "Words",
     "Worker",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::api::chain;
+use crate::api::error_chain;
 use crate::clock::{Clock, Timestamp};
 use crate::tls::acme::{Acme, Schedule, retry_after};
 use crate::tls::{Certificate, Condition};
@@ -65,9 +65,9 @@ impl Renewal {
                 self.retry_at = Some(now.after(wait));
                 let is_good = current.is_some_and(|one| one.condition(now) == Condition::Good);
                 if is_good && self.n_failures < TOLD_FAILURES {
-                    debug!(reason = chain(&err), "Certificate not renewed yet");
+                    debug!(reason = error_chain(&err), "Certificate not renewed yet");
                 } else {
-                    certificates.set_failure(Some(chain(&err)));
+                    certificates.set_failure(Some(error_chain(&err)));
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Renewal {
                     again.clamp(ASK_MIN, ASK_MAX)
                 }
                 Err(err) => {
-                    debug!(reason = chain(&err), "The authority suggests no time of renewal");
+                    debug!(reason = error_chain(&err), "The authority suggests no time of renewal");
                     ASK_AGAIN
                 }
             };

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::api::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, HandlerSettings, Said};
+use crate::config::{Config, ConfigSnapshot, HandlerSettings};
 use crate::deliver::{self, BreakerState, Health, LoopState, Policy, Status};
 use crate::event::HandlerName;
 use crate::handler::{BuildError, Handler};
@@ -21,37 +21,37 @@ use crate::secret::{Fingerprint, SecretRef};
 const DOWN_AFTER: Duration = Duration::from_secs(30);
 
 /// A handler that is ready to run, or the reason why it is not.
-pub(in crate::app) struct Built {
+pub(in crate::app) struct BuiltHandler {
     pub(super) name: HandlerName,
     pub(super) kind: &'static str,
     pub(super) start: Start,
     pub(super) policy: Policy,
-    pub(super) of: BuiltOf,
+    pub(super) of: BuildInputs,
     pub(super) handler: Result<Arc<dyn Handler>, BuildError>,
 }
 
 /// What a handler was built of: with all of it the same it need not be built again.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::app) struct BuiltOf {
-    said: Said,
+pub(in crate::app) struct BuildInputs {
+    snapshot: ConfigSnapshot,
     secrets: Secrets,
 }
 
-impl BuiltOf {
+impl BuildInputs {
     pub(in crate::app) fn now(config: &Config, handler: &HandlerName) -> Self {
         let secrets = config.secrets_of(handler).map(SecretRef::fingerprint).collect();
-        Self { said: config.said_of(handler), secrets }
+        Self { snapshot: config.snapshot_of(handler), secrets }
     }
 }
 
 /// What a handler's secrets were when it was built: a new one in the same file is a change.
 type Secrets = Vec<Option<Fingerprint>>;
 
-impl Built {
+impl BuiltHandler {
     pub(in crate::app) fn new(
         name: HandlerName,
         settings: &HandlerSettings,
-        of: BuiltOf,
+        of: BuildInputs,
         handler: Result<Arc<dyn Handler>, BuildError>,
     ) -> Self {
         let (kind, start) = (settings.kind_name, settings.start);
@@ -66,14 +66,14 @@ pub(super) enum Place {
     /// It could not be started.
     Failed(Failed),
     /// Its task ends with the calls under way; `next` takes its place then, where there is one.
-    Finishing { running: Running, next: Option<Box<Built>> },
+    Finishing { running: Running, next: Option<Box<BuiltHandler>> },
 }
 
 /// A handler's task.
 pub(super) struct Running {
     pub(super) kind: &'static str,
     pub(super) concurrency: usize,
-    pub(super) of: BuiltOf,
+    pub(super) of: BuildInputs,
     pub(super) control: deliver::Control,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,

@@ -32,7 +32,7 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0))) as Arc<dyn Clock>;
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
     let core = Core { queue, clock, metrics: Metrics::new() };
-    let own = Arc::new(OwnSource::new(core.clone()));
+    let own = Arc::new(SystemSource::new(core.clone()));
     let handlers = Arc::new(Handlers::new(
         core.clone(),
         Attempts::default(),
@@ -61,14 +61,14 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
 
     drop(busy);
     let new = config(folder.path(), "timeout = \"5s\"");
-    let stay = handlers.that_stay(&new);
+    let stay = handlers.unchanged_handlers(&new);
     assert_eq!(stay.iter().map(HandlerName::as_str).collect::<Vec<_>>(), ["b"]);
     let notes = handlers.replace(parts::handlers(&new, &core.clock, &stay), &stay).await;
     assert_eq!(notes, Vec::<String>::new());
     assert_eq!(names(&handlers), ["a", "b"]);
     assert_eq!(handlers.problems(), Vec::<String>::new());
     // What counts is what runs: back to the old file is a change.
-    assert!(!handlers.that_stay(&old).contains(&first));
-    assert!(handlers.that_stay(&new).contains(&first));
+    assert!(!handlers.unchanged_handlers(&old).contains(&first));
+    assert!(handlers.unchanged_handlers(&new).contains(&first));
     handlers.stop_all(Duration::from_secs(10)).await;
 }

@@ -43,7 +43,7 @@ impl Rig {
         let disk = move || {
             Ok(Disk { path: "/queue".into(), free: seen.load(Ordering::SeqCst), reserve: 100 })
         };
-        let own = Arc::new(OwnSource::new(core.clone()));
+        let own = Arc::new(SystemSource::new(core.clone()));
         let watch = Watch::new(core, Arc::clone(&ingest), Box::new(disk), own);
         Self { clock, ingest, free, watch }
     }
@@ -65,10 +65,10 @@ impl Rig {
 
     /// Lets `time` pass and looks: the own events that come of it, by type.
     async fn after(&mut self, time: Duration) -> Vec<(String, Value)> {
-        let before = self.own_events().await.len();
+        let before = self.system_events().await.len();
         self.clock.advance(time);
         self.watch.look().await;
-        let events = self.own_events().await;
+        let events = self.system_events().await;
         let new = events.iter().take(events.len() - before);
         new.map(|event| {
             let payload = serde_json::from_slice(&event.body).unwrap();
@@ -78,7 +78,7 @@ impl Rig {
     }
 
     /// Newest first.
-    async fn own_events(&self) -> Vec<Event> {
+    async fn system_events(&self) -> Vec<Event> {
         let source = Some(SourceName::parse("gatepost").unwrap());
         let query = EventQuery { source, limit: 100, ..EventQuery::default() };
         self.watch.core.queue.list(query).await.unwrap()

@@ -16,7 +16,7 @@ fn renamed_key_is_told_its_new_name_where_it_stands() {
     for (old, new) in RENAMED {
         let (text, line) = with_key(old);
         let name = old.rsplit('.').next().unwrap();
-        let told = check(&text).report.render(Look::Plain);
+        let told = check(&text).report.render(ReportStyle::Plain);
         let about = told.split("\n\n").find(|problem| problem.contains("unknown key"));
         let about = about.unwrap_or_else(|| panic!("{old} is taken: {told}"));
         assert!(about.contains(&format!("config.toml:{line}:1")), "{old}: {about}");

@@ -9,7 +9,7 @@ fn check_secret(table: &str, secret: &str) -> (String, bool) {
     let text = format!("[source.s]\nsecrets = [{{ file = \"k\" }}]\n{table}\n");
     let Checked { config, report } =
         check_text(&text, "config.toml", folder.path(), Some(SecretRef::probe));
-    let said = report.render(Look::Plain);
+    let said = report.render(ReportStyle::Plain);
     let sources = config.into_iter().flat_map(|config| config.sources);
     let built: Vec<_> = sources
         .map(|(name, settings)| crate::source::Source::build(name, settings).unwrap())
@@ -91,7 +91,9 @@ fn a_secret_that_was_written_into_the_file_is_shown_nowhere() {
         let checked = check(&text);
         assert!(checked.report.counts().0 > 0, "{text}");
         let entries = serde_json::to_string(&checked.report.entries()).unwrap();
-        for told in [checked.report.render(Look::Plain), entries, format!("{:?}", checked.config)] {
+        for told in
+            [checked.report.render(ReportStyle::Plain), entries, format!("{:?}", checked.config)]
+        {
             assert!(!told.contains("hunter2"), "{text}\n{told}");
         }
     }

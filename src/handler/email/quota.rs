@@ -91,6 +91,7 @@ impl Hour {
     fn n_left(&self, max: Option<usize>, now: Timestamp) -> usize {
         let Some(max) = max else { return usize::MAX };
         let n_sent = if self.is_over(now) { 0 } else { self.n_sent };
+        // Reservations of the hour before count in this one, so the sum may be above `max`.
         max.saturating_sub(n_sent).saturating_sub(self.n_reserved)
     }
 }
@@ -105,14 +106,17 @@ impl Reservation<'_> {
         let n_unused = self.n_mails.saturating_sub(n_mails);
         self.n_mails = self.n_mails.min(n_mails);
         let mut hour = self.hourly.lock();
+        debug_assert!(hour.n_reserved >= n_unused, "what is given back was reserved");
         hour.n_reserved = hour.n_reserved.saturating_sub(n_unused);
     }
 
     /// One of the mails was sent.
     pub(super) fn sent_one(&mut self) {
         let now = self.hourly.clock.steady();
+        debug_assert!(self.n_mails > 0, "only as many mails are sent as were reserved");
         self.n_mails = self.n_mails.saturating_sub(1);
         let mut hour = self.hourly.lock();
+        debug_assert!(hour.n_reserved > 0, "a mail that is sent was reserved");
         hour.n_reserved = hour.n_reserved.saturating_sub(1);
         if hour.is_over(now) {
             (hour.began_at, hour.n_sent) = (Some(now), 0);

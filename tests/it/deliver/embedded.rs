@@ -85,7 +85,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         clock: Arc::clone(clock),
         metrics: Metrics::new().handler(&name),
         attempts: Arc::new(Attempts::default()),
-        own_events: Arc::new(Told::default()),
+        system_events: Arc::new(Told::default()),
         seed: end,
         name: name.clone(),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepost::clock::Clock;
 use gatepost::deliver::{
-    Attempts, Batch, Context, Control, Deliverer, OwnEvents, Policy, Retry, Wait,
+    Attempts, Batch, Context, Control, Deliverer, Policy, Retry, SystemEvents, Wait,
 };
 use gatepost::event::{Delivery, EventId, Failure, HandlerName, Output, Position};
 use gatepost::handler::Handler;
@@ -129,7 +129,7 @@ impl Handler for Scripted {
 pub(crate) struct Told(pub(crate) Mutex<Vec<DeadLetter>>);
 
 #[async_trait]
-impl OwnEvents for Told {
+impl SystemEvents for Told {
     async fn dead_letter(&self, letter: DeadLetter) {
         self.0.lock().unwrap().push(letter);
     }
@@ -228,7 +228,7 @@ impl Rig {
             clock: self.clock.clone(),
             metrics: self.metrics.handler(&name),
             attempts: Arc::new(Attempts::default()),
-            own_events: self.told.clone(),
+            system_events: self.told.clone(),
             seed: 7,
             name,
         }

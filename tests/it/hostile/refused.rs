@@ -70,7 +70,7 @@ fn addresses_that_a_proxy_hides_are_warned_of() {
     let checked = |server: &str, rest: &str| {
         let folder = Folder::new(server, rest);
         let (_, report) = gatepost::config::load(&folder.config()).unwrap();
-        report.render(gatepost::settings::Look::Plain)
+        report.render(gatepost::settings::ReportStyle::Plain)
     };
     assert!(checked("", ALLOW).contains("trusted_proxies"));
     assert_eq!(checked("trusted_proxies = [\"127.0.0.1\"]", ALLOW), "");

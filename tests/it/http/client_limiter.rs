@@ -81,6 +81,6 @@ fn what_the_limit_is_can_be_reloaded_while_it_runs() {
 fn a_limit_that_is_none_is_named() {
     let folder = Folder::new("failed_verification_limit = \"many\"", "");
     let checked = gatepost::config::load(&folder.config()).unwrap_err();
-    let told = checked.render(gatepost::settings::Look::Plain);
+    let told = checked.render(gatepost::settings::ReportStyle::Plain);
     assert!(told.contains("`many` is not a rate") && told.contains("\"off\""), "{told}");
 }

@@ -78,7 +78,7 @@ impl Folder {
     fn load(&self) -> Config {
         match config::load(&self.config()) {
             Ok((config, _warnings)) => config,
-            Err(report) => panic!("{}", report.render(gatepost::settings::Look::Plain)),
+            Err(report) => panic!("{}", report.render(gatepost::settings::ReportStyle::Plain)),
         }
     }
 }

@@ -1,28 +1,48 @@
-//! Keys that nobody took: what to write in their place.
+//! What to write in place of a key that nobody knows here.
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::super::{Severity, renamed};
-use super::{Table, join};
+use super::path::join;
+use super::{Table, renamed};
+
+/// What other programs call some of our keys.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("args", "run"),
+    ("attachments", "attach_body"),
+    ("body", "text"),
+    ("channel", "topic"),
+    ("command", "run"),
+    ("condition", "when"),
+    ("delay", "min"),
+    ("dir", "cwd"),
+    ("endpoint", "url"),
+    ("environment", "env"),
+    ("events", "on"),
+    ("exec", "run"),
+    ("filter", "when"),
+    ("host", "smtp"),
+    ("if", "when"),
+    ("initial_backoff", "min"),
+    ("max_attempts", "attempts"),
+    ("max_backoff", "max"),
+    ("max_elapsed", "total"),
+    ("message", "text"),
+    ("recipients", "to"),
+    ("retries", "retry"),
+    ("secret", "secrets"),
+    ("server", "smtp"),
+    ("size", "max"),
+    ("template", "text"),
+    ("version_column", "newer_by"),
+    ("working_dir", "cwd"),
+    ("working_directory", "cwd"),
+    ("workdir", "cwd"),
+];
 
 impl Table<'_> {
-    /// Reports every key that nobody took.
-    pub fn finish(self) {
-        for (key, _) in self.entries {
-            let name: &str = key.get_ref();
-            if self.asked.contains(name) {
-                continue;
-            }
-            let help = self.help_for_unknown(name);
-            let message = format_args!("unknown key `{}`", name.escape_debug());
-            let path = join(&self.path, name);
-            self.notes.put(Severity::Error, Some(key.span()), &path, &message, &help);
-        }
-    }
-
     /// What to write in place of the key `name`, which nobody took.
-    fn help_for_unknown(&self, name: &str) -> String {
+    pub(super) fn help_for_unknown(&self, name: &str) -> String {
         if let Some(new) = renamed::new_name(&join(&self.pattern, name)) {
             return format!("`{name}` is now `{new}`");
         }
@@ -47,7 +67,7 @@ impl Table<'_> {
 
     /// The table around this one, or in it, that has a key called `name`.
     fn home_of(&self, name: &str) -> Option<String> {
-        let keys = self.notes.keys.borrow();
+        let keys = self.diagnostics.keys.borrow();
         let (outer, _) = self.pattern.rsplit_once('.')?;
         if keys.contains_key(&join(outer, name)) {
             return self.path.rsplit_once('.').map(|(outer, _)| outer.to_owned());
@@ -60,27 +80,3 @@ impl Table<'_> {
         Some(join(&self.path, key.get_ref()))
     }
 }
-
-/// What other programs call some of our keys.
-const SYNONYMS: &[(&str, &str)] = &[
-    ("args", "run"),
-    ("channel", "topic"),
-    ("command", "run"),
-    ("condition", "when"),
-    ("dir", "cwd"),
-    ("endpoint", "url"),
-    ("environment", "env"),
-    ("events", "on"),
-    ("exec", "run"),
-    ("filter", "when"),
-    ("if", "when"),
-    ("message", "text"),
-    ("recipients", "to"),
-    ("retries", "retry"),
-    ("secret", "secrets"),
-    ("template", "text"),
-    ("version_column", "newer_by"),
-    ("working_dir", "cwd"),
-    ("working_directory", "cwd"),
-    ("workdir", "cwd"),
-];

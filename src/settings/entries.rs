@@ -7,59 +7,59 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::table::join;
+use super::path::join;
 
 /// Every key that is set, with its value: `handler.mail.retry.min` → `"10s"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leaves(pub BTreeMap<String, Leaf>);
+pub struct ConfigEntries(pub BTreeMap<String, ConfigEntry>);
 
 /// The value of one key.
 #[derive(Clone)]
-pub struct Leaf {
+pub struct ConfigEntry {
     text: String,
     is_hidden: bool,
     place: Range<usize>,
 }
 
 /// Two are the same where they say the same, wherever that stands.
-impl PartialEq for Leaf {
+impl PartialEq for ConfigEntry {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
-impl Eq for Leaf {}
+impl Eq for ConfigEntry {}
 
-impl Leaf {
+impl ConfigEntry {
     /// Where the value stands in the text, in bytes.
     pub fn place(&self) -> Range<usize> {
         self.place.clone()
     }
 }
 
-impl Leaves {
+impl ConfigEntries {
     pub(super) fn of(table: &DeTable<'_>, hidden: &[Range<usize>]) -> Self {
-        let mut leaves = BTreeMap::new();
-        collect(&mut leaves, "", table, hidden);
-        Self(leaves)
+        let mut entries = BTreeMap::new();
+        collect(&mut entries, "", table, hidden);
+        Self(entries)
     }
 }
 
 /// As TOML writes it, on one line; `(hidden)` where it must not be shown.
-impl fmt::Display for Leaf {
+impl fmt::Display for ConfigEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_hidden { "(hidden)" } else { &self.text })
     }
 }
 
-impl fmt::Debug for Leaf {
+impl fmt::Debug for ConfigEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
 fn collect(
-    leaves: &mut BTreeMap<String, Leaf>,
+    entries: &mut BTreeMap<String, ConfigEntry>,
     path: &str,
     table: &DeTable<'_>,
     hidden: &[Range<usize>],
@@ -67,14 +67,14 @@ fn collect(
     for (key, value) in table {
         let path = join(path, key.get_ref());
         match value.get_ref() {
-            DeValue::Table(table) if !table.is_empty() => collect(leaves, &path, table, hidden),
+            DeValue::Table(table) if !table.is_empty() => collect(entries, &path, table, hidden),
             _ => {
-                let leaf = Leaf {
+                let entry = ConfigEntry {
                     text: show(value),
                     is_hidden: is_hidden(value, hidden),
                     place: value.span(),
                 };
-                leaves.insert(path, leaf);
+                entries.insert(path, entry);
             }
         }
     }

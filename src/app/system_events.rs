@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use crate::deliver::{OWN_SOURCE, OwnEvents};
+use crate::deliver::{OWN_SOURCE, SystemEvents};
 use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
 use crate::queue::DeadLetter;
 use crate::source::dedupe_key;
@@ -19,9 +19,9 @@ use super::Core;
 const WINDOW: Duration = Duration::from_hours(24);
 
 /// The built-in source `gatepost`.
-pub(super) struct OwnSource(Core);
+pub(super) struct SystemSource(Core);
 
-impl OwnSource {
+impl SystemSource {
     pub(super) fn new(core: Core) -> Self {
         Self(core)
     }
@@ -57,7 +57,7 @@ impl OwnSource {
 }
 
 #[async_trait]
-impl OwnEvents for OwnSource {
+impl SystemEvents for SystemSource {
     async fn dead_letter(&self, letter: DeadLetter) {
         // A death after a redrive is another one. So is one that a crash brings again before it is
         // recorded: better told twice than not at all.

@@ -1,0 +1,174 @@
+//! Who gets a mail, who is refused, and what is sent again.
+
+use super::*;
+
+#[tokio::test]
+async fn accepted_recipients_get_their_mail_and_the_refused_are_named() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "cc = \"third@example.com\"");
+    server.refuse("second@example.com", "550 5.1.1 User unknown");
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_permanent(&failure);
+    assert_eq!(failure.status, Some(550));
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `second@example.com` ("), "{told}");
+    assert!(told.ends_with("User unknown); the others have the mail"), "{told}");
+    assert_eq!(server.stored()[0].to, ["owner@example.com", "third@example.com"]);
+    // Once it is redriven, only the one who lacks it is asked for.
+    server.accept("second@example.com");
+    mail.handle(&[comment(1)]).await.unwrap();
+    let stored = server.stored();
+    assert_eq!((stored.len(), &stored[1].to), (2, &vec!["second@example.com".to_owned()]));
+    assert_eq!(message_id(&stored[0]), message_id(&stored[1]), "the same mail");
+    let to = MessageParser::new().parse(&stored[1].bytes).unwrap();
+    assert_eq!(to.to().unwrap().iter().count(), 2, "as it was addressed");
+    assert_eq!(server.n_connections(), 1);
+}
+
+#[tokio::test]
+async fn restart_forgets_nobody_who_has_a_mail() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    server.refuse("second@example.com", "450 4.2.0 Greylisted");
+    let more = "bcc = [\"gone@example.com\"]";
+    server.refuse("gone@example.com", "550 5.1.1 User unknown");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    let progress = failure.each[0].1.progress.clone();
+    assert!(progress.is_some(), "{failure}");
+
+    server.accept("second@example.com");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let again = Delivery { attempt: 2, progress, ..comment(1) };
+    let failure = mail.handle(&[again]).await.unwrap_err();
+    assert_permanent(&failure);
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `gone@example.com` ("), "{told}");
+    assert!(told.contains("User unknown"), "{told}");
+    let to = || -> Vec<Vec<String>> { server.stored().into_iter().map(|mail| mail.to).collect() };
+    assert_eq!(to(), [["owner@example.com"], ["second@example.com"]]);
+
+    server.accept("gone@example.com");
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    let progress = failure.each[0].1.progress.clone();
+    mail.handle(&[Delivery { progress, ..comment(1) }]).await.unwrap();
+    assert_eq!(to().last().unwrap(), &["gone@example.com"], "a redrive asks for those who lack it");
+}
+
+#[tokio::test]
+async fn retry_goes_only_to_those_who_were_refused_for_now() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let more = "bcc = [\"full@example.com\", \"gone@example.com\"]";
+    let (_folder, mail) = handler(&server, &plain_url(&server), more);
+    server.refuse("full@example.com", "452 4.2.2 Mailbox full");
+    server.refuse("gone@example.com", "550 5.1.1 User unknown");
+    server.refuse("second@example.com", "450 4.2.0 Greylisted");
+    let failure = mail.handle(&[comment(1)]).await.unwrap_err();
+    assert_transient(&failure);
+    let told = failure.text.as_str();
+    for name in ["second@example.com", "full@example.com", "gone@example.com"] {
+        assert!(told.contains(&format!("`{name}` (")), "{told}");
+    }
+    let again = || Delivery { attempt: 2, ..comment(1) };
+    server.accept("second@example.com");
+    let failure = mail.handle(&[again()]).await.unwrap_err();
+    assert_transient(&failure);
+    assert_eq!(failure.status, Some(452));
+    server.accept("full@example.com");
+    let failure = mail.handle(&[again()]).await.unwrap_err();
+    assert_permanent(&failure);
+    let told = failure.text.as_str();
+    assert!(told.starts_with("the mail server refused `gone@example.com` ("), "{told}");
+    let to: Vec<Vec<String>> = server.stored().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, [["owner@example.com"], ["second@example.com"], ["full@example.com"]]);
+    let text = String::from_utf8(server.stored()[0].bytes.clone()).unwrap();
+    assert!(!text.contains("full@example.com"), "nobody reads who was told beside them: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handlers_and_a_replay_make_three_mails_of_one_event() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let table = |name: &str| {
+        let words = WORDS.replace("data.id", "data.comment.id");
+        let words = words.replace("data.body", "data.comment.body");
+        format!("[handler.{name}.email]\nsmtp = \"{}\"\n{words}", plain_url(&server))
+    };
+    let gateway = Gateway::with("", &format!("{}{}", table("mail"), table("other")));
+    let body = br#"{"event":"comment.create","data":{"comment":{"id":1,"body":"b"}}}"#;
+    let id = gateway.send(body).id();
+    gateway.wait_until_delivered("mail", 1);
+    gateway.wait_until_delivered("other", 1);
+    printed(&run(&gateway.folder, &["events", "replay", &id, "--handler", "mail"]), 0);
+    gateway.wait_until_delivered("mail", 2);
+    gateway.stop();
+    let mut ids: Vec<String> = server.stored().iter().map(message_id).collect();
+    ids.sort();
+    let expected = ["mail.1", "mail", "other"].map(|rest| format!("{id}.{rest}@example.com"));
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn digest_with_a_refused_recipient_is_not_sent_to_the_others_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_folder, mail) = handler(&server, &plain_url(&server), "");
+    server.refuse("second@example.com", "451 4.7.1 Greylisted");
+    let failure = mail.handle(&[comment(1), comment(2)]).await.unwrap_err();
+    let ids = [1, 2].map(|number| comment(number).event.id);
+    assert_eq!(transients(&failure), ids.map(|id| (id, FailureKind::Transient)));
+    server.accept("second@example.com");
+    // A later event is in the same call: each reader gets what they lack.
+    let again = |number| Delivery { attempt: 2, ..comment(number) };
+    mail.handle(&[again(1), again(2), comment(3)]).await.unwrap();
+    let mut sent: Vec<(String, Vec<String>)> = subjects(&server)
+        .into_iter()
+        .zip(server.stored())
+        .map(|(subject, mail)| (subject, mail.to))
+        .collect();
+    sent.sort();
+    let to = |all: &[&str]| all.iter().map(|one| format!("{one}@example.com")).collect::<Vec<_>>();
+    let expected = [
+        ("2 events: Comment 1".to_owned(), to(&["owner"])),
+        ("2 events: Comment 1".to_owned(), to(&["second"])),
+        ("Comment 3".to_owned(), to(&["owner", "second"])),
+    ];
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn refused_recipient_of_one_mail_leaves_the_others_alone() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "");
+    server.refuse("b@example.org", "550 5.1.1 User unknown");
+    let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "c@example.org")];
+    let failure = mail.handle(&batch).await.unwrap_err();
+    assert_eq!(failure.done, [batch[0].event.id, batch[2].event.id]);
+    assert_eq!(transients(&failure), [(batch[1].event.id, FailureKind::Permanent)]);
+    assert!(!failure.each[0].1.text.as_str().contains("the others"), "{failure}");
+    assert_eq!(subjects(&server), ["Comment 1", "Comment 3"]);
+    // Whom an event does not name gets nothing, and nothing fails.
+    let nobody = delivery(4, "x", &json!({"id": 4}));
+    mail.handle(&[nobody]).await.unwrap();
+    assert_eq!(server.stored().len(), 2);
+}
+
+#[tokio::test]
+async fn of_several_mails_only_those_that_failed_are_sent_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "");
+    let batch = [to(1, "a@example.org"), to(2, "b@example.org"), to(3, "a@example.org")];
+    // The second mail, not the first.
+    server.will("RCPT", Quirk::Say("250 ok"));
+    server.will("RCPT", Quirk::Say("450 4.2.0 greylisted"));
+    let failure = mail.handle(&batch).await.unwrap_err();
+    assert_eq!(transients(&failure), [(batch[1].event.id, FailureKind::Transient)]);
+    assert_eq!(failure.done, [batch[0].event.id, batch[2].event.id]);
+    mail.handle(&batch[1..2]).await.unwrap();
+    assert_eq!(subjects(&server), ["2 events: Comment 1", "Comment 2"]);
+    // A call that was ended from outside could not say what it had done.
+    server.will("RCPT", Quirk::Say("250 ok"));
+    server.will("RCPT", Quirk::Hang);
+    drop_in_mid_way(&server, mail.as_ref(), &batch).await;
+    mail.handle(&batch).await.unwrap();
+    assert_eq!(subjects(&server)[2..], ["2 events: Comment 1", "Comment 2"]);
+    mail.handle(&batch).await.unwrap();
+    assert_eq!(server.stored().len(), 6, "a replay is sent again");
+}
