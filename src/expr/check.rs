@@ -24,9 +24,10 @@ pub(super) fn check_names(
     let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let (last, others) = all.split_last().map_or(("", &[][..]), |(last, rest)| (last, rest));
     let known = format!("{} or {last}", others.join(", "));
+    let help = start.map(|start| slips::near_name(text, start, &name, names));
     Err(ExprError {
         message: format!("`{name}` is not in scope: use {known}"),
-        help: String::new(),
+        help: help.unwrap_or_default(),
         range: start.map(|start| start..start.saturating_add(name.len())),
         line: start.and_then(|start| text.get(..start)).map(|before| before.lines().count().max(1)),
     })

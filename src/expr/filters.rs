@@ -94,7 +94,13 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "list" = filters::list,
         "batch" = filters::batch,
         "slice" = filters::slice,
+        "zip" = filters::zip,
         "attr" = filters::attr,
+        "map" = filters::map,
+        "select" = filters::select,
+        "selectattr" = filters::selectattr,
+        "reject" = filters::reject,
+        "rejectattr" = filters::rejectattr,
     );
     let sum = Value::from_function(filters::sum);
     environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {

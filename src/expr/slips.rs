@@ -17,7 +17,8 @@ pub(super) struct Slip {
 
 /// Other languages' words for what is called otherwise here, and how that is written. The longer
 /// ones first.
-const OPERATORS: [(&str, &str); 7] = [
+const OPERATORS: [(&str, &str); 8] = [
+    ("=~", "`\"word\" in data.text`: there are no patterns"),
     ("===", "`==`"),
     ("!==", "`!=`"),
     ("&&", "`and`"),
@@ -25,6 +26,19 @@ const OPERATORS: [(&str, &str); 7] = [
     ("?.", "`.`: what is missing has no fields, and is no error"),
     ("??", "`| default(…)`"),
     ("<>", "`!=`"),
+];
+
+/// Operators that are words in other languages.
+const WORDS: [(&str, &str); 9] = [
+    ("AND", "`and`"),
+    ("OR", "`or`"),
+    ("NOT", "`not`"),
+    ("eq", "`==`"),
+    ("ne", "`!=`"),
+    ("like", "`\"word\" in data.text`: there are no patterns"),
+    ("matches", "`\"word\" in data.text`: there are no patterns"),
+    ("contains", "`\"word\" in data.text`"),
+    ("includes", "`\"word\" in data.text`"),
 ];
 
 /// Names for nothing in other languages.
@@ -93,7 +107,19 @@ pub(super) fn in_expression(text: &str) -> Option<Slip> {
         let message = "this is an expression, and it is written like a template".to_owned();
         return Some(Slip { message, help, range: start..end.max(start) });
     }
+    if let Some(inner) = in_single_braces(text) {
+        let message = "this is an expression, and it is written in braces".to_owned();
+        let help = format!("write it without `{{ }}`: `{inner}`");
+        return Some(Slip { message, help, range: 0..text.len() });
+    }
     in_code(text, &code)
+}
+
+/// What stands in `{…}`, where that is no map.
+fn in_single_braces(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let text = text.strip_prefix("${").or_else(|| text.strip_prefix('{'))?;
+    text.strip_suffix('}').map(str::trim).filter(|inner| !inner.contains([':', '{']))
 }
 
 /// The slip that makes a template one that does not compile: within its `{{ … }}` and `{% … %}`.
@@ -131,6 +157,24 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
         let help = "write `a if condition else b`".to_owned();
         return slip(start..start + 1, help);
     }
+    if let Some(start) = code.find('$') {
+        let help = "leave it out: `data.…` and `payload.…` begin at the body's root".to_owned();
+        return slip(start..start + 1, help);
+    }
+    for (word, ours) in WORDS {
+        // As an operator, between two others; `is eq(…)` is a test of ours.
+        let is_operator = |start: &usize| {
+            let before = code.get(..*start).unwrap_or_default().trim_end();
+            let behind = code.get(start.saturating_add(word.len())..).unwrap_or_default();
+            !before.ends_with(" is") && !before.ends_with('|') && behind.starts_with(' ')
+        };
+        if let Some(start) = find_word(code, word).filter(is_operator) {
+            return slip(start..start + word.len(), format!("write {ours}"));
+        }
+    }
+    if let Some(slip) = text_behind_is(text, code) {
+        return Some(slip);
+    }
     for word in NOTHING {
         if let Some(start) = find_word(code, word) {
             return slip(start..start + word.len(), "write `none`".to_owned());
@@ -143,6 +187,21 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
         return slip(start..start + 1, "compare with `==`".to_owned());
     }
     None
+}
+
+/// `x is "a"`: a test's name stands behind `is`, and no text.
+fn text_behind_is(text: &str, code: &str) -> Option<Slip> {
+    let start = find_word(code, "is")?;
+    let behind = text.get(start.saturating_add(2)..)?.trim_start();
+    let (behind, ours) = match behind.strip_prefix("not ") {
+        Some(behind) => (behind.trim_start(), "!="),
+        None => (behind, "=="),
+    };
+    behind.starts_with(['"', '\'']).then(|| Slip {
+        message: "`is` asks for a kind, as in `is number`".to_owned(),
+        help: format!("compare with `{ours}`"),
+        range: start..start.saturating_add(2),
+    })
 }
 
 /// Whether a single `=` cannot name an argument: outside all brackets.
@@ -263,6 +322,33 @@ const OTHER_METHODS: [(&str, &str); 6] = [
     ("toUpperCase", "`| upper`"),
 ];
 
+/// What to write in place of a name at `start` of `text` that stands for nothing.
+pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) -> String {
+    let before = text.get(..start).unwrap_or_default().trim_end();
+    let behind = text.get(start.saturating_add(name.len())..).unwrap_or_default().trim_start();
+    let lower = name.to_ascii_lowercase();
+    if ["true", "false"].contains(&lower.as_str()) {
+        return format!("write `{lower}`");
+    }
+    if behind.starts_with('(') {
+        return match lower.as_str() {
+            "len" | "strlen" | "size" => "write `x | length`".to_owned(),
+            _ if FILTERS.contains(&lower.as_str()) => format!("write `x | {lower}`"),
+            _ => String::new(),
+        };
+    }
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return format!("did you mean `{near}`?");
+    }
+    if behind.starts_with(['.', '[']) {
+        return format!("fields of the body stand in `data` and `payload`, as in `data.{name}`");
+    }
+    if before.ends_with(['=', '<', '>']) || behind.starts_with(['=', '!', '<', '>']) {
+        return format!("a text stands in quotation marks: `\"{name}\"`");
+    }
+    String::new()
+}
+
 /// The filter that was probably meant.
 pub(super) fn near_filter(name: &str) -> String {
     match nearest(name, FILTERS) {
@@ -282,73 +368,4 @@ pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::expr::{Escape, Expression, Template};
-
-    #[track_caller]
-    fn check(text: &str, words: &str, help: &str) {
-        let err = Expression::compile(text).unwrap_err();
-        assert_eq!(text.get(err.range.unwrap()), Some(words), "{text}");
-        assert_eq!(err.help, help, "{text}");
-    }
-
-    #[test]
-    fn expression_with_braces_is_written_without() {
-        let text = "{{ data.status == '}}' }}";
-        check(text, text, "write it without `{{ }}`: `data.status == '}}'`");
-        let help = "write names without `{{ }}`, texts in quotation marks, and `~` between them";
-        check("{{ data.a }}-{{ data.b }}", "{{ data.a }}-{{ data.b }}", help);
-        check("{% if data.a %}b{% endif %}", "{% if data.a %}b{% endif %}", help);
-    }
-
-    #[test]
-    fn words_of_other_languages_have_their_remedy() {
-        check("data.a === '==='", "===", "write `==`");
-        check("data.a !== 1", "!==", "write `!=`");
-        check("data.a && data.b", "&&", "write `and`");
-        check("data.a || data.b", "||", "write `or`");
-        check("!data.a", "!", "write `not`");
-        check("data.a == null", "null", "write `none`");
-        check("data.a is undefined and data.b != nil", "nil", "write `none`");
-        check("data.a ? 1 : 2", "?", "write `a if condition else b`");
-        check("data.a = 'x'", "=", "compare with `==`");
-        check("data?.a", "?.", "write `.`: what is missing has no fields, and is no error");
-        check("data.a ?? 'x'", "??", "write `| default(…)`");
-    }
-
-    #[test]
-    fn templates_have_the_same_remedies_in_their_code_only() {
-        let compile = |text: &str| Template::compile(text, Escape::None);
-        let err = compile("a && b {% if data.a && data.b %}x{% endif %}").unwrap_err();
-        assert_eq!((err.range, err.help.as_str()), (Some(20..22), "write `and`"));
-        compile("a && b === null {{ data.a | default('&&') }}").unwrap();
-        let err = compile("{{ data.a }").unwrap_err();
-        assert_eq!(err.help, "`{{` is closed by `}}`");
-        let err = compile("{% if data.a %}").unwrap_err();
-        assert!(err.help.contains("`{% endif %}`"), "{err:?}");
-    }
-
-    #[test]
-    fn all_unknown_filters_are_told_with_the_nearest() {
-        let err = Template::compile("{{ data.a | uper | truncat(5) }}", Escape::None).unwrap_err();
-        assert_eq!(err.message, "unknown filter: filter uper is unknown, and so is truncat");
-        assert_eq!(err.help, "did you mean `upper`?");
-    }
-
-    #[test]
-    fn unknown_methods_have_their_remedy() {
-        let help = |text: &str| Expression::compile(text).unwrap_err().help;
-        assert_eq!(help("event.type.startsWith('x')"), "did you mean `startswith`?");
-        assert_eq!(help("event.type.toUpperCase()"), "write `| upper`");
-        assert!(help("event.type.flattenDeep()").starts_with("the methods are append, "));
-    }
-
-    #[test]
-    fn good_texts_have_no_slips() {
-        for text in ["data.a != 1", "data.a <= 2 or not data.b", "data.a.get('x', default=1)"] {
-            Expression::compile(text).unwrap();
-            assert_eq!(in_expression(text), None, "{text}");
-        }
-    }
-}
+mod tests;

@@ -135,7 +135,8 @@ nonzero!(NonZeroU16: u16, NonZeroU32: u32, NonZeroU64: u64, NonZeroUsize: usize)
 /// Says which number is out of range, where it is a number.
 fn not_a_count<T: FromToml>(value: &Value<'_>) -> Option<T> {
     let Some(number) = value.as_integer() else { return value.mismatch() };
-    value.problem(format_args!("`{number}` is not {}", T::expected()), "");
+    let help = format_args!("for example {}", value.line(&T::example()));
+    value.problem(format_args!("`{number}` is not {}", T::expected()), help);
     None
 }
 

@@ -18,6 +18,8 @@ fn operands_get_the_filter_of_their_operator() {
     check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
     check("a == none", "(a|_number) == none");
     check("(a or b) > c(d)", "((a or b)|_number) > (c(d)|_number)");
+    check("none ~ 'x' ~ 1", "(none|_text) ~ 'x' ~ (1|_text)");
+    check("a ~ 1 + c", "(a|_text) ~ 1 + (c|_number)");
     check("a ~ b + c", "(a|_text) ~ (b|_number) + (c|_number)");
     check("a in b.c and x not in [1]", "a in (b.c|_container) and x not in ([1]|_container)");
     check("a if b > 1 else c", "a if (b|_number) > 1 else c");

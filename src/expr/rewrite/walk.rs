@@ -236,13 +236,15 @@ impl<'t> Walk<'t> {
             Some(_) => self.operator(behind, term),
             None => Operator::None,
         };
+        let number = (term == Term::Other).then_some("_number");
         let filter = match (before, after) {
             (Operator::In, _) => Some("_container"),
-            _ if term != Term::Other => None,
-            (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => Some("_number"),
+            _ if term == Term::Text => None,
+            (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => number,
+            // `none` that is written is no word either.
             (Operator::Concatenation, _) | (_, Operator::Concatenation) => Some("_text"),
             (Operator::Comparison { with_text: false }, _)
-            | (_, Operator::Comparison { with_text: false }) => Some("_number"),
+            | (_, Operator::Comparison { with_text: false }) => number,
             (_, _) => None,
         };
         if let Some(filter) = filter {

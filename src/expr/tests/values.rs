@@ -41,6 +41,14 @@ fn nothing_stays_nothing_through_every_filter() {
         "list",
         "join(', ')",
         "batch(2)",
+        "map('upper')",
+        "map(attribute='name') | list",
+        "select",
+        "select('odd') | list",
+        "selectattr('name')",
+        "reject",
+        "rejectattr('name') | list",
+        "zip([1]) | list",
         "truncate(5)",
         "date",
         "money('EUR')",
@@ -68,6 +76,8 @@ fn nothing_stays_nothing_through_every_filter() {
 fn nothing_stays_nothing_through_operators_slices_and_methods() {
     check_nothing("? ~ '!'", "!");
     check_nothing("'a' ~ ? ~ 'b'", "ab");
+    check("'a' ~ none ~ 'b' ~ None", "ab");
+    check("1 ~ 'x' ~ true ~ 1.5", "1xtrue1.5");
     check_nothing("(?[:100]) or 'nothing'", "nothing");
     check_nothing("?[1:] | default('none given')", "none given");
     check_nothing("'a' in ?", "false");

@@ -192,8 +192,14 @@ fn read_from(table: &mut Table<'_>) -> Option<Mailbox> {
         table.missing("from", "write `from = \"Gatepost <gatepost@example.com>\"`");
         return None;
     }
-    table.checked("from", |text: String| mailbox(&text))
+    table.checked_or("from", AN_ADDRESS, |text: String| mailbox(&text))
 }
+
+/// How an address is written.
+const AN_ADDRESS: &str = "for example \"owner@example.com\" or \"Owner <owner@example.com>\"";
+/// How an expression is written that gives addresses.
+const NOT_IN_A_LIST: &str =
+    "an expression stands alone and without `{{ }}`: `\"data.comment.user.email\"`";
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
     text.parse().map_err(|_| format!("`{}` is not a mail address", text.escape_debug()))
@@ -237,7 +243,8 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
         };
     }
     let Some(items) = value.as_items() else {
-        value.problem(format_args!("expected {ADDRESSES}, found {}", value.kind()), "");
+        let help = format_args!("for example `{key} = [\"owner@example.com\"]`");
+        value.problem(format_args!("expected {ADDRESSES}, found {}", value.kind()), help);
         return None;
     };
     if items.is_empty() || items.len() > RECIPIENTS_MAX {
@@ -248,7 +255,12 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
         .into_iter()
         .map(|item| {
             let text = item.clone().read::<String>()?;
-            mailbox(&text).map_err(|err| item.problem(err, "")).ok()
+            let help = if text.contains(['{', '.']) && !text.contains('@') {
+                NOT_IN_A_LIST
+            } else {
+                AN_ADDRESS
+            };
+            mailbox(&text).map_err(|err| item.problem(err, help)).ok()
         })
         .collect();
     read.into_iter().collect::<Option<Vec<_>>>().map(Recipients::Fixed)

@@ -190,11 +190,17 @@ fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
     match DatabaseUrl::parse(&text, table.folder()) {
         Ok(url) => Some(url),
         Err(err) => {
-            let help = if err == BadUrl::Password {
-                table.hide("url");
-                "write `password = { file = \"data/secrets/database\" }` and leave it out of the URL"
-            } else {
-                ""
+            let help = match err {
+                BadUrl::Password => {
+                    table.hide("url");
+                    "write `password = { file = \"data/secrets/database\" }` and leave it out of the \
+                     URL"
+                }
+                BadUrl::Scheme => {
+                    "for example `sqlite:data/site.db`, `postgres://user@localhost/site` or \
+                     `mysql://user@localhost/site`"
+                }
+                BadUrl::File | BadUrl::Other(_) => "",
             };
             table.problem("url", err, help);
             None

@@ -1,0 +1,99 @@
+use super::*;
+use crate::expr::{Escape, Expression, Template};
+
+#[track_caller]
+fn check(text: &str, words: &str, help: &str) {
+    let err = Expression::compile(text).unwrap_err();
+    assert_eq!(text.get(err.range.unwrap()), Some(words), "{text}");
+    assert_eq!(err.help, help, "{text}");
+}
+
+#[test]
+fn expression_with_braces_is_written_without() {
+    let text = "{{ data.status == '}}' }}";
+    check(text, text, "write it without `{{ }}`: `data.status == '}}'`");
+    let help = "write names without `{{ }}`, texts in quotation marks, and `~` between them";
+    check("{{ data.a }}-{{ data.b }}", "{{ data.a }}-{{ data.b }}", help);
+    check("{% if data.a %}b{% endif %}", "{% if data.a %}b{% endif %}", help);
+}
+
+#[test]
+fn words_of_other_languages_have_their_remedy() {
+    check("data.a === '==='", "===", "write `==`");
+    check("data.a !== 1", "!==", "write `!=`");
+    check("data.a && data.b", "&&", "write `and`");
+    check("data.a || data.b", "||", "write `or`");
+    check("!data.a", "!", "write `not`");
+    check("data.a == null", "null", "write `none`");
+    check("data.a is undefined and data.b != nil", "nil", "write `none`");
+    check("data.a ? 1 : 2", "?", "write `a if condition else b`");
+    check("data.a = 'x'", "=", "compare with `==`");
+    check("data?.a", "?.", "write `.`: what is missing has no fields, and is no error");
+    check("data.a ?? 'x'", "??", "write `| default(…)`");
+    check("data.a AND data.b", "AND", "write `and`");
+    check("NOT data.a", "NOT", "write `not`");
+    check("data.a eq 'x'", "eq", "write `==`");
+    let no_patterns = "write `\"word\" in data.text`: there are no patterns";
+    check("data.a =~ '^x'", "=~", no_patterns);
+    check("data.a matches '^x'", "matches", no_patterns);
+    check("data.a contains 'x'", "contains", "write `\"word\" in data.text`");
+    check("data.a is 'x'", "is", "compare with `==`");
+    check("data.a is not 'x'", "is", "compare with `!=`");
+    let root = "leave it out: `data.…` and `payload.…` begin at the body's root";
+    check("$.data.a", "$", root);
+    check("{data.a}", "{data.a}", "write it without `{ }`: `data.a`");
+    check("${data.a}", "${data.a}", "write it without `{ }`: `data.a`");
+}
+
+#[test]
+fn names_that_stand_for_nothing_have_their_remedy() {
+    check("data.a == TRUE", "TRUE", "write `true`");
+    check("len(data.a) > 3", "len", "write `x | length`");
+    check("lower(data.a) == 'x'", "lower", "write `x | lower`");
+    check("dta.a", "dta", "did you mean `data`?");
+    check("data.a == published", "published", "a text stands in quotation marks: `\"published\"`");
+    let fields = "fields of the body stand in `data` and `payload`, as in `data.comment`";
+    check("comment.body", "comment", fields);
+}
+
+#[test]
+fn templates_have_the_same_remedies_in_their_code_only() {
+    let compile = |text: &str| Template::compile(text, Escape::None);
+    let err = compile("a && b {% if data.a && data.b %}x{% endif %}").unwrap_err();
+    assert_eq!((err.range, err.help.as_str()), (Some(20..22), "write `and`"));
+    compile("a && b === null {{ data.a | default('&&') }}").unwrap();
+    let err = compile("{{ data.a }").unwrap_err();
+    assert_eq!(err.help, "`{{` is closed by `}}`");
+    let err = compile("{% if data.a %}").unwrap_err();
+    assert!(err.help.contains("`{% endif %}`"), "{err:?}");
+}
+
+#[test]
+fn all_unknown_filters_are_told_with_the_nearest() {
+    let err = Template::compile("{{ data.a | uper | truncat(5) }}", Escape::None).unwrap_err();
+    assert_eq!(err.message, "unknown filter: filter uper is unknown, and so is truncat");
+    assert_eq!(err.help, "did you mean `upper`?");
+}
+
+#[test]
+fn unknown_methods_have_their_remedy() {
+    let help = |text: &str| Expression::compile(text).unwrap_err().help;
+    assert_eq!(help("event.type.startsWith('x')"), "did you mean `startswith`?");
+    assert_eq!(help("event.type.toUpperCase()"), "write `| upper`");
+    assert!(help("event.type.flattenDeep()").starts_with("the methods are append, "));
+}
+
+#[test]
+fn good_texts_have_no_slips() {
+    for text in [
+        "data.a != 1",
+        "data.a <= 2 or not data.b",
+        "data.a.get('x', default=1)",
+        "data.a is eq(1) and data.b is ne 2",
+        "data.eq == data.matches",
+        "{'a': data.b}.a",
+    ] {
+        Expression::compile(text).unwrap();
+        assert_eq!(in_expression(text), None, "{text}");
+    }
+}
