@@ -26,7 +26,8 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
     let sent = post(&options, config).await?;
     output.one(&sent, |sent| match sent.id() {
         Some(id) => format!("stored as {id}\nnext: gatepost events show {id}"),
-        None => "stored\nnext: gatepost events list".to_owned(),
+        // Twilio and Slack want an empty answer, or one of its own is configured.
+        None => format!("stored\nnext: gatepost events list --source {}", options.source),
     })
 }
 

@@ -3,6 +3,7 @@
 mod against;
 mod bodies;
 mod fixtures;
+mod forms;
 mod handlers;
 mod help;
 mod import;

@@ -1,0 +1,82 @@
+//! Bodies that are forms: their fields are there for filters, templates and people.
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::super::support::wire;
+use super::verbs::{json, lines};
+
+const SENDERS: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[source.form.verify]
+algorithm = "token"
+header = "X-Token"
+type = { form = "kind" }
+[source.form]
+secrets = [{ file = "secret" }]
+[source.twilio]
+provider = "twilio"
+url = "https://example.com/hooks/twilio"
+secrets = [{ file = "secret" }]
+[handler.texts]
+when = "payload.Body"
+[handler.texts.file]
+path = "texts.jsonl"
+[handler.mail]
+enabled = false
+[handler.mail.email]
+smtp = "smtp://127.0.0.1:9"
+from = "gatepost@example.com"
+to = ["owner@example.com"]
+subject = "SMS from {{ payload.From }}"
+text = "{{ payload.Body }}{% for tag in payload.tag %} #{{ tag }}{% endfor %}"
+"#;
+
+/// What a slash command, a mail route or a text message looks like: `+` and `%` are no letters, and
+/// a field may come twice.
+const PLAIN: &str = "kind=sms&From=%2B4915112345678&Body=Caf%C3%A9+%26+Kuchen&tag=a&tag=b";
+const PARTS: &str = "--cut\r\nContent-Disposition: form-data; name=\"kind\"\r\n\r\nsms\r\n\
+    --cut\r\nContent-Disposition: form-data; name=\"From\"\r\n\r\n+4915112345678\r\n\
+    --cut\r\nContent-Disposition: form-data; name=\"Body\"\r\n\r\nCafé & Kuchen\r\n\
+    --cut\r\nContent-Disposition: form-data; name=\"tag\"\r\n\r\na\r\n\
+    --cut\r\nContent-Disposition: form-data; name=\"tag\"\r\n\r\nb\r\n--cut--\r\n";
+
+fn post(served: &Served, secret: &str, content_type: &str, body: &str) -> String {
+    let headers = [("X-Token", secret), ("Content-Type", content_type)];
+    wire::post(served.public(), "/hooks/form", &headers, body.as_bytes()).id()
+}
+
+#[test]
+fn form_fields_reach_filter_mail_and_file() {
+    let folder = Folder::of_text(SENDERS);
+    let secret = std::fs::read_to_string(folder.path().join("secret")).unwrap();
+    let served = Served::start(&folder);
+    let sent = [
+        post(&served, secret.trim(), "application/x-www-form-urlencoded", PLAIN),
+        post(&served, secret.trim(), "application/x-www-form-urlencoded; charset=UTF-8", PLAIN),
+        post(&served, secret.trim(), "multipart/form-data; boundary=cut", PARTS),
+    ];
+    let stored = lines(&folder, "texts.jsonl", sent.len());
+    for (id, stored) in sent.iter().zip(&stored) {
+        assert_eq!(stored["id"], id.as_str());
+        assert_eq!(stored["type"], "sms");
+        assert_eq!(stored["payload"]["Body"], "Café & Kuchen");
+        let plan = json(&folder, &["handlers", "try", "mail", "--event", id]);
+        let mail = &plan["plan"][0];
+        assert_eq!(mail["subject"], "[try] SMS from +4915112345678", "{plan:#}");
+        assert_eq!(mail["text"], "Café & Kuchen #a #b", "{plan:#}");
+        let shown = printed(&run(&folder, &["events", "show", id]), 0);
+        assert!(shown.contains("Kuchen"), "{shown}");
+    }
+    // A preset's own sample is a form, too; its sender wants an empty answer, which names no id.
+    let url = format!("{}/hooks/twilio", served.url);
+    let told = printed(&run(&folder, &["send", "twilio", "delivered", "--url", &url]), 0);
+    assert_eq!(told, "stored\nnext: gatepost events list --source twilio\n");
+    let stored = lines(&folder, "texts.jsonl", sent.len() + 1);
+    assert_eq!(stored.last().unwrap()["payload"]["Body"], "Hello & welcome");
+    let listed = json(&folder, &["events", "list", "--source", "twilio"]);
+    assert_eq!(listed[0]["id"], stored.last().unwrap()["id"]);
+    assert_eq!(served.stop(), Some(0));
+}
