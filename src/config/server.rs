@@ -175,8 +175,9 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     server.request_timeout =
         table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
+    let help = "for example `failed_verification_limit = \"300/m\"`";
     let failed_verification_limit =
-        table.checked("failed_verification_limit", |text: String| match text.as_str() {
+        table.checked_or("failed_verification_limit", help, |text: String| match text.as_str() {
             "off" => Ok(None),
             text => {
                 let parsed = RateLimit::parse(text).map(Some);

@@ -333,6 +333,7 @@ pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) ->
     if behind.starts_with('(') {
         return match lower.as_str() {
             "len" | "strlen" | "size" => "write `x | length`".to_owned(),
+            "now" => "write `event.received_at`: when the event came".to_owned(),
             _ if FILTERS.contains(&lower.as_str()) => format!("write `x | {lower}`"),
             _ => String::new(),
         };

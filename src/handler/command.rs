@@ -86,7 +86,7 @@ impl Settings {
             table.problem("workers", "this is for workers only", "add `mode = \"worker\"`");
         }
         if workers.get() > WORKERS_MAX {
-            table.problem("workers", format_args!("the most is {WORKERS_MAX}"), "");
+            table.problem("workers", format_args!("the most is {WORKERS_MAX}"), "write fewer");
         }
         let mut run = run?.into_iter();
         let program = run.next().unwrap_or_default();
@@ -121,6 +121,18 @@ fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
             "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`",
         );
     }
+    if let [program] = run.as_slice()
+        && let [first, _, ..] = program.split_whitespace().collect::<Vec<_>>().as_slice()
+        && !first.contains('/')
+    {
+        let parts: Vec<String> =
+            program.split_whitespace().map(|part| format!("{part:?}")).collect();
+        table.warning(
+            "run",
+            "no shell splits this text: it is the name of one program",
+            format_args!("write `run = [{}]`", parts.join(", ")),
+        );
+    }
     Some(run)
 }
 
@@ -128,7 +140,8 @@ fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
     let mut env = Vec::new();
     for (name, value) in table.entries() {
         if name.is_empty() || name.contains(['=', '\0']) || name.starts_with("GATEPOST_") {
-            value.problem("this is not a name that you can give to a variable", "");
+            let message = "this is not a name that you can give to a variable";
+            value.problem(message, "give it another name, without `=` and `GATEPOST_`");
         } else if let Some(read) = read_env_value(name, &value) {
             env.push((name.to_owned(), read));
         }
@@ -143,7 +156,7 @@ fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
     }
     let text = value.clone().read::<String>()?;
     if text.contains('\0') {
-        value.problem("a variable cannot hold a zero byte", "");
+        value.problem("a variable cannot hold a zero byte", "write it without one");
         return None;
     }
     if names_secret(name) {

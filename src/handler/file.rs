@@ -52,7 +52,8 @@ impl Settings {
     /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.require::<PathBuf>("path");
-        let rotation = table.checked("rotate", |text: String| read_rotation(&text));
+        let help = "for example `rotate = \"daily\"`";
+        let rotation = table.checked_or("rotate", help, |text: String| read_rotation(&text));
         let max_files = table.take::<std::num::NonZeroUsize>("max_files");
         let gzip = table.take_or("gzip", false);
         if !table.has("rotate") && (max_files.is_some() || gzip) {

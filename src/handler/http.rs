@@ -107,7 +107,11 @@ impl Settings {
             table.problem("body", "a batch has a body of its own", "leave `body` or `format` out");
         }
         if table.has("escape") && !table.has("body") {
-            table.problem("escape", "this is for the template `body`, which is missing", "");
+            table.problem(
+                "escape",
+                "this is for the template `body`, which is missing",
+                "leave `escape` out",
+            );
         }
         let headers = table
             .table_like("headers", "{ X-Name = \"value\" }")
@@ -115,7 +119,8 @@ impl Settings {
             .unwrap_or_default();
         let forward = headers::read_forward(table);
         let secret = table.take("secret");
-        let rate_limit = table.checked("rate_limit", |text: String| {
+        let help = "for example `rate_limit = \"10/s\"`";
+        let rate_limit = table.checked_or("rate_limit", help, |text: String| {
             RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
         });
         // A payload that chooses the machine must not choose this one.

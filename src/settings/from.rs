@@ -297,12 +297,20 @@ impl FromToml for SecretRef {
         if let Some(name) = env.as_ref()
             && (name.is_empty() || name.contains(['=', '\0']))
         {
-            table.problem("env", "this is not the name of an environment variable", "");
+            table.problem(
+                "env",
+                "this is not the name of an environment variable",
+                "as in `{ env = \"APP_SECRET\" }`",
+            );
         }
         if let Some(name) = credential.as_ref()
             && (name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']))
         {
-            table.problem("credential", "this is not the name of a credential", "");
+            table.problem(
+                "credential",
+                "this is not the name of a credential",
+                "as in `{ credential = \"app\" }`",
+            );
         }
         table.finish();
         let file = file.map(|path| Self::File { path, create: create.unwrap_or(false) });

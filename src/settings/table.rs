@@ -220,7 +220,7 @@ impl<'a> Table<'a> {
             );
             match parse(name) {
                 Ok(name) => named.push((name, table)),
-                Err(err) => table.problem_here(err, ""),
+                Err(err) => table.problem_here(err, format_args!("for example `[{key}.my-name]`")),
             }
         }
         named

@@ -83,11 +83,11 @@ mail = 3
 2:10 expected a string, found an integer (for example `listen = "…"`)
 3:12 `1` is not a size: write a number with a unit (B, KiB, MiB, GiB) (for example `body_max = "1MiB"`)
 4:1 unknown key `tiemout` (did you mean `timeout`?)
-5:9 `0` is not a whole number from 1 to 4294967295
+5:9 `0` is not a whole number from 1 to 4294967295 (for example `count = 1`)
 6:15 expected a string, found an integer (for example `"…"`)
 6:18 expected a string, found an integer (for example `"…"`)
 9:8 expected a table, found an integer (write `[handler.mail]` and its keys below it)
-10:1 `BAD` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first
+10:1 `BAD` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first (for example `[handler.my-name]`)
 "#);
 }
 

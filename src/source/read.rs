@@ -34,14 +34,16 @@ impl SourceSettings {
     /// Reads `[source.NAME]`. `None` = a problem was recorded. The caller finishes the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let secrets = table.one_or_many::<SecretRef>("secrets");
-        let dedupe = table.checked("dedupe", |text: String| match text.as_str() {
+        let help = "for example `dedupe = \"24h\"`, or \"off\"";
+        let dedupe = table.checked_or("dedupe", help, |text: String| match text.as_str() {
             "off" => Ok(DedupePolicy::Off),
             text => parse_duration(text).map(|window| match window {
                 Duration::ZERO => DedupePolicy::Off,
                 window => DedupePolicy::Window(window),
             }),
         });
-        let rate_limit = table.checked("rate_limit", |text: String| {
+        let help = "for example `rate_limit = \"50/s\"`";
+        let rate_limit = table.checked_or("rate_limit", help, |text: String| {
             RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
         });
         let allow = table.one_or_many::<IpNet>("allow");

@@ -129,9 +129,9 @@ pub(super) fn read_batch(handler: &mut Table<'_>) -> Option<Batch> {
     let mut table = handler.table_like("batch", example(handler, "batch", "max"))?;
     let max = table.require::<NonZeroUsize>("max");
     let wait = table.take_or("wait", BATCH_WAIT);
-    let at = table.checked("at", |text: String| {
-        let hint = "write hours and minutes, such as \"07:00\"";
-        text.parse::<jiff::civil::Time>().map_err(|_| format!("`{text}` is no time of day: {hint}"))
+    let hint = "write hours and minutes, such as `at = \"07:00\"`";
+    let at = table.checked_or("at", hint, |text: String| {
+        text.parse::<jiff::civil::Time>().map_err(|_| format!("`{text}` is no time of day"))
     });
     if table.has("wait") && table.has("at") {
         let message = "a batch waits so long, or until then";

@@ -49,6 +49,7 @@ fn words_of_other_languages_have_their_remedy() {
 fn names_that_stand_for_nothing_have_their_remedy() {
     check("data.a == TRUE", "TRUE", "write `true`");
     check("len(data.a) > 3", "len", "write `x | length`");
+    check("now()", "now", "write `event.received_at`: when the event came");
     check("lower(data.a) == 'x'", "lower", "write `x | lower`");
     check("dta.a", "dta", "did you mean `data`?");
     check("data.a == published", "published", "a text stands in quotation marks: `\"published\"`");

@@ -314,7 +314,8 @@ fn read_ntfy(table: &mut Table<'_>) -> Option<Service> {
     let server = read_server(table, "https://ntfy.sh/");
     let token = table.take("token");
     let topic = table.require::<String>("topic");
-    let priority = table.checked("priority", |priority: u16| {
+    let help = "for example `priority = 3`";
+    let priority = table.checked_or("priority", help, |priority: u16| {
         let is_good = (1..=5).contains(&priority);
         if is_good { Ok(priority) } else { Err("a priority is 1 to 5") }
     });
@@ -322,7 +323,8 @@ fn read_ntfy(table: &mut Table<'_>) -> Option<Service> {
     if let Some(topic) = &topic {
         let is_good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if topic.is_empty() || topic.len() > 64 || !topic.chars().all(is_good) {
-            table.problem("topic", "a topic is 1 to 64 letters, digits, `_` and `-`", "");
+            let message = "a topic is 1 to 64 letters, digits, `_` and `-`";
+            table.problem("topic", message, "for example `topic = \"my-comments\"`");
         }
     }
     Some(Service::Ntfy { server: server?, token, topic: topic?, priority, tags })

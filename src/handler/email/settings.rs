@@ -248,7 +248,8 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
         return None;
     };
     if items.is_empty() || items.len() > RECIPIENTS_MAX {
-        value.problem(format_args!("expected 1 to {RECIPIENTS_MAX} addresses"), "");
+        let message = format_args!("expected 1 to {RECIPIENTS_MAX} addresses");
+        value.problem(message, format_args!("for example `{key} = [\"owner@example.com\"]`"));
         return None;
     }
     let read: Vec<Option<Mailbox>> = items
@@ -317,7 +318,7 @@ fn read_header(name: &str, value: &Value<'_>) -> Option<(HeaderName, Words)> {
     let Some(parsed) =
         HeaderName::new_from_ascii(name.to_owned()).ok().filter(|_| is_name && !name.is_empty())
     else {
-        value.problem("this is not the name of a header", "");
+        value.problem("this is not the name of a header", "for example `X-Source`");
         return None;
     };
     Some((parsed, words_of(texts::template_of(value, Escape::None)?)))

@@ -68,12 +68,12 @@ pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
     let mut headers = Vec::new();
     for (name, value) in table.entries() {
         let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
-            value.problem("this is not the name of a header", "");
+            value.problem("this is not the name of a header", "for example `X-Source`");
             continue;
         };
         let is_claim = is_claim(parsed.as_str());
         if RESERVED.contains(&parsed.as_str()) {
-            value.problem("this header is set by Gatepost itself", "");
+            value.problem("this header is set by Gatepost itself", "leave it out");
         } else if is_claim && value.as_str().is_some_and(|text| text.contains("{{")) {
             value.problem(
                 "your application would believe this of its proxy, and no signature covers what \
@@ -151,7 +151,7 @@ pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
                 "your application would believe of its proxy what any stranger wrote",
             ),
             Ok(name) if !RESERVED.contains(&name.as_str()) => names.push(name),
-            _ => table.problem(key, format_args!("`{name}` cannot be passed on"), ""),
+            _ => table.problem(key, format_args!("`{name}` cannot be passed on"), "leave it out"),
         }
     }
     Forward::Named(names)
