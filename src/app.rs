@@ -20,8 +20,8 @@ use crate::deliver::Attempts;
 use crate::event::{HandlerName, SourceName};
 use crate::handler::BuildError;
 use crate::http::admin::Gate;
-use crate::http::public::Limits;
 use crate::http::{self, Listen, Listeners};
+use crate::ingest::Limits;
 use crate::metrics::Metrics;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueError};
@@ -395,8 +395,7 @@ async fn opened(
 fn limits(config: &Config) -> Limits {
     Limits {
         body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
-        request_timeout: config.server.request_timeout,
-        trusted_proxies: config.server.trusted_proxies.clone(),
+        body_timeout: config.server.request_timeout,
         unverified: config.server.failed_verification_limit,
         unverified_bytes: usize::try_from(config.server.unverified_bytes.0).unwrap_or(usize::MAX),
     }

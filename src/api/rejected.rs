@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
-use crate::ingest::{Accepted, Refused, RejectedRequest, RejectedRing};
+use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source};
 
 use super::{Api, ApiError, view};
@@ -130,21 +130,20 @@ impl Api {
     async fn try_release(&self, number: u64) -> Result<EventId, ApiError> {
         let released = self.server()?.ingest.release(number).await;
         match released.ok_or_else(|| gone(number))? {
-            Ok(
-                Accepted::Stored(appended)
-                | Accepted::StoredWith(appended, _)
-                | Accepted::StoredAll { first: appended, .. },
-            ) => Ok(appended.id()),
-            Ok(Accepted::Handshake(_) | Accepted::Probe) => {
-                Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
-            }
-            Err(Refused::Rejected) => {
-                Err(ApiError::Conflict(format!("request {number} still fails verification")))
-            }
-            Err(Refused::RateLimited { retry_after } | Refused::Unavailable { retry_after }) => {
-                let text = format!("try again in {} s", retry_after.as_secs().max(1));
-                Err(ApiError::Conflict(text))
-            }
+            Ok(accepted) => match accepted {
+                Accepted::Stored(Stored { appended, answer, .. }) => {
+                    // Whoever sent it was answered 401 long ago.
+                    answer.confirm();
+                    Ok(appended.id())
+                }
+                Accepted::Handshake(_) | Accepted::Probe => {
+                    Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
+                }
+            },
+            Err(err) => Err(ApiError::Conflict(match err.retry_after() {
+                Some(wait) => format!("try again in {} s", wait.as_secs().max(1)),
+                None => format!("request {number} still fails verification"),
+            })),
         }
     }
 }

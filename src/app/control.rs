@@ -86,10 +86,11 @@ impl Server {
         let Around { sources, certificates, config, path, gate, sandbox } = around;
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
-        let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
+        let ingest = Ingest::new(queue, clock, metrics, limits(&config), sources);
         let rejected = RejectedRing::open(config.admin.rejected());
         let ingest = Arc::new(ingest.with_rejected(rejected));
-        let public = Public::new(Arc::clone(&ingest), metrics, clock, limits(&config));
+        let trusted_proxies = config.server.trusted_proxies.clone();
+        let public = Public::new(Arc::clone(&ingest), trusted_proxies);
         Self {
             core,
             store,
@@ -186,7 +187,8 @@ impl Control for Server {
         let mut reloaded = reloaded(&self.config(), &config, &warnings);
         self.gate.set_tokens(tokens);
         self.ingest.replace_sources(sources);
-        self.public.set_limits(limits(&config));
+        self.ingest.set_limits(limits(&config));
+        self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {
             certificates.refresh();
             reloaded.warnings.extend(certificates.problem(self.core.clock.now()));

@@ -6,7 +6,6 @@
 //! from our own pages.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use actix_http::{ConnectionType, Payload};
 use actix_web::body::{BodySize, MessageBody};
@@ -24,15 +23,16 @@ use crate::api::{
     ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, EventsAsk, ExportAsk, Forgotten,
     GroupBy, QueueView, RejectedAsk, ReplayAsk, RunChanged, StoredEvent, figures,
 };
-use crate::clock::Clock;
 use crate::event::EventId;
-use crate::metrics::{self, Metrics};
+use crate::metrics;
 
 use super::body;
 use super::connections::Watched;
 use super::problem::Problem;
 use super::public::{JSON, health};
 
+mod context;
+mod error;
 mod gate;
 mod openapi;
 mod route;
@@ -40,31 +40,16 @@ mod session;
 mod site;
 mod stream;
 
+pub use context::Admin;
 pub use gate::{Gate, Tokens};
 
+use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
+use error::AdminError;
 use gate::Caller;
 use route::{Need, Route};
 
-/// What the admin side needs.
-pub struct Admin {
-    /// What can be asked and changed.
-    pub api: Api,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Says how old things are.
-    pub clock: Arc<dyn Clock>,
-    /// Who may ask.
-    pub gate: Arc<Gate>,
-}
-
-/// The longest body of a change: a filter, never an event.
-const BODY_MAX: usize = 64 << 10;
 /// The longest body of an import: a page of events of ordinary size, or one of the longest.
 const IMPORT_MAX: usize = 128 << 20;
-/// How long a wrong token is answered late: whoever guesses has at most 256 connections for it.
-const WRONG_TOKEN_DELAY: std::time::Duration = std::time::Duration::from_millis(500);
-/// How long it may take.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(super) fn configure(config: &mut web::ServiceConfig, admin: &web::Data<Admin>) {
     config.app_data(admin.clone()).default_service(web::to(entry));
@@ -92,7 +77,7 @@ async fn entry(
     let answered = answer(&request, payload, &admin, || connection.has_body(started)).await;
     let mut response = match answered {
         Ok(response) => response,
-        Err(No::Bare(problem)) => {
+        Err(AdminError::Bare(problem)) => {
             if problem == Problem::Unauthorized
                 && admin.gate.note_wrong_token(&request, admin.clock.now())
             {
@@ -100,36 +85,14 @@ async fn entry(
             }
             problem.response()
         }
-        Err(No::Told(problem, detail)) => problem.with_detail(detail),
-        Err(No::Api(err)) => explained(&err),
+        Err(AdminError::Told(problem, detail)) => problem.with_detail(detail),
+        Err(AdminError::Api(err)) => explained(&err),
     };
     // A stream is answered for as long as it lasts.
     if response.body().size() != BodySize::Stream && connection.end(Instant::now()) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
-}
-
-/// Why there is no answer.
-enum No {
-    /// Nothing more is said.
-    Bare(Problem),
-    /// Whoever asks is told why.
-    Told(Problem, &'static str),
-    /// The owner is told why.
-    Api(ApiError),
-}
-
-impl From<Problem> for No {
-    fn from(problem: Problem) -> Self {
-        Self::Bare(problem)
-    }
-}
-
-impl From<ApiError> for No {
-    fn from(err: ApiError) -> Self {
-        Self::Api(err)
-    }
 }
 
 /// The one place where an error of the API becomes a status.
@@ -151,7 +114,7 @@ async fn answer(
     payload: Payload,
     admin: &Admin,
     has_body: impl FnOnce(),
-) -> Result<HttpResponse, No> {
+) -> Result<HttpResponse, AdminError> {
     let is_over_socket = request.conn_data::<OverSocket>().is_some();
     if !is_over_socket {
         admin.gate.check_host(request)?;
@@ -186,13 +149,17 @@ async fn answer(
 }
 
 /// Who changes something, where the caller may: the owner, and not by another site's page.
-fn may_change(caller: Caller, is_over_socket: bool, request: &HttpRequest) -> Result<Actor, No> {
+fn may_change(
+    caller: Caller,
+    is_over_socket: bool,
+    request: &HttpRequest,
+) -> Result<Actor, AdminError> {
     if !is_over_socket {
         Gate::check_origin(request)?;
     }
     match caller {
         Caller::Owner(actor) => Ok(actor),
-        Caller::Reader => Err(No::Told(Problem::Forbidden, READ_ONLY)),
+        Caller::Reader => Err(AdminError::Told(Problem::Forbidden, READ_ONLY)),
         Caller::Anybody => Err(Problem::Unauthorized.into()),
     }
 }
@@ -200,7 +167,11 @@ fn may_change(caller: Caller, is_over_socket: bool, request: &HttpRequest) -> Re
 /// What somebody is told who may only look.
 const READ_ONLY: &str = "this token may look at everything and change nothing";
 
-async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<HttpResponse, No> {
+async fn read(
+    route: Route,
+    request: &HttpRequest,
+    admin: &Admin,
+) -> Result<HttpResponse, AdminError> {
     let api = &admin.api;
     match route {
         Route::Health => Ok(health(request.method())),
@@ -259,7 +230,7 @@ async fn read(route: Route, request: &HttpRequest, admin: &Admin) -> Result<Http
     }
 }
 
-async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, No> {
+async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, AdminError> {
     match route {
         Route::EventReplay(id) => {
             let ask: ReplayAsk = parsed(body)?;
@@ -314,7 +285,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, No
 
 /// A list of events. Where its time was up before everything was looked at, two headers say how far it
 /// came and where to go on.
-async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, No> {
+async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
     let found = api.events(ask).await?;
     let mut response = json(&found.events);
     if let Some(next) = found.next {

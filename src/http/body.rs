@@ -13,20 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::connections::Body;
-use crate::ingest::BodyRoom;
-
-/// Why there is no body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyError {
-    /// More than the limit came.
-    TooLarge,
-    /// It took too long.
-    TooSlow,
-    /// The sender broke off, or the framing is wrong.
-    Broken,
-    /// Too many bodies of others are held.
-    NoRoom,
-}
+use crate::ingest::{BodyError, BodyRoom};
 
 /// What the head says of the body.
 pub(super) fn announced(payload: &Payload, headers: &HeaderMap) -> Body {

@@ -9,6 +9,7 @@
 //! - At most [`HEADS_PER_STEP`] heads are handed on before what they ask was begun.
 //! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
 //! - Of a body that nobody reads, [`DISCARD_MAX`] bytes are taken and no more.
+//! - The answer to an event counts as given once it was written to a client that has not hung up.
 //!
 //! Everything is counted from what the service says ([`Control`]), so nothing of HTTP is parsed
 //! here: a head's end is only guessed, to cut what is handed on into pieces.
@@ -80,6 +81,9 @@ pub(super) struct Connection<T> {
     is_blocked: bool,
     /// A read was refused, and nothing will wake the task for it but a written answer.
     is_refused: bool,
+    /// The client sends nothing more: it has hung up. (It may also have closed its sending side alone,
+    /// as no HTTP client does that waits for an answer.)
+    is_hung_up: bool,
     stage: Stage,
 }
 
@@ -124,6 +128,7 @@ impl<T> Connection<T> {
             step: Step::default(),
             is_blocked: false,
             is_refused: false,
+            is_hung_up: false,
             stage: Stage::Fresh,
         }
     }
@@ -237,7 +242,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             offer::blank(buffer.filled_mut().get_mut(before..).unwrap_or_default());
         }
         let taken = match buffer.filled().get(before..) {
-            None | Some([]) => return Poll::Ready(Ok(())),
+            None | Some([]) => {
+                self.is_hung_up = true;
+                return Poll::Ready(Ok(()));
+            }
             Some(bytes) => {
                 self.look_at_beginning(bytes);
                 self.take(bytes, max)
@@ -340,6 +348,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
             this.stage = Stage::Over;
             this.registration.report(seen);
         }
+        if this.is_hung_up {
+            // Before it is written: a repeat that comes behind it is then known as one.
+            this.control().give_answers_up();
+        }
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
         if this.is_blocked && written.is_ready() {
             let millis = this.registration.millis();
@@ -353,6 +365,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         let this = self.get_mut();
         this.check_open(context)?;
         ready!(Pin::new(&mut this.io).poll_flush(context))?;
+        // actix flushes once it has written all of the answers that it was given.
+        this.control().confirm_answers();
         // actix has written what it had and would wait for more to come.
         let is_free = !this.is_blocked && this.control().phase() != Phase::Answer;
         if is_free && std::mem::take(&mut this.is_refused) {

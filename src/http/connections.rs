@@ -17,6 +17,7 @@ use actix_http::Request;
 use tokio::time::Instant;
 
 use super::control::{Control, Phase};
+use crate::ingest::UnconfirmedAnswer;
 use crate::sync::lock;
 
 /// Of how many of the oldest connections the one that has been idle for longest is looked for.
@@ -255,6 +256,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.control.give_answers_up();
         self.registry.open().remove(self.number);
     }
 }
@@ -295,6 +297,16 @@ impl Watched<'_> {
     /// All of the body is there.
     pub(super) fn has_body(self, began: Instant) {
         self.set(Phase::Answer, began);
+    }
+
+    /// The request's answer is given, and will be written.
+    pub(super) fn answers(self, answer: UnconfirmedAnswer) {
+        match self.0 {
+            Some(requests) if !answer.is_empty() => requests.control.add_answer(answer),
+            Some(_) => {}
+            // A test's request has no connection that it could be lost on.
+            None => answer.confirm(),
+        }
     }
 
     /// The request is answered. `true` = its body was not read to its end.

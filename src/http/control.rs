@@ -1,10 +1,15 @@
 //! What a connection does, as its requests say and whoever limits all connections looks at.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use smallvec::SmallVec;
+
+use crate::ingest::UnconfirmedAnswer;
+use crate::sync::lock;
 
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub(super) struct Control {
     is_used: AtomicBool,
     must_close: AtomicBool,
     waker: AtomicWaker,
+    /// Given, and not written yet: several where requests are pipelined.
+    answers: Mutex<SmallVec<[UnconfirmedAnswer; 1]>>,
 }
 
 impl Control {
@@ -97,6 +104,23 @@ impl Control {
             if self.must_close(context) { Poll::Ready(()) } else { Poll::Pending }
         };
         std::future::poll_fn(is_closed).await;
+    }
+
+    /// An answer that matters is about to be written.
+    pub(super) fn add_answer(&self, answer: UnconfirmedAnswer) {
+        lock(&self.answers).push(answer);
+    }
+
+    /// Everything was written, to a client that is still there.
+    pub(super) fn confirm_answers(&self) {
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        answers.into_iter().for_each(UnconfirmedAnswer::confirm);
+    }
+
+    /// What was not written by now never will be, or nobody reads it.
+    pub(super) fn give_answers_up(&self) {
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        drop(answers);
     }
 
     /// Ends the connection, whatever it does.

@@ -20,9 +20,12 @@ use super::admin::{self, Admin};
 use super::challenge;
 use super::connection::Connection;
 use super::connections::{Connections, Registration};
+use super::listen::{
+    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT,
+    cannot_listen,
+};
 use super::public::{self, Public};
 use super::tls::{Handshake, Socket};
-use super::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -66,7 +69,7 @@ pub(super) fn admin(
     admin: &web::Data<Admin>,
     stop: &CancellationToken,
 ) -> io::Result<(Server, Vec<SocketAddr>)> {
-    let listener = bind(listen.admin).map_err(|err| super::cannot_listen(listen.admin, &err))?;
+    let listener = bind(listen.admin).map_err(|err| cannot_listen(listen.admin, &err))?;
     let addresses = vec![listener.local_addr()?];
     let (admin, connections, stop) = (admin.clone(), connections.clone(), stop.clone());
     let server = Server::build()
@@ -183,7 +186,7 @@ fn public_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     let bound = listen
         .public
         .iter()
-        .map(|address| bind(*address).map_err(|err| super::cannot_listen(address, &err)));
+        .map(|address| bind(*address).map_err(|err| cannot_listen(address, &err)));
     bound.collect()
 }
 
@@ -196,7 +199,7 @@ fn challenge_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     let bound = listen.challenge.iter().map(|address| {
         bind(*address).map_err(|err| {
             let hint = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
-            super::cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
+            cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
         })
     });
     bound.collect()

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::error::IngestError;
 use crate::clock::Clock;
 use crate::source::RateLimit;
 use crate::sync::lock;
@@ -39,12 +40,16 @@ const SLOTS_OF_UNKNOWN: u32 = 32;
 /// The same where an honest sender is likely to stand behind it.
 const SLOTS_OF_KNOWN: u32 = 512;
 
+/// How long the answer to a failed request is delayed where its client has used up its limit: 32
+/// slots, each held for 20 ms, let one client fail at most 1,600 times a second.
+pub(crate) const FAILURE_DELAY: Duration = Duration::from_millis(20);
+
 /// How many times as much a /48 may cost as one /64 in it.
 const SITE_FACTOR: u64 = 16;
 
 /// The addresses that requests come from.
 #[derive(Debug)]
-pub struct ClientLimiter {
+pub(crate) struct ClientLimiter {
     clock: Arc<dyn Clock>,
     /// Chosen by a hash that nobody outside can foresee.
     shards: [Mutex<HashMap<Client, Account>>; N_SHARDS],
@@ -131,16 +136,16 @@ impl ClientBudget {
 
 /// A request that was let in. Dropped before it was judged, it is charged.
 #[derive(Debug)]
-pub struct Admission<'a> {
-    client_limiter: &'a ClientLimiter,
-    budget: ClientBudget,
+pub(crate) struct Admission<'a> {
+    /// Nothing = its client is not limited.
+    limited: Option<(&'a ClientLimiter, ClientBudget)>,
     slot: Option<Slot<'a>>,
     is_judged: bool,
 }
 
 /// A slot that is taken. Dropped, it is free again.
 #[derive(Debug)]
-pub struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     client_limiter: &'a ClientLimiter,
     client: Client,
     _permit: SemaphorePermit<'a>,
@@ -148,7 +153,7 @@ pub struct Slot<'a> {
 
 /// How a request that failed is to be answered.
 #[derive(Debug)]
-pub enum FailureResponse<'a> {
+pub(crate) enum FailureResponse<'a> {
     /// As ever.
     Immediate,
     /// Late, and the slot is held until then: the address has run out.
@@ -159,7 +164,7 @@ pub enum FailureResponse<'a> {
 
 impl ClientLimiter {
     /// Nobody is known yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -169,7 +174,7 @@ impl ClientLimiter {
     }
 
     /// Looks at a request from `address`. `None` = it has run out, and no slot is free.
-    pub fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
+    pub(crate) fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
         let client = Client::of(address);
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
@@ -178,8 +183,7 @@ impl ClientLimiter {
         let now = self.now();
         let is_free = || account.has_free_slot(budget, now) && self.slots.available_permits() > 0;
         (!self.has_run_out(budget) || is_free()).then(|| Admission {
-            client_limiter: self,
-            budget,
+            limited: Some((self, budget)),
             slot: None,
             is_judged: false,
         })
@@ -242,37 +246,63 @@ impl ClientLimiter {
 }
 
 impl<'a> Admission<'a> {
+    /// Of a client that may fail as often as it likes.
+    pub(crate) fn unlimited() -> Self {
+        Self { limited: None, slot: None, is_judged: false }
+    }
+
     /// Whether the request, of which all has been read, may be judged: an address that has run out
     /// takes a slot for it.
-    pub fn acquire_slot(&mut self) -> bool {
-        if self.slot.is_none() && self.client_limiter.has_run_out(self.budget) {
-            self.slot = self.client_limiter.slot(self.budget);
-            return self.slot.is_some();
+    pub(crate) fn acquire_slot(&mut self) -> bool {
+        match self.limited {
+            Some((limiter, budget)) if self.slot.is_none() && limiter.has_run_out(budget) => {
+                self.slot = limiter.slot(budget);
+                self.slot.is_some()
+            }
+            _ => true,
         }
-        true
     }
 
     /// The signature was good.
-    pub fn verified(mut self) {
+    pub(crate) fn verified(mut self) {
         self.is_judged = true;
-        self.client_limiter.trust(self.budget.client);
+        if let Some((limiter, budget)) = self.limited {
+            limiter.trust(budget.client);
+        }
+    }
+
+    /// Gives the answer to a request that nobody could verify when it is due: at once, or late, or
+    /// a 429 in its place.
+    pub(crate) async fn fail<T>(self, answer: Result<T, IngestError>) -> Result<T, IngestError> {
+        match self.failed() {
+            FailureResponse::Immediate => answer,
+            FailureResponse::Delayed(slot) => {
+                tokio::time::sleep(FAILURE_DELAY).await;
+                drop(slot);
+                answer
+            }
+            // An answered question stays one: it cost next to nothing, and may be an honest
+            // sender's.
+            FailureResponse::Reject => answer.map_err(|_| IngestError::TooManyUnverified),
+        }
     }
 
     /// The request failed, or asked for an answer that needs no signature.
-    pub fn failed(mut self) -> FailureResponse<'a> {
+    pub(crate) fn failed(mut self) -> FailureResponse<'a> {
         self.is_judged = true;
-        if self.client_limiter.charge(self.budget) {
+        let Some((limiter, budget)) = self.limited else { return FailureResponse::Immediate };
+        if limiter.charge(budget) {
             return FailureResponse::Immediate;
         }
-        let slot = self.slot.take().or_else(|| self.client_limiter.slot(self.budget));
+        let slot = self.slot.take().or_else(|| limiter.slot(budget));
         slot.map_or(FailureResponse::Reject, FailureResponse::Delayed)
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        if !self.is_judged {
-            self.client_limiter.charge(self.budget);
+        if let Some((limiter, budget)) = self.limited.filter(|_| !self.is_judged) {
+            limiter.charge(budget);
         }
     }
 }

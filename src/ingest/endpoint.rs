@@ -1,4 +1,4 @@
-//! One source as requests see it: who may knock, how often, and what is counted.
+//! One source as requests see it: who may send how much and how often, and what is counted.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,9 +6,11 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use super::error::IngestError;
+use super::request::{BodyError, BodyLimits, Limits, RequestHead};
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, SecretMetrics, SourceMetrics};
-use crate::source::{RateLimit, Source};
+use crate::source::{MethodUse, RateLimit, Source};
 
 /// A source with its limits and counters.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct Endpoint {
     metrics: SourceMetrics,
     secrets: Vec<SecretMetrics>,
     limiter: Option<DefaultDirectRateLimiter>,
+    /// The longest body, where the source has a limit of its own.
     body_max: Option<usize>,
 }
 
@@ -56,21 +59,35 @@ impl Endpoint {
         &self.metrics
     }
 
-    /// The longest body, where the source has a limit of its own.
-    pub fn body_max(&self) -> Option<usize> {
-        self.body_max
-    }
-
-    /// Whether every address may send: then nobody needs to find out the caller's.
-    pub fn is_open(&self) -> bool {
+    /// Whether every address may send.
+    pub(super) fn is_open(&self) -> bool {
         self.source.settings().allow.is_empty()
     }
 
-    /// Whether `client` may send.
-    pub fn allows(&self, client: Option<IpAddr>) -> bool {
-        let allow = &self.source.settings().allow;
-        allow.is_empty()
-            || client.is_some_and(|client| allow.iter().any(|net| net.contains(&client)))
+    /// What the head alone says: whether the body is worth reading, and how much of it.
+    pub(super) fn check_head(
+        &self,
+        head: &RequestHead<'_>,
+        limits: &Limits,
+    ) -> Result<BodyLimits, IngestError> {
+        if self.source.method_use(head.method) == MethodUse::None {
+            return Err(IngestError::Method { allow: self.source.methods() });
+        }
+        let is_allowed = |client: IpAddr| {
+            self.source.settings().allow.iter().any(|network| network.contains(&client))
+        };
+        if !self.is_open() && !head.client.is_some_and(is_allowed) {
+            return Err(if head.is_behind_unnamed_proxy {
+                IngestError::NotAllowedBehindProxy
+            } else {
+                IngestError::NotAllowed
+            });
+        }
+        let bytes_max = self.body_max.unwrap_or(limits.body_max);
+        if head.content_length.is_some_and(|length| length > bytes_max) {
+            return Err(BodyError::TooLarge.into());
+        }
+        Ok(BodyLimits { bytes_max, time: limits.body_timeout })
     }
 
     /// When each secret was last matched since the start, in the order of the configuration.

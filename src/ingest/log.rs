@@ -12,7 +12,7 @@ use crate::queue::QueueError;
 use crate::secret::SecretRef;
 use crate::throttle::Throttle;
 
-use super::RejectedRequest;
+use super::rejected::RejectedRequest;
 
 /// The lines.
 #[derive(Debug, Default)]
@@ -20,7 +20,6 @@ pub(super) struct ThrottledLog {
     rejected: Throttle,
     handshake: Throttle,
     not_learned: Throttle,
-    log_limited: Throttle,
     not_stored: Throttle,
     slow_commit: Throttle,
     unsplit: Throttle,
@@ -58,18 +57,6 @@ impl ThrottledLog {
     ) {
         if let Some(n_silent) = self.not_learned.open(now) {
             error!(source.name = %source, error = err, n_silent, "The sender's secret was not learned");
-        }
-    }
-
-    pub(super) fn log_limited(&self, source: &SourceName, client: Option<IpAddr>, now: Timestamp) {
-        if let Some(n_silent) = self.log_limited.open(now) {
-            warn!(
-                source.name = %source,
-                client = client.map(tracing::field::display),
-                n_silent,
-                "Request turned away (429): too many from there cannot be verified; see \
-                 `failed_verification_limit`"
-            );
         }
     }
 

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::sync::lock;
 
 /// The headers by which proxies say who the client is. The first one is the one that is read.
 pub const FORWARDING_HEADERS: [&str; 7] = [
@@ -71,7 +72,7 @@ impl Proxies {
         if !is_trusted && !is_private(peer) {
             return;
         }
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = lock(&self.0);
         if let Some(row) = rows.iter_mut().find(|row| row.peer == peer) {
             let is_same = row.trusted == is_trusted
                 && (row.client, row.claimed) == (client, claimed)
@@ -102,7 +103,7 @@ impl Proxies {
 
     /// All proxies, the latest first.
     pub fn list(&self) -> Vec<ProxyRow> {
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut rows = lock(&self.0).clone();
         rows.sort_by_key(|row| std::cmp::Reverse(row.last_at));
         rows
     }

@@ -45,6 +45,14 @@ pub enum RefusedFor {
     TlsHandshake,
     /// It is plain HTTP on a TLS port.
     PlainHttp,
+    /// 408: the body took too long.
+    TooSlow,
+    /// 400: the body broke off.
+    Broken,
+    /// 429: too much of its client fails verification.
+    TooManyUnverified,
+    /// 429: more than the source's rate.
+    RateLimited,
     /// 503: too many bodies are read at once.
     NoRoom,
     /// All connections are taken: an idle one was closed to make room.
@@ -53,7 +61,7 @@ pub enum RefusedFor {
     NoConnection,
 }
 
-const N_REASONS: usize = 14;
+const N_REASONS: usize = 18;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
@@ -64,7 +72,9 @@ impl RefusedFor {
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy => 401,
             Self::HeadTooLarge => 431,
-            Self::Malformed | Self::Tls | Self::ProxyProtocol => 400,
+            Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Broken => 400,
+            Self::TooSlow => 408,
+            Self::TooManyUnverified | Self::RateLimited => 429,
             Self::NoRoom => 503,
             Self::TlsHandshake | Self::PlainHttp | Self::Shed | Self::NoConnection => 0,
         }
@@ -97,6 +107,12 @@ impl RefusedFor {
             Self::PlainHttp => {
                 "plain HTTP on a TLS port: the sender's URL should begin with https://"
             }
+            Self::TooSlow => "the body took longer than `request_timeout`",
+            Self::Broken => "the sender hung up amid its body, or the body's framing is wrong",
+            Self::TooManyUnverified => {
+                "too many requests from there cannot be verified: see `failed_verification_limit`"
+            }
+            Self::RateLimited => "more than the source's `rate_limit`",
             Self::NoRoom => "too many large bodies are read at once: see `unverified_bytes`",
             Self::Shed => "all connections are taken: the longest idle one was closed",
             Self::NoConnection => "all connections are taken and busy: a new one was closed",

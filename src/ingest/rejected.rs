@@ -6,7 +6,6 @@
 //! - Nothing is synced: a power cut may take what came last, and that is no loss of an event.
 //! - What of the file cannot be read is left out and told in the log.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,90 +13,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::warn;
 
-use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
-use crate::source::{self, Explanation, Inbound, Rejection, Source};
+use crate::source::{self, Explanation, Source};
 use crate::sync::lock;
-
-use super::Request;
 
 mod entries;
 mod file;
+mod request;
+
+pub use request::RejectedRequest;
 
 use entries::Entries;
 use file::RejectedFile;
 
-/// A request that failed verification.
-#[derive(Clone, Debug)]
-pub struct RejectedRequest {
-    /// Its number: counted from 1, also over restarts.
-    pub number: u64,
-    /// When its head was read.
-    pub received_at: Timestamp,
-    /// The source that it was sent to.
-    pub source: SourceName,
-    /// The caller's address, where it has one.
-    pub client: Option<IpAddr>,
-    /// `POST` and the like.
-    pub method: String,
-    /// The path with the query, as sent.
-    pub path_and_query: String,
-    /// All headers.
-    pub headers: Headers,
-    /// The raw body.
-    pub body: Bytes,
-    /// Why it was not believed, in words.
-    pub reason: String,
-}
-
-impl RejectedRequest {
-    pub(super) fn new(
-        source: &Source,
-        request: Request<'_>,
-        client: Option<IpAddr>,
-        rejection: &Rejection,
-    ) -> Self {
-        let Request { method, path_and_query, headers, body, received_at } = request;
-        Self {
-            number: 0,
-            received_at,
-            source: source.name().clone(),
-            client,
-            method: method.to_owned(),
-            path_and_query: path_and_query.to_owned(),
-            headers,
-            body,
-            reason: rejection.to_string(),
-        }
-    }
-
-    /// An unsigned question that was answered: kept for what it brought.
-    pub(super) fn of_handshake(
-        source: &Source,
-        request: Request<'_>,
-        client: Option<IpAddr>,
-    ) -> Self {
-        let reason = "answered as a handshake, and no event".to_owned();
-        Self { reason, ..Self::new(source, request, client, &Rejection::Missing) }
-    }
-
-    /// The request as a source judges it.
-    pub fn inbound(&self) -> Inbound<'_> {
-        Inbound {
-            method: &self.method,
-            path_and_query: &self.path_and_query,
-            headers: &self.headers,
-            body: &self.body,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.len() + self.headers.encoded().len() + self.path_and_query.len() + ENTRY_BYTES
-    }
-}
-
-/// About what an entry takes besides its own text.
-const ENTRY_BYTES: usize = 256;
 /// How long the file is left alone after each writing: in a flood it is written this often, each
 /// time at most what the ring holds.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -125,11 +53,11 @@ struct State {
 
 impl RejectedRing {
     /// The most requests that are kept: weeks of honest mistakes, minutes of a flood.
-    pub const ENTRIES_MAX: usize = 1_000;
+    pub const ENTRIES_MAX: usize = entries::ENTRIES_MAX;
     /// The most bytes that are kept; the oldest go first.
-    pub const BYTES_MAX: usize = 8 << 20;
+    pub const BYTES_MAX: usize = entries::BYTES_MAX;
     /// The most bytes of the file; while it is written anew the old one stands beside it.
-    pub const FILE_BYTES_MAX: u64 = 2 * Self::BYTES_MAX as u64 + (1 << 20);
+    pub const FILE_BYTES_MAX: u64 = entries::FILE_BYTES_MAX;
 
     /// What the file at `path` holds, to be written there again by [`RejectedRing::keep`]. A file
     /// that cannot be read is told in the log and is no reason to fail.

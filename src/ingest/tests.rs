@@ -1,13 +1,18 @@
 //! What becomes of a request that was refused first.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::testing::InMemory;
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{EventType, SourceName};
-use crate::queue::EventQuery;
+use crate::metrics::Metrics;
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::queue::embedded::{EmbeddedQueue, Settings};
+use crate::queue::{Appended, EventQuery, Queue};
 use crate::secret::Secret;
-use crate::source::{DedupePolicy, SourceSettings};
+use crate::source::{DedupePolicy, Source, SourceSettings};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -18,20 +23,14 @@ fn slack(secret: &str) -> Source {
     Source::with_secrets(name, settings, vec![Secret::new(secret)]).unwrap()
 }
 
-/// Sends what `secret` signed at [`NOW`], to be received so much later.
-async fn send(ingest: &Ingest, secret: &str, body: &[u8], later: Duration) -> Result<(), Refused> {
+/// Sends what `secret` signed at [`NOW`], to be received by now.
+async fn send(ingest: &Ingest, secret: &str, body: &[u8]) -> Result<(), IngestError> {
     let signed = slack(secret).sign(&EventType::new("t"), body.to_vec(), "/hooks/slack", NOW);
     let signed = signed.unwrap();
     let headers = signed.headers.iter();
-    let request = Request {
-        method: "POST",
-        path_and_query: "/hooks/slack",
-        headers: headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
-        body: signed.body.into(),
-        received_at: NOW.after(later),
-    };
-    let endpoint = ingest.endpoint("slack").unwrap();
-    ingest.accept(&endpoint, request, || None, || {}).await.map(|_| ())
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let reader = InMemory { headers, body: signed.body.into() };
+    ingest.receive(testing::head("slack", "/hooks/slack"), reader).await.map(|_| ())
 }
 
 #[tokio::test]
@@ -39,21 +38,31 @@ async fn what_is_released_is_judged_as_of_the_time_it_came() {
     let clock = Arc::new(ManualClock::new(NOW));
     let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
-    let ingest = Ingest::new(queue, dynamic, Metrics::new(), vec![slack("copied wrongly")]);
+    let ingest = Ingest::new(
+        queue,
+        dynamic,
+        Metrics::new(),
+        testing::limits(),
+        vec![slack("copied wrongly")],
+    );
     let minute = Duration::from_mins(1);
-    for (body, later) in [(&b"1"[..], minute), (b"2", 10 * minute)] {
-        assert_eq!(send(&ingest, "right", body, later).await, Err(Refused::Rejected));
+    for (body, later) in [(&b"1"[..], minute), (b"2", 9 * minute)] {
+        clock.advance(later);
+        assert_eq!(send(&ingest, "right", body).await, Err(IngestError::Rejected));
     }
-    assert!(matches!(ingest.release(1).await, Some(Err(Refused::Rejected))));
+    assert!(matches!(ingest.release(1).await, Some(Err(IngestError::Rejected))));
 
     // Weeks later its owner has found the mistake.
     clock.advance(Duration::from_hours(24 * 30));
     ingest.replace_sources(vec![slack("right")]);
     let released = ingest.release(1).await.unwrap().unwrap();
-    assert!(matches!(released, Accepted::StoredWith(Appended::Stored(_), _)), "{released:?}");
+    assert!(
+        matches!(released, Accepted::Stored(Stored { appended: Appended::Stored(_), .. })),
+        "{released:?}"
+    );
     assert!(ingest.release(1).await.is_none(), "it is let go of");
     // What was too old when it came is too old for ever.
-    assert!(matches!(ingest.release(2).await, Some(Err(Refused::Rejected))));
+    assert!(matches!(ingest.release(2).await, Some(Err(IngestError::Rejected))));
     assert_eq!(ingest.rejected().len(), 1);
 }
 
@@ -71,12 +80,18 @@ async fn what_is_released_twice_at_once_is_stored_once() {
         Source::with_secrets(name, settings, vec![Secret::new(secret)]).unwrap()
     };
     let dynamic = Arc::clone(&queue) as Arc<dyn Queue>;
-    let ingest = Ingest::new(dynamic, clock, Metrics::new(), vec![source("copied wrongly")]);
-    assert_eq!(send(&ingest, "right", b"1", Duration::ZERO).await, Err(Refused::Rejected));
+    let ingest = Ingest::new(
+        dynamic,
+        clock,
+        Metrics::new(),
+        testing::limits(),
+        vec![source("copied wrongly")],
+    );
+    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::Rejected));
     ingest.replace_sources(vec![source("right")]);
 
     let (first, second) = tokio::join!(ingest.release(1), ingest.release(1));
-    assert!(matches!(first, Some(Ok(Accepted::StoredWith(..)))), "{first:?}");
+    assert!(matches!(first, Some(Ok(Accepted::Stored(_)))), "{first:?}");
     assert!(second.is_none(), "{second:?}");
     let query = EventQuery { limit: 10, ..EventQuery::default() };
     assert_eq!(queue.list(query).await.unwrap().len(), 1);
@@ -88,11 +103,17 @@ async fn what_cannot_be_stored_when_it_is_released_stays() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
     let dynamic = Arc::clone(&queue) as Arc<dyn Queue>;
-    let ingest = Ingest::new(dynamic, clock, Metrics::new(), vec![slack("copied wrongly")]);
-    assert_eq!(send(&ingest, "right", b"1", Duration::ZERO).await, Err(Refused::Rejected));
+    let ingest = Ingest::new(
+        dynamic,
+        clock,
+        Metrics::new(),
+        testing::limits(),
+        vec![slack("copied wrongly")],
+    );
+    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::Rejected));
     ingest.replace_sources(vec![slack("right")]);
     queue.close().await.unwrap();
     let released = ingest.release(1).await;
-    assert!(matches!(released, Some(Err(Refused::Unavailable { .. }))), "{released:?}");
+    assert!(matches!(released, Some(Err(IngestError::Unavailable { .. }))), "{released:?}");
     assert_eq!(ingest.rejected().len(), 1);
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use super::client_limiter::is_private;
+use super::request::BodyError;
 use crate::sync::lock;
 
 /// Bodies up to this size take no room: they are about what a connection holds anyway.
@@ -18,7 +19,7 @@ const SMALL_BYTES: usize = 16 << 10;
 
 /// The room for all of them.
 #[derive(Debug, Default)]
-pub struct UnverifiedBytes {
+pub(super) struct UnverifiedBytes {
     held: Mutex<Held>,
 }
 
@@ -41,16 +42,16 @@ pub struct BodyRoom<'a> {
 }
 
 impl UnverifiedBytes {
-    /// Room for a body of `length`, of `bytes_max` for all. `None` = there is none just now.
-    pub fn reserve(
+    /// Room for a body of `length`, of `bytes_max` for all.
+    pub(super) fn reserve(
         &self,
         client: Option<IpAddr>,
         length: usize,
         bytes_max: usize,
-    ) -> Option<BodyRoom<'_>> {
+    ) -> Result<BodyRoom<'_>, BodyError> {
         let client = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
         let mut room = BodyRoom { all: self, client, bytes_max, length: 0, counted: 0 };
-        room.grow_to(length).then_some(room)
+        if room.grow_to(length) { Ok(room) } else { Err(BodyError::NoRoom) }
     }
 
     /// A panic elsewhere leaves the numbers whole.
@@ -113,12 +114,12 @@ mod tests {
     #[test]
     fn one_address_leaves_room_for_others() {
         let all = UnverifiedBytes::default();
-        let of = |last| all.reserve(Some(client(last)), 200 << 10, MAX);
+        let of = |last| all.reserve(Some(client(last)), 200 << 10, MAX).ok();
         let greedy: Vec<_> = std::iter::from_fn(|| of(1)).collect();
         assert_eq!(greedy.len(), 2);
         let other = of(2).unwrap();
         assert!(
-            all.reserve(Some(client(1)), SMALL_BYTES, MAX).is_some(),
+            all.reserve(Some(client(1)), SMALL_BYTES, MAX).is_ok(),
             "small ones are always taken"
         );
         drop(greedy);
@@ -143,7 +144,7 @@ mod tests {
     fn a_body_that_is_longer_than_all_the_room_is_taken_alone() {
         let all = UnverifiedBytes::default();
         let alone = all.reserve(Some(client(1)), 2 * MAX, MAX);
-        assert!(alone.is_some());
-        assert!(all.reserve(Some(client(2)), MAX, MAX).is_none());
+        assert!(alone.is_ok());
+        assert_eq!(all.reserve(Some(client(2)), MAX, MAX).err(), Some(BodyError::NoRoom));
     }
 }

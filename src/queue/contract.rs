@@ -10,7 +10,7 @@ use super::standing::{
     Backlog, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries, QueueStats,
 };
 use crate::event::{
-    Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
+    DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
 };
 
 /// The durable log.
@@ -27,6 +27,11 @@ pub trait Queue: Send + Sync {
     ///
     /// They must fit into one unit: at most [`APPEND_ALL_MAX`] events.
     async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError>;
+
+    /// The answer for event `id` cannot have arrived: for ten minutes an equal request, known by
+    /// `key`, is a repeat of it ([`Dedupe::Unanswered`](crate::event::Dedupe)). A backend that forgets
+    /// this stores the repeat as an event of its own.
+    fn note_unanswered(&self, _key: DedupeKey, _id: EventId) {}
 
     /// The handler's own place in the log, made durable before this returns; a new one begins at
     /// `start`. A handler has one subscription at a time: the second call while the first one is

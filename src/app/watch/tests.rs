@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::event::{Event, Headers};
-use crate::ingest::Request;
+use crate::ingest::testing::{self, InMemory};
 use crate::metrics::Metrics;
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
@@ -37,7 +37,7 @@ impl Rig {
         let name = SourceName::parse("hyvor").unwrap();
         let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
         let Core { queue, clock: at, metrics } = core.clone();
-        let ingest = Arc::new(Ingest::new(queue, at, metrics, vec![source]));
+        let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
         let seen = Arc::clone(&free);
         let disk = move || {
@@ -49,18 +49,10 @@ impl Rig {
     }
 
     async fn post(&self, signature: &[u8]) {
-        let endpoint = self.ingest.endpoint("hyvor").unwrap();
-        let request = Request {
-            method: "POST",
-            path_and_query: "/hooks/hyvor",
-            headers: [("x-signature", signature)].into_iter().collect::<Headers>(),
-            body: "content".into(),
-            received_at: self.clock.now(),
-        };
-        if self.ingest.accept(&endpoint, request, || None, || {}).await.is_err() {
-            // As the listener counts it.
-            endpoint.metrics().request(RequestOutcome::Rejected);
-        }
+        let headers = [("x-signature", signature)].into_iter().collect::<Headers>();
+        let reader = InMemory { headers, body: "content".into() };
+        let received = self.ingest.receive(testing::head("hyvor", "/hooks/hyvor"), reader).await;
+        assert_eq!(received.is_ok(), signature == SIGNATURE);
     }
 
     /// Lets `time` pass and looks: the own events that come of it, by type.

@@ -15,8 +15,8 @@ use crate::clock::Timestamp;
 use crate::secret::Secret;
 use crate::throttle::Throttle;
 
-use super::Problem;
 use super::session::{self, Role, Sessions};
+use crate::http::problem::Problem;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::api::{RolloutStep, Run};
 use crate::event::{EventId, HandlerName};
 
-use super::Problem;
+use crate::http::problem::Problem;
 
 /// One thing that can be asked or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,12 @@ use tracing::{error, info};
 use crate::api::{Actor, ApiError};
 use crate::pages::{self, Answer, Asset, Page, Viewer};
 
-use super::super::problem::Problem;
+use super::context::{Admin, BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
+use super::error::AdminError;
 use super::gate::Caller;
-use super::{Admin, BODY_MAX, BODY_TIMEOUT, Gate, No, WRONG_TOKEN_DELAY, body};
+use super::gate::Gate;
+use crate::http::body;
+use crate::http::problem::Problem;
 
 /// Scripts, styles and pictures from here only, nothing inline, and nobody frames the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -48,7 +51,7 @@ pub(super) async fn answer(
     admin: &Admin,
     is_over_socket: bool,
     has_body: impl FnOnce(),
-) -> Result<HttpResponse, No> {
+) -> Result<HttpResponse, AdminError> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_change = *request.method() == Method::POST;
     match place {
@@ -134,7 +137,11 @@ fn response(answered: Result<Answer, ApiError>, admin: &Admin, viewer: &Viewer) 
     }
 }
 
-async fn log_in(request: &HttpRequest, body: &str, admin: &Admin) -> Result<HttpResponse, No> {
+async fn log_in(
+    request: &HttpRequest,
+    body: &str,
+    admin: &Admin,
+) -> Result<HttpResponse, AdminError> {
     let given = pages::LogIn::parse(body);
     let cookie = admin.gate.log_in(&given.token, admin.clock.steady());
     let cookie = cookie.map_err(|err| {
@@ -154,7 +161,7 @@ async fn log_in(request: &HttpRequest, body: &str, admin: &Admin) -> Result<Http
 }
 
 /// `failed` = a wrong token was given on the way there.
-fn log_in_page(request: &HttpRequest, failed: Option<&str>) -> Result<String, No> {
+fn log_in_page(request: &HttpRequest, failed: Option<&str>) -> Result<String, AdminError> {
     let page = pages::log_in(request.query_string(), failed);
     page.map_err(|err| {
         error!(error = %err, "Page cannot be made");
@@ -162,7 +169,7 @@ fn log_in_page(request: &HttpRequest, failed: Option<&str>) -> Result<String, No
     })
 }
 
-async fn form(payload: Payload, has_body: impl FnOnce()) -> Result<String, No> {
+async fn form(payload: Payload, has_body: impl FnOnce()) -> Result<String, AdminError> {
     let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
     let body = body.map_err(|_err| Problem::BadRequest)?;
     has_body();

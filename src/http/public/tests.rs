@@ -1,15 +1,19 @@
 //! What becomes of requests from an address that has run out, its slots taken by hand.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_http::header;
 use actix_web::test;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::SourceName;
-use crate::ingest::Slot;
-use crate::metrics::Metrics;
+use crate::ingest::{FAILURE_DELAY, FailureResponse, Limits, Slot, testing};
+use crate::metrics::{Metrics, RequestOutcome};
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
-use crate::source::{Source, SourceSettings};
+use crate::source::{RateLimit, Source, SourceSettings};
 
 /// HMAC-SHA256 of `content` by `secret` (see the vectors of `source`).
 const GOOD: &str = "230d8225fa8d7c42c0d16356ff175a660c11960fc035616023b8d22a8f36f03a";
@@ -32,16 +36,12 @@ fn public() -> Public {
     };
     let allowed = "203.0.113.0/24".parse().unwrap();
     let sources = vec![source("open", Vec::new()), source("allowed", vec![allowed])];
-    let metrics = Metrics::new();
-    let ingest = Ingest::new(queue, Arc::clone(&clock), metrics.clone(), sources);
-    let limits = Limits {
-        body_max: 1_000,
-        request_timeout: Duration::from_secs(10),
-        trusted_proxies: Vec::new(),
-        unverified: Some(limit()),
-        unverified_bytes: 1 << 20,
-    };
-    Public::new(Arc::new(ingest), metrics, clock, limits)
+    let ingest = Ingest::new(queue, clock, Metrics::new(), limits(), sources);
+    Public::new(Arc::new(ingest), Vec::new())
+}
+
+fn limits() -> Limits {
+    Limits { unverified: Some(limit()), ..testing::limits() }
 }
 
 /// Every slot that the client gets, once nothing more is left to it.
@@ -65,7 +65,7 @@ async fn post(public: &Public, source: &str, signature: &str) -> Response<BoxBod
     let mut request = request.to_request();
     // As with a body in chunks, whose length nobody is told.
     request.headers_mut().remove(header::CONTENT_LENGTH);
-    entry(request, public).await
+    serve(request, public).await
 }
 
 fn log_limited(public: &Public) -> u64 {
@@ -101,7 +101,7 @@ async fn beyond_the_limit_a_failure_is_answered_late_and_a_good_one_at_once() {
     assert_eq!(post(&public, "open", GOOD).await.status(), 200);
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(post(&public, "open", "00").await.status(), 401);
-    assert!(began.elapsed() >= LATE);
+    assert!(began.elapsed() >= FAILURE_DELAY);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,8 +123,7 @@ async fn the_limit_can_be_turned_off_while_it_runs() {
     let public = public();
     let slots = take_all(&public);
     assert_eq!(post(&public, "open", GOOD).await.status(), 429);
-    let limits = Limits { unverified: None, ..public.limits.load().as_ref().clone() };
-    public.set_limits(limits);
+    public.ingest.set_limits(Limits { unverified: None, ..limits() });
     assert_eq!(post(&public, "open", GOOD).await.status(), 200);
     drop(slots);
 }
@@ -132,12 +131,11 @@ async fn the_limit_can_be_turned_off_while_it_runs() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_read_to_its_end_counts_as_well() {
     let public = public();
-    let limits = Limits { body_max: 3, ..public.limits.load().as_ref().clone() };
-    public.set_limits(limits);
+    public.ingest.set_limits(Limits { body_max: 3, ..limits() });
     for _ in 0..3 {
         assert_eq!(post(&public, "open", GOOD).await.status(), 413);
     }
     let began = Instant::now();
     assert_eq!(post(&public, "open", GOOD).await.status(), 413);
-    assert!(began.elapsed() >= LATE);
+    assert!(began.elapsed() >= FAILURE_DELAY);
 }

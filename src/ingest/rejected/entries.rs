@@ -6,7 +6,14 @@ use std::sync::Arc;
 
 use crate::event::SourceName;
 
-use super::{RejectedRequest, RejectedRing};
+use super::request::RejectedRequest;
+
+/// The most requests that are kept: weeks of honest mistakes, minutes of a flood.
+pub(super) const ENTRIES_MAX: usize = 1_000;
+/// The most bytes that are kept.
+pub(super) const BYTES_MAX: usize = 8 << 20;
+/// The most bytes of the file; while it is written anew the old one stands beside it.
+pub(super) const FILE_BYTES_MAX: u64 = 2 * BYTES_MAX as u64 + (1 << 20);
 
 /// The newest requests, oldest first, their numbers ascending.
 #[derive(Debug, Default)]
@@ -72,7 +79,7 @@ impl Entries {
 
     fn insert(&mut self, request: RejectedRequest) {
         let bytes = request.bytes();
-        if bytes > RejectedRing::BYTES_MAX {
+        if bytes > BYTES_MAX {
             return;
         }
         self.bytes += bytes;
@@ -98,12 +105,12 @@ impl Entries {
             let source = source.clone();
             mine.filter(move |(_, request)| request.source == source)
         };
-        if self.bytes > RejectedRing::BYTES_MAX {
+        if self.bytes > BYTES_MAX {
             let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.bytes)?;
             let largest = of(source).max_by_key(|(index, one)| (one.bytes(), Reverse(*index)));
             return largest.map(|(index, _)| index).or(Some(0));
         }
-        if self.requests.len() > RejectedRing::ENTRIES_MAX {
+        if self.requests.len() > ENTRIES_MAX {
             let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.count)?;
             return of(source).next().map(|(index, _)| index).or(Some(0));
         }

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::entries::{Entries, Unwritten};
-use super::{RejectedRequest, RejectedRing};
+use super::entries::{BYTES_MAX, ENTRIES_MAX, Entries, FILE_BYTES_MAX, Unwritten};
+use super::request::RejectedRequest;
 use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
 use crate::files;
@@ -34,9 +34,9 @@ const KIND_LAST: u8 = 3;
 /// Bytes in front of each payload.
 const HEADER_BYTES: usize = 8;
 /// No payload is longer: a request of the ring and what its record adds to it.
-const PAYLOAD_BYTES_MAX: usize = RejectedRing::BYTES_MAX + 1024;
+const PAYLOAD_BYTES_MAX: usize = BYTES_MAX + 1024;
 /// When the file is written anew.
-const RECORDS_MAX: usize = 2 * RejectedRing::ENTRIES_MAX;
+const RECORDS_MAX: usize = 2 * ENTRIES_MAX;
 
 /// The file, open for writing where its end is known to be good.
 #[derive(Debug)]
@@ -76,8 +76,8 @@ impl RejectedFile {
         let n_new = new().count() + n_numbers;
         // A number has few bytes; a request has its own estimate.
         let bytes_new: usize = new().map(|one| one.bytes()).sum::<usize>() + n_numbers * 32;
-        let is_full = end.n_records + n_new > RECORDS_MAX
-            || end.bytes + bytes_new as u64 > RejectedRing::FILE_BYTES_MAX;
+        let is_full =
+            end.n_records + n_new > RECORDS_MAX || end.bytes + bytes_new as u64 > FILE_BYTES_MAX;
         if is_full {
             return self.anew(unwritten);
         }
@@ -228,7 +228,7 @@ pub(super) fn read(path: &Path, entries: &mut Entries) -> io::Result<()> {
 /// The same from anywhere.
 pub(super) fn read_from(file: impl Read, entries: &mut Entries) -> io::Result<()> {
     // Whatever somebody put there: no more is read than was ever written.
-    let mut file = file.take(2 * RejectedRing::FILE_BYTES_MAX);
+    let mut file = file.take(2 * FILE_BYTES_MAX);
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic)?;
     if magic != *MAGIC {

@@ -6,6 +6,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::Timestamp;
+use crate::source::Rejection;
 
 fn request(body_bytes: usize) -> RejectedRequest {
     RejectedRequest {

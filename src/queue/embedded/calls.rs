@@ -11,11 +11,12 @@ use super::embedded_queue::EmbeddedQueue;
 use super::redrive::{self, ByHand};
 use super::subscription::EmbeddedSubscription;
 use super::{keys, stats};
-use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
+use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
     Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory, EventQuery,
     LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
 };
+use crate::sync::lock;
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
@@ -36,6 +37,10 @@ impl Queue for EmbeddedQueue {
 
     async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
         self.append_group(events).await
+    }
+
+    fn note_unanswered(&self, key: DedupeKey, id: EventId) {
+        lock(&self.core.unanswered).insert(key, id, self.core.clock.steady());
     }
 
     async fn subscribe(

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::commit::{Reply, Request};
 use super::events::ReadFailure;
 use super::kept::KeptLog;
-use super::keys::{self, KeyRuns};
+use super::keys::{self, KeyRuns, UnansweredKeys};
+use super::lived::NewestAnswer;
 use super::log::FileLog;
 use super::recent_commits::RecentCommits;
 use super::recovery;
@@ -49,6 +50,9 @@ pub(crate) struct Core {
     pub(crate) log: Arc<FileLog>,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) keys: Arc<KeyRuns>,
+    /// A leaf: taken by the committer, and by whoever finds out that an answer was not written.
+    pub(crate) unanswered: Mutex<UnansweredKeys>,
+    pub(crate) newest_answer: NewestAnswer,
     pub(crate) recent: RecentCommits,
     /// Only the committer puts handlers in and takes them out, in the step that commits it.
     handlers: Mutex<Handlers>,
@@ -89,18 +93,21 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<FileLog>,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) keys: Arc<KeyRuns>,
+    pub(crate) unanswered: UnansweredKeys,
     pub(crate) waiting_max: u64,
     pub(crate) requests: mpsc::Sender<Request>,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { clock, log, kept, keys, waiting_max, requests } = parts;
+        let Parts { clock, log, kept, keys, unanswered, waiting_max, requests } = parts;
         Self {
             clock,
             log,
             kept,
             keys,
+            unanswered: Mutex::new(unanswered),
+            newest_answer: NewestAnswer::default(),
             recent: RecentCommits::default(),
             handlers: Mutex::default(),
             recorded: Mutex::default(),

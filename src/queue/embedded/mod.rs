@@ -45,6 +45,7 @@ pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod keys;
 mod layout;
+mod lived;
 mod lock_file;
 pub(crate) mod log;
 mod open;

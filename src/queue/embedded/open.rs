@@ -15,6 +15,7 @@ use super::index::{Follower, Index, MemoryStore, SledStore, Store};
 use super::kept::{EndTrust, KeptLog};
 use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
 use super::layout::{check_format, opening};
+use super::lived;
 use super::log::{
     FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, SegmentInfo,
     Survey, Want,
@@ -140,7 +141,9 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let unanswered = if survey.is_closed || survey.end.is_none() {
         UnansweredKeys::default()
     } else {
-        recovery::read_unanswered(&log, end, clock.steady()).map_err(ReadFailure::from)?
+        let lived_until = lived::read(settings.storage.as_ref(), &settings.folder);
+        let times = (lived_until.unwrap_or_default(), clock.steady());
+        recovery::read_unanswered(&log, end, times).map_err(ReadFailure::from)?
     };
     // The newest LSN that anything knows of.
     let newest_lsn = newest.as_ref().map_or(keys.written_through(), |newest| {
@@ -233,6 +236,7 @@ fn assemble(
         log: Arc::clone(&log),
         kept: Arc::clone(&kept),
         keys: Arc::new(folder.keys),
+        unanswered: folder.unanswered,
         waiting_max: settings.waiting_max,
         requests: requests_to,
     }));
@@ -257,7 +261,6 @@ fn assemble(
         first: survey.first,
         kept: kept.end(),
         memtable: folder.memtable,
-        unanswered: folder.unanswered,
         random,
         settle_room: settings.settle_room(),
         segment_bytes: u64::from(settings.segment_bytes),

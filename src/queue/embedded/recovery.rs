@@ -3,19 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::kept::KeptLog;
 use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
+use super::lived::ANSWER_TIME;
 use super::log::{FileLog, LogReader, ReadError};
 use super::record::{DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record};
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, HandlerName, Position};
-
-/// How long before the end of the process a commit's answer may have been on its way.
-const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// The states as the log has them, with the least position that the next event may have.
 #[derive(Debug)]
@@ -177,11 +174,12 @@ pub(crate) fn read_keys(
 }
 
 /// The keys of events whose answers cannot be known to have arrived, after a start that follows no
-/// close: those of the log's last [`UNANSWERED`].
+/// close: those stored within [`ANSWER_TIME`] before the end of the process, which lived until
+/// `lived_until` and its newest event at least.
 pub(crate) fn read_unanswered(
     log: &Arc<FileLog>,
     end: Lsn,
-    now: Timestamp,
+    (lived_until, now): (Timestamp, Timestamp),
 ) -> Result<UnansweredKeys, ReadError> {
     let mut found = Vec::new();
     let mut reader = LogReader::new(Arc::clone(log), Lsn::start_of(end.segment()));
@@ -194,10 +192,11 @@ pub(crate) fn read_unanswered(
         }
     }
     let newest = found.iter().map(|(received_at, ..)| *received_at).max().unwrap_or_default();
+    let ended_at = newest.max(lived_until);
     let mut keys = UnansweredKeys::default();
     for (received_at, id, dedupe) in found {
         if let Dedupe::Unanswered { key } = dedupe
-            && newest.since(received_at) <= UNANSWERED
+            && ended_at.since(received_at) <= ANSWER_TIME
         {
             keys.insert(key, id, now);
         }

@@ -8,3 +8,4 @@ mod killed;
 mod load;
 mod order;
 mod power_cut;
+mod quiet;

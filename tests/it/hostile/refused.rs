@@ -100,3 +100,26 @@ fn a_body_as_large_as_the_provider_sends_it_is_taken() {
         assert_eq!(wire.answer().unwrap().status, 413, "{path}");
     }
 }
+
+#[test]
+fn body_that_does_not_come_or_comes_too_often_is_shown() {
+    let rest = "[source.rare]\nprovider = \"hyvor-talk\"\nsecrets = [{ file = \"secret\" }]\n\
+                rate_limit = \"1/h\"\n";
+    let folder = Folder::new("request_timeout = \"1s\"", rest);
+    let served = Served::start(&folder);
+    let at = served.public();
+    let head = head("POST", "/hooks/hyvor", &[("Content-Length", "10")]);
+    assert_eq!(wire::raw(at, head.as_bytes()).unwrap().status, 408);
+    drop(Wire::to(at).write(head.as_bytes()).finish().answer());
+    for (body, status) in [(b"1", 200), (b"2", 429)] {
+        let signed = signature(body);
+        let answer = wire::post(at, "/hooks/rare", &[("X-Signature", &signed)], body);
+        assert_eq!(answer.status, status);
+    }
+    let shown = program::printed(&program::run(&folder, &["status"]), 0);
+    for part in ["longer than `request_timeout`", "hung up amid its body", "source's `rate_limit`"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(served.stop(), Some(0));
+}

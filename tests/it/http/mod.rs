@@ -6,6 +6,7 @@ mod client_limiter;
 mod fetched_keys;
 mod flood;
 mod good;
+mod hung_up;
 mod idle;
 mod lists;
 mod replay;

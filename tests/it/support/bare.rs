@@ -8,9 +8,9 @@ use gatepost::api::Api;
 use gatepost::clock::{Clock, SystemClock};
 use gatepost::event::SourceName;
 use gatepost::http::admin::{Admin, Gate, Tokens};
-use gatepost::http::public::{Limits, Public};
+use gatepost::http::public::Public;
 use gatepost::http::{self, Listen};
-use gatepost::ingest::Ingest;
+use gatepost::ingest::{Ingest, Limits};
 use gatepost::metrics::Metrics;
 use gatepost::queue::Queue;
 use gatepost::secret::Secret;
@@ -36,15 +36,15 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
     let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
     let source = Source::with_secrets(name, settings, vec![Secret::new(SECRET)]).unwrap();
     let sources = vec![source];
-    let ingest = Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), sources);
     let limits = Limits {
         body_max: 1024,
-        request_timeout: patience,
-        trusted_proxies: Vec::new(),
+        body_timeout: patience,
         unverified: None,
         unverified_bytes: 1 << 20,
     };
-    let public = Public::new(Arc::new(ingest), metrics.clone(), Arc::clone(&clock), limits);
+    let ingest =
+        Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), limits, sources);
+    let public = Public::new(Arc::new(ingest), Vec::new());
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let tokens = Tokens { owner: Secret::new("token"), reader: None };
     let gate = Arc::new(Gate::new(tokens, loopback.ip()));

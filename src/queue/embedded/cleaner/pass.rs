@@ -14,6 +14,7 @@ use crate::queue::QueueError;
 use crate::queue::embedded::commit::Request;
 use crate::queue::embedded::core::Core;
 use crate::queue::embedded::events::ReadFailure;
+use crate::queue::embedded::lived::LivedFile;
 use crate::queue::embedded::log::{ReadError, Removal};
 use crate::queue::embedded::record::{KeptEnd, Lsn};
 use crate::queue::embedded::snapshot::{KeysOf, Snapshots};
@@ -60,6 +61,7 @@ pub(crate) struct Cleaner {
     pub(crate) limits: Limits,
     storage: Arc<dyn Storage>,
     folder: PathBuf,
+    lived: LivedFile,
     /// One look at a time.
     turn: tokio::sync::Mutex<()>,
     pub(super) random: Mutex<StdRng>,
@@ -94,6 +96,7 @@ impl Cleaner {
             core,
             snapshots,
             limits,
+            lived: LivedFile::new(Arc::clone(&storage), &folder),
             storage,
             folder,
             turn: tokio::sync::Mutex::default(),
@@ -121,8 +124,17 @@ impl Cleaner {
             self.write_snapshot_if_due().await?;
         }
         self.look_after_keys(effort)?;
+        self.note_lived();
         self.core.set_blocked(self.why_blocked());
         Ok(())
+    }
+
+    /// Without it the next start takes more answers for lost, and their repeats for repeats.
+    fn note_lived(&self) {
+        let (newest, now) = (self.core.newest_answer.get(), self.core.clock.now());
+        if let Err(err) = self.lived.note(newest, now) {
+            tracing::debug!(error = %err, "That the answers had time to arrive was not noted");
+        }
     }
 
     /// Frees the oldest segment if it can go; `true` = it went.

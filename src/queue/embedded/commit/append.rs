@@ -81,7 +81,7 @@ impl Committer {
     /// The event that `event` repeats, where it does.
     fn seen(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
         if let Dedupe::Unanswered { key } = event.dedupe {
-            let id = self.unanswered.get(key, self.core.clock.steady())?;
+            let id = lock(&self.core.unanswered).get(key, self.core.clock.steady())?;
             return Some(Seen { id, received_at: event.received_at });
         }
         let probe = probe_of(event)?;

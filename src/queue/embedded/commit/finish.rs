@@ -59,9 +59,12 @@ impl Committer {
         let is_taken = reply.send((Ok(appended), event)).is_ok();
         match dedupe {
             Dedupe::Off | Dedupe::Within { .. } => {}
-            Dedupe::Unanswered { key } if is_taken => self.unanswered.remove(key),
+            Dedupe::Unanswered { key } if is_taken => {
+                lock(&self.core.unanswered).remove(key);
+                self.core.newest_answer.set(self.core.clock.now());
+            }
             Dedupe::Unanswered { key } => {
-                self.unanswered.insert(key, appended.id(), self.core.clock.steady());
+                lock(&self.core.unanswered).insert(key, appended.id(), self.core.clock.steady());
             }
         }
     }

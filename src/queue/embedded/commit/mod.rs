@@ -17,7 +17,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 
 use super::core::{Core, Step};
-use super::keys::{KeyMemtable, UnansweredKeys};
+use super::keys::KeyMemtable;
 use super::log::{AllocatedSegment, LogWriter, Want};
 use super::record::{Incarnation, KeptEnd, Lsn, UnitBuilder};
 use super::subscription::HandlerCell;
@@ -60,7 +60,6 @@ pub(crate) struct Committer {
     pub(crate) first: (u32, Position),
     pub(crate) kept: KeptEnd,
     pub(crate) memtable: KeyMemtable,
-    pub(crate) unanswered: UnansweredKeys,
     /// The least number that the next segment may have.
     pub(crate) least_segment: u32,
     /// For the salts of segments.

@@ -1,0 +1,28 @@
+//! What the admin side serves with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::gate::Gate;
+use crate::api::Api;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// What the admin side needs.
+pub struct Admin {
+    /// What can be asked and changed.
+    pub api: Api,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Says how old things are.
+    pub clock: Arc<dyn Clock>,
+    /// Who may ask.
+    pub gate: Arc<Gate>,
+}
+
+/// The longest body of a change: a filter, never an event.
+pub(super) const BODY_MAX: usize = 64 << 10;
+/// How long it may take.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a wrong token is answered late: whoever guesses has at most 256 connections for it.
+pub(super) const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(500);

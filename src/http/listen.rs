@@ -1,0 +1,60 @@
+//! Where listeners listen, and how long they wait for whom.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::tls::CertificateStore;
+
+/// How long an idle connection is kept at least (as long again as a head may take, in case one is
+/// under way), where nothing else is said: longer than the pause between two events of a busy sender,
+/// shorter than a proxy's own idea of it (nginx: 60 s upstream).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The most connections of one worker thread, where the system lets us have as many. Each holds up to
+/// 128 KiB beside its body: two buffers, a head, and eight requests behind it.
+pub const CONNECTIONS_PER_WORKER: usize = 4_096;
+/// The most connections of the admin listener, and of the admin socket.
+pub(super) const ADMIN_CONNECTIONS_MAX: usize = 256;
+/// How long requests in flight have to finish at the end. The durable commit gives up after 8 s,
+/// which is when nobody waits for an answer any more.
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The admin side's requests are short, but for the stream, which never ends by itself.
+pub(super) const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the head of an owner's request may take: the public limit may be far tighter.
+pub(super) const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which addresses to listen on, and how long to wait for whom.
+#[derive(Debug)]
+pub struct Listen {
+    /// For senders.
+    pub public: Vec<SocketAddr>,
+    /// For the owner.
+    pub admin: SocketAddr,
+    /// For the command line.
+    pub socket: PathBuf,
+    /// Threads that serve the public listener.
+    pub workers: usize,
+    /// The most public connections at once; the longest idle ones make room.
+    pub n_connections: usize,
+    /// How long an idle connection is kept at least; a public one `request_timeout` more.
+    pub keep_alive: Duration,
+    /// How long a request's head may take, and its body once more.
+    pub request_timeout: Duration,
+    /// How the public listener takes part in TLS handshakes; nothing = it speaks plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where an authority looks for what `challenges` holds; mostly nowhere.
+    pub challenge: Vec<SocketAddr>,
+    /// What shows an authority that this machine's names are its own.
+    pub challenges: Arc<CertificateStore>,
+    /// Sockets that whoever started the program holds open over its end; they take the place of
+    /// `public`, and of `challenge` where their port is one of its.
+    pub inherited: Vec<TcpListener>,
+}
+
+pub(super) fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
+    io::Error::new(err.kind(), format!("cannot listen on {address}: {err}"))
+}

@@ -1,0 +1,47 @@
+//! The part of a request that is read only where its head is good.
+
+use actix_http::Payload;
+use actix_http::header::HeaderMap;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::event::Headers;
+use crate::http::body::{self, Collect};
+use crate::http::connections::Watched;
+use crate::ingest::{BodyError, BodyLimits, BodyRoom, RequestReader};
+
+pub(super) struct Unread<'a> {
+    pub(super) payload: Payload,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) connection: Watched<'a>,
+    pub(super) began: Instant,
+}
+
+impl RequestReader for Unread<'_> {
+    /// All headers, once, in the form in which they are stored. The order among different names is
+    /// the HTTP library's; repeated names keep theirs.
+    fn headers(&self) -> Headers {
+        let mut builder = Headers::builder();
+        for (name, value) in self.headers {
+            builder.push(name.as_str(), value.as_bytes());
+        }
+        builder.finish()
+    }
+
+    async fn body(
+        &mut self,
+        limits: BodyLimits,
+        room: &mut BodyRoom<'_>,
+    ) -> Result<Bytes, BodyError> {
+        let length = body::length(self.headers);
+        let collect = Collect {
+            bytes_max: limits.bytes_max,
+            length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+            room: Some(room),
+            end: body::end_of(self.headers),
+        };
+        let body = body::read_soon(self.payload.take(), collect, limits.time).await?;
+        self.connection.has_body(self.began);
+        Ok(body)
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a request is not taken.
+
+use std::time::Duration;
+
+use super::refused::RefusedFor;
+use super::request::BodyError;
+use crate::metrics::RequestOutcome;
+
+/// How soon a sender may come again where many come at once: by then each slot of the client limiter
+/// (20 ms) and most bodies are done.
+const RETRY_CROWDED: Duration = Duration::from_secs(1);
+
+/// Why a request is not taken, in the order in which it is found out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// No source has the name.
+    #[error("no source has this name")]
+    UnknownSource,
+    /// The source takes nothing by this method.
+    #[error("the source takes {allow}")]
+    Method {
+        /// The methods that it takes, as `Allow` lists them.
+        allow: String,
+    },
+    /// The caller's address is not among those that may send.
+    #[error("the address is not in `allow`")]
+    NotAllowed,
+    /// The same, where a proxy that `trusted_proxies` does not name passed the request on.
+    #[error("the proxy's address is not in `allow`")]
+    NotAllowedBehindProxy,
+    /// Its client has used up `failed_verification_limit`, and all the slots that it gets.
+    #[error("too many requests of the client fail")]
+    TooManyUnverified,
+    /// There is no body.
+    #[error("the body was not read: {0:?}")]
+    Body(BodyError),
+    /// It failed verification.
+    #[error("the signature is not good")]
+    Rejected,
+    /// More came than the source may send.
+    #[error("more than `rate_limit`")]
+    RateLimited {
+        /// When there is room again.
+        retry_after: Duration,
+    },
+    /// It could not be made durable.
+    #[error("it cannot be stored just now")]
+    Unavailable {
+        /// When another try may help.
+        retry_after: Duration,
+    },
+}
+
+impl From<BodyError> for IngestError {
+    fn from(err: BodyError) -> Self {
+        Self::Body(err)
+    }
+}
+
+impl IngestError {
+    /// What it counts as; a wrong method is no request to the source.
+    pub fn outcome(&self) -> Option<RequestOutcome> {
+        match self {
+            Self::Method { .. } => None,
+            Self::UnknownSource => Some(RequestOutcome::UnknownSource),
+            Self::NotAllowed | Self::NotAllowedBehindProxy => Some(RequestOutcome::NotAllowed),
+            Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
+            Self::Body(BodyError::TooLarge) => Some(RequestOutcome::TooLarge),
+            Self::Body(BodyError::TooSlow | BodyError::Broken) => Some(RequestOutcome::Incomplete),
+            Self::Rejected => Some(RequestOutcome::Rejected),
+            Self::RateLimited { .. } => Some(RequestOutcome::RateLimited),
+            Self::Body(BodyError::NoRoom) | Self::Unavailable { .. } => {
+                Some(RequestOutcome::Unavailable)
+            }
+        }
+    }
+
+    /// When the sender may try again, where that may help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyUnverified | Self::Body(BodyError::NoRoom) => Some(RETRY_CROWDED),
+            Self::RateLimited { retry_after } | Self::Unavailable { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::UnknownSource
+            | Self::Method { .. }
+            | Self::NotAllowed
+            | Self::NotAllowedBehindProxy
+            | Self::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
+            | Self::Rejected => None,
+        }
+    }
+
+    /// As which it is shown to the owner; nothing = it is shown elsewhere. What fails verification is
+    /// kept as rejected, and why nothing can be stored is the queue's to tell.
+    pub(super) fn refused_for(&self) -> Option<RefusedFor> {
+        match self {
+            Self::UnknownSource => Some(RefusedFor::UnknownSource),
+            Self::Method { .. } => Some(RefusedFor::Method),
+            Self::NotAllowed => Some(RefusedFor::NotAllowed),
+            Self::NotAllowedBehindProxy => Some(RefusedFor::NotAllowedBehindProxy),
+            Self::TooManyUnverified => Some(RefusedFor::TooManyUnverified),
+            Self::Body(BodyError::TooLarge) => Some(RefusedFor::TooLarge),
+            Self::Body(BodyError::TooSlow) => Some(RefusedFor::TooSlow),
+            Self::Body(BodyError::Broken) => Some(RefusedFor::Broken),
+            Self::Body(BodyError::NoRoom) => Some(RefusedFor::NoRoom),
+            Self::RateLimited { .. } => Some(RefusedFor::RateLimited),
+            Self::Rejected | Self::Unavailable { .. } => None,
+        }
+    }
+}

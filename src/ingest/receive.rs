@@ -1,0 +1,355 @@
+//! The way in, from a request's head to the durable commit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::accepted::Accepted;
+use super::client_limiter::{Admission, ClientLimiter};
+use super::endpoint::Endpoint;
+use super::endpoints::Endpoints;
+use super::error::IngestError;
+use super::log::{self, ThrottledLog};
+use super::proxies::{ProxiedRequest, Proxies};
+use super::reader::RequestReader;
+use super::refused::{RefusedRequest, RefusedRequests};
+use super::rejected::{RejectedRequest, RejectedRing};
+use super::request::{Limits, Request, RequestHead};
+use super::store::{EventStore, RETRY_LATER};
+use super::unverified::UnverifiedBytes;
+use crate::clock::Clock;
+use crate::metrics::{Metrics, SourceMetrics};
+use crate::queue::Queue;
+use crate::secret::Secret;
+use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
+
+/// The way in.
+pub struct Ingest {
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    /// One series for all sources that nobody configured.
+    unknown: SourceMetrics,
+    /// Replaced as a whole by a reload.
+    limits: ArcSwap<Limits>,
+    endpoints: Endpoints,
+    client_limiter: ClientLimiter,
+    unverified: UnverifiedBytes,
+    store: EventStore,
+    rejected: RejectedRing,
+    refused: RefusedRequests,
+    proxies: Proxies,
+    log: Arc<ThrottledLog>,
+    /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
+    /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
+    releasing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// A way in through `sources`.
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        limits: Limits,
+        sources: Vec<Source>,
+    ) -> Self {
+        let log = Arc::new(ThrottledLog::default());
+        let ingest = Self {
+            unknown: metrics.unknown_source(),
+            limits: ArcSwap::from_pointee(limits),
+            endpoints: Endpoints::new(metrics.clone()),
+            client_limiter: ClientLimiter::new(Arc::clone(&clock)),
+            unverified: UnverifiedBytes::default(),
+            store: EventStore::new(queue, Arc::clone(&clock), Arc::clone(&log)),
+            rejected: RejectedRing::default(),
+            refused: RefusedRequests::default(),
+            proxies: Proxies::default(),
+            releasing: tokio::sync::Mutex::default(),
+            clock,
+            metrics,
+            log,
+        };
+        ingest.replace_sources(sources);
+        ingest
+    }
+
+    /// The same with what an earlier run kept.
+    #[must_use]
+    pub fn with_rejected(self, rejected: RejectedRing) -> Self {
+        Self { rejected, ..self }
+    }
+
+    /// Puts `sources` in place of those that were. Requests in flight end as they began.
+    pub fn replace_sources(&self, sources: Vec<Source>) {
+        self.endpoints.replace_all(sources);
+    }
+
+    /// Puts `limits` in place of those that were. Requests in flight end as they began.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// The endpoint of the source of this name.
+    pub fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
+        self.endpoints.get(name)
+    }
+
+    /// Every endpoint, by the source's name.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.endpoints.all()
+    }
+
+    /// What was refused before its signature was looked at.
+    pub fn refused(&self) -> &RefusedRequests {
+        &self.refused
+    }
+
+    /// The proxies that requests came through.
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// Remembers the proxy that a request came through.
+    pub fn note_proxy(&self, request: ProxiedRequest) {
+        self.proxies.add(request, self.clock.now());
+    }
+
+    /// Counts a request that was refused before its signature was looked at, and tells the log.
+    pub fn refuse(&self, refused: RefusedRequest<'_>) {
+        self.refused.add(refused, self.clock.now());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn client_limiter(&self) -> &ClientLimiter {
+        &self.client_limiter
+    }
+
+    /// The requests that failed verification lately.
+    pub fn rejected(&self) -> &RejectedRing {
+        &self.rejected
+    }
+
+    /// Whether the head alone does not refuse the request, so that its body is worth sending.
+    pub fn is_welcome(&self, head: &RequestHead<'_>) -> bool {
+        let endpoint = self.endpoints.get(head.source);
+        endpoint.is_some_and(|endpoint| endpoint.check_head(head, &self.limits.load()).is_ok())
+    }
+
+    /// Takes a request in, and counts what became of it. `Ok` of an event = it survives a power cut
+    /// from here on.
+    pub async fn receive(
+        &self,
+        head: RequestHead<'_>,
+        reader: impl RequestReader,
+    ) -> Result<Accepted, IngestError> {
+        let endpoint = self.endpoints.get(head.source);
+        let received = match &endpoint {
+            Some(endpoint) => self.receive_at(endpoint, &head, reader).await,
+            None => Err(IngestError::UnknownSource),
+        };
+        self.count(endpoint.as_deref(), &head, &received);
+        received
+    }
+
+    /// The whole order: what costs least and refuses most comes first, and nothing of a request is
+    /// believed before its signature is.
+    async fn receive_at(
+        &self,
+        endpoint: &Endpoint,
+        head: &RequestHead<'_>,
+        mut reader: impl RequestReader,
+    ) -> Result<Accepted, IngestError> {
+        let received_at = self.clock.now();
+        let limits = **self.limits.load();
+        let body_limits = endpoint.check_head(head, &limits)?; // 405, 401, 413
+        let mut admission = self.admit(endpoint, head, &limits)?; // 429
+        let length = head.content_length.unwrap_or(0);
+        let mut room = self.unverified.reserve(head.client, length, limits.unverified_bytes)?; // 503
+        let body = match reader.body(body_limits, &mut room).await {
+            Ok(body) => body,
+            Err(err) => return admission.fail(Err(err.into())).await, // 413, 408, 400, 503
+        };
+        if !admission.acquire_slot() {
+            return admission.fail(Err(IngestError::TooManyUnverified)).await; // 429
+        }
+        let (method, path_and_query) = (head.method, head.path_and_query);
+        let headers = reader.headers();
+        let request = Request { method, path_and_query, headers, body, received_at };
+        match endpoint.source().verify_fetching(&request.inbound(), received_at).await {
+            Ok(verified) => {
+                // From here on the body is no longer unverified.
+                drop(room);
+                admission.verified();
+                self.answer_or_store(endpoint, verified, request).await
+            }
+            Err(rejection) => {
+                let answered = self.answer_unverified(endpoint, request, head, &rejection); // 401
+                admission.fail(answered).await
+            }
+        }
+    }
+
+    /// Looks at the client before anything is read. One in the source's `allow` is not limited.
+    fn admit(
+        &self,
+        endpoint: &Endpoint,
+        head: &RequestHead<'_>,
+        limits: &Limits,
+    ) -> Result<Admission<'_>, IngestError> {
+        match (head.client, limits.unverified) {
+            (Some(client), Some(limit)) if endpoint.is_open() => {
+                let admission = self.client_limiter.admit(client, limit);
+                admission.ok_or(IngestError::TooManyUnverified)
+            }
+            _ => Ok(Admission::unlimited()),
+        }
+    }
+
+    /// The answer to a request whose verification failed: it may be a question and no event.
+    fn answer_unverified(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<'_>,
+        head: &RequestHead<'_>,
+        rejection: &Rejection,
+    ) -> Result<Accepted, IngestError> {
+        let source = endpoint.source();
+        if let Some(answered) = source.answer_unverified(&request.inbound()) {
+            let reply = self.answer_handshake(endpoint, request, head.client, answered);
+            return Ok(Accepted::Handshake(reply));
+        }
+        if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
+            return Ok(Accepted::Probe);
+        }
+        let kept = RejectedRequest::new(source, request, head.client, rejection);
+        self.log.rejected(&kept, self.clock.now());
+        self.rejected.push(kept);
+        Err(match rejection {
+            // Its sender is to come again: the signature may be good.
+            Rejection::KeyNotFetched(_) => IngestError::Unavailable { retry_after: RETRY_LATER },
+            _ => IngestError::Rejected,
+        })
+    }
+
+    /// Takes in what an unsigned question brought: it is kept beside the rejected requests, where
+    /// its owner can look at it, and becomes the source's secret where that is wanted.
+    fn answer_handshake(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<'_>,
+        client: Option<IpAddr>,
+        answered: Answered,
+    ) -> Reply {
+        let Answered { reply, learned, .. } = answered;
+        if let Some(secret) = learned {
+            self.learn(endpoint, &secret);
+        }
+        if !request.body.is_empty() || request.method == "POST" {
+            self.keep_handshake(endpoint, request, client);
+        }
+        reply
+    }
+
+    /// Keeps a question where its owner can look at it.
+    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>, client: Option<IpAddr>) {
+        self.log.handshake(endpoint.source().name(), client, self.clock.now());
+        self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request, client));
+    }
+
+    /// Answers what a verified request asks, or stores what it brought.
+    async fn answer_or_store(
+        &self,
+        endpoint: &Endpoint,
+        verified: Verified,
+        request: Request<'_>,
+    ) -> Result<Accepted, IngestError> {
+        let source = endpoint.source();
+        if let Some(answered) = source.answer_verified(&request.inbound(), &verified) {
+            if answered.is_kept {
+                self.keep_handshake(endpoint, request, None);
+            }
+            return Ok(Accepted::Handshake(answered.reply));
+        }
+        if source.method_use(request.method) != MethodUse::Event {
+            return Ok(Accepted::Probe);
+        }
+        self.store.store(endpoint, verified, request).await
+    }
+
+    /// Writes a secret that the sender chose, where there is none yet, and goes on with it.
+    fn learn(&self, endpoint: &Endpoint, secret: &Secret) {
+        let source = endpoint.source();
+        let Some(place) = source.settings().secrets.first() else { return };
+        match place.learn(secret) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(err) => return self.log.not_learned(source.name(), &err, self.clock.now()),
+        }
+        match Source::build(source.name().clone(), source.settings().clone()) {
+            Ok(learned) => {
+                log::learned(source.name(), place);
+                self.endpoints.replace(learned);
+            }
+            Err(err) => self.log.not_learned(source.name(), &err, self.clock.now()),
+        }
+    }
+
+    /// Counts what became of a request, and shows the owner what was refused.
+    fn count(
+        &self,
+        endpoint: Option<&Endpoint>,
+        head: &RequestHead<'_>,
+        received: &Result<Accepted, IngestError>,
+    ) {
+        let counters = endpoint.map_or(&self.unknown, Endpoint::metrics);
+        let outcome = match received {
+            Ok(accepted) => accepted.outcome(),
+            Err(err) => err.outcome(),
+        };
+        if let Some(outcome) = outcome {
+            counters.request(outcome);
+        }
+        match received {
+            Ok(Accepted::Stored(_)) => self.metrics.ack(head.began.elapsed()),
+            Ok(Accepted::Handshake(_) | Accepted::Probe) => {}
+            Err(err) => {
+                if let Some(reason) = err.refused_for() {
+                    let source = endpoint.map(|endpoint| endpoint.source().name());
+                    let path = Some(head.path());
+                    self.refuse(RefusedRequest { reason, path, source, client: head.client });
+                }
+            }
+        }
+    }
+
+    /// Verifies a rejected request again with the source as it is configured by now, as of the
+    /// time it was received, and stores it if it passes. `None` = it is not kept any more.
+    pub async fn release(&self, number: u64) -> Option<Result<Accepted, IngestError>> {
+        let _alone = self.releasing.lock().await;
+        let rejected = self.rejected.get(number)?;
+        let endpoint = self.endpoint(rejected.source.as_str())?;
+        let request = Request {
+            method: &rejected.method,
+            path_and_query: &rejected.path_and_query,
+            headers: rejected.headers.clone(),
+            body: rejected.body.clone(),
+            received_at: rejected.received_at,
+        };
+        let (source, inbound) = (endpoint.source(), request.inbound());
+        let Ok(verified) = source.verify_fetching(&inbound, request.received_at).await else {
+            return Some(Err(IngestError::Rejected));
+        };
+        let stored = self.answer_or_store(&endpoint, verified, request).await;
+        if stored.is_ok() {
+            self.rejected.remove(number);
+        }
+        Some(stored)
+    }
+}

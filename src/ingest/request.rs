@@ -1,0 +1,99 @@
+//! What comes to a source, and how much of it is read.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::event::Headers;
+use crate::source::{Inbound, RateLimit};
+
+/// Limits that hold for every source.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest body, where the source has no limit of its own.
+    pub body_max: usize,
+    /// How long a body may take.
+    pub body_timeout: Duration,
+    /// How many requests of one address may fail before its failures are answered late; nothing =
+    /// any number.
+    pub unverified: Option<RateLimit>,
+    /// How many bytes of bodies are held that nobody has verified yet.
+    pub unverified_bytes: usize,
+}
+
+/// How much of one body is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The longest that is taken.
+    pub bytes_max: usize,
+    /// One deadline for all of it.
+    pub time: Duration,
+}
+
+/// What is looked at before the body is read.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The source's name, as the path has it.
+    pub source: &'a str,
+    /// `POST` and the like.
+    pub method: &'a str,
+    /// The path with the query, as sent.
+    pub path_and_query: &'a str,
+    /// How long the body is said to be.
+    pub content_length: Option<usize>,
+    /// The caller's address, through the proxies that are believed.
+    pub client: Option<IpAddr>,
+    /// A proxy passed it on that `trusted_proxies` does not name, so that `client` is the proxy's.
+    pub is_behind_unnamed_proxy: bool,
+    /// When its head was read.
+    pub began: Instant,
+}
+
+/// Why there is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// More than the limit came.
+    TooLarge,
+    /// It took too long.
+    TooSlow,
+    /// The sender broke off, or the framing is wrong.
+    Broken,
+    /// Too many bodies of others are held.
+    NoRoom,
+}
+
+/// A request to a source, read to its end.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) path_and_query: &'a str,
+    pub(super) headers: Headers,
+    pub(super) body: Bytes,
+    pub(super) received_at: Timestamp,
+}
+
+impl RequestHead<'_> {
+    /// The path alone.
+    pub(super) fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or_default()
+    }
+}
+
+impl Request<'_> {
+    /// Whether it asks nothing that a source could have an answer to.
+    pub(super) fn is_plain(&self) -> bool {
+        self.method == "HEAD" || !self.path_and_query.contains('?')
+    }
+
+    pub(super) fn inbound(&self) -> Inbound<'_> {
+        Inbound {
+            method: self.method,
+            path_and_query: self.path_and_query,
+            headers: &self.headers,
+            body: &self.body,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Makes durable what was verified.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::accepted::{Accepted, Ack, Stored};
+use super::endpoint::Endpoint;
+use super::error::IngestError;
+use super::log::ThrottledLog;
+use super::request::Request;
+use super::unconfirmed::{UnconfirmedAnswer, unanswered_key};
+use crate::clock::Clock;
+use crate::event::NewEvent;
+use crate::queue::{Appended, Queue, QueueError};
+use crate::source::Verified;
+
+/// How long a durable commit may take: UserEcho hangs up after 10 s, and an answer that nobody
+/// waits for is worth nothing.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// The queue is behind for a moment.
+const RETRY_AT_ONCE: Duration = Duration::from_secs(1);
+/// A restart is under way, or the disk is slow.
+const RETRY_SOON: Duration = Duration::from_secs(5);
+/// Somebody must make room, or bring a sender's keys back.
+pub(super) const RETRY_LATER: Duration = Duration::from_secs(30);
+
+/// The queue, as verified requests see it.
+pub(super) struct EventStore {
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    log: Arc<ThrottledLog>,
+}
+
+impl EventStore {
+    pub(super) fn new(
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        log: Arc<ThrottledLog>,
+    ) -> Self {
+        Self { queue, clock, log }
+    }
+
+    /// Stores what a verified request brought.
+    pub(super) async fn store(
+        &self,
+        endpoint: &Endpoint,
+        verified: Verified,
+        request: Request<'_>,
+    ) -> Result<Accepted, IngestError> {
+        let source = endpoint.source();
+        // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
+        endpoint.charge().map_err(|retry_after| IngestError::RateLimited { retry_after })?;
+        endpoint.matched(verified.secret_index(), request.received_at);
+        let Request { headers, body, received_at, .. } = request;
+        if let Some(events) = source.split(&verified, received_at, &headers, &body) {
+            return self.append_all(endpoint, events).await;
+        }
+        if verified.is_unsplit() {
+            self.log.unsplit(source.name(), self.clock.now());
+        }
+        self.append(endpoint, source.event(verified, received_at, headers, body)).await
+    }
+
+    async fn append(&self, endpoint: &Endpoint, event: NewEvent) -> Result<Accepted, IngestError> {
+        let rule = endpoint.source().settings().answer.body();
+        // The body is shared, not copied.
+        let of_answer = rule.filter(|rule| rule.body.is_some()).map(|_| event.clone());
+        let key = unanswered_key(&event);
+        let appended = self.in_time(self.queue.append(event)).await?;
+        let answer = UnconfirmedAnswer::new(&self.queue, [(key, appended)]);
+        let ack = match rule {
+            None => Ack::Id,
+            Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
+        };
+        Ok(Accepted::Stored(Stored { appended, ack, answer }))
+    }
+
+    /// Stores the items of a list by one commit.
+    async fn append_all(
+        &self,
+        endpoint: &Endpoint,
+        events: Vec<NewEvent>,
+    ) -> Result<Accepted, IngestError> {
+        let rule = endpoint.source().settings().answer.body();
+        // What is answered is said over the first item.
+        let of_answer = rule.filter(|rule| rule.body.is_some()).and(events.first().cloned());
+        let keys: Vec<_> = events.iter().map(unanswered_key).collect();
+        let all = self.in_time(self.queue.append_all(events)).await?;
+        let answer = UnconfirmedAnswer::new(&self.queue, keys.into_iter().zip(all.iter().copied()));
+        let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
+        // A list that is split is never empty.
+        let Some(appended) = all.iter().find(is_new).or(all.first()).copied() else {
+            return Ok(Accepted::Probe);
+        };
+        let ack = match rule {
+            None => Ack::IdAndCount(all.len()),
+            Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
+        };
+        Ok(Accepted::Stored(Stored { appended, ack, answer }))
+    }
+
+    async fn in_time<T>(
+        &self,
+        stored: impl Future<Output = Result<T, QueueError>>,
+    ) -> Result<T, IngestError> {
+        match tokio::time::timeout(COMMIT_TIMEOUT, stored).await {
+            Ok(Ok(stored)) => Ok(stored),
+            Ok(Err(err)) => {
+                self.log.not_stored(&err, self.clock.now());
+                Err(IngestError::Unavailable { retry_after: retry_after(&err) })
+            }
+            Err(_elapsed) => {
+                self.log.slow_commit(self.clock.now());
+                Err(IngestError::Unavailable { retry_after: RETRY_SOON })
+            }
+        }
+    }
+}
+
+fn retry_after(err: &QueueError) -> Duration {
+    match err {
+        QueueError::Behind(_) => RETRY_AT_ONCE,
+        QueueError::Full(_) => RETRY_LATER,
+        QueueError::Poisoned
+        | QueueError::Busy(_)
+        | QueueError::Closed
+        | QueueError::Held { .. }
+        | QueueError::ForeignOwner { .. }
+        | QueueError::Unsupported { .. }
+        | QueueError::Corrupt(_)
+        | QueueError::Io { .. } => RETRY_SOON,
+    }
+}

@@ -1,0 +1,31 @@
+//! Senders that hang up before they have the answer, of a source whose requests have no id.
+
+use crate::support::gateway::{Gateway, signature};
+use crate::support::wire::{self, Wire};
+
+const BODY: &[u8] = b"{\"type\":\"comment.create\"}";
+
+#[test]
+fn equal_body_after_hang_up_is_a_repeat() {
+    let gateway = Gateway::start();
+    let length = BODY.len().to_string();
+    let signature = signature(BODY);
+    let headers = [("X-Signature", signature.as_str()), ("Content-Length", length.as_str())];
+    let head = wire::head("POST", "/hooks/hyvor", &headers);
+    // The end of the connection comes right behind the request, the answer only after the disk has
+    // synced.
+    let mut wire = Wire::to(gateway.public);
+    let answer = wire.write(&[head.as_bytes(), BODY].concat()).finish().answer();
+    let first = answer.unwrap().id();
+    assert_eq!(gateway.send(BODY).id(), first, "its sender cannot know that it was stored");
+    assert_ne!(gateway.send(BODY).id(), first, "the repeat was answered");
+    gateway.stop();
+}
+
+#[test]
+fn equal_body_after_an_answer_that_was_read_is_an_event() {
+    let gateway = Gateway::start();
+    let first = gateway.send(BODY).id();
+    assert_ne!(gateway.send(BODY).id(), first);
+    gateway.stop();
+}
