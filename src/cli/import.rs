@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{Import, ImportFile};
 use super::output::{Output, line, note};
-use super::{CliError, chain, send};
+use super::{CliError, error_chain, send};
 use crate::config;
 use crate::secret::SecretRef;
 
@@ -61,7 +61,7 @@ fn secrets(
             notes.push(format!("{file}: is there already and was left as it is"));
         } else {
             let place = SecretRef::File { path, create: false };
-            place.replace(secret).map_err(|err| CliError::Failed(chain(&err)))?;
+            place.replace(secret).map_err(|err| CliError::Failed(error_chain(&err)))?;
         }
     }
     Ok(notes)

@@ -11,7 +11,7 @@ use super::super::args::Send;
 use super::super::events::state;
 use super::super::output::{Output, Page};
 use super::super::store::Server;
-use super::super::{CliError, chain, send};
+use super::super::{CliError, error_chain, send};
 use crate::api::{DeliveryView, EventDetail};
 use crate::app::Application;
 use crate::config::{Config, load};
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let (again, _warnings) =
         load(path).map_err(|report| CliError::Configuration(Box::new(report)))?;
     let application = Application::build(config, path).await;
-    let application = application.map_err(|err| CliError::Failed(chain(&err)))?;
+    let application = application.map_err(|err| CliError::Failed(error_chain(&err)))?;
     let public = application.public().first().copied().unwrap_or(any_port);
     let stop = application.stop_token();
     let sample = Send {
@@ -51,7 +51,7 @@ pub(super) async fn run(
         tried
     };
     let (served, tried) = tokio::join!(application.run_until_stopped(), tried);
-    served.map_err(|err| CliError::Failed(chain(&err)))?;
+    served.map_err(|err| CliError::Failed(error_chain(&err)))?;
     output.one(&tried?, shown)
 }
 
