@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::{AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent, StatusView};
+use serde::Deserialize;
+
+use crate::api::{AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 use crate::config::Config;
-use crate::event::{EventId, Output as Said};
+use crate::event::{EventId, Output as Said, Position};
 use crate::queue::{DeliveryState, EventQuery};
 use crate::text::{bytes, count};
 
@@ -84,12 +86,23 @@ impl Via {
     pub(super) async fn last(&self) -> Result<u64, CliError> {
         match self {
             Self::Server(server) => {
-                let status: StatusView = server.get("status", &[]).await?;
-                Ok(status.queue.last.0)
+                let NewestOfQueue { queue } = server.get("status", &[]).await?;
+                Ok(queue.last.0)
             }
             Self::Store(api) => Ok(api.stats().last.0),
         }
     }
+}
+
+/// All of a status that is needed to begin behind what is there.
+#[derive(Debug, Deserialize)]
+struct NewestOfQueue {
+    queue: NewestPosition,
+}
+
+#[derive(Debug, Deserialize)]
+struct NewestPosition {
+    last: Position,
 }
 
 fn ask(filter: &EventsFilter) -> EventsAsk {

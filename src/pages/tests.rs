@@ -32,7 +32,10 @@ fn every_form_posts_to_a_change_that_there_is() {
                 continue;
             }
             let id = "0199c3f6-5b5e-7000-8000-000000000001";
-            let action = action.replace("{{ id }}", id).replace("{{ request.number }}", "7");
+            let action = action
+                .replace("{{ id }}", id)
+                .replace("{{ request.number }}", "7")
+                .replace("{{ one.number }}", "7");
             let mut path = String::new();
             let mut rest = action.as_str();
             while let Some((before, after)) = rest.split_once("{{") {

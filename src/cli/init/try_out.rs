@@ -56,7 +56,7 @@ pub(super) async fn run(
 }
 
 /// Sends it, and waits until each handler has done its first try, or for so long.
-async fn take_through(sample: &Send, config: &Config) -> Result<Tried, CliError> {
+async fn take_through(sample: &Send, config: &Config) -> Result<SampleOutcome, CliError> {
     let sent = send::post(sample, config).await?;
     let id = sent.id().unwrap_or_default();
     let server = Server::require(config).await?;
@@ -76,12 +76,12 @@ async fn take_through(sample: &Send, config: &Config) -> Result<Tried, CliError>
             break;
         }
     }
-    Ok(Tried { id, deliveries })
+    Ok(SampleOutcome { id, deliveries })
 }
 
 /// What became of the sample.
 #[derive(Serialize)]
-struct Tried {
+struct SampleOutcome {
     id: String,
     deliveries: Vec<DeliveryView>,
 }
@@ -91,7 +91,7 @@ fn is_done(delivery: &DeliveryView) -> bool {
     delivery.state != DeliveryState::Pending || !delivery.attempts.is_empty()
 }
 
-fn shown(tried: &Tried) -> String {
+fn shown(tried: &SampleOutcome) -> String {
     let mut page = Page::default();
     page.line(format_args!("\nstored as {}", tried.id));
     for delivery in &tried.deliveries {

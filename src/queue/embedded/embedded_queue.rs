@@ -13,7 +13,7 @@ use super::core::{Core, off_thread};
 use super::driver::{self, Threads};
 use super::index::Index;
 use super::lock_file;
-use super::open::{self, Components};
+use super::open::{self, Components, Opened};
 use super::read::{self, Budget, Reading, Search};
 use super::record::Lsn;
 use super::settings::Settings;
@@ -24,15 +24,6 @@ use crate::sync::lock;
 
 /// How long answers that the index makes richer wait for it.
 const INDEX_WAIT: Duration = Duration::from_secs(2);
-
-/// What was found when the queue was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opened {
-    /// Bytes of a torn last commit that were put aside. They were never acknowledged.
-    pub torn_bytes: u64,
-    /// Why something was made anew; `None` = all was as it should be.
-    pub rebuilt: Option<String>,
-}
 
 /// The embedded durable queue.
 #[derive(Debug)]

@@ -68,7 +68,8 @@ pub mod testing;
 
 pub use commit::CommitObserver;
 use embedded_queue::Driver;
-pub use embedded_queue::{EmbeddedQueue, Opened};
+pub use embedded_queue::EmbeddedQueue;
+pub use open::Opened;
 pub use settings::{IndexIn, Settings};
 
 #[cfg(test)]

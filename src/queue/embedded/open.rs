@@ -25,11 +25,20 @@ use super::record::{Lsn, SegmentId};
 use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
-use super::{IndexIn, Opened, Settings};
+use super::{IndexIn, Settings};
 use crate::clock::Clock;
 use crate::event::{Event, EventId, Position};
 use crate::queue::QueueError;
 use crate::queue::ids::Ids;
+
+/// What was found when the queue was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Bytes of a torn last commit that were put aside. They were never acknowledged.
+    pub torn_bytes: u64,
+    /// Why something was made anew; `None` = all was as it should be.
+    pub rebuilt: Option<String>,
+}
 
 /// The queue's components, each of which is driven by a thread of its own, or all by the caller's.
 pub(crate) struct Components {

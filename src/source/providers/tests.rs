@@ -38,9 +38,9 @@ fn setup_says_where_address_and_secret_go() {
 }
 
 #[test]
-fn shipped_configuration_lists_every_provider() {
-    let shipped = include_str!("../../../config.toml");
+fn reference_lists_every_provider() {
+    let reference = include_str!("../../config/reference.toml");
     for provider in PROVIDERS.iter() {
-        assert!(shipped.contains(provider.name), "{}", provider.name);
+        assert!(reference.contains(provider.name), "{}", provider.name);
     }
 }
