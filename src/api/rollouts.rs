@@ -79,25 +79,7 @@ impl Api {
         let asked = DeadAsk::from(ask);
         let filter =
             DeadAsk { until: Some(asked.until.map_or(until, |at| at.min(until))), ..asked };
-        let view = RolloutView {
-            number: 0,
-            filter,
-            target,
-            actor: self.actor,
-            rate,
-            state: RolloutState::Running,
-            why: None,
-            began_at: now,
-            ended_at: None,
-            matched: 0,
-            stage: 0,
-            stages: Vec::new(),
-            delivered: 0,
-            skipped: 0,
-            failed: 0,
-            gone: 0,
-            let_go: Vec::new(),
-        };
+        let view = RolloutView::new(filter, target, self.actor, rate, now);
         let letters = self.letters_for(&view).await?;
         if letters.is_empty() {
             return Err(ApiError::Conflict("no dead letter matches".into()));

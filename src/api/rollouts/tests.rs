@@ -15,25 +15,9 @@ fn app() -> HandlerName {
 }
 
 fn view(rate: u32) -> RolloutView {
-    RolloutView {
-        number: 1,
-        filter: DeadAsk { handler: Some("app".into()), until: Some(at(1)), ..DeadAsk::default() },
-        target: "handler app".into(),
-        actor: Actor::Token,
-        rate,
-        state: RolloutState::Running,
-        why: None,
-        began_at: at(0),
-        ended_at: None,
-        matched: 0,
-        stage: 0,
-        stages: Vec::new(),
-        delivered: 0,
-        skipped: 0,
-        failed: 0,
-        gone: 0,
-        let_go: Vec::new(),
-    }
+    let filter = DeadAsk { handler: Some("app".into()), until: Some(at(1)), ..DeadAsk::default() };
+    let view = RolloutView::new(filter, "handler app".into(), Actor::Token, rate, at(0));
+    RolloutView { number: 1, ..view }
 }
 
 fn letters(range: std::ops::Range<u64>) -> Vec<(HandlerName, Position)> {

@@ -47,6 +47,37 @@ pub struct RolloutView {
     pub let_go: Vec<LetGo>,
 }
 
+impl RolloutView {
+    /// One that has let nothing go yet, and has no number.
+    pub(super) const fn new(
+        filter: DeadAsk,
+        target: String,
+        actor: Actor,
+        rate: u32,
+        began_at: Timestamp,
+    ) -> Self {
+        Self {
+            number: 0,
+            filter,
+            target,
+            actor,
+            rate,
+            state: RolloutState::Running,
+            why: None,
+            began_at,
+            ended_at: None,
+            matched: 0,
+            stage: 0,
+            stages: Vec::new(),
+            delivered: 0,
+            skipped: 0,
+            failed: 0,
+            gone: 0,
+            let_go: Vec::new(),
+        }
+    }
+}
+
 /// How a rollout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
