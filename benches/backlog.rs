@@ -2,7 +2,9 @@
 //!
 //! Appends events of 1 KB from 64 senders while nobody takes them, reopens the queue, lets one
 //! handler drain it, then another one, which has a dead letter, while what both have goes, and
-//! prints rates, memory and disk beside the bounds they should keep.
+//! prints rates, memory and disk beside the bounds they should keep. `--retries` measures as many
+//! deliveries that wait for their next attempt instead, and `--start GIB` how soon a log of this
+//! size is open after a kill and after a power cut.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,17 +28,32 @@ use gatepost::event::{
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Queue, Start};
 
+#[path = "backlog/retries.rs"]
+mod retries;
+#[path = "backlog/start.rs"]
+mod start;
+
 const SENDERS: usize = 64;
 const BODY_BYTES: usize = 1024;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let n_events = arguments.iter().position(|argument| argument == "--events");
-    let n_events = n_events.map_or(1_000_000, |at| arguments[at + 1].parse().unwrap());
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = |name: &str| arguments.iter().position(|argument| argument == name);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(folder.path(), n_events));
+    if let Some(at) = place(start::FILL) {
+        let (folder, n_events) = (Path::new(&arguments[at + 1]), arguments[at + 2].parse());
+        return runtime.block_on(start::fill(folder, n_events.unwrap()));
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let n_events = place("--events").map_or(1_000_000, |at| arguments[at + 1].parse().unwrap());
+    if let Some(at) = place("--start") {
+        runtime.block_on(start::run(folder.path(), arguments[at + 1].parse().unwrap()));
+    } else if place("--retries").is_some() {
+        runtime.block_on(retries::run(folder.path(), n_events));
+    } else {
+        runtime.block_on(run(folder.path(), n_events));
+    }
 }
 
 /// What is settled stays for so long; with none of it, it goes while the rest is drained.
@@ -44,7 +61,9 @@ const RETENTION: Duration = Duration::from_hours(7 * 24);
 
 fn open(folder: &Path, retention: Duration) -> Arc<EmbeddedQueue> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let settings = Settings { retention, ..Settings::new(folder.join("queue")) };
+    let new = Settings::new(folder.join("queue"));
+    // A log of `--start` is as large as it is told to be.
+    let settings = Settings { retention, disk_max: 1 << 40, ..new };
     Arc::new(EmbeddedQueue::open(settings, clock).unwrap())
 }
 

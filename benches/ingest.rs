@@ -2,15 +2,17 @@
 //!
 //! The limit does the least that a durable receiver can: it verifies an HMAC over the body and
 //! appends it to a growing file, one fdatasync for all that waits, before its 200. The gateway
-//! does all it does, with a file handler draining. Prints requests per second and p99 of both,
-//! and the ratios. `--secs N` measures each step for so long (3); `--drain` takes the last one
-//! only: what three handlers leave of the way in.
+//! does all it does, with a file handler draining. Prints requests per second, p99 and what the
+//! server's processor does for 1,000 requests, and the ratios to the limit. `--secs N` measures
+//! each step for so long (3); `--beside PROGRAM` measures another build of the gateway in turn
+//! with this one; `--drain` takes the last step only: what three handlers leave of the way in.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::cast_precision_loss,
     reason = "a program that measures"
 )]
 
@@ -44,26 +46,38 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--drain") {
         return beside_handlers(secs);
     }
-    println!("{:>5}  {:>22}  {:>22}  {:>7} {:>7}", "conns", "limit", "gateway", "rate", "p99");
+    let other = arguments.iter().position(|argument| argument == "--beside");
+    let other = other.map(|at| arguments[at + 1].as_str());
+    println!("conns   server           rate        p99    CPU of 1,000   ÷ limit: rate  p99   CPU");
     for connections in CONNECTIONS {
-        let limit = with_limit(|address| load(address, connections, secs));
-        let gateway = with_gateway(ONE, |address| load(address, connections, secs));
-        let shown = |step: &Step| format!("{:>8.0}/s p99 {:>6.2} ms", step.rate, step.p99_ms);
-        println!(
-            "{connections:>5}  {}  {}  {:>6.2}x {:>6.2}x",
-            shown(&limit),
-            shown(&gateway),
-            gateway.rate / limit.rate,
-            gateway.p99_ms / limit.p99_ms
-        );
+        let limit = with_limit(|server| load(server, connections, secs));
+        print(connections, "limit", &limit, &limit);
+        let gateway = with_gateway(GATEPOST, ONE, |server| load(server, connections, secs));
+        print(connections, "gateway", &gateway, &limit);
+        if let Some(other) = other {
+            let other = with_gateway(other, ONE, |server| load(server, connections, secs));
+            print(connections, "other", &other, &limit);
+        }
     }
     beside_handlers(secs);
 }
 
+fn print(connections: usize, server: &str, step: &Step, limit: &Step) {
+    println!(
+        "{connections:>5}   {server:<8} {:>10.0}/s {:>7.2} ms {:>10.1} ms {:>13.2} {:>6.2} {:>5.2}",
+        step.rate,
+        step.p99_ms,
+        step.cpu_ms,
+        step.rate / limit.rate,
+        step.p99_ms / limit.p99_ms,
+        step.cpu_ms / limit.cpu_ms,
+    );
+}
+
 /// What handlers that take everything at once leave of the way in.
 fn beside_handlers(secs: u64) {
-    let alone = with_gateway("", |address| load(address, 64, secs));
-    let drained = with_gateway(THREE, |address| load(address, 64, secs));
+    let alone = with_gateway(GATEPOST, "", |server| load(server, 64, secs));
+    let drained = with_gateway(GATEPOST, THREE, |server| load(server, 64, secs));
     println!(
         "   64  {:>8.0}/s without a handler, {:>8.0}/s while three drain: {:.2}x (≥ 0.70)",
         alone.rate,
@@ -71,6 +85,8 @@ fn beside_handlers(secs: u64) {
         drained.rate / alone.rate
     );
 }
+
+const GATEPOST: &str = env!("CARGO_BIN_EXE_gatepost");
 
 const ONE: &str = r#"
         [handler.archive.file]
@@ -89,18 +105,41 @@ const THREE: &str = r#"
 struct Step {
     rate: f64,
     p99_ms: f64,
+    /// What the server's processor did for 1,000 requests, warming up included.
+    cpu_ms: f64,
+}
+
+/// A server that runs.
+#[derive(Clone, Copy)]
+struct Server {
+    address: SocketAddr,
+    pid: u32,
+}
+
+impl Server {
+    /// What its threads have used of the processor.
+    fn cpu_ms(self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        let (_name, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = |n: usize| fields.split(' ').nth(n).unwrap().parse::<f64>().unwrap();
+        // Fields 14 and 15 of proc(5), user and system, in ticks of 10 ms.
+        (ticks(11) + ticks(12)) * 10.0
+    }
 }
 
 /// A closed loop: each connection sends its next request when the last one is answered.
-fn load(address: SocketAddr, connections: usize, secs: u64) -> Step {
+fn load(server: Server, connections: usize, secs: u64) -> Step {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     let counter = Arc::new(AtomicU64::new(0));
+    let cpu_before = server.cpu_ms();
     let begin = Instant::now() + Duration::from_millis(700);
     let end = begin + Duration::from_secs(secs);
     let mut micros = local.block_on(&runtime, async {
         let clients: Vec<_> = (0..connections)
-            .map(|_| tokio::task::spawn_local(client(address, begin, end, Arc::clone(&counter))))
+            .map(|_| {
+                tokio::task::spawn_local(client(server.address, begin, end, Arc::clone(&counter)))
+            })
             .collect();
         let mut all = Vec::new();
         for client in clients {
@@ -108,12 +147,16 @@ fn load(address: SocketAddr, connections: usize, secs: u64) -> Step {
         }
         all
     });
+    let cpu_ms = server.cpu_ms() - cpu_before;
+    // Each connection counts one more than it sends.
+    let n_requests = counter.load(Ordering::Relaxed) - connections as u64;
     micros.sort_unstable();
     let p99 = micros[(micros.len() * 99 / 100).min(micros.len() - 1)];
     Step {
         rate: f64::from(u32::try_from(micros.len()).unwrap())
             / Duration::from_secs(secs).as_secs_f64(),
         p99_ms: f64::from(p99) / 1000.0,
+        cpu_ms: cpu_ms / n_requests as f64 * 1000.0,
     }
 }
 
@@ -161,18 +204,18 @@ async fn client(
 fn with_child<T>(
     command: &mut Command,
     address: impl Fn(&str) -> SocketAddr,
-    measure: impl FnOnce(SocketAddr) -> T,
+    measure: impl FnOnce(Server) -> T,
 ) -> T {
     let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let measured = measure(address(line.trim()));
+    let measured = measure(Server { address: address(line.trim()), pid: child.id() });
     child.kill().unwrap();
     child.wait().unwrap();
     measured
 }
 
-fn with_gateway<T>(handlers: &str, measure: impl FnOnce(SocketAddr) -> T) -> T {
+fn with_gateway<T>(program: &str, handlers: &str, measure: impl FnOnce(Server) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();
     std::fs::write(folder.path().join("secret"), SECRET).unwrap();
     let config = r#"
@@ -190,12 +233,12 @@ fn with_gateway<T>(handlers: &str, measure: impl FnOnce(SocketAddr) -> T) -> T {
         let banner: serde_json::Value = serde_json::from_str(line).unwrap();
         banner["public"][0].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
     };
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let mut command = Command::new(program);
     command.args(["serve", "--json"]).current_dir(folder.path());
     with_child(&mut command, address, measure)
 }
 
-fn with_limit<T>(measure: impl FnOnce(SocketAddr) -> T) -> T {
+fn with_limit<T>(measure: impl FnOnce(Server) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("--limit").arg(folder.path().join("log"));
