@@ -80,7 +80,8 @@ fn may_pass(err: &QueueError) -> bool {
         | QueueError::Closed
         | QueueError::Held { .. }
         | QueueError::ForeignOwner { .. }
-        | QueueError::Unsupported { .. } => false,
+        | QueueError::Unsupported { .. }
+        | QueueError::Standby { .. } => false,
     }
 }
 

@@ -127,6 +127,7 @@ fn retry_after(err: &QueueError) -> Duration {
         | QueueError::Held { .. }
         | QueueError::ForeignOwner { .. }
         | QueueError::Unsupported { .. }
+        | QueueError::Standby { .. }
         | QueueError::Corrupt(_)
         | QueueError::Io { .. } => RETRY_SOON,
     }

@@ -49,6 +49,16 @@ pub enum QueueError {
         /// What was found.
         found: String,
     },
+    /// The data folder is a standby's copy of another gateway's: two that serve the same events would
+    /// deliver them twice.
+    #[error(
+        "`{folder}` holds a standby's copy, which nobody may serve from; make it a gateway's by \
+         `gatepost standby promote`"
+    )]
+    Standby {
+        /// The data folder.
+        folder: String,
+    },
     /// A record that should be readable is not.
     #[error("the queue is damaged: {0}")]
     Corrupt(String),

@@ -11,6 +11,7 @@ use super::cleaner::{Cleaner, Effort};
 use super::commit::Request;
 use super::core::{Core, off_thread};
 use super::driver::{self, Threads};
+use super::files::QueueFiles;
 use super::index::Index;
 use super::lock_file;
 use super::open::{self, Components, Opened};
@@ -88,6 +89,11 @@ impl EmbeddedQueue {
         let opened = components.opened.clone();
         let driver = Mutex::new(driver(components)?);
         Ok(Self { core, cleaner, index, reading, opened, driver })
+    }
+
+    /// The queue's files, for a second copy of them.
+    pub fn files(&self) -> QueueFiles {
+        QueueFiles::new(&self.core)
     }
 
     /// What was found when the queue was opened.

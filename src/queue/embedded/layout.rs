@@ -10,6 +10,8 @@ use crate::queue::storage::OpenMode;
 
 /// The layout of the folder that this version writes.
 pub(crate) const FORMAT: &str = "2\n";
+/// How `FORMAT` begins in a standby's copy of a queue: no version opens it.
+pub(super) const COPY_MARK: &str = "standby";
 
 /// The number in `FORMAT` is written and synced before anything else; a newer one is left alone.
 pub(super) fn check_format(
@@ -28,6 +30,9 @@ pub(super) fn check_format(
         let found = String::from_utf8_lossy(bytes.get(..n_read).unwrap_or_default()).into_owned();
         if found == FORMAT {
             return take_over::remove_old(storage, folder);
+        }
+        if found.starts_with(COPY_MARK) {
+            return Err(QueueError::Standby { folder: folder.display().to_string() });
         }
         // Empty = the process ended while it was written: nothing was stored yet.
         if !found.is_empty() {

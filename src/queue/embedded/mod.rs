@@ -37,10 +37,12 @@ mod calls;
 pub mod check;
 pub(crate) mod cleaner;
 pub(crate) mod commit;
+mod copied;
 pub(crate) mod core;
 mod driver;
 mod embedded_queue;
 pub(crate) mod events;
+mod files;
 pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod keys;
@@ -67,8 +69,10 @@ pub(crate) mod take_over;
 pub mod testing;
 
 pub use commit::CommitObserver;
+pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, name_of_file, whole_until};
 use embedded_queue::Driver;
 pub use embedded_queue::EmbeddedQueue;
+pub use files::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile, SegmentName};
 pub use open::Opened;
 pub use settings::{IndexIn, Settings};
 

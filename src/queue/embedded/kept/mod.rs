@@ -37,6 +37,7 @@ mod append;
 mod compact;
 mod damage;
 mod open;
+mod raw;
 mod segment;
 #[cfg(test)]
 mod tests;

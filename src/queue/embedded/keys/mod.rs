@@ -20,6 +20,7 @@ mod filter;
 mod memtable;
 mod merge;
 mod page;
+mod raw;
 mod run_file;
 mod run_writer;
 mod runs;

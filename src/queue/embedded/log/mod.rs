@@ -31,6 +31,7 @@ mod file_log;
 mod find;
 mod offsets;
 mod open;
+mod raw;
 mod reader;
 mod recover;
 mod segment;

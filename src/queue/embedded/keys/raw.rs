@@ -1,0 +1,52 @@
+//! The run files' bytes as they stand, for whoever holds a second copy of them.
+
+use std::io;
+
+use super::runs::KeyRuns;
+use super::slot::{Health, Place};
+use crate::queue::storage::OpenMode;
+
+/// A whole run file; it never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawRun {
+    /// The file's name.
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+}
+
+impl KeyRuns {
+    /// The run files that are whole.
+    pub(crate) fn raw_files(&self) -> Vec<RawRun> {
+        let list = self.list();
+        let files = list.slots.iter().filter_map(|slot| match &slot.place {
+            Place::File { run, health: Health::Whole, path, .. } => {
+                let name = path.file_name()?.to_str()?.to_owned();
+                Some(RawRun { name, bytes: run.header.file_bytes() })
+            }
+            Place::File { .. } | Place::Frozen(_) | Place::Unreadable { .. } => None,
+        });
+        files.collect()
+    }
+
+    /// Bytes of a run file of [`KeyRuns::raw_files`]; `None` = it is gone.
+    pub(crate) fn read_raw(
+        &self,
+        name: &str,
+        from: u64,
+        n_bytes: usize,
+    ) -> io::Result<Option<Vec<u8>>> {
+        // Names come from outside: only those that are listed are opened.
+        if !self.raw_files().iter().any(|run| run.name == name) {
+            return Ok(None);
+        }
+        let file = match self.storage.open(&self.folder.join(name), OpenMode::Read) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        let mut bytes = vec![0; n_bytes];
+        let n_read = file.read_at(&mut bytes, from)?;
+        bytes.truncate(n_read);
+        Ok(Some(bytes))
+    }
+}
