@@ -1,11 +1,16 @@
 //! What the log knows of a delivery's past: which deliveries are replays (of an event that the
 //! handler had already, and not of one whose end was lost), and how far earlier tries came.
 
+use std::time::Duration;
+
 use futures_util::future::try_join_all;
 
 use super::Context;
 use crate::event::{Delivery, Failure, Origin};
-use crate::queue::{AttemptRecord, DeliveryState, Queue, QueueError};
+use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, Queue, QueueError};
+
+/// How long a delivery whose earlier attempts are not known yet waits.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Fills in [`Delivery::replay`] and [`Delivery::progress`] where the handler asks for it. What comes out of the log was never
 /// delivered before, so that only entries cost a look-up.
@@ -25,11 +30,9 @@ pub(super) async fn count(
         delivery.replay = u32::try_from(n_ends).unwrap_or(u32::MAX);
         let mut since_end = attempts.into_iter().rev().take_while(|attempt| !is_end(&attempt));
         delivery.progress = since_end.find_map(|attempt| attempt.progress);
-        Ok::<_, QueueError>(())
+        Ok(())
     }));
-    looked.await.map(drop).map_err(|err| {
-        Failure::transient(format_args!("whether it is a replay cannot be looked up: {err}"))
-    })
+    looked.await.map(drop)
 }
 
 /// The handler's tries of the event, oldest first.
@@ -37,8 +40,39 @@ async fn attempts_of(
     context: &Context,
     queue: &dyn Queue,
     delivery: &Delivery,
-) -> Result<Vec<AttemptRecord>, QueueError> {
-    let histories = queue.history(delivery.event.position).await?;
+) -> Result<Vec<AttemptRecord>, Failure> {
+    let histories = known(queue.whole_history(delivery.event.position).await)?;
     let own = histories.into_iter().filter(|history| history.handler == context.name);
     Ok(own.flat_map(|history| history.attempts).collect())
+}
+
+/// Without its earlier attempts a delivery waits: a mail would go once more to those who have it,
+/// and a row of a replay be left as it is.
+fn known(
+    history: Result<Option<Vec<DeliveryHistory>>, QueueError>,
+) -> Result<Vec<DeliveryHistory>, Failure> {
+    match history {
+        Ok(Some(history)) => Ok(history),
+        Ok(None) => {
+            Err(Failure::deferred("earlier attempts are still being read from the log", ASK_AGAIN))
+        }
+        Err(err) => Err(Failure::transient(format_args!(
+            "whether it is a replay cannot be looked up: {err}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FailureKind;
+
+    #[test]
+    fn delivery_whose_attempts_are_not_known_yet_is_asked_for_again_and_uses_up_no_try() {
+        let failure = known(Ok(None)).unwrap_err();
+        assert_eq!((failure.kind, failure.retry_after), (FailureKind::Deferred, Some(ASK_AGAIN)));
+        let failure = known(Err(QueueError::Closed)).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert_eq!(known(Ok(Some(Vec::new()))).unwrap(), []);
+    }
 }

@@ -62,6 +62,16 @@ pub trait Queue: Send + Sync {
     /// What each handler did with one event, in the order of the attempts.
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError>;
 
+    /// [`Queue::history`] once no attempt can be missing from it. `None` = the log is being read
+    /// for it, as after a power cut: ask again. Where the log cannot be read for it within
+    /// 10 minutes of the start, what is known is all there is.
+    async fn whole_history(
+        &self,
+        position: Position,
+    ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
+        self.history(position).await.map(Some)
+    }
+
     /// Dead letters that match, oldest first.
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
 

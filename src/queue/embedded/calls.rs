@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::commit::{self, AppendRequest, Group, Request};
-use super::embedded_queue::EmbeddedQueue;
+use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
 use super::redrive::{self, ByHand};
 use super::subscription::EmbeddedSubscription;
 use super::{keys, stats};
@@ -83,11 +83,16 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
-        self.ready().await?;
-        // What was settled just now is part of it.
-        let through = self.recorded_and_indexed().await?;
-        let history = self.read(move |reading| reading.history(position, through)).await?;
-        Ok(history.deliveries)
+        Ok(self.history_of(position).await?.deliveries)
+    }
+
+    async fn whole_history(
+        &self,
+        position: Position,
+    ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
+        let history = self.history_of(position).await?;
+        let is_late = self.core.clock.steady().since(self.opened_at) >= INDEXED_WITHIN;
+        Ok((history.is_indexed || is_late).then_some(history.deliveries))
     }
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {

@@ -15,7 +15,7 @@ use super::files::QueueFiles;
 use super::index::Index;
 use super::lock_file;
 use super::open::{self, Components, Opened};
-use super::read::{self, Budget, Reading, Search};
+use super::read::{self, Budget, History, Reading, Search};
 use super::record::Lsn;
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
@@ -25,6 +25,9 @@ use crate::sync::lock;
 
 /// How long answers that the index makes richer wait for it.
 const INDEX_WAIT: Duration = Duration::from_secs(2);
+/// How long after the start answers may be put off until the index is made: about what 100 GiB
+/// take. An index that cannot be made is not waited for any longer.
+pub(super) const INDEXED_WITHIN: Duration = Duration::from_mins(10);
 
 /// The embedded durable queue.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct EmbeddedQueue {
     pub(super) index: Arc<Index>,
     pub(super) reading: Arc<Reading>,
     pub(super) opened: Opened,
+    /// By the steady clock.
+    pub(super) opened_at: Timestamp,
     pub(super) driver: Mutex<Driver>,
 }
 
@@ -86,9 +91,9 @@ impl EmbeddedQueue {
     ) -> Result<Self, QueueError> {
         let (core, cleaner) = (Arc::clone(&components.core), Arc::clone(&components.cleaner));
         let (index, reading) = (Arc::clone(&components.index), Arc::clone(&components.reading));
-        let opened = components.opened.clone();
+        let (opened, opened_at) = (components.opened.clone(), core.clock.steady());
         let driver = Mutex::new(driver(components)?);
-        Ok(Self { core, cleaner, index, reading, opened, driver })
+        Ok(Self { core, cleaner, index, reading, opened, opened_at, driver })
     }
 
     /// The queue's files, for a second copy of them.
@@ -142,6 +147,13 @@ impl EmbeddedQueue {
         self.core.check_open()?;
         let reading = Arc::clone(&self.reading);
         off_thread(move || read(&reading)).await
+    }
+
+    pub(super) async fn history_of(&self, position: Position) -> Result<History, QueueError> {
+        self.ready().await?;
+        // What was settled just now is part of it.
+        let through = self.recorded_and_indexed().await?;
+        self.read(move |reading| reading.history(position, through)).await
     }
 
     /// Waits until what was settled so far is recorded and, for some time, until the index has it.

@@ -19,7 +19,9 @@ const RECORDS_MAX: usize = 256;
 pub(crate) struct History {
     /// One per handler that has a subscription and had the event to deliver.
     pub(crate) deliveries: Vec<DeliveryHistory>,
-    /// `false` = attempts may be missing: the index is being made or is behind.
+    /// `false` = attempts may be missing: the index is being made, is behind or does not answer.
+    pub(crate) is_indexed: bool,
+    /// The same, and of each delivery that is settled it is known how.
     pub(crate) is_complete: bool,
 }
 
@@ -31,11 +33,12 @@ impl Reading {
     /// end when the caller had every settlement recorded. Empty = there is no such event.
     pub(crate) fn history(&self, position: Position, through: Lsn) -> Result<History, QueueError> {
         let Some(found) = self.look_for(&mut Finder::default(), position)? else {
-            return Ok(History { deliveries: Vec::new(), is_complete: true });
+            return Ok(History { deliveries: Vec::new(), is_indexed: true, is_complete: true });
         };
         let from = found.lsn.unwrap_or_default();
         let facts = self.facts_of(position);
-        let mut is_complete = facts.is_ok() && self.is_indexed_from(from, through);
+        let is_indexed = facts.is_ok() && self.is_indexed_from(from, through);
+        let mut is_complete = is_indexed;
         let mut facts = facts.unwrap_or_default();
         let mut deliveries = Vec::new();
         for (handler, incarnation) in self.states.handlers() {
@@ -54,7 +57,7 @@ impl Reading {
             };
             deliveries.push(history_of(handler, state, &facts));
         }
-        Ok(History { deliveries, is_complete })
+        Ok(History { deliveries, is_indexed, is_complete })
     }
 
     /// What is recorded of an event's deliveries, by delivery.

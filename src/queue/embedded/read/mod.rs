@@ -29,7 +29,6 @@ pub(crate) use budget::Budget;
 #[cfg(test)]
 pub(crate) use dead::DeadPage;
 pub(crate) use dead::is_by_fact;
-#[cfg(test)]
 pub(crate) use history::History;
 #[cfg(test)]
 pub(crate) use list::Page;

@@ -130,10 +130,11 @@ fn history_of_an_index_that_lags_says_so() {
     rig.run(&mut follower);
     rig.settle(&[("a", vec![tried(1, NewState::Delivered, 1, 10, "")])]);
     let reading = rig.reading(&index);
-    assert!(!history(&rig, &reading, 1).is_complete);
+    let told = history(&rig, &reading, 1);
+    assert!(!told.is_complete && !told.is_indexed);
     rig.run(&mut follower);
     let told = history(&rig, &reading, 1);
-    assert!(told.is_complete);
+    assert!(told.is_complete && told.is_indexed);
     assert_eq!(one(&told, "a").attempts.len(), 1);
 }
 
