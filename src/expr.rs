@@ -37,6 +37,7 @@ mod slips;
 mod striptags;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use date::{is_zero_date, moment};
 pub use error::ExprError;

@@ -1,6 +1,5 @@
 //! One call of the handler, and what becomes of each delivery in it.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -10,53 +9,19 @@ use tracing::{debug, error, warn};
 
 use super::attempts::Beginning;
 use super::buffer::CallBatch;
+use super::call_outcome::{CallOutcome, HandlerHealth, attempt_of, without_words};
+use super::context::Context;
 use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
-use super::{Context, replays};
+use super::replays;
 use crate::event::{
-    Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, OrderKey, Outcome,
-    Settlement,
+    Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, Outcome, Settlement,
 };
 use crate::queue::{DeadLetter, Queue};
 
 /// What the dead letter says of an event that is not tried a third time.
 const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
                          for it twice: set aside; a redrive tries it once more";
-
-/// A call that has ended.
-#[derive(Debug, Default)]
-pub(super) struct CallOutcome {
-    pub(super) settlements: Vec<Settlement>,
-    /// The order keys of its deliveries.
-    pub(super) keys: BTreeSet<OrderKey>,
-    /// What the call says about the handler; `None` = it was not called.
-    pub(super) health: Option<HandlerHealth>,
-    /// For how long the handler takes nothing at all.
-    pub(super) pause: Option<Duration>,
-    pub(super) duration: Duration,
-}
-
-/// Whether the handler is there.
-#[derive(Debug)]
-pub(super) enum HandlerHealth {
-    /// It took the deliveries, or said that it does not want them.
-    Up,
-    /// A transient failure.
-    Down(Failure),
-    /// The other side was not asked.
-    Unknown,
-}
-
-impl HandlerHealth {
-    /// What two answers of one call say together: who answers at all is there.
-    pub(super) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Up, _) | (_, Self::Up) => Self::Up,
-            (Self::Down(failure), _) | (_, Self::Down(failure)) => Self::Down(failure),
-            (Self::Unknown, Self::Unknown) => Self::Unknown,
-        }
-    }
-}
 
 /// Calls the handler with `batch` and judges the result. `seed` is where its jitter comes from.
 pub(super) async fn attempt(
@@ -144,12 +109,6 @@ fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
     delivered.collect()
 }
 
-/// When a call took place, and nothing of what was said in it.
-fn without_words(attempt: &Attempt) -> Attempt {
-    let Attempt { started_at, duration, .. } = *attempt;
-    Attempt { started_at, duration, ..Attempt::default() }
-}
-
 /// A delivery whose filter fails: dead, without a call.
 pub(super) async fn unclear(
     context: &Context,
@@ -212,17 +171,6 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
             log_failure(context, deliveries, &failure, duration);
             (attempt_of(&failure, &attempt), Err(failure))
         }
-    }
-}
-
-/// A try that came to `failure`, in a call that took place as `attempt` says.
-pub(super) fn attempt_of(failure: &Failure, attempt: &Attempt) -> Attempt {
-    Attempt {
-        error: failure.text.clone(),
-        status: failure.status,
-        output: failure.output.clone(),
-        progress: failure.progress.clone(),
-        ..without_words(attempt)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::settings::Policy;
-use crate::event::{Failure, FailureClass, FailureKind};
+use crate::event::{Failure, FailureClass};
 
 /// Some failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +35,14 @@ impl FailurePattern {
     }
 
     /// How many statuses it stands for; a status says more than a class.
-    fn width(&self) -> u32 {
+    pub(super) fn width(&self) -> u32 {
         match self {
             Self::Status(range) => u32::from(range.end() - range.start()),
             Self::Class(_) => u32::MAX,
         }
     }
 
-    fn matches(&self, failure: &Failure) -> bool {
+    pub(super) fn matches(&self, failure: &Failure) -> bool {
         match self {
             Self::Status(range) => failure.status.is_some_and(|status| range.contains(&status)),
             Self::Class(class) => failure.class == Some(*class),
@@ -51,36 +50,11 @@ impl FailurePattern {
     }
 }
 
-impl Policy {
-    /// `failure` as the owner wants it judged: of the patterns that match, the narrowest counts.
-    pub(super) fn classify(&self, mut failure: Failure) -> Failure {
-        for (_, own) in &mut failure.each {
-            own.kind = self.kind_of(own);
-        }
-        failure.kind = self.kind_of(&failure);
-        failure
-    }
-
-    fn kind_of(&self, failure: &Failure) -> FailureKind {
-        if failure.kind.is_wait() {
-            return failure.kind;
-        }
-        let narrowest = |patterns: &[FailurePattern]| {
-            let matching = patterns.iter().filter(|pattern| pattern.matches(failure));
-            matching.map(FailurePattern::width).min()
-        };
-        match (narrowest(&self.retry_on), narrowest(&self.dead_on)) {
-            (None, None) => failure.kind,
-            (Some(retry), Some(dead)) if retry < dead => FailureKind::Transient,
-            (Some(_), None) => FailureKind::Transient,
-            (_, Some(_)) => FailureKind::Permanent,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::Policy;
+    use crate::event::FailureKind;
 
     fn patterns(texts: &[&str]) -> Vec<FailurePattern> {
         texts.iter().map(|text| FailurePattern::parse(text).unwrap()).collect()

@@ -3,9 +3,9 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::Context;
-use super::attempt::{HandlerHealth, attempt_of};
 use super::buffer::CallBatch;
+use super::call_outcome::{HandlerHealth, attempt_of};
+use super::context::Context;
 use super::retry::next_try;
 use crate::event::{Attempt, Delivery, Failure, FailureKind, OrderKey, Outcome, Settlement};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::Context;
+use super::context::Context;
 use crate::event::{Delivery, Failure, Origin};
 use crate::queue::{AttemptRecord, DeliveryHistory, DeliveryState, Queue, QueueError};
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::classify::FailurePattern;
 use crate::clock::Timestamp;
-use crate::event::Glob;
+use crate::event::{Failure, FailureKind, Glob};
 use crate::expr::Expression;
 use crate::handler::Exempt;
 
@@ -201,6 +201,33 @@ pub enum OnDeadLetter {
     Release,
     /// They wait until it is redriven or dropped.
     Hold,
+}
+
+impl Policy {
+    /// `failure` as the owner wants it judged: of the patterns that match, the narrowest counts.
+    pub(super) fn classify(&self, mut failure: Failure) -> Failure {
+        for (_, own) in &mut failure.each {
+            own.kind = self.kind_of(own);
+        }
+        failure.kind = self.kind_of(&failure);
+        failure
+    }
+
+    fn kind_of(&self, failure: &Failure) -> FailureKind {
+        if failure.kind.is_wait() {
+            return failure.kind;
+        }
+        let narrowest = |patterns: &[FailurePattern]| {
+            let matching = patterns.iter().filter(|pattern| pattern.matches(failure));
+            matching.map(FailurePattern::width).min()
+        };
+        match (narrowest(&self.retry_on), narrowest(&self.dead_on)) {
+            (None, None) => failure.kind,
+            (Some(retry), Some(dead)) if retry < dead => FailureKind::Transient,
+            (Some(_), None) => FailureKind::Transient,
+            (_, Some(_)) => FailureKind::Permanent,
+        }
+    }
 }
 
 #[cfg(test)]

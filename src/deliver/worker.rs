@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Context;
-use super::attempt::{CallOutcome, HandlerHealth};
 use super::breaker::{Breaker, BreakerChange};
 use super::buffer::Buffer;
+use super::call_outcome::{CallOutcome, HandlerHealth};
+use super::context::Context;
 use super::status::{Mode, Shared};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settlement};

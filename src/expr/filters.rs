@@ -8,6 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
+use super::values::{cost, is_missing, text};
 use super::{date, money, operators, plain};
 use crate::body::json::{self, Layout};
 use crate::body::number;
@@ -147,19 +148,6 @@ fn given(as_given: Given, mut args: Vec<Value>) -> Vec<Value> {
     args
 }
 
-pub(super) fn is_missing(value: &Value) -> bool {
-    value.is_undefined() || value.is_none()
-}
-
-/// The value as text; what is missing as the empty one.
-pub(super) fn text(value: &Value) -> Value {
-    match value.kind() {
-        ValueKind::String => value.clone(),
-        ValueKind::Undefined | ValueKind::None => Value::from(""),
-        _ => Value::from(plain(value)),
-    }
-}
-
 /// A list whose numbers can be calculated and compared with.
 fn numbers(value: &Value) -> Value {
     if value.kind() != ValueKind::Seq {
@@ -174,11 +162,6 @@ fn numbers(value: &Value) -> Value {
 
 fn calculable_or_empty(value: &Value) -> Value {
     if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }
-}
-
-/// The fuel for going once through so many bytes.
-pub(super) fn cost(n_bytes: usize) -> u64 {
-    u64::try_from(n_bytes / 64).unwrap_or(u64::MAX)
 }
 
 fn length(value: &Value) -> Result<usize, Error> {

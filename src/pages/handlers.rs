@@ -6,7 +6,6 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
-use super::overview::waiting_address;
 use super::widgets::{Bars, Linked, Sign, When};
 use super::{Viewer, rendered, verdict, words};
 use crate::api::{
@@ -196,4 +195,9 @@ pub(super) async fn show(
 fn dead_line(group: &DeadGroup, name: &HandlerName) -> (String, Linked) {
     let list = [("handler", name.as_str()), ("like", group.key.as_str())];
     (words::shown(&group.reason, 160), Linked::new(group.count, address("/dead", list)))
+}
+
+/// Where a handler's waiting events are listed.
+fn waiting_address(handler: &str) -> String {
+    address("/events", [("handler", handler), ("state", "waiting")])
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::fields::{Fields, address};
+use super::fields::Fields;
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
 use super::sources::SourceRow;
@@ -128,9 +128,4 @@ fn first_steps(api: &Api, status: &StatusView) -> Option<FirstSteps> {
         }),
         handlers: status.handlers.iter().map(|handler| handler.name.to_string()).collect(),
     })
-}
-
-/// Where a handler's waiting events are listed.
-pub(super) fn waiting_address(handler: &str) -> String {
-    address("/events", [("handler", handler), ("state", "waiting")])
 }

@@ -9,7 +9,6 @@ use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::providers::Sample;
-use super::sign::content_type;
 use super::split::Split;
 use super::{Inbound, SigningProfile, Source, SourceSettings};
 
@@ -159,6 +158,16 @@ pub(super) fn put(body: &mut Value, path: &str, value: Value) {
         };
     }
     *at = value;
+}
+
+pub(super) fn content_type(body: &[u8]) -> &'static str {
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[' | b'"') => "application/json",
+        Some(_) if body.contains(&b'=') && !body.contains(&b'\n') => {
+            "application/x-www-form-urlencoded"
+        }
+        Some(_) | None => "application/octet-stream",
+    }
 }
 
 #[cfg(test)]

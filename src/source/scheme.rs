@@ -172,13 +172,32 @@ impl Scheme {
             return Ok(Accepted { key_index: 0, id });
         }
         match &self.each {
-            Some(path) => batch::verify(self, path, keys, request, now),
+            Some(path) => self.verify_each(path, keys, request, now),
             None => self.verify_one(keys, request, now),
         }
     }
 
+    /// Judges every item of the list at `path` as if it were the body. The first one that is not good
+    /// decides, so that a stranger pays for one.
+    fn verify_each(
+        &self,
+        path: &str,
+        keys: &[Option<Key>],
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        let items = batch::items(request.body, path).ok_or(Rejection::Missing)?;
+        let mut accepted = Err(Rejection::Missing);
+        for item in items {
+            let item = Inbound { body: item.get().as_bytes(), ..*request };
+            accepted = Ok(self.verify_one(keys, &item, now)?);
+        }
+        // An id of one item is none of the request.
+        accepted.map(|accepted| Accepted { id: None, ..accepted })
+    }
+
     /// Judges a request, or an item of one, by its signature.
-    pub(super) fn verify_one(
+    fn verify_one(
         &self,
         keys: &[Option<Key>],
         request: &Inbound<'_>,

@@ -12,7 +12,7 @@ use super::field_ref::{FieldRef, Lookup, pairs};
 use super::http_message::{self, MessageRule};
 use super::jwt::JwtRule;
 use super::keys::Algorithm;
-use super::samples::put;
+use super::samples::{content_type, put};
 use super::scheme::{Envelope, Scheme};
 use super::settings::TypeRule;
 use super::signature::SignatureFormat;
@@ -360,16 +360,6 @@ const ITEMS_MAX: usize = 100;
 fn is_string(body: &serde_json::Value, path: &str) -> bool {
     let pointer = format!("/{}", path.replace('.', "/"));
     body.pointer(&pointer).is_some_and(serde_json::Value::is_string)
-}
-
-pub(super) fn content_type(body: &[u8]) -> &'static str {
-    match body.trim_ascii_start().first() {
-        Some(b'{' | b'[' | b'"') => "application/json",
-        Some(_) if body.contains(&b'=') && !body.contains(&b'\n') => {
-            "application/x-www-form-urlencoded"
-        }
-        Some(_) | None => "application/octet-stream",
-    }
 }
 
 /// Adds a parameter to an address.

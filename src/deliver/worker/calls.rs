@@ -7,9 +7,10 @@ use rand::Rng;
 
 use super::Worker;
 use crate::clock::Timestamp;
-use crate::deliver::attempt::{CallOutcome, attempt};
+use crate::deliver::attempt::attempt;
 use crate::deliver::breaker::Permit;
 use crate::deliver::buffer::CallBatch;
+use crate::deliver::call_outcome::CallOutcome;
 use crate::queue::{LOOK_AGAIN, QueueError};
 
 /// After so much time in calls that ended at once, other tasks of the thread get their turn.

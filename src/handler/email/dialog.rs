@@ -11,7 +11,6 @@ use lettre::transport::smtp::{self};
 use serde::{Deserialize, Serialize};
 
 use super::message::Mail;
-use super::smtp::words_of;
 use crate::event::FailureKind;
 use crate::sync::lock;
 
@@ -156,4 +155,12 @@ fn refusal(address: &Address, err: smtp::Error) -> Result<Refused, smtp::Error> 
     }
     let kind = if err.is_permanent() { FailureKind::Permanent } else { FailureKind::Transient };
     Ok(Refused { address: address.clone(), kind, status, text: words_of(&err) })
+}
+
+/// The longest text of a server that is kept, in characters.
+const REPLY_CHARS_MAX: usize = 300;
+
+/// The error's words in one line: what a server says may be long.
+pub(super) fn words_of(err: &smtp::Error) -> String {
+    err.to_string().replace(char::is_control, " ").chars().take(REPLY_CHARS_MAX).collect()
 }

@@ -25,8 +25,6 @@ use crate::sync::lock;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest text of a server that is kept, in characters.
-const REPLY_CHARS_MAX: usize = 300;
 
 /// A mail server, and the connections to it that are free.
 pub(super) struct Smtp {
@@ -212,10 +210,5 @@ fn told(err: &smtp::Error, failure: Failure) -> Failure {
 }
 
 fn text_of(err: &smtp::Error, step: &Step) -> String {
-    format!("mail server, at {step}: {}", words_of(err))
-}
-
-/// The error's words in one line: what a server says may be long.
-pub(super) fn words_of(err: &smtp::Error) -> String {
-    err.to_string().replace(char::is_control, " ").chars().take(REPLY_CHARS_MAX).collect()
+    format!("mail server, at {step}: {}", dialog::words_of(err))
 }

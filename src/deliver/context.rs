@@ -1,0 +1,57 @@
+//! What a handler's loop is made of.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::attempts::Attempts;
+use super::settings::{OnDeadLetter, Policy};
+use crate::clock::Clock;
+use crate::event::HandlerName;
+use crate::handler::Handler;
+use crate::metrics::HandlerMetrics;
+use crate::queue::DeadLetter;
+
+/// Where Gatepost's own events go: the app appends them to the queue.
+#[async_trait]
+pub trait SystemEvents: Send + Sync {
+    /// A delivery was given up. Never called for one of Gatepost's own events. Called before the
+    /// delivery is settled, so a crash in between brings the same letter again with another
+    /// `died_at`. A redriven delivery that dies once more is another letter.
+    async fn dead_letter(&self, letter: DeadLetter);
+}
+
+/// What a handler's loop is made of.
+pub struct Context {
+    /// Whose loop it is.
+    pub name: HandlerName,
+    /// How deliveries are made.
+    pub policy: Policy,
+    /// What they are made with.
+    pub handler: Arc<dyn Handler>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: HandlerMetrics,
+    /// What was under way when the last process ended by itself.
+    pub attempts: Arc<Attempts>,
+    /// Who is told of dead letters.
+    pub system_events: Arc<dyn SystemEvents>,
+    /// Where the jitter comes from: random in life, fixed in a simulation.
+    pub seed: u64,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    pub(super) fn holds_dead(&self) -> bool {
+        match self.policy.on_dead_letter {
+            OnDeadLetter::Release => false,
+            OnDeadLetter::Hold => true,
+        }
+    }
+}
