@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::event::{Event, EventId, NewEvent, Position};
 use crate::expr::{Escape, Scope, Template};
 
-use super::Reply;
+use super::reply::Reply;
 
 /// What is answered once an event is durable.
 #[derive(Clone, Debug)]

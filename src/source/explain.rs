@@ -1,43 +1,25 @@
 //! Says in one line why a request was refused, by trying what would have made it good.
 
-use serde::{Deserialize, Serialize};
-
-use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-use super::fetched::FetchRule;
+use super::configured::Source;
 use super::field_ref::FieldRef;
 use super::providers::PROVIDERS;
+use super::rejection::Rejection;
+use super::request::Inbound;
 use super::scheme::Scheme;
-use super::settings::{SigningProfile, SourceSettings};
+use super::settings::SigningProfile;
 use super::signature::{Encoding, SignatureFormat};
-use super::{Inbound, Rejection, Source};
 
+mod case;
 mod other;
 mod own;
 mod rejection;
 mod rewritten;
 mod variants;
 
-/// A request that was refused, as it came.
-#[derive(Clone, Copy, Debug)]
-pub struct Rejected<'a> {
-    /// The request.
-    pub request: Inbound<'a>,
-    /// When it came: it is judged as of that moment.
-    pub received_at: Timestamp,
-}
-
-/// Why a request was refused, for its owner. Says nothing of secrets, signatures or bodies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// One line.
-    pub line: String,
-    /// What to write into the configuration, or to do, where that is known.
-    pub config_hint: Option<String>,
-    /// Whether it would be taken as of now: then it can be released.
-    pub is_good_now: bool,
-}
+use case::{Case, because};
+pub use case::{Explanation, Rejected};
 
 /// Why `source` refused `rejected`. `all` are the sources whose secrets it may have been signed
 /// with by mistake.
@@ -82,58 +64,7 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         .unwrap_or_else(|| case.unknown(&rejection))
 }
 
-fn because(line: &str, hint: Option<&str>) -> Explanation {
-    Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
-}
-
-struct Case<'a> {
-    source: &'a Source,
-    rejected: &'a Rejected<'a>,
-}
-
 impl Case<'_> {
-    /// Whether `sender` with `secret` would have believed `request`, its age aside.
-    fn fits_request(
-        &self,
-        profile: SigningProfile,
-        secret: &Secret,
-        request: &Inbound<'_>,
-    ) -> bool {
-        let settings = SourceSettings::new(profile, Vec::new());
-        let name = self.source.name().clone();
-        Source::with_secrets(name, settings, vec![secret.clone()]).is_ok_and(|source| {
-            let judged = source.verify(request, self.rejected.received_at);
-            matches!(judged, Ok(_) | Err(Rejection::Stale { .. }))
-        })
-    }
-
-    fn fits(&self, profile: SigningProfile, secret: &Secret) -> bool {
-        self.fits_request(profile, secret, &self.rejected.request)
-    }
-
-    fn profile(&self) -> SigningProfile {
-        self.source.settings.profile.clone()
-    }
-
-    /// Where its sender's keys are.
-    fn key_places(&self) -> String {
-        let mut places: Vec<String> = self.source.fetch_rules().map(FetchRule::place).collect();
-        places.dedup();
-        places.join(" or ")
-    }
-
-    /// Where a setting of the scheme is to be written.
-    fn table(&self) -> String {
-        match self.source.settings.profile.provider {
-            None => format!("[source.{}.verify]", self.source.name()),
-            Some(provider) => format!(
-                "[source.{}.verify] (a table of your own, in place of `provider = \"{}\"`)",
-                self.source.name(),
-                provider.name
-            ),
-        }
-    }
-
     /// Signed with a secret that belongs to another source.
     fn other_secret(&self, all: &[&Source]) -> Option<Explanation> {
         let others = all.iter().filter(|other| other.name() != self.source.name());

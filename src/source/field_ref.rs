@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Inbound, payload};
+use super::payload;
+use super::request::Inbound;
 use crate::body;
 
 pub(super) use crate::body::{Pair, pairs};

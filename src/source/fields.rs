@@ -1,7 +1,8 @@
 //! Values of a believed request, its JSON fields found in one pass over the body.
 
 use super::field_ref::FieldRef;
-use super::{Inbound, SmallList, payload};
+use super::payload;
+use super::request::{Inbound, SmallList};
 
 /// The values of some places.
 pub(super) struct Fields<'a> {

@@ -14,8 +14,9 @@ use crate::clock::Timestamp;
 use super::algorithm::Algorithm;
 use super::field_ref::{FieldRef, query};
 use super::keys::Key;
+use super::rejection::Rejection;
+use super::request::Inbound;
 use super::template::Message;
-use super::{Inbound, Rejection};
 
 /// The header that says what is signed.
 pub(super) const INPUT: &str = "signature-input";

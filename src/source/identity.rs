@@ -9,10 +9,6 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::event::{Dedupe, DedupeKey, SourceName};
-use crate::settings::show_duration;
-
-use super::scheme::Scheme;
-use super::settings::SourceSettings;
 
 /// Which requests count as repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,53 +125,11 @@ fn key(source: &SourceName, method: Option<&str>, identity: &Identity, body: &[u
     DedupeKey(*key)
 }
 
-impl SourceSettings {
-    /// What counts as a repeat here, for people.
-    pub fn repeats(&self) -> String {
-        let profile = &self.profile;
-        let ids =
-            profile.delivery_id.iter().chain(profile.schemes.iter().filter_map(|s| s.id.as_ref()));
-        let mut ids = ids.peekable();
-        let has_id = ids.peek().is_some();
-        let is_signed = |scheme: &Scheme| {
-            let ids = scheme.id.iter().chain(&profile.delivery_id);
-            ids.take(1).all(|place| scheme.signs(place))
-        };
-        let what = if has_id && profile.schemes.iter().all(is_signed) {
-            "the same delivery id"
-        } else if has_id {
-            "the same delivery id and the same body"
-        } else {
-            "the same body"
-        };
-        let unanswered = format!(
-            "an equal body is a repeat only where the answer to the first cannot have arrived \
-             (remembered for {})",
-            show_duration(Dedupe::UNANSWERED)
-        );
-        match self.dedupe {
-            DedupePolicy::Off => "no request is taken for a repeat".to_owned(),
-            DedupePolicy::Window(window) => {
-                format!("{what} within {} is a repeat", show_duration(window))
-            }
-            DedupePolicy::Identity if has_id || !profile.stamps.is_empty() => {
-                let window = show_duration(DedupePolicy::WINDOW);
-                let rest = if has_id { "without an id" } else { "without its stamp" };
-                format!("{what} within {window} is a repeat; {rest} {unanswered}")
-            }
-            DedupePolicy::Identity => {
-                format!("{unanswered}; `dedupe = \"1h\"` takes every equal body within 1h for one")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::source::tests::read;
 
     #[test]
     fn equal_events_have_equal_keys_and_no_others() {
@@ -197,30 +151,5 @@ mod tests {
         assert_eq!(distinct.len(), keys.len());
         assert_eq!(dedupe_key(&a, Some("1"), b"1"), dedupe_key(&a, Some("1"), b"changed"));
         assert_eq!(key(&a, None, &Identity::Stamp, b"1"), dedupe_key(&a, None, b"1"));
-    }
-
-    #[test]
-    fn repeats_are_described_for_each_kind_of_source() {
-        let check = |text: &str, expected: &str| {
-            let (settings, problems) = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}"));
-            let settings = settings.unwrap_or_else(|| panic!("{problems}"));
-            assert!(settings.repeats().starts_with(expected), "{}", settings.repeats());
-        };
-        check("provider = \"stripe\"", "the same delivery id within 1d is a repeat; without an id");
-        check("provider = \"svix\"", "the same delivery id within 1d");
-        check("provider = \"github\"", "the same delivery id and the same body within 1d");
-        check("provider = \"zendesk\"", "the same delivery id and the same body within 1d");
-        check("provider = \"userecho\"", "the same body within 1d is a repeat; without its stamp");
-        check("provider = \"hyvor-talk\"", "an equal body is a repeat only where the answer to");
-        check("provider = \"hyvor-talk\"\ndedupe = \"1h\"", "the same body within 1h is a repeat");
-        check("provider = \"github\"\ndedupe = \"off\"", "no request is taken for a repeat");
-        let custom = "algorithm = \"hmac-sha256\", header = \"X-S\"";
-        check(&format!("verify = {{ {custom} }}"), "an equal body is a repeat only");
-        let signed = "signed = \"{id}{body}\", id = { header = \"X-Id\" }";
-        check(&format!("verify = {{ {custom}, {signed} }}"), "the same delivery id within");
-        let unsigned = "id = { header = \"X-Id\" }";
-        check(&format!("verify = {{ {custom}, {unsigned} }}"), "the same delivery id and the same");
-        let token = "algorithm = \"token\", header = \"X-T\", id = { json = \"id\" }";
-        check(&format!("verify = {{ {token} }}"), "the same delivery id and the same body");
     }
 }

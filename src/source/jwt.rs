@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::clock::Timestamp;
 
-use super::Rejection;
 use super::algorithm::Algorithm;
 use super::keys::Key;
+use super::rejection::Rejection;
 use super::signature::Encoding;
 use super::template::Message;
 

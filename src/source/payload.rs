@@ -5,7 +5,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 use smallvec::{SmallVec, smallvec};
 
-use super::{Inbound, SmallList};
+use super::request::{Inbound, SmallList};
 use crate::body::json::lexer::RawText;
 use crate::body::json::{JsonError, Lexer, Token};
 use crate::body::{self, number};

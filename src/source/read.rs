@@ -10,13 +10,12 @@ use crate::settings::{ByteSize, Table, nearest, parse_duration};
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::Algorithm;
-use super::providers::{Overrides, PROVIDERS, Provider};
-use super::scheme::{Envelope, Scheme};
-use super::settings::{RateLimit, SigningProfile, SourceSettings};
+use super::providers::{PROVIDERS, Provider};
+use super::settings::{Overrides, RateLimit, SigningProfile, SourceSettings};
 use super::split::Split;
-use super::template::Part;
 
 mod answer;
+mod checks;
 mod envelope;
 mod fetched;
 mod field_ref;
@@ -25,6 +24,7 @@ mod keys;
 mod verify;
 
 use answer::{read_answer, read_methods};
+use checks::{check_url, check_weaknesses};
 use fetched::{of_provider, read_keys};
 use handshake::{check_handshake, read_handshake};
 use keys::check_keys;
@@ -184,39 +184,6 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
         is_good &= check_weaknesses(table, "provider", scheme, is_allowed);
     }
     is_good.then_some(profile)
-}
-
-/// Where the address is signed, it must be known.
-fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
-    let signs_url = |scheme: &Scheme| match &scheme.envelope {
-        Envelope::Plain => scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)),
-        Envelope::HttpMessage(rule) => rule.components.iter().any(|name| name == "@target-uri"),
-        Envelope::Jwt(_) => false,
-    };
-    let needs_url = schemes.iter().any(signs_url);
-    let is_good = !needs_url || table.has("url");
-    if !is_good {
-        table.missing(
-            "url",
-            "the sender signs its address: write `url = \"https://…\"` just as the sender knows it",
-        );
-    }
-    is_good
-}
-
-/// Reports what makes a scheme weak; `false` where that needs a consent that is not given.
-fn check_weaknesses(table: &Table<'_>, key: &str, scheme: &Scheme, is_allowed: bool) -> bool {
-    let mut is_good = true;
-    for weakness in scheme.weaknesses() {
-        if weakness.needs_consent() && !is_allowed {
-            let help = "sign `{body}`, or write `allow_unsigned_body = true`";
-            table.problem(key, weakness.text(), help);
-            is_good = false;
-        } else {
-            table.warning(key, weakness.text(), "");
-        }
-    }
-    is_good
 }
 
 #[cfg(test)]

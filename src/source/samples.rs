@@ -6,11 +6,13 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 
+use super::configured::Source;
 use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::providers::Sample;
+use super::request::Inbound;
+use super::settings::{SigningProfile, SourceSettings};
 use super::split::Split;
-use super::{Inbound, SigningProfile, Source, SourceSettings};
 
 /// What stands in a sample for a value of the moment.
 const TYPE: &str = "sample.type";

@@ -12,10 +12,11 @@ use super::field_ref::{FieldRef, Lookup};
 use super::http_message::MessageRule;
 use super::jwt::JwtRule;
 use super::keys::{Algorithm, Key, KeyRule};
+use super::rejection::Rejection;
+use super::request::Inbound;
 use super::signature::{Encoding, SignatureRule};
 use super::template::{Message, Part, Template, Values};
 use super::timestamp::TimestampRule;
-use super::{Inbound, Rejection};
 
 /// How a sender signs.
 #[derive(Clone, Debug, PartialEq, Eq)]

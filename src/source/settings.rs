@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::event::DataRoot;
+use crate::event::{DataRoot, EventType};
 use crate::secret::{Secret, SecretRef};
 pub use crate::settings::{BadRate, RateLimit};
 
 use super::answer::AnswerRule;
+use super::fetched::KeySettings;
 use super::field_ref::FieldRef;
 use super::fields::Fields;
 use super::handshake::Handshake;
-use super::identity::DedupePolicy;
-use super::keys::{BadKey, Key};
+use super::identity::{DedupePolicy, Identity};
+use super::keys::{Algorithm, BadKey, Key};
 use super::providers::Provider;
+use super::request::Inbound;
 use super::scheme::Scheme;
 use super::split::Split;
-use super::{EventType, Inbound};
+use super::template::BadTemplate;
+use super::type_rule::TypeRule;
 
 /// What `[source.NAME]` says.
 #[derive(Clone, Debug)]
@@ -70,9 +73,9 @@ impl SourceSettings {
         };
         Self {
             methods,
-            answer: profile.provider.map_or(AnswerRule::Id, Provider::answer),
-            body_max: profile.provider.and_then(Provider::body_max),
-            split: profile.provider.map_or(Split::Off, Provider::split),
+            answer: profile.provider.map_or(AnswerRule::Id, |preset| preset.answer.clone()),
+            body_max: profile.provider.and_then(|preset| preset.body_max),
+            split: profile.provider.map_or(Split::Off, |preset| preset.split),
             profile,
             secrets,
             dedupe: DedupePolicy::Identity,
@@ -104,6 +107,44 @@ pub struct SigningProfile {
 }
 
 impl SigningProfile {
+    /// The preset of this name, unchanged.
+    pub fn provider(name: &str) -> Option<Self> {
+        // A test reads every row, so that a template that is none cannot get here.
+        Provider::parse(name).and_then(|preset| Self::of_preset(preset).ok())
+    }
+
+    /// The same, as its owner wants it.
+    #[must_use]
+    pub fn with(mut self, overrides: Overrides) -> Self {
+        let Overrides { algorithm, url, tolerance, keys } = overrides;
+        if let Some(algorithm) = algorithm {
+            self.schemes.retain(|scheme| scheme.algorithm == algorithm);
+        }
+        for scheme in &mut self.schemes {
+            scheme.url.clone_from(&url);
+            if let (Some(rule), Some(tolerance)) = (&mut scheme.timestamp, tolerance) {
+                rule.tolerance = tolerance;
+            }
+            if let (Some(rule), Some(keys)) = (&mut scheme.fetch, &keys) {
+                rule.change(keys);
+            }
+        }
+        self
+    }
+
+    /// The preset with nothing changed.
+    pub(super) fn of_preset(preset: &'static Provider) -> Result<Self, BadTemplate> {
+        Ok(Self {
+            provider: Some(preset),
+            schemes: preset.rows.iter().map(|row| row.scheme()).collect::<Result<_, _>>()?,
+            event_type: TypeRule::At(preset.event_type.clone()),
+            delivery_id: preset.delivery_id.clone(),
+            stamps: preset.stamps.clone(),
+            data_root: preset.data_root,
+            handshakes: preset.handshakes.clone(),
+        })
+    }
+
     /// For each scheme the key that `secret` is for it, and why it is a key for none. A secret must
     /// be a key of one scheme; a provider may have others beside it.
     pub(super) fn keys(&self, secret: &Secret) -> (Vec<Option<Key>>, Result<(), BadKey>) {
@@ -138,25 +179,36 @@ impl SigningProfile {
                 .map_or_else(EventType::unknown, |text| EventType::new(&text)),
         }
     }
-}
 
-/// Where an event's type stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypeRule {
-    /// Always this one.
-    Literal(String),
-    /// The request's method.
-    Method,
-    /// In the first of these places that has text.
-    At(Vec<FieldRef>),
-}
-
-impl TypeRule {
-    /// Where it looks.
-    pub(super) fn places(&self) -> &[FieldRef] {
-        match self {
-            Self::Literal(_) | Self::Method => &[],
-            Self::At(places) => places,
+    /// What tells this request from every other.
+    pub(super) fn identify(
+        &self,
+        fields: &Fields<'_>,
+        scheme: &Scheme,
+        id_of_scheme: Option<String>,
+    ) -> Identity {
+        let of_scheme = scheme.id.as_ref().zip(id_of_scheme);
+        let found = of_scheme.or_else(|| {
+            self.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
+        });
+        match found {
+            Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
+            Some((_, id)) => Identity::Id(id),
+            None if self.stamps.iter().any(|place| fields.text(place).is_some()) => Identity::Stamp,
+            None => Identity::Body,
         }
     }
+}
+
+/// What an owner may change in a preset.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The only algorithm to be taken, of those that the provider has.
+    pub algorithm: Option<Algorithm>,
+    /// The public address, where it is signed.
+    pub url: Option<String>,
+    /// How far a timestamp may be off.
+    pub tolerance: Option<Duration>,
+    /// Where keys are fetched in place of its own hosts.
+    pub keys: Option<KeySettings>,
 }

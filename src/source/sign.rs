@@ -8,16 +8,18 @@ use crate::clock::Timestamp;
 use crate::event::{EventType, Headers};
 use crate::text::percent_encoded;
 
+use super::configured::Source;
 use super::field_ref::{FieldRef, Lookup, pairs};
 use super::http_message::{self, MessageRule};
 use super::jwt::JwtRule;
 use super::keys::Algorithm;
+use super::rejection::Rejection;
+use super::request::Inbound;
 use super::samples::{content_type, put};
 use super::scheme::{Envelope, Scheme};
-use super::settings::TypeRule;
 use super::signature::SignatureFormat;
 use super::template::{Message, Values};
-use super::{Inbound, Rejection, Source};
+use super::type_rule::TypeRule;
 
 /// A request as the source's sender would make it.
 #[derive(Clone, Debug, PartialEq, Eq)]

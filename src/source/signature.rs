@@ -8,7 +8,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use smallvec::smallvec;
 
 use super::field_ref::{FieldRef, Lookup};
-use super::{Inbound, Rejection, SmallList};
+use super::rejection::Rejection;
+use super::request::{Inbound, SmallList};
 
 /// The most signatures of one request that are looked at: a sender that changes its secret sends
 /// two or three, and each one costs a comparison.

@@ -5,21 +5,10 @@
 //! - What is no array, an empty one, and a list over the limits stays one event: nothing is lost.
 //! - A body that came packed is unpacked, and so are its items.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use crate::body::json::{JsonError, Lexer, Token};
-use crate::body::{starts_like_json, unpacked};
-use crate::clock::Timestamp;
-use crate::event::{EventType, Headers, NewEvent};
-
-use super::field_ref::FieldRef;
-use super::fields::Fields;
-use super::identity::{self, Identity, RequestKey};
-use super::scheme::{Accepted, Scheme};
-use super::{Inbound, Source, Verified};
+use crate::body::starts_like_json;
 
 /// The most items that become events: they are stored by one commit.
 pub(crate) const ITEMS_MAX: usize = 4_096;
@@ -57,127 +46,9 @@ impl Split {
     }
 }
 
-/// The items of a request's list.
-#[derive(Clone, Debug)]
-pub(super) struct Batch {
-    /// Headers and body, where the body came packed.
-    unpacked: Option<(Headers, Bytes)>,
-    items: Vec<Item>,
-}
-
-/// One of them.
-#[derive(Clone, Debug)]
-struct Item {
-    /// Where it stands in the body.
-    bytes: Range<usize>,
-    event_type: EventType,
-    identity: Identity,
-    is_json: bool,
-}
-
-impl Source {
-    /// The items that become events; `None` = the request is one event.
-    pub(super) fn batch(
-        &self,
-        request: &Inbound<'_>,
-        scheme: &Scheme,
-        accepted: &Accepted,
-    ) -> Option<Batch> {
-        if self.settings.split == Split::Off {
-            return None;
-        }
-        let unpacked = unpack(request)?;
-        let (headers, body) = match &unpacked {
-            Some((headers, body)) => (headers, &**body),
-            None => (request.headers, request.body),
-        };
-        let items = items_of(body, headers.encoded().len())?;
-        let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
-            let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };
-            Some(self.item(&item, bytes, index, scheme, accepted))
-        });
-        let items = items.collect();
-        Some(Batch { unpacked, items })
-    }
-
-    fn item(
-        &self,
-        item: &Inbound<'_>,
-        bytes: Range<usize>,
-        index: usize,
-        scheme: &Scheme,
-        accepted: &Accepted,
-    ) -> Item {
-        let profile = &self.settings.profile;
-        let types = profile.event_type.places();
-        let ids = scheme.id.iter().chain(&profile.delivery_id);
-        let places = types.iter().chain(ids.clone()).chain(&profile.stamps);
-        let fields = Fields::find(item, places);
-        let is_in_body = |place: &&FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
-        let of_scheme = scheme.id.as_ref().filter(is_in_body);
-        let of_scheme = of_scheme.and_then(|place| fields.text(place));
-        let is_own = of_scheme.is_some()
-            || accepted.id.is_none()
-                && ids
-                    .clone()
-                    .find(|place| fields.text(place).is_some())
-                    .is_some_and(|place| is_in_body(&place));
-        let identity = self.identify(&fields, scheme, of_scheme.or_else(|| accepted.id.clone()));
-        let identity = if is_own { identity } else { identity.of_item(index) };
-        let event_type = profile.type_in(item, &fields);
-        Item { bytes, event_type, identity, is_json: fields.is_json() }
-    }
-
-    /// The events that the items of a believed request's list become; `None` = the request is one
-    /// event.
-    pub fn split(
-        &self,
-        verified: &Verified,
-        received_at: Timestamp,
-        headers: &Headers,
-        body: &Bytes,
-    ) -> Option<Vec<NewEvent>> {
-        let batch = verified.batch.as_ref()?;
-        let (headers, body) = match &batch.unpacked {
-            Some((headers, body)) => (headers, body),
-            None => (headers, body),
-        };
-        let events = batch.items.iter().map(|item| {
-            let body = body.slice(item.bytes.clone());
-            let method = verified.method.as_deref();
-            let key = RequestKey { source: &self.name, method, identity: &item.identity };
-            NewEvent {
-                source: self.name.clone(),
-                event_type: item.event_type.clone(),
-                received_at,
-                data_root: verified.data_root,
-                is_json: item.is_json,
-                headers: headers.clone(),
-                dedupe: identity::dedupe(self.settings.dedupe, key, &body),
-                body,
-            }
-        });
-        Some(events.collect())
-    }
-}
-
-/// Headers and body as they were before the body was packed, where it was; `None` = it cannot be
-/// unpacked.
-#[expect(clippy::option_option, reason = "unreadable, as it came, and unpacked are three things")]
-fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
-    let encoding = request.headers.get("content-encoding");
-    match unpacked(encoding, request.body).ok()? {
-        Cow::Borrowed(_) if encoding.is_none() => Some(None),
-        body => {
-            let others = request.headers.iter().filter(|(name, _)| *name != "content-encoding");
-            Some(Some((others.collect(), Bytes::from(body.into_owned()))))
-        }
-    }
-}
-
 /// Where the items of an array stand; `None` = it is none, it is empty, or there are too many.
 /// `item_bytes` is what each costs beside its own text.
-fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize>>> {
+pub(super) fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize>>> {
     if !starts_like_json(body) {
         return None;
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-use super::{FieldRef, Rejection};
+use super::field_ref::FieldRef;
+use super::rejection::Rejection;
 
 /// When a sender says that it sent, and how far that may be off.
 #[derive(Clone, Debug, PartialEq, Eq)]

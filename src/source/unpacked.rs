@@ -5,7 +5,8 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use super::{Inbound, Rejection};
+use super::rejection::Rejection;
+use super::request::Inbound;
 
 /// The most bytes that a body is unpacked to: it is done before anybody is believed.
 const BYTES_MAX: u64 = 16 << 20;

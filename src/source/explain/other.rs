@@ -1,10 +1,10 @@
 //! What another sender, or the same one described otherwise, would have made good.
 
-use super::super::providers::{Overrides, PROVIDERS};
-use super::super::settings::SigningProfile;
+use super::super::providers::PROVIDERS;
+use super::super::settings::{Overrides, SigningProfile};
 use super::super::template::Template;
+use super::case::{Case, Explanation, because};
 use super::variants::{differences, variants};
-use super::{Case, Explanation, because};
 
 impl Case<'_> {
     /// Signed in another form or as another provider does.

@@ -6,10 +6,13 @@ use crate::secret::Secret;
 
 use super::super::field_ref::FieldRef;
 use super::super::keys::Algorithm;
+use super::super::rejection::Rejection;
+use super::super::scheme::Scheme;
+use super::super::settings::SigningProfile;
 use super::super::signature::SignatureFormat;
 use super::super::template::{Part, Template};
-use super::super::{Rejection, SigningProfile};
-use super::{Case, Explanation, because};
+use super::super::type_rule::TypeRule;
+use super::case::{Case, Explanation, because};
 
 /// A secret that its provider has published: whoever knows it can sign.
 struct PublishedSecret {
@@ -93,8 +96,8 @@ impl Case<'_> {
             _ => String::new(),
         };
         let types = match &profile.event_type {
-            super::super::TypeRule::At(places) => of("type", places),
-            super::super::TypeRule::Literal(_) | super::super::TypeRule::Method => String::new(),
+            TypeRule::At(places) => of("type", places),
+            TypeRule::Literal(_) | TypeRule::Method => String::new(),
         };
         let hint = format!(
             "update the sender, or in place of `provider` write [source.{}.verify] with `algorithm = \
@@ -108,9 +111,8 @@ impl Case<'_> {
     /// The address that is signed, known to the sender in another form.
     pub(super) fn other_url(&self) -> Option<Explanation> {
         let profile = self.profile();
-        let signs_url = |scheme: &super::Scheme| {
-            scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url))
-        };
+        let signs_url =
+            |scheme: &Scheme| scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url));
         if !profile.schemes.iter().any(signs_url) {
             return None;
         }

@@ -1,7 +1,7 @@
 //! What a rejection says by itself: nothing needs to be tried to explain it.
 
-use super::super::Rejection;
-use super::{Case, Explanation, because};
+use super::super::rejection::Rejection;
+use super::case::{Case, Explanation, because};
 
 /// A clock is seldom off by more: what is older is a late repeat.
 const LATE_S: i64 = 600;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::sync::lock;
 
-use super::super::Rejection;
 use super::super::algorithm::Algorithm;
 use super::super::public_key::{self, PublicKey};
-use super::{KeyFetch, KeyFetchError, KeyId};
+use super::super::rejection::Rejection;
+use super::fetch::{KeyFetch, KeyFetchError};
+use super::rule::KeyId;
 
 /// How long keys are used before they are fetched again: one that its sender takes back is good for
 /// so long at most. Providers let them be cached for hours.

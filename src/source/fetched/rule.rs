@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use super::super::field_ref::FieldRef;
 use super::super::keys::Key;
-use super::super::scheme::Scheme;
+use super::super::rejection::Rejection;
+use super::super::request::Inbound;
 use super::super::signature::SignatureRule;
-use super::super::{Inbound, Rejection};
-use super::{KeyRequest, PostedJson};
+use super::fetch::{KeyRequest, PostedJson};
 
 /// The longest address of a key: those that are known have 120 bytes.
 const ADDRESS_BYTES_MAX: usize = 512;
@@ -205,7 +205,7 @@ impl FetchRule {
     /// with it.
     pub(in crate::source) fn key(
         &self,
-        scheme: &Scheme,
+        signature: &SignatureRule,
         request: &Inbound<'_>,
         secret: &[u8],
     ) -> Result<KeyId, Rejection> {
@@ -233,7 +233,7 @@ impl FetchRule {
                 is_its_own.then_some(KeyId { name, request, may_change: false }).ok_or_else(foreign)
             }
             KeyAddress::ById(url) => {
-                let id = key_id(scheme, request)?;
+                let id = key_id(signature, request)?;
                 let name = format!("{url}#{id}");
                 let post = Some(ask_for(&id, secret));
                 let request = KeyRequest { url: url.clone(), post };
@@ -272,13 +272,13 @@ impl FetchRule {
 }
 
 /// `kid` in the head of the token.
-fn key_id(scheme: &Scheme, request: &Inbound<'_>) -> Result<String, Rejection> {
+fn key_id(signature: &SignatureRule, request: &Inbound<'_>) -> Result<String, Rejection> {
     let mut closest = Rejection::Missing;
-    for place in &scheme.signature.places {
+    for place in &signature.places {
         match SignatureRule::values(place, request) {
             Err(rejection) => closest = closest.max(rejection),
             Ok(values) => {
-                let tokens = scheme.signature.raw_signatures(&values);
+                let tokens = signature.raw_signatures(&values);
                 match tokens.iter().find_map(|token| kid(token)) {
                     Some(id) => return Ok(id),
                     None => closest = closest.max(Rejection::NotWrapped),

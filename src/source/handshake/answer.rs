@@ -9,10 +9,10 @@ use crate::secret::Secret;
 
 use super::super::field_ref::{FieldRef, pairs, query};
 use super::super::keys::{Algorithm, Key, KeyRule};
+use super::super::reply::Reply;
+use super::super::request::Inbound;
 use super::super::signature::Encoding;
 use super::super::template::{Message, Template, Values};
-use super::super::{Inbound, Source};
-use super::Reply;
 
 /// The longest text that is sent back, in bytes: no challenge is longer, and no stranger gets to use
 /// this endpoint for pages of his own.
@@ -116,12 +116,12 @@ impl AnswerTemplate {
     /// The answer to `request`; nothing where it cannot be made of it.
     pub(super) fn reply(
         &self,
-        source: &Source,
+        url: Option<&str>,
         request: &Inbound<'_>,
         secret: Option<&Secret>,
     ) -> Option<Reply> {
         let hash = match &self.hash {
-            Some(rule) => Some(rule.hash(source, request, secret?)?),
+            Some(rule) => Some(rule.hash(url, request, secret?)?),
             None => None,
         };
         let payload = serde_json::from_slice::<Value>(request.body).unwrap_or_default();
@@ -147,10 +147,8 @@ impl AnswerTemplate {
 }
 
 impl HashRule {
-    fn hash(&self, source: &Source, request: &Inbound<'_>, secret: &Secret) -> Option<String> {
+    fn hash(&self, url: Option<&str>, request: &Inbound<'_>, secret: &Secret) -> Option<String> {
         let key = Key::new(self.algorithm, &KeyRule::UTF8, secret).ok()?;
-        let mut schemes = source.settings.profile.schemes.iter();
-        let url = schemes.find_map(|scheme| scheme.url());
         let values = Values { url, ..Values::default() };
         let message = Message::of(&self.signed, request, &values).ok()?;
         Some(self.encoding.encode(&key.sign(&message)?))

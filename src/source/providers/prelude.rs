@@ -19,7 +19,7 @@ pub(super) use super::super::scheme::Envelope;
 pub(super) use super::super::signature::{Encoding, SignatureFormat};
 pub(super) use super::super::split::Split;
 pub(super) use super::super::timestamp::{TimestampRule, Unit};
-pub(super) use super::{Provider, Row};
+pub(super) use super::preset::{Provider, Row};
 
 /// The commonest scheme of all: an HMAC-SHA256 of the body in hexadecimal.
 pub(super) const HEX_OF_BODY: Row = Row {

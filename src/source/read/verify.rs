@@ -11,10 +11,10 @@ use super::super::settings::{SigningProfile, TypeRule};
 use super::super::signature::{Encoding, SignatureFormat, SignatureRule};
 use super::super::template::{BadTemplate, Part, Template};
 use super::super::timestamp::{TimestampRule, Unit};
+use super::checks::{check_url, check_weaknesses};
 use super::envelope::read_envelope;
 use super::fetched::{of_verify, read_keys};
 use super::field_ref::{PLACES, read_field_ref};
-use super::{check_url, check_weaknesses};
 
 pub(super) const ENCODINGS: &[(&str, Encoding)] =
     &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];

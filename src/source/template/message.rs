@@ -6,10 +6,13 @@ use sha2::{Digest, Sha256};
 use smallvec::{SmallVec, smallvec};
 
 use super::super::field_ref::{Lookup, pairs, query};
+use super::super::payload;
+use super::super::rejection::Rejection;
+use super::super::request::Inbound;
 use super::super::signature::Encoding;
 use super::super::unpacked::unpack;
-use super::super::{Inbound, Rejection, payload};
-use super::{Part, Template};
+use super::parsed::{Part, Template};
+use super::sorted::FORM_FIELDS_MAX;
 
 /// What of a template does not stand in the request itself.
 #[derive(Clone, Debug, Default)]
@@ -115,9 +118,6 @@ fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
     let base = url.split_once('?').map_or(url, |(base, _)| base);
     format!("{base}?{query}").into_bytes().into()
 }
-
-/// The most fields of a form that are sorted before anybody is believed; Twilio sends some 50.
-pub(super) const FORM_FIELDS_MAX: usize = 1000;
 
 /// Twilio's way with forms: names and values run together, sorted, equal ones once.
 pub(super) fn sorted_form(body: &[u8]) -> Result<Vec<u8>, Rejection> {

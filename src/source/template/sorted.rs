@@ -3,8 +3,11 @@
 use std::fmt;
 
 use super::super::field_ref::{Pair, pairs, query};
-use super::super::{Inbound, Rejection};
-use super::message::FORM_FIELDS_MAX;
+use super::super::rejection::Rejection;
+use super::super::request::Inbound;
+
+/// The most fields of a form that are sorted for a request that is not verified yet; Twilio sends some 50.
+pub(super) const FORM_FIELDS_MAX: usize = 1000;
 
 /// `{sorted_form:PAIR:ITEM:LEFT,OUT}`: how names, values and fields are put together.
 #[derive(Clone, Debug, PartialEq, Eq)]

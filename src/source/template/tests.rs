@@ -1,6 +1,7 @@
 use sha2::{Digest, Sha256};
 
-use super::message::{FORM_FIELDS_MAX, sorted_form};
+use super::message::sorted_form;
+use super::sorted::FORM_FIELDS_MAX;
 use super::*;
 use crate::source::{Inbound, Rejection};
 

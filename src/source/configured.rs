@@ -1,0 +1,320 @@
+//! A configured source with its secrets: judges requests, and makes events of those it believes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
+use crate::secret::{Secret, SecretError, SecretRef};
+
+use super::fetched::{FetchRule, KeyCache, KeyFetch, KeyId, verify_by_fetched};
+use super::fields::Fields;
+use super::identity::{self, Identity, RequestKey};
+use super::items::ItemList;
+use super::keys::{BadKey, Key};
+use super::rejection::Rejection;
+use super::request::Inbound;
+use super::scheme::{Accepted, Scheme};
+use super::settings::SourceSettings;
+
+/// Proof that a request's signature was good.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    event_type: EventType,
+    identity: Identity,
+    /// The request's method where it is another than POST.
+    method: Option<String>,
+    data_root: DataRoot,
+    is_json: bool,
+    /// Whether the body came under a signature, as opposed to beside a password.
+    pub(super) is_signed: bool,
+    pub(super) secret_index: usize,
+    /// The items of its list, where each becomes an event.
+    items: Option<Box<ItemList>>,
+    /// It is a list that stays one event, against the source's `split`.
+    is_unsplit: bool,
+}
+
+impl Verified {
+    /// What happened, in the provider's words.
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// What the sender calls this delivery: the same when it tries again.
+    pub fn delivery_id(&self) -> Option<&str> {
+        self.identity.id()
+    }
+
+    /// Where `data` begins in the payload.
+    pub fn data_root(&self) -> DataRoot {
+        self.data_root
+    }
+
+    /// Whether it carries a list that was to become one event for each item, and stays one event.
+    pub fn is_unsplit(&self) -> bool {
+        self.is_unsplit
+    }
+
+    /// Which of the source's secrets it was signed with, counted from 0.
+    pub fn secret_index(&self) -> usize {
+        self.secret_index
+    }
+}
+
+/// Why a source cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A secret cannot be had.
+    #[error("a secret of source `{0}` cannot be read")]
+    Secret(SourceName, #[source] SecretError),
+    /// A secret cannot be a key of the source's scheme.
+    #[error("secret {n} of source `{source_name}` cannot be used: {reason}")]
+    Key {
+        /// Whose secret it is.
+        source_name: SourceName,
+        /// Which one, counted from 1.
+        n: usize,
+        /// What is wrong with it.
+        reason: BadKey,
+    },
+    /// It would take any request.
+    #[error("source `{0}` has no secrets, and its algorithm is not `none`")]
+    NoSecrets(SourceName),
+}
+
+/// A configured source with its secrets, ready to judge requests.
+pub struct Source {
+    name: SourceName,
+    pub(super) settings: SourceSettings,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) verify_token: Option<Secret>,
+    /// For each scheme one place per secret.
+    pub(super) keys: Vec<Vec<Option<Key>>>,
+    /// The keys that its sender publishes, where it has some.
+    fetched: Option<KeyCache>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Reads the source's secrets and makes them ready.
+    pub fn build(name: SourceName, settings: SourceSettings) -> Result<Self, SourceError> {
+        // A secret that its sender is yet to choose: until then nothing is believed.
+        let is_there = |secret: &&SecretRef| !settings.learns() || !secret.is_missing_file();
+        let secrets = settings.secrets.iter().filter(is_there).map(SecretRef::resolve);
+        let secrets = secrets
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|err| SourceError::Secret(name.clone(), err))?;
+        let verify_token = settings.verify_token.as_ref().map(SecretRef::resolve);
+        let verify_token =
+            verify_token.transpose().map_err(|err| SourceError::Secret(name.clone(), err))?;
+        Ok(Self { verify_token, ..Self::with_secrets(name, settings, secrets)? })
+    }
+
+    /// The same with secrets that are already at hand.
+    pub fn with_secrets(
+        name: SourceName,
+        settings: SourceSettings,
+        secrets: Vec<Secret>,
+    ) -> Result<Self, SourceError> {
+        let schemes = &settings.profile.schemes;
+        let may_be_without =
+            schemes.iter().all(|scheme| !scheme.needs_secret()) || settings.learns();
+        if secrets.is_empty() && (!may_be_without || schemes.is_empty()) {
+            return Err(SourceError::NoSecrets(name));
+        }
+        let mut keys: Vec<Vec<Option<Key>>> = schemes.iter().map(|_| Vec::new()).collect();
+        for (index, secret) in secrets.iter().enumerate() {
+            let (of_secret, checked) = settings.profile.keys(secret);
+            if let Err(reason) = checked {
+                return Err(SourceError::Key { source_name: name, n: index + 1, reason });
+            }
+            for (keys, key) in keys.iter_mut().zip(of_secret) {
+                keys.push(key);
+            }
+        }
+        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None })
+    }
+
+    /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it is.
+    #[must_use]
+    pub fn with_key_fetch(self, fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
+        let fetched = self.fetch_rules().next().is_some().then(|| KeyCache::new(fetch, clock));
+        Self { fetched, ..self }
+    }
+
+    /// How its keys are fetched.
+    pub fn fetch_rules(&self) -> impl Iterator<Item = &FetchRule> {
+        self.settings.profile.schemes.iter().filter_map(|scheme| scheme.fetch.as_ref())
+    }
+
+    /// The last part of its address.
+    pub fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    /// The preset's name, or `custom`.
+    pub fn provider(&self) -> &'static str {
+        self.settings.profile.name()
+    }
+
+    /// What the configuration says: limits and windows.
+    pub fn settings(&self) -> &SourceSettings {
+        &self.settings
+    }
+
+    /// How many secrets are active.
+    pub fn n_secrets(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// Which of the secrets of `other` is the same as this source's secret `index`.
+    pub fn find_secret_in(&self, index: usize, other: &Self) -> Option<usize> {
+        use subtle::ConstantTimeEq;
+        let secret = self.secrets.get(index)?.expose();
+        other.secrets.iter().position(|known| known.expose().ct_eq(secret).into())
+    }
+
+    /// Believes `request` or says why not. `now` is when it was received.
+    pub fn verify(&self, request: &Inbound<'_>, now: Timestamp) -> Result<Verified, Rejection> {
+        let mut closest = Rejection::Missing;
+        for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
+            let judged = match &scheme.fetch {
+                Some(rule) => {
+                    verify_by_fetched(self.fetched.as_ref(), scheme, rule, keys, request, now)
+                }
+                None => scheme.verify(keys, request, now),
+            };
+            match judged {
+                Ok(accepted) => return Ok(self.read(request, scheme, accepted)),
+                Err(rejection) => closest = closest.max(rejection),
+            }
+        }
+        Err(closest)
+    }
+
+    /// Believes `request` or says why not, and fetches the keys for that where they are not at hand.
+    pub async fn verify_fetching(
+        &self,
+        request: &Inbound<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        let Some(cache) = &self.fetched else { return self.verify(request, now) };
+        let wanted = self.wanted_keys(request);
+        for key in &wanted {
+            cache.prepare(key).await;
+        }
+        match self.verify(request, now) {
+            // The sender may have changed its keys since they were fetched.
+            Err(rejection @ (Rejection::Mismatch | Rejection::WrongLength)) => {
+                let mut is_new = false;
+                for key in wanted.iter().filter(|key| key.may_change) {
+                    is_new |= cache.renew(key).await;
+                }
+                if is_new { self.verify(request, now) } else { Err(rejection) }
+            }
+            judged => judged,
+        }
+    }
+
+    /// The keys that `request` is judged by, each once.
+    fn wanted_keys(&self, request: &Inbound<'_>) -> Vec<KeyId> {
+        let mut wanted: Vec<KeyId> = Vec::new();
+        for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
+            let Some(rule) = &scheme.fetch else { continue };
+            // What is refused anyhow is no reason to ask anybody.
+            if !scheme.has_signature(request) || rule.owner_in(keys, request).is_err() {
+                continue;
+            }
+            let secret = keys.iter().flatten().next().map_or(b"".as_slice(), Key::secret);
+            let Ok(key) = rule.key(&scheme.signature, request, secret) else { continue };
+            if wanted.iter().all(|known| known.name != key.name) {
+                wanted.push(key);
+            }
+        }
+        wanted
+    }
+
+    /// Reads type and id out of a request that `scheme` believes.
+    fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
+        let profile = &self.settings.profile;
+        let types = profile.event_type.places();
+        let fields =
+            Fields::find(request, types.iter().chain(&profile.delivery_id).chain(&profile.stamps));
+        let event_type = profile.type_in(request, &fields);
+        let is_json = fields.is_json();
+        let secret_index = accepted.key_index;
+        let items = ItemList::find(&self.settings, request, scheme, &accepted).map(Box::new);
+        let is_unsplit = items.is_none() && self.settings.split.splits(request.body);
+        let identity = profile.identify(&fields, scheme, accepted.id);
+        let method = (request.method != "POST").then(|| request.method.to_owned());
+        let data_root = profile.data_root;
+        let is_signed = scheme.algorithm.signs();
+        Verified {
+            event_type,
+            identity,
+            method,
+            data_root,
+            is_json,
+            is_signed,
+            secret_index,
+            items,
+            is_unsplit,
+        }
+    }
+
+    /// The event that a believed request becomes. `body` is the body that was verified.
+    pub fn event(
+        &self,
+        verified: Verified,
+        received_at: Timestamp,
+        headers: Headers,
+        body: Bytes,
+    ) -> NewEvent {
+        let Verified { event_type, identity, method, data_root, is_json, .. } = verified;
+        let key = RequestKey { source: &self.name, method: method.as_deref(), identity: &identity };
+        let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
+        let source = self.name.clone();
+        NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
+    }
+
+    /// The events that the items of a believed request's list become; `None` = the request is one
+    /// event.
+    pub fn split(
+        &self,
+        verified: &Verified,
+        received_at: Timestamp,
+        headers: &Headers,
+        body: &Bytes,
+    ) -> Option<Vec<NewEvent>> {
+        let list = verified.items.as_ref()?;
+        let (headers, body) = match &list.unpacked {
+            Some((headers, body)) => (headers, body),
+            None => (headers, body),
+        };
+        let events = list.items.iter().map(|item| {
+            let body = body.slice(item.bytes.clone());
+            let method = verified.method.as_deref();
+            let key = RequestKey { source: &self.name, method, identity: &item.identity };
+            NewEvent {
+                source: self.name.clone(),
+                event_type: item.event_type.clone(),
+                received_at,
+                data_root: verified.data_root,
+                is_json: item.is_json,
+                headers: headers.clone(),
+                dedupe: identity::dedupe(self.settings.dedupe, key, &body),
+                body,
+            }
+        });
+        Some(events.collect())
+    }
+}

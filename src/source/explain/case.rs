@@ -1,0 +1,84 @@
+//! A refused request beside the source that refused it.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::configured::Source;
+use super::super::fetched::FetchRule;
+use super::super::rejection::Rejection;
+use super::super::request::Inbound;
+use super::super::settings::{SigningProfile, SourceSettings};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// A request that was refused, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected<'a> {
+    /// The request.
+    pub request: Inbound<'a>,
+    /// When it came: it is judged as of that moment.
+    pub received_at: Timestamp,
+}
+
+/// Why a request was refused, for its owner. Says nothing of secrets, signatures or bodies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// One line.
+    pub line: String,
+    /// What to write into the configuration, or to do, where that is known.
+    pub config_hint: Option<String>,
+    /// Whether it would be taken as of now: then it can be released.
+    pub is_good_now: bool,
+}
+
+pub(super) fn because(line: &str, hint: Option<&str>) -> Explanation {
+    Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
+}
+
+pub(super) struct Case<'a> {
+    pub(super) source: &'a Source,
+    pub(super) rejected: &'a Rejected<'a>,
+}
+
+impl Case<'_> {
+    /// Whether `sender` with `secret` would have believed `request`, its age aside.
+    pub(super) fn fits_request(
+        &self,
+        profile: SigningProfile,
+        secret: &Secret,
+        request: &Inbound<'_>,
+    ) -> bool {
+        let settings = SourceSettings::new(profile, Vec::new());
+        let name = self.source.name().clone();
+        Source::with_secrets(name, settings, vec![secret.clone()]).is_ok_and(|source| {
+            let judged = source.verify(request, self.rejected.received_at);
+            matches!(judged, Ok(_) | Err(Rejection::Stale { .. }))
+        })
+    }
+
+    pub(super) fn fits(&self, profile: SigningProfile, secret: &Secret) -> bool {
+        self.fits_request(profile, secret, &self.rejected.request)
+    }
+
+    pub(super) fn profile(&self) -> SigningProfile {
+        self.source.settings.profile.clone()
+    }
+
+    /// Where its sender's keys are.
+    pub(super) fn key_places(&self) -> String {
+        let mut places: Vec<String> = self.source.fetch_rules().map(FetchRule::place).collect();
+        places.dedup();
+        places.join(" or ")
+    }
+
+    /// Where a setting of the scheme is to be written.
+    pub(super) fn table(&self) -> String {
+        match self.source.settings.profile.provider {
+            None => format!("[source.{}.verify]", self.source.name()),
+            Some(provider) => format!(
+                "[source.{}.verify] (a table of your own, in place of `provider = \"{}\"`)",
+                self.source.name(),
+                provider.name
+            ),
+        }
+    }
+}

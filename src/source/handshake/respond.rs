@@ -1,0 +1,143 @@
+//! Questions among the requests of a source, and their answers.
+
+use subtle::ConstantTimeEq;
+
+use crate::secret::Secret;
+
+use super::super::configured::{Source, Verified};
+use super::super::field_ref::FieldRef;
+use super::super::reply::Reply;
+use super::super::request::Inbound;
+use super::answer::{echo, text_at, zoom};
+use super::rule::{Answer, Handshake, Signing};
+
+/// The longest body of an unsigned question: all that is known are shorter than 1 KiB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A question, answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer.
+    pub reply: Reply,
+    /// What is to become the source's secret.
+    pub learned: Option<Secret>,
+    /// Whether the question is kept for its owner to look at although it is signed.
+    pub is_kept: bool,
+}
+
+/// What a request with some method may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodUse {
+    /// An event.
+    Event,
+    /// A question, or a look whether anything is there; never an event.
+    Question,
+    /// Nothing.
+    None,
+}
+
+impl Source {
+    /// What a request with this method may be.
+    pub fn method_use(&self, method: &str) -> MethodUse {
+        let mut handshakes = self.settings.profile.handshakes.iter();
+        if self.settings.methods.contains(&method) {
+            MethodUse::Event
+        } else if matches!(method, "GET" | "HEAD")
+            || handshakes.any(|handshake| handshake.may_come_by(method))
+        {
+            MethodUse::Question
+        } else {
+            MethodUse::None
+        }
+    }
+
+    /// Every method that is not answered 405, as `Allow` lists them.
+    pub fn methods(&self) -> String {
+        let all = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+        let used = all.into_iter().filter(|method| self.method_use(method) != MethodUse::None);
+        used.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The answer where `request`, whose verification failed, is a question.
+    pub fn answer_unverified(&self, request: &Inbound<'_>) -> Option<Answered> {
+        if request.body.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        let open = |handshake: &Handshake| handshake.signing == Signing::Open;
+        self.answer(request, None, open)
+    }
+
+    /// The answer where `request`, which is believed, is a question and no event.
+    pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
+        let secret = self.secrets.get(verified.secret_index);
+        let is_asked =
+            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed;
+        self.answer(request, secret, is_asked)
+    }
+
+    fn answer(
+        &self,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+        is_asked: impl Fn(&Handshake) -> bool,
+    ) -> Option<Answered> {
+        let handshakes = self.settings.profile.handshakes.iter();
+        let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
+        handshakes.find_map(|handshake| {
+            let reply = self.reply(handshake, request, secret)?;
+            let learned = handshake.place().filter(|_| handshake.learns);
+            let learned = learned.and_then(|place| text_at(place, request));
+            let is_kept = handshake.is_kept;
+            Some(Answered { reply, learned: learned.map(Secret::new), is_kept })
+        })
+    }
+
+    /// The answer of one handshake, where `request` is its question.
+    fn reply(
+        &self,
+        handshake: &Handshake,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+    ) -> Option<Reply> {
+        let given_at = |place: &FieldRef| place.find(request).text();
+        if !handshake.takes_method_of(request) {
+            return None;
+        }
+        if let Some((place, wanted)) = &handshake.when
+            && given_at(place)? != **wanted
+        {
+            return None;
+        }
+        if let Some(place) = &handshake.given {
+            given_at(place).filter(|text| !text.is_empty())?;
+        }
+        if handshake.unless.as_ref().is_some_and(|place| given_at(place).is_some()) {
+            return None;
+        }
+        if let Some(place) = &handshake.token {
+            let expected = self.verify_token.as_ref()?;
+            let given = given_at(place)?;
+            if !bool::from(given.as_bytes().ct_eq(expected.expose())) {
+                return None;
+            }
+        }
+        match &handshake.answer {
+            Answer::Echo(place) => echo(place, request),
+            Answer::Hash(place) => zoom(place, request, secret?),
+            Answer::Json(body) => {
+                let body = body.clone().into_owned().into_bytes();
+                Some(Reply {
+                    body,
+                    content_type: "application/json".into(),
+                    status: 200,
+                    ..Reply::default()
+                })
+            }
+            Answer::Template(template) => {
+                let url = self.settings.profile.schemes.iter().find_map(|scheme| scheme.url());
+                template.reply(url, request, self.verify_token.as_ref().or(secret))
+            }
+            Answer::Nothing => Some(Reply { status: 204, ..Reply::default() }),
+        }
+    }
+}

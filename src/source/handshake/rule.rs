@@ -1,0 +1,125 @@
+//! What a provider asks, and what is answered.
+
+use std::borrow::Cow;
+
+use super::super::field_ref::FieldRef;
+use super::super::request::Inbound;
+use super::answer::{AnswerTemplate, ORIGIN};
+
+/// One question of a provider, and the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// Only a request with this text in this place asks.
+    pub when: Option<(FieldRef, Cow<'static, str>)>,
+    /// Only a request with any text in this place asks.
+    pub given: Option<FieldRef>,
+    /// Only a request without text in this place asks.
+    pub unless: Option<FieldRef>,
+    /// What is answered.
+    pub answer: Answer,
+    /// Where the source's `verify_token` must stand; without that setting nothing is answered.
+    pub token: Option<FieldRef>,
+    /// Whether the question is signed like an event.
+    pub signing: Signing,
+    /// The methods by which it is asked; empty = as the place of the question says.
+    pub methods: Vec<&'static str>,
+    /// Whether what is given back becomes the source's secret, where it has none yet.
+    pub learns: bool,
+    /// Whether it is kept beside the rejected requests although it is signed: it brings a link that
+    /// its owner opens.
+    pub is_kept: bool,
+}
+
+/// Whether a question is signed like an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signing {
+    /// It is: it is answered once the signature is good.
+    Signed,
+    /// It is not.
+    Open,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The text that stands there, as plain text; a header as the same header.
+    Echo(FieldRef),
+    /// The text that stands there and its HMAC-SHA256, as Zoom wants them.
+    Hash(FieldRef),
+    /// This JSON.
+    Json(Cow<'static, str>),
+    /// A text of the owner's own.
+    Template(AnswerTemplate),
+    /// Nothing but that it was received.
+    Nothing,
+}
+
+impl Handshake {
+    /// A question that is signed like an event.
+    pub(in crate::source) const SIGNED: Self = Self {
+        when: None,
+        given: None,
+        unless: None,
+        answer: Answer::Nothing,
+        token: None,
+        signing: Signing::Signed,
+        methods: Vec::new(),
+        learns: false,
+        is_kept: false,
+    };
+    /// A question that is not signed.
+    pub(in crate::source) const OPEN: Self = Self {
+        when: None,
+        given: None,
+        unless: None,
+        answer: Answer::Nothing,
+        token: None,
+        signing: Signing::Open,
+        methods: Vec::new(),
+        learns: false,
+        is_kept: false,
+    };
+
+    /// The question of `CloudEvents`, which comes with the password that events come with.
+    pub(in crate::source) fn cloud_events() -> Self {
+        let answer = Answer::Echo(FieldRef::header(ORIGIN));
+        Self { answer, methods: vec!["OPTIONS"], ..Self::SIGNED }
+    }
+
+    /// The place by which a question is known.
+    pub(in crate::source) fn place(&self) -> Option<&FieldRef> {
+        match &self.answer {
+            Answer::Echo(place) | Answer::Hash(place) => Some(place),
+            Answer::Json(_) | Answer::Template(_) | Answer::Nothing => {
+                self.given.as_ref().or(self.when.as_ref().map(|(place, _)| place))
+            }
+        }
+    }
+
+    /// Whether nothing but one field tells the question from an event.
+    pub(in crate::source) fn is_unconditional(&self) -> bool {
+        self.when.is_none() && self.given.is_none() && self.token.is_none()
+    }
+
+    /// Whether `request` comes by a method by which this is asked.
+    pub(super) fn takes_method_of(&self, request: &Inbound<'_>) -> bool {
+        if !self.methods.is_empty() {
+            return self.methods.contains(&request.method);
+        }
+        match (self.place(), request.method) {
+            // An address keeps its query: what comes there with a body is no question.
+            (Some(FieldRef::Query(_)), "GET") => true,
+            (Some(FieldRef::Query(_)), "POST") => request.body.is_empty(),
+            (Some(FieldRef::Query(_)), _) => false,
+            (Some(FieldRef::Header(name)), "OPTIONS") => name == ORIGIN,
+            (_, method) => method != "OPTIONS",
+        }
+    }
+
+    /// Whether some request with this method is looked at.
+    pub(super) fn may_come_by(&self, method: &str) -> bool {
+        let is_origin = |place: &FieldRef| *place == FieldRef::header(ORIGIN);
+        self.methods.contains(&method)
+            || method == "OPTIONS" && self.methods.is_empty() && self.place().is_some_and(is_origin)
+    }
+}

@@ -1,0 +1,104 @@
+//! The items of a believed request's list, each of which becomes an event.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::body::unpacked;
+use crate::event::{EventType, Headers};
+
+use super::field_ref::FieldRef;
+use super::fields::Fields;
+use super::identity::Identity;
+use super::request::Inbound;
+use super::scheme::{Accepted, Scheme};
+use super::settings::{SigningProfile, SourceSettings};
+use super::split::{Split, items_of};
+
+/// The items of a request's list.
+#[derive(Clone, Debug)]
+pub(super) struct ItemList {
+    /// Headers and body, where the body came packed.
+    pub(super) unpacked: Option<(Headers, Bytes)>,
+    pub(super) items: Vec<Item>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// Where it stands in the body.
+    pub(super) bytes: Range<usize>,
+    pub(super) event_type: EventType,
+    pub(super) identity: Identity,
+    pub(super) is_json: bool,
+}
+
+impl ItemList {
+    /// The items that become events; `None` = the request is one event.
+    pub(super) fn find(
+        settings: &SourceSettings,
+        request: &Inbound<'_>,
+        scheme: &Scheme,
+        accepted: &Accepted,
+    ) -> Option<Self> {
+        if settings.split == Split::Off {
+            return None;
+        }
+        let unpacked = unpack(request)?;
+        let (headers, body) = match &unpacked {
+            Some((headers, body)) => (headers, &**body),
+            None => (request.headers, request.body),
+        };
+        let items = items_of(body, headers.encoded().len())?;
+        let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
+            let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };
+            Some(Item::new(&settings.profile, &item, bytes, index, scheme, accepted))
+        });
+        let items = items.collect();
+        Some(Self { unpacked, items })
+    }
+}
+
+impl Item {
+    fn new(
+        profile: &SigningProfile,
+        item: &Inbound<'_>,
+        bytes: Range<usize>,
+        index: usize,
+        scheme: &Scheme,
+        accepted: &Accepted,
+    ) -> Self {
+        let types = profile.event_type.places();
+        let ids = scheme.id.iter().chain(&profile.delivery_id);
+        let places = types.iter().chain(ids.clone()).chain(&profile.stamps);
+        let fields = Fields::find(item, places);
+        let is_in_body = |place: &&FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
+        let of_scheme = scheme.id.as_ref().filter(is_in_body);
+        let of_scheme = of_scheme.and_then(|place| fields.text(place));
+        let is_own = of_scheme.is_some()
+            || accepted.id.is_none()
+                && ids
+                    .clone()
+                    .find(|place| fields.text(place).is_some())
+                    .is_some_and(|place| is_in_body(&place));
+        let identity = profile.identify(&fields, scheme, of_scheme.or_else(|| accepted.id.clone()));
+        let identity = if is_own { identity } else { identity.of_item(index) };
+        let event_type = profile.type_in(item, &fields);
+        Self { bytes, event_type, identity, is_json: fields.is_json() }
+    }
+}
+
+/// Headers and body as they were before the body was packed, where it was; `None` = it cannot be
+/// unpacked.
+#[expect(clippy::option_option, reason = "unreadable, as it came, and unpacked are three things")]
+fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
+    let encoding = request.headers.get("content-encoding");
+    match unpacked(encoding, request.body).ok()? {
+        Cow::Borrowed(_) if encoding.is_none() => Some(None),
+        body => {
+            let others = request.headers.iter().filter(|(name, _)| *name != "content-encoding");
+            Some(Some((others.collect(), Bytes::from(body.into_owned()))))
+        }
+    }
+}
