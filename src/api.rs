@@ -13,29 +13,32 @@ mod actions;
 mod ask;
 mod control;
 mod dead;
+mod dead_ask;
 mod events;
 mod export;
 mod figures;
+mod find;
+mod handler_control;
 mod rates;
 mod rejected;
 mod replay;
 mod rollouts;
 mod search;
 mod surroundings;
+mod values;
 mod view;
 mod wants;
 
 pub use actions::{ActionView, Actions, Actor};
-pub use ask::{
-    ActionsAsk, DeadAsk, EventsAsk, ExportAsk, GroupBy, RejectedAsk, ReplayAsk, RolloutAsk,
-};
-pub use control::{
-    ChangeCount, Control, Forgotten, HandlerControl, Reloaded, Run, RunChanged, StoredEvent,
-};
-pub use dead::{Changed, DeadGroup, DeadGroups, DeadSelection, GROUPED_MAX, WINDOWS, normalised};
+pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
+pub use control::{ChangeCount, Control, Forgotten, Reloaded, Run, RunChanged, StoredEvent};
+pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
+pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent};
 pub use figures::figures;
+pub use find::{FoundEvents, SEARCH_TIME};
+pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 pub use rates::{HandlerRates, RatesView, Series, SourceRates};
 pub use rejected::{ExplainView, RejectedView};
 pub use replay::{ReplayRange, Replayed};
@@ -43,11 +46,11 @@ pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
     Rollouts,
 };
-pub use search::{FoundEvents, SEARCH_TIME, moment, state};
+pub use search::{moment, state};
 pub use surroundings::{Surroundings, TestView};
 pub use view::{
-    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerStatus,
-    HandlerView, LastErrorView, LostView, QueueView, SecretView, SourceView, StatusView,
+    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
+    LostView, QueueView, SecretView, SourceView, StatusView,
 };
 pub use wants::{SeenValue, WantsView, Wish};
 

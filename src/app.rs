@@ -45,6 +45,7 @@ mod parts;
 mod paused;
 mod progress;
 mod rates;
+pub mod samples;
 mod sandbox;
 mod signals;
 mod system_events;
@@ -204,7 +205,10 @@ impl Application {
         let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own))
             .with_dead_retention(server.config().queue.dead_retention);
         tasks.spawn(watch.run(stop.clone()));
-        tasks.spawn(certificates::watch(Arc::clone(&server), Arc::clone(&own), stop.clone()));
+        if let Some(certificates) = server.certificates.clone() {
+            let clock = Arc::clone(&server.core.clock);
+            tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
+        }
         tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
         tasks
             .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));

@@ -41,7 +41,7 @@ mod value;
 
 use diagnostics::Diagnostics;
 pub use entries::{ConfigEntries, ConfigEntry};
-pub use from::{FromToml, PemRef};
+pub use from::PemRef;
 pub use hidden::names_secret;
 pub use nearest::nearest;
 pub use rate::{BadRate, RateLimit};
@@ -49,7 +49,7 @@ pub use renamed::RENAMED;
 pub use report::{Report, ReportEntry, ReportStyle};
 pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
-pub use value::Value;
+pub use value::{FromToml, Value};
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

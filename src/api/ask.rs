@@ -1,16 +1,14 @@
 //! What can be said in a query or in the body of a change, on both sides of the socket. Unknown keys
 //! are refused: a filter with a typing mistake must not become "all".
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{EventId, HandlerName, Position, SourceName};
-use crate::queue::{BodyFilter, DeadFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
+use crate::event::{HandlerName, Position};
+use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
 
-use super::dead::target_of_ask;
-use super::{Api, ApiError, DeadSelection, search};
+use super::values::{handler, json_equals, source};
+use super::{ApiError, search};
 
 /// Which events to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -56,13 +54,6 @@ fn field(text: &str) -> Result<BodyFilter, ApiError> {
     Ok(json_equals(path, value))
 }
 
-/// The same of a path and a value.
-pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
-    let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
-    let pointer = parts.fold(String::new(), |pointer, part| pointer + "/" + &part);
-    BodyFilter::JsonEquals { pointer, value: value.to_owned() }
-}
-
 impl EventsAsk {
     /// The question that it stands for. `now` is what `since:2h` is counted from.
     pub fn parse(self, now: Timestamp) -> Result<EventQuery, ApiError> {
@@ -94,105 +85,6 @@ impl EventsAsk {
             Some(q) => search::narrow(query, &q, now),
             None => Ok(query),
         }
-    }
-}
-
-/// Which dead letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeadAsk {
-    /// Only this handler.
-    pub handler: Option<String>,
-    /// Only this event.
-    pub id: Option<String>,
-    /// Only reasons that contain this text.
-    pub reason: Option<String>,
-    /// Only from this moment on.
-    pub since: Option<Timestamp>,
-    /// Only before this moment.
-    pub until: Option<Timestamp>,
-    /// At most this many.
-    pub limit: Option<usize>,
-    /// Only reasons that are this one once numbers and ids are taken out of them, as groups show it.
-    pub like: Option<String>,
-    /// `reason`: groups in place of single dead letters.
-    pub group: Option<GroupBy>,
-    /// A change only counts what it would be for.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// What dead letters are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GroupBy {
-    /// Handler and reason.
-    Reason,
-}
-
-impl DeadAsk {
-    /// `api` knows the place of the event that is named.
-    pub async fn parse(self, api: &Api) -> Result<DeadSelection, ApiError> {
-        let position = match self.id {
-            None => None,
-            Some(text) => {
-                let id = EventId::from_str(&text).map_err(|err| ApiError::Bad(err.to_string()))?;
-                Some(api.position(id).await?)
-            }
-        };
-        let filter = DeadFilter {
-            handler: self.handler.map(|name| handler(&name)).transpose()?,
-            position,
-            reason: self.reason,
-            since: self.since,
-            until: self.until,
-            limit: self.limit,
-        };
-        Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
-    }
-}
-
-/// Which dead letters to redrive by stages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RolloutAsk {
-    /// Only this handler.
-    pub handler: Option<String>,
-    /// Only this event.
-    pub id: Option<String>,
-    /// Only reasons that contain this text.
-    pub reason: Option<String>,
-    /// Only from this moment on.
-    pub since: Option<Timestamp>,
-    /// Only before this moment.
-    pub until: Option<Timestamp>,
-    /// At most this many.
-    pub limit: Option<usize>,
-    /// Only reasons that are this one once numbers and ids are taken out of them, or its key.
-    pub like: Option<String>,
-    /// At most this many a second.
-    pub rate: Option<u32>,
-}
-
-impl RolloutAsk {
-    /// Which ones, in words.
-    pub(super) fn target(&self) -> String {
-        target_of_ask(&self.clone().into())
-    }
-}
-
-impl From<RolloutAsk> for DeadAsk {
-    fn from(ask: RolloutAsk) -> Self {
-        let RolloutAsk { handler, id, reason, since, until, limit, like, rate: _ } = ask;
-        Self { handler, id, reason, since, until, limit, like, group: None, dry_run: false }
-    }
-}
-
-impl DeadAsk {
-    /// The same as a rollout.
-    pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
-        let Self { handler, id, reason, since, until, limit, like, group: _, dry_run: _ } = self;
-        RolloutAsk { handler, id, reason, since, until, limit, like, rate }
     }
 }
 
@@ -256,12 +148,4 @@ impl ActionsAsk {
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT)
     }
-}
-
-pub(super) fn source(text: &str) -> Result<SourceName, ApiError> {
-    SourceName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
-}
-
-pub(super) fn handler(text: &str) -> Result<HandlerName, ApiError> {
-    HandlerName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
 }

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId, HandlerName, SourceName};
 
-use super::{
-    ApiError, HandlerStatus, LastErrorView, RatesView, SourceView, Surroundings, TestView,
-    WantsView,
-};
+use super::handler_control::HandlerControl;
+use super::{ApiError, RatesView, SourceView, Surroundings, TestView, WantsView};
 
 /// What only the running server can do: the owner of tasks implements it.
 #[async_trait]
@@ -102,50 +100,4 @@ pub struct Reloaded {
     pub changes: Vec<String>,
     /// Warnings about the configuration, one each.
     pub warnings: Vec<String>,
-}
-
-/// A configured handler as its task sees it.
-#[derive(Clone, Debug)]
-pub struct HandlerControl {
-    /// Its name.
-    pub name: HandlerName,
-    /// Its kind: `email`, `sql`, …
-    pub kind: &'static str,
-    /// How it stands.
-    pub state: HandlerStatus,
-    /// Why it is `failed`.
-    pub reason: Option<String>,
-    /// Calls that are under way.
-    pub in_flight: usize,
-    /// How many there may be.
-    pub concurrency: usize,
-    /// Since when its calls fail; `None` = the newest one did not.
-    pub failing_since: Option<Timestamp>,
-    /// How many failed in a row.
-    pub n_failures: u32,
-    /// While it is left alone because it is down: when it is tried next.
-    pub probe_at: Option<Timestamp>,
-    /// The newest failure since the start.
-    pub last_error: Option<LastErrorView>,
-    /// When the newest delivery since the start was made.
-    pub last_success_at: Option<Timestamp>,
-}
-
-impl HandlerControl {
-    /// One that does nothing, and of which nothing is known.
-    pub fn idle(name: HandlerName, kind: &'static str, state: HandlerStatus) -> Self {
-        Self {
-            name,
-            kind,
-            state,
-            reason: None,
-            in_flight: 0,
-            concurrency: 0,
-            failing_since: None,
-            n_failures: 0,
-            probe_at: None,
-            last_error: None,
-            last_success_at: None,
-        }
-    }
 }

@@ -10,7 +10,8 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{DeadChange, DeadFilter, DeadRecord};
 
-use super::{Api, ApiError, DeadAsk, DeadEntry, DeadView, LostView};
+use super::dead_ask::DeadSelection;
+use super::{Api, ApiError, DeadEntry, DeadView, LostView};
 
 /// The most dead letters that are looked at to group them, oldest first: some 20 MB.
 pub const GROUPED_MAX: usize = 100_000;
@@ -22,17 +23,6 @@ pub const WINDOWS: [Duration; 5] = [
     Duration::from_hours(3 * 24),
     Duration::from_hours(7 * 24),
 ];
-
-/// Which dead letters a change is for, and how far it goes.
-#[derive(Clone, Debug, Default)]
-pub struct DeadSelection {
-    /// Which ones.
-    pub filter: DeadFilter,
-    /// Only those whose reason is this one once numbers and ids are taken out of it.
-    pub like: Option<String>,
-    /// Only count them.
-    pub is_dry_run: bool,
-}
 
 /// What became of a change of many things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +142,7 @@ impl Api {
         selection: DeadSelection,
         change: DeadChange,
     ) -> Result<Changed, ApiError> {
-        let target = target_of(&selection);
+        let target = selection.target();
         let records = self.dead_records(&selection).await?;
         let DeadSelection { filter, like, is_dry_run } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
@@ -210,39 +200,6 @@ fn key_of(reason: &str) -> String {
 
 fn reason_of(record: &DeadRecord) -> &str {
     record.fact.as_ref().map_or("not known yet", |(_, reason)| reason.as_str())
-}
-
-/// A selection in words, for the action log.
-fn target_of(selection: &DeadSelection) -> String {
-    let DeadFilter { handler, position, reason, since, until, limit } = &selection.filter;
-    words_of([
-        ("handler", handler.as_ref().map(ToString::to_string)),
-        ("position", position.map(|position| position.0.to_string())),
-        ("reason", reason.clone()),
-        ("like", selection.like.clone()),
-        ("since", since.map(|at| at.to_string())),
-        ("until", until.map(|at| at.to_string())),
-        ("at most", limit.map(|limit| limit.to_string())),
-    ])
-}
-
-/// The same of what was asked.
-pub(super) fn target_of_ask(ask: &DeadAsk) -> String {
-    words_of([
-        ("handler", ask.handler.clone()),
-        ("event", ask.id.clone()),
-        ("reason", ask.reason.clone()),
-        ("like", ask.like.clone()),
-        ("since", ask.since.map(|at| at.to_string())),
-        ("until", ask.until.map(|at| at.to_string())),
-        ("at most", ask.limit.map(|limit| limit.to_string())),
-    ])
-}
-
-fn words_of(parts: [(&str, Option<String>); 7]) -> String {
-    let said = |(key, value): (&str, Option<String>)| value.map(|value| format!("{key} {value}"));
-    let text = parts.into_iter().filter_map(said).collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "all dead letters".to_owned() } else { text }
 }
 
 fn grouped(records: Vec<DeadRecord>, now: Timestamp) -> Vec<DeadGroup> {

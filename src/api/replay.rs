@@ -85,7 +85,7 @@ impl Api {
     /// Makes a page of events due again, oldest first. A page ends early behind the event with
     /// which the bodies pass [`TAKE_BYTES_MAX`] together: all of it is in memory at once.
     pub async fn replay_range(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
-        let handler = range.handler.as_deref().map(super::ask::handler).transpose()?;
+        let handler = range.handler.as_deref().map(super::values::handler).transpose()?;
         let handlers = self.handlers_for(handler.as_ref())?;
         let after = range.after.unwrap_or(0);
         let ask = EventsAsk {

@@ -3,7 +3,7 @@
 
 use crate::event::{HandlerName, Position};
 
-use super::ask::{DeadAsk, RolloutAsk};
+use super::dead_ask::{DeadAsk, RolloutAsk};
 use super::{Api, ApiError, Server};
 
 mod drive;

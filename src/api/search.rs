@@ -1,44 +1,15 @@
 //! What is written into a search field: words, and qualifiers as in `source:hyvor has:dead
 //! data.comment.id:5 "two words"`.
 
-use std::time::Duration;
-
 use crate::clock::Timestamp;
 use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery};
 use crate::settings::parse_duration;
 
-use super::{Api, ApiError, EventRow, EventsAsk, ask};
+use super::ApiError;
+use super::values::{handler, json_equals, source};
 
 /// The most words of one search: each is looked for in every body.
 const WORDS_MAX: usize = 8;
-/// How long a search takes before it says how far it came.
-pub const SEARCH_TIME: Duration = Duration::from_millis(2_500);
-
-/// A page of what a search found.
-#[derive(Debug)]
-pub struct FoundEvents {
-    /// The events, newest first unless it was asked from a position on.
-    pub rows: Vec<EventRow>,
-    /// Where to go on; `None` = everything was looked at.
-    pub next: Option<u64>,
-    /// How many positions were looked at.
-    pub looked_at: u64,
-    /// How many events are kept.
-    pub retained: u64,
-}
-
-impl Api {
-    /// Events as `ask` asks for them, each with how its deliveries stand, within [`SEARCH_TIME`].
-    pub async fn find(&self, ask: EventsAsk) -> Result<FoundEvents, ApiError> {
-        let query = ask.parse(self.now())?;
-        let searched = self.queue.search(query, SEARCH_TIME).await?;
-        let rows = self.rows(searched.events).await?;
-        let retained = self.queue.stats().events;
-        let next = searched.next.map(|position| position.0);
-        Ok(FoundEvents { rows, next, looked_at: searched.looked_at, retained })
-    }
-}
-
 /// Adds what `text` says to `query`.
 pub(super) fn narrow(
     mut query: EventQuery,
@@ -52,13 +23,13 @@ pub(super) fn narrow(
     for word in words {
         let qualifier = if word.is_quoted { None } else { word.text.split_once(':') };
         match qualifier.filter(|(key, value)| !key.is_empty() && !value.is_empty()) {
-            Some(("source", value)) => query.source = Some(ask::source(value)?),
+            Some(("source", value)) => query.source = Some(source(value)?),
             Some(("type", value)) => query.event_type = Some(value.to_owned()),
-            Some(("handler", value)) => delivery(&mut query).handler = Some(ask::handler(value)?),
+            Some(("handler", value)) => delivery(&mut query).handler = Some(handler(value)?),
             Some(("has" | "state", value)) => delivery(&mut query).state = Some(state(value)?),
             Some(("since", value)) => query.since = Some(moment(value, now)?),
             Some(("before" | "until", value)) => query.until = Some(moment(value, now)?),
-            Some((path, value)) if is_path(path) => query.body.push(ask::json_equals(path, value)),
+            Some((path, value)) if is_path(path) => query.body.push(json_equals(path, value)),
             Some(_) | None => query.body.push(BodyFilter::Contains(word.text.into_bytes())),
         }
     }
@@ -127,6 +98,8 @@ fn words(text: &str) -> Vec<Word> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(10_000_000);

@@ -8,7 +8,7 @@ mod status;
 
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
-pub use handler::{HandlerStatus, HandlerView, LastErrorView};
+pub use handler::HandlerView;
 pub use status::{QueueView, SecretView, SourceView, StatusView};
 
 pub(super) use event::headers;

@@ -20,7 +20,6 @@ use crate::tls::acme::Acme;
 use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, TlsSettings};
 
 use super::AppError;
-use super::control::Server;
 use super::system_events::SystemSource;
 
 mod renewal;
@@ -187,8 +186,13 @@ const BACK: &str = "certificate.renewed";
 const NONE: &str = "";
 
 /// Looks at the certificate now and then, until `stop`.
-pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: CancellationToken) {
-    let Some(certificates) = server.certificates.as_deref() else { return };
+pub(super) async fn watch(
+    certificates: Arc<Certificates>,
+    clock: Arc<dyn Clock>,
+    own: Arc<SystemSource>,
+    stop: CancellationToken,
+) {
+    let certificates = &*certificates;
     let mut look = tokio::time::interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut told, mut renewal) = (Told::default(), Renewal::default());
@@ -205,10 +209,10 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
                     if is_asked_for {
                         renewal.forget_failures();
                     }
-                    renewal.look(acme, certificates, server.core.clock.as_ref()).await;
+                    renewal.look(acme, certificates, clock.as_ref()).await;
                 }
             }
-            let now = server.core.clock.now();
+            let now = clock.now();
             let Some(event) = told.look(certificates.trouble(now), now) else { return };
             let payload = certificates.payload(event.reason.as_deref());
             own.append(event.event_type, &now.to_string(), &payload).await;

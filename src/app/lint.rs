@@ -11,7 +11,8 @@ use crate::event::{Event, HandlerName, SourceName};
 use crate::settings::Report;
 use crate::source::SourceSettings;
 
-use super::trial::{self, Trial};
+use super::samples;
+use super::trial::Trial;
 
 mod fields;
 mod render;
@@ -25,7 +26,7 @@ const COMPLETE: [&str; 2] = ["hyvor-talk", "userecho"];
 /// Adds what it finds to the report of `config`.
 pub fn lint(config: &Config, report: &mut Report) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let samples = trial::samples(config, &clock);
+    let samples = samples::samples(config, &clock);
     for (name, settings) in &config.handlers {
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
         let mut lint =

@@ -21,7 +21,7 @@ use crate::source::Source;
 
 use super::handlers::{BuildInputs, BuiltHandler};
 use super::keys::with_keys;
-use super::{AppError, trial};
+use super::{AppError, samples};
 
 /// Opens the store that `config` describes, mending what a power cut tore.
 pub async fn open_queue(
@@ -108,7 +108,7 @@ pub(super) fn context(
         concurrency: settings.policy.concurrency.get(),
         batch: settings.policy.batch.as_ref().map(|batch| batch.max),
         samples: if settings.kind.wants_samples() {
-            let mut samples = trial::samples(config, clock);
+            let mut samples = samples::samples(config, clock);
             samples.retain(|event| deliver::is_named(&settings.policy.on, event));
             samples
         } else {

@@ -2,16 +2,11 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::api::error_chain;
 use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
-use crate::event::{
-    Delivery, Event, EventId, EventType, Failure, HandlerName, NewEvent, Output, Position,
-    SourceName,
-};
+use crate::event::{Delivery, Event, Failure, HandlerName, Output};
 use crate::handler::{BuildContext, Plan, Text, Words};
 
 use super::parts::context;
@@ -93,44 +88,4 @@ impl<'a> Trial<'a> {
         handler.close().await;
         call.unwrap_or_else(|_elapsed| Err(Failure::transient("no answer in time")))
     }
-}
-
-/// An event that is in no queue.
-pub fn loose_event(new: NewEvent) -> Arc<Event> {
-    Arc::new(Event::new(new, EventId(Uuid::now_v7()), Position(0)))
-}
-
-/// The event that a request with `body` would become; `None` = there is no such source.
-pub fn event_of(
-    config: &Config,
-    source: &SourceName,
-    event_type: Option<&str>,
-    body: Vec<u8>,
-    clock: &Arc<dyn Clock>,
-) -> Option<Arc<Event>> {
-    let settings = config.sources.get(source)?;
-    Some(loose_event(settings.unsigned_event(source, event_type, body, clock.now())))
-}
-
-/// The provider's sample of this type; `None` = there is no such source.
-pub fn sample_of(
-    config: &Config,
-    source: &SourceName,
-    event_type: &EventType,
-    clock: &Arc<dyn Clock>,
-) -> Option<Arc<Event>> {
-    let settings = config.sources.get(source)?;
-    let body = settings.sample(event_type.as_str(), clock.now());
-    event_of(config, source, Some(event_type.as_str()), body, clock)
-}
-
-/// A sample of every type that the presets of the sources have one of.
-pub fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Arc<Event>> {
-    let mut samples = Vec::new();
-    for (source, settings) in &config.sources {
-        for event_type in settings.sample_types() {
-            samples.extend(sample_of(config, source, &EventType::new(event_type), clock));
-        }
-    }
-    samples
 }

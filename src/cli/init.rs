@@ -14,6 +14,7 @@ use super::output::{Output, Page};
 use super::{CliError, load};
 
 mod files;
+mod gather;
 mod plan;
 mod questions;
 mod text;

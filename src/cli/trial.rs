@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::app::trial::{self, Trial, Wants};
+use crate::app::samples;
+use crate::app::trial::{Trial, Wants};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as Said, SourceName};
@@ -86,14 +87,14 @@ async fn find(
     let parse = |source: &str| SourceName::parse(source).map_err(|_| unknown(source));
     if let Some([source, event_type]) = options.sample.as_deref() {
         let event_type = EventType::new(event_type);
-        let sample = trial::sample_of(config, &parse(source)?, &event_type, clock);
+        let sample = samples::sample_of(config, &parse(source)?, &event_type, clock);
         return sample.ok_or_else(|| unknown(source));
     }
     if let (Some(file), Some(source)) = (&options.body, &options.source) {
-        let event = trial::event_of(config, &parse(source)?, None, read(file)?, clock);
+        let event = samples::event_of(config, &parse(source)?, None, read(file)?, clock);
         return event.ok_or_else(|| unknown(source));
     }
-    let samples = trial::samples(config, clock);
+    let samples = samples::samples(config, clock);
     let wanted = samples.into_iter().find(|event| handler.wants(event) == Wants::Yes);
     wanted.ok_or_else(|| {
         CliError::Usage(

@@ -21,6 +21,7 @@
 //! 9. No clock stalls a retry: a due time that lies further away at a start than the wait that was
 //!    asked for counts as that wait from then on.
 
+mod check_report;
 pub(crate) mod codec;
 mod contract;
 pub(crate) mod detach;

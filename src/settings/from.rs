@@ -1,4 +1,4 @@
-//! What a TOML value can become.
+//! What a TOML value can become: the types of the standard library and of the owner.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -8,27 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
-use super::value::read_all;
-use super::{ByteSize, Value, parse_duration};
+use super::value::{FromToml, Value, read_all};
+use super::{ByteSize, parse_duration};
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
-
-/// A type that a TOML value can be read as.
-pub trait FromToml: Sized {
-    /// What it is, for people: `a duration`.
-    fn expected() -> String;
-
-    /// One as TOML writes it: `"10s"`.
-    fn example() -> String;
-
-    /// What it is, as JSON Schema; most are written as a string.
-    fn schema() -> Json {
-        json!({ "type": "string" })
-    }
-
-    /// Reads `value`. `None` = a problem was recorded.
-    fn from_toml(value: &Value<'_>) -> Option<Self>;
-}
 
 impl FromToml for String {
     fn expected() -> String {

@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
 use super::path::join;
-use super::value::read_all;
-use super::{Diagnostics, FromToml, Severity, Value, nearest};
+use super::value::{FromToml, Value, read_all};
+use super::{Diagnostics, Severity, nearest};
 
 /// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
 /// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
@@ -30,6 +30,20 @@ impl fmt::Debug for Table<'_> {
     // Without the values: one of them may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
+    pub fn table(&self) -> Option<Table<'a>> {
+        let Some(entries) = self.inner.as_table() else {
+            self.problem(
+                format_args!("expected a table, found {}", self.kind()),
+                format_args!("write `[{}]` and its keys below it", self.path),
+            );
+            return None;
+        };
+        Some(Table::of(self, entries))
     }
 }
 

@@ -4,11 +4,29 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 use std::path::Path;
 
+use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::path::show_key;
-use super::{Diagnostics, FromToml, Severity, Table};
+use super::{Diagnostics, Severity};
 use crate::secret::SecretRef;
+
+/// A type that a TOML value can be read as.
+pub trait FromToml: Sized {
+    /// What it is, for people: `a duration`.
+    fn expected() -> String;
+
+    /// One as TOML writes it: `"10s"`.
+    fn example() -> String;
+
+    /// What it is, as JSON Schema; most are written as a string.
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
+
+    /// Reads `value`. `None` = a problem was recorded.
+    fn from_toml(value: &Value<'_>) -> Option<Self>;
+}
 
 /// One TOML value.
 #[derive(Clone)]
@@ -80,18 +98,6 @@ impl<'a> Value<'a> {
             inner: item.get_ref(),
         };
         Some(items.iter().enumerate().map(item).collect())
-    }
-
-    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
-    pub fn table(&self) -> Option<Table<'a>> {
-        let Some(entries) = self.inner.as_table() else {
-            self.problem(
-                format_args!("expected a table, found {}", self.kind()),
-                format_args!("write `[{}]` and its keys below it", self.path),
-            );
-            return None;
-        };
-        Some(Table::of(self, entries))
     }
 
     /// Reads its text with `parse`, whose error is recorded and may show the text. A value that is

@@ -22,19 +22,19 @@ use super::settings::SourceSettings;
 /// Proof that a request's signature was good.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    event_type: EventType,
-    identity: Identity,
+    pub(super) event_type: EventType,
+    pub(super) identity: Identity,
     /// The request's method where it is another than POST.
-    method: Option<String>,
-    data_root: DataRoot,
-    is_json: bool,
+    pub(super) method: Option<String>,
+    pub(super) data_root: DataRoot,
+    pub(super) is_json: bool,
     /// Whether the body came under a signature, as opposed to beside a password.
     pub(super) is_signed: bool,
     pub(super) secret_index: usize,
     /// The items of its list, where each becomes an event.
-    items: Option<Box<ItemList>>,
+    pub(super) items: Option<Box<ItemList>>,
     /// It is a list that stays one event, against the source's `split`.
-    is_unsplit: bool,
+    pub(super) is_unsplit: bool,
 }
 
 impl Verified {
@@ -226,7 +226,7 @@ impl Source {
     }
 
     /// The keys that `request` is judged by, each once.
-    fn wanted_keys(&self, request: &Inbound<'_>) -> Vec<KeyId> {
+    pub(super) fn wanted_keys(&self, request: &Inbound<'_>) -> Vec<KeyId> {
         let mut wanted: Vec<KeyId> = Vec::new();
         for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
             let Some(rule) = &scheme.fetch else { continue };

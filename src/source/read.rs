@@ -11,6 +11,7 @@ use super::handshake::Handshake;
 use super::identity::DedupePolicy;
 use super::keys::Algorithm;
 use super::providers::{PROVIDERS, Provider};
+use super::scheme::Scheme;
 use super::settings::{Overrides, RateLimit, SigningProfile, SourceSettings};
 use super::split::Split;
 

@@ -85,7 +85,12 @@ fn scan(body: &[u8]) -> Result<Vec<Range<usize>>, JsonError> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::NewEvent;
+    use crate::source::Source;
     use crate::source::tests::{configured, verify};
 
     fn texts(body: &str) -> Vec<&str> {

@@ -9,4 +9,3 @@ mod tests;
 pub(super) use message::{Message, Values};
 pub(super) use parsed::Part;
 pub use parsed::{BadTemplate, Template};
-pub(super) use sorted::SortedRule;

@@ -3,8 +3,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::event::Dedupe;
+use crate::clock::Timestamp;
+use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
+use crate::secret::Secret;
 
 mod batches;
 mod identity;

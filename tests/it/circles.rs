@@ -12,39 +12,7 @@ use super::floors::{code, sources};
 type File = Vec<String>;
 
 /// Files that still are in a circle with others. None is to be added.
-const CIRCLES: &[&str] = &[
-    "api/ask",
-    "api/control",
-    "api/dead",
-    "api/events",
-    "api/search",
-    "api/view/handler",
-    "api/view/status",
-    "app/certificates",
-    "app/control",
-    "app/parts",
-    "app/trial",
-    "cli/init/plan",
-    "cli/init/text",
-    "queue/embedded/check",
-    "queue/embedded/commit/request",
-    "queue/embedded/core",
-    "queue/embedded/kept/damage",
-    "queue/embedded/kept/segment",
-    "queue/embedded/log/allocator",
-    "queue/embedded/log/contents",
-    "queue/embedded/log/file_log",
-    "queue/embedded/log/offsets",
-    "queue/embedded/log/open",
-    "queue/embedded/log/reader",
-    "queue/embedded/log/writer",
-    "queue/embedded/subscription/cell",
-    "queue/embedded/subscription/take",
-    "queue/tools",
-    "settings/from",
-    "settings/table",
-    "settings/value",
-];
+const CIRCLES: &[&str] = &[];
 
 /// What children still take from the parents that define it, as `child <- name`. None is to be added;
 /// rooms that are not listed in [`LISTED`] are not looked at.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::actions::Actor;
-use crate::api::ask::DeadAsk;
+use crate::api::dead_ask::DeadAsk;
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 

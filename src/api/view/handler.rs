@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::control::HandlerControl;
+use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::clock::Timestamp;
-use crate::event::{ErrorText, EventId, HandlerName};
+use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
 
 /// One handler.
@@ -44,55 +44,6 @@ pub struct HandlerView {
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
     pub last_success_at: Option<Timestamp>,
-}
-
-/// How a handler stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HandlerStatus {
-    /// It takes what comes.
-    Running,
-    /// Somebody holds it.
-    Paused,
-    /// Its calls fail, and it is left alone for a while.
-    Down,
-    /// It could not be started, and is tried again.
-    Failed,
-    /// It makes its last calls, and another takes its place soon.
-    Finishing,
-    /// The configuration says so.
-    Disabled,
-    /// Nothing runs.
-    Stopped,
-    /// It stands in no configuration.
-    Unconfigured,
-}
-
-impl HandlerStatus {
-    /// As JSON and people read it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Down => "down",
-            Self::Failed => "failed",
-            Self::Finishing => "finishing",
-            Self::Disabled => "disabled",
-            Self::Stopped => "stopped",
-            Self::Unconfigured => "unconfigured",
-        }
-    }
-}
-
-/// A failure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LastErrorView {
-    /// When.
-    pub at: Timestamp,
-    /// With which event.
-    pub event: EventId,
-    /// What went wrong.
-    pub text: ErrorText,
 }
 
 /// Joins what the queue and the tasks know of the handlers. `configured` = `None` without a server.

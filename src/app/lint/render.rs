@@ -8,8 +8,9 @@ use crate::event::{Dedupe, Delivery, Event, NewEvent};
 use crate::expr::Scope;
 use crate::handler::{Plan, Step, Words};
 
-use super::super::trial::{Wants, loose_event};
 use super::{Lint, names};
+use crate::app::samples::loose_event;
+use crate::app::trial::Wants;
 
 /// What no template may break its JSON with.
 const HOSTILE: &str = "a \"quoted\" \\ text\nin two lines";

@@ -19,8 +19,8 @@ use super::state::HandlerState;
 use crate::clock::SystemClock;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
+use crate::queue::check_report::{CheckReport, DamageReport};
 use crate::queue::storage::{OpenMode, OsStorage, Storage, StorageFile};
-use crate::queue::tools::{CheckReport, DamageReport};
 
 /// Looks at the whole queue in `folder`.
 pub(crate) fn check(folder: &Path) -> Result<CheckReport, QueueError> {

@@ -5,6 +5,8 @@ use crate::source::tests::{configured, source};
 use crate::source::{SignedRequest, explain as explain_request};
 
 use super::*;
+use crate::clock::Timestamp;
+use crate::source::SourceSettings;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const BODY: &[u8] = br#"{"event":"comment.create","data":{"url":"https:\/\/a\/b","n":1}}"#;

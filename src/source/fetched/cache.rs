@@ -99,7 +99,7 @@ impl fmt::Debug for KeyCache {
 }
 
 impl KeyCache {
-    pub(super) fn new(fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
+    pub(in crate::source) fn new(fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
         let fetches = tokio::sync::Semaphore::new(FETCHES_MAX);
         Self { fetch, clock, entries: Mutex::default(), fetches }
     }
@@ -119,14 +119,14 @@ impl KeyCache {
     }
 
     /// Fetches `key` where it is not at hand, or was fetched long ago.
-    pub(super) async fn prepare(&self, key: &KeyId) {
+    pub(in crate::source) async fn prepare(&self, key: &KeyId) {
         if self.is_due(key, FRESH) {
             self.fetch(key, FRESH).await;
         }
     }
 
     /// Fetches `key` once more, unless that was done just now. Whether it has changed.
-    pub(super) async fn renew(&self, key: &KeyId) -> bool {
+    pub(in crate::source) async fn renew(&self, key: &KeyId) -> bool {
         let before = self.get(key).ok();
         if self.is_due(key, RENEWAL_PAUSE) {
             self.fetch(key, RENEWAL_PAUSE).await;

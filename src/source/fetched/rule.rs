@@ -243,7 +243,7 @@ impl FetchRule {
     }
 
     /// Which of the source's secrets `request` is for; nothing where it says nothing of that.
-    pub(super) fn owner_in(
+    pub(in crate::source) fn owner_in(
         &self,
         keys: &[Option<Key>],
         request: &Inbound<'_>,

@@ -1,10 +1,11 @@
 //! Keys that are fetched, from hosts that answer as they are told.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -14,11 +15,13 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::event::SourceName;
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::event::{Headers, SourceName};
 use crate::secret::Secret;
 use crate::source::tests::{configured, read};
-use crate::source::{Headers, Overrides, SigningProfile, SourceSettings};
+use crate::source::{
+    Inbound, Overrides, Rejection, SigningProfile, Source, SourceSettings, Verified,
+};
 
 mod others;
 

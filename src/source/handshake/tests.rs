@@ -4,7 +4,7 @@ use super::super::tests::{configured, source};
 use super::*;
 use crate::event::{Headers, SourceName};
 use crate::secret::Secret;
-use crate::source::{SigningProfile, SourceSettings};
+use crate::source::{Inbound, Reply, SigningProfile, Source, SourceSettings, Verified};
 
 fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Option<Reply> {
     let headers = Headers::default();
@@ -18,7 +18,7 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
         is_json: false,
         is_signed: true,
         secret_index: 0,
-        batch: None,
+        items: None,
         is_unsplit: false,
     };
     if signed {

@@ -16,7 +16,7 @@ use super::super::timestamp::{TimestampRule, Unit};
 use crate::event::DataRoot;
 
 /// The types of events that a body is a sample of, and the body.
-pub(super) type Sample = (&'static [&'static str], &'static str);
+pub(in crate::source) type Sample = (&'static [&'static str], &'static str);
 
 /// A preset: how somebody signs, and where the event's type and delivery id are found.
 #[derive(Debug)]

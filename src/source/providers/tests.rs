@@ -1,11 +1,11 @@
 use super::*;
-use crate::source::{Scheme, Weakness};
+use crate::source::{Scheme, SigningProfile, Weakness};
 
 #[test]
 fn rows_are_profiles_of_their_own_names() {
     let mut names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
     for provider in PROVIDERS.iter() {
-        let profile = provider.profile().unwrap();
+        let profile = SigningProfile::of_preset(provider).unwrap();
         assert_eq!(profile.name(), provider.name);
         assert!(!profile.schemes.is_empty(), "{}", provider.name);
     }
@@ -17,7 +17,7 @@ fn rows_are_profiles_of_their_own_names() {
 #[test]
 fn only_mailgun_and_adyen_leave_the_body_out() {
     for provider in PROVIDERS.iter() {
-        let profile = provider.profile().unwrap();
+        let profile = SigningProfile::of_preset(provider).unwrap();
         let weak: Vec<_> = profile.schemes.iter().flat_map(Scheme::weaknesses).collect();
         let needs_consent = weak.iter().any(|weakness| weakness.needs_consent());
         assert_eq!(needs_consent, ["mailgun", "adyen"].contains(&provider.name), "{weak:?}");

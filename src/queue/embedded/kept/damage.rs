@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::super::record::SegmentId;
-use super::segment::file_name;
+use super::file_name::file_name;
 
 /// A stretch of a segment that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,6 +36,7 @@ use crate::sync::lock;
 mod append;
 mod compact;
 mod damage;
+mod file_name;
 mod open;
 mod raw;
 mod segment;
@@ -273,6 +274,6 @@ impl KeptLog {
     }
 
     fn path(&self, id: SegmentId) -> PathBuf {
-        segment::path(&self.folder, id)
+        file_name::path(&self.folder, id)
     }
 }

@@ -1,7 +1,7 @@
 //! One segment of the kept log: what it has, and reading it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -16,19 +16,6 @@ use crate::queue::storage::{OpenMode, Storage, StorageFile};
 
 /// What the disk gives at once or not at all.
 const BLOCK_BYTES: usize = 4096;
-
-pub(super) fn file_name(SegmentId { number, salt }: SegmentId) -> String {
-    format!("{number:010}-{salt:016x}.log")
-}
-
-pub(super) fn path(folder: &Path, id: SegmentId) -> PathBuf {
-    folder.join(file_name(id))
-}
-
-pub(super) fn parse_name(path: &Path) -> Option<SegmentId> {
-    let (number, salt) = path.file_name()?.to_str()?.strip_suffix(".log")?.split_once('-')?;
-    Some(SegmentId { number: number.parse().ok()?, salt: u64::from_str_radix(salt, 16).ok()? })
-}
 
 /// A segment that counts.
 #[derive(Clone, Debug)]

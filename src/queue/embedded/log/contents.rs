@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::blocks::Stretch;
 use super::offsets::{OffsetTable, push_entry};
-use super::open::OpenError;
+use super::options::OpenError;
 use super::segment::file_name;
 use super::{Cause, Damage, offset_of};
 use crate::event::{EventId, HandlerName, Position};

@@ -29,8 +29,11 @@ mod contents;
 mod damage;
 mod file_log;
 mod find;
+mod found;
+mod locate;
 mod offsets;
 mod open;
+mod options;
 mod raw;
 mod reader;
 mod recover;
@@ -41,8 +44,10 @@ pub(crate) use allocator::{AllocateError, AllocatedSegment, Reserve, SegmentAllo
 pub(crate) use damage::{Cause, Damage};
 pub(crate) use file_log::{FileLog, LogHead, ReadError, Removal};
 pub(crate) use find::Finder;
-pub(crate) use open::{OpenError, OpenOptions, Opened, Survey};
-pub(crate) use reader::{Found, LogReader};
+pub(crate) use found::Found;
+pub(crate) use open::{Opened, Survey};
+pub(crate) use options::{OpenError, OpenOptions};
+pub(crate) use reader::LogReader;
 pub(crate) use segment::SegmentInfo;
 pub(crate) use writer::{AppendError, LogWriter};
 

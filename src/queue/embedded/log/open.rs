@@ -8,50 +8,12 @@ use std::sync::Arc;
 
 use super::contents::{Contents, Recorded, events_within};
 use super::file_log::LogHead;
+use super::options::{OpenError, OpenOptions};
 use super::segment::{Facts, Segment, id_of_file};
-use super::{Cause, Damage, FileLog, LogWriter, SegmentInfo};
-use crate::clock::Clock;
+use super::{Cause, Damage, FileLog, LogWriter};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId};
 use crate::queue::storage::{OpenMode, Storage};
-
-/// How the log is opened.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenOptions {
-    /// How large segments are made; [`super::SEGMENT_BYTES`].
-    pub(crate) segment_bytes: u32,
-    /// Bytes that must stay free on the disk when a segment is made.
-    pub(crate) disk_reserve: u64,
-    /// Asked by its steady time for how long a disk has not answered.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// What a snapshot says of segments: their heads need not be read.
-    pub(crate) known: Vec<SegmentInfo>,
-}
-
-/// Why the log was not opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    /// Nothing was changed.
-    #[error(
-        "`{file}` holds a record of kind {kind} and version {version} at byte {offset}, which a \
-         newer gatepost wrote; start that version"
-    )]
-    Unsupported { file: String, offset: u32, kind: u8, version: u8 },
-    #[error("{what} failed")]
-    Io {
-        what: String,
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    /// For `map_err`.
-    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let what = what.into();
-        |source| Self::Io { what, source }
-    }
-}
 
 /// What stands in the folder, before anything is changed.
 #[derive(Debug)]

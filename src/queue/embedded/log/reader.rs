@@ -6,51 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::file_log::{FileLog, ReadError};
+use super::found::Found;
 use super::segment::Segment;
 use super::{Cause, Damage, offset_of};
-use crate::event::{Dedupe, Event, Position};
-use crate::queue::embedded::record::{
-    HEADER_BYTES, Header, Kind, Lsn, Record, Scan, SegmentId, Validity, decode_event, position_of,
-    torn_positions,
-};
-use crate::queue::names::Names;
+use crate::queue::embedded::record::{HEADER_BYTES, Header, Kind, Lsn, Scan, SegmentId, Validity};
 
 /// How much is read at once: large enough that a read call costs little per event, small enough
 /// that a reader per handler is cheap.
 const CHUNK_BYTES: usize = 256 << 10;
-
-/// A whole record and where it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) lsn: Lsn,
-    /// Where the next record begins.
-    pub(crate) end: Lsn,
-    pub(crate) kind: Kind,
-    pub(crate) payload: Bytes,
-}
-
-impl Found {
-    /// The position of an event, without decoding the rest; `None` for other kinds.
-    pub(crate) fn position(&self) -> Option<Position> {
-        if self.kind == Kind::Event { position_of(&self.payload) } else { None }
-    }
-
-    /// Positions that were given to events of a torn unit, which was never acknowledged: they are
-    /// missing, and no loss. `None` for other kinds.
-    pub(crate) fn torn_positions(&self) -> Option<Range<Position>> {
-        if self.kind == Kind::Filler { torn_positions(&self.payload) } else { None }
-    }
-
-    /// Reads the payload. `None` = it makes no sense: skip it, [`FileLog::note_undecodable`].
-    pub(crate) fn decode(&self) -> Option<Record> {
-        Record::decode(self.kind, &self.payload)
-    }
-
-    /// The same for an event, sharing the names of the one before; `None` for other kinds.
-    pub(crate) fn decode_event(&self, names: &mut Names) -> Option<(Event, Dedupe)> {
-        if self.kind == Kind::Event { decode_event(&self.payload, names) } else { None }
-    }
-}
 
 /// A place in the log that moves forward.
 #[derive(Debug)]

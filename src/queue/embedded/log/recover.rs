@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use super::contents::{Contents, Hole};
 use super::file_log::{FileLog, Spare};
-use super::open::{OpenError, Opened, Survey};
+use super::open::{Opened, Survey};
+use super::options::OpenError;
 use super::segment::{Segment, file_name};
 use super::writer::{Live, LogWriter, Tail};
 use super::{Cause, Damage, is_full};

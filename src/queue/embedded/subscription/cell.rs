@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use super::event_reader::EventReader;
 use super::retry_cache::RetryCache;
 use super::session::Session;
-use super::take::EventReader;
 use crate::clock::Timestamp;
 use crate::event::{Attempt, HandlerName, Position};
 use crate::queue::embedded::record::{DeliveryRecord, Incarnation, NewState};

@@ -10,6 +10,7 @@ use crate::event::{Delivery, OrderKey, Position, Settlement};
 use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
 
 mod cell;
+mod event_reader;
 mod key_queues;
 mod retry_cache;
 mod session;

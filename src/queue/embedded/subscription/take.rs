@@ -8,28 +8,17 @@ use std::sync::Arc;
 
 use super::EmbeddedSubscription;
 use super::cell::{Live, Wake};
+use super::event_reader::EventReader;
 use super::session::Chosen;
 use crate::event::{Delivery, Event, Origin, Position};
 use crate::queue::detach::detach;
 use crate::queue::embedded::core::Core;
 use crate::queue::embedded::events::{ReadFailure, event_at};
 use crate::queue::embedded::kept::KeptLog;
-use crate::queue::embedded::log::{Finder, LogHead, LogReader, ReadError};
+use crate::queue::embedded::log::{LogHead, LogReader, ReadError};
 use crate::queue::embedded::record::{DeliveryRecord, Kind, NewState};
-use crate::queue::names::Names;
 use crate::queue::{QueueError, TAKE_BYTES_MAX};
 use crate::sync::lock;
-
-/// Where one subscription reads.
-#[derive(Debug, Default)]
-pub(crate) struct EventReader {
-    /// Follows the log in order.
-    log: Option<LogReader>,
-    /// Names of events that it reads, shared from one to the next.
-    names: Names,
-    /// Finds single events.
-    finder: Finder,
-}
 
 /// Deliveries that are being taken, up to a number and a size.
 struct TakeBatch {

@@ -1,0 +1,157 @@
+//! Which dead letters are meant: as they are asked for, and as the queue is asked.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::EventId;
+use crate::queue::DeadFilter;
+
+use super::values::handler;
+use super::{Api, ApiError};
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadAsk {
+    /// Only this handler.
+    pub handler: Option<String>,
+    /// Only this event.
+    pub id: Option<String>,
+    /// Only reasons that contain this text.
+    pub reason: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many.
+    pub limit: Option<usize>,
+    /// Only reasons that are this one once numbers and ids are taken out of them, as groups show it.
+    pub like: Option<String>,
+    /// `reason`: groups in place of single dead letters.
+    pub group: Option<GroupBy>,
+    /// A change only counts what it would be for.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What dead letters are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupBy {
+    /// Handler and reason.
+    Reason,
+}
+
+impl DeadAsk {
+    /// `api` knows the place of the event that is named.
+    pub async fn parse(self, api: &Api) -> Result<DeadSelection, ApiError> {
+        let position = match self.id {
+            None => None,
+            Some(text) => {
+                let id = EventId::from_str(&text).map_err(|err| ApiError::Bad(err.to_string()))?;
+                Some(api.position(id).await?)
+            }
+        };
+        let filter = DeadFilter {
+            handler: self.handler.map(|name| handler(&name)).transpose()?,
+            position,
+            reason: self.reason,
+            since: self.since,
+            until: self.until,
+            limit: self.limit,
+        };
+        Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
+    }
+}
+
+/// Which dead letters to redrive by stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutAsk {
+    /// Only this handler.
+    pub handler: Option<String>,
+    /// Only this event.
+    pub id: Option<String>,
+    /// Only reasons that contain this text.
+    pub reason: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
+    /// At most this many.
+    pub limit: Option<usize>,
+    /// Only reasons that are this one once numbers and ids are taken out of them, or its key.
+    pub like: Option<String>,
+    /// At most this many a second.
+    pub rate: Option<u32>,
+}
+
+impl RolloutAsk {
+    /// Which ones, in words.
+    pub(super) fn target(&self) -> String {
+        DeadAsk::from(self.clone()).target()
+    }
+}
+
+impl From<RolloutAsk> for DeadAsk {
+    fn from(ask: RolloutAsk) -> Self {
+        let RolloutAsk { handler, id, reason, since, until, limit, like, rate: _ } = ask;
+        Self { handler, id, reason, since, until, limit, like, group: None, dry_run: false }
+    }
+}
+
+impl DeadAsk {
+    /// Which ones in words, for the action log.
+    fn target(&self) -> String {
+        words_of([
+            ("handler", self.handler.clone()),
+            ("event", self.id.clone()),
+            ("reason", self.reason.clone()),
+            ("like", self.like.clone()),
+            ("since", self.since.map(|at| at.to_string())),
+            ("until", self.until.map(|at| at.to_string())),
+            ("at most", self.limit.map(|limit| limit.to_string())),
+        ])
+    }
+
+    /// The same as a rollout.
+    pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
+        let Self { handler, id, reason, since, until, limit, like, group: _, dry_run: _ } = self;
+        RolloutAsk { handler, id, reason, since, until, limit, like, rate }
+    }
+}
+
+/// Which dead letters a change is for, and how far it goes.
+#[derive(Clone, Debug, Default)]
+pub struct DeadSelection {
+    /// Which ones.
+    pub filter: DeadFilter,
+    /// Only those whose reason is this one once numbers and ids are taken out of it.
+    pub like: Option<String>,
+    /// Only count them.
+    pub is_dry_run: bool,
+}
+
+impl DeadSelection {
+    /// Which ones in words, for the action log.
+    pub(super) fn target(&self) -> String {
+        let DeadFilter { handler, position, reason, since, until, limit } = &self.filter;
+        words_of([
+            ("handler", handler.as_ref().map(ToString::to_string)),
+            ("position", position.map(|position| position.0.to_string())),
+            ("reason", reason.clone()),
+            ("like", self.like.clone()),
+            ("since", since.map(|at| at.to_string())),
+            ("until", until.map(|at| at.to_string())),
+            ("at most", limit.map(|limit| limit.to_string())),
+        ])
+    }
+}
+
+fn words_of(parts: [(&str, Option<String>); 7]) -> String {
+    let said = |(key, value): (&str, Option<String>)| value.map(|value| format!("{key} {value}"));
+    let text = parts.into_iter().filter_map(said).collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "all dead letters".to_owned() } else { text }
+}

@@ -1,0 +1,35 @@
+//! Searching events within a time.
+
+use std::time::Duration;
+
+use super::ask::EventsAsk;
+use super::events::EventRow;
+use super::{Api, ApiError};
+
+/// How long a search takes before it says how far it came.
+pub const SEARCH_TIME: Duration = Duration::from_millis(2_500);
+
+/// A page of what a search found.
+#[derive(Debug)]
+pub struct FoundEvents {
+    /// The events, newest first unless it was asked from a position on.
+    pub rows: Vec<EventRow>,
+    /// Where to go on; `None` = everything was looked at.
+    pub next: Option<u64>,
+    /// How many positions were looked at.
+    pub looked_at: u64,
+    /// How many events are kept.
+    pub retained: u64,
+}
+
+impl Api {
+    /// Events as `ask` asks for them, each with how its deliveries stand, within [`SEARCH_TIME`].
+    pub async fn find(&self, ask: EventsAsk) -> Result<FoundEvents, ApiError> {
+        let query = ask.parse(self.now())?;
+        let searched = self.queue.search(query, SEARCH_TIME).await?;
+        let rows = self.rows(searched.events).await?;
+        let retained = self.queue.stats().events;
+        let next = searched.next.map(|position| position.0);
+        Ok(FoundEvents { rows, next, looked_at: searched.looked_at, retained })
+    }
+}

@@ -1,0 +1,101 @@
+//! A configured handler as its task sees it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{ErrorText, EventId, HandlerName};
+
+/// How a handler stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandlerStatus {
+    /// It takes what comes.
+    Running,
+    /// Somebody holds it.
+    Paused,
+    /// Its calls fail, and it is left alone for a while.
+    Down,
+    /// It could not be started, and is tried again.
+    Failed,
+    /// It makes its last calls, and another takes its place soon.
+    Finishing,
+    /// The configuration says so.
+    Disabled,
+    /// Nothing runs.
+    Stopped,
+    /// It stands in no configuration.
+    Unconfigured,
+}
+
+impl HandlerStatus {
+    /// As JSON and people read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Down => "down",
+            Self::Failed => "failed",
+            Self::Finishing => "finishing",
+            Self::Disabled => "disabled",
+            Self::Stopped => "stopped",
+            Self::Unconfigured => "unconfigured",
+        }
+    }
+}
+
+/// A failure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastErrorView {
+    /// When.
+    pub at: Timestamp,
+    /// With which event.
+    pub event: EventId,
+    /// What went wrong.
+    pub text: ErrorText,
+}
+
+/// A configured handler as its task sees it.
+#[derive(Clone, Debug)]
+pub struct HandlerControl {
+    /// Its name.
+    pub name: HandlerName,
+    /// Its kind: `email`, `sql`, …
+    pub kind: &'static str,
+    /// How it stands.
+    pub state: HandlerStatus,
+    /// Why it is `failed`.
+    pub reason: Option<String>,
+    /// Calls that are under way.
+    pub in_flight: usize,
+    /// How many there may be.
+    pub concurrency: usize,
+    /// Since when its calls fail; `None` = the newest one did not.
+    pub failing_since: Option<Timestamp>,
+    /// How many failed in a row.
+    pub n_failures: u32,
+    /// While it is left alone because it is down: when it is tried next.
+    pub probe_at: Option<Timestamp>,
+    /// The newest failure since the start.
+    pub last_error: Option<LastErrorView>,
+    /// When the newest delivery since the start was made.
+    pub last_success_at: Option<Timestamp>,
+}
+
+impl HandlerControl {
+    /// One that does nothing, and of which nothing is known.
+    pub fn idle(name: HandlerName, kind: &'static str, state: HandlerStatus) -> Self {
+        Self {
+            name,
+            kind,
+            state,
+            reason: None,
+            in_flight: 0,
+            concurrency: 0,
+            failing_since: None,
+            n_failures: 0,
+            probe_at: None,
+            last_error: None,
+            last_success_at: None,
+        }
+    }
+}

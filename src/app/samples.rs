@@ -1,0 +1,49 @@
+//! Events to try handlers with: the samples of the sources' presets, or a given body.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::{Event, EventId, EventType, NewEvent, Position, SourceName};
+
+/// An event that is in no queue.
+pub fn loose_event(new: NewEvent) -> Arc<Event> {
+    Arc::new(Event::new(new, EventId(Uuid::now_v7()), Position(0)))
+}
+
+/// The event that a request with `body` would become; `None` = there is no such source.
+pub fn event_of(
+    config: &Config,
+    source: &SourceName,
+    event_type: Option<&str>,
+    body: Vec<u8>,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<Event>> {
+    let settings = config.sources.get(source)?;
+    Some(loose_event(settings.unsigned_event(source, event_type, body, clock.now())))
+}
+
+/// The provider's sample of this type; `None` = there is no such source.
+pub fn sample_of(
+    config: &Config,
+    source: &SourceName,
+    event_type: &EventType,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<Event>> {
+    let settings = config.sources.get(source)?;
+    let body = settings.sample(event_type.as_str(), clock.now());
+    event_of(config, source, Some(event_type.as_str()), body, clock)
+}
+
+/// A sample of every type that the presets of the sources have one of.
+pub fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Arc<Event>> {
+    let mut samples = Vec::new();
+    for (source, settings) in &config.sources {
+        for event_type in settings.sample_types() {
+            samples.extend(sample_of(config, source, &EventType::new(event_type), clock));
+        }
+    }
+    samples
+}
