@@ -73,7 +73,7 @@ async fn entry(
     let payload = payload.into_inner();
     let connection = Watched(request.conn_data());
     let started = Instant::now();
-    connection.begin(body::announced(&payload, request.headers()), started);
+    connection.begin(body::announced(&payload, body::length(request.headers())), started);
     let answered = answer(&request, payload, &admin, || connection.has_body(started)).await;
     let mut response = match answered {
         Ok(response) => response,

@@ -16,8 +16,8 @@ use super::connections::Body;
 use crate::ingest::{BodyError, BodyRoom};
 
 /// What the head says of the body.
-pub(super) fn announced(payload: &Payload, headers: &HeaderMap) -> Body {
-    match (payload, length(headers)) {
+pub(super) fn announced(payload: &Payload, length: Option<u64>) -> Body {
+    match (payload, length) {
         (Payload::None, _) => Body::None,
         (_, Some(length)) => Body::Length(length),
         (_, None) => Body::Unknown,

@@ -1,7 +1,8 @@
-//! Who is calling, through the proxies that are believed.
+//! Which client sends a request, seen through the proxies that are trusted.
 
 use std::net::IpAddr;
 
+use actix_http::RequestHead;
 use actix_http::header::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
@@ -12,9 +13,36 @@ pub(crate) fn forwarded_for(headers: &HeaderMap) -> Vec<&[u8]> {
     headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect()
 }
 
-/// The headers that a proxy put in to say who the client is.
-pub(crate) fn forwarding_headers(headers: &HeaderMap) -> Vec<&'static str> {
-    FORWARDING_HEADERS.into_iter().filter(|name| headers.contains_key(*name)).collect()
+/// Where a request comes from.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// The other end of the connection.
+    pub(crate) peer: Option<IpAddr>,
+    /// The client: the peer itself, or whom a trusted proxy names.
+    pub(crate) client: Option<IpAddr>,
+    /// The headers by which a proxy says who the client is. None in a direct request, which then
+    /// costs nothing more.
+    pub(crate) forwarding: Vec<&'static str>,
+}
+
+impl Caller {
+    /// Reads it off a request's head.
+    pub(crate) fn of(head: &RequestHead, trusted_proxies: &[IpNet]) -> Self {
+        let peer = head.peer_addr.map(|peer| peer.ip().to_canonical());
+        let is_there = |name: &&str| head.headers.contains_key(*name);
+        let forwarding: Vec<_> = FORWARDING_HEADERS.into_iter().filter(is_there).collect();
+        let client = if forwarding.is_empty() {
+            peer
+        } else {
+            address(peer, trusted_proxies, forwarded_for(&head.headers).into_iter())
+        };
+        Self { peer, client, forwarding }
+    }
+
+    /// Whether a proxy that is not trusted passed the request on, so that the client is the proxy.
+    pub(crate) fn is_behind_unnamed_proxy(&self) -> bool {
+        self.forwarding.contains(&"x-forwarded-for") && self.client == self.peer
+    }
 }
 
 /// The client's address: the peer's own, or where the peer is a believed proxy, the last address

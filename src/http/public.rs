@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_http::header::HeaderMap;
 use actix_http::{ConnectionType, Method, Request as HttpRequest};
 use actix_web::Error;
 use actix_web::body::BoxBody;
@@ -15,7 +14,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::body;
-use super::client;
+use super::client::{self, Caller};
 use super::connections::{self, Seen};
 use super::problem::Problem;
 use crate::ingest::{Ingest, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead};
@@ -74,7 +73,8 @@ pub(super) fn expect(
         async move {
             let source = source_name(request.path());
             let is_welcome = source.is_some_and(|source| {
-                public.ingest.is_welcome(&public.head(source, &request, Instant::now()))
+                let head = request_head(source, &request, &public.caller(&request), Instant::now());
+                public.ingest.is_welcome(&head)
             });
             if is_welcome { Ok(request) } else { Err(serve(request, &public).await) }
         }
@@ -86,12 +86,18 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let began = Instant::now();
     let payload = request.take_payload();
     let connection = connections::of(&request);
-    connection.begin(body::announced(&payload, &request.head().headers), began);
+    let headers = &request.head().headers;
+    connection.begin(body::announced(&payload, body::length(headers)), began);
     let mut response = match source_name(request.path()) {
         Some(source) => {
-            public.note_proxy(&request);
-            let unread = Unread { payload, headers: &request.head().headers, connection, began };
-            match public.ingest.receive(public.head(source, &request, began), unread).await {
+            let caller = public.caller(&request);
+            if !caller.forwarding.is_empty() {
+                public.note_proxy(&request, &caller);
+            }
+            let head = request_head(source, &request, &caller, began);
+            let length = head.content_length;
+            let unread = Unread { payload, headers, length, connection, began };
+            match public.ingest.receive(head, unread).await {
                 Ok(accepted) => response::of_accepted(accepted, connection),
                 Err(err) => response::of_error(&err),
             }
@@ -137,48 +143,21 @@ impl Public {
         self.trusted_proxies.store(Arc::new(trusted_proxies));
     }
 
-    /// What the way in looks at before the body is read.
-    fn head<'a>(
-        &self,
-        source: &'a str,
-        request: &'a HttpRequest,
-        began: Instant,
-    ) -> RequestHead<'a> {
-        let head = request.head();
-        let client = self.client(request);
-        let is_forwarded = head.headers.contains_key("x-forwarded-for");
-        RequestHead {
-            source,
-            method: head.method.as_str(),
-            path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
-            content_length: content_length(&head.headers),
-            client,
-            is_behind_unnamed_proxy: is_forwarded && client == peer(request),
-            began,
-        }
+    /// Where `request` comes from, by the proxies that are trusted now.
+    fn caller(&self, request: &HttpRequest) -> Caller {
+        Caller::of(request.head(), &self.trusted_proxies.load())
     }
 
-    fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        let forwarded = client::forwarded_for(&request.head().headers);
-        client::address(peer(request), &self.trusted_proxies.load(), forwarded.into_iter())
-    }
-
-    /// Remembers the proxy that passed the request on, where one did.
-    fn note_proxy(&self, request: &HttpRequest) {
-        let Some(peer) = peer(request) else { return };
-        let headers = client::forwarding_headers(&request.head().headers);
-        if headers.is_empty() {
-            return;
-        }
+    /// Remembers the proxy that passed the request on.
+    fn note_proxy(&self, request: &HttpRequest, caller: &Caller) {
+        let Some(peer) = caller.peer else { return };
         let trusted = self.trusted_proxies.load();
         let is_trusted = trusted.iter().any(|net| net.contains(&peer));
-        let client = self.client(request).unwrap_or(peer);
-        let claimed = client::address(
-            Some(peer),
-            &[trusted.as_slice(), &[peer.into()]].concat(),
-            client::forwarded_for(&request.head().headers).into_iter(),
-        );
-        let claimed = claimed.unwrap_or(peer);
+        let forwarded_for = client::forwarded_for(&request.head().headers);
+        let if_trusted = [trusted.as_slice(), &[peer.into()]].concat();
+        let claimed = client::address(Some(peer), &if_trusted, forwarded_for.into_iter());
+        let (client, claimed) = (caller.client.unwrap_or(peer), claimed.unwrap_or(peer));
+        let headers = caller.forwarding.clone();
         self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });
     }
 
@@ -189,7 +168,7 @@ impl Public {
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
             || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
         if request.method() == Method::POST && is_near {
-            let (reason, client) = (RefusedFor::UnknownSource, self.client(request));
+            let (reason, client) = (RefusedFor::UnknownSource, self.caller(request).client);
             self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
         }
     }
@@ -210,12 +189,25 @@ impl Public {
     }
 }
 
-fn peer(request: &HttpRequest) -> Option<IpAddr> {
-    request.head().peer_addr.map(|peer| peer.ip().to_canonical())
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    body::length(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX))
+/// What the way in looks at before the body is read.
+fn request_head<'a>(
+    source: &'a str,
+    request: &'a HttpRequest,
+    caller: &Caller,
+    began: Instant,
+) -> RequestHead<'a> {
+    let head = request.head();
+    let length = body::length(&head.headers);
+    RequestHead {
+        source,
+        method: head.method.as_str(),
+        path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
+        // A length that no address space holds is over every limit.
+        content_length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+        client: caller.client,
+        is_behind_unnamed_proxy: caller.is_behind_unnamed_proxy(),
+        began,
+    }
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ use crate::sync::lock;
 const N_SHARDS: usize = 16;
 /// The most addresses of a shard: all of them take less than 1 MiB.
 const SHARD_MAX: usize = 512;
-/// How long an address is trusted after a good request.
-const GOOD_FOR: Duration = Duration::from_hours(1);
+/// How long an address is trusted after a good request: an hour, in nanoseconds.
+const GOOD_FOR: u64 = 60 * 60 * 1_000_000_000;
 /// The most slots of all addresses together.
 const SLOTS_MAX: usize = 1_024;
 /// The most slots of one address.
@@ -175,18 +175,14 @@ impl ClientLimiter {
 
     /// Looks at a request from `address`. `None` = it has run out, and no slot is free.
     pub(crate) fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
-        let client = Client::of(address);
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
-        let budget = ClientBudget { client, is_private: is_private(address), charge, window };
-        let account = self.shard(client).get(&client).copied().unwrap_or_default();
-        let now = self.now();
-        let is_free = || account.has_free_slot(budget, now) && self.slots.available_permits() > 0;
-        (!self.has_run_out(budget) || is_free()).then(|| Admission {
-            limited: Some((self, budget)),
-            slot: None,
-            is_judged: false,
-        })
+        let (client, is_private) = (Client::of(address), is_private(address));
+        let budget = ClientBudget { client, is_private, charge, window };
+        if self.has_run_out(budget) && !self.has_free_slot(budget) {
+            return None;
+        }
+        Some(Admission { limited: Some((self, budget)), slot: None, is_judged: false })
     }
 
     /// `false` = it has run out, or its site has.
@@ -203,14 +199,18 @@ impl ClientLimiter {
         paid_at.is_some()
     }
 
+    /// Whether one more failed request is over the limit, of the client or of its site.
     fn has_run_out(&self, budget: ClientBudget) -> bool {
-        self.one_has_run_out(budget)
-            || budget.of_site().is_some_and(|site| self.one_has_run_out(site))
+        let now = self.now();
+        [Some(budget), budget.of_site()].into_iter().flatten().any(|budget| {
+            let shard = self.shard(budget.client);
+            shard.get(&budget.client).is_some_and(|account| account.charged(budget, now).is_none())
+        })
     }
 
-    fn one_has_run_out(&self, budget: ClientBudget) -> bool {
-        let shard = self.shard(budget.client);
-        shard.get(&budget.client).is_some_and(|one| one.charged(budget, self.now()).is_none())
+    fn has_free_slot(&self, budget: ClientBudget) -> bool {
+        let account = self.shard(budget.client).get(&budget.client).copied().unwrap_or_default();
+        account.has_free_slot(budget, self.now()) && self.slots.available_permits() > 0
     }
 
     fn slot(&self, budget: ClientBudget) -> Option<Slot<'_>> {
@@ -224,12 +224,6 @@ impl ClientLimiter {
         let permit = self.slots.try_acquire().ok()?;
         account.n_slots += 1;
         Some(Slot { client_limiter: self, client: budget.client, _permit: permit })
-    }
-
-    fn trust(&self, client: Client) {
-        let now = self.now();
-        let good_until = now.saturating_add(nanos_of(GOOD_FOR));
-        account(&mut self.shard(client), client, now).good_until = good_until;
     }
 
     fn now(&self) -> u64 {
@@ -266,8 +260,10 @@ impl<'a> Admission<'a> {
     /// The signature was good.
     pub(crate) fn verified(mut self) {
         self.is_judged = true;
-        if let Some((limiter, budget)) = self.limited {
-            limiter.trust(budget.client);
+        if let Some((limiter, ClientBudget { client, .. })) = self.limited {
+            let now = limiter.now();
+            account(&mut limiter.shard(client), client, now).good_until =
+                now.saturating_add(GOOD_FOR);
         }
     }
 

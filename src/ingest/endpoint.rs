@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 
 use super::error::IngestError;
 use super::request::{BodyError, BodyLimits, Limits, RequestHead};
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, SecretMetrics, SourceMetrics};
-use crate::source::{MethodUse, RateLimit, Source};
+use crate::source::{MethodUse, RateLimit, Source, Verified};
 
 /// A source with its limits and counters.
 #[derive(Debug)]
@@ -104,16 +104,21 @@ impl Endpoint {
         self.secrets.get(here).map(SecretMetrics::last_matched_at)
     }
 
-    /// Takes one request off the source's rate, or says when there is room again.
-    pub(super) fn charge(&self) -> Result<(), Duration> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check().map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
-    }
-
-    pub(super) fn matched(&self, secret_index: usize, at: Timestamp) {
-        if let Some(secret) = self.secrets.get(secret_index) {
-            secret.matched(at);
+    /// Takes a verified request off the source's rate, and notes which secret it was signed with; or
+    /// says when there is room again.
+    pub(super) fn take_verified(
+        &self,
+        verified: &Verified,
+        received_at: Timestamp,
+    ) -> Result<(), Duration> {
+        if let Some(limiter) = &self.limiter {
+            let wait = |until: NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
+            limiter.check().map_err(wait)?;
         }
+        if let Some(secret) = self.secrets.get(verified.secret_index()) {
+            secret.matched(received_at);
+        }
+        Ok(())
     }
 }
 

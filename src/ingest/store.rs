@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::error::IngestError;
 use super::log::ThrottledLog;
 use super::request::Request;
-use super::unconfirmed::{UnconfirmedAnswer, unanswered_key};
+use super::unconfirmed::UnconfirmedAnswer;
 use crate::clock::Clock;
 use crate::event::NewEvent;
 use crate::queue::{Appended, Queue, QueueError};
@@ -49,8 +49,8 @@ impl EventStore {
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
         // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
-        endpoint.charge().map_err(|retry_after| IngestError::RateLimited { retry_after })?;
-        endpoint.matched(verified.secret_index(), request.received_at);
+        let taken = endpoint.take_verified(&verified, request.received_at);
+        taken.map_err(|retry_after| IngestError::RateLimited { retry_after })?;
         let Request { headers, body, received_at, .. } = request;
         if let Some(events) = source.split(&verified, received_at, &headers, &body) {
             return self.append_all(endpoint, events).await;
@@ -65,9 +65,9 @@ impl EventStore {
         let rule = endpoint.source().settings().answer.body();
         // The body is shared, not copied.
         let of_answer = rule.filter(|rule| rule.body.is_some()).map(|_| event.clone());
-        let key = unanswered_key(&event);
+        let dedupe = event.dedupe;
         let appended = self.in_time(self.queue.append(event)).await?;
-        let answer = UnconfirmedAnswer::new(&self.queue, [(key, appended)]);
+        let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
         let ack = match rule {
             None => Ack::Id,
             Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
@@ -84,9 +84,10 @@ impl EventStore {
         let rule = endpoint.source().settings().answer.body();
         // What is answered is said over the first item.
         let of_answer = rule.filter(|rule| rule.body.is_some()).and(events.first().cloned());
-        let keys: Vec<_> = events.iter().map(unanswered_key).collect();
+        let dedupes: Vec<_> = events.iter().map(|event| event.dedupe).collect();
         let all = self.in_time(self.queue.append_all(events)).await?;
-        let answer = UnconfirmedAnswer::new(&self.queue, keys.into_iter().zip(all.iter().copied()));
+        let appended = dedupes.into_iter().zip(all.iter().copied());
+        let answer = UnconfirmedAnswer::new(&self.queue, appended);
         let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
         // A list that is split is never empty.
         let Some(appended) = all.iter().find(is_new).or(all.first()).copied() else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::event::{Dedupe, DedupeKey, EventId, NewEvent};
+use crate::event::{Dedupe, DedupeKey, EventId};
 use crate::queue::{Appended, Queue};
 
 /// The answer to a request, until it was written to the client's socket. Dropped before that, it
@@ -16,12 +16,16 @@ pub struct UnconfirmedAnswer {
 }
 
 impl UnconfirmedAnswer {
+    /// The answer to a request that brought these events. Only those that are repeated where their
+    /// answer cannot have arrived depend on it.
     pub(super) fn new(
         queue: &Arc<dyn Queue>,
-        events: impl IntoIterator<Item = (Option<DedupeKey>, Appended)>,
+        events: impl IntoIterator<Item = (Dedupe, Appended)>,
     ) -> Self {
-        let events = events.into_iter();
-        let events = events.filter_map(|(key, appended)| Some((key?, appended.id())));
+        let events = events.into_iter().filter_map(|(dedupe, appended)| match dedupe {
+            Dedupe::Unanswered { key } => Some((key, appended.id())),
+            Dedupe::Off | Dedupe::Within { .. } => None,
+        });
         Self { queue: Arc::clone(queue), events: events.collect() }
     }
 
@@ -47,13 +51,5 @@ impl Drop for UnconfirmedAnswer {
 impl std::fmt::Debug for UnconfirmedAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UnconfirmedAnswer").field("events", &self.events).finish_non_exhaustive()
-    }
-}
-
-/// The key by which `event` is known to be repeated only where its answer cannot have arrived.
-pub(super) fn unanswered_key(event: &NewEvent) -> Option<DedupeKey> {
-    match event.dedupe {
-        Dedupe::Unanswered { key } => Some(key),
-        Dedupe::Off | Dedupe::Within { .. } => None,
     }
 }

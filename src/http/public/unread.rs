@@ -13,6 +13,8 @@ use crate::ingest::{BodyError, BodyLimits, BodyRoom, RequestReader};
 pub(super) struct Unread<'a> {
     pub(super) payload: Payload,
     pub(super) headers: &'a HeaderMap,
+    /// How long the body is said to be.
+    pub(super) length: Option<usize>,
     pub(super) connection: Watched<'a>,
     pub(super) began: Instant,
 }
@@ -33,10 +35,9 @@ impl RequestReader for Unread<'_> {
         limits: BodyLimits,
         room: &mut BodyRoom<'_>,
     ) -> Result<Bytes, BodyError> {
-        let length = body::length(self.headers);
         let collect = Collect {
             bytes_max: limits.bytes_max,
-            length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+            length: self.length,
             room: Some(room),
             end: body::end_of(self.headers),
         };
