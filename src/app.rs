@@ -13,30 +13,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::api::{Control, SourceView};
+use crate::api::{Api, Control, SourceView};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::Attempts;
-use crate::event::{HandlerName, SourceName};
-use crate::handler::BuildError;
 use crate::http::admin::Gate;
-use crate::http::{self, Listen, Listeners};
-use crate::ingest::Limits;
+use crate::http::{Listen, Listeners};
 use crate::metrics::Metrics;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueError};
-use crate::secret::SecretError;
-use crate::source::SourceError;
-use crate::tls::acme::AcmeError;
-use crate::tls::{AcmeChallenge, CertificateError, TlsSettings};
 
 mod certificates;
 pub mod compare;
 mod control;
+mod core;
+mod error;
 mod handlers;
 mod health;
 mod insight;
 mod keys;
+mod limits;
 pub mod lint;
 pub mod logging;
 mod orphans;
@@ -54,6 +50,7 @@ pub mod trial;
 mod watch;
 
 pub use certificates::check_certificate;
+pub use error::AppError;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, lower_thread_priority, open_queue};
 pub use sandbox::Sandbox;
@@ -61,7 +58,9 @@ pub use systemd::inherited;
 
 use certificates::Certificates;
 use control::{Around, Server};
+use core::Core;
 use handlers::Handlers;
+use limits::listen;
 use paused::Paused;
 use progress::Progress;
 use signals::{Signal, Signals};
@@ -75,48 +74,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(9);
 const KEEPER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the store may take to let go.
 const QUEUE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the server could not start, or ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppError {
-    /// The store cannot be opened.
-    #[error("the queue cannot be opened")]
-    Queue(#[source] QueueError),
-    /// A source cannot be built.
-    #[error("source `{0}` cannot be built")]
-    Source(SourceName, #[source] SourceError),
-    /// The client that fetches a source's keys cannot be made.
-    #[error("the keys of source `{0}` cannot be fetched")]
-    Keys(SourceName, #[source] BuildError),
-    /// A handler cannot be built.
-    #[error("handler `{0}` cannot be built")]
-    Handler(HandlerName, #[source] BuildError),
-    /// A handler's place in the log cannot be had.
-    #[error("handler `{0}` cannot be subscribed")]
-    Subscribe(HandlerName, #[source] QueueError),
-    /// The admin token cannot be had.
-    #[error("the admin token cannot be read")]
-    Token(#[source] SecretError),
-    /// The public listener's certificate cannot be had.
-    #[error("the certificate of `[server.tls]` cannot be used")]
-    Certificate(#[source] CertificateError),
-    /// What was kept of earlier certificates cannot be read.
-    #[error("`[server.acme]` cannot be used")]
-    Acme(#[source] AcmeError),
-    /// The TLS library refuses its settings.
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
-    /// An address is taken, or a listener failed.
-    #[error("{0}")]
-    Listen(#[source] io::Error),
-    /// The system said no.
-    #[error("{0} failed")]
-    Io(&'static str, #[source] io::Error),
-    /// A write or sync failed: what is on disk decides at the next start.
-    #[error("the queue is poisoned by a failed write; start again to recover from what is on disk")]
-    Poisoned,
-}
 
 /// What a process is before its server is built.
 #[derive(Debug)]
@@ -201,18 +158,7 @@ impl Application {
         };
         let rejected_writer =
             rejected_writer(&server).map_err(|err| AppError::Io("starting a thread", err))?;
-        let tasks = TaskTracker::new();
-        let watch = Watch::new(core, Arc::clone(&server.ingest), disk(&server), Arc::clone(&own))
-            .with_dead_retention(server.config().queue.dead_retention);
-        tasks.spawn(watch.run(stop.clone()));
-        if let Some(certificates) = server.certificates.clone() {
-            let clock = Arc::clone(&server.core.clock);
-            tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
-        }
-        tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
-        tasks
-            .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
-        tasks.close();
+        let tasks = tasks(&server, core, own, api, &stop);
         Ok(Self { listeners, server, signals, tasks, rejected_writer, stop })
     }
 
@@ -322,12 +268,26 @@ impl Application {
     }
 }
 
-/// What nearly every part is given.
-#[derive(Clone)]
-struct Core {
-    queue: Arc<dyn Queue>,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
+/// Starts what runs beside handlers and listeners.
+fn tasks(
+    server: &Arc<Server>,
+    core: Core,
+    own: Arc<SystemSource>,
+    api: Api,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    let watch = Watch::new(core, Arc::clone(&server.ingest), disk(server), Arc::clone(&own))
+        .with_dead_retention(server.config().queue.dead_retention);
+    tasks.spawn(watch.run(stop.clone()));
+    if let Some(certificates) = server.certificates.clone() {
+        let clock = Arc::clone(&server.core.clock);
+        tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
+    }
+    tasks.spawn(health::watch(Arc::clone(server), own, stop.clone()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
+    tasks.close();
+    tasks
 }
 
 /// How often the listeners' thread is looked at.
@@ -356,29 +316,6 @@ fn rejected_writer(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-fn listen(config: &Config, n_files: usize) -> Listen {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Listen {
-        public: config.server.listen.clone(),
-        admin: config.admin.listen,
-        socket: config.admin.socket.clone(),
-        workers,
-        n_connections: parts::n_connections(workers, n_files),
-        keep_alive: http::KEEP_ALIVE,
-        request_timeout: config.server.request_timeout,
-        tls: None,
-        challenge: match &config.server.tls {
-            Some(TlsSettings::Acme(acme)) => match acme.challenge {
-                AcmeChallenge::Http01 => acme.http.clone(),
-                AcmeChallenge::TlsAlpn01 => Vec::new(),
-            },
-            Some(TlsSettings::Files(_)) | None => Vec::new(),
-        },
-        challenges: Arc::default(),
-        inherited: Vec::new(),
-    }
-}
-
 /// Opens the store, and asks the service manager for patience meanwhile: a large one whose index is made
 /// anew takes minutes.
 async fn opened(
@@ -395,14 +332,5 @@ async fn opened(
             _ = tick.tick() => systemd::starting(),
             opened = &mut opening => return opened,
         }
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        body_max: usize::try_from(config.server.body_max.0).unwrap_or(usize::MAX),
-        body_timeout: config.server.request_timeout,
-        unverified: config.server.failed_verification_limit,
-        unverified_bytes: usize::try_from(config.server.unverified_bytes.0).unwrap_or(usize::MAX),
     }
 }

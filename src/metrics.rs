@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,10 +19,17 @@ use prometheus_client::registry::Registry;
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Outcome, SourceName};
 
+mod labels;
 mod names;
 mod rate_ring;
 
+pub use labels::RequestOutcome;
 pub use rate_ring::RateRing;
+
+use labels::{
+    DeliveryLabels, DeliveryOutcome, HandlerLabel, HandlerLabels, RequestLabels, SecretLabels,
+    SourceLabel, handler_labels,
+};
 
 /// Unsigned gauges: counts of events and bytes.
 type Count = Gauge<u64, std::sync::atomic::AtomicU64>;
@@ -195,50 +201,6 @@ pub struct HandlerFigures {
     pub dead_letters: u64,
 }
 
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestOutcome {
-    /// Stored: 200.
-    Accepted,
-    /// Stored before: 200.
-    Duplicate,
-    /// A provider's handshake was answered: 200.
-    Handshake,
-    /// The signature was not good: 401.
-    Rejected,
-    /// The caller's address is not among the allowed ones: 401 as well.
-    NotAllowed,
-    /// No such source: 404.
-    UnknownSource,
-    /// The body is over the limit: 413.
-    TooLarge,
-    /// The sender was too slow, or broke off.
-    Incomplete,
-    /// Too much came from the address that nobody could verify: 429.
-    UnverifiedLimited,
-    /// More than the source's rate: 429.
-    RateLimited,
-    /// It could not be made durable: 503.
-    Unavailable,
-}
-
-impl RequestOutcome {
-    /// Every outcome with its label, in the order of the enum.
-    const LABELS: [(Self, &'static str); 11] = [
-        (Self::Accepted, "accepted"),
-        (Self::Duplicate, "duplicate"),
-        (Self::Handshake, "handshake"),
-        (Self::Rejected, "rejected"),
-        (Self::NotAllowed, "not_allowed"),
-        (Self::UnknownSource, "unknown_source"),
-        (Self::TooLarge, "too_large"),
-        (Self::Incomplete, "incomplete"),
-        (Self::UnverifiedLimited, "unverified_limited"),
-        (Self::RateLimited, "rate_limited"),
-        (Self::Unavailable, "unavailable"),
-    ];
-}
-
 /// The counters of one source, one per outcome.
 #[derive(Clone, Debug)]
 pub struct SourceMetrics([Counter; RequestOutcome::LABELS.len()]);
@@ -320,87 +282,6 @@ impl SecretMetrics {
     pub fn last_matched_at(&self) -> Timestamp {
         Timestamp::from_millis((self.0.get() * 1_000.0).round() as i64)
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum SourceLabel {
-    Name(SourceName),
-    /// Written `-`, which no source can be called.
-    Unknown,
-}
-
-impl EncodeLabelValue for SourceLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Name(name) => name.as_str(),
-            Self::Unknown => "-",
-        };
-        EncodeLabelValue::encode(&text, encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct HandlerLabel(HandlerName);
-
-impl EncodeLabelValue for HandlerLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        EncodeLabelValue::encode(&self.0.as_str(), encoder)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum DeliveryOutcome {
-    Delivered,
-    Skipped,
-    Retry,
-    Dead,
-}
-
-impl EncodeLabelValue for RequestOutcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        // A test sees to it that each stands at its own index.
-        let label = Self::LABELS.get(*self as usize).map_or("", |(_, label)| label);
-        EncodeLabelValue::encode(&label, encoder)
-    }
-}
-
-impl EncodeLabelValue for DeliveryOutcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Delivered => "delivered",
-            Self::Skipped => "skipped",
-            Self::Retry => "retry",
-            Self::Dead => "dead",
-        };
-        EncodeLabelValue::encode(&text, encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    source: SourceLabel,
-    outcome: RequestOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HandlerLabels {
-    handler: HandlerLabel,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
-    handler: HandlerLabel,
-    outcome: DeliveryOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SecretLabels {
-    source: SourceLabel,
-    secret: usize,
-}
-
-fn handler_labels(handler: &HandlerName) -> HandlerLabels {
-    HandlerLabels { handler: HandlerLabel(handler.clone()) }
 }
 
 #[cfg(test)]

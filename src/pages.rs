@@ -17,6 +17,7 @@ mod change;
 mod config;
 mod dead;
 mod event;
+mod event_body;
 mod events;
 mod fields;
 mod frame;

@@ -19,7 +19,7 @@ use crate::sync::lock;
 use crate::tls::acme::Acme;
 use crate::tls::{self, AcmeChallenge, Certificate, CertificateStore, TlsFiles, TlsSettings};
 
-use super::AppError;
+use super::error::AppError;
 use super::system_events::SystemSource;
 
 mod renewal;

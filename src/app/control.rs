@@ -29,12 +29,14 @@ use crate::source::{Provider, Source};
 use crate::sync::lock;
 
 use super::certificates::Certificates;
+use super::core::Core;
+use super::error::AppError;
 use super::handlers::Handlers;
 use super::insight;
 use super::orphans::{Orphan, Orphans};
 use super::rates::Rates;
 use super::sandbox::Sandbox;
-use super::{AppError, Core, limits, parts};
+use super::{limits, parts};
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -86,7 +88,7 @@ impl Server {
         let Around { sources, certificates, config, path, gate, sandbox } = around;
         let Core { queue, clock, metrics } = core.clone();
         let started_at = clock.now();
-        let ingest = Ingest::new(queue, clock, metrics, limits(&config), sources);
+        let ingest = Ingest::new(queue, clock, metrics, limits::limits(&config), sources);
         let rejected = RejectedRing::open(config.admin.rejected());
         let ingest = Arc::new(ingest.with_rejected(rejected));
         let trusted_proxies = config.server.trusted_proxies.clone();
@@ -187,7 +189,7 @@ impl Control for Server {
         let mut reloaded = reloaded(&self.config(), &config, &warnings);
         self.gate.set_tokens(tokens);
         self.ingest.replace_sources(sources);
-        self.ingest.set_limits(limits(&config));
+        self.ingest.set_limits(limits::limits(&config));
         self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {
             certificates.refresh();

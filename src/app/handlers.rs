@@ -22,9 +22,10 @@ use crate::event::HandlerName;
 use crate::queue::Subscription;
 use crate::sync::lock;
 
+use super::core::Core;
+use super::error::AppError;
 use super::paused::Paused;
 use super::system_events::SystemSource;
-use super::{AppError, Core};
 
 mod place;
 

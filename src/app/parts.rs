@@ -19,9 +19,10 @@ use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::secret::SecretRef;
 use crate::source::Source;
 
+use super::error::AppError;
 use super::handlers::{BuildInputs, BuiltHandler};
 use super::keys::with_keys;
-use super::{AppError, samples};
+use super::samples;
 
 /// Opens the store that `config` describes, mending what a power cut tore.
 pub async fn open_queue(

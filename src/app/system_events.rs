@@ -13,7 +13,7 @@ use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
 use crate::queue::DeadLetter;
 use crate::source::dedupe_key;
 
-use super::Core;
+use super::core::Core;
 
 /// How long the same event is not made again: a crash or a busy hour would repeat it.
 const WINDOW: Duration = Duration::from_hours(24);

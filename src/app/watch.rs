@@ -19,7 +19,7 @@ use crate::metrics::RequestOutcome;
 use crate::queue::{DeadFilter, EventQuery, QueueError};
 
 use self::dead_retention::DeadRetention;
-use super::Core;
+use super::core::Core;
 use super::system_events::SystemSource;
 
 mod dead_retention;

@@ -46,19 +46,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     if options.online {
         problems = crate::app::check_online(&config).await;
     }
-    if output.is_json() {
-        // One answer: the comparison's, where one is asked for.
-        if options.against.is_none() {
-            show(&report, output)?;
-        }
-    } else {
-        show(&report, output)?;
-        note(&summary(&config, &report))?;
-        for (name, settings) in &config.sources {
-            note(&format!("source `{name}`: {}", settings.repeats()))?;
-        }
-        note(&format!("the process is {}", crate::app::Sandbox::possible(&config)))?;
-    }
+    show_good(&config, &report, &options, output)?;
     for problem in &problems {
         note(problem)?;
     }
@@ -76,6 +64,29 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
     }
+}
+
+/// Shows a configuration that is good: its warnings, and in words what it does.
+fn show_good(
+    config: &Config,
+    report: &Report,
+    options: &Check,
+    output: Output,
+) -> Result<(), CliError> {
+    if output.is_json() {
+        // One answer: the comparison's, where one is asked for.
+        if options.against.is_none() {
+            show(report, output)?;
+        }
+    } else {
+        show(report, output)?;
+        note(&summary(config, report))?;
+        for (name, settings) in config.sources {
+            note(&format!("source `{name}`: {}", settings.repeats()))?;
+        }
+        note(&format!("the process is {}", crate::app::Sandbox::possible(config)))?;
+    }
+    Ok(())
 }
 
 /// Tells of the proxies that the running server's requests come through, where one runs.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, EventId, Output};
+use super::{EventId, Output};
 use crate::clock::Timestamp;
 
 /// An error's text for people, cut to [`ErrorText::BYTES_MAX`].
@@ -246,17 +246,6 @@ impl Attempt {
         let progress = self.progress.as_ref().map_or(0, |progress| progress.0.len());
         self.error.as_str().len() + self.output.n_bytes() + progress
     }
-}
-
-/// The end of a delivery for now: it is used up, and comes back as another one or not at all.
-#[derive(Debug)]
-pub struct Settlement {
-    /// Which delivery.
-    pub delivery: Delivery,
-    /// What becomes of it.
-    pub outcome: Outcome,
-    /// The try that led to it; a delivery that was skipped or held was not tried.
-    pub attempt: Option<Attempt>,
 }
 
 #[cfg(test)]

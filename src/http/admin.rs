@@ -184,15 +184,7 @@ async fn read(
         }
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
-        Route::Dead => {
-            let ask: DeadAsk = query(request)?;
-            let group = ask.group;
-            let selection = ask.parse(api).await?;
-            match group {
-                Some(GroupBy::Reason) => Ok(json(&api.dead_groups(selection.filter).await?)),
-                None => Ok(json(&api.dead(selection).await?)),
-            }
-        }
+        Route::Dead => dead(query(request)?, api).await,
         Route::Rollouts => Ok(json(&api.rollouts()?)),
         Route::Rollout(number) => Ok(json(&api.rollout(number)?)),
         Route::Rejected => {
@@ -227,6 +219,15 @@ async fn read(
         | Route::HandlerForget(_)
         | Route::Import
         | Route::Compact => Err(Problem::NotFound.into()),
+    }
+}
+
+async fn dead(ask: DeadAsk, api: &Api) -> Result<HttpResponse, AdminError> {
+    let group = ask.group;
+    let selection = ask.parse(api).await?;
+    match group {
+        Some(GroupBy::Reason) => Ok(json(&api.dead_groups(selection.filter).await?)),
+        None => Ok(json(&api.dead(selection).await?)),
     }
 }
 

@@ -3,10 +3,8 @@
 
 use prometheus_client::registry::Registry;
 
-use super::{
-    Count, Counter, DeliveryLabels, Family, HandlerLabels, Histogram, Info, RequestLabels, Seconds,
-    SecretLabels,
-};
+use super::labels::{DeliveryLabels, HandlerLabels, RequestLabels, SecretLabels};
+use super::{Count, Counter, Family, Histogram, Info, Seconds};
 
 pub(super) fn build_info(registry: &mut Registry) {
     let info = Info::new([("version", env!("CARGO_PKG_VERSION"))]);

@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::{Answer, Page, dead};
 use crate::api::{Api, ApiError};
-use crate::event::{EventType, HandlerName};
+use crate::event::{EventType, HandlerName, SourceName};
 
 /// Does what a form asks for.
 pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiError> {
@@ -40,21 +40,8 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             api.set_running(&name, run).await?;
             format!("/handlers/{name}")
         }
-        Page::HandlerForget(name) => {
-            if fields.get("confirm") != Some(name.as_str()) {
-                return Err(ApiError::Bad(format!("type `{name}` to forget its place")));
-            }
-            api.forget(&name).await?;
-            "/handlers".to_owned()
-        }
-        Page::SourceTest(name) => {
-            let event_type = EventType::new(fields.get("type").unwrap_or_default());
-            let sent = api.send_test(&name, event_type.as_str()).await?;
-            match sent.id {
-                Some(id) => format!("/events/{id}"),
-                None => format!("/sources/{name}"),
-            }
-        }
+        Page::HandlerForget(name) => forget(api, &name, &fields).await?,
+        Page::SourceTest(name) => send_test(api, &name, &fields).await?,
         Page::Reload => {
             api.reload().await?;
             "/config".to_owned()
@@ -75,6 +62,25 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let newest = api.actions(1)?.first().map(|action| action.number).unwrap_or_default();
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+}
+
+/// Removes a handler's place, where its name was typed.
+async fn forget(api: &Api, name: &HandlerName, fields: &Fields) -> Result<String, ApiError> {
+    if fields.get("confirm") != Some(name.as_str()) {
+        return Err(ApiError::Bad(format!("type `{name}` to forget its place")));
+    }
+    api.forget(name).await?;
+    Ok("/handlers".to_owned())
+}
+
+/// Sends a sample; leads to the event that it became.
+async fn send_test(api: &Api, name: &SourceName, fields: &Fields) -> Result<String, ApiError> {
+    let event_type = EventType::new(fields.get("type").unwrap_or_default());
+    let sent = api.send_test(name, event_type.as_str()).await?;
+    Ok(match sent.id {
+        Some(id) => format!("/events/{id}"),
+        None => format!("/sources/{name}"),
+    })
 }
 
 /// What cannot be undone wants the number typed.

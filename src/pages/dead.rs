@@ -216,33 +216,8 @@ async fn choose(
     let matched = api.redrive(selection.clone()).await?.matched;
     selection.filter.limit = Some(LETTERS_MAX);
     let entries = api.dead(selection).await?;
-    let mut letters = Vec::new();
-    let mut lost = Vec::new();
-    let mut types: Vec<(String, u64)> = Vec::new();
-    for entry in entries {
-        match entry {
-            DeadEntry::Letter(letter) => {
-                let event_type = words::shown(letter.event_type.as_str(), 48);
-                match types.iter_mut().find(|(known, _)| *known == event_type) {
-                    Some((_, count)) => *count += 1,
-                    None => types.push((event_type.clone(), 1)),
-                }
-                letters.push(Letter {
-                    event: letter.id.to_string(),
-                    event_type,
-                    handler: letter.handler.to_string(),
-                    died: When::ago(letter.died_at, now),
-                    attempts: letter.attempts,
-                    reason: words::shown(letter.reason.as_str(), 160),
-                });
-            }
-            DeadEntry::Lost(entry) => lost.push(format!("{}: {}", entry.handler, entry.reason)),
-        }
-    }
+    let Listed { letters, lost, by_type } = listed(entries, now);
     let n_more = matched.saturating_sub(letters.len() as u64);
-    let by_type =
-        types.iter().take(6).map(|(name, count)| format!("{} {name}", words::count(*count)));
-    let by_type = by_type.collect::<Vec<_>>().join(", ");
     let (sign, is_answering) = answering(api, fields.get("handler"));
     let shown = |name: &str| fields.text(name).unwrap_or_default();
     let steps = STEPS.iter().filter(|step| **step < matched);
@@ -271,6 +246,44 @@ async fn choose(
         lost,
         n_more: if n_more == 0 { String::new() } else { words::count(n_more) },
     })
+}
+
+/// Dead letters as the page lists them.
+struct Listed {
+    letters: Vec<Letter>,
+    lost: Vec<String>,
+    /// How many there are of the commonest types, in words.
+    by_type: String,
+}
+
+fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
+    let mut letters = Vec::new();
+    let mut lost = Vec::new();
+    let mut types: Vec<(String, u64)> = Vec::new();
+    for entry in entries {
+        match entry {
+            DeadEntry::Letter(letter) => {
+                let event_type = words::shown(letter.event_type.as_str(), 48);
+                match types.iter_mut().find(|(known, _)| *known == event_type) {
+                    Some((_, count)) => *count += 1,
+                    None => types.push((event_type.clone(), 1)),
+                }
+                letters.push(Letter {
+                    event: letter.id.to_string(),
+                    event_type,
+                    handler: letter.handler.to_string(),
+                    died: When::ago(letter.died_at, now),
+                    attempts: letter.attempts,
+                    reason: words::shown(letter.reason.as_str(), 160),
+                });
+            }
+            DeadEntry::Lost(entry) => lost.push(format!("{}: {}", entry.handler, entry.reason)),
+        }
+    }
+    let by_type =
+        types.iter().take(6).map(|(name, count)| format!("{} {name}", words::count(*count)));
+    let by_type = by_type.collect::<Vec<_>>().join(", ");
+    Listed { letters, lost, by_type }
 }
 
 fn heading(fields: &Fields, groups: &DeadGroups) -> String {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use askama::Template;
 
+use super::event_body::{ShownBody, content_type, shown_body};
 use super::events::{about, of_type};
 use super::fields::Fields;
 use super::frame::{Frame, Here};
-use super::json::PrettyJson;
 use super::widgets::{Sign, When, state_word};
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
@@ -15,7 +15,7 @@ use crate::api::{
     Api, ApiError, AttemptView, DeliveryView, EventEntry, EventsAsk, WantsView, Wish,
 };
 use crate::clock::Timestamp;
-use crate::event::EventId;
+use crate::event::{Event, EventId};
 use crate::queue::DeliveryState;
 
 /// Tries that are shown of all handlers together, the newest of each.
@@ -31,8 +31,6 @@ const SAID_CHARS_MAX: usize = 160;
 const LANES_MAX: usize = 24;
 /// Headers that are shown.
 const HEADERS_MAX: usize = 40;
-/// Bytes of a body that are shown in hexadecimal: each takes four characters.
-const HEX_MAX: usize = 2 << 10;
 
 #[derive(Template)]
 #[template(path = "event.html")]
@@ -46,7 +44,7 @@ struct EventPage {
     lanes: Vec<Lane>,
     not_called: Vec<NotCalled>,
     n_more_lanes: usize,
-    body: Body,
+    body: ShownBody,
     headers: Vec<(String, String)>,
     facts: Vec<(&'static str, String)>,
     received: When,
@@ -93,17 +91,6 @@ struct NotCalled {
     sentence: &'static str,
     because: String,
     values: Vec<(String, String)>,
-}
-
-/// The body in the form that was asked for.
-#[derive(Debug, Default)]
-struct Body {
-    form: &'static str,
-    shown: PrettyJson,
-    size: String,
-    kind: String,
-    /// Why there is no pretty form, or what is left out.
-    note: String,
 }
 
 /// The page, or the body as a file.
@@ -174,7 +161,7 @@ fn page(
         lanes,
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
-        body: body(entry, fields.get("body").unwrap_or_default()),
+        body: shown_body(entry, fields.get("body").unwrap_or_default()),
         headers,
         facts: vec![
             ("Position", words::count(event.position.0)),
@@ -182,17 +169,8 @@ fn page(
         ],
         received: When::exact(event.received_at, now),
         similar: of_type(&source, event_type),
-        send: format!(
-            "gatepost events show {id} --raw | gatepost send {source} '{}' --body -",
-            words::shown(event_type, 100).replace('\'', ""),
-            id = event.id,
-        ),
-        curl: format!(
-            "curl -X POST --data-binary @{id}.body -H 'Content-Type: {}' -H 'SIGNATURE-HEADER: …' \
-             http://127.0.0.1:8080/hooks/{source}",
-            content_type(entry),
-            id = event.id,
-        ),
+        send: send_line(event),
+        curl: curl_line(entry),
         is_own: source == "gatepost",
         event_type: words::shown(event_type, 120),
         newer,
@@ -203,10 +181,25 @@ fn page(
     }
 }
 
-fn content_type(entry: &EventEntry) -> String {
-    let found = entry.detail.headers.iter().find(|(name, _)| name == "content-type");
-    let text = found.map_or("application/json", |(_, value)| value.as_str());
-    words::shown(text, 60).replace('\'', "")
+/// How the event is sent once more by the command line.
+fn send_line(event: &Event) -> String {
+    format!(
+        "gatepost events show {id} --raw | gatepost send {source} '{}' --body -",
+        words::shown(event.event_type.as_str(), 100).replace('\'', ""),
+        id = event.id,
+        source = event.source,
+    )
+}
+
+/// The same by `curl`, which needs a signature of the sender's own.
+fn curl_line(entry: &EventEntry) -> String {
+    format!(
+        "curl -X POST --data-binary @{id}.body -H 'Content-Type: {}' -H 'SIGNATURE-HEADER: …' \
+         http://127.0.0.1:8080/hooks/{source}",
+        content_type(entry),
+        id = entry.event.id,
+        source = entry.event.source,
+    )
 }
 
 /// What is the case, in a sentence.
@@ -336,61 +329,4 @@ fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
             .map(|seen| (room.shown(&seen.field, 80), room.shown(&seen.value, 80)))
             .collect(),
     }
-}
-
-fn body(entry: &EventEntry, form: &str) -> Body {
-    let event = &entry.event;
-    let json = event.json();
-    let text = json.as_ref().ok().and_then(|text| text.as_deref());
-    let mut body = Body {
-        size: words::bytes(event.body.len() as u64),
-        kind: if text.is_some() { "JSON".to_owned() } else { content_type(entry) },
-        ..Body::default()
-    };
-    match (form, text) {
-        ("hex", _) => {
-            body.form = "hex";
-            let kept = event.body.get(..HEX_MAX).unwrap_or(&event.body);
-            body.shown = PrettyJson::plain(&hex_dump(kept));
-            if kept.len() < event.body.len() {
-                CUT.clone_into(&mut body.note);
-            }
-        }
-        ("" | "pretty", Some(text)) => {
-            body.form = "pretty";
-            body.shown = PrettyJson::new(text);
-            if !body.shown.is_whole {
-                CUT.clone_into(&mut body.note);
-            }
-        }
-        (_, _) => {
-            body.form = "raw";
-            body.shown = PrettyJson::plain(&String::from_utf8_lossy(&event.body));
-            if !body.shown.is_whole {
-                CUT.clone_into(&mut body.note);
-            }
-            if form != "raw"
-                && let Err(err) = &json
-            {
-                body.note = format!("{err}. {}", body.note);
-            }
-        }
-    }
-    body
-}
-
-/// What is said of a body that is not shown as a whole.
-const CUT: &str = "Only its beginning is shown; Save has all of it.";
-
-/// Sixteen bytes a line: where, as numbers, as text.
-fn hex_dump(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 5);
-    for (index, chunk) in bytes.chunks(16).enumerate() {
-        let numbers: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
-        let plain = |byte: &u8| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' };
-        let plain: String = chunk.iter().map(plain).collect();
-        let line = format!("{:06x}  {:47}  {plain}\n", index * 16, numbers.join(" "));
-        text.push_str(&line);
-    }
-    text
 }

@@ -9,7 +9,7 @@ mod preset;
 mod tests;
 
 pub use preset::Provider;
-pub(super) use preset::Sample;
+pub(super) use preset::{Row, Sample};
 
 /// Declares the file of each provider and lists what it says. `./test` formats these files by name:
 /// `cargo fmt` does not see modules that a macro declares.

@@ -65,25 +65,7 @@ impl SourceSettings {
         if let Some(handshake) = &handshake {
             check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
         }
-        let is_open = !profile.schemes.iter().any(Scheme::needs_secret);
-        if is_open && table.has("secrets") && profile.schemes.iter().any(|one| one.fetch.is_some())
-        {
-            table.problem(
-                "secrets",
-                "the keys are fetched: there is nothing secret",
-                "leave it out",
-            );
-            return None;
-        }
-        if !is_open && !table.has("secrets") {
-            no_secrets(table);
-            return None;
-        }
-        let secrets = secrets.or_else(|| is_open.then(Vec::new))?;
-        if !is_open && secrets.is_empty() {
-            table.problem("secrets", "without a secret anybody could send", "name at least one");
-            return None;
-        }
+        let secrets = check_secrets(table, &profile, secrets)?;
         profile.handshakes.extend(handshake);
         if profile.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
             profile.handshakes.push(Handshake::cloud_events());
@@ -105,6 +87,30 @@ impl SourceSettings {
             ..plain
         })
     }
+}
+
+/// The secrets, where they are what the profile needs. `None` = a problem was recorded.
+fn check_secrets(
+    table: &mut Table<'_>,
+    profile: &SigningProfile,
+    secrets: Option<Vec<SecretRef>>,
+) -> Option<Vec<SecretRef>> {
+    let is_open = !profile.schemes.iter().any(Scheme::needs_secret);
+    if is_open && table.has("secrets") && profile.schemes.iter().any(|one| one.fetch.is_some()) {
+        let why = "the keys are fetched: there is nothing secret";
+        table.problem("secrets", why, "leave it out");
+        return None;
+    }
+    if !is_open && !table.has("secrets") {
+        no_secrets(table);
+        return None;
+    }
+    let secrets = secrets.or_else(|| is_open.then(Vec::new))?;
+    if !is_open && secrets.is_empty() {
+        table.problem("secrets", "without a secret anybody could send", "name at least one");
+        return None;
+    }
+    Some(secrets)
 }
 
 fn no_secrets(table: &mut Table<'_>) {

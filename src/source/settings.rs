@@ -15,7 +15,7 @@ use super::fields::Fields;
 use super::handshake::Handshake;
 use super::identity::{DedupePolicy, Identity};
 use super::keys::{Algorithm, BadKey, Key};
-use super::providers::Provider;
+use super::providers::{Provider, Row};
 use super::request::Inbound;
 use super::scheme::Scheme;
 use super::split::Split;
@@ -136,7 +136,7 @@ impl SigningProfile {
     pub(super) fn of_preset(preset: &'static Provider) -> Result<Self, BadTemplate> {
         Ok(Self {
             provider: Some(preset),
-            schemes: preset.rows.iter().map(|row| row.scheme()).collect::<Result<_, _>>()?,
+            schemes: preset.rows.iter().map(Row::scheme).collect::<Result<_, _>>()?,
             event_type: TypeRule::At(preset.event_type.clone()),
             delivery_id: preset.delivery_id.clone(),
             stamps: preset.stamps.clone(),

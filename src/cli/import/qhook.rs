@@ -240,12 +240,7 @@ fn handler_text(
     if let Some(body) = body {
         put(&mut out, format_args!("body = {}\nescape = \"json\"\n", quoted(&body)));
     }
-    if let Some(secret) = file.get("delivery").and_then(|delivery| text(delivery, "signing_secret"))
-    {
-        let secret = imported.secret(&format!("{name}-signing"), secret);
-        put(&mut out, format_args!("secret = {secret}\n"));
-        notes.push("it is signed as Standard Webhooks says: webhook-signature".to_owned());
-    }
+    signing_secret(file, name, imported, (&mut out, notes));
     if !headers.is_empty() {
         put(&mut out, format_args!("headers = {{ {} }}\n", headers.join(", ")));
     }
@@ -255,6 +250,21 @@ fn handler_text(
         );
     }
     out
+}
+
+fn signing_secret(
+    file: &Value,
+    name: &str,
+    imported: &mut ImportedConfig,
+    (out, notes): (&mut String, &mut Vec<String>),
+) {
+    let delivery = file.get("delivery");
+    let Some(secret) = delivery.and_then(|delivery| text(delivery, "signing_secret")) else {
+        return;
+    };
+    let secret = imported.secret(&format!("{name}-signing"), secret);
+    put(out, format_args!("secret = {secret}\n"));
+    notes.push("it is signed as Standard Webhooks says: webhook-signature".to_owned());
 }
 
 fn policy(file: &Value, handler: &Value, out: &mut String) {

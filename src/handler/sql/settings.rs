@@ -146,20 +146,8 @@ impl Settings {
                 wrong("key", format!("key column `{name}` stands here twice"), "");
             }
         }
-        for name in &self.keep {
-            let name_shown = name.escape_debug();
-            if !self.columns.iter().any(|column| column.name == *name) {
-                let message = format!("column `{name_shown}` is none of `columns`");
-                wrong("keep", message, "give it a value in `columns`");
-            } else if self.key.contains(name) {
-                let message =
-                    format!("column `{name_shown}` is part of `key`, which never changes");
-                wrong("keep", message, "leave it out here");
-            }
-        }
-        if !self.keep.is_empty() && self.on_conflict == OnConflict::Ignore {
-            let message = "with `on_conflict = \"ignore\"` no column of a row is ever updated";
-            wrong("keep", message.to_owned(), "leave one of the two out");
+        for (message, help) in self.problems_of_keep() {
+            wrong("keep", message, help);
         }
         let only_with_key = [
             ("delete_on", "deleted"),
@@ -178,6 +166,27 @@ impl Settings {
             wrong("statement_timeout", "no statement takes no time".to_owned(), "");
         }
         is_good
+    }
+
+    /// What is wrong with `keep`, and what helps.
+    fn problems_of_keep(&self) -> Vec<(String, &'static str)> {
+        let mut problems = Vec::new();
+        for name in &self.keep {
+            let name_shown = name.escape_debug();
+            if !self.columns.iter().any(|column| column.name == *name) {
+                let message = format!("column `{name_shown}` is none of `columns`");
+                problems.push((message, "give it a value in `columns`"));
+            } else if self.key.contains(name) {
+                let message =
+                    format!("column `{name_shown}` is part of `key`, which never changes");
+                problems.push((message, "leave it out here"));
+            }
+        }
+        if !self.keep.is_empty() && self.on_conflict == OnConflict::Ignore {
+            let message = "with `on_conflict = \"ignore\"` no column of a row is ever updated";
+            problems.push((message.to_owned(), "leave one of the two out"));
+        }
+        problems
     }
 }
 

@@ -250,13 +250,7 @@ fn assemble(
         requests: requests_to,
     }));
     let mut random = StdRng::seed_from_u64(seed);
-    let cleaner = Cleaner::new(
-        Arc::clone(&core),
-        Arc::new(folder.snapshots),
-        settings.limits(),
-        (Arc::clone(&settings.storage), settings.folder.clone()),
-        StdRng::seed_from_u64(random.next_u64()),
-    );
+    let cleaner = cleaner(&core, folder.snapshots, &settings, &mut random);
     let mut committer = Committer {
         core: Arc::clone(&core),
         writer,
@@ -298,6 +292,21 @@ fn assemble(
         opened: Opened { torn_bytes: survey.torn_bytes, rebuilt: None },
         rebuild,
     }
+}
+
+fn cleaner(
+    core: &Arc<Core>,
+    snapshots: Snapshots,
+    settings: &Settings,
+    random: &mut StdRng,
+) -> Cleaner {
+    Cleaner::new(
+        Arc::clone(core),
+        Arc::new(snapshots),
+        settings.limits(),
+        (Arc::clone(&settings.storage), settings.folder.clone()),
+        StdRng::seed_from_u64(random.next_u64()),
+    )
 }
 
 /// Which positions and ids were given: none is given twice.

@@ -2,6 +2,7 @@
 
 mod against;
 mod bodies;
+mod damage;
 mod fixtures;
 mod forms;
 mod handlers;

@@ -23,33 +23,7 @@ fn handbook_pictures_can_be_taken() {
     let kept = std::env::var("PICTURES").ok();
     let scratch = tempfile::tempdir().unwrap();
     let folder = kept.as_deref().map_or(scratch.path(), Path::new);
-    let gateway = Gateway::with("", HANDLERS);
-    let post = |source: &str, header: &str, body: &str| {
-        gateway.post(source, &[(header, &*signature(body.as_bytes()))], body.as_bytes()).id()
-    };
-    let comment = |id: u32, status: &str| {
-        let body = format!(
-            r#"{{"event":"comment.create","data":{{"comment":{{"id":{id},"status":"{status}",
-            "user":{{"name":"Zoë"}},"page":{{"title":"My Post"}},"body":"Nice one"}}}}}}"#
-        );
-        post("hyvor", "X-Signature", &body)
-    };
-    for id in 1..=5 {
-        comment(id, "published");
-    }
-    let pending = comment(6, "pending");
-    post(
-        "userecho",
-        "X-UE-Signature",
-        r#"{"hook":"topic.created","created":"2026-11-14T22:13:20.000Z","data":{"id":4,
-        "header":"Dark mode, please","description":"<p>My eyes</p>","author":{"name":"Ann"}}}"#,
-    );
-    let rejected = gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
-    assert_eq!(rejected.status, 401);
-    gateway.wait_until_delivered("all", 7);
-    gateway.wait_for_outcomes("mail", "dead", 7);
-    gateway.wait_until_delivered("comments", 5);
-
+    let (gateway, pending) = busy_gateway();
     let base = format!("http://{}", gateway.admin);
     browser.size(1000, 640);
     browser.theme("light");
@@ -85,6 +59,37 @@ fn handbook_pictures_can_be_taken() {
     }
     drop(browser);
     gateway.stop();
+}
+
+/// A gateway to which something of everything has happened, and the id of a pending comment.
+fn busy_gateway() -> (Gateway, String) {
+    let gateway = Gateway::with("", HANDLERS);
+    let post = |source: &str, header: &str, body: &str| {
+        gateway.post(source, &[(header, &*signature(body.as_bytes()))], body.as_bytes()).id()
+    };
+    let comment = |id: u32, status: &str| {
+        let body = format!(
+            r#"{{"event":"comment.create","data":{{"comment":{{"id":{id},"status":"{status}",
+            "user":{{"name":"Zoë"}},"page":{{"title":"My Post"}},"body":"Nice one"}}}}}}"#
+        );
+        post("hyvor", "X-Signature", &body)
+    };
+    for id in 1..=5 {
+        comment(id, "published");
+    }
+    let pending = comment(6, "pending");
+    post(
+        "userecho",
+        "X-UE-Signature",
+        r#"{"hook":"topic.created","created":"2026-11-14T22:13:20.000Z","data":{"id":4,
+        "header":"Dark mode, please","description":"<p>My eyes</p>","author":{"name":"Ann"}}}"#,
+    );
+    let rejected = gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
+    assert_eq!(rejected.status, 401);
+    gateway.wait_until_delivered("all", 7);
+    gateway.wait_for_outcomes("mail", "dead", 7);
+    gateway.wait_until_delivered("comments", 5);
+    (gateway, pending)
 }
 
 /// A script that writes `to` in place of `from` wherever the page shows it.

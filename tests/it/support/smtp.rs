@@ -41,13 +41,21 @@ pub(crate) enum Quirk {
 }
 
 /// A mail that was accepted.
-#[derive(Clone, Debug)]
+#[derive(Default, Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) from: String,
     pub(crate) to: Vec<String>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) was_encrypted: bool,
     pub(crate) was_logged_in: bool,
+}
+
+impl Stored {
+    /// Notes whether the client knows the password. Gives the reply.
+    fn log_in(&mut self, line: &str) -> &'static str {
+        self.was_logged_in = line == format!("AUTH PLAIN {}", plain_log_in());
+        if self.was_logged_in { "235 welcome" } else { "535 5.7.8 no" }
+    }
 }
 
 /// What the connections share.
@@ -178,13 +186,7 @@ impl Dialog {
         is_encrypted: bool,
         greets: bool,
     ) -> std::io::Result<End> {
-        let mut mail = Stored {
-            from: String::new(),
-            to: Vec::new(),
-            bytes: Vec::new(),
-            was_encrypted: is_encrypted,
-            was_logged_in: false,
-        };
+        let mut mail = Stored { was_encrypted: is_encrypted, ..Stored::default() };
         if greets {
             match self.quirk("GREETING") {
                 None => say(stream, "220 test.example ESMTP").await?,
@@ -208,11 +210,7 @@ impl Dialog {
                     say(stream, "220 go on").await?;
                     return Ok(End::StartTls);
                 }
-                "AUTH" => {
-                    mail.was_logged_in = line == format!("AUTH PLAIN {}", plain_log_in());
-                    let reply = if mail.was_logged_in { "235 welcome" } else { "535 5.7.8 no" };
-                    say(stream, reply).await?;
-                }
+                "AUTH" => say(stream, mail.log_in(&line)).await?,
                 "MAIL" if self.wants_log_in && !mail.was_logged_in => {
                     say(stream, "530 5.7.0 log in first").await?;
                 }
@@ -221,13 +219,7 @@ impl Dialog {
                     mail.to.clear();
                     say(stream, "250 ok").await?;
                 }
-                "RCPT" => {
-                    let refused = self.shared.refused.lock().unwrap().get(&*address()).copied();
-                    if refused.is_none() {
-                        mail.to.push(address());
-                    }
-                    say(stream, refused.unwrap_or("250 ok")).await?;
-                }
+                "RCPT" => say(stream, self.take_recipient(address(), &mut mail)).await?,
                 "DATA" => {
                     if let Some(quirk) = self.take_mail(stream, &mut mail).await? {
                         return act(stream, quirk).await.map(|()| End::Over);
@@ -242,6 +234,15 @@ impl Dialog {
             }
         }
         Ok(End::Over)
+    }
+
+    /// Takes the recipient, unless it is to be refused. Gives the reply.
+    fn take_recipient(&self, address: String, mail: &mut Stored) -> &'static str {
+        let refused = self.shared.refused.lock().unwrap().get(&*address).copied();
+        if refused.is_none() {
+            mail.to.push(address);
+        }
+        refused.unwrap_or("250 ok")
     }
 
     /// Stores the mail and says so; or gives what to do in place of saying so.

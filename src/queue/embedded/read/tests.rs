@@ -2,3 +2,4 @@
 
 mod answers;
 mod lists;
+mod single;

@@ -10,8 +10,10 @@ mod damage;
 mod delivering;
 mod disk;
 mod embedded;
+mod fate;
 mod fates;
 mod model;
+mod mutants;
 mod oracle;
 mod runner;
 mod simulation;
@@ -22,7 +24,8 @@ use std::time::Duration;
 
 use action::Flavour;
 use embedded::Embedded;
-use model::{MUTANTS, Model};
+use model::Model;
+use mutants::MUTANTS;
 use runner::{Failure, report, run_seeds, shrink};
 use subject::Subject;
 

@@ -20,6 +20,9 @@ use crate::oracle::{Append, Oracle, Verdict, body_of};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
 use crate::worker::Worker;
 
+mod ending;
+mod subscribing;
+
 pub const N_HANDLERS: usize = 3;
 /// Settlements are recorded within this time, and the work that is left then.
 const RECORDED_AFTER: Duration = Duration::from_millis(41);
@@ -168,6 +171,11 @@ impl<S: Subject> Simulation<S> {
             Action::Drain => self.drain(),
         }?;
         self.poll()?;
+        self.end_faults()
+    }
+
+    /// Now and then a fault ends, and a poisoned queue is started again.
+    fn end_faults(&mut self) -> Verdict {
         if self.has_faults && self.random.random_bool(0.04) {
             self.set_fault(None);
         }
@@ -319,234 +327,6 @@ impl<S: Subject> Simulation<S> {
         self.oracle.keys_may_go = matches!(fault, Some(Fault::ReadOnce { .. }));
         let effects: Effects = self.subject.set_fault(fault);
         self.oracle.damaged(&effects);
-    }
-
-    fn close(&mut self) -> Verdict {
-        let closed = self.ask(Request::Close)?;
-        if let Some(Ok(_)) = closed {
-            let now = self.steady();
-            for handler in &mut self.oracle.handlers {
-                handler.recorded_until(now);
-            }
-        }
-        self.poll()?;
-        self.end(End::Kill);
-        self.open()
-    }
-
-    fn crash(&mut self, end: End, damage: Option<Damage>) -> Verdict {
-        self.poll()?;
-        self.end(end);
-        if let Some(damage) = damage {
-            self.damage(damage);
-        }
-        self.open()
-    }
-
-    fn end(&mut self, end: End) {
-        self.subject.end(end, &mut self.random);
-        self.oracle.ended();
-        self.pending.clear();
-        self.waited.clear();
-        for worker in &mut self.workers {
-            *worker = Worker::default();
-        }
-    }
-
-    fn open(&mut self) -> Verdict {
-        // The steady clock begins at the wall clock's reading.
-        self.clock = Arc::new(ManualClock::new(self.clock.now()));
-        self.opened_at = self.steady();
-        self.full_until = self.opened_at;
-        for _ in 0..2 {
-            let seed = self.random.random();
-            match self.subject.open(&self.clock, seed) {
-                Ok(()) => {
-                    self.n_opened += 1;
-                    return self.stand_all();
-                }
-                Err(err) if self.has_faults => {
-                    // It may refuse, and must not have changed anything for the worse.
-                    drop(err);
-                    self.set_fault(None);
-                }
-                Err(err) => return Err(format!("it does not open: {err:?}")),
-            }
-        }
-        Err("it does not open although nothing fails any more".into())
-    }
-
-    /// Compares how everything stands behind a start with what may be.
-    fn stand_all(&mut self) -> Verdict {
-        for handler in 0..N_HANDLERS {
-            self.find_existence(handler)?;
-            if self.oracle.handlers[handler].existence != Existence::Yes {
-                continue;
-            }
-            for token in 0..self.oracle.next_token() {
-                self.stand(handler, token)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub fn stand(&mut self, handler: usize, token: u32) -> Verdict {
-        let facts = self.oracle.facts(token);
-        let Some(position) = facts.position else { return Ok(()) };
-        let may_be_lost = self.oracle.may_be_lost(handler, token);
-        let name = &self.handlers[handler];
-        let Some(standing) = self.subject.standing(name, position) else { return Ok(()) };
-        self.oracle.handlers[handler]
-            .stands(token, standing, may_be_lost)
-            .map_err(|why| format!("handler `{name}`: {why}"))
-    }
-
-    fn is_there(&self, handler: usize) -> bool {
-        let position = gatepost_sim::event::Position(1);
-        self.subject.standing(&self.handlers[handler], position).is_some()
-    }
-
-    /// Whether the handler has a subscription, where that is not known.
-    pub fn find_existence(&mut self, handler: usize) -> Verdict {
-        let is_there = self.is_there(handler);
-        let name = &self.handlers[handler];
-        let incarnation = self.subject.incarnation(name);
-        let fates = &mut self.oracle.handlers[handler];
-        // An earlier subscription takes the place of one whose record is damaged.
-        let is_other = match fates.existence {
-            Existence::Yes => fates.may_vanish && fates.incarnation != incarnation,
-            Existence::Unclear => true,
-            Existence::No => false,
-        };
-        if is_there && is_other && fates.may_be_revived {
-            fates.forget();
-        }
-        match (fates.existence, is_there) {
-            (Existence::Yes, true) | (Existence::No, false) => Ok(()),
-            (Existence::Yes, false) if fates.may_vanish => {
-                fates.forget();
-                // Where its record can be read again, it is there again.
-                fates.may_be_revived = true;
-                Ok(())
-            }
-            (Existence::Unclear, true) => {
-                (fates.existence, fates.incarnation) = (Existence::Yes, incarnation);
-                Ok(())
-            }
-            (Existence::Unclear, false) => {
-                fates.forget();
-                Ok(())
-            }
-            (Existence::Yes, false) => Err(format!("the subscription of `{name}` is gone")),
-            (Existence::No, true) if fates.may_be_revived => self.forget_again(handler),
-            (Existence::No, true) => Err(format!("`{name}` was forgotten and is there again")),
-        }
-    }
-
-    /// The record that says that it was forgotten is damaged. People find the handler in the lists
-    /// and forget it once more.
-    fn forget_again(&mut self, handler: usize) -> Verdict {
-        let answer = self.ask(Request::Forget(self.handlers[handler].clone()))?;
-        match answer {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(_)) | None if self.may_fail() => Ok(()),
-            Some(Err(_)) | None => Err("it cannot be forgotten again".into()),
-        }
-    }
-
-    fn subscribe(&mut self, handler: usize, is_interrupted: bool) -> Verdict {
-        if self.oracle.handlers[handler].session.is_some() {
-            return Ok(());
-        }
-        if self.oracle.handlers[handler].existence == Existence::No {
-            self.find_existence(handler)?;
-            if self.is_there(handler) {
-                return Ok(());
-            }
-        }
-        let start = if handler == 1 { Start::Oldest } else { Start::Now };
-        let (n_before, existence) =
-            (self.oracle.next_token(), self.oracle.handlers[handler].existence);
-        let name = self.handlers[handler].clone();
-        let request = Request::Subscribe(name, start);
-        let answer = if is_interrupted && existence == Existence::No {
-            self.start(request, Pending::Upkeep);
-            for _ in 0..self.random.random_range(0..4) {
-                self.step(Part::Committer);
-            }
-            None
-        } else {
-            self.ask(request)?
-        };
-        let oracle = &mut self.oracle;
-        if existence == Existence::No {
-            let fates: Vec<Fate> = oracle
-                .events
-                .iter()
-                .map(|facts| match (start, facts.append) {
-                    (Start::Now, Append::Stored) => Fate::Before,
-                    (Start::Oldest, Append::Stored) if !oracle.was_cleaned => {
-                        Fate::Open { is_fresh: true }
-                    }
-                    _ => Fate::Unclear,
-                })
-                .collect();
-            oracle.handlers[handler].begin(n_before, |token| fates[token as usize]);
-            oracle.handlers[handler].existence = Existence::Unclear;
-        } else if existence == Existence::Unclear && start == Start::Now {
-            // It began with an earlier call or with this one.
-            oracle.handlers[handler].may_begin_behind(n_before);
-        }
-        match answer {
-            None | Some(Err(QueueError::Full(_) | QueueError::Poisoned | QueueError::Closed)) => {
-                if is_interrupted && existence == Existence::No {
-                    return self.crash(End::PowerCut { torn_sectors: false }, None);
-                }
-                Ok(())
-            }
-            Some(Err(err)) => Err(format!("subscribing failed: {err:?}")),
-            Some(Ok(_)) => {
-                let incarnation = self.subject.incarnation(&self.handlers[handler]);
-                let fates = &mut oracle.handlers[handler];
-                (fates.existence, fates.incarnation) = (Existence::Yes, incarnation);
-                let now = self.steady();
-                self.oracle.handlers[handler].attach(now);
-                Ok(())
-            }
-        }
-    }
-
-    fn unsubscribe(&mut self, handler: usize) {
-        self.subject.unsubscribe(&self.handlers[handler]);
-        self.oracle.handlers[handler].detach();
-        self.workers[handler] = Worker::default();
-    }
-
-    fn forget(&mut self, handler: usize) -> Verdict {
-        self.unsubscribe(handler);
-        let answer = self.ask(Request::Forget(self.handlers[handler].clone()))?;
-        let fates = &mut self.oracle.handlers[handler];
-        match answer {
-            Some(Ok(_)) => fates.forget(),
-            Some(Err(QueueError::Full(_) | QueueError::Poisoned | QueueError::Closed)) | None => {
-                if fates.existence == Existence::Yes {
-                    fates.existence = Existence::Unclear;
-                }
-            }
-            // Another call to forget it was not answered.
-            Some(Err(QueueError::Busy(_))) if fates.existence == Existence::Unclear => {}
-            Some(Err(err)) => return Err(format!("forgetting failed: {err:?}")),
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self) -> Verdict {
-        if self.has_faults || self.subject.is_poisoned() {
-            return Ok(());
-        }
-        self.record();
-        self.poll()?;
-        self.subject.compare_rebuilt(&self.clock)
     }
 
     /// Whether anything may fail just now, other than by the queue's own fault.

@@ -1,0 +1,62 @@
+//! `queue check` on a store that is damaged.
+
+use serde_json::Value;
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, printed, run};
+use super::verbs::{delivered, json, send};
+
+#[test]
+fn a_check_names_the_damage_and_fails_while_the_server_serves_the_rest() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let ids: Vec<String> = ["comment.create", "comment.edit", "comment.delete"]
+        .iter()
+        .map(|event_type| send(&folder, &served, "hyvor", event_type))
+        .collect();
+    delivered(&folder, 3);
+    assert_eq!(served.stop(), Some(0));
+    let sound = json(&folder, &["queue", "check"]);
+    assert_eq!((&sound["events"], &sound["damage"]), (&3.into(), &serde_json::json!([])));
+
+    let segments = std::fs::read_dir(folder.path().join("data/queue/log")).unwrap();
+    let n_flipped = segments.filter(|entry| flip(&entry.as_ref().unwrap().path(), b"comment.edit"));
+    assert_eq!(n_flipped.count(), 1);
+    let output = run(&folder, &["--json", "queue", "check"]);
+    let report: Value = serde_json::from_str(&printed(&output, 1)).unwrap();
+    assert_eq!(report["damage"].as_array().unwrap().len(), 1);
+    assert_eq!(report["n_missing"], 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("damaged in one place"));
+
+    let served = Served::start(&folder);
+    for (id, code) in [(&ids[0], 0), (&ids[1], 1), (&ids[2], 0)] {
+        printed(&run(&folder, &["events", "show", id]), code);
+    }
+    printed(&run(&folder, &["queue", "check"]), 1);
+    assert_eq!(served.stop(), Some(0));
+
+    // A handler that should get it is told of it, and can give it up.
+    let path = folder.path().join("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let late = "\n[handler.late]\nstart = \"oldest\"\n[handler.late.log]\n";
+    std::fs::write(&path, config + late).unwrap();
+    let served = Served::start(&folder);
+    served.wait_until_delivered("late");
+    let lost = json(&folder, &["dead", "list"]);
+    assert_eq!(lost.as_array().unwrap().len(), 1, "{lost}");
+    assert_eq!((&lost[0]["handler"], &lost[0]["events"]), (&"late".into(), &1.into()));
+    let text = printed(&run(&folder, &["dead", "list"]), 0);
+    assert!(text.contains("the event at position 2 cannot be read"), "{text}");
+    assert_eq!(json(&folder, &["dead", "drop", "--all"])["count"], 1);
+    assert_eq!(json(&folder, &["dead", "list"]), serde_json::json!([]));
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// Flips a bit of the first `text` in a file; whether there is one.
+fn flip(path: &std::path::Path, text: &[u8]) -> bool {
+    let mut bytes = std::fs::read(path).unwrap();
+    let Some(at) = bytes.windows(text.len()).position(|found| found == text) else { return false };
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    true
+}
