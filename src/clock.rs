@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "test-support")]
+mod manual;
+
+#[cfg(feature = "test-support")]
+pub use manual::ManualClock;
+
 /// Milliseconds since the Unix epoch, UTC. Written as RFC 3339 wherever people or JSON see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -98,7 +104,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The wall clock: what a request's `received_at` says. Jumps when somebody sets the clock.
+    /// The wall clock: what a request's `received_at` says. Jumps when the clock is set.
     fn now(&self) -> Timestamp;
 
     /// The wall clock as it was at the start, plus the time that has passed since. Never jumps
@@ -164,42 +170,6 @@ impl Stopwatch {
     /// The time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
-    }
-}
-
-/// A clock that stands until it is set: for tests and simulations.
-#[derive(Debug)]
-pub struct ManualClock {
-    wall: std::sync::atomic::AtomicI64,
-    steady: std::sync::atomic::AtomicI64,
-}
-
-impl ManualClock {
-    /// A clock that reads `now`, both ways.
-    pub fn new(now: Timestamp) -> Self {
-        Self { wall: now.0.into(), steady: now.0.into() }
-    }
-
-    /// Lets `time` pass.
-    pub fn advance(&self, time: Duration) {
-        let time = millis(time);
-        self.wall.fetch_add(time, std::sync::atomic::Ordering::SeqCst);
-        self.steady.fetch_add(time, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    /// Sets the wall clock without letting time pass, as an administrator or NTP does.
-    pub fn jump_to(&self, now: Timestamp) {
-        self.wall.store(now.0, std::sync::atomic::Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.wall.load(std::sync::atomic::Ordering::SeqCst))
-    }
-
-    fn steady(&self) -> Timestamp {
-        Timestamp(self.steady.load(std::sync::atomic::Ordering::SeqCst))
     }
 }
 

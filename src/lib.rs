@@ -31,5 +31,6 @@ pub mod app;
 
 pub mod cli;
 
+#[cfg(feature = "test-support")]
 #[doc(hidden)]
 pub mod fuzz;

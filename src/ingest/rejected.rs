@@ -46,7 +46,7 @@ pub struct RejectedRing {
 #[derive(Debug, Default)]
 struct State {
     entries: Entries,
-    /// Somebody waits for the bell: without it a request needs no system call.
+    /// The writer waits for the notification: without it a request needs no system call.
     is_awaited: bool,
     is_closing: bool,
 }
@@ -73,6 +73,7 @@ impl RejectedRing {
     }
 
     /// The ring that a file of these bytes holds.
+    #[cfg(feature = "test-support")]
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let mut entries = Entries::default();
         // What can be read counts.
@@ -81,6 +82,7 @@ impl RejectedRing {
     }
 
     /// The ring that one record of the file makes, without the checksum that guards it there.
+    #[cfg(feature = "test-support")]
     pub(crate) fn of_payload(payload: &[u8]) -> Self {
         let mut entries = Entries::default();
         drop(file::take_in(payload, &mut entries));

@@ -1,17 +1,18 @@
 //! The embedded queue: one log, one state per handler, sled for look-ups.
 //!
 //! ```text
-//! callers ──request──► committer ──unit──► log file          allocator: the next segment, ahead of need
-//!    │  ▲ answer           │ watch: head       ▲ outboxes    cleaner: segments, kept log, snapshots, keys
-//!    ▼  │                  ▼                   │             index: follows the log; look-ups only
-//! subscription.next / settle ── state lock ── outbox lock
+//! callers ──request──► committer ──unit──► log file          allocator: the next segment, ahead of
+//! need │  ▲ answer           │ watch: head       ▲ outboxes    cleaner: segments, kept log,
+//! snapshots, keys ▼  │                  ▼                   │             index: follows the log;
+//! look-ups only subscription.next / settle ── state lock ── outbox lock
 //! ```
 //!
 //! Four sentences to remember:
 //!
-//! 1. The log is the truth; each handler's state is a function of it, made by one function, `apply`.
-//! 2. When in doubt, deliver again or store again: no derived file, no clock and no look-up may cause
-//!    a loss, only a repeat.
+//! 1. The log is the truth; each handler's state is a function of it, made by one function,
+//!    `apply`.
+//! 2. When in doubt, deliver again or store again: no derived file, no clock and no look-up may
+//!    cause a loss, only a repeat.
 //! 3. sled answers questions of people. No module on the way in or out imports it.
 //! 4. A segment is freed by one rule in one place: freeze, copy what is alive, trim.
 //!
@@ -65,6 +66,7 @@ mod stats;
 pub(crate) mod step;
 pub(crate) mod subscription;
 pub(crate) mod take_over;
+#[cfg(feature = "test-support")]
 #[doc(hidden)]
 pub mod testing;
 

@@ -11,7 +11,7 @@ use super::cleaner::Cleaner;
 use super::commit::{Committer, Inbox, NextSegment, Opening, Request};
 use super::core::{Core, Parts};
 use super::events::ReadFailure;
-use super::index::{Follower, Index, MemoryStore, SledStore, Store};
+use super::index::{Follower, Index, SledStore, Store};
 use super::kept::{EndTrust, KeptLog};
 use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
 use super::layout::{check_format, opening};
@@ -384,7 +384,8 @@ fn known_segments(snapshot: &Snapshot) -> Vec<SegmentInfo> {
 fn index_store(settings: &Settings) -> Arc<dyn Store> {
     match settings.index {
         IndexIn::Folder => Arc::new(SledStore::new(&settings.folder.join("sled"))),
-        IndexIn::Memory => Arc::new(MemoryStore::default()),
+        #[cfg(feature = "test-support")]
+        IndexIn::Memory => Arc::new(super::index::MemoryStore::default()),
     }
 }
 

@@ -44,6 +44,7 @@ pub enum IndexIn {
     /// In sled, in the queue's folder.
     Folder,
     /// In memory: made anew at each start.
+    #[cfg(feature = "test-support")]
     Memory,
 }
 

@@ -30,6 +30,7 @@ mod follower;
 #[cfg(test)]
 mod follower_tests;
 mod keys;
+#[cfg(feature = "test-support")]
 mod memory;
 mod pass;
 mod progress;
@@ -45,6 +46,7 @@ mod zone;
 pub(crate) use facts::{AttemptFact, DeadFact, LedTo, SettledFact};
 pub(crate) use follower::Follower;
 pub(crate) use keys::DeliveryKey;
+#[cfg(feature = "test-support")]
 pub(crate) use memory::MemoryStore;
 pub(crate) use progress::Progress;
 pub(crate) use sled::SledStore;
@@ -70,7 +72,7 @@ pub(crate) struct Index {
     progress: watch::Sender<Progress>,
     /// Set when a call failed: the follower clears the store and fills it anew.
     has_failed: AtomicBool,
-    /// Set when somebody wants the facts about events that are gone to go at once.
+    /// Set when a caller wants the facts about events that are gone to go at once.
     wants_sweep: AtomicBool,
 }
 
