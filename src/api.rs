@@ -110,7 +110,7 @@ impl Api {
         Self { queue, clock, server: Some(server), actor: Actor::CommandLine }
     }
 
-    /// The same for somebody else, as the action log tells.
+    /// The same on behalf of `actor`, for the action log.
     #[must_use]
     pub fn by(&self, actor: Actor) -> Self {
         Self { actor, ..self.clone() }
@@ -176,7 +176,7 @@ impl Api {
         self.queue.stats()
     }
 
-    /// How everything stands.
+    /// The state of everything.
     pub fn status(&self) -> StatusView {
         let stats = self.queue.stats();
         let now = self.clock.now();

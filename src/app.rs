@@ -70,7 +70,7 @@ use watch::{Disk, LookAtDisk, Watch};
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
 /// service manager may become impatient.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(9);
-/// How long a few MiB that nobody depends on may take to be written.
+/// How long the rejected requests may take to be written: a few MiB, and no event depends on them.
 const KEEPER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the store may take to let go.
 const QUEUE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -316,8 +316,8 @@ fn rejected_writer(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// Opens the store, and asks the service manager for patience meanwhile: a large one whose index is made
-/// anew takes minutes.
+/// Opens the store, and asks the service manager for patience meanwhile: a large one whose index is
+/// made anew takes minutes.
 async fn opened(
     config: &Config,
     clock: Arc<dyn Clock>,
@@ -327,7 +327,7 @@ async fn opened(
     let mut tick = tokio::time::interval(systemd::START_EVERY);
     loop {
         tokio::select! {
-            // The first tick is due at once: no start is so short that nobody hears of it.
+            // The first tick is due at once: so even a short start is reported.
             biased;
             _ = tick.tick() => systemd::starting(),
             opened = &mut opening => return opened,

@@ -56,14 +56,14 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// Lets nobody but its owner read what is made: events, secrets, databases and the configuration, which
+/// Lets only its owner read what is made: events, secrets, databases and the configuration, which
 /// has addresses of people in it.
 fn only_ours() {
     let others = rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO;
     rustix::process::umask(others);
 }
 
-/// The verbs that ask somebody.
+/// The verbs that ask the user.
 async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     if let Verb::Check(options) = verb {
         return check::run(options, path, output).await;

@@ -1,7 +1,7 @@
 //! `config.toml` as checked settings: everything that is wrong is found in one run.
 //!
 //! Each table is read where its settings are used (a source by `source`, a kind by its own file);
-//! what stands here is what belongs to no single part, and what holds between the parts: a handler
+//! what is here is what belongs to no single part, and what holds between the parts: a handler
 //! names sources that are there, and has exactly one kind.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub const DEFAULT: &str = include_str!("../config.toml");
 /// Every option with its text, and its default or an example.
 pub const REFERENCE: &str = include_str!("config/reference.toml");
 
-/// The largest file that is read: far more than anybody writes by hand.
+/// The largest file that is read: far more than is written by hand.
 const BYTES_MAX: u64 = 4 << 20;
 
 /// Checked settings.
@@ -87,7 +87,7 @@ impl Config {
         self.entries.0.iter().map(|(key, entry)| (key.clone(), entry.to_string())).collect()
     }
 
-    /// Where the value of `key` stands in the file, in bytes; of a table its first value.
+    /// Where the value of `key` is in the file, in bytes; of a table its first value.
     pub fn place_of(&self, key: &str) -> Option<std::ops::Range<usize>> {
         let table = format!("{key}.");
         let entries = || self.entries.0.iter();

@@ -203,7 +203,7 @@ pub struct NewEvent {
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
     /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
-    /// as it stands. `false` = it is none, or nobody looked.
+    /// as it stands. `false` = it is not, or was not checked.
     pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,
@@ -264,7 +264,7 @@ pub struct Event {
     /// Where `data` begins in the payload.
     pub data_root: DataRoot,
     /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
-    /// as it stands. `false` = it is none, or nobody looked.
+    /// as it stands. `false` = it is not, or was not checked.
     pub is_json: bool,
     /// All request headers, in the order they came.
     pub headers: Headers,

@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole: whoever reads meanwhile, or after a crash of the process,
+//! Files that are replaced as a whole: a reader meanwhile, or after a crash of the process,
 //! finds all of the old one or all of the new one. What must survive a power cut is replaced
 //! durably; the rest is not synced.
 

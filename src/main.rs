@@ -41,6 +41,6 @@ fn tell(err: &CliError) {
         CliError::ConfigurationShown | CliError::OutputClosed => return,
         other => format!("gatepost: {other}"),
     };
-    // Where standard error is closed there is nobody left to tell.
+    // Where standard error is closed the error cannot be shown.
     drop(writeln!(std::io::stderr(), "{text}"));
 }

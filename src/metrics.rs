@@ -91,7 +91,7 @@ impl Metrics {
         SourceMetrics::new(&self.0.requests, &SourceLabel::Name(source.clone()))
     }
 
-    /// The counters of the requests to sources that nobody configured: one series for all.
+    /// The counters of the requests to unknown sources: one series for all.
     pub fn unknown_source(&self) -> SourceMetrics {
         SourceMetrics::new(&self.0.requests, &SourceLabel::Unknown)
     }
@@ -132,7 +132,7 @@ impl Metrics {
         SecretMetrics(self.0.secret_matched.get_or_create_owned(&labels))
     }
 
-    /// Sets the queue's gauges, and each handler's. Called when somebody asks for the text.
+    /// Sets the queue's gauges, and each handler's. Called for each scrape.
     pub fn set_queue(&self, figures: &QueueFigures) {
         self.0.queue_events.set(figures.events);
         self.0.queue_bytes.set(figures.bytes);

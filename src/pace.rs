@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 
 /// How long a step is, unless the fewest items that are looked at take longer: a small part of what
-/// an answer takes where many senders send at once. Going aside costs some microseconds, so shorter
-/// steps were felt themselves (measured).
+/// an answer takes where many senders send at once. A yield is a system call of some microseconds, so
+/// it takes a few hundredths of the work; shorter steps would take more.
 const STEP: Duration = Duration::from_micros(100);
 
 /// After how many items it is asked what time it is.
 const LOOK_EVERY: usize = 8;
 
 /// The same items; after each step's time threads that wait for a processor go first. For loops
-/// that nobody waits for.
+/// that no caller waits for.
 pub fn in_steps<T>(items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
     let mut steps = Steps::start();
     items.into_iter().enumerate().map(move |(index, item)| {

@@ -7,7 +7,7 @@
 //!    `words::shown` and escaped by the templates; nothing is put into a page unescaped but what is
 //!    made here (`widgets`).
 //! 2. No page is longer than 60 KB, whatever is in it: lists end, texts are cut off, and say so.
-//! 3. All state is in the address: a page can be sent to somebody, reloaded, and bookmarked.
+//! 3. All state is in the address: a page can be linked to, reloaded, and bookmarked.
 //! 4. What changes something is a form that is posted.
 
 use crate::api::{Api, ApiError};

@@ -91,7 +91,7 @@ pub enum SecretError {
     /// The file cannot be made.
     #[error("secret file `{}` cannot be created", .0.display())]
     NotCreated(PathBuf, #[source] std::io::Error),
-    /// There is nothing in it: anybody could sign with an empty key.
+    /// There is nothing in it: an empty key proves nothing.
     #[error("{0} is empty")]
     Empty(SecretRef),
 }
@@ -140,7 +140,7 @@ impl SecretRef {
 
     /// What the secret is at this moment; `None` where there is none.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        // Whoever needs the secret itself says what is wrong with it.
+        // What is wrong with it is reported where the secret is needed.
         let secret = self.resolve().ok()?;
         Some(Fingerprint(Sha256::digest(secret.expose()).into()))
     }

@@ -7,7 +7,7 @@
 //! pub fn read(table: &mut Table<'_>) -> Option<Settings> {
 //!     let url = table.require::<String>("url");
 //!     let timeout = table.take_or("timeout", TIMEOUT);
-//!     // Every key is taken before the first `?`: what nobody asked for is "unknown".
+//!     // Every key is taken before the first `?`: a key that was not asked for is "unknown".
 //!     Some(Settings { url: url?, timeout })
 //! }
 //! ```
@@ -120,7 +120,7 @@ pub struct Key {
     pub is_required: bool,
 }
 
-/// The most problems that are told: more than anybody reads.
+/// The most problems that are told: more than an owner reads.
 const PROBLEMS_MAX: usize = 200;
 
 /// Looks whether a secret is where a reference says.

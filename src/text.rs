@@ -1,5 +1,5 @@
-//! Text of strangers where it goes: to people, in the log and on a terminal, and into addresses; and
-//! numbers as people read them.
+//! Text of strangers where it goes: to people, in the log and on a terminal, and into addresses;
+//! and numbers as people read them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -30,9 +30,9 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// One line of a log, which ends with a newline and has none before: what a stranger wrote into it must
-/// not look like a line of ours. `\n`, `\r` and tabs are shown as such; the escapes that colour a line
-/// stay.
+/// One line of a log, which ends with a newline and has none before: what a stranger wrote into it
+/// must not look like a line of ours. `\n`, `\r` and tabs are shown as such; the escapes that
+/// colour a line stay.
 pub fn log_line(line: &str) -> Cow<'_, str> {
     let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
     let is_plain = |c: char| c == '\u{1b}' || !is_deceptive(c);
@@ -165,7 +165,7 @@ mod tests {
         let expected =
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f\u{fffd}g\u{fffd}h\u{fffd}";
         assert_eq!(plain(text), expected);
-        // Emoji are joined by an invisible character that deceives nobody.
+        // Emoji are joined by an invisible character, which imitates no other text.
         assert_eq!(plain("Zoë 👩\u{200d}💻 שלום"), "Zoë 👩\u{200d}💻 שלום");
     }
 

@@ -1,8 +1,8 @@
 //! TLS of the public listener: the certificate that it shows, and when that certificate ends.
 //!
-//! - The listener asks the [`CertificateStore`] for the certificate of each handshake, so that another
-//!   one takes its place without a restart.
-//! - It is read from files that somebody else renews, or ordered by ACME ([`acme`]).
+//! - The listener asks the [`CertificateStore`] for the certificate of each handshake, so that
+//!   another one takes its place without a restart.
+//! - It is read from files that another program renews, or ordered by ACME ([`acme`]).
 //! - HTTP/1.1 only is offered (ALPN): the limits of a connection (`http/connection`) count one request at
 //!   a time, and HTTP/2 would carry many past them. Webhook senders speak HTTP/1.1.
 
@@ -27,8 +27,8 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 /// How an authority says that it looks for a challenge's certificate (RFC 8737).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// How the public listener takes part in handshakes, with the certificates of `store`; also in those of
-/// an authority that looks for a challenge, where there is one.
+/// How the public listener takes part in handshakes, with the certificates of `store`; also in
+/// those of an authority that looks for a challenge, where there is one.
 pub fn server_config(
     store: Arc<CertificateStore>,
     challenge: Option<AcmeChallenge>,

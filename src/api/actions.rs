@@ -1,5 +1,5 @@
-//! The action log: who changed what, and what came of it. Bounded, in a small file beside the token, so
-//! that it outlives a restart; a power cut may lose the last lines.
+//! The action log: who changed what, and what came of it. Bounded, in a small file beside the
+//! token, so that it outlives a restart; a power cut may lose the last lines.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub enum Actor {
     CommandLine,
     /// A program with the token.
     Token,
-    /// Somebody in a browser.
+    /// A signed-in user of the dashboard.
     Dashboard,
 }
 

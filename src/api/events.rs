@@ -52,7 +52,7 @@ impl Api {
         Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
     }
 
-    /// What came in behind `after` and matches, at most `limit`: for whoever watches.
+    /// What came in behind `after` and matches, at most `limit`: for a stream.
     pub async fn newer(&self, query: EventQuery) -> Result<Vec<EventSummary>, ApiError> {
         Ok(self.queue.list(query).await?.iter().map(EventSummary::new).collect())
     }

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 
-/// How a handler stands.
+/// The state of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandlerStatus {
     /// It takes what comes.
     Running,
-    /// Somebody holds it.
+    /// The owner holds it.
     Paused,
     /// Its calls fail, and it is left alone for a while.
     Down,
@@ -23,7 +23,7 @@ pub enum HandlerStatus {
     Disabled,
     /// Nothing runs.
     Stopped,
-    /// It stands in no configuration.
+    /// It is not configured.
     Unconfigured,
 }
 
@@ -61,7 +61,7 @@ pub struct HandlerControl {
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// How it stands.
+    /// Its state.
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,

@@ -132,7 +132,7 @@ impl Api {
         match released.ok_or_else(|| gone(number))? {
             Ok(accepted) => match accepted {
                 Accepted::Stored(Stored { appended, answer, .. }) => {
-                    // Whoever sent it was answered 401 long ago.
+                    // Its sender was answered 401 long ago.
                     answer.confirm();
                     Ok(appended.id())
                 }

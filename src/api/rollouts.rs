@@ -1,5 +1,5 @@
-//! Redrives as rollouts: 1 → 10 → 100 → the rest, stopped by the first failure, paced, and kept over a
-//! restart.
+//! Redrives as rollouts: 1 → 10 → 100 → the rest, stopped by the first failure, paced, and kept
+//! over a restart.
 
 use crate::event::{HandlerName, Position};
 
@@ -21,7 +21,7 @@ pub use view::{LetGo, LetGoResult, RolloutStage, RolloutState, RolloutView};
 use registry::Objection;
 use rollout::{RATE, Rollout};
 
-/// What somebody asks of a rollout that has begun.
+/// What an owner asks of a rollout that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutStep {
     /// To let nothing go for now.

@@ -1,4 +1,4 @@
-//! Why a handler was not called, worked out when somebody looks: nothing of it is stored, so it is
+//! Why a handler was not called, worked out on demand: nothing of it is stored, so it is
 //! by today's configuration.
 
 use std::borrow::Cow;

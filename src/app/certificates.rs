@@ -1,6 +1,6 @@
 //! The public listener's certificate while the server runs: read again when its files change, or
-//! ordered anew in time; and told of, by Gatepost's own events and in `readyz`, when that fails or it
-//! ends soon.
+//! ordered anew in time; and told of, by Gatepost's own events and in `readyz`, when that fails or
+//! it ends soon.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -78,13 +78,13 @@ impl Certificates {
         tls::server_config(Arc::clone(&self.store), challenge)
     }
 
-    /// For whoever answers an authority.
+    /// For the listener that answers an authority.
     pub(super) fn store(&self) -> &Arc<CertificateStore> {
         &self.store
     }
 
-    /// Reads the files again and takes over what is new, or looks at once whether a new one is to be
-    /// ordered. What cannot be used leaves the old one.
+    /// Reads the files again and takes over what is new, or looks at once whether a new one is to
+    /// be ordered. What cannot be used leaves the old one.
     pub(super) fn refresh(&self) {
         match &self.origin {
             Origin::Files(files) => self.read(files),

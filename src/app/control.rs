@@ -282,21 +282,21 @@ impl Server {
         self.handlers.retry(built).await;
     }
 
-    /// Who stands in no configuration.
+    /// Who is not configured.
     fn orphans(&self) -> Vec<Orphan> {
         let (stats, now) = (self.core.queue.stats(), self.core.clock.now());
         self.orphans.look(&stats, &self.config(), now)
     }
 
-    /// A line for the owner about each handler that stands in no configuration.
+    /// A line for the owner about each handler that is not configured.
     pub(super) fn orphan_lines(&self) -> Vec<String> {
         let (orphans, now) = (self.orphans(), self.core.clock.now());
         let retention = self.config().queue.orphan_retention;
         orphans.iter().map(|orphan| orphan.line(retention, now)).collect()
     }
 
-    /// Lets go of handlers that stood in no configuration for long enough. Gives the others where they
-    /// are worth telling: from half of `disk_max` on, with how full it is.
+    /// Lets go of handlers that stood in no configuration for long enough. Gives the others where
+    /// they are worth telling: from half of `disk_max` on, with how full it is.
     pub(super) async fn look_after_orphans(&self) -> Option<Value> {
         let (retention, disk_max) = {
             let config = self.config();

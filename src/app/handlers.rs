@@ -1,11 +1,12 @@
 //! The handlers' tasks: one each, started, paused, replaced and ended here.
 //!
-//! A handler that cannot be built or started is no reason for the others not to run: it is `failed`, its
-//! place in the log is held so that what comes in waits for it, and it is tried again every minute and
-//! with each reload.
+//! A handler that cannot be built or started is no reason for the others not to run: it is
+//! `failed`, its place in the log is held so that what comes in waits for it, and it is tried again
+//! every minute and with each reload.
 //!
 //! A handler that a reload replaces takes nothing new and ends with its calls, each within its own
-//! `timeout`. That may take long, so the reload does not wait for it: the next one begins when it is done.
+//! `timeout`. That may take long, so the reload does not wait for it: the next one begins when it
+//! is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -256,7 +257,7 @@ impl Handlers {
         Ok(true)
     }
 
-    /// Every handler and how it stands.
+    /// Every handler and its state.
     pub(super) fn list(&self) -> Vec<HandlerControl> {
         let clock = &*self.core.clock;
         self.places().iter().map(|(name, place)| place.show(name, clock)).collect()

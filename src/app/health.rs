@@ -17,7 +17,7 @@ use super::control::Server;
 use super::handlers::Condition;
 use super::system_events::SystemSource;
 
-/// How often to look: whoever is told is told within a minute.
+/// How often to look: trouble is reported within a minute.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often what could not be started is tried again, and what is gone looked at, in looks.
 const RETRY_EVERY: u32 = 12;
@@ -146,7 +146,7 @@ mod tests {
         HandlerName::parse("mail").unwrap()
     }
 
-    /// Looks once, where handler `mail` stands like this: what is told, and its payload.
+    /// Looks once, where handler `mail` is in this state: what is told, and its payload.
     fn look(told: &mut Told, condition: Condition) -> Vec<(&'static str, Value)> {
         let handler = HandlerControl::idle(mail(), "email", HandlerStatus::Running);
         let news = told.look(vec![(handler, condition)], NOW);

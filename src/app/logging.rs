@@ -29,13 +29,13 @@ pub fn start(settings: LogSettings) {
         }
         LogFormat::Json => subscriber.json().flatten_event(true).with_target(false).try_init(),
     };
-    // Somebody else listens already, as in tests: then nothing is to be done.
+    // Another subscriber is installed already, as in tests: then nothing is to be done.
     drop(started);
     tell_panics();
 }
 
-/// Writes each line as one, whatever a stranger has written into it. The formatter writes a whole line
-/// at once.
+/// Writes each line as one, whatever a stranger has written into it. The formatter writes a whole
+/// line at once.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -51,7 +51,7 @@ impl<W: Write> Write for OneLine<W> {
 }
 
 /// Tells of panics in the log, one a second at most. Each one is contained where it happens; what
-/// causes it may come from outside, as often as somebody likes.
+/// causes it may come from outside, as often as a client likes.
 fn tell_panics() {
     let (throttle, clock) = (Throttle::default(), SystemClock::new());
     std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {

@@ -1,10 +1,10 @@
-//! Handlers that have a place in the queue and stand in no configuration any more: what waits for them
-//! keeps the log from shrinking, so their owner is told of them, and after `orphan_retention` they are
-//! let go.
+//! Handlers that have a place in the queue and are not configured any more: what waits for them
+//! keeps the log from shrinking, so their owner is told of them, and after `orphan_retention` they
+//! are let go.
 //!
-//! Since when, and which handlers have a place at all, is kept in a file, one name a line (with the time
-//! behind it where it stands in no configuration): so `check` can tell before a reload whose place a new
-//! configuration leaves behind, without opening the queue.
+//! Since when, and which handlers have a place at all, is kept in a file, one name a line (with the
+//! time behind it where it is not configured): so `check` can tell before a reload whose place a
+//! new configuration leaves behind, without opening the queue.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,14 +22,14 @@ use crate::files;
 use crate::queue::{Backlog, QueueStats};
 use crate::settings::show_duration;
 
-/// Known handlers, each with since when it stands in no configuration.
+/// Known handlers, each with since when it is not configured.
 type Known = BTreeMap<HandlerName, Option<Timestamp>>;
 
 /// Remembers who has a place.
 #[derive(Debug)]
 pub(super) struct Orphans(PathBuf);
 
-/// A handler that stands in no configuration.
+/// A handler that is not configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Orphan {
     pub(super) name: HandlerName,

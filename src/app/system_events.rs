@@ -50,7 +50,7 @@ impl SystemSource {
         };
         match self.0.queue.append(event).await {
             Ok(appended) => info!(event.id = %appended.id(), event_type, "Own event"),
-            // What it tells of stands in the log as well, and in the queue's figures.
+            // What it tells of is in the log as well, and in the queue's figures.
             Err(err) => error!(error = %err, event_type, "Own event not stored"),
         }
     }

@@ -25,7 +25,7 @@ pub enum Wants {
     Yes,
     /// It does not, for this reason.
     No(&'static str),
-    /// Nobody knows: the event would be a dead letter, with this reason.
+    /// The filter fails: the event would be a dead letter, with this reason.
     Unclear(String),
 }
 

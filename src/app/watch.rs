@@ -1,4 +1,4 @@
-//! Looks at what nobody else notices, and tells of it by Gatepost's own events: a source that fell
+//! Watches what no request shows, and reports it by Gatepost's own events: a source that fell
 //! silent, requests that fail verification, a disk that fills up.
 
 use std::collections::HashMap;

@@ -25,7 +25,7 @@ pub enum CliError {
     /// The server stops just now, or its store cannot do it. A failure, which may pass.
     #[error("{0}")]
     Unavailable(String),
-    /// Whoever reads our output has gone: nothing more to say.
+    /// Standard output is closed: the reader has gone.
     #[error("the output was closed")]
     OutputClosed,
 }

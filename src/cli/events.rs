@@ -117,7 +117,7 @@ fn ask(filter: &EventsFilter) -> EventsAsk {
     }
 }
 
-/// Prints events as they come in, each with its position: whoever was interrupted goes on from there.
+/// Prints events as they come in, each with its position: an interrupted reader goes on from there.
 async fn tail(
     mut via: Via,
     options: &EventsTail,

@@ -1,7 +1,7 @@
 //! `init`: from nothing to a configuration that works, by questions or options.
 //!
-//! It writes `config.toml` and the secrets, looks whether mail server and database can be reached, says
-//! what to do in each provider's console, and can take a signed sample through all of it.
+//! It writes `config.toml` and the secrets, looks whether mail server and database can be reached,
+//! says what to do in each provider's console, and can take a signed sample through all of it.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ mod url;
 use plan::{InitPlan, NewSource};
 use questions::Questions;
 
-/// Where a provider reaches this machine, as long as nobody said so.
+/// Where a provider reaches this machine, as long as it is not configured.
 const NO_ADDRESS: &str = "https://YOUR.SITE";
 
 /// Writes a configuration file, and says what comes next.

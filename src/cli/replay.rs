@@ -281,7 +281,7 @@ fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
     socket.with_file_name(format!("replay-{}.json", hex::encode(name)))
 }
 
-/// What was saved. Something else under that name is nobody's progress.
+/// What was saved. Another file under that name is no progress.
 fn read(file: &Path) -> Result<Option<Progress>, CliError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),

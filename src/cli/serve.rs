@@ -38,7 +38,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     let served = runtime.block_on(async {
         let application = Application::build_in(process, config, path).await?;
         let banner = Banner::new(&application);
-        // Whoever started us may have closed our output: that is no reason not to serve.
+        // The parent process may have closed our output: that is no reason not to serve.
         let shown = output.one(&banner, text);
         if let Err(err) = shown {
             tracing::warn!(error = %err, "The addresses could not be printed");
@@ -53,7 +53,7 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
 /// Threads for deliveries: the listeners and the committer have their own.
 const WORKERS: usize = 2;
 
-/// What somebody who starts the server wants to see.
+/// What is shown when the server starts.
 #[derive(Debug, Serialize)]
 struct Banner {
     version: &'static str,

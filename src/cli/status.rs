@@ -12,7 +12,7 @@ use super::human::{ago, ago_or};
 use super::output::{Column, Output, Page, plain, table};
 use super::store::{self, Reached, Server};
 
-/// Shows how everything stands.
+/// Shows the state of everything.
 pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Result<(), CliError> {
     if options.ready {
         let ready = Server::require(config).await?.ready().await?;

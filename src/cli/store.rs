@@ -32,7 +32,7 @@ pub(super) struct Server {
 pub(super) enum Reached {
     /// It does.
     Server(Server),
-    /// Nobody listens on the socket.
+    /// No server listens on the socket.
     Nobody,
 }
 

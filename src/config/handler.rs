@@ -106,7 +106,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     Some(HandlerSettings { is_enabled, policy, start, kind: settings?, kind_name: kind.name })
 }
 
-/// Compiles a text; a mistake is shown where it stands in it.
+/// Compiles a text; a mistake is shown where it is in it.
 fn read_expression(table: &mut Table<'_>, key: &str) -> Option<Arc<Expression>> {
     let text: String = table.take(key)?;
     match Expression::compile(&text) {

@@ -49,7 +49,8 @@ fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
 
 type Everything<'a> = (&'a BTreeMap<String, Key>, &'a IndexMap<String, KeyText>);
 
-/// A table with its own keys: those of inline tables too, but not those that have a head of their own.
+/// A table with its own keys: those of inline tables too, but not those that have a head of their
+/// own.
 fn put_table(page: &mut String, table: &str, text: &KeyText, (keys, texts): Everything<'_>) {
     put(page, format_args!("\n## `[{table}]`\n"));
     if !text.text.is_empty() {
@@ -69,7 +70,7 @@ fn put_table(page: &mut String, table: &str, text: &KeyText, (keys, texts): Ever
         .filter_map(|(pattern, key)| Some((own(pattern)?, pattern.as_str(), key)))
         .collect();
     rows.sort_by(|one, other| (order(one.1), one.1).cmp(&(order(other.1), other.1)));
-    // A text for several keys stands above the first of them only.
+    // A text for several keys is above the first of them only.
     let mut said = "";
     for (name, pattern, key) in rows {
         let text = texts.get(pattern);

@@ -13,13 +13,13 @@ pub struct QueueSettings {
     pub path: PathBuf,
     /// How long settled events stay for search and replay.
     pub retention: Duration,
-    /// How long what waits for a handler that stands in no configuration is kept.
+    /// How long what waits for a handler that is not configured is kept.
     pub orphan_retention: Duration,
     /// How much the queue may take on disk.
     pub disk_max: ByteSize,
     /// How much of the disk must stay free.
     pub disk_reserve: ByteSize,
-    /// How long dead letters stay; `None` = until somebody drops them.
+    /// How long dead letters stay; `None` = until they are dropped.
     pub dead_retention: Option<Duration>,
     /// Memory for the filters of dedupe keys.
     pub dedupe_memory: ByteSize,

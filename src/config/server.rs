@@ -23,7 +23,7 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// How many requests one address may send before one of them is verified; nothing = any.
     pub failed_verification_limit: Option<RateLimit>,
-    /// How many bytes of bodies are held that nobody has verified yet.
+    /// How many bytes of unverified bodies may be held.
     pub unverified_bytes: ByteSize,
     /// Where its certificate comes from; nothing = it speaks plain HTTP.
     pub tls: Option<TlsSettings>,
@@ -32,8 +32,8 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Whether nobody of `allow` can ever be seen: only a proxy on this machine reaches the listener,
-    /// and it is not believed who sent what it passes on.
+    /// Whether nobody of `allow` can ever be seen: only a proxy on this machine reaches the
+    /// listener, and it is not believed who sent what it passes on.
     pub(super) fn hides_clients(&self, allow: &[IpNet]) -> bool {
         let is_local = self.listen.iter().all(|address| address.ip().is_loopback());
         let allows_local =
@@ -63,8 +63,8 @@ impl AdminSettings {
         self.token.with_file_name("rejected")
     }
 
-    /// The file that is there while the server runs, and says which calls were under way when it ended
-    /// by itself.
+    /// The file that is there while the server runs, and says which calls were under way when it
+    /// ended by itself.
     pub fn attempts(&self) -> PathBuf {
         self.token.with_file_name("attempts")
     }

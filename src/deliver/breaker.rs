@@ -24,7 +24,7 @@ enum State {
     Probing,
 }
 
-/// How a breaker stands, for people.
+/// The state of a breaker, for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {

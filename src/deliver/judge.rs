@@ -81,7 +81,7 @@ impl<'a> Judge<'a> {
     ) -> Settlement {
         let attempt = attempt_of(own, attempt);
         match (own.kind, self.behind_stopped(key)) {
-            // It was answered for good, whatever it stands behind.
+            // It was answered for good, whatever it is behind.
             (FailureKind::Permanent, _) | (FailureKind::Transient, None) => {
                 self.failed(delivery, key, own, Some(attempt))
             }

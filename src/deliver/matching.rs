@@ -1,4 +1,4 @@
-//! Whether a handler wants an event, and which line it stands in.
+//! Whether a handler wants an event, and which line it is in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn match_payload(policy: &Policy, event: &Arc<Event>) -> Result<Match, String> {
     Ok(Match::Take(order_key))
 }
 
-/// An event without the value that orders stands in no line.
+/// An event without the value that orders is in no line.
 fn order_key(
     order_by: &Expression,
     scope: &Scope,

@@ -53,7 +53,7 @@ const LENGTH_MAX: usize = 20;
 const SAME_LENGTH_MAX: usize = 6;
 
 /// The places in [`COMMON`] of the names of each length, then [`SPELLED_OUT`]: a request has a
-/// dozen headers, and comparing each with all of [`COMMON`] was felt.
+/// dozen headers, and each is compared with at most six names instead of all of [`COMMON`].
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,

@@ -145,7 +145,7 @@ fn without_offset(text: &str) -> Option<jiff::Timestamp> {
 
 fn other(text: &str) -> Option<jiff::Timestamp> {
     if let Some(ticks) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
-        // .NET: milliseconds, whatever offset stands behind them.
+        // .NET: milliseconds, whatever offset is behind them.
         let end = ticks.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(ticks.len());
         return jiff::Timestamp::from_millisecond(ticks.get(..end)?.parse().ok()?).ok();
     }
@@ -168,7 +168,7 @@ fn other(text: &str) -> Option<jiff::Timestamp> {
 }
 
 /// The text without the offset at its end, and the offset as `+hhmm`; empty where there is none.
-/// Names of zones are offsets; behind an offset they, and what stands in brackets, say it again.
+/// Names of zones are offsets; behind an offset they, and what is in brackets, say it again.
 fn with_offset(text: &str) -> (String, String) {
     let text = text.split(['(', '[']).next().unwrap_or(text);
     // Go's monotonic clock.

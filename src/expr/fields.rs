@@ -14,7 +14,7 @@ use minijinja::syntax::SyntaxConfig;
 pub struct Field {
     /// As in `data`, `comment`, `body`; the first is `event`, `payload` or `data`.
     pub path: Vec<Part>,
-    /// Where it stands in the text, in bytes.
+    /// Where it is in the text, in bytes.
     pub range: Range<usize>,
     /// Whether the text itself counts with its absence: `x | default("y")`, `x or y`, `if x`.
     pub may_be_missing: bool,

@@ -42,7 +42,7 @@ pub(super) struct Named {
 #[derive(Debug)]
 pub(super) struct Rewritten {
     pub(super) text: String,
-    /// Every filter and test in it, wherever it stands.
+    /// Every filter and test in it, wherever it is.
     pub(super) named: Vec<Named>,
     edits: Vec<Edit>,
 }

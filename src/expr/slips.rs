@@ -1,5 +1,5 @@
 //! What to write instead of the likeliest slips: words of other languages, and templates where an
-//! expression stands.
+//! expression is.
 
 use std::ops::Range;
 
@@ -115,7 +115,7 @@ pub(super) fn in_expression(text: &str) -> Option<Slip> {
     in_code(text, &code)
 }
 
-/// What stands in `{…}`, where that is no map.
+/// What is in `{…}`, where that is no map.
 fn in_single_braces(text: &str) -> Option<&str> {
     let text = text.trim();
     let text = text.strip_prefix("${").or_else(|| text.strip_prefix('{'))?;
@@ -189,7 +189,7 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
     None
 }
 
-/// `x is "a"`: a test's name stands behind `is`, and no text.
+/// `x is "a"`: a test's name is behind `is`, and no text.
 fn text_behind_is(text: &str, code: &str) -> Option<Slip> {
     let start = find_word(code, "is")?;
     let behind = text.get(start.saturating_add(2)..)?.trim_start();
@@ -358,7 +358,7 @@ pub(super) fn near_filter(name: &str) -> String {
     }
 }
 
-/// Where `word` stands by itself, not as a field of something.
+/// Where `word` is by itself, not as a field of something.
 pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).map(|(start, _)| start).find(|&start| {

@@ -25,7 +25,7 @@ use crate::event::{Event, Headers};
 
 /// About as many headers as a request has.
 const USUAL_HEADERS: usize = 16;
-/// Appends the event without a line break; `attempt` stands before `headers` where it is given.
+/// Appends the event without a line break; `attempt` is before `headers` where it is given.
 pub(super) fn write_event(out: &mut Vec<u8>, event: &Event, attempt: Option<u32>) {
     let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
     out.extend_from_slice(b"{\"id\":\"");
@@ -87,7 +87,7 @@ fn write_body(out: &mut Vec<u8>, event: &Event) {
         out.extend_from_slice(b",\"unreadable\":");
         write_str(out, &err.to_string());
     }
-    // What the payload does not say byte for byte stands beside it.
+    // What the payload does not say byte for byte is beside it.
     if !matches!(json, Ok(Some(Cow::Borrowed(_)))) {
         write_fmt(out, format_args!(",\"body_base64\":\"{}\"", STANDARD.encode(&event.body)));
     }

@@ -52,7 +52,7 @@ pub(crate) fn install_tls() {
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// A context whose clock stands at [`NOW`].
+/// A context whose clock is at [`NOW`].
 pub(crate) fn context(folder: &Path) -> BuildContext {
     BuildContext {
         handler: HandlerName::parse("test").unwrap(),

@@ -1,4 +1,4 @@
-//! Templates and expressions in a kind's table: a mistake is shown where it stands in the text.
+//! Templates and expressions in a kind's table: a mistake is shown where it is in the text.
 
 use std::sync::Arc;
 

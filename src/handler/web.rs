@@ -251,7 +251,7 @@ fn promises_an_end(version: Version, headers: &HeaderMap) -> bool {
         || codings.any(|coding| coding.ends_with(b"chunked"))
 }
 
-/// The address that stands in the URL itself and so is never resolved.
+/// The address that is in the URL itself and so is never resolved.
 fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }

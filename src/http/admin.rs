@@ -164,7 +164,7 @@ fn may_change(
     }
 }
 
-/// What somebody is told who may only look.
+/// The answer to a read-only token that wants a change.
 const READ_ONLY: &str = "this token may look at everything and change nothing";
 
 async fn read(
@@ -284,8 +284,8 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
     }
 }
 
-/// A list of events. Where its time was up before everything was looked at, two headers say how far it
-/// came and where to go on.
+/// A list of events. Where its time was up before everything was looked at, two headers say how far
+/// it came and where to go on.
 async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
     let found = api.events(ask).await?;
     let mut response = json(&found.events);

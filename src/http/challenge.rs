@@ -1,5 +1,5 @@
-//! Port 80 while certificates come by ACME: answers what an authority looks for (HTTP-01), and nothing
-//! else.
+//! Port 80 while certificates come by ACME: answers what an authority looks for (HTTP-01), and
+//! nothing else.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn answer(mut request: HttpRequest, store: &CertificateStore) -> Response<BoxBod
         None => Problem::NotFound.response().into(),
     };
     connection.end(Instant::now());
-    // Nobody has a second question.
+    // An authority asks once.
     response.head_mut().set_connection_type(ConnectionType::Close);
     response
 }

@@ -4,11 +4,11 @@
 //! actix reads on whatever becomes of its answers, decodes all requests that it has read at once
 //! (about 5 KiB each), and panics on a header name of 64 KiB. So here:
 //!
-//! - Nothing is handed on while an answer cannot be written, and while a request is answered no more
-//!   than [`AHEAD_MAX`].
+//! - Nothing is handed on while an answer cannot be written, and while a request is answered no
+//!   more than [`AHEAD_MAX`].
 //! - At most [`HEADS_PER_STEP`] heads are handed on before what they ask was begun.
 //! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
-//! - Of a body that nobody reads, [`DISCARD_MAX`] bytes are taken and no more.
+//! - Of a body that is discarded, [`DISCARD_MAX`] bytes are taken and no more.
 //! - The answer to an event counts as given once it was written to a client that has not hung up.
 //!
 //! Everything is counted from what the service says ([`Control`]), so nothing of HTTP is parsed
@@ -38,7 +38,7 @@ const STEP_BYTES: usize = 8 << 10;
 const BODY_STEP_BYTES: usize = 64 << 10;
 /// How many heads are handed on at once: decoded, each takes about 5 KiB until it is answered.
 const HEADS_PER_STEP: usize = 8;
-/// How much is taken of a body that nobody reads, so that a client that sends all of it before it
+/// How much is taken of a body that is discarded, so that a client that sends all of it before it
 /// looks for the answer finds one.
 const DISCARD_MAX: usize = 4 << 20;
 
@@ -51,8 +51,8 @@ const TLS_BEGINNING: &[u8] = b"\x16\x03";
 /// How a proxy begins that speaks the PROXY protocol, of version 1 and 2.
 const PROXY_BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// What actix refuses by itself, without asking our service: its answer to that has no body, and ours
-/// have one.
+/// What actix refuses by itself, without asking our service: its answer to that has no body, and
+/// ours have one.
 fn refused(written: &[u8]) -> Option<Seen> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
@@ -81,8 +81,8 @@ pub(super) struct Connection<T> {
     is_blocked: bool,
     /// A read was refused, and nothing will wake the task for it but a written answer.
     is_refused: bool,
-    /// The client sends nothing more: it has hung up. (It may also have closed its sending side alone,
-    /// as no HTTP client does that waits for an answer.)
+    /// The client sends nothing more: it has hung up. (It may also have closed its sending side
+    /// alone, as no HTTP client does that waits for an answer.)
     is_hung_up: bool,
     stage: Stage,
 }
@@ -341,7 +341,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_open(context)?;
-        // Before it is written, and once: whoever reads the answer finds its trace.
+        // Before it is written, and once: the client that has the answer finds its log line.
         if this.stage != Stage::Over
             && let Some(seen) = refused(bytes)
         {

@@ -1,11 +1,11 @@
 //! All connections of one listener: how many there may be, and how long each may do what it does.
 //!
-//! - Where there are as many as there may be, a new one takes the place of the one that has been idle
-//!   for longest, of the address that has most. So one address can hold all of them only for as long
-//!   as nobody else wants one.
-//! - actix limits how long the head of a connection's first request may take, and not that of a later
-//!   one: without [`Connections::sweep`] one byte would hold a connection for ever. It also ends
-//!   connections that are kept and not used: a timer for each request would cost more.
+//! - Where there are as many as there may be, a new one takes the place of the one that has been
+//!   idle for longest, of the address that has most. So one address can hold all of them only for
+//!   as long as no other client wants one.
+//! - actix limits how long the head of a connection's first request may take, and not that of a
+//!   later one: without [`Connections::sweep`] one byte would hold a connection for ever. It also
+//!   ends connections that are kept and not used: a timer for each request would cost more.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -69,7 +69,7 @@ pub(super) struct Limits {
     pub(super) body: Duration,
     /// Waiting for the answer, since the request began.
     pub(super) answer: Duration,
-    /// Sending a body that nobody reads, since it was answered.
+    /// Sending a body that is discarded, since it was answered.
     pub(super) discard: Duration,
 }
 
@@ -104,8 +104,8 @@ impl Connections {
         Self(Arc::new(Registry { began, limits, report, open }))
     }
 
-    /// Takes a connection of `client` in, in place of another one where there are too many. `None` =
-    /// all of them are being answered.
+    /// Takes a connection of `client` in, in place of another one where there are too many. `None`
+    /// = all of them are being answered.
     pub(super) fn register(&self, client: Option<IpAddr>) -> Option<Registration> {
         let control = Arc::new(Control::default());
         let now = self.0.millis();
@@ -200,7 +200,7 @@ impl Open {
     /// Ends the connection whose loss hurts least; gives its client.
     fn shed(&mut self, now: u64) -> Option<IpAddr> {
         let (count, client) = *self.ranking.last()?;
-        // Where nobody has many, they are all looked at alike.
+        // Where no address has many, all connections are candidates.
         let is_greedy = count.saturating_mul(8) >= self.connections.len();
         let of_greedy = self.clients.get(&client).filter(|_| is_greedy);
         let least = of_greedy

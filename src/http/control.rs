@@ -1,4 +1,4 @@
-//! What a connection does, as its requests say and whoever limits all connections looks at.
+//! What a connection does, as its requests say and the connection limit sees it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -20,18 +20,18 @@ pub(super) enum Phase {
     Body,
     /// The request is being answered.
     Answer,
-    /// It was answered, and nobody reads what is left of its body.
+    /// It was answered, and the rest of its body is discarded.
     Discard,
 }
 
-/// A connection, seen from beside: by its requests, and by whoever limits all connections.
+/// A connection, shared between its task, its requests and the connection limit.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     /// The phase (the lowest two bits) and since when (milliseconds of the registry's time).
     since: AtomicU64,
     /// Counts the phases, so that two equal ones can be told apart.
     n_phases: AtomicU32,
-    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
+    /// How much of the body may be missing when it begins; `u64::MAX` = unknown.
     body_bytes: AtomicU64,
     /// A request was begun on it.
     is_used: AtomicBool,
@@ -87,7 +87,7 @@ impl Control {
         self.n_phases.load(Ordering::Relaxed)
     }
 
-    /// How much of the body may be missing when it begins; `u64::MAX` = nobody knows.
+    /// How much of the body may be missing when it begins; `u64::MAX` = unknown.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes.load(Ordering::Relaxed)
     }
@@ -117,7 +117,7 @@ impl Control {
         answers.into_iter().for_each(UnconfirmedAnswer::confirm);
     }
 
-    /// What was not written by now never will be, or nobody reads it.
+    /// What was not written by now never will be, or is not read.
     pub(super) fn give_answers_up(&self) {
         let answers = std::mem::take(&mut *lock(&self.answers));
         drop(answers);

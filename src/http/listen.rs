@@ -9,16 +9,16 @@ use std::time::Duration;
 use crate::tls::CertificateStore;
 
 /// How long an idle connection is kept at least (as long again as a head may take, in case one is
-/// under way), where nothing else is said: longer than the pause between two events of a busy sender,
-/// shorter than a proxy's own idea of it (nginx: 60 s upstream).
+/// under way), where nothing else is said: longer than the pause between two events of a busy
+/// sender, shorter than a proxy's own idea of it (nginx: 60 s upstream).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The most connections of one worker thread, where the system lets us have as many. Each holds up to
-/// 128 KiB beside its body: two buffers, a head, and eight requests behind it.
+/// The most connections of one worker thread, where the system lets us have as many. Each holds up
+/// to 128 KiB beside its body: two buffers, a head, and eight requests behind it.
 pub const CONNECTIONS_PER_WORKER: usize = 4_096;
 /// The most connections of the admin listener, and of the admin socket.
 pub(super) const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// How long requests in flight have to finish at the end. The durable commit gives up after 8 s,
-/// which is when nobody waits for an answer any more.
+/// when the sender has given up on the answer.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The admin side's requests are short, but for the stream, which never ends by itself.
@@ -50,7 +50,7 @@ pub struct Listen {
     pub challenge: Vec<SocketAddr>,
     /// What shows an authority that this machine's names are its own.
     pub challenges: Arc<CertificateStore>,
-    /// Sockets that whoever started the program holds open over its end; they take the place of
+    /// Sockets that the service manager holds open over a restart; they take the place of
     /// `public`, and of `challenge` where their port is one of its.
     pub inherited: Vec<TcpListener>,
 }

@@ -1,11 +1,12 @@
 //! Offers to upgrade a connection (`Connection: Upgrade`), which we never take up.
 //!
-//! RFC 9110, 7.8: a server may ignore an offer, and the request goes on as if there were none. Java's
-//! `HttpClient`, Ktor and `curl --http2` offer `h2c` with every request. actix reads no other request
-//! on a connection behind an offer, and behind one of a WebSocket it takes the body for a stream that
-//! has no end. So the words of an offer are blanked before the head is handed on.
+//! RFC 9110, 7.8: a server may ignore an offer, and the request goes on as if there were none.
+//! Java's `HttpClient`, Ktor and `curl --http2` offer `h2c` with every request. actix reads no
+//! other request on a connection behind an offer, and behind one of a WebSocket it takes the body
+//! for a stream that has no end. So the words of an offer are blanked before the head is handed on.
 
-/// What a head has to hold at least to be looked at: lower or upper case, behind a line's beginning.
+/// What a head has to hold at least to be looked at: lower or upper case, behind a line's
+/// beginning.
 const CONNECTION: &[u8] = b"connection:";
 const UPGRADE: &[u8] = b"upgrade:";
 
@@ -41,7 +42,7 @@ fn has_word(bytes: &[u8], at: usize, word: &[u8]) -> bool {
     bytes.get(at..at + word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word))
 }
 
-/// What stands behind `name` in a line of a head.
+/// What follows `name` in a line of a head.
 fn value_of<'a>(line: &'a mut [u8], name: &[u8]) -> Option<&'a mut [u8]> {
     let (found, value) = line.split_at_mut_checked(name.len())?;
     found.eq_ignore_ascii_case(name).then_some(value)

@@ -15,7 +15,7 @@ pub(super) enum Problem {
     /// The request makes no sense.
     BadRequest,
     /// Not signed as the source expects, or not from an allowed address: the same words for each,
-    /// so that nobody learns how near he came.
+    /// so that the response does not reveal which check failed.
     Unauthorized,
     /// Signed in, but not allowed to do this from there.
     Forbidden,

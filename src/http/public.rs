@@ -108,7 +108,8 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
             Problem::NotFound.response().into()
         }
     };
-    // actix takes no other request behind an offer to upgrade: whoever made it is told so.
+    // actix takes no other request behind an offer to upgrade: so the connection ends with this
+    // answer.
     let is_offer = request.head().connection_type() == ConnectionType::Upgrade;
     let is_closing = public.is_closing.load(Ordering::Relaxed);
     if connection.end(Instant::now()) || is_offer || is_closing {

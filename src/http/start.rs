@@ -22,7 +22,7 @@ use crate::ingest::COMMIT_TIMEOUT;
 
 /// How often silent connections are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long a client may go on with a body that nobody reads, after it was answered.
+/// How long a client may go on with a body that is discarded, after it was answered.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// As good as no limit: for what the owner asks.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
@@ -80,7 +80,7 @@ pub fn start(
             let handover = (!listen.inherited.is_empty()).then_some(public);
             let ended =
                 serve_all(servers, &connections, &Stop { asked: stop, drain, handover }).await;
-            // Nobody answers on it any more; a later start would replace it all the same.
+            // Nothing listens on it any more; a later start would replace it all the same.
             drop(std::fs::remove_file(&listen.socket));
             ended
         })
@@ -134,7 +134,7 @@ fn bind(
         answer: FOR_EVER,
         discard: DISCARD_TIMEOUT,
     };
-    // Nobody wonders why no event comes in by the admin listener.
+    // The listener of hooks is the other one.
     let of_admin = Connections::new(limits, Box::new(|_, _| {}));
     let of_challenge = Connections::new(limits, Box::new(|_, _| {}));
     let admin = web::Data::from(Arc::clone(admin));
@@ -142,7 +142,8 @@ fn bind(
     let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, drain)?;
     let socket =
         bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
-    // A server of its own: whoever holds all connections of the other one does not keep the owner out.
+    // A server of its own: a client that holds all connections of the other one cannot lock the
+    // owner out.
     let socket_server = serve::admin_socket(listen, socket, &admin)?;
     let mut servers = vec![public_server, admin_server, socket_server];
     if !listen.challenge.is_empty() {
@@ -153,13 +154,13 @@ fn bind(
 }
 
 /// The admin socket, for its owner only. One that was left behind is replaced: the lock on the data
-/// folder says that nobody serves it.
+/// folder says that no process serves it.
 fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     // Bound under another name and then moved into place, so that there is no moment at which
-    // somebody else may connect, and no moment at which nobody can.
+    // another user may connect, and no moment at which the owner cannot.
     let staging = files::staging(path);
     files::remove(&staging)?;
     let socket = UnixListener::bind(&staging)?;
@@ -201,9 +202,9 @@ async fn serve_all(
     ended.map(|_| ())
 }
 
-/// Accepts nothing more, so that what comes waits in the kernel for the next process, and lets every
-/// connection that was accepted before have its first answer: the library would close those that it has
-/// not begun to read. Waits until there has been none for [`QUIET_LOOKS`] looks.
+/// Accepts nothing more, so that what comes waits in the kernel for the next process, and lets
+/// every connection that was accepted before have its first answer: the library would close those
+/// that it has not begun to read. Waits until there has been none for [`QUIET_LOOKS`] looks.
 async fn hand_over(public: &public::Public, handle: &ServerHandle, connections: &Connections) {
     public.close_connections();
     handle.pause().await;
@@ -218,11 +219,11 @@ async fn hand_over(public: &public::Public, handle: &ServerHandle, connections: 
     }
 }
 
-/// How often [`hand_over`] looks, how many looks in a row must find nothing, and how many there are at
-/// most: a client that sends nothing holds a restart up for a second and no more. 250 ms: a connection is
-/// on its way from the accepting thread to its worker for less than one look, and who sends again within
-/// that on a connection that is kept learns by the answer that it ends. (With 50 ms 2 of 1,346 requests in
-/// 100 restarts under load found it closed.)
+/// How often [`hand_over`] looks, how many looks in a row must find nothing, and how many there are
+/// at most: a client that sends nothing holds a restart up for a second and no more. 250 ms: a
+/// connection is on its way from the accepting thread to its worker for less than one look, and who
+/// sends again within that on a connection that is kept learns by the answer that it ends. (With 50
+/// ms 2 of 1,346 requests in 100 restarts under load found it closed.)
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const QUIET_LOOKS: u32 = 25;
 const HAND_OVER_LOOKS_MAX: u32 = 100;

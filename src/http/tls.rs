@@ -21,7 +21,7 @@ use super::control::Phase;
 /// satellite.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// A socket, in the clear for whoever reads from it.
+/// A socket, plain or under TLS; its reader sees the clear text.
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -40,7 +40,8 @@ impl Handshake {
         Self { acceptor: TlsAcceptor::from(config), timeout }
     }
 
-    /// Makes one with the client at the other end of `io`, which may be told to make room meanwhile.
+    /// Makes one with the client at the other end of `io`, which may be told to make room
+    /// meanwhile.
     pub(super) async fn make(
         &self,
         io: TcpStream,

@@ -1,17 +1,18 @@
 //! Limits how many requests of each client address may fail verification.
 //!
-//! - A request is charged to its client when it has failed, or when it ends before it was verified; a
-//!   good one costs nothing. So honest senders never reach the limit, however much they send at once.
-//! - The requests of a client that has used up its limit are still verified: an honest sender may have
-//!   the same address, as where a provider sends for all its customers from there. But each takes a
-//!   slot while it is verified, and where it fails, until its delayed response was sent. So the slots
-//!   bound how many can fail per second.
-//! - Without a free slot a request is rejected (429). A slot is taken once all of a request has been
-//!   read: nobody holds one by sending slowly.
+//! - A request is charged to its client when it has failed, or when it ends before it was verified;
+//!   a good one costs nothing. So honest senders never reach the limit, however much they send at
+//!   once.
+//! - The requests of a client that has used up its limit are still verified: an honest sender may
+//!   have the same address, as where a provider sends for all its customers from there. But each
+//!   takes a slot while it is verified, and where it fails, until its delayed response was sent. So
+//!   the slots bound how many can fail per second.
+//! - Without a free slot a request is rejected (429). A slot is taken once all of a request has
+//!   been read: a slow sender holds none.
 //! - A client has more slots where a good request came from it within the last hour, and on private
 //!   networks, where it may be a proxy that `trusted_proxies` does not name.
-//! - Of IPv6 a client is a /64. Its /48, which one person can have, has 16 times as much for all of its
-//!   /64s together.
+//! - Of IPv6 a client is a /64. Its /48, which one person can have, has 16 times as much for all of
+//!   its /64s together.
 //! - Memory is bounded: a full shard evicts the entry that expires first.
 
 use std::collections::HashMap;
@@ -51,7 +52,7 @@ const SITE_FACTOR: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct ClientLimiter {
     clock: Arc<dyn Clock>,
-    /// Chosen by a hash that nobody outside can foresee.
+    /// Chosen by a randomly keyed hash, so that a client cannot aim at one shard.
     shards: [Mutex<HashMap<Client, Account>>; N_SHARDS],
     hasher: RandomState,
     slots: Semaphore,
@@ -163,7 +164,7 @@ pub(crate) enum FailureResponse<'a> {
 }
 
 impl ClientLimiter {
-    /// Nobody is known yet.
+    /// A limiter without accounts.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -267,7 +268,7 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// Gives the answer to a request that nobody could verify when it is due: at once, or late, or
+    /// Gives the answer to a request that failed verification when it is due: at once, or late, or
     /// a 429 in its place.
     pub(crate) async fn fail<T>(self, answer: Result<T, IngestError>) -> Result<T, IngestError> {
         match self.failed() {
@@ -325,7 +326,7 @@ fn account(shard: &mut HashMap<Client, Account>, client: Client, now: u64) -> &m
     shard.entry(client).or_default()
 }
 
-/// Whether many may stand behind this address without anybody outside having a say in it.
+/// Whether it is a private address: many clients may be behind it, none of them outside.
 pub(super) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {

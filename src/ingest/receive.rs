@@ -28,7 +28,7 @@ use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
 pub struct Ingest {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// One series for all sources that nobody configured.
+    /// One series for all unknown sources.
     unknown: SourceMetrics,
     /// Replaced as a whole by a reload.
     limits: ArcSwap<Limits>,

@@ -1,4 +1,4 @@
-//! What was refused before anybody looked at a signature: one row for each place and reason, so that
+//! What was refused before verification: one row for each place and reason, so that
 //! an owner finds out why nothing comes in. Bounded, and forgotten with the process.
 
 use std::borrow::Cow;
@@ -215,7 +215,8 @@ impl RefusedRequests {
     }
 }
 
-/// What strangers try pushes out only what strangers tried: of those the rarest, and then the oldest.
+/// What strangers try pushes out only what strangers tried: of those the rarest, and then the
+/// oldest.
 fn make_room(rows: &mut Vec<RefusedRow>, is_of_source: bool) {
     let is_one = |row: &RefusedRow| is_of_source || row.source.is_none();
     let n_rows = rows.iter().filter(|row| is_one(row)).count();

@@ -56,7 +56,7 @@ impl RejectedRing {
     pub const ENTRIES_MAX: usize = entries::ENTRIES_MAX;
     /// The most bytes that are kept; the oldest go first.
     pub const BYTES_MAX: usize = entries::BYTES_MAX;
-    /// The most bytes of the file; while it is written anew the old one stands beside it.
+    /// The most bytes of the file; while it is written anew the old one is beside it.
     pub const FILE_BYTES_MAX: u64 = entries::FILE_BYTES_MAX;
 
     /// What the file at `path` holds, to be written there again by [`RejectedRing::keep`]. A file

@@ -20,7 +20,7 @@ pub struct Limits {
     /// How many requests of one address may fail before its failures are answered late; nothing =
     /// any number.
     pub unverified: Option<RateLimit>,
-    /// How many bytes of bodies are held that nobody has verified yet.
+    /// How many bytes of unverified bodies may be held.
     pub unverified_bytes: usize,
 }
 

@@ -21,7 +21,7 @@ pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 const RETRY_AT_ONCE: Duration = Duration::from_secs(1);
 /// A restart is under way, or the disk is slow.
 const RETRY_SOON: Duration = Duration::from_secs(5);
-/// Somebody must make room, or bring a sender's keys back.
+/// The owner must make room, or a sender's keys must be reachable again.
 pub(super) const RETRY_LATER: Duration = Duration::from_secs(30);
 
 /// The queue, as verified requests see it.
@@ -48,7 +48,7 @@ impl EventStore {
         request: Request<'_>,
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
-        // Charged here and not before: whoever cannot sign cannot use up a sender's rate.
+        // Charged here and not before: a client that cannot sign cannot use up the sender's rate.
         let taken = endpoint.take_verified(&verified, request.received_at);
         taken.map_err(|retry_after| IngestError::RateLimited { retry_after })?;
         let Request { headers, body, received_at, .. } = request;

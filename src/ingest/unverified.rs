@@ -1,4 +1,4 @@
-//! How many bytes of bodies may be held of requests that nobody has verified yet: what all senders
+//! How many bytes of bodies may be held of requests that are not verified yet: what all senders
 //! together may cost in memory before one of them has shown that it can sign.
 //!
 //! - A body whose length is known has its room before it is read; one in chunks takes more as it

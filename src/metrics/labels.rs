@@ -25,7 +25,7 @@ pub enum RequestOutcome {
     TooLarge,
     /// The sender was too slow, or broke off.
     Incomplete,
-    /// Too much came from the address that nobody could verify: 429.
+    /// Too many requests of the address failed verification: 429.
     UnverifiedLimited,
     /// More than the source's rate: 429.
     RateLimited,
@@ -86,7 +86,7 @@ pub(super) enum DeliveryOutcome {
 
 impl EncodeLabelValue for RequestOutcome {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        // A test sees to it that each stands at its own index.
+        // A test sees to it that each is at its own index.
         let label = Self::LABELS.get(*self as usize).map_or("", |(_, label)| label);
         EncodeLabelValue::encode(&label, encoder)
     }

@@ -64,7 +64,7 @@ struct Row {
     summary: String,
 }
 
-/// How one handler's delivery stands.
+/// The state of one handler's delivery.
 #[derive(Debug)]
 struct Cell {
     handler: String,

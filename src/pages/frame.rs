@@ -1,4 +1,4 @@
-//! What stands around every page: where one is, what needs a look elsewhere, who one is.
+//! What is around every page: where one is, what needs a look elsewhere, who one is.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) enum Here {
     Nowhere,
 }
 
-/// What stands around a page.
+/// What is around a page.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) title: String,

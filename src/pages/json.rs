@@ -1,5 +1,5 @@
-//! JSON as people read it, out of the raw text: what stands between two commas stays as it came, numbers
-//! and escapes included.
+//! JSON as people read it, out of the raw text: what is between two commas stays as it came,
+//! numbers and escapes included.
 
 use std::fmt;
 
@@ -157,8 +157,8 @@ impl Writer {
     }
 }
 
-/// Text of a stranger as HTML, with nothing in it that could deceive, until there are so many bytes.
-/// `false` = something is left out.
+/// Text of a stranger as HTML, with nothing in it that could deceive, until there are so many
+/// bytes. `false` = something is left out.
 fn escape(html: &mut String, text: &str, bytes_max: usize) -> bool {
     for c in text.chars() {
         if html.len() > bytes_max {

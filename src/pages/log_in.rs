@@ -24,7 +24,7 @@ impl LogIn {
     }
 }
 
-/// Where somebody signs in who wants to see `there`.
+/// The sign-in page, which leads on to `there`.
 pub fn log_in_address(there: &str) -> String {
     if there == "/" { "/login".to_owned() } else { address("/login", [("next", there)]) }
 }

@@ -34,7 +34,7 @@ struct OverviewPage {
     first_steps: Option<FirstSteps>,
 }
 
-/// What somebody does first.
+/// The first steps of a new owner.
 #[derive(Debug)]
 struct FirstSteps {
     sources: Vec<(String, String)>,
@@ -98,7 +98,7 @@ fn sum_by_minute<'a>(series: impl Iterator<Item = &'a Vec<u32>>) -> Vec<u32> {
     sums
 }
 
-/// What stands in the box about this machine: a name, a figure, what more there is to say.
+/// What is in the box about this machine: a name, a figure, what more there is to say.
 fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)> {
     let queue = &status.queue;
     let mut facts = vec![("Kept", words::count(queue.events), "events".to_owned())];

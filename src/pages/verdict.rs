@@ -28,8 +28,8 @@ pub(super) struct Verdict {
     pub(super) handler: Option<String>,
 }
 
-/// Whether a handler needs somebody's look: its newest calls failed, it could not be started, or its
-/// deliveries ended. The breaker opens later than that.
+/// Whether a handler needs the owner's attention: its newest calls failed, it could not be started,
+/// or its deliveries ended. The breaker opens later than that.
 pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
     match handler.state {
         HandlerStatus::Down | HandlerStatus::Failed => true,

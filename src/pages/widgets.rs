@@ -1,5 +1,5 @@
-//! Small pieces of HTML that are made of our own words and numbers only, and so go into a page as they
-//! are. A stranger's text never comes here.
+//! Small pieces of HTML that are made of our own words and numbers only, and so go into a page as
+//! they are. A stranger's text never comes here.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Sign {
         }
     }
 
-    /// Of a handler that stands so.
+    /// Of a handler that is in this state.
     pub(super) fn of_handler(state: HandlerStatus, is_failing: bool) -> Self {
         match state {
             HandlerStatus::Running if is_failing => Self::Wait,

@@ -19,8 +19,8 @@ pub(super) fn shown(text: &str, chars_max: usize) -> String {
     shown
 }
 
-/// How many bytes of strangers' text a page still has room for, as HTML: what there is no room for is
-/// left out, so that no page grows with what somebody sends.
+/// How many bytes of strangers' text a page still has room for, as HTML: what there is no room for
+/// is left out, so that no page grows with what a sender sends.
 #[derive(Debug)]
 pub(super) struct Room(usize);
 

@@ -15,7 +15,7 @@ pub struct CheckReport {
     pub records: u64,
     /// Events, each counted once.
     pub events: u64,
-    /// Of these: in the kept log, since their segment is gone and somebody still needs them.
+    /// Of these: in the kept log, since their segment is gone and a handler still needs them.
     pub kept: u64,
     /// The newest position; 0 = none.
     pub last: Position,

@@ -16,7 +16,7 @@ pub enum QueueError {
     /// restart can find out.
     #[error("the queue is poisoned by a failed write and must be reopened")]
     Poisoned,
-    /// The subscription is held by somebody else.
+    /// Another subscriber holds the subscription.
     #[error("handler `{0}` is already subscribed")]
     Busy(HandlerName),
     /// The queue was closed.

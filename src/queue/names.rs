@@ -1,5 +1,5 @@
-//! Names shared from one event to the next: most are the same, and making them anew, or counting
-//! what several threads count at once, is felt.
+//! Names shared from one event to the next. Most are the same: a new one is an allocation, and an
+//! `Arc` that all threads share is a cache line that they take from each other.
 
 use crate::event::{EventType, SourceName};
 

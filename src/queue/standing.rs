@@ -68,13 +68,13 @@ pub struct LostDeliveries {
 pub struct DeliveryHistory {
     /// Whose it is.
     pub handler: HandlerName,
-    /// How it stands.
+    /// Its state.
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// How a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {

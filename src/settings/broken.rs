@@ -7,7 +7,7 @@ use toml::de::Error;
 use super::{Problem, Severity};
 
 /// Adds what the parser found. What was said about a broken line goes: the parser guessed what
-/// stands there. Below a broken `[table]` line the same is true up to the next such line.
+/// is there. Below a broken `[table]` line the same is true up to the next such line.
 pub(super) fn add(problems: &mut Vec<Problem>, text: &str, errors: &[Error]) {
     for error in errors {
         let doubtful = error.span().map_or(0..text.len(), |span| doubtful(text, span.start));

@@ -21,7 +21,7 @@ pub struct ConfigEntry {
     place: Range<usize>,
 }
 
-/// Two are the same where they say the same, wherever that stands.
+/// Two are the same where they say the same, wherever that is.
 impl PartialEq for ConfigEntry {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -31,7 +31,7 @@ impl PartialEq for ConfigEntry {
 impl Eq for ConfigEntry {}
 
 impl ConfigEntry {
-    /// Where the value stands in the text, in bytes.
+    /// Where the value is in the text, in bytes.
     pub fn place(&self) -> Range<usize> {
         self.place.clone()
     }

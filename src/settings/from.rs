@@ -254,7 +254,7 @@ impl FromToml for SecretRef {
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
         if !value.is_table() {
-            // Somebody wrote the secret itself.
+            // The secret itself was written here.
             value.hide();
             value.problem(
                 format_args!("expected a reference to a secret, found {}", value.kind()),

@@ -1,4 +1,4 @@
-//! What of a text must never be shown: a secret that somebody wrote into it after all, wherever that
+//! What of a text must never be shown: a secret that was written into it after all, wherever that
 //! is. What the readers know to be secret they say themselves ([`super::Table::hide`]).
 
 use std::ops::Range;
@@ -25,8 +25,8 @@ const SECRET_WORDS: &[&str] = &[
     "signing_key",
     "dsn",
 ];
-/// Parts of texts that are secrets, whatever their key is called: addresses and tokens that let whoever
-/// has them in.
+/// Parts of texts that are secrets, whatever their key is called: addresses and tokens that
+/// grant access by themselves.
 const SECRET_TEXTS: &[&str] = &[
     "hooks.slack.com/services/",
     "/api/webhooks/",
@@ -63,7 +63,7 @@ pub(super) fn find(root: &DeTable<'_>) -> Vec<Range<usize>> {
     hidden
 }
 
-/// What a value stands below of.
+/// What a value is below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Below {
     Nothing,
@@ -116,7 +116,7 @@ fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize
     }
 }
 
-/// Whether a text is one that lets whoever has it in. A template is none: its values come later.
+/// Whether a text grants access by itself. A template is none: its values come later.
 fn is_secret(text: &str) -> bool {
     let has_password = || {
         let authority = text.split_once("://").map_or("", |(_, rest)| rest);
@@ -132,8 +132,8 @@ pub fn names_secret(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// In a text that is no TOML, the rest of each line that names a secret: nobody knows where its text
-/// ends.
+/// In a text that is no TOML, the rest of each line that names a secret: it is unknown where its
+/// text ends.
 pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let mut start = 0;

@@ -1,6 +1,6 @@
 //! Keys that have had another name: a configuration that still has it is told the new one.
 
-/// The path of an old key, as a reader asks for it, and the key that stands there now.
+/// The path of an old key, as a reader asks for it, and the key that is there now.
 pub const RENAMED: &[(&str, &str)] = &[
     ("server.unverified_limit", "failed_verification_limit"),
     ("handler.NAME.on_dead", "on_dead_letter"),

@@ -50,7 +50,7 @@ impl Report {
         Self { file: file.to_owned(), problems: vec![problem], text: String::new() }
     }
 
-    /// Adds a warning about the value of `path`, which stands at `place`: at `words` in it, where
+    /// Adds a warning about the value of `path`, which is at `place`: at `words` in it, where
     /// they are found there.
     pub fn warn(
         &mut self,

@@ -12,15 +12,16 @@ use super::path::join;
 use super::value::{FromToml, Value, read_all};
 use super::{Diagnostics, Severity, nearest};
 
-/// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that nobody
-/// asked for, so a reader takes all its keys before it returns, also where one of them is wrong.
+/// One TOML table. Its keys are taken one by one; [`Table::finish`] then reports those that were
+/// not asked for, so a reader takes all its keys before it returns, also where one of them is
+/// wrong.
 pub struct Table<'a> {
     pub(super) diagnostics: &'a Diagnostics,
     /// As in `handler.mail.email`; empty for the outermost table.
     pub(super) path: String,
     /// The path with NAME in place of names that the owner chose: as in `handler.NAME.email`.
     pub(super) pattern: String,
-    /// The table's name where it stands in the text; `None` for the outermost table.
+    /// The table's name where it is in the text; `None` for the outermost table.
     head: Option<Range<usize>>,
     pub(super) entries: &'a DeTable<'a>,
     pub(super) asked: BTreeSet<String>,
@@ -34,7 +35,7 @@ impl fmt::Debug for Table<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// The table that it is. `None` = it is none, which is recorded. Whoever takes it finishes it.
+    /// The table that it is. `None` = it is none, which is recorded. The caller finishes it.
     pub fn table(&self) -> Option<Table<'a>> {
         let Some(entries) = self.inner.as_table() else {
             self.problem(
@@ -182,7 +183,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table under `key`, also an inline one; `None` where it is absent, or no table, which is
-    /// recorded. Whoever takes it finishes it.
+    /// recorded. The caller finishes it.
     pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
         self.ask(key, TABLE.to_owned(), json!({ "type": "object" }));
         self.value(key)?.table()
@@ -240,7 +241,7 @@ impl<'a> Table<'a> {
         named
     }
 
-    /// Keys that hold a table and that nobody asked for yet, in the order of the text: where one
+    /// Keys that hold a table and were not asked for yet, in the order of the text: where one
     /// of several tables says what is meant.
     pub fn unknown_tables(&self) -> Vec<&'a str> {
         let is_unknown =
@@ -250,7 +251,7 @@ impl<'a> Table<'a> {
         tables.map(|(key, _)| key.get_ref().as_ref()).collect()
     }
 
-    /// The key nearest to `word` that somebody asked for, if one is near enough.
+    /// The key nearest to `word` that was asked for, if one is near enough.
     pub fn nearest_key(&self, word: &str) -> Option<&str> {
         nearest(word, self.asked.iter().map(String::as_str))
     }
@@ -340,7 +341,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reports every key that nobody took.
+    /// Reports every key that was not taken.
     pub fn finish(self) {
         for (key, _) in self.entries {
             let name: &str = key.get_ref();

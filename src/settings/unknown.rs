@@ -1,4 +1,4 @@
-//! What to write in place of a key that nobody knows here.
+//! What to write in place of an unknown key.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -47,7 +47,7 @@ const SYNONYMS: &[(&str, &str)] = &[
 ];
 
 impl Table<'_> {
-    /// What to write in place of the key `name`, which nobody took.
+    /// What to write in place of the key `name`, which was not taken.
     pub(super) fn help_for_unknown(&self, name: &str) -> String {
         if let Some(new) = renamed::new_name(&join(&self.pattern, name)) {
             return format!("`{name}` is now `{new}`");

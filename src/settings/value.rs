@@ -35,7 +35,7 @@ pub struct Value<'a> {
     pub(super) path: String,
     pub(super) pattern: String,
     pub(super) key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub(super) name: Range<usize>,
     pub(super) span: Range<usize>,
     pub(super) inner: &'a DeValue<'a>,
@@ -147,7 +147,7 @@ impl<'a> Value<'a> {
         self.diagnostics.put(Severity::Error, Some(span), &self.path, &message, &help);
     }
 
-    /// Where `range` of the text stands in the file. `None` where the text is written with
+    /// Where `range` of the text is in the file. `None` where the text is written with
     /// escapes: then places do not match.
     fn within(&self, range: Range<usize>) -> Option<Range<usize>> {
         let text = self.as_str()?;

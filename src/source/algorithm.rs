@@ -17,15 +17,15 @@ pub enum Algorithm {
     HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// A plain MD5; the secret stands in the template.
+    /// A plain MD5; the secret is in the template.
     Md5,
-    /// A plain SHA-1; the secret stands in the template.
+    /// A plain SHA-1; the secret is in the template.
     Sha1,
-    /// A plain SHA-256; the secret stands in the template.
+    /// A plain SHA-256; the secret is in the template.
     Sha256,
-    /// A plain SHA-384; the secret stands in the template.
+    /// A plain SHA-384; the secret is in the template.
     Sha384,
-    /// A plain SHA-512; the secret stands in the template.
+    /// A plain SHA-512; the secret is in the template.
     Sha512,
     /// Ed25519; the secrets are public keys.
     Ed25519,
@@ -51,7 +51,7 @@ pub enum Algorithm {
     Token,
     /// The secret is `user:password`, sent along as HTTP Basic.
     Basic,
-    /// Nothing is checked: whoever knows the address can send.
+    /// Nothing is checked: the address is the only secret.
     None,
 }
 

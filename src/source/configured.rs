@@ -144,7 +144,8 @@ impl Source {
         Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None })
     }
 
-    /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it is.
+    /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it
+    /// is.
     #[must_use]
     pub fn with_key_fetch(self, fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
         let fetched = self.fetch_rules().next().is_some().then(|| KeyCache::new(fetch, clock));
@@ -201,7 +202,8 @@ impl Source {
         Err(closest)
     }
 
-    /// Believes `request` or says why not, and fetches the keys for that where they are not at hand.
+    /// Believes `request` or says why not, and fetches the keys for that where they are not at
+    /// hand.
     pub async fn verify_fetching(
         &self,
         request: &Inbound<'_>,
@@ -230,7 +232,7 @@ impl Source {
         let mut wanted: Vec<KeyId> = Vec::new();
         for (scheme, keys) in self.settings.profile.schemes.iter().zip(&self.keys) {
             let Some(rule) = &scheme.fetch else { continue };
-            // What is refused anyhow is no reason to ask anybody.
+            // What is refused anyhow is no reason to fetch a key.
             if !scheme.has_signature(request) || rule.owner_in(keys, request).is_err() {
                 continue;
             }

@@ -109,7 +109,7 @@ impl Case<'_> {
         None
     }
 
-    /// A body that somebody on the way parsed and wrote anew.
+    /// A body that a proxy parsed and serialized again.
     fn rewritten_body(&self) -> Option<Explanation> {
         for (how, body) in rewritten::bodies(self.rejected.request.body) {
             let request = Inbound { body: &body, ..self.rejected.request };

@@ -1,4 +1,4 @@
-//! Where in a request a value stands, and how it is read from there.
+//! Where in a request a value is, and how it is read from there.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::body;
 
 pub(super) use crate::body::{Pair, pairs};
 
-/// Where in a request a value stands.
+/// Where in a request a value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldRef {
     /// A header, by its lower-case name.
@@ -21,7 +21,7 @@ pub enum FieldRef {
     Json(Cow<'static, str>),
     /// A field of a form body.
     Form(Cow<'static, str>),
-    /// A key of the list that the signature stands in.
+    /// A key of the list that the signature is in.
     List(Cow<'static, str>),
 }
 
@@ -63,12 +63,12 @@ impl fmt::Display for FieldRef {
     }
 }
 
-/// What stands in a place.
+/// What is in a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup<'a> {
     Absent,
     One(Cow<'a, [u8]>),
-    /// More than one: which of them the sender meant, nobody can say.
+    /// More than one: which one the sender meant is unknown.
     Ambiguous,
 }
 

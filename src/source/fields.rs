@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
         self.is_json
     }
 
-    /// What stands in `place`, one of those that were looked for; nothing where it is empty.
+    /// What is in `place`, one of those that were looked for; nothing where it is empty.
     pub(super) fn text(&self, place: &FieldRef) -> Option<String> {
         let text = match place {
             FieldRef::Json(wanted) => {

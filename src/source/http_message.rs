@@ -48,7 +48,7 @@ impl MessageRule {
         self.covers(DIGEST)
     }
 
-    /// Whether what stands in `place` is under the signature.
+    /// Whether what is in `place` is under the signature.
     pub(super) fn signs(&self, place: &FieldRef) -> bool {
         match place {
             FieldRef::Header(name) => self.covers(name),
@@ -201,8 +201,8 @@ fn combined(request: &Inbound<'_>, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// Whether `Content-Digest` is that of the body: every hash of a kind that is known here, and one at
-/// least.
+/// Whether `Content-Digest` is that of the body: every hash of a kind that is known here, and one
+/// at least.
 fn is_digest_of_body(request: &Inbound<'_>) -> Result<bool, Rejection> {
     let digests = dictionary(request, DIGEST)?
         .ok_or_else(|| Rejection::NoVariable(format!("header `{DIGEST}`")))?;

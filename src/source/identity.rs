@@ -1,8 +1,8 @@
 //! What makes two requests the same event.
 //!
 //! Losing an event is worse than delivering it twice. So an id counts alone only where it is under
-//! the signature: whoever has seen one request can write another id into its headers, and the event
-//! to which that id belongs must not be taken for a repeat.
+//! the signature: an attacker who has seen one request can write another id into its headers, and
+//! the event to which that id belongs must not be taken for a repeat.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl DedupePolicy {
 pub(super) enum Identity {
     /// The sender's own id, under the signature.
     SignedId(String),
-    /// The sender's own id, which anybody who repeats a request can change.
+    /// The sender's own id, not signed: a replayed request can carry another one.
     Id(String),
     /// The body, which carries a stamp of its event: two events never have the same.
     Stamp,

@@ -27,7 +27,7 @@ pub(super) struct ItemList {
 /// One of them.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// Where it stands in the body.
+    /// Where it is in the body.
     pub(super) bytes: Range<usize>,
     pub(super) event_type: EventType,
     pub(super) identity: Identity,

@@ -22,7 +22,7 @@ use super::template::Message;
 pub struct KeyRule {
     /// [`Encoding::Plain`] takes the text's own bytes. Public keys are recognised by themselves.
     pub encoding: Encoding,
-    /// Cut off where it stands in front (`whsec_`).
+    /// Cut off where it is in front (`whsec_`).
     pub strip: Cow<'static, str>,
     /// Refuses secrets without `strip` in front: where one list of secrets holds two kinds.
     pub is_prefix_needed: bool,
@@ -91,7 +91,7 @@ enum State {
     HmacSha256(Hmac<Sha256>),
     HmacSha384(Hmac<Sha384>),
     HmacSha512(Hmac<Sha512>),
-    /// The function that makes the digest of a message in which the secret stands.
+    /// The function that makes the digest of a message in which the secret is.
     Digest(fn(&Message<'_>, &[u8]) -> Vec<u8>),
     /// One public key, or those of a JSON Web Key Set; any that matches will do.
     Public(Arc<[PublicKey]>),

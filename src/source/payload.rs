@@ -24,7 +24,7 @@ pub(super) struct Fields {
     pub(super) is_json: bool,
 }
 
-/// The field at a dotted path as text, of a body that may come from anybody: what is packed is not
+/// The field at a dotted path as text, of a body that is not verified: what is packed is not
 /// unpacked for that.
 pub(super) fn find_one(content_type: Option<&[u8]>, body: &[u8], path: &str) -> Option<String> {
     find_in(content_type, None, body, &[path])?.texts.pop().flatten()

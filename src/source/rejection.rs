@@ -8,7 +8,7 @@ pub enum Rejection {
     /// The header (or field) that should carry the signature is not there.
     #[error("no signature")]
     Missing,
-    /// What stands around the signature (a prefix, a list's key) is not there.
+    /// What is around the signature (a prefix, a list's key) is not there.
     #[error("the signature does not stand in the expected form")]
     NotWrapped,
     /// It is not hexadecimal, or not base64.

@@ -7,7 +7,7 @@ use crate::event::Headers;
 /// What a request mostly has one or two of: those are not on the heap.
 pub(super) type SmallList<T> = SmallVec<[T; 2]>;
 
-/// A request as it came, before anybody believed it.
+/// A request as it came, before verification.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'a> {
     /// `POST` and the like.

@@ -14,7 +14,7 @@ use super::request::Inbound;
 use super::settings::{SigningProfile, SourceSettings};
 use super::split::Split;
 
-/// What stands in a sample for a value of the moment.
+/// What is in a sample for a value of the moment.
 const TYPE: &str = "sample.type";
 const ID: &str = "424242";
 const SECONDS: &str = "1700000000";
@@ -135,7 +135,7 @@ fn minimal(profile: &SigningProfile) -> String {
 }
 
 /// Sets the field at a dotted path, making what leads there; nothing happens where something
-/// else stands in the way.
+/// else is in the way.
 pub(super) fn put(body: &mut Value, path: &str, value: Value) {
     let mut at = body;
     for part in path.split('.') {

@@ -23,19 +23,19 @@ use super::timestamp::TimestampRule;
 pub struct Scheme {
     /// How the signature is made.
     pub algorithm: Algorithm,
-    /// Where it stands.
+    /// Where it is.
     pub signature: SignatureRule,
     /// What is signed; nothing for a token, `basic` and `none`.
     pub signed: Option<Template>,
     /// When it was sent.
     pub timestamp: Option<TimestampRule>,
-    /// Where `{id}` stands.
+    /// Where `{id}` is.
     pub id: Option<FieldRef>,
     /// How a secret's text becomes a key.
     pub key: KeyRule,
     /// The public address, where `{url}` is signed.
     pub url: Option<String>,
-    /// Where the body's SHA-256 stands in hexadecimal: a place that is signed, and so signs the
+    /// Where the body's SHA-256 is in hexadecimal: a place that is signed, and so signs the
     /// body.
     pub body_sha256: Option<FieldRef>,
     /// What the signature comes in.
@@ -65,9 +65,9 @@ pub enum Weakness {
     BodyNotSigned,
     /// The same signature for every request: needs `allow_unsigned_body`.
     ConstantMessage,
-    /// The time can be rewritten by whoever repeats a request.
+    /// The time can be rewritten in a replayed request.
     TimestampNotSigned,
-    /// MD5 is broken as a hash, and nobody should have to rely on it.
+    /// MD5 is broken as a hash: an owner must consent to it.
     Md5,
     /// A check sum stands for the body, and another body with the same one is made in no time.
     Crc32,
@@ -178,8 +178,8 @@ impl Scheme {
         }
     }
 
-    /// Judges every item of the list at `path` as if it were the body. The first one that is not good
-    /// decides, so that a stranger pays for one.
+    /// Judges every item of the list at `path` as if it were the body. The first one that is not
+    /// good decides, so that a stranger pays for one.
     fn verify_each(
         &self,
         path: &str,
@@ -292,7 +292,7 @@ impl Scheme {
         Ok(Accepted { key_index, id })
     }
 
-    /// Whether what stands in `place` is under the signature.
+    /// Whether what is in `place` is under the signature.
     pub(super) fn signs(&self, place: &FieldRef) -> bool {
         match &self.envelope {
             Envelope::Plain => {}

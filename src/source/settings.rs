@@ -94,9 +94,9 @@ pub struct SigningProfile {
     pub provider: Option<&'static Provider>,
     /// How it may sign; any that matches will do.
     pub schemes: Vec<Scheme>,
-    /// Where the event's type stands.
+    /// Where the event's type is.
     pub event_type: TypeRule,
-    /// Where the delivery's id stands; the first that is there counts.
+    /// Where the delivery's id is; the first that is there counts.
     pub delivery_id: Vec<FieldRef>,
     /// Where the body carries a stamp of its event, so that two events never have equal bodies.
     pub stamps: Vec<FieldRef>,

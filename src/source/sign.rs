@@ -304,7 +304,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The signature with what stands around it.
+    /// The signature with what is around it.
     fn wrap(&self, scheme: &Scheme, signature: &str) -> String {
         match &scheme.signature.format {
             SignatureFormat::Whole { prefix } => format!("{prefix}{signature}"),

@@ -21,13 +21,13 @@ pub struct SignatureRule {
     /// Each of these that the request has is tried: a sender that changes its key signs with both
     /// and puts each signature into a header of its own.
     pub places: Vec<FieldRef>,
-    /// What stands around it.
+    /// What is around it.
     pub format: SignatureFormat,
     /// How its bytes are written.
     pub encoding: Encoding,
 }
 
-/// What stands around a signature.
+/// What is around a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureFormat {
     /// The whole value, behind this prefix (`sha256=`, `Bearer `, nothing).
@@ -37,16 +37,16 @@ pub enum SignatureFormat {
     },
     /// Several items, as in `t=…,v1=…,v1=…`: any that matches will do.
     List {
-        /// What stands between two items.
+        /// What is between two items.
         item: Cow<'static, str>,
-        /// What stands between an item's key and its value.
+        /// What is between an item's key and its value.
         pair: Cow<'static, str>,
         /// The key of a signature.
         key: Cow<'static, str>,
     },
     /// Several items without keys, as in `1687286400000,3f2a…,9b1c…`.
     Items {
-        /// What stands between two items.
+        /// What is between two items.
         item: Cow<'static, str>,
         /// Which item is the signature, counted from 0; nothing where each may be one.
         at: Option<usize>,
@@ -157,7 +157,7 @@ impl SignatureRule {
         if decoded.is_empty() { Err(Rejection::Undecodable) } else { Ok(decoded) }
     }
 
-    /// The signatures as written, without what stands around them.
+    /// The signatures as written, without what is around them.
     pub(super) fn raw_signatures<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> SmallList<&'v [u8]> {
         match &self.format {
             SignatureFormat::Whole { prefix } => {

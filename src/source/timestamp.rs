@@ -10,7 +10,7 @@ use super::rejection::Rejection;
 /// When a sender says that it sent, and how far that may be off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimestampRule {
-    /// Where it stands.
+    /// Where it is.
     pub at: FieldRef,
     /// How it is written.
     pub unit: Unit,
@@ -75,7 +75,7 @@ impl Unit {
     }
 }
 
-/// A number with or without a fraction: what stands before the point, and thousandths.
+/// A number with or without a fraction: what is before the point, and thousandths.
 fn decimal(text: &str) -> Option<(i64, u16)> {
     let Some((whole, fraction)) = text.split_once('.') else {
         return Some((text.parse().ok()?, 0));

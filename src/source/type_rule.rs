@@ -1,8 +1,8 @@
-//! Where an event's type stands.
+//! Where an event's type is.
 
 use super::field_ref::FieldRef;
 
-/// Where an event's type stands.
+/// Where an event's type is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeRule {
     /// Always this one.

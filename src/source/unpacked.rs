@@ -8,7 +8,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use super::rejection::Rejection;
 use super::request::Inbound;
 
-/// The most bytes that a body is unpacked to: it is done before anybody is believed.
+/// The most bytes that a body is unpacked to: it is done before verification.
 const BYTES_MAX: u64 = 16 << 20;
 /// The most that a body may grow by: text packs to a tenth, a hundredth is a bomb.
 const RATIO_MAX: u64 = 100;

@@ -13,8 +13,8 @@ use crate::secret::SecretRef;
 
 use super::der::{self, Facts};
 
-/// A certificate is told to end soon for the last part of its life: a quarter of it, and no more than
-/// two weeks. Whatever renews it does so at two thirds of it, or with 30 of 90 days left.
+/// A certificate is told to end soon for the last part of its life: a quarter of it, and no more
+/// than two weeks. Whatever renews it does so at two thirds of it, or with 30 of 90 days left.
 const SOON_PART: u32 = 4;
 const SOON_MAX: Duration = Duration::from_hours(14 * 24);
 
@@ -56,12 +56,12 @@ pub enum CertificateError {
     Malformed,
 }
 
-/// How a certificate stands at one moment.
+/// The state of a certificate at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Good for long.
     Good,
-    /// Good, and somebody should have renewed it by now.
+    /// Valid, and due for renewal.
     EndsSoon,
     /// Its time has not come.
     NotYet,
@@ -120,7 +120,7 @@ impl Certificate {
         &self.facts.names
     }
 
-    /// How it stands at `now`.
+    /// Its state at `now`.
     pub fn condition(&self, now: Timestamp) -> Condition {
         let Facts { not_before, not_after, .. } = self.facts;
         let soon = (not_after.since(not_before) / SOON_PART).min(SOON_MAX);

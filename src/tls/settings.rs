@@ -13,7 +13,7 @@ use super::{Certificate, CertificateError};
 /// Where the public listener's certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsSettings {
-    /// Somebody else renews it.
+    /// Another program renews it.
     Files(TlsFiles),
     /// It is ordered from an authority.
     Acme(AcmeSettings),

@@ -1,7 +1,8 @@
-//! Carries rollouts on: looks what became of the letters that were let go, and lets the next ones go.
+//! Carries rollouts on: looks what became of the letters that were let go, and lets the next ones
+//! go.
 //!
-//! A letter is noted durably before the queue is told to redrive it. After a crash between the two it
-//! is a dead letter as before, and is redriven then; one that was redriven is only looked up.
+//! A letter is noted durably before the queue is told to redrive it. After a crash between the two
+//! it is a dead letter as before, and is redriven then; one that was redriven is only looked up.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl Api {
         let Some(server) = &self.server else { return };
         let rollouts = &server.rollouts;
         loop {
-            // Listen before looking: one that begins in between rings a bell that somebody hears.
+            // Listen before looking: one that begins in between is not missed.
             let mut bell = pin!(rollouts.bell.notified());
             bell.as_mut().enable();
             let active = rollouts.active();
@@ -103,7 +104,7 @@ impl Api {
         Ok(())
     }
 
-    /// How each of `letters` stands.
+    /// The state of each of `letters`.
     async fn look_at(&self, letters: &[LetGo]) -> Result<Vec<(Letter, Finding)>, QueueError> {
         if letters.is_empty() {
             return Ok(Vec::new());
@@ -131,7 +132,8 @@ impl Api {
     }
 }
 
-/// What a delivery's history says of a letter. `dead` = the dead letter that it is, where it is one.
+/// What a delivery's history says of a letter. `dead` = the dead letter that it is, where it is
+/// one.
 fn finding(letter: &LetGo, own: Option<&DeliveryHistory>, dead: Option<&DeadRecord>) -> Finding {
     let Some(own) = own else { return Finding::Ended(LetGoResult::Gone, None) };
     let last_error = || {

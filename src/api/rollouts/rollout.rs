@@ -1,5 +1,5 @@
-//! One redrive by stages, as a state machine: what it may let go now, and what a result makes of it.
-//! Pure: it reads no clock and asks no queue.
+//! One redrive by stages, as a state machine: what it may let go now, and what a result makes of
+//! it. Pure: it reads no clock and asks no queue.
 //!
 //! Rules, each a test below:
 //!
@@ -21,7 +21,7 @@ pub const ROLLOUT_STAGES: [u64; 3] = [1, 10, 100];
 pub(super) const UNDER_WAY_MAX: usize = 500;
 /// The most results that are kept one by one; failures and what is under way always are.
 const RESULTS_MAX: usize = 500;
-/// Letters a second where nobody says how many.
+/// Letters a second by default.
 pub(super) const RATE: u32 = 50;
 /// Parts of a letter that the pace is counted in: a thousandth a millisecond is one a second.
 const PARTS: u64 = 1_000;
@@ -170,7 +170,7 @@ impl Rollout {
         self.forget_old_results();
     }
 
-    /// Takes back what [`Rollout::advance`] gave and nobody was told of, and holds the rollout.
+    /// Takes back what [`Rollout::advance`] gave and was not recorded, and holds the rollout.
     pub(super) fn give_back(&mut self, letters: &[(HandlerName, Position)], why: String) {
         let is_one = |one: &LetGo| {
             one.result == LetGoResult::UnderWay

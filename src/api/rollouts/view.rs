@@ -20,9 +20,9 @@ pub struct RolloutView {
     pub actor: Actor,
     /// The most letters a second.
     pub rate: u32,
-    /// How it stands.
+    /// Its state.
     pub state: RolloutState,
-    /// Why it stands so, where that is not what somebody asked for.
+    /// Why it is in this state, where the owner did not ask for it.
     pub why: Option<String>,
     /// When it began.
     pub began_at: Timestamp,
@@ -40,7 +40,7 @@ pub struct RolloutView {
     pub skipped: u64,
     /// Letters that failed again.
     pub failed: u64,
-    /// Letters that somebody else had dropped or redriven.
+    /// Letters that were dropped or redriven meanwhile.
     pub gone: u64,
     /// What was let go, oldest first: all without a result, all failures, and the newest others.
     /// Empty in lists.
@@ -78,17 +78,17 @@ impl RolloutView {
     }
 }
 
-/// How a rollout stands.
+/// The state of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutState {
     /// It lets letters go.
     Running,
-    /// Somebody holds it.
+    /// The owner holds it.
     Paused,
     /// A letter failed again.
     Stopped,
-    /// Somebody ended it.
+    /// The owner ended it.
     Cancelled,
     /// Every letter has its result.
     Done,
@@ -169,6 +169,6 @@ pub enum LetGoResult {
     Skipped,
     /// Its first try failed.
     Failed,
-    /// Somebody else had dropped or redriven it, or its handler or event is gone.
+    /// It was dropped or redriven meanwhile, or its handler or event is gone.
     Gone,
 }

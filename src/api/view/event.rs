@@ -140,7 +140,7 @@ pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
 pub struct DeliveryView {
     /// Whose it is.
     pub handler: HandlerName,
-    /// How it stands.
+    /// Its state.
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,

@@ -16,7 +16,7 @@ pub struct HandlerView {
     pub name: HandlerName,
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<Cow<'static, str>>,
-    /// How it stands.
+    /// Its state.
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,

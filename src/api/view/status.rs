@@ -1,4 +1,4 @@
-//! How everything stands.
+//! The state of everything.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::event::{Position, SourceName};
 use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::QueueStats;
 
-/// How everything stands.
+/// The state of everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusView {
     /// The program's version.

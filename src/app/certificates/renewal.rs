@@ -31,7 +31,7 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Tries at once what failed: somebody asked for it.
+    /// Tries at once what failed: the owner asked for it.
     pub(super) fn forget_failures(&mut self) {
         self.retry_at = None;
     }

@@ -80,7 +80,7 @@ impl Lint<'_> {
         }
     }
 
-    /// A body that begins like JSON is meant to be JSON, whatever stands in a text.
+    /// A body that begins like JSON is meant to be JSON, whatever is in a text.
     fn json(&mut self, events: &[Arc<Event>]) {
         let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
         let texts = self.trial.texts();

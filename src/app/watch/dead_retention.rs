@@ -1,4 +1,4 @@
-//! Drops dead letters that nobody has looked at for long, where the owner wants that.
+//! Drops dead letters that are old, where the owner wants that.
 
 use std::time::Duration;
 

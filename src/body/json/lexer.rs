@@ -19,7 +19,7 @@ pub(crate) const DEPTH_MAX: usize = 1_000;
 /// The UTF-8 byte order mark, which RFC 8259 lets a reader ignore.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why a text is not JSON. Says where, never what stands there.
+/// Why a text is not JSON. Says where, never what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JsonError {
     #[error("{wanted} expected at line {line}, column {column}")]
@@ -44,7 +44,7 @@ pub(crate) enum Token<'a> {
     Null,
 }
 
-/// What stands between the quotes of a string, escapes included.
+/// What is between the quotes of a string, escapes included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawText<'a> {
     bytes: &'a [u8],

@@ -73,12 +73,12 @@ impl Object for Map {
     }
 }
 
-/// As JSON: Python's `None` and `True` are nobody's words.
+/// As JSON: not Python's `None` and `True`.
 fn render(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(&write(value, Layout::Compact).map_err(|_| fmt::Error)?)
 }
 
-/// The size only: what an event contains is nobody's business in a log.
+/// The size only: contents of events do not belong in a log.
 impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} items]", self.0.len())

@@ -7,7 +7,7 @@ use minijinja::{Error, Value};
 
 use crate::body::number;
 
-/// Where white space stands.
+/// Where white space is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// Nowhere.

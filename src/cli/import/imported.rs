@@ -41,7 +41,7 @@ impl ImportedConfig {
         }
         let file = format!("data/secrets/{name}");
         self.secrets.push((file.clone(), Secret::new(text)));
-        // Until it is there nobody can know the one that is made.
+        // Until it is there the one that is made is unknown.
         format!("{{ file = {}, create = true }}", quoted(&file))
     }
 
@@ -91,7 +91,8 @@ pub(super) fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
     format!("[{}]", values.join(", "))
 }
 
-/// The variable in `${NAME}`, `${NAME:-default}` or `{{ getenv "NAME" }}`, where the text is nothing else.
+/// The variable in `${NAME}`, `${NAME:-default}` or `{{ getenv "NAME" }}`, where the text is
+/// nothing else.
 pub(super) fn variable(text: &str) -> Option<&str> {
     let text = text.trim();
     let name = if let Some(inner) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))

@@ -23,7 +23,7 @@ pub(super) enum HookCaller {
     Token { place: Parameter, secret: String },
 }
 
-/// Where in a request something stands.
+/// Where in a request something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parameter {
     pub(super) source: String,
@@ -49,7 +49,7 @@ impl Parameter {
         }
     }
 
-    /// Whether it is where a password stands, rather than a fact about the event.
+    /// Whether it is where a password is, rather than a fact about the event.
     fn is_password(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let words = ["token", "secret", "auth", "password", "signature", "key"];

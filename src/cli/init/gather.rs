@@ -1,4 +1,5 @@
-//! Makes the plan of a new configuration: from the options, and from answers where they say nothing.
+//! Makes the plan of a new configuration: from the options, and from answers where they say
+//! nothing.
 
 use std::path::Path;
 
@@ -124,7 +125,7 @@ fn database(
     Ok(Some(NewDatabase { server }))
 }
 
-/// Takes the password out of `url`, or asks for it where a user stands in it.
+/// Takes the password out of `url`, or asks for it where a user is in it.
 fn remote(
     url: &str,
     folder: &Path,

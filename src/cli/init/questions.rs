@@ -22,8 +22,8 @@ impl Questions {
         Self { input: (!is_silent).then(|| io::stdin().lock()) }
     }
 
-    /// The answer, as `check` takes it; `default` where there is none. What `check` refuses is asked
-    /// again.
+    /// The answer, as `check` takes it; `default` where there is none. What `check` refuses is
+    /// asked again.
     pub(super) fn ask<T>(
         &mut self,
         question: &str,
@@ -48,7 +48,7 @@ impl Questions {
         Err(CliError::Usage(problem))
     }
 
-    /// Whether it is to be done; no, where nobody answers.
+    /// Whether it is to be done; no, without an answer.
     pub(super) fn confirm(&mut self, question: &str) -> Result<bool, CliError> {
         let answer = self.line(&format!("{question} [y/N]: "))?.unwrap_or_default();
         Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -3,7 +3,7 @@
 use super::*;
 use crate::settings::RENAMED;
 
-/// A configuration in which the key at `pattern` stands, with its line.
+/// A configuration in which the key at `pattern` is, with its line.
 fn with_key(pattern: &str) -> (String, usize) {
     let (table, key) = pattern.rsplit_once('.').unwrap();
     let text = format!("{SMALL}[{}]\n{key} = 1\n", table.replace("NAME", "owned"));

@@ -1,5 +1,5 @@
 //! What is remembered of single events: whose mail is out, and who of its readers has it. The
-//! latter is kept with the try as well ([`Progress`]), so that a restart forgets nobody.
+//! latter is kept with the attempt as well ([`Progress`]), so that a restart forgets none.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,7 +24,8 @@ use crate::handler::{Plan, Step};
 const SUBJECT_CHARS_MAX: usize = 250;
 /// The longest header of the owner's own, in characters: a line has at most 998 (RFC 5322).
 const HEADER_CHARS_MAX: usize = 900;
-/// The most text in one encoded word: as base64, with what is around it and the header's name, less than 76 bytes.
+/// The most text in one encoded word: as base64, with what is around it and the header's name, less
+/// than 76 bytes.
 const ENCODED_BYTES_MAX: usize = 39;
 /// The most text of a digest: about what mail servers take.
 const DIGEST_BYTES_MAX: usize = 5 << 20;
@@ -39,7 +40,7 @@ pub(super) struct Mail {
     pub(super) bytes: Vec<u8>,
     /// The events that it tells of.
     pub(super) events: Vec<EventId>,
-    /// Where the oldest of them stands.
+    /// Where the oldest of them is.
     pub(super) oldest: Position,
 }
 
@@ -224,7 +225,7 @@ impl Draft {
 }
 
 /// A header line. A text that already looks like encoded words is encoded itself, or a mail program
-/// would decode it and show what nobody wrote.
+/// would decode it and show what was not written.
 fn header(name: HeaderName, text: String) -> HeaderValue {
     if text.contains("=?") {
         let encoded = encoded_words(&text);
@@ -316,7 +317,7 @@ fn subject(words: &Words, deliveries: &[&Delivery]) -> Result<String, Failure> {
 }
 
 /// A header's text as encoded words (RFC 2047): for one that already looks like such words, which a
-/// mail program would decode and show as what nobody wrote.
+/// mail program would decode and show as another text.
 fn encoded_words(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut rest = text;

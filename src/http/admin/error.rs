@@ -7,7 +7,7 @@ use crate::http::problem::Problem;
 pub(super) enum AdminError {
     /// Nothing more is said.
     Bare(Problem),
-    /// Whoever asks is told why.
+    /// The answer says why.
     Told(Problem, &'static str),
     /// The owner is told why.
     Api(ApiError),

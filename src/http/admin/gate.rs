@@ -86,7 +86,7 @@ impl Gate {
         self.tokens.store(Arc::new(tokens));
     }
 
-    /// Tells the log that somebody gave a wrong token. `false` = none was given.
+    /// Logs that a wrong token was given. `false` = none was given.
     pub(super) fn note_wrong_token(&self, request: &HttpRequest, now: Timestamp) -> bool {
         if !request.headers().contains_key(header::AUTHORIZATION) {
             return false;
@@ -95,7 +95,7 @@ impl Gate {
         true
     }
 
-    /// Tells the log that somebody gave a wrong token.
+    /// Logs that a wrong token was given.
     pub(super) fn log_wrong_token(&self, request: &HttpRequest, now: Timestamp) {
         if let Some(n_silent) = self.wrong_tokens.open(now) {
             let client = request.peer_addr().map(|peer| peer.ip().to_canonical());
@@ -104,7 +104,7 @@ impl Gate {
         }
     }
 
-    /// Begins a session for whoever knows a token; gives its cookie. `None` = the token is wrong.
+    /// Begins a session for the owner of a token; gives its cookie. `None` = the token is wrong.
     pub(super) fn log_in(&self, token: &str, steady: Timestamp) -> io::Result<Option<String>> {
         let role = self.tokens.load().role_of(token.trim().as_bytes());
         role.map(|role| self.sessions.begin(role, steady)).transpose()
@@ -139,8 +139,8 @@ impl Gate {
         })
     }
 
-    /// Wants a token or a session; on loopback not for what `is_open`, unless a proxy there asks for
-    /// somebody else.
+    /// Wants a token or a session; on loopback not for what `is_open`, unless a proxy there asks
+    /// for somebody else.
     pub(super) fn check_caller(
         &self,
         request: &HttpRequest,

@@ -212,7 +212,7 @@ impl Route {
         Self::NAMES[index]
     }
 
-    /// Whether it is open to anybody on loopback: it tells figures, and nothing of any event.
+    /// Whether it is open to every client on loopback: it gives figures, and nothing of any event.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Health | Self::Ready | Self::Metrics)
     }

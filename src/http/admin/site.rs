@@ -17,7 +17,7 @@ use super::gate::Gate;
 use crate::http::body;
 use crate::http::problem::Problem;
 
-/// Scripts, styles and pictures from here only, nothing inline, and nobody frames the page.
+/// Scripts, styles and pictures from here only, nothing inline, and no site frames the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
@@ -154,7 +154,7 @@ async fn log_in(
         return Ok(see_other(&given.next, Some(&cookie)));
     }
     admin.gate.log_wrong_token(request, admin.clock.now());
-    // Slowed down: whoever guesses has at most 256 connections for it.
+    // Slowed down: a guesser has at most 256 connections.
     tokio::time::sleep(WRONG_TOKEN_DELAY).await;
     let page = log_in_page(request, Some(&given.next))?;
     Ok(html(StatusCode::UNAUTHORIZED, page))

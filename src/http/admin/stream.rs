@@ -1,6 +1,6 @@
-//! New events as server-sent events: the event as JSON under its position, so that a viewer who comes
-//! again says where he was. One look per [`LOOK_EVERY`], whatever comes in: a viewer who is behind is
-//! told how many he did not see.
+//! New events as server-sent events: the event as JSON under its position, so that a viewer who
+//! comes again says where he was. One look per [`LOOK_EVERY`], whatever comes in: a viewer who is
+//! behind is told how many he did not see.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS_PER_BEAT: u32 = 30;
 /// The most events of one look.
 const EVENTS_MAX: usize = 100;
-/// Whoever is further behind than this is let on to the newest [`EVENTS_MAX`].
+/// A reader that is further behind than this skips to the newest [`EVENTS_MAX`].
 const BEHIND_MAX: u64 = 500;
 
-/// An answer that begins behind the newest event, or behind the one that the viewer saw last, and does
-/// not end.
+/// An answer that begins behind the newest event, or behind the one that the viewer saw last, and
+/// does not end.
 pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, AdminError> {
     let ask: EventsAsk = super::query(request)?;
     if ask.before.is_some() || ask.limit.is_some() {

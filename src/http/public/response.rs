@@ -39,7 +39,7 @@ pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
         }
-        // Whoever goes on regardless is not to do so at full speed.
+        // The client must connect again for its next try, which slows it down.
         IngestError::TooManyUnverified | IngestError::Body(BodyError::NoRoom) => {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -12,7 +12,7 @@ use super::request::RejectedRequest;
 pub(super) const ENTRIES_MAX: usize = 1_000;
 /// The most bytes that are kept.
 pub(super) const BYTES_MAX: usize = 8 << 20;
-/// The most bytes of the file; while it is written anew the old one stands beside it.
+/// The most bytes of the file; while it is written anew the old one is beside it.
 pub(super) const FILE_BYTES_MAX: u64 = 2 * BYTES_MAX as u64 + (1 << 20);
 
 /// The newest requests, oldest first, their numbers ascending.
@@ -26,8 +26,8 @@ pub(super) struct Entries {
     last: u64,
     /// The newest number that was handed out to be written.
     written: u64,
-    /// Numbers that were let go of since then. They name requests that were kept or are in the file,
-    /// so there are no more of them than of those.
+    /// Numbers that were let go of since then. They name requests that were kept or are in the
+    /// file, so there are no more of them than of those.
     removed: Vec<u64>,
 }
 
@@ -96,8 +96,8 @@ impl Entries {
         }
     }
 
-    /// Which one has to go: of the source that has most, so that one that is flooded leaves the others
-    /// theirs. Where bytes are short the largest goes first, but never the newest of all.
+    /// Which one has to go: of the source that has most, so that one that is flooded leaves the
+    /// others theirs. Where bytes are short the largest goes first, but never the newest of all.
     fn superfluous(&self) -> Option<usize> {
         let newest = self.requests.len().checked_sub(1)?;
         let of = |source: &SourceName| {

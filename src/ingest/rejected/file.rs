@@ -9,7 +9,7 @@
 //! | rest | of a request: time, and as byte strings source, client, method, path, reason, headers; then the raw body |
 //!
 //! It is appended to until it is twice as large as the ring, and then written anew beside itself.
-//! So is it with the first writing of each run, and after one that failed: what stands behind a
+//! So is it with the first writing of each run, and after one that failed: what follows a
 //! torn record would not be read.
 
 use std::fs::{File, OpenOptions};
@@ -82,7 +82,7 @@ impl RejectedFile {
             return self.anew(unwritten);
         }
         let mut writer = Records::new(end);
-        // First what is gone: whoever reads the file never has more than the ring had.
+        // First what is gone: a reader of the file never has more than the ring had.
         for number in &unwritten.removed {
             writer.number(KIND_REMOVED, *number)?;
         }
@@ -90,7 +90,7 @@ impl RejectedFile {
             writer.request(request)?;
         }
         if new().next_back().is_none_or(|newest| newest.number < unwritten.last) {
-            // The newest was let go of before anybody could write it: its number is not given again.
+            // The newest was dropped before it was written: its number is not given again.
             writer.number(KIND_LAST, unwritten.last)?;
         }
         writer.finish()
@@ -227,7 +227,7 @@ pub(super) fn read(path: &Path, entries: &mut Entries) -> io::Result<()> {
 
 /// The same from anywhere.
 pub(super) fn read_from(file: impl Read, entries: &mut Entries) -> io::Result<()> {
-    // Whatever somebody put there: no more is read than was ever written.
+    // The file may be anything: no more is read than was ever written.
     let mut file = file.take(2 * FILE_BYTES_MAX);
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic)?;

@@ -1,4 +1,4 @@
-//! The calls of [`Queue`], each asked of whoever answers it.
+//! The calls of [`Queue`], each sent to the component that answers it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Queue for EmbeddedQueue {
                 return Err(QueueError::Busy(handler.clone()));
             }
             // Who found the cell before cannot take hold of it any more. Where it is not forgotten
-            // after all, the committer says so: whoever waits here may be gone by then.
+            // after all, the committer says so: the caller may be gone by then.
             cell.set_forgotten(true);
         }
         self.core.ask(|reply| Request::Forget(Arc::clone(&cell), reply)).await.map(|()| true)

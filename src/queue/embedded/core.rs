@@ -50,7 +50,8 @@ pub(crate) struct Core {
     pub(crate) log: Arc<FileLog>,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) keys: Arc<KeyRuns>,
-    /// A leaf: taken by the committer, and by whoever finds out that an answer was not written.
+    /// A leaf: taken by the committer, and by the connection that finds out that an answer was not
+    /// written.
     pub(crate) unanswered: Mutex<UnansweredKeys>,
     pub(crate) newest_answer: NewestAnswer,
     pub(crate) recent: RecentCommits,

@@ -94,7 +94,7 @@ impl Threads {
     }
 }
 
-/// Nobody is answered by a thread that is gone: the process must end and start again.
+/// A thread that is gone answers no request: the process must end and start again.
 struct PoisonOnPanic(Arc<Core>);
 
 impl Drop for PoisonOnPanic {
@@ -161,7 +161,7 @@ pub(crate) fn allocate(
 /// How long a disk that did not answer is left alone.
 const REBUILD_AGAIN: Duration = Duration::from_secs(1);
 
-/// Makes the states out of the log: until then nothing is delivered, and nobody can subscribe.
+/// Makes the states out of the log: until then nothing is delivered, and no handler can subscribe.
 fn run_rebuild(rebuild: &Rebuild, core: &Core) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
@@ -275,7 +275,7 @@ pub(crate) struct Inline {
     state: Mutex<Stepped>,
 }
 
-/// The components that somebody steps who has no threads for them.
+/// The components, stepped by their owner without threads.
 pub(crate) struct Stepped {
     pub(crate) committer: Committer,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -321,7 +321,7 @@ impl Inline {
         inline
     }
 
-    /// Runs the components until none has anything to do. Nobody wakes them later, so what would
+    /// Runs the components until none has anything to do. They are not woken later, so what would
     /// be recorded after a while is recorded at once.
     fn run(&self) {
         let mut state = lock(&self.state);

@@ -53,7 +53,7 @@ pub(super) enum Driver {
     Inline {
         _inline: Arc<driver::Inline>,
     },
-    /// Whoever opened it steps the components.
+    /// Its opener steps the components (simulation).
     Manual,
     Closed,
 }
@@ -168,7 +168,7 @@ impl EmbeddedQueue {
         Ok(through)
     }
 
-    /// Searches piece by piece: whoever does not wait any more, or closes the queue, ends it in
+    /// Searches piece by piece: a caller that gives up waiting, or closes the queue, ends it in
     /// between. `until` is a moment of the steady clock.
     pub(super) async fn search_until(
         &self,
@@ -252,7 +252,7 @@ impl Drop for EmbeddedQueue {
         if matches!(*lock(&self.driver), Driver::Closed) {
             return;
         }
-        // Nobody waits for the answer: the threads are joined below.
+        // The answer is not awaited: the threads are joined below.
         let (reply, _) = oneshot::channel();
         // An error means that the committer is gone already.
         drop(self.core.send(Request::Close(reply)));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::queue::QueueError;
 
-/// Refuses a folder that belongs to somebody else, before anything is made in it: files that
+/// Refuses a folder that belongs to another user, before anything is made in it: files that
 /// another user makes there keep the service from starting.
 pub(crate) fn check_owner(folder: &Path) -> Result<(), QueueError> {
     let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };

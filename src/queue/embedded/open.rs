@@ -88,7 +88,7 @@ impl Recovered {
     }
 }
 
-/// What stands in the folder, read and mended.
+/// What is in the folder, read and mended.
 struct Folder {
     log: Arc<FileLog>,
     survey: Survey,

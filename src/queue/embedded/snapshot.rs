@@ -203,7 +203,7 @@ async fn walk(cell: &Arc<HandlerCell>, writer: &mut SnapshotWriter, pieces: &mut
 fn header_of(core: &Core, basis: &SnapshotBasis) -> SnapshotHeader {
     let mut segments = Vec::new();
     for info in core.log.segments() {
-        // What nobody has asked for yet is read when it is asked for.
+        // What was not asked for yet is read on demand.
         if let (Some(first), Some(began_at)) = (info.first, info.began_at) {
             let (number, salt) = (info.id.number, info.id.salt);
             segments.push(SnapshotSegment { number, salt, first, began_at });

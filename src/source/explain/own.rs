@@ -14,7 +14,7 @@ use super::super::template::{Part, Template};
 use super::super::type_rule::TypeRule;
 use super::case::{Case, Explanation, because};
 
-/// A secret that its provider has published: whoever knows it can sign.
+/// A secret that its provider has published: it proves nothing.
 struct PublishedSecret {
     provider: &'static str,
     secret: &'static str,
@@ -57,7 +57,7 @@ impl Case<'_> {
         None
     }
 
-    /// Signed with a secret that anybody knows.
+    /// Signed with a published secret.
     pub(super) fn published_secret(&self) -> Option<Explanation> {
         let known = PUBLISHED.iter().find(|known| {
             known.provider == self.source.provider()

@@ -157,7 +157,7 @@ impl KeyCache {
         };
         let _alone = match fetching.try_lock() {
             Ok(alone) => alone,
-            // Old keys are good enough while somebody else looks for new ones.
+            // Old keys are good enough while another request fetches new ones.
             Err(_) if self.get(key).is_ok() => return,
             Err(_) => fetching.lock().await,
         };

@@ -42,14 +42,14 @@ pub enum KeyAddress {
     Fixed(Url),
     /// The request names it, on one of these origins.
     Named {
-        /// Where it stands.
+        /// Where it is.
         at: FieldRef,
         /// Where it may lead.
         origins: Vec<OriginPattern>,
         /// What its path must look like; nothing where that is open.
         path: Option<PathPattern>,
     },
-    /// Posted to, with the id that stands in the head of the token and the owner's `client_id` and
+    /// Posted to, with the id that is in the head of the token and the owner's `client_id` and
     /// secret, it answers with that one key (Plaid).
     ById(Url),
 }
@@ -110,7 +110,7 @@ pub enum BadKeyAddress {
     /// It is no URL, or has a user, a password or a fragment in it.
     #[error("it is not a plain URL")]
     NotPlain,
-    /// Anybody on the way could put his own key in its place.
+    /// An attacker on the network path could replace the key.
     #[error("it is not `https`, so anybody on the way could send a key of his own")]
     NotHttps,
     /// More than scheme, host and port.

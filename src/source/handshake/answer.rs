@@ -14,8 +14,8 @@ use super::super::request::Inbound;
 use super::super::signature::Encoding;
 use super::super::template::{Message, Template, Values};
 
-/// The longest text that is sent back, in bytes: no challenge is longer, and no stranger gets to use
-/// this endpoint for pages of his own.
+/// The longest text that is sent back, in bytes: no challenge is longer, and no stranger gets to
+/// use this endpoint for pages of his own.
 pub(super) const ECHO_BYTES_MAX: usize = 1024;
 /// The longest answer that a template gives.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
@@ -64,7 +64,7 @@ pub(super) fn text_at(place: &FieldRef, request: &Inbound<'_>) -> Option<String>
     (is_good && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// Gives back what stands in `place`, in the form that its senders want.
+/// Gives back what is in `place`, in the form that its senders want.
 pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
     let text = text_at(place, request)?;
     match place {
@@ -87,7 +87,7 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
     }
 }
 
-/// Where the question of `CloudEvents` stands, whether it may send here (HTTP 1.1 Web Hooks for Event
+/// Where the question of `CloudEvents` is, whether it may send here (HTTP 1.1 Web Hooks for Event
 /// Delivery, section 4).
 pub(super) const ORIGIN: &str = "webhook-request-origin";
 

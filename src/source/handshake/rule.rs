@@ -42,9 +42,9 @@ pub enum Signing {
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The text that stands there, as plain text; a header as the same header.
+    /// The text that is there, as plain text; a header as the same header.
     Echo(FieldRef),
-    /// The text that stands there and its HMAC-SHA256, as Zoom wants them.
+    /// The text that is there and its HMAC-SHA256, as Zoom wants them.
     Hash(FieldRef),
     /// This JSON.
     Json(Cow<'static, str>),

@@ -1,7 +1,7 @@
 //! Adyen, payments.
 //!
 //! <https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures/>: an HMAC of eight
-//! fields of each item, base64, with a key in hexadecimal. What else stands in an item is not signed.
+//! fields of each item, base64, with a key in hexadecimal. What else is in an item is not signed.
 
 use super::super::answer::AnswerBody;
 use super::prelude::*;

@@ -1,7 +1,7 @@
 //! Azure Event Grid, in its own schema and in that of `CloudEvents`.
 //!
 //! <https://learn.microsoft.com/azure/event-grid/secure-webhook-delivery>: it signs nothing, so a
-//! secret stands in the address. One request carries a list of events.
+//! secret is in the address. One request carries a list of events.
 
 use super::prelude::*;
 

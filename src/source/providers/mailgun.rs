@@ -2,7 +2,7 @@
 //!
 //! <https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>: the
 //! body is not signed, so that a source needs `allow_unsigned_body`. The signed token is used once:
-//! whoever saw a request cannot send another body with it. No vector.
+//! a replayed request cannot carry another body. No vector.
 
 use super::prelude::*;
 

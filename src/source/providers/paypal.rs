@@ -2,7 +2,7 @@
 //!
 //! <https://developer.paypal.com/api/rest/webhooks/rest/#link-verifywebhooksignature>: RSA over the
 //! transmission's id and time, the webhook's id and the CRC-32 of the body, with a certificate of
-//! which the address stands in a header. No vector: the tests sign with a certificate of their own.
+//! which the address is in a header. No vector: the tests sign with a certificate of their own.
 
 use super::prelude::*;
 

@@ -18,7 +18,7 @@ use crate::event::DataRoot;
 /// The types of events that a body is a sample of, and the body.
 pub(in crate::source) type Sample = (&'static [&'static str], &'static str);
 
-/// A preset: how somebody signs, and where the event's type and delivery id are found.
+/// A preset: how a sender signs, and where the event's type and delivery id are found.
 #[derive(Debug)]
 pub struct Provider {
     /// Its name in the configuration.
@@ -28,13 +28,13 @@ pub struct Provider {
     /// What its owner does in its console, step by step.
     pub(in crate::source) setup: &'static [&'static str],
     /// The published signature that a test checks; nothing where none was found, so that what
-    /// stands here is as good as the page that it was written from.
+    /// is here is as good as the page that it was written from.
     pub vector: Option<&'static str>,
     /// The schemes that it signs by; more than one where it changed its mind.
     pub(in crate::source) rows: Vec<Row>,
-    /// Where the event's type stands; the first that is there counts.
+    /// Where the event's type is; the first that is there counts.
     pub(in crate::source) event_type: Vec<FieldRef>,
-    /// Where the delivery's id stands; the first that is there counts.
+    /// Where the delivery's id is; the first that is there counts.
     pub(in crate::source) delivery_id: Vec<FieldRef>,
     /// Where a body without an id carries a stamp of its event: two events never have equal bodies.
     pub(in crate::source) stamps: Vec<FieldRef>,

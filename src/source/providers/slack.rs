@@ -24,7 +24,7 @@ pub(super) fn provider() -> Provider {
             answer: Answer::Echo(json("challenge")),
             ..Handshake::SIGNED
         }],
-        // A body would be shown to whoever gave a command, or be taken for a modal's answer.
+        // A body would be shown to the user who gave a command, or be taken for a modal's answer.
         answer: AnswerRule::EMPTY,
         samples: &[(&["message", "app_mention"], include_str!("../samples/slack.json"))],
         ..PLAIN

@@ -97,7 +97,7 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     })
 }
 
-/// Where an HTTP Message Signature stands is not for anybody to choose.
+/// Where an HTTP Message Signature stands is fixed by the standard.
 fn of_message(table: &mut Table<'_>) -> SignatureRule {
     for key in ["header", "query", "json", "form", "prefix"] {
         if table.take::<String>(key).is_some() || table.has(key) {

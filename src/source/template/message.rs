@@ -109,7 +109,7 @@ fn piece<'a>(
     Ok(Piece::Bytes(bytes))
 }
 
-/// The public URL; where the request came with a query, that one stands in it.
+/// The public URL; where the request came with a query, that one is in it.
 fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
     let query = query(request);
     if query.is_empty() {

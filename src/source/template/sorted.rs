@@ -6,16 +6,17 @@ use super::super::field_ref::{Pair, pairs, query};
 use super::super::rejection::Rejection;
 use super::super::request::Inbound;
 
-/// The most fields of a form that are sorted for a request that is not verified yet; Twilio sends some 50.
+/// The most fields of a form that are sorted for a request that is not verified yet; Twilio sends
+/// some 50.
 pub(super) const FORM_FIELDS_MAX: usize = 1000;
 
 /// `{sorted_form:PAIR:ITEM:LEFT,OUT}`: how names, values and fields are put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::source) struct SortedRule {
     pub(in crate::source) of: SortedOf,
-    /// What stands between a name and its value.
+    /// What is between a name and its value.
     pair: String,
-    /// What stands between two fields.
+    /// What is between two fields.
     item: String,
     /// Names of fields that are not signed: the signature's own.
     without: Vec<String>,
@@ -29,7 +30,7 @@ pub(in crate::source) enum SortedOf {
 }
 
 impl SortedRule {
-    /// What stands behind the name of the variable and its colon; nothing where `kind` is another
+    /// What follows the name of the variable and its colon; nothing where `kind` is another
     /// variable.
     pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
         let of = match kind {

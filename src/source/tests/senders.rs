@@ -18,7 +18,7 @@ fn rows() -> Vec<Vec<String>> {
     lines.map(cells).collect()
 }
 
-/// What stands in backticks in `cell` and is a setting beside `verify`.
+/// What is in backticks in `cell` and is a setting beside `verify`.
 fn settings(cell: &str) -> impl Iterator<Item = &str> {
     let is_setting = |text: &&str| {
         ["handshake = {", "answer = {", "methods = ["].iter().any(|key| text.starts_with(key))

@@ -1,4 +1,4 @@
-//! The way past what nobody looks for.
+//! Skips what is not looked for.
 
 use super::{Expected, JsonError, Lexer};
 
@@ -26,7 +26,8 @@ pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
 
 impl Lexer<'_> {
     /// Goes behind the container that has just begun. What is in it is checked like everything, but
-    /// no token is made of what is plain: most of a body is of no interest to who looks for a field.
+    /// no token is made of what is plain: most of a body is of no interest to who looks for a
+    /// field.
     pub(crate) fn skip(&mut self) -> Result<(), JsonError> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {

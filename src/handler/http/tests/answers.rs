@@ -49,7 +49,7 @@ async fn rate_limit_spreads_requests_and_what_waits_is_no_failure() {
     let text = format!("url = '{}'\nrate_limit = '100/s'", server.url("/"));
     let fast = handler("http", &text, Path::new("."));
     let began = tokio::time::Instant::now();
-    // The clock of the tests stands, so each waits for all before it.
+    // The tests' clock does not move, so each waits for all before it.
     for n_before in 0..5_u32 {
         fast.handle(&[delivery("1")]).await.unwrap();
         assert!(began.elapsed() >= n_before * Duration::from_millis(10));

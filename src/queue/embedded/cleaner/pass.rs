@@ -49,7 +49,7 @@ pub(crate) struct Limits {
 pub(crate) enum Effort {
     /// What is due, without writing more than that is worth.
     Routine,
-    /// Everything that may go, at once: somebody asked for it.
+    /// Everything that may go, at once: the owner asked for it.
     Full,
 }
 
@@ -230,7 +230,8 @@ impl Cleaner {
 
     async fn freeze(&self, end: Position) -> Result<(), QueueError> {
         self.core.freeze_before(end);
-        // Whoever looked before the freeze has changed the state by the time this has the lock.
+        // A thread that looked before the freeze has changed the state by the time this has the
+        // lock.
         for cell in self.core.handlers() {
             drop(cell.lock());
         }
@@ -268,7 +269,7 @@ impl Cleaner {
         let recorded = self.core.ask(|reply| Request::Trim { first, kept, reply }).await;
         match recorded {
             Ok(()) => self.core.kept.record(kept),
-            // After a failed sync nobody knows whether it is.
+            // After a failed sync it is unknown whether it is.
             Err(_) if self.core.is_poisoned() => {}
             Err(_) => self.core.kept.discard_unrecorded(),
         }
@@ -362,7 +363,7 @@ impl Cleaner {
 
     /// Whether settled events must go before their time.
     fn is_tight(&self) -> bool {
-        // The next segment stands ready, and one more may be begun before the next look.
+        // The next segment is ready, and one more may be begun before the next look.
         let ahead = 2 * u64::from(self.limits.segment_bytes);
         let is_over = self.bytes() + ahead > self.limits.disk_max;
         is_over || self.free_bytes().is_some_and(|free| free < self.limits.disk_reserve)

@@ -46,7 +46,7 @@ impl Committer {
             Request::Forget(cell, reply) => match self.forget(&cell) {
                 Err(NoRoom::Wait) => return self.later(Request::Forget(cell, reply)),
                 done => {
-                    // After a failed sync nobody knows: nobody takes hold of it until a restart.
+                    // After a failed sync its state is unknown: it cannot be held until a restart.
                     cell.set_forgotten(!matches!(done, Err(NoRoom::Full(_))));
                     answer(reply, done.map_err(|why| why.error()));
                 }
@@ -93,7 +93,7 @@ impl Committer {
         }
     }
 
-    /// Writes one record durably, and says where it stands.
+    /// Writes one record durably, and says where it is.
     fn write(&mut self, push: impl FnOnce(&mut UnitBuilder) -> Lsn) -> Result<Lsn, NoRoom> {
         let mut unit = self.begin();
         self.make_room(&mut unit, HEADER_BYTES + CONTROL_BYTES, 0)?;

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //!
-//! * The duplicate check and the append are one step: nobody else appends.
+//! * The duplicate check and the append are one step: there is no other writer.
 //! * An answer goes out after the sync that covers it, for a duplicate after the sync of the event
 //!   that it repeats; and after the log's head was published, so that who was answered can read.
 //! * Settlements are collected at most [`SETTLE_EVERY`] after they were made, per handler in the

@@ -50,7 +50,7 @@ pub(crate) enum Request {
     Settle,
     /// Gives a handler a subscription, unless it has one.
     Subscribe(HandlerName, Start, Reply<()>),
-    /// Takes away a subscription that nobody holds and nobody can take hold of any more.
+    /// Removes a subscription that is free and cannot be held any more.
     Forget(Arc<HandlerCell>, Reply<()>),
     /// The next segment was made, or could not be.
     Allocated(Result<AllocatedSegment, AllocateError>),

@@ -135,7 +135,7 @@ impl Committer {
         };
     }
 
-    /// What a write that failed means for whoever asked.
+    /// What a failed write means for the caller.
     pub(super) fn no_room(&mut self, err: AppendError) -> NoRoom {
         match err {
             AppendError::Full(why) | AppendError::Unavailable(why) => NoRoom::Full(why),

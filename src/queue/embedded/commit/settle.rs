@@ -4,7 +4,7 @@ use super::{Collected, Committer, NoRoom, SETTLE_EVERY, Unit};
 use crate::queue::embedded::record::{HEADER_BYTES, Kind, Section, SettleRecord};
 
 impl Committer {
-    /// Adds all outboxes to the unit where it is time, or where somebody waits for it.
+    /// Adds all outboxes to the unit where it is time, or where a caller waits for it.
     pub(super) fn add_settles_if_due(&mut self, unit: &mut Unit) -> Result<(), NoRoom> {
         let Some(since) = self.inbox.settles_since else { return Ok(()) };
         let is_due = since + SETTLE_EVERY <= self.now;

@@ -43,7 +43,7 @@ pub(super) fn is_complete(folder: &Path) -> bool {
 /// would then leave a database that is believed. Removing a file needs no room.
 pub(super) fn set_open(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    // Where nobody can say which boot this is, it is never believed.
+    // Where the boot id is unknown, the mark is never trusted.
     let here = here(folder).unwrap_or_else(|_| "open\n".to_owned());
     write(folder, &here).or_else(|_| {
         std::fs::remove_file(state_path(folder))?;

@@ -34,7 +34,7 @@ pub(crate) struct Follower {
 
 #[derive(Debug)]
 enum Phase {
-    /// Nobody has looked at the store yet.
+    /// The store was not opened yet.
     New,
     Following(Box<Following>),
     /// The store failed and is cleared at this moment of the steady clock.
@@ -58,7 +58,7 @@ impl Follower {
     }
 
     /// Does a piece of work of about a millisecond. `now` is of the steady clock. What was appended
-    /// is read at once: whoever calls it lets records gather between two calls.
+    /// is read at once: the caller lets records gather between two calls.
     pub(crate) fn step(&mut self, now: Timestamp) -> Step {
         let has_failed = self.sources.index.has_failed.swap(false, Ordering::AcqRel);
         if has_failed && matches!(self.phase, Phase::Following(_)) {

@@ -1,4 +1,4 @@
-//! The keys of the index's tables. A position stands in front of each: facts about events that
+//! The keys of the index's tables. A position is in front of each: facts about events that
 //! are gone are then one range of each table.
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::queue::embedded::record::{Incarnation, Lsn};
 pub(crate) struct DeliveryKey {
     pub(crate) position: Position,
     pub(crate) handler: HandlerName,
-    /// Where the `Subscribed` record of its incarnation stands.
+    /// Where the `Subscribed` record of its incarnation is.
     pub(crate) subscribed: Lsn,
 }
 

@@ -11,7 +11,7 @@ const PROGRESS_KEY: &[u8] = b"progress";
 /// What of the log is in the index: the records from `from` to before `to`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// `false` = nobody has looked at the store yet, or it failed: nothing is asked of it.
+    /// `false` = the store was not opened yet, or it failed: nothing is asked of it.
     pub(crate) is_known: bool,
     pub(crate) from: Lsn,
     pub(crate) to: Lsn,

@@ -63,8 +63,8 @@ impl KeptLog {
 
     pub(super) fn write(&self, salt: u64, copy: &Copy<'_>) -> io::Result<KeptEnd> {
         let mut own = lock(&self.writer);
-        // Whoever appended that did not wait for the committer, which may record it yet: nothing is
-        // written over it.
+        // The thread that appended it did not wait for the committer, which may record it yet:
+        // nothing is written over it.
         if lock(&self.contents).pending.take().is_some() {
             drop(own.take());
         }

@@ -66,7 +66,7 @@ pub(crate) enum EndTrust {
 /// A change and the LSN of its record in the log.
 pub(crate) type KeptChange = (HandlerName, Incarnation, Lsn, DeliveryRecord);
 
-/// The kept log. Anybody may read; one thread at a time appends, records and compacts.
+/// The kept log. Any thread may read; one thread at a time appends, records and compacts.
 #[derive(Debug)]
 pub(crate) struct KeptLog {
     storage: Arc<dyn Storage>,

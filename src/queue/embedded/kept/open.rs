@@ -59,7 +59,7 @@ impl KeptLog {
         Ok(kept)
     }
 
-    /// What nobody recorded counts from here on: it must be there after a power cut.
+    /// What was not recorded counts from here on: it must be there after a power cut.
     fn make_durable(&self, newest: Option<&KeptSegment>) -> io::Result<()> {
         if let Some(segment) = newest {
             self.storage.open(&self.path(segment.id), OpenMode::Write)?.sync_data()?;
@@ -138,7 +138,8 @@ impl KeptLog {
         while let Some(segment) = next {
             let footer = self.first_footer(&segment)?;
             let told = footer.as_ref().map(|footer| footer.end.number);
-            // A segment that was told of and is not there is damage, but not one that was compacted.
+            // A segment that was told of and is not there is damage, but not one that was
+            // compacted.
             let told = told.filter(|number| *number > gone_through);
             next = match (files.pop_last(), told) {
                 (Some((number, id)), told) if told.is_none_or(|told| told <= number) => {

@@ -133,7 +133,7 @@ impl SegmentAllocator {
                     return Ok(begun(Source::Spare, file));
                 }
                 Err(err) if is_scarce(&err) => return Err(AllocateError::of(err)),
-                // Somebody took it away: a fresh one does as well.
+                // It was removed from outside: a fresh one serves as well.
                 Err(_) => *spare = Spare::None,
             }
         }
@@ -184,7 +184,7 @@ impl SegmentAllocator {
         self.remove(id, source);
     }
 
-    /// A half-made file would take the room that somebody else may need.
+    /// A half-made file would take disk space that the log needs.
     fn remove(&self, id: SegmentId, source: Source) {
         let path = match source {
             Source::Fresh => self.log.path(id),

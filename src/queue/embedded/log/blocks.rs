@@ -107,8 +107,8 @@ impl Stretch {
 /// Which segments' disk has not answered for how long.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    /// Until the log serves, nobody waits: what the disk does not give is damage at once. A start
-    /// that waited for a bad block would never be one.
+    /// Until the log serves, no caller waits: what the disk does not give is damage at once. A
+    /// start that waited for a bad block would never be one.
     is_serving: AtomicBool,
     failures: Mutex<BTreeMap<u32, Failures>>,
 }

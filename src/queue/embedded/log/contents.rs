@@ -121,7 +121,7 @@ impl Contents {
                 self.torn.push(Hole { range: self.end..at, positions: next..next });
             }
             // A unit that begins behind a hole proves that the hole had been synced: rot, not a
-            // torn write. It stays as it is, for whoever wants to look at it.
+            // torn write. It stays as it is, for diagnosis.
             let is_rotten = |hole: &mut Hole| header.batch_start > hole.range.start;
             self.rotten.extend(self.torn.extract_if(.., is_rotten).map(|hole| hole.range));
             self.last_unit = header.batch_start;
@@ -203,7 +203,7 @@ impl Recorded {
     fn note(&mut self, kind: Kind, payload: &Bytes, lsn: Lsn) -> Option<()> {
         self.is_closed = false;
         if kind == Kind::Event {
-            // Not decoded: whoever reads it will see whether the rest makes sense.
+            // Not decoded: its reader checks whether the rest makes sense.
             let (position, id) = (position_of(payload)?, id_of(payload)?);
             self.name(position.next());
             self.newest_id = self.newest_id.max(Some(id));

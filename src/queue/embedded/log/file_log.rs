@@ -136,7 +136,7 @@ impl FileLog {
         self.head.subscribe()
     }
 
-    /// Notes how far whoever makes answers out of the log for people has read it.
+    /// Notes how far the index has read the log.
     pub(crate) fn note_followed(&self, to: Lsn) {
         self.followed_to.store(to.0, Ordering::Release);
     }
@@ -223,7 +223,7 @@ impl FileLog {
                 ignore_missing(self.storage.rename(&path, &self.spare_path()))?;
                 *spare = Spare::Ready;
             }
-            // A reader may still read a file that nobody has a name for.
+            // A reader may still read a file that has no name any more.
             (Removal::Spare | Removal::Delete, _) => ignore_missing(self.storage.remove(&path))?,
             (Removal::Aside, _) => {
                 self.storage.create_folder(&self.aside)?;
@@ -357,7 +357,7 @@ impl FileLog {
         }
     }
 
-    /// An error for whoever reads, unless there were enough of them.
+    /// An error for the reader, until the disk has failed for 10 s.
     fn wait_for(&self, segment: &Segment, err: io::Error) -> Result<io::Error, ReadError> {
         if segment.id.number < self.head().first.segment() {
             return Err(ReadError::Trimmed);
@@ -375,7 +375,7 @@ impl FileLog {
     }
 }
 
-/// An earlier try, or somebody else, has done it.
+/// It was removed before.
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),

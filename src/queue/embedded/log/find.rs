@@ -18,7 +18,7 @@ pub(crate) struct Finder {
     names: Names,
 }
 
-/// Where a [`Finder`] stands.
+/// Where a [`Finder`] is.
 #[derive(Debug)]
 struct Stand {
     reader: LogReader,

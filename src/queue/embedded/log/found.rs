@@ -10,7 +10,7 @@ use crate::queue::embedded::record::{
 };
 use crate::queue::names::Names;
 
-/// A whole record and where it stands.
+/// A whole record and where it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) lsn: Lsn,

@@ -40,7 +40,7 @@ impl FileLog {
         }
     }
 
-    /// Where a segment's records end; `None` = nobody knows.
+    /// Where a segment's records end; `None` = unknown.
     pub(super) fn end_of(&self, segment: &Segment) -> Result<Option<u32>, ReadError> {
         if let Some(end) = segment.facts().end {
             return Ok(Some(end));

@@ -10,10 +10,10 @@
 //! * A record counts once the fdatasync behind it has returned. Readers never see further.
 //! * A segment is zero-filled and synced, and its name with it, before its first record is
 //!   written: an append then changes no metadata, so fdatasync is one write and one flush.
-//! * Bytes behind the end of the live segment are zeros, or a torn unit that was never acknowledged:
-//!   it is copied to `aside/` and zeroed before the log goes on.
+//! * Bytes behind the end of the live segment are zeros, or a torn unit that was never
+//!   acknowledged: it is copied to `aside/` and zeroed before the log goes on.
 //! * Each head says where the segment before it ends: what is missing before that is damage, what
-//!   stands behind it is none.
+//!   is behind it is none.
 //! * What recovery finds counts from then on, so the last unit is written and synced once more.
 //! * After a failed sync nothing is known about what was written: the writer is poisoned and only
 //!   opening again, which looks at what is on disk, goes on.

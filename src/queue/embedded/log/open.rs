@@ -15,7 +15,7 @@ use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId};
 use crate::queue::storage::{OpenMode, Storage};
 
-/// What stands in the folder, before anything is changed.
+/// What is in the folder, before anything is changed.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) log: Arc<FileLog>,
@@ -147,7 +147,7 @@ impl FileLog {
             let Some(id) = id_of_file(&path) else { continue };
             match self.storage.size(&path) {
                 Ok(size) => files.insert(id, u32::try_from(size).unwrap_or(u32::MAX)),
-                // A segment goes at any time while somebody else has the log open.
+                // A segment goes at any time while another process has the log open.
                 Err(err) if err.kind() == io::ErrorKind::NotFound => None,
                 Err(err) => return Err(OpenError::io(what())(err)),
             };
@@ -161,7 +161,8 @@ impl FileLog {
     fn find_newest(&self, files: &mut BTreeMap<SegmentId, u32>) -> Result<Newest, OpenError> {
         let mut newest = Newest::default();
         let ids: Vec<SegmentId> = files.keys().rev().copied().collect();
-        // Those of a large record are larger, none is smaller; whoever only looks may not know.
+        // Those of a large record are larger, none is smaller; a read-only open may not know the
+        // size.
         let largest = files.values().max().copied().unwrap_or_default();
         let full_bytes = self.segment_bytes.min(largest);
         for id in ids {

@@ -152,7 +152,7 @@ impl LogReader {
     }
 
     /// Moves past what cannot be read: to the next whole record of the segment, else to the next
-    /// segment. What stands behind the last record of a sealed segment is no damage.
+    /// segment. What follows the last record of a sealed segment is no damage.
     fn skip_unreadable(&mut self, limit: u32, end: Lsn) -> Result<(), ReadError> {
         let Some(segment) = self.segment.clone() else { return Ok(()) };
         let from = self.at.offset();

@@ -40,7 +40,7 @@ impl Survey {
             }
             live = Some(Live { segment, file });
         }
-        // What cannot be taken away is in nobody's way: its number is not used again.
+        // What cannot be removed does no harm: its number is not used again.
         for id in &self.unused {
             warn_of(log.storage.remove(&log.path(*id)), "An unused segment cannot be removed");
         }
@@ -93,7 +93,7 @@ impl FileLog {
     }
 
     /// Mends the live segment. A hole in the last unit, which was then never acknowledged, is
-    /// filled so that nobody takes it for damage later; whole records behind the hole are kept.
+    /// filled so that it is not reported as damage later; whole records behind the hole are kept.
     /// What is behind the end is zeroed, so that nothing of it can come back between records yet
     /// to be written. Nothing else is written to a file of which anything cannot be read than its
     /// last unit once more.
@@ -134,7 +134,7 @@ impl FileLog {
         Ok((file, Tail::Writable))
     }
 
-    /// Copies what is cleared, for whoever wants to look at it.
+    /// Copies what is cleared into `aside/`, for diagnosis.
     fn copy_torn(&self, id: SegmentId, contents: &Contents) -> io::Result<()> {
         self.storage.create_folder(&self.aside)?;
         let tail = contents.torn_tail();

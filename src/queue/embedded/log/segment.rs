@@ -68,7 +68,7 @@ pub(super) struct Facts {
     pub(super) is_head_bad: bool,
 }
 
-/// Whether anybody still holds a removed segment's file.
+/// Whether a reader still holds a removed segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holders {
     None,
@@ -84,7 +84,7 @@ impl Segment {
         lock(&self.file)
     }
 
-    /// The file, opened where nobody has it open.
+    /// The file, opened if no reader has it open.
     pub(super) fn open(
         &self,
         storage: &dyn Storage,
@@ -107,7 +107,7 @@ impl Segment {
         self.slot().handle = Some(Arc::downgrade(file));
     }
 
-    /// Nobody opens the file from here on.
+    /// The file is not opened from here on.
     pub(super) fn close(&self) -> Holders {
         let mut slot = self.slot();
         slot.is_removed = true;

@@ -139,7 +139,7 @@ impl LogWriter {
         self.buffer = buffer;
     }
 
-    /// Says where an event of the unit that is appended next stands.
+    /// Says where an event of the unit that is appended next is.
     pub(crate) fn note_event(&mut self, position: Position, offset: u32) {
         self.events.push((position, offset));
     }
@@ -290,7 +290,7 @@ impl LogWriter {
         });
     }
 
-    /// Writes nothing more: something failed of which nobody knows what it left.
+    /// Writes nothing more: a failed write left an unknown state.
     pub(crate) fn poison(&mut self) {
         self.is_poisoned = true;
     }

@@ -1,5 +1,5 @@
-//! Which events have a delivery that stands so: in memory for what is not settled, so that the few that
-//! wait are found among a million without reading a single event.
+//! Which events have a delivery that is in this state: in memory for what is not settled, so that
+//! the few that wait are found among a million without reading a single event.
 
 use super::Reading;
 use super::history::state_of;

@@ -14,7 +14,7 @@ use crate::queue::names::Names;
 /// interleave by as much as their clocks differ.
 const ZONES_NEAR: usize = 16;
 
-/// An event and where it stands.
+/// An event and where it is.
 #[derive(Debug)]
 pub(super) struct FoundEvent {
     pub(super) event: Event,

@@ -101,7 +101,7 @@ impl Reading {
     }
 }
 
-/// How the delivery stands, where its last recorded change led to `end`; `None` = it is settled
+/// The state of the delivery, where its last recorded change led to `end`; `None` = it is settled
 /// and the record of how is not known.
 pub(super) fn state_of(standing: Standing, end: Option<LedTo>) -> Option<DeliveryState> {
     Some(match standing.status {

@@ -1,6 +1,6 @@
 //! Answers to people: events, lists, histories, dead letters.
 //!
-//! What is there is read from the log and the kept log, how a delivery stands comes from the
+//! What is there is read from the log and the kept log, the state of a delivery comes from the
 //! handlers' states; the index shortens the way and adds reasons and times. So an index that is
 //! gone, behind or wrong makes an answer slower or poorer, and the answer says so. Every call
 //! blocks on the disk.

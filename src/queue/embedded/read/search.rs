@@ -54,7 +54,7 @@ impl BodyFilter {
         match self {
             Self::Contains(bytes) => contains(&event.body, bytes),
             Self::JsonEquals { pointer, value } => {
-                // Where nothing is escaped the value stands there as it is: most bodies need not
+                // Where nothing is escaped the value is there as it is: most bodies need not
                 // be read as JSON at all.
                 let may_match = contains(&event.body, value.as_bytes())
                     || memchr::memchr(b'\\', &event.body).is_some();

@@ -7,7 +7,7 @@ use crate::event::{HandlerName, OrderKey, Position};
 use crate::queue::embedded::record::Incarnation;
 use crate::queue::embedded::state::Status;
 
-/// How one delivery stands.
+/// The state of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) status: Status,
@@ -23,7 +23,7 @@ pub(crate) trait States: Send + Sync + Debug {
     /// Every handler that has a subscription, by name.
     fn handlers(&self) -> Vec<(HandlerName, Incarnation)>;
 
-    /// How a delivery stands; `None` = the handler has no subscription any more.
+    /// The state of a delivery; `None` = the handler has no subscription any more.
     fn standing(&self, handler: &HandlerName, position: Position) -> Option<Standing>;
 
     /// At most `limit` dead letters from `from` on, by position, each with the key that it holds.

@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// What stands in front of a payload, as it was read. Nothing of it is checked yet.
+/// What precedes a payload, as it was read. Nothing of it is checked yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) payload_bytes: u32,

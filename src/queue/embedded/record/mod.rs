@@ -66,7 +66,7 @@ pub(crate) enum Record {
     /// A handler's subscription is gone for good.
     Forgotten {
         handler: HandlerName,
-        /// Where the `Subscribed` record of that subscription stands.
+        /// Where the `Subscribed` record of that subscription is.
         subscribed: Lsn,
     },
     /// What is before segment `first`, which begins with `first_position`, counts no more.
@@ -77,7 +77,7 @@ pub(crate) enum Record {
         #[cfg_attr(not(test), expect(dead_code, reason = "for people who read the file"))]
         at: Timestamp,
     },
-    /// The queue was closed; nothing stands behind it until the next `Opened`.
+    /// The queue was closed; nothing is behind it until the next `Opened`.
     Closed,
     /// Nothing: stands where a torn unit left a hole, see [`torn_positions`].
     Filler,

@@ -49,7 +49,7 @@ impl fmt::Display for Lsn {
 /// another one is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Incarnation {
-    /// Where its `Subscribed` record stands.
+    /// Where its `Subscribed` record is.
     pub(crate) subscribed: Lsn,
     /// The position at which it began.
     pub(crate) since: Position,
@@ -212,7 +212,7 @@ pub(crate) struct KeptFooter {
     pub(crate) mentions: Vec<Position>,
 }
 
-/// Where an event stands in its kept segment.
+/// Where an event is in its kept segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeptEvent {
     pub(crate) position: Position,

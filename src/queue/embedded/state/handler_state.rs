@@ -82,7 +82,7 @@ impl WaitingDelivery {
     }
 }
 
-/// How a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// Delivered, skipped or dropped, or from before the subscription.

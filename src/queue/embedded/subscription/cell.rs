@@ -42,7 +42,7 @@ impl Wake {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) state: HandlerState,
-    /// `None` = nobody is subscribed.
+    /// `None` = it is free.
     pub(crate) session: Option<Session>,
     /// Events of deliveries that come again soon.
     pub(crate) retry_cache: RetryCache,
@@ -56,12 +56,12 @@ impl Live {
     }
 }
 
-/// A handler's subscription, held by somebody or not.
+/// A handler's subscription, held or free.
 #[derive(Debug)]
 pub(crate) struct HandlerCell {
     pub(crate) handler: HandlerName,
     pub(crate) incarnation: Incarnation,
-    /// The subscription is being forgotten: nobody may take hold of it any more.
+    /// The subscription is being forgotten: it cannot be held any more.
     is_forgotten: AtomicBool,
     live: Mutex<Live>,
     outbox: Mutex<Outbox>,
@@ -100,7 +100,8 @@ impl HandlerCell {
         self.is_forgotten.load(Ordering::SeqCst)
     }
 
-    /// Set to `true` under the state's lock; the committer, which takes no such lock, takes it back.
+    /// Set to `true` under the state's lock; the committer, which takes no such lock, takes it
+    /// back.
     pub(crate) fn set_forgotten(&self, is_forgotten: bool) {
         self.is_forgotten.store(is_forgotten, Ordering::SeqCst);
     }

@@ -39,7 +39,7 @@ impl Drop for EmbeddedSubscription {
 }
 
 impl EmbeddedSubscription {
-    /// Takes hold of a subscription that nobody holds.
+    /// Takes hold of a subscription that is free.
     pub(crate) fn attach(core: Arc<Core>, cell: Arc<HandlerCell>) -> Result<Self, QueueError> {
         let mut live = cell.lock();
         if cell.is_forgotten() && core.is_poisoned() {

@@ -20,7 +20,7 @@ use crate::queue::embedded::record::{DeliveryRecord, NewState};
 use crate::queue::embedded::state::{HandlerState, PositionSet, Status};
 
 /// How many deliveries out of the log may be given out at once. Large, so that one that hangs until
-/// its timeout holds up nobody.
+/// its timeout delays no other.
 const LEASED_MAX: u64 = 65_536;
 
 /// A delivery that is to be given out, before its event is read.

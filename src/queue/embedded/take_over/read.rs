@@ -76,7 +76,7 @@ impl Old {
         })?;
         old.first = first.unwrap_or(old.next);
         old.next = old.next.max(old.first);
-        // What was copied forward and is needed by nobody any more does not count.
+        // What was copied forward and no handler needs any more does not count.
         let carried = std::mem::take(&mut old.carried).into_iter();
         let is_needed =
             |position: &Position| old.entries.values().any(|its| its.contains_key(position));

@@ -52,7 +52,7 @@ impl Kind {
 pub(super) enum Record {
     Event(Event, Dedupe),
     Settled(Vec<Section>),
-    /// Every handler's place. Whoever is not in it was forgotten.
+    /// Every handler's cursor. A handler that is not in it was forgotten.
     Checkpoint {
         /// The position that the next event gets.
         next: Position,
@@ -96,7 +96,7 @@ pub(super) struct Section {
     pub(super) changes: Vec<OldChange>,
 }
 
-/// Where a handler stands in the journal.
+/// Where a handler is in the journal.
 #[derive(Debug)]
 pub(super) struct Place {
     /// Everything before it is settled or an entry of its own.
@@ -171,7 +171,7 @@ fn decode_keys(payload: &[u8]) -> Option<Vec<KeyEntry>> {
     let mut entries = Vec::new();
     let mut received = 0_i64;
     for _ in 0..n_entries {
-        // The position, which nobody asks for any more.
+        // The position, which is not used any more.
         take.varint()?;
         received = received.checked_add(take.signed()?)?;
         let window = Duration::from_millis(take.varint()?);

@@ -173,7 +173,7 @@ impl ManualQueue {
         Call::new(call(Arc::clone(&self.queue)))
     }
 
-    /// How a delivery stands in the handler's state; `None` = there is no such handler.
+    /// The state of a delivery in the handler's state; `None` = there is no such handler.
     pub fn standing(&self, handler: &HandlerName, position: Position) -> Option<Standing> {
         standing(&self.queue, handler, position)
     }
@@ -201,7 +201,7 @@ impl ManualQueue {
     }
 }
 
-/// How a delivery stands in the handler's state; `None` = there is no such handler.
+/// The state of a delivery in the handler's state; `None` = there is no such handler.
 pub fn standing(
     queue: &EmbeddedQueue,
     handler: &HandlerName,
@@ -218,7 +218,7 @@ pub fn standing(
     })
 }
 
-/// How a delivery stands, for an oracle.
+/// The state of a delivery, for an oracle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Delivered, skipped or dropped.

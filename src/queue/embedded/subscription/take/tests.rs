@@ -64,7 +64,7 @@ fn append_together(queue: &ManualQueue, bodies: &[&'static str]) {
     }
 }
 
-/// Where a text stands in the log.
+/// Where a text is in the log.
 fn find(storage: &MemoryStorage, text: &str) -> (PathBuf, u64) {
     let in_log = |path: &PathBuf| path.parent() == Some(Path::new("/q/log"));
     for path in storage.paths().into_iter().filter(in_log) {
