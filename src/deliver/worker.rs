@@ -4,27 +4,24 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::breaker::{Breaker, BreakerChange};
-use super::buffer::Buffer;
+use super::breaker::BreakerChange;
 use super::call_outcome::{CallOutcome, HandlerHealth};
 use super::context::Context;
 use super::status::{Mode, Shared};
-use crate::clock::Timestamp;
 use crate::event::{Delivery, OrderKey, Outcome, Settlement};
 use crate::pace;
 use crate::queue::{Queue, QueueError, Subscription};
 
 mod calls;
 mod intake;
+mod state;
+
+use state::Worker;
 
 /// Delivers until `shutdown`, or until the queue cannot answer.
 pub(super) async fn deliver(
@@ -48,52 +45,7 @@ enum LoopEvent {
     CallEnded(CallOutcome),
 }
 
-struct Worker<'a> {
-    context: &'a Context,
-    queue: &'a dyn Queue,
-    subscription: &'a dyn Subscription,
-    shared: &'a Shared,
-    /// The most deliveries that one call takes.
-    batch_max: usize,
-    buffer: Buffer,
-    breaker: Breaker,
-    random: StdRng,
-    in_flight: FuturesUnordered<BoxFuture<'a, CallOutcome>>,
-    /// Time spent since other tasks had their turn.
-    busy: Duration,
-    /// Until when nothing more is taken.
-    gathers_until: Option<Instant>,
-    /// Until when the handler takes nothing, by the steady clock.
-    paused_until: Option<Timestamp>,
-}
-
-impl<'a> Worker<'a> {
-    fn new(
-        context: &'a Context,
-        queue: &'a dyn Queue,
-        subscription: &'a dyn Subscription,
-        shared: &'a Shared,
-    ) -> Self {
-        let policy = &context.policy;
-        let unasked = context.handler.default_batch();
-        let wanted = policy.batch.as_ref().map_or(unasked, |batch| batch.max.get());
-        let batch_max = wanted.min(context.handler.batch_max()).max(1);
-        Self {
-            context,
-            queue,
-            subscription,
-            shared,
-            batch_max,
-            buffer: Buffer::new(policy.concurrency.get(), batch_max),
-            breaker: Breaker::new(policy.breaker),
-            random: StdRng::seed_from_u64(context.seed),
-            in_flight: FuturesUnordered::new(),
-            busy: Duration::ZERO,
-            gathers_until: None,
-            paused_until: None,
-        }
-    }
-
+impl Worker<'_> {
     /// The loop: takes deliveries, filters and enqueues them, calls the handler with what is ready,
     /// and settles what comes of each call. Until `shutdown`, or until it has finished.
     async fn work(

@@ -35,6 +35,8 @@ mod context;
 mod error;
 mod gate;
 mod openapi;
+mod question;
+mod rights;
 mod route;
 mod session;
 mod site;
@@ -46,6 +48,8 @@ pub use gate::{Gate, Tokens};
 use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
 use error::AdminError;
 use gate::Caller;
+use question::query;
+use rights::may_change;
 use route::{Need, Route};
 
 /// The longest body of an import: a page of events of ordinary size, or one of the longest.
@@ -147,25 +151,6 @@ async fn answer(
         Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
     }
 }
-
-/// Who changes something, where the caller may: the owner, and not by another site's page.
-fn may_change(
-    caller: Caller,
-    is_over_socket: bool,
-    request: &HttpRequest,
-) -> Result<Actor, AdminError> {
-    if !is_over_socket {
-        Gate::check_origin(request)?;
-    }
-    match caller {
-        Caller::Owner(actor) => Ok(actor),
-        Caller::Reader => Err(AdminError::Told(Problem::Forbidden, READ_ONLY)),
-        Caller::Anybody => Err(Problem::Unauthorized.into()),
-    }
-}
-
-/// The answer to a read-only token that wants a change.
-const READ_ONLY: &str = "this token may look at everything and change nothing";
 
 async fn read(
     route: Route,
@@ -302,12 +287,6 @@ async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
 const NEXT: &str = "gatepost-next";
 /// How many positions were looked at.
 const LOOKED_AT: &str = "gatepost-looked-at";
-
-/// The query of a request, every key known.
-fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
-    let query = web::Query::<T>::from_query(request.query_string());
-    query.map(web::Query::into_inner).map_err(|err| ApiError::Bad(err.to_string()))
-}
 
 /// The JSON of a change; an empty body is an empty object.
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

@@ -307,6 +307,7 @@ impl Drop for Admission<'_> {
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         if let Some(account) = self.client_limiter.shard(self.client).get_mut(&self.client) {
+            debug_assert!(account.n_slots > 0, "a slot that is freed was taken");
             account.n_slots = account.n_slots.saturating_sub(1);
         }
     }

@@ -91,6 +91,7 @@ impl Drop for BodyRoom<'_> {
             return;
         }
         let mut held = self.all.held();
+        debug_assert!(held.total >= self.counted, "what is given back was reserved");
         held.total = held.total.saturating_sub(self.counted);
         if let Some(bytes) = held.clients.get_mut(&self.client) {
             *bytes = bytes.saturating_sub(self.counted);

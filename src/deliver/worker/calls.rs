@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, poll_immediate};
 use rand::Rng;
 
-use super::Worker;
+use super::state::Worker;
 use crate::clock::Timestamp;
 use crate::deliver::attempt::attempt;
 use crate::deliver::breaker::Permit;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Worker;
+use super::state::Worker;
 use crate::clock::Timestamp;
 use crate::deliver::attempt::unclear;
 use crate::deliver::buffer::PendingDelivery;

@@ -14,6 +14,7 @@ use super::context::{Admin, BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
 use super::error::AdminError;
 use super::gate::Caller;
 use super::gate::Gate;
+use super::rights::may_change;
 use crate::http::body;
 use crate::http::problem::Problem;
 
@@ -88,7 +89,7 @@ pub(super) async fn answer(
                 let allow = if page.is_change() { "POST" } else { "GET, HEAD" };
                 return Err(Problem::MethodNotAllowed(allow).into());
             }
-            let actor = super::may_change(caller, is_over_socket, request)?;
+            let actor = may_change(caller, is_over_socket, request)?;
             let body = form(payload, has_body).await?;
             Ok(changed(page, &body, actor, admin).await)
         }

@@ -15,6 +15,7 @@ use crate::event::Position;
 use crate::queue::{EventQuery, ListOrder};
 
 use super::error::AdminError;
+use super::question::query;
 
 /// How often to look: a person watches.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -29,7 +30,7 @@ const BEHIND_MAX: u64 = 500;
 /// An answer that begins behind the newest event, or behind the one that the viewer saw last, and
 /// does not end.
 pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, AdminError> {
-    let ask: EventsAsk = super::query(request)?;
+    let ask: EventsAsk = query(request)?;
     if ask.before.is_some() || ask.limit.is_some() {
         return Err(ApiError::Bad("a stream has no `before` and no `limit`".into()).into());
     }

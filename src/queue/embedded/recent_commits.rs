@@ -52,6 +52,9 @@ impl RecentCommits {
     /// Adds what was committed; the oldest go.
     pub(crate) fn extend(&self, commit: CachedCommit) {
         let mut kept = lock(&self.0);
+        // `from` searches by halves: positions ascend. There may be a gap, never an overlap.
+        let newest = kept.commits.back();
+        debug_assert!(newest.is_none_or(|newest| newest.next <= commit.first), "{commit:?}");
         kept.bytes += commit.size();
         kept.commits.push_back(Arc::new(commit));
         while kept.bytes > BYTES_MAX {

@@ -72,6 +72,10 @@ impl Committer {
     /// Takes back what a failed commit had promised to itself.
     fn undo(&mut self, n_events: usize, begin: Lsn, sections: Vec<Collected>) {
         self.memtable.remove_from(begin);
+        debug_assert!(
+            self.next_position.0 > n_events as u64,
+            "only given positions are taken back"
+        );
         self.next_position = Position(self.next_position.0 - n_events as u64);
         for Collected { cell, changes } in sections {
             cell.restore_outbox(changes);

@@ -57,6 +57,7 @@ pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
 
 /// An index into a segment's bytes as an offset: segments are far below 4 GiB.
 fn offset_of(index: usize) -> u32 {
+    debug_assert!(u32::try_from(index).is_ok(), "an index of {index} is in no segment");
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
