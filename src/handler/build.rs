@@ -1,0 +1,59 @@
+//! What a handler is built with, and why it could not be.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::event::{Event, HandlerName};
+use crate::secret::SecretError;
+
+/// What every kind is told about the handler that it builds.
+#[derive(Clone, Debug)]
+pub struct BuildContext {
+    /// The handler's name.
+    pub handler: HandlerName,
+    /// The configuration file's folder: the working folder of programs that are run.
+    pub config_folder: PathBuf,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How long one call may take. Its caller ends it after that; a kind that has something to
+    /// end in order (a process, a transaction) does so by itself before.
+    pub timeout: Duration,
+    /// How many calls there may be at once.
+    pub concurrency: usize,
+    /// How many events one call takes where the owner asks for batches; `None` = they do not.
+    pub batch: Option<NonZeroUsize>,
+    /// The senders' samples of its events, for a kind that [wants them](super::KindSettings::wants_samples).
+    pub samples: Vec<Arc<Event>>,
+}
+
+/// Why a handler could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A secret could not be had.
+    #[error("a secret is missing")]
+    Secret(#[from] SecretError),
+    /// The system said no.
+    #[error("{what} failed")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something else does not fit, said for people.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl BuildError {
+    /// `what` failed with `source`.
+    pub fn io(what: impl fmt::Display, source: std::io::Error) -> Self {
+        Self::Io { what: what.to_string(), source }
+    }
+}

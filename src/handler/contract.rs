@@ -1,0 +1,114 @@
+//! What a kind of handler promises.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use super::build::{BuildContext, BuildError};
+use super::exempt::Exempt;
+use super::plan::Plan;
+use super::texts::Text;
+use crate::event::{Delivery, Failure, Output};
+use crate::settings::Table;
+
+/// A configured destination.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// One try with one event, or with a batch where the kind supports batches (then all of it is
+    /// done, or what [`Failure::done`] names). Called at least once per event: a repeat must be
+    /// harmless. Gives what the other side said, for people.
+    async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure>;
+
+    /// The most deliveries that one call can take.
+    fn batch_max(&self) -> usize {
+        1
+    }
+
+    /// The most deliveries that one call takes where the owner asks for no batches: more than 1
+    /// where the difference cannot be seen from outside, and only the cost is shared (one sync,
+    /// one transaction). What is due goes at once; nothing waits for a batch to fill.
+    fn default_batch(&self) -> usize {
+        1
+    }
+
+    /// Whether [`Delivery::replay`] or [`Delivery::progress`] makes a difference: it costs a look-up
+    /// for each delivery that does not come straight out of the log.
+    fn tells_replays(&self) -> bool {
+        false
+    }
+
+    /// Ends what the handler keeps running, within a few seconds.
+    async fn close(&self) {}
+}
+
+/// A kind of handler.
+#[derive(Debug)]
+pub struct Kind {
+    /// The name of its table: `[handler.NAME.file]`.
+    pub name: &'static str,
+    /// The most deliveries that one call can take, whatever the settings say; 1 = the kind has no
+    /// use for `batch`.
+    pub batch_max: usize,
+    /// Reads its table and reports every problem in it; `None` where there was one. Opens nothing.
+    pub read: fn(&mut Table<'_>) -> Option<Box<dyn KindSettings>>,
+}
+
+/// The checked settings of one handler's kind.
+#[async_trait]
+pub trait KindSettings: fmt::Debug + Send + Sync {
+    /// What a call with `deliveries` would do: the same functions that [`Handler::handle`] acts by,
+    /// without the acting. Pure: it opens nothing, waits for nothing and reads no secret. A failure
+    /// is that of a real call, before anything was done.
+    fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure>;
+
+    /// The texts in it that are worked out for each event: `check` compares their fields with the
+    /// senders' samples.
+    fn texts(&self) -> Vec<Text> {
+        Vec::new()
+    }
+
+    /// Opens what the handler needs. What may come and go (a server at the other end) is not
+    /// asked for yet: only what cannot get well by itself is an error.
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError>;
+
+    /// Looks at what can be looked at without a network: `gatepost check`. Changes nothing.
+    fn check(&self, context: &BuildContext) -> Result<(), BuildError> {
+        self.build(context).map(drop)
+    }
+
+    /// The events that the kind wants whatever `when` says.
+    fn exempt(&self) -> Exempt {
+        Exempt::default()
+    }
+
+    /// Whether samples of its events say something that the settings do not.
+    fn wants_samples(&self) -> bool {
+        false
+    }
+
+    /// Whether an older event that is tried again after a newer one does harm.
+    fn needs_order(&self) -> bool {
+        false
+    }
+
+    /// What has to be written for `batch` to have a meaning with these settings; `None` = nothing.
+    fn batch_needs(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The files that it writes, each with others beside it.
+    fn writes(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Whether it runs programs, which may do anything.
+    fn runs_programs(&self) -> bool {
+        false
+    }
+
+    /// Looks whether the other end is there and fits: `gatepost check --online`. Changes nothing.
+    async fn check_online(&self, _context: &BuildContext) -> Result<(), BuildError> {
+        Ok(())
+    }
+}
