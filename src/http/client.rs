@@ -15,7 +15,7 @@ pub(crate) fn forwarded_for(headers: &HeaderMap) -> Vec<&[u8]> {
 
 /// Where a request comes from.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct ClientInfo {
     /// The other end of the connection.
     pub(crate) peer: Option<IpAddr>,
     /// The client: the peer itself, or whom a trusted proxy names.
@@ -25,7 +25,7 @@ pub(crate) struct Caller {
     pub(crate) forwarding: Vec<&'static str>,
 }
 
-impl Caller {
+impl ClientInfo {
     /// Reads it off a request's head.
     pub(crate) fn of(head: &RequestHead, trusted_proxies: &[IpNet]) -> Self {
         let peer = head.peer_addr.map(|peer| peer.ip().to_canonical());

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::body;
-use super::client::{self, Caller};
+use super::client::{self, ClientInfo};
 use super::connections::{self, Seen};
 use super::problem::Problem;
 use crate::ingest::{Ingest, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead};
@@ -73,7 +73,8 @@ pub(super) fn expect(
         async move {
             let source = source_name(request.path());
             let is_welcome = source.is_some_and(|source| {
-                let head = request_head(source, &request, &public.caller(&request), Instant::now());
+                let head =
+                    request_head(source, &request, &public.client_of(&request), Instant::now());
                 public.ingest.is_welcome(&head)
             });
             if is_welcome { Ok(request) } else { Err(serve(request, &public).await) }
@@ -90,11 +91,11 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     connection.begin(body::announced(&payload, body::length(headers)), began);
     let mut response = match source_name(request.path()) {
         Some(source) => {
-            let caller = public.caller(&request);
-            if !caller.forwarding.is_empty() {
-                public.note_proxy(&request, &caller);
+            let info = public.client_of(&request);
+            if !info.forwarding.is_empty() {
+                public.note_proxy(&request, &info);
             }
-            let head = request_head(source, &request, &caller, began);
+            let head = request_head(source, &request, &info, began);
             let length = head.content_length;
             let unread = Unread { payload, headers, length, connection, began };
             match public.ingest.receive(head, unread).await {
@@ -145,20 +146,20 @@ impl Public {
     }
 
     /// Where `request` comes from, by the proxies that are trusted now.
-    fn caller(&self, request: &HttpRequest) -> Caller {
-        Caller::of(request.head(), &self.trusted_proxies.load())
+    fn client_of(&self, request: &HttpRequest) -> ClientInfo {
+        ClientInfo::of(request.head(), &self.trusted_proxies.load())
     }
 
     /// Remembers the proxy that passed the request on.
-    fn note_proxy(&self, request: &HttpRequest, caller: &Caller) {
-        let Some(peer) = caller.peer else { return };
+    fn note_proxy(&self, request: &HttpRequest, info: &ClientInfo) {
+        let Some(peer) = info.peer else { return };
         let trusted = self.trusted_proxies.load();
         let is_trusted = trusted.iter().any(|net| net.contains(&peer));
         let forwarded_for = client::forwarded_for(&request.head().headers);
         let if_trusted = [trusted.as_slice(), &[peer.into()]].concat();
         let claimed = client::address(Some(peer), &if_trusted, forwarded_for.into_iter());
-        let (client, claimed) = (caller.client.unwrap_or(peer), claimed.unwrap_or(peer));
-        let headers = caller.forwarding.clone();
+        let (client, claimed) = (info.client.unwrap_or(peer), claimed.unwrap_or(peer));
+        let headers = info.forwarding.clone();
         self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });
     }
 
@@ -169,7 +170,7 @@ impl Public {
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
             || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
         if request.method() == Method::POST && is_near {
-            let (reason, client) = (RefusedFor::UnknownSource, self.caller(request).client);
+            let (reason, client) = (RefusedFor::UnknownSource, self.client_of(request).client);
             self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
         }
     }
@@ -194,7 +195,7 @@ impl Public {
 fn request_head<'a>(
     source: &'a str,
     request: &'a HttpRequest,
-    caller: &Caller,
+    info: &ClientInfo,
     began: Instant,
 ) -> RequestHead<'a> {
     let head = request.head();
@@ -205,8 +206,8 @@ fn request_head<'a>(
         path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
         // A length that no address space holds is over every limit.
         content_length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
-        client: caller.client,
-        is_behind_unnamed_proxy: caller.is_behind_unnamed_proxy(),
+        client: info.client,
+        is_behind_unnamed_proxy: info.is_behind_unnamed_proxy(),
         began,
     }
 }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and is short"
 )]
 
+mod architecture;
 mod circles;
 mod cli;
 mod crash;

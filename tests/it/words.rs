@@ -52,8 +52,6 @@ const GIVEN_UP: &[(&str, &str)] = &[
 const RECUR: &[&str] = &[
     "Accepted",
     "Answer",
-    "Batch",
-    "Body",
     "Breaker",
     "Cell",
     "Change",

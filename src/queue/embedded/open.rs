@@ -250,7 +250,7 @@ fn assemble(
         requests: requests_to,
     }));
     let mut random = StdRng::seed_from_u64(seed);
-    let cleaner = cleaner(&core, folder.snapshots, &settings, &mut random);
+    let cleaner = cleaner(&core, folder.snapshots, &settings, random.next_u64());
     let mut committer = Committer {
         core: Arc::clone(&core),
         writer,
@@ -294,18 +294,13 @@ fn assemble(
     }
 }
 
-fn cleaner(
-    core: &Arc<Core>,
-    snapshots: Snapshots,
-    settings: &Settings,
-    random: &mut StdRng,
-) -> Cleaner {
+fn cleaner(core: &Arc<Core>, snapshots: Snapshots, settings: &Settings, seed: u64) -> Cleaner {
     Cleaner::new(
         Arc::clone(core),
         Arc::new(snapshots),
         settings.limits(),
         (Arc::clone(&settings.storage), settings.folder.clone()),
-        StdRng::seed_from_u64(random.next_u64()),
+        StdRng::seed_from_u64(seed),
     )
 }
 
