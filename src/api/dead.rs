@@ -146,6 +146,7 @@ impl Api {
         let records = self.dead_records(&selection).await?;
         let DeadSelection { filter, like, is_dry_run } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
+        // Lost deliveries have no reason, so none of them is in a group.
         let n_lost = if like.is_some() {
             0
         } else {
@@ -157,6 +158,7 @@ impl Api {
         if is_dry_run {
             return Ok(Changed::new(matched, matched));
         }
+        // Groups are worked out here and not in the queue, so their letters are named one by one.
         let done = if like.is_some() {
             let letters = records.into_iter().map(|one| (one.handler, one.position)).collect();
             self.queue.change_dead(letters, change).await
@@ -171,6 +173,7 @@ impl Api {
             DeadChange::Drop => "drop",
         };
         let changed =
+            // More than matched may be done: letters that died in between match the filter, too.
             done.map(|done| Changed::new(matched.max(done), done)).map_err(ApiError::from);
         self.note(action, target, &changed, |changed| {
             format!("{} of {}, {} skipped", changed.done, changed.matched, changed.skipped)
@@ -235,8 +238,8 @@ fn grouped(records: Vec<DeadRecord>, now: Timestamp) -> Vec<DeadGroup> {
     groups
 }
 
-/// A reason with `#` in place of what differs from one event to the next: numbers, ids, addresses of
-/// people. What says more than a number stays: a status (`answered 503`, `550 5.1.1`).
+/// A reason with `#` in place of what differs from one event to the next: numbers, ids, addresses
+/// of people. What says more than a number stays: a status (`answered 503`, `550 5.1.1`).
 pub fn normalised(reason: &str) -> String {
     let mut text = String::with_capacity(reason.len());
     let mut words = reason.split_inclusive(|c: char| !is_word(c)).peekable();

@@ -81,7 +81,7 @@ fn show_good(
     } else {
         show(report, output)?;
         note(&summary(config, report))?;
-        for (name, settings) in config.sources {
+        for (name, settings) in &config.sources {
             note(&format!("source `{name}`: {}", settings.repeats()))?;
         }
         note(&format!("the process is {}", crate::app::Sandbox::possible(config)))?;

@@ -68,6 +68,7 @@ async fn failed(
     let mut settlements = delivered(had, &without_words(attempt));
     let mut health =
         if settlements.is_empty() { HandlerHealth::Unknown } else { HandlerHealth::Up };
+    // Receivers that answer for each event: each is judged by its own answer.
     let left = if failure.each.is_empty() {
         left
     } else {

@@ -1,7 +1,6 @@
 //! One handler's delivery loop: take, filter, enqueue, call, settle.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;

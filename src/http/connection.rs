@@ -154,6 +154,7 @@ impl<T> Connection<T> {
         let control = self.registration.control();
         let n_phase = control.n_phases();
         let phase = control.phase();
+        // Each phase has an allowance of its own, so a request is not charged for the one before.
         if n_phase != self.n_phase {
             self.n_phase = n_phase;
             self.handed = 0;
@@ -170,6 +171,8 @@ impl<T> Connection<T> {
                 u64::MAX => Allowance::Bytes(rest),
                 length => {
                     let left = usize::try_from(length).unwrap_or(usize::MAX);
+                    // Nothing behind the body is handed on: actix would decode the next request
+                    // early.
                     match left.saturating_sub(self.handed) {
                         0 => Allowance::AfterAnswer,
                         left => Allowance::Bytes(left.min(BODY_STEP_BYTES)),

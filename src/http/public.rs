@@ -156,8 +156,8 @@ impl Public {
         let trusted = self.trusted_proxies.load();
         let is_trusted = trusted.iter().any(|net| net.contains(&peer));
         let forwarded_for = client::forwarded_for(&request.head().headers);
-        let if_trusted = [trusted.as_slice(), &[peer.into()]].concat();
-        let claimed = client::address(Some(peer), &if_trusted, forwarded_for.into_iter());
+        let with_peer = [trusted.as_slice(), &[peer.into()]].concat();
+        let claimed = client::address(Some(peer), &with_peer, forwarded_for.into_iter());
         let (client, claimed) = (info.client.unwrap_or(peer), claimed.unwrap_or(peer));
         let headers = info.forwarding.clone();
         self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });

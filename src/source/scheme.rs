@@ -258,6 +258,7 @@ impl Scheme {
         request: &Inbound<'_>,
         now: Timestamp,
     ) -> Result<Accepted, Rejection> {
+        // Lengths first: a hash is worth its time only for something that can be a signature.
         let mut candidates = self.signature.candidates(values)?;
         candidates.retain(|candidate: &mut Vec<u8>| self.algorithm.takes_length(candidate.len()));
         if candidates.is_empty() {
@@ -275,6 +276,7 @@ impl Scheme {
         };
         let filled = Values { timestamp: timestamp.clone(), id: id.clone(), url: self.url() };
         let message = self.message(request, &filled)?;
+        // All keys are tried against all signatures: during a rotation both may be several.
         let matches =
             |key: &Option<Key>| key.as_ref().is_some_and(|key| key.matches(&message, &candidates));
         let key_index = keys.iter().position(matches).ok_or(Rejection::Mismatch)?;

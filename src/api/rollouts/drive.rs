@@ -60,6 +60,7 @@ impl Api {
     /// One look at one rollout.
     async fn carry_on(&self, rollouts: &Rollouts, number: u64) -> Result<(), ApiError> {
         let Some(before) = rollouts.get(number) else { return Ok(()) };
+        // After a restart the letters that wait are found anew: only those let go are in the file.
         let is_known = rollouts.change(number, |one| one.waiting.is_some()).unwrap_or(true);
         if !is_known && before.state == RolloutState::Running {
             let found = self.letters_for(&before).await?;
@@ -73,6 +74,7 @@ impl Api {
             .collect();
         let (now, steady) = (self.clock.now(), self.clock.steady());
         let mut again: Vec<Letter> = Vec::new();
+        // What was let go and is dead once more counts against the rollout before more is let go.
         for (letter, finding) in self.look_at(&under_way).await? {
             match finding {
                 Finding::UnderWay => {}
@@ -94,6 +96,7 @@ impl Api {
             return Err(ApiError::Conflict(format!("its file cannot be written: {err}")));
         }
         again.extend(due);
+        // Saved before it is done: after a crash a letter is redriven again, never forgotten.
         if !again.is_empty() {
             self.queue.change_dead(again.clone(), DeadChange::Redrive).await?;
             rollouts.change(number, |one| one.redriven(&again));

@@ -138,6 +138,8 @@ impl<'t> Walk<'t> {
         let mut is_behind_term = false;
         while at < end {
             let operator = self.operator(at, last);
+            // A minus behind a term subtracts; behind nothing or an operator it negates the next
+            // term.
             if operator != Operator::None {
                 let is_unary = !is_behind_term && matches!(self.token(at), Some(Token::Minus));
                 at += 1;
@@ -152,6 +154,8 @@ impl<'t> Walk<'t> {
                 continue;
             }
             match self.token(at) {
+                // `is not defined`, `is divisibleby(3)`: the name of a test, then perhaps its
+                // arguments.
                 Some(Token::Ident("is")) => {
                     at += 1;
                     at += usize::from(self.is_ident(at, "not"));
@@ -167,6 +171,7 @@ impl<'t> Walk<'t> {
                     at += 1;
                     (before, is_behind_term) = (Operator::None, false);
                 }
+                // A keyword argument: `decimals=2` names no variable.
                 Some(Token::Ident(_)) if matches!(self.token(at + 1), Some(Token::Assign)) => {
                     at += 2;
                 }

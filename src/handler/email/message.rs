@@ -192,6 +192,7 @@ impl Draft {
         let html = self
             .html
             .map(|html| SinglePart::builder().header(ContentType::TEXT_HTML).body(body(&html)));
+        // Clients show the last part that they can: text first, then HTML. Files make it `mixed`.
         let message = match (html, self.attached.is_empty()) {
             (None, true) => builder.singlepart(text),
             (Some(html), true) => {

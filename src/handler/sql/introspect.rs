@@ -60,6 +60,7 @@ impl TableSchema {
                 objections.push(format!("table `{table}` has no column `{name}`"));
             }
         }
+        // A NOT NULL column without a default would refuse every row.
         for column in &self.columns {
             let is_filled =
                 settings.columns.iter().any(|ours| engine.same_name(&ours.name, &column.name));

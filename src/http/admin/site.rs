@@ -59,6 +59,7 @@ pub(super) async fn answer(
         Place::Asset(asset) if is_read => Ok(asset_response(asset)),
         Place::LogIn if is_read => Ok(html(StatusCode::OK, log_in_page(request, None)?)),
         Place::LogIn | Place::LogOut if is_change => {
+            // A form of another site would carry our cookie along.
             Gate::check_origin(request)?;
             let body = form(payload, has_body).await?;
             match place {
@@ -75,10 +76,12 @@ pub(super) async fn answer(
             } else {
                 match admin.gate.check_caller(request, false, admin.clock.steady()) {
                     Ok(caller) => caller,
+                    // A program gets the status, a person the page where they can sign in.
                     Err(_) if is_read && wants_html(request) => return Ok(to_log_in(request)),
                     Err(problem) => return Err(problem.into()),
                 }
             };
+            // A link must not change anything: links are followed by scanners and previews.
             if is_read && page.is_change() {
                 return Err(Problem::MethodNotAllowed("POST").into());
             }

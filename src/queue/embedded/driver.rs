@@ -340,6 +340,8 @@ impl Inline {
             }
             match committer.step(*now) {
                 Step::Ended => *is_ended = true,
+                // One wait is skipped by moving the clock there: a settlement is recorded without a
+                // timer.
                 Step::At(at) if !has_waited => {
                     *now = at;
                     has_waited = true;

@@ -103,6 +103,7 @@ impl Source {
         if !handshake.takes_method_of(request) {
             return None;
         }
+        // The conditions of the preset: all of them must hold, or the request is no question.
         if let Some((place, wanted)) = &handshake.when
             && given_at(place)? != **wanted
         {
@@ -117,6 +118,7 @@ impl Source {
         if let Some(place) = &handshake.token {
             let expected = self.verify_token.as_ref()?;
             let given = given_at(place)?;
+            // The token is a secret: compared in constant time.
             if !bool::from(given.as_bytes().ct_eq(expected.expose())) {
                 return None;
             }

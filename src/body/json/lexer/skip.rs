@@ -40,6 +40,7 @@ impl Lexer<'_> {
 
     /// Goes over plain strings, numbers, commas and colons, in front of anything else.
     fn skip_plain(&mut self) {
+        // Copies in locals: the compiler keeps them in registers, and the fields are written once.
         let text = self.text;
         let is_object = self.is_object();
         let mut expected = self.expected;
@@ -64,6 +65,7 @@ impl Lexer<'_> {
                 ) => {
                     let string = text.get(at + 1..).unwrap_or_default();
                     let n_plain = plain_bytes(string);
+                    // An escape, a control character or the end: the full lexer judges it.
                     if string.get(n_plain) != Some(&b'"') {
                         break;
                     }
@@ -74,6 +76,8 @@ impl Lexer<'_> {
                 (b'1'..=b'9', Expected::Value | Expected::ValueOrEnd) => {
                     let rest = text.get(at..).unwrap_or_default();
                     let n_digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                    // Only whole numbers without a sign are plain; others keep their text in the
+                    // full lexer.
                     if matches!(rest.get(n_digits), Some(b'.' | b'e' | b'E')) {
                         break;
                     }

@@ -53,11 +53,13 @@ impl Cleaner {
         let label = Lsn(self.core.log.head().next.0.saturating_sub(1));
         let mut copied = Copied::default();
         let mut told = Told::default();
+        // First the states as they are: every one of them is copied, whatever the log says below.
         for (position, cells) in alive {
             for cell in cells {
                 told.must_tell(cell, *position);
             }
         }
+        // What is lost has no event, and must stay counted when its segment is gone.
         for cell in self.core.handlers() {
             let lost = cell.lock().state.lost_in(first..end);
             for position in lost {
@@ -78,6 +80,7 @@ impl Cleaner {
                     };
                     for section in record.sections {
                         let Some(cell) = self.core.handler(&section.handler) else { continue };
+                        // Of a subscription that was forgotten and begun again since.
                         if cell.incarnation != section.incarnation {
                             continue;
                         }
@@ -97,6 +100,7 @@ impl Cleaner {
                 | Kind::KeptFooter => {}
             }
         }
+        // An outcome may be in the bytes that cannot be read: every state of the segment is copied.
         if self.core.log.damage().iter().any(|damage| damage.segment.number == oldest) {
             self.tell_of_all_kept(&mut told)?;
         }

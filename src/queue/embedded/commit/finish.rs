@@ -16,6 +16,7 @@ impl Committer {
         if !builder.is_empty() {
             if let Err(err) = self.writer.append(&builder) {
                 self.writer.reuse(builder.into_bytes());
+                // Nothing of the unit counts: its positions and ids go to the next one.
                 self.undo(n_events, begin, sections);
                 let why = self.no_room(err);
                 for answer in appends {
@@ -38,6 +39,7 @@ impl Committer {
         if n_bytes > 0 {
             self.writer.publish(self.next_position);
         }
+        // Answered behind the publication: who has a 200 can look its event up.
         for answer in appends {
             self.answer(answer);
         }

@@ -61,6 +61,8 @@ impl Finder {
             let ahead = position.0.checked_sub(stand.next.0);
             ahead.is_some_and(|ahead| ahead <= READ_ON_MAX)
         };
+        // Events are mostly asked for in ascending order: reading on is cheaper than another
+        // look-up.
         let mut reader = match self.stand.take().filter(is_near) {
             Some(stand) => stand.reader,
             None => LogReader::new(Arc::clone(log), log.locate(position)?),
@@ -75,6 +77,7 @@ impl Finder {
                     }
                     return Ok(decoded.map(|(event, dedupe)| (event, dedupe, found.lsn)));
                 }
+                // A gap: the event is damaged or torn. The reader stays in front of the next one.
                 Some(at) if at > position => {
                     reader.seek(found.lsn);
                     self.stand = Some(Stand { reader, next: at });

@@ -150,6 +150,7 @@ impl DeliveryRecord {
     fn encode_details(&self, at: Timestamp, out: &mut Vec<u8>) {
         let relative = |time: Timestamp| time.as_millis().wrapping_sub(at.as_millis());
         out.put_varint(self.attempts.into());
+        // Times are relative to the record's, and so mostly one to four bytes long.
         let mut flags = if self.first_attempt_at.is_some() { HAS_FIRST_ATTEMPT } else { 0 };
         if let Some(attempt) = &self.attempt {
             flags |= HAS_ATTEMPT;

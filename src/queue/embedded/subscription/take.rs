@@ -311,8 +311,10 @@ impl EmbeddedSubscription {
                 self.core.log.note_undecodable(&found);
                 continue;
             };
+            // `locate` begins up to 64 KiB early: what is before the cursor was given out.
             if event.position >= run.next {
                 run.pass_to(event.position);
+                // Kept events come before this one: it is read again once they are given out.
                 if !run.kept_ones.is_empty() {
                     log.seek(found.lsn);
                     return Ok(());
