@@ -86,7 +86,6 @@ pub struct ChangeCount {
     pub count: u64,
 }
 
-/// An event that was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// Its stable name.

@@ -11,7 +11,6 @@ use super::{Api, ApiError, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 /// How long a list takes before it says how far it came.
 const LIST_TIME: Duration = Duration::from_secs(20);
 
-/// Events in a list.
 #[derive(Debug)]
 pub struct ListedEvents {
     /// What was found.

@@ -85,7 +85,6 @@ impl Exact {
         }
     }
 
-    /// The bytes.
     pub fn into_bytes(self) -> Result<Vec<u8>, ExportError> {
         match self {
             Self::Text(text) => Ok(text.into_bytes()),

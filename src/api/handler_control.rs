@@ -57,11 +57,9 @@ pub struct LastErrorView {
 /// A configured handler as its task sees it.
 #[derive(Clone, Debug)]
 pub struct HandlerControl {
-    /// Its name.
     pub name: HandlerName,
     /// Its kind: `email`, `sql`, …
     pub kind: &'static str,
-    /// Its state.
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,

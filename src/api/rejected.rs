@@ -17,7 +17,6 @@ use super::{Api, ApiError, view};
 /// One rejected request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RejectedView {
-    /// Its number.
     pub number: u64,
     /// When it came.
     pub received_at: Timestamp,
@@ -76,7 +75,6 @@ impl RejectedView {
 /// Why a request was rejected.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainView {
-    /// Its number.
     pub number: u64,
     /// What was found.
     #[serde(flatten)]

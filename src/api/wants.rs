@@ -12,7 +12,6 @@ use crate::event::HandlerName;
 pub struct WantsView {
     /// Whose words these are.
     pub handler: HandlerName,
-    /// Its kind.
     pub kind: Cow<'static, str>,
     /// Whether it wants the event.
     pub answer: Wish,

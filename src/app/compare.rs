@@ -29,7 +29,6 @@ pub struct Comparison<'a> {
 /// Events that a handler would treat otherwise in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The handler.
     pub handler: HandlerName,
     /// How many events.
     pub events: u64,

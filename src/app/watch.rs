@@ -38,7 +38,6 @@ pub(super) struct Disk {
     pub(super) reserve: u64,
 }
 
-/// Looks at the disk.
 pub(super) type LookAtDisk = Box<dyn Fn() -> io::Result<Disk> + Send>;
 
 /// What was seen last time.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-/// One part.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) name: Cow<'a, str>,

@@ -70,7 +70,6 @@ pub(super) async fn run(
     output.one(&one, |one| format!("rollout {} is {}", one.number, one.state.as_str()))
 }
 
-/// Begins one.
 pub(super) async fn begin(
     ask: RolloutAsk,
     config: &Config,

@@ -16,7 +16,6 @@ mod kind;
 mod on;
 mod policy;
 
-/// One handler.
 #[derive(Debug)]
 pub struct HandlerSettings {
     /// Whether it gets anything; while it does not, what comes in waits.

@@ -37,7 +37,6 @@ pub struct Attempts {
     alone: RwLock<()>,
 }
 
-/// One event of one handler.
 type Call = (HandlerName, EventId);
 
 /// Whether a call may begin.

@@ -10,7 +10,6 @@ use crate::clock::Timestamp;
 /// settling it; dropped, it comes back at the next start.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The event.
     pub event: Arc<Event>,
     /// Which try this is, counted from 1; 0 = by hand, see [`Delivery::by_hand`].
     pub attempt: u32,
@@ -68,7 +67,6 @@ pub enum Origin {
 /// The end of a delivery for now: it is used up, and comes back as another one or not at all.
 #[derive(Debug)]
 pub struct Settlement {
-    /// Which delivery.
     pub delivery: Delivery,
     /// What becomes of it.
     pub outcome: Outcome,

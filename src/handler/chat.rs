@@ -49,7 +49,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let service = Service::read(table);
         let escape = service.as_ref().map_or(Escape::None, Service::escape);

@@ -74,7 +74,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let run = read_run(table);
         let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);

@@ -49,7 +49,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.require::<PathBuf>("path");
         let help = "for example `rotate = \"daily\"`";

@@ -83,7 +83,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let url = table.require::<String>("url");
         let target = url.as_deref().and_then(|url| read_target(table, url));

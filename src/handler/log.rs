@@ -51,7 +51,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let level = table.choice("level", &LEVELS).unwrap_or(Level::Info);
         let message = template(table, "message", Escape::None);

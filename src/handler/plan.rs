@@ -36,12 +36,10 @@ pub enum Step {
     },
     /// A line at the end of a file.
     Append {
-        /// Which file.
         file: PathBuf,
         /// The line, without its end.
         line: Content,
     },
-    /// A mail.
     Mail {
         /// Who writes.
         from: String,
@@ -49,7 +47,6 @@ pub enum Step {
         to: Vec<String>,
         /// Header lines of its own.
         headers: Vec<(String, String)>,
-        /// The subject.
         subject: String,
         /// The plain text.
         text: String,
@@ -65,13 +62,11 @@ pub enum Step {
     },
     /// An HTTP request.
     Request {
-        /// The method.
         method: String,
         /// Where to.
         url: String,
         /// In the order in which they are set.
         headers: Vec<(String, String)>,
-        /// The body.
         body: Content,
     },
     /// A message in a chat.
@@ -93,10 +88,7 @@ pub enum Step {
         input: Content,
     },
     /// Nothing: the event has nothing for this handler.
-    Skip {
-        /// Why.
-        why: String,
-    },
+    Skip { why: String },
 }
 
 /// Bytes, as text where they are text.

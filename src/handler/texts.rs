@@ -18,9 +18,7 @@ pub struct Text {
 /// Either sort of text.
 #[derive(Clone, Debug)]
 pub enum Words {
-    /// A template.
     Template(Arc<Template>),
-    /// An expression.
     Expression(Arc<Expression>),
 }
 

@@ -92,7 +92,6 @@ pub(super) struct Connection<T> {
 enum Stage {
     /// Nothing was read yet, so that it may be TLS.
     Fresh,
-    /// It is served.
     Served,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,

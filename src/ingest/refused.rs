@@ -124,7 +124,6 @@ impl RefusedFor {
     }
 }
 
-/// One row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedRow {
     /// The answer's status; nothing where there was none.
@@ -143,7 +142,6 @@ pub struct RefusedRow {
     pub client: Option<IpAddr>,
 }
 
-/// A request that was refused.
 #[derive(Clone, Copy, Debug)]
 pub struct RefusedRequest<'a> {
     /// Why.

@@ -10,7 +10,6 @@ use crate::api::ApiError;
 /// What the form sends.
 #[derive(Debug)]
 pub struct LogIn {
-    /// The token.
     pub token: String,
     /// Where to go then: an address of ours.
     pub next: String,

@@ -44,7 +44,6 @@ struct Group {
     requests: Vec<Request>,
 }
 
-/// One request.
 #[derive(Debug)]
 struct Request {
     number: u64,

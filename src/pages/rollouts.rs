@@ -25,7 +25,6 @@ pub(super) struct RolloutCard {
     pub(super) may_cancel: bool,
 }
 
-/// One stage.
 #[derive(Debug)]
 pub(super) struct StageRow {
     pub(super) name: String,

@@ -16,7 +16,6 @@ pub(super) struct Verdict {
     pub(super) is_trouble: bool,
     /// In bold.
     pub(super) first: String,
-    /// Since when.
     pub(super) since: Option<When>,
     pub(super) rest: String,
     /// What waits, as a link.

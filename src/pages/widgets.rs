@@ -72,7 +72,6 @@ pub(super) enum Sign {
 }
 
 impl Sign {
-    /// Of a delivery.
     pub(super) fn of(state: DeliveryState) -> Self {
         match state {
             DeliveryState::Pending => Self::Run,
@@ -148,7 +147,6 @@ impl Bars {
         Self::new(good, bad, label, 132, 24)
     }
 
-    /// A large one.
     pub(super) fn large(good: &[u32], bad: &[u32], label: String) -> Self {
         Self::new(good, bad, label, 960, 72)
     }

@@ -38,7 +38,6 @@ pub enum QueueError {
     ForeignOwner {
         /// The data folder.
         folder: String,
-        /// Its owner.
         owner: String,
     },
     /// A newer version wrote the data folder, and nothing in it was changed.

@@ -26,7 +26,6 @@ impl Ids {
         Self { last_ms, counter: 0, random }
     }
 
-    /// The next id.
     pub(crate) fn next(&mut self, now: Timestamp) -> EventId {
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(0);
         if now_ms > self.last_ms {

@@ -68,13 +68,11 @@ pub struct LostDeliveries {
 pub struct DeliveryHistory {
     /// Whose it is.
     pub handler: HandlerName,
-    /// Its state.
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {

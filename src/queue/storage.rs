@@ -20,7 +20,6 @@ pub enum OpenMode {
 
 /// What the queue asks of a file system.
 pub trait Storage: Send + Sync + Debug {
-    /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
     /// The files in a folder, in no particular order. A folder that is missing is an error.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;

@@ -9,7 +9,6 @@ use tracing::warn;
 use super::view::RolloutView;
 use crate::files;
 
-/// The folder of the rollouts.
 #[derive(Clone, Debug)]
 pub(super) struct RolloutFolder(PathBuf);
 

@@ -44,7 +44,6 @@ impl Rollout {
         Self { view, waiting: Some(waiting.into()), credit: (PARTS, None) }
     }
 
-    /// One that was kept.
     pub(super) fn kept(view: RolloutView) -> Self {
         Self { view, waiting: None, credit: (PARTS, None) }
     }

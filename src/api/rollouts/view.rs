@@ -20,7 +20,6 @@ pub struct RolloutView {
     pub actor: Actor,
     /// The most letters a second.
     pub rate: u32,
-    /// Its state.
     pub state: RolloutState,
     /// Why it is in this state, where the owner did not ask for it.
     pub why: Option<String>,
@@ -32,7 +31,6 @@ pub struct RolloutView {
     pub matched: u64,
     /// Which stage it is in, counted from 0.
     pub stage: usize,
-    /// Its stages.
     pub stages: Vec<RolloutStage>,
     /// Letters that were delivered.
     pub delivered: u64,
@@ -78,7 +76,6 @@ impl RolloutView {
     }
 }
 
-/// The state of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutState {
@@ -123,7 +120,6 @@ impl RolloutState {
     }
 }
 
-/// One stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutStage {
     /// How many letters it has.

@@ -10,7 +10,6 @@ use crate::queue::{DeadLetter, LostDeliveries};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum DeadEntry {
-    /// A dead letter.
     Letter(DeadView),
     /// Deliveries whose events cannot be read.
     Lost(LostView),

@@ -140,7 +140,6 @@ pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
 pub struct DeliveryView {
     /// Whose it is.
     pub handler: HandlerName,
-    /// Its state.
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,

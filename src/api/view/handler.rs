@@ -9,14 +9,11 @@ use crate::clock::Timestamp;
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
 
-/// One handler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HandlerView {
-    /// Its name.
     pub name: HandlerName,
     /// Its kind; `None` = it is not configured (any more), but has a place in the log.
     pub kind: Option<Cow<'static, str>>,
-    /// Its state.
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,

@@ -19,7 +19,6 @@ pub struct StatusView {
     pub running: bool,
     /// When the server started.
     pub started_at: Option<Timestamp>,
-    /// The queue.
     pub queue: QueueView,
     /// The configured sources.
     pub sources: Vec<SourceView>,
@@ -65,7 +64,6 @@ impl QueueView {
 /// One configured source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceView {
-    /// Its name.
     pub name: SourceName,
     /// Its provider, or `custom`.
     pub provider: String,

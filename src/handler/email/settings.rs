@@ -40,7 +40,6 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, Words)>,
     /// Whether the raw body goes with the mail.
     pub attach_body: bool,
-    /// The subject.
     pub subject: Words,
     /// The plain text.
     pub text: Words,
@@ -62,7 +61,6 @@ pub enum Recipients {
 /// A template, and what it is written for.
 #[derive(Clone, Debug)]
 pub struct Words {
-    /// The template.
     pub template: Arc<Template>,
     /// Whether it speaks of `events`: then it is written for a whole batch and rendered once;
     /// otherwise it is rendered for each event.
@@ -70,7 +68,6 @@ pub struct Words {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let smtp = read_url(table);
         let password = table.take::<SecretRef>("password");

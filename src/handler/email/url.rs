@@ -7,7 +7,6 @@ use std::net::IpAddr;
 pub struct SmtpUrl {
     /// A name or an address.
     pub host: String,
-    /// The port.
     pub port: u16,
     /// The user to log in as; `None` = without a log-in.
     pub user: Option<String>,

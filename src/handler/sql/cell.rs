@@ -17,7 +17,6 @@ pub enum ColumnType {
     Real,
     /// True or false.
     Bool,
-    /// JSON.
     Json,
     /// A moment, from Unix time (seconds, or finer where the number is too large for them) or ISO
     /// 8601 text; text without an offset is UTC.

@@ -16,7 +16,6 @@ pub(super) struct TableSchema {
     pub(super) unique: Vec<Vec<String>>,
 }
 
-/// One column of it.
 #[derive(Debug)]
 pub(super) struct SchemaColumn {
     pub(super) name: String,

@@ -70,7 +70,6 @@ pub struct Column {
 }
 
 impl Settings {
-    /// Reads the table.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let url = read_url(table);
         let password = table.take::<SecretRef>("password");

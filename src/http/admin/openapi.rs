@@ -7,7 +7,6 @@ mod schemas;
 
 use schemas::{Fields, SCHEMAS};
 
-/// One operation.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) method: &'static str,

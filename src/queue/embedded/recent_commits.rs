@@ -141,7 +141,6 @@ impl CachedCommit {
     }
 }
 
-/// The record of an event.
 #[derive(Clone, Copy)]
 struct EventRecord {
     at: Position,

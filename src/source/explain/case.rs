@@ -13,7 +13,6 @@ use crate::secret::Secret;
 /// A request that was refused, as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Rejected<'a> {
-    /// The request.
     pub request: Inbound<'a>,
     /// When it came: it is judged as of that moment.
     pub received_at: Timestamp,
@@ -22,7 +21,6 @@ pub struct Rejected<'a> {
 /// Why a request was refused, for its owner. Says nothing of secrets, signatures or bodies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// One line.
     pub line: String,
     /// What to write into the configuration, or to do, where that is known.
     pub config_hint: Option<String>,

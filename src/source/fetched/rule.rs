@@ -35,7 +35,6 @@ pub struct FetchRule {
     pub needs_secret: bool,
 }
 
-/// The address of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAddress {
     /// Always this one: a JSON Web Key Set, a certificate or a public key.

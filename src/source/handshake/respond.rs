@@ -28,7 +28,6 @@ pub struct Answered {
 /// What a request with some method may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodUse {
-    /// An event.
     Event,
     /// A question, or a look whether anything is there; never an event.
     Question,

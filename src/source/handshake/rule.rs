@@ -46,7 +46,6 @@ pub enum Answer {
     Echo(FieldRef),
     /// The text that is there and its HMAC-SHA256, as Zoom wants them.
     Hash(FieldRef),
-    /// This JSON.
     Json(Cow<'static, str>),
     /// A text of the owner's own.
     Template(AnswerTemplate),

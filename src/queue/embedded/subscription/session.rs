@@ -49,7 +49,6 @@ pub(crate) struct Session {
     began_at: Timestamp,
 }
 
-/// The range of one position.
 const fn only(position: Position) -> Range<Position> {
     position..position.next()
 }

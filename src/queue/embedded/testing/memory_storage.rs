@@ -337,7 +337,6 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// An open file.
 #[derive(Debug)]
 struct OpenFile {
     storage: MemoryStorage,
