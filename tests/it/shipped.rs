@@ -6,6 +6,7 @@ use std::path::Path;
 const ONLY_FOR_TESTS: &[(&str, &str)] = &[
     ("src/lib.rs", "pub mod fuzz;"),
     ("src/clock.rs", "mod manual;"),
+    ("src/queue/embedded/mod.rs", "mod inline;"),
     ("src/queue/embedded/mod.rs", "pub mod testing;"),
     ("src/queue/embedded/index/mod.rs", "mod memory;"),
 ];

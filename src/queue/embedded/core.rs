@@ -1,8 +1,10 @@
 //! What the queue's threads and its callers share.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "test-support")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -76,12 +78,15 @@ pub(crate) struct Core {
     pub(crate) closed: CancellationToken,
     requests: mpsc::Sender<Request>,
     /// Runs the components on the caller's thread; set under the inline driver only.
+    #[cfg(feature = "test-support")]
     pub(crate) inline: OnceLock<Drive>,
 }
 
 /// Runs the components until none has anything to do.
+#[cfg(feature = "test-support")]
 pub(crate) struct Drive(pub(crate) Box<dyn Fn() + Send + Sync>);
 
+#[cfg(feature = "test-support")]
 impl std::fmt::Debug for Drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Drive")
@@ -120,6 +125,7 @@ impl Core {
             ready: watch::Sender::new(false),
             closed: CancellationToken::new(),
             requests,
+            #[cfg(feature = "test-support")]
             inline: OnceLock::new(),
         }
     }
@@ -182,8 +188,13 @@ impl Core {
         }
     }
 
-    /// Has the components run on this thread, where no thread of their own does.
+    /// Has the components run on this thread, where no thread of their own does: in tests.
+    #[cfg_attr(
+        not(feature = "test-support"),
+        expect(clippy::unused_self, reason = "for tests only")
+    )]
     pub(crate) fn drive(&self) {
+        #[cfg(feature = "test-support")]
         if let Some(drive) = self.inline.get() {
             drive.0();
         }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::cleaner::{Cleaner, Effort};
 use super::commit::Request;
 use super::core::{Core, off_thread};
+use super::driver::Threads;
 use super::driver::{self, Threads};
 use super::files::QueueFiles;
 use super::index::Index;
@@ -50,10 +51,12 @@ pub(super) enum Driver {
         _lock: std::fs::File,
     },
     /// Kept alive here: what drives it holds it weakly.
+    #[cfg(feature = "test-support")]
     Inline {
-        _inline: Arc<driver::Inline>,
+        _inline: Arc<super::inline::Inline>,
     },
     /// Its opener steps the components (simulation).
+    #[cfg(feature = "test-support")]
     Manual,
     Closed,
 }
@@ -74,6 +77,7 @@ impl EmbeddedQueue {
     }
 
     /// Opens a queue whose components run on the threads that call it: for tests.
+    #[cfg(feature = "test-support")]
     pub fn open_inline(
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -81,7 +85,7 @@ impl EmbeddedQueue {
     ) -> Result<Self, QueueError> {
         let components = open::open(settings, clock, seed)?.with_states()?;
         Self::start(components, |components| {
-            Ok(Driver::Inline { _inline: driver::Inline::start(components) })
+            Ok(Driver::Inline { _inline: super::inline::Inline::start(components) })
         })
     }
 

@@ -45,6 +45,8 @@ mod embedded_queue;
 pub(crate) mod events;
 mod files;
 pub(crate) mod index;
+#[cfg(feature = "test-support")]
+mod inline;
 pub(crate) mod kept;
 pub(crate) mod keys;
 mod layout;

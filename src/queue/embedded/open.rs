@@ -58,6 +58,7 @@ pub(crate) struct Components {
 
 impl Components {
     /// Makes the states at once, where they are not known yet.
+    #[cfg(feature = "test-support")]
     pub(crate) fn with_states(mut self) -> Result<Self, QueueError> {
         if let Some(rebuild) = self.rebuild.take()
             && let Some(recovered) = rebuild.run(&|| true).map_err(ReadFailure::from)?

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::commit::Request;
 use super::testing::MemoryStorage;
-use super::{Driver, EmbeddedQueue, IndexIn, Settings, driver, open};
+use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
 use crate::clock::{ManualClock, Timestamp};
 use crate::event::{
     Attempt, DataRoot, Dedupe, DedupeKey, Delivery, ErrorText, EventType, HandlerName, Headers,
@@ -182,7 +182,7 @@ async fn events_are_taken_in_while_the_states_are_made_out_of_the_log() {
     let mut components = open::open(settings, clock(), 7).unwrap();
     let rebuild = components.rebuild.take().unwrap();
     let queue = EmbeddedQueue::start(components, |components| {
-        Ok(Driver::Inline { _inline: driver::Inline::start(components) })
+        Ok(Driver::Inline { _inline: inline::Inline::start(components) })
     });
     let queue = queue.unwrap();
     let n_segments = queue.core.log.segments().len();

@@ -87,6 +87,7 @@ pub(super) fn remove_old(storage: &dyn Storage, folder: &Path) -> Result<(), Que
 }
 
 /// Reads a payload as each kind of record, whatever it is: for the fuzz target.
+#[cfg(feature = "test-support")]
 pub(crate) fn decode_any(payload: &Bytes) {
     for kind in (0..=u8::MAX).filter_map(record::Kind::of) {
         drop(record::Record::decode(kind, payload));
