@@ -133,7 +133,7 @@ impl SecretRef {
     /// Writes `secret` into the file in place of what is there, mode 0600.
     pub fn replace(&self, secret: &Secret) -> Result<(), SecretError> {
         let Self::File { path, .. } = self else { return Ok(()) };
-        // Made anew, so that one that everybody can read does not keep its mode.
+        // Made anew, so that a world-readable file does not keep its mode.
         files::remove(path).map_err(|err| SecretError::NotCreated(path.clone(), err))?;
         write_if_missing(path, secret.expose()).map(|_| ())
     }

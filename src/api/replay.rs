@@ -1,5 +1,6 @@
-//! Delivering again what is settled: one event, or a range of them page by page. Whoever asks for
-//! the pages paces them and remembers how far they came; each page is durable once it is answered.
+//! Delivering again what is settled: one event, or a range of them page by page. The caller asks
+//! for the pages, paces them and remembers how far they came; each page is durable once it is
+//! answered.
 
 use serde::{Deserialize, Serialize};
 

@@ -14,8 +14,7 @@ use crate::handler::Plan;
 
 use super::trial::{Trial, Wants};
 
-/// The most groups that are told of one handler: more nobody reads, and their number must not grow
-/// with the events.
+/// The most groups that are shown of one handler: a screen of them, however many events there are.
 const GROUPS_MAX: usize = 20;
 
 /// What stands for all groups behind the last.

@@ -32,7 +32,7 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Whether nobody of `allow` can ever be seen: only a proxy on this machine reaches the
+    /// Whether no client of `allow` can ever be seen: only a proxy on this machine reaches the
     /// listener, and it is not believed who sent what it passes on.
     pub(super) fn hides_clients(&self, allow: &[IpNet]) -> bool {
         let is_local = self.listen.iter().all(|address| address.ip().is_loopback());

@@ -23,11 +23,11 @@ pub enum Escape {
     /// `&`, `<` and `>` become entities, as Slack's mrkdwn wants it: no value can name a channel
     /// or a user.
     Slack,
-    /// `\\`, `[` and `]` get a backslash, as Discord's Markdown wants it: no value can hide an address
-    /// behind words.
+    /// `\\`, `[` and `]` get a backslash, as Discord's Markdown wants it: no value can hide an
+    /// address behind words.
     Discord,
     /// As for Discord, and `@` is followed by a character without width: a name in a value alerts
-    /// nobody.
+    /// no user.
     Mattermost,
     /// What is not a letter, a digit or one of `-._~` becomes `%XX`: no value can leave its place
     /// in a path or a query, unless it is made of dots, which the caller has to look at.

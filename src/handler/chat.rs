@@ -1,10 +1,10 @@
-//! `chat`: a message in Slack, Discord, Telegram, ntfy, Teams, Mattermost or Matrix, in each service's
-//! own shape.
+//! `chat`: a message in Slack, Discord, Telegram, ntfy, Teams, Mattermost or Matrix, in each
+//! service's own shape.
 //!
 //! 1. A message takes its turn: no two go out closer together than the service allows. Where it
 //!    asks for a pause all the same, every message of this handler waits for it.
 //! 2. What comes out of a payload cannot name a channel or a person, nor hide an address behind
-//!    words: Slack's `<…>` and Discord's `[…]` are escaped, Discord is told to alert nobody,
+//!    words: Slack's `<…>` and Discord's `[…]` are escaped, Discord is told to alert no user,
 //!    Telegram and ntfy get plain text.
 //! 3. A 2xx counts as soon as it is there, whatever becomes of the rest of the answer: no service
 //!    knows a repeat by its id, and everyone would read it twice.

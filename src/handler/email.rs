@@ -6,18 +6,18 @@
 //!    replay: a mail that is sent twice, because the answer to the first was lost, is recognised as
 //!    the same by its reader's program, and no other mail is taken for it.
 //! 2. A batch is one mail with every event in it, a digest; where `to` is an expression, one for
-//!    each set of recipients, so that no recipient reads what was meant for others. Those that were sent
-//!    before one failed are settled: they are not sent again.
+//!    each set of recipients, so that no recipient reads what was meant for others. Those that were
+//!    sent before one failed are settled: they are not sent again.
 //! 3. With `max_per_hour`, an hour that began with its first mail takes no more than that many.
 //!    Of events that are due together, each is a mail of its own where the hour has room for all
 //!    of them; otherwise the last mail is a digest of those that are too many. What comes then is
 //!    put off until the next hour, all to the same moment and without a failed try, and is one
 //!    digest, also without `batch`. A mail that fails leaves its room to others. What is counted
 //!    and what waits is known in memory only, and begins anew with the process.
-//! 4. Who is accepted by the server gets the mail, whoever else is refused. Those who were refused
-//!    for now (4yz) are tried again, alone; those who were refused for good (5yz) make it a dead
-//!    letter that names them, and a redrive asks for them alone. Who has a mail already is kept with
-//!    the try, so that a restart sends it to nobody twice.
+//! 4. Who is accepted by the server gets the mail, also where others are refused. Those who were
+//!    refused for now (4yz) are tried again, alone; those who were refused for good (5yz) make it a
+//!    dead letter that names them, and a redrive asks for them alone. Who has a mail already is
+//!    kept with the try, so that a restart sends it to no reader twice.
 //! 5. Nothing of an event becomes a header line of its own, whatever is in it.
 //! 6. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
 //!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.

@@ -1,9 +1,9 @@
 //! The admin listener and the admin socket: metrics, health and the API.
 //!
-//! Who may ask: over the socket everybody who can open it (its mode is the permission); over TCP
-//! whoever knows the token, and `/metrics` and the health routes anybody on loopback. A browser
-//! that a stranger's page misleads gets nowhere: the `Host` must be ours, and changes must come
-//! from our own pages.
+//! Who may ask: over the socket every user who can open it (its mode is the permission); over TCP
+//! every client with the token, and for `/metrics` and the health routes every one on loopback. A
+//! browser that another site's page misleads gets nowhere: the `Host` must be ours, and changes
+//! must come from our own pages.
 
 use std::any::Any;
 

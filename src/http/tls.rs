@@ -74,8 +74,8 @@ impl Handshake {
     }
 }
 
-/// What is told of a failed handshake. Whoever hangs up without a word looked only whether somebody
-/// listens, as monitors do.
+/// How a failed handshake is counted. A client that hangs up without a byte is a monitor that looks
+/// whether the port is open.
 fn failure(err: &io::Error) -> Option<Seen> {
     match err.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => return None,

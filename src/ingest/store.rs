@@ -14,8 +14,8 @@ use crate::event::NewEvent;
 use crate::queue::{Appended, Queue, QueueError};
 use crate::source::Verified;
 
-/// How long a durable commit may take: UserEcho hangs up after 10 s, and an answer that nobody
-/// waits for is worth nothing.
+/// How long a durable commit may take: UserEcho hangs up after 10 s, and a later answer is
+/// not read.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 /// The queue is behind for a moment.
 const RETRY_AT_ONCE: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use super::request::{Inbound, SmallList};
 /// The values of some places.
 pub(super) struct Fields<'a> {
     request: &'a Inbound<'a>,
-    /// The fields of the body that were looked for; nothing where it cannot be read, or nobody
-    /// looked.
+    /// The fields of the body that were looked for; nothing where it cannot be read, or was
+    /// not read.
     body: SmallList<(&'a str, Option<String>)>,
     is_json: bool,
 }

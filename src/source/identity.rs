@@ -23,8 +23,8 @@ pub enum DedupePolicy {
 }
 
 impl DedupePolicy {
-    /// How long an identity is remembered: longer than any sender of the presets repeats without
-    /// somebody's hand.
+    /// How long an identity is remembered: longer than any sender of the presets repeats by
+    /// itself.
     pub const WINDOW: Duration = Duration::from_hours(24);
 }
 

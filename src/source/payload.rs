@@ -36,8 +36,8 @@ pub(super) fn find_all(body: &[u8], paths: &[&str]) -> Option<Fields> {
 }
 
 /// The fields at several dotted paths, of a body that is believed. Of a repeated key the last
-/// counts, as for every reader of the stored event. `None` = the body cannot be read, or nobody
-/// looked, for there are no paths.
+/// counts, as for every reader of the stored event. `None` = the body cannot be read, or
+/// there are no paths.
 pub(super) fn find(request: &Inbound<'_>, paths: &[&str]) -> Option<Fields> {
     let encoding = request.headers.get("content-encoding");
     find_in(request.headers.get("content-type"), encoding, request.body, paths)

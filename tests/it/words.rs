@@ -190,3 +190,25 @@ fn type_names_stand_for_one_type_each() {
         .collect();
     assert!(single.is_empty(), "these recur no more, take them off the list: {single:?}");
 }
+
+/// Words of comments that hide who does what, or claim a measurement without its figure.
+const VAGUE: &[&str] =
+    &["nobody", "somebody", "whoever", "anybody", "everybody", "was felt", "is felt", "(measured)"];
+
+#[test]
+fn comments_say_who_does_what() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        if path.to_str().unwrap().contains("tests") {
+            continue;
+        }
+        for (index, line) in text.lines().enumerate() {
+            let Some((_, comment)) = line.split_once("//") else { continue };
+            let comment = comment.to_lowercase();
+            if let Some(word) = VAGUE.iter().find(|word| comment.contains(*word)) {
+                found.push(format!("{}:{}: {word}", path.display(), index + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "name the sender, the client, the owner or the thread: {found:#?}");
+}

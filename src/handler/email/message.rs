@@ -55,8 +55,8 @@ pub(super) struct Writer<'a> {
 /// The events of one mail, and those of its readers who do not have it.
 type Groups<'a> = BTreeMap<(Readers, Vec<Address>), Vec<&'a Delivery>>;
 
-/// One mail for each set of readers, in no order. None where an event gives nobody, or where nobody
-/// `is_missing` its mail.
+/// One mail for each set of readers, in no order. None where an event names no reader, or where no
+/// reader `is_missing` its mail.
 pub(super) fn compose(
     writer: &Writer<'_>,
     deliveries: &[&Delivery],

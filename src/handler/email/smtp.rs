@@ -77,8 +77,8 @@ impl Smtp {
         })
     }
 
-    /// Sends one mail to all whom the server accepts; gives the others. Whoever drops this in
-    /// mid-way ends the connection with it.
+    /// Sends one mail to all whom the server accepts; gives the others. Dropped in
+    /// mid-way, it ends the connection.
     pub(super) async fn send(
         &self,
         mail: &Mail,

@@ -140,7 +140,7 @@ impl Gate {
     }
 
     /// Wants a token or a session; on loopback not for what `is_open`, unless a proxy there asks
-    /// for somebody else.
+    /// for a client elsewhere.
     pub(super) fn check_caller(
         &self,
         request: &HttpRequest,

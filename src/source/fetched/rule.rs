@@ -28,7 +28,7 @@ pub struct FetchRule {
     pub address: KeyAddress,
     /// Private networks that they may be fetched from; in any case public ones.
     pub allow: Vec<IpNet>,
-    /// What must be one of the source's secrets, where everybody can have a request signed by the
+    /// What must be one of the source's secrets, where any account can have a request signed by the
     /// sender's key: the topic of Amazon SNS.
     pub owner: Option<FieldRef>,
     /// Whether the source has a secret beside the keys.

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>: RSA over the
 //! lines of some fields, by SHA-1 (`SignatureVersion` 1) or SHA-256 (2), with a certificate of
-//! which the address is in the message. Everybody with an account can have messages signed by it,
+//! which the address is in the message. Any account can have messages signed by it,
 //! so the source's secret is the topic. No vector: the tests sign with a certificate of their own.
 
 use super::prelude::*;

@@ -129,8 +129,8 @@ impl Process {
     /// Sends whole lines.
     pub(super) fn send(&self, lines: Vec<u8>) {
         let input = self.input();
-        // Where nobody takes them any more, the worker has ended or is about to, and everybody who
-        // waits is told so.
+        // Where the channel is closed the worker has ended or is about to: all calls that wait get
+        // that answer.
         if let Some(Err(_)) = input.as_ref().map(|input| input.send(lines)) {
             self.kill();
         }

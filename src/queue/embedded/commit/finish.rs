@@ -1,4 +1,4 @@
-//! Writing a unit and answering everybody in it.
+//! Writes a unit and answers the requests in it.
 
 use super::{Answer, Collected, Committer, NoRoom, Unit};
 use crate::clock::Stopwatch;
@@ -9,7 +9,7 @@ use crate::queue::embedded::record::{DeliveryRecord, Lsn};
 use crate::sync::lock;
 
 impl Committer {
-    /// Writes the unit and answers everybody in it.
+    /// Writes the unit and answers the requests in it.
     pub(super) fn finish(&mut self, unit: Unit) -> Result<(), NoRoom> {
         let Unit { builder, begin, appends, n_events, sections, has_opening } = unit;
         let stopwatch = Stopwatch::start();

@@ -10,7 +10,7 @@
 //! | n | payload |
 //!
 //! Salt and number are under the CRC but not in the bytes. What an older life left in a recycled
-//! file is thus never taken for new, and nobody who does not know the random salt can put a valid
+//! file is thus never taken for new, and without knowing the random salt no sender can put a valid
 //! record into an event's body. The batch start tells a torn write from rot: a bad record was never
 //! acknowledged when all valid records behind it belong to its own unit, and was synced before them
 //! when one of them belongs to a later unit.

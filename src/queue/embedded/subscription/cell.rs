@@ -1,5 +1,5 @@
 //! One handler's subscription as the queue's threads share it: its state, its session while
-//! somebody holds it, and the changes that are not recorded yet.
+//! it is held, and the changes that are not recorded yet.
 //!
 //! Lock order: `reader`, then `live`, then the outbox. The committer takes the outbox only, so
 //! nothing on the delivery path can make it wait for a disk.

@@ -194,7 +194,7 @@ impl MemoryStorage {
     }
 
     /// The same as they were written: without the bits that [`MemoryStorage::flip_bit`] flipped and
-    /// nobody has written over since.
+    /// that were not written over since.
     pub fn written(&self, path: &Path) -> Option<Vec<u8>> {
         let node = lock(&self.0).names.get(path).cloned()?;
         Some(lock(&node).written())
