@@ -103,6 +103,11 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "reject" = filters::reject,
         "rejectattr" = filters::rejectattr,
     );
+    add_calculating(environment);
+}
+
+/// Those that calculate with their arguments, which may be missing or numbers that keep their text.
+fn add_calculating(environment: &mut Environment<'_>) {
     let sum = Value::from_function(filters::sum);
     environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
         sum.call(state, &given(Given::Numbers, args.into_values()))

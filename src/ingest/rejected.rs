@@ -89,6 +89,7 @@ impl RejectedRing {
         Self::of_entries(entries)
     }
 
+    #[cfg(feature = "test-support")]
     fn of_entries(entries: Entries) -> Self {
         Self { state: Mutex::new(State { entries, ..State::default() }), ..Self::default() }
     }

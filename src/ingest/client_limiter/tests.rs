@@ -138,7 +138,7 @@ fn there_is_more_room_beside_an_honest_sender_for_an_hour() {
     rig.succeed(CLIENT);
     rig.run_out(CLIENT);
     drop(rig.take_all(CLIENT, SLOTS_OF_KNOWN));
-    rig.clock.advance(GOOD_FOR);
+    rig.clock.advance(Duration::from_nanos(GOOD_FOR));
     rig.run_out(CLIENT);
     drop(rig.take_all(CLIENT, SLOTS_OF_UNKNOWN));
 }

@@ -1,5 +1,5 @@
 //! A folder that holds a standby's copy of a queue: the files are those of a queue, and `FORMAT` says
-//! that it is none, so that nobody serves from it before it is promoted.
+//! that it is none, so that no server opens it before it is promoted.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,6 @@ use super::cleaner::{Cleaner, Effort};
 use super::commit::Request;
 use super::core::{Core, off_thread};
 use super::driver::Threads;
-use super::driver::{self, Threads};
 use super::files::QueueFiles;
 use super::index::Index;
 use super::lock_file;

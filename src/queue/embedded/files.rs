@@ -9,7 +9,7 @@
 //! * All that the log's records before a head rely on stands in the kept log of any later moment. So:
 //!   note the head, then list the kept log; copy that first, then the log up to that head.
 //! * A file of the kept log, of the keys or of the log that is missing in a list is needed no more by
-//!   whoever has the log up to the head of any later moment.
+//!   a standby that has the log up to the head of any later moment.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The kept log's bytes as they stand, for whoever holds a second copy of it.
+//! The kept log's bytes as they are, for a standby that holds a second copy of it.
 
 use std::io;
 

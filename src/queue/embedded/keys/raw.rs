@@ -1,4 +1,4 @@
-//! The run files' bytes as they stand, for whoever holds a second copy of them.
+//! The run files' bytes as they are, for a standby that holds a second copy of them.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The segments' bytes as they stand, for whoever holds a second copy of the log.
+//! The segments' bytes as they are, for a standby that holds a second copy of the log.
 
 use super::file_log::{FileLog, ReadError};
 use super::segment::Segment;
@@ -29,7 +29,7 @@ impl FileLog {
         }
         let is_sealed = id.number < head.next.segment();
         let end = if is_sealed {
-            // Where the next head cannot be read, nobody knows: all of the file then counts.
+            // Where the next head cannot be read, it is unknown: all of the file then counts.
             self.end_of(&segment)?.unwrap_or(capacity)
         } else {
             head.next.offset()
