@@ -29,6 +29,8 @@ mod error;
 mod escape;
 mod fields;
 mod filters;
+mod lists;
+mod methods;
 mod money;
 mod operators;
 mod rewrite;
@@ -37,6 +39,7 @@ mod slips;
 mod striptags;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use date::{is_zero_date, moment};
 pub use error::ExprError;

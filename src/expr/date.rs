@@ -5,7 +5,7 @@ use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::arguments::Arguments;
-use super::filters::is_missing;
+use super::values::is_missing;
 use super::{bad_argument, plain};
 use crate::body::number;
 

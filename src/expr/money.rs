@@ -4,8 +4,8 @@ use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::arguments::Arguments;
-use super::filters::is_missing;
 use super::plain;
+use super::values::is_missing;
 use crate::body::number::Decimal;
 
 /// More digits than any amount has.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::filters::{cost, is_missing, text};
 use super::plain;
+use super::values::{cost, is_missing, text};
 use crate::body::number;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
