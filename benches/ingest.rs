@@ -253,8 +253,7 @@ fn target() -> &'static Path {
 type Waiting = (web::Bytes, oneshot::Sender<()>);
 
 /// The limit's server.
-#[actix_web::main]
-async fn limit(path: &str) {
+fn limit(path: &str) {
     let (tx, rx) = mpsc::channel::<Waiting>();
     let file = std::fs::File::create(path).unwrap();
     std::thread::spawn(move || {
@@ -285,7 +284,7 @@ async fn limit(path: &str) {
     let server = server.workers(2).bind(("127.0.0.1", 0)).unwrap();
     println!("{}", server.addrs()[0]);
     std::io::stdout().flush().unwrap();
-    server.run().await.unwrap();
+    actix_web::rt::System::new().block_on(async { server.run().await.unwrap() });
 }
 
 async fn limit_hook(

@@ -29,6 +29,8 @@ mod error;
 mod escape;
 mod fields;
 mod filters;
+mod lists;
+mod methods;
 mod money;
 mod operators;
 mod rewrite;

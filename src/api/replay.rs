@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::{EventQuery, TAKE_BYTES_MAX};
+use crate::text::counted;
 
 use super::ask::EventsAsk;
 use super::{Api, ApiError, no_handler};
@@ -66,7 +67,7 @@ impl Api {
         let replayed = self.replay_at(position, handler).await;
         let whom = handler.map_or("every handler", HandlerName::as_str);
         self.note("replay", format!("event {id} to {whom}"), &replayed, |count| {
-            format!("{count} deliveries")
+            counted(*count, "delivery", "deliveries")
         });
         replayed
     }

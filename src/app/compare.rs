@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{Delivery, Event, EventId, HandlerName};
-use crate::handler::Plan;
+use crate::handler::{Plan, Step};
+use crate::text::counted;
 
 use super::trial::{Trial, Wants};
 
@@ -43,8 +44,14 @@ struct Pair<'a> {
     name: HandlerName,
     old: Option<Trial<'a>>,
     new: Option<Trial<'a>>,
-    groups: BTreeMap<String, (u64, EventId)>,
+    /// Whether `on` and `when` are the same in both.
+    is_filter_same: bool,
+    groups: Groups,
 }
+
+/// How many events change in which way, and the first of each.
+#[derive(Clone, Debug, Default)]
+struct Groups(BTreeMap<String, (u64, EventId)>);
 
 /// What a handler does with an event.
 enum Outcome {
@@ -60,11 +67,17 @@ impl<'a> Comparison<'a> {
             old.handlers.keys().chain(new.handlers.keys()).collect();
         let changed =
             names.into_iter().filter(|name| old.snapshot_of(name) != new.snapshot_of(name));
-        let pairs = changed.map(|name| Pair {
-            name: name.clone(),
-            old: Trial::new(old, name, clock),
-            new: Trial::new(new, name, clock),
-            groups: BTreeMap::new(),
+        let pairs = changed.map(|name| {
+            let (one, other) = (Trial::new(old, name, clock), Trial::new(new, name, clock));
+            let filters = one.as_ref().zip(other.as_ref());
+            let is_filter_same = filters.is_some_and(|(one, other)| one.has_filter_of(other));
+            Pair {
+                name: name.clone(),
+                old: one,
+                new: other,
+                is_filter_same,
+                groups: Groups::default(),
+            }
         });
         Self { pairs: pairs.collect() }
     }
@@ -74,28 +87,43 @@ impl<'a> Comparison<'a> {
         self.pairs.is_empty()
     }
 
-    /// Lets both look at events. The handlers are shared out among the processors.
+    /// Lets both look at events, which are shared out among the processors: each body is read by one.
     pub fn see(&mut self, events: &[Arc<Event>]) {
         let n_threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let n_each = self.pairs.len().div_ceil(n_threads).max(1);
-        std::thread::scope(|scope| {
-            for pairs in self.pairs.chunks_mut(n_each) {
-                scope.spawn(move || {
-                    for event in events {
-                        for pair in &mut *pairs {
-                            pair.see(event);
-                        }
+        let n_each = events.len().div_ceil(n_threads).max(1);
+        let pairs = &self.pairs;
+        let look = |events: &[Arc<Event>]| -> Vec<Groups> {
+            let mut found = vec![Groups::default(); pairs.len()];
+            for event in events {
+                for (pair, groups) in pairs.iter().zip(&mut found) {
+                    if let Some(change) = pair.change(event) {
+                        groups.note(change, 1, event.id);
                     }
-                });
+                }
             }
+            found
+        };
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                events.chunks(n_each).map(|events| scope.spawn(|| look(events))).collect();
+            threads.into_iter().map(ScopedJoinHandle::join).collect()
         });
+        for found in found {
+            // A panic in a thread is one here: nothing is counted as compared that was not.
+            let found = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            for (pair, found) in self.pairs.iter_mut().zip(found) {
+                for (change, (n_events, first)) in found.0 {
+                    pair.groups.note(change, n_events, first);
+                }
+            }
+        }
     }
 
     /// All that was found, the largest groups of each handler first.
     pub fn finish(self) -> Vec<Difference> {
         let mut differences = Vec::new();
         for Pair { name, new, groups, .. } in self.pairs {
-            let mut groups: Vec<_> = groups.into_iter().collect();
+            let mut groups: Vec<_> = groups.0.into_iter().collect();
             groups.sort_by_key(|(_, (n_events, _))| std::cmp::Reverse(*n_events));
             differences.extend(groups.into_iter().map(|(change, (events, first))| Difference {
                 handler: name.clone(),
@@ -110,19 +138,24 @@ impl<'a> Comparison<'a> {
 }
 
 impl Pair<'_> {
-    fn see(&mut self, event: &Arc<Event>) {
+    /// What the new one does otherwise with the event.
+    fn change(&self, event: &Arc<Event>) -> Option<String> {
         let old = self.old.as_ref().map_or(Outcome::Unwanted, |old| outcome(old, event));
-        let new = self.new.as_ref().map_or(Outcome::Unwanted, |new| outcome(new, event));
-        if let Some(change) = change(&old, &new) {
-            self.note(change, event.id);
-        }
+        let new = match (&self.new, &old) {
+            (None, _) => Outcome::Unwanted,
+            (Some(_), Outcome::Unwanted) if self.is_filter_same => Outcome::Unwanted,
+            (Some(new), Outcome::Does(_)) if self.is_filter_same => planned(new, event),
+            (Some(new), _) => outcome(new, event),
+        };
+        change(&old, &new)
     }
+}
 
-    fn note(&mut self, change: String, id: EventId) {
-        let is_new = !self.groups.contains_key(&change);
-        let change =
-            if is_new && self.groups.len() >= GROUPS_MAX { OTHERS.to_owned() } else { change };
-        self.groups.entry(change).or_insert((0, id)).0 += 1;
+impl Groups {
+    fn note(&mut self, change: String, n_events: u64, first: EventId) {
+        let is_new = !self.0.contains_key(&change);
+        let change = if is_new && self.0.len() >= GROUPS_MAX { OTHERS.to_owned() } else { change };
+        self.0.entry(change).or_insert((0, first)).0 += n_events;
     }
 }
 
@@ -130,10 +163,14 @@ fn outcome(trial: &Trial<'_>, event: &Arc<Event>) -> Outcome {
     match trial.wants(event) {
         Wants::No(_) => Outcome::Unwanted,
         Wants::Unclear(why) => Outcome::Fails(why),
-        Wants::Yes => match trial.plan(&[Delivery::first(Arc::clone(event))]) {
-            Ok(plan) => Outcome::Does(plan),
-            Err(failure) => Outcome::Fails(failure.to_string()),
-        },
+        Wants::Yes => planned(trial, event),
+    }
+}
+
+fn planned(trial: &Trial<'_>, event: &Arc<Event>) -> Outcome {
+    match trial.plan(&[Delivery::first(Arc::clone(event))]) {
+        Ok(plan) => Outcome::Does(plan),
+        Err(failure) => Outcome::Fails(failure.to_string()),
     }
 }
 
@@ -153,21 +190,17 @@ fn change(old: &Outcome, new: &Outcome) -> Option<String> {
 /// Which fields of the plan are others: `come out with another subject, text`.
 fn other_plan(old: &Plan, new: &Plan) -> String {
     if old.steps.len() != new.steps.len() {
-        return format!("are {} steps in place of {}", new.steps.len(), old.steps.len());
+        let count = counted(new.steps.len() as u64, "step", "steps");
+        return format!("are {count} in place of {}", old.steps.len());
     }
     let mut fields = BTreeSet::new();
     for (old, new) in old.steps.iter().zip(&new.steps) {
-        let (old, new) = (fields_of(old), fields_of(new));
-        let names = old.keys().chain(new.keys());
-        fields.extend(names.filter(|name| old.get(*name) != new.get(*name)).cloned());
+        match (old, new) {
+            (_, Step::Skip { why }) => return format!("are left out: {why}"),
+            (Step::Skip { .. }, _) => return "are no longer left out".to_owned(),
+            (_, _) => fields.extend(old.other_fields(new)),
+        }
     }
-    let fields: Vec<String> = fields.into_iter().collect();
+    let fields: Vec<&str> = fields.into_iter().collect();
     format!("come out with another {}", fields.join(", "))
-}
-
-fn fields_of(step: &crate::handler::Step) -> serde_json::Map<String, Value> {
-    match serde_json::to_value(step) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) | Err(_) => serde_json::Map::new(),
-    }
 }

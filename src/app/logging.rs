@@ -4,31 +4,42 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
 use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::text;
 use crate::throttle::Throttle;
 
 /// Starts writing log lines to standard error. A second call changes nothing.
 pub fn start(settings: LogSettings) {
-    let level = settings.level.as_str();
+    let level = match settings.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
     // What libraries say matters to their authors, but for warnings. What actix says of broken
     // requests is left out: a stranger could fill the disk with it. So is sled: it says the same
     // over and over when the disk is full, and we say once what becomes of it.
-    let filter = EnvFilter::new(format!("warn,gatepost={level},actix_http=off,sled=off"));
+    let quiet = ["actix_http", "sled"].map(|target| (target, LevelFilter::OFF));
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("gatepost", level);
+    let filter = filter.with_targets(quiet);
     // A log that cannot be written, to a full disk say, must not end the thread that writes it.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| OneLine(io::stderr()))
-        .log_internal_errors(false);
-    let started = match settings.format {
-        LogFormat::Text => {
-            subscriber.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
-        }
-        LogFormat::Json => subscriber.json().flatten_event(true).with_target(false).try_init(),
+        .log_internal_errors(false)
+        .with_target(false);
+    let lines = match settings.format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // Another subscriber is installed already, as in tests: then nothing is to be done.
     drop(started);
     tell_panics();

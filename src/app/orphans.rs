@@ -21,6 +21,7 @@ use crate::event::HandlerName;
 use crate::files;
 use crate::queue::{Backlog, QueueStats};
 use crate::settings::show_duration;
+use crate::text::count;
 
 /// Known handlers, each with since when it is not configured.
 type Known = BTreeMap<HandlerName, Option<Timestamp>>;
@@ -133,7 +134,8 @@ impl Orphan {
 
 fn left_behind(name: &HandlerName, n_events: Option<u64>) -> String {
     let events = match n_events {
-        Some(n_events) => format!("{n_events} events are kept for it"),
+        Some(1) => "1 event is kept for it".to_owned(),
+        Some(n_events) => format!("{} events are kept for it", count(n_events)),
         None => "events are kept for it".to_owned(),
     };
     format!(

@@ -52,6 +52,17 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Whether `other` lets the same events through, whatever they are.
+    pub fn has_filter_of(&self, other: &Self) -> bool {
+        let filter = |trial: &Self| {
+            let policy = &trial.settings.policy;
+            let when = policy.when.as_ref().map(|when| when.source().to_owned());
+            let exempt = policy.exempt.when.as_ref().map(|when| when.source().to_owned());
+            (policy.on.clone(), when, policy.exempt.on.clone(), exempt)
+        };
+        filter(self) == filter(other)
+    }
+
     /// What a call with `deliveries` would do. Nothing is opened or sent for that.
     pub fn plan(&self, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         self.settings.kind.plan(&self.context, deliveries)

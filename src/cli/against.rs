@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::app::compare::{Comparison, Difference};
 use crate::clock::{Clock, Stopwatch, SystemClock, Timestamp};
 use crate::config::Config;
+use crate::text::counted;
 
 use super::CliError;
 use super::output::{Output, Page, note, plain};
@@ -74,7 +75,8 @@ async fn see_all(
         comparison.see(&events);
         n_events += events.len() as u64;
         if told_at.elapsed() >= TELL_EVERY {
-            note(&format!("{n_events} events compared, up to position {after}"))?;
+            let compared = counted(n_events, "event", "events");
+            note(&format!("{compared} compared, up to position {after}"))?;
             told_at = Stopwatch::start();
         }
     }
@@ -94,10 +96,12 @@ fn told(compared: &Compared, path: &Path) -> String {
         let Difference { handler, events, change, first, .. } = difference;
         let change = plain(change);
         page.line(format_args!(
-            "handler `{handler}`: {events} events {change}{line}; the first is {first}"
+            "handler `{handler}`: {} {change}{line}; the first is {first}",
+            counted(*events, "event", "events")
         ));
     }
     let none = if compared.differences.is_empty() { ": nothing would change" } else { "" };
-    page.line(format_args!("{} events compared with `{path}`{none}", compared.events));
+    let compared = counted(compared.events, "event", "events");
+    page.line(format_args!("{compared} compared with `{path}`{none}"));
     page.finish()
 }

@@ -7,6 +7,7 @@ use crate::api::{Reloaded, StatusView};
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
 use crate::settings::{Report, ReportStyle};
+use crate::text::counted;
 
 use super::args::Check;
 use super::output::{Output, json_text, line, note};
@@ -132,10 +133,11 @@ fn show(report: &Report, output: Output) -> Result<(), CliError> {
 fn summary(config: &Config, report: &Report) -> String {
     let (_errors, warnings) = report.counts();
     format!(
-        "`{}` is good: {} sources, {} handlers, {warnings} warnings",
+        "`{}` is good: {}, {}, {}",
         report.file,
-        config.sources.len(),
-        config.handlers.len()
+        counted(config.sources.len() as u64, "source", "sources"),
+        counted(config.handlers.len() as u64, "handler", "handlers"),
+        counted(warnings as u64, "warning", "warnings")
     )
 }
 

@@ -22,6 +22,7 @@ use crate::config::{self, Config};
 use crate::event::{Delivery, Event, Headers};
 use crate::secret::{self, Secret};
 use crate::source::{Inbound, Source};
+use crate::text::counted;
 
 use super::CliError;
 use super::args::Test;
@@ -88,9 +89,10 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
     let n_all = results.len();
     output.one(&results, |results| text(results))?;
     match n_failed {
-        0 => note(&format!("{n_all} events: as expected")),
+        0 => note(&format!("{}: as expected", counted(n_all as u64, "event", "events"))),
         _ => Err(CliError::Failed(format!(
-            "{n_failed} of {n_all} events come out otherwise; `--update` takes that as expected"
+            "{n_failed} of {} with a difference; `--update` takes that as expected",
+            counted(n_all as u64, "event", "events")
         ))),
     }
 }

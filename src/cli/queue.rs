@@ -101,18 +101,23 @@ fn told(report: &CheckReport) -> String {
     } = report;
     let mut text = Page::default();
     text.line(format_args!(
-        "{records} records read, {} in {segments} segments; \
-         {events} events ({kept} of them in the kept log), newest position {}",
+        "{} read, {} in {}; {} ({kept} of them in the kept log), newest position {}",
+        counted(*records, "record", "records"),
         bytes(*n_bytes),
+        counted(*segments, "segment", "segments"),
+        counted(*events, "event", "events"),
         last.0
     ));
     if *n_missing > 0 {
-        text.line(format_args!("{n_missing} events are missing between others"));
+        let missing = counted(*n_missing, "event is", "events are");
+        text.line(format_args!("{missing} missing between others"));
     }
     if *torn_bytes > 0 {
         text.line(format_args!(
-            "{torn_bytes} bytes at the end are of a commit that was never acknowledged: being \
-             written just now, or torn by a power cut (the next start puts them aside)"
+            "{} at the end {} of a commit that was never acknowledged: being \
+             written just now, or torn by a power cut (the next start puts them aside)",
+            counted(*torn_bytes, "byte", "bytes"),
+            if *torn_bytes == 1 { "is" } else { "are" }
         ));
     }
     for damage in damage {

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::event::{EventId, HandlerName};
 use crate::files;
 use crate::queue::EventQuery;
+use crate::text::counted;
 
 use super::CliError;
 use super::args::EventsReplay;
@@ -150,16 +151,17 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
     let until = filter.until.as_ref().map(|said| said.at);
     let saved = if options.restart || options.after.is_some() { None } else { read(file)? };
     if let Some(saved) = saved {
-        let (count, after) = (saved.count, saved.range.after.unwrap_or(0));
+        let count = counted(saved.count, "event", "events");
+        let after = saved.range.after.unwrap_or(0);
         if has_moved(saved.range.since, since) || has_moved(saved.range.until, until) {
             return Err(CliError::Failed(format!(
-                "an earlier run stopped after {count} events, behind position {after}, and by now \
+                "an earlier run stopped after {count}, behind position {after}, and by now \
                  `--since` or `--until` means another time: begin anew with `--restart`"
             )));
         }
         writeln!(
             std::io::stderr(),
-            "an earlier run stopped after {count} events: going on behind position {after} \
+            "an earlier run stopped after {count}: going on behind position {after} \
              (`--restart` begins anew)"
         )?;
         // What was done is not to be counted among what would be.
@@ -304,8 +306,8 @@ fn failed(what: &str, file: &Path, err: &std::io::Error) -> CliError {
 }
 
 fn stopped(progress: &Progress) -> CliError {
-    let count = progress.count;
-    CliError::Failed(format!("stopped after {count} events; the same command goes on from there"))
+    let count = counted(progress.count, "event", "events");
+    CliError::Failed(format!("stopped after {count}; the same command goes on from there"))
 }
 
 /// What a replay came to.

@@ -12,7 +12,7 @@ use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as S
 use crate::handler::Plan;
 
 use super::args::HandlersTry;
-use super::output::{Output, Page, plain};
+use super::output::{Output, Page, note, plain};
 use super::send::{did_you_mean, no_source, read};
 use super::store::Via;
 use super::{CliError, events};
@@ -86,9 +86,19 @@ async fn find(
     let unknown = |source: &str| no_source(source, config);
     let parse = |source: &str| SourceName::parse(source).map_err(|_| unknown(source));
     if let Some([source, event_type]) = options.sample.as_deref() {
-        let event_type = EventType::new(event_type);
-        let sample = samples::sample_of(config, &parse(source)?, &event_type, clock);
-        return sample.ok_or_else(|| unknown(source));
+        let (name, event_type) = (parse(source)?, EventType::new(event_type));
+        let sample = samples::sample_of(config, &name, &event_type, clock);
+        let sample = sample.ok_or_else(|| unknown(source))?;
+        let known = match config.sources.get(&name) {
+            Some(source) => source.sample_types(),
+            None => Vec::new(),
+        };
+        if !known.is_empty() && !known.contains(&event_type.as_str()) {
+            let hint = did_you_mean(event_type.as_str(), known);
+            let event_type = plain(event_type.as_str());
+            note(&format!("there is no sample of `{event_type}`, so its body is made up{hint}"))?;
+        }
+        return Ok(sample);
     }
     if let (Some(file), Some(source)) = (&options.body, &options.source) {
         let event = samples::event_of(config, &parse(source)?, None, read(file)?, clock);

@@ -209,9 +209,23 @@ fn left_out(text: &str) -> Option<String> {
     const WORDS: &str = "left out";
     let at = text.to_ascii_lowercase().find(WORDS)?;
     let rest = text.get(at + WORDS.len()..)?.trim_start_matches([':', ',', ' ']);
-    let end = [". ", "; ", ".)", ") "].iter().filter_map(|end| rest.find(end)).min();
-    let said = rest.get(..end.unwrap_or(rest.len()))?;
-    Some(said.trim_end_matches(['.', ')']).to_owned())
+    // To the end of the sentence, or of the brackets that it stands in; brackets of its own belong to it.
+    let mut depth = 0_usize;
+    let mut end = rest.len();
+    for (at, c) in rest.char_indices() {
+        let ends_sentence = || rest.get(at + 1..).is_some_and(|behind| behind.starts_with(' '));
+        match c {
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            ')' => end = at,
+            '.' | ';' if depth == 0 && ends_sentence() => end = at,
+            _ => {}
+        }
+        if end < rest.len() {
+            break;
+        }
+    }
+    Some(rest.get(..end)?.trim_end_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -257,6 +271,10 @@ mod tests {
             ("A limit. Left out: no limit.", Some("no limit")),
             ("The title; left out: none; of people.", Some("none")),
             ("Whom (left out, everybody) it asks.", Some("everybody")),
+            (
+                "How. Left out: hex (of a token: as it is; b).",
+                Some("hex (of a token: as it is; b)"),
+            ),
             ("A limit.", None),
         ] {
             assert_eq!(left_out(text).as_deref(), said, "{text}");

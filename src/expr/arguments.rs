@@ -3,6 +3,7 @@
 use minijinja::value::{Kwargs, Rest, ValueOrKwargs, from_args};
 use minijinja::{Error, Value};
 
+use super::values::is_missing;
 use crate::body::number;
 
 /// The arguments of one call. The value that the filter is applied to has the place 0.
@@ -23,11 +24,19 @@ impl Arguments {
         self.by_place.first().cloned().unwrap_or_default()
     }
 
+    /// `None` where nothing is given, or what is missing is.
     pub(super) fn get(&self, place: usize, name: &str) -> Result<Option<Value>, Error> {
-        match self.by_place.get(place) {
-            Some(argument) => Ok(Some(argument.clone())),
-            None => self.by_name.get(name),
-        }
+        let argument = match self.by_place.get(place) {
+            Some(argument) => Some(argument.clone()),
+            None => self.named(name)?,
+        };
+        Ok(argument.filter(|argument| !is_missing(argument)))
+    }
+
+    /// The same of what can be given by its name only.
+    pub(super) fn named(&self, name: &str) -> Result<Option<Value>, Error> {
+        let argument: Option<Value> = self.by_name.get(name)?;
+        Ok(argument.filter(|argument| !is_missing(argument)))
     }
 
     pub(super) fn count(&self, place: usize, name: &str, default: usize) -> Result<usize, Error> {

@@ -45,7 +45,7 @@ pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> 
     let before = text.get(..range.start).unwrap_or_default();
     Err(ExprError {
         message,
-        help: if *is_test { String::new() } else { slips::near_filter(name) },
+        help: if *is_test { slips::near_test(name) } else { slips::near_filter(name) },
         range: Some(range.clone()),
         line: Some(before.matches('\n').count().saturating_add(1)),
     })

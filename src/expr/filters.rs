@@ -3,13 +3,13 @@
 
 use std::cmp::Ordering;
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
-use super::values::{cost, is_missing, text};
-use super::{date, money, operators, plain};
+use super::values::{calculable_or_empty, cost, is_missing, text};
+use super::{date, lists, methods, money, operators, plain};
 use crate::body::json::{self, Layout};
 use crate::body::number;
 
@@ -27,6 +27,8 @@ enum Given {
     Number,
     /// A list of such numbers.
     Numbers,
+    /// The same without what is missing.
+    PresentNumbers,
 }
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -36,6 +38,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("default", default);
     environment.add_filter("d", default);
     environment.add_filter("join", join);
+    environment.add_filter("replace", replace);
     environment.add_filter("tojson", tojson);
     environment.add_filter("from_json", from_json);
     environment.add_filter("truncate", truncate);
@@ -48,7 +51,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("money", money::money);
     operators::add_to(environment);
     add_tests(environment);
-    environment.set_unknown_method_callback(method);
+    lists::add_to(environment);
+    environment.set_unknown_method_callback(methods::call);
 }
 
 /// MiniJinja's own filters, each in its guard.
@@ -64,7 +68,6 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "title" = filters::title,
         "capitalize" = filters::capitalize,
         "trim" = filters::trim,
-        "replace" = filters::replace,
         "indent" = filters::indent,
         "split" = filters::split,
         "lines" = filters::lines,
@@ -78,10 +81,12 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "float" = filters::float,
     );
     add!(Numbers:
-        "min" = filters::min,
-        "max" = filters::max,
         "sort" = filters::sort,
         "unique" = filters::unique,
+    );
+    add!(PresentNumbers:
+        "min" = filters::min,
+        "max" = filters::max,
     );
     add!(Value:
         "escape" = filters::escape,
@@ -95,13 +100,12 @@ fn add_builtin(environment: &mut Environment<'_>) {
         "list" = filters::list,
         "batch" = filters::batch,
         "slice" = filters::slice,
-        "zip" = filters::zip,
         "attr" = filters::attr,
-        "map" = filters::map,
         "select" = filters::select,
         "selectattr" = filters::selectattr,
         "reject" = filters::reject,
         "rejectattr" = filters::rejectattr,
+        "pprint" = filters::pprint,
     );
     add_calculating(environment);
 }
@@ -110,14 +114,16 @@ fn add_builtin(environment: &mut Environment<'_>) {
 fn add_calculating(environment: &mut Environment<'_>) {
     let sum = Value::from_function(filters::sum);
     environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-        sum.call(state, &given(Given::Numbers, args.into_values()))
+        let args = given(state, Given::PresentNumbers, args.into_values())?;
+        sum.call(state, &args)
     });
     let format = Value::from_function(filters::format);
     environment.add_filter(
         "format",
         move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-            let args: Vec<Value> = args.into_values().iter().map(calculable_or_empty).collect();
-            format.call(state, &args)
+            let args = args.into_values();
+            let given = |arg| methods::with_named(arg).unwrap_or_else(|| calculable_or_empty(arg));
+            format.call(state, &args.iter().map(given).collect::<Vec<_>>())
         },
     );
 }
@@ -134,39 +140,29 @@ fn add_guarded(
         if args.first().is_none_or(is_missing) {
             return Ok(Value::UNDEFINED);
         }
-        filter.call(state, &given(as_given, args))
+        let args = given(state, as_given, args)?;
+        filter.call(state, &args)
     });
 }
 
-fn given(as_given: Given, mut args: Vec<Value>) -> Vec<Value> {
-    let Some((value, others)) = args.split_first_mut() else { return args };
+fn given(
+    state: &mut State<'_, '_>,
+    as_given: Given,
+    mut args: Vec<Value>,
+) -> Result<Vec<Value>, Error> {
+    let Some((value, others)) = args.split_first_mut() else { return Ok(args) };
     *value = match as_given {
         Given::Value => std::mem::take(value),
         Given::Text if value.is_safe() => std::mem::take(value),
         Given::Text => text(value),
         Given::Number => number::plain(std::mem::take(value)),
-        Given::Numbers => numbers(value),
+        Given::Numbers => lists::numbers(value),
+        Given::PresentNumbers => lists::present_numbers(state, value)?,
     };
     for other in others {
         *other = number::plain(std::mem::take(other));
     }
-    args
-}
-
-/// A list whose numbers can be calculated and compared with.
-fn numbers(value: &Value) -> Value {
-    if value.kind() != ValueKind::Seq {
-        return value.clone();
-    }
-    let items = || value.try_iter().into_iter().flatten();
-    if !items().any(|item| number::written(&item).is_some()) {
-        return value.clone();
-    }
-    items().map(number::plain).collect()
-}
-
-fn calculable_or_empty(value: &Value) -> Value {
-    if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }
+    Ok(args)
 }
 
 fn length(value: &Value) -> Result<usize, Error> {
@@ -194,22 +190,23 @@ fn default(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 fn join(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = Arguments::of(args)?;
     let between = args.get(1, "d")?.map_or_else(String::new, |between| plain(&between));
-    let attribute = args.get(2, "attribute")?.map(|path| plain(&path));
+    let attribute = args.get(2, "attribute")?;
     args.finish()?;
     let value = args.value();
     if is_missing(&value) {
         return Ok(Value::UNDEFINED);
     }
     let mut text = String::new();
+    let mut is_first = true;
     for item in value.try_iter()?.checked() {
         let mut item = item?;
-        for part in attribute.iter().flat_map(|path| path.split('.')) {
-            item = item.get_attr(part).unwrap_or_default();
+        if let Some(path) = &attribute {
+            item = lists::field(&item, path);
         }
         if is_missing(&item) {
             continue;
         }
-        if !text.is_empty() {
+        if !std::mem::take(&mut is_first) {
             text.push_str(&between);
         }
         let item = plain(&item);
@@ -217,6 +214,21 @@ fn join(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, E
         text.push_str(&item);
     }
     Ok(Value::from(text))
+}
+
+/// Every `old` becomes `new`: nothing where that is missing, and nothing is replaced where `old` is.
+fn replace(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = Arguments::of(args)?;
+    let (old, new) = (args.get(1, "old")?, args.get(2, "new")?);
+    args.finish()?;
+    let value = args.value();
+    if is_missing(&value) {
+        return Ok(Value::UNDEFINED);
+    }
+    let given = if value.is_safe() { value } else { text(&value) };
+    let Some(old) = old else { return Ok(given) };
+    let new = new.map_or_else(|| Value::from(""), number::plain);
+    Value::from_function(filters::replace).call(state, &[given, number::plain(old), new])
 }
 
 /// JSON that may stand in HTML.
@@ -313,57 +325,3 @@ fn add_tests(environment: &mut Environment<'_>) {
     comparison!(Ordering::is_gt: "gt", "greaterthan", ">");
     comparison!(Ordering::is_ge: "ge", ">=");
 }
-
-/// Python's methods of texts, lists and maps; of what is missing each gives what is missing.
-fn method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    let callback = minijinja_contrib::pycompat::unknown_method_callback;
-    if is_missing(value) {
-        return if METHODS.contains(&name) {
-            Ok(Value::UNDEFINED)
-        } else {
-            Err(Error::new(ErrorKind::UnknownMethod, format!("there is no method `{name}`")))
-        };
-    }
-    let args: Vec<Value> = args.iter().map(calculable_or_empty).collect();
-    if number::written(value).is_some() {
-        return callback(state, &text(value), name, &args);
-    }
-    callback(state, value, name, &args)
-}
-
-/// What `minijinja_contrib::pycompat` knows.
-const METHODS: &[&str] = &[
-    "get",
-    "items",
-    "keys",
-    "values",
-    "count",
-    "capitalize",
-    "endswith",
-    "find",
-    "format",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdigit",
-    "islower",
-    "isnumeric",
-    "isupper",
-    "join",
-    "lower",
-    "lstrip",
-    "replace",
-    "rfind",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "title",
-    "upper",
-];

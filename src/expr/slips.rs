@@ -5,7 +5,16 @@ use std::ops::Range;
 
 use minijinja::ErrorKind;
 
+use super::methods::METHODS;
 use crate::settings::nearest;
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+use words::{
+    FILTERS, NOTHING, OPERATORS, OTHER_FILTERS, OTHER_METHODS, OTHER_TEMPLATES, TESTS, WORDS,
+};
 
 /// A slip in a text that does not compile.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,83 +23,6 @@ pub(super) struct Slip {
     pub(super) help: String,
     pub(super) range: Range<usize>,
 }
-
-/// Other languages' words for what is called otherwise here, and how that is written. The longer
-/// ones first.
-const OPERATORS: [(&str, &str); 8] = [
-    ("=~", "`\"word\" in data.text`: there are no patterns"),
-    ("===", "`==`"),
-    ("!==", "`!=`"),
-    ("&&", "`and`"),
-    ("||", "`or`"),
-    ("?.", "`.`: what is missing has no fields, and is no error"),
-    ("??", "`| default(…)`"),
-    ("<>", "`!=`"),
-];
-
-/// Operators that are words in other languages.
-const WORDS: [(&str, &str); 9] = [
-    ("AND", "`and`"),
-    ("OR", "`or`"),
-    ("NOT", "`not`"),
-    ("eq", "`==`"),
-    ("ne", "`!=`"),
-    ("like", "`\"word\" in data.text`: there are no patterns"),
-    ("matches", "`\"word\" in data.text`: there are no patterns"),
-    ("contains", "`\"word\" in data.text`"),
-    ("includes", "`\"word\" in data.text`"),
-];
-
-/// Names for nothing in other languages.
-const NOTHING: [&str; 5] = ["null", "nil", "NULL", "Null", "undefined"];
-
-/// Names of filters, for those that are nearly one.
-const FILTERS: [&str; 44] = [
-    "abs",
-    "attr",
-    "batch",
-    "bool",
-    "capitalize",
-    "count",
-    "date",
-    "default",
-    "dictsort",
-    "escape",
-    "first",
-    "float",
-    "format",
-    "from_json",
-    "groupby",
-    "indent",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "lines",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "money",
-    "reject",
-    "replace",
-    "reverse",
-    "round",
-    "safe",
-    "select",
-    "sort",
-    "split",
-    "striptags",
-    "sum",
-    "title",
-    "tojson",
-    "trim",
-    "truncate",
-    "unique",
-    "upper",
-];
 
 /// The slip that makes an expression one that does not compile.
 pub(super) fn in_expression(text: &str) -> Option<Slip> {
@@ -125,6 +57,16 @@ fn in_single_braces(text: &str) -> Option<&str> {
 /// The slip that makes a template one that does not compile: within its `{{ … }}` and `{% … %}`.
 pub(super) fn in_template(text: &str) -> Option<Slip> {
     let code = without_strings(text);
+    for (words, help) in OTHER_TEMPLATES {
+        if let Some(start) = code.find(words) {
+            let message = format!("`{words}` means nothing here");
+            return Some(Slip {
+                message,
+                help: help.to_owned(),
+                range: start..start + words.len(),
+            });
+        }
+    }
     let mut at = 0;
     while let Some(open) = code.get(at..).and_then(|rest| rest.find("{{").or(rest.find("{%"))) {
         let start = at + open + 2;
@@ -250,43 +192,6 @@ fn without_strings(text: &str) -> String {
     code
 }
 
-/// The methods of texts, lists and maps: Python's.
-const METHODS: [&str; 33] = [
-    "append",
-    "capitalize",
-    "count",
-    "endswith",
-    "extend",
-    "find",
-    "format",
-    "get",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdigit",
-    "islower",
-    "isnumeric",
-    "isspace",
-    "isupper",
-    "items",
-    "join",
-    "keys",
-    "lower",
-    "lstrip",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "upper",
-    "values",
-];
-
 /// What to write instead of what MiniJinja refused: its reason, and the words that it refused.
 pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
     let fixed = match kind {
@@ -297,12 +202,20 @@ pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
             "every `{{` is closed by `}}`, `{% if … %}` by `{% endif %}`, `{% for … %}` by \
              `{% endfor %}`"
         }
+        ErrorKind::SyntaxError if detail.ends_with("statement end") => {
+            "write `{% endif %}` or `{% endfor %}`"
+        }
+        ErrorKind::SyntaxError if is_else_if(detail, words) => "write `{% elif … %}`",
         ErrorKind::UnknownMethod => {
             let called = words.split('(').next().unwrap_or_default();
             let name = called.rsplit('.').next().unwrap_or_default().trim();
             let other = OTHER_METHODS.iter().find(|(theirs, _)| *theirs == name);
-            return match (other, nearest(name, METHODS)) {
+            return match (other, nearest(name, METHODS.iter().copied())) {
                 (Some((_, ours)), _) => format!("write {ours}"),
+                (None, Some(same)) if same == name && FILTERS.contains(&name) => {
+                    format!("write `x | {name}`")
+                }
+                (None, Some(same)) if same == name => "what it is called on is no text".to_owned(),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
                 (None, None) => format!("the methods are {}", METHODS.join(", ")),
             };
@@ -312,15 +225,12 @@ pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
     fixed.to_owned()
 }
 
-/// Other languages' methods.
-const OTHER_METHODS: [(&str, &str); 6] = [
-    ("includes", "`x in y`"),
-    ("contains", "`x in y`"),
-    ("slice", "`x[1:5]`"),
-    ("substring", "`x[1:5]`"),
-    ("toLowerCase", "`| lower`"),
-    ("toUpperCase", "`| upper`"),
-];
+/// `{% elseif … %}` and the like.
+fn is_else_if(detail: &str, words: &str) -> bool {
+    let statement = detail.strip_prefix("unknown statement ").unwrap_or_default();
+    ["elseif", "elsif"].contains(&statement)
+        || (words == "if" && detail.ends_with("expected end of block"))
+}
 
 /// What to write in place of a name at `start` of `text` that stands for nothing.
 pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) -> String {
@@ -352,9 +262,21 @@ pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) ->
 
 /// The filter that was probably meant.
 pub(super) fn near_filter(name: &str) -> String {
-    match nearest(name, FILTERS) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the filters are {}", FILTERS.join(", ")),
+    let other = OTHER_FILTERS.iter().find(|(theirs, _)| *theirs == name);
+    let begun = FILTERS.into_iter().find(|ours| name.len() > 2 && ours.starts_with(name));
+    match (other, begun.or_else(|| nearest(name, FILTERS))) {
+        (Some((_, ours)), _) => format!("write `| {ours}`"),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => format!("the filters are {}", FILTERS.join(", ")),
+    }
+}
+
+/// The test that was probably meant.
+pub(super) fn near_test(name: &str) -> String {
+    match (name, nearest(name, TESTS)) {
+        ("empty" | "blank", _) => "write `not x`: what is empty counts as false".to_owned(),
+        (_, Some(near)) => format!("did you mean `{near}`?"),
+        (_, None) => format!("the tests are {}", TESTS.join(", ")),
     }
 }
 
@@ -367,6 +289,3 @@ pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
         !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
     })
 }
-
-#[cfg(test)]
-mod tests;

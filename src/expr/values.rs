@@ -1,11 +1,12 @@
-//! What filters and operators ask of a value.
+//! What is missing, and values as filters take them.
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
-use super::plain;
+use super::escape::plain;
+use crate::body::number;
 
-/// Whether it is not there, or null.
+/// Undefined or `null`.
 pub(super) fn is_missing(value: &Value) -> bool {
     value.is_undefined() || value.is_none()
 }
@@ -17,6 +18,11 @@ pub(super) fn text(value: &Value) -> Value {
         ValueKind::Undefined | ValueKind::None => Value::from(""),
         _ => Value::from(plain(value)),
     }
+}
+
+/// What can be calculated with or put into a text; what is missing as the empty one.
+pub(super) fn calculable_or_empty(value: &Value) -> Value {
+    if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }
 }
 
 /// The fuel for going once through so many bytes.

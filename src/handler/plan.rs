@@ -224,5 +224,6 @@ fn plain(text: &str) -> String {
     crate::text::plain(text).into_owned()
 }
 
+mod differ;
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,8 @@ impl Lint<'_> {
             let is_empty = |event: &Arc<Event>| {
                 template.render(&Scope::of(event)).is_ok_and(|text| text.trim().is_empty())
             };
-            if template.source().contains("{{") && events.iter().all(is_empty) {
+            let has_code = ["{{", "{%"].iter().any(|open| template.source().contains(open));
+            if has_code && events.iter().all(is_empty) {
                 let message =
                     format!("this comes out empty with every sample of {}", names(events));
                 let help = "see it with `gatepost handlers try`";

@@ -114,12 +114,14 @@ fn template_that_says_nothing_is_found() {
             "[handler.a]\non = ['git:push']\n[handler.a.chat]\nslack = {{ url = {{ file = 'n' }} }}\ntext = '{text}'"
         )
     };
-    check(
-        &chat("{{ data.nothing_at_all }} "),
-        &[
-            "this comes out empty with every sample of git:push | see it with `gatepost handlers try`",
-        ],
-    );
+    for empty in ["{{ data.nothing_at_all }} ", "{% if data.nothing_at_all %}x{% endif %}"] {
+        check(
+            &chat(empty),
+            &[
+                "this comes out empty with every sample of git:push | see it with `gatepost handlers try`",
+            ],
+        );
+    }
     check(&chat("{% if data.forced %}forced {{ data.ref }}{% endif %}x"), &[]);
 }
 

@@ -81,7 +81,7 @@ fn unknown_methods_have_their_remedy() {
     let help = |text: &str| Expression::compile(text).unwrap_err().help;
     assert_eq!(help("event.type.startsWith('x')"), "did you mean `startswith`?");
     assert_eq!(help("event.type.toUpperCase()"), "write `| upper`");
-    assert!(help("event.type.flattenDeep()").starts_with("the methods are append, "));
+    assert!(help("event.type.flattenDeep()").starts_with("the methods are capitalize, "));
 }
 
 #[test]
@@ -97,4 +97,57 @@ fn good_texts_have_no_slips() {
         Expression::compile(text).unwrap();
         assert_eq!(in_expression(text), None, "{text}");
     }
+}
+
+#[test]
+fn lists_of_names_are_those_that_there_are() {
+    for filter in FILTERS {
+        Expression::compile(&format!("data.a | {filter}")).map_or_else(
+            |err| assert!(!err.message.contains("unknown"), "{filter}: {err}"),
+            |_| (),
+        );
+    }
+    for test in TESTS {
+        Expression::compile(&format!("'{test}' is test")).unwrap();
+        let is_known = Expression::compile(&format!("data.a is {test}"));
+        assert!(is_known.is_ok_and(|_| true) || ["divisibleby", "in"].contains(&test), "{test}");
+    }
+    for method in METHODS {
+        // Whatever it is given: a text, a list or a map has it.
+        let is_known = ["'a'", "[1]", "{'a': 1}"].into_iter().any(|value| {
+            let environment = crate::expr::environment(1000, Escape::None);
+            let called = environment.compile_expression_owned(format!("{value}.{method}('a')"));
+            match called.unwrap().eval(()) {
+                Ok(_) => true,
+                Err(err) => err.kind() != ErrorKind::UnknownMethod,
+            }
+        });
+        assert!(is_known, "{method}");
+    }
+}
+
+#[test]
+fn statements_of_other_languages_have_their_remedy() {
+    let help = |text: &str| Template::compile(text, Escape::None).unwrap_err().help;
+    let elif = "write `{% elif … %}`";
+    assert_eq!(help("{% if data.a %}a{% elseif data.b %}b{% endif %}"), elif);
+    assert_eq!(help("{% if data.a %}a{% elsif data.b %}b{% endif %}"), elif);
+    assert_eq!(help("{% if data.a %}a{% else if data.b %}b{% endif %}"), elif);
+    assert_eq!(help("{% if data.a %}a{% end %}"), "write `{% endif %}` or `{% endfor %}`");
+    assert_eq!(help("{{{ data.a }}}"), "two braces are enough: `{{ … }}`");
+    assert!(help("{{#if data.a}}x{{/if}}").contains("`{% endif %}`"));
+    assert!(help("{{#each data.a}}x{{/each}}").contains("`{% endfor %}`"));
+    assert!(help("{{ .data.a }}").starts_with("leave the first `.` out"));
+}
+
+#[test]
+fn filters_and_tests_of_other_languages_have_their_remedy() {
+    let help = |text: &str| Expression::compile(text).unwrap_err().help;
+    assert_eq!(help("data.a | upcase"), "write `| upper`");
+    assert_eq!(help("data.a | json"), "write `| tojson`");
+    assert_eq!(help("data.a | strftime('%Y')"), "write `| date(…)`");
+    assert_eq!(help("data.a | trunc(5)"), "did you mean `truncate`?");
+    assert_eq!(help("data.a is empty"), "write `not x`: what is empty counts as false");
+    assert_eq!(help("data.a is nunber"), "did you mean `number`?");
+    assert_eq!(help("['a'].join(',')"), "write `x | join`");
 }

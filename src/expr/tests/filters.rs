@@ -79,6 +79,20 @@ fn methods_are_those_of_python() {
     check("data.user.keys() | join(',')", "name");
     check("data.text.startswith('<b>')", "true");
     check("', '.join(data.tags)", "a, b");
+    check("', '.join([1.5, true])", "1.5, true");
+    check("' '.isspace() and not 'a'.isspace()", "true");
+    check("'Re: it'.removeprefix('Re: ') ~ 'a.b'.removesuffix('.b')", "ita");
+    check("'a-b-c'.partition('-') | join('|')", "a|-|b-c");
+    check("'a-b-c'.rpartition('-') | join('|')", "a-b|-|c");
+    check("'abc'.rpartition('-') | join('|')", "||abc");
+    check("'a-b-c'.rsplit('-', 1) | join('|')", "a-b|c");
+    check("' a  b '.rsplit() | join('|')", "a|b");
+    check("'Ab'.swapcase() ~ 'Ab'.casefold()", "aBab");
+    check("'7'.zfill(3) ~ '-7'.zfill(4)", "007-007");
+    check("'a'.ljust(3, '.') ~ 'b'.rjust(3, '.') ~ 'c'.center(3, '.')", "a....b.c.");
+    check("'häuser'.index('s')", "3");
+    check("['a', 'b'].index('b')", "1");
+    check("'a'.index('x') is undefined and ['a'].index('x') is undefined", "true");
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn check_nothing(expression: &str, expected: &str) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: a filter a line")]
 fn nothing_stays_nothing_through_every_filter() {
     for filter in [
         "lower",
@@ -49,6 +50,14 @@ fn nothing_stays_nothing_through_every_filter() {
         "reject",
         "rejectattr('name') | list",
         "zip([1]) | list",
+        "groupby('name')",
+        "groupby('name') | list",
+        "chain(data.missing)",
+        "dictsort",
+        "slice(2)",
+        "attr('a')",
+        "pprint",
+        "safe",
         "truncate(5)",
         "date",
         "money('EUR')",
@@ -89,6 +98,52 @@ fn nothing_stays_nothing_through_operators_slices_and_methods() {
     check("data.missing is defined", "false");
     check_template("{{ data.tags ~ data.none }}", Escape::None, r#"["a","b"]"#);
     check_template("{{ data.user }} {{ [data.none] }}", Escape::None, r#"{"name":"Ann"} [null]"#);
+}
+
+#[test]
+fn what_is_missing_counts_for_nothing_in_lists() {
+    check("['', 'a', data.none, ''] | join(',')", ",a,");
+    check("[1] | zip(data.missing)", "undefined");
+    check("[1] | chain(data.none, [2])", "[1,2]");
+    check("[1, data.none, 2, data.missing] | sum", "3");
+    check("[3, data.none, 2] | min", "2");
+    check("[3, data.none, 2] | max", "3");
+    check("[data.none] | max", "undefined");
+    let people = "[{'n': 'a', 'k': 'x'}, {'n': 'b'}, {'n': 'c', 'k': none}, {'n': 'd', 'k': 'X'}]";
+    check(&format!("{people} | map(attribute='k', default='?') | join"), "x??X");
+    check(&format!("{people} | groupby('k') | map('first') | join('|')"), "x");
+    check(&format!("{people} | groupby('k', default='?') | map('first') | join('|')"), "?|x");
+    check(&format!("{people} | groupby('k', case_sensitive=true) | length"), "3");
+    check(&format!("({people} | groupby('k'))[1].list | map(attribute='n') | join"), "ad");
+    let groups = format!(
+        "{{% for k, all in {people} | groupby('k') %}}{{{{ k }}}}:{{{{ all | length }}}} {{% endfor %}}"
+    );
+    check_template(&groups, Escape::None, ":2 x:2 ");
+    check("[{'a': {'b': [7]}}] | groupby('a.b.0') | map(attribute='grouper') | join", "7");
+    check("[{'a': {'b': [7]}}] | join(',', attribute='a.b.0')", "7");
+}
+
+#[test]
+fn what_is_missing_is_no_argument() {
+    check_nothing("'Hello World' | replace('Hello', ?)", " World");
+    check_nothing("'None' | replace(?, 'x')", "None");
+    check_nothing("'one two three' | truncate(?)", "one two three");
+    check_nothing("'one two three' | truncate(8, end=?, leeway=0)", "one...");
+    check_nothing("0 | date('%H', ?)", "00");
+    check_nothing("0 | date(?, 'UTC')", "1970-01-01 00:00");
+    check_nothing("5 | money(?)", "5.00");
+    check_nothing("['a', 'b'] | join(?)", "ab");
+    check_nothing("'%(a)s!' | format(a=?)", "!");
+    check_nothing("'{a}!'.format(a=?)", "!");
+    check_nothing("'abc'.startswith(?) or 'abc'.endswith(?)", "false");
+    check_nothing("'abc'.find(?) ~ 'abc'.rfind(?) ~ 'abc'.count(?)", "-1-10");
+    check_nothing("'a b'.split(?) | join('|')", "a|b");
+    check_nothing("'abc'.replace(?, 'x')", "abc");
+    check_nothing("'abc'.replace('b', ?)", "ac");
+    check_nothing("' abc '.strip(?)", "abc");
+    check_nothing("', '.join(['a', ?, 'b'])", "a, b");
+    check_nothing("', '.join(?) or 'nothing'", "nothing");
+    check_nothing("'abc'.removeprefix(?)", "abc");
 }
 
 #[test]

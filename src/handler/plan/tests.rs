@@ -122,3 +122,20 @@ fn plan_reads_well_and_cannot_drive_a_terminal() {
     assert_eq!(Plan { steps: vec![step, skip] }.to_string(), expected);
     assert_eq!(Plan::default().to_string(), "nothing to do");
 }
+
+#[test]
+fn fields_that_differ_are_named() {
+    let mail = |subject: &str, html: Option<&str>| Step::Mail {
+        from: "a@example.com".to_owned(),
+        to: Vec::new(),
+        headers: Vec::new(),
+        subject: subject.to_owned(),
+        text: "text".to_owned(),
+        html: html.map(str::to_owned),
+    };
+    let skip = Step::Skip { why: "no".to_owned() };
+    assert_eq!(mail("a", None).other_fields(&mail("a", None)), [""; 0]);
+    assert_eq!(mail("a", None).other_fields(&mail("b", Some("c"))), ["subject", "html"]);
+    assert_eq!(mail("a", None).other_fields(&skip), ["kind"]);
+    assert_eq!(skip.other_fields(&Step::Skip { why: "maybe".to_owned() }), ["why"]);
+}

@@ -70,7 +70,7 @@ fn against_groups_what_a_new_configuration_would_do_otherwise() {
     assert_eq!(served.stop(), Some(0));
     assert_eq!(json(&folder, &arguments), compared);
     let text = printed(&run(&folder, &arguments), 0);
-    assert!(text.contains("handler `crm`: 1 events no longer go to it; the first is "), "{text}");
+    assert!(text.contains("handler `crm`: 1 event no longer go to it; the first is "), "{text}");
     let same = printed(&run(&folder, &["check", "--against", "7d", "config.toml"]), 0);
     assert!(same.contains("nothing would change"), "{same}");
     // Older ones are left out.
@@ -84,4 +84,49 @@ fn against_a_wrong_configuration_shows_its_mistakes() {
     std::fs::write(folder.path().join("new.toml"), "[handler.a]").unwrap();
     printed(&run(&folder, &["check", "--against", "7d", "new.toml"]), 3);
     printed(&run(&folder, &["check", "--against", "7d"]), 2);
+}
+
+const SKIPS: &str = r#"
+[handler.a]
+on = ["hyvor:*"]
+[handler.a.chat]
+ntfy = { topic = "a" }
+text = "TEXT"
+"#;
+
+#[test]
+fn against_says_what_is_left_out_and_compares_many_events_alike() {
+    let text = |text: &str| SKIPS.replace("TEXT", text);
+    let folder = Folder::new("", &text("{{ event.type }}"));
+    let served = Served::start(&folder);
+    // More than there are processors, so that each gets some.
+    for _ in 0..20 {
+        send(&folder, &served, "hyvor", "comment.create");
+    }
+    let first = send(&folder, &served, "hyvor", "user.created");
+    assert_eq!(served.stop(), Some(0));
+    let old = std::fs::read_to_string(folder.config()).unwrap();
+    let new = folder.path().join("new.toml");
+    let against = |text: &str| {
+        folder.write_config("", text);
+        std::fs::rename(folder.config(), &new).unwrap();
+        std::fs::write(folder.config(), &old).unwrap();
+        let compared = json(&folder, &["check", "--against", "7d", "new.toml"]);
+        let differences = compared["differences"].as_array().unwrap().clone();
+        let shown = differences.iter().map(|one| format!("{} {}", one["events"], one["change"]));
+        (shown.collect::<Vec<_>>(), differences[0]["first"].clone())
+    };
+    let (shown, found) =
+        against(&text("{% if event.type == 'comment.create' %}{{ event.type }}{% endif %}"));
+    assert_eq!(shown, ["1 \"are left out: the text is empty\""]);
+    assert_eq!(found, first);
+    let (shown, _) = against(&text("{{ event.type }}!"));
+    assert_eq!(shown, ["21 \"come out with another message\""]);
+    let retried = text("{{ event.type }}")
+        .replace("[handler.a.chat]", "retry = { min = \"1m\" }\n[handler.a.chat]");
+    folder.write_config("", &retried);
+    std::fs::rename(folder.config(), &new).unwrap();
+    std::fs::write(folder.config(), &old).unwrap();
+    let compared = json(&folder, &["check", "--against", "7d", "new.toml"]);
+    assert_eq!(compared, serde_json::json!({ "events": 21, "differences": [] }));
 }

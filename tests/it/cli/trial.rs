@@ -50,6 +50,11 @@ fn try_takes_a_body_of_ones_own_and_says_what_is_not_wanted() {
     let shown = json(&folder, &arguments);
     assert_eq!(shown["event"]["type"], "comment.update");
     assert_eq!((&shown["wanted"], &shown["reason"]), (&json!("no"), &json!("`when` is false")));
+    let slip = run(&folder, &["handlers", "try", "lines", "--sample", "hyvor", "comment.creat"]);
+    let told = String::from_utf8(slip.stderr).unwrap();
+    let expected = "there is no sample of `comment.creat`, so its body is made up; did you mean \
+                    `comment.create`?\n";
+    assert_eq!(told, expected);
     let other = json(&folder, &["handlers", "try", "app", "--sample", "hyvor", "user.created"]);
     assert_eq!(other["reason"], "`on` does not name it");
     // What is not wanted is not sent either.

@@ -1,0 +1,37 @@
+//! In which fields two steps differ.
+
+use super::Step;
+
+/// The names of the fields in which two steps of the same sort are not equal.
+macro_rules! others {
+    ($one:expr, $two:expr; $($sort:ident { $($field:ident),+ }),+) => {
+        match $one {
+            $(Step::$sort { $($field),+ } => {
+                let mut others = Vec::new();
+                $(
+                    match $two {
+                        Step::$sort { $field: other, .. } if $field == other => {}
+                        Step::$sort { .. } => others.push(stringify!($field)),
+                        _ => return vec!["kind"],
+                    }
+                )+
+                others
+            })+
+        }
+    };
+}
+
+impl Step {
+    /// The fields in which `other` differs; `kind` where it is another sort of step.
+    pub fn other_fields(&self, other: &Self) -> Vec<&'static str> {
+        others!(self, other;
+            Log { level, message },
+            Append { file, line },
+            Mail { from, to, headers, subject, text, html },
+            Sql { statement, values },
+            Request { method, url, headers, body },
+            Message { service, message },
+            Run { run, cwd, environment, input },
+            Skip { why })
+    }
+}
