@@ -47,6 +47,7 @@ mod progress;
 mod rates;
 mod sandbox;
 mod signals;
+mod standby;
 mod system_events;
 mod systemd;
 pub mod trial;
@@ -205,6 +206,7 @@ impl Application {
             .with_dead_retention(server.config().queue.dead_retention);
         tasks.spawn(watch.run(stop.clone()));
         tasks.spawn(certificates::watch(Arc::clone(&server), Arc::clone(&own), stop.clone()));
+        tasks.spawn(standby::watch::run(Arc::clone(&server), Arc::clone(&own), stop.clone()));
         tasks.spawn(health::watch(Arc::clone(&server), own, stop.clone()));
         tasks
             .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));

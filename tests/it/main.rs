@@ -29,6 +29,7 @@ mod queue_embedded;
 mod queue_faults;
 mod queue_fixture;
 mod recipes;
+mod standby;
 mod support;
 mod systemd;
 mod tls;

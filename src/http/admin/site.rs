@@ -11,7 +11,7 @@ use crate::api::{Actor, ApiError};
 use crate::pages::{self, Answer, Asset, Page, Viewer};
 
 use super::context::{Admin, BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
-use super::error::AdminError;
+use super::error::{AdminError, COPY_ONLY};
 use super::gate::Caller;
 use super::gate::Gate;
 use crate::http::body;
@@ -73,6 +73,9 @@ pub(super) async fn answer(
                 Caller::Owner(Actor::CommandLine)
             } else {
                 match admin.gate.check_caller(request, false, admin.clock.steady()) {
+                    Ok(Caller::Standby) => {
+                        return Err(AdminError::Told(Problem::Forbidden, COPY_ONLY));
+                    }
                     Ok(caller) => caller,
                     Err(_) if is_read && wants_html(request) => return Ok(to_log_in(request)),
                     Err(problem) => return Err(problem.into()),
