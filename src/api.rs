@@ -199,6 +199,7 @@ impl Api {
                 .as_ref()
                 .map(|server| server.ingest.proxies().list())
                 .unwrap_or_default(),
+            standby: self.server.as_ref().and_then(|server| server.control.standby()),
         }
     }
 

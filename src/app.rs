@@ -44,6 +44,7 @@ mod rates;
 pub mod samples;
 mod sandbox;
 mod signals;
+mod standby;
 mod system_events;
 mod systemd;
 pub mod trial;
@@ -284,6 +285,7 @@ fn tasks(
         let clock = Arc::clone(&server.core.clock);
         tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
     }
+    tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));
     tasks.spawn(health::watch(Arc::clone(server), own, stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
     tasks.close();

@@ -25,6 +25,7 @@ mod rollouts;
 mod schema;
 mod send;
 mod serve;
+mod standby;
 mod status;
 mod store;
 mod trial;
@@ -49,6 +50,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Schema { markdown } => schema::run(markdown),
         Verb::Completions { shell } => schema::completions(shell),
         Verb::Man { folder } => schema::man(&folder),
+        Verb::Standby(options) => standby::run(options, output),
+        Verb::Restore(options) => standby::restore(&options, output),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(verb, &config, output))
@@ -90,6 +93,8 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         | Verb::Init(_)
         | Verb::Schema { .. }
         | Verb::Completions { .. }
+        | Verb::Standby(_)
+        | Verb::Restore(_)
         | Verb::Man { .. } => Ok(()),
     }
 }

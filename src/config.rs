@@ -21,6 +21,7 @@ mod queue;
 mod reference;
 mod schema;
 mod server;
+mod standby;
 
 pub use diff::{Change, Effect, diff};
 pub use handler::HandlerSettings;
@@ -28,6 +29,7 @@ pub use markdown::markdown;
 pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
+pub use standby::StandbySettings;
 
 /// The configuration that comes with the program.
 pub const DEFAULT: &str = include_str!("../config.toml");
@@ -49,6 +51,8 @@ pub struct Config {
     pub queue: QueueSettings,
     /// Dashboard, API and the command line's socket.
     pub admin: AdminSettings,
+    /// What is wanted of a second copy on another machine; `None` = none is expected.
+    pub standby: Option<StandbySettings>,
     /// Gatepost's own log.
     pub log: LogSettings,
     /// The sources, by name.
@@ -165,6 +169,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let server = server::read_server(root);
     let queue = queue::read(root);
     let admin = server::read_admin(root, &server);
+    let standby = standby::read(root);
     let log = server::read_log(root);
     let (names, sources) = read_sources(root, &server);
     let handlers = handler::read_all(root, &names);
@@ -173,6 +178,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         server,
         queue,
         admin,
+        standby,
         log,
         sources: sources?,
         handlers: handlers?,

@@ -16,6 +16,7 @@ pub mod throttle;
 pub mod handler;
 pub mod queue;
 pub mod source;
+pub mod standby;
 pub mod tls;
 
 pub mod config;

@@ -59,6 +59,9 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     delivery: Family<HandlerLabels, Histogram, fn() -> Histogram>,
     secret_matched: Family<SecretLabels, Seconds>,
+    standby_connected: Family<NoLabels, Count>,
+    standby_lag: Family<NoLabels, Seconds>,
+    standby_lag_bytes: Family<NoLabels, Count>,
 }
 
 impl Metrics {
@@ -81,6 +84,9 @@ impl Metrics {
             deliveries: names::deliveries(&mut registry),
             delivery: names::delivery(&mut registry),
             secret_matched: names::secret_matched(&mut registry),
+            standby_connected: names::standby_connected(&mut registry),
+            standby_lag: names::standby_lag(&mut registry),
+            standby_lag_bytes: names::standby_lag_bytes(&mut registry),
             registry,
         };
         Self(Arc::new(inner))
@@ -150,6 +156,20 @@ impl Metrics {
         }
     }
 
+    /// Sets the standby's gauges; without one, and where none is expected, there are none.
+    pub fn set_standby(&self, figures: Option<StandbyFigures>) {
+        let Inner { standby_connected, standby_lag, standby_lag_bytes, .. } = &*self.0;
+        let Some(StandbyFigures { is_connected, lag_seconds, lag_bytes }) = figures else {
+            standby_connected.clear();
+            standby_lag.clear();
+            standby_lag_bytes.clear();
+            return;
+        };
+        standby_connected.get_or_create(&NoLabels).set(is_connected.into());
+        standby_lag.get_or_create(&NoLabels).set(lag_seconds);
+        standby_lag_bytes.get_or_create(&NoLabels).set(lag_bytes);
+    }
+
     /// Everything, as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -171,6 +191,17 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
     }
+}
+
+/// The second copy's figures at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StandbyFigures {
+    /// Whether a standby asks just now.
+    pub is_connected: bool,
+    /// For how long the log has had something that the copy has not.
+    pub lag_seconds: f64,
+    /// How many bytes of the log that is.
+    pub lag_bytes: u64,
 }
 
 /// The queue's figures at one moment.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId, HandlerName, SourceName};
+use crate::standby::StandbyView;
 
 use super::handler_control::HandlerControl;
 use super::{ApiError, RatesView, SourceView, Surroundings, TestView, WantsView};
@@ -28,6 +29,9 @@ pub trait Control: Send + Sync {
 
     /// What is wrong with what runs, one line each; empty = nothing.
     fn problems(&self) -> Vec<String>;
+
+    /// How the second copy of the queue stands; `None` = there is none, and none is expected.
+    fn standby(&self) -> Option<StandbyView>;
 
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;

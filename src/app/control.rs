@@ -26,6 +26,7 @@ use crate::metrics::RequestOutcome;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Report, ReportStyle};
 use crate::source::{Provider, Source};
+use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
 
 use super::certificates::Certificates;
@@ -36,7 +37,7 @@ use super::insight;
 use super::orphans::{Orphan, Orphans};
 use super::rates::Rates;
 use super::sandbox::Sandbox;
-use super::{limits, parts};
+use super::{limits, parts, standby};
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -46,6 +47,8 @@ pub(super) struct Server {
     pub(super) ingest: Arc<Ingest>,
     public: Arc<Public>,
     pub(super) handlers: Arc<Handlers>,
+    /// Who has a second copy of the queue.
+    pub(super) standbys: Arc<Standbys>,
     started_at: Timestamp,
     gate: Arc<Gate>,
     sandbox: Sandbox,
@@ -90,7 +93,9 @@ impl Server {
         let started_at = clock.now();
         let ingest = Ingest::new(queue, clock, metrics, limits::limits(&config), sources);
         let rejected = RejectedRing::open(config.admin.rejected());
-        let ingest = Arc::new(ingest.with_rejected(rejected));
+        let standbys = Arc::new(standby::standbys(&store, &core.clock, &config));
+        let ingest = ingest.with_rejected(rejected).with_standbys(Arc::clone(&standbys));
+        let ingest = Arc::new(ingest);
         let trusted_proxies = config.server.trusted_proxies.clone();
         let public = Public::new(Arc::clone(&ingest), trusted_proxies);
         Self {
@@ -99,6 +104,7 @@ impl Server {
             ingest,
             public: Arc::new(public),
             handlers: Arc::new(handlers),
+            standbys,
             started_at,
             gate,
             sandbox,
@@ -127,7 +133,8 @@ impl Server {
         let ingest = Arc::clone(&self.ingest);
         let api = Api::online(queue, Arc::clone(&clock), ingest, control, actions, rollouts);
         let gate = Arc::clone(&self.gate);
-        let admin = Arc::new(Admin { api: api.clone(), metrics, clock, gate });
+        let standbys = Some(Arc::clone(&self.standbys));
+        let admin = Arc::new(Admin { api: api.clone(), metrics, clock, standbys, gate });
         let listeners = http::start(listen, Arc::clone(&self.public), admin, stop)?;
         if let Some(address) = listeners.public().first() {
             self.address.get_or_init(|| *address);
@@ -190,6 +197,7 @@ impl Control for Server {
         self.gate.set_tokens(tokens);
         self.ingest.replace_sources(sources);
         self.ingest.set_limits(limits::limits(&config));
+        self.standbys.set_rule(standby::rule(&config));
         self.public.set_trusted_proxies(config.server.trusted_proxies.clone());
         if let Some(certificates) = &self.certificates {
             certificates.refresh();
@@ -216,7 +224,12 @@ impl Control for Server {
         let mut problems = self.handlers.problems();
         let certificates = self.certificates.as_ref();
         problems.extend(certificates.and_then(|one| one.problem(self.core.clock.now())));
+        problems.extend(self.standbys.problem());
         problems
+    }
+
+    fn standby(&self) -> Option<StandbyView> {
+        self.standbys.view()
     }
 
     fn changes(&self) -> Result<Reloaded, ApiError> {

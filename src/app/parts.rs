@@ -52,7 +52,8 @@ pub(super) fn admin_tokens(config: &Config) -> Result<Tokens, AppError> {
         token.resolve().map_err(AppError::Token)
     };
     let reader = config.admin.read_only_token.as_ref().map(token).transpose()?;
-    Ok(Tokens { owner: token(&config.admin.token)?, reader })
+    let standby = config.standby.as_ref().map(|standby| token(&standby.token)).transpose()?;
+    Ok(Tokens { owner: token(&config.admin.token)?, reader, standby })
 }
 
 /// Every source with its secrets and what fetches its keys.

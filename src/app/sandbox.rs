@@ -100,6 +100,7 @@ fn folders(config: &Config) -> BTreeSet<PathBuf> {
     folders.extend(parent(&config.admin.socket));
     folders.extend(parent(&config.admin.token));
     folders.extend(config.admin.read_only_token.as_deref().and_then(parent));
+    folders.extend(config.standby.as_ref().and_then(|standby| parent(&standby.token)));
     if let Some(TlsSettings::Acme(acme)) = &config.server.tls {
         folders.insert(acme.folder.clone());
     }

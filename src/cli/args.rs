@@ -12,10 +12,12 @@ use super::when::SaidTime;
 mod dead;
 mod import;
 mod init;
+mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
+pub(super) use standby::{Promote, Restore, Standby, StandbyVerb};
 
 /// A webhook receiver that never loses what it has answered 200 for.
 #[derive(Debug, Parser)]
@@ -76,6 +78,10 @@ pub enum Verb {
     /// The durable store itself.
     #[command(subcommand)]
     Queue(Queue),
+    /// Hold a second copy of a gateway's queue, and make a gateway of it.
+    Standby(Standby),
+    /// Make a queue of a copy, in an empty folder.
+    Restore(Restore),
     /// Print a JSON Schema of the configuration file.
     Schema {
         /// Print the page that `docs/configuration.md` is, in place of the schema.

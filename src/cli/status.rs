@@ -4,6 +4,7 @@ use crate::api::{HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
+use crate::standby::StandbyView;
 use crate::text::{bytes, count, counted, span};
 
 use super::CliError;
@@ -86,6 +87,9 @@ fn text(status: &StatusView) -> String {
         bytes(queue.bytes),
         queue.last.0
     ));
+    if let Some(standby) = &status.standby {
+        text.line(format_args!("{}", second_copy(standby)));
+    }
     for line in &queue.damage {
         text.line(format_args!("damage: {}", plain(line)));
     }
@@ -111,6 +115,19 @@ fn text(status: &StatusView) -> String {
         ));
     }
     text.finish()
+}
+
+/// How the second copy stands.
+fn second_copy(view: &StandbyView) -> String {
+    let waits = if view.acknowledges { "; senders' answers wait for it" } else { "" };
+    let behind = format!("{:.1} s, {} behind", view.lag.seconds, bytes(view.lag.bytes));
+    match (&view.name, view.connected, view.last_seen_at) {
+        (Some(name), true, _) => format!("standby: `{}` follows, {behind}{waits}", plain(name)),
+        (Some(name), false, Some(at)) => {
+            format!("standby: `{}` asked last {}, {behind}{waits}", plain(name), ago(at))
+        }
+        (Some(_) | None, _, _) => format!("standby: none has asked since the start{waits}"),
+    }
 }
 
 fn section<T>(text: &mut Page, rows: &[T], columns: &[Column<T>]) {

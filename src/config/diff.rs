@@ -34,7 +34,7 @@ pub enum Effect {
 const AT_START: [&str; 6] = ["server.listen", "server.tls", "server.acme", "queue", "admin", "log"];
 
 /// What of it is asked for each time.
-const ORPHAN_RETENTION: &str = "queue.orphan_retention";
+const EACH_TIME: [&str; 2] = ["queue.orphan_retention", "queue.ack"];
 
 /// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
@@ -94,7 +94,7 @@ fn effect(key: &str) -> Effect {
     let is_below = |part: &&str| {
         key.strip_prefix(*part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if key != ORPHAN_RETENTION && AT_START.iter().any(is_below) {
+    if !EACH_TIME.contains(&key) && AT_START.iter().any(is_below) {
         Effect::Restart
     } else {
         Effect::Reload

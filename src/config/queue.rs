@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::settings::{ByteSize, Table};
+use crate::standby::Acknowledge;
 
 /// The durable queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct QueueSettings {
     pub dedupe_memory: ByteSize,
     /// How many deliveries may wait at a time, over all handlers.
     pub waiting_max: NonZeroU32,
+    /// When an event is acknowledged.
+    pub ack: Acknowledge,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +59,7 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
         dead_retention: None,
         dedupe_memory: DEDUPE_MEMORY,
         waiting_max: WAITING_MAX,
+        ack: Acknowledge::Local,
     };
     let Some(mut table) = root.table("queue") else { return queue };
     let backends = [("sled", Backend::Sled), ("nats", Backend::Nats)];
@@ -75,6 +79,8 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     queue.dead_retention = table.take("dead_retention");
     queue.dedupe_memory = table.take_or("dedupe_memory", queue.dedupe_memory);
     queue.waiting_max = table.take_or("waiting_max", queue.waiting_max);
+    let acks = [("local", Acknowledge::Local), ("standby", Acknowledge::Standby)];
+    queue.ack = table.choice("ack", &acks).unwrap_or(queue.ack);
     if table.raw("nats", "a table").is_some() {
         table.problem("nats", "`[queue.nats]` is not available in this version", NOT_NATS);
     }

@@ -24,7 +24,7 @@ use crate::api::{
     GroupBy, QueueView, RejectedAsk, ReplayAsk, RunChanged, StoredEvent, figures,
 };
 use crate::event::EventId;
-use crate::metrics;
+use crate::metrics::{self, StandbyFigures};
 
 use super::body;
 use super::connections::Watched;
@@ -40,6 +40,7 @@ mod rights;
 mod route;
 mod session;
 mod site;
+mod standby;
 mod stream;
 
 pub use context::Admin;
@@ -134,10 +135,20 @@ async fn answer(
         admin.gate.check_caller(request, is_open, admin.clock.steady())?
     };
     let route = route?;
+    if caller == Caller::Standby && !route.is_for_standby() {
+        return Err(AdminError::Told(Problem::Forbidden, COPY_ONLY));
+    }
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_change = *request.method() == Method::POST;
     match route.need() {
         Need::Get | Need::Both if is_read => read(route, request, admin).await,
+        Need::Post if is_change && route.is_for_standby() => {
+            standby::check_caller(caller)?;
+            let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
+            let body = body.map_err(|_err| Problem::BadRequest)?;
+            has_body();
+            follow(&route, &body, admin).await
+        }
         Need::Post | Need::Both if is_change => {
             let actor = may_change(caller, is_over_socket, request)?;
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
@@ -149,6 +160,15 @@ async fn answer(
         Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
         Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
         Need::Both => Err(Problem::MethodNotAllowed("GET, HEAD, POST").into()),
+    }
+}
+
+/// Answers a standby.
+async fn follow(route: &Route, body: &[u8], admin: &Admin) -> Result<HttpResponse, AdminError> {
+    if *route == Route::StandbyPull {
+        standby::pull(parsed(body)?, admin).await
+    } else {
+        Ok(json(&standby::hello(parsed(body)?, admin).await?))
     }
 }
 
@@ -203,7 +223,9 @@ async fn read(
         | Route::HandlerRun(..)
         | Route::HandlerForget(_)
         | Route::Import
-        | Route::Compact => Err(Problem::NotFound.into()),
+        | Route::Compact
+        | Route::StandbyHello
+        | Route::StandbyPull => Err(Problem::NotFound.into()),
     }
 }
 
@@ -265,7 +287,9 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         | Route::Config
         | Route::Actions
         | Route::OpenApi
-        | Route::Export => Err(Problem::NotFound.into()),
+        | Route::Export
+        | Route::StandbyHello
+        | Route::StandbyPull => Err(Problem::NotFound.into()),
     }
 }
 
@@ -333,6 +357,12 @@ fn ready(problems: &[String]) -> HttpResponse {
 
 fn metrics_text(admin: &Admin) -> HttpResponse {
     admin.metrics.set_queue(&figures(&admin.api.stats(), admin.clock.now()));
+    let standby = admin.standbys.as_ref().and_then(|standbys| standbys.view());
+    admin.metrics.set_standby(standby.map(|view| StandbyFigures {
+        is_connected: view.connected,
+        lag_seconds: view.lag.seconds,
+        lag_bytes: view.lag.bytes,
+    }));
     let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, content_type))

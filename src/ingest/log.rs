@@ -23,6 +23,7 @@ pub(super) struct ThrottledLog {
     not_stored: Throttle,
     slow_commit: Throttle,
     unsplit: Throttle,
+    not_copied: Throttle,
 }
 
 impl ThrottledLog {
@@ -72,6 +73,16 @@ impl ThrottledLog {
                 source.name = %source,
                 n_silent,
                 "A list is empty, unreadable or too long to be split: it is stored as one event"
+            );
+        }
+    }
+
+    pub(super) fn not_copied(&self, now: Timestamp) {
+        if let Some(n_silent) = self.not_copied.open(now) {
+            error!(
+                n_silent,
+                "The standby did not have an event in time (`queue.ack`); the sender was asked to \
+                 try again"
             );
         }
     }

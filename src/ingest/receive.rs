@@ -23,6 +23,7 @@ use crate::metrics::{Metrics, SourceMetrics};
 use crate::queue::Queue;
 use crate::secret::Secret;
 use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
+use crate::standby::Standbys;
 
 /// The way in.
 pub struct Ingest {
@@ -84,6 +85,12 @@ impl Ingest {
     #[must_use]
     pub fn with_rejected(self, rejected: RejectedRing) -> Self {
         Self { rejected, ..self }
+    }
+
+    /// The same where answers may have to wait for the second copy.
+    #[must_use]
+    pub fn with_standbys(self, standbys: Arc<Standbys>) -> Self {
+        Self { store: self.store.with_standbys(standbys), ..self }
     }
 
     /// Puts `sources` in place of those that were. Requests in flight end as they began.

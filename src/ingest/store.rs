@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::event::NewEvent;
 use crate::queue::{Appended, Queue, QueueError};
 use crate::source::Verified;
+use crate::standby::Standbys;
 
 /// How long a durable commit may take: UserEcho hangs up after 10 s, and a later answer is
 /// not read.
@@ -29,6 +30,7 @@ pub(super) struct EventStore {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     log: Arc<ThrottledLog>,
+    standbys: Option<Arc<Standbys>>,
 }
 
 impl EventStore {
@@ -37,7 +39,23 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        Self { queue, clock, log }
+        Self { queue, clock, log, standbys: None }
+    }
+
+    /// The same where what is stored is answered once the second copy has it, if that is wanted.
+    pub(super) fn with_standbys(self, standbys: Arc<Standbys>) -> Self {
+        Self { standbys: Some(standbys), ..self }
+    }
+
+    /// Waits for the second copy, where that is wanted. An event that it does not have in time is
+    /// stored all the same, so its sender's repeat is a duplicate, and is answered once it has it.
+    async fn copied(&self) -> Result<(), IngestError> {
+        let Some(standbys) = &self.standbys else { return Ok(()) };
+        if standbys.is_copied().await {
+            return Ok(());
+        }
+        self.log.not_copied(self.clock.now());
+        Err(IngestError::Unavailable { retry_after: RETRY_SOON })
     }
 
     /// Stores what a verified request brought.
@@ -68,6 +86,7 @@ impl EventStore {
         let dedupe = event.dedupe;
         let appended = self.in_time(self.queue.append(event)).await?;
         let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
+        self.copied().await?;
         let ack = match rule {
             None => Ack::Id,
             Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
@@ -88,6 +107,7 @@ impl EventStore {
         let all = self.in_time(self.queue.append_all(events)).await?;
         let appended = dedupes.into_iter().zip(all.iter().copied());
         let answer = UnconfirmedAnswer::new(&self.queue, appended);
+        self.copied().await?;
         let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
         // A list that is split is never empty.
         let Some(appended) = all.iter().find(is_new).or(all.first()).copied() else {

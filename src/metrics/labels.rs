@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder,
+};
 
 use crate::event::{HandlerName, SourceName};
 
@@ -129,4 +131,14 @@ pub(super) struct SecretLabels {
 
 pub(super) fn handler_labels(handler: &HandlerName) -> HandlerLabels {
     HandlerLabels { handler: HandlerLabel(handler.clone()) }
+}
+
+/// The labels of what there is at most one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NoLabels;
+
+impl EncodeLabelSet for NoLabels {
+    fn encode(&self, _encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        Ok(())
+    }
 }

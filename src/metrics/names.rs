@@ -3,7 +3,7 @@
 
 use prometheus_client::registry::Registry;
 
-use super::labels::{DeliveryLabels, HandlerLabels, RequestLabels, SecretLabels};
+use super::labels::{DeliveryLabels, HandlerLabels, NoLabels, RequestLabels, SecretLabels};
 use super::{Count, Counter, Family, Histogram, Info, Seconds};
 
 pub(super) fn build_info(registry: &mut Registry) {
@@ -105,6 +105,32 @@ pub(super) fn secret_matched(registry: &mut Registry) -> Family<SecretLabels, Se
     registry.register(
         "secret_last_matched_timestamp_seconds",
         "When a request was last signed with this secret, counted from 0 in the configuration",
+        family.clone(),
+    );
+    family
+}
+
+pub(super) fn standby_connected(registry: &mut Registry) -> Family<NoLabels, Count> {
+    let family = Family::default();
+    registry.register("standby_connected", "Whether a standby follows", family.clone());
+    family
+}
+
+pub(super) fn standby_lag(registry: &mut Registry) -> Family<NoLabels, Seconds> {
+    let family = Family::default();
+    registry.register(
+        "standby_lag_seconds",
+        "How long the log has had something that the standby's copy has not",
+        family.clone(),
+    );
+    family
+}
+
+pub(super) fn standby_lag_bytes(registry: &mut Registry) -> Family<NoLabels, Count> {
+    let family = Family::default();
+    registry.register(
+        "standby_lag_bytes",
+        "Bytes of the log that the standby's copy has not",
         family.clone(),
     );
     family

@@ -10,6 +10,7 @@ use super::verdict::{Verdict, verdict};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
 use crate::api::{Api, ApiError, RatesView, StatusView};
+use crate::standby::StandbyView;
 
 /// Handlers, and sources, that are shown: each with its chart takes up to 2 KB.
 const ROWS_MAX: usize = 10;
@@ -110,7 +111,19 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
         }
     }
     facts.push(("Index behind", words::bytes(queue.lag_bytes), String::new()));
+    facts.extend(status.standby.as_ref().map(second_copy));
     facts
+}
+
+/// How the second copy stands, in one line.
+fn second_copy(view: &StandbyView) -> (&'static str, String, String) {
+    let lag = format!("{:.1} s behind", view.lag.seconds);
+    let (figure, more) = match (&view.name, view.connected) {
+        (Some(name), true) => (lag, format!("on {name}")),
+        (Some(name), false) => ("not followed".to_owned(), format!("{name}, {lag}")),
+        (None, _) => ("not followed".to_owned(), "no standby has asked yet".to_owned()),
+    };
+    ("Second copy", figure, more)
 }
 
 /// `None` once an event has come.

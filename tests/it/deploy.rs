@@ -26,7 +26,7 @@ fn named(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn alerts_and_panels_ask_for_metrics_that_there_are() {
-    let gateway = Gateway::start();
+    let gateway = Gateway::with("", "[standby]\n");
     gateway.send(b"{}").id();
     let metrics = wire::request(gateway.admin, "GET", "/metrics", &[], b"").text();
     for path in ["deploy/prometheus/gatepost-alerts.yml", "deploy/grafana/gatepost.json"] {

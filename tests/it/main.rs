@@ -32,6 +32,7 @@ mod queue_fixture;
 mod recipes;
 mod shipped;
 mod sizes;
+mod standby;
 mod support;
 mod systemd;
 mod tls;

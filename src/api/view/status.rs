@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::event::{Position, SourceName};
 use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::QueueStats;
+use crate::standby::StandbyView;
 
 /// The state of everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct StatusView {
     pub refused: Vec<RefusedRow>,
     /// The proxies that requests came through since the start.
     pub proxies: Vec<ProxyRow>,
+    /// How the second copy of the queue stands; nothing = there is none, and none is expected.
+    #[serde(default)]
+    pub standby: Option<StandbyView>,
 }
 
 /// The queue's figures.

@@ -7,6 +7,7 @@ use super::gate::Gate;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::standby::Standbys;
 
 /// What the admin side needs.
 pub struct Admin {
@@ -16,6 +17,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Says how old things are.
     pub clock: Arc<dyn Clock>,
+    /// Who has a second copy of the queue; nothing = no server holds it.
+    pub standbys: Option<Arc<Standbys>>,
     /// Who may ask.
     pub gate: Arc<Gate>,
 }

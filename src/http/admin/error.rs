@@ -24,3 +24,8 @@ impl From<ApiError> for AdminError {
         Self::Api(err)
     }
 }
+
+/// What somebody is told who may only look.
+pub(super) const READ_ONLY: &str = "this token may look at everything and change nothing";
+/// What a standby is told that asks for anything else.
+pub(super) const COPY_ONLY: &str = "this token is a standby's: it opens the copy of the queue only";

@@ -25,6 +25,8 @@ pub(super) enum Caller {
     Owner(Actor),
     /// May look at everything.
     Reader,
+    /// May have a copy of the queue.
+    Standby,
     /// Is given what is open to all.
     Anybody,
 }
@@ -36,6 +38,8 @@ pub struct Tokens {
     pub owner: Secret,
     /// To looking only.
     pub reader: Option<Secret>,
+    /// To a copy of the queue only.
+    pub standby: Option<Secret>,
 }
 
 impl Tokens {
@@ -48,6 +52,10 @@ impl Tokens {
             (false, true) => Some(Role::Reader),
             (false, false) => None,
         }
+    }
+
+    fn is_standby(&self, given: &[u8]) -> bool {
+        self.standby.as_ref().is_some_and(|secret| bool::from(given.ct_eq(secret.expose())))
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -156,7 +164,11 @@ impl Gate {
             let token = value.split_once(' ');
             let token = token.filter(|(word, _)| word.eq_ignore_ascii_case("bearer"));
             let token = token.map(|(_, token)| token.trim().as_bytes());
-            return match token.and_then(|token| self.tokens.load().role_of(token)) {
+            let tokens = self.tokens.load();
+            if token.is_some_and(|token| tokens.is_standby(token)) {
+                return Ok(Caller::Standby);
+            }
+            return match token.and_then(|token| tokens.role_of(token)) {
                 Some(Role::Owner) => Ok(Caller::Owner(Actor::Token)),
                 Some(Role::Reader) => Ok(Caller::Reader),
                 None => Err(Problem::Unauthorized),
@@ -218,7 +230,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(0);
 
     fn gate(listen: &str) -> Gate {
-        let tokens = Tokens { owner: Secret::new("right"), reader: Some(Secret::new("look")) };
+        let tokens = Tokens {
+            owner: Secret::new("right"),
+            reader: Some(Secret::new("look")),
+            standby: None,
+        };
         Gate::new(tokens, listen.parse().unwrap())
     }
 
@@ -289,7 +305,7 @@ mod tests {
         assert_eq!(caller(&format!("a=b; {reader}")), Ok(Caller::Reader));
         assert_eq!(cookie("wrong"), None);
         assert!(caller(&format!("{owner}0")).is_err());
-        gate.set_tokens(Tokens { owner: Secret::new("right"), reader: None });
+        gate.set_tokens(Tokens { owner: Secret::new("right"), reader: None, standby: None });
         assert!(caller(&owner).is_err(), "other tokens end all sessions");
     }
 

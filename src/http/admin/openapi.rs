@@ -96,6 +96,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     post("/import", None, "Count", "Stores exported events."),
     post("/compact", None, "Queue", "Gives unused space back."),
+    post("/standby/hello", None, "any", "Begins to follow: for `gatepost standby`."),
+    post("/standby/pull", None, "bytes", "What comes next of the queue's files, checked."),
     get("/openapi.json", None, "any", "This description."),
 ];
 

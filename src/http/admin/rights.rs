@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use super::error::AdminError;
+use super::error::{AdminError, COPY_ONLY, READ_ONLY};
 use super::gate::{Caller, Gate};
 use crate::api::Actor;
 use crate::http::problem::Problem;
@@ -19,9 +19,7 @@ pub(super) fn may_change(
     match caller {
         Caller::Owner(actor) => Ok(actor),
         Caller::Reader => Err(AdminError::Told(Problem::Forbidden, READ_ONLY)),
+        Caller::Standby => Err(AdminError::Told(Problem::Forbidden, COPY_ONLY)),
         Caller::Anybody => Err(Problem::Unauthorized.into()),
     }
 }
-
-/// The answer to a read-only token that wants a change.
-const READ_ONLY: &str = "this token may look at everything and change nothing";

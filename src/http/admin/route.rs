@@ -43,6 +43,8 @@ pub(super) enum Route {
     Export,
     Import,
     Compact,
+    StandbyHello,
+    StandbyPull,
 }
 
 /// Which method a route needs.
@@ -97,6 +99,8 @@ impl Route {
             ["export"] => Self::Export,
             ["import"] => Self::Import,
             ["compact"] => Self::Compact,
+            ["standby", "hello"] => Self::StandbyHello,
+            ["standby", "pull"] => Self::StandbyPull,
             _ => return Err(Problem::NotFound),
         })
     }
@@ -132,7 +136,9 @@ impl Route {
             | Self::HandlerRun(..)
             | Self::HandlerForget(_)
             | Self::Import
-            | Self::Compact => Need::Post,
+            | Self::Compact
+            | Self::StandbyHello
+            | Self::StandbyPull => Need::Post,
             Self::Reload | Self::Rollouts => Need::Both,
         }
     }
@@ -171,6 +177,8 @@ impl Route {
         "rollouts",
         "rollout",
         "rollout_step",
+        "standby_hello",
+        "standby_pull",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -208,8 +216,15 @@ impl Route {
             Self::Rollouts => 28,
             Self::Rollout(_) => 29,
             Self::RolloutStep(..) => 30,
+            Self::StandbyHello => 31,
+            Self::StandbyPull => 32,
         };
         Self::NAMES[index]
+    }
+
+    /// Whether a standby asks it.
+    pub(super) fn is_for_standby(&self) -> bool {
+        matches!(self, Self::StandbyHello | Self::StandbyPull)
     }
 
     /// Whether it is open to every client on loopback: it gives figures, and nothing of any event.

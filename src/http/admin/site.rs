@@ -11,7 +11,7 @@ use crate::api::{Actor, ApiError};
 use crate::pages::{self, Answer, Asset, Page, Viewer};
 
 use super::context::{Admin, BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
-use super::error::AdminError;
+use super::error::{AdminError, COPY_ONLY};
 use super::gate::Caller;
 use super::gate::Gate;
 use super::rights::may_change;
@@ -75,6 +75,9 @@ pub(super) async fn answer(
                 Caller::Owner(Actor::CommandLine)
             } else {
                 match admin.gate.check_caller(request, false, admin.clock.steady()) {
+                    Ok(Caller::Standby) => {
+                        return Err(AdminError::Told(Problem::Forbidden, COPY_ONLY));
+                    }
                     Ok(caller) => caller,
                     // A program gets the status, a person the page where they can sign in.
                     Err(_) if is_read && wants_html(request) => return Ok(to_log_in(request)),

@@ -11,7 +11,7 @@ const CUT: &str = "import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
 
 /// A mounted image. Gone with everything on it when dropped.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     folder: tempfile::TempDir,
     device: String,
     is_mounted: bool,
@@ -19,7 +19,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// A disk of `size_mib`; `None` where this machine does not let us, which is said.
-    pub(super) fn new(size_mib: u64) -> Option<Self> {
+    pub(crate) fn new(size_mib: u64) -> Option<Self> {
         if let Err(why) = possible() {
             skip(&why);
             return None;
@@ -35,27 +35,27 @@ impl Disk {
         Some(disk)
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mnt")
     }
 
-    pub(super) fn mount(&mut self) {
+    pub(crate) fn mount(&mut self) {
         run("mount", &["-t", "ext4", &self.device, self.path().to_str().unwrap()]);
         self.is_mounted = true;
     }
 
-    pub(super) fn unmount(&mut self) {
+    pub(crate) fn unmount(&mut self) {
         run("umount", &[self.path().to_str().unwrap()]);
         self.is_mounted = false;
     }
 
     /// Cuts the power. Whoever has files open on it gets errors from here on.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         run("python3", &["-c", CUT, self.path().to_str().unwrap()]);
     }
 
     /// Writes all that waits, as a machine that has been idle for a while has.
-    pub(super) fn sync(&self) {
+    pub(crate) fn sync(&self) {
         run("sync", &["-f", self.path().to_str().unwrap()]);
     }
 }

@@ -17,10 +17,10 @@ use crate::support::gateway::signature;
 const SENDERS: usize = 12;
 
 /// Acknowledged events: the id, and the body that must come back for it.
-pub(super) type Acknowledged = HashMap<String, Vec<u8>>;
+pub(crate) type Acknowledged = HashMap<String, Vec<u8>>;
 
 /// Senders at work.
-pub(super) struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     n_acknowledged: Arc<AtomicU64>,
     acknowledged: Arc<Mutex<Acknowledged>>,
@@ -30,12 +30,12 @@ pub(super) struct Load {
 impl Load {
     /// Sends events with bodies of 200 bytes to `body_max` to the source `hyvor` until it is stopped
     /// or the server is gone.
-    pub(super) fn start(address: SocketAddr, seed: u64, body_max: usize) -> Self {
+    pub(crate) fn start(address: SocketAddr, seed: u64, body_max: usize) -> Self {
         Self::to("hyvor", address, seed, body_max)
     }
 
     /// The same to another source of Hyvor Talk.
-    pub(super) fn to(
+    pub(crate) fn to(
         source: &'static str,
         address: SocketAddr,
         seed: u64,
@@ -66,7 +66,7 @@ impl Load {
     }
 
     /// Waits until so many were acknowledged.
-    pub(super) fn wait_for(&self, n_events: u64) {
+    pub(crate) fn wait_for(&self, n_events: u64) {
         while self.n_acknowledged.load(Ordering::Relaxed) < n_events {
             assert!(self.senders.iter().any(|sender| !sender.is_finished()), "nobody sends");
             std::thread::yield_now();
@@ -74,7 +74,7 @@ impl Load {
     }
 
     /// Ends the senders; gives what was acknowledged.
-    pub(super) fn stop(self) -> Acknowledged {
+    pub(crate) fn stop(self) -> Acknowledged {
         self.stop.store(true, Ordering::Relaxed);
         for sender in self.senders {
             sender.join().unwrap();
@@ -100,7 +100,7 @@ fn body(random: &mut StdRng, body_max: usize) -> Vec<u8> {
 }
 
 /// Posts on a connection that stays; the status and the id.
-pub(super) fn post(stream: &mut TcpStream, source: &str, body: &[u8]) -> Option<(u16, String)> {
+pub(crate) fn post(stream: &mut TcpStream, source: &str, body: &[u8]) -> Option<(u16, String)> {
     let head = format!(
         "POST /hooks/{source} HTTP/1.1\r\nHost: localhost\r\nX-Signature: {}\r\nContent-Length: {}\r\n\r\n",
         signature(body),

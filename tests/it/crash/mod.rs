@@ -1,11 +1,11 @@
 //! What was answered 200 is there after a power cut, a kill, a full disk; with the real program.
 
-mod disk;
+pub(crate) mod disk;
 mod failed_sync;
 mod fates;
 mod full_disk;
 mod killed;
-mod load;
+pub(crate) mod load;
 mod order;
 mod power_cut;
 mod quiet;

@@ -46,9 +46,15 @@ pub(crate) fn listeners(queue: Arc<dyn Queue>, patience: Duration, test: impl Fn
         Ingest::new(Arc::clone(&queue), Arc::clone(&clock), metrics.clone(), limits, sources);
     let public = Public::new(Arc::new(ingest), Vec::new());
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let tokens = Tokens { owner: Secret::new("token"), reader: None };
+    let tokens = Tokens { owner: Secret::new("token"), reader: None, standby: None };
     let gate = Arc::new(Gate::new(tokens, loopback.ip()));
-    let admin = Admin { api: Api::offline(queue, Arc::clone(&clock)), metrics, clock, gate };
+    let admin = Admin {
+        api: Api::offline(queue, Arc::clone(&clock)),
+        metrics,
+        clock,
+        standbys: None,
+        gate,
+    };
     let listen = Listen {
         public: vec![loopback],
         admin: loopback,

@@ -103,6 +103,7 @@ pub(super) const SCHEMAS: &[(&str, Fields)] = &[
             ("rejected", "integer"),
             ("refused", "[any]"),
             ("proxies", "[any]"),
+            ("standby", "any?"),
         ],
     ),
     (

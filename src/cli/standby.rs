@@ -1,0 +1,123 @@
+//! `standby` and `restore`: a second copy of a gateway's queue.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::app;
+use crate::clock::SystemClock;
+use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::secret::SecretRef;
+use crate::standby::{
+    self, CopyFollower, FollowOptions, LocalCopy, Progress, Promoted, Thoroughness,
+};
+use crate::text::counted;
+
+use super::args::{Promote, Restore, Standby, StandbyVerb};
+use super::human::ago;
+use super::output::{Output, Page};
+use super::{CliError, error_chain};
+
+/// Follows a gateway, or does what the verb says.
+pub(super) fn run(options: Standby, output: Output) -> Result<(), CliError> {
+    match options.verb {
+        Some(StandbyVerb::Promote(options)) => promote(&options, output),
+        None => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(follow(options, output))
+        }
+    }
+}
+
+/// Follows until that is not possible any more. Ends with an error only: it may be killed at any moment.
+async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
+    app::logging::start(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
+    let Standby { from: Some(from), token_file: Some(file), data, .. } = options else {
+        return Err(CliError::Usage("`--from` and `--token-file` say whom to follow".to_owned()));
+    };
+    if !["http", "https"].contains(&from.scheme()) {
+        let text = "`--from` is the address of a gateway's admin listener: http://HOST:PORT";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let token = SecretRef::File { path: file, create: false };
+    let token = token.resolve().map_err(|err| CliError::failed(&err))?;
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let copy = LocalCopy::open(&queue_folder(&data)).map_err(|err| CliError::failed(&err))?;
+    let (url, options) = (from.clone(), FollowOptions { from, token, name });
+    let follower = CopyFollower::new(options, copy, Arc::new(SystemClock::new()));
+    let follower = follower.map_err(|err| CliError::failed(&err))?;
+    let tell = |progress: Progress| {
+        let told = output.one(&json!({ "standby": progress }), |_| match &progress {
+            Progress::Following(gateway) => format!("following {url} (gateway {gateway})"),
+            Progress::Complete => "the copy has all that the gateway has".to_owned(),
+        });
+        // Whoever started us may have closed our output: that is no reason to stop.
+        if let Err(err) = told {
+            tracing::warn!(error = %err, "The progress could not be printed");
+        }
+    };
+    let ended = follower.run(tell).await;
+    Err(CliError::Failed(error_chain(&ended)))
+}
+
+fn promote(options: &Promote, output: Output) -> Result<(), CliError> {
+    let Promote { data, force } = options;
+    let promoted = standby::promote(&queue_folder(data), *force);
+    let promoted = promoted.map_err(|err| CliError::failed(&err))?;
+    output.one(&promoted, |promoted| {
+        let mut text = Page::default();
+        text.line(format_args!("`{}` is a gateway's now", data.display()));
+        text.text(&found(promoted));
+        text.line(format_args!(
+            "Keep the old gateway from serving (`systemctl disable --now gatepost` there), point \
+             senders here, then start `gatepost serve`."
+        ));
+        text.finish()
+    })
+}
+
+/// Makes a queue of a copy in an empty folder.
+pub(super) fn restore(options: &Restore, output: Output) -> Result<(), CliError> {
+    let Restore { from, data, verify, force } = options;
+    let how = Thoroughness { force: *force, verify: *verify };
+    let from = queue_folder(Path::new(from));
+    let restored = standby::restore(&from, &queue_folder(data), how);
+    let restored = restored.map_err(|err| CliError::failed(&err))?;
+    output.one(&restored, |restored| {
+        let mut text = Page::default();
+        text.line(format_args!("restored into `{}`", data.display()));
+        text.text(&found(restored));
+        text.finish()
+    })
+}
+
+/// What is in it, and how far it was behind.
+fn found(promoted: &Promoted) -> String {
+    let Promoted { heard_at, events_behind, was_complete, found, damage, .. } = promoted;
+    let mut text = Page::default();
+    if let Some(found) = found {
+        text.line(format_args!(
+            "{} records read, {} in {}; newest position {}",
+            found.records,
+            counted(found.events, "event", "events"),
+            counted(found.segments, "segment", "segments"),
+            found.last.0
+        ));
+    }
+    let heard = heard_at.map_or_else(|| "never".to_owned(), ago);
+    let behind = events_behind.map(|n| format!(", {} behind", counted(n, "event", "events")));
+    text.line(format_args!("the gateway was heard last {heard}{}", behind.unwrap_or_default()));
+    if !was_complete {
+        text.line(format_args!("the copy was not complete: events are missing"));
+    }
+    for damage in damage {
+        text.line(format_args!("damage: {damage}"));
+    }
+    text.finish()
+}
+
+/// The queue's folder in a data folder.
+fn queue_folder(data: &Path) -> PathBuf {
+    data.join("queue")
+}

@@ -1,0 +1,62 @@
+//! Makes a queue of a copy, in another folder.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::local::CopyError;
+use super::manifest::Manifest;
+use super::promote::{Promoted, Thoroughness, finish};
+use crate::queue::embedded::{CopyFolder, FolderHolds};
+
+/// Copies the copy in the queue's folder `from` into `to`, which is empty, and makes a queue of it.
+/// Blocks.
+pub fn restore(from: &Path, to: &Path, how: Thoroughness) -> Result<Promoted, CopyError> {
+    if !from.join("FORMAT").exists() {
+        return Err(CopyError::NoCopy(from.to_owned()));
+    }
+    // Held, so that no standby changes it meanwhile.
+    let (source, holds) = CopyFolder::take(from)?;
+    if holds != FolderHolds::Copy {
+        return Err(CopyError::NoCopy(from.to_owned()));
+    }
+    let manifest = Manifest::read(from).map_err(CopyError::io("reading what the copy is"))?;
+    if !manifest.is_complete && !how.force {
+        return Err(CopyError::Incomplete(from.to_owned()));
+    }
+    let target = begin(to)?;
+    for folder in ["log", "kept", "keys"] {
+        let copied = copy_files(&source.path().join(folder), &to.join(folder));
+        copied.map_err(CopyError::io(format!("copying `{folder}`")))?;
+    }
+    manifest.write(to).map_err(CopyError::io("noting what the copy is"))?;
+    finish(&target, manifest, how)
+}
+
+/// Takes hold of an empty folder and marks it, so that nobody serves from half a queue.
+pub(super) fn begin(to: &Path) -> Result<CopyFolder, CopyError> {
+    let (target, holds) = CopyFolder::take(to)?;
+    match holds {
+        FolderHolds::Nothing => {}
+        FolderHolds::Queue | FolderHolds::Copy | FolderHolds::Other => {
+            return Err(CopyError::NotEmpty(to.to_owned()));
+        }
+    }
+    target.begin().map_err(CopyError::io("marking the folder"))?;
+    Ok(target)
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        // Half of a file of keys is none.
+        if entry.path().extension().is_some_and(|extension| extension == "part") {
+            continue;
+        }
+        let path = to.join(&name);
+        std::fs::copy(entry.path(), &path)?;
+        File::open(&path)?.sync_all()?;
+    }
+    File::open(to)?.sync_all()
+}
