@@ -74,6 +74,7 @@ pub mod testing;
 
 pub use commit::CommitObserver;
 pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, name_of_file, whole_until};
+#[cfg(feature = "test-support")]
 use embedded_queue::Driver;
 pub use embedded_queue::EmbeddedQueue;
 pub use files::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile, SegmentName};

@@ -50,7 +50,9 @@ pub(crate) use keys::DeliveryKey;
 pub(crate) use memory::MemoryStore;
 pub(crate) use progress::Progress;
 pub(crate) use sled::SledStore;
-pub(crate) use store::{Direction, Pair, Store, StoreError, Table, Write};
+pub(crate) use store::{Direction, Store, StoreError, Table};
+#[cfg(feature = "test-support")]
+pub(crate) use store::{Pair, Write};
 pub(crate) use zone::{ZONE_BYTES, Zone, id_millis};
 
 use super::record::Incarnation;

@@ -15,6 +15,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "test-support")]
 use bytes::Bytes;
 
 use super::Settings;
