@@ -33,6 +33,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
+    #[cfg(feature = "test-support")]
     pub(crate) const ALL: [Self; 11] = [
         Self::Head,
         Self::Event,
