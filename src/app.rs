@@ -167,7 +167,7 @@ impl Application {
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
 
         let own = Arc::new(SystemSource::new(core.clone()));
-        let paused = Paused::new(config.admin.paused());
+        let paused = Paused::open(config.admin.paused());
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
@@ -181,7 +181,8 @@ impl Application {
             inherited: sockets,
             ..listen(&config, n_files)
         };
-        let gate = Arc::new(Gate::new(tokens, listen.admin.ip()));
+        let gate =
+            Arc::new(Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone()));
         let path = path.to_owned();
         let around = Around { sources, certificates, config, path, gate, sandbox };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
@@ -292,6 +293,7 @@ impl Application {
                 () = self.stop.cancelled() => return Ok(()),
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
+                    self.server.handlers.resume_due(self.server.core.clock.now());
                     if self.listeners.is_finished() {
                         let gone = io::Error::other("the listeners ended by themselves");
                         return Err(AppError::Listen(gone));

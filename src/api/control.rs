@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId, HandlerName, SourceName};
+use crate::settings::parse_duration;
 
 use super::{
-    ApiError, HandlerStatus, LastErrorView, RatesView, SourceView, Surroundings, TestView,
+    Actor, ApiError, HandlerStatus, LastErrorView, RatesView, SourceView, Surroundings, TestView,
     WantsView,
 };
 
@@ -22,8 +23,14 @@ pub trait Control: Send + Sync {
     /// The configured handlers and how they stand, without the queue's figures.
     fn handlers(&self) -> Vec<HandlerControl>;
 
-    /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
-    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError>;
+    /// Stops giving deliveries to a handler, or gives it another end. `false` = it is as it was.
+    async fn pause(&self, handler: &HandlerName, pause: PauseView) -> Result<bool, ApiError>;
+
+    /// Gives deliveries to a handler again. `false` = it got them already.
+    async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError>;
+
+    /// Lets a handler be tried at once, whatever its breaker says and whenever its next try is due.
+    async fn retry_now(&self, handler: &HandlerName) -> Result<(), ApiError>;
 
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&self) -> Result<Reloaded, ApiError>;
@@ -61,6 +68,63 @@ pub enum Run {
     Pause,
     /// It gets them.
     Resume,
+}
+
+/// Why a handler is paused, and until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// When it is resumed by itself; `None` = not.
+    pub until: Option<Timestamp>,
+    /// What whoever did it said.
+    pub reason: Option<String>,
+    /// Who did it.
+    pub by: Option<Actor>,
+}
+
+/// How long to pause a handler, and why. Nothing said = until somebody resumes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseAsk {
+    /// For so long: `30min`, `2h`.
+    pub r#for: Option<String>,
+    /// Until this moment.
+    pub until: Option<Timestamp>,
+    /// Why, for others who look.
+    pub reason: Option<String>,
+}
+
+/// The longest reason of a pause.
+const REASON_CHARS_MAX: usize = 200;
+
+impl PauseAsk {
+    /// The pause that it asks for.
+    pub(super) fn parse(self, now: Timestamp, by: Actor) -> Result<PauseView, ApiError> {
+        let until = match (self.r#for, self.until) {
+            (None, until) => until,
+            (Some(text), None) => {
+                let length =
+                    parse_duration(&text).map_err(|err| ApiError::Bad(format!("`for`: {err}")))?;
+                Some(now.after(length))
+            }
+            (Some(_), Some(_)) => {
+                return Err(ApiError::Bad("`for` and `until` exclude each other".into()));
+            }
+        };
+        if until.is_some_and(|until| until <= now) {
+            return Err(ApiError::Bad("the pause would be over already: say a later time".into()));
+        }
+        let reason = self.reason.map(|text| text.chars().take(REASON_CHARS_MAX).collect());
+        Ok(PauseView { until, reason, by: Some(by) })
+    }
+}
+
+/// What became of a try that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How many deliveries wait for it: one of them is tried at once.
+    pub waiting: u64,
 }
 
 /// What became of a pause or a resumption.
@@ -115,6 +179,8 @@ pub struct HandlerControl {
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,
+    /// While it is paused: until when, and why.
+    pub pause: Option<PauseView>,
     /// Calls that are under way.
     pub in_flight: usize,
     /// How many there may be.
@@ -139,6 +205,7 @@ impl HandlerControl {
             kind,
             state,
             reason: None,
+            pause: None,
             in_flight: 0,
             concurrency: 0,
             failing_since: None,

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::event::{EventId, HandlerName};
 
-use super::when::SaidTime;
+use super::when::{Moment, SaidTime};
 
 mod dead;
 mod import;
@@ -58,6 +58,8 @@ pub enum Verb {
     Send(Send),
     /// Show how everything stands.
     Status(Status),
+    /// Watch how everything stands and how fast it goes.
+    Top(Top),
     /// What came in, and what was done with it.
     #[command(subcommand)]
     Events(Events),
@@ -119,6 +121,18 @@ pub struct Status {
     /// Only say whether the running server is ready (as /readyz): for health checks of containers.
     #[arg(long)]
     pub ready: bool,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Print it once as text, as it is done anyway where there is no terminal.
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Look so often, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(super) every: u32,
 }
 
 /// Options of `test`.
@@ -285,11 +299,37 @@ pub enum Rejected {
         /// Its number.
         number: u64,
     },
-    /// Verify one again as of the time it came, and store it if it passes.
-    Release {
-        /// Its number.
-        number: u64,
-    },
+    /// Verify requests again as of the time they came, and store those that pass.
+    Release(RejectedRelease),
+}
+
+/// Which rejected requests to release: all must be said.
+#[derive(Debug, Args)]
+#[command(group(
+    clap::ArgGroup::new("which")
+        .args(["number", "source", "reason", "all"])
+        .required(true)
+        .multiple(true)
+))]
+pub struct RejectedRelease {
+    /// One by its number.
+    #[arg(conflicts_with_all = ["source", "reason", "all", "limit", "dry_run"])]
+    pub(super) number: Option<u64>,
+    /// Those to this source.
+    #[arg(long)]
+    pub(super) source: Option<String>,
+    /// Those that were rejected for this reason, word for word as `rejected list` has it.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["source", "reason"])]
+    pub(super) all: bool,
+    /// At most this many, oldest first.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+    /// Only say how many would pass.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Verbs of `handlers`.
@@ -303,9 +343,23 @@ pub enum Handlers {
     Pause {
         /// The handler.
         name: HandlerName,
+        /// Resume it by itself after so long: `30min`, `2h`. Left out: when somebody does.
+        #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
+        length: Option<String>,
+        /// Resume it by itself then: `2026-11-22T10:00:00Z`.
+        #[arg(long, value_name = "TIME")]
+        until: Option<Moment>,
+        /// Why, for others who look.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Give deliveries to a paused handler again.
     Resume {
+        /// The handler.
+        name: HandlerName,
+    },
+    /// Try a failing handler at once: one delivery, whatever its breaker says and whenever it is due.
+    Retry {
         /// The handler.
         name: HandlerName,
     },

@@ -21,7 +21,7 @@ use tracing::error;
 
 use crate::api::{
     ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, EventsAsk, ExportAsk, Forgotten,
-    GroupBy, QueueView, RejectedAsk, ReplayAsk, RunChanged, StoredEvent, figures,
+    GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent, figures,
 };
 use crate::event::EventId;
 use crate::metrics;
@@ -223,7 +223,9 @@ async fn read(
         | Route::DeadDrop
         | Route::RolloutStep(..)
         | Route::RejectedRelease(_)
+        | Route::RejectedReleaseAll
         | Route::HandlerRun(..)
+        | Route::HandlerRetry(_)
         | Route::HandlerForget(_)
         | Route::Import
         | Route::Compact => Err(Problem::NotFound.into()),
@@ -248,11 +250,16 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         }
         Route::Rollouts => Ok(json(&api.begin_rollout(parsed(body)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
+        Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
-            let changed = api.set_running(&handler, run).await?;
+            let changed = match run {
+                Run::Pause => api.pause(&handler, parsed(body)?).await?,
+                Run::Resume => api.resume(&handler).await?,
+            };
             Ok(json(&RunChanged { handler, changed }))
         }
+        Route::HandlerRetry(handler) => Ok(json(&api.retry_now(&handler).await?)),
         Route::HandlerForget(handler) => {
             api.forget(&handler).await?;
             Ok(json(&Forgotten { handler, forgotten: true }))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::control::HandlerControl;
+use crate::api::control::{HandlerControl, PauseView};
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 use crate::queue::{Backlog, QueueStats};
@@ -20,6 +20,8 @@ pub struct HandlerView {
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,
+    /// While it is paused: until when, and why.
+    pub pause: Option<PauseView>,
     /// Events that the cursor has not passed.
     pub in_log: u64,
     /// Retries and held deliveries.
@@ -117,6 +119,7 @@ pub(in crate::api) fn handlers(
         HandlerView {
             kind: Some(control.kind.into()),
             reason: control.reason,
+            pause: control.pause,
             in_flight: control.in_flight,
             concurrency: control.concurrency,
             failing_since: control.failing_since,
@@ -142,6 +145,7 @@ fn handler(
         kind: None,
         state,
         reason: None,
+        pause: None,
         in_log,
         waiting,
         dead,

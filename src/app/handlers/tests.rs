@@ -37,7 +37,7 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
         core.clone(),
         Attempts::default(),
         own,
-        Paused::new(folder.path().join("paused")),
+        Paused::open(folder.path().join("paused")),
     ));
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();

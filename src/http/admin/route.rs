@@ -30,8 +30,10 @@ pub(super) enum Route {
     RejectedOne(u64),
     RejectedExplain(u64),
     RejectedRelease(u64),
+    RejectedReleaseAll,
     Handlers,
     HandlerRun(HandlerName, Run),
+    HandlerRetry(HandlerName),
     HandlerForget(HandlerName),
     /// Read: what a reload would change; posted: reload.
     Reload,
@@ -81,12 +83,14 @@ impl Route {
             ["rollouts", number] => Self::Rollout(part(number)?),
             ["rollouts", number, step] => Self::RolloutStep(part(number)?, rollout_step(step)?),
             ["rejected"] => Self::Rejected,
+            ["rejected", "release"] => Self::RejectedReleaseAll,
             ["rejected", number] => Self::RejectedOne(part(number)?),
             ["rejected", number, "explain"] => Self::RejectedExplain(part(number)?),
             ["rejected", number, "release"] => Self::RejectedRelease(part(number)?),
             ["handlers"] => Self::Handlers,
             ["handlers", name, "pause"] => Self::HandlerRun(handler(name)?, Run::Pause),
             ["handlers", name, "resume"] => Self::HandlerRun(handler(name)?, Run::Resume),
+            ["handlers", name, "retry"] => Self::HandlerRetry(handler(name)?),
             ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
             ["reload"] => Self::Reload,
             ["stream"] => Self::Stream,
@@ -129,7 +133,9 @@ impl Route {
             | Self::DeadDrop
             | Self::RolloutStep(..)
             | Self::RejectedRelease(_)
+            | Self::RejectedReleaseAll
             | Self::HandlerRun(..)
+            | Self::HandlerRetry(_)
             | Self::HandlerForget(_)
             | Self::Import
             | Self::Compact => Need::Post,
@@ -171,6 +177,8 @@ impl Route {
         "rollouts",
         "rollout",
         "rollout_step",
+        "handler_retry",
+        "rejected_release_all",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -208,6 +216,8 @@ impl Route {
             Self::Rollouts => 28,
             Self::Rollout(_) => 29,
             Self::RolloutStep(..) => 30,
+            Self::HandlerRetry(_) => 31,
+            Self::RejectedReleaseAll => 32,
         };
         Self::NAMES[index]
     }

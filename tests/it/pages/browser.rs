@@ -38,6 +38,14 @@ fn sign_in(browser: &mut Browser, gateway: &Gateway, path: &str) {
     browser.click("Sign in");
 }
 
+/// Goes to a page; signs in first where that is asked for.
+pub(super) fn visit(browser: &mut Browser, gateway: &Gateway, path: &str) {
+    browser.go(&format!("http://{}{path}", gateway.admin));
+    if path != "/login" && browser.path().starts_with("/login") {
+        sign_in(browser, gateway, path);
+    }
+}
+
 /// Pictures of every page in both themes and as wide as a phone, where `GATEPOST_PICTURES` names a
 /// folder: for people to look at.
 fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
