@@ -240,12 +240,12 @@ impl Api {
     /// Lets a handler be tried at once: with what finds it left alone, else with the retry that is due
     /// next.
     pub async fn retry_now(&self, handler: &HandlerName) -> Result<Retried, ApiError> {
-        let retried = self.server()?.control.retry_now(handler).await.map(|()| {
-            let stats = self.queue.stats();
-            let backlog = stats.handlers.iter().find(|(name, _)| name == handler);
-            let waiting = backlog.map_or(0, |(_, one)| one.in_log.saturating_add(one.waiting));
-            Retried { handler: handler.clone(), waiting }
-        });
+        // Counted before: it may be done a moment later.
+        let stats = self.queue.stats();
+        let backlog = stats.handlers.iter().find(|(name, _)| name == handler);
+        let waiting = backlog.map_or(0, |(_, one)| one.in_log.saturating_add(one.waiting));
+        let retried = self.server()?.control.retry_now(handler).await;
+        let retried = retried.map(|()| Retried { handler: handler.clone(), waiting });
         self.note("try now", format!("handler {handler}"), &retried, |one| match one.waiting {
             0 => "nothing waits for it".to_owned(),
             waiting => format!("one of {waiting} that wait"),

@@ -29,6 +29,7 @@ use crate::secret::SecretError;
 use crate::source::SourceError;
 use crate::tls::acme::AcmeError;
 use crate::tls::{AcmeChallenge, CertificateError, TlsSettings};
+use crate::trace::Traces;
 
 mod certificates;
 pub mod compare;
@@ -49,6 +50,7 @@ mod sandbox;
 mod signals;
 mod system_events;
 mod systemd;
+mod traces;
 pub mod trial;
 mod watch;
 
@@ -65,6 +67,7 @@ use paused::Paused;
 use progress::Progress;
 use signals::{Signal, Signals};
 use system_events::SystemSource;
+use traces::Exporting;
 use watch::{Disk, LookAtDisk, Watch};
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
@@ -135,6 +138,8 @@ pub struct Application {
     tasks: TaskTracker,
     /// Writes the rejected requests behind those who answer senders.
     rejected_writer: JoinHandle<()>,
+    /// Sends spans; ends last, so that those of the last deliveries are among them.
+    exporting: Exporting,
     /// Ends the listeners.
     stop: CancellationToken,
 }
@@ -164,7 +169,9 @@ impl Application {
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = opened(&config, Arc::clone(&clock), &metrics).await?;
-        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
+        let (traces, exporter) = traces::open(&config, &clock)
+            .map_err(|err| AppError::Io("making a client", io::Error::other(err)))?;
+        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));
         let paused = Paused::open(config.admin.paused());
@@ -210,7 +217,8 @@ impl Application {
         tasks
             .spawn(stop.clone().run_until_cancelled_owned(async move { api.run_rollouts().await }));
         tasks.close();
-        Ok(Self { listeners, server, signals, tasks, rejected_writer, stop })
+        let exporting = Exporting::start(exporter);
+        Ok(Self { listeners, server, signals, tasks, rejected_writer, exporting, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -253,6 +261,7 @@ impl Application {
         // Nothing new comes in while what is under way is finished on both sides.
         let ended_all = async { server.handlers.stop_all(CLOSE_TIMEOUT).await };
         let (joined, (), ()) = tokio::join!(joined, ended_all, self.tasks.wait());
+        self.exporting.end().await;
         match joined {
             Ok(Ok(())) => {}
             Ok(Err(err)) => ended = ended.and(Err(AppError::Listen(err))),
@@ -326,6 +335,7 @@ struct Core {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    traces: Traces,
 }
 
 /// How often the listeners' thread is looked at.

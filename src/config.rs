@@ -21,6 +21,7 @@ mod queue;
 mod reference;
 mod schema;
 mod server;
+mod traces;
 
 pub use diff::{Change, Effect, diff};
 pub use handler::HandlerSettings;
@@ -28,6 +29,7 @@ pub use markdown::markdown;
 pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
+pub use traces::TracesSettings;
 
 /// The configuration that comes with the program.
 pub const DEFAULT: &str = include_str!("../config.toml");
@@ -51,6 +53,8 @@ pub struct Config {
     pub admin: AdminSettings,
     /// Gatepost's own log.
     pub log: LogSettings,
+    /// Where traces go; nothing where nobody wants them.
+    pub traces: Option<TracesSettings>,
     /// The sources, by name.
     pub sources: BTreeMap<SourceName, SourceSettings>,
     /// The handlers, by name.
@@ -166,6 +170,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let queue = queue::read(root);
     let admin = server::read_admin(root, &server);
     let log = server::read_log(root);
+    let traces = traces::read(root);
     let (names, sources) = read_sources(root, &server);
     let handlers = handler::read_all(root, &names);
     Some(Config {
@@ -174,6 +179,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         queue,
         admin,
         log,
+        traces,
         sources: sources?,
         handlers: handlers?,
         entries: ConfigEntries::default(),

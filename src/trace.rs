@@ -70,19 +70,16 @@ impl EventTrace {
         // The random half of the id.
         let root = SpanId(*bytes.last_chunk::<8>().unwrap_or(&[1; 8]));
         let said = headers.get("traceparent").and_then(|value| std::str::from_utf8(value).ok());
-        match said.and_then(parse) {
-            Some((trace, sender, is_sampled)) => {
-                let state = headers.get("tracestate").filter(|value| value.len() <= STATE_BYTES_MAX);
-                let state = state.and_then(|value| std::str::from_utf8(value).ok());
-                let is_plain = |text: &&str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-                let state = state.filter(is_plain).unwrap_or_default().to_owned();
-                let root = SpanContext { trace, span: root, state };
-                Self { root, sender: Some(sender), is_sampled }
-            }
-            None => {
-                let root = SpanContext { trace: bytes, span: root, state: String::new() };
-                Self { root, sender: None, is_sampled: true }
-            }
+        if let Some((trace, sender, is_sampled)) = said.and_then(parse) {
+            let state = headers.get("tracestate").filter(|value| value.len() <= STATE_BYTES_MAX);
+            let state = state.and_then(|value| std::str::from_utf8(value).ok());
+            let is_plain = |text: &&str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+            let state = state.filter(is_plain).unwrap_or_default().to_owned();
+            let root = SpanContext { trace, span: root, state };
+            Self { root, sender: Some(sender), is_sampled }
+        } else {
+            let root = SpanContext { trace: bytes, span: root, state: String::new() };
+            Self { root, sender: None, is_sampled: true }
         }
     }
 
@@ -139,7 +136,9 @@ pub enum SpanKind {
 /// A value that is said of a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpanValue {
+    /// Words.
     Text(String),
+    /// A whole number.
     Number(i64),
 }
 
@@ -166,9 +165,9 @@ pub struct Span {
 
 /// Where spans go. Cheap to clone; by default nowhere.
 #[derive(Clone, Default)]
-pub struct Traces(Option<Arc<Sink>>);
+pub struct Traces(Option<Arc<SpanQueue>>);
 
-struct Sink {
+struct SpanQueue {
     spans: mpsc::Sender<Span>,
     n_dropped: AtomicU64,
 }
@@ -183,7 +182,7 @@ impl Traces {
     /// One whose spans are taken from the other end.
     pub fn new() -> (Self, mpsc::Receiver<Span>) {
         let (spans, receiver) = mpsc::channel(WAITING_MAX);
-        (Self(Some(Arc::new(Sink { spans, n_dropped: AtomicU64::new(0) }))), receiver)
+        (Self(Some(Arc::new(SpanQueue { spans, n_dropped: AtomicU64::new(0) }))), receiver)
     }
 
     /// Whether anybody wants spans: what they are made of need not be worked out otherwise.
@@ -212,7 +211,9 @@ mod tests {
 
     fn headers(said: &[(&str, &str)]) -> Headers {
         let mut headers = Headers::builder();
-        said.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()));
+        for (name, value) in said {
+            headers.push(name, value.as_bytes());
+        }
         headers.finish()
     }
 
@@ -225,7 +226,7 @@ mod tests {
         let trace = EventTrace::of(id(), &headers(&[]));
         assert_eq!(
             trace.root.traceparent(),
-            "00-0199c3f65b5e70008000" .to_owned() + "00000000abcd-800000000000abcd-01"
+            "00-0199c3f65b5e70008000".to_owned() + "00000000abcd-800000000000abcd-01"
         );
         assert_eq!((trace.sender, trace.is_sampled), (None, true));
         let child = trace.child();

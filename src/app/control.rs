@@ -84,11 +84,11 @@ impl Server {
         around: Around,
     ) -> Self {
         let Around { sources, certificates, config, path, gate, sandbox } = around;
-        let Core { queue, clock, metrics } = core.clone();
+        let Core { queue, clock, metrics, traces } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, clock, metrics, limits(&config), sources);
         let rejected = RejectedRing::open(config.admin.rejected());
-        let ingest = Arc::new(ingest.with_rejected(rejected));
+        let ingest = Arc::new(ingest.with_rejected(rejected).with_traces(traces));
         let trusted_proxies = config.server.trusted_proxies.clone();
         let public = Public::new(Arc::clone(&ingest), trusted_proxies);
         Self {
@@ -117,7 +117,7 @@ impl Server {
         listen: Listen,
         stop: CancellationToken,
     ) -> io::Result<(Listeners, Api)> {
-        let Core { queue, clock, metrics } = self.core.clone();
+        let Core { queue, clock, metrics, traces: _ } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
         let admin = self.config().admin.clone();
         let actions = Actions::open(admin.actions());

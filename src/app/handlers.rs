@@ -308,6 +308,7 @@ impl Handlers {
                     metrics: self.core.metrics.handler(&built.name),
                     attempts: Arc::clone(&self.attempts),
                     system_events: Arc::clone(&self.system_events) as Arc<dyn SystemEvents>,
+                    traces: self.core.traces.clone(),
                     seed: rand::random(),
                 };
                 Place::Running(self.run(context, kind, built.of, subscription, run))

@@ -7,11 +7,12 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::api::error_chain;
 use crate::clock::Clock;
-use crate::config::TracesSettings;
+use crate::config::{Config, TracesSettings};
 use crate::throttle::Throttle;
 use crate::trace::{Span, Traces};
 
@@ -40,8 +41,43 @@ pub(super) struct Exporter {
     log: Throttle,
 }
 
+/// The task that sends, where there is one.
+#[derive(Debug, Default)]
+pub(super) struct Exporting {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Exporting {
+    pub(super) fn start(exporter: Option<Exporter>) -> Self {
+        let exporting = Self::default();
+        if let Some(exporter) = exporter {
+            exporting.tasks.spawn(exporter.run(exporting.stop.clone()));
+        }
+        exporting.tasks.close();
+        exporting
+    }
+
+    /// Sends what is left, and ends.
+    pub(super) async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Where spans go, and what sends them: nowhere where the configuration names no collector.
+pub(super) fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Traces, Option<Exporter>), reqwest::Error> {
+    let Some(settings) = config.traces.clone() else { return Ok((Traces::default(), None)) };
+    let (traces, spans) = Traces::new();
+    let exporter = Exporter::new((traces.clone(), spans), settings, Arc::clone(clock))?;
+    Ok((traces, Some(exporter)))
+}
+
 impl Exporter {
-    pub(super) fn new(
+    fn new(
         (traces, spans): (Traces, Receiver<Span>),
         settings: TracesSettings,
         clock: Arc<dyn Clock>,
@@ -51,42 +87,48 @@ impl Exporter {
     }
 
     /// Sends until `stop`, and what is left then.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        while !stop.is_cancelled() {
+        let too_late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_TIMEOUT).await;
+        };
+        tokio::pin!(too_late);
+        loop {
+            self.gather(&mut batch, &stop).await;
             tokio::select! {
-                () = stop.cancelled() => {}
-                _ = self.spans.recv_many(&mut batch, BATCH_MAX) => {}
+                () = self.send(&batch) => batch.clear(),
+                () = &mut too_late => return warn!("The newest spans could not be sent"),
             }
+            if stop.is_cancelled() && self.spans.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a span, and then for a while for others; at the end takes what is there.
+    async fn gather(&mut self, batch: &mut Vec<Span>, stop: &CancellationToken) {
+        let gathered = async {
+            self.spans.recv_many(batch, BATCH_MAX).await;
             let fill = async {
                 while batch.len() < BATCH_MAX {
                     let room = BATCH_MAX - batch.len();
-                    if self.spans.recv_many(&mut batch, room).await == 0 {
+                    if self.spans.recv_many(batch, room).await == 0 {
                         return;
                     }
                 }
             };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = tokio::time::timeout(BATCH_TIME, fill) => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.send(&batch) => batch.clear(),
-            }
-        }
-        self.spans.close();
-        let rest = async {
-            loop {
-                self.send(&batch).await;
-                batch.clear();
-                if self.spans.recv_many(&mut batch, BATCH_MAX).await == 0 {
-                    return;
-                }
+            if tokio::time::timeout(BATCH_TIME, fill).await.is_err() {
+                // It is sent as it is.
             }
         };
-        if tokio::time::timeout(LAST_TIMEOUT, rest).await.is_err() {
-            warn!("The newest spans could not be sent");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = gathered => {}
+        }
+        while stop.is_cancelled() && batch.len() < BATCH_MAX {
+            let Ok(span) = self.spans.try_recv() else { return };
+            batch.push(span);
         }
     }
 
@@ -98,7 +140,9 @@ impl Exporter {
         let mut wait = WAIT;
         for attempt in 1..=TRIES {
             let why = match self.post(body.clone()).await {
-                Ok(()) => return self.tell(self.traces.take_dropped(), "more came than could be sent"),
+                Ok(()) => {
+                    return self.tell(self.traces.take_dropped(), "more came than could be sent");
+                }
                 Err((why, true)) if attempt < TRIES => why,
                 Err((why, _)) => {
                     let n_dropped = self.traces.take_dropped().saturating_add(batch.len() as u64);
@@ -115,7 +159,8 @@ impl Exporter {
     async fn post(&self, body: bytes::Bytes) -> Result<(), (String, bool)> {
         let request = self.client.post(self.settings.address());
         let request = request.header(CONTENT_TYPE, "application/x-protobuf").body(body);
-        let response = request.send().await.map_err(|err| (error_chain(&err.without_url()), true))?;
+        let response =
+            request.send().await.map_err(|err| (error_chain(&err.without_url()), true))?;
         let status = response.status();
         if status.is_success() {
             return Ok(());

@@ -7,13 +7,15 @@ use clap_complete::Shell;
 
 use crate::event::{EventId, HandlerName};
 
-use super::when::{Moment, SaidTime};
+use super::when::SaidTime;
 
 mod dead;
+mod handlers;
 mod import;
 mod init;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
+pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
 
@@ -121,18 +123,6 @@ pub struct Status {
     /// Only say whether the running server is ready (as /readyz): for health checks of containers.
     #[arg(long)]
     pub ready: bool,
-}
-
-/// Options of `top`.
-#[derive(Debug, Args)]
-pub struct Top {
-    /// Print it once as text, as it is done anyway where there is no terminal.
-    #[arg(long)]
-    pub(super) once: bool,
-    /// Look so often, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2,
-        value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    pub(super) every: u32,
 }
 
 /// Options of `test`.
@@ -330,67 +320,6 @@ pub struct RejectedRelease {
     /// Only say how many would pass.
     #[arg(long)]
     pub(super) dry_run: bool,
-}
-
-/// Verbs of `handlers`.
-#[derive(Debug, Subcommand)]
-pub enum Handlers {
-    /// List the handlers.
-    List,
-    /// Show what a handler would do with an event; nothing is changed or sent.
-    Try(HandlersTry),
-    /// Stop giving deliveries to a handler; what comes in waits.
-    Pause {
-        /// The handler.
-        name: HandlerName,
-        /// Resume it by itself after so long: `30min`, `2h`. Left out: when somebody does.
-        #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
-        length: Option<String>,
-        /// Resume it by itself then: `2026-11-22T10:00:00Z`.
-        #[arg(long, value_name = "TIME")]
-        until: Option<Moment>,
-        /// Why, for others who look.
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-    /// Give deliveries to a paused handler again.
-    Resume {
-        /// The handler.
-        name: HandlerName,
-    },
-    /// Try a failing handler at once: one delivery, whatever its breaker says and whenever it is due.
-    Retry {
-        /// The handler.
-        name: HandlerName,
-    },
-    /// Remove the place of a handler that is no longer configured, and its dead letters.
-    Forget {
-        /// The handler.
-        name: HandlerName,
-    },
-}
-
-/// Options of `handlers try`.
-#[derive(Debug, Args)]
-pub struct HandlersTry {
-    /// The handler.
-    pub(super) name: HandlerName,
-    /// With this retained event. Without one of these, with the first sample that the handler
-    /// wants.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
-    pub(super) event: Option<EventId>,
-    /// With the provider's sample of a source and type, as in `hyvor comment.create`.
-    #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
-    pub(super) sample: Option<Vec<String>>,
-    /// With a body of your own, as if `--source` had sent it; `-` reads standard input.
-    #[arg(long, value_name = "FILE", requires = "source")]
-    pub(super) body: Option<PathBuf>,
-    /// The source that `--body` comes from.
-    #[arg(long, requires = "body")]
-    pub(super) source: Option<String>,
-    /// Really do it, once: `[try]` stands before what people read, and the attempt's number is 0.
-    #[arg(long)]
-    pub(super) send: bool,
 }
 
 /// Verbs of `queue`.

@@ -114,6 +114,7 @@ struct NewestOfQueue {
 #[derive(Debug, Deserialize)]
 struct NewestPosition {
     last: Position,
+    #[serde(default)]
     events: u64,
 }
 

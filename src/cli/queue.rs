@@ -232,10 +232,7 @@ impl Lines {
             self.bytes_read += n_read as u64;
             n_bytes += n_read;
             let event = serde_json::from_slice(&line).map_err(|err| {
-                CliError::Failed(format!(
-                    "line {} is not an exported event: {err}",
-                    self.number
-                ))
+                CliError::Failed(format!("line {} is not an exported event: {err}", self.number))
             })?;
             events.push(event);
         }

@@ -42,7 +42,7 @@ const TELL_EVERY: u64 = 10_000;
 /// How far a replay has come. It is kept in a file beside the admin socket, so that the same
 /// command goes on behind the last page that was done.
 #[derive(Debug, Serialize, Deserialize)]
-struct Done {
+struct ReplayProgress {
     /// What is left: times as they were meant at first.
     range: ReplayRange,
     /// How many events were done, and how many deliveries that made.
@@ -151,7 +151,7 @@ async fn range(
 }
 
 /// Where an interrupted run of the same command stopped, or the beginning.
-async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Done, CliError> {
+async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayProgress, CliError> {
     let filter = &options.filter;
     let since = filter.since.as_ref().map(|said| said.at);
     let until = filter.until.as_ref().map(|said| said.at);
@@ -171,7 +171,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Done, C
              (`--restart` begins anew)"
         )?;
         // What was done is not to be counted among what would be.
-        let fresh = Done { count: 0, deliveries: 0, range: saved.range.clone() };
+        let fresh = ReplayProgress { count: 0, deliveries: 0, range: saved.range.clone() };
         return Ok(if options.dry_run { fresh } else { saved });
     }
     let range = ReplayRange {
@@ -189,7 +189,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Done, C
         limit: None,
         dry_run: options.dry_run,
     };
-    Ok(Done { range, count: 0, deliveries: 0 })
+    Ok(ReplayProgress { range, count: 0, deliveries: 0 })
 }
 
 /// Whether a time that is said in the same words means another one by now. The moment itself, as
@@ -291,7 +291,7 @@ fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
 }
 
 /// What was saved. Something else under that name is nobody's progress.
-fn read(file: &Path) -> Result<Option<Done>, CliError> {
+fn read(file: &Path) -> Result<Option<ReplayProgress>, CliError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
@@ -299,7 +299,7 @@ fn read(file: &Path) -> Result<Option<Done>, CliError> {
     }
 }
 
-fn save(file: &Path, progress: &Done) -> Result<(), CliError> {
+fn save(file: &Path, progress: &ReplayProgress) -> Result<(), CliError> {
     let text = serde_json::to_vec(progress).map_err(|err| CliError::failed(&err))?;
     files::replace(file, text).map_err(|err| failed("written", file, &err))
 }
@@ -312,7 +312,7 @@ fn failed(what: &str, file: &Path, err: &std::io::Error) -> CliError {
     CliError::Failed(format!("`{}` cannot be {what}: {err}", file.display()))
 }
 
-fn stopped(progress: &Done) -> CliError {
+fn stopped(progress: &ReplayProgress) -> CliError {
     let count = counted(progress.count, "event", "events");
     CliError::Failed(format!("stopped after {count}; the same command goes on from there"))
 }

@@ -24,12 +24,12 @@ const KEYS: &str = "q quits, space looks at once";
 
 /// All that is shown.
 #[derive(Debug, Serialize)]
-struct View {
+struct TopView {
     status: StatusView,
     rates: RatesView,
 }
 
-impl View {
+impl TopView {
     async fn of(server: &Server) -> Result<Self, CliError> {
         let status = server.get("status", &[]).await?;
         let rates = server.get("rates", &[]).await?;
@@ -47,7 +47,7 @@ pub(super) async fn run(options: &Top, config: &Config, output: Output) -> Resul
     let server = Server::require(config).await?;
     let is_watched = io::stdin().is_terminal() && io::stdout().is_terminal();
     if options.once || output.is_json() || !is_watched {
-        return output.one(&View::of(&server).await?, |view| page(view, None));
+        return output.one(&TopView::of(&server).await?, |view| page(view, None));
     }
     live(&server, Duration::from_secs(options.every.into())).await
 }
@@ -57,7 +57,7 @@ async fn live(server: &Server, every: Duration) -> Result<(), CliError> {
     let _screen = Screen::open()?;
     let mut before: Option<(Stopwatch, u64)> = None;
     loop {
-        let text = match View::of(server).await {
+        let text = match TopView::of(server).await {
             Ok(view) => {
                 let accepted = view.n_accepted();
                 let per_second = before.as_ref().map(|(since, seen)| {
@@ -143,8 +143,8 @@ fn error(handler: &HandlerView) -> String {
 }
 
 /// `per_second` in tenths, as it was seen; by the last full minute else.
-fn page(view: &View, per_second: Option<u64>) -> String {
-    let View { status, rates } = view;
+fn page(view: &TopView, per_second: Option<u64>) -> String {
+    let TopView { status, rates } = view;
     let mut text = Page::default();
     let started = status.started_at.map(|at| format!(", started {}", ago(at))).unwrap_or_default();
     let by_minute: u64 = rates.sources.iter().map(|one| last_minute(&one.accepted.minutes)).sum();

@@ -104,8 +104,8 @@ fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
 
 /// What a configuration comes to, without where it says so.
 fn settings_of(config: &Config) -> String {
-    let Config { server, queue, admin, log, sources, handlers, .. } = config;
-    format!("{server:#?}{queue:#?}{admin:#?}{log:#?}{sources:#?}{handlers:#?}")
+    let Config { server, queue, admin, log, traces, sources, handlers, .. } = config;
+    format!("{server:#?}{queue:#?}{admin:#?}{log:#?}{traces:#?}{sources:#?}{handlers:#?}")
 }
 
 #[test]

@@ -36,18 +36,28 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<TracesSettings> {
         let help = "take one with the feature `otel`, or leave the table out";
         table.problem_here("this program was built without traces", help);
     }
-    if !table.has("endpoint") {
-        table.missing("endpoint", "for example `endpoint = \"http://127.0.0.1:4318\"`");
-    }
-    let endpoint = table.checked("endpoint", check_endpoint);
+    let endpoint = table.require::<String>("endpoint");
+    let endpoint = endpoint.and_then(|text| match check_endpoint(&text) {
+        Ok(endpoint) => Some(endpoint),
+        Err(message) => {
+            // There may be a password in it.
+            table.hide("endpoint");
+            table.problem(
+                "endpoint",
+                message,
+                "for example `endpoint = \"http://127.0.0.1:4318\"`",
+            );
+            None
+        }
+    });
     let service = table.take_or("service", "gatepost".to_owned());
     table.finish();
     Some(TracesSettings { endpoint: endpoint?, service })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `Table::checked` gives it")]
-fn check_endpoint(text: String) -> Result<Url, &'static str> {
-    let url: Url = text.parse().map_err(|_| "this is no address, as in \"http://127.0.0.1:4318\"")?;
+fn check_endpoint(text: &str) -> Result<Url, &'static str> {
+    let url: Url =
+        text.parse().map_err(|_| "this is no address, as in \"http://127.0.0.1:4318\"")?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("a collector is reached by http or https, as in \"http://127.0.0.1:4318\"");
     }
@@ -68,13 +78,14 @@ mod tests {
             ("https://c.example/otlp/", "https://c.example/otlp/v1/traces"),
             ("https://c.example/v1/traces", "https://c.example/v1/traces"),
         ] {
-            let endpoint = check_endpoint(endpoint.to_owned()).unwrap();
+            let endpoint = check_endpoint(endpoint).unwrap();
             let settings = TracesSettings { endpoint, service: "x".to_owned() };
             assert_eq!(settings.address().as_str(), expected);
         }
-        for wrong in ["", "127.0.0.1:4318", "ftp://c.example", "http://u:p@c.example", "http://c/?x"]
+        for wrong in
+            ["", "127.0.0.1:4318", "ftp://c.example", "http://u:p@c.example", "http://c/?x"]
         {
-            assert!(check_endpoint(wrong.to_owned()).is_err(), "{wrong}");
+            assert!(check_endpoint(wrong).is_err(), "{wrong}");
         }
     }
 }

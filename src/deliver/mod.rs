@@ -35,6 +35,7 @@ use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::metrics::HandlerMetrics;
 use crate::queue::{DeadLetter, Queue, QueueError, Subscription};
+use crate::trace::Traces;
 
 mod run;
 mod worker;
@@ -50,6 +51,7 @@ mod replays;
 mod retry;
 
 mod settings;
+mod spans;
 mod status;
 
 pub use attempts::Attempts;
@@ -85,6 +87,8 @@ pub struct Context {
     pub attempts: Arc<Attempts>,
     /// Who is told of dead letters.
     pub system_events: Arc<dyn SystemEvents>,
+    /// Where spans of the calls go.
+    pub traces: Traces,
     /// Where the jitter comes from: random in life, fixed in a simulation.
     pub seed: u64,
 }

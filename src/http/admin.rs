@@ -123,6 +123,11 @@ async fn answer(
         return site::answer(place, request, payload, admin, is_over_socket, has_body).await;
     }
     let route = Route::parse(request.path());
+    if route.is_err()
+        && let Some(page) = site::nowhere(request, admin)
+    {
+        return Ok(page);
+    }
     let caller = if is_over_socket {
         Caller::Owner(Actor::CommandLine)
     } else {

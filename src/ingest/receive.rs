@@ -23,6 +23,7 @@ use crate::metrics::{Metrics, SourceMetrics};
 use crate::queue::Queue;
 use crate::secret::Secret;
 use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
+use crate::trace::Traces;
 
 /// The way in.
 pub struct Ingest {
@@ -94,6 +95,13 @@ impl Ingest {
     /// Puts `limits` in place of those that were. Requests in flight end as they began.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
+    }
+
+    /// The same; spans of the events go to `traces`.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.store.set_traces(traces);
+        self
     }
 
     /// The endpoint of the source of this name.

@@ -9,10 +9,11 @@ use super::error::IngestError;
 use super::log::ThrottledLog;
 use super::request::Request;
 use super::unconfirmed::{UnconfirmedAnswer, unanswered_key};
-use crate::clock::Clock;
-use crate::event::NewEvent;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{EventType, Headers, NewEvent, SourceName};
 use crate::queue::{Appended, Queue, QueueError};
 use crate::source::Verified;
+use crate::trace::{EventTrace, Span, SpanKind, SpanValue, Traces};
 
 /// How long a durable commit may take: UserEcho hangs up after 10 s, and an answer that nobody
 /// waits for is worth nothing.
@@ -29,6 +30,7 @@ pub(super) struct EventStore {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     log: Arc<ThrottledLog>,
+    traces: Traces,
 }
 
 impl EventStore {
@@ -37,7 +39,11 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        Self { queue, clock, log }
+        Self { queue, clock, log, traces: Traces::default() }
+    }
+
+    pub(super) fn set_traces(&mut self, traces: Traces) {
+        self.traces = traces;
     }
 
     /// Stores what a verified request brought.
@@ -66,7 +72,9 @@ impl EventStore {
         // The body is shared, not copied.
         let of_answer = rule.filter(|rule| rule.body.is_some()).map(|_| event.clone());
         let key = unanswered_key(&event);
+        let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
+        self.trace(received, appended);
         let answer = UnconfirmedAnswer::new(&self.queue, [(key, appended)]);
         let ack = match rule {
             None => Ack::Id,
@@ -85,7 +93,12 @@ impl EventStore {
         // What is answered is said over the first item.
         let of_answer = rule.filter(|rule| rule.body.is_some()).and(events.first().cloned());
         let keys: Vec<_> = events.iter().map(unanswered_key).collect();
+        let received: Vec<_> =
+            events.iter().map(|event| TracedRequest::of(event, &self.traces)).collect();
         let all = self.in_time(self.queue.append_all(events)).await?;
+        for (received, appended) in received.into_iter().zip(&all) {
+            self.trace(received, *appended);
+        }
         let answer = UnconfirmedAnswer::new(&self.queue, keys.into_iter().zip(all.iter().copied()));
         let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
         // A list that is split is never empty.
@@ -97,6 +110,33 @@ impl EventStore {
             Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
         };
         Ok(Accepted::Stored(Stored { appended, ack, answer }))
+    }
+
+    /// The first span of an event: from its request's head to the durable commit.
+    fn trace(&self, received: Option<TracedRequest>, appended: Appended) {
+        let (Some(received), Appended::Stored(id)) = (received, appended) else { return };
+        let trace = EventTrace::of(id, &received.headers);
+        if !trace.is_sampled {
+            return;
+        }
+        let TracedRequest { source, event_type, received_at, .. } = received;
+        self.traces.record(Span {
+            context: trace.root,
+            parent: trace.sender,
+            name: format!("receive {source}"),
+            kind: SpanKind::Server,
+            started_at: received_at,
+            duration: self.clock.now().since(received_at),
+            attributes: vec![
+                ("gatepost.event.id", SpanValue::Text(id.to_string())),
+                ("gatepost.source", SpanValue::Text(source.to_string())),
+                ("gatepost.event.type", SpanValue::Text(event_type.to_string())),
+                ("http.request.method", SpanValue::Text("POST".to_owned())),
+                ("http.route", SpanValue::Text(format!("/hooks/{source}"))),
+                ("http.response.status_code", SpanValue::Number(200)),
+            ],
+            error: None,
+        });
     }
 
     async fn in_time<T>(
@@ -114,6 +154,25 @@ impl EventStore {
                 Err(IngestError::Unavailable { retry_after: RETRY_SOON })
             }
         }
+    }
+}
+
+/// What a trace says of a request, where traces are wanted.
+struct TracedRequest {
+    source: SourceName,
+    event_type: EventType,
+    headers: Headers,
+    received_at: Timestamp,
+}
+
+impl TracedRequest {
+    fn of(event: &NewEvent, traces: &Traces) -> Option<Self> {
+        traces.is_on().then(|| Self {
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+            headers: event.headers.clone(),
+            received_at: event.received_at,
+        })
     }
 }
 

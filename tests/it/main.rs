@@ -32,4 +32,5 @@ mod recipes;
 mod support;
 mod systemd;
 mod tls;
+mod traces;
 mod words;

@@ -126,14 +126,14 @@ fn span(message: &Message) -> Span {
 fn spans(requests: &[Request]) -> Vec<Span> {
     let mut spans = Vec::new();
     for request in requests {
-        assert_eq!(request.path(), "/v1/traces");
+        assert_eq!(request.path, "/v1/traces");
         assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
         for resource in Message::decode(&request.body).all(1) {
             let of = resource.all(1)[0].all(1);
-            assert_eq!((of[0].text(1), of[0].all(2)[0].text(1)), (
-                "service.name".to_owned(),
-                "hooks".to_owned()
-            ));
+            assert_eq!(
+                (of[0].text(1), of[0].all(2)[0].text(1)),
+                ("service.name".to_owned(), "hooks".to_owned())
+            );
             for scope in resource.all(2) {
                 assert_eq!(scope.all(1)[0].text(1), "gatepost");
                 spans.extend(scope.all(2).iter().map(span));
@@ -147,7 +147,7 @@ fn spans(requests: &[Request]) -> Vec<Span> {
 fn gateway(receiver: &BadServer, collector: &BadServer) -> Gateway {
     let rest = format!(
         "[traces]\nendpoint = \"{}\"\nservice = \"hooks\"\n[handler.app]\nstart = \"oldest\"\n\
-         retry = {{ first = \"10ms\" }}\n[handler.app.http]\nurl = \"{}\"\n",
+         retry = {{ min = \"10ms\" }}\n[handler.app.http]\nurl = \"{}\"\n",
         collector.url("").trim_end_matches('/'),
         receiver.url("/")
     );
@@ -177,7 +177,8 @@ fn event_has_one_trace_from_its_request_to_each_try_and_receivers_get_its_contex
 
     let requests = collector.requests();
     let spans = spans(&requests);
-    let of = |trace: &str| -> Vec<&Span> { spans.iter().filter(|one| one.trace == trace).collect() };
+    let of =
+        |trace: &str| -> Vec<&Span> { spans.iter().filter(|one| one.trace == trace).collect() };
     let trace = own.replace('-', "");
     let names = |spans: &[&Span]| {
         let mut names: Vec<_> =
@@ -224,8 +225,9 @@ fn event_has_one_trace_from_its_request_to_each_try_and_receivers_get_its_contex
         let context = format!("00-{}-{}-01", try_of.trace, try_of.id);
         assert!(told.contains(&Some(context.clone())), "{context} in {told:?}");
     }
-    let states: Vec<_> = receiver.requests().iter().map(|one| header(one, "tracestate")).collect();
-    assert_eq!(states[..3], [None, None, Some("vendor=of-the-sender".to_owned())]);
+    let states: Vec<_> =
+        receiver.requests().iter().filter_map(|one| header(one, "tracestate")).collect();
+    assert_eq!(states, ["vendor=of-the-sender"]);
     read_by_opentelemetry(&requests, spans.len());
 }
 

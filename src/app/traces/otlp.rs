@@ -6,7 +6,7 @@ use crate::trace::{Span, SpanKind, SpanValue};
 
 /// A message of protobuf.
 #[derive(Debug, Default)]
-struct Message(Vec<u8>);
+struct Protobuf(Vec<u8>);
 
 /// How a field's value is written: the lowest three bits of its tag.
 const VARINT: u64 = 0;
@@ -14,7 +14,7 @@ const FIXED_64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED_32: u64 = 5;
 
-impl Message {
+impl Protobuf {
     fn varint(&mut self, mut value: u64) {
         let group = |value: u64| u8::try_from(value & 0x7f).unwrap_or(0);
         while value >= 0x80 {
@@ -56,29 +56,30 @@ impl Message {
 
 /// The request that hands `spans` over.
 pub(super) fn request(service: &str, spans: &[Span]) -> Vec<u8> {
-    let mut resource = Message::default();
-    for (key, value) in [("service.name", service), ("service.version", env!("CARGO_PKG_VERSION"))] {
+    let mut resource = Protobuf::default();
+    for (key, value) in [("service.name", service), ("service.version", env!("CARGO_PKG_VERSION"))]
+    {
         resource.message(1, &attribute(key, &SpanValue::Text(value.to_owned())));
     }
-    let mut scope = Message::default();
+    let mut scope = Protobuf::default();
     scope.bytes(1, b"gatepost");
     scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
-    let mut scope_spans = Message::default();
+    let mut scope_spans = Protobuf::default();
     scope_spans.message(1, &scope);
     for span in spans {
         scope_spans.message(2, &self::span(span));
     }
-    let mut resource_spans = Message::default();
+    let mut resource_spans = Protobuf::default();
     resource_spans.message(1, &resource);
     resource_spans.message(2, &scope_spans);
-    let mut request = Message::default();
+    let mut request = Protobuf::default();
     request.message(1, &resource_spans);
     request.0
 }
 
-fn span(span: &Span) -> Message {
+fn span(span: &Span) -> Protobuf {
     let Span { context, parent, name, kind, started_at, duration, attributes, error } = span;
-    let mut message = Message::default();
+    let mut message = Protobuf::default();
     message.bytes(1, &context.trace);
     message.bytes(2, &context.span.0);
     if !context.state.is_empty() {
@@ -88,10 +89,13 @@ fn span(span: &Span) -> Message {
         message.bytes(4, &parent.0);
     }
     message.bytes(5, name.as_bytes());
-    message.number(6, match kind {
-        SpanKind::Server => 2,
-        SpanKind::Consumer => 5,
-    });
+    message.number(
+        6,
+        match kind {
+            SpanKind::Server => 2,
+            SpanKind::Consumer => 5,
+        },
+    );
     let start = nanos(*started_at);
     let length = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     message.fixed_64(7, start);
@@ -99,7 +103,7 @@ fn span(span: &Span) -> Message {
     for (key, value) in attributes {
         message.message(9, &attribute(key, value));
     }
-    let mut status = Message::default();
+    let mut status = Protobuf::default();
     match error {
         Some(error) => {
             status.bytes(2, error.as_bytes());
@@ -118,13 +122,13 @@ fn nanos(at: Timestamp) -> u64 {
 }
 
 /// A key with its value.
-fn attribute(key: &str, value: &SpanValue) -> Message {
-    let mut any = Message::default();
+fn attribute(key: &str, value: &SpanValue) -> Protobuf {
+    let mut any = Protobuf::default();
     match value {
         SpanValue::Text(text) => any.bytes(1, text.as_bytes()),
         SpanValue::Number(number) => any.number(3, number.cast_unsigned()),
     }
-    let mut message = Message::default();
+    let mut message = Protobuf::default();
     message.bytes(1, key.as_bytes());
     message.message(2, &any);
     message
@@ -136,12 +140,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_in_groups_of_seven_bits() {
-        for (value, expected) in
-            [(0, &[0][..]), (127, &[127]), (128, &[128, 1]), (300, &[172, 2]), (u64::MAX, &[
-                255, 255, 255, 255, 255, 255, 255, 255, 255, 1,
-            ])]
-        {
-            let mut message = Message::default();
+        for (value, expected) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[128, 1]),
+            (300, &[172, 2]),
+            (u64::MAX, &[255, 255, 255, 255, 255, 255, 255, 255, 255, 1]),
+        ] {
+            let mut message = Protobuf::default();
             message.varint(value);
             assert_eq!(message.0, expected, "{value}");
         }

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, Source, SourceSettings};
+use crate::trace::Traces;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -31,12 +32,13 @@ impl Rig {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
         let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
-        let core = Core { queue, clock: dynamic, metrics: Metrics::new() };
+        let core =
+            Core { queue, clock: dynamic, metrics: Metrics::new(), traces: Traces::default() };
         let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
         let settings = SourceSettings { expect_every, dedupe: DedupePolicy::Off, ..settings };
         let name = SourceName::parse("hyvor").unwrap();
         let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
-        let Core { queue, clock: at, metrics } = core.clone();
+        let Core { queue, clock: at, metrics, traces: _ } = core.clone();
         let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
         let seen = Arc::clone(&free);

@@ -34,7 +34,8 @@ fn violations(browser: &mut Browser, script: &str) -> Vec<String> {
 #[test]
 fn pages_have_no_violations_in_either_theme() {
     let (Some(script), Some(mut browser)) = (axe(), Browser::start()) else { return };
-    let receiver = BadServer::start((0..3).map(|_| status(422)).chain((0..900).map(|_| status(503))));
+    let receiver =
+        BadServer::start((0..3).map(|_| status(422)).chain((0..900).map(|_| status(503))));
     let rest = format!(
         "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n\
          [handler.premium]\nwhen = \"data.comment.is_premium\"\n[handler.premium.log]\n",
