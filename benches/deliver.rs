@@ -29,6 +29,7 @@ use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::testing::MemoryDisk;
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{DeadLetter, Queue, Start};
+use gatepost::trace::Traces;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -151,8 +152,9 @@ async fn run(
     let metrics = Metrics::new().handler(&name);
     let system_events = Arc::new(Nobody);
     let attempts = Arc::new(Attempts::default());
+    let traces = Traces::default();
     let context =
-        Context { name, policy, handler, clock, metrics, attempts, system_events, seed: 1 };
+        Context { name, policy, handler, clock, metrics, attempts, system_events, traces, seed: 1 };
     let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(queue));
     let began = Instant::now();
     deliverer.run(done).await.unwrap();

@@ -42,6 +42,7 @@ use gatepost::handler::{BuildContext, Handler, kind};
 use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{DeadLetter, Queue, Start};
+use gatepost::trace::Traces;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -152,6 +153,7 @@ impl Bench {
             clock: Arc::clone(&self.clock),
             attempts: Arc::new(Attempts::default()),
             system_events: Arc::new(Nobody),
+            traces: Traces::default(),
             seed: 1,
         };
         let (deliverer, _control) = Deliverer::new(context, subscription, Arc::clone(&self.queue));

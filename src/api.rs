@@ -19,6 +19,7 @@ mod export;
 mod figures;
 mod find;
 mod handler_control;
+mod pause;
 mod rates;
 mod rejected;
 mod replay;
@@ -31,7 +32,7 @@ mod wants;
 
 pub use actions::{ActionView, Actions, Actor};
 pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
-pub use control::{ChangeCount, Control, Forgotten, Reloaded, Run, RunChanged, StoredEvent};
+pub use control::{ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent};
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use events::{EventEntry, EventRow, ListedEvents};
@@ -39,8 +40,9 @@ pub use export::{Exact, ExportError, ExportedEvent};
 pub use figures::figures;
 pub use find::{FoundEvents, SEARCH_TIME};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
-pub use rates::{HandlerRates, RatesView, Series, SourceRates};
-pub use rejected::{ExplainView, RejectedView};
+pub use pause::{PauseAsk, PauseView};
+pub use rates::{HandlerRates, LatencyView, RatesView, Series, SourceRates};
+pub use rejected::{ExplainView, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
 pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
@@ -218,17 +220,42 @@ impl Api {
         view::handlers(stats, configured, now)
     }
 
-    /// Stops giving deliveries to a handler, or starts again.
-    pub async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
-        let changed = self.server()?.control.set_running(handler, run).await;
-        let action = match run {
-            Run::Pause => "pause",
-            Run::Resume => "resume",
-        };
-        self.note(action, format!("handler {handler}"), &changed, |changed| {
+    /// Stops giving deliveries to a handler for a while, or until it is resumed. `false` = it is as it
+    /// was.
+    pub async fn pause(&self, handler: &HandlerName, ask: PauseAsk) -> Result<bool, ApiError> {
+        let pause = ask.parse(self.clock.now(), self.actor)?;
+        let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let reason = pause.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let changed = self.server()?.control.pause(handler, pause).await;
+        self.note("pause", format!("handler {handler}"), &changed, |changed| {
+            if *changed { format!("done{until}{reason}") } else { "it was so already".to_owned() }
+        });
+        changed
+    }
+
+    /// Gives deliveries to a handler again. `false` = it got them already.
+    pub async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
+        let changed = self.server()?.control.resume(handler).await;
+        self.note("resume", format!("handler {handler}"), &changed, |changed| {
             if *changed { "done" } else { "it was so already" }.to_owned()
         });
         changed
+    }
+
+    /// Lets a handler be tried at once: with what finds it left alone, else with the retry that is due
+    /// next.
+    pub async fn retry_now(&self, handler: &HandlerName) -> Result<Retried, ApiError> {
+        // Counted before: it may be done a moment later.
+        let stats = self.queue.stats();
+        let backlog = stats.handlers.iter().find(|(name, _)| name == handler);
+        let waiting = backlog.map_or(0, |(_, one)| one.in_log.saturating_add(one.waiting));
+        let retried = self.server()?.control.retry_now(handler).await;
+        let retried = retried.map(|()| Retried { handler: handler.clone(), waiting });
+        self.note("try now", format!("handler {handler}"), &retried, |one| match one.waiting {
+            0 => "nothing waits for it".to_owned(),
+            waiting => format!("one of {waiting} that wait"),
+        });
+        retried
     }
 
     /// Removes the place of a handler that is no longer configured.

@@ -47,6 +47,7 @@ mod signals;
 mod standby;
 mod system_events;
 mod systemd;
+mod traces;
 pub mod trial;
 mod watch;
 
@@ -66,6 +67,7 @@ use paused::Paused;
 use progress::Progress;
 use signals::{Signal, Signals};
 use system_events::SystemSource;
+use traces::Exporting;
 use watch::{Disk, LookAtDisk, Watch};
 
 /// How long everything that runs may take to end. The whole stop stays below 10 s, after which a
@@ -94,6 +96,8 @@ pub struct Application {
     tasks: TaskTracker,
     /// Writes the rejected requests behind those who answer senders.
     rejected_writer: JoinHandle<()>,
+    /// Sends spans; ends last, so that those of the last deliveries are among them.
+    exporting: Exporting,
     /// Ends the listeners.
     stop: CancellationToken,
 }
@@ -123,10 +127,12 @@ impl Application {
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = opened(&config, Arc::clone(&clock), &metrics).await?;
-        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics };
+        let (traces, exporter) = traces::open(&config, &clock)
+            .map_err(|err| AppError::Io("making a client", io::Error::other(err)))?;
+        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));
-        let paused = Paused::new(config.admin.paused());
+        let paused = Paused::open(config.admin.paused());
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
@@ -140,7 +146,8 @@ impl Application {
             inherited: sockets,
             ..listen(&config, n_files)
         };
-        let gate = Arc::new(Gate::new(tokens, listen.admin.ip()));
+        let gate =
+            Arc::new(Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone()));
         let path = path.to_owned();
         let around = Around { sources, certificates, config, path, gate, sandbox };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
@@ -160,7 +167,8 @@ impl Application {
         let rejected_writer =
             rejected_writer(&server).map_err(|err| AppError::Io("starting a thread", err))?;
         let tasks = tasks(&server, core, own, api, &stop);
-        Ok(Self { listeners, server, signals, tasks, rejected_writer, stop })
+        let exporting = Exporting::start(exporter);
+        Ok(Self { listeners, server, signals, tasks, rejected_writer, exporting, stop })
     }
 
     /// The public listener's addresses, with the ports that the system gave.
@@ -203,6 +211,7 @@ impl Application {
         // Nothing new comes in while what is under way is finished on both sides.
         let ended_all = async { server.handlers.stop_all(CLOSE_TIMEOUT).await };
         let (joined, (), ()) = tokio::join!(joined, ended_all, self.tasks.wait());
+        self.exporting.end().await;
         match joined {
             Ok(Ok(())) => {}
             Ok(Err(err)) => ended = ended.and(Err(AppError::Listen(err))),
@@ -243,6 +252,7 @@ impl Application {
                 () = self.stop.cancelled() => return Ok(()),
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
+                    self.server.handlers.resume_due(self.server.core.clock.now());
                     if self.listeners.is_finished() {
                         let gone = io::Error::other("the listeners ended by themselves");
                         return Err(AppError::Listen(gone));

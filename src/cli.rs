@@ -18,16 +18,19 @@ mod import;
 mod init;
 mod output;
 mod pretty;
+mod progress;
 mod queue;
 mod rejected;
 mod replay;
 mod rollouts;
 mod schema;
+mod screen;
 mod send;
 mod serve;
 mod standby;
 mod status;
 mod store;
+mod top;
 mod trial;
 mod when;
 
@@ -79,6 +82,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Reload => reload(&config, output).await,
         Verb::Send(options) => send::run(options, &config, output).await,
         Verb::Status(options) => status::run(&options, &config, output).await,
+        Verb::Top(options) => top::run(&options, &config, output).await,
         Verb::Events(verb) => events::run(verb, &config, output).await,
         Verb::Dead(verb) => dead::run(verb, &config, output).await,
         Verb::Rollouts(verb) => rollouts::run(verb, &config, output).await,

@@ -22,6 +22,7 @@ mod reference;
 mod schema;
 mod server;
 mod standby;
+mod traces;
 
 pub use diff::{Change, Effect, diff};
 pub use handler::HandlerSettings;
@@ -30,6 +31,7 @@ pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 pub use standby::StandbySettings;
+pub use traces::TracesSettings;
 
 /// The configuration that comes with the program.
 pub const DEFAULT: &str = include_str!("../config.toml");
@@ -55,6 +57,8 @@ pub struct Config {
     pub standby: Option<StandbySettings>,
     /// Gatepost's own log.
     pub log: LogSettings,
+    /// Where traces go; nothing where nobody wants them.
+    pub traces: Option<TracesSettings>,
     /// The sources, by name.
     pub sources: BTreeMap<SourceName, SourceSettings>,
     /// The handlers, by name.
@@ -171,6 +175,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let admin = server::read_admin(root, &server);
     let standby = standby::read(root);
     let log = server::read_log(root);
+    let traces = traces::read(root);
     let (names, sources) = read_sources(root, &server);
     let handlers = handler::read_all(root, &names);
     Some(Config {
@@ -180,6 +185,7 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         admin,
         standby,
         log,
+        traces,
         sources: sources?,
         handlers: handlers?,
         entries: ConfigEntries::default(),

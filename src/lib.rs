@@ -12,6 +12,7 @@ pub mod settings;
 pub mod sync;
 pub mod text;
 pub mod throttle;
+pub mod trace;
 
 pub mod handler;
 pub mod queue;

@@ -4,8 +4,9 @@
 //! bounded whatever a stranger sends. Handles are taken once, when a source or handler is built;
 //! counting is then one atomic addition, or one short lock around a histogram's buckets.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -18,16 +19,20 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Outcome, SourceName};
+use crate::sync::lock;
 
 mod labels;
+mod latency;
 mod names;
 mod rate_ring;
 
 pub use labels::RequestOutcome;
+pub use latency::{LatencyCounts, LatencyRing, Quantiles};
 pub use rate_ring::RateRing;
 
 use labels::{
-    DeliveryLabels, DeliveryOutcome, HandlerLabel, HandlerLabels, RequestLabels, SecretLabels,
+    DeliveryLabels, DeliveryOutcome, HandlerLabel, HandlerLabels, NoLabels, RequestLabels,
+    SecretLabels,
     SourceLabel, handler_labels,
 };
 
@@ -47,6 +52,9 @@ struct Inner {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     ack: Histogram,
+    /// The same in finer steps, for people.
+    acks: Arc<LatencyCounts>,
+    calls: Mutex<BTreeMap<HandlerName, Arc<LatencyCounts>>>,
     commit: Histogram,
     commit_events: Histogram,
     queue_events: Count,
@@ -72,6 +80,8 @@ impl Metrics {
         let inner = Inner {
             requests: names::requests(&mut registry),
             ack: names::ack(&mut registry),
+            acks: Arc::default(),
+            calls: Mutex::default(),
             commit: names::commit(&mut registry),
             commit_events: names::commit_events(&mut registry),
             queue_events: names::queue_events(&mut registry),
@@ -116,12 +126,24 @@ impl Metrics {
             retry: counter(DeliveryOutcome::Retry),
             dead: counter(DeliveryOutcome::Dead),
             duration: self.0.delivery.get_or_create_owned(&handler_labels(handler)),
+            calls: self.calls(handler),
         }
     }
 
     /// Counts one 200: the time from the request's head to the answer.
     pub fn ack(&self, duration: Duration) {
         self.0.ack.observe(duration.as_secs_f64());
+        self.0.acks.count(duration);
+    }
+
+    /// How long acknowledgements took, so far.
+    pub fn acks(&self) -> Arc<LatencyCounts> {
+        Arc::clone(&self.0.acks)
+    }
+
+    /// How long a handler's calls took, so far.
+    pub fn calls(&self, handler: &HandlerName) -> Arc<LatencyCounts> {
+        Arc::clone(lock(&self.0.calls).entry(handler.clone()).or_default())
     }
 
     /// Counts one durable commit of the queue: how long write and sync took, for how many events.
@@ -272,6 +294,7 @@ pub struct HandlerMetrics {
     retry: Counter,
     dead: Counter,
     duration: Histogram,
+    calls: Arc<LatencyCounts>,
 }
 
 impl HandlerMetrics {
@@ -294,6 +317,7 @@ impl HandlerMetrics {
     /// Counts one call of the handler: how long it took.
     pub fn attempt(&self, duration: Duration) {
         self.duration.observe(duration.as_secs_f64());
+        self.calls.count(duration);
     }
 }
 

@@ -91,7 +91,10 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
         | Page::RolloutStep(..)
         | Page::DeadDrop
         | Page::RejectedRelease(_)
+        | Page::RejectedReleaseAll
+        | Page::EventsReplay
         | Page::HandlerRun(..)
+        | Page::HandlerRetry(_)
         | Page::HandlerForget(_)
         | Page::SourceTest(_)
         | Page::Reload => Err(ApiError::NotFound("this is changed by a form only".into())),

@@ -27,6 +27,13 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// Eight hexadecimal digits by which people tell two secrets apart. They say nothing of the
+    /// secret: 32 bits of a digest that is made for this alone.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new_with_prefix(b"gatepost fingerprint\0").chain_update(self.expose());
+        hex::encode(digest.finalize().get(..4).unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -53,6 +53,23 @@ pub fn log_line(line: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// A time of microseconds as people read it: `480 µs`, `1.2 ms`, `35 ms`, `2.5 s`.
+pub fn latency(micros: u64) -> String {
+    let tenths = |number: u64, unit: u64| (number / unit, number % unit * 10 / unit);
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => {
+            let (whole, tenth) = tenths(micros, 1_000);
+            format!("{whole}.{tenth} ms")
+        }
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => {
+            let (whole, tenth) = tenths(micros, 1_000_000);
+            format!("{whole}.{tenth} s")
+        }
+    }
+}
+
 /// `text` as a part of an address or a form: all but letters, digits and `-._~`, which never mean
 /// anything there (RFC 3986, 2.3), is percent-encoded.
 pub fn percent_encoded(text: &str) -> String {

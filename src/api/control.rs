@@ -10,6 +10,7 @@ use crate::event::{Event, EventId, HandlerName, SourceName};
 use crate::standby::StandbyView;
 
 use super::handler_control::HandlerControl;
+use super::pause::PauseView;
 use super::{ApiError, RatesView, SourceView, Surroundings, TestView, WantsView};
 
 /// What only the running server can do: the owner of tasks implements it.
@@ -21,8 +22,14 @@ pub trait Control: Send + Sync {
     /// The configured handlers and how they stand, without the queue's figures.
     fn handlers(&self) -> Vec<HandlerControl>;
 
-    /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
-    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError>;
+    /// Stops giving deliveries to a handler, or gives it another end. `false` = it is as it was.
+    async fn pause(&self, handler: &HandlerName, pause: PauseView) -> Result<bool, ApiError>;
+
+    /// Gives deliveries to a handler again. `false` = it got them already.
+    async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError>;
+
+    /// Lets a handler be tried at once, whatever its breaker says and whenever its next try is due.
+    async fn retry_now(&self, handler: &HandlerName) -> Result<(), ApiError>;
 
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&self) -> Result<Reloaded, ApiError>;
@@ -63,6 +70,15 @@ pub enum Run {
     Pause,
     /// It gets them.
     Resume,
+}
+
+/// What became of a try that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Whose it is.
+    pub handler: HandlerName,
+    /// How many deliveries wait for it: one of them is tried at once.
+    pub waiting: u64,
 }
 
 /// What became of a pause or a resumption.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pause::PauseView;
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, HandlerName};
 
@@ -63,6 +64,8 @@ pub struct HandlerControl {
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,
+    /// While it is paused: until when, and why.
+    pub pause: Option<PauseView>,
     /// Calls that are under way.
     pub in_flight: usize,
     /// How many there may be.
@@ -87,6 +90,7 @@ impl HandlerControl {
             kind,
             state,
             reason: None,
+            pause: None,
             in_flight: 0,
             concurrency: 0,
             failing_since: None,

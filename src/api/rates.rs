@@ -1,11 +1,14 @@
 //! How often something happened with each source and handler.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::{HandlerName, SourceName};
+use crate::metrics::Quantiles;
 
 /// How often something happened, newest last.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {
     /// In each of the last 60 minutes; the last one is not over.
     pub minutes: Vec<u32>,
@@ -21,16 +24,37 @@ impl Series {
 }
 
 /// Rates since the start.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RatesView {
     /// Of each source.
     pub sources: Vec<SourceRates>,
     /// Of each handler.
     pub handlers: Vec<HandlerRates>,
+    /// How long acknowledgements took in the last hour; nothing where there were none.
+    pub ack: Option<LatencyView>,
+}
+
+/// How long something took in the last hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyView {
+    /// How often.
+    pub count: u64,
+    /// Half of them took no longer, in microseconds; at most a quarter too much.
+    pub p50_micros: u64,
+    /// 99 of 100 took no longer, in microseconds; at most a quarter too much.
+    pub p99_micros: u64,
+}
+
+impl From<Quantiles> for LatencyView {
+    fn from(quantiles: Quantiles) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let Quantiles { count, p50, p99 } = quantiles;
+        Self { count, p50_micros: micros(p50), p99_micros: micros(p99) }
+    }
 }
 
 /// One source's rates.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceRates {
     /// Whose they are.
     pub source: SourceName,
@@ -41,7 +65,7 @@ pub struct SourceRates {
 }
 
 /// One handler's rates.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HandlerRates {
     /// Whose they are.
     pub handler: HandlerName,
@@ -49,4 +73,6 @@ pub struct HandlerRates {
     pub delivered: Series,
     /// Tries that failed, for now or for good.
     pub failed: Series,
+    /// How long its calls took in the last hour; nothing where there were none.
+    pub calls: Option<LatencyView>,
 }

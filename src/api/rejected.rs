@@ -12,7 +12,7 @@ use crate::event::{EventId, SourceName};
 use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source};
 
-use super::{Api, ApiError, view};
+use super::{Api, ApiError, Changed, view};
 
 /// One rejected request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,6 +70,21 @@ impl RejectedView {
             body_base64: None,
         }
     }
+}
+
+/// Which rejected requests to verify again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseAsk {
+    /// Only those to this source.
+    pub source: Option<String>,
+    /// Only those that were rejected for this reason, word for word.
+    pub reason: Option<String>,
+    /// At most this many, oldest first.
+    pub limit: Option<usize>,
+    /// Only count those that would be stored.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Why a request was rejected.
@@ -143,6 +158,75 @@ impl Api {
                 None => format!("request {number} still fails verification"),
             })),
         }
+    }
+}
+
+impl ReleaseAsk {
+    /// In words, for the action log.
+    fn target(&self) -> String {
+        let said = [("source", &self.source), ("reason", &self.reason)];
+        let said = said.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let said: Vec<String> = said.map(|(name, value)| format!("{name} {value}")).collect();
+        let what = if said.is_empty() { "all".to_owned() } else { said.join(", ") };
+        format!("rejected requests: {what}")
+    }
+
+    fn is_for(&self, request: &RejectedRequest) -> bool {
+        self.source.as_ref().is_none_or(|source| request.source.as_str() == source)
+            && self.reason.as_ref().is_none_or(|reason| request.reason == *reason)
+    }
+}
+
+impl Api {
+    /// [`Api::release`] of all that `ask` names, oldest first. What still fails verification counts as
+    /// failed and stays.
+    pub async fn release_all(&self, ask: ReleaseAsk) -> Result<Changed, ApiError> {
+        let ingest = &self.server()?.ingest;
+        if let Some(source) = &ask.source {
+            super::ask::source(source)?;
+        }
+        let mut requests = ingest.rejected().list(usize::MAX);
+        requests.retain(|request| ask.is_for(request));
+        requests.reverse();
+        requests.truncate(ask.limit.unwrap_or(usize::MAX));
+        let mut changed = Changed::new(requests.len() as u64, 0);
+        changed.skipped = 0;
+        for request in requests {
+            let released = if ask.dry_run {
+                ingest.is_good_by_now(request.number)
+            } else {
+                match self.try_release(request.number).await {
+                    Ok(_id) => Some(true),
+                    Err(ApiError::NotFound(_)) => None,
+                    Err(ApiError::Queue(err)) => return Err(err.into()),
+                    Err(ApiError::Bad(_) | ApiError::Conflict(_)) => Some(false),
+                }
+            };
+            match released {
+                Some(true) => changed.done += 1,
+                Some(false) => changed.failed += 1,
+                None => changed.skipped += 1,
+            }
+            // Each is verified anew: others get their turn in between.
+            tokio::task::yield_now().await;
+        }
+        changed.count = changed.done;
+        if !ask.dry_run {
+            self.note("release", ask.target(), &Ok::<_, ApiError>(changed), |changed| {
+                let Changed { matched, done, failed, .. } = changed;
+                format!("{done} of {matched}, {failed} still fail verification")
+            });
+        }
+        Ok(changed)
+    }
+
+    /// How many of these requests would be stored by now, of at most `most` that are looked at.
+    pub fn good_by_now(&self, numbers: &[u64], most: usize) -> Result<(usize, usize), ApiError> {
+        let ingest = &self.server()?.ingest;
+        let looked_at = numbers.iter().take(most);
+        let n_good =
+            looked_at.clone().filter(|number| ingest.is_good_by_now(**number) == Some(true));
+        Ok((n_good.count(), looked_at.count()))
     }
 }
 

@@ -2,6 +2,8 @@
 //! for the pages, paces them and remembers how far they came; each page is durable once it is
 //! answered.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -31,6 +33,8 @@ pub struct ReplayRange {
     pub contains: Option<String>,
     /// Only events with this value in their JSON body: `data.comment.id=5`.
     pub field: Option<String>,
+    /// Words, as the search of events takes them.
+    pub q: Option<String>,
     /// Only positions after this one.
     pub after: Option<u64>,
     /// Only positions up to this one: what comes in later is delivered anyway.
@@ -44,16 +48,54 @@ pub struct ReplayRange {
 }
 
 /// What became of one page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
     /// How many events matched.
+    pub matched: u64,
+    /// How many of them are delivered again, or would be.
+    pub done: u64,
+    /// How many were gone by then.
+    pub skipped: u64,
+    /// How many could not be.
+    pub failed: u64,
+    /// The same as `matched`.
     pub count: u64,
     /// How many deliveries they make: one per event and handler.
     pub deliveries: u64,
     /// The next page begins behind this position.
     pub after: u64,
     /// Whether this was the last page.
-    pub done: bool,
+    pub is_last: bool,
+}
+
+impl Replayed {
+    fn add(&mut self, page: &Self) {
+        self.matched += page.matched;
+        self.done += page.done;
+        self.skipped += page.skipped;
+        self.failed += page.failed;
+        self.count += page.count;
+        self.deliveries += page.deliveries;
+        (self.after, self.is_last) = (page.after, page.is_last);
+    }
+}
+
+impl ReplayRange {
+    /// The filter in words, for the action log.
+    fn words(&self) -> String {
+        let said = [
+            ("source", self.source.clone()),
+            ("type", self.event_type.clone()),
+            ("since", self.since.map(|at| at.to_string())),
+            ("until", self.until.map(|at| at.to_string())),
+            ("contains", self.contains.clone()),
+            ("field", self.field.clone()),
+            ("search", self.q.clone()),
+        ];
+        let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+        let said = said.collect::<Vec<_>>().join(", ");
+        if said.is_empty() { "all events".to_owned() } else { format!("events: {said}") }
+    }
 }
 
 impl Api {
@@ -97,6 +139,7 @@ impl Api {
             until: range.until,
             contains: range.contains,
             field: range.field,
+            q: range.q,
             after: Some(after),
             limit: Some(range.limit.unwrap_or(EventQuery::LIMIT_MAX)),
             ..EventsAsk::default()
@@ -104,20 +147,59 @@ impl Api {
         let (mut positions, is_full) = self.positions(ask).await?;
         let n_found = positions.len();
         positions.retain(|position| range.up_to.is_none_or(|last| position.0 <= last));
-        let mut n_deliveries = 0;
+        let matched = positions.len() as u64;
+        let (mut n_deliveries, mut done) = (0, 0);
         for handler in &handlers {
-            n_deliveries += if range.dry_run {
-                positions.len() as u64
+            let n_of_handler = if range.dry_run {
+                matched
             } else {
                 self.queue.replay(handler, &positions).await?
             };
+            n_deliveries += n_of_handler;
+            done = done.max(n_of_handler);
         }
         Ok(Replayed {
-            count: positions.len() as u64,
+            matched,
+            done,
+            skipped: matched.saturating_sub(done),
+            failed: 0,
+            count: matched,
             deliveries: n_deliveries,
             after: positions.last().map_or(after, |position| position.0),
-            done: !is_full || positions.len() < n_found,
+            is_last: !is_full || positions.len() < n_found,
         })
+    }
+
+    /// [`Api::replay_range`] from page to page, for `most` at the longest. What it came to in all; not
+    /// `is_last` = there is more, behind `after`.
+    pub async fn replay_all(
+        &self,
+        mut range: ReplayRange,
+        most: Duration,
+    ) -> Result<Replayed, ApiError> {
+        let (began, is_dry_run) = (self.clock.steady(), range.dry_run);
+        let (filter, whom) = (range.words(), range.handler.clone());
+        range.up_to = range.up_to.or(Some(self.queue.stats().last.0));
+        let mut sum = Replayed { after: range.after.unwrap_or(0), ..Replayed::default() };
+        let replayed = loop {
+            let page = match self.replay_range(range.clone()).await {
+                Ok(page) => page,
+                Err(err) => break Err(err),
+            };
+            sum.add(&page);
+            range.after = Some(page.after);
+            if page.is_last || self.clock.steady().since(began) >= most {
+                break Ok(sum);
+            }
+        };
+        if !is_dry_run {
+            let whom = whom.as_deref().unwrap_or("every handler");
+            self.note("replay", format!("{filter} to {whom}"), &replayed, |sum| {
+                let more = if sum.is_last { "" } else { "; more match: do it again" };
+                format!("{} events, {} deliveries{more}", sum.done, sum.deliveries)
+            });
+        }
+        replayed
     }
 
     /// The positions of one page, and whether there may be more behind it.

@@ -40,11 +40,14 @@ fn delivery(query: &mut EventQuery) -> &mut DeliveryFilter {
     query.delivery.get_or_insert_default()
 }
 
+/// Whether a word before a colon is a path into the body: it begins with `$`, or has a point in it.
 fn is_path(text: &str) -> bool {
-    let is_name = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
-    };
-    text.contains('.') && text.split('.').all(is_name)
+    let is_sign =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']' | '\'' | '$');
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(is_sign);
+    text.starts_with("$.")
+        || text.starts_with("$[")
+        || text.contains(['.', '[']) && text.split('.').all(is_name)
 }
 
 /// A delivery's state as the API and people call it.

@@ -15,7 +15,46 @@ pub(super) fn handler(text: &str) -> Result<HandlerName, ApiError> {
 
 /// Events that have `value` at a dotted path of their JSON body.
 pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
-    let parts = path.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+    let parts = parts_of(path).into_iter().map(|part| part.replace('~', "~0").replace('/', "~1"));
     let pointer = parts.fold(String::new(), |pointer, part| pointer + "/" + &part);
     BodyFilter::JsonEquals { pointer, value: value.to_owned() }
+}
+
+/// The parts of `data.items[0].id`, which may also be written `$.data.items.0.id` or, for names with
+/// other signs in them, `$.data["a.b"]`.
+fn parts_of(path: &str) -> Vec<String> {
+    let path = path.strip_prefix("$.").or_else(|| path.strip_prefix('$')).unwrap_or(path);
+    let (mut parts, mut rest) = (Vec::new(), path);
+    while !rest.is_empty() {
+        let bracketed = rest.strip_prefix('[').and_then(|inner| inner.split_once(']'));
+        let (part, behind) = match bracketed {
+            Some((inner, behind)) => (inner.trim_matches(['"', '\'']), behind),
+            None => rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()).max(1)),
+        };
+        parts.push(part.to_owned());
+        rest = behind.strip_prefix('.').unwrap_or(behind);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_however_they_are_written() {
+        for (path, expected) in [
+            ("data.comment.id", "/data/comment/id"),
+            ("$.data.items[0].id", "/data/items/0/id"),
+            ("data.items.0.id", "/data/items/0/id"),
+            ("$[1][2].x", "/1/2/x"),
+            ("$.type", "/type"),
+            ("$['a.b'].c[\"d/e\"]", "/a.b/c/d~1e"),
+            ("a[", "/a/["),
+            ("$", ""),
+        ] {
+            let BodyFilter::JsonEquals { pointer, .. } = json_equals(path, "1") else { panic!() };
+            assert_eq!(pointer, expected, "{path}");
+        }
+    }
 }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{
-    Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, RatesView, Reloaded, Rollouts,
-    Run, SecretView, SourceView, Surroundings, TestView, WantsView, error_chain,
+    Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, PauseView, RatesView, Reloaded,
+    Rollouts, SecretView, SourceView, Surroundings, TestView, WantsView, error_chain,
 };
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
@@ -89,13 +89,13 @@ impl Server {
         around: Around,
     ) -> Self {
         let Around { sources, certificates, config, path, gate, sandbox } = around;
-        let Core { queue, clock, metrics } = core.clone();
+        let Core { queue, clock, metrics, traces } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, clock, metrics, limits::limits(&config), sources);
         let rejected = RejectedRing::open(config.admin.rejected());
         let standbys = Arc::new(standby::standbys(&store, &core.clock, &config));
-        let ingest = ingest.with_rejected(rejected).with_standbys(Arc::clone(&standbys));
-        let ingest = Arc::new(ingest);
+        let ingest = ingest.with_rejected(rejected).with_traces(traces);
+        let ingest = Arc::new(ingest.with_standbys(Arc::clone(&standbys)));
         let trusted_proxies = config.server.trusted_proxies.clone();
         let public = Public::new(Arc::clone(&ingest), trusted_proxies);
         Self {
@@ -125,7 +125,7 @@ impl Server {
         listen: Listen,
         stop: CancellationToken,
     ) -> io::Result<(Listeners, Api)> {
-        let Core { queue, clock, metrics } = self.core.clone();
+        let Core { queue, clock, metrics, traces: _ } = self.core.clone();
         let control = Arc::clone(self) as Arc<dyn Control>;
         let admin = self.config().admin.clone();
         let actions = Actions::open(admin.actions());
@@ -168,14 +168,22 @@ impl Control for Server {
         handlers
     }
 
-    async fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
-        let is_disabled =
-            self.config().handlers.get(handler).is_some_and(|settings| !settings.is_enabled);
-        if is_disabled {
-            let text = format!("handler `{handler}` is disabled: take out `enabled = false`");
-            return Err(ApiError::Conflict(text));
+    async fn pause(&self, handler: &HandlerName, pause: PauseView) -> Result<bool, ApiError> {
+        self.check_enabled(handler)?;
+        self.handlers.pause(handler, pause)
+    }
+
+    async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
+        self.check_enabled(handler)?;
+        self.handlers.resume(handler)
+    }
+
+    async fn retry_now(&self, handler: &HandlerName) -> Result<(), ApiError> {
+        self.check_enabled(handler)?;
+        if !self.handlers.retry_now(handler)? {
+            self.retry_failed().await;
         }
-        self.handlers.set_running(handler, run)
+        Ok(())
     }
 
     async fn reload(&self) -> Result<Reloaded, ApiError> {
@@ -195,6 +203,7 @@ impl Control for Server {
         let tokens = parts::admin_tokens(&config).map_err(bad)?;
         let mut reloaded = reloaded(&self.config(), &config, &warnings);
         self.gate.set_tokens(tokens);
+        self.gate.set_hosts(config.admin.hosts.clone());
         self.ingest.replace_sources(sources);
         self.ingest.set_limits(limits::limits(&config));
         self.standbys.set_rule(standby::rule(&config));
@@ -279,6 +288,16 @@ impl Server {
         rates.look_at_handlers(&handlers, &self.core.metrics, now);
     }
 
+    /// One that is disabled has no loop that could be steered.
+    fn check_enabled(&self, handler: &HandlerName) -> Result<(), ApiError> {
+        let config = self.config();
+        if config.handlers.get(handler).is_some_and(|settings| !settings.is_enabled) {
+            let text = format!("handler `{handler}` is disabled: take out `enabled = false`");
+            return Err(ApiError::Conflict(text));
+        }
+        Ok(())
+    }
+
     /// Tries the handlers again that could not be started.
     pub(super) async fn retry_failed(&self) {
         let _alone = self.reloading.lock().await;
@@ -351,10 +370,11 @@ fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
 fn source_view(endpoint: &Endpoint) -> SourceView {
     let (source, metrics) = (endpoint.source(), endpoint.metrics());
     let places = source.settings().secrets.iter().map(ToString::to_string);
-    let secrets = places
-        .zip(endpoint.secrets())
-        .enumerate()
-        .map(|(index, (place, last_matched_at))| SecretView { index, place, last_matched_at });
+    let secrets =
+        places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
+            let fingerprint = source.fingerprint(index);
+            SecretView { index, place, fingerprint, last_matched_at }
+        });
     let setup = Provider::parse(source.provider()).map(Provider::setup);
     SourceView {
         name: source.name().clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::trace::Traces;
 
 /// The queue, the clock and the counters: shared by all parts.
 #[derive(Clone)]
@@ -12,4 +13,5 @@ pub(super) struct Core {
     pub(super) queue: Arc<dyn Queue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
+    pub(super) traces: Traces,
 }

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use crate::api::{ApiError, HandlerControl, Run, error_chain};
+use crate::api::{HandlerControl, Run, error_chain};
 use crate::config::Config;
-use crate::deliver::{Attempts, Context, Deliverer, LoopState, SystemEvents};
+use crate::deliver::{Attempts, Context, Deliverer, SystemEvents};
 use crate::event::HandlerName;
 use crate::queue::Subscription;
 use crate::sync::lock;
@@ -29,6 +29,7 @@ use super::paused::Paused;
 use super::system_events::SystemSource;
 
 mod place;
+mod steer;
 
 pub(super) use place::{BuildInputs, BuiltHandler, Condition};
 use place::{Failed, Place, Running};
@@ -215,10 +216,9 @@ impl Handlers {
     }
 
     async fn start_each(&self, built: Vec<BuiltHandler>) {
-        let paused = self.paused.read();
         for built in built {
             let name = built.name.clone();
-            let run = if paused.contains(name.as_str()) { Run::Pause } else { Run::Resume };
+            let run = if self.paused.of(&name).is_some() { Run::Pause } else { Run::Resume };
             let before = match self.places().remove(&name) {
                 Some(Place::Failed(failed)) => Some(failed),
                 Some(Place::Running(_) | Place::Finishing { .. }) | None => None,
@@ -228,39 +228,14 @@ impl Handlers {
         }
     }
 
-    /// Stops giving deliveries to a handler, or starts again. `false` = it is as it was.
-    pub(super) fn set_running(&self, handler: &HandlerName, run: Run) -> Result<bool, ApiError> {
-        let places = self.places();
-        let Some(place) = places.get(handler) else {
-            return Err(ApiError::NotFound(format!("handler `{handler}` is not configured")));
-        };
-        let (is_paused, control) = match place {
-            Place::Running(Running { control, .. }) => {
-                (control.status().state == LoopState::Paused, Some(control))
-            }
-            // The one that takes its place looks it up.
-            Place::Failed(_) | Place::Finishing { .. } => {
-                (self.paused.read().contains(handler.as_str()), None)
-            }
-        };
-        if is_paused == (run == Run::Pause) {
-            return Ok(false);
-        }
-        // Remembered first: a restart in between must not resume what was paused.
-        self.paused.change(handler, run)?;
-        match (run, control) {
-            (Run::Pause, Some(control)) => control.pause(),
-            (Run::Resume, Some(control)) => control.resume(),
-            (Run::Pause | Run::Resume, None) => {}
-        }
-        info!(handler.name = %handler, ?run, "Handler changed");
-        Ok(true)
-    }
-
     /// Every handler and its state.
     pub(super) fn list(&self) -> Vec<HandlerControl> {
         let clock = &*self.core.clock;
-        self.places().iter().map(|(name, place)| place.show(name, clock)).collect()
+        let show = |(name, place): (&HandlerName, &Place)| HandlerControl {
+            pause: self.paused.of(name),
+            ..place.show(name, clock)
+        };
+        self.places().iter().map(show).collect()
     }
 
     /// Every handler and how it does.
@@ -335,6 +310,7 @@ impl Handlers {
                     metrics: self.core.metrics.handler(&built.name),
                     attempts: Arc::clone(&self.attempts),
                     system_events: Arc::clone(&self.system_events) as Arc<dyn SystemEvents>,
+                    traces: self.core.traces.clone(),
                     seed: rand::random(),
                 };
                 Place::Running(self.run(context, kind, built.of, subscription, run))

@@ -58,9 +58,18 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
     }
 }
 
-/// What people were told, and not that it is over.
+/// How long a handler that comes and goes is told of no second time: two mails in ten minutes are enough.
+/// What still fails then is told.
+const PAUSE: Duration = Duration::from_mins(10);
+
+/// What people were told.
 #[derive(Debug, Default)]
-struct Told(BTreeMap<HandlerName, Trouble>);
+struct Told {
+    /// And not that it is over.
+    open: BTreeMap<HandlerName, Trouble>,
+    /// When, last.
+    last: BTreeMap<HandlerName, (Timestamp, &'static str)>,
+}
 
 /// What was told of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +102,8 @@ impl Told {
     /// What is to be told of handlers that stand like this.
     fn look(&mut self, handlers: Vec<(HandlerControl, Condition)>, now: Timestamp) -> Vec<News> {
         let is_there = |name: &HandlerName| handlers.iter().any(|(one, _)| one.name == *name);
-        self.0.retain(|name, _| is_there(name));
+        self.open.retain(|name, _| is_there(name));
+        self.last.retain(|name, _| is_there(name));
         handlers.into_iter().filter_map(|(handler, one)| self.look_at(&handler, one, now)).collect()
     }
 
@@ -104,11 +114,11 @@ impl Told {
         now: Timestamp,
     ) -> Option<News> {
         let HandlerControl { name, kind, .. } = handler;
-        let told = self.0.get(name).copied();
+        let told = self.open.get(name).copied();
         let (event_type, since, payload) = match condition {
             Condition::Unclear => return None,
             Condition::Well => {
-                let Trouble { since, .. } = self.0.remove(name)?;
+                let Trouble { since, .. } = self.open.remove(name)?;
                 let seconds = now.since(since).as_secs();
                 (BACK, since, json!({ "down_since": since, "down_seconds": seconds }))
             }
@@ -123,7 +133,14 @@ impl Told {
             if told.is_some_and(|told| told.event_type == event_type) {
                 return None;
             }
-            self.0.insert(name.clone(), Trouble { event_type, since });
+            let is_again = |(at, what): &(Timestamp, &str)| {
+                *what == event_type && now.since(*at) < PAUSE && now >= *at
+            };
+            if self.last.get(name).is_some_and(is_again) {
+                return None;
+            }
+            self.last.insert(name.clone(), (now, event_type));
+            self.open.insert(name.clone(), Trouble { event_type, since });
         }
         let mut payload = payload;
         if let Some(fields) = payload.as_object_mut() {
@@ -148,8 +165,16 @@ mod tests {
 
     /// Looks once, where handler `mail` is in this state: what is told, and its payload.
     fn look(told: &mut Told, condition: Condition) -> Vec<(&'static str, Value)> {
+        look_at(told, condition, NOW)
+    }
+
+    fn look_at(
+        told: &mut Told,
+        condition: Condition,
+        now: Timestamp,
+    ) -> Vec<(&'static str, Value)> {
         let handler = HandlerControl::idle(mail(), "email", HandlerStatus::Running);
-        let news = told.look(vec![(handler, condition)], NOW);
+        let news = told.look(vec![(handler, condition)], now);
         news.into_iter().map(|news| (news.event_type, news.payload)).collect()
     }
 
@@ -175,7 +200,26 @@ mod tests {
             "down_seconds": 90 });
         assert_eq!(look(&mut told, Condition::Well), [(BACK, back)]);
         assert_eq!(look(&mut told, Condition::Well), []);
-        assert_eq!(look(&mut told, down()).len(), 1);
+        assert_eq!(look_at(&mut told, down(), NOW.after(PAUSE)).len(), 1);
+    }
+
+    #[test]
+    fn handler_that_comes_and_goes_is_told_of_once_in_a_while() {
+        let mut told = Told::default();
+        let mut n_told = 0;
+        for minute in 0..60 {
+            let now = NOW.after(Duration::from_mins(minute));
+            n_told += look_at(&mut told, down(), now).len();
+            n_told += look_at(&mut told, Condition::Well, now).len();
+        }
+        assert_eq!(n_told, 12, "six times that it is down, and each time that it is back");
+        // What is still down when the pause is over is told then.
+        let later = NOW.after(Duration::from_hours(2));
+        assert_eq!(look_at(&mut told, down(), later).len(), 1);
+        assert_eq!(look_at(&mut told, Condition::Well, later).len(), 1);
+        let within = later.after(Duration::from_mins(3));
+        assert_eq!(look_at(&mut told, down(), within), []);
+        assert_eq!(look_at(&mut told, down(), later.after(PAUSE)).len(), 1);
     }
 
     #[test]

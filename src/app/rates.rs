@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::{HandlerRates, RatesView, Series, SourceRates};
+use crate::api::{HandlerRates, LatencyView, RatesView, Series, SourceRates};
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, SourceName};
 use crate::ingest::Endpoint;
-use crate::metrics::{Metrics, RateRing, RequestOutcome};
+use crate::metrics::{LatencyRing, Metrics, RateRing, RequestOutcome};
 
 /// Two rings each: of what went well and of what did not. Some 700 bytes a source or handler.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     sources: BTreeMap<SourceName, [RateRing; 2]>,
     handlers: BTreeMap<HandlerName, [RateRing; 2]>,
+    acks: LatencyRing,
+    calls: BTreeMap<HandlerName, LatencyRing>,
 }
 
 impl Rates {
@@ -37,9 +39,12 @@ impl Rates {
         now: Timestamp,
     ) {
         self.handlers.retain(|name, _| handlers.contains(name));
+        self.calls.retain(|name, _| handlers.contains(name));
+        self.acks.look(&metrics.acks(), now);
         for name in handlers {
             let (delivered, failed) = metrics.handler(name).delivered_and_failed();
             look(&mut self.handlers, name, [delivered, failed], now);
+            self.calls.entry(name.clone()).or_default().look(&metrics.calls(name), now);
         }
     }
 
@@ -53,8 +58,13 @@ impl Rates {
             handler: handler.clone(),
             delivered: series(delivered),
             failed: series(failed),
+            calls: self.calls.get(handler).and_then(LatencyRing::quantiles).map(LatencyView::from),
         });
-        RatesView { sources: sources.collect(), handlers: handlers.collect() }
+        RatesView {
+            sources: sources.collect(),
+            handlers: handlers.collect(),
+            ack: self.acks.quantiles().map(LatencyView::from),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Watches what no request shows, and reports it by Gatepost's own events: a source that fell
-//! silent, requests that fail verification, a disk that fills up.
+//! silent, requests that fail verification, a disk that fills up; and the end of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub(super) struct Watch {
     /// How many requests of a source had failed or were turned away when that was last told.
     rejected: HashMap<SourceName, u64>,
     told: HashMap<(&'static str, String), Timestamp>,
+    /// Troubles that were told of, and whose end was not: what it is and whose.
+    open: HashSet<(&'static str, String)>,
     dead_retention: Option<DeadRetention>,
 }
 
@@ -61,9 +63,9 @@ impl Watch {
         own: Arc<SystemSource>,
     ) -> Self {
         let began = core.clock.steady();
-        let (rejected, told) = (HashMap::new(), HashMap::new());
+        let (rejected, told, open) = (HashMap::new(), HashMap::new(), HashSet::new());
         let dead_retention = None;
-        Self { core, ingest, disk, own, began, rejected, told, dead_retention }
+        Self { core, ingest, disk, own, began, rejected, told, open, dead_retention }
     }
 
     /// Drops dead letters once they died longer ago than this.
@@ -142,6 +144,10 @@ impl Watch {
                     "newest_at": newest,
                 });
                 self.tell("source.silent", name.as_str(), &payload).await;
+                self.open.insert(("source.silent", name.to_string()));
+            } else if silent <= expected && self.open.remove(&("source.silent", name.to_string())) {
+                let payload = json!({ "source": name, "newest_at": newest });
+                self.tell("source.back", name.as_str(), &payload).await;
             }
         }
         Ok(())
@@ -156,6 +162,13 @@ impl Watch {
         if free < reserve.saturating_mul(2) && self.may_tell("disk.low", "") {
             let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
             self.tell("disk.low", "", &payload).await;
+            self.open.insert(("disk.low", String::new()));
+        }
+        // With some room between the two, so that one file does not make both.
+        let is_enough = free >= reserve.saturating_mul(2).saturating_add(reserve / 4);
+        if is_enough && self.open.remove(&("disk.low", String::new())) {
+            let payload = json!({ "free_bytes": free, "reserve_bytes": reserve, "path": path });
+            self.tell("disk.back", "", &payload).await;
         }
     }
 

@@ -13,6 +13,7 @@ use crate::text::counted;
 
 use super::CliError;
 use super::output::{Output, Page, note, plain};
+use super::progress::{Progress, Unit};
 use super::store::Via;
 
 /// Events of one page.
@@ -64,17 +65,19 @@ async fn see_all(
 ) -> Result<u64, CliError> {
     let (mut after, mut n_events) = (0, 0_u64);
     let mut told_at = Stopwatch::start();
+    let progress = Progress::new("comparing", Unit::Events, Some(via.n_events().await?));
     loop {
         let events = via.export(after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(n_events) };
         after = last.position;
+        progress.advance(events.len() as u64);
         let events = events.into_iter().filter(|event| event.received_at >= since);
         let events = events.map(|event| event.into_stored().map(Arc::new));
         let events: Vec<_> =
             events.collect::<Result<_, _>>().map_err(|err| CliError::failed(&err))?;
         comparison.see(&events);
         n_events += events.len() as u64;
-        if told_at.elapsed() >= TELL_EVERY {
+        if progress.is_hidden() && told_at.elapsed() >= TELL_EVERY {
             let compared = counted(n_events, "event", "events");
             note(&format!("{compared} compared, up to position {after}"))?;
             told_at = Stopwatch::start();

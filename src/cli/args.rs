@@ -10,11 +10,13 @@ use crate::event::{EventId, HandlerName};
 use super::when::SaidTime;
 
 mod dead;
+mod handlers;
 mod import;
 mod init;
 mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
+pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
 pub(super) use standby::{Promote, Restore, Standby, StandbyVerb};
@@ -60,6 +62,8 @@ pub enum Verb {
     Send(Send),
     /// Show how everything stands.
     Status(Status),
+    /// Watch how everything stands and how fast it goes.
+    Top(Top),
     /// What came in, and what was done with it.
     #[command(subcommand)]
     Events(Events),
@@ -291,58 +295,37 @@ pub enum Rejected {
         /// Its number.
         number: u64,
     },
-    /// Verify one again as of the time it came, and store it if it passes.
-    Release {
-        /// Its number.
-        number: u64,
-    },
+    /// Verify requests again as of the time they came, and store those that pass.
+    Release(RejectedRelease),
 }
 
-/// Verbs of `handlers`.
-#[derive(Debug, Subcommand)]
-pub enum Handlers {
-    /// List the handlers.
-    List,
-    /// Show what a handler would do with an event; nothing is changed or sent.
-    Try(HandlersTry),
-    /// Stop giving deliveries to a handler; what comes in waits.
-    Pause {
-        /// The handler.
-        name: HandlerName,
-    },
-    /// Give deliveries to a paused handler again.
-    Resume {
-        /// The handler.
-        name: HandlerName,
-    },
-    /// Remove the place of a handler that is no longer configured, and its dead letters.
-    Forget {
-        /// The handler.
-        name: HandlerName,
-    },
-}
-
-/// Options of `handlers try`.
+/// Which rejected requests to release: all must be said.
 #[derive(Debug, Args)]
-pub struct HandlersTry {
-    /// The handler.
-    pub(super) name: HandlerName,
-    /// With this retained event. Without one of these, with the first sample that the handler
-    /// wants.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
-    pub(super) event: Option<EventId>,
-    /// With the provider's sample of a source and type, as in `hyvor comment.create`.
-    #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
-    pub(super) sample: Option<Vec<String>>,
-    /// With a body of your own, as if `--source` had sent it; `-` reads standard input.
-    #[arg(long, value_name = "FILE", requires = "source")]
-    pub(super) body: Option<PathBuf>,
-    /// The source that `--body` comes from.
-    #[arg(long, requires = "body")]
-    pub(super) source: Option<String>,
-    /// Really do it, once: `[try]` stands before what people read, and the attempt's number is 0.
+#[command(group(
+    clap::ArgGroup::new("which")
+        .args(["number", "source", "reason", "all"])
+        .required(true)
+        .multiple(true)
+))]
+pub struct RejectedRelease {
+    /// One by its number.
+    #[arg(conflicts_with_all = ["source", "reason", "all", "limit", "dry_run"])]
+    pub(super) number: Option<u64>,
+    /// Those to this source.
     #[arg(long)]
-    pub(super) send: bool,
+    pub(super) source: Option<String>,
+    /// Those that were rejected for this reason, word for word as `rejected list` has it.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["source", "reason"])]
+    pub(super) all: bool,
+    /// At most this many, oldest first.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+    /// Only say how many would pass.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Verbs of `queue`.

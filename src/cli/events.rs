@@ -92,6 +92,17 @@ impl Via {
             Self::Store(api) => Ok(api.stats().last.0),
         }
     }
+
+    /// How many events are retained.
+    pub(super) async fn n_events(&self) -> Result<u64, CliError> {
+        match self {
+            Self::Server(server) => {
+                let NewestOfQueue { queue } = server.get("status", &[]).await?;
+                Ok(queue.events)
+            }
+            Self::Store(api) => Ok(api.stats().events),
+        }
+    }
 }
 
 /// All of a status that is needed to begin behind what is there.
@@ -103,6 +114,8 @@ struct NewestOfQueue {
 #[derive(Debug, Deserialize)]
 struct NewestPosition {
     last: Position,
+    #[serde(default)]
+    events: u64,
 }
 
 fn ask(filter: &EventsFilter) -> EventsAsk {

@@ -1,10 +1,12 @@
 //! `handlers`.
 
+use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{Forgotten, HandlerView, RunChanged};
+use crate::api::{Forgotten, HandlerView, PauseAsk, Retried, RunChanged};
 use crate::config::Config;
 use crate::event::HandlerName;
+use crate::text::counted;
 
 use super::args::Handlers;
 use super::output::Output;
@@ -23,8 +25,24 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
             output.list(&handlers, HANDLERS, "no handler is configured")
         }
         Handlers::Try(options) => trial::run(options, config, output).await,
-        Handlers::Pause { name } => change(name, "pause", config, output).await,
-        Handlers::Resume { name } => change(name, "resume", config, output).await,
+        Handlers::Pause { name, length, until, reason } => {
+            let until = until.map(|moment| moment.0);
+            let ask = PauseAsk { r#for: length, until, reason };
+            change(name, "pause", &ask, config, output).await
+        }
+        Handlers::Resume { name } => change(name, "resume", &json!({}), config, output).await,
+        Handlers::Retry { name } => {
+            let server = Server::require(config).await?;
+            let path = format!("handlers/{name}/retry");
+            let retried: Retried = server.post(&path, &json!({})).await?;
+            output.one(&retried, |one| match one.waiting {
+                0 => format!("nothing waits for `{name}`"),
+                waiting => format!(
+                    "`{name}` is tried with one of {}: see `gatepost handlers list`",
+                    counted(waiting, "delivery that waits", "deliveries that wait")
+                ),
+            })
+        }
         Handlers::Forget { name } => {
             match Server::reach(config).await? {
                 Reached::Server(server) => {
@@ -43,11 +61,12 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
 async fn change(
     name: HandlerName,
     what: &str,
+    ask: &(impl Serialize + Sync),
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
     let server = Server::require(config).await?;
-    let changed: RunChanged = server.post(&format!("handlers/{name}/{what}"), &json!({})).await?;
+    let changed: RunChanged = server.post(&format!("handlers/{name}/{what}"), ask).await?;
     output.one(&changed, |changed| match (what, changed.changed) {
         ("pause", true) => format!("paused `{name}`: what comes in waits"),
         ("pause", false) => format!("`{name}` was paused already"),

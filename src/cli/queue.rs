@@ -15,6 +15,7 @@ use crate::text::{bytes, count, counted};
 use super::CliError;
 use super::args::Queue;
 use super::output::{self, Output, Page};
+use super::progress::{Progress, Unit};
 use super::store::{self, Via};
 
 /// Events of one page: with the longest bodies some dozen megabytes.
@@ -148,6 +149,8 @@ async fn compact(via: &Via, config: &Config, output: Output) -> Result<(), CliEr
 /// Prints a line of JSON for each event, oldest first.
 async fn export(via: &Via) -> Result<(), CliError> {
     let mut after = 0;
+    let total = Some(via.n_events().await?);
+    let progress = Progress::beside_output("exporting", Unit::Events, total);
     loop {
         let events = via.export(after, PAGE).await?;
         let Some(last) = events.last() else { return Ok(()) };
@@ -155,6 +158,7 @@ async fn export(via: &Via) -> Result<(), CliError> {
         for event in &events {
             output::line(&output::json_text(event)?)?;
         }
+        progress.advance(events.len() as u64);
     }
 }
 
@@ -162,6 +166,7 @@ async fn export(via: &Via) -> Result<(), CliError> {
 async fn import(via: &Via, file: Option<PathBuf>, output: Output) -> Result<(), CliError> {
     let mut lines = Lines::open(file.as_deref())?;
     let (mut n_read, mut n_stored) = (0_u64, 0_u64);
+    let progress = Progress::new("importing", Unit::Bytes, lines.bytes_in_all);
     loop {
         let events = lines.next_events()?;
         if events.is_empty() {
@@ -169,7 +174,9 @@ async fn import(via: &Via, file: Option<PathBuf>, output: Output) -> Result<(), 
         }
         n_read += u64::try_from(events.len()).unwrap_or(u64::MAX);
         n_stored += via.import(events).await?;
+        progress.set(lines.bytes_read);
     }
+    drop(progress);
     via.close().await?;
     let imported = Imported { read: n_read, stored: n_stored };
     output.one(&imported, |_| {
@@ -187,21 +194,27 @@ struct Imported {
 /// The lines of an export.
 struct Lines {
     from: Box<dyn BufRead>,
-    n_lines: u64,
+    number: u64,
+    /// How many bytes were read.
+    bytes_read: u64,
+    /// Of how many, where it is a file.
+    bytes_in_all: Option<u64>,
 }
 
 impl Lines {
     fn open(file: Option<&Path>) -> Result<Self, CliError> {
-        let from: Box<dyn BufRead> = match file {
+        let (from, bytes_in_all): (Box<dyn BufRead>, _) = match file {
             Some(file) => {
                 let opened = std::fs::File::open(file).map_err(|err| {
                     CliError::Failed(format!("`{}` cannot be read: {err}", file.display()))
                 })?;
-                Box::new(BufReader::new(opened))
+                let length =
+                    opened.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
+                (Box::new(BufReader::new(opened)), length)
             }
-            None => Box::new(BufReader::new(std::io::stdin())),
+            None => (Box::new(BufReader::new(std::io::stdin())), None),
         };
-        Ok(Self { from, n_lines: 0 })
+        Ok(Self { from, number: 0, bytes_read: 0, bytes_in_all })
     }
 
     /// The next events, some megabytes of them; none at the end.
@@ -215,10 +228,11 @@ impl Lines {
             if n_read == 0 {
                 break;
             }
-            self.n_lines += 1;
+            self.number += 1;
+            self.bytes_read += n_read as u64;
             n_bytes += n_read;
             let event = serde_json::from_slice(&line).map_err(|err| {
-                CliError::Failed(format!("line {} is not an exported event: {err}", self.n_lines))
+                CliError::Failed(format!("line {} is not an exported event: {err}", self.number))
             })?;
             events.push(event);
         }

@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::api::{ExplainView, RejectedView, StoredEvent};
+use crate::api::{Changed, ExplainView, RejectedView, ReleaseAsk, StoredEvent};
 use crate::config::Config;
 use crate::ingest::RejectedRing;
 use crate::source::Source;
-use crate::text::bytes;
+use crate::text::{bytes, counted};
 
 use super::CliError;
-use super::args::Rejected;
+use super::args::{Rejected, RejectedRelease};
 use super::human::{ago, ago_and_exact};
 use super::output::{self, Column, Output, Page, plain};
 use super::store::{Reached, Server};
@@ -34,7 +34,7 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
     let kept = match (&verb, Server::reach(config).await?) {
         (_, Reached::Server(server)) => Kept::Server(server),
         // Only a server can store what is released.
-        (Rejected::Release { .. }, Reached::Nobody) => Kept::Server(Server::require(config).await?),
+        (Rejected::Release(_), Reached::Nobody) => Kept::Server(Server::require(config).await?),
         (_, Reached::Nobody) => Kept::File(RejectedRing::open(config.admin.rejected())),
     };
     match verb {
@@ -56,8 +56,18 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
                 }
             })
         }
-        Rejected::Release { number } => {
+        Rejected::Release(RejectedRelease { number: Some(number), .. }) => {
             output.one(&kept.release(number).await?, |stored| format!("stored as {}", stored.id))
+        }
+        Rejected::Release(RejectedRelease { source, reason, limit, dry_run, .. }) => {
+            let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+            let ask = ReleaseAsk { source, reason, limit, dry_run };
+            output.one(&kept.release_all(&ask).await?, |changed| {
+                let Changed { matched, done, failed, .. } = changed;
+                let requests = counted(*matched, "request", "requests");
+                let stored = if dry_run { "would be stored" } else { "stored" };
+                format!("{done} of {requests} {stored}, {failed} still fail verification")
+            })
         }
     }
 }
@@ -107,6 +117,13 @@ impl Kept {
             Self::Server(server) => {
                 server.post(&format!("rejected/{number}/release"), &json!({})).await
             }
+            Self::File(_) => Err(CliError::Unreachable("no server is running".to_owned())),
+        }
+    }
+
+    async fn release_all(&self, ask: &ReleaseAsk) -> Result<Changed, CliError> {
+        match self {
+            Self::Server(server) => server.post("rejected/release", ask).await,
             Self::File(_) => Err(CliError::Unreachable("no server is running".to_owned())),
         }
     }

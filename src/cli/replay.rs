@@ -22,6 +22,7 @@ use crate::text::counted;
 use super::CliError;
 use super::args::EventsReplay;
 use super::output::Output;
+use super::progress::{Progress, Unit};
 use super::store::Via;
 
 /// How long a server that is gone is waited for in all: a restart takes less.
@@ -41,7 +42,7 @@ const TELL_EVERY: u64 = 10_000;
 /// How far a replay has come. It is kept in a file beside the admin socket, so that the same
 /// command goes on behind the last page that was done.
 #[derive(Debug, Serialize, Deserialize)]
-struct Progress {
+struct ReplayProgress {
     /// What is left: times as they were meant at first.
     range: ReplayRange,
     /// How many events were done, and how many deliveries that made.
@@ -117,6 +118,10 @@ async fn range(
     let mut ticks = rate.map(|rate| ticks(pause(page_max, rate)));
     // Where no signal can be heard, that ends it too: it could not be stopped.
     let interrupted = tokio::signal::ctrl_c().map(drop).shared();
+    // By positions: how many events match is known at the end.
+    let began = progress.range.after.unwrap_or(0);
+    let total = progress.range.up_to.map(|last| last.saturating_sub(began));
+    let bar = Progress::new("replaying", Unit::Events, total);
     loop {
         tokio::select! {
             biased;
@@ -129,7 +134,8 @@ async fn range(
         progress.count += page.count;
         progress.deliveries += page.deliveries;
         progress.range.after = Some(page.after);
-        if page.done {
+        bar.set(page.after.saturating_sub(began));
+        if page.is_last {
             if !options.dry_run {
                 forget(&file)?;
             }
@@ -138,14 +144,14 @@ async fn range(
         if !options.dry_run {
             save(&file, &progress)?;
         }
-        if progress.count / TELL_EVERY > told {
+        if bar.is_hidden() && progress.count / TELL_EVERY > told {
             writeln!(std::io::stderr(), "{} so far", progress.count)?;
         }
     }
 }
 
 /// Where an interrupted run of the same command stopped, or the beginning.
-async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progress, CliError> {
+async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayProgress, CliError> {
     let filter = &options.filter;
     let since = filter.since.as_ref().map(|said| said.at);
     let until = filter.until.as_ref().map(|said| said.at);
@@ -165,7 +171,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
              (`--restart` begins anew)"
         )?;
         // What was done is not to be counted among what would be.
-        let fresh = Progress { count: 0, deliveries: 0, range: saved.range.clone() };
+        let fresh = ReplayProgress { count: 0, deliveries: 0, range: saved.range.clone() };
         return Ok(if options.dry_run { fresh } else { saved });
     }
     let range = ReplayRange {
@@ -174,6 +180,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
         event_type: filter.event_type.clone(),
         contains: filter.contains.clone(),
         field: filter.field.clone(),
+        q: None,
         since,
         until,
         after: options.after,
@@ -182,7 +189,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<Progres
         limit: None,
         dry_run: options.dry_run,
     };
-    Ok(Progress { range, count: 0, deliveries: 0 })
+    Ok(ReplayProgress { range, count: 0, deliveries: 0 })
 }
 
 /// Whether a time that is said in the same words means another one by now. The moment itself, as
@@ -284,7 +291,7 @@ fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
 }
 
 /// What was saved. Another file under that name is no progress.
-fn read(file: &Path) -> Result<Option<Progress>, CliError> {
+fn read(file: &Path) -> Result<Option<ReplayProgress>, CliError> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
@@ -292,7 +299,7 @@ fn read(file: &Path) -> Result<Option<Progress>, CliError> {
     }
 }
 
-fn save(file: &Path, progress: &Progress) -> Result<(), CliError> {
+fn save(file: &Path, progress: &ReplayProgress) -> Result<(), CliError> {
     let text = serde_json::to_vec(progress).map_err(|err| CliError::failed(&err))?;
     files::replace(file, text).map_err(|err| failed("written", file, &err))
 }
@@ -305,7 +312,7 @@ fn failed(what: &str, file: &Path, err: &std::io::Error) -> CliError {
     CliError::Failed(format!("`{}` cannot be {what}: {err}", file.display()))
 }
 
-fn stopped(progress: &Progress) -> CliError {
+fn stopped(progress: &ReplayProgress) -> CliError {
     let count = counted(progress.count, "event", "events");
     CliError::Failed(format!("stopped after {count}; the same command goes on from there"))
 }

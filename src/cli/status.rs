@@ -41,6 +41,7 @@ type SourceSecret = (SourceName, SecretView);
 const SECRETS: &[Column<SourceSecret>] = &[
     ("SOURCE", |(source, _)| source.to_string()),
     ("SECRET", |(_, secret)| plain(&secret.place)),
+    ("FINGERPRINT", |(_, secret)| secret.fingerprint.clone().unwrap_or_else(|| "-".to_owned())),
     ("LAST MATCHED SINCE THE START", |(_, secret)| ago_or(secret.last_matched_at, "never")),
 ];
 

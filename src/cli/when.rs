@@ -24,6 +24,22 @@ impl FromStr for SaidTime {
     }
 }
 
+/// A moment that is still to come, as RFC 3339 writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub(super) Timestamp);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at = Timestamp::parse_rfc3339(text);
+        at.map(Self).ok_or_else(|| {
+            "this is not a moment: write it as `2026-11-22T10:00:00Z`, or how long with `--for 2h`"
+                .to_owned()
+        })
+    }
+}
+
 fn parse_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = parse_duration(text).ok().map(|ago| now.before(ago));
     ago.or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| {

@@ -31,7 +31,8 @@ pub enum Effect {
 }
 
 /// What is opened once, at the start.
-const AT_START: [&str; 6] = ["server.listen", "server.tls", "server.acme", "queue", "admin", "log"];
+const AT_START: [&str; 7] =
+    ["server.listen", "server.tls", "server.acme", "queue", "admin", "log", "traces"];
 
 /// What of it is asked for each time.
 const EACH_TIME: [&str; 2] = ["queue.orphan_retention", "queue.ack"];

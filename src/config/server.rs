@@ -55,6 +55,8 @@ pub struct AdminSettings {
     /// The file with a token that may look at everything and change nothing; nothing where there is
     /// none.
     pub read_only_token: Option<PathBuf>,
+    /// Names by which browsers may come, beside `localhost` and the listener's own address.
+    pub hosts: Vec<String>,
 }
 
 impl AdminSettings {
@@ -218,6 +220,7 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
         socket: root.folder().join(SOCKET),
         token: root.folder().join(TOKEN),
         read_only_token: None,
+        hosts: Vec::new(),
     };
     let Some(mut table) = root.table("admin") else { return admin };
     admin.listen = table.take_or("listen", admin.listen);
@@ -231,6 +234,7 @@ pub(super) fn read_admin(root: &mut Table<'_>, server: &ServerSettings) -> Admin
             "name another file, such as \"data/read-only-token\"",
         );
     }
+    admin.hosts = table.checked("hosts", check_hosts).unwrap_or_default();
     // Port 0 is a port of its own for each.
     if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
         table.problem("listen", "this is the public listener's address", "take another port");
@@ -270,6 +274,22 @@ pub(super) fn read_log(root: &mut Table<'_>) -> LogSettings {
 
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Names alone, as browsers send them in `Host` before the port.
+#[expect(clippy::needless_pass_by_value, reason = "as `Table::checked` gives it")]
+fn check_hosts(hosts: Vec<String>) -> Result<Vec<String>, String> {
+    let is_name = |host: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        !host.is_empty() && host.chars().all(is_part)
+    };
+    match hosts.iter().find(|host| !is_name(host)) {
+        Some(host) => Err(format!(
+            "`{host}` is no host name: write it without scheme, port and path, as in \
+             \"gatepost.example.com\""
+        )),
+        None => Ok(hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
+    }
 }
 
 fn check_body_max(body_max: ByteSize) -> Result<ByteSize, String> {

@@ -104,8 +104,9 @@ fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
 
 /// What a configuration comes to, without where it says so.
 fn settings_of(config: &Config) -> String {
-    let Config { server, queue, admin, standby, log, sources, handlers, .. } = config;
-    format!("{server:#?}{queue:#?}{admin:#?}{standby:#?}{log:#?}{sources:#?}{handlers:#?}")
+    let Config { server, queue, admin, standby, log, traces, sources, handlers, .. } = config;
+    let around = format!("{server:#?}{queue:#?}{admin:#?}{standby:#?}{log:#?}{traces:#?}");
+    format!("{around}{sources:#?}{handlers:#?}")
 }
 
 #[test]

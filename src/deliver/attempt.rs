@@ -14,10 +14,12 @@ use super::context::Context;
 use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
 use super::replays;
+use super::spans::CallSpans;
 use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, Outcome, Settlement,
 };
 use crate::queue::{DeadLetter, Queue};
+use crate::trace;
 
 /// What the dead letter says of an event that is not tried a third time.
 const SET_ASIDE: &str = "the process ended by itself each time this was begun, and was started again \
@@ -144,8 +146,9 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
         Beginning::SetAside => return refused(SET_ASIDE),
     };
     let began = Instant::now();
-    let fenced =
-        AssertUnwindSafe(async { context.handler.handle(deliveries).await }).catch_unwind();
+    let spans = CallSpans::begin(&context.traces, &context.name, deliveries);
+    let handled = async { context.handler.handle(deliveries).await };
+    let fenced = AssertUnwindSafe(trace::within(spans.context(), handled)).catch_unwind();
     let result = match tokio::time::timeout(context.policy.timeout, fenced).await {
         Ok(Ok(result)) => result,
         // What it said may contain a payload.
@@ -157,6 +160,8 @@ async fn call(context: &Context, deliveries: &[Delivery]) -> (Attempt, Result<()
     };
     let duration = began.elapsed();
     let result = result.map_err(|failure| context.policy.classify(failure));
+    let times = (started_at, duration);
+    spans.end(&context.traces, &context.name, times, result.as_ref().err());
     let was_asked = |failure: &Failure| {
         !failure.kind.is_wait() || !failure.done.is_empty() || !failure.each.is_empty()
     };

@@ -103,6 +103,17 @@ impl Breaker {
         change
     }
 
+    /// Lets one delivery be tried at once where the handler is left alone; `false` = it is not.
+    pub(super) fn hasten(&mut self, now: Timestamp) -> bool {
+        match &mut self.state {
+            State::Open { probe_at } => {
+                *probe_at = now.min(*probe_at);
+                true
+            }
+            State::Closed { .. } | State::Probing => false,
+        }
+    }
+
     /// The call ended without asking the other side: the next one asks it.
     pub(super) fn not_asked(&mut self, now: Timestamp) {
         match self.state {

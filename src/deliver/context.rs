@@ -11,6 +11,7 @@ use crate::event::HandlerName;
 use crate::handler::Handler;
 use crate::metrics::HandlerMetrics;
 use crate::queue::DeadLetter;
+use crate::trace::Traces;
 
 /// Where Gatepost's own events go: the app appends them to the queue.
 #[async_trait]
@@ -37,6 +38,8 @@ pub struct Context {
     pub attempts: Arc<Attempts>,
     /// Who is told of dead letters.
     pub system_events: Arc<dyn SystemEvents>,
+    /// Where spans of the calls go.
+    pub traces: Traces,
     /// Where the jitter comes from: random in life, fixed in a simulation.
     pub seed: u64,
 }

@@ -41,6 +41,7 @@ mod replays;
 mod retry;
 
 mod settings;
+mod spans;
 mod status;
 
 pub use attempts::Attempts;

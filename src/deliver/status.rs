@@ -40,6 +40,8 @@ struct Seen {
     rounds: u64,
     /// Whether it waits for a queue that cannot answer.
     is_waiting: bool,
+    /// Whether somebody wants a try at once.
+    is_asked: bool,
     breaker: BreakerState,
     probe_at: Option<Timestamp>,
     health: Health,
@@ -131,6 +133,12 @@ impl Control {
         self.0.mode.send_replace(Mode::Run);
     }
 
+    /// One delivery is tried at once, whatever the breaker says and whenever its next try is due.
+    pub fn try_now(&self) {
+        self.0.with(|seen| seen.is_asked = true);
+        self.0.mode.send_modify(|_mode| {});
+    }
+
     /// Takes nothing new and ends once the calls under way have ended, each within its `timeout`.
     pub fn finish(&self) {
         self.0.mode.send_replace(Mode::Finish);
@@ -187,6 +195,11 @@ impl Shared {
             (seen.breaker, seen.probe_at) = (breaker.state(), breaker.probe_at());
             (seen.in_flight, seen.taken) = (in_flight, taken);
         });
+    }
+
+    /// Whether somebody wants a try at once; says so once.
+    pub(super) fn take_asked(&self) -> bool {
+        self.with(|seen| std::mem::take(&mut seen.is_asked))
     }
 
     pub(super) fn succeeded(&self, at: Timestamp) {

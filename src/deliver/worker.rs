@@ -54,6 +54,9 @@ impl Worker<'_> {
     ) -> Result<(), QueueError> {
         loop {
             let now = *mode.borrow_and_update();
+            if now == Mode::Run && self.shared.take_asked() {
+                self.try_now().await?;
+            }
             match now {
                 Mode::Run => self.call_ready().await?,
                 Mode::Finish if self.in_flight.is_empty() => return Ok(()),

@@ -31,6 +31,7 @@ use crate::event::{Delivery, Failure, Output};
 use crate::expr::{Escape, Template};
 use crate::secret::SecretRef;
 use crate::settings::{RateLimit, Table, show_duration};
+use crate::trace;
 
 mod draft;
 mod headers;
@@ -44,6 +45,9 @@ use sign::Signer;
 
 /// The most events of one request.
 const BATCH_MAX: usize = 1000;
+/// The W3C's trace context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// `[handler.NAME.http]`.
 pub static KIND: Kind = Kind {
@@ -280,6 +284,14 @@ impl HttpHandler {
         }
         for (name, value) in &self.secrets {
             headers.insert(name.clone(), value.clone());
+        }
+        if let Some(span) = trace::current() {
+            // The receiver's own spans belong under this try, not under the sender's.
+            headers.insert(TRACE_PARENT, header_value(span.traceparent().as_bytes())?);
+            headers.remove(TRACE_STATE);
+            if !span.state.is_empty() {
+                headers.insert(TRACE_STATE, header_value(span.state.as_bytes())?);
+            }
         }
         let method = self.settings.method.clone();
         let answer = self.web.send(method, url, headers, body).await?;

@@ -21,7 +21,7 @@ use tracing::error;
 
 use crate::api::{
     ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, EventsAsk, ExportAsk, Forgotten,
-    GroupBy, QueueView, RejectedAsk, ReplayAsk, RunChanged, StoredEvent, figures,
+    GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent, figures,
 };
 use crate::event::EventId;
 use crate::metrics::{self, StandbyFigures};
@@ -128,6 +128,11 @@ async fn answer(
         return site::answer(place, request, payload, admin, is_over_socket, has_body).await;
     }
     let route = Route::parse(request.path());
+    if route.is_err()
+        && let Some(page) = site::nowhere(request, admin)
+    {
+        return Ok(page);
+    }
     let caller = if is_over_socket {
         Caller::Owner(Actor::CommandLine)
     } else {
@@ -220,7 +225,9 @@ async fn read(
         | Route::DeadDrop
         | Route::RolloutStep(..)
         | Route::RejectedRelease(_)
+        | Route::RejectedReleaseAll
         | Route::HandlerRun(..)
+        | Route::HandlerRetry(_)
         | Route::HandlerForget(_)
         | Route::Import
         | Route::Compact
@@ -256,11 +263,16 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         }
         Route::Rollouts => Ok(json(&api.begin_rollout(parsed(body)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
+        Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
         Route::HandlerRun(handler, run) => {
-            let changed = api.set_running(&handler, run).await?;
+            let changed = match run {
+                Run::Pause => api.pause(&handler, parsed(body)?).await?,
+                Run::Resume => api.resume(&handler).await?,
+            };
             Ok(json(&RunChanged { handler, changed }))
         }
+        Route::HandlerRetry(handler) => Ok(json(&api.retry_now(&handler).await?)),
         Route::HandlerForget(handler) => {
             api.forget(&handler).await?;
             Ok(json(&Forgotten { handler, forgotten: true }))

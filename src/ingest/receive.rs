@@ -24,6 +24,7 @@ use crate::queue::Queue;
 use crate::secret::Secret;
 use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
 use crate::standby::Standbys;
+use crate::trace::Traces;
 
 /// The way in.
 pub struct Ingest {
@@ -101,6 +102,13 @@ impl Ingest {
     /// Puts `limits` in place of those that were. Requests in flight end as they began.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
+    }
+
+    /// The same; spans of the events go to `traces`.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.store.set_traces(traces);
+        self
     }
 
     /// The endpoint of the source of this name.
@@ -342,21 +350,33 @@ impl Ingest {
         let _alone = self.releasing.lock().await;
         let rejected = self.rejected.get(number)?;
         let endpoint = self.endpoint(rejected.source.as_str())?;
-        let request = Request {
-            method: &rejected.method,
-            path_and_query: &rejected.path_and_query,
-            headers: rejected.headers.clone(),
-            body: rejected.body.clone(),
-            received_at: rejected.received_at,
-        };
-        let (source, inbound) = (endpoint.source(), request.inbound());
-        let Ok(verified) = source.verify_fetching(&inbound, request.received_at).await else {
-            return Some(Err(IngestError::Rejected));
-        };
+        let request = as_it_came(&rejected);
+        let source = endpoint.source();
+        let verified = source.verify_fetching(&request.inbound(), request.received_at).await;
+        let Ok(verified) = verified else { return Some(Err(IngestError::Rejected)) };
         let stored = self.answer_or_store(&endpoint, verified, request).await;
         if stored.is_ok() {
             self.rejected.remove(number);
         }
         Some(stored)
+    }
+
+    /// Whether [`Ingest::release`] would store it, by the secrets alone: nothing is fetched for that.
+    /// `None` = it is not kept any more.
+    pub fn is_good_by_now(&self, number: u64) -> Option<bool> {
+        let rejected = self.rejected.get(number)?;
+        let endpoint = self.endpoint(rejected.source.as_str())?;
+        let request = as_it_came(&rejected);
+        Some(endpoint.source().verify(&request.inbound(), request.received_at).is_ok())
+    }
+}
+
+fn as_it_came(rejected: &RejectedRequest) -> Request<'_> {
+    Request {
+        method: &rejected.method,
+        path_and_query: &rejected.path_and_query,
+        headers: rejected.headers.clone(),
+        body: rejected.body.clone(),
+        received_at: rejected.received_at,
     }
 }

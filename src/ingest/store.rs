@@ -9,11 +9,12 @@ use super::error::IngestError;
 use super::log::ThrottledLog;
 use super::request::Request;
 use super::unconfirmed::UnconfirmedAnswer;
-use crate::clock::Clock;
-use crate::event::NewEvent;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{EventType, Headers, NewEvent, SourceName};
 use crate::queue::{Appended, Queue, QueueError};
 use crate::source::Verified;
 use crate::standby::Standbys;
+use crate::trace::{EventTrace, Span, SpanKind, SpanValue, Traces};
 
 /// How long a durable commit may take: UserEcho hangs up after 10 s, and a later answer is
 /// not read.
@@ -31,6 +32,7 @@ pub(super) struct EventStore {
     clock: Arc<dyn Clock>,
     log: Arc<ThrottledLog>,
     standbys: Option<Arc<Standbys>>,
+    traces: Traces,
 }
 
 impl EventStore {
@@ -39,7 +41,11 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        Self { queue, clock, log, standbys: None }
+        Self { queue, clock, log, standbys: None, traces: Traces::default() }
+    }
+
+    pub(super) fn set_traces(&mut self, traces: Traces) {
+        self.traces = traces;
     }
 
     /// The same where what is stored is answered once the second copy has it, if that is wanted.
@@ -84,7 +90,9 @@ impl EventStore {
         // The body is shared, not copied.
         let of_answer = rule.filter(|rule| rule.body.is_some()).map(|_| event.clone());
         let dedupe = event.dedupe;
+        let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
+        self.trace(received, appended);
         let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
         self.copied().await?;
         let ack = match rule {
@@ -104,7 +112,12 @@ impl EventStore {
         // What is answered is said over the first item.
         let of_answer = rule.filter(|rule| rule.body.is_some()).and(events.first().cloned());
         let dedupes: Vec<_> = events.iter().map(|event| event.dedupe).collect();
+        let received: Vec<_> =
+            events.iter().map(|event| TracedRequest::of(event, &self.traces)).collect();
         let all = self.in_time(self.queue.append_all(events)).await?;
+        for (received, appended) in received.into_iter().zip(&all) {
+            self.trace(received, *appended);
+        }
         let appended = dedupes.into_iter().zip(all.iter().copied());
         let answer = UnconfirmedAnswer::new(&self.queue, appended);
         self.copied().await?;
@@ -118,6 +131,33 @@ impl EventStore {
             Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
         };
         Ok(Accepted::Stored(Stored { appended, ack, answer }))
+    }
+
+    /// The first span of an event: from its request's head to the durable commit.
+    fn trace(&self, received: Option<TracedRequest>, appended: Appended) {
+        let (Some(received), Appended::Stored(id)) = (received, appended) else { return };
+        let trace = EventTrace::of(id, &received.headers);
+        if !trace.is_sampled {
+            return;
+        }
+        let TracedRequest { source, event_type, received_at, .. } = received;
+        self.traces.record(Span {
+            context: trace.root,
+            parent: trace.sender,
+            name: format!("receive {source}"),
+            kind: SpanKind::Server,
+            started_at: received_at,
+            duration: self.clock.now().since(received_at),
+            attributes: vec![
+                ("gatepost.event.id", SpanValue::Text(id.to_string())),
+                ("gatepost.source", SpanValue::Text(source.to_string())),
+                ("gatepost.event.type", SpanValue::Text(event_type.to_string())),
+                ("http.request.method", SpanValue::Text("POST".to_owned())),
+                ("http.route", SpanValue::Text(format!("/hooks/{source}"))),
+                ("http.response.status_code", SpanValue::Number(200)),
+            ],
+            error: None,
+        });
     }
 
     async fn in_time<T>(
@@ -135,6 +175,25 @@ impl EventStore {
                 Err(IngestError::Unavailable { retry_after: RETRY_SOON })
             }
         }
+    }
+}
+
+/// What a trace says of a request, where traces are wanted.
+struct TracedRequest {
+    source: SourceName,
+    event_type: EventType,
+    headers: Headers,
+    received_at: Timestamp,
+}
+
+impl TracedRequest {
+    fn of(event: &NewEvent, traces: &Traces) -> Option<Self> {
+        traces.is_on().then(|| Self {
+            source: event.source.clone(),
+            event_type: event.event_type.clone(),
+            headers: event.headers.clone(),
+            received_at: event.received_at,
+        })
     }
 }
 

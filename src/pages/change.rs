@@ -1,20 +1,15 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead};
-use crate::api::{Api, ApiError};
-use crate::event::{EventType, HandlerName, SourceName};
+use super::{Answer, Page, dead, events};
+use crate::api::{Api, ApiError, PauseAsk, ReleaseAsk, Run};
+use crate::event::{EventId, EventType, HandlerName, SourceName};
 
 /// Does what a form asks for.
 pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiError> {
     let fields = Fields::parse(body);
     let back = match page {
-        Page::EventReplay(id) => {
-            let handler = fields.get("handler").map(HandlerName::parse).transpose();
-            let handler = handler.map_err(|err| ApiError::Bad(err.to_string()))?;
-            api.replay(id, handler.as_ref()).await?;
-            format!("/events/{id}")
-        }
+        Page::EventReplay(id) => replay(api, id, &fields).await?,
         Page::DeadRedrive => {
             api.redrive(dead::selection(api, &fields).await?).await?;
             dead_address(&fields)
@@ -32,12 +27,22 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             drop_dead(api, &fields).await?;
             dead_address(&fields)
         }
+        Page::RejectedReleaseAll => {
+            let (source, reason) = (fields.text("source"), fields.text("reason"));
+            api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
+            "/rejected".to_owned()
+        }
+        Page::EventsReplay => {
+            events::replay(api, &fields).await?;
+            fields.address("/events", &["to", "replay"], &[])
+        }
         Page::RejectedRelease(number) => {
             api.release(number).await?;
             "/rejected".to_owned()
         }
-        Page::HandlerRun(name, run) => {
-            api.set_running(&name, run).await?;
+        Page::HandlerRun(name, run) => steer(api, name, run, &fields).await?,
+        Page::HandlerRetry(name) => {
+            api.retry_now(&name).await?;
             format!("/handlers/{name}")
         }
         Page::HandlerForget(name) => forget(api, &name, &fields).await?,
@@ -64,6 +69,26 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
 }
 
+async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {
+    let handler = fields.get("handler").map(HandlerName::parse).transpose();
+    let handler = handler.map_err(|err| ApiError::Bad(err.to_string()))?;
+    api.replay(id, handler.as_ref()).await?;
+    Ok(format!("/events/{id}"))
+}
+
+async fn steer(
+    api: &Api,
+    name: HandlerName,
+    run: Run,
+    fields: &Fields,
+) -> Result<String, ApiError> {
+    match run {
+        Run::Pause => api.pause(&name, pause(fields)).await?,
+        Run::Resume => api.resume(&name).await?,
+    };
+    Ok(format!("/handlers/{name}"))
+}
+
 /// Removes a handler's place, where its name was typed.
 async fn forget(api: &Api, name: &HandlerName, fields: &Fields) -> Result<String, ApiError> {
     if fields.get("confirm") != Some(name.as_str()) {
@@ -81,6 +106,11 @@ async fn send_test(api: &Api, name: &SourceName, fields: &Fields) -> Result<Stri
         Some(id) => format!("/events/{id}"),
         None => format!("/sources/{name}"),
     })
+}
+
+/// How long, and why.
+fn pause(fields: &Fields) -> PauseAsk {
+    PauseAsk { r#for: fields.text("for"), until: None, reason: fields.text("reason") }
 }
 
 /// What cannot be undone wants the number typed.

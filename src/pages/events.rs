@@ -1,12 +1,14 @@
 //! `/events`: what came in, and who has it.
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
 use super::{Answer, Viewer, rendered, words};
-use crate::api::{Api, ApiError, EventRow, EventsAsk, moment, state};
+use crate::api::{Api, ApiError, EventRow, EventsAsk, ReplayRange, moment, state};
 use crate::event::Event;
 use crate::queue::DeliveryState;
 
@@ -37,6 +39,19 @@ struct EventsPage {
     newer: Option<String>,
     is_filtered: bool,
     command: String,
+    replay: Option<ReplayPreview>,
+    replay_address: String,
+}
+
+/// What delivering again all that match would do.
+#[derive(Debug)]
+struct ReplayPreview {
+    events: String,
+    n_events: u64,
+    handlers: Vec<String>,
+    /// Whether there are more than were counted.
+    has_more: bool,
+    fields: Vec<(&'static str, String)>,
 }
 
 /// What the form shows again.
@@ -90,6 +105,55 @@ fn ask(api: &Api, fields: &Fields) -> Result<EventsAsk, ApiError> {
     })
 }
 
+/// How long one click may take, and the counting before it.
+const REPLAY_TIME: Duration = Duration::from_secs(20);
+const COUNT_TIME: Duration = Duration::from_millis(1_500);
+
+/// The fields of the filter.
+const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
+
+/// The filter as a replay takes it: a handler and a state are words of its search.
+fn range(api: &Api, fields: &Fields) -> Result<ReplayRange, ApiError> {
+    let asked = ask(api, fields)?;
+    let words = [
+        asked.q,
+        asked.handler.map(|handler| format!("handler:{handler}")),
+        fields.get("state").map(|state| format!("has:{state}")),
+    ];
+    let q = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    Ok(ReplayRange {
+        handler: fields.text("to"),
+        source: asked.source,
+        event_type: asked.event_type,
+        since: asked.since,
+        until: asked.until,
+        q: Some(q).filter(|q| !q.is_empty()),
+        ..ReplayRange::default()
+    })
+}
+
+/// Delivers again all that the filter finds.
+pub(super) async fn replay(api: &Api, fields: &Fields) -> Result<(), ApiError> {
+    api.replay_all(range(api, fields)?, REPLAY_TIME).await.map(drop)
+}
+
+async fn preview(
+    api: &Api,
+    fields: &Fields,
+    handlers: &[String],
+) -> Result<ReplayPreview, ApiError> {
+    let asked = ReplayRange { dry_run: true, handler: None, ..range(api, fields)? };
+    let counted = api.replay_all(asked, COUNT_TIME).await?;
+    let said = FILTER.into_iter().filter_map(|name| Some((name, fields.text(name)?)));
+    Ok(ReplayPreview {
+        events: words::counted(counted.matched, "event", "events"),
+        n_events: counted.matched,
+        handlers: handlers.to_vec(),
+        has_more: !counted.is_last,
+        fields: said.collect(),
+    })
+}
+
 /// The newest event that the filter finds.
 pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
     let ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
@@ -108,11 +172,14 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let mut types: Vec<String> = rows.iter().map(|row| row.event_type.clone()).collect();
     types.sort();
     types.dedup();
-    let names = ["q", "source", "type", "handler", "state", "since", "until"];
-    let is_filtered = names.iter().any(|name| fields.get(name).is_some());
-    let older = found
-        .next
-        .map(|next| fields.address("/events", &["done"], &[("before", next.to_string().as_str())]));
+    let replay = match fields.get("replay") {
+        Some(_) if viewer.may_change => Some(preview(api, fields, &handlers).await?),
+        Some(_) | None => None,
+    };
+    let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());
+    let older = found.next.map(|next| {
+        fields.address("/events", &["done", "replay"], &[("before", next.to_string().as_str())])
+    });
     let newer = fields.get("before").map(|_| fields.address("/events", &["before", "done"], &[]));
     let bound = match found.next {
         Some(_) if found.rows.len() < ROWS => format!(
@@ -124,7 +191,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     };
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
-    let json = fields.address("/api/v1/events", &["done", "since", "until", "state"], &[]);
+    let json =
+        fields.address("/api/v1/events", &["done", "replay", "since", "until", "state"], &[]);
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, "Events", json);
     rendered(&EventsPage {
         filter: Filter {
@@ -139,6 +207,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         sources: status.sources.iter().map(|one| one.name.to_string()).collect(),
         heading: heading(rows.len(), older.is_some()),
         command: command(fields),
+        replay_address: fields.address("/events", &["done", "before"], &[("replay", "1")]),
+        replay,
         handlers,
         types,
         columns,

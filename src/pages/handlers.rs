@@ -9,8 +9,8 @@ use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Sign, When};
 use super::{Viewer, rendered, verdict, words};
 use crate::api::{
-    Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerStatus, HandlerView, RatesView,
-    StatusView,
+    Actor, Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerStatus, HandlerView,
+    PauseView, RatesView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
@@ -38,7 +38,29 @@ pub(super) struct HandlerRow {
     pub(super) error_at: Option<When>,
     pub(super) probe: Option<When>,
     pub(super) is_paused: bool,
+    /// Until when, why and by whom it is paused.
+    pub(super) pause: Option<PauseLine>,
+    /// Whether somebody may want to have it tried at once.
+    pub(super) may_retry: bool,
     pub(super) is_configured: bool,
+}
+
+/// A pause in words.
+#[derive(Debug)]
+pub(super) struct PauseLine {
+    pub(super) until: Option<When>,
+    pub(super) reason: String,
+    pub(super) by: &'static str,
+}
+
+impl PauseLine {
+    fn new(pause: &PauseView, now: Timestamp) -> Self {
+        Self {
+            until: pause.until.map(|at| When::ahead(at, now)),
+            reason: pause.reason.as_deref().map(|why| words::shown(why, 200)).unwrap_or_default(),
+            by: pause.by.map(Actor::as_str).unwrap_or_default(),
+        }
+    }
 }
 
 impl HandlerRow {
@@ -78,6 +100,8 @@ impl HandlerRow {
             error_at: error.map(|error| When::ago(error.at, now)),
             probe: handler.probe_at.map(|at| When::ahead(at, now)),
             is_paused: handler.state == HandlerStatus::Paused,
+            pause: handler.pause.as_ref().map(|pause| PauseLine::new(pause, now)),
+            may_retry: is_in_trouble && handler.state != HandlerStatus::Stopped,
             is_configured: handler.kind.is_some(),
             name,
         }
@@ -129,6 +153,8 @@ struct HandlerPage {
     handler: HandlerRow,
     failing_since: Option<When>,
     n_failures: u32,
+    /// What half of its calls took at most, and 99 of 100.
+    calls: Option<(String, String)>,
     day: Bars,
     keys: Vec<(String, String)>,
     dead: Vec<(String, Linked)>,
@@ -185,6 +211,9 @@ pub(super) async fn show(
         handler,
         failing_since: view.failing_since.map(|at| When::ago(at, now)),
         n_failures: view.failures,
+        calls: of
+            .and_then(|of| of.calls)
+            .map(|calls| (words::latency(calls.p50_micros), words::latency(calls.p99_micros))),
         day: Bars::large(hours.0, hours.1, label),
         keys: keys.take(60).collect(),
         dead: groups.iter().take(20).map(|group| dead_line(group, name)).collect(),

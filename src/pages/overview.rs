@@ -25,6 +25,8 @@ struct OverviewPage {
     waiting_shown: Linked,
     dead: Linked,
     rejected: Linked,
+    /// What half of the acknowledgements took at most, and 99 of 100.
+    acknowledged: Option<(String, String)>,
     chart: Bars,
     axis: Vec<When>,
     handlers: Vec<HandlerRow>,
@@ -69,6 +71,9 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         waiting_shown: Linked::new(waiting, "/events?state=waiting".to_owned()),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
+        acknowledged: rates
+            .ack
+            .map(|ack| (words::latency(ack.p50_micros), words::latency(ack.p99_micros))),
         chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
         axis: [59, 45, 30, 15].map(before).to_vec(),
         handlers: rows(&status, &rates, now, ROWS_MAX),

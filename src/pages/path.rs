@@ -40,10 +40,16 @@ pub enum Page {
     RolloutStep(u64, RolloutStep),
     /// Posted: `/dead/drop`
     DeadDrop,
+    /// Posted: `/rejected/release`
+    RejectedReleaseAll,
     /// Posted: `/rejected/{number}/release`
     RejectedRelease(u64),
+    /// Posted: `/events/replay`
+    EventsReplay,
     /// Posted: `/handlers/{name}/pause`, `/handlers/{name}/resume`
     HandlerRun(HandlerName, Run),
+    /// Posted: `/handlers/{name}/retry`
+    HandlerRetry(HandlerName),
     /// Posted: `/handlers/{name}/forget`
     HandlerForget(HandlerName),
     /// Posted: `/sources/{name}/test`
@@ -62,6 +68,7 @@ impl Page {
             [""] => Self::Overview,
             ["events"] => Self::Events,
             ["events", "latest"] => Self::EventsLatest,
+            ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(id.parse().ok()?),
             ["events", id, "replay"] => Self::EventReplay(id.parse().ok()?),
             ["dead"] => Self::Dead,
@@ -72,11 +79,13 @@ impl Page {
             }
             ["dead", "drop"] => Self::DeadDrop,
             ["rejected"] => Self::Rejected,
+            ["rejected", "release"] => Self::RejectedReleaseAll,
             ["rejected", number, "release"] => Self::RejectedRelease(number.parse().ok()?),
             ["handlers"] => Self::Handlers,
             ["handlers", name] => Self::Handler(handler(name)?),
             ["handlers", name, "pause"] => Self::HandlerRun(handler(name)?, Run::Pause),
             ["handlers", name, "resume"] => Self::HandlerRun(handler(name)?, Run::Resume),
+            ["handlers", name, "retry"] => Self::HandlerRetry(handler(name)?),
             ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
             ["sources"] => Self::Sources,
             ["sources", name] => Self::Source(source(name)?),
@@ -109,7 +118,10 @@ impl Page {
             | Self::RolloutStep(..)
             | Self::DeadDrop
             | Self::RejectedRelease(_)
+            | Self::RejectedReleaseAll
+            | Self::EventsReplay
             | Self::HandlerRun(..)
+            | Self::HandlerRetry(_)
             | Self::HandlerForget(_)
             | Self::SourceTest(_)
             | Self::Reload => true,

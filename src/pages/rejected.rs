@@ -18,6 +18,8 @@ const GROUPS_MAX: usize = 10;
 const ROOM: usize = 24 << 10;
 /// Requests of one group that are listed.
 const REQUESTS_MAX: usize = 5;
+/// Requests of one group that are verified again to say what a release would do.
+const VERIFIED_MAX: usize = 20;
 /// Requests that are looked at.
 const LOOKED_AT_MAX: usize = 1_000;
 
@@ -41,6 +43,11 @@ struct Group {
     last: When,
     line: String,
     hint: String,
+    /// How many of those that were looked at would be stored by now, in words.
+    good: String,
+    has_good: bool,
+    /// The reason as it is compared.
+    exact: String,
     requests: Vec<Request>,
 }
 
@@ -99,6 +106,22 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     rendered(&RejectedPage { frame, heading, groups, n_more, refused })
 }
 
+/// What a release of the whole group would do.
+fn good(n_good: usize, n_looked_at: usize, n_all: usize) -> String {
+    let of = match (n_looked_at, n_all) {
+        (1, 1) => return if n_good == 1 { "It would be good now." } else { NONE_GOOD }.to_owned(),
+        (looked_at, all) if looked_at < all => format!("the newest {looked_at} of {all}"),
+        (_, all) => format!("these {all}"),
+    };
+    match n_good {
+        0 => NONE_GOOD.to_owned(),
+        n_good => format!("{n_good} of {of} would be good now."),
+    }
+}
+
+/// Where nothing was mended yet.
+const NONE_GOOD: &str = "None would be good now: mend the cause first, then release them.";
+
 async fn group(
     api: &Api,
     source: String,
@@ -118,6 +141,8 @@ async fn group(
         text.map(|text| room.shown(text, 600)).unwrap_or_default()
     };
     let (line, hint) = (text("line"), text("config_hint"));
+    let numbers: Vec<u64> = requests.iter().map(|request| request.number).collect();
+    let (n_good, n_looked_at) = api.good_by_now(&numbers, VERIFIED_MAX)?;
     let moments = || requests.iter().map(|request| request.received_at);
     Ok(Group {
         reason: room.shown(reason, 160),
@@ -127,6 +152,9 @@ async fn group(
         last: When::ago(moments().max().unwrap_or(now), now),
         line,
         hint,
+        good: good(n_good, n_looked_at, numbers.len()),
+        has_good: n_good > 0,
+        exact: words::shown(reason, 300),
         requests: requests
             .iter()
             .take(REQUESTS_MAX)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use askama::Template;
 
@@ -10,7 +11,7 @@ use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError, EventsAsk, RatesView, SourceView, StatusView};
+use crate::api::{Api, ApiError, EventsAsk, RatesView, SecretView, SourceView, StatusView};
 use crate::event::SourceName;
 
 /// A source in a table.
@@ -50,6 +51,9 @@ fn row(source: &SourceView, rates: &RatesView, base: &str) -> SourceRow {
         name,
     }
 }
+
+/// For how long an old secret must not have matched.
+const SAFE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Sources of a page: each with its chart takes up to 2 KB.
 const ROWS_MAX: usize = 24;
@@ -92,7 +96,10 @@ struct SourcePage {
 #[derive(Debug)]
 struct SecretRow {
     place: String,
+    fingerprint: String,
     last: Option<When>,
+    /// What follows from when it was last matched.
+    advice: &'static str,
 }
 
 /// A type that came.
@@ -132,7 +139,9 @@ pub(super) async fn show(
     });
     let secrets = view.secrets.iter().map(|secret| SecretRow {
         place: words::shown(&secret.place, 120),
+        fingerprint: secret.fingerprint.clone().unwrap_or_default(),
         last: secret.last_matched_at.map(|at| When::ago(at, now)),
+        advice: advice(secret, view, now.since(status.started_at.unwrap_or(now))),
     });
     let part = format!("source.{name}.");
     let keys = around.keys.iter().filter_map(|(key, value)| {
@@ -151,6 +160,20 @@ pub(super) async fn show(
         setup: setup(view, &around.address),
         keys: keys.take(60).collect(),
     })
+}
+
+/// An old secret is safe to remove once others match and it does not, for long enough that whoever still
+/// signs with it would have come.
+fn advice(secret: &SecretView, source: &SourceView, up: Duration) -> &'static str {
+    let is_used = |one: &SecretView| one.last_matched_at.is_some();
+    let others = source.secrets.iter().filter(|one| one.index != secret.index);
+    if is_used(secret) || others.filter(|one| is_used(one)).count() == 0 {
+        ""
+    } else if up >= SAFE_AFTER {
+        "unused for a week while another matches: safe to remove"
+    } else {
+        "unused so far while another matches"
+    }
 }
 
 /// The steps in the provider's console, with this source's address and the place of its secret.

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use crate::clock::Timestamp;
 use crate::text;
 
-pub(super) use crate::text::{bytes, count, counted, span};
+pub(super) use crate::text::{bytes, count, counted, latency, span};
 
 /// A stranger's text in one line, with nothing in it that could deceive, cut off after so many
 /// characters.

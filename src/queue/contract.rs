@@ -199,6 +199,12 @@ pub trait Subscription: Send + Sync {
     /// holds its key, one that is due already). Need not be durable.
     async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError>;
 
+    /// Makes the retry that would be due next due at once; `false` = none waits. Need not be durable:
+    /// after a restart it is due as it was.
+    async fn hasten(&self) -> Result<bool, QueueError> {
+        Ok(false)
+    }
+
     /// What is due now or later: the log's rest behind the cursor, and the entries of their own.
     fn backlog(&self) -> Backlog;
 }

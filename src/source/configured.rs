@@ -177,6 +177,11 @@ impl Source {
         self.secrets.len()
     }
 
+    /// The secret's fingerprint; `None` where the source has no such secret, or has yet to learn it.
+    pub fn fingerprint(&self, index: usize) -> Option<String> {
+        self.secrets.get(index).map(Secret::fingerprint)
+    }
+
     /// Which of the secrets of `other` is the same as this source's secret `index`.
     pub fn find_secret_in(&self, index: usize, other: &Self) -> Option<usize> {
         use subtle::ConstantTimeEq;

@@ -1,9 +1,12 @@
 //! What is in `deploy/` for people who watch with Prometheus and Grafana.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
+use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Folder, Gateway};
 use crate::support::program;
 use crate::support::servers::{find, skip};
@@ -47,6 +50,119 @@ fn alert_rules_are_what_prometheus_takes() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/gatepost-alerts.yml");
     let checked = Command::new(promtool).args(["check", "rules"]).arg(rules).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+/// Prometheus as a process.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    /// Watches `admin` with the rules of `deploy/`; looks each second.
+    fn start(admin: SocketAddr) -> Option<Self> {
+        let Some(program) = find("prometheus") else {
+            skip("`prometheus` is not installed");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let rules =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/gatepost-alerts.yml");
+        let config = format!(
+            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
+             rule_files: [{}]\nscrape_configs:\n- job_name: gatepost\n  static_configs:\n  \
+             - targets: [\"{admin}\"]\n",
+            rules.display()
+        );
+        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        // A port that was free a moment ago: Prometheus does not tell which one it took.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new(program)
+            .current_dir(folder.path())
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while TcpStream::connect(address).is_err() {
+            std::thread::yield_now();
+        }
+        Some(Self { child, address, _folder: folder })
+    }
+
+    fn get(&self, path: &str) -> serde_json::Value {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        // Of the older protocol: an answer in one piece.
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        // It has yet to start.
+        if head.lines().next().is_some_and(|line| line.contains(" 503 ")) {
+            return serde_json::Value::Null;
+        }
+        let json: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(json["status"], "success", "{path}: {json}");
+        json["data"].clone()
+    }
+
+    /// What a query gives by now.
+    fn query(&self, text: &str) -> Vec<serde_json::Value> {
+        let path = format!("/api/v1/query?query={}", gatepost::text::percent_encoded(text));
+        self.get(&path)["result"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn prometheus_scrapes_rules_fire_and_panels_have_data() {
+    let receiver = BadServer::start((0..9).map(|_| status(422)));
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    let Some(prometheus) = Prometheus::start(gateway.admin) else { return };
+    let mut n = 0;
+    let mut fail_one = || {
+        gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id();
+        n += 1;
+        gateway.wait_for_outcomes("app", "dead", n);
+    };
+    fail_one();
+    while prometheus.query("gatepost_dead_letters{handler=\"app\"} == 1").is_empty() {}
+    fail_one();
+    while prometheus.query("gatepost_dead_letters{handler=\"app\"} == 2").is_empty() {}
+    let is_firing = |alert: &serde_json::Value| {
+        alert["labels"]["alertname"] == "GatepostDeadLetters" && alert["state"] == "firing"
+    };
+    let alerts = loop {
+        let alerts = prometheus.get("/api/v1/alerts")["alerts"].clone();
+        if alerts.as_array().is_some_and(|alerts| alerts.iter().any(is_firing)) {
+            break alerts;
+        }
+    };
+    let told = alerts.as_array().unwrap().iter().find(|alert| is_firing(alert)).unwrap();
+    assert_eq!(told["annotations"]["summary"], "Handler app gave deliveries up");
+    for rule in prometheus.get("/api/v1/rules")["groups"][0]["rules"].as_array().unwrap() {
+        assert_eq!(rule["health"], "ok", "{rule}");
+    }
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("deploy/grafana/gatepost.json")).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let query = target["expr"].as_str().unwrap();
+            assert!(!prometheus.query(query).is_empty(), "{}: {query}", panel["title"]);
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A module may use those before it.
 const ORDER: &[&str] = &[
     "clock", "sync", "throttle", "text", "pace", "files", "secret", "body", "event", "settings",
-    "metrics", "expr", // 0: plain values
-    "tls",  // 1: what the public listener shows of itself
+    "metrics", "expr", "trace", // 0: plain values
+    "tls",   // 1: what the public listener shows of itself
     "queue", "source", "handler", // 1: the seams
     "standby", // 1: a second copy of the queue
     "deliver", "ingest", "config", // 2: the ways in and out, and what they are told

@@ -36,4 +36,5 @@ mod standby;
 mod support;
 mod systemd;
 mod tls;
+mod traces;
 mod words;

@@ -89,6 +89,93 @@ async fn a_mail_for_every_comment() {
     assert!(mail.body_html(0).unwrap().contains("Me &amp; you, too."));
 }
 
+/// Waits for so many mails; gives the newest one's subject and text.
+fn newest_mail(server: &SmtpServer, count: usize) -> (String, String) {
+    while server.stored().len() < count {
+        std::thread::yield_now();
+    }
+    let stored = server.stored();
+    let mail = MessageParser::new().parse(&stored[count - 1].bytes).unwrap();
+    (mail.subject().unwrap().to_owned(), mail.body_text(0).unwrap().into_owned())
+}
+
+/// The recipe for alerts, to be mailed to `server`.
+fn alerts(server: &SmtpServer) -> String {
+    let url = format!("\"smtp://{}\"", server.address);
+    let account = "\"smtps://me%40example.com@mail.example.com\"";
+    let password = "password = { file = \"data/secrets/smtp\" }\n";
+    recipe("alerts-by-mail", &[(account, &url), (password, "")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_when_a_handler_is_down_and_when_it_is_well_again() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let receiver = BadServer::start((0..3).map(|_| status(503)));
+    let app = format!(
+        "[handler.app]\nstart = \"oldest\"\nretry = {{ min = \"10ms\", max = \"20ms\" }}\n\
+         breaker = {{ failures = 2, probe_interval = \"6s\" }}\n[handler.app.http]\n\
+         url = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = serve(&(alerts(&server) + &app));
+    send(&gateway, "comment.create", &comment(5, "x", "published"));
+    let (subject, body) = newest_mail(&server, 1);
+    assert_eq!(subject, "app is down");
+    assert!(body.contains("failed in a row:") && body.contains("503"), "{body}");
+    assert!(body.contains("Nothing is lost"), "{body}");
+    let (subject, body) = newest_mail(&server, 2);
+    assert_eq!(subject, "well again: app");
+    assert!(body.contains("`app` answers again, after"), "{body}");
+    gateway.stop();
+    assert_eq!(server.stored().len(), 2, "each of them once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_of_every_kind_have_words_of_their_own() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let gateway = serve(&alerts(&server));
+    let low = json!({ "free_bytes": 300 << 20, "reserve_bytes": 256 << 20, "path": "/q" });
+    let silent = json!({ "source": "hyvor", "silent_seconds": 90_000, "newest_at": null });
+    let back = json!({ "source": "hyvor", "newest_at": "2026-11-26T10:00:00Z" });
+    let failed = json!({ "handler": "sql", "reason": "no disk" });
+    let own = json!({ "handler": "alerts", "reason": "never mailed" });
+    for (n, (event_type, payload, subject, part)) in [
+        ("handler.failed", failed, "sql cannot be started", "could not be started: no disk"),
+        ("source.silent", silent, "hyvor is silent", "for 25 h, the last at no time that is known"),
+        ("source.back", back, "well again: hyvor", "sends again, last at 2026-11-26"),
+        (
+            "disk.low",
+            low.clone(),
+            "the disk fills up",
+            "300 MiB are free on the disk of /q. Below 256",
+        ),
+        ("disk.back", low, "well again: the disk", "300 MiB are free on the disk of /q again"),
+        ("handler.down", own, "", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // As another gateway exports it.
+        let event = json!([{
+            "id": format!("0199c3f6-5b5e-7000-8000-00000000000{n}"), "position": n,
+            "source": "gatepost", "type": event_type, "received_at": "2026-11-26T10:00:00.000Z",
+            "data_root": "payload", "headers": [["content-type", { "text": "application/json" }]],
+            "body": { "text": payload.to_string() },
+        }]);
+        let stored = gateway.ask("POST", "/api/v1/import", &event.to_string());
+        assert_eq!(stored.json()["count"], 1, "{}", stored.text());
+        if subject.is_empty() {
+            gateway.wait_for_outcomes("alerts", "skipped", 1);
+        } else {
+            let (found, text) = newest_mail(&server, n + 1);
+            assert_eq!(found, subject);
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    gateway.stop();
+    assert_eq!(server.stored().len(), 5, "of its own trouble it mails nothing");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_digest_every_morning() {
     let server = SmtpServer::start(Tls::Never, false).await;

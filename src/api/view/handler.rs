@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
+use crate::api::pause::PauseView;
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
@@ -17,6 +18,8 @@ pub struct HandlerView {
     pub state: HandlerStatus,
     /// Why it is `failed`.
     pub reason: Option<String>,
+    /// While it is paused: until when, and why.
+    pub pause: Option<PauseView>,
     /// Events that the cursor has not passed.
     pub in_log: u64,
     /// Retries and held deliveries.
@@ -65,6 +68,7 @@ pub(in crate::api) fn handlers(
         HandlerView {
             kind: Some(control.kind.into()),
             reason: control.reason,
+            pause: control.pause,
             in_flight: control.in_flight,
             concurrency: control.concurrency,
             failing_since: control.failing_since,
@@ -90,6 +94,7 @@ fn handler(
         kind: None,
         state,
         reason: None,
+        pause: None,
         in_log,
         waiting,
         dead,

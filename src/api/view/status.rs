@@ -99,6 +99,8 @@ pub struct SecretView {
     pub index: usize,
     /// Where it is kept, as the configuration says.
     pub place: String,
+    /// Eight digits by which it is told from others; nothing where there is none yet.
+    pub fingerprint: Option<String>,
     /// When a request was last signed with it since the start.
     pub last_matched_at: Option<Timestamp>,
 }

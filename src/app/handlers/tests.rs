@@ -7,6 +7,7 @@ use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::metrics::Metrics;
 use crate::queue::Start;
 use crate::queue::embedded::testing::MemoryDisk;
+use crate::trace::Traces;
 
 /// Two handlers; `first` goes into the first one.
 fn config(folder: &std::path::Path, first: &str) -> Config {
@@ -31,13 +32,13 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
     let old = config(folder.path(), "");
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0))) as Arc<dyn Clock>;
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
-    let core = Core { queue, clock, metrics: Metrics::new() };
+    let core = Core { queue, clock, metrics: Metrics::new(), traces: Traces::default() };
     let own = Arc::new(SystemSource::new(core.clone()));
     let handlers = Arc::new(Handlers::new(
         core.clone(),
         Attempts::default(),
         own,
-        Paused::new(folder.path().join("paused")),
+        Paused::open(folder.path().join("paused")),
     ));
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();

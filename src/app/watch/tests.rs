@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::queue::embedded::testing::MemoryDisk;
 use crate::secret::Secret;
 use crate::source::{DedupePolicy, Source, SourceSettings};
+use crate::trace::Traces;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -31,12 +32,13 @@ impl Rig {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
         let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
-        let core = Core { queue, clock: dynamic, metrics: Metrics::new() };
+        let core =
+            Core { queue, clock: dynamic, metrics: Metrics::new(), traces: Traces::default() };
         let settings = SourceSettings::of_provider("hyvor-talk", Vec::new()).unwrap();
         let settings = SourceSettings { expect_every, dedupe: DedupePolicy::Off, ..settings };
         let name = SourceName::parse("hyvor").unwrap();
         let source = Source::with_secrets(name, settings, vec![Secret::new("secret")]).unwrap();
-        let Core { queue, clock: at, metrics } = core.clone();
+        let Core { queue, clock: at, metrics, traces: _ } = core.clone();
         let ingest = Arc::new(Ingest::new(queue, at, metrics, testing::limits(), vec![source]));
         let free = Arc::new(AtomicU64::new(1_000));
         let seen = Arc::clone(&free);
@@ -93,8 +95,10 @@ async fn a_source_that_falls_silent_is_told_of_once_an_hour() {
     assert_eq!(rig.after(HOUR / 2).await, []);
     assert_eq!(rig.after(HOUR / 2).await.len(), 1, "it is still silent");
     rig.post(SIGNATURE).await;
-    assert_eq!(rig.after(HOUR).await, []);
-    assert_eq!(rig.after(DAY).await.len(), 1, "and again");
+    let expected = serde_json::json!({ "source": "hyvor", "newest_at": rig.clock.now() });
+    assert_eq!(rig.after(HOUR).await, [("source.back".to_owned(), expected)]);
+    assert_eq!(rig.after(HOUR).await, [], "its end is told once");
+    assert_eq!(rig.after(DAY).await[0].0, "source.silent", "and again");
 }
 
 #[tokio::test]
@@ -126,8 +130,18 @@ async fn a_disk_that_fills_up_is_told_of_while_there_is_room_for_it() {
     assert_eq!(rig.after(HOUR).await, [("disk.low".to_owned(), expected)]);
     assert_eq!(rig.after(HOUR / 2).await, []);
     assert_eq!(rig.after(HOUR / 2).await.len(), 1);
-    rig.free.store(1_000, Ordering::SeqCst);
-    assert_eq!(rig.after(HOUR).await, []);
+    rig.free.store(224, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR).await, [], "as much as that comes and goes with one file");
+    rig.free.store(225, Ordering::SeqCst);
+    let expected = serde_json::json!({ "free_bytes": 225, "reserve_bytes": 100, "path": "/queue" });
+    assert_eq!(rig.after(HOUR / 4).await, [("disk.back".to_owned(), expected)]);
+    rig.free.store(150, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR).await[0].0, "disk.low");
+    rig.free.store(300, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR / 4).await[0].0, "disk.back");
+    rig.free.store(150, Ordering::SeqCst);
+    assert_eq!(rig.after(HOUR / 4).await, [], "not more than once an hour");
+    assert_eq!(rig.after(HOUR).await[0].0, "disk.low");
 }
 
 #[tokio::test]

@@ -40,6 +40,16 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Lets one delivery be tried at once: one that was taken and finds the handler left alone, else
+    /// the retry that is due next.
+    pub(super) async fn try_now(&mut self) -> Result<(), QueueError> {
+        let was_left_alone = self.breaker.hasten(self.context.clock.steady());
+        if !was_left_alone || self.buffer.n_ready() == 0 {
+            self.subscription.hasten().await?;
+        }
+        Ok(())
+    }
+
     fn has_slot(&self) -> bool {
         self.in_flight.len() < self.context.policy.concurrency.get()
     }

@@ -73,6 +73,8 @@ pub struct Gate {
     wrong_tokens: Throttle,
     /// The address that the listener is bound to.
     listen: IpAddr,
+    /// Names by which browsers may come, in small letters; replaced by a reload.
+    hosts: ArcSwap<Vec<String>>,
 }
 
 impl Gate {
@@ -83,7 +85,20 @@ impl Gate {
             sessions: Sessions::default(),
             wrong_tokens: Throttle::default(),
             listen,
+            hosts: ArcSwap::default(),
         }
+    }
+
+    /// The same, for browsers that come by these names, too.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Vec<String>) -> Self {
+        self.set_hosts(hosts);
+        self
+    }
+
+    /// Answers to these names from now on.
+    pub fn set_hosts(&self, hosts: Vec<String>) {
+        self.hosts.store(Arc::new(hosts));
     }
 
     /// Opens to `tokens` from now on, and to no other. Where they are others, every session ends.
@@ -136,7 +151,8 @@ impl Gate {
     }
 
     fn is_ours(&self, name: &str) -> bool {
-        if name.eq_ignore_ascii_case("localhost") {
+        let is_named = |host: &String| name.eq_ignore_ascii_case(host);
+        if name.eq_ignore_ascii_case("localhost") || self.hosts.load().iter().any(is_named) {
             return true;
         }
         // An address cannot be pointed elsewhere; where the listener is bound to one address, it
@@ -254,6 +270,23 @@ mod tests {
         }
         assert!(host("192.0.2.1", "192.0.2.1:8081"));
         assert!(host("0.0.0.0", "192.0.2.1:8081"));
+    }
+
+    #[test]
+    fn configured_hosts_are_answered_too_and_only_those() {
+        let gate = gate("127.0.0.1").with_hosts(vec!["hooks.example.com".to_owned()]);
+        let is_answered = |host: &'static str| {
+            let request = TestRequest::get().insert_header(("host", host)).to_http_request();
+            gate.check_host(&request).is_ok()
+        };
+        for ours in ["hooks.example.com", "HOOKS.example.com:443", "localhost:8081"] {
+            assert!(is_answered(ours), "{ours}");
+        }
+        for strange in ["example.com", "evil.hooks.example.com", "hooks.example.com.evil", ""] {
+            assert!(!is_answered(strange), "{strange}");
+        }
+        gate.set_hosts(Vec::new());
+        assert!(!is_answered("hooks.example.com"), "a reload takes a name away");
     }
 
     fn caller(peer: &str, authorization: Option<&str>, is_open: bool) -> bool {

@@ -77,10 +77,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "any",
         "Why a request was rejected, and what to change.",
     ),
+    post(
+        "/rejected/release",
+        Some("ReleaseAsk"),
+        "Changed",
+        "Verifies requests again, and stores those that pass.",
+    ),
     post("/rejected/{number}/release", None, "Stored", "Verifies a request again, and stores it."),
     get("/handlers", None, "[Handler]", "Every handler and how it does."),
-    post("/handlers/{name}/pause", None, "any", "Gives no deliveries to a handler."),
-    post("/handlers/{name}/resume", None, "any", "Gives deliveries to a handler again."),
+    post(
+        "/handlers/{name}/pause",
+        Some("PauseAsk"),
+        "RunChanged",
+        "Gives no deliveries to a handler, for a while or until it is resumed.",
+    ),
+    post("/handlers/{name}/resume", None, "RunChanged", "Gives deliveries to a handler again."),
+    post(
+        "/handlers/{name}/retry",
+        None,
+        "Retried",
+        "Tries a handler at once, whatever its breaker says.",
+    ),
     post("/handlers/{name}/forget", None, "any", "Removes the place of a handler that is gone."),
     get("/reload", None, "Reloaded", "What a reload would change."),
     post("/reload", None, "Reloaded", "Reads the configuration again."),
@@ -262,7 +279,8 @@ mod tests {
     use super::super::route::{Need, Route};
     use super::*;
     use crate::api::{
-        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk, ReplayRange, RolloutAsk,
+        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, PauseAsk, RejectedAsk, ReleaseAsk, ReplayAsk,
+        ReplayRange, RolloutAsk,
     };
 
     fn route(operation: &Operation) -> Route {
@@ -303,8 +321,10 @@ mod tests {
             ("EventsAsk", serde_json::to_value(EventsAsk::default()).unwrap()),
             ("DeadAsk", serde_json::to_value(DeadAsk::default()).unwrap()),
             ("RolloutAsk", serde_json::to_value(RolloutAsk::default()).unwrap()),
+            ("PauseAsk", serde_json::to_value(PauseAsk::default()).unwrap()),
             ("ReplayAsk", serde_json::to_value(ReplayAsk::default()).unwrap()),
             ("ReplayRange", serde_json::to_value(ReplayRange::default()).unwrap()),
+            ("ReleaseAsk", serde_json::to_value(ReleaseAsk::default()).unwrap()),
             ("RejectedAsk", serde_json::to_value(RejectedAsk::default()).unwrap()),
             ("ActionsAsk", serde_json::to_value(ActionsAsk::default()).unwrap()),
             ("ExportAsk", serde_json::to_value(ExportAsk::default()).unwrap()),

@@ -30,8 +30,10 @@ pub(super) enum Route {
     RejectedOne(u64),
     RejectedExplain(u64),
     RejectedRelease(u64),
+    RejectedReleaseAll,
     Handlers,
     HandlerRun(HandlerName, Run),
+    HandlerRetry(HandlerName),
     HandlerForget(HandlerName),
     /// Read: what a reload would change; posted: reload.
     Reload,
@@ -83,12 +85,14 @@ impl Route {
             ["rollouts", number] => Self::Rollout(part(number)?),
             ["rollouts", number, step] => Self::RolloutStep(part(number)?, rollout_step(step)?),
             ["rejected"] => Self::Rejected,
+            ["rejected", "release"] => Self::RejectedReleaseAll,
             ["rejected", number] => Self::RejectedOne(part(number)?),
             ["rejected", number, "explain"] => Self::RejectedExplain(part(number)?),
             ["rejected", number, "release"] => Self::RejectedRelease(part(number)?),
             ["handlers"] => Self::Handlers,
             ["handlers", name, "pause"] => Self::HandlerRun(handler(name)?, Run::Pause),
             ["handlers", name, "resume"] => Self::HandlerRun(handler(name)?, Run::Resume),
+            ["handlers", name, "retry"] => Self::HandlerRetry(handler(name)?),
             ["handlers", name, "forget"] => Self::HandlerForget(handler(name)?),
             ["reload"] => Self::Reload,
             ["stream"] => Self::Stream,
@@ -133,7 +137,9 @@ impl Route {
             | Self::DeadDrop
             | Self::RolloutStep(..)
             | Self::RejectedRelease(_)
+            | Self::RejectedReleaseAll
             | Self::HandlerRun(..)
+            | Self::HandlerRetry(_)
             | Self::HandlerForget(_)
             | Self::Import
             | Self::Compact
@@ -179,6 +185,8 @@ impl Route {
         "rollout_step",
         "standby_hello",
         "standby_pull",
+        "handler_retry",
+        "rejected_release_all",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -218,6 +226,8 @@ impl Route {
             Self::RolloutStep(..) => 30,
             Self::StandbyHello => 31,
             Self::StandbyPull => 32,
+            Self::HandlerRetry(_) => 33,
+            Self::RejectedReleaseAll => 34,
         };
         Self::NAMES[index]
     }

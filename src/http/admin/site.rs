@@ -105,6 +105,21 @@ pub(super) async fn answer(
     }
 }
 
+/// What a browser gets where no page is; `None` = none asks, or the API is asked.
+pub(super) fn nowhere(request: &HttpRequest, admin: &Admin) -> Option<HttpResponse> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read || !wants_html(request) || request.path().starts_with("/api/") {
+        return None;
+    }
+    let Ok(caller) = admin.gate.check_caller(request, false, admin.clock.steady()) else {
+        return Some(to_log_in(request));
+    };
+    let viewer =
+        Viewer { may_change: matches!(caller, Caller::Owner(_)), address: own_address(request) };
+    let nothing = ApiError::NotFound("no page is at this address".to_owned());
+    Some(response(Err(nothing), admin, &viewer))
+}
+
 async fn shown(page: Page, request: &HttpRequest, caller: Caller, admin: &Admin) -> HttpResponse {
     let viewer =
         Viewer { may_change: matches!(caller, Caller::Owner(_)), address: own_address(request) };

@@ -13,21 +13,83 @@ fn the_help_names_every_verb() {
     insta::assert_snapshot!(help(&["--help"]));
 }
 
+/// Every verb but those without words of their own.
+const VERBS: &[&str] = &[
+    "serve",
+    "check",
+    "test",
+    "init",
+    "import",
+    "import webhook",
+    "import qhook",
+    "reload",
+    "send",
+    "status",
+    "top",
+    "events",
+    "events list",
+    "events show",
+    "events save",
+    "events tail",
+    "events replay",
+    "dead",
+    "dead list",
+    "dead show",
+    "dead redrive",
+    "dead drop",
+    "rollouts",
+    "rollouts list",
+    "rollouts show",
+    "rollouts pause",
+    "rollouts resume",
+    "rollouts cancel",
+    "rejected",
+    "rejected list",
+    "rejected show",
+    "rejected explain",
+    "rejected release",
+    "handlers",
+    "handlers list",
+    "handlers try",
+    "handlers pause",
+    "handlers resume",
+    "handlers retry",
+    "handlers forget",
+    "queue",
+    "queue check",
+    "queue export",
+    "queue import",
+    "queue compact",
+    "schema",
+    "completions",
+    "man",
+];
+
+#[test]
+fn every_verb_is_among_those_whose_help_is_looked_at() {
+    let mut unknown = Vec::new();
+    for verb in std::iter::once("").chain(VERBS.iter().copied()) {
+        let mut arguments: Vec<&str> = verb.split(' ').filter(|word| !word.is_empty()).collect();
+        arguments.push("--help");
+        let text = help(&arguments);
+        let Some((_, commands)) = text.split_once("Commands:\n") else { continue };
+        let commands = commands.lines().take_while(|line| !line.is_empty());
+        // A line that goes on is indented further.
+        let names = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        for name in names.filter_map(|line| line.split_whitespace().next()) {
+            let whole = format!("{verb} {name}");
+            let is_known = VERBS.contains(&whole.trim()) || name == "help";
+            if !is_known {
+                unknown.push(whole);
+            }
+        }
+    }
+    assert_eq!(unknown, Vec::<String>::new());
+}
+
 #[test]
 fn the_help_of_each_verb_names_its_options() {
-    for verb in [
-        "check",
-        "send",
-        "events",
-        "events list",
-        "events replay",
-        "dead",
-        "dead redrive",
-        "rollouts",
-        "rejected",
-        "handlers",
-        "queue",
-    ] {
+    for verb in VERBS {
         let mut arguments: Vec<&str> = verb.split(' ').collect();
         arguments.push("--help");
         insta::assert_snapshot!(verb.replace(' ', "_"), help(&arguments));

@@ -16,6 +16,7 @@ mod replay;
 mod rollouts;
 mod service;
 mod socket;
+mod top;
 mod trial;
 mod tries;
 mod unit;

@@ -248,7 +248,11 @@ fn a_store_that_cannot_just_now_is_a_failure_but_a_replay_waits_for_it() {
 
     std::fs::remove_file(folder.path().join("data/admin.sock")).unwrap();
     let last = ("200 OK", r#"{"queue":{"last":3}}"#);
-    let page = ("200 OK", r#"{"count":3,"deliveries":3,"after":3,"done":true}"#);
+    let page = (
+        "200 OK",
+        r#"{"matched":3,"done":3,"skipped":0,"failed":0,"count":3,"deliveries":3,"after":3,
+        "is_last":true}"#,
+    );
     let server = answering(&folder, vec![last, BUSY, page]);
     let output = run(&folder, &["events", "replay", "--all", "--json"]);
     let answer: Value = serde_json::from_str(&printed(&output, 0)).unwrap();

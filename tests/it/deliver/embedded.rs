@@ -15,6 +15,7 @@ use gatepost::handler::Handler;
 use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::{Queue, Start};
+use gatepost::trace::Traces;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -86,6 +87,7 @@ async fn live(queue: &Arc<dyn Queue>, clock: &Arc<dyn Clock>, end: u64) -> HashM
         metrics: Metrics::new().handler(&name),
         attempts: Arc::new(Attempts::default()),
         system_events: Arc::new(Told::default()),
+        traces: Traces::default(),
         seed: end,
         name: name.clone(),
     };

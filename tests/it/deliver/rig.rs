@@ -17,6 +17,7 @@ use gatepost::metrics::Metrics;
 use gatepost::queue::embedded::EmbeddedQueue;
 use gatepost::queue::embedded::testing::MemoryDisk;
 use gatepost::queue::{Backlog, DeadFilter, DeadLetter, DeliveryHistory, Queue, Start};
+use gatepost::trace::Traces;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::clock::TokioClock;
@@ -229,6 +230,7 @@ impl Rig {
             metrics: self.metrics.handler(&name),
             attempts: Arc::new(Attempts::default()),
             system_events: self.told.clone(),
+            traces: Traces::default(),
             seed: 7,
             name,
         }

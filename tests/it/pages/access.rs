@@ -12,6 +12,8 @@ const CHANGES: &[&str] = &[
     "/api/v1/dead/redrive",
     "/api/v1/dead/drop",
     "/api/v1/rejected/1/release",
+    "/api/v1/rejected/release",
+    "/api/v1/handlers/all/retry",
     "/api/v1/handlers/all/pause",
     "/api/v1/handlers/all/resume",
     "/api/v1/handlers/all/forget",
@@ -22,6 +24,9 @@ const CHANGES: &[&str] = &[
     "/dead/redrive",
     "/dead/drop",
     "/rejected/1/release",
+    "/rejected/release",
+    "/events/replay",
+    "/handlers/all/retry",
     "/handlers/all/pause",
     "/handlers/all/resume",
     "/handlers/all/forget",
@@ -197,4 +202,12 @@ fn pages_that_are_not_there_say_so() {
     ] {
         assert_eq!(get(&gateway, &path, &[("Cookie", &cookie)]).status, status, "{path}");
     }
+    let html = ("Accept", "text/html,*/*");
+    let page = get(&gateway, "/nothing", &[("Cookie", &cookie), html]);
+    assert_eq!((page.status, page.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("no page is at this address"), "{}", page.text());
+    let away = get(&gateway, "/nothing", &[html]);
+    assert_eq!((away.status, away.header("location")), (303, Some("/login?next=%2Fnothing")));
+    let api = get(&gateway, "/api/v1/nothing", &[("Cookie", &cookie), html]);
+    assert_eq!(api.header("content-type"), Some("application/problem+json"), "{api:?}");
 }

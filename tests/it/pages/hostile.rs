@@ -36,6 +36,7 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
         "/rejected",
         "/handlers",
         "/handlers/app",
+        "/handlers/all",
         "/sources",
         "/sources/custom",
         "/config",
@@ -43,6 +44,8 @@ fn pages(gateway: &Gateway, ids: &[String]) -> Vec<(String, Answer)> {
         "/events?type=%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/dead?handler=app&like=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/events?state=%3Cscript%3E",
+        "/events?replay=1",
+        "/events?replay=1&type=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -78,6 +81,11 @@ fn strangers_text_is_only_text_on_every_page_and_no_page_is_long() {
     gateway.wait_for_outcomes("app", "dead", 5);
     gateway.post("custom", &[("X-Token", "<script>alert(1)</script>")], b"{}");
     gateway.post("<script>alert(1)</script>", &[], b"{}");
+    let reason = format!("{MARKUP}{BIDI}{}", "x".repeat(10_000));
+    let pause = serde_json::json!({ "reason": reason }).to_string();
+    assert_eq!(gateway.ask("POST", "/api/v1/handlers/all/pause", &pause).status, 200);
+    let rollout = gateway.ask("POST", "/api/v1/rollouts", r#"{"handler":"app"}"#);
+    assert_eq!(rollout.status, 200, "{}", rollout.text());
     let pages = pages(&gateway, &ids);
     assert!(pages.len() > 25);
     for (path, page) in pages {

@@ -2,5 +2,8 @@
 
 mod access;
 mod api;
+mod axe;
 mod browser;
 mod hostile;
+mod schemathesis;
+mod steer;

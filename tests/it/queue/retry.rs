@@ -34,6 +34,20 @@ pub(super) async fn a_retry_comes_when_it_is_due_and_counts_up<B: Backend>(world
     world.assert_nothing_due(&*subscription).await;
 }
 
+pub(super) async fn a_hastened_retry_comes_at_once<B: Backend>(world: World<B>) {
+    let subscription = world.oldest().await;
+    assert!(!subscription.hasten().await.unwrap(), "nothing waits");
+    world.append("a").await;
+    let delivery = take_one(&*subscription).await;
+    subscription.settle(settlement(delivery, world.retry(3_600))).await.unwrap();
+    world.assert_nothing_due(&*subscription).await;
+    assert!(subscription.hasten().await.unwrap());
+    let delivery = take_types(&*subscription, &["a"]).await.remove(0);
+    assert_eq!((delivery.attempt, delivery.origin), (2, Origin::Entry));
+    settle(&*subscription, delivery, Outcome::Delivered).await;
+    world.assert_nothing_due(&*subscription).await;
+}
+
 pub(super) async fn a_settlement_without_a_try_does_not_count<B: Backend>(world: World<B>) {
     let subscription = world.oldest().await;
     world.append("a").await;

@@ -126,6 +126,15 @@ impl KeyQueues {
         self.parked.remove(&position);
     }
 
+    /// A waiting delivery is due at `due` by now.
+    pub(super) fn hasten(&mut self, key: OrderKey, position: Position, due: Timestamp) {
+        let slots = self.queues.get_mut(&key).map(|queue| &mut queue.slots);
+        if let Some(slot @ Slot::Waiting { .. }) = slots.and_then(|slots| slots.get_mut(&position))
+        {
+            *slot = Slot::Waiting { due };
+        }
+    }
+
     /// The key of a parked or released delivery.
     pub(super) fn key_of_parked(&self, position: Position) -> Option<OrderKey> {
         self.parked.get(&position).copied()

@@ -119,6 +119,10 @@ impl Subscription for EmbeddedSubscription {
         Ok(self.release_head(order_key))
     }
 
+    async fn hasten(&self) -> Result<bool, QueueError> {
+        Ok(self.hasten_next())
+    }
+
     fn backlog(&self) -> Backlog {
         super::stats::backlog(&self.core, &self.cell)
     }

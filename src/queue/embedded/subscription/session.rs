@@ -17,7 +17,7 @@ use super::key_queues::{Effects, KeyQueues, Ready, Slot};
 use crate::clock::Timestamp;
 use crate::event::{OrderKey, Origin, Position};
 use crate::queue::embedded::record::{DeliveryRecord, NewState};
-use crate::queue::embedded::state::{HandlerState, PositionSet, Status};
+use crate::queue::embedded::state::{HandlerState, PositionSet, Status, WaitingDelivery};
 
 /// How many deliveries out of the log may be given out at once. Large, so that one that hangs until
 /// its timeout delays no other.
@@ -270,6 +270,18 @@ impl Session {
         }
         let ready = self.keys.release(key);
         self.make_ready(ready);
+        true
+    }
+
+    /// Makes the waiting delivery that is due next due at `now`; `false` = none waits.
+    pub(crate) fn hasten(&mut self, state: &HandlerState, now: Timestamp) -> bool {
+        let Some((due, position)) = self.due.pop_first() else { return false };
+        let due = due.min(now);
+        if let Some(key) = state.waiting().get(position).and_then(WaitingDelivery::order_key) {
+            // The queue of its key must name the same moment, by which it is withdrawn.
+            self.keys.hasten(key, position, due);
+        }
+        self.due.insert((due, position));
         true
     }
 

@@ -98,6 +98,19 @@ impl EmbeddedSubscription {
         is_released
     }
 
+    /// Makes the waiting delivery that is due next due at once.
+    pub(crate) fn hasten_next(&self) -> bool {
+        let now = self.core.clock.steady();
+        let mut live = self.cell.lock();
+        let Live { state, session, .. } = &mut *live;
+        let is_hastened = session.as_mut().is_some_and(|session| session.hasten(state, now));
+        drop(live);
+        if is_hastened {
+            self.cell.bell.notify_waiters();
+        }
+        is_hastened
+    }
+
     /// Waits until what is settled was recorded: there is a bound to what waits for that.
     async fn wait_until_recorded(&self) -> Result<(), QueueError> {
         let mut poisoned = self.core.poisoned.subscribe();

@@ -125,3 +125,32 @@ fn due_time_that_a_clock_set_back_moved_away_counts_from_the_start() {
     assert_eq!(session.next_due(), Some(at(130)));
     assert_eq!(choose(&mut session, &state, 130), [1]);
 }
+
+#[test]
+fn hastened_delivery_is_due_at_once_with_or_without_a_key() {
+    for key in [None, Some(KEY)] {
+        let state = state(&[(2, retry(200, None)), (1, retry(100, key))]);
+        let mut session = Session::begin(&state, at(0));
+        assert!(session.hasten(&state, at(5)));
+        assert_eq!(choose(&mut session, &state, 5), [1], "the one that is due first");
+        assert_eq!(choose(&mut session, &state, 199), [0_u64; 0], "only that one");
+        session.give_back(&state, Position(1));
+        assert_eq!(choose(&mut session, &state, 100), [1], "as it was due before");
+        assert!(session.hasten(&state, at(150)));
+        assert_eq!(choose(&mut session, &state, 150), [2]);
+        assert!(!session.hasten(&state, at(150)), "nothing waits");
+    }
+}
+
+#[test]
+fn hastened_delivery_is_withdrawn_when_an_earlier_one_of_its_key_comes() {
+    let mut state = state(&[(2, retry(100, Some(KEY))), (1, NewState::Delivered)]);
+    let mut session = Session::begin(&state, at(0));
+    assert!(session.hasten(&state, at(5)));
+    // It was delivered, and is to be once more.
+    let earlier = DeliveryRecord::of(Position(1), 1, retry(300, Some(KEY)));
+    state.apply(&earlier);
+    session.changed(&earlier, None);
+    assert_eq!(choose(&mut session, &state, 299), [0_u64; 0]);
+    assert_eq!(choose(&mut session, &state, 300), [1]);
+}

@@ -1,0 +1,90 @@
+//! What people tell a handler to do: pause, go on, try one now.
+
+use tracing::{info, warn};
+
+use super::Handlers;
+use super::place::{Place, Running};
+use crate::api::{ApiError, PauseView};
+use crate::clock::Timestamp;
+use crate::deliver::LoopState;
+use crate::event::HandlerName;
+
+impl Handlers {
+    /// Stops giving deliveries to a handler, or gives its pause another end. `false` = it is as it was.
+    pub(in crate::app) fn pause(
+        &self,
+        handler: &HandlerName,
+        pause: PauseView,
+    ) -> Result<bool, ApiError> {
+        let places = self.places();
+        let place = places.get(handler).ok_or_else(|| not_configured(handler))?;
+        let before = self.paused.of(handler);
+        let asks_for_more = pause.until.is_some() || pause.reason.is_some();
+        if before.is_some() && !asks_for_more {
+            return Ok(false);
+        }
+        // Remembered first: a restart in between must not resume what was paused.
+        self.paused.change(handler, Some(pause))?;
+        match place {
+            Place::Running(Running { control, .. }) => control.pause(),
+            // The one that takes its place looks it up.
+            Place::Failed(_) | Place::Finishing { .. } => {}
+        }
+        info!(handler.name = %handler, "Handler is paused");
+        Ok(true)
+    }
+
+    /// Gives deliveries to a handler again. `false` = it got them already.
+    pub(in crate::app) fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
+        let places = self.places();
+        let place = places.get(handler).ok_or_else(|| not_configured(handler))?;
+        if self.paused.of(handler).is_none() {
+            return Ok(false);
+        }
+        self.paused.change(handler, None)?;
+        match place {
+            Place::Running(Running { control, .. }) => control.resume(),
+            Place::Failed(_) | Place::Finishing { .. } => {}
+        }
+        info!(handler.name = %handler, "Handler is resumed");
+        Ok(true)
+    }
+
+    /// Resumes those whose pause is over.
+    pub(in crate::app) fn resume_due(&self, now: Timestamp) {
+        for handler in self.paused.over(now) {
+            // One that stands in no configuration is left as it is: it may come back.
+            if self.places().contains_key(&handler)
+                && let Err(err) = self.resume(&handler)
+            {
+                warn!(handler.name = %handler, error = %err, "Handler could not be resumed");
+            }
+        }
+    }
+
+    /// Lets one delivery be tried at once; `false` = the handler could not be started.
+    pub(in crate::app) fn retry_now(&self, handler: &HandlerName) -> Result<bool, ApiError> {
+        let places = self.places();
+        match places.get(handler).ok_or_else(|| not_configured(handler))? {
+            Place::Running(Running { control, .. }) => match control.status().state {
+                LoopState::Paused => {
+                    let text = format!("handler `{handler}` is paused: resume it first");
+                    Err(ApiError::Conflict(text))
+                }
+                LoopState::Running | LoopState::Finishing | LoopState::Stopped => {
+                    control.try_now();
+                    Ok(true)
+                }
+            },
+            Place::Failed(_) => Ok(false),
+            Place::Finishing { .. } => {
+                let text = format!("handler `{handler}` finishes its calls and is replaced then");
+                Err(ApiError::Conflict(text))
+            }
+        }
+    }
+}
+
+fn not_configured(handler: &HandlerName) -> ApiError {
+    ApiError::NotFound(format!("handler `{handler}` is not configured"))
+}

@@ -1,0 +1,81 @@
+//! The words of `handlers` and `top`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::when::Moment;
+use crate::event::{EventId, HandlerName};
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Print it once as text, as it is done anyway where there is no terminal.
+    #[arg(long)]
+    pub(in crate::cli) once: bool,
+    /// Look so often, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(in crate::cli) every: u32,
+}
+
+/// Verbs of `handlers`.
+#[derive(Debug, Subcommand)]
+pub enum Handlers {
+    /// List the handlers.
+    List,
+    /// Show what a handler would do with an event; nothing is changed or sent.
+    Try(HandlersTry),
+    /// Stop giving deliveries to a handler; what comes in waits.
+    Pause {
+        /// The handler.
+        name: HandlerName,
+        /// Resume it by itself after so long: `30min`, `2h`. Left out: when somebody does.
+        #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
+        length: Option<String>,
+        /// Resume it by itself then: `2026-11-22T10:00:00Z`.
+        #[arg(long, value_name = "TIME")]
+        until: Option<Moment>,
+        /// Why, for others who look.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Give deliveries to a paused handler again.
+    Resume {
+        /// The handler.
+        name: HandlerName,
+    },
+    /// Try a failing handler at once: one delivery, whatever its breaker says and whenever it is due.
+    Retry {
+        /// The handler.
+        name: HandlerName,
+    },
+    /// Remove the place of a handler that is no longer configured, and its dead letters.
+    Forget {
+        /// The handler.
+        name: HandlerName,
+    },
+}
+
+/// Options of `handlers try`.
+#[derive(Debug, Args)]
+pub struct HandlersTry {
+    /// The handler.
+    pub(in crate::cli) name: HandlerName,
+    /// With this retained event. Without one of these, with the first sample that the handler
+    /// wants.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
+    pub(in crate::cli) event: Option<EventId>,
+    /// With the provider's sample of a source and type, as in `hyvor comment.create`.
+    #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
+    pub(in crate::cli) sample: Option<Vec<String>>,
+    /// With a body of your own, as if `--source` had sent it; `-` reads standard input.
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(in crate::cli) body: Option<PathBuf>,
+    /// The source that `--body` comes from.
+    #[arg(long, requires = "body")]
+    pub(in crate::cli) source: Option<String>,
+    /// Really do it, once: `[try]` stands before what people read, and the attempt's number is 0.
+    #[arg(long)]
+    pub(in crate::cli) send: bool,
+}

@@ -1,0 +1,107 @@
+//! `top`, and the bars of what takes long: on a terminal and without one.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::super::support::gateway::Folder;
+use super::super::support::program::{Served, command, printed, run};
+use super::verbs::{delivered, json, send};
+
+/// A terminal: the end that a person sits at, and the one that programs get.
+fn terminal() -> (File, File) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&person).unwrap();
+    unlockpt(&person).unwrap();
+    let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+    let program = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    (File::from(person), program)
+}
+
+/// Reads what is shown until `text` is among it.
+fn read_until(terminal: &mut File, text: &str) -> String {
+    let mut shown = String::new();
+    while !shown.contains(text) {
+        let mut bytes = [0; 4096];
+        let n_read = terminal.read(&mut bytes).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&bytes[..n_read]));
+    }
+    shown
+}
+
+#[test]
+fn top_shows_handlers_and_sources_once_where_nobody_looks() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    served.wait_until_delivered("all");
+    for arguments in [&["top", "--once"][..], &["top"]] {
+        let text = printed(&run(&folder, arguments), 0);
+        assert!(text.contains("all handlers answer; 0 deliveries wait, 0 dead letters"), "{text}");
+        assert!(text.contains("queue: 1 event retained"), "{text}");
+        assert!(text.contains("acknowledged in "), "{text}");
+        let is_row = |line: &str| line.starts_with("all ") && line.contains(" running ");
+        assert!(text.lines().any(is_row), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("hyvor ")), "{text}");
+        assert!(!text.contains('\u{1b}'), "no sign of a terminal: {text}");
+    }
+    let view = json(&folder, &["top"]);
+    assert_eq!(view["status"]["queue"]["events"], 1);
+    assert_eq!(view["rates"]["ack"]["count"], 1);
+    assert_eq!(served.stop(), Some(0));
+    let output = run(&folder, &["top", "--once"]);
+    printed(&output, 4);
+}
+
+#[test]
+fn top_fills_a_terminal_until_q_is_typed_and_leaves_it_as_it_was() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let (mut person, program) = terminal();
+    let before = rustix::termios::tcgetattr(&program).unwrap();
+    let mut child = command(&folder, &["top"])
+        .stdin(OwnedFd::from(program.try_clone().unwrap()))
+        .stdout(OwnedFd::from(program.try_clone().unwrap()))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let shown = read_until(&mut person, "q quits");
+    assert!(shown.contains("all handlers answer"), "{shown}");
+    person.write_all(b"q").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(read_until(&mut person, "\u{1b}[?1049l").contains("\u{1b}[?25h"));
+    let after = rustix::termios::tcgetattr(&program).unwrap();
+    assert_eq!(after.local_modes, before.local_modes);
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn bars_are_drawn_on_a_terminal_only() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    (0..3).for_each(|_| drop(send(&folder, &served, "hyvor", "comment.create")));
+    delivered(&folder, 3);
+    let plain = run(&folder, &["queue", "export"]);
+    let exported = printed(&plain, 0);
+    assert_eq!((exported.lines().count(), plain.stderr.len()), (3, 0));
+    std::fs::write(folder.path().join("events.jsonl"), &exported).unwrap();
+    for (arguments, expected) in [
+        (&["queue", "export"][..], "exporting"),
+        (&["queue", "import", "events.jsonl"], "importing"),
+        (&["events", "replay", "--all"], "replaying"),
+    ] {
+        let (mut person, program) = terminal();
+        let mut child = command(&folder, arguments)
+            .stdout(Stdio::null())
+            .stderr(OwnedFd::from(program))
+            .spawn()
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+        let shown = read_until(&mut person, expected);
+        assert!(shown.contains(expected), "{shown}");
+    }
+    assert_eq!(served.stop(), Some(0));
+}
