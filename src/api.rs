@@ -8,6 +8,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, SourceName};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, QueueError, QueueStats};
+use crate::source::SourceCredentials;
 
 mod actions;
 mod ask;
@@ -75,6 +76,8 @@ pub struct Api {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     server: Option<Server>,
+    /// What is hidden of events while no server knows the sources.
+    credentials: Arc<SourceCredentials>,
     /// Who asks, for the action log.
     actor: Actor,
 }
@@ -90,7 +93,22 @@ struct Server {
 impl Api {
     /// The admin side of a queue that no server holds: reading and repairing only.
     pub fn offline(queue: Arc<dyn Queue>, clock: Arc<dyn Clock>) -> Self {
-        Self { queue, clock, server: None, actor: Actor::CommandLine }
+        let credentials = Arc::default();
+        Self { queue, clock, server: None, credentials, actor: Actor::CommandLine }
+    }
+
+    /// The same, which shows nothing of what `credentials` say.
+    #[must_use]
+    pub fn hiding(self, credentials: SourceCredentials) -> Self {
+        Self { credentials: Arc::new(credentials), ..self }
+    }
+
+    /// Where the passwords of each source stand, by the configuration in force.
+    fn credentials(&self) -> Arc<SourceCredentials> {
+        let Some(server) = &self.server else { return Arc::clone(&self.credentials) };
+        let endpoints = server.ingest.endpoints();
+        let sources = endpoints.iter().map(|endpoint| endpoint.source());
+        Arc::new(sources.map(|one| (one.name().clone(), one.credentials().clone())).collect())
     }
 
     /// The admin side of a running server.
@@ -104,7 +122,7 @@ impl Api {
     ) -> Self {
         let (actions, rollouts) = (Arc::new(actions), Arc::new(rollouts));
         let server = Server { ingest, control, actions, rollouts };
-        Self { queue, clock, server: Some(server), actor: Actor::CommandLine }
+        Self { server: Some(server), ..Self::offline(queue, clock) }
     }
 
     /// The same for somebody else, as the action log tells.

@@ -193,6 +193,12 @@ pub(crate) fn names_charset(content_type: Option<&[u8]>) -> bool {
     charset::named(&String::from_utf8_lossy(content_type.unwrap_or_default())).is_some()
 }
 
+/// Whether it says of a body that it is a multipart form.
+pub(crate) fn is_multipart(content_type: Option<&[u8]>) -> bool {
+    let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    Format::of(&content_type) == Format::Multipart
+}
+
 /// The fields of a form of either kind, as bytes and in the order they came; files are left out.
 pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Vec<Pair<'a>> {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());

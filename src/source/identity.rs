@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::event::{Dedupe, DedupeKey, SourceName};
 use crate::settings::show_duration;
 
+use super::fields::Fields;
 use super::scheme::Scheme;
-use super::settings::SourceSettings;
+use super::settings::{SigningProfile, SourceSettings};
 
 /// Which requests count as repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +168,25 @@ impl SourceSettings {
                 format!("{unanswered}; `dedupe = \"1h\"` takes every equal body within 1h for one")
             }
         }
+    }
+}
+
+/// What tells a request from every other. `id_of_scheme` is the id that the scheme names.
+pub(super) fn identify(
+    profile: &SigningProfile,
+    fields: &Fields<'_>,
+    scheme: &Scheme,
+    id_of_scheme: Option<String>,
+) -> Identity {
+    let of_scheme = scheme.id.as_ref().zip(id_of_scheme);
+    let found = of_scheme.or_else(|| {
+        profile.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
+    });
+    match found {
+        Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
+        Some((_, id)) => Identity::Id(id),
+        None if profile.stamps.iter().any(|place| fields.text(place).is_some()) => Identity::Stamp,
+        None => Identity::Body,
     }
 }
 

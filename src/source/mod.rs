@@ -19,6 +19,7 @@ use crate::secret::{Secret, SecretError, SecretRef};
 mod algorithm;
 mod answer;
 mod batch;
+mod credentials;
 mod explain;
 mod fetched;
 mod field_ref;
@@ -43,6 +44,7 @@ mod timestamp;
 mod unpacked;
 
 pub use answer::{AnswerBody, AnswerRule};
+pub use credentials::{Credentials, SourceCredentials};
 pub use explain::{Explanation, Rejected, explain};
 pub use fetched::{
     BadKeyAddress, FetchRule, KeyAddress, KeyFetch, KeyFetchError, KeyRequest, KeySettings,
@@ -234,6 +236,7 @@ pub struct Source {
     keys: Vec<Vec<Option<Key>>>,
     /// The keys that its sender publishes, where it has some.
     fetched: Option<KeyCache>,
+    credentials: Credentials,
 }
 
 impl fmt::Debug for Source {
@@ -279,7 +282,8 @@ impl Source {
                 keys.push(key);
             }
         }
-        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None })
+        let credentials = settings.credentials();
+        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None, credentials })
     }
 
     /// The last part of its address.
@@ -295,6 +299,11 @@ impl Source {
     /// What the configuration says: limits and windows.
     pub fn settings(&self) -> &SourceSettings {
         &self.settings
+    }
+
+    /// Where its requests carry passwords.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// How many secrets are active.
@@ -336,7 +345,7 @@ impl Source {
         let secret_index = accepted.key_index;
         let batch = self.batch(request, scheme, &accepted).map(Box::new);
         let is_unsplit = batch.is_none() && self.settings.split.splits(request.body);
-        let identity = self.identify(&fields, scheme, accepted.id);
+        let identity = identity::identify(profile, &fields, scheme, accepted.id);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = profile.data_root;
         let is_signed = scheme.algorithm.signs();
@@ -353,28 +362,6 @@ impl Source {
         }
     }
 
-    /// What tells this request from every other.
-    fn identify(
-        &self,
-        fields: &Fields<'_>,
-        scheme: &Scheme,
-        id_of_scheme: Option<String>,
-    ) -> Identity {
-        let profile = &self.settings.profile;
-        let of_scheme = scheme.id.as_ref().zip(id_of_scheme);
-        let found = of_scheme.or_else(|| {
-            profile.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
-        });
-        match found {
-            Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
-            Some((_, id)) => Identity::Id(id),
-            None if profile.stamps.iter().any(|place| fields.text(place).is_some()) => {
-                Identity::Stamp
-            }
-            None => Identity::Body,
-        }
-    }
-
     /// The event that a believed request becomes. `body` is the body that was verified.
     pub fn event(
         &self,
@@ -387,6 +374,7 @@ impl Source {
         let key = RequestKey { source: &self.name, method: method.as_deref(), identity: &identity };
         let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
+        let headers = self.credentials.strip(headers);
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
 }

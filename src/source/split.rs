@@ -122,7 +122,8 @@ impl Source {
                     .clone()
                     .find(|place| fields.text(place).is_some())
                     .is_some_and(|place| is_in_body(&place));
-        let identity = self.identify(&fields, scheme, of_scheme.or_else(|| accepted.id.clone()));
+        let id = of_scheme.or_else(|| accepted.id.clone());
+        let identity = identity::identify(profile, &fields, scheme, id);
         let identity = if is_own { identity } else { identity.of_item(index) };
         let event_type = profile.type_in(item, &fields);
         Item { bytes, event_type, identity, is_json: fields.is_json() }
@@ -142,6 +143,7 @@ impl Source {
             Some((headers, body)) => (headers, body),
             None => (headers, body),
         };
+        let headers = self.credentials.strip(headers.clone());
         let events = batch.items.iter().map(|item| {
             let body = body.slice(item.bytes.clone());
             let method = verified.method.as_deref();
