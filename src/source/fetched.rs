@@ -70,6 +70,18 @@ impl Source {
         Self { fetched, ..self }
     }
 
+    /// The same source with the keys that `before` has fetched by the same rules: that something
+    /// else of the configuration changed is no reason to depend on their host at this moment.
+    #[must_use]
+    pub fn with_keys_of(self, before: &Self) -> Self {
+        if let (Some(ours), Some(theirs)) = (&self.fetched, &before.fetched)
+            && self.fetch_rules().eq(before.fetch_rules())
+        {
+            ours.take_over(theirs);
+        }
+        self
+    }
+
     /// How its keys are fetched.
     pub fn fetch_rules(&self) -> impl Iterator<Item = &FetchRule> {
         self.settings.profile.schemes.iter().filter_map(|scheme| scheme.fetch.as_ref())
