@@ -1,5 +1,6 @@
 //! `/events/{id}`: what happened to this one?
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use askama::Template;
@@ -178,7 +179,7 @@ fn page(
         headers,
         facts: vec![
             ("Position", words::count(event.position.0)),
-            ("Body", words::bytes(event.body.len() as u64)),
+            ("Body", words::bytes(detail.summary.body_bytes as u64)),
         ],
         received: When::exact(event.received_at, now),
         similar: of_type(&source, event_type),
@@ -341,10 +342,12 @@ fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
 fn body(entry: &EventEntry, form: &str) -> Body {
     let event = &entry.event;
     let json = event.json();
+    // Of a form, a packed body and the like it is what the reader makes of it.
+    let is_own_json = matches!(json, Ok(Some(Cow::Borrowed(_))));
     let text = json.as_ref().ok().and_then(|text| text.as_deref());
     let mut body = Body {
-        size: words::bytes(event.body.len() as u64),
-        kind: if text.is_some() { "JSON".to_owned() } else { content_type(entry) },
+        size: words::bytes(entry.detail.summary.body_bytes as u64),
+        kind: if is_own_json { "JSON".to_owned() } else { content_type(entry) },
         ..Body::default()
     };
     match (form, text) {
