@@ -8,6 +8,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, SourceName};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, QueueError, QueueStats};
+use crate::source::SourceCredentials;
 
 mod actions;
 mod ask;
@@ -32,7 +33,9 @@ mod wants;
 
 pub use actions::{ActionView, Actions, Actor};
 pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
-pub use control::{ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent};
+pub use control::{
+    ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,
+};
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use events::{EventEntry, EventRow, ListedEvents};
@@ -80,6 +83,8 @@ pub struct Api {
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     server: Option<Server>,
+    /// What is hidden of events while no server knows the sources.
+    credentials: Arc<SourceCredentials>,
     /// Who asks, for the action log.
     actor: Actor,
 }
@@ -95,7 +100,22 @@ struct Server {
 impl Api {
     /// The admin side of a queue that no server holds: reading and repairing only.
     pub fn offline(queue: Arc<dyn Queue>, clock: Arc<dyn Clock>) -> Self {
-        Self { queue, clock, server: None, actor: Actor::CommandLine }
+        let credentials = Arc::default();
+        Self { queue, clock, server: None, credentials, actor: Actor::CommandLine }
+    }
+
+    /// The same, which shows nothing of what `credentials` say.
+    #[must_use]
+    pub fn hiding(self, credentials: SourceCredentials) -> Self {
+        Self { credentials: Arc::new(credentials), ..self }
+    }
+
+    /// Where the passwords of each source stand, by the configuration in force.
+    fn credentials(&self) -> Arc<SourceCredentials> {
+        let Some(server) = &self.server else { return Arc::clone(&self.credentials) };
+        let endpoints = server.ingest.endpoints();
+        let sources = endpoints.iter().map(|endpoint| endpoint.source());
+        Arc::new(sources.map(|one| (one.name().clone(), one.credentials().clone())).collect())
     }
 
     /// The admin side of a running server.
@@ -109,7 +129,7 @@ impl Api {
     ) -> Self {
         let (actions, rollouts) = (Arc::new(actions), Arc::new(rollouts));
         let server = Server { ingest, control, actions, rollouts };
-        Self { queue, clock, server: Some(server), actor: Actor::CommandLine }
+        Self { server: Some(server), ..Self::offline(queue, clock) }
     }
 
     /// The same on behalf of `actor`, for the action log.

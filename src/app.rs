@@ -336,13 +336,12 @@ async fn opened(
     metrics: &Metrics,
 ) -> Result<Arc<EmbeddedQueue>, AppError> {
     let mut opening = std::pin::pin!(open_queue(config, clock, metrics));
-    let mut tick = tokio::time::interval(systemd::START_EVERY);
     loop {
-        tokio::select! {
-            // The first tick is due at once: so even a short start is reported.
-            biased;
-            _ = tick.tick() => systemd::starting(),
-            opened = &mut opening => return opened,
+        // A timer that is due at once may still fire later than a short start is over.
+        systemd::starting();
+        match tokio::time::timeout(systemd::START_EVERY, &mut opening).await {
+            Ok(opened) => return opened,
+            Err(_elapsed) => {}
         }
     }
 }

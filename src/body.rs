@@ -10,14 +10,17 @@
 //! | XML and other text | the text |
 //! | nothing | undefined |
 //! | what is packed (`Content-Encoding`) | what is in it, up to 16 MiB |
+//! | what is not UTF-8, in a charset that is named or marked | the same in UTF-8 |
 //! | anything else | an [`UnreadableBody`] |
 
 use std::borrow::Cow;
 
+use encoding_rs::Encoding;
 use indexmap::IndexMap;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
+mod charset;
 mod form;
 pub(crate) mod json;
 mod multipart;
@@ -137,13 +140,17 @@ pub fn read(
     body: &[u8],
 ) -> Result<Payload, UnreadableBody> {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    let format = Format::of(&content_type);
+    let charset = charset::named(&content_type);
     let text = unpacked(content_encoding, body)?;
+    // A file in a form is in no charset.
+    let is_one_text = format != Format::Multipart || starts_like_json(&text);
+    let text = if is_one_text { charset::to_utf8(text, charset) } else { text };
     if text.trim_ascii().is_empty() {
         return Ok(Payload::made(Value::UNDEFINED));
     }
     let is_as_sent = matches!(text, Cow::Borrowed(_));
-    let format = Format::of(&content_type);
-    if format == Format::Multipart {
+    if !is_one_text {
         return read_multipart(&content_type, &text);
     }
     // JSON comes under every content type: `curl -d` says that it is a form.
@@ -161,7 +168,7 @@ pub fn read(
         // Whatever begins like JSON and goes so deep is JSON.
         (Format::Json, Some(err)) | (_, Some(err @ JsonError::TooDeep)) => Err(err.into()),
         (Format::Unknown, Some(err)) if starts_like_json(&text) => Err(err.into()),
-        (Format::Form, _) => Ok(read_form(&text)),
+        (Format::Form, _) => Ok(read_form(&text, charset)),
         (Format::Unknown, _) if std::str::from_utf8(&text).is_err() => Err(UnreadableBody::Binary),
         (Format::Json | Format::Text | Format::Unknown | Format::Multipart, _) => {
             let text = String::from_utf8_lossy(&text);
@@ -181,6 +188,17 @@ pub(crate) fn unpacked<'a>(
     }
 }
 
+/// Whether it names a charset other than UTF-8.
+pub(crate) fn names_charset(content_type: Option<&[u8]>) -> bool {
+    charset::named(&String::from_utf8_lossy(content_type.unwrap_or_default())).is_some()
+}
+
+/// Whether it says of a body that it is a multipart form.
+pub(crate) fn is_multipart(content_type: Option<&[u8]>) -> bool {
+    let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
+    Format::of(&content_type) == Format::Multipart
+}
+
 /// The fields of a form of either kind, as bytes and in the order they came; files are left out.
 pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Vec<Pair<'a>> {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
@@ -198,8 +216,11 @@ pub(crate) fn starts_like_json(text: &[u8]) -> bool {
     matches!(text.first(), Some(b'{' | b'['))
 }
 
-fn read_form(text: &[u8]) -> Payload {
-    let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+fn read_form(text: &[u8], charset: Option<&'static Encoding>) -> Payload {
+    // A form says it in a field: PayPal, and senders that do as HTML says.
+    let mut named = pairs(text).filter(|(name, _)| matches!(&**name, b"charset" | b"_charset_"));
+    let charset = charset.or_else(|| charset::known(&named.next()?.1));
+    let text_of = |bytes: &[u8]| charset::text(bytes, charset);
     let fields = pairs(text).map(|(name, value)| (text_of(&name), Value::from(text_of(&value))));
     Payload::made(form_value(fields.collect()))
 }

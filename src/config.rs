@@ -12,7 +12,7 @@ use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
 use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Report, Table};
-use crate::source::SourceSettings;
+use crate::source::{SourceCredentials, SourceSettings};
 
 mod diff;
 mod handler;
@@ -57,7 +57,7 @@ pub struct Config {
     pub standby: Option<StandbySettings>,
     /// Gatepost's own log.
     pub log: LogSettings,
-    /// Where traces go; nothing where nobody wants them.
+    /// Where traces go; nothing where none are wanted.
     pub traces: Option<TracesSettings>,
     /// The sources, by name.
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -88,6 +88,12 @@ impl Config {
         let part = format!("handler.{handler}.");
         let entries = self.entries.0.iter().filter(|(key, _)| key.starts_with(&part));
         ConfigSnapshot(entries.map(|(key, entry)| (key.clone(), entry.clone())).collect())
+    }
+
+    /// Where requests carry passwords, for each source.
+    pub fn credentials(&self) -> SourceCredentials {
+        let sources = self.sources.iter();
+        sources.map(|(name, settings)| (name.clone(), settings.credentials())).collect()
     }
 
     /// Each key that is set, with its value as TOML writes it; `(hidden)` where it is a secret.

@@ -32,8 +32,7 @@ pub use rate_ring::RateRing;
 
 use labels::{
     DeliveryLabels, DeliveryOutcome, HandlerLabel, HandlerLabels, NoLabels, RequestLabels,
-    SecretLabels,
-    SourceLabel, handler_labels,
+    SecretLabels, SourceLabel, handler_labels,
 };
 
 /// Unsigned gauges: counts of events and bytes.

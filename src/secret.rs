@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::files;
 
+/// What is shown in place of a secret.
+pub const HIDDEN: &str = "(hidden)";
+
 /// A secret's bytes. Wiped from memory when dropped; never shown by `Debug`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -123,6 +126,17 @@ impl SecretRef {
             }
         };
         if secret.is_empty() { Err(SecretError::Empty(self.clone())) } else { Ok(Secret(secret)) }
+    }
+
+    /// What every user of this machine may do with its file; nothing where they may do nothing.
+    pub fn open_to_others(&self) -> Option<&'static str> {
+        let Self::File { path, .. } = self else { return None };
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        match (mode & 0o004 != 0, mode & 0o002 != 0) {
+            (_, true) => Some("change"),
+            (true, false) => Some("read"),
+            (false, false) => None,
+        }
     }
 
     /// Whether a secret has yet to be learned: see [`SecretRef::learn`].

@@ -5,11 +5,11 @@
 //! gateway                                   standby
 //! Standbys ◄── hello: whose copy, how far ── CopyFollower
 //!    │     ◄── pull: this far, durably ─────   │
-//!    └──────── batch: bytes, checksums ──────► CopyFolder or bucket
+//!    └──────── batch: bytes, checksums ──────► CopyFolder
 //! ```
 //!
 //! The standby asks, again and again, over one connection; each question says how far its copy is
-//! durable, and is answered as soon as there is more. So there is no state to keep in step: whoever
+//! durable, and is answered as soon as there is more. So there is no state to keep in step: a standby that
 //! was cut off, killed or restarted asks from where it stands.
 //!
 //! - `wire`: what is said. `standbys`: the gateway's side, with `gather` (what a question is answered
@@ -45,7 +45,7 @@ pub use local::{CopyError, LocalCopy};
 pub use promote::{Promoted, Thoroughness, promote};
 pub use restore::restore;
 pub use standbys::{Acknowledge, Rule, Standbys};
-pub use wire::{Batch, Hello, Pull, Welcome};
+pub use wire::{Hello, Pull, PulledParts, Welcome};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::clock::Timestamp;
 use crate::event::{EventId, Headers};
 
-/// Spans that wait to be sent: some 2 MB. More are dropped and counted, so that nobody waits for a
+/// Spans that wait to be sent: some 2 MB. More are dropped and counted, so that no request waits for a
 /// collector.
 const WAITING_MAX: usize = 8_192;
 /// The longest `tracestate` that is passed on (W3C Trace Context, 3.3.1.5).
@@ -34,7 +34,7 @@ impl SpanId {
     }
 }
 
-/// Where a span belongs: what is passed on to whoever is called within it.
+/// Where a span belongs: what is passed on to each service that is called within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanContext {
     /// The trace: its sender's where it named one, else the event's id.
@@ -185,12 +185,12 @@ impl Traces {
         (Self(Some(Arc::new(SpanQueue { spans, n_dropped: AtomicU64::new(0) }))), receiver)
     }
 
-    /// Whether anybody wants spans: what they are made of need not be worked out otherwise.
+    /// Whether spans are wanted: what they are made of need not be worked out otherwise.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Hands a span over. Nobody waits: where there is no room it is dropped and counted.
+    /// Hands a span over. No request waits: where there is no room it is dropped and counted.
     pub fn record(&self, span: Span) {
         if let Some(sink) = &self.0
             && sink.spans.try_send(span).is_err()

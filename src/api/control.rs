@@ -72,7 +72,7 @@ pub enum Run {
     Resume,
 }
 
-/// What became of a try that somebody asked for.
+/// What became of a try that the owner asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     /// Whose it is.

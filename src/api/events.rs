@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Event, EventId, HandlerName, NewEvent, Position};
+use bytes::Bytes;
+
+use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
+use crate::source::SourceCredentials;
 
 use super::{Api, ApiError, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 
@@ -28,14 +31,14 @@ pub struct EventRow {
     pub summary: EventSummary,
     /// Whose deliveries there are, and how they stand.
     pub deliveries: Vec<(HandlerName, DeliveryState)>,
-    /// The event itself.
+    /// The event itself, without the passwords that came with it.
     pub event: Event,
 }
 
 /// One event with all that is known of it.
 #[derive(Debug)]
 pub struct EventEntry {
-    /// The event itself.
+    /// The event itself, without the passwords that came with it.
     pub event: Arc<Event>,
     /// What is told of it.
     pub detail: EventDetail,
@@ -65,7 +68,9 @@ impl Api {
     pub async fn entry(&self, id: EventId) -> Result<EventEntry, ApiError> {
         let event = Arc::new(self.get(id).await?);
         let history = self.queue.history(event.position).await?;
-        let mut detail = EventDetail::new(&event, history);
+        let shown = Arc::new(shown(&event, &self.credentials()));
+        let mut detail = EventDetail::new(&shown, history);
+        detail.summary.body_bytes = event.body.len();
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();
         let is_called = |name: &HandlerName| {
@@ -74,23 +79,24 @@ impl Api {
             })
         };
         detail.not_called = wants.iter().filter(|one| !is_called(&one.handler)).cloned().collect();
-        Ok(EventEntry { event, detail })
+        Ok(EventEntry { event: shown, detail })
     }
 
     /// Events, each with how its deliveries stand.
     pub(super) async fn rows(&self, events: Vec<Event>) -> Result<Vec<EventRow>, ApiError> {
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
+        let credentials = self.credentials();
         let rows = events.into_iter().zip(histories).map(|(event, history)| EventRow {
             summary: EventSummary::new(&event),
             deliveries: history.into_iter().map(|one| (one.handler, one.state)).collect(),
-            event,
+            event: shown(&event, &credentials),
         });
         Ok(rows.collect())
     }
 
     /// One event's body, byte for byte.
-    pub async fn raw(&self, id: EventId) -> Result<bytes::Bytes, ApiError> {
+    pub async fn raw(&self, id: EventId) -> Result<Bytes, ApiError> {
         Ok(self.get(id).await?.body)
     }
 
@@ -135,4 +141,22 @@ impl Api {
     pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
+}
+
+/// The event as it is shown.
+fn shown(event: &Event, credentials: &SourceCredentials) -> Event {
+    let hidden = credentials.get(&event.source).cloned().unwrap_or_default();
+    let masked = hidden.mask_body(&event.headers, &event.body);
+    let is_as_sent = std::ptr::eq(&raw const *masked, &raw const *event.body);
+    let shown = NewEvent {
+        source: event.source.clone(),
+        event_type: event.event_type.clone(),
+        received_at: event.received_at,
+        data_root: event.data_root,
+        is_json: event.is_json && is_as_sent,
+        headers: hidden.mask_headers(&event.headers),
+        body: if is_as_sent { event.body.clone() } else { Bytes::from(masked.into_owned()) },
+        dedupe: Dedupe::Off,
+    };
+    Event::new(shown, event.id, event.position)
 }

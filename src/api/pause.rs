@@ -12,13 +12,13 @@ use crate::settings::parse_duration;
 pub struct PauseView {
     /// When it is resumed by itself; `None` = not.
     pub until: Option<Timestamp>,
-    /// What whoever did it said.
+    /// What the one who did it said.
     pub reason: Option<String>,
     /// Who did it.
     pub by: Option<Actor>,
 }
 
-/// How long to pause a handler, and why. Nothing said = until somebody resumes it.
+/// How long to pause a handler, and why. Nothing said = until it is resumed by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PauseAsk {

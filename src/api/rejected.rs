@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
 use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
-use crate::source::{Explanation, Source};
+use crate::source::{Explanation, Source, SourceCredentials};
 
 use super::{Api, ApiError, Changed, view};
 
@@ -41,29 +41,37 @@ pub struct RejectedView {
 }
 
 impl RejectedView {
-    /// What `ring` keeps, newest first, at most `limit`.
-    pub fn list(ring: &RejectedRing, limit: usize) -> Vec<Self> {
-        ring.list(limit).iter().map(|request| Self::new(request)).collect()
+    /// What `ring` keeps, newest first, at most `limit`. Nothing shows what `credentials` say.
+    pub fn list(ring: &RejectedRing, credentials: &SourceCredentials, limit: usize) -> Vec<Self> {
+        ring.list(limit).iter().map(|request| Self::new(request, credentials)).collect()
     }
 
     /// One of them with headers and body.
-    pub fn one(ring: &RejectedRing, number: u64) -> Result<Self, ApiError> {
+    pub fn one(
+        ring: &RejectedRing,
+        credentials: &SourceCredentials,
+        number: u64,
+    ) -> Result<Self, ApiError> {
         let request = ring.get(number).ok_or_else(|| gone(number))?;
+        let hidden = credentials.get(&request.source).cloned().unwrap_or_default();
+        let body = hidden.mask_body(&request.headers, &request.body);
         Ok(Self {
-            headers: Some(view::headers(&request.headers)),
-            body_base64: Some(STANDARD.encode(&request.body)),
-            ..Self::new(&request)
+            headers: Some(view::headers(&hidden.mask_headers(&request.headers))),
+            body_base64: Some(STANDARD.encode(body)),
+            ..Self::new(&request, credentials)
         })
     }
 
-    fn new(request: &RejectedRequest) -> Self {
+    fn new(request: &RejectedRequest, credentials: &SourceCredentials) -> Self {
+        let path = &request.path_and_query;
+        let hidden = credentials.get(&request.source);
         Self {
             number: request.number,
             received_at: request.received_at,
             source: request.source.clone(),
             client: request.client,
             method: request.method.clone(),
-            path: request.path_and_query.clone(),
+            path: hidden.map_or_else(|| path.clone(), |hidden| hidden.mask_path(path)),
             body_bytes: request.body.len(),
             reason: request.reason.clone(),
             headers: None,
@@ -107,12 +115,12 @@ impl ExplainView {
 impl Api {
     /// Rejected requests, newest first.
     pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
-        Ok(RejectedView::list(self.server()?.ingest.rejected(), limit))
+        Ok(RejectedView::list(self.server()?.ingest.rejected(), &self.credentials(), limit))
     }
 
     /// One rejected request, with headers and body.
     pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
-        RejectedView::one(self.server()?.ingest.rejected(), number)
+        RejectedView::one(self.server()?.ingest.rejected(), &self.credentials(), number)
     }
 
     /// Why one request was rejected, in words an owner understands.
@@ -183,7 +191,7 @@ impl Api {
     pub async fn release_all(&self, ask: ReleaseAsk) -> Result<Changed, ApiError> {
         let ingest = &self.server()?.ingest;
         if let Some(source) = &ask.source {
-            super::ask::source(source)?;
+            super::values::source(source)?;
         }
         let mut requests = ingest.rejected().list(usize::MAX);
         requests.retain(|request| ask.is_for(request));

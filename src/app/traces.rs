@@ -1,4 +1,4 @@
-//! Sends spans to a collector: OTLP over HTTP, as protobuf, some hundred at a time. Nobody waits for it:
+//! Sends spans to a collector: OTLP over HTTP, as protobuf, some hundred at a time. No request waits for it:
 //! what a collector does not take in time is dropped, counted and told in the log.
 
 use std::sync::Arc;

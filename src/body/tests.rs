@@ -127,3 +127,22 @@ fn form_fields_are_found_in_both_kinds() {
     let body = multipart(&["name=a\r\n\r\n1", "name=f; filename=x\r\n\r\n2"]);
     assert_eq!(names(MULTIPART, body.as_bytes()), ["a"]);
 }
+
+#[test]
+fn charset_that_is_named_is_read_in_json_forms_and_text() {
+    let json = "application/json; charset=iso-8859-1";
+    check(json, b"{\"a\":\"Zo\xeb\"}", r#"{"a":"Zoë"}"#);
+    check(json, r#"{"a":"Zoë"}"#, r#"{"a":"Zoë"}"#);
+    check("application/json; charset=utf-16", b"\xff\xfe{\0}\0", "{}");
+    check("application/json", b"\xfe\xff\0{\0}", "{}");
+    check("text/plain; charset=windows-1252", b"\x80", "\"€\"");
+    let form = "application/x-www-form-urlencoded";
+    check(&format!("{form}; charset=iso-8859-1"), "a=Zo%EB", r#"{"a":"Zoë"}"#);
+    check(form, "charset=windows-1252&a=Zo%EB", r#"{"charset":"windows-1252","a":"Zoë"}"#);
+    check(form, "a=Zo%EB", "{\"a\":\"Zo\u{fffd}\"}");
+}
+
+#[test]
+fn json_is_read_where_its_content_type_is_that_of_a_multipart_form() {
+    check("multipart/form-data; boundary=x", "{\"a\":1}", "{\"a\":1}");
+}

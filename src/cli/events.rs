@@ -223,7 +223,9 @@ fn body(event: &EventDetail, text: &mut Page) {
     let size = bytes(event.summary.body_bytes as u64);
     match &event.payload {
         Some(payload) => {
-            text.line(format_args!("\n{size} of body:"));
+            // A form, a packed body, text: its own bytes are shown with --raw.
+            let how = if event.body_base64.is_some() { ", as it is read" } else { "" };
+            text.line(format_args!("\n{size} of body{how}:"));
             for line in pretty(payload.get()).lines() {
                 text.line(format_args!("{}", plain(line)));
             }

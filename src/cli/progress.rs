@@ -51,7 +51,7 @@ impl Progress {
         self.0.set_position(done);
     }
 
-    /// Whether nobody sees it: then lines say how far it is.
+    /// Whether it is not shown: then lines say how far it is.
     pub(super) fn is_hidden(&self) -> bool {
         self.0.is_hidden()
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::api::{Changed, ExplainView, RejectedView, ReleaseAsk, StoredEvent};
 use crate::config::Config;
 use crate::ingest::RejectedRing;
-use crate::source::Source;
+use crate::source::{Source, SourceCredentials};
 use crate::text::{bytes, counted};
 
 use super::CliError;
@@ -35,7 +35,9 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         (_, Reached::Server(server)) => Kept::Server(server),
         // Only a server can store what is released.
         (Rejected::Release(_), Reached::Nobody) => Kept::Server(Server::require(config).await?),
-        (_, Reached::Nobody) => Kept::File(RejectedRing::open(config.admin.rejected())),
+        (_, Reached::Nobody) => {
+            Kept::File(RejectedRing::open(config.admin.rejected()), config.credentials())
+        }
     };
     match verb {
         Rejected::List { limit } => {
@@ -77,7 +79,7 @@ enum Kept {
     /// The server that runs.
     Server(Server),
     /// What the last one left.
-    File(RejectedRing),
+    File(RejectedRing, SourceCredentials),
 }
 
 impl Kept {
@@ -86,21 +88,21 @@ impl Kept {
             Self::Server(server) => {
                 server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
             }
-            Self::File(ring) => Ok(RejectedView::list(ring, limit as usize)),
+            Self::File(ring, hidden) => Ok(RejectedView::list(ring, hidden, limit as usize)),
         }
     }
 
     async fn one(&self, number: u64) -> Result<RejectedView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}"), &[]).await,
-            Self::File(ring) => Ok(RejectedView::one(ring, number)?),
+            Self::File(ring, hidden) => Ok(RejectedView::one(ring, hidden, number)?),
         }
     }
 
     async fn explain(&self, number: u64, config: &Config) -> Result<ExplainView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}/explain"), &[]).await,
-            Self::File(ring) => {
+            Self::File(ring, _) => {
                 let sources = config.sources.iter();
                 let sources =
                     sources.map(|(name, settings)| Source::build(name.clone(), settings.clone()));
@@ -117,14 +119,14 @@ impl Kept {
             Self::Server(server) => {
                 server.post(&format!("rejected/{number}/release"), &json!({})).await
             }
-            Self::File(_) => Err(CliError::Unreachable("no server is running".to_owned())),
+            Self::File(..) => Err(CliError::Unreachable("no server is running".to_owned())),
         }
     }
 
     async fn release_all(&self, ask: &ReleaseAsk) -> Result<Changed, CliError> {
         match self {
             Self::Server(server) => server.post("rejected/release", ask).await,
-            Self::File(_) => Err(CliError::Unreachable("no server is running".to_owned())),
+            Self::File(..) => Err(CliError::Unreachable("no server is running".to_owned())),
         }
     }
 }

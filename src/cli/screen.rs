@@ -20,7 +20,7 @@ pub(super) struct Screen {
     before: Termios,
 }
 
-/// What somebody wants.
+/// What a key that was pressed asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Quit,

@@ -52,7 +52,7 @@ async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
             Progress::Following(gateway) => format!("following {url} (gateway {gateway})"),
             Progress::Complete => "the copy has all that the gateway has".to_owned(),
         });
-        // Whoever started us may have closed our output: that is no reason to stop.
+        // The parent process may have closed our output: that is no reason to stop.
         if let Err(err) = told {
             tracing::warn!(error = %err, "The progress could not be printed");
         }

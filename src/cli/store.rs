@@ -171,7 +171,8 @@ fn url(path: &str, query: &[(String, String)]) -> String {
 /// Opens the store of `config` while no server runs, to be asked.
 pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
     let queue = open_queue(config).await?;
-    Ok(Api::offline(queue, Arc::new(SystemClock::new())))
+    let api = Api::offline(queue, Arc::new(SystemClock::new()));
+    Ok(api.hiding(config.credentials()))
 }
 
 /// Whom to ask.

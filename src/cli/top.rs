@@ -42,7 +42,7 @@ impl TopView {
     }
 }
 
-/// Shows it until somebody quits; once where nobody looks, or that is asked for.
+/// Shows it until the owner quits; once where there is no terminal, or that is asked for.
 pub(super) async fn run(options: &Top, config: &Config, output: Output) -> Result<(), CliError> {
     let server = Server::require(config).await?;
     let is_watched = io::stdin().is_terminal() && io::stdout().is_terminal();

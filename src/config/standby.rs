@@ -10,7 +10,7 @@ use crate::settings::{Table, show_duration};
 pub struct StandbySettings {
     /// The file of the token that opens the copy, and nothing else.
     pub token: PathBuf,
-    /// How far the copy may be behind before somebody is told.
+    /// How far the copy may be behind before the owner is told.
     pub lag_max: Duration,
     /// How long an answer waits for the copy, with `queue.ack = "standby"`.
     pub ack_timeout: Duration,

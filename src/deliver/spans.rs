@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::trace::{EventTrace, Span, SpanContext, SpanId, SpanKind, SpanValue, Traces};
 
-/// The deliveries of a call whose traces are recorded; none where nobody wants them.
+/// The deliveries of a call whose traces are recorded; none where none are wanted.
 #[derive(Debug, Default)]
 pub(super) struct CallSpans(Vec<BegunSpan>);
 

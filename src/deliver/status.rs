@@ -40,7 +40,7 @@ struct Seen {
     rounds: u64,
     /// Whether it waits for a queue that cannot answer.
     is_waiting: bool,
-    /// Whether somebody wants a try at once.
+    /// Whether the owner wants a try at once.
     is_asked: bool,
     breaker: BreakerState,
     probe_at: Option<Timestamp>,
@@ -197,7 +197,7 @@ impl Shared {
         });
     }
 
-    /// Whether somebody wants a try at once; says so once.
+    /// Whether the owner wants a try at once; says so once.
     pub(super) fn take_asked(&self) -> bool {
         self.with(|seen| std::mem::take(&mut seen.is_asked))
     }

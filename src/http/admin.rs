@@ -47,7 +47,7 @@ pub use context::Admin;
 pub use gate::{Gate, Tokens};
 
 use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
-use error::AdminError;
+use error::{AdminError, COPY_ONLY};
 use gate::Caller;
 use question::query;
 use rights::may_change;

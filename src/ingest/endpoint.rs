@@ -26,6 +26,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// `before` is the endpoint of the same name that this one replaces.
     pub(super) fn new(source: Source, metrics: &Metrics, before: Option<&Self>) -> Self {
+        let source = match before {
+            Some(before) => source.with_keys_of(&before.source),
+            None => source,
+        };
         let name = source.name();
         let settings = source.settings();
         // A gauge belongs to a place in the list: what it says must go with the secret when the

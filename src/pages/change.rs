@@ -27,11 +27,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             drop_dead(api, &fields).await?;
             dead_address(&fields)
         }
-        Page::RejectedReleaseAll => {
-            let (source, reason) = (fields.text("source"), fields.text("reason"));
-            api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
-            "/rejected".to_owned()
-        }
+        Page::RejectedReleaseAll => release_all(api, &fields).await?,
         Page::EventsReplay => {
             events::replay(api, &fields).await?;
             fields.address("/events", &["to", "replay"], &[])
@@ -67,6 +63,12 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let newest = api.actions(1)?.first().map(|action| action.number).unwrap_or_default();
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+}
+
+async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {
+    let (source, reason) = (fields.text("source"), fields.text("reason"));
+    api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
+    Ok("/rejected".to_owned())
 }
 
 async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {

@@ -165,7 +165,7 @@ fn page(
         headers,
         facts: vec![
             ("Position", words::count(event.position.0)),
-            ("Body", words::bytes(event.body.len() as u64)),
+            ("Body", words::bytes(detail.summary.body_bytes as u64)),
         ],
         received: When::exact(event.received_at, now),
         similar: of_type(&source, event_type),

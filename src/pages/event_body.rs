@@ -1,5 +1,7 @@
 //! The body of an event as its page shows it.
 
+use std::borrow::Cow;
+
 use super::json::PrettyJson;
 use super::words;
 use crate::api::EventEntry;
@@ -28,10 +30,12 @@ pub(super) fn content_type(entry: &EventEntry) -> String {
 pub(super) fn shown_body(entry: &EventEntry, form: &str) -> ShownBody {
     let event = &entry.event;
     let json = event.json();
+    // Of a form, a packed body and the like it is what the reader makes of it.
+    let is_own_json = matches!(json, Ok(Some(Cow::Borrowed(_))));
     let text = json.as_ref().ok().and_then(|text| text.as_deref());
     let mut body = ShownBody {
-        size: words::bytes(event.body.len() as u64),
-        kind: if text.is_some() { "JSON".to_owned() } else { content_type(entry) },
+        size: words::bytes(entry.detail.summary.body_bytes as u64),
+        kind: if is_own_json { "JSON".to_owned() } else { content_type(entry) },
         ..ShownBody::default()
     };
     match (form, text) {

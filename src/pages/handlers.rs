@@ -40,7 +40,7 @@ pub(super) struct HandlerRow {
     pub(super) is_paused: bool,
     /// Until when, why and by whom it is paused.
     pub(super) pause: Option<PauseLine>,
-    /// Whether somebody may want to have it tried at once.
+    /// Whether the owner may want to have it tried at once.
     pub(super) may_retry: bool,
     pub(super) is_configured: bool,
 }

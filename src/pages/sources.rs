@@ -162,7 +162,7 @@ pub(super) async fn show(
     })
 }
 
-/// An old secret is safe to remove once others match and it does not, for long enough that whoever still
+/// An old secret is safe to remove once others match and it does not, for long enough that a sender which still
 /// signs with it would have come.
 fn advice(secret: &SecretView, source: &SourceView, up: Duration) -> &'static str {
     let is_used = |one: &SecretView| one.last_matched_at.is_some();

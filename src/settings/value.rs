@@ -167,6 +167,14 @@ impl<'a> Value<'a> {
     pub(super) fn probe(&self, secret: &SecretRef) {
         let of_file = "write the secret into that file, or add `create = true` for a random one";
         self.probe_file(secret, of_file);
+        if let (SecretRef::File { path, .. }, true) = (secret, self.diagnostics.probe.is_some())
+            && let Some(what) = secret.open_to_others()
+        {
+            self.warning(
+                format_args!("every user of this machine can {what} the {secret}"),
+                format_args!("`chmod 600 '{}'`, as the user that Gatepost runs as", path.display()),
+            );
+        }
     }
 
     /// The same, with what helps where a file is not there.

@@ -9,6 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError, SecretRef};
 
+use super::credentials::Credentials;
 use super::fetched::{FetchRule, KeyCache, KeyFetch, KeyId, verify_by_fetched};
 use super::fields::Fields;
 use super::identity::{self, Identity, RequestKey};
@@ -96,6 +97,7 @@ pub struct Source {
     pub(super) keys: Vec<Vec<Option<Key>>>,
     /// The keys that its sender publishes, where it has some.
     fetched: Option<KeyCache>,
+    credentials: Credentials,
 }
 
 impl fmt::Debug for Source {
@@ -141,7 +143,8 @@ impl Source {
                 keys.push(key);
             }
         }
-        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None })
+        let credentials = settings.credentials();
+        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None, credentials })
     }
 
     /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it
@@ -150,6 +153,18 @@ impl Source {
     pub fn with_key_fetch(self, fetch: Arc<dyn KeyFetch>, clock: Arc<dyn Clock>) -> Self {
         let fetched = self.fetch_rules().next().is_some().then(|| KeyCache::new(fetch, clock));
         Self { fetched, ..self }
+    }
+
+    /// The same source with the keys that `before` has fetched by the same rules: that something
+    /// else of the configuration changed is no reason to depend on their host at this moment.
+    #[must_use]
+    pub fn with_keys_of(self, before: &Self) -> Self {
+        if let (Some(ours), Some(theirs)) = (&self.fetched, &before.fetched)
+            && self.fetch_rules().eq(before.fetch_rules())
+        {
+            ours.take_over(theirs);
+        }
+        self
     }
 
     /// How its keys are fetched.
@@ -170,6 +185,11 @@ impl Source {
     /// What the configuration says: limits and windows.
     pub fn settings(&self) -> &SourceSettings {
         &self.settings
+    }
+
+    /// Where its requests carry passwords.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// How many secrets are active.
@@ -290,6 +310,7 @@ impl Source {
         let key = RequestKey { source: &self.name, method: method.as_deref(), identity: &identity };
         let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
+        let headers = self.credentials.strip(headers);
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
 
@@ -307,6 +328,7 @@ impl Source {
             Some((headers, body)) => (headers, body),
             None => (headers, body),
         };
+        let headers = self.credentials.strip(headers.clone());
         let events = list.items.iter().map(|item| {
             let body = body.slice(item.bytes.clone());
             let method = verified.method.as_deref();

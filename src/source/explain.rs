@@ -57,8 +57,12 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         .or_else(|| case.published_secret())
         .or_else(|| case.other_url())
         .or_else(|| case.sha1_only())
-        .or_else(|| case.unpacked_body());
+        .or_else(|| case.unpacked_body())
+        .or_else(|| case.renamed_header());
     own.or_else(|| case.other_sender())
+        .or_else(|| case.secret_itself())
+        .or_else(|| case.check_sum())
+        .or_else(|| case.of_nothing())
         .or_else(|| case.only_the_method())
         .or_else(|| case.rewritten_body())
         .unwrap_or_else(|| case.unknown(&rejection))
@@ -96,6 +100,13 @@ impl Case<'_> {
                 return Some(because(
                     "it matches when the newline or blank around the secret is cut off",
                     Some("write the secret again without it: `printf %s \"$SECRET\" > FILE`"),
+                ));
+            }
+            let blanks = [Secret::new([b" ", text].concat()), with(b" ")];
+            if blanks.iter().any(|secret| self.fits(self.profile(), secret)) {
+                return Some(because(
+                    "it matches when a blank is added to the secret: the sender's own has one",
+                    Some("enter the secret at the sender again, without the blank around it"),
                 ));
             }
             if self.fits(self.profile(), &with(b"\n")) || self.fits(self.profile(), &with(b"\r\n"))
@@ -155,6 +166,11 @@ impl Case<'_> {
             Rejection::WrongLength => {
                 let names: Vec<_> = schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
                 format!("what the {place} holds is too long or too short for {}", names.join(", "))
+            }
+            Rejection::Mismatch if self.rejected.request.body.is_empty() => {
+                "the body is empty, and the signature is not that of an empty one: the body was \
+                 lost on its way, or the sender has another secret"
+                    .to_owned()
             }
             _ => "it matches none of the secrets, in no form that was tried: the sender has \
                   another secret, or the body was changed"

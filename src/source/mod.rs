@@ -11,6 +11,7 @@ mod algorithm;
 mod answer;
 mod batch;
 mod configured;
+mod credentials;
 mod explain;
 mod fetched;
 mod field_ref;
@@ -42,6 +43,7 @@ mod unpacked;
 
 pub use answer::{AnswerBody, AnswerRule};
 pub use configured::{Source, SourceError, Verified};
+pub use credentials::{Credentials, SourceCredentials};
 pub use explain::{Explanation, Rejected, explain};
 pub use fetched::{
     BadKeyAddress, FetchRule, KeyAddress, KeyFetch, KeyFetchError, KeyRequest, KeySettings,

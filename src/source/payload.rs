@@ -55,6 +55,7 @@ fn find_in(
     if encoding.is_none()
         && body::starts_like_json(body)
         && let Ok(fields) = scan(body, paths)
+        && (fields.is_json || !body::names_charset(content_type))
     {
         return Some(fields);
     }

@@ -145,6 +145,20 @@ impl Scheme {
         weaknesses
     }
 
+    /// Whether what comes lets its reader in: a password, or a signature that is the same
+    /// for every body.
+    pub(super) fn sends_password(&self) -> bool {
+        let is_reusable = |weakness: &Weakness| match weakness {
+            Weakness::ConstantMessage => true,
+            Weakness::BodyNotSigned => matches!(self.envelope, Envelope::Jwt(_)),
+            Weakness::TimestampNotSigned | Weakness::Md5 | Weakness::Crc32 => false,
+        };
+        match self.algorithm {
+            Algorithm::None => false,
+            algorithm => !algorithm.signs() || self.weaknesses().iter().any(is_reusable),
+        }
+    }
+
     /// Whether nothing can be judged without a secret of the owner's.
     pub(super) fn needs_secret(&self) -> bool {
         let is_in_text = || self.signed.as_ref().is_some_and(|signed| signed.has(&Part::Secret));

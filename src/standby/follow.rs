@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::local::{CopyError, LocalCopy};
-use super::wire::{Batch, Garbled, Hello, Pull, Welcome};
+use super::wire::{Garbled, Hello, Pull, PulledParts, Welcome};
 use crate::clock::Clock;
 use crate::queue::embedded::COPY_FORMAT;
 use crate::secret::Secret;
@@ -95,7 +95,7 @@ impl FollowError {
     }
 }
 
-/// What somebody who watches is told.
+/// What the owner who watches is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
@@ -178,7 +178,7 @@ impl CopyFollower {
         };
         let answer = self.ask("pull", &pull).await?;
         let answer = answer.bytes().await.map_err(FollowError::Unreachable)?;
-        let (batch, parts) = Batch::decode(&answer)?;
+        let (batch, parts) = PulledParts::decode(&answer)?;
         let is_idle = batch.chunks.is_empty();
         // Known only once it was let in: a gateway that refuses is asked anew.
         self.session = Some(session);

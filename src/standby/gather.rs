@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::error::StandbyError;
-use super::wire::{Batch, CopyStand, FileName, FilePart, KeptPart, KeyPart, Pull, Seal};
+use super::wire::{CopyStand, FileName, FilePart, KeptPart, KeyPart, Pull, PulledParts, Seal};
 use crate::queue::embedded::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile};
 
 /// The most bytes of one answer: large enough that a gigabyte takes some hundred questions, small
@@ -22,7 +22,7 @@ struct Gathering<'a> {
 pub(super) fn gather(files: &QueueFiles, pull: &Pull) -> Result<Bytes, StandbyError> {
     // The order is what makes the answer one whole: keys are of records before the head, the kept log
     // has all that those before the head rely on, and what is missing in a list is not needed by
-    // whoever has all before a later head.
+    // a standby that has all before a later head.
     let keys = files.keys();
     let (head, next_position) = (files.head(), files.next_position());
     let kept = files.kept();
@@ -38,7 +38,7 @@ pub(super) fn gather(files: &QueueFiles, pull: &Pull) -> Result<Bytes, StandbyEr
     let Gathering { chunks, sealed, payload, .. } = gathering;
     let kept = kept.iter().map(|file| KeptPart { name: file.name, bytes: file.settled }).collect();
     let keys = keys.into_iter().map(|file| KeyPart { name: file.name, bytes: file.bytes });
-    let batch = Batch {
+    let batch = PulledParts {
         chunks,
         sealed,
         head,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::manifest::Manifest;
-use super::wire::{Batch, CopyStand, Garbled, KeptPart, KeyPart, Seal};
+use super::wire::{CopyStand, Garbled, KeptPart, KeyPart, PulledParts, Seal};
 use crate::files;
 use crate::queue::QueueError;
 use crate::queue::embedded::{
@@ -107,7 +107,7 @@ pub struct LocalCopy {
     /// The oldest segment that the gateway still has: what is before it is not gone on with.
     pub(super) first: u32,
     /// What to let go of once the log is far enough.
-    pub(super) lists: Option<Batch>,
+    pub(super) lists: Option<PulledParts>,
     /// The segment that is looked at next, whether it is still what it was.
     scrub_next: u32,
 }
@@ -190,7 +190,7 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// Whose copy it is; `None` = nobody's yet.
+    /// Whose copy it is; `None` = none yet.
     pub fn gateway(&self) -> Option<&str> {
         self.manifest.gateway.as_deref()
     }

@@ -33,7 +33,7 @@ pub fn restore(from: &Path, to: &Path, how: Thoroughness) -> Result<Promoted, Co
     finish(&target, manifest, how)
 }
 
-/// Takes hold of an empty folder and marks it, so that nobody serves from half a queue.
+/// Takes hold of an empty folder and marks it, so that no gateway serves from half a queue.
 pub(super) fn begin(to: &Path) -> Result<CopyFolder, CopyError> {
     let (target, holds) = CopyFolder::take(to)?;
     match holds {

@@ -29,7 +29,7 @@ const NAME_CHARS_MAX: usize = 64;
 const SILENT_MAX: Duration = Duration::from_secs(5);
 /// The longest wait for something new.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long commits are gathered where nobody waits for the copy, so that it is synced ten times a
+/// How long commits are gathered where no request waits for the copy, so that it is synced ten times a
 /// second and not once for each commit.
 const LINGER: Duration = Duration::from_millis(100);
 /// More than this is sent at once.
@@ -54,7 +54,7 @@ pub struct Rule {
     pub timeout: Duration,
     /// Whether there is to be one.
     pub is_expected: bool,
-    /// How far it may be behind before somebody is told.
+    /// How far it may be behind before the owner is told.
     pub lag_max: Duration,
 }
 
@@ -235,7 +235,7 @@ impl Standbys {
         }
         let silent = newest.map_or_else(|| now.since(self.started), |one| now.since(one.seen));
         let connected = newest.is_some() && silent < SILENT_MAX;
-        // Where nobody asks, nobody has what comes next.
+        // Where no standby asks, none has what comes next.
         let seconds = if connected { lag.seconds } else { lag.seconds.max(silent.as_secs_f64()) };
         Some(StandbyView {
             name: newest.map(|one| one.name.clone()),
@@ -279,7 +279,7 @@ impl Standbys {
     }
 }
 
-/// A name that nobody else has.
+/// A name that no other has.
 fn random_name() -> String {
     format!("{:032x}", rand::random::<u128>())
 }

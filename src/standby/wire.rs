@@ -124,7 +124,7 @@ pub struct Seal {
 
 /// The first part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
+pub struct PulledParts {
     /// What the bytes behind it are, in the order in which they are to be written.
     pub chunks: Vec<FilePart>,
     /// Segments that are complete with them.
@@ -141,7 +141,7 @@ pub struct Batch {
     pub kept: Vec<KeptPart>,
     /// All files of dedupe keys, with how long they are.
     pub keys: Vec<KeyPart>,
-    /// Whoever has the log up to here needs no files that are missing in these lists.
+    /// A standby that has the log up to here needs no files that are missing in these lists.
     pub lists_count_from: LogPlace,
 }
 
@@ -153,7 +153,7 @@ pub struct Garbled(pub &'static str);
 /// Bytes in front of a batch's JSON: its length and its CRC-32C.
 const HEAD_BYTES: usize = 8;
 
-impl Batch {
+impl PulledParts {
     /// The bytes of an answer.
     pub fn encode(&self, payload: &[u8]) -> serde_json::Result<Bytes> {
         let json = serde_json::to_vec(self)?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use super::local::{CopyError, HeldSegment, LocalCopy, is_key_file};
-use super::wire::{Batch, FileName, FilePart, Garbled, KeptPart, Seal};
+use super::wire::{FileName, FilePart, Garbled, KeptPart, PulledParts, Seal};
 use crate::clock::Timestamp;
 use crate::files;
 use crate::queue::embedded::SegmentName;
@@ -22,7 +22,7 @@ impl LocalCopy {
     /// Writes what came, durably, and lets go of what the gateway has let go of.
     pub(super) fn apply(
         &mut self,
-        batch: Batch,
+        batch: PulledParts,
         parts: &[Bytes],
         now: Timestamp,
     ) -> Result<(), CopyError> {

@@ -30,6 +30,7 @@ mod queue_embedded;
 mod queue_faults;
 mod queue_fixture;
 mod recipes;
+mod reference;
 mod shipped;
 mod sizes;
 mod standby;

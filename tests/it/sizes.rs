@@ -15,6 +15,7 @@ const TABLES: &[&str] = &[
     "every_form_of_senders_is_a_timestamp",
     "nothing_stays_nothing_through_every_filter",
     "queue_passes_seeds_that_once_failed",
+    "ways",
 ];
 
 /// Every source file of the repository.

@@ -177,9 +177,7 @@ fn event_has_one_trace_from_its_request_to_each_try_and_receivers_get_its_contex
 
     let requests = collector.requests();
     let spans = spans(&requests);
-    let of =
-        |trace: &str| -> Vec<&Span> { spans.iter().filter(|one| one.trace == trace).collect() };
-    let trace = own.replace('-', "");
+    let of = |trace: &str| spans.iter().filter(|one| one.trace == trace).collect::<Vec<_>>();
     let names = |spans: &[&Span]| {
         let mut names: Vec<_> =
             spans.iter().map(|one| (one.name.clone(), one.kind, one.status)).collect();
@@ -187,7 +185,7 @@ fn event_has_one_trace_from_its_request_to_each_try_and_receivers_get_its_contex
         names
     };
     let name = |name: &str, kind, status| (name.to_owned(), kind, status);
-    let first = of(&trace);
+    let first = of(&own.replace('-', ""));
     assert_eq!(
         names(&first),
         [
@@ -219,16 +217,19 @@ fn event_has_one_trace_from_its_request_to_each_try_and_receivers_get_its_contex
     assert!(of("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").is_empty(), "its sender wants no record");
     assert_eq!(spans.len(), 7);
 
-    // What the receiver was told is what the collector knows.
-    let told: Vec<_> = receiver.requests().iter().map(|one| header(one, "traceparent")).collect();
+    assert_told(&receiver.requests(), &spans);
+    read_by_opentelemetry(&requests, spans.len());
+}
+
+/// What the receiver was told is what the collector knows.
+fn assert_told(requests: &[Request], spans: &[Span]) {
+    let told: Vec<_> = requests.iter().map(|one| header(one, "traceparent")).collect();
     for try_of in spans.iter().filter(|one| one.name == "deliver app") {
         let context = format!("00-{}-{}-01", try_of.trace, try_of.id);
         assert!(told.contains(&Some(context.clone())), "{context} in {told:?}");
     }
-    let states: Vec<_> =
-        receiver.requests().iter().filter_map(|one| header(one, "tracestate")).collect();
+    let states: Vec<_> = requests.iter().filter_map(|one| header(one, "tracestate")).collect();
     assert_eq!(states, ["vendor=of-the-sender"]);
-    read_by_opentelemetry(&requests, spans.len());
 }
 
 fn header(request: &Request, name: &str) -> Option<String> {
@@ -242,14 +243,14 @@ fn read_by_opentelemetry(requests: &[Request], n_spans: usize) {
         return skip("`opentelemetry-proto` is not installed (./test does it)");
     }
     let script = "import sys\n\
+        from google.protobuf.unknown_fields import UnknownFieldSet\n\
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import \
         ExportTraceServiceRequest as Request\n\
         request = Request.FromString(sys.stdin.buffer.read())\n\
         spans = [s for r in request.resource_spans for c in r.scope_spans for s in c.spans]\n\
         assert all(len(s.trace_id) == 16 and len(s.span_id) == 8 for s in spans)\n\
         assert all(s.end_time_unix_nano >= s.start_time_unix_nano > 10**18 for s in spans)\n\
-        assert request.SerializeToString() and not request.UnknownFields() if \
-        hasattr(request, 'UnknownFields') else True\n\
+        assert len(UnknownFieldSet(request)) == 0\n\
         print(len(spans))";
     let mut n_read = 0;
     for request in requests {

@@ -50,6 +50,30 @@ fn secret_in_quotes_is_a_warning() {
 }
 
 #[test]
+fn secret_that_every_user_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k");
+    std::fs::write(&file, "s3cr3t-value").unwrap();
+    let text = "[source.s]\nsecrets = [{ file = \"k\" }]\nprovider = \"github\"\n";
+    for (mode, expected) in [
+        (0o644, Some("every user of this machine can read the secret file")),
+        (0o602, Some("every user of this machine can change the secret file")),
+        (0o640, None),
+        (0o600, None),
+    ] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let checked = check_text(text, "config.toml", folder.path(), Some(SecretRef::probe));
+        let said = checked.report.render(ReportStyle::Plain);
+        assert!(checked.config.is_some(), "{said}");
+        let is_told =
+            expected.is_some_and(|text| said.contains(text) && said.contains("chmod 600"));
+        assert_eq!(is_told, expected.is_some(), "{mode:o}: {said}");
+        assert_eq!(said.contains("every user"), expected.is_some(), "{mode:o}: {said}");
+    }
+}
+
+#[test]
 fn secret_that_is_yet_to_be_made_is_no_problem() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[source.s]\nsecrets = [{ file = \"k\", create = true }]\nprovider = \"svix\"\n";

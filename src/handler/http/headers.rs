@@ -8,7 +8,7 @@ use crate::event::Headers;
 use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts::template_of;
-use crate::secret::SecretRef;
+use crate::secret::{HIDDEN, SecretRef};
 use crate::settings::{Table, Value, names_secret};
 
 /// A header's value, as configured.
@@ -173,8 +173,11 @@ impl Forward {
                 Self::All => !RESERVED.contains(&name) && !is_private(name) && !is_claim(name),
                 Self::Named(names) => names.iter().any(|wanted| wanted.as_str() == name),
             };
+            // A password was not stored. What stands in its place is of no use.
+            let is_hidden = value == HIDDEN.as_bytes();
             // Set already, from the event: what its body is.
-            if !is_wanted || name == "content-type" || name == "content-encoding" {
+            let is_set = matches!(name, "content-type" | "content-encoding");
+            if !is_wanted || is_hidden || is_set {
                 continue;
             }
             // What HTTP cannot carry did not come by HTTP.

@@ -6,10 +6,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use reqwest::{StatusCode, Version};
 
 use crate::event::{Excerpt, Output, Stream};
+use crate::secret::HIDDEN;
 use crate::settings::names_secret;
-
-/// Written in place of a value that is not kept.
-const HIDDEN: &str = "(hidden)";
 
 /// Shorter ones are no secrets, and would be found everywhere.
 const SECRET_BYTES_MIN: usize = 4;

@@ -25,7 +25,7 @@ impl From<ApiError> for AdminError {
     }
 }
 
-/// What somebody is told who may only look.
+/// What a caller is told that may only look.
 pub(super) const READ_ONLY: &str = "this token may look at everything and change nothing";
 /// What a standby is told that asks for anything else.
 pub(super) const COPY_ONLY: &str = "this token is a standby's: it opens the copy of the queue only";

@@ -1,10 +1,29 @@
-//! What another sender, or the same one described otherwise, would have made good.
+//! What another sender, or the same one described otherwise, would have made good; and what is no
+//! signature of this body: the secret itself, a check sum, or the signature of nothing.
 
+use crate::secret::Secret;
+
+use super::super::field_ref::{FieldRef, pairs, query};
+use super::super::keys::Algorithm;
 use super::super::providers::PROVIDERS;
 use super::super::settings::{Overrides, SigningProfile};
+use super::super::signature::Encoding;
 use super::super::template::Template;
 use super::case::{Case, Explanation, because};
 use super::variants::{differences, variants};
+
+/// Shorter secrets would be found in texts that have nothing to do with them.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// What a check sum is made of, with a word for people.
+const DIGESTED: [(&str, &str); 4] = [
+    ("{secret}{body}", "of the secret and the body"),
+    ("{body}{secret}", "of the body and the secret"),
+    ("{body}.{secret}", "of the body, a dot and the secret"),
+    ("{body}", ""),
+];
+const DIGESTS: [Algorithm; 4] =
+    [Algorithm::Sha256, Algorithm::Sha1, Algorithm::Sha512, Algorithm::Md5];
 
 impl Case<'_> {
     /// Signed in another form or as another provider does.
@@ -84,5 +103,151 @@ impl Case<'_> {
         let places = self.source.settings.profile.schemes.iter();
         let mut places = places.flat_map(|scheme| &scheme.signature.places);
         places.find_map(|place| place.find(&self.rejected.request).text()).unwrap_or_default()
+    }
+
+    /// The secret itself in place of a signature.
+    pub(super) fn secret_itself(&self) -> Option<Explanation> {
+        let is_signed = |profile: &SigningProfile| {
+            profile.schemes.iter().all(|scheme| scheme.algorithm.signs())
+        };
+        let profile = self.profile();
+        if !is_signed(&profile) {
+            return None;
+        }
+        let request = &self.rejected.request;
+        for (name, value) in request.headers.iter() {
+            let value = String::from_utf8_lossy(value);
+            let value = value.trim();
+            let (prefix, word) =
+                value.rsplit_once(' ').map_or(("", value), |(word, last)| (word, last));
+            let is_basic = prefix.eq_ignore_ascii_case("basic");
+            if is_basic && self.is_password(word) {
+                let hint = format!("`algorithm = \"basic\"` in {}", self.table());
+                return Some(self.as_password(&format!("header `{name}`"), &hint));
+            }
+            if self.is_secret(word.as_bytes()) {
+                let prefix = match prefix {
+                    "" => String::new(),
+                    prefix => format!(", prefix = \"{} \"", prefix.escape_debug()),
+                };
+                let hint = format!(
+                    "`algorithm = \"token\", header = \"{name}\"{prefix}` in {}",
+                    self.table()
+                );
+                return Some(self.as_password(&format!("header `{name}`"), &hint));
+            }
+        }
+        let mut fields = pairs(query(request).as_bytes());
+        let (name, _) = fields.find(|(_, value)| self.is_secret(value))?;
+        let name = String::from_utf8_lossy(&name).escape_debug().to_string();
+        let hint = format!("`algorithm = \"token\", query = \"{name}\"` in {}", self.table());
+        Some(self.as_password(&format!("query parameter `{name}`"), &hint))
+    }
+
+    fn as_password(&self, place: &str, hint: &str) -> Explanation {
+        let line = format!(
+            "the {place} holds the secret itself: the sender sends it as a password and signs \
+             nothing"
+        );
+        let hint = format!(
+            "have `{}` sign its requests, if it can; else {hint}",
+            self.source.settings.profile.name()
+        );
+        because(&line, Some(&hint))
+    }
+
+    fn is_secret(&self, text: &[u8]) -> bool {
+        let is_it = |secret: &Secret| secret.expose().trim_ascii() == text;
+        text.len() >= SECRET_BYTES_MIN && self.source.secrets.iter().any(is_it)
+    }
+
+    /// Whether `text` is `user:secret` in base64.
+    fn is_password(&self, text: &str) -> bool {
+        let decoded = Encoding::Base64.decode(text.as_bytes()).unwrap_or_default();
+        let at = decoded.iter().position(|byte| *byte == b':');
+        let password = at.and_then(|at| decoded.get(at + 1..));
+        self.is_secret(&decoded) || password.is_some_and(|password| self.is_secret(password))
+    }
+
+    /// A header of the right name but for `_` in place of `-`, as CGI and some gateways write it.
+    pub(super) fn renamed_header(&self) -> Option<Explanation> {
+        let schemes = self.source.settings.profile.schemes.iter();
+        let mut places = schemes.flat_map(|scheme| {
+            let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
+            scheme.signature.places.iter().chain(timestamp).chain(&scheme.id)
+        });
+        let headers = self.rejected.request.headers;
+        let (name, sent) = places.find_map(|place| {
+            let FieldRef::Header(name) = place else { return None };
+            let plain = |name: &str| name.replace('_', "-");
+            let mut sent = headers.iter().map(|(sent, _)| sent);
+            let is_there = headers.get(name).is_some();
+            let sent = sent.find(|sent| plain(sent) == plain(name)).filter(|_| !is_there)?;
+            Some((name.clone().into_owned(), sent.to_owned()))
+        })?;
+        let line = format!("there is no header `{name}`, but there is `{sent}`");
+        let hint = format!(
+            "something on its way writes `_` for `-` or the other way round: let it pass the names \
+             of headers as they are, or write `header = \"{sent}\"` in {}",
+            self.table()
+        );
+        Some(because(&line, Some(&hint)))
+    }
+
+    /// A check sum where a keyed one is expected.
+    pub(super) fn check_sum(&self) -> Option<Explanation> {
+        let profile = self.profile();
+        let scheme = profile.schemes.first().filter(|scheme| scheme.algorithm.signs())?;
+        for (signed, what) in DIGESTED {
+            for algorithm in DIGESTS {
+                for encoding in [Encoding::Hex, Encoding::Base64] {
+                    let mut digest = scheme.clone();
+                    digest.algorithm = algorithm;
+                    digest.signature.encoding = encoding;
+                    digest.signed = Some(Template::parse(signed).ok()?);
+                    let digest = SigningProfile { schemes: vec![digest], ..profile.clone() };
+                    if !self.source.secrets.iter().any(|secret| self.fits(digest.clone(), secret)) {
+                        continue;
+                    }
+                    let name = algorithm.name();
+                    return Some(if what.is_empty() {
+                        because(
+                            &format!("it is the plain {name} of the body: no secret is in it"),
+                            Some(
+                                "whoever can send can make one: have the sender sign with the secret",
+                            ),
+                        )
+                    } else {
+                        let encoding = match encoding {
+                            Encoding::Base64 => ", encoding = \"base64\"",
+                            Encoding::Hex | Encoding::Plain => "",
+                        };
+                        because(
+                            &format!("it matches as the plain {name} {what}"),
+                            Some(&format!(
+                                "`algorithm = \"{name}\", signed = \"{signed}\"{encoding}` in {}",
+                                self.table()
+                            )),
+                        )
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// The signature of an empty body.
+    pub(super) fn of_nothing(&self) -> Option<Explanation> {
+        let mut request = self.rejected.request;
+        request.body = b"";
+        let mut secrets = self.source.secrets.iter();
+        let is_empty = self.rejected.request.body.is_empty();
+        if is_empty || !secrets.any(|secret| self.fits_request(self.profile(), secret, &request)) {
+            return None;
+        }
+        Some(because(
+            "it matches an empty body: the sender signed before it had written the body",
+            Some("ask the sender to sign the body that it sends; nothing here can mend this"),
+        ))
     }
 }

@@ -6,6 +6,9 @@ use super::case::{Case, Explanation, because};
 /// A clock is seldom off by more: what is older is a late repeat.
 const LATE_S: i64 = 600;
 
+/// How far a time may be off that is recognised in another unit.
+const DAY_MS: u64 = 86_400_000;
+
 impl Case<'_> {
     /// The explanation of a rejection that says what it is; nothing where the reason is to be looked
     /// for.
@@ -68,7 +71,28 @@ impl Case<'_> {
         }
     }
 
+    /// A time in milliseconds that is read as seconds, or the other way round.
+    fn other_unit(&self, seconds: i64) -> Option<Explanation> {
+        let now = self.rejected.received_at.as_millis();
+        let read = now.checked_sub(seconds.checked_mul(1000)?)?;
+        let is_now = |millis: i64| now.abs_diff(millis) < DAY_MS;
+        let (unit, line) = if is_now(read.div_euclid(1000)) {
+            ("ms", "the signature is good, but its time is in milliseconds, and read as seconds")
+        } else if is_now(read.checked_mul(1000)?) {
+            ("s", "the signature is good, but its time is in seconds, and read as milliseconds")
+        } else {
+            return None;
+        };
+        Some(because(
+            line,
+            Some(&format!("`unit = \"{unit}\"` of the timestamp in {}", self.table())),
+        ))
+    }
+
     fn stale(&self, seconds: i64) -> Explanation {
+        if let Some(explanation) = self.other_unit(seconds) {
+            return explanation;
+        }
         let off = seconds.unsigned_abs();
         let line = if seconds >= LATE_S {
             format!(

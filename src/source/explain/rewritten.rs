@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::super::field_ref::{Pair, pairs};
+use super::super::signature::Encoding;
 
 /// Every other way of writing `body`, each with a word for people.
 pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -20,6 +21,8 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let text = text.trim_start_matches('\u{feff}');
         bodies.push(("without its byte order mark", text.as_bytes().to_vec()));
     }
+    bodies
+        .extend(wrapped(body).map(|body| ("what is wrapped in it (something put it there)", body)));
     bodies.extend(other_charset(body).map(|body| ("with another charset", body)));
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         let forms = forms(body).into_iter();
@@ -139,6 +142,27 @@ fn write_text(text: &str, style: Style, out: &mut String) {
     }
 }
 
+/// The body that something put into another: a JSON text, the `body` of an API gateway, or the one
+/// field of a form.
+fn wrapped(body: &[u8]) -> Option<Vec<u8>> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::String(text)) => return Some(text.into_bytes()),
+        Ok(Value::Object(fields)) => {
+            let text = fields.get("body").and_then(Value::as_str)?;
+            let is_base64 = fields.get("isBase64Encoded").and_then(Value::as_bool);
+            let encoding = if is_base64 == Some(true) { Encoding::Base64 } else { Encoding::Plain };
+            return encoding.decode(text.as_bytes());
+        }
+        Ok(_) => return None,
+        Err(_) => {}
+    }
+    let mut fields = pairs(body);
+    match (fields.next(), fields.next()) {
+        (Some((_, value)), None) if !value.is_empty() => Some(value.into_owned()),
+        (_, _) => None,
+    }
+}
+
 /// The text in Latin-1 where it came as UTF-8, and the other way round.
 fn other_charset(body: &[u8]) -> Option<Vec<u8>> {
     if body.is_ascii() {
@@ -224,6 +248,11 @@ mod tests {
         // Go and Rails, PHP with JSON_HEX_TAG.
         check(r#"{"a":"\u003cp\u003e \u0026 /"}"#, r#"{"a": "<p> & /"}"#);
         check(r#"{"a":"\u003Cp\u003E\u00f6"}"#, r#"{"a":"<p>ö"}"#);
+        // What an API gateway or a form was put around.
+        check("{\"a\":1}", r#""{\"a\":1}""#);
+        check("{\"a\":1}", r#"{"body":"{\"a\":1}","isBase64Encoded":false}"#);
+        check("{\"a\":1}", r#"{"body":"eyJhIjoxfQ==","isBase64Encoded":true}"#);
+        check("{\"a\":1}", "payload=%7B%22a%22%3A1%7D");
         // A form that was read and written anew.
         check("a=%C3%B6+b&c=%2F", "a=%c3%b6%20b&c=/");
         check("a=x%20y%21", "a=x+y!");

@@ -273,3 +273,93 @@ fn unsigned_question_that_was_answered_is_named() {
     let question = SignedRequest { headers, query: Vec::new(), body };
     check(&source, &question, "answered as a handshake", "--raw");
 }
+
+#[test]
+fn secret_that_is_sent_as_a_password_is_named_with_its_place() {
+    let hyvor = source("hyvor-talk", &["the-secret"]);
+    let plain = |headers: &[(&str, &str)]| {
+        let mut signed = sign(&hyvor);
+        signed.headers.retain(|(name, _)| name == "content-type");
+        with_headers(signed, headers)
+    };
+    let bearer = plain(&[("authorization", "Bearer the-secret")]);
+    check(
+        &hyvor,
+        &bearer,
+        "header `authorization` holds the secret itself",
+        "prefix = \"Bearer \"",
+    );
+    let token = plain(&[("x-signature", "the-secret")]);
+    check(&hyvor, &token, "header `x-signature` holds the secret itself", "\"token\", header");
+    let basic = plain(&[("authorization", "Basic dXNlcjp0aGUtc2VjcmV0")]);
+    check(&hyvor, &basic, "header `authorization` holds the secret itself", "\"basic\"");
+    let other = plain(&[("x-signature", "another-text")]);
+    check(&hyvor, &other, "is not hexadecimal", "copy");
+}
+
+#[test]
+fn header_with_underscores_is_found() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    for (name, _) in &mut signed.headers {
+        *name = name.replace("x-signature", "x_signature");
+    }
+    check(&hyvor, &signed, "no header `x-signature`, but there is `x_signature`", "as they are");
+}
+
+#[test]
+fn check_sum_in_place_of_a_signature_is_named() {
+    for (algorithm, signed, line) in [
+        ("sha256", "{secret}{body}", "as the plain sha256 of the secret and the body"),
+        ("md5", "{body}{secret}", "as the plain md5 of the body and the secret"),
+    ] {
+        let other = format!("algorithm = \"{algorithm}\", header = \"X-S\", signed = \"{signed}\"");
+        let other = verify(&format!("{other}, allow_unsigned_body = true"), "k");
+        check(&verify(HEX, "k"), &sign(&other), line, "s");
+    }
+    let plain = hex::encode(<sha2::Sha512 as sha2::Digest>::digest(BODY));
+    let mut signed = sign(&verify(HEX, "k"));
+    signed.headers.retain(|(name, _)| name == "content-type");
+    let signed = with_headers(signed, &[("x-s", &plain)]);
+    check(&verify(HEX, "k"), &signed, "the plain sha512 of the body: no secret is in it", "sign");
+    let md5 = sign(&verify(r#"algorithm = "hmac-md5", header = "X-S""#, "k"));
+    check(&verify(HEX, "k"), &md5, "it matches as hmac-md5", "`algorithm = \"hmac-md5\"`");
+}
+
+#[test]
+fn signature_of_an_empty_body_and_a_body_that_was_lost_are_named() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let empty = hyvor.sign(&EventType::new("t"), Vec::new(), "/hooks/s", NOW).unwrap();
+    let early = SignedRequest { body: BODY.to_vec(), ..empty };
+    check(&hyvor, &early, "it matches an empty body", "ask the sender");
+    let lost = SignedRequest { body: Vec::new(), ..sign(&hyvor) };
+    check(&hyvor, &lost, "the body is empty", "copy the secret");
+}
+
+#[test]
+fn time_in_another_unit_is_named() {
+    let of = |unit: &str| {
+        let timestamp = format!("timestamp = {{ header = \"X-T\", unit = \"{unit}\" }}");
+        verify(&format!("{HEX}, {timestamp}, signed = \"{{timestamp}}.{{body}}\""), "k")
+    };
+    let (seconds, millis) = (of("s"), of("ms"));
+    check(&seconds, &sign(&millis), "its time is in milliseconds", "`unit = \"ms\"`");
+    check(&millis, &sign(&seconds), "its time is in seconds", "`unit = \"s\"`");
+}
+
+#[test]
+fn blank_around_the_sender_s_secret_is_named() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    for theirs in ["k ", " k"] {
+        let signed = sign(&source("hyvor-talk", &[theirs]));
+        check(&hyvor, &signed, "when a blank is added", "at the sender again");
+    }
+}
+
+#[test]
+fn body_that_was_wrapped_is_found() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    signed.body = serde_json::to_vec(&String::from_utf8(signed.body).unwrap()).unwrap();
+    check(&hyvor, &signed, "it matches what is wrapped in it", "proxy");
+}

@@ -6,7 +6,13 @@ use super::super::signature::{Encoding, SignatureFormat};
 
 /// `scheme` with other hashes, encodings, keys and prefixes.
 pub(super) fn variants(scheme: &Scheme, value: &str) -> Vec<Scheme> {
-    let algorithms = [Algorithm::HmacSha256, Algorithm::HmacSha1, Algorithm::HmacSha512];
+    let algorithms = [
+        Algorithm::HmacSha256,
+        Algorithm::HmacSha1,
+        Algorithm::HmacSha512,
+        Algorithm::HmacSha384,
+        Algorithm::HmacMd5,
+    ];
     let encodings = [Encoding::Hex, Encoding::Base64];
     let mut keys = vec![scheme.key.clone()];
     for encoding in [Encoding::Plain, Encoding::Base64, Encoding::Hex] {

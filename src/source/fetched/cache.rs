@@ -104,6 +104,18 @@ impl KeyCache {
         Self { fetch, clock, entries: Mutex::default(), fetches }
     }
 
+    /// Takes over what `before` has at hand, as if it had been fetched here.
+    pub(in crate::source) fn take_over(&self, before: &Self) {
+        let theirs = lock(&before.entries);
+        let kept = theirs.iter().filter(|(_, entry)| entry.key.is_some());
+        let taken = kept.map(|(name, entry)| {
+            let CachedKey { key, fetched_at, used_at, .. } = entry;
+            let (key, fetched_at, used_at) = (key.clone(), *fetched_at, *used_at);
+            (name.clone(), CachedKey { key, fetched_at, used_at, ..CachedKey::default() })
+        });
+        lock(&self.entries).extend(taken);
+    }
+
     /// What is at hand of `key`.
     pub(super) fn get(&self, key: &KeyId) -> Result<Arc<FetchedKey>, Rejection> {
         let now = self.clock.steady();

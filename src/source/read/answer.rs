@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
+
 use crate::expr::Template;
 use crate::settings::Table;
 
@@ -54,4 +56,52 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
     let status = status.unwrap_or(200);
     let body = body.map(Arc::new);
     is_good.then_some(AnswerRule::Body(AnswerBody { status, content_type, body }))
+}
+
+/// What is wrong with a template that should write JSON.
+pub(super) const NO_JSON: &str =
+    "this does not write JSON: what stands in `{{ }}` comes with quotes of its own";
+/// What to do about it.
+pub(super) const NO_JSON_HELP: &str =
+    "leave out quotes around `{{ }}`; texts are joined by `~`: `{{ \"sha256=\" ~ hash }}`";
+
+/// Whether `text` can write JSON, as far as that can be said before its values are known.
+pub(super) fn writes_json(text: &str) -> bool {
+    if text.contains("{%") || text.contains("{#") {
+        return true;
+    }
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("{{") {
+        // The compiler says what is wrong with one that is not closed.
+        let Some((inside, behind)) = behind.split_once("}}") else { return true };
+        // A text, so that one within another text is seen. What is `safe` is written as it is.
+        written.extend([before, if inside.contains("safe") { "0" } else { "\"\"" }]);
+        rest = behind;
+    }
+    written.push_str(rest);
+    serde_json::from_str::<IgnoredAny>(&written).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_that_cannot_write_json_is_known() {
+        for good in [
+            "{}",
+            r#"{"a": {{ payload.a }}}"#,
+            r#"{"a": {{ "sha256=" ~ hash }}, "b": [{{ 1 }}]}"#,
+            r#"{% if hash %}{"a": "{{ hash }}"}{% endif %}"#,
+            r#"{"a": {{ hash"#,
+            r#"{"a": "sha256={{ hash | safe }}"}"#,
+        ] {
+            assert!(writes_json(good), "{good}");
+        }
+        for bad in [r#"{"a": "sha256={{ hash }}"}"#, r#"{"a": "{{ hash }}"}"#, "{a: {{ b }}}", "{"]
+        {
+            assert!(!writes_json(bad), "{bad}");
+        }
+    }
 }

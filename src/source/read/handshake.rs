@@ -13,7 +13,7 @@ use super::super::keys::Algorithm;
 use super::super::settings::SigningProfile;
 use super::super::signature::Encoding;
 use super::super::template::{BadTemplate, Part, Template};
-use super::answer::read_methods;
+use super::answer::{NO_JSON, NO_JSON_HELP, read_methods, writes_json};
 use super::field_ref::read_field_ref;
 use super::verify::ENCODINGS;
 
@@ -150,6 +150,10 @@ fn read_template(table: &Table<'_>, text: &str, hash: Option<HashRule>) -> Optio
     } else {
         ("text/plain; charset=utf-8", Escape::None)
     };
+    if is_json && !writes_json(text) {
+        table.problem("answer", NO_JSON, NO_JSON_HELP);
+        return None;
+    }
     match expr::Template::compile_for(text, escape, &NAMES) {
         Ok(text) => Some(AnswerTemplate { text: Arc::new(text), content_type, hash }),
         Err(err) => {

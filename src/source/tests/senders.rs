@@ -21,7 +21,8 @@ fn rows() -> Vec<Vec<String>> {
 /// What is in backticks in `cell` and is a setting beside `verify`.
 fn settings(cell: &str) -> impl Iterator<Item = &str> {
     let is_setting = |text: &&str| {
-        ["handshake = {", "answer = {", "methods = ["].iter().any(|key| text.starts_with(key))
+        let keys = ["handshake = {", "answer = {", "methods = [", "verify_token = {"];
+        keys.iter().any(|key| text.starts_with(key))
     };
     cell.split('`').skip(1).step_by(2).filter(is_setting)
 }

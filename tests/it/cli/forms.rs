@@ -63,6 +63,13 @@ fn form_fields_reach_filter_mail_and_file() {
         assert_eq!(stored["id"], id.as_str());
         assert_eq!(stored["type"], "sms");
         assert_eq!(stored["payload"]["Body"], "Café & Kuchen");
+        let shown = printed(&run(&folder, &["events", "show", id]), 0);
+        assert!(shown.contains("of body, as it is read:"), "{shown}");
+        assert!(shown.contains("\"Body\": \"Café & Kuchen\""), "{shown}");
+        let page = served.ask("GET", &format!("/events/{id}")).text();
+        assert!(page.contains("Café &amp; Kuchen"), "{page}");
+        let kinds = [", application/x-www-form-urlencoded", ", multipart/form-data"];
+        assert!(kinds.iter().any(|kind| page.contains(kind)), "{page}");
         let plan = json(&folder, &["handlers", "try", "mail", "--event", id]);
         let mail = &plan["plan"][0];
         assert_eq!(mail["subject"], "[try] SMS from +4915112345678", "{plan:#}");

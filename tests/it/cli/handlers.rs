@@ -83,7 +83,7 @@ fn a_handler_that_cannot_be_built_keeps_back_nobody_and_misses_nothing() {
 fn check_finds_what_cannot_be_built_and_makes_nothing() {
     let file = "\n[handler.more]\n[handler.more.file]\npath = \"PATH\"\n";
     let folder = Folder::new("", &format!("{UNBUILT}{}", file.replace("PATH", "new/more.jsonl")));
-    std::fs::write(folder.path().join("app-secret"), "not base64!").unwrap();
+    folder.write_secret("app-secret", "not base64!");
     let told = |folder: &Folder| {
         let output = run(folder, &["check"]);
         printed(&output, 3);

@@ -6,6 +6,7 @@ mod shell;
 mod text;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -143,7 +144,9 @@ fn make_secrets(folder: &Path, text: &str) {
         }
         let secrets = folder.join("data/secrets");
         std::fs::create_dir_all(&secrets).unwrap();
-        std::fs::write(secrets.join(name), "https://127.0.0.1:9/secret").unwrap();
+        let file = secrets.join(name);
+        std::fs::write(&file, "https://127.0.0.1:9/secret").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

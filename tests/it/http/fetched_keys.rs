@@ -76,6 +76,27 @@ fn published_key_is_fetched_once_and_believes_its_owner_only() {
 }
 
 #[test]
+fn fetched_key_outlives_a_reload_and_is_fetched_anew_where_its_place_changed() {
+    let (host, signer) = (KeyHost::start(), Signer::new());
+    host.publish("/keys", signer.key_set().as_bytes());
+    let keys = |path: &str| format!("{{ url = \"{}\", allow = {OWN} }}", host.url(path));
+    let (folder, served) = start(&host, &source("keyed", &keys("/keys")));
+    assert_eq!(signer.post(&served, "keyed", b"{}").status, 200);
+    // The host is away when something else of the configuration changes.
+    host.answer("/keys", b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n");
+    let changed = format!("[source.keyed]\ndedupe = \"off\"\n{}", source("keyed", &keys("/keys")));
+    folder.write_config("", &changed);
+    printed(&run(&folder, &["reload"]), 0);
+    assert_eq!(signer.post(&served, "keyed", b"[]").status, 200);
+    assert_eq!(host.n_asked(), 1);
+
+    folder.write_config("", &source("keyed", &keys("/moved")));
+    printed(&run(&folder, &["reload"]), 0);
+    assert_eq!(signer.post(&served, "keyed", b"[1]").status, 503);
+    assert_eq!(host.n_asked(), 2);
+}
+
+#[test]
 fn sender_is_asked_to_come_again_while_its_key_cannot_be_had() {
     let (host, signer) = (KeyHost::start(), Signer::new());
     host.publish("/keys", signer.key_set().as_bytes());
@@ -121,7 +142,9 @@ fn slow_host_of_keys_holds_up_no_other_source() {
     let keys = format!("{{ url = \"{}\", allow = {OWN} }}", host.url("/slow"));
     let (_folder, served) = start(&host, &source("slow", &keys));
     std::thread::scope(|scope| {
-        let slow = scope.spawn(|| signer.post(&served, "slow", b"{}").status);
+        // More than there are threads that answer.
+        let post = || signer.post(&served, "slow", b"{}").status;
+        let slow: Vec<_> = (0..32).map(|_| scope.spawn(post)).collect();
         while host.n_asked() == 0 {
             std::thread::yield_now();
         }
@@ -132,8 +155,8 @@ fn slow_host_of_keys_holds_up_no_other_source() {
             let answer = wire::post(served.public(), "/hooks/hyvor", &headers, body.as_bytes());
             assert_eq!(answer.status, 200);
         }
-        assert!(!slow.is_finished());
-        assert_eq!(slow.join().unwrap(), 503);
+        assert!(slow.iter().all(|one| !one.is_finished()));
+        assert!(slow.into_iter().all(|one| one.join().unwrap() == 503));
     });
     assert!(reason(&served).contains("no answer"), "{}", reason(&served));
 }

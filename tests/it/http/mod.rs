@@ -3,6 +3,7 @@
 mod admin;
 mod bad;
 mod client_limiter;
+mod credentials;
 mod fetched_keys;
 mod flood;
 mod good;

@@ -16,7 +16,12 @@ fn a_range_of_events_is_replayed_page_by_page() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     };
-    let expected = |count: u64, after: u64, done: bool| json!({ "count": count, "deliveries": count, "after": after, "done": done });
+    let expected = |count: u64, after: u64, is_last: bool| {
+        json!({
+            "matched": count, "done": count, "skipped": 0, "failed": 0, "count": count,
+            "deliveries": count, "after": after, "is_last": is_last,
+        })
+    };
     assert_eq!(page(&json!({ "limit": 2, "dry_run": true })), expected(2, 2, false));
     assert_eq!(page(&json!({ "up_to": 1, "dry_run": true })), expected(1, 1, true));
     assert_eq!(page(&json!({ "source": "userecho" })), expected(0, 0, true));
@@ -45,7 +50,7 @@ fn a_page_of_large_events_ends_early_and_says_that_more_follow() {
         let page = gateway.ask("POST", "/api/v1/events/replay", &ask).json();
         after = page["after"].as_u64().unwrap();
         counts.push(page["count"].as_u64().unwrap());
-        if page["done"] == true {
+        if page["is_last"] == true {
             break;
         }
     }

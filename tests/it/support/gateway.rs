@@ -2,6 +2,7 @@
 //! goes with it.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -49,15 +50,22 @@ impl Folder {
     /// The same below another folder.
     pub(crate) fn new_in(parent: &Path, server: &str, rest: &str) -> Self {
         let folder = Self(tempfile::tempdir_in(parent).unwrap());
-        std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+        folder.write_secret("secret", SECRET);
         folder.write_config(server, rest);
         folder
+    }
+
+    /// A file that its owner only can read.
+    pub(crate) fn write_secret(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// With this text as the whole configuration.
     pub(crate) fn of_text(text: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+        folder.write_secret("secret", SECRET);
         std::fs::write(folder.config(), text).unwrap();
         folder
     }

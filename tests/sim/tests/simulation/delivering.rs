@@ -6,14 +6,11 @@ use gatepost_sim::clock::Clock;
 use gatepost_sim::event::{Attempt, Delivery, ErrorText, Outcome, Settlement};
 
 use crate::action::How;
-use crate::fates::{Details, Existence, Fate, Lease};
-use crate::oracle::{Append, Verdict};
-use crate::simulation::{N_HANDLERS, Simulation};
-use crate::subject::{Answer, Request, Standing, Subject};
+use crate::fates::{Details, Fate, Lease};
+use crate::oracle::Verdict;
+use crate::simulation::Simulation;
+use crate::subject::Subject;
 use crate::worker::{LINE_MAX, Line};
-
-/// How many rounds of deliveries a calm hour has at most.
-const DRAIN_ROUNDS: usize = 400;
 
 mod by_hand;
 mod draining;

@@ -6,10 +6,8 @@
 //! not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use gatepost_sim::clock::Timestamp;
-use gatepost_sim::event::EventId;
 
 pub use crate::fate::{Details, Existence, Fate, Lease, Session};
 use crate::oracle::Verdict;

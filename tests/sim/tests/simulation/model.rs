@@ -6,18 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
-use gatepost_sim::event::{
-    Dedupe, DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Origin, Outcome,
-    Position, Settlement,
-};
+use gatepost_sim::event::{Dedupe, DedupeKey, EventId, HandlerName, NewEvent, OrderKey, Position};
 use gatepost_sim::queue::{Appended, QueueError, Start};
-use rand::Rng;
-use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::damage::{Damage, Effects, Fault};
 use crate::mutants::{MUTANTS, Mutant};
-use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
+use crate::subject::{Answer, Request, Ticket};
 
 mod as_subject;
 

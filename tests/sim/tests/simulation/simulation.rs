@@ -9,14 +9,13 @@ use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
 use gatepost_sim::event::{
     DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, OrderKey, SourceName,
 };
-use gatepost_sim::queue::{QueueError, Start};
+use gatepost_sim::queue::QueueError;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::action::Action;
 use crate::damage::{Damage, Effects, Fault};
-use crate::fates::{Existence, Fate};
-use crate::oracle::{Append, Oracle, Verdict, body_of};
+use crate::oracle::{Oracle, Verdict, body_of};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
 use crate::worker::Worker;
 

@@ -2,18 +2,10 @@
 
 use std::time::Duration;
 
-use gatepost_sim::clock::Clock;
-use gatepost_sim::event::{Attempt, Delivery, ErrorText, Outcome, Settlement};
-
-use crate::action::How;
-use crate::fates::{Details, Existence, Fate, Lease};
-use crate::oracle::{Append, Verdict};
-use crate::simulation::{N_HANDLERS, Simulation};
+use crate::fates::{Details, Existence, Fate};
+use crate::oracle::Verdict;
+use crate::simulation::Simulation;
 use crate::subject::{Answer, Request, Standing, Subject};
-use crate::worker::{LINE_MAX, Line};
-
-/// How many rounds of deliveries a calm hour has at most.
-const DRAIN_ROUNDS: usize = 400;
 
 impl<S: Subject> Simulation<S> {
     /// Redrives or drops dead letters: the one picked, or all of the handler's.

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use gatepost_sim::clock::Clock;
-use gatepost_sim::event::{Attempt, Delivery, ErrorText, Outcome, Settlement};
-
 use crate::action::How;
-use crate::fates::{Details, Existence, Fate, Lease};
+use crate::fates::Fate;
 use crate::oracle::{Append, Verdict};
 use crate::simulation::{N_HANDLERS, Simulation};
-use crate::subject::{Answer, Request, Standing, Subject};
-use crate::worker::{LINE_MAX, Line};
+use crate::subject::{Standing, Subject};
 
 /// How many rounds of deliveries a calm hour has at most.
 const DRAIN_ROUNDS: usize = 400;

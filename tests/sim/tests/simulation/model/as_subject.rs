@@ -1,18 +1,16 @@
 //! The model, asked as the queue is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
+use gatepost_sim::clock::{Clock, ManualClock};
 use gatepost_sim::event::{
-    Dedupe, DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Origin, Outcome,
-    Position, Settlement,
+    Delivery, Event, HandlerName, OrderKey, Origin, Outcome, Position, Settlement,
 };
-use gatepost_sim::queue::{Appended, QueueError, Start};
+use gatepost_sim::queue::QueueError;
 use rand::Rng;
 use rand::rngs::StdRng;
-use uuid::Uuid;
 
 use crate::damage::{Damage, Effects, Fault};
 use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};

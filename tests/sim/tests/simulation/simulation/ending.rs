@@ -1,23 +1,13 @@
 //! The process ends, well or badly, and begins again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
-use gatepost_sim::event::{
-    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, OrderKey, SourceName,
-};
-use gatepost_sim::queue::{QueueError, Start};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use gatepost_sim::clock::{Clock, ManualClock};
+use rand::Rng;
 
-use crate::action::Action;
-use crate::damage::{Damage, Effects, Fault};
-use crate::fates::{Existence, Fate};
-use crate::oracle::{Append, Oracle, Verdict, body_of};
-use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
+use crate::damage::Damage;
+use crate::oracle::Verdict;
+use crate::subject::{End, Request, Subject};
 use crate::worker::Worker;
 
 use super::*;

@@ -1,23 +1,11 @@
 //! Handlers come and go.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
-use gatepost_sim::clock::{Clock, ManualClock, Timestamp};
-use gatepost_sim::event::{
-    DataRoot, Dedupe, DedupeKey, EventType, HandlerName, Headers, NewEvent, OrderKey, SourceName,
-};
 use gatepost_sim::queue::{QueueError, Start};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 
-use crate::action::Action;
-use crate::damage::{Damage, Effects, Fault};
 use crate::fates::{Existence, Fate};
-use crate::oracle::{Append, Oracle, Verdict, body_of};
-use crate::subject::{Answer, Config, End, Part, Request, Standing, Subject, Ticket};
+use crate::oracle::{Append, Verdict};
+use crate::subject::{End, Part, Request, Subject};
 use crate::worker::Worker;
 
 use super::*;

@@ -1,0 +1,78 @@
+//! Text that is not UTF-8, in the charset that its sender names.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
+
+/// The charset that a content type names; `None` = it names none that is known, or UTF-8.
+pub(super) fn named(content_type: &str) -> Option<&'static Encoding> {
+    let mut parameters = content_type.split(';').skip(1);
+    let value = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']))
+    });
+    known(value?.as_bytes())
+}
+
+/// The charset of this name.
+pub(super) fn known(label: &[u8]) -> Option<&'static Encoding> {
+    Encoding::for_label(label).filter(|encoding| *encoding != encoding_rs::UTF_8)
+}
+
+/// `text` as UTF-8. What is UTF-8 stays so whatever is said of it: wrong labels are more frequent
+/// than texts that fit two charsets by chance.
+pub(super) fn to_utf8<'t>(
+    text: Cow<'t, [u8]>,
+    charset: Option<&'static Encoding>,
+) -> Cow<'t, [u8]> {
+    let marked = Encoding::for_bom(&text).map(|(encoding, _)| encoding).filter(|one| is_wide(one));
+    let wide = marked.or(charset.filter(|one| is_wide(one)));
+    if let Some(encoding) = wide.filter(|_| text.len().is_multiple_of(2) && text.contains(&0)) {
+        return Cow::Owned(encoding.decode(&text).0.into_owned().into_bytes());
+    }
+    match charset.filter(|one| !is_wide(one)) {
+        Some(encoding) if std::str::from_utf8(&text).is_err() => {
+            let (decoded, _) = encoding.decode_without_bom_handling(&text);
+            Cow::Owned(decoded.into_owned().into_bytes())
+        }
+        Some(_) | None => text,
+    }
+}
+
+/// A text; what no character is becomes U+FFFD.
+pub(super) fn text(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
+    String::from_utf8_lossy(&to_utf8(Cow::Borrowed(bytes), charset)).into_owned()
+}
+
+fn is_wide(encoding: &'static Encoding) -> bool {
+    encoding == UTF_16LE || encoding == UTF_16BE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(content_type: &str, bytes: &[u8], expected: &str) {
+        assert_eq!(text(bytes, named(content_type)), expected, "{content_type}");
+    }
+
+    #[test]
+    fn named_charset_is_read() {
+        check("text/plain; charset=ISO-8859-1", b"Zo\xeb \x80", "Zoë €");
+        check("a/b; q=1; Charset=\"windows-1251\"", b"\xcf\xf0", "Пр");
+        check("a/b;charset=shift_jis", b"\x93\xfa", "日");
+        check("a/b; charset=utf-16", b"\xff\xfe{\0}\0", "{}");
+        check("a/b; charset=utf-16be", b"\0{\0}", "{}");
+        check("application/json", b"\xfe\xff\0{\0}", "{}");
+    }
+
+    #[test]
+    fn what_is_utf_8_stays_so_whatever_is_said_of_it() {
+        check("a/b; charset=iso-8859-1", "Zoë".as_bytes(), "Zoë");
+        check("a/b; charset=utf-16", b"{}", "{}");
+        check("a/b; charset=nonsense", b"Zo\xeb", "Zo\u{fffd}");
+        check("a/b; charset=utf-8", b"Zo\xeb", "Zo\u{fffd}");
+        check("a/b", b"\xff\xfe{", "\u{fffd}\u{fffd}{");
+    }
+}
