@@ -49,10 +49,7 @@ pub(crate) async fn run(folder: &Path, n_events: u64) {
     let queue = open(&folder, RETENTION);
     queue.append(event(u64::MAX)).await.unwrap();
     println!("restart    {:>8.2} s to the first append (≤ 1)", begin.elapsed().as_secs_f64());
-    let subscription = queue.subscribe(&handler, Start::Oldest).await.unwrap();
-    subscription.next(1).await.unwrap();
-    println!("           {:>8.2} s to the first delivery", begin.elapsed().as_secs_f64());
-    drop(subscription);
+    // No delivery is measured: at `waiting_max` the handler takes nothing more out of the log.
     queue.close().await.unwrap();
 }
 
