@@ -8,8 +8,11 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::queue::DeadFilter;
 
-use super::values::handler;
+use super::values::{handler, words_of};
 use super::{Api, ApiError};
+
+/// What no filter asks for.
+const ALL: &str = "all dead letters";
 
 /// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +108,7 @@ impl From<RolloutAsk> for DeadAsk {
 impl DeadAsk {
     /// Which ones in words, for the action log.
     fn target(&self) -> String {
-        words_of([
+        let parts = [
             ("handler", self.handler.clone()),
             ("event", self.id.clone()),
             ("reason", self.reason.clone()),
@@ -113,7 +116,8 @@ impl DeadAsk {
             ("since", self.since.map(|at| at.to_string())),
             ("until", self.until.map(|at| at.to_string())),
             ("at most", self.limit.map(|limit| limit.to_string())),
-        ])
+        ];
+        words_of(parts).unwrap_or_else(|| ALL.to_owned())
     }
 
     /// The same as a rollout.
@@ -138,7 +142,7 @@ impl DeadSelection {
     /// Which ones in words, for the action log.
     pub(super) fn target(&self) -> String {
         let DeadFilter { handler, position, reason, since, until, limit } = &self.filter;
-        words_of([
+        let parts = [
             ("handler", handler.as_ref().map(ToString::to_string)),
             ("position", position.map(|position| position.0.to_string())),
             ("reason", reason.clone()),
@@ -146,12 +150,7 @@ impl DeadSelection {
             ("since", since.map(|at| at.to_string())),
             ("until", until.map(|at| at.to_string())),
             ("at most", limit.map(|limit| limit.to_string())),
-        ])
+        ];
+        words_of(parts).unwrap_or_else(|| ALL.to_owned())
     }
-}
-
-fn words_of(parts: [(&str, Option<String>); 7]) -> String {
-    let said = |(key, value): (&str, Option<String>)| value.map(|value| format!("{key} {value}"));
-    let text = parts.into_iter().filter_map(said).collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "all dead letters".to_owned() } else { text }
 }

@@ -12,6 +12,7 @@ use crate::queue::{EventQuery, TAKE_BYTES_MAX};
 use crate::text::counted;
 
 use super::ask::EventsAsk;
+use super::values::{handler, words_of};
 use super::{Api, ApiError, no_handler};
 
 /// One page of a replay.
@@ -92,9 +93,7 @@ impl ReplayRange {
             ("field", self.field.clone()),
             ("search", self.q.clone()),
         ];
-        let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
-        let said = said.collect::<Vec<_>>().join(", ");
-        if said.is_empty() { "all events".to_owned() } else { format!("events: {said}") }
+        words_of(said).map_or_else(|| "all events".to_owned(), |said| format!("events: {said}"))
     }
 }
 
@@ -129,7 +128,7 @@ impl Api {
     /// Makes a page of events due again, oldest first. A page ends early behind the event with
     /// which the bodies pass [`TAKE_BYTES_MAX`] together: all of it is in memory at once.
     pub async fn replay_range(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
-        let handler = range.handler.as_deref().map(super::values::handler).transpose()?;
+        let handler = range.handler.as_deref().map(handler).transpose()?;
         let handlers = self.handlers_for(handler.as_ref())?;
         let after = range.after.unwrap_or(0);
         let ask = EventsAsk {

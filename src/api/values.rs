@@ -13,6 +13,13 @@ pub(super) fn handler(text: &str) -> Result<HandlerName, ApiError> {
     HandlerName::parse(text).map_err(|err| ApiError::Bad(err.to_string()))
 }
 
+/// A filter in words, for the action log; `None` = it asks for nothing.
+pub(super) fn words_of<const N: usize>(parts: [(&str, Option<String>); N]) -> Option<String> {
+    let said = |(key, value): (&str, Option<String>)| value.map(|value| format!("{key} {value}"));
+    let said = parts.into_iter().filter_map(said).collect::<Vec<_>>().join(", ");
+    (!said.is_empty()).then_some(said)
+}
+
 /// Events that have `value` at a dotted path of their JSON body.
 pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
     let parts = parts_of(path).into_iter().map(|part| part.replace('~', "~0").replace('/', "~1"));

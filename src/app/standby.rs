@@ -1,18 +1,13 @@
 //! The second copy of the queue: what is wanted of it, by the configuration.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StandbySettings};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::standby::{Acknowledge, Rule, Standbys};
 
 pub(super) mod watch;
-
-/// Where no `[standby]` says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(5);
-const LAG_MAX: Duration = Duration::from_secs(30);
 
 /// The standbys of this queue.
 pub(super) fn standbys(store: &EmbeddedQueue, clock: &Arc<dyn Clock>, config: &Config) -> Standbys {
@@ -25,8 +20,8 @@ pub(super) fn rule(config: &Config) -> Rule {
     let standby = config.standby.as_ref();
     Rule {
         acknowledge: config.queue.ack,
-        timeout: standby.map_or(TIMEOUT, |standby| standby.ack_timeout),
+        timeout: standby.map_or(StandbySettings::ACK_TIMEOUT, |standby| standby.ack_timeout),
         is_expected: standby.is_some() || config.queue.ack == Acknowledge::Standby,
-        lag_max: standby.map_or(LAG_MAX, |standby| standby.lag_max),
+        lag_max: standby.map_or(StandbySettings::LAG_MAX, |standby| standby.lag_max),
     }
 }

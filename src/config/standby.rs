@@ -16,9 +16,14 @@ pub struct StandbySettings {
     pub ack_timeout: Duration,
 }
 
+impl StandbySettings {
+    /// Where nothing else is said.
+    pub const LAG_MAX: Duration = Duration::from_secs(30);
+    /// Where nothing else is said.
+    pub const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+}
+
 const TOKEN: &str = "data/standby-token";
-const LAG_MAX: Duration = Duration::from_secs(30);
-const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Senders hang up after 10 s, and some of that is the commit's.
 const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(9);
 
@@ -28,8 +33,10 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<StandbySettings> {
     let mut table = root.table("standby")?;
     let settings = StandbySettings {
         token: table.take_or("token", token),
-        lag_max: table.checked("lag_max", check_lag_max).unwrap_or(LAG_MAX),
-        ack_timeout: table.checked("ack_timeout", check_ack_timeout).unwrap_or(ACK_TIMEOUT),
+        lag_max: table.checked("lag_max", check_lag_max).unwrap_or(StandbySettings::LAG_MAX),
+        ack_timeout: table
+            .checked("ack_timeout", check_ack_timeout)
+            .unwrap_or(StandbySettings::ACK_TIMEOUT),
     };
     table.finish();
     Some(settings)

@@ -49,6 +49,24 @@ pub trait StorageFile: Send + Sync + Debug {
     fn size(&self) -> io::Result<u64>;
 }
 
+/// Up to `n_bytes` of a file from `from` on; `None` = it is gone.
+pub fn read_part(
+    storage: &dyn Storage,
+    path: &Path,
+    from: u64,
+    n_bytes: usize,
+) -> io::Result<Option<Vec<u8>>> {
+    let file = match storage.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    let mut bytes = vec![0; n_bytes];
+    let n_read = file.read_at(&mut bytes, from)?;
+    bytes.truncate(n_read);
+    Ok(Some(bytes))
+}
+
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsStorage;

@@ -107,16 +107,13 @@ fn holds(folder: &Path) -> io::Result<FolderHolds> {
 
 /// The segment whose file has this name, as in the log and the kept log.
 pub fn name_of_file(path: &Path) -> Option<SegmentName> {
-    let (number, salt) = path.file_name()?.to_str()?.strip_suffix(".log")?.split_once('-')?;
-    let (number, salt) = (number.parse().ok()?, u64::from_str_radix(salt, 16).ok()?);
-    let name = SegmentName { number, salt };
-    (path.file_name()?.to_str()? == name.file_name()).then_some(name)
+    SegmentId::of_file(path).map(SegmentName::from)
 }
 
 impl SegmentName {
     /// The name of its file.
     pub fn file_name(&self) -> String {
-        format!("{:010}-{:016x}.log", self.number, self.salt)
+        SegmentId::from(*self).file_name()
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use super::super::record::SegmentId;
-use super::file_name::file_name;
 
 /// A stretch of a segment that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl KeptDamage {
 impl fmt::Display for KeptDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segment, offset, bytes, cause } = self;
-        let file = file_name(*segment);
+        let file = segment.file_name();
         match cause {
             DamageCause::MissingFile => {
                 return write!(f, "kept segment {} is missing", segment.number);

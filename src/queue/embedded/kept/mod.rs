@@ -36,7 +36,6 @@ use crate::sync::lock;
 mod append;
 mod compact;
 mod damage;
-mod file_name;
 mod open;
 mod raw;
 mod segment;
@@ -274,6 +273,6 @@ impl KeptLog {
     }
 
     fn path(&self, id: SegmentId) -> PathBuf {
-        file_name::path(&self.folder, id)
+        self.folder.join(id.file_name())
     }
 }

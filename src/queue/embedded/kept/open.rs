@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use super::super::log::is_scarce;
 use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
 use super::damage::DamageCause;
-use super::file_name;
 use super::segment::{KeptSegment, Records, read_record};
 use super::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::storage::{OpenMode, Storage};
@@ -90,7 +89,7 @@ impl KeptLog {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             listed => listed?,
         };
-        let ids = paths.iter().filter_map(|path| file_name::parse_name(path));
+        let ids = paths.iter().filter_map(|path| SegmentId::of_file(path));
         Ok(ids.map(|id| (id.number, id)).collect())
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::record::SegmentId;
 use super::KeptLog;
-use crate::queue::storage::OpenMode;
+use crate::queue::storage::read_part;
 use crate::sync::lock;
 
 /// A file of the kept log.
@@ -42,14 +42,6 @@ impl KeptLog {
         from: u32,
         n_bytes: usize,
     ) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.storage.open(&self.path(id), OpenMode::Read) {
-            Ok(file) => file,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(err) => return Err(err),
-        };
-        let mut bytes = vec![0; n_bytes];
-        let n_read = file.read_at(&mut bytes, from.into())?;
-        bytes.truncate(n_read);
-        Ok(Some(bytes))
+        read_part(&*self.storage, &self.path(id), from.into(), n_bytes)
     }
 }

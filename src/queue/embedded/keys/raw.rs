@@ -4,7 +4,7 @@ use std::io;
 
 use super::runs::KeyRuns;
 use super::slot::{Health, Place};
-use crate::queue::storage::OpenMode;
+use crate::queue::storage::read_part;
 
 /// A whole run file; it never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +39,6 @@ impl KeyRuns {
         if !self.raw_files().iter().any(|run| run.name == name) {
             return Ok(None);
         }
-        let file = match self.storage.open(&self.folder.join(name), OpenMode::Read) {
-            Ok(file) => file,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(err) => return Err(err),
-        };
-        let mut bytes = vec![0; n_bytes];
-        let n_read = file.read_at(&mut bytes, from)?;
-        bytes.truncate(n_read);
-        Ok(Some(bytes))
+        read_part(&*self.storage, &self.folder.join(name), from, n_bytes)
     }
 }

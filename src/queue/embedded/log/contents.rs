@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::blocks::Stretch;
 use super::offsets::{OffsetTable, push_entry};
 use super::options::OpenError;
-use super::segment::file_name;
 use super::{Cause, Damage, offset_of};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
@@ -274,6 +273,6 @@ impl Recorded {
 
 fn unsupported(id: SegmentId, at: usize, header: Header) -> OpenError {
     let (kind, version) = header.kind_and_version();
-    let file = format!("log/{}", file_name(id));
+    let file = format!("log/{}", id.file_name());
     OpenError::Unsupported { file, offset: offset_of(at), kind, version }
 }

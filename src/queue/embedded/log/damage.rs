@@ -6,7 +6,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::segment::file_name;
 use crate::queue::embedded::record::SegmentId;
 use crate::sync::lock;
 
@@ -55,7 +54,7 @@ impl fmt::Display for Damage {
                  events at least"
             );
         }
-        let file = file_name(*segment);
+        let file = segment.file_name();
         write!(f, "`log/{file}`: {bytes} bytes from byte {offset} on cannot be read (")?;
         match cause {
             Cause::BadChecksum => f.write_str("wrong checksum)"),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::blocks::{Patience, Stretch};
 use super::damage::DamageList;
 use super::offsets::OffsetTables;
-use super::segment::{Facts, Holders, Segment, file_name};
+use super::segment::{Facts, Holders, Segment};
 use super::{Cause, Damage, Found, OpenOptions, SegmentInfo, is_scarce};
 use crate::clock::Clock;
 use crate::event::Position;
@@ -227,7 +227,7 @@ impl FileLog {
             (Removal::Spare | Removal::Delete, _) => ignore_missing(self.storage.remove(&path))?,
             (Removal::Aside, _) => {
                 self.storage.create_folder(&self.aside)?;
-                let to = self.aside.join(file_name(segment.id));
+                let to = self.aside.join(segment.id.file_name());
                 ignore_missing(self.storage.rename(&path, &to))?;
                 self.aside_bytes.fetch_add(segment.capacity.into(), Ordering::Relaxed);
                 self.storage.sync_folder(&self.aside)?;
@@ -284,7 +284,7 @@ impl FileLog {
 
     /// The path of a segment's file.
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
-        self.folder.join(file_name(id))
+        self.folder.join(id.file_name())
     }
 
     pub(super) fn spare_path(&self) -> PathBuf {
@@ -366,7 +366,7 @@ impl FileLog {
         if !is_scarce(&err) && self.patience.is_over(segment.id.number, self.clock.steady()) {
             return Ok(err);
         }
-        Err(ReadError::Io { file: format!("log/{}", file_name(segment.id)), source: err })
+        Err(ReadError::Io { file: format!("log/{}", segment.id.file_name()), source: err })
     }
 
     pub(super) fn facts_of(&self, segment: &Segment) -> Result<Facts, ReadError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::contents::{Contents, Recorded, events_within};
 use super::file_log::LogHead;
 use super::options::{OpenError, OpenOptions};
-use super::segment::{Facts, Segment, id_of_file};
+use super::segment::{Facts, Segment};
 use super::{Cause, Damage, FileLog, LogWriter};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId};
@@ -144,7 +144,7 @@ impl FileLog {
         };
         let mut files = BTreeMap::new();
         for path in paths {
-            let Some(id) = id_of_file(&path) else { continue };
+            let Some(id) = SegmentId::of_file(&path) else { continue };
             match self.storage.size(&path) {
                 Ok(size) => files.insert(id, u32::try_from(size).unwrap_or(u32::MAX)),
                 // A segment goes at any time while another process has the log open.

@@ -10,7 +10,7 @@ use super::contents::{Contents, Hole};
 use super::file_log::{FileLog, Spare};
 use super::open::{Opened, Survey};
 use super::options::OpenError;
-use super::segment::{Segment, file_name};
+use super::segment::Segment;
 use super::writer::{Live, LogWriter, Tail};
 use super::{Cause, Damage, is_full};
 use crate::queue::embedded::record::{HEADER_BYTES, SegmentId, UnitBuilder};
@@ -31,7 +31,7 @@ impl Survey {
         let log = Arc::clone(&self.log);
         let (mut live, mut tail, mut end) = (None, Tail::Writable, 0);
         if let Some((segment, contents)) = self.live.take() {
-            let what = format!("mending `log/{}`", file_name(segment.id));
+            let what = format!("mending `log/{}`", segment.id.file_name());
             let (file, mended) = log.mend(&segment, &contents).map_err(OpenError::io(what))?;
             (tail, end) = (mended, contents.end);
             // Behind it stands what cannot be read: nothing is put before that.
@@ -79,7 +79,7 @@ impl FileLog {
     /// Moves a segment of which nothing is whole out of the way.
     fn put_aside(&self, id: SegmentId, n_bytes: u32) -> io::Result<()> {
         self.storage.create_folder(&self.aside)?;
-        let name = file_name(id);
+        let name = id.file_name();
         let is_torn_head = n_bytes <= HEAD_BYTES_MAX;
         let to = self.aside.join(if is_torn_head { format!("{TORN}{name}") } else { name });
         self.storage.rename(&self.path(id), &to)?;

@@ -22,20 +22,6 @@ pub(crate) struct SegmentInfo {
     pub(crate) bytes: u64,
 }
 
-/// The name of a segment's file.
-pub(super) fn file_name(id: SegmentId) -> String {
-    format!("{:010}-{:016x}.log", id.number, id.salt)
-}
-
-/// The segment whose file has this name.
-pub(super) fn id_of_file(path: &Path) -> Option<SegmentId> {
-    let name = path.file_name()?.to_str()?;
-    let (number, salt) = name.strip_suffix(".log")?.split_once('-')?;
-    let number = number.parse().ok()?;
-    let id = SegmentId { number, salt: u64::from_str_radix(salt, 16).ok()? };
-    (number > 0 && file_name(id) == name).then_some(id)
-}
-
 /// A segment in the table.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -97,7 +83,7 @@ impl Segment {
         if let Some(file) = slot.handle.as_ref().and_then(Weak::upgrade) {
             return Ok(file);
         }
-        let file = storage.open(&folder.join(file_name(self.id)), OpenMode::Read)?;
+        let file = storage.open(&folder.join(self.id.file_name()), OpenMode::Read)?;
         slot.handle = Some(Arc::downgrade(&file));
         Ok(file)
     }

@@ -1,5 +1,7 @@
 //! The fixed part in front of each payload.
 
+use std::path::Path;
+
 use crate::queue::codec::Take;
 
 /// Bytes in front of each payload.
@@ -13,6 +15,22 @@ const VERSION: u8 = 2;
 pub(crate) struct SegmentId {
     pub(crate) number: u32,
     pub(crate) salt: u64,
+}
+
+impl SegmentId {
+    /// The name of its file, in the log and in the kept log alike.
+    pub(crate) fn file_name(self) -> String {
+        format!("{:010}-{:016x}.log", self.number, self.salt)
+    }
+
+    /// The segment whose file has this name. Numbers begin at 1.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (number, salt) = name.strip_suffix(".log")?.split_once('-')?;
+        let number = number.parse().ok()?;
+        let id = Self { number, salt: u64::from_str_radix(salt, 16).ok()? };
+        (number > 0 && id.file_name() == name).then_some(id)
+    }
 }
 
 /// What a record is.

@@ -92,7 +92,7 @@ fn damaged_oldest_segment_is_not_compacted() {
 fn newer_versions_records_refuse_to_open() {
     let (storage, end) = five_segments();
     // A record of kind 77: whole under its CRC.
-    let id = file_name::parse_name(&path(&storage, 5)).unwrap();
+    let id = SegmentId::of_file(&path(&storage, 5)).unwrap();
     let mut bytes = storage.bytes(&path(&storage, 5)).unwrap();
     let start = u32::try_from(bytes.len()).unwrap();
     let mut prefix = id.salt.to_le_bytes().to_vec();

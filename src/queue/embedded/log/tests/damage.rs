@@ -75,7 +75,7 @@ fn rot_in_a_sealed_segment_is_named_when_it_is_read() {
         left.retain(|position| Some(*position) != extent.position);
         assert_eq!(fixture.positions(), left);
         let bytes = extent.end - extent.begin;
-        let file = segment::file_name(id(1));
+        let file = id(1).file_name();
         let named = format!(
             "`log/{file}`: {bytes} bytes from byte {} on cannot be read (wrong checksum)",
             extent.begin
@@ -254,7 +254,7 @@ fn segments_of_which_nothing_is_whole_are_put_aside() {
     let fixture = Fixture::open(&storage);
     assert_eq!(fixture.positions(), up_to(6));
     assert_eq!(fixture.writer.next_number(), 3);
-    let name = format!("torn-{}", segment::file_name(id(2)));
+    let name = format!("torn-{}", id(2).file_name());
     assert_eq!(storage.bytes(&folder().join("aside").join(name)), Some(vec![7; 5_000]));
     // Of these the newest few stay.
     for number in 3..=9 {
@@ -264,7 +264,7 @@ fn segments_of_which_nothing_is_whole_are_put_aside() {
     let aside: Vec<PathBuf> =
         storage.paths().into_iter().filter(|path| path.starts_with("/q/aside")).collect();
     assert_eq!(aside.len(), 4);
-    assert!(aside[3].ends_with(format!("torn-{}", segment::file_name(id(9)))));
+    assert!(aside[3].ends_with(format!("torn-{}", id(9).file_name())));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn id(number: u32) -> SegmentId {
 }
 
 fn path(number: u32) -> PathBuf {
-    folder().join("log").join(segment::file_name(id(number)))
+    folder().join("log").join(id(number).file_name())
 }
 
 fn head(next: Position) -> SegmentHead {

@@ -200,7 +200,7 @@ fn files_that_a_trim_left_behind_wait_to_be_removed() {
     assert_eq!(reopened.log.segments()[0].id, id(3));
     reopened.log.remove(1, Removal::Aside).unwrap();
     reopened.log.remove(2, Removal::Delete).unwrap();
-    let aside = folder().join("aside").join(segment::file_name(id(1)));
+    let aside = folder().join("aside").join(id(1).file_name());
     assert!(fixture.storage.bytes(&aside).is_some());
     assert_eq!(reopened.log.aside_bytes(), u64::from(SEGMENT));
     assert!(!fixture.storage.paths().contains(&path(2)));
