@@ -343,6 +343,11 @@ impl HandlerFates {
         self.change(token, to, now);
     }
 
+    /// It may be open by now.
+    pub fn unclear(&mut self, token: u32) {
+        self.assign(token, Fate::Unclear);
+    }
+
     /// Its event cannot be read.
     pub fn lost(&mut self, token: u32) {
         self.assign(token, Fate::Lost);

@@ -54,9 +54,24 @@ impl<S: Subject> Simulation<S> {
         for token in dead {
             self.change_dead(handler, token, is_redrive, asked_at)?;
         }
+        if is_redrive && pick.is_none() && n_changed > n_dead {
+            self.unseen_ones_may_be_redriven(handler);
+        }
         let now = self.steady();
         self.oracle.handlers[handler].recorded_until(now);
         Ok(())
+    }
+
+    /// A redrive of all takes lost ones along whose positions no answer has told. Their events may be
+    /// readable by then: in memory, or once the disk answers.
+    fn unseen_ones_may_be_redriven(&mut self, handler: usize) {
+        for token in 0..self.oracle.next_token() {
+            let is_unseen = self.oracle.facts(token).position.is_none();
+            let fates = &mut self.oracle.handlers[handler];
+            if is_unseen && fates.fates(token) == [Fate::Lost] {
+                fates.unclear(token);
+            }
+        }
     }
 
     pub fn change_dead(
