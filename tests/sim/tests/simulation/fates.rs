@@ -254,10 +254,18 @@ impl HandlerFates {
         }
         let ever = self.ever.get(&token).map(Vec::as_slice).unwrap_or_default();
         let found = ever.iter().copied().find(|fate| fate.is_like(standing));
+        let held = ever.iter().find_map(|fate| match fate {
+            Fate::Dead { key } => *key,
+            _ => None,
+        });
         let fate = match (found, standing) {
             (_, Standing::Open) => Fate::Open { is_fresh: false },
             (Some(Fate::Waiting { key, .. }), _) => Fate::Waiting { key, details: None },
             (Some(fate), _) => fate,
+            // As a dead letter that holds its key is once it is redriven: which one it was is damaged.
+            (None, Standing::Waiting) if held.is_some() => {
+                Fate::Waiting { key: held, details: None }
+            }
             (None, _) if may_be_lost => return Ok(()),
             (None, _) => {
                 return Err(format!("delivery {token} stands as {standing:?}, was only {ever:?}"));

@@ -187,6 +187,8 @@ fn queue_passes_seeds_that_once_failed() {
         6_474_795_778_647_897_807,
         // A redrive of lost ones whose positions no answer has told, in the oracle.
         639_334_407_029_975_098,
+        // A redrive of one that held its key, whose records are damaged, in the oracle.
+        2_589_544_095_186_665_102,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }
