@@ -26,6 +26,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The same for formats that know no earlier time: 0 before the epoch.
+    pub fn millis_since_epoch(self) -> u64 {
+        u64::try_from(self.0).unwrap_or(0)
+    }
+
     /// The moment `later` after this one; stops at the largest value.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
@@ -71,6 +76,16 @@ impl Timestamp {
         };
         timestamp.map(text).unwrap_or_default()
     }
+}
+
+/// A duration in whole milliseconds. `u64::MAX` of them are more than 500 million years.
+pub fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same in microseconds: more than 500,000 years.
+pub fn whole_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A duration in whole milliseconds, at most `i64::MAX` of them.

@@ -60,10 +60,39 @@ impl FromStr for EventId {
 pub struct Position(pub u64);
 
 impl Position {
-    /// The place right behind this one.
+    /// The place right behind this one. The last one has none, and a request may name it.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        self.after(1)
+    }
+
+    /// The place right before this one: 0, which no event has, is before the first.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        self.before(1)
+    }
+
+    /// `n_events` places further on, at most the last one.
+    #[must_use]
+    pub const fn after(self, n_events: u64) -> Self {
+        Self(self.0.saturating_add(n_events))
+    }
+
+    /// `n_events` places further back, at least 0.
+    #[must_use]
+    pub const fn before(self, n_events: u64) -> Self {
+        Self(self.0.saturating_sub(n_events))
+    }
+
+    /// How many places there are from this one to before `end`; 0 where `end` is not behind it.
+    pub const fn events_until(self, end: Self) -> u64 {
+        end.0.saturating_sub(self.0)
+    }
+
+    /// How many places there are from `earlier`, which is never behind this one, to before this.
+    pub fn events_since(self, earlier: Self) -> u64 {
+        debug_assert!(earlier <= self, "{earlier:?} is behind {self:?}");
+        earlier.events_until(self)
     }
 }
 

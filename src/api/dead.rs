@@ -183,7 +183,7 @@ impl Api {
 }
 
 fn n_events(lost: &crate::queue::LostDeliveries) -> u64 {
-    lost.positions.end.0.saturating_sub(lost.positions.start.0)
+    lost.positions.end.events_since(lost.positions.start)
 }
 
 fn is_like(record: &DeadRecord, like: Option<&str>) -> bool {

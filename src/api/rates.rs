@@ -1,9 +1,8 @@
 //! How often something happened with each source and handler.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
+use crate::clock::whole_micros;
 use crate::event::{HandlerName, SourceName};
 use crate::metrics::Quantiles;
 
@@ -47,9 +46,8 @@ pub struct LatencyView {
 
 impl From<Quantiles> for LatencyView {
     fn from(quantiles: Quantiles) -> Self {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let Quantiles { count, p50, p99 } = quantiles;
-        Self { count, p50_micros: micros(p50), p99_micros: micros(p99) }
+        Self { count, p50_micros: whole_micros(p50), p99_micros: whole_micros(p99) }
     }
 }
 

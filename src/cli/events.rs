@@ -69,8 +69,8 @@ impl Via {
 
     /// One event with all that belongs to it.
     pub(super) async fn exported(&self, id: EventId) -> Result<ExportedEvent, CliError> {
-        let before = self.show(id).await?.summary.position.0.saturating_sub(1);
-        let found = self.export(before, 1).await?.pop();
+        let before = self.show(id).await?.summary.position.previous();
+        let found = self.export(before.0, 1).await?.pop();
         let found = found.filter(|found| found.id == id.to_string());
         found.ok_or_else(|| CliError::Failed(format!("no event `{id}` is retained")))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::api::{HandlerRates, HandlerStatus, HandlerView, RatesView, SourceView, StatusView};
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, whole_millis};
 use crate::config::Config;
 use crate::text::{bytes, count, counted, latency, span};
 
@@ -61,7 +61,7 @@ async fn live(server: &Server, every: Duration) -> Result<(), CliError> {
             Ok(view) => {
                 let accepted = view.n_accepted();
                 let per_second = before.as_ref().map(|(since, seen)| {
-                    let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let millis = whole_millis(since.elapsed());
                     // In tenths. A server that was started anew counts from 0.
                     accepted.saturating_sub(*seen).saturating_mul(10_000) / millis.max(1)
                 });

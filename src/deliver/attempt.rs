@@ -15,6 +15,7 @@ use super::judge::{Judge, held};
 use super::matching::OWN_SOURCE;
 use super::replays;
 use super::spans::CallSpans;
+use crate::clock::whole_millis;
 use crate::event::{
     Attempt, Delivery, ErrorText, EventId, Failure, FailureClass, FailureKind, Outcome, Settlement,
 };
@@ -199,7 +200,7 @@ fn log_failure(context: &Context, deliveries: &[Delivery], failure: &Failure, du
         n_deliveries = deliveries.len(),
         n_done = failure.done.len(),
         attempt = first.attempt,
-        duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        duration_ms = whole_millis(duration),
         error = %failure,
         "Attempt failed"
     );

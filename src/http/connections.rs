@@ -17,6 +17,7 @@ use actix_http::Request;
 use tokio::time::Instant;
 
 use super::control::{Control, Phase};
+use crate::clock::whole_millis;
 use crate::ingest::UnconfirmedAnswer;
 use crate::sync::lock;
 
@@ -166,7 +167,7 @@ impl std::fmt::Debug for Registry {
 
 impl Registry {
     fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        whole_millis(self.began.elapsed())
     }
 
     /// A panic elsewhere leaves the maps whole.

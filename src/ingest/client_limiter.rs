@@ -228,8 +228,7 @@ impl ClientLimiter {
     }
 
     fn now(&self) -> u64 {
-        let now = u64::try_from(self.clock.steady().as_millis()).unwrap_or(0);
-        now.saturating_mul(1_000_000)
+        self.clock.steady().millis_since_epoch().saturating_mul(1_000_000)
     }
 
     fn shard(&self, client: Client) -> MutexGuard<'_, HashMap<Client, Account>> {

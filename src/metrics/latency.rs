@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_micros};
 
 /// Four steps an octave from 1 µs to 64 s: what is said of a time is at most a quarter too much.
 const N_STEPS: usize = 26 * STEPS_PER_OCTAVE;
@@ -34,11 +34,11 @@ impl LatencyCounts {
 
 /// The step of a duration.
 fn step_of(duration: Duration) -> usize {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(4);
+    let micros = whole_micros(duration).max(4);
     let octave = micros.ilog2();
     // The two bits behind the first one.
     let quarter = (micros >> (octave - 2)) & 3;
-    let step = octave as usize * STEPS_PER_OCTAVE + usize::try_from(quarter).unwrap_or(0);
+    let step = octave as usize * STEPS_PER_OCTAVE + quarter as usize;
     step.min(N_STEPS - 1)
 }
 

@@ -27,7 +27,7 @@ impl Ids {
     }
 
     pub(crate) fn next(&mut self, now: Timestamp) -> EventId {
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(0);
+        let now_ms = now.millis_since_epoch();
         if now_ms > self.last_ms {
             self.last_ms = now_ms;
             self.counter = 0;

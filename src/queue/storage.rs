@@ -49,6 +49,14 @@ pub trait StorageFile: Send + Sync + Debug {
     fn size(&self) -> io::Result<u64>;
 }
 
+/// What was done to a file or a folder; `None` = it is missing.
+pub fn if_there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 /// Up to `n_bytes` of a file from `from` on; `None` = it is gone.
 pub fn read_part(
     storage: &dyn Storage,
@@ -56,11 +64,7 @@ pub fn read_part(
     from: u64,
     n_bytes: usize,
 ) -> io::Result<Option<Vec<u8>>> {
-    let file = match storage.open(path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(err),
-    };
+    let Some(file) = if_there(storage.open(path, OpenMode::Read))? else { return Ok(None) };
     let mut bytes = vec![0; n_bytes];
     let n_read = file.read_at(&mut bytes, from)?;
     bytes.truncate(n_read);

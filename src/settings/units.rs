@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock::whole_millis;
+
 /// The longest duration that can be written: keeps arithmetic on timestamps far from its ends.
 const DURATION_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
@@ -73,7 +75,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
 
 /// Writes a duration as the configuration does: `1h30m`. Parts below a millisecond are left out.
 pub fn show_duration(duration: Duration) -> String {
-    let mut rest_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut rest_ms = whole_millis(duration);
     if rest_ms == 0 {
         return "0s".to_owned();
     }

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::local::{CopyError, LocalCopy};
 use super::wire::{Garbled, Hello, Pull, PulledParts, Welcome};
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_millis};
 use crate::queue::embedded::COPY_FORMAT;
 use crate::secret::Secret;
 
@@ -167,7 +167,7 @@ impl CopyFollower {
             Some(session) => session.clone(),
             None => self.hello(tell).await?,
         };
-        let wait_ms = u64::try_from(WAIT.as_millis()).unwrap_or(u64::MAX);
+        let wait_ms = whole_millis(WAIT);
         let pull = Pull {
             session: session.clone(),
             from: self.copy.stand(),

@@ -32,8 +32,8 @@ pub struct LostView {
 impl LostView {
     pub(in crate::api) fn new(lost: LostDeliveries) -> Self {
         let LostDeliveries { handler, positions } = lost;
-        let events = positions.end.0.saturating_sub(positions.start.0);
-        let (first, newest) = (positions.start.0, positions.end.0.saturating_sub(1));
+        let events = positions.end.events_since(positions.start);
+        let (first, newest) = (positions.start.0, positions.end.previous().0);
         let reason = match events {
             1 => format!("the event at position {first} cannot be read"),
             _ => format!("the events at positions {first} to {newest} cannot be read"),

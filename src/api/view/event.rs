@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::api::wants::WantsView;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Output, Position, SourceName,
 };
@@ -151,7 +151,7 @@ impl DeliveryView {
         let attempts = attempts.into_iter().map(|attempt| AttemptView {
             number: attempt.number,
             started_at: attempt.started_at,
-            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: whole_millis(attempt.duration),
             led_to: attempt.led_to,
             error: attempt.error,
             status: attempt.status,

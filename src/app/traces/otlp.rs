@@ -118,7 +118,7 @@ fn span(span: &Span) -> Protobuf {
 }
 
 fn nanos(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millis()).unwrap_or(0).saturating_mul(1_000_000)
+    at.millis_since_epoch().saturating_mul(1_000_000)
 }
 
 /// A key with its value.

@@ -43,8 +43,7 @@ impl DeadRetention {
             return None;
         }
         self.looked_at = Some(steady);
-        let millis = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        Some(Timestamp::from_millis(now.as_millis().saturating_sub(millis)))
+        Some(now.before(self.retention))
     }
 }
 

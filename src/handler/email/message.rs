@@ -358,8 +358,7 @@ fn message_id(writer: &Writer<'_>, deliveries: &[&Delivery]) -> String {
 }
 
 fn date(now: Timestamp) -> SystemTime {
-    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
     SystemTime::UNIX_EPOCH
-        .checked_add(Duration::from_millis(millis))
+        .checked_add(Duration::from_millis(now.millis_since_epoch()))
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -77,15 +77,15 @@ impl Look {
             return Ok(String::new());
         }
         let mut text = String::new();
-        if last.0 - self.at.0 > BEHIND_MAX {
-            let from = last.0 - EVENTS_MAX as u64;
+        if last.events_since(self.at) > BEHIND_MAX {
+            let from = last.before(EVENTS_MAX as u64);
             let skipped = json!({
-                "count": from - self.at.0,
+                "count": from.events_since(self.at),
                 "after": self.at,
-                "before": from + 1,
+                "before": from.next(),
             });
-            text = format!("event: skipped\nid: {from}\ndata: {skipped}\n\n");
-            self.at = Position(from);
+            text = format!("event: skipped\nid: {}\ndata: {skipped}\n\n", from.0);
+            self.at = from;
         }
         let query = EventQuery {
             cursor: Some(self.at),

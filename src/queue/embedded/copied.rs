@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::files::SegmentName;
 use super::layout::{COPY_MARK, FORMAT};
 use super::lock_file;
-use super::record::{SegmentId, Validity, examine};
+use super::record::{SegmentId, Validity, examine, offset_of};
 use crate::queue::QueueError;
-use crate::queue::storage::{OpenMode, OsStorage, Storage};
+use crate::queue::storage::{OpenMode, OsStorage, Storage, if_there};
 
 /// The layout that copies are made in: a gateway of another one is not followed.
 pub const COPY_FORMAT: u32 = 2;
@@ -72,10 +72,7 @@ impl CopyFolder {
     fn write_format(&self, text: &str) -> io::Result<()> {
         let (staging, path) = (self.folder.join("FORMAT.new"), self.folder.join("FORMAT"));
         // What a crash left there may be longer.
-        match self.storage.remove(&staging) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-            Ok(()) | Err(_) => {}
-        }
+        if_there(self.storage.remove(&staging))?;
         let file = self.storage.open(&staging, OpenMode::Create)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_data()?;
@@ -86,12 +83,10 @@ impl CopyFolder {
 
 /// What stands in `folder`, by its `FORMAT`.
 fn holds(folder: &Path) -> io::Result<FolderHolds> {
-    match std::fs::read_to_string(folder.join("FORMAT")) {
-        Ok(text) if text.starts_with(COPY_MARK) => return Ok(FolderHolds::Copy),
-        Ok(text) if !text.is_empty() => return Ok(FolderHolds::Queue),
-        Ok(_) => {}
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-        Err(err) => return Err(err),
+    match if_there(std::fs::read_to_string(folder.join("FORMAT")))? {
+        Some(text) if text.starts_with(COPY_MARK) => return Ok(FolderHolds::Copy),
+        Some(text) if !text.is_empty() => return Ok(FolderHolds::Queue),
+        Some(_) | None => {}
     }
     // A lock, and what a process left that ended before it could say what the folder is.
     let is_nothing = |path: &Path| {
@@ -123,9 +118,9 @@ pub fn whole_until(bytes: &[u8], name: SegmentName) -> u32 {
     loop {
         match examine(bytes, at, id) {
             Validity::Whole(header, _) | Validity::Unsupported(header) => {
-                at = at.saturating_add(header.record_bytes());
+                at += header.record_bytes();
             }
-            Validity::Bad => return u32::try_from(at).unwrap_or(u32::MAX),
+            Validity::Bad => return offset_of(at),
         }
     }
 }

@@ -295,13 +295,13 @@ impl Core {
 
     /// The handlers whose deliveries keep the oldest segment, with what they have to do.
     pub(crate) fn who_pins(&self) -> Vec<String> {
-        let head = self.log.head();
         let handlers = lock(&self.recorded).clone();
+        let next = self.log.head().next_position;
         let Some(least) = handlers.values().min().copied() else { return Vec::new() };
         let behind = handlers.into_iter().filter(|(_, high)| *high == least);
         behind
             .map(|(handler, high)| {
-                let n_events = head.next_position.0.saturating_sub(high.0);
+                let n_events = high.events_until(next);
                 format!("handler `{handler}` ({n_events} events)")
             })
             .collect()

@@ -190,7 +190,7 @@ impl EmbeddedQueue {
                 self.read(move |reading| reading.list(&piece, Budget::for_list(&*clock))).await?;
             let body_bytes = page.events.iter().map(|event| event.body.len()).sum();
             let n_found = page.events.len();
-            looked_at += page.scanned_to.0.saturating_sub(page.scanned_from.0);
+            looked_at += page.scanned_to.events_since(page.scanned_from);
             events.extend(page.events);
             let is_late = until.is_some_and(|until| self.core.clock.steady() >= until);
             if page.is_complete || is_late {

@@ -21,7 +21,7 @@ use super::log::{
     Survey, Want,
 };
 use super::read::{Reading, States};
-use super::record::{Lsn, SegmentId};
+use super::record::{Lsn, SegmentId, next_number};
 use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
@@ -269,7 +269,7 @@ fn assemble(
         settle_room: settings.settle_room(),
         segment_bytes: u64::from(settings.segment_bytes),
         observer: settings.observer,
-        least_segment: folder.newest_lsn.segment() + 1,
+        least_segment: next_number(folder.newest_lsn.segment()),
         used_reserve: false,
         is_full: false,
         inbox: Inbox::default(),
@@ -316,7 +316,7 @@ impl GivenNumbers {
         let by_snapshot = newest.map_or(Position(1), |newest| newest.next_position);
         let named = survey.next_position.max(by_snapshot);
         // What cannot be read may have had positions.
-        let behind_log = Position(named.0.saturating_add(survey.doubtful_events));
+        let behind_log = named.after(survey.doubtful_events);
         // Where all of the log is missing, with the snapshots, only what was kept tells.
         let newest_kept = newest_kept(kept);
         let behind_kept = newest_kept.as_ref().map(|event| event.position.next());

@@ -104,7 +104,7 @@ impl CachedCommit {
                 let (kind, _) = header.kind_and_version();
                 let (payload, behind) = behind.split_at_checked(header.payload_bytes as usize)?;
                 rest = behind;
-                end = Lsn(end.0 + header.record_bytes() as u64);
+                end = end.behind(header.record_bytes());
                 if kind == Kind::Event as u8 {
                     let at = position_of(payload)?;
                     if at >= position {
@@ -116,16 +116,21 @@ impl CachedCommit {
         })
     }
 
+    /// Which of its events is at `position`, or how many there are before it.
+    fn index_of(&self, position: Position) -> usize {
+        let n_before = position.events_since(self.first);
+        debug_assert!(position <= self.next, "{position:?} is behind the commit");
+        usize::try_from(n_before).unwrap_or(usize::MAX)
+    }
+
     /// The same events as every other handler that has them.
     fn share(&self, position: Position, max: usize) -> Vec<CachedEvent> {
         let mut taken = lock(&self.taken);
-        let n_events = usize::try_from(self.next.0.saturating_sub(self.first.0)).unwrap_or(0);
-        taken.resize(n_events, Weak::new());
+        taken.resize(self.index_of(self.next), Weak::new());
         let mut recent = Vec::new();
         let mut decoder = Decoder::of(self);
         for record in self.events(position).take(max) {
-            let index = usize::try_from(record.at.0.saturating_sub(self.first.0)).ok();
-            let slot = index.and_then(|index| taken.get_mut(index));
+            let slot = taken.get_mut(self.index_of(record.at));
             if let Some(event) = slot.as_ref().and_then(|slot| slot.upgrade()) {
                 recent.push(CachedEvent { event, end: record.end });
                 continue;

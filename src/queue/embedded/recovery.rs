@@ -49,8 +49,7 @@ pub(crate) fn from_snapshot(
 fn settle_trimmed(state: &mut HandlerState, trimmed_before: Position, kept: &KeptLog) {
     let high = state.high();
     if high < trimmed_before {
-        let count = trimmed_before.0 - high.0;
-        state.apply(&DeliveryRecord::of(high, count, NewState::Delivered));
+        state.apply(&DeliveryRecord::of_all(high..trimmed_before, NewState::Delivered));
         let mut from = high;
         while let Some(kept) = kept.first_from(from).filter(|kept| *kept < trimmed_before) {
             state.apply(&DeliveryRecord::of(kept, 1, NewState::Open));

@@ -16,9 +16,9 @@ pub(crate) fn stats(core: &Arc<Core>, index_bytes: u64, lag_bytes: u64) -> Queue
     let head = core.log.head();
     let handlers = core.handlers();
     QueueStats {
-        events: head.next_position.0 - head.first_position.0 + core.kept.len() as u64,
+        events: head.next_position.events_since(head.first_position) + core.kept.len() as u64,
         bytes: core.bytes() + index_bytes,
-        last: Position(head.next_position.0.saturating_sub(1)),
+        last: head.next_position.previous(),
         lag_bytes,
         handlers: handlers.iter().map(|cell| (cell.handler.clone(), backlog(core, cell))).collect(),
         damage: core.damage(),
@@ -27,16 +27,20 @@ pub(crate) fn stats(core: &Arc<Core>, index_bytes: u64, lag_bytes: u64) -> Queue
 
 /// One subscription's numbers.
 pub(crate) fn backlog(core: &Core, cell: &HandlerCell) -> Backlog {
-    let next = core.log.head().next_position;
     let (counts, n_parked, high, oldest) = {
         let live = cell.lock();
         let n_parked = live.session.as_ref().map_or(0, Session::n_parked);
         let oldest = live.state.oldest_pending();
         (live.state.counts(), n_parked, live.state.high(), oldest)
     };
+    // Asked behind the state, which follows it. A state that was made anew may know of positions
+    // whose events the log has lost.
+    let next = core.log.head().next_position;
+    let in_log = high.events_until(next) + counts.open;
+    debug_assert!(n_parked <= in_log, "{n_parked} deliveries are parked, {in_log} are open");
     let oldest = oldest.or_else(|| (high < next).then_some(high));
     Backlog {
-        in_log: (next.0.saturating_sub(high.0) + counts.open).saturating_sub(n_parked),
+        in_log: in_log.saturating_sub(n_parked),
         waiting: counts.waiting + n_parked,
         dead: counts.dead + counts.lost,
         oldest_pending_at: oldest.and_then(|position| cell.received_at(core, position)),

@@ -50,7 +50,7 @@ impl Cleaner {
         alive: &BTreeMap<Position, Vec<Arc<HandlerCell>>>,
     ) -> Result<Copied, QueueError> {
         // What is recorded from here on counts more than the states as they are found below.
-        let label = Lsn(self.core.log.head().next.0.saturating_sub(1));
+        let label = self.core.log.head().next.previous();
         let mut copied = Copied::default();
         let mut told = Told::default();
         // First the states as they are: every one of them is copied, whatever the log says below.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngCore;
 use rand::rngs::StdRng;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::commit::Request;
@@ -197,8 +197,7 @@ impl Cleaner {
         let steady = self.core.clock.steady();
         let offset = self.core.clock.now().as_millis() - steady.as_millis();
         let mut clock = lock(&self.clock);
-        let slew = i64::try_from(CLOCK_SLEW.as_millis()).unwrap_or(i64::MAX);
-        if offset.abs_diff(clock.offset) > slew.unsigned_abs() {
+        if offset.abs_diff(clock.offset) > whole_millis(CLOCK_SLEW) {
             let opened_with = self.core.log.head().next.segment();
             *clock = ClockTrust { offset, since: steady, opened_with };
         }

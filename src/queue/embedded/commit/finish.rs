@@ -2,7 +2,7 @@
 
 use super::{Answer, Collected, Committer, NoRoom, Unit};
 use crate::clock::Stopwatch;
-use crate::event::{Dedupe, HandlerName, Position};
+use crate::event::{Dedupe, HandlerName};
 use crate::queue::QueueError;
 use crate::queue::embedded::recent_commits::CachedCommit;
 use crate::queue::embedded::record::{DeliveryRecord, Lsn};
@@ -30,7 +30,7 @@ impl Committer {
         }
         // In memory before it is published: who is woken by the head looks there first.
         if n_events > 0 {
-            let first = Position(self.next_position.0 - n_events as u64);
+            let first = self.next_position.before(n_events as u64);
             let commit = CachedCommit::new(builder.bytes(), begin, first, self.next_position);
             self.core.recent.extend(commit);
         }
@@ -78,7 +78,7 @@ impl Committer {
             self.next_position.0 > n_events as u64,
             "only given positions are taken back"
         );
-        self.next_position = Position(self.next_position.0 - n_events as u64);
+        self.next_position = self.next_position.before(n_events as u64);
         for Collected { cell, changes } in sections {
             cell.restore_outbox(changes);
         }

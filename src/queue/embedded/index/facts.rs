@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::keys::{DeliveryKey, sortable, take_u64, unsortable};
 use super::store::{Pair, StoreError, Table, Write};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_micros};
 use crate::event::{Attempt, ErrorText, HandlerName, Output, Position, Progress};
 use crate::queue::codec::{Put, Take};
 use crate::queue::embedded::record::{DeliveryRecord, Incarnation, Lsn, NewState, Section, output};
@@ -102,8 +102,7 @@ impl AttemptFact {
         key.put_raw(&number.to_be_bytes());
         let mut value = vec![self.led_to.tag()];
         if let Some(attempt) = &self.attempt {
-            let micros = u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX);
-            value.put_varint(micros);
+            value.put_varint(whole_micros(attempt.duration));
             value.put_varint(attempt.status.map_or(0, |status| u64::from(status) + 1));
             value.put_bytes(attempt.error.as_str().as_bytes());
             if !attempt.output.is_empty() || attempt.progress.is_some() {
@@ -269,9 +268,9 @@ struct Spans<'a> {
 impl Spans<'_> {
     fn add(&mut self, mut first: Position, end: Position, writes: &mut Vec<Write>) {
         while first < end {
-            let last = Position((end.0 - 1).min(first.0.saturating_add(SPAN_MAX - 1)));
+            let last = end.previous().min(first.after(SPAN_MAX - 1));
             let joined = self.open.map(|(begin, end)| (begin.min(first), end.max(last)));
-            let joined = joined.filter(|(begin, end)| end.0 - begin.0 < SPAN_MAX);
+            let joined = joined.filter(|(begin, end)| end.events_since(*begin) < SPAN_MAX);
             if joined.is_none() {
                 self.end(writes);
             }

@@ -158,7 +158,7 @@ impl Index {
     /// The settle records that may hold deliveries of an event that ended at once.
     pub(crate) fn settled(&self, position: Position) -> Result<Vec<SettledFact>, StoreError> {
         self.check(|| {
-            let oldest = Position(position.0.saturating_sub(SPAN_MAX - 1));
+            let oldest = position.before(SPAN_MAX - 1);
             let (from, to) = (position_key(oldest), position_key(position.next()));
             let (table, backward) = (Table::Settled, Direction::Backward);
             let pairs = self.store.scan(table, &from, &to, backward, SETTLED_MAX)?;

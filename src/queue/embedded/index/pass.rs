@@ -75,7 +75,7 @@ impl Pass {
         let piece = loop {
             match self.reader.next(end) {
                 Ok(Some(found)) => {
-                    n_bytes += u64::from(found.end.offset().saturating_sub(found.lsn.offset()));
+                    n_bytes += u64::from(found.bytes());
                     self.take_in(&found, head, &sources.log, &mut writes);
                 }
                 Ok(None) => break Ok(Piece::Last),

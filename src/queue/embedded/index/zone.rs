@@ -143,7 +143,7 @@ impl ZoneBuilder {
 
 fn fits(begin: Lsn, zone: &Zone, lsn: Lsn, position: Position) -> bool {
     lsn.segment() == begin.segment()
-        && lsn.offset().saturating_sub(begin.offset()) < ZONE_BYTES
+        && lsn.bytes_since(begin) < ZONE_BYTES
         && zone.n_events < EVENTS_MAX
         && position > zone.last
 }

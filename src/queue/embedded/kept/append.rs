@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::record::{
-    KeptChanges, KeptEnd, KeptEvent, KeptFooter, Kind, SegmentId, UnitBuilder,
+    KeptChanges, KeptEnd, KeptEvent, KeptFooter, Kind, SegmentId, UnitBuilder, next_number,
+    offset_of,
 };
+use super::open::split_behind;
 use super::segment::KeptSegment;
 use super::{KeptLog, Pending, Writer};
 use crate::event::Position;
@@ -51,7 +53,7 @@ impl KeptLog {
         Arc::make_mut(segment).extend(pending.end, pending.events, pending.mentions);
         if pending.gone_through > contents.gone_through {
             contents.gone_through = pending.gone_through;
-            contents.segments = contents.segments.split_off(&(pending.gone_through + 1));
+            contents.segments = split_behind(&mut contents.segments, pending.gone_through);
             contents.damage.retain(|damage| damage.segment.number > pending.gone_through);
         }
     }
@@ -108,7 +110,7 @@ impl KeptLog {
     fn create(&self, salt: u64) -> io::Result<Writer> {
         let number = {
             let mut contents = lock(&self.contents);
-            contents.last_number = contents.last_number.saturating_add(1);
+            contents.last_number = next_number(contents.last_number);
             contents.last_number
         };
         self.storage.create_folder(&self.folder)?;
@@ -137,18 +139,19 @@ impl KeptLog {
         }
         let mut events = BTreeMap::new();
         for (position, payload) in copy.events {
-            let offset = unit.push(Kind::Event, |out| out.extend_from_slice(payload)).offset();
-            let bytes = unit.next_lsn().offset() - offset;
-            events.insert(*position, KeptEvent { position: *position, offset, bytes });
+            let lsn = unit.push(Kind::Event, |out| out.extend_from_slice(payload));
+            let bytes = unit.next_lsn().bytes_since(lsn);
+            let (position, offset) = (*position, lsn.offset());
+            events.insert(position, KeptEvent { position, offset, bytes });
         }
         let mut mentions = Vec::new();
         for told in copy.changes {
-            let offset = unit.push_kept_changes(told).offset();
-            let bytes = unit.next_lsn().offset() - offset;
-            let share = bytes / u32::try_from(told.changes.len()).unwrap_or(u32::MAX).max(1);
+            let lsn = unit.push_kept_changes(told);
+            let bytes = unit.next_lsn().bytes_since(lsn);
+            let share = bytes / offset_of(told.changes.len()).max(1);
             for (_, change) in &told.changes {
                 match events.get_mut(&change.first) {
-                    Some(event) => event.bytes = event.bytes.saturating_add(share),
+                    Some(event) => event.bytes += share,
                     None => mentions.push(change.first),
                 }
             }

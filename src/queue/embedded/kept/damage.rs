@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::super::record::SegmentId;
+use super::super::record::{SegmentId, end_of};
 
 /// A stretch of a segment that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,15 @@ pub(super) enum DamageCause {
 }
 
 impl KeptDamage {
+    fn end(&self) -> u32 {
+        end_of(self.offset, self.bytes as usize)
+    }
+
     /// Whether all of `other` is part of this.
-    pub(super) const fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         self.segment.number == other.segment.number
             && self.offset <= other.offset
-            && other.offset.saturating_add(other.bytes) <= self.offset.saturating_add(self.bytes)
+            && other.end() <= self.end()
     }
 }
 

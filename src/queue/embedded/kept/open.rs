@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::super::log::is_scarce;
-use super::super::record::{KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, position_of};
+use super::super::record::{
+    KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, next_number, offset_of, position_of,
+};
 use super::damage::DamageCause;
 use super::segment::{KeptSegment, Records, read_record};
 use super::{EndTrust, KeptLog, KeptOptions};
-use crate::queue::storage::{OpenMode, Storage};
+use crate::queue::storage::{OpenMode, Storage, if_there};
 use crate::sync::lock;
 
 impl KeptLog {
@@ -36,13 +38,13 @@ impl KeptLog {
         let is_there = recorded.number == 0 || files.contains_key(&recorded.number);
         let is_sure = trust == EndTrust::Sure && is_there;
         let end = if is_sure { recorded } else { kept.end_of_what_is_there(&files, recorded)? };
-        let mut left_over = files.split_off(&end.number.saturating_add(1));
+        let mut left_over = split_behind(&mut files, end.number);
         let (newest, told_gone) = kept.open_newest(&mut files, end)?;
         // In doubt a compaction may not count: what it would have removed does where it is there.
         let oldest = files.keys().next().copied().unwrap_or(end.number);
         let gone_through =
             if is_sure { told_gone } else { told_gone.min(oldest.saturating_sub(1)) };
-        let mut counted = files.split_off(&gone_through.saturating_add(1));
+        let mut counted = split_behind(&mut files, gone_through);
         left_over.append(&mut files);
         if is_sure {
             kept.remove(left_over.values())?;
@@ -74,8 +76,7 @@ impl KeptLog {
     ) -> io::Result<KeptEnd> {
         for id in files.range(recorded.number..).rev().map(|(_, id)| *id) {
             let mut segment = KeptSegment::new(id);
-            let size = self.storage.size(&self.path(id))?;
-            segment.end = u32::try_from(size).unwrap_or(u32::MAX);
+            segment.end = self.size_of(id)?;
             let read = segment.read_at_start(self.storage.as_ref(), &self.path(id))?;
             if let Some(end) = read.end() {
                 return Ok(recorded.max(KeptEnd { number: id.number, offset: end }));
@@ -84,12 +85,15 @@ impl KeptLog {
         Ok(recorded)
     }
 
+    /// How long a segment's file is. Behind 4 GiB no record of it is looked for.
+    fn size_of(&self, id: SegmentId) -> io::Result<u32> {
+        let size = self.storage.size(&self.path(id))?;
+        Ok(u32::try_from(size).unwrap_or(u32::MAX))
+    }
+
     fn files(&self) -> io::Result<BTreeMap<u32, SegmentId>> {
-        let paths = match self.storage.list(&self.folder) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            listed => listed?,
-        };
-        let ids = paths.iter().filter_map(|path| SegmentId::of_file(path));
+        let paths = if_there(self.storage.list(&self.folder))?;
+        let ids = paths.iter().flatten().filter_map(|path| SegmentId::of_file(path));
         Ok(ids.map(|id| (id.number, id)).collect())
     }
 
@@ -117,7 +121,7 @@ impl KeptLog {
         records.damage.iter().for_each(|damage| self.note(damage.clone()));
         let events = records.records.iter().filter(|(_, kind, _)| *kind == Kind::Event);
         let events = events.filter_map(|(offset, _, payload)| {
-            let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let bytes = offset_of(payload.len());
             Some(KeptEvent { position: position_of(payload)?, offset: *offset, bytes })
         });
         let mentions = records.changes().flat_map(|told| told.changes);
@@ -185,8 +189,7 @@ impl KeptLog {
                 self.note(segment.damage(0, segment.end, DamageCause::MissingFile));
             }
         } else {
-            let size = self.storage.size(&self.path(id))?;
-            segment.end = u32::try_from(size).unwrap_or(u32::MAX);
+            segment.end = self.size_of(id)?;
             self.scan(&mut segment)?;
         }
         Ok(segment)
@@ -195,10 +198,7 @@ impl KeptLog {
     fn remove<'a>(&self, ids: impl Iterator<Item = &'a SegmentId>) -> io::Result<()> {
         let mut has_removed = false;
         for id in ids {
-            match self.storage.remove(&self.path(*id)) {
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
+            if_there(self.storage.remove(&self.path(*id)))?;
             has_removed = true;
         }
         // Their numbers may be given again.
@@ -209,9 +209,14 @@ impl KeptLog {
     pub(crate) fn remove_compacted(&self) -> io::Result<()> {
         let gone_through = lock(&self.contents).gone_through;
         let mut files = self.files()?;
-        files.split_off(&gone_through.saturating_add(1));
+        split_behind(&mut files, gone_through);
         self.remove(files.values())
     }
+}
+
+/// Takes the segments behind `number` out.
+pub(super) fn split_behind<T>(segments: &mut BTreeMap<u32, T>, number: u32) -> BTreeMap<u32, T> {
+    segments.split_off(&next_number(number))
 }
 
 /// Says that segments up to its number count no more.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::log::is_scarce;
 use super::super::record::{
     HEADER_BYTES, Header, KeptChanges, KeptEvent, KeptFooter, Kind, Next, Record, Scan, SegmentId,
-    Validity, examine,
+    Validity, end_of, examine, offset_of,
 };
 use super::damage::{DamageCause, KeptDamage};
 use crate::event::Position;
@@ -111,13 +111,13 @@ impl KeptSegment {
                 None => bytes.len(),
             };
             if begin > at {
-                read.damage.push(self.damage(narrow(at), narrow(begin - at), cause));
+                read.damage.push(self.damage(offset_of(at), offset_of(begin - at), cause));
             }
             at = match next {
                 Some(Next::Whole { header, kind, .. }) => {
                     let end = begin + header.record_bytes();
                     let payload = bytes.slice(begin + HEADER_BYTES..end);
-                    read.records.push((narrow(begin), kind, payload));
+                    read.records.push((offset_of(begin), kind, payload));
                     end
                 }
                 Some(Next::Unsupported { .. }) => return Err(unsupported()),
@@ -146,7 +146,11 @@ impl Records {
         let senseless =
             self.records.iter().filter(|(_, kind, payload)| is_senseless(*kind, payload));
         let damage = senseless.map(|(offset, _, payload)| {
-            segment.damage(*offset, narrow(payload.len() + HEADER_BYTES), DamageCause::Undecodable)
+            segment.damage(
+                *offset,
+                offset_of(payload.len() + HEADER_BYTES),
+                DamageCause::Undecodable,
+            )
         });
         self.damage.extend(damage);
     }
@@ -154,7 +158,7 @@ impl Records {
     /// Behind the last one.
     pub(super) fn end(&self) -> Option<u32> {
         let (offset, _, payload) = self.records.last()?;
-        Some(offset.saturating_add(narrow(HEADER_BYTES + payload.len())))
+        Some(end_of(*offset, HEADER_BYTES + payload.len()))
     }
 
     pub(super) fn changes(&self) -> impl Iterator<Item = KeptChanges> {
@@ -207,8 +211,4 @@ pub(super) fn read_record(
 
 fn unsupported() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a newer version wrote the kept log")
-}
-
-fn narrow(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

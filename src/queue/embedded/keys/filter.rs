@@ -63,7 +63,7 @@ pub(super) fn block_may_hold(block: &Block, key: DedupeKey) -> bool {
 fn bits(key: DedupeKey) -> impl Iterator<Item = (usize, u64)> {
     let half = key.0.last_chunk().map_or(0, |half| u64::from_be_bytes(*half));
     (0..PROBES).map(move |probe| {
-        let bit = (half >> (9 * probe)) & (BLOCK_BITS - 1);
-        (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
+        let bit = ((half >> (9 * probe)) & (BLOCK_BITS - 1)) as usize;
+        (bit / 64, 1 << (bit % 64))
     })
 }

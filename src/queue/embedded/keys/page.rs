@@ -35,6 +35,12 @@ pub(super) enum RunError {
     Header,
 }
 
+/// The number of a run's page, fence or block: a run of 4 billion blocks would have 256 GiB of them.
+pub(super) fn number_of(index: usize) -> u32 {
+    debug_assert!(u32::try_from(index).is_ok(), "no run has {index} pages, fences or blocks");
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
 fn crc(number: u32, content: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), content)
 }

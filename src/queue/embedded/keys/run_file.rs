@@ -15,7 +15,7 @@ use super::super::super::codec::{Put, Take};
 use super::super::super::storage::{OpenMode, Storage, StorageFile};
 use super::super::record::Lsn;
 use super::filter::{BLOCK_BYTES, Block, BloomFilter, block_may_hold, block_of};
-use super::page::{ENTRIES_PER_PAGE, KEYS_PER_PAGE, PAGE_BYTES, Page, RunError};
+use super::page::{ENTRIES_PER_PAGE, KEYS_PER_PAGE, PAGE_BYTES, Page, RunError, number_of};
 use super::{CLOCK_STEP_MAX, KeyEntry, KeyProbe, Seen};
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, EventId};
@@ -118,7 +118,8 @@ impl RunHeader {
         is_one.then_some(header)
     }
 
-    /// The numbers of the first fence page, of the first filter page, and of the page behind.
+    /// The numbers of the first fence page, of the first filter page, and of the page behind. Until
+    /// the file's size was looked at they may be anything: no file is as long as the largest.
     fn layout(&self) -> (u32, u32, u32) {
         let fences = self.n_entry_pages.saturating_add(1);
         let filter = fences.saturating_add(self.n_fences.div_ceil(KEYS_PER_PAGE));
@@ -203,10 +204,8 @@ impl KeyRun {
     /// Asks the filter in the file.
     fn file_may_hold(&self, key: DedupeKey) -> Result<bool, RunError> {
         let block = block_of(key, self.header.n_blocks as usize);
-        let block = u32::try_from(block).unwrap_or(u32::MAX);
-        let page = self.header.layout().1.saturating_add(block / BLOCKS_PER_PAGE);
-        let page = Page::read(self.file.as_ref(), page)?;
-        let block = (block % BLOCKS_PER_PAGE) as usize;
+        let (page, block) = (block / BLOCKS_PER_PAGE as usize, block % BLOCKS_PER_PAGE as usize);
+        let page = Page::read(self.file.as_ref(), self.header.layout().1 + number_of(page))?;
         Ok(blocks_of(&page).nth(block).is_some_and(|block| block_may_hold(&block, key)))
     }
 
@@ -238,10 +237,10 @@ impl KeyRun {
     /// that begins with a smaller key.
     fn page_of(&self, key: DedupeKey) -> u32 {
         let n_smaller = self.fences.partition_point(|fence| *fence < key);
-        let fence = u32::try_from(n_smaller).unwrap_or(u32::MAX);
+        let fence = number_of(n_smaller);
         let mut low = fence.saturating_sub(1) * FENCE_PAGES + 1;
-        let mut high = fence.saturating_mul(FENCE_PAGES).min(self.header.n_entry_pages) + 1;
-        while high.saturating_sub(low) > 1 {
+        let mut high = (fence * FENCE_PAGES).min(self.header.n_entry_pages) + 1;
+        while low + 1 < high {
             let middle = low.midpoint(high);
             // Pages that cannot be read are passed over: only their own keys are lost.
             let first_key = |page| Page::read(self.file.as_ref(), page).ok()?.entries().next();

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::super::super::codec::Put;
-use super::super::super::storage::{OpenMode, Storage, StorageFile};
+use super::super::super::storage::{OpenMode, Storage, StorageFile, if_there};
 use super::super::record::Lsn;
 use super::KeyEntry;
 use super::filter::BloomFilter;
-use super::page::{ENTRIES_PER_PAGE, KEYS_PER_PAGE, PAGE_BYTES, put_entry, put_page};
+use super::page::{ENTRIES_PER_PAGE, KEYS_PER_PAGE, PAGE_BYTES, number_of, put_entry, put_page};
 use super::run_file::{BLOCKS_PER_PAGE, FENCE_PAGES, KeyRun, RunHeader, run_path};
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, EventId};
@@ -55,7 +55,7 @@ impl RunWriter {
         n_keys: u64,
     ) -> io::Result<Self> {
         let temporary = run_path(folder, &records, "new");
-        remove_if_there(storage.as_ref(), &temporary)?;
+        if_there(storage.remove(&temporary))?;
         let file = storage.open(&temporary, OpenMode::Create)?;
         Ok(Self {
             storage: Arc::clone(storage),
@@ -149,8 +149,8 @@ impl RunWriter {
     }
 
     fn put_fences_and_filter(&mut self) -> io::Result<()> {
-        self.header.n_fences = u32::try_from(self.fences.len()).unwrap_or(u32::MAX);
-        self.header.n_blocks = u32::try_from(self.filter.blocks().len()).unwrap_or(u32::MAX);
+        self.header.n_fences = number_of(self.fences.len());
+        self.header.n_blocks = number_of(self.filter.blocks().len());
         let keys = self.fences.chunks(KEYS_PER_PAGE as usize);
         let fences = keys.map(|keys| keys.iter().flat_map(|key| key.0).collect::<Vec<u8>>());
         let blocks = self.filter.blocks().chunks(BLOCKS_PER_PAGE as usize);
@@ -165,14 +165,6 @@ impl RunWriter {
 
     /// Removes what was written.
     pub(super) fn abandon(&self) -> io::Result<()> {
-        remove_if_there(self.storage.as_ref(), &self.temporary)
-    }
-}
-
-/// Removes a file that may be missing.
-pub(super) fn remove_if_there(storage: &dyn Storage, path: &Path) -> io::Result<()> {
-    match storage.remove(path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        if_there(self.storage.remove(&self.temporary)).map(drop)
     }
 }

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
-use super::super::super::storage::Storage;
+use super::super::super::storage::{Storage, if_there};
 use super::super::record::Lsn;
 use super::memtable::FrozenKeys;
 use super::merge::Merge;
 use super::page::RunError;
 use super::run_file::{KeyRun, parse_name};
-use super::run_writer::remove_if_there;
 use super::slot::{Health, Place, RunList, Slot};
 use super::{Generation, KeyOptions, KeyProbe, Seen};
 use crate::event::EventId;
@@ -60,7 +59,7 @@ impl KeyRuns {
                 "bad" => Health::Damaged,
                 // A run that was not finished.
                 "new" => {
-                    remove_if_there(runs.storage.as_ref(), &path)?;
+                    if_there(runs.storage.remove(&path))?;
                     continue;
                 }
                 _ => continue,
@@ -226,6 +225,6 @@ impl KeyRuns {
     /// Removes a run's file, and what was found wrong with it.
     pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
         lock(&self.damage).remove(path);
-        remove_if_there(self.storage.as_ref(), path)
+        if_there(self.storage.remove(path)).map(drop)
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::super::storage::if_there;
 use super::super::record::Lsn;
 use super::filter::BloomFilter;
 use super::memtable::FrozenKeys;
@@ -161,11 +162,8 @@ impl KeyRuns {
         let aside = run_path(&self.folder, &slot.records, "bad");
         if let Some(path) = slot.path().filter(|path| **path != aside) {
             // So that a start does not take the remade runs for left-over inputs of this one.
-            match self.storage.rename(path, &aside) {
-                // An earlier call has done it and could not sync it.
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                renamed => renamed?,
-            }
+            // Where it is missing, an earlier call has done it and could not sync it.
+            if_there(self.storage.rename(path, &aside))?;
             self.storage.sync_folder(&self.folder)?;
             self.rename_damage(path, &aside);
             self.update(|list| {

@@ -202,7 +202,7 @@ impl SegmentAllocator {
 
 impl Begun {
     fn fill_step(&mut self, capacity: u32) -> io::Result<()> {
-        let step = capacity.saturating_sub(self.filled).min(STEP_BYTES);
+        let step = (capacity - self.filled).min(STEP_BYTES);
         self.file.write_all_at(&vec![0; step as usize], self.filled.into())?;
         self.filled += step;
         self.unsynced += step;

@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Cause, offset_of};
+use super::Cause;
 use crate::clock::Timestamp;
+use crate::queue::embedded::record::end_of;
 use crate::queue::storage::StorageFile;
 use crate::sync::lock;
 
@@ -52,7 +53,7 @@ impl Stretch {
     /// The same block by block, where the disk does not give all of it.
     pub(super) fn read_blocks(file: &dyn StorageFile, from: u32, n_bytes: usize) -> Self {
         let mut stretch = Self { bytes: vec![0; n_bytes], ..Self::default() };
-        let end = from.saturating_add(offset_of(n_bytes));
+        let end = end_of(from, n_bytes);
         let mut at = from;
         while at < end {
             let block_end = (at / BLOCK_BYTES + 1).saturating_mul(BLOCK_BYTES).min(end);
@@ -99,7 +100,7 @@ impl Stretch {
     /// `from`.
     pub(super) fn used_until(&self, from: u32) -> u32 {
         let last = self.bytes.iter().rposition(|byte| *byte != 0);
-        let used = last.map_or(from, |last| from.saturating_add(offset_of(last + 1)));
+        let used = last.map_or(from, |last| end_of(from, last + 1));
         used.max(self.unreadable.last().map_or(0, |range| range.end))
     }
 }

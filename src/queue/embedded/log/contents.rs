@@ -9,11 +9,11 @@ use bytes::Bytes;
 use super::blocks::Stretch;
 use super::offsets::{OffsetTable, push_entry};
 use super::options::OpenError;
-use super::{Cause, Damage, offset_of};
+use super::{Cause, Damage};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
     HEADER_BYTES, Header, Incarnation, KeptEnd, Kind, Lsn, Next, Record, Scan, SegmentHead,
-    SegmentId, id_of, position_of,
+    SegmentId, id_of, offset_of, position_of,
 };
 use crate::queue::storage::StorageFile;
 
@@ -114,7 +114,7 @@ impl Contents {
                 Next::Whole { kind, .. } => kind,
                 Next::Unsupported { .. } => return Err(unsupported(id, at, header)),
             };
-            let (at, end) = (offset_of(at), offset_of(at.saturating_add(header.record_bytes())));
+            let (at, end) = (offset_of(at), offset_of(at + header.record_bytes()));
             if at > self.end {
                 let next = self.recorded.next_event;
                 self.torn.push(Hole { range: self.end..at, positions: next..next });
@@ -168,17 +168,11 @@ impl Contents {
         let unreadable_tail = self.stretch.unreadable.iter().filter(|range| range.end > self.end);
         let doubtful = self.rotten.iter().filter(is_behind).chain(unreadable_tail);
         let n_bytes: u64 = doubtful.map(|range| range.len() as u64).sum();
-        let named = self.recorded.next_position.0.max(1);
-        Position(named.saturating_add(events_within(n_bytes)))
+        self.recorded.next_position.max(Position(1)).after(events_within(n_bytes))
     }
 
     pub(super) fn damage(&self, segment: SegmentId) -> Vec<Damage> {
-        let damage = |range: &Range<u32>, cause| Damage {
-            segment,
-            offset: range.start,
-            bytes: range.end.saturating_sub(range.start),
-            cause,
-        };
+        let damage = |range: &Range<u32>, cause| Damage::of(segment, range.clone(), cause);
         let rotten =
             self.rotten.iter().map(|range| damage(range, self.stretch.cause_in(range.clone())));
         let undecodable = self.undecodable.iter().map(|range| damage(range, Cause::Undecodable));
@@ -191,9 +185,8 @@ impl Contents {
     pub(super) fn unreadable_damage(&self, segment: SegmentId) -> Option<Damage> {
         let unreadable = &self.stretch.unreadable;
         let (first, last) = (unreadable.first()?, unreadable.last()?);
-        let bytes = last.end.saturating_sub(first.start);
         let cause = self.stretch.cause_in(first.clone());
-        Some(Damage { segment, offset: first.start, bytes, cause })
+        Some(Damage::of(segment, first.start..last.end, cause))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Mutex;
 
-use crate::queue::embedded::record::SegmentId;
+use crate::queue::embedded::record::{SegmentId, end_of, offset_of};
 use crate::sync::lock;
 
 /// A stretch of a segment that cannot be read.
@@ -69,12 +69,16 @@ impl fmt::Display for Damage {
 }
 
 impl Damage {
-    const fn end(&self) -> u32 {
-        self.offset.saturating_add(self.bytes)
+    pub(super) fn of(segment: SegmentId, range: Range<u32>, cause: Cause) -> Self {
+        Self { segment, offset: range.start, bytes: offset_of(range.len()), cause }
+    }
+
+    fn end(&self) -> u32 {
+        end_of(self.offset, self.bytes as usize)
     }
 
     /// Whether all of `other`, which is in the same segment, is part of this.
-    const fn covers(&self, other: &Self) -> bool {
+    fn covers(&self, other: &Self) -> bool {
         self.offset <= other.offset && other.end() <= self.end()
     }
 }
@@ -117,6 +121,6 @@ impl DamageList {
     }
 }
 
-fn segment_range(number: u32) -> Range<(u32, u32)> {
-    (number, 0)..(number.saturating_add(1), 0)
+fn segment_range(number: u32) -> RangeInclusive<(u32, u32)> {
+    (number, 0)..=(number, u32::MAX)
 }

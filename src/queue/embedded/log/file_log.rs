@@ -15,9 +15,9 @@ use super::segment::{Facts, Holders, Segment};
 use super::{Cause, Damage, Found, OpenOptions, SegmentInfo, is_scarce};
 use crate::clock::Clock;
 use crate::event::Position;
-use crate::queue::embedded::record::{Lsn, SegmentId};
+use crate::queue::embedded::record::{Lsn, SegmentId, end_of, next_number};
 use crate::queue::invariant::invariant;
-use crate::queue::storage::{Storage, StorageFile};
+use crate::queue::storage::{Storage, StorageFile, if_there};
 use crate::sync;
 use crate::sync::lock;
 
@@ -216,19 +216,20 @@ impl FileLog {
 
     fn take_away(&self, segment: &Segment, removal: Removal, holders: Holders) -> io::Result<()> {
         let path = self.path(segment.id);
+        // What is missing was taken away before.
         let mut spare = lock(&self.spare);
         let is_of_use = *spare == Spare::None && segment.capacity == self.segment_bytes;
         match (removal, holders) {
             (Removal::Spare, Holders::None) if is_of_use => {
-                ignore_missing(self.storage.rename(&path, &self.spare_path()))?;
+                if_there(self.storage.rename(&path, &self.spare_path()))?;
                 *spare = Spare::Ready;
             }
             // A reader may still read a file that has no name any more.
-            (Removal::Spare | Removal::Delete, _) => ignore_missing(self.storage.remove(&path))?,
+            (Removal::Spare | Removal::Delete, _) => drop(if_there(self.storage.remove(&path))?),
             (Removal::Aside, _) => {
                 self.storage.create_folder(&self.aside)?;
                 let to = self.aside.join(segment.id.file_name());
-                ignore_missing(self.storage.rename(&path, &to))?;
+                if_there(self.storage.rename(&path, &to))?;
                 self.aside_bytes.fetch_add(segment.capacity.into(), Ordering::Relaxed);
                 self.storage.sync_folder(&self.aside)?;
             }
@@ -241,7 +242,7 @@ impl FileLog {
     pub(crate) fn drop_spare(&self) -> io::Result<()> {
         let mut spare = lock(&self.spare);
         if *spare == Spare::Ready {
-            ignore_missing(self.storage.remove(&self.spare_path()))?;
+            if_there(self.storage.remove(&self.spare_path()))?;
             *spare = Spare::None;
         }
         Ok(())
@@ -261,7 +262,8 @@ impl FileLog {
         let segment = self
             .get(end.segment())
             .map_or_else(|| SegmentId { number: end.segment(), salt: 0 }, |segment| segment.id);
-        let n_events = next.0.saturating_sub(self.head().next_position.0);
+        // A key run alone tells no position.
+        let n_events = self.head().next_position.events_until(next);
         let cause = Cause::LostEnd { n_events };
         self.note_damage(Damage { segment, offset: end.offset(), bytes: 0, cause });
     }
@@ -272,7 +274,7 @@ impl FileLog {
         self.note_damage(Damage {
             segment: segment.id,
             offset: found.lsn.offset(),
-            bytes: found.end.offset().saturating_sub(found.lsn.offset()),
+            bytes: found.bytes(),
             cause: Cause::Undecodable,
         });
     }
@@ -316,6 +318,11 @@ impl FileLog {
         })
     }
 
+    /// The segment behind that of this number.
+    pub(super) fn behind(&self, number: u32) -> Option<Arc<Segment>> {
+        self.at_or_after(next_number(number)).filter(|segment| segment.id.number > number)
+    }
+
     /// The file of a segment; it stays open for a while.
     pub(super) fn file_of(&self, segment: &Segment) -> io::Result<Arc<dyn StorageFile>> {
         let file = segment.open(&*self.storage, &self.folder)?;
@@ -344,8 +351,7 @@ impl FileLog {
             Ok(file) => file,
             Err(err) => {
                 let source = self.wait_for(segment, err)?;
-                let end = from.saturating_add(super::offset_of(n_bytes));
-                return Ok(Stretch::unreadable(from..end, source.kind()));
+                return Ok(Stretch::unreadable(from..end_of(from, n_bytes), source.kind()));
             }
         };
         match Stretch::read(&*file, from, n_bytes) {
@@ -372,13 +378,5 @@ impl FileLog {
     pub(super) fn facts_of(&self, segment: &Segment) -> Result<Facts, ReadError> {
         self.read_head(segment)?;
         Ok(segment.facts())
-    }
-}
-
-/// It was removed before.
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }

@@ -21,6 +21,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// How long it is.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.end.bytes_since(self.lsn)
+    }
+
     /// The position of an event, without decoding the rest; `None` for other kinds.
     pub(crate) fn position(&self) -> Option<Position> {
         if self.kind == Kind::Event { position_of(&self.payload) } else { None }

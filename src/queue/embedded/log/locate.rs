@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::file_log::{FileLog, ReadError};
-use super::offset_of;
 use super::offsets::{OffsetTable, last_before, push_entry};
 use super::segment::Segment;
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::embedded::record::{
     HEADER_BYTES, Header, Kind, Lsn, Next, Scan, SegmentEnd, SegmentHead, Validity, examine,
-    position_of,
+    next_number, offset_of, position_of,
 };
 
 /// A head with its table of the segment before is some 2 KiB, and 60 B more per handler.
@@ -45,7 +44,7 @@ impl FileLog {
         if let Some(end) = segment.facts().end {
             return Ok(Some(end));
         }
-        if let Some(next) = self.at_or_after(segment.id.number.saturating_add(1)) {
+        if let Some(next) = self.behind(segment.id.number) {
             self.read_head(&next)?;
         }
         Ok(segment.facts().end)
@@ -68,8 +67,8 @@ impl FileLog {
     /// The segment to begin in: that of the event, or an earlier one where heads cannot be read.
     fn segment_of(&self, position: Position) -> Result<Option<Arc<Segment>>, ReadError> {
         let head = self.head();
-        let (mut low, mut high) = (head.first.segment(), head.next.segment().saturating_add(1));
-        while high.saturating_sub(low) > 1 {
+        let (mut low, mut high) = (head.first.segment(), next_number(head.next.segment()));
+        while low + 1 < high {
             let middle = low + (high - low) / 2;
             let candidate = self.at_or_after(middle).filter(|segment| segment.id.number < high);
             let first = match &candidate {
@@ -89,7 +88,7 @@ impl FileLog {
         if let Some(offset) = self.offsets.offset_before(number, position) {
             return Ok(offset);
         }
-        if let Some(next) = self.at_or_after(number.saturating_add(1)) {
+        if let Some(next) = self.behind(number) {
             // It may have been read before, and its table been forgotten since.
             next.update_facts(|facts| facts.is_head_read = false);
             self.read_head(&next)?;
@@ -138,8 +137,9 @@ impl FileLog {
 
     fn head_within(&self, segment: &Segment, n_bytes: usize) -> Result<Head, ReadError> {
         let bytes = self.read(segment, 0, n_bytes.min(segment.capacity as usize))?.bytes;
-        if let Validity::Whole(header, Kind::Head) = examine(&bytes, 0, segment.id) {
-            let payload = bytes.get(HEADER_BYTES..header.record_bytes()).unwrap_or_default();
+        if let Validity::Whole(header, Kind::Head) = examine(&bytes, 0, segment.id)
+            && let Some(payload) = bytes.get(HEADER_BYTES..header.record_bytes())
+        {
             return Ok(
                 SegmentHead::decode(payload).map_or(Head::Bad, |head| Head::Whole(head.into()))
             );
@@ -160,9 +160,9 @@ impl FileLog {
             (Scan::new(&bytes, 0, segment.id), 0, OffsetTable::new());
         while let Some(next) = scan.next(at) {
             let (found, header) = next.place();
-            at = found.saturating_add(header.record_bytes());
+            at = found + header.record_bytes();
             if let Next::Whole { kind: Kind::Event, .. } = next
-                && let Some(payload) = bytes.get(found.saturating_add(HEADER_BYTES)..at)
+                && let Some(payload) = bytes.get(found + HEADER_BYTES..at)
                 && let Some(position) = position_of(payload)
             {
                 push_entry(&mut table, position, offset_of(found));

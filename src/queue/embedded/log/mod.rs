@@ -55,12 +55,6 @@ pub(crate) use writer::{AppendError, LogWriter};
 /// and because deleting a large file stalls ext4.
 pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
 
-/// An index into a segment's bytes as an offset: segments are far below 4 GiB.
-fn offset_of(index: usize) -> u32 {
-    debug_assert!(u32::try_from(index).is_ok(), "an index of {index} is in no segment");
-    u32::try_from(index).unwrap_or(u32::MAX)
-}
-
 /// Whether an error says that there is no room.
 fn is_full(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

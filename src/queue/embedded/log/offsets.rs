@@ -80,8 +80,8 @@ impl OffsetTables {
 }
 
 pub(super) fn push_entry(table: &mut OffsetTable, position: Position, offset: u32) {
-    let next = table.last().map_or(0, |(_, last)| last.saturating_add(TABLE_STEP_BYTES));
-    if table.is_empty() || offset >= next {
+    let is_far = |(_, last): &(_, u32)| (*last..offset).len() >= TABLE_STEP_BYTES as usize;
+    if table.last().is_none_or(is_far) {
         table.push((position, offset));
     }
 }

@@ -12,8 +12,10 @@ use super::options::{OpenError, OpenOptions};
 use super::segment::{Facts, Segment};
 use super::{Cause, Damage, FileLog, LogWriter};
 use crate::event::{EventId, HandlerName, Position};
-use crate::queue::embedded::record::{Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId};
-use crate::queue::storage::{OpenMode, Storage};
+use crate::queue::embedded::record::{
+    Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId, next_number,
+};
+use crate::queue::storage::{OpenMode, Storage, if_there};
 
 /// What is in the folder, before anything is changed.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl FileLog {
     ) -> Result<Survey, OpenError> {
         let log = Self::new(storage, folder, options);
         let mut files = log.files()?;
-        let next_number = files.keys().next_back().map_or(1, |id| id.number.saturating_add(1));
+        let next_number = files.keys().next_back().map_or(1, |id| next_number(id.number));
         let mut newest = log.find_newest(&mut files)?;
         if let Some((live, contents)) = &mut newest.live {
             log.read_earlier(&files, *live, &mut contents.recorded)?;
@@ -138,19 +140,15 @@ impl FileLog {
     /// Every segment file and its size.
     fn files(&self) -> Result<BTreeMap<SegmentId, u32>, OpenError> {
         let what = || format!("listing `{}`", self.folder.display());
-        let paths = match self.storage.list(&self.folder) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
-            listed => listed.map_err(OpenError::io(what()))?,
-        };
+        let paths = if_there(self.storage.list(&self.folder)).map_err(OpenError::io(what()))?;
         let mut files = BTreeMap::new();
-        for path in paths {
+        for path in paths.into_iter().flatten() {
             let Some(id) = SegmentId::of_file(&path) else { continue };
-            match self.storage.size(&path) {
-                Ok(size) => files.insert(id, u32::try_from(size).unwrap_or(u32::MAX)),
-                // A segment goes at any time while another process has the log open.
-                Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-                Err(err) => return Err(OpenError::io(what())(err)),
-            };
+            // A segment goes at any time while another process has the log open.
+            if let Some(size) = if_there(self.storage.size(&path)).map_err(OpenError::io(what()))? {
+                // Behind 4 GiB no record is looked for.
+                files.insert(id, u32::try_from(size).unwrap_or(u32::MAX));
+            }
         }
         self.measure_aside();
         Ok(files)
@@ -269,7 +267,7 @@ impl FileLog {
         }
         for pair in ids.windows(2) {
             let [before, behind] = pair else { continue };
-            let gap = before.number.saturating_add(1)..behind.number;
+            let gap = before.number + 1..behind.number;
             if !gap.is_empty() && self.has_previous(*behind, gap.start) {
                 self.note_missing(gap);
             }
@@ -278,7 +276,7 @@ impl FileLog {
 
     fn note_missing(&self, numbers: Range<u32>) {
         let segment = SegmentId { number: numbers.start, salt: 0 };
-        let cause = Cause::Missing { n_files: numbers.end.saturating_sub(numbers.start) };
+        let cause = Cause::Missing { n_files: numbers.end - numbers.start };
         self.note_damage(Damage { segment, offset: 0, bytes: 0, cause });
     }
 
@@ -296,5 +294,3 @@ impl FileLog {
         segment.facts().previous
     }
 }
-
-impl Survey {}

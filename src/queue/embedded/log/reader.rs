@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::file_log::{FileLog, ReadError};
 use super::found::Found;
 use super::segment::Segment;
-use super::{Cause, Damage, offset_of};
-use crate::queue::embedded::record::{HEADER_BYTES, Header, Kind, Lsn, Scan, SegmentId, Validity};
+use super::{Cause, Damage};
+use crate::queue::embedded::record::{
+    HEADER_BYTES, Header, Kind, Lsn, Scan, SegmentId, Validity, end_of,
+};
 
 /// How much is read at once: large enough that a read call costs little per event, small enough
 /// that a reader per handler is cheap.
@@ -100,13 +102,13 @@ impl LogReader {
         let begin = self.index();
         let payload = self.chunk.slice(begin + HEADER_BYTES..begin + header.record_bytes());
         let lsn = self.at;
-        self.at = behind(lsn, header);
+        self.at = lsn.behind(header.record_bytes());
         Found { lsn, end: self.at, kind, payload }
     }
 
     /// Looks at the record at `at`, all of which must stand before `limit`.
     fn examine_next(&mut self, id: SegmentId, limit: u32) -> Result<Validity, ReadError> {
-        let available = limit.saturating_sub(self.at.offset()) as usize;
+        let available = (self.at.offset()..limit).len();
         if available < HEADER_BYTES {
             return Ok(Validity::Bad);
         }
@@ -146,7 +148,7 @@ impl LogReader {
 
     fn skip_unsupported(&mut self, id: SegmentId, header: Header) {
         let (kind, version) = header.kind_and_version();
-        let end = behind(self.at, header);
+        let end = self.at.behind(header.record_bytes());
         self.note(id, self.at.offset()..end.offset(), Cause::Unsupported { kind, version });
         self.at = end;
     }
@@ -174,7 +176,8 @@ impl LogReader {
             self.at = end;
         } else {
             self.leave_segment();
-            self.at = Lsn::start_of(segment.id.number.saturating_add(1)).min(end);
+            // It is before that of `end`, so there is one behind it.
+            self.at = Lsn::start_of(segment.id.number + 1);
         }
         Ok(())
     }
@@ -188,7 +191,7 @@ impl LogReader {
             let stretch = self.log.read(segment, from, n_bytes)?;
             let next = Scan::new(&stretch.bytes, from, segment.id).next(0);
             if let Some(next) = next {
-                let next = from + offset_of(next.place().0);
+                let next = end_of(from, next.place().0);
                 self.note(segment.id, from..next, stretch.cause_in(from..next));
                 return Ok(Some(next));
             }
@@ -200,9 +203,8 @@ impl LogReader {
     }
 
     fn note(&self, segment: SegmentId, range: Range<u32>, cause: Cause) {
-        let (offset, bytes) = (range.start, range.end.saturating_sub(range.start));
-        if bytes > 0 {
-            self.log.note_damage(Damage { segment, offset, bytes, cause });
+        if !range.is_empty() {
+            self.log.note_damage(Damage::of(segment, range, cause));
         }
     }
 }
@@ -224,8 +226,4 @@ impl FileLog {
             Validity::Unsupported(_) | Validity::Bad => None,
         })
     }
-}
-
-fn behind(lsn: Lsn, header: Header) -> Lsn {
-    Lsn::new(lsn.segment(), lsn.offset().saturating_add(offset_of(header.record_bytes())))
 }

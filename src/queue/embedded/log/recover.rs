@@ -14,7 +14,7 @@ use super::segment::Segment;
 use super::writer::{Live, LogWriter, Tail};
 use super::{Cause, Damage, is_full};
 use crate::queue::embedded::record::{HEADER_BYTES, SegmentId, UnitBuilder};
-use crate::queue::storage::{OpenMode, StorageFile};
+use crate::queue::storage::{OpenMode, StorageFile, if_there};
 use crate::sync::lock;
 
 /// How much a head that was torn while its segment began may take.
@@ -65,10 +65,7 @@ fn warn_of(result: io::Result<()>, what: &str) {
 impl FileLog {
     fn find_spare(&self) -> io::Result<()> {
         let path = self.spare_path();
-        let size = match self.storage.size(&path) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
-            size => size?,
-        };
+        let Some(size) = if_there(self.storage.size(&path))? else { return Ok(()) };
         if size != u64::from(self.segment_bytes) {
             return self.storage.remove(&path);
         }
@@ -140,7 +137,7 @@ impl FileLog {
         let tail = contents.torn_tail();
         let from = contents.torn.first().map_or(tail.start, |hole| hole.range.start);
         let range = from as usize..tail.end.max(from) as usize;
-        let bytes = contents.stretch.bytes.get(range).unwrap_or_default();
+        let bytes = contents.stretch.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         let name = format!("{TORN}{:010}-at-{from:010}", id.number);
         let file = self.storage.open(&self.aside.join(name), OpenMode::Create)?;
         file.write_all_at(bytes, 0)?;

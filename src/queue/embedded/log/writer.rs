@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::allocator::{AllocatedSegment, fill};
 use super::segment::{Facts, Segment};
-use super::{FileLog, is_full, is_scarce, offset_of};
+use super::{FileLog, is_full, is_scarce};
 use crate::event::Position;
-use crate::queue::embedded::record::{Lsn, SegmentEnd, SegmentHead, SegmentId, UnitBuilder};
+use crate::queue::embedded::record::{
+    Lsn, SegmentEnd, SegmentHead, SegmentId, UnitBuilder, end_of, next_number, offset_of,
+};
 use crate::queue::invariant::invariant;
 use crate::queue::storage::StorageFile;
 
@@ -101,7 +103,7 @@ impl LogWriter {
     /// Bytes left in the live segment.
     pub(crate) fn room(&self) -> usize {
         match (&self.live, self.tail) {
-            (Some(live), Tail::Writable) => live.segment.capacity.saturating_sub(self.end) as usize,
+            (Some(live), Tail::Writable) => (self.end..live.segment.capacity).len(),
             (None, _) | (_, Tail::Sealed) => 0,
         }
     }
@@ -124,7 +126,7 @@ impl LogWriter {
 
     /// The next segment's number is above `number`, which a snapshot or a key run names.
     pub(crate) fn skip_numbers(&mut self, number: u32) {
-        self.next_number = self.next_number.max(number.saturating_add(1));
+        self.next_number = self.next_number.max(next_number(number));
     }
 
     /// An empty unit for the live segment; it must be appended before the next roll.
@@ -149,10 +151,9 @@ impl LogWriter {
     pub(crate) fn append(&mut self, unit: &UnitBuilder) -> Result<Lsn, AppendError> {
         let lsn = self.end();
         let written = self.write(unit);
-        let n_bytes = offset_of(unit.len());
         match &written {
             Ok(()) => {
-                self.end = self.end.saturating_add(n_bytes);
+                self.end = end_of(self.end, unit.len());
                 for (position, offset) in self.events.drain(..) {
                     self.log.offsets.note(position, offset);
                 }
@@ -160,8 +161,8 @@ impl LogWriter {
             Err(AppendError::TooLarge { .. }) => self.events.clear(),
             Err(err) => {
                 self.is_poisoned |= matches!(err, AppendError::Poisoned(_));
-                let room = offset_of(self.room());
-                self.dirty_tail = self.dirty_tail.max(n_bytes).min(room);
+                let n_bytes = unit.len().min(self.room());
+                self.dirty_tail = self.dirty_tail.max(offset_of(n_bytes));
                 self.events.clear();
             }
         }
@@ -245,7 +246,7 @@ impl LogWriter {
         });
         let mut unit = UnitBuilder::new(id, 0, Vec::new());
         unit.push_head(&SegmentHead { previous, ..head });
-        let wanted = unit.len().saturating_add(needed);
+        let wanted = unit.len() + needed;
         if wanted > capacity as usize {
             let larger = offset_of(wanted.next_multiple_of(4096));
             fill(&*file, capacity, larger).map_err(AppendError::of_write)?;

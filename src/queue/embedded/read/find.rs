@@ -52,7 +52,7 @@ impl Reading {
         let head = self.log.head();
         let (mut low, mut high) = (head.first_position, head.next_position);
         while low < high {
-            let middle = Position(low.0 + (high.0 - low.0) / 2);
+            let middle = low.after(high.events_since(low) / 2);
             match self.first_between(middle, high) {
                 Ok(Some(event)) if event.id == id => return Ok(Some(event)),
                 Ok(Some(event)) if event.id < id => low = event.position.next(),
@@ -114,7 +114,7 @@ impl Reading {
     fn find_kept(&self, id: EventId) -> Result<Option<Event>, QueueError> {
         let (mut low, mut high) = (Position(0), self.log.head().first_position);
         while low < high {
-            let middle = Position(low.0 + (high.0 - low.0) / 2);
+            let middle = low.after(high.events_since(low) / 2);
             let Some(position) = self.kept.first_from(middle).filter(|at| *at < high) else {
                 high = middle;
                 continue;
@@ -155,7 +155,7 @@ impl Reading {
         let mut names = Names::default();
         let mut n_bytes = 0_u64;
         while let Some(found) = reader.next(log_end)? {
-            n_bytes += u64::from(found.end.offset().saturating_sub(found.lsn.offset()));
+            n_bytes += u64::from(found.bytes());
             let Some(position) = found.position() else { continue };
             if position >= end {
                 break;

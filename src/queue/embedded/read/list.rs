@@ -106,7 +106,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
                 }
             };
         }
-        let next = (from < end).then_some(Position(from.0.saturating_sub(1)));
+        let next = (from < end).then_some(from.previous());
         Ok(self.page(next, begin, from.max(begin)))
     }
 

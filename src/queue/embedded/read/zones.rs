@@ -97,15 +97,14 @@ impl Reading {
     /// Where to begin to read what is before `before` in a piece of some [`ZONE_BYTES`], at
     /// `oldest` at the earliest. All of a piece is in one segment.
     fn begin_before(&self, before: Position, oldest: Position) -> Result<Position, ReadError> {
-        let last = self.log.locate(Position(before.0.saturating_sub(1)))?;
+        let last = self.log.locate(before.previous())?;
         let begin = self.log.first_position_of(last.segment())?.unwrap_or(oldest);
-        let oldest = oldest.max(begin).min(Position(before.0.saturating_sub(1)));
+        let oldest = oldest.max(begin).min(before.previous());
         let mut n_events = EVENTS_BACK;
         loop {
-            let first = Position(before.0.saturating_sub(n_events)).max(oldest);
+            let first = before.before(n_events).max(oldest);
             let at = self.log.locate(first)?;
-            let is_near = at.segment() == last.segment()
-                && last.offset().saturating_sub(at.offset()) <= ZONE_BYTES;
+            let is_near = at.segment() == last.segment() && last.bytes_since(at) <= ZONE_BYTES;
             if is_near || n_events == 1 {
                 return Ok(first);
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
     DataRoot, Dedupe, DedupeKey, Event, EventId, EventType, Headers, NewEvent, Position, SourceName,
 };
@@ -50,7 +50,7 @@ pub(crate) fn encode_event(event: &NewEvent, id: EventId, position: Position, ou
         Dedupe::Within { key, window } => {
             out.put_u8(root_and_json | FLAG_DEDUPE);
             out.put_raw(&key.0);
-            out.put_varint(u64::try_from(window.as_millis()).unwrap_or(u64::MAX));
+            out.put_varint(whole_millis(window));
         }
     }
     out.put_bytes(event.source.as_str().as_bytes());

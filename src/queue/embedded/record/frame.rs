@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::values::offset_of;
 use crate::queue::codec::Take;
 
 /// Bytes in front of each payload.
@@ -31,6 +32,12 @@ impl SegmentId {
         let id = Self { number, salt: u64::from_str_radix(salt, 16).ok()? };
         (number > 0 && id.file_name() == name).then_some(id)
     }
+}
+
+/// The number of the segment behind `number`. The last one stays: a log that came to it by itself
+/// would have 64 PiB.
+pub(crate) const fn next_number(number: u32) -> u32 {
+    number.saturating_add(1)
 }
 
 /// What a record is.
@@ -184,8 +191,7 @@ pub(super) fn header_bytes(
 ) -> [u8; HEADER_BYTES] {
     let kind = kind as u8;
     let crc = crc32c::crc32c_append(prefix_crc(segment, batch_start, kind, VERSION), payload);
-    let payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let [p0, p1, p2, p3] = payload_bytes.to_le_bytes();
+    let [p0, p1, p2, p3] = offset_of(payload.len()).to_le_bytes();
     let [c0, c1, c2, c3] = crc.to_le_bytes();
     let [s0, s1, s2, s3] = batch_start.to_le_bytes();
     [p0, p1, p2, p3, c0, c1, c2, c3, s0, s1, s2, s3, kind, VERSION]

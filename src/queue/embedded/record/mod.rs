@@ -38,13 +38,13 @@ mod values;
 pub(crate) use event::{decode_event, encode_event, event_bytes, id_of, position_of};
 #[cfg(test)]
 pub(crate) use frame::make_newer;
-pub(crate) use frame::{HEADER_BYTES, Header, Kind, SegmentId, Validity, examine};
+pub(crate) use frame::{HEADER_BYTES, Header, Kind, SegmentId, Validity, examine, next_number};
 pub(crate) use head::torn_positions;
 pub(crate) use scan::{Next, Scan};
 pub(crate) use unit::UnitBuilder;
 pub(crate) use values::{
     DeliveryRecord, HandlerHead, Incarnation, KeptChanges, KeptEnd, KeptEvent, KeptFooter, Lsn,
-    NewState, Section, SegmentEnd, SegmentHead, SettleRecord,
+    NewState, Section, SegmentEnd, SegmentHead, SettleRecord, end_of, offset_of,
 };
 
 /// A record whose bytes were found to be whole.

@@ -12,7 +12,7 @@ use super::{
     DeliveryRecord, HandlerName, Incarnation, KeptChanges, Lsn, NewState, Position, Section,
 };
 use super::{SettleRecord, output};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_micros, whole_millis};
 use crate::event::{Attempt, ErrorText, OrderKey, Output, Progress};
 use crate::queue::codec::{Put, Take};
 
@@ -81,7 +81,7 @@ impl NewState {
         match self {
             Self::Retry { due, wait, .. } => {
                 out.put_signed(due.as_millis());
-                out.put_varint(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                out.put_varint(whole_millis(*wait));
             }
             Self::Dead { died_at, reason, .. } => {
                 out.put_signed(died_at.as_millis());
@@ -165,7 +165,7 @@ impl DeliveryRecord {
         }
         let Some(attempt) = &self.attempt else { return };
         out.put_signed(relative(attempt.started_at));
-        out.put_varint(u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX));
+        out.put_varint(whole_micros(attempt.duration));
         if !attempt.error.as_str().is_empty() {
             out.put_bytes(attempt.error.as_str().as_bytes());
         }

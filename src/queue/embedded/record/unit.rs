@@ -99,7 +99,7 @@ impl UnitBuilder {
         self.push(Kind::Filler, |out| {
             let begin = out.len();
             out.put_varint(positions.start.0);
-            out.put_varint(positions.end.0.saturating_sub(positions.start.0));
+            out.put_varint(positions.start.events_until(positions.end));
             // An event takes more bytes than what names it: a smaller hole held none.
             if out.len() > begin + payload_bytes {
                 out.truncate(begin);
@@ -118,8 +118,7 @@ impl UnitBuilder {
 
     /// Where the next record will stand.
     pub(crate) fn next_lsn(&self) -> Lsn {
-        let offset = usize::try_from(self.start).unwrap_or(usize::MAX) + self.bytes.len();
-        Lsn::new(self.segment.number, u32::try_from(offset).unwrap_or(u32::MAX))
+        Lsn::new(self.segment.number, self.start).behind(self.bytes.len())
     }
 
     pub(crate) const fn segment(&self) -> SegmentId {
@@ -146,8 +145,8 @@ impl UnitBuilder {
     /// Takes the records from `lsn` on out again: they are not to be written after all.
     #[cfg(test)]
     pub(crate) fn cut_from(&mut self, lsn: Lsn) {
-        let keep = lsn.offset().saturating_sub(self.start) as usize;
-        self.bytes.truncate(keep);
+        let begin = Lsn::new(self.segment.number, self.start);
+        self.bytes.truncate(lsn.bytes_since(begin) as usize);
     }
 
     /// What was to be written.

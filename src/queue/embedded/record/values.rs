@@ -23,11 +23,32 @@ impl Lsn {
         Self::new(number, 0)
     }
 
+    /// `n_bytes` further on in the same segment.
+    pub(crate) fn behind(self, n_bytes: usize) -> Self {
+        Self::new(self.segment(), end_of(self.offset(), n_bytes))
+    }
+
+    /// The last one before this one, which is behind a record.
+    pub(crate) fn previous(self) -> Self {
+        debug_assert!(self.0 > 0, "a log without records has no last one");
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// How many bytes there are from `earlier`, which is in the same segment and not behind this.
+    pub(crate) fn bytes_since(self, earlier: Self) -> u32 {
+        let is_behind = earlier.segment() == self.segment() && earlier <= self;
+        debug_assert!(is_behind, "{earlier} is not before {self}, or in another segment");
+        self.offset().saturating_sub(earlier.offset())
+    }
+
     /// About how many bytes of the log lie between this and `end`; 0 = `end` is not behind it.
     pub(crate) fn bytes_until(self, end: Self, segment_bytes: u64) -> u64 {
-        let segments = u64::from(end.segment().saturating_sub(self.segment()));
-        let bytes = segments * segment_bytes + u64::from(end.offset());
-        bytes.saturating_sub(u64::from(self.offset()))
+        if end <= self {
+            return 0;
+        }
+        let bytes = u64::from(end.segment() - self.segment()) * segment_bytes;
+        // A segment of a large record is longer than others.
+        (bytes + u64::from(end.offset())).saturating_sub(self.offset().into())
     }
 
     pub(crate) const fn segment(self) -> u32 {
@@ -37,6 +58,17 @@ impl Lsn {
     pub(crate) const fn offset(self) -> u32 {
         (self.0 & 0xffff_ffff) as u32
     }
+}
+
+/// A number of bytes of a segment, or an index into them, as an offset: segments are far below 4 GiB.
+pub(crate) fn offset_of(index: usize) -> u32 {
+    debug_assert!(u32::try_from(index).is_ok(), "an index of {index} is in no segment");
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// Where `n_bytes` from offset `begin` on end.
+pub(crate) fn end_of(begin: u32, n_bytes: usize) -> u32 {
+    offset_of(begin as usize + n_bytes)
 }
 
 impl fmt::Display for Lsn {
@@ -106,6 +138,11 @@ impl DeliveryRecord {
         Self { first, count, to, attempts: 0, first_attempt_at: None, attempt: None }
     }
 
+    /// The same of all of `positions`.
+    pub(crate) fn of_all(positions: Range<Position>, to: NewState) -> Self {
+        Self::of(positions.start, positions.end.events_since(positions.start), to)
+    }
+
     /// Whether it says how its deliveries stand and no more: made of a handler's state, which does
     /// not know when and why a dead letter died.
     pub(crate) fn is_bare(&self) -> bool {
@@ -122,7 +159,7 @@ impl DeliveryRecord {
 
     /// The positions that it names.
     pub(crate) const fn positions(&self) -> Range<Position> {
-        self.first..Position(self.first.0.saturating_add(self.count))
+        self.first..self.first.after(self.count)
     }
 }
 

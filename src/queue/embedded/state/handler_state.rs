@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::chunked_map::ChunkedMap;
 use super::position_set::PositionSet;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{ErrorText, OrderKey, Position};
 use crate::queue::embedded::record::{DeliveryRecord, Incarnation, NewState};
 
@@ -33,7 +33,7 @@ impl WaitingDelivery {
     ) -> Self {
         Self {
             due,
-            wait_millis: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            wait_millis: whole_millis(wait),
             first_attempt_at: change.first_attempt_at.unwrap_or(NEVER),
             attempts: change.attempts,
             has_order_key: order_key.is_some(),
@@ -186,7 +186,7 @@ impl HandlerState {
             return;
         }
         // A position is in one set only: mostly the search ends with the first.
-        let n_positions = range.end.min(high).0 - range.start.0;
+        let n_positions = range.end.min(high).events_since(range.start);
         if self.open.remove_range(range.clone()) == n_positions {
             return;
         }

@@ -90,9 +90,8 @@ impl HandlerState {
         };
         if let Some((set, to)) = set {
             let ranges = set.iter_within(walk.from..below).take(room);
-            let to_change = |range: std::ops::Range<Position>| {
-                DeliveryRecord::of(range.start, range.end.0 - range.start.0, to.clone())
-            };
+            let to_change =
+                |range: std::ops::Range<Position>| DeliveryRecord::of_all(range, to.clone());
             return out.extend(ranges.map(to_change));
         }
         if walk.part == Part::Waiting {

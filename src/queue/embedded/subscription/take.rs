@@ -181,7 +181,7 @@ impl EmbeddedSubscription {
             tracing::error!(
                 handler.name = %self.cell.handler,
                 first = range.start.0,
-                count = range.end.0 - range.start.0,
+                count = range.end.events_since(range.start),
                 "Events cannot be read: their deliveries are lost until they can be redriven"
             );
         }
@@ -199,7 +199,7 @@ impl EmbeddedSubscription {
             if let Some(session) = &mut live.session {
                 session.lose(range.clone());
             }
-            let change = DeliveryRecord::of(range.start, range.end.0 - range.start.0, to.clone());
+            let change = DeliveryRecord::of_all(range, to.clone());
             wake = wake.and(self.cell.record(&mut live, change));
         }
         drop(live);

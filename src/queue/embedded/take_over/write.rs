@@ -151,13 +151,13 @@ impl Old {
         let mut changes = Vec::new();
         let mut passed = |from: Position, end: Position, to: NewState| {
             if from < end {
-                changes.push(DeliveryRecord::of(from, end.0 - from.0, to));
+                changes.push(DeliveryRecord::of_all(from..end, to));
             }
         };
         passed(first, place.cursor, NewState::Delivered);
         let mut at = first.max(place.cursor);
         for (begin, count) in &place.ahead {
-            let end = Position(begin.0.saturating_add(*count));
+            let end = begin.after(*count);
             passed(at, *begin, NewState::Open);
             passed(at.max(*begin), end, NewState::Delivered);
             at = at.max(end);
