@@ -19,7 +19,7 @@ pub struct CheckReport {
     pub kept: u64,
     /// The newest position; 0 = none.
     pub last: Position,
-    /// Positions between others of which no event can be read.
+    /// Positions between others whose event cannot be read although it was acknowledged.
     pub n_missing: u64,
     /// Bytes at the end that a power cut left of a commit that was never acknowledged. The next
     /// start puts them aside.

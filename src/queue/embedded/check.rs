@@ -20,7 +20,7 @@ use crate::clock::SystemClock;
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::check_report::{CheckReport, DamageReport};
-use crate::queue::storage::{OpenMode, OsStorage, Storage, StorageFile};
+use crate::queue::storage::{OpenMode, OsStorage, Storage, StorageFile, if_there};
 
 /// Looks at the whole queue in `folder`.
 pub(crate) fn check(folder: &Path) -> Result<CheckReport, QueueError> {
@@ -79,13 +79,20 @@ fn read_all(log: &Arc<FileLog>, end: Lsn, report: &mut CheckReport) -> Result<()
         if found.decode().is_none() {
             log.note_undecodable(&found);
         }
-        let Some(position) = found.position() else { continue };
-        report.events += 1;
-        report.last = report.last.max(position);
-        if expected.is_some_and(|expected| expected != position) {
-            report.n_missing += position.0.saturating_sub(expected.map_or(0, |it| it.0));
-        }
-        expected = Some(position.next());
+        let positions = match found.position() {
+            Some(position) => {
+                report.events += 1;
+                report.last = report.last.max(position);
+                position..position.next()
+            }
+            // Those of events that were never acknowledged are not missing.
+            None => match found.torn_positions() {
+                Some(torn) => torn,
+                None => continue,
+            },
+        };
+        report.n_missing += expected.map_or(0, |expected| expected.events_until(positions.start));
+        expected = expected.max(Some(positions.end));
     }
     Ok(())
 }
@@ -143,10 +150,7 @@ impl Storage for ReadOnly {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        match OsStorage.list(folder) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            listed => listed,
-        }
+        Ok(if_there(OsStorage.list(folder))?.unwrap_or_default())
     }
 
     fn size(&self, path: &Path) -> io::Result<u64> {
