@@ -27,6 +27,29 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
 /// Rooms on the way in and out, which never ask the index.
 const WITHOUT_INDEX: &[&str] = &["commit", "subscription", "state", "log", "record"];
 
+/// Arithmetic on places of the log, and the only files that have it: elsewhere a difference that
+/// must not be negative, or a number that must fit, would be smoothed over without a word.
+const ARITHMETIC: &[(&str, &[&str])] = &[
+    (".0.saturating_", &["src/event.rs", "src/clock.rs", "src/queue/embedded/record/values.rs"]),
+    (".offset().saturating_", &["src/queue/embedded/record/values.rs"]),
+    ("number.saturating_", &NUMBERED),
+    ("as_millis()).unwrap_or(u64::MAX)", &["src/clock.rs"]),
+    ("as_millis()).unwrap_or(0)", &["src/clock.rs"]),
+    ("as_micros()).unwrap_or(u64::MAX)", &["src/clock.rs"]),
+];
+
+/// Where a segment's number, or an action's, is counted on.
+const NUMBERED: [&str; 4] = [
+    "src/queue/embedded/record/frame.rs",
+    "src/standby/gather.rs",
+    "src/standby/local.rs",
+    "src/api/actions.rs",
+];
+
+/// The files of the queue that may take a number that is too large for 32 bits for the largest.
+const NARROWING: &[&str] =
+    &["record/values.rs", "keys/page.rs", "snapshot_file.rs", "kept/open.rs", "log/open.rs"];
+
 fn document(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -75,6 +98,25 @@ fn what_is_in_one_place_only_is_nowhere_else() {
         for (what, places, claim) in ONLY_IN {
             let may = places.iter().any(|place| path.starts_with(place));
             assert!(may || !code.contains(what), "{path} has `{what}`, against \"{claim}\"");
+        }
+    }
+}
+
+#[test]
+fn places_of_the_log_are_calculated_in_one_file_each() {
+    for (path, text) in sources() {
+        let path = path.to_str().unwrap();
+        if path.contains("tests") || path.contains("/testing") {
+            continue;
+        }
+        let code = code(&text);
+        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (what, places) in ARITHMETIC {
+            assert!(places.contains(&path) || !code.contains(what), "{path} has `{what}`");
+        }
+        let in_queue = path.strip_prefix("src/queue/embedded/");
+        if in_queue.is_some_and(|file| !NARROWING.contains(&file)) {
+            assert!(!code.contains("unwrap_or(u32::MAX)"), "{path} narrows a number");
         }
     }
 }
