@@ -7,6 +7,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ enum State {
 struct Database {
     db: Db,
     trees: [Tree; Table::ALL.len()],
+    /// It was made a moment ago, and nothing was written into it.
+    is_fresh: AtomicBool,
 }
 
 /// Runs `call` so that a panic in it is an error.
@@ -138,7 +141,9 @@ impl Database {
             return Ok(database);
         }
         remove_all(folder)?;
-        Self::open(folder)
+        let database = Self::open(folder)?;
+        database.is_fresh.store(true, Ordering::Relaxed);
+        Ok(database)
     }
 
     fn open(folder: &Path) -> Result<Self, StoreError> {
@@ -147,7 +152,7 @@ impl Database {
         let open = |table: Table| db.open_tree(table.name()).map_err(failed);
         let [zones, dead, attempts, settled, meta] = Table::ALL.map(open);
         let trees = [zones?, dead?, attempts?, settled?, meta?];
-        Ok(Self { db, trees })
+        Ok(Self { db, trees, is_fresh: AtomicBool::new(false) })
     }
 
     fn tree(&self, table: Table) -> &Tree {
@@ -228,6 +233,7 @@ impl Store for SledStore {
 
     fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         self.with(|database| {
+            database.is_fresh.store(false, Ordering::Relaxed);
             let mut batches = Table::ALL.map(|table| (table, None));
             for write in writes {
                 let (Write::Put { table, .. } | Write::Delete { table, .. }) = &write;
@@ -293,6 +299,14 @@ impl Store for SledStore {
         let mut state = self.write();
         if matches!(*state, State::Closed) {
             return Err(StoreError::Closed);
+        }
+        // A start without an index makes an empty one, and clears it. The buffers of a second one would
+        // come out of memory that the allocator has kept of the first, and be filled with zeros there:
+        // 4.4 MB of the idle process were its own memory instead of 2.4 MB.
+        if let State::Open(database) = &*state
+            && database.is_fresh.swap(false, Ordering::Relaxed)
+        {
+            return Ok(());
         }
         // A panic while it is dropped must not leave it in its place.
         let old = std::mem::replace(&mut *state, State::Unopened);
