@@ -127,8 +127,7 @@ impl Application {
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let store = opened(&config, Arc::clone(&clock), &metrics).await?;
-        let (traces, exporter) = traces::open(&config, &clock)
-            .map_err(|err| AppError::Io("making a client", io::Error::other(err)))?;
+        let (traces, exporter) = traces::open(&config, &clock)?;
         let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));

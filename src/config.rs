@@ -31,7 +31,7 @@ pub use queue::QueueSettings;
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 pub use standby::StandbySettings;
-pub use traces::TracesSettings;
+pub use traces::{TracesHeader, TracesSettings};
 
 /// The configuration that comes with the program.
 pub const DEFAULT: &str = include_str!("../config.toml");

@@ -32,6 +32,12 @@ pub enum AppError {
     /// The admin token cannot be had.
     #[error("the admin token cannot be read")]
     Token(#[source] SecretError),
+    /// A secret of `[traces.headers]` cannot be had.
+    #[error("a header of `[traces.headers]` cannot be made")]
+    TracesHeader(#[source] SecretError),
+    /// A secret of `[traces.headers]` fits into no header.
+    #[error("the secret of `traces.headers.{0}` has a line break")]
+    UnfitTracesHeader(String),
     /// The public listener's certificate cannot be had.
     #[error("the certificate of `[server.tls]` cannot be used")]
     Certificate(#[source] CertificateError),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,9 +12,11 @@ use tracing::warn;
 
 use crate::api::error_chain;
 use crate::clock::Clock;
-use crate::config::{Config, TracesSettings};
+use crate::config::{Config, TracesHeader, TracesSettings};
 use crate::throttle::Throttle;
 use crate::trace::{Span, Traces};
+
+use super::error::AppError;
 
 mod otlp;
 
@@ -69,11 +71,32 @@ impl Exporting {
 pub(super) fn open(
     config: &Config,
     clock: &Arc<dyn Clock>,
-) -> Result<(Traces, Option<Exporter>), reqwest::Error> {
+) -> Result<(Traces, Option<Exporter>), AppError> {
     let Some(settings) = config.traces.clone() else { return Ok((Traces::default(), None)) };
     let (traces, spans) = Traces::new();
     let exporter = Exporter::new((traces.clone(), spans), settings, Arc::clone(clock))?;
     Ok((traces, Some(exporter)))
+}
+
+/// What is sent with each request, read at the start.
+fn headers(settings: &TracesSettings) -> Result<HeaderMap, AppError> {
+    let mut headers = HeaderMap::new();
+    for (name, header) in &settings.headers {
+        let value = match header {
+            TracesHeader::Text(value) => value.clone(),
+            TracesHeader::Secret { prefix, secret } => {
+                let secret = secret.resolve().map_err(AppError::TracesHeader)?;
+                let bytes = [prefix.as_bytes(), secret.expose()].concat();
+                let value = HeaderValue::from_bytes(&bytes);
+                let mut value =
+                    value.map_err(|_err| AppError::UnfitTracesHeader(name.to_string()))?;
+                value.set_sensitive(true);
+                value
+            }
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
 }
 
 impl Exporter {
@@ -81,8 +104,16 @@ impl Exporter {
         (traces, spans): (Traces, Receiver<Span>),
         settings: TracesSettings,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(SEND_TIMEOUT).build()?;
+    ) -> Result<Self, AppError> {
+        let headers = headers(&settings)?;
+        let client = reqwest::Client::builder()
+            .timeout(SEND_TIMEOUT)
+            .default_headers(headers)
+            // They may be a key, which another host must not learn.
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
+        let client =
+            client.map_err(|err| AppError::Io("making a client", std::io::Error::other(err)))?;
         Ok(Self { traces, spans, client, settings, clock, log: Throttle::default() })
     }
 

@@ -1,8 +1,10 @@
 //! `[traces]`.
 
+use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::settings::Table;
+use crate::secret::SecretRef;
+use crate::settings::{Table, Value, names_secret};
 
 /// Where the spans of events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +13,35 @@ pub struct TracesSettings {
     pub endpoint: Url,
     /// What the collector calls this program.
     pub service: String,
+    /// What else is sent with each request, such as the collector's key.
+    pub headers: Vec<(HeaderName, TracesHeader)>,
 }
+
+/// A header's value, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TracesHeader {
+    Text(HeaderValue),
+    Secret {
+        /// As in `Bearer `.
+        prefix: String,
+        secret: SecretRef,
+    },
+}
+
+/// Set by the connection or by the protocol.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// The path of traces (OTLP over HTTP).
 const PATH: &str = "/v1/traces";
@@ -51,8 +81,60 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<TracesSettings> {
         }
     });
     let service = table.take_or("service", "gatepost".to_owned());
+    let headers = table.table("headers").map(headers).unwrap_or_default();
     table.finish();
-    Some(TracesSettings { endpoint: endpoint?, service })
+    Some(TracesSettings { endpoint: endpoint?, service, headers })
+}
+
+fn headers(mut table: Table<'_>) -> Vec<(HeaderName, TracesHeader)> {
+    let mut headers = Vec::new();
+    for (name, value) in table.entries() {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Err(_) => value.problem("this is not the name of a header", "for example `X-Api-Key`"),
+            Ok(name) if RESERVED.contains(&name.as_str()) => {
+                value.problem("this header is set by Gatepost itself", "leave it out");
+            }
+            Ok(name) => {
+                if let Some(header) = header(&name, &value) {
+                    headers.push((name, header));
+                }
+            }
+        }
+    }
+    table.finish();
+    headers
+}
+
+/// A text, or `{ secret = { … }, prefix = "Bearer " }`.
+fn header(name: &HeaderName, value: &Value<'_>) -> Option<TracesHeader> {
+    if value.is_table() {
+        let mut table = value.table()?;
+        let prefix = table.take_or("prefix", String::new());
+        let secret = table.require("secret");
+        table.finish();
+        return secret.map(|secret| TracesHeader::Secret { prefix, secret });
+    }
+    let Some(text) = value.as_str() else {
+        value.problem(
+            "a header is a text, or says where its secret is kept",
+            "for example `X-Api-Key = { secret = { file = \"data/secrets/collector\" } }`",
+        );
+        return None;
+    };
+    if names_secret(name.as_str()) {
+        value.warning(
+            "a secret does not stand in the configuration: whoever reads the file has it",
+            "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
+        );
+    }
+    let parsed = HeaderValue::from_str(text);
+    if parsed.is_err() {
+        value.problem(
+            "no header can have this value",
+            "take out line breaks and control characters",
+        );
+    }
+    parsed.ok().map(TracesHeader::Text)
 }
 
 fn check_endpoint(text: &str) -> Result<Url, &'static str> {
@@ -79,7 +161,8 @@ mod tests {
             ("https://c.example/v1/traces", "https://c.example/v1/traces"),
         ] {
             let endpoint = check_endpoint(endpoint).unwrap();
-            let settings = TracesSettings { endpoint, service: "x".to_owned() };
+            let settings =
+                TracesSettings { endpoint, service: "x".to_owned(), headers: Vec::new() };
             assert_eq!(settings.address().as_str(), expected);
         }
         for wrong in

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::bad_server::{BadServer, Request, status};
 use crate::support::gateway::{Folder, Gateway, signature};
+use crate::support::program::{printed, run};
 use crate::support::servers::skip;
 
 /// A field of a message of protobuf.
@@ -145,13 +146,17 @@ fn spans(requests: &[Request]) -> Vec<Span> {
 
 /// A gateway with a handler at `receiver` and a collector.
 fn gateway(receiver: &BadServer, collector: &BadServer) -> Gateway {
-    let rest = format!(
-        "[traces]\nendpoint = \"{}\"\nservice = \"hooks\"\n[handler.app]\nstart = \"oldest\"\n\
+    Gateway::serve(Folder::new("", &config(receiver, collector, "")))
+}
+
+/// The same as a configuration, with more tables behind `[traces]`.
+fn config(receiver: &BadServer, collector: &BadServer, more: &str) -> String {
+    format!(
+        "[traces]\nendpoint = \"{}\"\nservice = \"hooks\"\n{more}[handler.app]\nstart = \"oldest\"\n\
          retry = {{ min = \"10ms\" }}\n[handler.app.http]\nurl = \"{}\"\n",
         collector.url("").trim_end_matches('/'),
         receiver.url("/")
-    );
-    Gateway::serve(Folder::new("", &rest))
+    )
 }
 
 #[test]
@@ -278,4 +283,50 @@ fn collector_that_is_away_holds_up_nothing() {
     }
     gateway.wait_until_delivered("app", 20);
     gateway.stop();
+}
+
+#[test]
+fn collector_gets_its_headers_out_of_files_and_nothing_shows_them() {
+    let (receiver, collector) = (BadServer::start([]), BadServer::start([]));
+    let headers = "[traces.headers]\nX-Scope-OrgID = \"site\"\n\
+                   Authorization = { secret = { file = \"key\" }, prefix = \"Bearer \" }\n";
+    let rest = config(&receiver, &collector, headers);
+    let folder = Folder::new("", &rest);
+    folder.write_secret("key", "of-the-collector\n");
+    let gateway = Gateway::serve(folder);
+    gateway.send(b"{}").id();
+    gateway.wait_until_delivered("app", 1);
+    let shown = gateway.ask("GET", "/api/v1/config", "").text();
+    assert!(shown.contains("X-Scope-OrgID") && !shown.contains("of-the-collector"), "{shown}");
+    let changed = config(&receiver, &collector, &headers.replace("\"site\"", "\"other\""));
+    gateway.folder.write_config("", &changed);
+    let reloaded = gateway.ask("POST", "/api/v1/reload", "").json();
+    let line = "~ traces.headers.X-Scope-OrgID: \"site\" → \"other\"  (from the next start on)";
+    assert_eq!(reloaded["changes"], serde_json::json!([line]));
+    gateway.stop();
+    for request in collector.requests() {
+        assert_eq!(header(&request, "authorization").as_deref(), Some("Bearer of-the-collector"));
+        assert_eq!(header(&request, "x-scope-orgid").as_deref(), Some("site"));
+    }
+    assert!(!collector.requests().is_empty());
+}
+
+#[test]
+fn headers_of_a_collector_that_cannot_be_are_named_by_check() {
+    let (receiver, collector) = (BadServer::start([]), BadServer::start([]));
+    for (line, expected) in [
+        ("Authorization = { secret = { file = \"nowhere\" } }", "secret file"),
+        ("Content-Type = \"text/plain\"", "set by Gatepost itself"),
+        ("\"a b\" = \"c\"", "not the name of a header"),
+        ("X-Key = 5", "a header is a text"),
+        ("X-Key = \"a\\nb\"", "no header can have this value"),
+        ("X-Key = { secret = { env = \"K\" }, prefx = \"a\" }", "prefx"),
+    ] {
+        let rest = config(&receiver, &collector, &format!("[traces.headers]\n{line}\n"));
+        let folder = Folder::new("", &rest);
+        let output = run(&folder, &["check"]);
+        printed(&output, 3);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(expected), "{line}: {told}");
+    }
 }
