@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::event::{EventId, HandlerName};
+use crate::queue::DeliveryState;
 
 use super::when::SaidTime;
 
@@ -207,6 +208,9 @@ pub(super) struct EventsFilter {
     /// Only events with this value in their JSON body: `data.comment.id=5`.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) field: Option<String>,
+    /// Words as the dashboard takes them: text, `data.comment.id:5`, `handler:mail`, `has:dead`, `since:2h`.
+    #[arg(long, value_name = "WORDS")]
+    pub(super) search: Option<String>,
 }
 
 /// Options of `events list`.
@@ -214,9 +218,19 @@ pub(super) struct EventsFilter {
 pub struct EventsList {
     #[command(flatten)]
     pub(super) filter: EventsFilter,
+    /// Only events of which this handler has a delivery.
+    #[arg(long)]
+    pub(super) handler: Option<HandlerName>,
+    /// Only events with a delivery in this state: pending, delivered, skipped, retry, held or dead.
+    #[arg(long, value_parser = said_state)]
+    pub(super) state: Option<DeliveryState>,
     /// At most this many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
+}
+
+fn said_state(text: &str) -> Result<DeliveryState, String> {
+    crate::api::state(text).map_err(|err| err.to_string())
 }
 
 /// Options of `events tail`.
@@ -237,19 +251,21 @@ pub struct EventsTail {
 #[command(group(
     clap::ArgGroup::new("what")
         .args([
-            "id", "source", "event_type", "since", "until", "contains", "field", "handler", "after",
-            "all", "dry_run",
+            "id", "source", "event_type", "since", "until", "contains", "field", "search", "handler",
+            "after", "all", "dry_run",
         ])
         .multiple(true)
         .required(true)
 ))]
 pub struct EventsReplay {
     /// One event; left out: all that the filter finds.
-    #[arg(conflicts_with_all = ["source", "event_type", "since", "until", "contains", "field"])]
+    #[arg(conflicts_with_all = [
+        "source", "event_type", "since", "until", "contains", "field", "search",
+    ])]
     pub(super) id: Option<EventId>,
     /// Every event to every handler: where no filter says less, this must be said.
     #[arg(long, conflicts_with_all = [
-        "id", "source", "event_type", "since", "until", "contains", "field", "handler",
+        "id", "source", "event_type", "since", "until", "contains", "field", "search", "handler",
     ])]
     pub(super) all: bool,
     #[command(flatten)]

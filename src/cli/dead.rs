@@ -62,7 +62,7 @@ async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliEr
     let letters: Vec<DeadEntry> = match Server::reach(config).await? {
         Reached::Server(server) => server.get("dead", &store::pairs(&ask)?).await?,
         Reached::Nobody => {
-            let api = store::open(config).await?;
+            let api = store::open_indexed(config).await?;
             api.dead(ask.parse(&api).await?).await?
         }
     };
@@ -92,7 +92,7 @@ async fn change(
             server.post(&format!("dead/{what}"), &ask).await?
         }
         Reached::Nobody => {
-            let api = store::open(config).await?;
+            let api = store::open_indexed(config).await?;
             let selection = ask.parse(&api).await?;
             let changed = match how {
                 How::Redrive | How::ByStages => api.redrive(selection).await?,

@@ -26,7 +26,7 @@ const COLUMNS: &[Column<EventSummary>] = &[
 ];
 
 /// How often `tail` looks.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks for a server that is gone.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,8 +35,11 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
     let via = Via::reach(config).await?;
     match verb {
         Events::List(list) => {
-            let limit = usize::try_from(list.limit).ok();
-            let events = via.list(EventsAsk { limit, ..ask(&list.filter) }).await?;
+            let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+            let handler = list.handler.as_ref().map(ToString::to_string);
+            let ask =
+                EventsAsk { limit: Some(limit), handler, state: list.state, ..ask(&list.filter) };
+            let events = via.list(ask, limit).await?;
             output.list(&events, COLUMNS, "no events")
         }
         Events::Show { id, raw: true } => output::bytes(&via.raw(id).await?),
@@ -52,10 +55,28 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
 }
 
 impl Via {
-    async fn list(&self, ask: EventsAsk) -> Result<Vec<EventSummary>, CliError> {
+    /// So many events, newest first, however often the search has to go on for them.
+    async fn list(&self, mut ask: EventsAsk, limit: usize) -> Result<Vec<EventSummary>, CliError> {
+        let mut events = Vec::new();
+        loop {
+            let (page, next) = self.page(ask.clone()).await?;
+            events.extend(page);
+            if next.is_none() || events.len() >= limit {
+                events.truncate(limit);
+                return Ok(events);
+            }
+            ask.before = next;
+        }
+    }
+
+    /// The same with the position to go on with, where not everything was looked at.
+    async fn page(&self, ask: EventsAsk) -> Result<(Vec<EventSummary>, Option<u64>), CliError> {
         match self {
-            Self::Server(server) => server.get("events", &store::pairs(&ask)?).await,
-            Self::Store(api) => Ok(api.events(ask).await?.events),
+            Self::Server(server) => server.page("events", &store::pairs(&ask)?).await,
+            Self::Store(api) => {
+                let listed = api.events(ask).await?;
+                Ok((listed.events, listed.next))
+            }
         }
     }
 
@@ -126,6 +147,7 @@ fn ask(filter: &EventsFilter) -> EventsAsk {
         until: filter.until.as_ref().map(|said| said.at),
         contains: filter.contains.clone(),
         field: filter.field.clone(),
+        q: filter.search.clone(),
         ..EventsAsk::default()
     }
 }
@@ -143,8 +165,8 @@ async fn tail(
     };
     loop {
         let ask = EventsAsk { after: Some(after), limit: Some(LIMIT), ..ask(&options.filter) };
-        let events = match via.list(ask).await {
-            Ok(events) => events,
+        let (last, events) = match newer(&via, ask).await {
+            Ok(newer) => newer,
             Err(CliError::Unreachable(_) | CliError::Unavailable(_)) => {
                 note(&format!("the server is gone; waiting for it behind position {after}"))?;
                 via = Via::Server(server_again(config).await?);
@@ -162,9 +184,23 @@ async fn tail(
             }
         }
         if !is_full {
+            // What was looked at and does not match is not looked at again.
+            after = after.max(last);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// What a look finds, and the newest position before it: all up to there was looked at, where the page is
+/// not full.
+async fn newer(via: &Via, ask: EventsAsk) -> Result<(u64, Vec<EventSummary>), CliError> {
+    let last = via.last().await?;
+    if ask.after.is_some_and(|after| after >= last) {
+        return Ok((last, Vec::new()));
+    }
+    let (events, next) = via.page(ask).await?;
+    // A list that ended early says where to go on.
+    Ok((next.unwrap_or(last), events))
 }
 
 fn tail_line(event: &EventSummary) -> String {

@@ -51,6 +51,12 @@ impl Progress {
         self.0.set_position(done);
     }
 
+    /// So many of so many are done.
+    pub(super) fn set_of(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     /// Whether it is not shown: then lines say how far it is.
     pub(super) fn is_hidden(&self) -> bool {
         self.0.is_hidden()

@@ -29,9 +29,9 @@ const LINE_BYTES_MAX: usize = 100 << 20;
 pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<(), CliError> {
     match verb {
         Queue::Check => check(config, output).await,
-        Queue::Export => export(&Via::reach(config).await?).await,
-        Queue::Import { file } => import(&Via::reach(config).await?, file, output).await,
-        Queue::Compact => compact(&Via::reach(config).await?, config, output).await,
+        Queue::Export => export(&Via::reach_log(config).await?).await,
+        Queue::Import { file } => import(&Via::reach_log(config).await?, file, output).await,
+        Queue::Compact => compact(&Via::reach_log(config).await?, config, output).await,
     }
 }
 
@@ -76,7 +76,11 @@ impl Via {
 async fn check(config: &Config, output: Output) -> Result<(), CliError> {
     let folder = config.queue.path.clone();
     store::require_store(config)?;
-    let report = tokio::task::spawn_blocking(move || tools::check(&folder)).await;
+    let report = tokio::task::spawn_blocking(move || {
+        let progress = Progress::new("checking", Unit::Bytes, Some(0));
+        tools::check_telling(&folder, &|done, total| progress.set_of(done, total))
+    });
+    let report = report.await;
     let report =
         report.map_err(|err| CliError::failed(&err))?.map_err(|err| CliError::failed(&err))?;
     output.one(&report, told)?;

@@ -180,7 +180,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayP
         event_type: filter.event_type.clone(),
         contains: filter.contains.clone(),
         field: filter.field.clone(),
-        q: None,
+        q: filter.search.clone(),
         since,
         until,
         after: options.after,
@@ -284,6 +284,7 @@ fn progress_file(socket: &Path, options: &EventsReplay) -> PathBuf {
         filter.until.as_ref().map(|time| time.said.as_str()),
         filter.contains.as_deref(),
         filter.field.as_deref(),
+        filter.search.as_deref(),
     ];
     let name: [u8; 32] = Sha256::digest(json!(said).to_string().as_bytes()).into();
     let name = name.get(..8).unwrap_or_default();

@@ -17,7 +17,13 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::text::percent_encoded;
 
 use super::CliError;
+use super::progress::{Progress, Unit};
+use crate::queue::Queue as _;
 
+/// How often is looked how far the index is.
+const INDEX_LOOK: Duration = Duration::from_millis(200);
+/// After so many looks at which it was no further it is not waited for.
+const INDEX_IDLE_LOOKS: u32 = 25;
 /// How long the server may take for one answer: a redrive of many dead letters takes a while.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -87,6 +93,20 @@ impl Server {
         self.json(request).await
     }
 
+    /// The same for a list, with the position to go on with where it says one.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> Result<(T, Option<u64>), CliError> {
+        let response = self.answered(self.client.get(url(path, query))).await?;
+        let next = response.headers().get("gatepost-next").and_then(|next| next.to_str().ok());
+        let next = next.and_then(|next| next.parse().ok());
+        let body = response.bytes().await.map_err(|err| self.unreachable(&err))?;
+        let list = serde_json::from_slice(&body).map_err(|err| CliError::failed(&err))?;
+        Ok((list, next))
+    }
+
     /// Whether it is ready: an error that says why not where it is not.
     pub(super) async fn ready(&self) -> Result<Readiness, CliError> {
         self.json(self.client.get("http://localhost/readyz")).await
@@ -117,19 +137,27 @@ impl Server {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
-        let unreachable = |err: &reqwest::Error| {
-            let socket = self.socket.display();
-            CliError::Unreachable(format!(
-                "the server on `{socket}` does not answer: {}",
-                error_chain(err)
-            ))
-        };
-        let response = request.send().await.map_err(|err| unreachable(&err))?;
+        let response = self.answered(request).await?;
+        let body = response.bytes().await.map_err(|err| self.unreachable(&err))?;
+        Ok(body.into())
+    }
+
+    fn unreachable(&self, err: &reqwest::Error) -> CliError {
+        let (socket, why) = (self.socket.display(), error_chain(err));
+        CliError::Unreachable(format!("the server on `{socket}` does not answer: {why}"))
+    }
+
+    /// The answer of a success; an error in the server's words else.
+    async fn answered(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, CliError> {
+        let response = request.send().await.map_err(|err| self.unreachable(&err))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|err| unreachable(&err))?;
         if status.is_success() {
-            return Ok(body.into());
+            return Ok(response);
         }
+        let body = response.bytes().await.map_err(|err| self.unreachable(&err))?;
         let problem: ToldProblem = serde_json::from_slice(&body).unwrap_or_default();
         let detail = match (problem.detail.or(problem.title), problem.problems) {
             (Some(detail), _) => detail,
@@ -170,9 +198,35 @@ fn url(path: &str, query: &[(String, String)]) -> String {
 
 /// Opens the store of `config` while no server runs, to be asked.
 pub(super) async fn open(config: &Config) -> Result<Api, CliError> {
+    Ok(api(open_queue(config).await?, config))
+}
+
+/// The same once look-ups have all of the log, which a bar tells of: before that they would know less.
+pub(super) async fn open_indexed(config: &Config) -> Result<Api, CliError> {
     let queue = open_queue(config).await?;
+    wait_for_index(&queue).await;
+    Ok(api(queue, config))
+}
+
+/// Waits for the index; not for one that does not get on.
+async fn wait_for_index(queue: &EmbeddedQueue) {
+    if queue.is_indexed(INDEX_LOOK).await {
+        return;
+    }
+    let total = queue.stats().lag_bytes;
+    let progress = Progress::new("making the index", Unit::Bytes, Some(total));
+    let (mut least, mut n_idle) = (total, 0);
+    while n_idle < INDEX_IDLE_LOOKS && !queue.is_indexed(INDEX_LOOK).await {
+        let left = queue.stats().lag_bytes;
+        n_idle = if left < least { 0 } else { n_idle + 1 };
+        least = least.min(left);
+        progress.set(total.saturating_sub(left));
+    }
+}
+
+fn api(queue: Arc<EmbeddedQueue>, config: &Config) -> Api {
     let api = Api::offline(queue, Arc::new(SystemClock::new()));
-    Ok(api.hiding(config.credentials()))
+    api.hiding(config.credentials())
 }
 
 /// Whom to ask.
@@ -184,6 +238,14 @@ pub(super) enum Via {
 impl Via {
     /// The server that runs, else the store itself.
     pub(super) async fn reach(config: &Config) -> Result<Self, CliError> {
+        Ok(match Server::reach(config).await? {
+            Reached::Server(server) => Self::Server(server),
+            Reached::Nobody => Self::Store(Box::new(open_indexed(config).await?)),
+        })
+    }
+
+    /// The same for what asks nothing but the log.
+    pub(super) async fn reach_log(config: &Config) -> Result<Self, CliError> {
         Ok(match Server::reach(config).await? {
             Reached::Server(server) => Self::Server(server),
             Reached::Nobody => Self::Store(Box::new(open(config).await?)),

@@ -12,5 +12,10 @@ use super::embedded::check;
 /// Reads everything of the queue in `folder` and changes nothing. The queue may be open meanwhile;
 /// what is being written just then may show as torn.
 pub fn check(folder: &Path) -> Result<CheckReport, QueueError> {
-    check::check(folder)
+    check_telling(folder, &|_, _| ())
+}
+
+/// The same, which tells now and then how many bytes of about how many it has read.
+pub fn check_telling(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckReport, QueueError> {
+    check::check(folder, tell)
 }

@@ -3,6 +3,7 @@
 //! Of a stopped queue it also makes the handlers' states twice, out of the snapshot with what was
 //! recorded behind it and out of the kept log and the whole log: they must be equal.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,12 @@ use crate::queue::QueueError;
 use crate::queue::check_report::{CheckReport, DamageReport};
 use crate::queue::storage::{OpenMode, OsStorage, Storage, StorageFile, if_there};
 
-/// Looks at the whole queue in `folder`.
-pub(crate) fn check(folder: &Path) -> Result<CheckReport, QueueError> {
+/// After so many records it is told how far it came.
+const TELL_EVERY: u64 = 1_024;
+
+/// Looks at the whole queue in `folder`. `tell` is given how many bytes of how many were read: all are read
+/// twice, the second time for the states.
+pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckReport, QueueError> {
     let storage: Arc<dyn Storage> = Arc::new(ReadOnly);
     let settings = Settings { storage: Arc::clone(&storage), ..Settings::new(folder) };
     let options = OpenOptions {
@@ -41,7 +46,8 @@ pub(crate) fn check(folder: &Path) -> Result<CheckReport, QueueError> {
         ..CheckReport::default()
     };
     let end = survey.end.unwrap_or_default();
-    read_all(&log, end, &mut report)?;
+    let far = HowFar { tell, segment_bytes: settings.segment_bytes.into(), end };
+    read_all(&log, &far, &mut report)?;
     // Damage may hide that the kept log goes further.
     let trust = if log.damage().is_empty() { EndTrust::Sure } else { EndTrust::InDoubt };
     let kept = KeptLog::open(
@@ -65,17 +71,53 @@ pub(crate) fn check(folder: &Path) -> Result<CheckReport, QueueError> {
         .collect();
     report.damage.extend(kept.damage().into_iter().map(DamageReport::of_text));
     if report.damage.is_empty() && !is_held(folder) {
-        let differences = compare_states(&log, &kept, storage, folder, end)?;
+        let differences = compare_states(&log, &kept, storage, folder, (&far, report.records))?;
         report.damage.extend(differences.into_iter().map(DamageReport::of_text));
     }
     Ok(report)
 }
 
-fn read_all(log: &Arc<FileLog>, end: Lsn, report: &mut CheckReport) -> Result<(), QueueError> {
+/// How far a check has come.
+struct HowFar<'a> {
+    tell: &'a dyn Fn(u64, u64),
+    segment_bytes: u64,
+    /// Behind the last record.
+    end: Lsn,
+}
+
+impl HowFar<'_> {
+    /// Bytes of the log from `first` on.
+    fn bytes(&self, first: Lsn) -> u64 {
+        first.bytes_until(self.end, self.segment_bytes)
+    }
+
+    /// The first reading has come to `at`.
+    fn read(&self, first: Lsn, at: Lsn) {
+        (self.tell)(first.bytes_until(at, self.segment_bytes), 2 * self.bytes(first));
+    }
+
+    /// The second reading has come to this part of the records.
+    fn read_again(&self, first: Lsn, done: u64, of: u64) {
+        let bytes = self.bytes(first);
+        let again = u128::from(bytes) * u128::from(done) / u128::from(of.max(1));
+        (self.tell)(bytes.saturating_add(u64::try_from(again).unwrap_or(bytes)), 2 * bytes);
+    }
+}
+
+fn read_all(
+    log: &Arc<FileLog>,
+    far: &HowFar<'_>,
+    report: &mut CheckReport,
+) -> Result<(), QueueError> {
+    let (first, end) = (log.head().first, far.end);
     let mut reader = LogReader::new(Arc::clone(log), Lsn(0));
     let mut expected: Option<Position> = None;
+    far.read(first, first);
     while let Some(found) = reader.next(end).map_err(ReadFailure::from)? {
         report.records += 1;
+        if report.records.is_multiple_of(TELL_EVERY) {
+            far.read(first, found.lsn);
+        }
         if found.decode().is_none() {
             log.note_undecodable(&found);
         }
@@ -94,6 +136,7 @@ fn read_all(log: &Arc<FileLog>, end: Lsn, report: &mut CheckReport) -> Result<()
         report.n_missing += expected.map_or(0, |expected| expected.events_until(positions.start));
         expected = expected.max(Some(positions.end));
     }
+    far.read(first, end);
     Ok(())
 }
 
@@ -103,8 +146,9 @@ fn compare_states(
     kept: &KeptLog,
     storage: Arc<dyn Storage>,
     folder: &Path,
-    end: Lsn,
+    (far, n_records): (&HowFar<'_>, u64),
 ) -> Result<Vec<String>, QueueError> {
+    let end = far.end;
     let snapshots = Snapshots::new(storage, folder.join("state"));
     let loaded = snapshots
         .load()
@@ -113,7 +157,15 @@ fn compare_states(
     let usable = loaded.into_iter().find(|snapshot| snapshot.header.replay_from >= first);
     let Some(snapshot) = usable else { return Ok(Vec::new()) };
     let one = recovery::from_snapshot(log, kept, snapshot, end).map_err(ReadFailure::from)?.states;
-    let other = recovery::from_log(log, kept, end, &|| true).map_err(ReadFailure::from)?.states;
+    let n_read = Cell::new(0_u64);
+    let count = || {
+        n_read.set(n_read.get().saturating_add(1));
+        if n_read.get().is_multiple_of(TELL_EVERY) {
+            far.read_again(first, n_read.get(), n_records);
+        }
+        true
+    };
+    let other = recovery::from_log(log, kept, end, &count).map_err(ReadFailure::from)?.states;
     Ok(differences(&one, &other))
 }
 

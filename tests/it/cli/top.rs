@@ -92,6 +92,7 @@ fn bars_are_drawn_on_a_terminal_only() {
         (&["queue", "export"][..], "exporting"),
         (&["queue", "import", "events.jsonl"], "importing"),
         (&["events", "replay", "--all"], "replaying"),
+        (&["queue", "check"], "checking"),
     ] {
         let (mut person, program) = terminal();
         let mut child = command(&folder, arguments)
