@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{HandlerName, SourceName};
+use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, QueueError, QueueStats};
 use crate::source::SourceCredentials;
@@ -15,6 +15,7 @@ mod ask;
 mod control;
 mod dead;
 mod dead_ask;
+mod detail;
 mod events;
 mod export;
 mod figures;
@@ -38,6 +39,7 @@ pub use control::{
 };
 pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
+pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TypeCount};
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent};
 pub use figures::figures;
@@ -52,12 +54,12 @@ pub use rollouts::{
     Rollouts,
 };
 pub use search::{moment, state};
-pub use surroundings::{Surroundings, TestView};
+pub use surroundings::{ConfigView, Surroundings, TestView};
 pub use view::{
     AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
     LostView, QueueView, SecretView, SourceView, StatusView,
 };
-pub use wants::{SeenValue, WantsView, Wish};
+pub use wants::{PlanView, SeenValue, WantsView, Wish};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +182,12 @@ impl Api {
         Ok(self.server()?.control.surroundings())
     }
 
+    /// The same with what the file leaves open.
+    pub fn config(&self) -> Result<ConfigView, ApiError> {
+        let defaults = self.server()?.control.defaults();
+        Ok(ConfigView { around: self.surroundings()?, defaults })
+    }
+
     /// Sends a signed sample to a source, by the public listener.
     pub async fn send_test(
         &self,
@@ -196,6 +204,11 @@ impl Api {
     /// The queue's figures.
     pub fn stats(&self) -> QueueStats {
         self.queue.stats()
+    }
+
+    /// The newest position.
+    pub fn newest(&self) -> Position {
+        self.queue.newest()
     }
 
     /// The state of everything.
@@ -237,7 +250,12 @@ impl Api {
 
     fn handlers_in(&self, stats: &QueueStats, now: Timestamp) -> Vec<HandlerView> {
         let configured = self.server.as_ref().map(|server| server.control.handlers());
-        view::handlers(stats, configured, now)
+        let mut handlers = view::handlers(stats, configured, now);
+        for handler in handlers.iter_mut().filter(|handler| handler.waiting > 0) {
+            let next = self.queue.next_tries(&handler.name, 1).pop();
+            handler.next_try_at = next.map(|(_, due)| self.wall_time(due));
+        }
+        handlers
     }
 
     /// Stops giving deliveries to a handler for a while, or until it is resumed. `false` = it is as it

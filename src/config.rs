@@ -14,6 +14,7 @@ use crate::secret::SecretRef;
 use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Report, Table};
 use crate::source::{SourceCredentials, SourceSettings};
 
+mod defaults;
 mod diff;
 mod handler;
 mod markdown;
@@ -99,6 +100,11 @@ impl Config {
     /// Each key that is set, with its value as TOML writes it; `(hidden)` where it is a secret.
     pub fn keys(&self) -> Vec<(String, String)> {
         self.entries.0.iter().map(|(key, entry)| (key.clone(), entry.to_string())).collect()
+    }
+
+    /// Each key that the file leaves out and that has a default, with that as TOML writes it.
+    pub fn defaults(&self) -> Vec<(String, String)> {
+        defaults::defaults(self)
     }
 
     /// Where the value of `key` is in the file, in bytes; of a table its first value.

@@ -12,13 +12,16 @@
 
 use crate::api::{Api, ApiError};
 
+mod about;
 mod assets;
 mod change;
 mod config;
 mod dead;
 mod event;
 mod event_body;
+mod event_lanes;
 mod events;
+mod events_take;
 mod fields;
 mod frame;
 mod handlers;
@@ -73,6 +76,7 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
     let fields = Fields::parse(query);
     match page {
         Page::Overview => overview::show(api, &fields, viewer).map(Answer::Html),
+        Page::Events if fields.get("form") == Some("jsonl") => events::lines(api, &fields).await,
         Page::Events => events::show(api, &fields, viewer).await.map(Answer::Html),
         Page::EventsLatest => events::latest(api, &fields).await,
         Page::Event(id) => event::show(api, id, &fields, viewer).await,

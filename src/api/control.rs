@@ -11,7 +11,7 @@ use crate::standby::StandbyView;
 
 use super::handler_control::HandlerControl;
 use super::pause::PauseView;
-use super::{ApiError, RatesView, SourceView, Surroundings, TestView, WantsView};
+use super::{ApiError, PlanView, RatesView, SourceView, Surroundings, TestView, WantsView};
 
 /// What only the running server can do: the owner of tasks implements it.
 #[async_trait]
@@ -52,11 +52,17 @@ pub trait Control: Send + Sync {
     /// What each configured handler says to an event, by today's configuration.
     fn wants(&self, event: &Arc<Event>) -> Vec<WantsView>;
 
+    /// What a handler would do with an event, by today's configuration.
+    fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError>;
+
     /// How often something happened with each source and handler.
     fn rates(&self) -> RatesView;
 
     /// The configuration as it is in force, and the machine that it runs on.
     fn surroundings(&self) -> Surroundings;
+
+    /// What the configuration leaves out, with its defaults.
+    fn defaults(&self) -> Vec<(String, String)>;
 
     /// Signs a sample of this type as the source's provider would, and sends it to the public
     /// listener. Gives the status that came back and the body.

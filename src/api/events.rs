@@ -9,10 +9,13 @@ use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
 use crate::source::SourceCredentials;
 
-use super::{Api, ApiError, EventDetail, EventSummary, EventsAsk, ExportedEvent};
+use super::{Api, ApiError, DeliveryView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 
 /// How long a list takes before it says how far it came.
 const LIST_TIME: Duration = Duration::from_secs(20);
+
+/// How much of bodies is read for one list, which tells nothing of them but their lengths.
+const LIST_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Debug)]
 pub struct ListedEvents {
@@ -47,11 +50,15 @@ pub struct EventEntry {
 impl Api {
     /// Events as `ask` asks for them, within 20 s.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
-        let query = ask.parse(self.now())?;
-        let Searched { events, next, looked_at } = self.queue.search(query, LIST_TIME).await?;
-        // What fills the page says by itself where to go on.
+        let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..ask.parse(self.now())? };
+        let searched = self.queue.search(query.clone(), LIST_TIME).await?;
+        let Searched { events, next, looked_at } = searched;
+        let n_bytes = events.iter().map(|event| event.body.len()).sum();
+        // What fills the page says by itself where to go on; what ends it before does not.
+        let is_cut = events.len() < query.limit && query.is_full(events.len(), n_bytes);
+        let last = events.last().filter(|_| is_cut).map(|event| event.position);
         let events = events.iter().map(EventSummary::new).collect();
-        Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
+        Ok(ListedEvents { events, next: next.or(last).map(|next| next.0), looked_at })
     }
 
     /// What came in behind `after` and matches, at most `limit`: for a stream.
@@ -71,6 +78,11 @@ impl Api {
         let shown = Arc::new(shown(&event, &self.credentials()));
         let mut detail = EventDetail::new(&shown, history);
         detail.summary.body_bytes = event.body.len();
+        let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
+        for delivery in detail.deliveries.iter_mut().filter(waiting) {
+            let due = self.queue.next_try(&delivery.handler, event.position);
+            delivery.next_try_at = due.map(|due| self.wall_time(due));
+        }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();
         let is_called = |name: &HandlerName| {
@@ -120,6 +132,18 @@ impl Api {
         };
         let events = self.queue.list(query).await?;
         Ok(events.iter().map(ExportedEvent::new).collect())
+    }
+
+    /// The newest events that `ask` finds, oldest first, with all that is needed to store them elsewhere:
+    /// at most as many as it says, and so many bytes of bodies.
+    pub async fn export_found(
+        &self,
+        ask: EventsAsk,
+        bytes_max: usize,
+    ) -> Result<Vec<ExportedEvent>, ApiError> {
+        let query = EventQuery { bytes_max: Some(bytes_max), ..ask.parse(self.now())? };
+        let found = self.queue.search(query, LIST_TIME).await?.events;
+        Ok(found.iter().rev().map(ExportedEvent::new).collect())
     }
 
     /// Stores events that were exported elsewhere; says how many were new. They get ids of their

@@ -1,5 +1,7 @@
 //! A configured handler as its task sees it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::pause::PauseView;
@@ -76,6 +78,8 @@ pub struct HandlerControl {
     pub n_failures: u32,
     /// While it is left alone because it is down: when it is tried next.
     pub probe_at: Option<Timestamp>,
+    /// For how long a delivery is tried.
+    pub retry_total: Option<Duration>,
     /// The newest failure since the start.
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
@@ -96,6 +100,7 @@ impl HandlerControl {
             failing_since: None,
             n_failures: 0,
             probe_at: None,
+            retry_total: None,
             last_error: None,
             last_success_at: None,
         }

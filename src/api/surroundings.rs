@@ -26,6 +26,15 @@ pub struct Surroundings {
     pub token: String,
 }
 
+/// The configuration in force with what it leaves open.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConfigView {
+    #[serde(flatten)]
+    pub around: Surroundings,
+    /// Each key that the file leaves out and that has a default, with that.
+    pub defaults: Vec<(String, String)>,
+}
+
 /// What a test came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct TestView {

@@ -21,6 +21,20 @@ pub struct WantsView {
     pub values: Vec<SeenValue>,
 }
 
+/// What a handler would do with an event. Nothing of it is done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanView {
+    /// Whether it wants the event, and why not.
+    #[serde(flatten)]
+    pub wants: WantsView,
+    /// What it would do, step by step; nothing where that cannot be worked out.
+    pub steps: Option<serde_json::Value>,
+    /// The same for people.
+    pub text: String,
+    /// Why it cannot be worked out.
+    pub failure: Option<String>,
+}
+
 /// Whether a handler wants an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

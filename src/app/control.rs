@@ -1,6 +1,5 @@
 //! What the admin side asks of the running server.
 
-use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,20 +11,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{
-    Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, PauseView, RatesView, Reloaded,
-    Rollouts, SecretView, SourceView, Surroundings, TestView, WantsView, error_chain,
+    Actions, Api, ApiError, Control, HandlerControl, HandlerStatus, PauseView, PlanView, RatesView,
+    Reloaded, Rollouts, SourceView, Surroundings, TestView, WantsView, error_chain,
 };
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
 use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
-use crate::http::public::{HOOKS, Public};
+use crate::http::public::Public;
 use crate::http::{self, Listen, Listeners};
-use crate::ingest::{Endpoint, Ingest, RejectedRing};
-use crate::metrics::RequestOutcome;
+use crate::ingest::{Ingest, RejectedRing};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Report, ReportStyle};
-use crate::source::{Provider, Source};
+use crate::source::Source;
 use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
 
@@ -150,7 +148,7 @@ impl Server {
 #[async_trait]
 impl Control for Server {
     fn sources(&self) -> Vec<SourceView> {
-        self.ingest.endpoints().iter().map(|endpoint| source_view(endpoint)).collect()
+        self.ingest.endpoints().iter().map(|endpoint| insight::source_view(endpoint)).collect()
     }
 
     fn handlers(&self) -> Vec<HandlerControl> {
@@ -165,6 +163,10 @@ impl Control for Server {
             .filter(|one| handlers.iter().all(|handler| handler.name != one.name))
             .collect();
         handlers.extend(disabled);
+        for handler in &mut handlers {
+            let settings = config.handlers.get(&handler.name);
+            handler.retry_total = settings.map(|settings| settings.policy.retry.total);
+        }
         handlers
     }
 
@@ -256,9 +258,17 @@ impl Control for Server {
         insight::wants(&self.config(), event)
     }
 
+    fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError> {
+        insight::plan(&self.config(), handler, event, &self.core.clock)
+    }
+
     fn rates(&self) -> RatesView {
         self.look_at_rates();
         lock(&self.rates).view()
+    }
+
+    fn defaults(&self) -> Vec<(String, String)> {
+        self.config().defaults()
     }
 
     fn surroundings(&self) -> Surroundings {
@@ -364,29 +374,5 @@ fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
     Reloaded {
         changes: config::diff(old, new).iter().map(ToString::to_string).collect(),
         warnings: warnings.collect(),
-    }
-}
-
-fn source_view(endpoint: &Endpoint) -> SourceView {
-    let (source, metrics) = (endpoint.source(), endpoint.metrics());
-    let places = source.settings().secrets.iter().map(ToString::to_string);
-    let secrets =
-        places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
-            let fingerprint = source.fingerprint(index);
-            SecretView { index, place, fingerprint, last_matched_at }
-        });
-    let setup = Provider::parse(source.provider()).map(Provider::setup);
-    SourceView {
-        name: source.name().clone(),
-        provider: source.provider().to_owned(),
-        path: format!("{HOOKS}{}", source.name()),
-        sample_type: source.sample_types().first().map(|one| Cow::Borrowed(*one)),
-        sample_types: source.sample_types().into_iter().map(Cow::Borrowed).collect(),
-        setup: setup.unwrap_or_default().iter().map(|step| Cow::Borrowed(*step)).collect(),
-        accepted: metrics.requests(RequestOutcome::Accepted),
-        duplicate: metrics.requests(RequestOutcome::Duplicate),
-        rejected: metrics.requests(RequestOutcome::Rejected),
-        turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
-        secrets: secrets.collect(),
     }
 }

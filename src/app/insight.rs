@@ -1,6 +1,7 @@
 //! What only the configuration in force can tell: what handlers say to an event, where things are, and
 //! whether a signed sample gets through.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +9,21 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::{ApiError, SeenValue, Surroundings, TestView, WantsView, Wish, error_chain};
+use crate::api::{
+    ApiError, PlanView, SecretView, SeenValue, SourceView, Surroundings, TestView, WantsView, Wish,
+    error_chain,
+};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
-use crate::event::{Event, EventId, EventType, HandlerName};
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName};
 use crate::expr::{Expression, Part, Scope};
 use crate::http::public::HOOKS;
-use crate::source::Source;
+use crate::ingest::Endpoint;
+use crate::metrics::RequestOutcome;
+use crate::source::{Provider, Source};
+
+use super::trial::Trial;
 
 /// The longest value that is shown.
 const VALUE_CHARS_MAX: usize = 80;
@@ -24,10 +32,54 @@ const FIELDS_MAX: usize = 8;
 /// Longer than the listener takes for a durable commit.
 const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A source as it is configured, and what came of it.
+pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
+    let (source, metrics) = (endpoint.source(), endpoint.metrics());
+    let places = source.settings().secrets.iter().map(ToString::to_string);
+    let secrets =
+        places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
+            let fingerprint = source.fingerprint(index);
+            SecretView { index, place, fingerprint, last_matched_at }
+        });
+    let setup = Provider::parse(source.provider()).map(Provider::setup);
+    SourceView {
+        name: source.name().clone(),
+        provider: source.provider().to_owned(),
+        path: format!("{HOOKS}{}", source.name()),
+        sample_type: source.sample_types().first().map(|one| Cow::Borrowed(*one)),
+        sample_types: source.sample_types().into_iter().map(Cow::Borrowed).collect(),
+        setup: setup.unwrap_or_default().iter().map(|step| Cow::Borrowed(*step)).collect(),
+        accepted: metrics.requests(RequestOutcome::Accepted),
+        duplicate: metrics.requests(RequestOutcome::Duplicate),
+        rejected: metrics.requests(RequestOutcome::Rejected),
+        turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
+        last_verified_at: endpoint.secrets().flatten().max(),
+        secrets: secrets.collect(),
+    }
+}
+
 /// What each configured handler says to `event`.
 pub(super) fn wants(config: &Config, event: &Arc<Event>) -> Vec<WantsView> {
     let handlers = config.handlers.iter();
     handlers.map(|(name, settings)| one(name, settings, event)).collect()
+}
+
+/// What a handler would do with `event`.
+pub(super) fn plan(
+    config: &Config,
+    name: &HandlerName,
+    event: &Arc<Event>,
+    clock: &Arc<dyn Clock>,
+) -> Result<PlanView, ApiError> {
+    let missing = || ApiError::NotFound(format!("handler `{name}` is not configured"));
+    let settings = config.handlers.get(name).ok_or_else(missing)?;
+    let trial = Trial::new(config, name, clock).ok_or_else(missing)?;
+    let wants = one(name, settings, event);
+    let (steps, text, failure) = match trial.plan(&[Delivery::first(Arc::clone(event))]) {
+        Ok(plan) => (serde_json::to_value(&plan).ok(), plan.to_string(), None),
+        Err(failure) => (None, String::new(), Some(failure.to_string())),
+    };
+    Ok(PlanView { wants, steps, text, failure })
 }
 
 fn one(name: &HandlerName, settings: &HandlerSettings, event: &Arc<Event>) -> WantsView {

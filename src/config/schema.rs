@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::REFERENCE;
-use super::reference::{self, Absent, KeyText};
+use super::reference::{self, Absent, Example, KeyText};
 use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
@@ -58,6 +58,39 @@ pub(super) fn is_secret_part(keys: &BTreeMap<String, Key>, key: &str) -> bool {
         && keys.contains_key(&format!("{secret}.credential"))
 }
 
+/// What is said of a part of where a secret is kept: exactly one of three, and whether a file is made.
+fn secret_part(keys: &BTreeMap<String, Key>, key: &str) -> Option<KeyText> {
+    let part = key.rsplit_once('.').filter(|_| is_secret_part(keys, key))?.1;
+    let (text, toml, json, absent) = match part {
+        "file" => (
+            "The file that holds the secret; one newline at its end is not part of it.",
+            "\"data/secrets/name\"",
+            json!("data/secrets/name"),
+            "it is kept elsewhere",
+        ),
+        "env" => (
+            "The environment variable that holds the secret.",
+            "\"NAME\"",
+            json!("NAME"),
+            "it is kept elsewhere",
+        ),
+        "credential" => (
+            "The systemd credential that holds the secret (`LoadCredential=`).",
+            "\"name\"",
+            json!("name"),
+            "it is kept elsewhere",
+        ),
+        _ => ("Whether a missing file is made, with a random secret.", "false", json!(false), ""),
+    };
+    let is_switch = absent.is_empty();
+    Some(KeyText {
+        text: if is_switch { text.to_owned() } else { format!("{text} Left out: {absent}.") },
+        is_table: false,
+        example: Some(Example { toml: toml.to_owned(), json }),
+        absent: if is_switch { Absent::Shown } else { Absent::Said(absent.to_owned()) },
+    })
+}
+
 /// Every key that a reader asks for, by its pattern.
 pub(super) fn keys() -> BTreeMap<String, Key> {
     let read = |text: &str| settings::read(text, Path::new(""), super::read).keys;
@@ -73,7 +106,8 @@ fn value() -> Value {
     let keys = keys();
     let texts = texts(&keys);
     for (path, key) in &keys {
-        put(&mut root, path, (key, texts.get(path)));
+        let part = secret_part(&keys, path);
+        put(&mut root, path, (key, part.as_ref().or(texts.get(path))));
     }
     let kinds: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();
     if let Some(handler) = root.pointer_mut("/properties/handler/additionalProperties") {
@@ -135,6 +169,9 @@ fn fill(at: &mut Value, key: &Key, text: Option<&KeyText>) {
             schema.insert("default".to_owned(), example.json.clone());
         }
         schema.insert("examples".to_owned(), json!([example.json]));
+    } else if schema.get("additionalProperties") == Some(&json!(true)) {
+        // A table whose names are its owner's.
+        schema.insert("examples".to_owned(), json!([{ "X-Name": "value" }]));
     }
     *at = Value::Object(schema);
 }

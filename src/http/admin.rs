@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, EventsAsk, ExportAsk, Forgotten,
-    GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent, figures,
+    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, EventsAsk, ExportAsk,
+    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent, figures,
 };
 use crate::event::EventId;
 use crate::metrics::{self, StandbyFigures};
@@ -88,7 +88,7 @@ async fn entry(
             {
                 tokio::time::sleep(WRONG_TOKEN_DELAY).await;
             }
-            problem.response()
+            error::explained(problem)
         }
         Err(AdminError::Told(problem, detail)) => problem.with_detail(detail),
         Err(AdminError::Api(err)) => explained(&err),
@@ -149,8 +149,10 @@ async fn answer(
         Need::Get | Need::Both if is_read => read(route, request, admin).await,
         Need::Post if is_change && route.is_for_standby() => {
             standby::check_caller(caller)?;
+            // No standby is a browser.
+            Gate::check_origin(request)?;
             let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
-            let body = body.map_err(|_err| Problem::BadRequest)?;
+            let body = body.map_err(AdminError::of_body)?;
             has_body();
             follow(&route, &body, admin).await
         }
@@ -158,9 +160,10 @@ async fn answer(
             let actor = may_change(caller, is_over_socket, request)?;
             let bytes_max = if route == Route::Import { IMPORT_MAX } else { BODY_MAX };
             let body = body::read(payload, bytes_max, BODY_TIMEOUT).await;
-            let body = body.map_err(|_err| Problem::BadRequest)?;
+            let body = body.map_err(AdminError::of_body)?;
             has_body();
-            change(route, &body, &admin.api.by(actor)).await
+            let changed = change(route, &body, &admin.api.by(actor)).await;
+            changed.map_err(|err| question::unless_other_media(err, request, &body))
         }
         Need::Get => Err(Problem::MethodNotAllowed("GET, HEAD").into()),
         Need::Post => Err(Problem::MethodNotAllowed("POST").into()),
@@ -194,6 +197,7 @@ async fn read(
         }
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
+        Route::EventPlan(id) => Ok(json(&api.plan(id, query(request)?).await?)),
         Route::Dead => dead(query(request)?, api).await,
         Route::Rollouts => Ok(json(&api.rollouts()?)),
         Route::Rollout(number) => Ok(json(&api.rollout(number)?)),
@@ -204,11 +208,14 @@ async fn read(
         Route::RejectedOne(number) => Ok(json(&api.rejected_one(number)?)),
         Route::RejectedExplain(number) => Ok(json(&api.explain(number).await?)),
         Route::Handlers => Ok(json(&api.handlers())),
+        Route::Handler(name) => Ok(json(&api.handler(&name).await?)),
+        Route::Sources => Ok(json(&api.sources())),
+        Route::Source(name) => Ok(json(&api.source(&name).await?)),
         Route::Reload => Ok(json(&api.changes()?)),
         Route::Stream => stream::response(request, api.clone()),
         Route::OpenApi => Ok(json(&openapi::document())),
         Route::Rates => Ok(json(&api.rates()?)),
-        Route::Config => Ok(json(&api.surroundings()?)),
+        Route::Config => Ok(json(&api.config()?)),
         Route::Actions => {
             let ask: ActionsAsk = query(request)?;
             Ok(json(&api.actions(ask.limit())?))
@@ -253,14 +260,8 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
         Route::EventsReplay => Ok(json(&api.replay_range(parsed(body)?).await?)),
-        Route::DeadRedrive => {
-            let filter: DeadAsk = parsed(body)?;
-            Ok(json(&api.redrive(filter.parse(api).await?).await?))
-        }
-        Route::DeadDrop => {
-            let filter: DeadAsk = parsed(body)?;
-            Ok(json(&api.drop_dead(filter.parse(api).await?).await?))
-        }
+        Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
+        Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
         Route::Rollouts => Ok(json(&api.begin_rollout(parsed(body)?).await?)),
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
@@ -288,12 +289,16 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         | Route::Events
         | Route::Event(_)
         | Route::EventRaw(_)
+        | Route::EventPlan(_)
         | Route::Dead
         | Route::Rollout(_)
         | Route::Rejected
         | Route::RejectedOne(_)
         | Route::RejectedExplain(_)
         | Route::Handlers
+        | Route::Handler(_)
+        | Route::Sources
+        | Route::Source(_)
         | Route::Stream
         | Route::Rates
         | Route::Config
@@ -303,6 +308,11 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         | Route::StandbyHello
         | Route::StandbyPull => Err(Problem::NotFound.into()),
     }
+}
+
+/// Which dead letters a change is for.
+async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
+    parsed::<DeadAsk>(body)?.parse(api).await
 }
 
 /// A list of events. Where its time was up before everything was looked at, two headers say how far
@@ -327,7 +337,13 @@ const LOOKED_AT: &str = "gatepost-looked-at";
 /// The JSON of a change; an empty body is an empty object.
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|err| ApiError::Bad(err.to_string()))
+    serde_json::from_slice(body).map_err(|err| match err.to_string() {
+        // The names of our types say nothing to a caller.
+        text if text.contains("expected struct") => {
+            ApiError::Bad("the body of a change is one JSON object".to_owned())
+        }
+        text => ApiError::Bad(text),
+    })
 }
 
 fn json(value: &impl Serialize) -> HttpResponse {

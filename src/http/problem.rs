@@ -29,6 +29,8 @@ pub(super) enum Problem {
     Conflict,
     /// The body is over the limit.
     TooLarge,
+    /// The body is no JSON, and says so.
+    UnsupportedMedia,
     /// The host is not one of ours.
     Misdirected,
     /// Too many at once.
@@ -50,6 +52,7 @@ impl Problem {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -68,6 +71,7 @@ impl Problem {
             Self::Timeout => r#"{"title":"Request Timeout","status":408}"#,
             Self::Conflict => r#"{"title":"Conflict","status":409}"#,
             Self::TooLarge => r#"{"title":"Content Too Large","status":413}"#,
+            Self::UnsupportedMedia => r#"{"title":"Unsupported Media Type","status":415}"#,
             Self::Misdirected => r#"{"title":"Misdirected Request","status":421}"#,
             Self::TooMany(_) => r#"{"title":"Too Many Requests","status":429}"#,
             Self::Internal => r#"{"title":"Internal Server Error","status":500}"#,
@@ -112,6 +116,7 @@ impl Problem {
             | Self::NotFound
             | Self::Conflict
             | Self::TooLarge
+            | Self::UnsupportedMedia
             | Self::Misdirected
             | Self::Internal => {}
         }
@@ -135,6 +140,7 @@ mod tests {
             Problem::Timeout,
             Problem::Conflict,
             Problem::TooLarge,
+            Problem::UnsupportedMedia,
             Problem::Misdirected,
             Problem::TooMany(second),
             Problem::Internal,

@@ -16,7 +16,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         }
         Page::DeadRollout => {
             let ask = dead::ask(api, &fields)?;
-            api.begin_rollout(ask.into_rollout(None)).await?;
+            api.begin_rollout(ask.into_rollout(rate(&fields)?)).await?;
             dead_address(&fields)
         }
         Page::RolloutStep(number, step) => {
@@ -110,6 +110,14 @@ async fn send_test(api: &Api, name: &SourceName, fields: &Fields) -> Result<Stri
     })
 }
 
+/// How many a second; nothing where that is left open.
+fn rate(fields: &Fields) -> Result<Option<u32>, ApiError> {
+    let Some(text) = fields.get("rate") else { return Ok(None) };
+    let rate = text.parse().ok().filter(|rate| *rate > 0);
+    let bad = || ApiError::Bad("`rate` is a whole number, of how many a second".to_owned());
+    rate.ok_or_else(bad).map(Some)
+}
+
 /// How long, and why.
 fn pause(fields: &Fields) -> PauseAsk {
     PauseAsk { r#for: fields.text("for"), until: None, reason: fields.text("reason") }
@@ -130,5 +138,5 @@ async fn drop_dead(api: &Api, fields: &Fields) -> Result<(), ApiError> {
 
 /// The list that the form stood on.
 fn dead_address(fields: &Fields) -> String {
-    fields.address("/dead", &["confirm", "limit"], &[])
+    fields.address("/dead", &["confirm", "limit", "rate"], &[])
 }

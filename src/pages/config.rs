@@ -6,10 +6,16 @@ use super::fields::Fields;
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When};
 use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError};
+use crate::api::{ActionView, Api, ApiError, ConfigView};
+use crate::clock::Timestamp;
 
 /// Keys that are shown.
-const KEYS_MAX: usize = 250;
+const KEYS_MAX: usize = 110;
+/// Defaults that are shown.
+const DEFAULTS_MAX: usize = 110;
+/// Reloads that are shown, of so many of the newest actions.
+const RELOADS_MAX: usize = 5;
+const ACTIONS_LOOKED_AT: usize = 500;
 /// Actions that are shown.
 const ACTIONS_MAX: usize = 60;
 
@@ -21,6 +27,10 @@ struct ConfigPage {
     read: When,
     keys: Vec<(String, String)>,
     n_more: usize,
+    /// What the file leaves open.
+    defaults: Vec<(String, String)>,
+    n_more_defaults: usize,
+    reloads: Vec<ActionRow>,
     changes: Vec<String>,
     warnings: Vec<String>,
     /// Why the file cannot be taken over.
@@ -31,7 +41,7 @@ struct ConfigPage {
 /// What is in force, and what a reload would change.
 pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
-    let around = api.surroundings()?;
+    let ConfigView { around, defaults } = api.config()?;
     let pending = api.changes();
     let lines =
         |lines: &[String]| lines.iter().take(60).map(|line| words::shown(line, 300)).collect();
@@ -44,11 +54,19 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         }
     };
     let shown = around.keys.iter().take(KEYS_MAX);
+    let by_default = defaults.iter().take(DEFAULTS_MAX);
+    let of_reload = |action: &ActionView| action.action == "reload";
+    let reloads = api.actions(ACTIONS_LOOKED_AT)?.into_iter().filter(of_reload);
     let json = "/api/v1/config";
     rendered(&ConfigPage {
         frame: Frame::new(api, &status, fields, viewer, Here::Config, "Configuration", json),
         path: words::shown(&around.config, 200),
         read: When::ago(around.read_at, now),
+        reloads: reloads.take(RELOADS_MAX).map(|action| action_row(action, now)).collect(),
+        n_more_defaults: defaults.len().saturating_sub(DEFAULTS_MAX),
+        defaults: by_default
+            .map(|(key, value)| (words::shown(key, 90), words::shown(value, 100)))
+            .collect(),
         n_more: around.keys.len().saturating_sub(KEYS_MAX),
         keys: shown.map(|(key, value)| (words::shown(key, 90), words::shown(value, 100))).collect(),
         changes,
@@ -76,18 +94,22 @@ struct ActionRow {
     sign: Sign,
 }
 
-/// The action log.
-pub(super) fn log(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
-    let (status, now) = (api.status(), api.now());
-    let actions = api.actions(ACTIONS_MAX)?.into_iter().map(|action| ActionRow {
+fn action_row(action: ActionView, now: Timestamp) -> ActionRow {
+    ActionRow {
         at: When::ago(action.at, now),
         who: action.actor.as_str(),
         action: action.action,
         target: words::shown(&action.target, 120),
         result: words::shown(&action.result, 120),
         sign: if action.is_done { Sign::Ok } else { Sign::Bad },
-    });
-    let actions = actions.collect();
+    }
+}
+
+/// The action log.
+pub(super) fn log(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    let (status, now) = (api.status(), api.now());
+    let actions = api.actions(ACTIONS_MAX)?.into_iter();
+    let actions = actions.map(|action| action_row(action, now)).collect();
     let json = "/api/v1/actions";
     let frame = Frame::new(api, &status, fields, viewer, Here::Log, "Action log", json);
     rendered(&LogPage { frame, actions })

@@ -8,8 +8,8 @@ use super::rollouts::{self, RolloutCard};
 use super::widgets::{Linked, Sign, When};
 use super::{Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection, HandlerStatus,
-    WINDOWS, moment,
+    Api, ApiError, DeadAsk, DeadEntry, DeadGroup, DeadGroups, DeadSelection, EventSummary,
+    HandlerStatus, WINDOWS, moment,
 };
 use crate::clock::Timestamp;
 use crate::queue::DeadFilter;
@@ -21,6 +21,8 @@ const LETTERS_MAX: usize = 12;
 /// What the columns are called, and how an address says them; empty = all.
 const COLUMNS: [(&str, &str); WINDOWS.len() + 1] =
     [("1 h", "1h"), ("3 h", "3h"), ("1 d", "24h"), ("3 d", "72h"), ("7 d", "168h"), ("All", "")];
+/// The fields that choose some of them.
+const FILTER: [&str; 6] = ["handler", "like", "reason", "since", "until", "id"];
 /// How many are redriven first, and then.
 const STEPS: [u64; 3] = [1, 10, 100];
 
@@ -47,6 +49,12 @@ struct GroupRow {
     address: String,
     first: When,
     last: When,
+    /// Both are said alike.
+    is_one_moment: bool,
+    /// The newest one's event: its id and type; nothing where it is gone.
+    example: Option<(String, String)>,
+    /// The newest one's reason, where it says more than the group's.
+    example_reason: String,
     cells: Vec<Heat>,
     is_chosen: bool,
 }
@@ -64,6 +72,7 @@ struct Heat {
 #[derive(Debug)]
 struct Chosen {
     heading: String,
+    is_filtered: bool,
     handler: String,
     like: String,
     reason: String,
@@ -118,9 +127,7 @@ pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let groups = api.dead_groups(DeadFilter::default()).await?;
     let (status, now) = (api.status(), api.now());
-    let is_chosen = ["handler", "like", "reason", "since", "until", "id"]
-        .iter()
-        .any(|name| fields.get(name).is_some());
+    let is_chosen = FILTER.iter().any(|name| fields.get(name).is_some());
     // One group is as good as chosen.
     let chosen = is_chosen || groups.groups.len() == 1;
     let chosen = if chosen { Some(choose(api, fields, &groups, now).await?) } else { None };
@@ -137,6 +144,11 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     } else {
         format!("The oldest {} were looked at; there are more.", words::count(groups.looked_at))
     };
+    let mut rows = Vec::new();
+    for group in groups.groups.iter().take(GROUPS_MAX) {
+        let example = api.summary_at(group.example).await?;
+        rows.push(group_row(group, example.as_ref(), fields, now));
+    }
     rendered(&DeadPage {
         total: title,
         is_empty: total == 0,
@@ -144,12 +156,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         bound,
         columns: COLUMNS.map(|(name, _)| name).to_vec(),
         sums: sums(&groups),
-        groups: groups
-            .groups
-            .iter()
-            .take(GROUPS_MAX)
-            .map(|group| group_row(group, fields, now))
-            .collect(),
+        groups: rows,
         chosen,
         rollouts: rollouts::cards(api, now)?,
         frame,
@@ -175,7 +182,12 @@ fn sums(groups: &DeadGroups) -> Vec<Linked> {
     sums.into_iter().zip(COLUMNS).map(link).collect()
 }
 
-fn group_row(group: &DeadGroup, fields: &Fields, now: Timestamp) -> GroupRow {
+fn group_row(
+    group: &DeadGroup,
+    example: Option<&EventSummary>,
+    fields: &Fields,
+    now: Timestamp,
+) -> GroupRow {
     let handler = group.handler.to_string();
     let of = |since: &str| {
         let fields =
@@ -194,11 +206,21 @@ fn group_row(group: &DeadGroup, fields: &Fields, now: Timestamp) -> GroupRow {
         column,
     });
     let is_handler = fields.get("handler") == Some(handler.as_str());
+    let (first, last) = (When::ago(group.first_at, now), When::ago(group.last_at, now));
+    let says_more = group.example_reason != group.reason;
     GroupRow {
+        example: example
+            .map(|event| (event.id.to_string(), words::shown(event.event_type.as_str(), 48))),
+        example_reason: if says_more {
+            words::shown(&group.example_reason, 200)
+        } else {
+            String::new()
+        },
+        is_one_moment: first.is_said_as(&last),
         reason: words::shown(&group.reason, 200),
         address: of(""),
-        first: When::ago(group.first_at, now),
-        last: When::ago(group.last_at, now),
+        first,
+        last,
         cells: cells.collect(),
         is_chosen: is_handler && fields.get("like") == Some(group.key.as_str()),
         handler,
@@ -218,7 +240,11 @@ async fn choose(
     let entries = api.dead(selection).await?;
     let Listed { letters, lost, by_type } = listed(entries, now);
     let n_more = matched.saturating_sub(letters.len() as u64);
-    let (sign, is_answering) = answering(api, fields.get("handler"));
+    let only = match groups.groups.as_slice() {
+        [one] => Some(one.handler.as_str()),
+        _ => None,
+    };
+    let (sign, is_answering) = answering(api, fields.get("handler").or(only));
     let shown = |name: &str| fields.text(name).unwrap_or_default();
     let steps = STEPS.iter().filter(|step| **step < matched);
     let steps = steps.map(|step| (*step, format!("Redrive {step}")));
@@ -229,6 +255,7 @@ async fn choose(
     };
     Ok(Chosen {
         heading: heading(fields, groups),
+        is_filtered: FILTER.iter().any(|name| fields.get(name).is_some()),
         handler: shown("handler"),
         like: shown("like"),
         reason: shown("reason"),
@@ -287,9 +314,15 @@ fn listed(entries: Vec<DeadEntry>, now: Timestamp) -> Listed {
 }
 
 fn heading(fields: &Fields, groups: &DeadGroups) -> String {
-    let handler = fields.get("handler").unwrap_or("All handlers");
     let like = fields.get("like");
-    let group = groups.groups.iter().find(|group| Some(group.key.as_str()) == like);
+    let is_like = |group: &&DeadGroup| Some(group.key.as_str()) == like;
+    // Where there is one group only, all are its.
+    let group = match groups.groups.as_slice() {
+        [one] if like.is_none() => Some(one),
+        all => all.iter().find(is_like),
+    };
+    let of_group = group.map(|group| group.handler.as_str());
+    let handler = fields.get("handler").or(of_group).unwrap_or("All handlers");
     let reason = group.map(|group| group.reason.as_str()).or(like).or(fields.get("reason"));
     let reason = reason.map(|text| words::shown(text, 120));
     let since = fields.get("since").map(|text| format!(", since {}", words::shown(text, 30)));

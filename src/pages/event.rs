@@ -1,18 +1,21 @@
 //! `/events/{id}`: what happened to this one?
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use askama::Template;
 
+use super::about::about;
 use super::event_body::{ShownBody, content_type, shown_body};
-use super::events::{about, of_type};
+use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
+use super::events::of_type;
 use super::fields::Fields;
 use super::frame::{Frame, Here};
-use super::widgets::{Sign, When, state_word};
+use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, AttemptView, DeliveryView, EventEntry, EventsAsk, WantsView, Wish,
+    Api, ApiError, DeliveryView, EventEntry, EventsAsk, PlanAsk, PlanView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
@@ -24,9 +27,11 @@ const STEPS_MAX: usize = 48;
 const ERRORS_ROOM: usize = 8 << 10;
 const HEADERS_ROOM: usize = 6 << 10;
 const WANTS_ROOM: usize = 4 << 10;
-/// What the other side said in one try: so many pieces of so many characters.
-const SAID_MAX: usize = 3;
-const SAID_CHARS_MAX: usize = 160;
+/// Lines of what a handler would do, and characters of each.
+const PLAN_LINES_MAX: usize = 80;
+const PLAN_CHARS_MAX: usize = 300;
+/// Bytes of all of them.
+const PLAN_ROOM: usize = 8 << 10;
 /// Handlers that are shown.
 const LANES_MAX: usize = 24;
 /// Headers that are shown.
@@ -43,6 +48,7 @@ struct EventPage {
     lead: String,
     lanes: Vec<Lane>,
     not_called: Vec<NotCalled>,
+    plan: Option<ShownPlan>,
     n_more_lanes: usize,
     body: ShownBody,
     headers: Vec<(String, String)>,
@@ -57,40 +63,26 @@ struct EventPage {
     is_own: bool,
 }
 
-/// What one handler did with it.
+/// What a handler would do with it.
 #[derive(Debug)]
-struct Lane {
+struct ShownPlan {
     handler: String,
-    sign: Sign,
-    word: &'static str,
-    is_dead: bool,
-    n_earlier: usize,
-    steps: Vec<Step>,
-}
-
-/// One try.
-#[derive(Debug)]
-struct Step {
-    after: String,
-    number: u32,
-    is_good: bool,
     text: String,
-    took: String,
-    /// How long the next one was waited for.
-    waited: String,
-    at: When,
-    /// What the other side said, by where it said it.
-    said: Vec<(&'static str, String)>,
+    failure: String,
+    /// Why it would not be called at all.
+    refusal: String,
 }
 
-/// Why a handler was not called.
-#[derive(Debug)]
-struct NotCalled {
-    handler: String,
-    kind: String,
-    sentence: &'static str,
-    because: String,
-    values: Vec<(String, String)>,
+/// What the page shows beside the event itself.
+struct EventAround {
+    handlers: Vec<String>,
+    kinds: HashMap<String, String>,
+    /// Where senders reach the public listener.
+    base: String,
+    retention: Duration,
+    neighbours: (Option<String>, Option<String>),
+    plan: Option<ShownPlan>,
+    now: Timestamp,
 }
 
 /// The page, or the body as a file.
@@ -104,13 +96,59 @@ pub(super) async fn show(
         return Ok(Answer::File { name: format!("{id}.body"), body: api.raw(id).await? });
     }
     let entry = api.entry(id).await?;
-    let neighbours = neighbours(api, &entry).await?;
-    let (status, now) = (api.status(), api.now());
+    let status = api.status();
+    let around = around(api, &entry, fields, &status).await?;
     let title = words::shown(entry.event.event_type.as_str(), 60);
     let json = format!("/api/v1/events/{id}");
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, title, json);
-    let handlers = status.handlers.iter().map(|one| one.name.to_string()).collect();
-    rendered(&page(frame, &entry, fields, neighbours, handlers, now)).map(Answer::Html)
+    rendered(&page(frame, &entry, fields, around)).map(Answer::Html)
+}
+
+async fn around(
+    api: &Api,
+    entry: &EventEntry,
+    fields: &Fields,
+    status: &StatusView,
+) -> Result<EventAround, ApiError> {
+    let plan = match fields.text("handler") {
+        Some(handler) => {
+            let ask = PlanAsk { handler: Some(handler) };
+            Some(shown_plan(&api.plan(entry.event.id, ask).await?))
+        }
+        None => None,
+    };
+    let surroundings = api.surroundings()?;
+    let handlers = status.handlers.iter();
+    let kinds = handlers
+        .clone()
+        .filter_map(|one| Some((one.name.to_string(), one.kind.as_deref()?.to_owned())));
+    Ok(EventAround {
+        kinds: kinds.collect(),
+        handlers: handlers.map(|one| one.name.to_string()).collect(),
+        base: surroundings.address,
+        retention: Duration::from_secs(surroundings.retention_seconds),
+        neighbours: neighbours(api, entry).await?,
+        plan,
+        now: api.now(),
+    })
+}
+
+fn shown_plan(plan: &PlanView) -> ShownPlan {
+    let mut room = Room::new(PLAN_ROOM);
+    let lines = plan.text.lines().take(PLAN_LINES_MAX);
+    let lines = lines.map(|line| room.shown(line, PLAN_CHARS_MAX)).collect::<Vec<_>>();
+    let failure = plan.failure.as_deref().unwrap_or_default();
+    let wants = event_lanes::not_called(&plan.wants, &mut room);
+    ShownPlan {
+        handler: plan.wants.handler.to_string(),
+        text: lines.join("\n"),
+        failure: words::shown(failure, 400),
+        refusal: if plan.wants.answer == crate::api::Wish::Wanted {
+            String::new()
+        } else {
+            format!("{} {}", wants.because, wants.sentence)
+        },
+    }
 }
 
 /// The event that came after it, and the one before.
@@ -126,14 +164,9 @@ async fn neighbours(
     Ok((newer.map(address), older.map(address)))
 }
 
-fn page(
-    frame: Frame,
-    entry: &EventEntry,
-    fields: &Fields,
-    (newer, older): (Option<String>, Option<String>),
-    handlers: Vec<String>,
-    now: Timestamp,
-) -> EventPage {
+fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) -> EventPage {
+    let EventAround { handlers, kinds, base, retention, neighbours, plan, now } = around;
+    let (newer, older) = neighbours;
     let (event, detail) = (&entry.event, &entry.detail);
     // Skipped by its filter and nothing more: its reason says all.
     let called: Vec<&DeliveryView> = detail
@@ -149,28 +182,32 @@ fn page(
     let headers = headers.collect();
     let steps_max = (STEPS_MAX / called.len().clamp(1, LANES_MAX)).max(2);
     let mut room = Room::new(ERRORS_ROOM);
-    let lanes = called.iter().take(LANES_MAX);
-    let lanes = lanes.map(|one| lane(one, event.received_at, now, steps_max, &mut room)).collect();
+    let kinds = &kinds;
+    let until = event_lanes::until(&called, event.received_at);
+    let of = LaneContext { received_at: event.received_at, now, until, kinds, steps_max };
+    let lanes = called.iter().take(LANES_MAX).map(|one| lane(one, &of, &mut room)).collect();
     let mut room = Room::new(WANTS_ROOM);
     let not_called = detail.not_called.iter().take(LANES_MAX);
-    let not_called = not_called.map(|wants| self::not_called(wants, &mut room)).collect();
+    let not_called = not_called.map(|wants| event_lanes::not_called(wants, &mut room)).collect();
     EventPage {
         id: event.id.to_string(),
         about: about(event),
-        lead: lead(&detail.deliveries, handlers.is_empty()),
+        lead: lead(&detail.deliveries, handlers.is_empty(), now),
         lanes,
         n_more_lanes: called.len().saturating_sub(LANES_MAX),
         not_called,
+        plan,
         body: shown_body(entry, fields.get("body").unwrap_or_default()),
         headers,
         facts: vec![
             ("Position", words::count(event.position.0)),
             ("Body", words::bytes(detail.summary.body_bytes as u64)),
+            ("Kept until", kept_until(event.received_at.after(retention), now)),
         ],
         received: When::exact(event.received_at, now),
         similar: of_type(&source, event_type),
         send: send_line(event),
-        curl: curl_line(entry),
+        curl: curl_line(entry, &base),
         is_own: source == "gatepost",
         event_type: words::shown(event_type, 120),
         newer,
@@ -192,18 +229,23 @@ fn send_line(event: &Event) -> String {
 }
 
 /// The same by `curl`, which needs a signature of the sender's own.
-fn curl_line(entry: &EventEntry) -> String {
+fn curl_line(entry: &EventEntry, base: &str) -> String {
     format!(
         "curl -X POST --data-binary @{id}.body -H 'Content-Type: {}' -H 'SIGNATURE-HEADER: …' \
-         http://127.0.0.1:8080/hooks/{source}",
+         {base}/hooks/{source}",
         content_type(entry),
         id = entry.event.id,
         source = entry.event.source,
     )
 }
 
+/// Until when it is kept at least: longer where a handler still needs it.
+fn kept_until(at: Timestamp, now: Timestamp) -> String {
+    if at > now { words::clock(at, now, false) } else { "the next clean-up".to_owned() }
+}
+
 /// What is the case, in a sentence.
-fn lead(deliveries: &[DeliveryView], is_for_nobody: bool) -> String {
+fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> String {
     let named = |wanted: &[DeliveryState]| -> Vec<String> {
         let found = deliveries.iter().filter(|one| wanted.contains(&one.state));
         found.map(|one| one.handler.to_string()).collect()
@@ -228,105 +270,17 @@ fn lead(deliveries: &[DeliveryView], is_for_nobody: bool) -> String {
     for (names, one, many) in [
         (dead, "gave it up: it is a dead letter.", "gave it up: they are dead letters."),
         (waiting, "tries again.", "try again."),
-        (pending, "has it before itself.", "have it before themselves."),
+        (pending, "has not had it yet.", "have not had it yet."),
     ] {
         if !names.is_empty() {
             let names_text = names.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
             text.extend([" ", &names_text, " ", if names.len() == 1 { one } else { many }]);
         }
     }
+    let next = deliveries.iter().filter_map(|one| one.next_try_at).min();
+    if let Some(at) = next {
+        let left = words::span(Duration::from_secs(at.since(now).as_secs()));
+        text.extend([" The next try is due in ", &left, "."]);
+    }
     text
-}
-
-fn lane(
-    delivery: &DeliveryView,
-    received_at: Timestamp,
-    now: Timestamp,
-    steps_max: usize,
-    room: &mut Room,
-) -> Lane {
-    let n_earlier = delivery.attempts.len().saturating_sub(steps_max);
-    let shown = delivery.attempts.iter().skip(n_earlier);
-    let next = delivery.attempts.iter().skip(n_earlier + 1).map(Some).chain([None]);
-    Lane {
-        handler: delivery.handler.to_string(),
-        sign: Sign::of(delivery.state),
-        word: state_word(delivery.state),
-        is_dead: delivery.state == DeliveryState::Dead,
-        n_earlier,
-        steps: shown
-            .zip(next)
-            .map(|(one, next)| step(one, next, (received_at, now), room))
-            .collect(),
-    }
-}
-
-fn step(
-    attempt: &AttemptView,
-    next: Option<&AttemptView>,
-    (received_at, now): (Timestamp, Timestamp),
-    room: &mut Room,
-) -> Step {
-    let took = Duration::from_millis(attempt.duration_ms);
-    let is_good = attempt.led_to == DeliveryState::Delivered;
-    let status = attempt.status.map(|status| format!("status {status}"));
-    let error = room.shown(attempt.error.as_str(), 400);
-    let text = match (status, error.is_empty()) {
-        (Some(status), false) if !error.contains(status.trim_start_matches("status ")) => {
-            format!("{status}: {error}")
-        }
-        (_, false) => error,
-        (Some(status), true) => status,
-        (None, true) if is_good => "delivered".to_owned(),
-        (None, true) => "failed".to_owned(),
-    };
-    let ended_at = attempt.started_at.after(took);
-    let waited = next.map(|next| words::span(next.started_at.since(ended_at)));
-    Step {
-        after: format!("+{}", words::span(attempt.started_at.since(received_at))),
-        number: attempt.number,
-        is_good,
-        text,
-        took: if took.is_zero() { "< 1 ms".to_owned() } else { precise(took) },
-        waited: waited.unwrap_or_default(),
-        at: When::exact(attempt.started_at, now),
-        said: said(attempt, room),
-    }
-}
-
-/// What the other side said, cut off where it is long.
-fn said(attempt: &AttemptView, room: &mut Room) -> Vec<(&'static str, String)> {
-    let excerpts = attempt.output.excerpts().iter().take(SAID_MAX);
-    let lines = excerpts
-        .map(|excerpt| (excerpt.stream.name(), room.shown(excerpt.text().trim(), SAID_CHARS_MAX)));
-    lines.collect()
-}
-
-/// `812 ms`, `30.0 s`
-fn precise(took: Duration) -> String {
-    match took.as_millis() {
-        millis @ 0..1_000 => format!("{millis} ms"),
-        _ => format!("{:.1} s", took.as_secs_f64()),
-    }
-}
-
-fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
-    let values = wants.values.iter();
-    NotCalled {
-        handler: wants.handler.to_string(),
-        kind: wants.kind.to_string(),
-        sentence: match wants.answer {
-            Wish::Wanted => {
-                "It would be called today: it was configured otherwise then, or began later"
-            }
-            Wish::NotNamed => "does not name it",
-            Wish::Filtered => "said no",
-            Wish::Unclear => "could not be worked out",
-            Wish::Disabled => "is in its table",
-        },
-        because: room.shown(&wants.because, 300),
-        values: values
-            .map(|seen| (room.shown(&seen.field, 80), room.shown(&seen.value, 80)))
-            .collect(),
-    }
 }

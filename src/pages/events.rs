@@ -4,23 +4,20 @@ use std::time::Duration;
 
 use askama::Template;
 
+use super::about::about;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
-use super::{Answer, Viewer, rendered, words};
-use crate::api::{Api, ApiError, EventRow, EventsAsk, ReplayRange, moment, state};
-use crate::event::Event;
+use super::{Answer, Viewer, events_take, rendered, words};
+use crate::api::{Api, ApiError, EventRow, EventsAsk, ReplayRange, StatusView, moment, state};
 use crate::queue::DeliveryState;
 
 /// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
 const ROWS: usize = 30;
+/// Types that are suggested.
+const TYPES_MAX: usize = 60;
 /// With more handlers than these a row says how many of them have the event.
 const COLUMNS_MAX: usize = 6;
-/// Bodies that are read for what an event is about: larger ones cost more than that is worth.
-const ABOUT_BYTES_MAX: usize = 64 << 10;
-/// Names of fields that mostly say what an event is about, the best first.
-const ABOUT_FIELDS: &[&str] =
-    &["title", "subject", "summary", "name", "full_name", "text", "body", "message", "email"];
 
 #[derive(Template)]
 #[template(path = "events.html")]
@@ -39,6 +36,8 @@ struct EventsPage {
     newer: Option<String>,
     is_filtered: bool,
     command: String,
+    /// Where the same is as a file.
+    lines: String,
     replay: Option<ReplayPreview>,
     replay_address: String,
 }
@@ -154,6 +153,11 @@ async fn preview(
     })
 }
 
+/// All that the filter finds, as lines of JSON.
+pub(super) async fn lines(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
+    events_take::lines(api, ask(api, fields)?).await
+}
+
 /// The newest event that the filter finds.
 pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
     let ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
@@ -169,9 +173,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
     let columns = if handlers.len() > COLUMNS_MAX { Vec::new() } else { handlers.clone() };
     let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, now)).collect();
-    let mut types: Vec<String> = rows.iter().map(|row| row.event_type.clone()).collect();
-    types.sort();
-    types.dedup();
+    let types = types(&rows, &status);
     let replay = match fields.get("replay") {
         Some(_) if viewer.may_change => Some(preview(api, fields, &handlers).await?),
         Some(_) | None => None,
@@ -191,8 +193,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     };
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
-    let json =
-        fields.address("/api/v1/events", &["done", "replay", "since", "until", "state"], &[]);
+    let json = events_take::api_address(&ask(api, fields)?);
     let frame = Frame::new(api, &status, fields, viewer, Here::Events, "Events", json);
     rendered(&EventsPage {
         filter: Filter {
@@ -206,7 +207,8 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         },
         sources: status.sources.iter().map(|one| one.name.to_string()).collect(),
         heading: heading(rows.len(), older.is_some()),
-        command: command(fields),
+        command: events_take::command(fields),
+        lines: fields.address("/events", &["done", "replay"], &[("form", "jsonl")]),
         replay_address: fields.address("/events", &["done", "before"], &[("replay", "1")]),
         replay,
         handlers,
@@ -221,23 +223,20 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     })
 }
 
+/// Types that are suggested: those that came, and those that there are samples of.
+fn types(rows: &[Row], status: &StatusView) -> Vec<String> {
+    let samples = status.sources.iter().flat_map(|source| source.sample_types.iter());
+    let mut types: Vec<String> = rows.iter().map(|row| row.event_type.clone()).collect();
+    types.extend(samples.take(TYPES_MAX).map(|one| words::shown(one, 48)));
+    types.sort();
+    types.dedup();
+    types.truncate(TYPES_MAX);
+    types
+}
+
 fn heading(n_rows: usize, has_more: bool) -> String {
     let events = words::counted(n_rows as u64, "event", "events");
     if has_more && n_rows > 0 { format!("The newest {events}") } else { events }
-}
-
-/// The same for a terminal.
-fn command(fields: &Fields) -> String {
-    let mut command = String::from("gatepost events list");
-    let options =
-        [("source", "--source"), ("type", "--type"), ("since", "--since"), ("until", "--until")];
-    for (name, option) in options {
-        if let Some(value) = fields.get(name) {
-            let value = words::shown(value, 100).replace('\'', "");
-            command.extend([" ", option, " '", &value, "'"]);
-        }
-    }
-    command
 }
 
 fn row(row: &EventRow, columns: &[String], now: crate::clock::Timestamp) -> Row {
@@ -276,36 +275,6 @@ fn standing<T>(deliveries: &[(T, DeliveryState)]) -> String {
         text.extend([", ", &n_dead.to_string(), " dead"]);
     }
     text
-}
-
-/// What an event is about, in a line; empty where that is unknown.
-pub(super) fn about(event: &Event) -> String {
-    if event.body.len() > ABOUT_BYTES_MAX {
-        return String::new();
-    }
-    let Ok(Some(json)) = event.json() else { return String::new() };
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(&json) else { return String::new() };
-    let mut best: Option<(usize, &str)> = None;
-    // From the top down, so that a comment's text counts for more than its author's.
-    let mut level = vec![&value];
-    for _ in 0..4 {
-        let mut below = Vec::new();
-        for value in level {
-            let serde_json::Value::Object(fields) = value else { continue };
-            for (name, value) in fields.iter().take(64) {
-                let rank = ABOUT_FIELDS.iter().position(|known| known == name);
-                let text = value.as_str().filter(|text| !text.trim().is_empty());
-                if let (Some(rank), Some(text)) = (rank, text)
-                    && best.is_none_or(|(known, _)| rank < known)
-                {
-                    best = Some((rank, text));
-                }
-                below.push(value);
-            }
-        }
-        level = below;
-    }
-    best.map(|(_, text)| words::shown(text.trim(), 90)).unwrap_or_default()
 }
 
 /// Where the events are that are like this one.

@@ -7,14 +7,13 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Sign, When};
-use super::{Viewer, rendered, verdict, words};
+use super::{Viewer, events, rendered, verdict, words};
 use crate::api::{
-    Actor, Api, ApiError, DeadGroup, EventsAsk, HandlerRates, HandlerStatus, HandlerView,
-    PauseView, RatesView, StatusView,
+    Actor, Api, ApiError, DeadGroup, HandlerRates, HandlerStatus, HandlerView, PauseView,
+    RatesView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
-use crate::queue::{DeadFilter, DeliveryState};
 
 /// The longest error in a table.
 const ERROR_CHARS_MAX: usize = 140;
@@ -122,6 +121,8 @@ pub(super) fn rows(
     handlers.map(|handler| HandlerRow::new(handler, rates_of(&handler.name), now)).collect()
 }
 
+/// Types that a handler takes.
+const TAKES_MAX: usize = 20;
 /// Handlers of a page: each with its chart takes up to 2 KB.
 const ROWS_MAX: usize = 24;
 
@@ -159,6 +160,9 @@ struct HandlerPage {
     keys: Vec<(String, String)>,
     dead: Vec<(String, Linked)>,
     retries: Vec<RetryRow>,
+    /// What it was given among the newest events, by type.
+    takes: Vec<(String, Linked)>,
+    n_looked_at: String,
 }
 
 /// An event that waits.
@@ -167,6 +171,7 @@ struct RetryRow {
     id: String,
     event_type: String,
     received: When,
+    due: When,
 }
 
 /// One handler.
@@ -187,29 +192,28 @@ pub(super) async fn show(
     let keys = keys.into_iter().filter_map(|(key, value)| {
         Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(&value, 300)))
     });
-    let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
-    let groups = if view.dead == 0 { Vec::new() } else { api.dead_groups(filter).await?.groups };
-    let ask = EventsAsk {
-        handler: Some(name.to_string()),
-        state: Some(DeliveryState::Retry),
-        limit: Some(20),
-        ..EventsAsk::default()
-    };
-    let waiting = if view.waiting == 0 { Vec::new() } else { api.find(ask).await?.rows };
-    let retries = waiting.into_iter().map(|row| RetryRow {
-        id: row.summary.id.to_string(),
-        event_type: words::shown(row.summary.event_type.as_str(), 60),
-        received: When::ago(row.summary.received_at, now),
+    let detail = api.handler(name).await?;
+    let retries = detail.next_tries.into_iter().map(|next| RetryRow {
+        id: next.id.to_string(),
+        event_type: words::shown(next.event_type.as_str(), 60),
+        received: When::ago(next.received_at, now),
+        due: When::ahead(next.at, now),
     });
+    let takes = detail.takes.iter().map(|row| {
+        let of_type = events::of_type(row.source.as_str(), row.event_type.as_str());
+        let name = format!("{}:{}", row.source, words::shown(row.event_type.as_str(), 60));
+        (name, Linked::new(row.count, of_type))
+    });
+    let groups = detail.dead_groups;
     let none = Vec::new();
     let hours = of.map_or((&none, &none), |of| (&of.delivered.hours, &of.failed.hours));
     let label = "Deliveries and failed tries of the last day, by hour".to_owned();
     let title = format!("{name} · Handlers");
-    let json = "/api/v1/handlers";
+    let json = format!("/api/v1/handlers/{name}");
     rendered(&HandlerPage {
         frame: Frame::new(api, &status, fields, viewer, Here::Handlers, title, json),
         handler,
-        failing_since: view.failing_since.map(|at| When::ago(at, now)),
+        failing_since: view.failing_since.map(|at| When::clock(at, now)),
         n_failures: view.failures,
         calls: of
             .and_then(|of| of.calls)
@@ -218,6 +222,8 @@ pub(super) async fn show(
         keys: keys.take(60).collect(),
         dead: groups.iter().take(20).map(|group| dead_line(group, name)).collect(),
         retries: retries.collect(),
+        takes: takes.take(TAKES_MAX).collect(),
+        n_looked_at: words::count(detail.looked_at),
     })
 }
 

@@ -77,7 +77,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
         axis: [59, 45, 30, 15].map(before).to_vec(),
         handlers: rows(&status, &rates, now, ROWS_MAX),
-        sources: sources::rows(&status, &rates, ROWS_MAX),
+        sources: sources::rows(&status, &rates, now, ROWS_MAX),
         n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),
         n_more_sources: status.sources.len().saturating_sub(ROWS_MAX),
         machine: machine(api, &status),
@@ -114,6 +114,9 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
         if let Some(free) = around.disk_free {
             facts.push(("Disk free", words::bytes(free), String::new()));
         }
+        let age = api.now().since(around.read_at).as_secs();
+        let age = words::span(std::time::Duration::from_secs(age));
+        facts.push(("Configuration read", format!("{age} ago"), String::new()));
     }
     facts.push(("Index behind", words::bytes(queue.lag_bytes), String::new()));
     facts.extend(status.standby.as_ref().map(second_copy));

@@ -1,7 +1,5 @@
 //! `/sources`: who sends, where to, and whether it still does.
 
-use std::collections::BTreeMap;
-
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -9,9 +7,10 @@ use askama::Template;
 
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
-use super::widgets::{Bars, Linked, When};
-use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError, EventsAsk, RatesView, SecretView, SourceView, StatusView};
+use super::widgets::{Bars, Linked, Plain, Ticked, When};
+use super::{Viewer, events, rendered, words};
+use crate::api::{Api, ApiError, RatesView, SecretView, SourceDetail, SourceView, StatusView};
+use crate::clock::Timestamp;
 use crate::event::SourceName;
 
 /// A source in a table.
@@ -20,19 +19,26 @@ pub(super) struct SourceRow {
     pub(super) name: String,
     pub(super) provider: String,
     pub(super) accepted: Linked,
-    pub(super) duplicate: u64,
+    pub(super) duplicate: Plain,
     pub(super) rejected: Linked,
-    pub(super) turned_away: u64,
+    pub(super) turned_away: Plain,
+    /// When a request was verified since the start.
+    pub(super) last: Option<When>,
     pub(super) chart: Bars,
     pub(super) address: String,
 }
 
 /// All sources.
-pub(super) fn rows(status: &StatusView, rates: &RatesView, rows_max: usize) -> Vec<SourceRow> {
-    status.sources.iter().take(rows_max).map(|source| row(source, rates, "")).collect()
+pub(super) fn rows(
+    status: &StatusView,
+    rates: &RatesView,
+    now: Timestamp,
+    rows_max: usize,
+) -> Vec<SourceRow> {
+    status.sources.iter().take(rows_max).map(|source| row(source, rates, "", now)).collect()
 }
 
-fn row(source: &SourceView, rates: &RatesView, base: &str) -> SourceRow {
+fn row(source: &SourceView, rates: &RatesView, base: &str, now: Timestamp) -> SourceRow {
     let name = source.name.to_string();
     let rates = rates.sources.iter().find(|one| one.source == source.name);
     let none = Vec::new();
@@ -43,15 +49,18 @@ fn row(source: &SourceView, rates: &RatesView, base: &str) -> SourceRow {
     SourceRow {
         provider: source.provider.clone(),
         accepted: Linked::new(source.accepted, address("/events", [("source", name.as_str())])),
-        duplicate: source.duplicate,
+        duplicate: Plain(source.duplicate),
         rejected: Linked::new(source.rejected, address("/rejected", [("source", name.as_str())])),
-        turned_away: source.turned_away,
+        turned_away: Plain(source.turned_away),
+        last: source.last_verified_at.map(|at| When::ago(at, now)),
         chart: Bars::small(good, bad, label),
         address: format!("{base}{}", source.path),
         name,
     }
 }
 
+/// What is shorter is no silence.
+const SILENCE_MIN: Duration = Duration::from_mins(10);
 /// For how long an old secret must not have matched.
 const SAFE_AFTER: Duration = Duration::from_hours(7 * 24);
 
@@ -71,8 +80,8 @@ pub(super) fn list(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let rates = api.rates().unwrap_or_default();
     let base = api.surroundings().map(|around| around.address).unwrap_or_default();
     let sources = status.sources.iter().take(ROWS_MAX);
-    let sources = sources.map(|source| row(source, &rates, &base)).collect();
-    let json = "/api/v1/status";
+    let sources = sources.map(|source| row(source, &rates, &base, api.now())).collect();
+    let json = "/api/v1/sources";
     let frame = Frame::new(api, &status, fields, viewer, Here::Sources, "Sources", json);
     rendered(&SourcesPage { frame, sources })
 }
@@ -84,18 +93,22 @@ struct SourcePage {
     source: SourceRow,
     secrets: Vec<SecretRow>,
     last: Option<When>,
+    /// How it compares with what is usual, and whether that is long.
+    silence: (String, bool),
     types: Vec<TypeRow>,
+    /// Its rejected requests by reason.
+    rejections: Vec<(String, Linked)>,
     /// Of how many of the newest events the types were counted.
     n_looked_at: String,
     samples: Vec<Cow<'static, str>>,
-    setup: Vec<String>,
+    setup: Vec<Ticked>,
     keys: Vec<(String, String)>,
 }
 
 /// A secret: never its value.
 #[derive(Debug)]
 struct SecretRow {
-    place: String,
+    place: Ticked,
     fingerprint: String,
     last: Option<When>,
     /// What follows from when it was last matched.
@@ -121,24 +134,17 @@ pub(super) async fn show(
     let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
     let rates = api.rates().unwrap_or_default();
     let around = api.surroundings()?;
-    let ask =
-        EventsAsk { source: Some(name.to_string()), limit: Some(1_000), ..EventsAsk::default() };
-    let events = api.events(ask).await?.events;
-    let mut types: BTreeMap<&str, u64> = BTreeMap::new();
-    for event in &events {
-        *types.entry(event.event_type.as_str()).or_default() += 1;
-    }
-    let mut types: Vec<(&str, u64)> = types.into_iter().collect();
-    types.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let types = types.into_iter().take(30).map(|(event_type, count)| TypeRow {
-        event_type: words::shown(event_type, 80),
-        count: Linked::new(
-            count,
-            address("/events", [("source", name.as_str()), ("type", event_type)]),
-        ),
+    let detail = api.source(name).await?;
+    let types = detail.types.iter().map(|row| TypeRow {
+        event_type: words::shown(row.event_type.as_str(), 80),
+        count: Linked::new(row.count, events::of_type(name.as_str(), row.event_type.as_str())),
+    });
+    let rejections = detail.rejections.iter().map(|row| {
+        let list = address("/rejected", [("source", name.as_str())]);
+        (words::shown(&row.reason, 160), Linked::new(row.count, list))
     });
     let secrets = view.secrets.iter().map(|secret| SecretRow {
-        place: words::shown(&secret.place, 120),
+        place: Ticked::new(&secret.place, 120),
         fingerprint: secret.fingerprint.clone().unwrap_or_default(),
         last: secret.last_matched_at.map(|at| When::ago(at, now)),
         advice: advice(secret, view, now.since(status.started_at.unwrap_or(now))),
@@ -148,18 +154,43 @@ pub(super) async fn show(
         Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(value, 300)))
     });
     let title = format!("{name} · Sources");
-    let json = "/api/v1/status";
+    let json = format!("/api/v1/sources/{name}");
     rendered(&SourcePage {
         frame: Frame::new(api, &status, fields, viewer, Here::Sources, title, json),
-        source: row(view, &rates, &around.address),
+        source: row(view, &rates, &around.address, now),
         secrets: secrets.collect(),
-        last: events.first().map(|event| When::ago(event.received_at, now)),
+        last: detail.newest_at.map(|at| When::ago(at, now)),
+        silence: silence(&detail, now),
         types: types.collect(),
-        n_looked_at: words::count(events.len() as u64),
+        n_looked_at: words::count(detail.looked_at),
+        rejections: rejections.collect(),
         samples: view.sample_types.clone(),
         setup: setup(view, &around.address),
         keys: keys.take(60).collect(),
     })
+}
+
+/// Whether it is silent for longer than it was among its newest events.
+fn silence(detail: &SourceDetail, now: Timestamp) -> (String, bool) {
+    let (Some(newest_at), Some(longest)) = (detail.newest_at, detail.longest_silence_seconds)
+    else {
+        return (String::new(), false);
+    };
+    let silent = now.since(newest_at).as_secs();
+    let longest_said = words::span(Duration::from_secs(longest));
+    let n_events = words::count(detail.looked_at);
+    // What comes every second is not missed after two.
+    let is_long = silent > longest.saturating_mul(2).max(SILENCE_MIN.as_secs());
+    let text = if is_long {
+        format!(
+            "Silent for longer than usual: {longest_said} at most between its newest {n_events}."
+        )
+    } else if longest == 0 {
+        String::new()
+    } else {
+        format!("Up to {longest_said} between its newest {n_events} events.")
+    };
+    (text, is_long)
 }
 
 /// An old secret is safe to remove once others match and it does not, for long enough that a sender which still
@@ -177,9 +208,9 @@ fn advice(secret: &SecretView, source: &SourceView, up: Duration) -> &'static st
 }
 
 /// The steps in the provider's console, with this source's address and the place of its secret.
-fn setup(view: &SourceView, base: &str) -> Vec<String> {
+fn setup(view: &SourceView, base: &str) -> Vec<Ticked> {
     let url = format!("{base}{}", view.path);
     let secret = view.secrets.first().map(|secret| secret.place.as_str()).unwrap_or_default();
     let filled = |step: &str| step.replace("{url}", &url).replace("{secret}", secret);
-    view.setup.iter().map(|step| words::shown(&filled(step), 400)).collect()
+    view.setup.iter().map(|step| Ticked::new(&filled(step), 400)).collect()
 }

@@ -93,8 +93,21 @@ fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict 
             1 => "waits for it; nothing is lost.".to_owned(),
             _ => "wait for it; nothing is lost.".to_owned(),
         },
-        explained: format!("{others}{next} All that waits is sent as soon as it answers."),
+        explained: format!(
+            "{others}{next} All that waits is sent as soon as it answers{}.",
+            until(handler, now)
+        ),
         handler: Some(name),
+    }
+}
+
+/// Until when what waits is tried.
+fn until(handler: &HandlerView, now: Timestamp) -> String {
+    match handler.given_up_at.filter(|at| *at > now && waiting(handler) > 0) {
+        Some(at) => {
+            format!("; what fails like this until {} is given up", words::clock(at, now, false))
+        }
+        None => String::new(),
     }
 }
 

@@ -35,7 +35,14 @@ impl When {
     /// How long until then.
     pub(super) fn ahead(at: Timestamp, now: Timestamp) -> Self {
         let left = Duration::from_secs(at.since(now).as_secs());
-        Self { iso: at.to_string(), text: format!("in {}", words::span(left)) }
+        let text =
+            if left.is_zero() { "now".to_owned() } else { format!("in {}", words::span(left)) };
+        Self { iso: at.to_string(), text }
+    }
+
+    /// Whether both are said by the same words.
+    pub(super) fn is_said_as(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// The time of day.
@@ -237,3 +244,32 @@ impl fmt::Display for Linked {
 }
 
 impl HtmlSafe for Linked {}
+
+/// A number that nothing lists; a zero is grey.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain(pub(super) u64);
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = words::count(self.0);
+        if self.0 == 0 { f.write_str("<span class=\"off\">0</span>") } else { f.write_str(&number) }
+    }
+}
+
+impl HtmlSafe for Plain {}
+
+/// A text in which what stands between backticks is code. Its pieces are escaped by the templates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ticked {
+    /// Each with whether it is code.
+    pub(super) pieces: Vec<(String, bool)>,
+}
+
+impl Ticked {
+    pub(super) fn new(text: &str, chars_max: usize) -> Self {
+        let shown = words::shown(text, chars_max);
+        let pieces = shown.split('`').enumerate();
+        let pieces = pieces.map(|(index, piece)| (piece.to_owned(), index % 2 == 1));
+        Self { pieces: pieces.filter(|(piece, _)| !piece.is_empty()).collect() }
+    }
+}

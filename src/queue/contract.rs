@@ -9,6 +9,7 @@ use super::query::{DeadFilter, EventQuery, Searched};
 use super::standing::{
     Backlog, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries, QueueStats,
 };
+use crate::clock::Timestamp;
 use crate::event::{
     DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
 };
@@ -144,6 +145,22 @@ pub trait Queue: Send + Sync {
 
     /// Figures of this moment.
     fn stats(&self) -> QueueStats;
+
+    /// The newest position; 0 = none yet. Where only that is wanted it costs less than all figures.
+    fn newest(&self) -> Position {
+        self.stats().last
+    }
+
+    /// The retries of a handler that are due next, at most `max`, each with when that is by the steady
+    /// clock. Memory work only; a backend that cannot tell gives none.
+    fn next_tries(&self, _handler: &HandlerName, _max: usize) -> Vec<(Position, Timestamp)> {
+        Vec::new()
+    }
+
+    /// When a delivery that waits for another try is due, by the steady clock; `None` = it does not wait.
+    fn next_try(&self, _handler: &HandlerName, _position: Position) -> Option<Timestamp> {
+        None
+    }
 
     /// Whether a durable write would succeed just now, tried by one.
     async fn probe(&self) -> Result<(), QueueError>;

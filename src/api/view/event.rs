@@ -143,6 +143,9 @@ pub struct DeliveryView {
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptView>,
+    /// While it waits for another try: when that is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
 }
 
 impl DeliveryView {
@@ -157,7 +160,7 @@ impl DeliveryView {
             status: attempt.status,
             output: attempt.output,
         });
-        Self { handler, state, attempts: attempts.collect() }
+        Self { handler, state, attempts: attempts.collect(), next_try_at: None }
     }
 }
 

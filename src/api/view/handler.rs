@@ -40,6 +40,12 @@ pub struct HandlerView {
     pub failures: u32,
     /// While it is left alone because it is down: when it is tried next.
     pub probe_at: Option<Timestamp>,
+    /// When the retry is due that is due next.
+    #[serde(default)]
+    pub next_try_at: Option<Timestamp>,
+    /// Before this moment nothing that waits is given up for having been tried for too long.
+    #[serde(default)]
+    pub given_up_at: Option<Timestamp>,
     /// The newest failure since the start.
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
@@ -74,6 +80,10 @@ pub(in crate::api) fn handlers(
             failing_since: control.failing_since,
             failures: control.n_failures,
             probe_at: control.probe_at,
+            given_up_at: view
+                .oldest_pending_at
+                .zip(control.retry_total)
+                .map(|(oldest, total)| oldest.after(total)),
             last_error: control.last_error,
             last_success_at: control.last_success_at,
             ..view
@@ -105,6 +115,8 @@ fn handler(
         failing_since: None,
         failures: 0,
         probe_at: None,
+        next_try_at: None,
+        given_up_at: None,
         last_error: None,
         last_success_at: None,
     }

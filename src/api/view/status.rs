@@ -88,6 +88,9 @@ pub struct SourceView {
     pub rejected: u64,
     /// Requests that were turned away because too many from there failed it.
     pub turned_away: u64,
+    /// When a request was last verified by one of its secrets since the start.
+    #[serde(default)]
+    pub last_verified_at: Option<Timestamp>,
     /// Its secrets in the order of the configuration.
     pub secrets: Vec<SecretView>,
 }

@@ -48,6 +48,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     get("/events/{id}", None, "EventDetail", "One event with all that is known of it."),
     get("/events/{id}/raw", None, "bytes", "One event's body, byte for byte."),
+    get(
+        "/events/{id}/plan",
+        Some("PlanAsk"),
+        "Plan",
+        "What a handler would do with an event; nothing is done.",
+    ),
     post("/events/{id}/replay", Some("ReplayAsk"), "Count", "Delivers one event again."),
     post("/events/replay", Some("ReplayRange"), "Replayed", "Delivers a page of events again."),
     get(
@@ -85,6 +91,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     post("/rejected/{number}/release", None, "Stored", "Verifies a request again, and stores it."),
     get("/handlers", None, "[Handler]", "Every handler and how it does."),
+    get("/handlers/{name}", None, "HandlerDetail", "One handler with its next tries."),
+    get("/sources", None, "[Source]", "Every source and what came of it."),
+    get("/sources/{name}", None, "SourceDetail", "One source with its types and silences."),
     post(
         "/handlers/{name}/pause",
         Some("PauseAsk"),
@@ -279,8 +288,8 @@ mod tests {
     use super::super::route::{Need, Route};
     use super::*;
     use crate::api::{
-        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, PauseAsk, RejectedAsk, ReleaseAsk, ReplayAsk,
-        ReplayRange, RolloutAsk,
+        ActionsAsk, DeadAsk, EventsAsk, ExportAsk, PauseAsk, PlanAsk, RejectedAsk, ReleaseAsk,
+        ReplayAsk, ReplayRange, RolloutAsk,
     };
 
     fn route(operation: &Operation) -> Route {
@@ -322,6 +331,7 @@ mod tests {
             ("DeadAsk", serde_json::to_value(DeadAsk::default()).unwrap()),
             ("RolloutAsk", serde_json::to_value(RolloutAsk::default()).unwrap()),
             ("PauseAsk", serde_json::to_value(PauseAsk::default()).unwrap()),
+            ("PlanAsk", serde_json::to_value(PlanAsk::default()).unwrap()),
             ("ReplayAsk", serde_json::to_value(ReplayAsk::default()).unwrap()),
             ("ReplayRange", serde_json::to_value(ReplayRange::default()).unwrap()),
             ("ReleaseAsk", serde_json::to_value(ReleaseAsk::default()).unwrap()),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::api::{RolloutStep, Run};
-use crate::event::{EventId, HandlerName};
+use crate::event::{EventId, HandlerName, SourceName};
 
 use crate::http::problem::Problem;
 
@@ -17,6 +17,7 @@ pub(super) enum Route {
     Events,
     Event(EventId),
     EventRaw(EventId),
+    EventPlan(EventId),
     EventReplay(EventId),
     EventsReplay,
     Dead,
@@ -32,6 +33,9 @@ pub(super) enum Route {
     RejectedRelease(u64),
     RejectedReleaseAll,
     Handlers,
+    Handler(HandlerName),
+    Sources,
+    Source(SourceName),
     HandlerRun(HandlerName, Run),
     HandlerRetry(HandlerName),
     HandlerForget(HandlerName),
@@ -77,6 +81,7 @@ impl Route {
             ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(part(id)?),
             ["events", id, "raw"] => Self::EventRaw(part(id)?),
+            ["events", id, "plan"] => Self::EventPlan(part(id)?),
             ["events", id, "replay"] => Self::EventReplay(part(id)?),
             ["dead"] => Self::Dead,
             ["dead", "redrive"] => Self::DeadRedrive,
@@ -90,6 +95,9 @@ impl Route {
             ["rejected", number, "explain"] => Self::RejectedExplain(part(number)?),
             ["rejected", number, "release"] => Self::RejectedRelease(part(number)?),
             ["handlers"] => Self::Handlers,
+            ["handlers", name] => Self::Handler(handler(name)?),
+            ["sources"] => Self::Sources,
+            ["sources", name] => Self::Source(part(name)?),
             ["handlers", name, "pause"] => Self::HandlerRun(handler(name)?, Run::Pause),
             ["handlers", name, "resume"] => Self::HandlerRun(handler(name)?, Run::Resume),
             ["handlers", name, "retry"] => Self::HandlerRetry(handler(name)?),
@@ -119,12 +127,16 @@ impl Route {
             | Self::Events
             | Self::Event(_)
             | Self::EventRaw(_)
+            | Self::EventPlan(_)
             | Self::Dead
             | Self::Rollout(_)
             | Self::Rejected
             | Self::RejectedOne(_)
             | Self::RejectedExplain(_)
             | Self::Handlers
+            | Self::Handler(_)
+            | Self::Sources
+            | Self::Source(_)
             | Self::Stream
             | Self::Rates
             | Self::Config
@@ -187,6 +199,10 @@ impl Route {
         "standby_pull",
         "handler_retry",
         "rejected_release_all",
+        "event_plan",
+        "handler",
+        "sources",
+        "source",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -228,6 +244,10 @@ impl Route {
             Self::StandbyPull => 32,
             Self::HandlerRetry(_) => 33,
             Self::RejectedReleaseAll => 34,
+            Self::EventPlan(_) => 35,
+            Self::Handler(_) => 36,
+            Self::Sources => 37,
+            Self::Source(_) => 38,
         };
         Self::NAMES[index]
     }
@@ -278,6 +298,9 @@ mod tests {
             "rejected/7/explain",
             "stream",
             "handlers/mail/pause",
+            "handlers/mail",
+            "sources/hyvor",
+            &format!("events/{id}/plan"),
         ] {
             assert!(Route::parse(&format!("/api/v1/{path}")).is_ok(), "{path}");
         }

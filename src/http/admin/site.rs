@@ -193,7 +193,7 @@ fn log_in_page(request: &HttpRequest, failed: Option<&str>) -> Result<String, Ad
 
 async fn form(payload: Payload, has_body: impl FnOnce()) -> Result<String, AdminError> {
     let body = body::read(payload, BODY_MAX, BODY_TIMEOUT).await;
-    let body = body.map_err(|_err| Problem::BadRequest)?;
+    let body = body.map_err(AdminError::of_body)?;
     has_body();
     String::from_utf8(body.to_vec()).map_err(|_err| Problem::BadRequest.into())
 }

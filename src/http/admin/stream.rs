@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS_PER_BEAT: u32 = 30;
 /// The most events of one look.
 const EVENTS_MAX: usize = 100;
+/// How much of bodies is read for one look, which tells nothing of them but their lengths.
+const BYTES_MAX: usize = 2 << 20;
 /// A reader that is further behind than this skips to the newest [`EVENTS_MAX`].
 const BEHIND_MAX: u64 = 500;
 
@@ -37,7 +39,7 @@ pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, 
     let seen = request.headers().get("last-event-id").and_then(|seen| seen.to_str().ok());
     let seen = seen.and_then(|seen| seen.trim().parse().ok()).or(ask.after);
     let query = EventsAsk { after: Some(0), ..ask }.parse(api.now())?;
-    let last = api.stats().last;
+    let last = api.newest();
     let at = Position(seen.unwrap_or(last.0).min(last.0));
     let look = Look { api, query, at, is_first: true };
     let events = stream::try_unfold(look, |mut look| async move {
@@ -72,7 +74,7 @@ impl Look {
     }
 
     async fn look(&mut self) -> Result<String, ApiError> {
-        let last = self.api.stats().last;
+        let last = self.api.newest();
         if last <= self.at {
             return Ok(String::new());
         }
@@ -91,12 +93,18 @@ impl Look {
             cursor: Some(self.at),
             order: ListOrder::Oldest,
             limit: EVENTS_MAX,
+            bytes_max: Some(BYTES_MAX),
             ..self.query.clone()
         };
-        let events = self.api.newer(query).await?;
-        // What was looked at and does not match is not looked at again.
-        let is_full = events.len() == EVENTS_MAX;
-        self.at = events.last().filter(|_| is_full).map_or(last, |event| event.position);
+        let events = self.api.newer(query.clone()).await?;
+        let n_bytes = events.iter().map(|event| event.body_bytes).sum();
+        let newest = events.last().map(|event| event.position);
+        // What was looked at and does not match is not looked at again; what came in between, and was
+        // listed, neither.
+        self.at = match newest {
+            Some(newest) if query.is_full(events.len(), n_bytes) => newest,
+            newest => newest.unwrap_or(last).max(last),
+        };
         for event in events {
             let json = serde_json::to_string(&event);
             let json = json.map_err(|err| ApiError::Bad(err.to_string()))?;

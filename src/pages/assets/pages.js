@@ -32,28 +32,43 @@ document.addEventListener('click', async (event) => {
   setTimeout(() => { one.textContent = 'Copy'; }, 1500);
 });
 
+const keys = $('#keys'), opener = $('[data-keys]');
+if (opener && keys) { opener.hidden = false; opener.addEventListener('click', () => keys.showModal()); }
+const places = { o: '/', e: '/events', d: '/dead', r: '/rejected', h: '/handlers', s: '/sources', c: '/config', l: '/log' };
+let goes = false;
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input,select,textarea')) return;
-  const to = { ArrowLeft: '[rel=prev]', ArrowRight: '[rel=next]' }[event.key];
-  if (event.key === '/') { const find = $('main [type=search]') || $('#find'); if (find) { event.preventDefault(); find.focus(); } }
+  const field = event.target.closest('input,select,textarea');
+  if (event.key === 'Escape' && field) { field.blur(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey || field || (keys && keys.open)) return;
+  const to = { ArrowLeft: '[rel=prev]', ArrowRight: '[rel=next]', Escape: '.crumbs a' }[event.key];
+  if (goes && places[event.key]) location = places[event.key];
+  else if (event.key === '/') { const find = $('main [type=search]') || $('#find'); if (find) { event.preventDefault(); find.focus(); } }
   else if (event.key === 'r') location.reload();
   else if (event.key === 't') turn();
+  else if (event.key === 'p' && pace) { pace.value = pace.value === '0' ? '5' : '0'; pace.dispatchEvent(new Event('change')); }
+  else if (event.key === '?' && keys) keys.showModal();
   else if (to && $(to)) location = $(to).href;
+  goes = event.key === 'g';
 });
 
 // Regions are fetched anew when something came in, and now and then since times grow old. What somebody
-// reads, selects or fills in stays as it is.
-const live = $('#live'), regions = () => document.querySelectorAll('[data-live]');
-if (!live || !regions().length) return;
-let due = false, busy = false, pointed = null;
+// reads, selects or fills in stays as it is, and so does everything while updates are paused.
+const live = $('#live'), pace = $('#pace'), regions = () => document.querySelectorAll('[data-live]');
+if (!live || !pace || !regions().length) return;
+pace.parentElement.hidden = false;
+const kept = remember('pace');
+if ([...pace.options].some((one) => one.value === kept)) pace.value = kept;
+let n_new = 0, busy = false, pointed = null, seconds = 0;
+const rows = () => document.querySelectorAll('#list tbody tr').length;
 document.addEventListener('pointerover', (event) => { pointed = event.target.closest('[data-live] tr, [data-live] a, [data-live] button'); });
 const isHeld = (region) => region.contains(document.activeElement) || $('details[open]', region) ||
   (pointed && region.contains(pointed)) || (!getSelection().isCollapsed && region.contains(getSelection().anchorNode));
 const say = (text) => { live.hidden = !text; live.textContent = text; };
-const refresh = async () => {
+const waits = () => { say('Updates paused' + (n_new ? ', ' + n_new + ' new' : '')); };
+const refresh = async (forced) => {
   if (document.hidden || busy) return;
   busy = true;
-  due = false;
+  const n_seen = n_new;
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
     if (answer.redirected) { say('Signed out: reload'); return; }
@@ -63,13 +78,26 @@ const refresh = async () => {
     for (const region of regions()) {
       const next = fresh.getElementById(region.id);
       if (!next || next.innerHTML === region.innerHTML) continue;
-      if (isHeld(region)) held = true; else region.replaceWith(next);
+      if (!forced && isHeld(region)) held = true; else region.replaceWith(next);
     }
-    say(held ? 'Updates paused' : '');
+    if (held) { waits(); return; }
+    n_new -= n_seen;
+    const n_more = n_seen - rows();
+    say($('#list') && rows() && n_more > 0 ? n_more + ' more came than fit here: Older has them' : '');
   } catch { say('No answer'); } finally { busy = false; }
 };
+live.addEventListener('click', () => { pointed = null; refresh(true); });
+const paused = () => pace.value === '0';
+pace.addEventListener('change', () => { remember('pace', pace.value); if (paused()) waits(); else refresh(true); });
 const bell = new EventSource('/api/v1/stream');
-for (const kind of ['message', 'skipped']) bell.addEventListener(kind, () => { due = true; });
-let seconds = 0;
-setInterval(() => { seconds += 1; if (due || seconds % 5 === 0) refresh(); }, 1000);
+bell.addEventListener('message', () => { n_new += 1; });
+bell.addEventListener('skipped', (event) => { n_new += JSON.parse(event.data).count; });
+if (paused()) waits();
+setInterval(() => {
+  seconds += 1;
+  if (paused()) { if (n_new) waits(); return; }
+  // With the shortest paces what came is shown at once.
+  const every = Number(pace.value);
+  if (seconds % every === 0 || (n_new && every <= 5)) refresh(false);
+}, 1000);
 })();

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use super::commit::{self, AppendRequest, Group, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
 use super::redrive::{self, ByHand};
-use super::subscription::EmbeddedSubscription;
+use super::subscription::{EmbeddedSubscription, Session};
 use super::{keys, stats};
+use crate::clock::Timestamp;
 use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
     Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory, EventQuery,
@@ -170,6 +171,24 @@ impl Queue for EmbeddedQueue {
 
     fn stats(&self) -> QueueStats {
         stats::stats(&self.core, self.reading.index_bytes(), self.reading.lag_bytes())
+    }
+
+    fn newest(&self) -> Position {
+        Position(self.core.log.head().next_position.0.saturating_sub(1))
+    }
+
+    fn next_tries(&self, handler: &HandlerName, max: usize) -> Vec<(Position, Timestamp)> {
+        let Some(cell) = self.core.handler(handler) else { return Vec::new() };
+        let live = cell.lock();
+        live.session.as_ref().map(|session| session.next_tries(max)).unwrap_or_default()
+    }
+
+    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<Timestamp> {
+        let cell = self.core.handler(handler)?;
+        let live = cell.lock();
+        let began_at = live.session.as_ref().map(Session::began_at);
+        let waiting = live.state.waiting().get(position)?;
+        Some(waiting.due_from(began_at.unwrap_or_else(|| self.core.clock.steady())))
     }
 
     async fn probe(&self) -> Result<(), QueueError> {

@@ -9,6 +9,7 @@ mod handlers;
 mod help;
 mod import;
 mod init;
+mod outputs;
 mod packages;
 mod rejected;
 mod reload;

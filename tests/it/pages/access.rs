@@ -128,6 +128,46 @@ fn a_read_only_token_sees_everything_and_changes_nothing() {
     }
 }
 
+/// A path of the description with something in place of its parameters.
+fn filled(path: &str) -> String {
+    path.replace("{id}", ID).replace("{number}", "1").replace("{name}", "all")
+}
+
+#[test]
+fn a_read_only_token_changes_nothing_by_any_route_that_is_described() {
+    let gateway = gateway();
+    let (look, owner) = (token(&gateway, "look"), token(&gateway, "admin-token"));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let (look, owner) = (bearer(&look), bearer(&owner));
+    let document = get(&gateway, "/api/v1/openapi.json", &[("Authorization", &look)]).json();
+    let mut n_changes = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let address = filled(path);
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+            let headers = [("Authorization", look.as_str())];
+            let answer = wire::request(gateway.admin, method, &address, &headers, b"");
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert!(answer.header("allow").is_some(), "{method} {path}");
+        }
+        if operations.get("post").is_none() {
+            let answer = wire::post(gateway.admin, &address, &[("Authorization", &look)], b"{}");
+            assert_eq!(answer.status, 405, "{path}");
+            continue;
+        }
+        n_changes += 1;
+        let answer = wire::post(gateway.admin, &address, &[("Authorization", &look)], b"{}");
+        assert_eq!(answer.status, 403, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        let answer = wire::post(gateway.admin, &address, &[], b"{}");
+        assert_eq!(answer.status, 401, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        let strange = [("Authorization", owner.as_str()), ("Origin", "http://evil.example")];
+        let answer = wire::post(gateway.admin, &address, &strange, b"{}");
+        assert_eq!(answer.status, 403, "{path}");
+    }
+    assert!(n_changes >= 18, "{n_changes}");
+}
+
 #[test]
 fn another_sites_form_changes_nothing_and_signs_nobody_in() {
     let gateway = gateway();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::Gateway;
+use crate::support::wire;
 
 /// A handler whose receiver refuses so many events for good.
 fn gateway(n_refused: usize) -> (BadServer, Gateway) {
@@ -240,18 +241,83 @@ fn answers_have_the_fields_that_their_description_gives_them() {
     post(&gateway, "handlers/app/pause", &json!({}));
     let document = ask(&gateway, "openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
-    for path in
-        ["status", "events", "dead", "rejected", "handlers", "rates", "config", "actions", "reload"]
-    {
+    for path in [
+        "status", "events", "dead", "rejected", "handlers", "sources", "rates", "config",
+        "actions", "reload",
+    ] {
         let answer = ask(&gateway, path);
         let one = answer.as_array().map_or(&answer, |list| &list[0]);
         let mut fields: Vec<String> = one.as_object().unwrap().keys().cloned().collect();
         fields.sort();
         assert_eq!(fields, described(&document, &format!("/{path}")), "{path}");
     }
-    let event = ask(&gateway, &format!("events/{id}"));
-    let known = described(&document, "/events/{id}");
-    for field in event.as_object().unwrap().keys() {
-        assert!(known.contains(field), "{field}");
+    for (path, of) in [
+        (format!("events/{id}"), "/events/{id}"),
+        (format!("events/{id}/plan?handler=app"), "/events/{id}/plan"),
+        ("handlers/app".to_owned(), "/handlers/{name}"),
+        ("sources/hyvor".to_owned(), "/sources/{name}"),
+    ] {
+        let known = described(&document, of);
+        for field in ask(&gateway, &path).as_object().unwrap().keys() {
+            assert!(known.contains(field), "{path}: {field}");
+        }
     }
+}
+
+#[test]
+fn list_of_long_events_ends_early_and_says_where_to_go_on() {
+    let gateway = Gateway::with("body_max = \"2MiB\"", "");
+    let filler = "x".repeat(1_900_000);
+    for n in 0..11 {
+        gateway.send(format!(r#"{{"n":{n},"t":"{filler}"}}"#).as_bytes()).id();
+    }
+    let listed = gateway.ask("GET", "/api/v1/events?after=0&limit=1000", "");
+    let n_listed = listed.json().as_array().unwrap().len() as u64;
+    assert!((8..11).contains(&n_listed), "{n_listed}");
+    assert_eq!(listed.header("gatepost-next"), Some(n_listed.to_string().as_str()));
+    let rest = gateway.ask("GET", &format!("/api/v1/events?after={n_listed}&limit=1000"), "");
+    assert_eq!(rest.json().as_array().unwrap().len() as u64, 11 - n_listed);
+    assert_eq!(rest.header("gatepost-next"), None);
+}
+
+#[test]
+fn every_answer_that_is_no_success_says_what_is_wrong() {
+    let gateway = Gateway::start();
+    let token = std::fs::read_to_string(gateway.folder.path().join("data/admin-token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let told = |method: &str, path: &str, kind: &str, body: &str| {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", kind)];
+        let answer = wire::request(gateway.admin, method, path, &headers, body.as_bytes());
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        let problem = answer.json();
+        assert_eq!(problem["status"], answer.status);
+        (answer.status, problem["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let json = "application/json";
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(70_000));
+    for (method, path, kind, body, status, expected) in [
+        ("GET", "/api/v1/nothing", json, "", 404, "openapi.json"),
+        ("DELETE", "/api/v1/status", json, "", 405, "GET, HEAD"),
+        ("GET", "/api/v1/events?limit=-1", json, "", 400, "`limit`"),
+        ("GET", "/api/v1/events?source=hyvor&since=soon", json, "", 400, "`since`"),
+        ("GET", "/api/v1/events?nothing=1", json, "", 400, "`nothing`"),
+        ("POST", "/api/v1/dead/redrive", json, "null", 400, "one JSON object"),
+        ("POST", "/api/v1/dead/redrive", json, "{", 400, "line 1"),
+        ("POST", "/api/v1/dead/redrive", json, &long, 413, "longer"),
+        ("POST", "/api/v1/dead/redrive", "text/xml", "<all/>", 415, "application/json"),
+        ("POST", "/dead/redrive", "text/plain", &long, 413, "longer"),
+    ] {
+        let (found, detail) = told(method, path, kind, body);
+        assert_eq!(found, status, "{path}: {detail}");
+        assert!(detail.contains(expected), "{path}: {detail}");
+    }
+    // What `curl -d` says of every body is no lie about this one.
+    let form = "application/x-www-form-urlencoded";
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", form)];
+    let body = br#"{"dry_run":true}"#;
+    let answer = wire::post(gateway.admin, "/api/v1/dead/redrive", &headers, body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = wire::request(gateway.admin, "GET", "/api/v1/status", &[], b"");
+    assert_eq!(answer.status, 401);
+    assert!(answer.text().contains("Authorization: Bearer"), "{}", answer.text());
 }

@@ -108,6 +108,16 @@ impl Session {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// The waiting deliveries that are due next.
+    pub(crate) fn next_tries(&self, max: usize) -> Vec<(Position, Timestamp)> {
+        self.due.iter().take(max).map(|(due, position)| (*position, *due)).collect()
+    }
+
+    /// When it began, by the steady clock.
+    pub(crate) const fn began_at(&self) -> Timestamp {
+        self.began_at
+    }
+
     /// Chooses up to `max` deliveries and counts them as given out: waiting ones by their due time,
     /// then open ones by position.
     pub(crate) fn choose(

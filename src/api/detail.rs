@@ -1,0 +1,237 @@
+//! One handler and one source with all that is known of them, and what a handler would do with an
+//! event: what their pages show.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::find::SEARCH_TIME;
+use super::view::{EventSummary, HandlerView, SourceView};
+use super::{Api, ApiError, DeadGroup, PlanView, values};
+use crate::clock::Timestamp;
+use crate::event::{Event, EventId, EventType, HandlerName, Position, SourceName};
+use crate::queue::{DeadFilter, DeliveryState, EventQuery, ListOrder};
+
+/// Tries that are told ahead.
+const TRIES_MAX: usize = 20;
+/// Of how many of the newest events types are counted.
+const LOOKED_AT_MAX: usize = 1_000;
+/// The same where each event's deliveries are asked for, too.
+const TAKEN_MAX: usize = 100;
+/// How much of bodies is read for that: a page must not wait for a disk.
+const BYTES_MAX: usize = 4 << 20;
+/// Types, and reasons, that are told.
+const ROWS_MAX: usize = 30;
+
+/// One handler with all that is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct HandlerDetail {
+    /// The same as in a list.
+    #[serde(flatten)]
+    pub handler: HandlerView,
+    /// Its retries that are due next, the soonest first.
+    pub next_tries: Vec<NextTry>,
+    /// What it was given among the newest events, the commonest first.
+    pub takes: Vec<TypeCount>,
+    /// How many of the newest events that are its own were looked at for that.
+    pub looked_at: u64,
+    /// Its dead letters by what went wrong.
+    pub dead_groups: Vec<DeadGroup>,
+}
+
+/// A retry that is due at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextTry {
+    pub id: EventId,
+    pub position: Position,
+    pub source: SourceName,
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    pub received_at: Timestamp,
+    /// Not before this moment.
+    pub at: Timestamp,
+}
+
+/// How many events there are of a type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeCount {
+    pub source: SourceName,
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    pub count: u64,
+}
+
+/// One source with all that is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceDetail {
+    /// The same as in a list.
+    #[serde(flatten)]
+    pub source: SourceView,
+    /// When its newest event came in that is kept.
+    pub newest_at: Option<Timestamp>,
+    /// Its types among its newest events, the commonest first.
+    pub types: Vec<TypeCount>,
+    /// How many of its newest events were looked at for that.
+    pub looked_at: u64,
+    /// The longest time between two of those.
+    pub longest_silence_seconds: Option<u64>,
+    /// Its rejected requests that are kept, by reason, the commonest first.
+    pub rejections: Vec<ReasonCount>,
+}
+
+/// How many requests were rejected for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    pub reason: String,
+    pub count: u64,
+    /// The newest one's number.
+    pub newest: u64,
+}
+
+impl Api {
+    /// One handler with all that is known of it.
+    pub async fn handler(&self, name: &HandlerName) -> Result<HandlerDetail, ApiError> {
+        let found = self.handlers().into_iter().find(|handler| handler.name == *name);
+        let handler =
+            found.ok_or_else(|| ApiError::NotFound(format!("there is no handler `{name}`")))?;
+        let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
+        let dead_groups =
+            if handler.dead == 0 { Vec::new() } else { self.dead_groups(filter).await?.groups };
+        let (takes, looked_at) = self.taken_by(name).await?;
+        let next_tries = self.next_tries(name).await?;
+        Ok(HandlerDetail { handler, next_tries, takes, looked_at, dead_groups })
+    }
+
+    /// One source with all that is known of it.
+    pub async fn source(&self, name: &SourceName) -> Result<SourceDetail, ApiError> {
+        let found = self.sources().into_iter().find(|source| source.name == *name);
+        let source =
+            found.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
+        let query = EventQuery {
+            source: Some(name.clone()),
+            limit: LOOKED_AT_MAX,
+            bytes_max: Some(BYTES_MAX),
+            ..EventQuery::default()
+        };
+        let events = self.queue.search(query, SEARCH_TIME).await?.events;
+        let gaps = events.windows(2).filter_map(|pair| match pair {
+            [newer, older] => Some(newer.received_at.since(older.received_at).as_secs()),
+            _ => None,
+        });
+        Ok(SourceDetail {
+            newest_at: events.first().map(|event| event.received_at),
+            longest_silence_seconds: gaps.max(),
+            types: counted(events.iter()),
+            looked_at: events.len() as u64,
+            rejections: self.rejections(name),
+            source,
+        })
+    }
+
+    /// What a handler would do with an event, by today's configuration. Nothing is done.
+    pub async fn plan(&self, id: EventId, ask: PlanAsk) -> Result<PlanView, ApiError> {
+        let handler = ask.handler.ok_or_else(|| ApiError::Bad("name a `handler`".to_owned()))?;
+        let handler = values::handler(&handler)?;
+        let event = self.entry(id).await?.event;
+        self.server()?.control.plan(&handler, &event)
+    }
+
+    /// The retries of a handler that are due next.
+    async fn next_tries(&self, name: &HandlerName) -> Result<Vec<NextTry>, ApiError> {
+        let mut tries = Vec::new();
+        for (position, due) in self.queue.next_tries(name, TRIES_MAX) {
+            // One that is gone, or cannot be read, has no name.
+            let Some(event) = self.summary_at(position).await? else { continue };
+            let EventSummary { id, position, source, event_type, received_at, body_bytes: _ } =
+                event;
+            let at = self.wall_time(due);
+            tries.push(NextTry { id, position, source, event_type, received_at, at });
+        }
+        Ok(tries)
+    }
+
+    /// What a list says of the event at a place of the log; `None` = it is gone, or cannot be read.
+    pub async fn summary_at(&self, position: Position) -> Result<Option<EventSummary>, ApiError> {
+        let query = EventQuery {
+            cursor: Some(Position(position.0.saturating_sub(1))),
+            order: ListOrder::Oldest,
+            limit: 1,
+            ..EventQuery::default()
+        };
+        let found = self.queue.list(query).await?.pop();
+        let found = found.filter(|event| event.position == position);
+        Ok(found.as_ref().map(EventSummary::new))
+    }
+
+    /// A moment of the steady clock by the wall clock; one that has passed is now.
+    pub(super) fn wall_time(&self, steady: Timestamp) -> Timestamp {
+        self.clock.now().after(steady.since(self.clock.steady()))
+    }
+
+    /// What a handler was given among the newest events that are its own.
+    async fn taken_by(&self, name: &HandlerName) -> Result<(Vec<TypeCount>, u64), ApiError> {
+        let query =
+            EventQuery { limit: TAKEN_MAX, bytes_max: Some(BYTES_MAX), ..EventQuery::default() };
+        let events = self.queue.search(query, SEARCH_TIME).await?.events;
+        let looked_at = events.len() as u64;
+        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+        let histories = self.queue.histories(&positions).await?;
+        let taken = events.iter().zip(histories).filter(|(_, deliveries)| {
+            deliveries.iter().any(|one| one.handler == *name && one.state != DeliveryState::Skipped)
+        });
+        Ok((counted(taken.map(|(event, _)| event)), looked_at))
+    }
+
+    fn rejections(&self, source: &SourceName) -> Vec<ReasonCount> {
+        let Some(server) = &self.server else { return Vec::new() };
+        let mut rows: Vec<ReasonCount> = Vec::new();
+        // Newest first.
+        for request in server.ingest.rejected().list(usize::MAX) {
+            if request.source != *source {
+                continue;
+            }
+            match rows.iter_mut().find(|row| row.reason == request.reason) {
+                Some(row) => row.count += 1,
+                None => rows.push(ReasonCount {
+                    reason: request.reason.clone(),
+                    count: 1,
+                    newest: request.number,
+                }),
+            }
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+        rows.truncate(ROWS_MAX);
+        rows
+    }
+}
+
+/// How many events there are of each type, the commonest first.
+fn counted<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<TypeCount> {
+    let mut counts: HashMap<(&SourceName, &str), (u64, &EventType)> = HashMap::new();
+    for event in events {
+        let key = (&event.source, event.event_type.as_str());
+        counts.entry(key).or_insert((0, &event.event_type)).0 += 1;
+    }
+    let rows = counts.into_iter().map(|((source, _), (count, event_type))| TypeCount {
+        source: source.clone(),
+        event_type: event_type.clone(),
+        count,
+    });
+    let mut rows: Vec<TypeCount> = rows.collect();
+    rows.sort_by(|one, other| {
+        other
+            .count
+            .cmp(&one.count)
+            .then_with(|| one.event_type.as_str().cmp(other.event_type.as_str()))
+    });
+    rows.truncate(ROWS_MAX);
+    rows
+}
+
+/// Whose plan is asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAsk {
+    /// The handler.
+    pub handler: Option<String>,
+}

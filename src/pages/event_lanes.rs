@@ -1,0 +1,229 @@
+//! What each handler did with an event, try by try, as its page shows it.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use askama::filters::HtmlSafe;
+
+use super::widgets::{Sign, When, state_word};
+use super::words;
+use super::words::Room;
+use crate::api::{AttemptView, DeliveryView, WantsView, Wish};
+use crate::clock::Timestamp;
+use crate::event::{Excerpt, Stream};
+use crate::queue::DeliveryState;
+
+/// What the other side said in one try: so many pieces of so many lines of so many characters.
+const SAID_MAX: usize = 3;
+const SAID_LINES_MAX: usize = 8;
+const SAID_CHARS_MAX: usize = 200;
+
+/// What one handler did with it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) handler: String,
+    pub(super) kind: String,
+    pub(super) sign: Sign,
+    pub(super) word: &'static str,
+    pub(super) is_dead: bool,
+    pub(super) n_earlier: usize,
+    pub(super) steps: Vec<Step>,
+    /// The try that comes: its number, and when.
+    pub(super) next: Option<(u32, When)>,
+    pub(super) track: Track,
+}
+
+/// One try.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) after: String,
+    pub(super) number: u32,
+    pub(super) is_good: bool,
+    pub(super) text: String,
+    pub(super) took: String,
+    /// How long the next one was waited for.
+    pub(super) waited: String,
+    pub(super) at: When,
+    /// What the other side said, by where it said it.
+    pub(super) said: Vec<(&'static str, Vec<String>)>,
+}
+
+/// Why a handler was not called.
+#[derive(Debug)]
+pub(super) struct NotCalled {
+    pub(super) handler: String,
+    pub(super) kind: String,
+    pub(super) sentence: &'static str,
+    pub(super) because: String,
+    pub(super) values: Vec<(String, String)>,
+}
+
+/// The tries of one handler on a line that begins when the event was stored and is the same for all.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// Where each try begins and how long it is, in thousandths, and whether it was good.
+    marks: Vec<(u64, u64, bool)>,
+    /// Where the next one is.
+    next: Option<u64>,
+}
+
+impl fmt::Display for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<svg class=\"track\" viewBox=\"0 0 1040 70\" aria-hidden=\"true\">")?;
+        f.write_str("<path class=\"grid\" d=\"M0 35H1040\"/>")?;
+        for (class, is_good) in [("f-ok", true), ("f-bad", false)] {
+            let marks = self.marks.iter().filter(|(_, _, good)| *good == is_good);
+            let mut path = String::new();
+            for (at, length, _) in marks {
+                write!(path, "M{at} 10h{length}v50h-{length}z")?;
+            }
+            if !path.is_empty() {
+                write!(f, "<path class=\"{class}\" d=\"{path}\"/>")?;
+            }
+        }
+        if let Some(at) = self.next {
+            write!(f, "<circle class=\"ring\" cx=\"{}\" cy=\"35\" r=\"22\"/>", at.clamp(30, 1010))?;
+        }
+        f.write_str("</svg>")
+    }
+}
+
+impl HtmlSafe for Track {}
+
+/// What lanes are made with.
+pub(super) struct LaneContext<'a> {
+    pub(super) received_at: Timestamp,
+    pub(super) now: Timestamp,
+    /// Until when the line of all lanes goes.
+    pub(super) until: Timestamp,
+    pub(super) kinds: &'a HashMap<String, String>,
+    pub(super) steps_max: usize,
+}
+
+/// The moment at which the newest try of all ended, or the next one comes.
+pub(super) fn until(deliveries: &[&DeliveryView], received_at: Timestamp) -> Timestamp {
+    let ends = deliveries.iter().flat_map(|delivery| {
+        let tries = delivery.attempts.iter().map(ended_at);
+        tries.chain(delivery.next_try_at)
+    });
+    ends.max().unwrap_or(received_at)
+}
+
+fn ended_at(attempt: &AttemptView) -> Timestamp {
+    attempt.started_at.after(Duration::from_millis(attempt.duration_ms))
+}
+
+pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Room) -> Lane {
+    let name = delivery.handler.to_string();
+    let n_earlier = delivery.attempts.len().saturating_sub(of.steps_max);
+    let shown = delivery.attempts.iter().skip(n_earlier);
+    let next = delivery.attempts.iter().skip(n_earlier + 1).map(Some).chain([None]);
+    let number = delivery.attempts.last().map_or(1, |one| one.number.saturating_add(1));
+    Lane {
+        kind: of.kinds.get(&name).cloned().unwrap_or_default(),
+        handler: name,
+        sign: Sign::of(delivery.state),
+        word: state_word(delivery.state),
+        is_dead: delivery.state == DeliveryState::Dead,
+        n_earlier,
+        steps: shown.zip(next).map(|(one, next)| step(one, next, of, room)).collect(),
+        next: delivery.next_try_at.map(|at| (number, When::ahead(at, of.now))),
+        track: track(delivery, of),
+    }
+}
+
+fn track(delivery: &DeliveryView, of: &LaneContext<'_>) -> Track {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let whole = millis(of.until.since(of.received_at)).max(1);
+    let scaled = |time: Duration| millis(time).saturating_mul(1_000) / whole;
+    let at = |moment: Timestamp| scaled(moment.since(of.received_at)).min(1_000);
+    let tries = delivery.attempts.iter().rev().take(of.steps_max);
+    let marks = tries.map(|one| {
+        let length = scaled(Duration::from_millis(one.duration_ms)).clamp(20, 1_020);
+        // What is short is seen all the same.
+        (at(one.started_at).min(1_020 - length.min(1_020)), length, is_good(one))
+    });
+    Track { marks: marks.collect(), next: delivery.next_try_at.map(at) }
+}
+
+fn is_good(attempt: &AttemptView) -> bool {
+    attempt.led_to == DeliveryState::Delivered
+}
+
+fn step(
+    attempt: &AttemptView,
+    next: Option<&AttemptView>,
+    of: &LaneContext<'_>,
+    room: &mut Room,
+) -> Step {
+    let took = Duration::from_millis(attempt.duration_ms);
+    let is_good = is_good(attempt);
+    let status = attempt.status.map(|status| format!("status {status}"));
+    let error = room.shown(attempt.error.as_str(), 400);
+    let text = match (status, error.is_empty()) {
+        (Some(status), false) if !error.contains(status.trim_start_matches("status ")) => {
+            format!("{status}: {error}")
+        }
+        (_, false) => error,
+        (Some(status), true) => status,
+        (None, true) if is_good => "delivered".to_owned(),
+        (None, true) => "failed".to_owned(),
+    };
+    let waited = next.map(|next| words::span(next.started_at.since(ended_at(attempt))));
+    Step {
+        after: format!("+{}", words::span(attempt.started_at.since(of.received_at))),
+        number: attempt.number,
+        is_good,
+        text,
+        took: if took.is_zero() { "< 1 ms".to_owned() } else { precise(took) },
+        waited: waited.unwrap_or_default(),
+        at: When::exact(attempt.started_at, of.now),
+        said: said(attempt, room),
+    }
+}
+
+/// What the other side said: of a program the end, which says what went wrong, else the beginning.
+fn said(attempt: &AttemptView, room: &mut Room) -> Vec<(&'static str, Vec<String>)> {
+    let excerpts = attempt.output.excerpts().iter().take(SAID_MAX);
+    excerpts.map(|excerpt| (excerpt.stream.name(), lines(excerpt, room))).collect()
+}
+
+fn lines(excerpt: &Excerpt, room: &mut Room) -> Vec<String> {
+    let all: Vec<&str> = excerpt.text().lines().filter(|line| !line.trim().is_empty()).collect();
+    let kept = match excerpt.stream {
+        Stream::Stdout | Stream::Stderr => all.get(all.len().saturating_sub(SAID_LINES_MAX)..),
+        Stream::Response => all.get(..all.len().min(SAID_LINES_MAX)),
+    };
+    let kept = kept.unwrap_or_default().iter();
+    kept.map(|line| room.shown(line.trim_end(), SAID_CHARS_MAX)).collect()
+}
+
+/// `812 ms`, `30.0 s`
+fn precise(took: Duration) -> String {
+    match took.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        _ => format!("{:.1} s", took.as_secs_f64()),
+    }
+}
+
+pub(super) fn not_called(wants: &WantsView, room: &mut Room) -> NotCalled {
+    let values = wants.values.iter();
+    NotCalled {
+        handler: wants.handler.to_string(),
+        kind: wants.kind.to_string(),
+        sentence: match wants.answer {
+            Wish::Wanted => {
+                "It would be called today: it was configured otherwise then, or began later"
+            }
+            Wish::NotNamed => "does not name it",
+            Wish::Filtered => "said no",
+            Wish::Unclear => "could not be worked out",
+            Wish::Disabled => "is in its table",
+        },
+        because: room.shown(&wants.because, 300),
+        values: values
+            .map(|seen| (room.shown(&seen.field, 80), room.shown(&seen.value, 80)))
+            .collect(),
+    }
+}

@@ -1,0 +1,189 @@
+//! One handler and one source with all that is known of them, what comes next, and what would be done:
+//! by the API and on their pages.
+
+use serde_json::{Value, json};
+
+use crate::support::bad_server::{BadServer, status};
+use crate::support::gateway::Gateway;
+
+const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7,"body":"Hi"}}}"#;
+
+/// A handler whose receiver is away for the first tries, and is tried again in an hour; one whose filter
+/// lets nothing through.
+fn gateway(n_failed: usize) -> (BadServer, Gateway) {
+    let receiver = BadServer::start((0..n_failed).map(|_| status(503)));
+    let rest = format!(
+        "[handler.app]\non = [\"hyvor:comment.*\"]\nstart = \"oldest\"\n\
+         retry = {{ min = \"1h\", max = \"2h\" }}\n[handler.app.http]\nurl = \"{}\"\n\
+         [handler.few]\nstart = \"oldest\"\nwhen = \"data.comment.id > 9\"\n[handler.few.file]\n\
+         path = \"data/few.jsonl\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    (receiver, gateway)
+}
+
+fn ask(gateway: &Gateway, path: &str) -> Value {
+    gateway.ask("GET", &format!("/api/v1/{path}"), "").json()
+}
+
+fn page(gateway: &Gateway, path: &str) -> String {
+    let page = gateway.ask("GET", path, "");
+    assert_eq!(page.status, 200, "{path}: {}", page.text());
+    page.text()
+}
+
+#[test]
+fn what_waits_says_when_it_is_tried_next() {
+    let (_receiver, gateway) = gateway(1);
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "retry", 1);
+    let handler = ask(&gateway, "handlers/app");
+    let next = &handler["next_tries"][0];
+    assert_eq!((&next["id"], &next["type"]), (&json!(id), &json!("comment.create")));
+    assert_eq!(next["at"], handler["next_try_at"]);
+    assert!(handler["given_up_at"].as_str().unwrap() > next["at"].as_str().unwrap(), "{handler}");
+    let (at, now) = (next["at"].as_str().unwrap(), next["received_at"].as_str().unwrap());
+    assert!(at > now, "{at} is ahead of {now}");
+    let event = ask(&gateway, &format!("events/{id}"));
+    let of = |name: &str| {
+        let deliveries = event["deliveries"].as_array().unwrap().iter();
+        deliveries.clone().find(|one| one["handler"] == name).unwrap().clone()
+    };
+    assert_eq!(of("app")["state"], "retry");
+    // The two answers are moments apart.
+    let to_the_minute = |at: &str| at.chars().take(16).collect::<String>();
+    assert_eq!(to_the_minute(of("app")["next_try_at"].as_str().unwrap()), to_the_minute(at));
+    assert_eq!(of("all")["next_try_at"], Value::Null);
+    let shown = page(&gateway, "/handlers/app");
+    assert!(shown.contains("Next tries") && shown.contains(&format!("/events/{id}")), "{shown}");
+    let overview = page(&gateway, "/");
+    assert!(overview.contains("what fails like this until"), "{overview}");
+    let shown = page(&gateway, &format!("/events/{id}"));
+    assert!(
+        shown.contains("The next try is due in ") && shown.contains("<b>Attempt 2</b>"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn plan_of_a_handler_is_shown_and_nothing_of_it_is_done() {
+    let (receiver, gateway) = gateway(0);
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_until_delivered("app", 1);
+    let plan = ask(&gateway, &format!("events/{id}/plan?handler=app"));
+    assert_eq!((&plan["answer"], &plan["failure"]), (&json!("wanted"), &Value::Null));
+    assert_eq!(plan["steps"][0]["does"], "request", "{plan}");
+    assert!(plan["text"].as_str().unwrap().contains(&receiver.url("/")), "{plan}");
+    let plan = ask(&gateway, &format!("events/{id}/plan?handler=few"));
+    assert_eq!(plan["answer"], "filtered");
+    assert_eq!(plan["values"], json!([{ "field": "data.comment.id", "value": "7" }]));
+    for (query, status) in [("handler=nobody", 404), ("", 400), ("handler=UPPER", 400)] {
+        let answer = gateway.ask("GET", &format!("/api/v1/events/{id}/plan?{query}"), "");
+        assert_eq!(answer.status, status, "{query}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    }
+    let shown = page(&gateway, &format!("/events/{id}?handler=few"));
+    assert!(shown.contains("What few would do"), "{shown}");
+    assert!(
+        shown.contains("Not called by itself: when = data.comment.id &#62; 9 said no"),
+        "{shown}"
+    );
+    assert_eq!(receiver.requests().len(), 1, "only the delivery came");
+    let written = std::fs::read_to_string(gateway.folder.path().join("data/few.jsonl")).unwrap();
+    assert_eq!(written, "");
+}
+
+#[test]
+fn handler_says_what_it_takes_and_source_what_it_sends() {
+    let (_receiver, gateway) = gateway(0);
+    for n in 0..3 {
+        gateway.send(format!(r#"{{"event":"comment.create","n":{n}}}"#).as_bytes()).id();
+    }
+    gateway.send(br#"{"event":"page.create"}"#).id();
+    gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
+    gateway.wait_until_delivered("app", 3);
+    gateway.wait_until_delivered("all", 4);
+    let handler = ask(&gateway, "handlers/app");
+    let taken = json!([{ "source": "hyvor", "type": "comment.create", "count": 3 }]);
+    assert_eq!((&handler["takes"], &handler["looked_at"]), (&taken, &json!(4)));
+    let source = ask(&gateway, "sources/hyvor");
+    assert_eq!(source["types"][0], taken[0]);
+    assert_eq!(source["types"][1]["type"], "page.create");
+    assert_eq!(source["looked_at"], 4);
+    assert!(source["longest_silence_seconds"].is_u64() && source["newest_at"].is_string());
+    assert!(source["last_verified_at"].is_string(), "{source}");
+    let rejection = &source["rejections"][0];
+    assert_eq!((&rejection["count"], &rejection["newest"]), (&json!(1), &json!(1)));
+    assert_eq!(ask(&gateway, "sources")[0]["name"], "hyvor");
+    for path in ["handlers/nobody", "sources/nobody", "sources/UPPER"] {
+        assert_eq!(gateway.ask("GET", &format!("/api/v1/{path}"), "").status, 404, "{path}");
+    }
+    let shown = page(&gateway, "/handlers/app");
+    assert!(
+        shown.contains("of the newest 4 events") && shown.contains("hyvor:comment.create"),
+        "{shown}"
+    );
+    let shown = page(&gateway, "/sources/hyvor");
+    assert!(shown.contains("Rejected requests by reason"), "{shown}");
+    assert!(!shown.contains('`'), "code is shown as code: {shown}");
+}
+
+#[test]
+fn found_events_are_taken_away_as_lines_that_import_reads() {
+    let (_receiver, gateway) = gateway(0);
+    let ids: Vec<String> = (0..3)
+        .map(|n| gateway.send(format!(r#"{{"event":"comment.create","n":{n}}}"#).as_bytes()).id())
+        .collect();
+    let shown = page(&gateway, "/events?q=%24.n%3A1&since=1h");
+    assert!(shown.contains("gatepost events list --search &#39;$.n:1&#39; --since 1h"), "{shown}");
+    assert!(shown.contains("&#38;q=%24.n%3A1&#38;limit=30\">This page as JSON"), "{shown}");
+    let file = gateway.ask("GET", "/events?q=%24.n%3A1&form=jsonl", "");
+    assert_eq!(file.header("content-disposition"), Some("attachment; filename=\"events.jsonl\""));
+    let text = file.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert_eq!(lines[0]["id"], json!(ids[1]));
+    let all = gateway.ask("GET", "/events?form=jsonl", "").text();
+    let order: Vec<Value> = all
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(order, ids.iter().map(|id| json!(id)).collect::<Vec<_>>(), "oldest first");
+}
+
+#[test]
+fn configuration_has_its_defaults_and_last_reloads() {
+    let (_receiver, gateway) = gateway(0);
+    assert_eq!(gateway.ask("POST", "/api/v1/reload", "").status, 200);
+    let config = ask(&gateway, "config");
+    let defaults = config["defaults"].as_array().unwrap();
+    let of = |key: &str| defaults.iter().find(|pair| pair[0] == key).map(|pair| pair[1].clone());
+    assert_eq!(of("handler.app.timeout"), Some(json!("\"30s\"")), "{config}");
+    assert_eq!(of("queue.disk_reserve"), None, "the file says it");
+    let shown = page(&gateway, "/config");
+    assert!(shown.contains("What it leaves out") && shown.contains("Last reloads"), "{shown}");
+    assert!(shown.contains("nothing changed"), "{shown}");
+}
+
+#[test]
+fn group_of_dead_letters_names_its_newest_event_and_a_rollout_takes_a_cap_and_a_rate() {
+    let receiver = BadServer::start((0..4).map(|_| status(422)));
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    let ids: Vec<String> =
+        (0..4).map(|n| gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id()).collect();
+    gateway.wait_for_outcomes("app", "dead", 4);
+    let shown = page(&gateway, "/dead");
+    assert!(shown.contains(&format!("newest: <a href=\"/events/{}\">", ids[3])), "{shown}");
+    assert!(shown.contains(">app: answered 422"), "one group is as good as chosen: {shown}");
+    let answer = gateway.ask("POST", "/dead/rollout", "handler=app&limit=2&rate=0");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let answer = gateway.ask("POST", "/dead/rollout", "handler=app&limit=2&rate=50");
+    assert!(answer.header("location").unwrap().starts_with("/dead?handler=app"));
+    let rollout = ask(&gateway, "rollouts")[0].clone();
+    assert_eq!((&rollout["matched"], &rollout["rate"]), (&json!(2), &json!(50)));
+}
