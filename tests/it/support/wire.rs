@@ -144,6 +144,9 @@ impl<T: Read + Write> Wire<T> {
                 true
             }
             Err(err) if is_gone(&err) => false,
+            // A handler's program has ended: its signal reaches any thread of the process, and a read with a
+            // timeout is not gone on with.
+            Err(err) if err.kind() == std::io::ErrorKind::Interrupted => self.read(),
             Err(err) => panic!("no answer: {err}"),
         }
     }
