@@ -153,7 +153,7 @@ impl Api {
     /// What a list says of the event at a place of the log; `None` = it is gone, or cannot be read.
     pub async fn summary_at(&self, position: Position) -> Result<Option<EventSummary>, ApiError> {
         let query = EventQuery {
-            cursor: Some(Position(position.0.saturating_sub(1))),
+            cursor: Some(position.previous()),
             order: ListOrder::Oldest,
             limit: 1,
             ..EventQuery::default()

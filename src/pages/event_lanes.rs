@@ -10,7 +10,7 @@ use super::widgets::{Sign, When, state_word};
 use super::words;
 use super::words::Room;
 use crate::api::{AttemptView, DeliveryView, WantsView, Wish};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{Excerpt, Stream};
 use crate::queue::DeliveryState;
 
@@ -134,9 +134,8 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
 }
 
 fn track(delivery: &DeliveryView, of: &LaneContext<'_>) -> Track {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let whole = millis(of.until.since(of.received_at)).max(1);
-    let scaled = |time: Duration| millis(time).saturating_mul(1_000) / whole;
+    let whole = whole_millis(of.until.since(of.received_at)).max(1);
+    let scaled = |time: Duration| whole_millis(time).saturating_mul(1_000) / whole;
     let at = |moment: Timestamp| scaled(moment.since(of.received_at)).min(1_000);
     let tries = delivery.attempts.iter().rev().take(of.steps_max);
     let marks = tries.map(|one| {

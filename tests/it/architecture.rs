@@ -32,18 +32,11 @@ const WITHOUT_INDEX: &[&str] = &["commit", "subscription", "state", "log", "reco
 const ARITHMETIC: &[(&str, &[&str])] = &[
     (".0.saturating_", &["src/event.rs", "src/clock.rs", "src/queue/embedded/record/values.rs"]),
     (".offset().saturating_", &["src/queue/embedded/record/values.rs"]),
-    ("number.saturating_", &NUMBERED),
+    ("id.number.saturating_", &[]),
+    (".segment().saturating_", &[]),
     ("as_millis()).unwrap_or(u64::MAX)", &["src/clock.rs"]),
     ("as_millis()).unwrap_or(0)", &["src/clock.rs"]),
     ("as_micros()).unwrap_or(u64::MAX)", &["src/clock.rs"]),
-];
-
-/// Where a segment's number, or an action's, is counted on.
-const NUMBERED: [&str; 4] = [
-    "src/queue/embedded/record/frame.rs",
-    "src/standby/gather.rs",
-    "src/standby/local.rs",
-    "src/api/actions.rs",
 ];
 
 /// The files of the queue that may take a number that is too large for 32 bits for the largest.

@@ -174,7 +174,7 @@ impl Queue for EmbeddedQueue {
     }
 
     fn newest(&self) -> Position {
-        Position(self.core.log.head().next_position.0.saturating_sub(1))
+        self.core.log.head().next_position.previous()
     }
 
     fn next_tries(&self, handler: &HandlerName, max: usize) -> Vec<(Position, Timestamp)> {
