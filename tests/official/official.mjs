@@ -1,6 +1,11 @@
 // The same as official.py, by the libraries of npm.
 import { readFileSync } from "node:fs";
+import { validateSignature } from "@line/bot-sdk";
+import { LinearWebhookClient } from "@linear/sdk/webhooks";
 import { sign, verify } from "@octokit/webhooks-methods";
+import { Receiver } from "@upstash/qstash";
+import Razorpay from "razorpay";
+import { WebhooksHelper } from "square";
 import { Webhook as Standard } from "standardwebhooks";
 import Stripe from "stripe";
 import { Webhook as Svix } from "svix";
@@ -39,6 +44,17 @@ const checks = {
   stripe: (headers, body) => Boolean(stripe.webhooks.constructEvent(body, headers["stripe-signature"], secret)),
   standardwebhooks: (headers, body) => Boolean(new Standard(standard).verify(body, headers)),
   svix: (headers, body) => Boolean(new Svix(standard).verify(body, headers)),
+  line: (headers, body) => validateSignature(body, secret, headers["x-line-signature"]),
+  linear: (headers, body) => new LinearWebhookClient(secret).verify(Buffer.from(body), headers["linear-signature"], JSON.parse(body).webhookTimestamp),
+  qstash: (headers, body) => new Receiver({ currentSigningKey: secret, nextSigningKey: secret }).verify({ signature: headers["upstash-signature"], body }),
+  razorpay: (headers, body) => Razorpay.validateWebhookSignature(body, headers["x-razorpay-signature"], secret),
+  square: (headers, body) =>
+    WebhooksHelper.verifySignature({
+      requestBody: body,
+      signatureHeader: headers["x-square-hmacsha256-signature"],
+      signatureKey: secret,
+      notificationUrl: "https://hooks.example.com/hooks/square",
+    }),
 };
 const verified = [];
 for (const { library, headers, body } of task.to_verify) {

@@ -12,12 +12,18 @@ import sys
 import urllib.parse
 
 import Adyen.util
+import gocardless_pro.webhooks
 import http_message_signatures
 import jwt
+import linebot.v3.webhook
 import livekit.api
 import nacl.signing
+import paddle_billing.Notifications
+import qstash
+import razorpay
 import requests
 import slack_sdk.signature
+import square.utils.webhooks_helper
 import standardwebhooks
 import stripe
 import svix
@@ -132,31 +138,67 @@ def signed():
                     yield {"library": library, "source": source, "query": query, "headers": headers, "body": sent}
 
 
-def check(library, headers, body):
-    if library == "stripe":
-        stripe.WebhookSignature.verify_header(body, headers["stripe-signature"], SECRET, tolerance=300)
-        return True
-    if library == "slack_sdk":
-        return slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(body, headers)
-    if library == "svix":
-        svix.Webhook(STANDARD).verify(body, headers)
-        return True
-    if library == "standardwebhooks":
-        standardwebhooks.Webhook(STANDARD).verify(body, headers)
-        return True
-    raise NotImplementedError(library)
+class Received:
+    """A request as frameworks hand it on."""
+
+    def __init__(self, headers, body):
+        self.headers, self.body = {name.title(): value for name, value in headers.items()}, body.encode()
 
 
-VERIFIERS = ["stripe", "slack_sdk", "svix", "standardwebhooks"]
+def by_paddle(headers, body):
+    secret = paddle_billing.Notifications.Secret(SECRET)
+    return paddle_billing.Notifications.Verifier(300).verify(Received(headers, body), secret)
+
+
+def by_square(headers, body):
+    return square.utils.webhooks_helper.verify_signature(
+        request_body=body,
+        signature_header=headers["x-square-hmacsha256-signature"],
+        signature_key=SECRET,
+        notification_url="https://hooks.example.com/hooks/square",
+    )
+
+
+def raises_nothing(verify):
+    """For those that raise where the signature is wrong, and return something else or nothing."""
+    verify()
+    return True
+
+
+VERIFIERS = {
+    "gocardless": lambda headers, body: raises_nothing(
+        lambda: gocardless_pro.webhooks.parse(body, SECRET, headers["webhook-signature"])
+    ),
+    "line": lambda headers, body: linebot.v3.webhook.SignatureValidator(SECRET).validate(
+        body, headers["x-line-signature"]
+    ),
+    "paddle": by_paddle,
+    "qstash": lambda headers, body: raises_nothing(
+        lambda: qstash.Receiver(SECRET, SECRET).verify(signature=headers["upstash-signature"], body=body)
+    ),
+    "razorpay": lambda headers, body: raises_nothing(
+        lambda: razorpay.Client().utility.verify_webhook_signature(body, headers["x-razorpay-signature"], SECRET)
+    ),
+    "slack_sdk": lambda headers, body: slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(body, headers),
+    "square": by_square,
+    "standardwebhooks": lambda headers, body: raises_nothing(
+        lambda: standardwebhooks.Webhook(STANDARD).verify(body, headers)
+    ),
+    "stripe": lambda headers, body: stripe.WebhookSignature.verify_header(
+        body, headers["stripe-signature"], SECRET, tolerance=300
+    ),
+    "svix": lambda headers, body: raises_nothing(lambda: svix.Webhook(STANDARD).verify(body, headers)),
+}
 
 
 def verified():
     for one in TASK["to_verify"]:
-        if one["library"] not in VERIFIERS:
+        verify = VERIFIERS.get(one["library"])
+        if verify is None:
             continue
         body = base64.b64decode(one["body"]).decode()
         try:
-            yield one["library"], check(one["library"], one["headers"], body)
+            yield one["library"], verify(one["headers"], body)
         except Exception as err:  # Each library has its own kinds.
             yield one["library"], f"{type(err).__name__}: {err}"
 
