@@ -15,6 +15,9 @@ use futures_util::StreamExt;
 use super::connections::Body;
 use crate::ingest::{BodyError, BodyRoom};
 
+/// In what pieces a body is kept whose length is not known.
+const BLOCK_BYTES: usize = 16 << 10;
+
 /// What the head says of the body.
 pub(super) fn announced(payload: &Payload, length: Option<u64>) -> Body {
     match (payload, length) {
@@ -119,18 +122,27 @@ impl Collect<'_, '_> {
             // Most bodies come in one piece, which is taken as it is.
             return Ok(first);
         };
-        // As long as it will be, where that is known: a vector that grows has up to twice its bytes.
-        let length = self.length.unwrap_or(0).min(self.bytes_max);
-        let mut body = BytesMut::with_capacity(length.max(first.len()));
-        body.extend_from_slice(&first);
-        let mut next = Some(second);
-        while let Some(chunk) = next {
-            let mut chunk = chunk.map_err(|err| broken(&err))?;
-            let is_end = self.takes(body.len(), &mut chunk)?;
-            body.extend_from_slice(&chunk);
-            next = if is_end { None } else { payload.next().await };
+        let mut blocks = Blocks::of(self.length.map(|length| length.min(self.bytes_max)));
+        blocks.add(&first);
+        drop(first);
+        let mut is_end = self.add(&mut blocks, second)?;
+        while !is_end && let Some(chunk) = payload.next().await {
+            is_end = self.add(&mut blocks, chunk)?;
         }
-        Ok(body.freeze())
+        Ok(blocks.join())
+    }
+
+    /// Puts `chunk` behind the others; gives whether the body ends with it. The chunk is part of what
+    /// was read of the socket (up to 128 KiB), so it goes before the next one is waited for.
+    fn add(
+        &mut self,
+        blocks: &mut Blocks,
+        chunk: Result<Bytes, PayloadError>,
+    ) -> Result<bool, BodyError> {
+        let mut chunk = chunk.map_err(|err| broken(&err))?;
+        let is_end = self.takes(blocks.n_bytes, &mut chunk)?;
+        blocks.add(&chunk);
+        Ok(is_end)
     }
 
     /// Whether the body ends with `chunk`, which comes behind `length` bytes and is cut off there.
@@ -150,10 +162,73 @@ impl Collect<'_, '_> {
     }
 }
 
+/// What has come of a body.
+///
+/// One buffer, where the length is known. Else blocks, which are joined at the end: a buffer that
+/// grows has up to twice its bytes, and leaves its smaller predecessors behind as holes.
+struct Blocks {
+    all: Vec<BytesMut>,
+    n_bytes: usize,
+    /// How long the next block is.
+    block_bytes: usize,
+}
+
+impl Blocks {
+    fn of(length: Option<usize>) -> Self {
+        let block_bytes = length.map_or(BLOCK_BYTES, |length| length.max(BLOCK_BYTES));
+        Self { all: Vec::new(), n_bytes: 0, block_bytes }
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        self.n_bytes += bytes.len();
+        while !bytes.is_empty() {
+            if self.all.last().is_none_or(|block| block.len() == block.capacity()) {
+                self.all.push(BytesMut::with_capacity(self.block_bytes));
+                self.block_bytes = BLOCK_BYTES;
+            }
+            let Some(block) = self.all.last_mut() else { return };
+            let (fitting, rest) = bytes.split_at(bytes.len().min(block.capacity() - block.len()));
+            block.extend_from_slice(fitting);
+            bytes = rest;
+        }
+    }
+
+    fn join(mut self) -> Bytes {
+        if self.all.len() > 1 {
+            let mut body = BytesMut::with_capacity(self.n_bytes);
+            for block in self.all {
+                body.extend_from_slice(&block);
+            }
+            return body.freeze();
+        }
+        self.all.pop().unwrap_or_default().freeze()
+    }
+}
+
 fn broken(err: &PayloadError) -> BodyError {
     match err {
         PayloadError::Overflow => BodyError::TooLarge,
         // The enum is actix's and open: whatever else went wrong, there is no body.
         _ => BodyError::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_comes_out_of_its_blocks_as_it_came() {
+        let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * BLOCK_BYTES + 7).collect();
+        for length in [None, Some(bytes.len()), Some(10)] {
+            for n_bytes in [1_000, BLOCK_BYTES, bytes.len()] {
+                let mut blocks = Blocks::of(length);
+                bytes.chunks(n_bytes).for_each(|chunk| blocks.add(chunk));
+                let held: usize = blocks.all.iter().map(BytesMut::capacity).sum();
+                assert!(held < bytes.len() + BLOCK_BYTES, "{held} bytes for {}", bytes.len());
+                assert_eq!(blocks.join(), bytes);
+            }
+        }
+        assert_eq!(Blocks::of(None).join(), Bytes::new());
     }
 }

@@ -10,8 +10,21 @@ use super::super::support::wire::{Wire, head};
 
 /// Sends all of a body but for its last bytes; gives the status where an answer comes at once.
 fn unfinished(address: SocketAddr, length: usize) -> (TcpStream, Option<u16>) {
+    unfinished_of(
+        address,
+        length,
+        &head("POST", "/hooks/hyvor", &[("Content-Length", &length.to_string())]),
+    )
+}
+
+/// The same in one chunk.
+fn unfinished_chunk(address: SocketAddr, length: usize) -> TcpStream {
+    let head = head("POST", "/hooks/hyvor", &[("Transfer-Encoding", "chunked")]);
+    unfinished_of(address, length, &format!("{head}{length:x}\r\n")).0
+}
+
+fn unfinished_of(address: SocketAddr, length: usize, head: &str) -> (TcpStream, Option<u16>) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = head("POST", "/hooks/hyvor", &[("Content-Length", &length.to_string())]);
     stream.write_all(head.as_bytes()).unwrap();
     // A refusal may come before all of it is sent.
     drop(stream.write_all(&vec![b'x'; length - 500]));
@@ -52,6 +65,19 @@ fn unfinished_bodies_hold_no_more_memory_than_they_may() {
         }
     };
     assert_eq!(status, 200);
+    served.kill();
+}
+
+#[test]
+fn unfinished_bodies_in_chunks_hold_what_came_of_them() {
+    let folder = Folder::new("unverified_bytes = \"8MiB\"\nrequest_timeout = \"60s\"", "");
+    let served = Served::start(&folder);
+    let before = served.resident_bytes();
+    let held: Vec<_> = (0..60).map(|_| unfinished_chunk(served.public(), 1 << 20)).collect();
+    let grown = served.resident_bytes().saturating_sub(before);
+    drop(held);
+    // 24 MiB while each was one buffer that grew.
+    assert!(grown <= 20 << 20, "{grown} bytes");
     served.kill();
 }
 
