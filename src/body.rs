@@ -4,12 +4,13 @@
 //! | body | payload |
 //! |---|---|
 //! | JSON, whatever its content type | the document; flaws of real senders are read (`json::lexer`) |
+//! | `application/x-ndjson` and other names of it: several documents, each on its own line | a list |
 //! | `application/x-www-form-urlencoded` | a map of its fields; a repeated field is a list |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
 //! | XML and other text | the text |
 //! | nothing | undefined |
-//! | what is packed (`Content-Encoding`) | what is in it, up to 16 MiB |
+//! | what is packed (`Content-Encoding`; gzip also without) | what is in it, up to 16 MiB |
 //! | what is not UTF-8, in a charset that is named or marked | the same in UTF-8 |
 //! | anything else | an [`UnreadableBody`] |
 
@@ -159,7 +160,13 @@ pub fn read(
             Ok((value, is_strict)) => {
                 return Ok(Payload { value, is_own_json: is_strict && is_as_sent });
             }
-            Err(err) => Some(err),
+            Err(err) => {
+                let has_lines = is_json_lines(&content_type);
+                match has_lines.then(|| json::read_lines(&text)).flatten() {
+                    Some(list) => return Ok(Payload::made(list)),
+                    None => Some(err),
+                }
+            }
         }
     } else {
         None
@@ -182,10 +189,8 @@ pub(crate) fn unpacked<'a>(
     content_encoding: Option<&[u8]>,
     body: &'a [u8],
 ) -> Result<Cow<'a, [u8]>, UnreadableBody> {
-    match content_encoding {
-        None => Ok(Cow::Borrowed(body)),
-        Some(encodings) => Ok(unpack::unpack(&String::from_utf8_lossy(encodings), body)?),
-    }
+    let encodings = String::from_utf8_lossy(content_encoding.unwrap_or_default());
+    Ok(unpack::unpack(&encodings, body)?)
 }
 
 /// Whether it names a charset other than UTF-8.
@@ -208,6 +213,15 @@ pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Ve
     let parts = multipart::parts(&content_type, body).unwrap_or_default();
     let fields = parts.into_iter().filter(|part| part.filename.is_none());
     fields.map(|part| (part.name.into_owned().into_bytes().into(), part.content.into())).collect()
+}
+
+/// Whether it says that each line is a document: then several are no mistake.
+fn is_json_lines(content_type: &str) -> bool {
+    let name = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(
+        name.strip_prefix("application/").map(|name| name.trim_start_matches("x-")),
+        Some("ndjson" | "jsonl" | "jsonlines" | "json-lines" | "jsonlines+json")
+    )
 }
 
 /// Whether the first sign is that of a JSON object or array.

@@ -26,7 +26,7 @@ pub(super) fn to_utf8<'t>(
     charset: Option<&'static Encoding>,
 ) -> Cow<'t, [u8]> {
     let marked = Encoding::for_bom(&text).map(|(encoding, _)| encoding).filter(|one| is_wide(one));
-    let wide = marked.or(charset.filter(|one| is_wide(one)));
+    let wide = marked.or(charset.filter(|one| is_wide(one))).or_else(|| unmarked(&text));
     if let Some(encoding) = wide.filter(|_| text.len().is_multiple_of(2) && text.contains(&0)) {
         return Cow::Owned(encoding.decode(&text).0.into_owned().into_bytes());
     }
@@ -36,6 +36,15 @@ pub(super) fn to_utf8<'t>(
             Cow::Owned(decoded.into_owned().into_bytes())
         }
         Some(_) | None => text,
+    }
+}
+
+/// UTF-16 that nothing names: JSON and XML begin with ASCII, and hold no zero otherwise (RFC 4627, 3).
+fn unmarked(text: &[u8]) -> Option<&'static Encoding> {
+    match text.first_chunk()? {
+        [b'{' | b'[' | b'<', 0] => Some(UTF_16LE),
+        [0, b'{' | b'[' | b'<'] => Some(UTF_16BE),
+        [_, _] => None,
     }
 }
 
@@ -65,6 +74,14 @@ mod tests {
         check("a/b; charset=utf-16", b"\xff\xfe{\0}\0", "{}");
         check("a/b; charset=utf-16be", b"\0{\0}", "{}");
         check("application/json", b"\xfe\xff\0{\0}", "{}");
+    }
+
+    #[test]
+    fn utf_16_that_nothing_names_is_read() {
+        check("application/json", b"{\0}\0", "{}");
+        check("text/xml", b"\0<\0a\0/\0>", "<a/>");
+        check("application/json", b"{\0}", "{\0}");
+        check("text/plain", b"a\0b\0", "a\0b\0");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! JSON: one lexer for the document as a value and for single fields of it.
 
+use std::ops::Range;
+
 use indexmap::IndexMap;
 use minijinja::Value;
 
@@ -60,6 +62,42 @@ pub(crate) fn read(text: &[u8]) -> Result<(Value, bool), JsonError> {
         }
     }
     Ok((document, lexer.is_strict()))
+}
+
+/// Where the documents stand of which `text` has several, each on a line of its own (JSON lines, as
+/// drains of logs send them); `None` = it is something else. Looks no further than one over `n_max`.
+pub(crate) fn lines(text: &[u8], n_max: usize) -> Option<Vec<Range<usize>>> {
+    let mut documents = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let end = start + line.trim_ascii_end().len();
+        if start < end {
+            read_to_end(text.get(start..end)?).ok()?;
+            documents.push(start..end);
+        }
+        if documents.len() > n_max {
+            break;
+        }
+        start += line.len();
+    }
+    (documents.len() > 1).then_some(documents)
+}
+
+/// All of [`lines`] as a list.
+pub(crate) fn read_lines(text: &[u8]) -> Option<Value> {
+    let documents = lines(text, usize::MAX)?.into_iter();
+    let values = documents.map(|document| Some(read(text.get(document)?).ok()?.0));
+    Some(list(values.collect::<Option<_>>()?))
+}
+
+fn read_to_end(text: &[u8]) -> Result<(), JsonError> {
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next()? {
+        if matches!(token, Token::ObjectStart | Token::ArrayStart) {
+            lexer.skip()?;
+        }
+    }
+    Ok(())
 }
 
 /// A list as payloads have them.

@@ -13,11 +13,16 @@ const RATIO_MAX: usize = 200;
 const UNPACKED_FREE: usize = 1 << 20;
 /// The most encodings, one around the other, that are undone.
 const LAYERS_MAX: usize = 3;
+/// How gzip (its one method) and zstd begin.
+const GZIP: &[u8] = b"\x1f\x8b\x08";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
 /// Why a body cannot be unpacked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnpackError {
-    #[error("its content encoding is unknown")]
+    #[error("it is packed by zstd, which is not read: only gzip, deflate and br are")]
+    Zstd,
+    #[error("its content encoding is none of gzip, deflate and br")]
     Unknown,
     #[error("it is packed more than {LAYERS_MAX} times")]
     Layers,
@@ -30,7 +35,12 @@ pub(crate) enum UnpackError {
 /// `body` as it was before the encodings that the header `Content-Encoding` names.
 pub(crate) fn unpack<'a>(encodings: &str, body: &'a [u8]) -> Result<Cow<'a, [u8]>, UnpackError> {
     let names = encodings.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let names: Vec<&str> = names.filter(|name| !name.eq_ignore_ascii_case("identity")).collect();
+    let mut names: Vec<&str> =
+        names.filter(|name| !name.eq_ignore_ascii_case("identity")).collect();
+    // A proxy dropped the header, or the sender never wrote one: no text begins like this.
+    if encodings.is_empty() && body.starts_with(GZIP) {
+        names.push("gzip");
+    }
     if names.len() > LAYERS_MAX {
         return Err(UnpackError::Layers);
     }
@@ -73,6 +83,8 @@ fn undo(name: &str, packed: &[u8], limit: usize) -> Result<Option<Vec<u8>>, Unpa
     } else if std::str::from_utf8(packed).is_ok() {
         // `Content-Encoding: UTF-8` and other words that do not belong there.
         Ok(None)
+    } else if is("zstd") || packed.starts_with(ZSTD) {
+        Err(UnpackError::Zstd)
     } else {
         Err(UnpackError::Unknown)
     }
@@ -143,7 +155,8 @@ mod tests {
 
     #[test]
     fn broken_and_unknown_encodings_say_so() {
-        check("zstd", b"(\xb5/\xfd", Err(UnpackError::Unknown));
+        check("zstd", b"(\xb5/\xfd", Err(UnpackError::Zstd));
+        check("compress", b"\x1f\x9d\x90", Err(UnpackError::Unknown));
         // A word that does not belong there.
         check("UTF-8", b"{}", Ok(b"{}"));
         check("gzip", b"\x1f\x8bxx", Err(UnpackError::Broken("gzip")));
@@ -153,6 +166,16 @@ mod tests {
         check("gzip,gzip,gzip,gzip", b"x", Err(UnpackError::Layers));
         let cut = gzip(b"some text");
         check("gzip", &cut[..cut.len() - 9], Err(UnpackError::Broken("gzip")));
+    }
+
+    #[test]
+    fn gzip_that_nothing_names_is_unpacked() {
+        let plain = br#"{"a":1}"#;
+        check("", &gzip(plain), Ok(plain));
+        let packed = gzip(plain);
+        check("identity", &packed, Ok(&packed));
+        check("", b"\x1f\x8b", Ok(b"\x1f\x8b"));
+        check("", b"\x1f\x8b\x08xx", Err(UnpackError::Broken("gzip")));
     }
 
     #[test]

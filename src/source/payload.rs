@@ -13,6 +13,9 @@ use crate::body::{self, number};
 /// The most paths that one pass looks for: one bit each.
 const PATHS_MAX: usize = 32;
 
+/// Of a body that is not verified nothing is unpacked, whatever it begins like.
+const NOT_PACKED: Option<&[u8]> = Some(b"identity");
+
 /// About as deep as a path leads.
 const USUAL_DEPTH: usize = 8;
 
@@ -27,12 +30,12 @@ pub(super) struct Fields {
 /// The field at a dotted path as text, of a body that is not verified: what is packed is not
 /// unpacked for that.
 pub(super) fn find_one(content_type: Option<&[u8]>, body: &[u8], path: &str) -> Option<String> {
-    find_in(content_type, None, body, &[path])?.texts.pop().flatten()
+    find_in(content_type, NOT_PACKED, body, &[path])?.texts.pop().flatten()
 }
 
 /// The same for several paths.
 pub(super) fn find_all(body: &[u8], paths: &[&str]) -> Option<Fields> {
-    find_in(None, None, body, paths)
+    find_in(None, NOT_PACKED, body, paths)
 }
 
 /// The fields at several dotted paths, of a body that is believed. Of a repeated key the last
@@ -52,7 +55,7 @@ fn find_in(
     if paths.is_empty() || paths.len() > PATHS_MAX {
         return None;
     }
-    if encoding.is_none()
+    if (encoding.is_none() || encoding == NOT_PACKED)
         && body::starts_like_json(body)
         && let Ok(fields) = scan(body, paths)
         && (fields.is_json || !body::names_charset(content_type))

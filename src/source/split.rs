@@ -1,4 +1,5 @@
-//! Requests that carry a list of events: one event for each item of a JSON array.
+//! Requests that carry a list of events: one event for each item of a JSON array, or for each of
+//! several JSON documents that stand on lines of their own.
 //!
 //! - An item's type and id are looked for in the item. An id of the whole request tells its items
 //!   apart by their place in the list, so that two equal ones are two events.
@@ -7,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::body::json::{JsonError, Lexer, Token};
+use crate::body::json::{self, JsonError, Lexer, Token};
 use crate::body::starts_like_json;
 
 /// The most items that become events: they are stored by one commit.
@@ -34,7 +35,9 @@ impl Split {
     pub(super) fn splits(self, body: &[u8]) -> bool {
         match self {
             Self::Off => false,
-            Self::JsonArray => body.trim_ascii_start().starts_with(b"["),
+            Self::JsonArray => {
+                body.trim_ascii_start().starts_with(b"[") || json::lines(body, 1).is_some()
+            }
         }
     }
 
@@ -52,7 +55,7 @@ pub(super) fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize
     if !starts_like_json(body) {
         return None;
     }
-    let items = scan(body).ok()?;
+    let items = json::lines(body, ITEMS_MAX).or_else(|| scan(body).ok())?;
     let bytes = items.len().saturating_mul(item_bytes).saturating_add(body.len());
     (!items.is_empty() && items.len() <= ITEMS_MAX && bytes <= BYTES_MAX).then_some(items)
 }
@@ -104,6 +107,8 @@ mod tests {
         let items = ["{\"a\":[1,{}]}", "[2]", "\"x\\\"],[\"", "1.10", "true", "null", "NaN"];
         assert_eq!(texts(body), items);
         assert_eq!(texts("[{}]"), ["{}"]);
+        assert_eq!(texts("{\"a\":1}\n {\"a\":2}\r\n"), ["{\"a\":1}", " {\"a\":2}"]);
+        assert!(Split::JsonArray.splits(b"{}\n{}") && !Split::JsonArray.splits(b"{}\n"));
     }
 
     #[test]

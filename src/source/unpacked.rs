@@ -1,43 +1,16 @@
 //! A body without its `Content-Encoding`, for senders that sign before they compress.
 
 use std::borrow::Cow;
-use std::io::Read;
-
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::rejection::Rejection;
 use super::request::Inbound;
+use crate::body;
 
-/// The most bytes that a body is unpacked to: it is done before verification.
-const BYTES_MAX: u64 = 16 << 20;
-/// The most that a body may grow by: text packs to a tenth, a hundredth is a bomb.
-const RATIO_MAX: u64 = 100;
-
-/// The body as it was before it was packed by gzip or deflate; any other encoding is refused.
+/// The body as it was before it was packed: as everything else reads it, and within the same
+/// bounds, since nothing is believed yet.
 pub(super) fn unpack<'a>(request: &Inbound<'a>) -> Result<Cow<'a, [u8]>, Rejection> {
-    let encoding = request.headers.get("content-encoding").unwrap_or_default();
-    let encoding = encoding.trim_ascii().to_ascii_lowercase();
-    match encoding.as_slice() {
-        b"" | b"identity" => Ok(Cow::Borrowed(request.body)),
-        b"gzip" | b"x-gzip" => read_all(MultiGzDecoder::new(request.body), request.body),
-        // Some write the zlib wrapping that the name means, some leave it out.
-        b"deflate" => read_all(ZlibDecoder::new(request.body), request.body)
-            .or_else(|_| read_all(DeflateDecoder::new(request.body), request.body)),
-        _ => Err(Rejection::NotUnpacked),
-    }
-}
-
-fn read_all<'a>(decoder: impl Read, packed: &[u8]) -> Result<Cow<'a, [u8]>, Rejection> {
-    let packed_bytes = u64::try_from(packed.len()).unwrap_or(u64::MAX);
-    let bytes_max = packed_bytes.saturating_mul(RATIO_MAX).clamp(64 << 10, BYTES_MAX);
-    let mut body = Vec::new();
-    let n_read = decoder.take(bytes_max + 1).read_to_end(&mut body);
-    match n_read {
-        Ok(_) if u64::try_from(body.len()).is_ok_and(|n_bytes| n_bytes <= bytes_max) => {
-            Ok(Cow::Owned(body))
-        }
-        Ok(_) | Err(_) => Err(Rejection::NotUnpacked),
-    }
+    let encoding = request.headers.get("content-encoding");
+    body::unpacked(encoding, request.body).map_err(|_| Rejection::NotUnpacked)
 }
 
 #[cfg(test)]
@@ -74,8 +47,17 @@ mod tests {
             (" GZip ", gzip(b"body")),
             ("deflate", zlib.finish().unwrap()),
             ("deflate", raw.finish().unwrap()),
+            // A proxy has dropped the header.
+            ("", gzip(b"body")),
         ] {
             assert_eq!(unpacked(encoding, &packed), Ok(b"body".to_vec()), "{encoding}");
+        }
+    }
+
+    #[test]
+    fn body_that_a_proxy_has_unpacked_is_taken_as_it_is() {
+        for encoding in ["gzip", "br", "UTF-8"] {
+            assert_eq!(unpacked(encoding, b"{}"), Ok(b"{}".to_vec()), "{encoding}");
         }
     }
 

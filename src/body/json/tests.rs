@@ -66,3 +66,16 @@ fn payloads_compare_by_value() {
     assert!(cmp(r#"{"a":1}"#, r#"{"b":0}"#).is_lt());
     assert!(cmp(r#"{"a":[{"x":2},0]}"#, r#"{"a":[{"x":1},9]}"#).is_gt());
 }
+
+#[test]
+fn documents_on_lines_of_their_own_are_found() {
+    let texts = |text: &'static str, n_max| {
+        let found = lines(text.as_bytes(), n_max).unwrap_or_default();
+        found.into_iter().map(|one| text.get(one).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("{\"a\":1}\r\n\n[2]\n", 9), ["{\"a\":1}", "[2]"]);
+    assert_eq!(texts("1\n2\n3", 1), ["1", "2"], "one over the most is enough");
+    for other in ["", "{}", "{}\n", "{}\n{", "{}{}\n{}", "{\n}\n{\n}", "a\nb"] {
+        assert_eq!(texts(other, 9), [""; 0], "{other}");
+    }
+}

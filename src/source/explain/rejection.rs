@@ -61,7 +61,9 @@ impl Case<'_> {
             }
             Rejection::NotUnpacked => Some(because(
                 "the body cannot be unpacked, which is signed as it was before it was packed",
-                Some("it is packed by gzip or deflate here, and grows a hundred times at most"),
+                Some(
+                    "gzip, deflate and br are unpacked, to 16 MiB and 200 times what came at most",
+                ),
             )),
             Rejection::Missing
             | Rejection::NotWrapped
