@@ -41,7 +41,7 @@ mod value;
 
 use diagnostics::Diagnostics;
 pub use entries::{ConfigEntries, ConfigEntry};
-pub use from::PemRef;
+pub use from::{PemKeyRef, PemRef};
 pub use hidden::names_secret;
 pub use nearest::nearest;
 pub use rate::{BadRate, RateLimit};

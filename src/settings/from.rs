@@ -304,7 +304,7 @@ impl FromToml for SecretRef {
     }
 }
 
-/// A file in PEM form, or a systemd credential that holds one: a certificate, or its key.
+/// A file in PEM form, or a systemd credential that holds one: a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PemRef(pub SecretRef);
 
@@ -328,6 +328,33 @@ impl FromToml for PemRef {
         let path = value.clone().read::<PathBuf>()?;
         let file = SecretRef::File { path, create: false };
         value.probe_file(&file, "the user that Gatepost runs as must be able to read it");
+        Some(Self(file))
+    }
+}
+
+/// The same that holds a private key, which its owner alone may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemKeyRef(pub SecretRef);
+
+impl FromToml for PemKeyRef {
+    fn expected() -> String {
+        PemRef::expected()
+    }
+
+    fn example() -> String {
+        "\"/etc/letsencrypt/live/…/privkey.pem\"".to_owned()
+    }
+
+    fn schema() -> Json {
+        PemRef::schema()
+    }
+
+    fn from_toml(value: &Value<'_>) -> Option<Self> {
+        let PemRef(file) = PemRef::from_toml(value)?;
+        // As a table it is read as every secret is, with the same warning.
+        if !value.is_table() {
+            value.warn_if_open(&file);
+        }
         Some(Self(file))
     }
 }

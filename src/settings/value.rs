@@ -167,6 +167,11 @@ impl<'a> Value<'a> {
     pub(super) fn probe(&self, secret: &SecretRef) {
         let of_file = "write the secret into that file, or add `create = true` for a random one";
         self.probe_file(secret, of_file);
+        self.warn_if_open(secret);
+    }
+
+    /// Warns where every user of this machine can read or change the file.
+    pub(super) fn warn_if_open(&self, secret: &SecretRef) {
         if let (SecretRef::File { path, .. }, true) = (secret, self.diagnostics.probe.is_some())
             && let Some(what) = secret.open_to_others()
         {

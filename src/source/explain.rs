@@ -12,6 +12,7 @@ use super::settings::SigningProfile;
 use super::signature::{Encoding, SignatureFormat};
 
 mod case;
+mod meant;
 mod other;
 mod own;
 mod rejection;
@@ -46,7 +47,8 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         );
     }
     let case = Case { source, rejected };
-    if let Some(explanation) = case.of_rejection(&rejection) {
+    let question = case.unsigned_question(&rejection);
+    if let Some(explanation) = question.or_else(|| case.of_rejection(&rejection)) {
         return explanation;
     }
     // The sender that is configured comes first: what is nearly right is not another company's.
@@ -58,8 +60,11 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         .or_else(|| case.other_url())
         .or_else(|| case.sha1_only())
         .or_else(|| case.unpacked_body())
-        .or_else(|| case.renamed_header());
+        .or_else(|| case.renamed_header())
+        .or_else(|| case.misplaced_token())
+        .or_else(|| case.no_secret());
     own.or_else(|| case.other_sender())
+        .or_else(|| case.other_text())
         .or_else(|| case.secret_itself())
         .or_else(|| case.check_sum())
         .or_else(|| case.of_nothing())
@@ -226,8 +231,12 @@ impl Case<'_> {
         }
     }
 
-    /// A secret that looks like base64 where the scheme takes its text.
+    /// A secret that looks like base64 where the scheme of the owner's own takes its text: a preset
+    /// knows what its sender's are.
     fn base64_as_text(&self) -> Option<String> {
+        if self.source.settings.profile.provider.is_some() {
+            return None;
+        }
         let takes_text =
             |scheme: &Scheme| scheme.key.encoding == Encoding::Plain && scheme.algorithm.signs();
         if !self.source.settings.profile.schemes.iter().any(takes_text) {

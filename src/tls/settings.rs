@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use instant_acme::LetsEncrypt;
 
 use crate::secret::{SecretError, SecretRef};
-use crate::settings::{PemRef, Table};
+use crate::settings::{PemKeyRef, PemRef, Table};
 
 use super::{Certificate, CertificateError};
 
@@ -67,7 +67,7 @@ impl TlsFiles {
     /// Reads the table. `None` = a problem was recorded.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let cert = table.require::<PemRef>("cert");
-        let key = table.require::<PemRef>("key");
+        let key = table.require::<PemKeyRef>("key");
         Some(Self { cert: cert?.0, key: key?.0 })
     }
 

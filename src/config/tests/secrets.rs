@@ -50,6 +50,46 @@ fn secret_in_quotes_is_a_warning() {
 }
 
 #[test]
+fn secret_that_is_likely_to_be_something_else_is_a_warning() {
+    let own = "verify = { algorithm = \"hmac-sha256\", header = \"X-S\" }";
+    let basic = "verify = { algorithm = \"basic\" }";
+    let pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----";
+    for (table, secret, expected) in [
+        ("provider = \"stripe\"", "sk_live_0123456789", "looks like an API key"),
+        ("provider = \"stripe\"", "we_1MqqbKLt4dXK03v5", "looks like the endpoint's id"),
+        ("provider = \"github\"", "ghp_0123456789", "looks like an access token"),
+        ("provider = \"slack\"", "xoxb-1-2-3", "which signs no webhooks"),
+        ("provider = \"aws-sns\"", "MyTopic-of-mine", "is not the ARN of a topic"),
+        ("provider = \"plaid\"", "only-the-secret", "is not `client_id:secret`"),
+        (basic, "only-the-password", "HTTP Basic has a name before it"),
+        (own, "\u{feff}s3cr3t-value", "not seen (U+FEFF)"),
+        (own, "s3cr3t\u{200b}-value", "not seen (U+200B)"),
+        (own, "s3cr3t-value ", "begins or ends with a blank"),
+        (own, pem, "is a key in PEM form"),
+    ] {
+        let (said, is_built) = check_secret(table, secret);
+        assert!(is_built && said.contains(expected), "{said}");
+    }
+    for (table, secret) in [
+        ("provider = \"stripe\"", "whsec_0123456789"),
+        ("provider = \"aws-sns\"", "arn:aws:sns:us-west-2:123456789012:MyTopic"),
+        (basic, "user:password"),
+        (own, "sk_live_0123456789"),
+    ] {
+        assert!(!check_secret(table, secret).0.contains("secret 1"), "{secret}");
+    }
+}
+
+#[test]
+fn private_key_in_place_of_a_public_one_is_named() {
+    let table = "verify = { algorithm = \"ed25519\", header = \"X-S\" }";
+    let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----";
+    assert!(check_secret(table, private).0.contains("it is a private key"));
+    let of_ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    assert!(check_secret(table, of_ssh).0.contains("`ssh-keygen -e -m PKCS8"));
+}
+
+#[test]
 fn secret_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
@@ -70,6 +110,24 @@ fn secret_that_every_user_can_read_is_a_warning() {
             expected.is_some_and(|text| said.contains(text) && said.contains("chmod 600"));
         assert_eq!(is_told, expected.is_some(), "{mode:o}: {said}");
         assert_eq!(said.contains("every user"), expected.is_some(), "{mode:o}: {said}");
+    }
+}
+
+#[test]
+fn private_key_that_every_user_can_read_is_a_warning_and_a_certificate_is_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
+    for (mode, n_warnings) in [(0o644, 1), (0o606, 1), (0o640, 0), (0o600, 0)] {
+        for (name, mode) in [("cert.pem", 0o644), ("key.pem", mode)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, "in PEM form").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let checked = check_text(text, "config.toml", folder.path(), Some(SecretRef::probe));
+        let said = checked.report.render(ReportStyle::Plain);
+        assert_eq!(said.matches("every user of this machine can").count(), n_warnings, "{said}");
+        assert_eq!(said.contains("key.pem'`, as the user"), n_warnings == 1, "{mode:o}: {said}");
     }
 }
 

@@ -107,53 +107,52 @@ impl Case<'_> {
 
     /// The secret itself in place of a signature.
     pub(super) fn secret_itself(&self) -> Option<Explanation> {
-        let is_signed = |profile: &SigningProfile| {
-            profile.schemes.iter().all(|scheme| scheme.algorithm.signs())
-        };
         let profile = self.profile();
-        if !is_signed(&profile) {
+        if !profile.schemes.iter().all(|scheme| scheme.algorithm.signs()) {
             return None;
         }
+        let (place, setting) = self.secret_place()?;
+        let line = format!(
+            "the {place} holds the secret itself: the sender sends it as a password and signs \
+             nothing"
+        );
+        let algorithm =
+            if setting.starts_with("algorithm") { "" } else { "algorithm = \"token\", " };
+        let hint = format!(
+            "have `{}` sign its requests, if it can; else `{algorithm}{setting}` in {}",
+            self.source.settings.profile.name(),
+            self.table()
+        );
+        Some(because(&line, Some(&hint)))
+    }
+
+    /// Where the secret itself stands in the request, for people and as settings.
+    pub(super) fn secret_place(&self) -> Option<(String, String)> {
         let request = &self.rejected.request;
         for (name, value) in request.headers.iter() {
             let value = String::from_utf8_lossy(value);
             let value = value.trim();
-            let (prefix, word) =
-                value.rsplit_once(' ').map_or(("", value), |(word, last)| (word, last));
-            let is_basic = prefix.eq_ignore_ascii_case("basic");
-            if is_basic && self.is_password(word) {
-                let hint = format!("`algorithm = \"basic\"` in {}", self.table());
-                return Some(self.as_password(&format!("header `{name}`"), &hint));
-            }
-            if self.is_secret(word.as_bytes()) {
-                let prefix = match prefix {
-                    "" => String::new(),
-                    prefix => format!(", prefix = \"{} \"", prefix.escape_debug()),
-                };
-                let hint = format!(
-                    "`algorithm = \"token\", header = \"{name}\"{prefix}` in {}",
-                    self.table()
-                );
-                return Some(self.as_password(&format!("header `{name}`"), &hint));
+            // A word may stand before it: `Bearer`, `Token`, `GenieKey`.
+            let worded = value.split_once(' ').into_iter().chain(value.rsplit_once(' '));
+            for (prefix, word) in worded.chain([("", value)]) {
+                let is_basic = prefix.eq_ignore_ascii_case("basic");
+                let place = format!("header `{name}`");
+                if is_basic && self.is_password(word) {
+                    return Some((place, "algorithm = \"basic\"".to_owned()));
+                }
+                if self.is_secret(word.as_bytes()) {
+                    let prefix = match prefix {
+                        "" => String::new(),
+                        prefix => format!(", prefix = \"{} \"", prefix.escape_debug()),
+                    };
+                    return Some((place, format!("header = \"{name}\"{prefix}")));
+                }
             }
         }
         let mut fields = pairs(query(request).as_bytes());
         let (name, _) = fields.find(|(_, value)| self.is_secret(value))?;
         let name = String::from_utf8_lossy(&name).escape_debug().to_string();
-        let hint = format!("`algorithm = \"token\", query = \"{name}\"` in {}", self.table());
-        Some(self.as_password(&format!("query parameter `{name}`"), &hint))
-    }
-
-    fn as_password(&self, place: &str, hint: &str) -> Explanation {
-        let line = format!(
-            "the {place} holds the secret itself: the sender sends it as a password and signs \
-             nothing"
-        );
-        let hint = format!(
-            "have `{}` sign its requests, if it can; else {hint}",
-            self.source.settings.profile.name()
-        );
-        because(&line, Some(&hint))
+        Some((format!("query parameter `{name}`"), format!("query = \"{name}\"")))
     }
 
     fn is_secret(&self, text: &[u8]) -> bool {

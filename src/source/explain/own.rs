@@ -53,8 +53,31 @@ impl Case<'_> {
                     Some("the secret was copied out of a page's source: write `&` for `&amp;`"),
                 ));
             }
+            if let Some(how) = self.dressed_at_the_sender(text) {
+                return Some(because(
+                    &format!("it matches with {how} the secret: the sender's own has them"),
+                    Some("enter the secret at the sender again, as it is in the file here"),
+                ));
+            }
         }
         None
+    }
+
+    /// What the sender's own secret has that ours, `text`, has not.
+    fn dressed_at_the_sender(&self, text: &str) -> Option<&'static str> {
+        // `&` first: the other entities hold one.
+        let entities = |quote: &str| {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            text.replace('"', "&quot;").replace('\'', quote)
+        };
+        let dressed = [
+            (format!("\"{text}\""), "quotes around"),
+            (format!("'{text}'"), "quotes around"),
+            (entities("&#39;"), "HTML entities in"),
+            (entities("&#x27;"), "HTML entities in"),
+        ];
+        let fits = |theirs: &str| theirs != text && self.fits(self.profile(), &Secret::new(theirs));
+        dressed.iter().find(|(theirs, _)| fits(theirs)).map(|(_, how)| *how)
     }
 
     /// Signed with a published secret.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize as _;
 use serde_json::Value;
+use serde_json::ser::PrettyFormatter;
 
 use super::super::field_ref::{Pair, pairs};
 use super::super::signature::Encoding;
@@ -39,8 +41,13 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                 text.into_bytes(),
             ));
         }
-        if let Ok(text) = serde_json::to_vec_pretty(value) {
-            bodies.push(("after JSON normalisation (something wrote it with indents)", text));
+        for indent in ["  ", "    ", "\t"] {
+            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
+            let mut text = Vec::new();
+            let mut writer = serde_json::Serializer::with_formatter(&mut text, formatter);
+            if value.serialize(&mut writer).is_ok() {
+                bodies.push(("after JSON normalisation (something wrote it with indents)", text));
+            }
         }
     }
     bodies

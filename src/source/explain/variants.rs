@@ -89,7 +89,11 @@ pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Ve
     if let (SignatureFormat::Whole { prefix }, true) =
         (&changed.signature.format, changed.signature.format != scheme.signature.format)
     {
-        differs(format!("behind the prefix `{prefix}`"), format!("`prefix = \"{prefix}\"`"));
+        let text = match (prefix.as_ref(), &scheme.signature.format) {
+            ("", SignatureFormat::Whole { prefix }) => format!("without the prefix `{prefix}`"),
+            (prefix, _) => format!("behind the prefix `{prefix}`"),
+        };
+        differs(text, format!("`prefix = \"{prefix}\"`"));
     }
     (what, lines)
 }

@@ -1,0 +1,148 @@
+//! The right secret, used otherwise than it is written down: over another text, at another place,
+//! or for a question that is not signed.
+
+use crate::secret::Secret;
+
+use super::super::configured::Source;
+use super::super::handshake::{Answer, Signing};
+use super::super::keys::Algorithm;
+use super::super::rejection::Rejection;
+use super::super::scheme::{Envelope, Scheme};
+use super::super::settings::SigningProfile;
+use super::super::template::Template;
+use super::case::{Case, Explanation, because};
+
+/// What senders put together of a time and the body.
+const TIMED: [&str; 7] = [
+    "{timestamp}.{body}",
+    "{timestamp}:{body}",
+    "{timestamp}{body}",
+    "{body}{timestamp}",
+    "{body}.{timestamp}",
+    "v0:{timestamp}:{body}",
+    "{timestamp}\n{body}",
+];
+/// The same with the delivery's id.
+const WITH_ID: [&str; 4] =
+    ["{id}.{timestamp}.{body}", "{id}{timestamp}{body}", "{id}.{body}", "{id}:{timestamp}:{body}"];
+/// The same with the address.
+const WITH_URL: [&str; 3] = ["{url}{body}", "{body}{url}", "{method}{url}{body}"];
+
+/// What a sender signs with that was given no secret, with words for people. A key is filled up
+/// with zeros, so that the empty one is as good as a zero.
+const NO_SECRETS: [(&str, &str); 4] = [
+    ("\0", "an empty secret"),
+    ("undefined", "the word `undefined`"),
+    ("null", "the word `null`"),
+    ("None", "the word `None`"),
+];
+
+impl Case<'_> {
+    /// Signed over another text than the one that is written down.
+    pub(super) fn other_text(&self) -> Option<Explanation> {
+        let profile = self.profile();
+        let scheme = profile.schemes.first()?;
+        let written = scheme.signed.as_ref()?.to_string();
+        let is_plain = scheme.envelope == Envelope::Plain && scheme.each.is_none();
+        if !is_plain || !scheme.algorithm.signs() {
+            return None;
+        }
+        let time = match &scheme.timestamp {
+            Some(_) => None,
+            None => self.time_header(),
+        };
+        for text in texts(scheme, time.is_some()) {
+            if text == written {
+                continue;
+            }
+            let signed = match time {
+                Some(name) => text.replace("{timestamp}", &format!("{{header:{name}}}")),
+                None => text.to_owned(),
+            };
+            let mut changed = scheme.clone();
+            changed.signed = Template::parse(&signed).ok();
+            let changed = SigningProfile { schemes: vec![changed], ..profile.clone() };
+            if self.source.secrets.iter().any(|secret| self.fits(changed.clone(), secret)) {
+                let text = text.escape_default();
+                let time = time.filter(|_| signed.contains("{header:"));
+                let time = time.map_or(String::new(), |name| {
+                    format!(", `timestamp = {{ header = \"{name}\" }}`")
+                });
+                return Some(because(
+                    &format!("it matches over another text: `{text}`"),
+                    Some(&format!("`signed = \"{text}\"`{time} in {}", self.table())),
+                ));
+            }
+        }
+        None
+    }
+
+    /// A header that is likely to hold the time of sending.
+    fn time_header(&self) -> Option<&str> {
+        let mut names = self.rejected.request.headers.iter().map(|(name, _)| name);
+        names.find(|name| name.ends_with("timestamp") || name.ends_with("-time"))
+    }
+
+    /// Signed by a sender that was given no secret.
+    pub(super) fn no_secret(&self) -> Option<Explanation> {
+        let profile = self.profile();
+        if !profile.schemes.iter().all(|scheme| scheme.algorithm.signs()) {
+            return None;
+        }
+        let fits = |text: &str| self.fits(profile.clone(), &Secret::new(text));
+        let (_, what) = NO_SECRETS.iter().find(|(text, _)| fits(text))?;
+        Some(because(
+            &format!("it is signed with {what}: the sender was given no secret"),
+            Some(
+                "enter the secret at the sender: nothing can be believed that is signed like this",
+            ),
+        ))
+    }
+
+    /// The token at another place than it is looked for.
+    pub(super) fn misplaced_token(&self) -> Option<Explanation> {
+        let schemes = &self.source.settings.profile.schemes;
+        if !schemes.iter().all(|scheme| scheme.algorithm == Algorithm::Token) {
+            return None;
+        }
+        let (place, setting) = self.secret_place()?;
+        Some(because(
+            &format!("the {place} holds the token, and it is looked for elsewhere"),
+            Some(&format!("`{setting}` in {}", self.table())),
+        ))
+    }
+
+    /// The question of a handshake, which is not signed and would have to be.
+    pub(super) fn unsigned_question(&self, rejection: &Rejection) -> Option<Explanation> {
+        let mut settings = self.source.settings.clone();
+        let is_signed = !matches!(rejection, Rejection::Missing | Rejection::NoVariable(_));
+        // A question of CloudEvents comes with the password always.
+        let is_cloud_events = self.rejected.request.method == "OPTIONS";
+        if settings.profile.provider.is_some() || is_signed || is_cloud_events {
+            return None;
+        }
+        for handshake in &mut settings.profile.handshakes {
+            if !matches!(handshake.answer, Answer::Hash(_)) {
+                handshake.signing = Signing::Open;
+            }
+        }
+        let name = self.source.name().clone();
+        let source = Source::with_secrets(name, settings, self.source.secrets.clone()).ok()?;
+        source.answer_unverified(&self.rejected.request)?;
+        Some(because(
+            "it is the question of this source's handshake, and not signed as it would have to be",
+            Some(&format!("`signed = false` in [source.{}.handshake]", self.source.name())),
+        ))
+    }
+}
+
+/// The texts that go with what is known of the sender.
+fn texts(scheme: &Scheme, has_time_header: bool) -> impl Iterator<Item = &'static str> {
+    let has_time = scheme.timestamp.is_some() || has_time_header;
+    let timed = TIMED.into_iter().filter(move |_| has_time);
+    let has_id = scheme.id.is_some();
+    let of_id = move |text: &&str| has_id && (has_time || !text.contains("{timestamp}"));
+    let has_url = scheme.url.is_some();
+    let of_url = WITH_URL.into_iter().filter(move |_| has_url);
+    timed.chain(WITH_ID.into_iter().filter(of_id)).chain(of_url).chain(["{body}"])
+}
