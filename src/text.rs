@@ -30,6 +30,25 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// JSON in one line, with what could deceive in its texts as escapes: read, it stays what it was.
+pub fn plain_json(json: String) -> String {
+    if !json.chars().any(is_deceptive) {
+        return json;
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_deceptive(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let escape = format!("\\u{unit:04x}");
+                safe.push_str(&escape);
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// One line of a log, which ends with a newline and has none before: what a stranger wrote into it
 /// must not look like a line of ours. `\n`, `\r` and tabs are shown as such; the escapes that
 /// colour a line stay.
@@ -184,6 +203,14 @@ mod tests {
         assert_eq!(plain(text), expected);
         // Emoji are joined by an invisible character, which imitates no other text.
         assert_eq!(plain("Zoë 👩\u{200d}💻 שלום"), "Zoë 👩\u{200d}💻 שלום");
+    }
+
+    #[test]
+    fn plain_json_reads_as_the_same() {
+        let value = serde_json::json!({ "a\u{202e}": "b\u{2028}c\u{85}\n\u{e0041}é👩\u{200d}💻" });
+        let json = plain_json(value.to_string());
+        assert_eq!(json, r#"{"a\u202e":"b\u2028c\u0085\n\udb40\udc41é👩‍💻"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
     }
 
     #[test]

@@ -67,9 +67,10 @@ impl Page {
     }
 }
 
-/// A thing as JSON.
+/// A thing as JSON, which may be read on a terminal, too.
 pub(super) fn json_text(value: &impl Serialize) -> Result<String, CliError> {
-    serde_json::to_string(value).map_err(|err| CliError::failed(&err))
+    let json = serde_json::to_string(value).map_err(|err| CliError::failed(&err))?;
+    Ok(crate::text::plain_json(json))
 }
 
 /// One column of a table: its head, and the text that it shows of a row.

@@ -293,7 +293,10 @@ impl Ingest {
             return Ok(Accepted::Handshake(answered.reply));
         }
         if source.method_use(request.method) != MethodUse::Event {
-            return Ok(Accepted::Probe);
+            // A body is no question: what brings one is told that it was not taken.
+            let is_probe = request.body.is_empty();
+            let refused = || IngestError::Method { allow: source.methods() };
+            return if is_probe { Ok(Accepted::Probe) } else { Err(refused()) };
         }
         self.store.store(endpoint, verified, request).await
     }

@@ -85,7 +85,8 @@ impl RequestHead<'_> {
 impl Request<'_> {
     /// Whether it asks nothing that a source could have an answer to.
     pub(super) fn is_plain(&self) -> bool {
-        self.method == "HEAD" || !self.path_and_query.contains('?')
+        let is_bare = self.method == "HEAD" || !self.path_and_query.contains('?');
+        is_bare && self.body.is_empty()
     }
 
     pub(super) fn inbound(&self) -> Inbound<'_> {

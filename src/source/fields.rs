@@ -42,6 +42,6 @@ impl<'a> Fields<'a> {
                 place.find(self.request).text()
             }
         };
-        text.filter(|text| !text.is_empty())
+        text.filter(|text| !text.trim().is_empty())
     }
 }

@@ -187,6 +187,8 @@ impl SigningProfile {
         scheme: &Scheme,
         id_of_scheme: Option<String>,
     ) -> Identity {
+        // An empty one would make one event of all.
+        let id_of_scheme = id_of_scheme.filter(|id| !id.trim().is_empty());
         let of_scheme = scheme.id.as_ref().zip(id_of_scheme);
         let found = of_scheme.or_else(|| {
             self.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))

@@ -286,6 +286,12 @@ fn an_id_must_be_there_only_where_it_is_signed() {
     };
     assert_eq!(id(&[("x-s", CONTENT)]), None);
     assert_eq!(id(&[("x-s", CONTENT), ("x-id", "7")]).as_deref(), Some("7"));
+    // Ids that say nothing would make one event of all.
+    for empty in ["", " "] {
+        assert_eq!(id(&[("x-s", CONTENT), ("x-id", empty)]), None);
+    }
+    let signed = verify(&source("{id}{body}"), &[("x-s", CONTENT), ("x-id", "")], b"content");
+    assert_eq!(signed.unwrap().delivery_id(), None);
     let missing = verify(&source("{id}{body}"), &[("x-s", CONTENT)], b"content");
     assert_eq!(missing.unwrap_err(), Rejection::NoVariable("header `x-id`".into()));
 }

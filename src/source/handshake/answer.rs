@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::body;
 use crate::expr;
 use crate::secret::Secret;
 
@@ -124,7 +125,7 @@ impl AnswerTemplate {
             Some(rule) => Some(rule.hash(url, request, secret?)?),
             None => None,
         };
-        let payload = serde_json::from_slice::<Value>(request.body).unwrap_or_default();
+        let payload = payload(request).unwrap_or_default();
         let values = json!({
             "payload": payload,
             // What a template asks for a field of the payload: see `expr::rewrite`.
@@ -164,6 +165,14 @@ pub(super) fn zoom(place: &FieldRef, request: &Inbound<'_>, secret: &Secret) -> 
     let message = Message::of(&template, &hashed, &Values::default()).ok()?;
     let hash = hex::encode(key.sign(&message)?.as_slice());
     Some(Reply::json(&json!({ "plainToken": plain, "encryptedToken": hash })))
+}
+
+/// The question's body as every reader sees it; what is packed stays so, as long as nothing is
+/// believed.
+fn payload(request: &Inbound<'_>) -> Option<Value> {
+    let content_type = request.headers.get("content-type");
+    let payload = body::read(content_type, Some(b"identity"), request.body).ok()?;
+    serde_json::from_str(&payload.to_json()?).ok()
 }
 
 /// The fields of a query or form; of a repeated one the last.

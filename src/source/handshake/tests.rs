@@ -43,6 +43,37 @@ fn slack_gets_its_challenge_back_once_the_signature_is_good() {
     assert_eq!(ask(&slack, "/", r#"{"type":"event_callback","challenge":"x"}"#, true), None);
 }
 
+#[test]
+fn slack_s_look_at_a_certificate_is_no_event() {
+    let slack = source("slack", &["k"]);
+    for signed in [false, true] {
+        assert_eq!(body(ask(&slack, "/", "ssl_check=1&token=x", signed)), "");
+        assert_eq!(ask(&slack, "/", "command=%2Fa&text=ssl_check%3D1", signed), None);
+    }
+    assert_eq!(body(ask(&slack, "/?ssl_check=1&token=x", "", false)), "");
+}
+
+// A question of Feishu's, whose console shows the token that comes with it.
+#[test]
+fn question_that_shows_the_token_need_not_be_signed() {
+    let text = "verify = { algorithm = \"token\", json = \"header.token\" }\n\
+                verify_token = { env = \"T\" }\n\
+                [source.s.handshake]\n\
+                when = { json = \"challenge\" }\n\
+                token = { json = \"token\" }\n\
+                answer = '{\"challenge\": {{ payload.challenge }}}'";
+    let mut feishu = configured(text, &["k"]);
+    feishu.verify_token = Some(Secret::new("shown"));
+    let question = |token| format!(r#"{{"challenge":"c","token":"{token}","type":"t"}}"#);
+    assert_eq!(ask(&feishu, "/", &question("other"), false), None);
+    // Read as tolerantly as events are.
+    for mark in ["", "\u{feff}"] {
+        let question = format!("{mark}{}", question("shown"));
+        let reply = body(ask(&feishu, "/", &question, false));
+        assert_eq!(reply, r#"{"challenge": "c"}"#);
+    }
+}
+
 // https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint has the form;
 // the hash was worked out with Python's hmac.
 #[test]

@@ -49,13 +49,41 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
     });
     let is_type_wrong = content_type.is_none() && table.has("type");
     let escape = AnswerBody::escape(content_type.as_deref());
-    let body = table.checked("body", |text: String| Template::compile(&text, escape));
+    let mut written = String::new();
+    let body = table.checked("body", |text: String| {
+        let compiled = Template::compile(&text, escape);
+        written = text;
+        compiled
+    });
+    let content_type =
+        content_type.or_else(|| body.is_some().then(|| type_of(&written).to_owned()));
+    let is_json = content_type.as_deref().is_some_and(|text| text.contains("json"));
+    if is_json && is_breakable(&written) {
+        let message = "a text with a quote in it would break this JSON";
+        let help = "write `{{ payload.name | tojson }}`, without quotes around it";
+        table.warning("body", message, help);
+    }
     let is_body_wrong = body.is_none() && table.has("body");
     table.finish();
     let is_good = !is_status_wrong && !is_type_wrong && !is_body_wrong;
     let status = status.unwrap_or(200);
     let body = body.map(Arc::new);
     is_good.then_some(AnswerRule::Body(AnswerBody { status, content_type, body }))
+}
+
+/// What a body is whose type is not said.
+fn type_of(body: &str) -> &'static str {
+    let body = body.trim_start();
+    let is_json = body.starts_with('{') && !body.starts_with("{{") && !body.starts_with("{%");
+    if is_json { "application/json" } else { "text/plain; charset=utf-8" }
+}
+
+/// Whether a value of the sender's stands in `template` as it is.
+fn is_breakable(template: &str) -> bool {
+    let inside = template.split("{{").skip(1).map(|text| text.split("}}").next());
+    inside.flatten().any(|text| {
+        !text.contains("tojson") && ["payload", "data"].iter().any(|name| text.contains(name))
+    })
 }
 
 /// What is wrong with a template that should write JSON.

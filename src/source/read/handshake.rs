@@ -171,7 +171,9 @@ fn read_signing(
 ) -> Option<Handshake> {
     let is_outside = matches!(handshake.place(), Some(FieldRef::Query(_) | FieldRef::Header(_)));
     let is_zoom = matches!(handshake.answer, Answer::Hash(_));
-    let is_open = !is_signed.unwrap_or(is_zoom || !is_outside);
+    // A question that shows `verify_token`, or brings the secret, has no need of a signature.
+    let is_plain = is_outside || handshake.token.is_some() || handshake.learns;
+    let is_open = !is_signed.unwrap_or(is_zoom || !is_plain);
     if is_zoom && is_open {
         let message = "anybody could have text of his own hashed with the secret";
         table.problem("signed", message, "leave `signed` out");

@@ -269,3 +269,22 @@ fn a_handshake_is_read() {
     );
     assert!(bad(&text).contains("hashed with the secret"));
 }
+
+#[test]
+fn answer_without_a_type_is_what_it_begins_like() {
+    let answered = |body: &str| {
+        let verify = "verify = { algorithm = \"token\", header = \"X-T\" }";
+        let secrets = "secrets = [{ file = \"k\", create = true }]";
+        let (settings, said) =
+            read(&format!("{secrets}\n{verify}\nanswer = {{ body = '{body}' }}"));
+        let answer = settings.unwrap().answer.body().unwrap().content_type.clone();
+        (answer.unwrap(), said.contains("would break this JSON"))
+    };
+    let json = "application/json".to_owned();
+    let text = "text/plain; charset=utf-8".to_owned();
+    assert_eq!(answered(r#"{"id":"{{ event.id }}"}"#), (json.clone(), false));
+    assert_eq!(answered(r#"{"a":{{ payload.a | tojson }}}"#), (json.clone(), false));
+    assert_eq!(answered(r#"{"a":"{{ payload.a }}"}"#), (json, true));
+    assert_eq!(answered("[accepted]"), (text.clone(), false));
+    assert_eq!(answered("{{ payload.a }}"), (text, false));
+}

@@ -79,6 +79,22 @@ fn probe_is_answered_200_and_stores_nothing() {
 }
 
 #[test]
+fn event_by_a_method_for_questions_is_refused_and_not_swallowed() {
+    let gateway = Gateway::with("", &source("t", TOKEN));
+    let body = br#"{"event":"comment.create"}"#;
+    let good = signature(body);
+    let with_key = format!("/hooks/t?key={SECRET}");
+    for (path, headers, status) in [
+        ("/hooks/hyvor", vec![("X-Signature", good.as_str())], 405),
+        (with_key.as_str(), vec![], 405),
+        ("/hooks/hyvor", vec![], 401),
+    ] {
+        assert_eq!(ask(&gateway, "GET", path, &headers, body).status, status, "{path}");
+    }
+    assert_eq!(n_events(&gateway, "hyvor") + n_events(&gateway, "t"), 0);
+}
+
+#[test]
 fn signed_event_is_stored_whatever_a_handshake_says() {
     let rest = source("form", &format!("{HMAC}\nhandshake = {{ echo = {{ query = \"key\" }} }}"));
     let open = "handshake = { echo = { json = \"challenge\" }, signed = false }";
