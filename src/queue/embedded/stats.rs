@@ -37,9 +37,9 @@ pub(crate) fn backlog(core: &Core, cell: &HandlerCell) -> Backlog {
     // whose events the log has lost.
     let next = core.log.head().next_position;
     let in_log = high.events_until(next) + counts.open;
-    debug_assert!(n_parked <= in_log, "{n_parked} deliveries are parked, {in_log} are open");
     let oldest = oldest.or_else(|| (high < next).then_some(high));
     Backlog {
+        // A retry that is parked is none of the log: the state has it among the waiting ones.
         in_log: in_log.saturating_sub(n_parked),
         waiting: counts.waiting + n_parked,
         dead: counts.dead + counts.lost,
