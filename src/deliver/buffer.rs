@@ -166,15 +166,15 @@ impl Buffer {
                     return Err(pending);
                 }
                 if queue.is_in_call {
-                    self.n_blocked = self.n_blocked.saturating_add(1);
+                    self.n_blocked += 1;
                 } else if queue.waiting.is_empty() {
                     self.ready.push_back(ReadyItem::KeyQueue(key));
                 }
                 queue.waiting.push_back(pending);
             }
         }
-        self.n_pending = self.n_pending.saturating_add(1);
-        self.n_bytes = self.n_bytes.saturating_add(n_bytes);
+        self.n_pending += 1;
+        self.n_bytes += n_bytes;
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl Buffer {
             let Some(pending) = pending else {
                 if has_begun {
                     queue.is_in_call = true;
-                    self.n_blocked = self.n_blocked.saturating_add(queue.waiting.len());
+                    self.n_blocked += queue.waiting.len();
                 }
                 return has_begun;
             };

@@ -28,7 +28,7 @@ pub(super) fn check_names(
     Err(ExprError {
         message: format!("`{name}` is not in scope: use {known}"),
         help: help.unwrap_or_default(),
-        range: start.map(|start| start..start.saturating_add(name.len())),
+        range: start.map(|start| start..start + name.len()),
         line: start.and_then(|start| text.get(..start)).map(|before| before.lines().count().max(1)),
     })
 }
@@ -47,7 +47,7 @@ pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> 
         message,
         help: if *is_test { slips::near_test(name) } else { slips::near_filter(name) },
         range: Some(range.clone()),
-        line: Some(before.matches('\n').count().saturating_add(1)),
+        line: Some(before.matches('\n').count() + 1),
     })
 }
 

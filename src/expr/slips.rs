@@ -107,7 +107,7 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
         // As an operator, between two others; `is eq(…)` is a test of ours.
         let is_operator = |start: &usize| {
             let before = code.get(..*start).unwrap_or_default().trim_end();
-            let behind = code.get(start.saturating_add(word.len())..).unwrap_or_default();
+            let behind = code.get(start + word.len()..).unwrap_or_default();
             !before.ends_with(" is") && !before.ends_with('|') && behind.starts_with(' ')
         };
         if let Some(start) = find_word(code, word).filter(is_operator) {
@@ -134,7 +134,7 @@ fn in_code(text: &str, code: &str) -> Option<Slip> {
 /// `x is "a"`: a test's name is behind `is`, and no text.
 fn text_behind_is(text: &str, code: &str) -> Option<Slip> {
     let start = find_word(code, "is")?;
-    let behind = text.get(start.saturating_add(2)..)?.trim_start();
+    let behind = text.get(start + 2..)?.trim_start();
     let (behind, ours) = match behind.strip_prefix("not ") {
         Some(behind) => (behind.trim_start(), "!="),
         None => (behind, "=="),
@@ -142,7 +142,7 @@ fn text_behind_is(text: &str, code: &str) -> Option<Slip> {
     behind.starts_with(['"', '\'']).then(|| Slip {
         message: "`is` asks for a kind, as in `is number`".to_owned(),
         help: format!("compare with `{ours}`"),
-        range: start..start.saturating_add(2),
+        range: start..start + 2,
     })
 }
 
@@ -235,7 +235,7 @@ fn is_else_if(detail: &str, words: &str) -> bool {
 /// What to write in place of a name at `start` of `text` that stands for nothing.
 pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) -> String {
     let before = text.get(..start).unwrap_or_default().trim_end();
-    let behind = text.get(start.saturating_add(name.len())..).unwrap_or_default().trim_start();
+    let behind = text.get(start + name.len()..).unwrap_or_default().trim_start();
     let lower = name.to_ascii_lowercase();
     if ["true", "false"].contains(&lower.as_str()) {
         return format!("write `{lower}`");
@@ -285,7 +285,7 @@ pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).map(|(start, _)| start).find(|&start| {
         let before = text.get(..start).unwrap_or_default().chars().next_back();
-        let after = text.get(start.saturating_add(word.len())..).unwrap_or_default().chars().next();
+        let after = text.get(start + word.len()..).unwrap_or_default().chars().next();
         !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
     })
 }

@@ -272,7 +272,7 @@ fn split<'a>(
 ) -> (Vec<&'a Delivery>, Vec<&'a Delivery>) {
     let has_waited = |delivery: &&Delivery| waiting.contains(&delivery.event.id);
     let (mut together, mut alone): (Vec<_>, Vec<_>) = unsent.iter().copied().partition(has_waited);
-    let n_mails = alone.len().saturating_add(usize::from(!together.is_empty()));
+    let n_mails = alone.len() + usize::from(!together.is_empty());
     if n_mails > n_left {
         together.extend(alone.split_off(n_left.saturating_sub(1)));
         together.sort_by_key(|delivery| delivery.event.position);

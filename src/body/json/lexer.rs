@@ -212,7 +212,7 @@ impl<'a> Lexer<'a> {
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.wrong("a value"));
         }
-        self.at = self.at.saturating_add(word.len());
+        self.at += word.len();
         self.expected = self.behind_value();
         Ok(token)
     }
@@ -232,16 +232,17 @@ impl<'a> Lexer<'a> {
             return Err(JsonError::TooDeep);
         };
         *word = *word & !(1 << bit) | u64::from(is_object) << bit;
-        self.depth = self.depth.saturating_add(1);
-        self.at = self.at.saturating_add(1);
+        self.depth += 1;
+        self.at += 1;
         self.expected = if is_object { Expected::KeyOrEnd } else { Expected::ValueOrEnd };
         Ok(if is_object { Token::ObjectStart } else { Token::ArrayStart })
     }
 
     fn close(&mut self) -> Token<'a> {
         let is_object = self.is_object();
+        debug_assert!(self.depth > 0, "a container that ends was begun");
         self.depth = self.depth.saturating_sub(1);
-        self.at = self.at.saturating_add(1);
+        self.at += 1;
         self.expected = self.behind_value();
         if is_object { Token::ObjectEnd } else { Token::ArrayEnd }
     }
@@ -263,7 +264,7 @@ impl<'a> Lexer<'a> {
     fn skip_white(&mut self) -> Option<u8> {
         loop {
             match self.text.get(self.at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at = self.at.saturating_add(1),
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
                 byte => return byte.copied(),
             }
         }
@@ -273,21 +274,21 @@ impl<'a> Lexer<'a> {
         if byte != Some(wanted) {
             return Err(self.wrong(name));
         }
-        self.at = self.at.saturating_add(1);
+        self.at += 1;
         Ok(())
     }
 
     /// The string whose opening quote is next.
     fn string(&mut self) -> Result<RawText<'a>, JsonError> {
-        self.at = self.at.saturating_add(1);
+        self.at += 1;
         let start = self.at;
         let mut has_escapes = false;
         loop {
-            self.at = self.at.saturating_add(plain_bytes(self.rest()));
+            self.at += plain_bytes(self.rest());
             match self.text.get(self.at) {
                 Some(b'"') => {
                     let bytes = self.text.get(start..self.at).unwrap_or_default();
-                    self.at = self.at.saturating_add(1);
+                    self.at += 1;
                     return Ok(RawText { bytes, has_escapes });
                 }
                 Some(b'\\') => {
@@ -296,7 +297,7 @@ impl<'a> Lexer<'a> {
                 }
                 Some(_control) => {
                     self.is_strict = false;
-                    self.at = self.at.saturating_add(1);
+                    self.at += 1;
                 }
                 None => return Err(JsonError::End { wanted: "`\"`" }),
             }
@@ -317,7 +318,7 @@ impl<'a> Lexer<'a> {
             }
             Some(_) | None => return Err(self.wrong("an escape")),
         };
-        self.at = self.at.saturating_add(n_bytes);
+        self.at += n_bytes;
         Ok(())
     }
 
@@ -326,25 +327,25 @@ impl<'a> Lexer<'a> {
         for word in ["NaN", "Infinity", "-Infinity"] {
             if rest.starts_with(word.as_bytes()) {
                 self.is_strict = false;
-                self.at = self.at.saturating_add(word.len());
+                self.at += word.len();
                 return Ok(word);
             }
         }
         let start = self.at;
-        self.at = start.saturating_add(usize::from(rest.first() == Some(&b'-')));
+        self.at += usize::from(rest.first() == Some(&b'-'));
         if self.text.get(self.at) == Some(&b'0') {
-            self.at = self.at.saturating_add(1);
+            self.at += 1;
         } else {
             self.digits()?;
         }
         if self.text.get(self.at) == Some(&b'.') {
-            self.at = self.at.saturating_add(1);
+            self.at += 1;
             self.digits()?;
         }
         if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
-            self.at = self.at.saturating_add(1);
+            self.at += 1;
             if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
-                self.at = self.at.saturating_add(1);
+                self.at += 1;
             }
             self.digits()?;
         }
@@ -357,7 +358,7 @@ impl<'a> Lexer<'a> {
         if n_digits == 0 {
             return Err(self.wrong("a digit"));
         }
-        self.at = self.at.saturating_add(n_digits);
+        self.at += n_digits;
         Ok(())
     }
 
@@ -368,7 +369,7 @@ impl<'a> Lexer<'a> {
         let before = self.text.get(..self.at).unwrap_or_default();
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = before.split(|byte| *byte == b'\n').count();
-        JsonError::Syntax { wanted, line, column: self.at.saturating_sub(line_start) + 1 }
+        JsonError::Syntax { wanted, line, column: self.at - line_start + 1 }
     }
 }
 

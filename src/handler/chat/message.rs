@@ -144,7 +144,7 @@ fn cut(text: &str, max: usize, size: impl Fn(char) -> usize) -> String {
     let room = max.saturating_sub(size('…'));
     let mut used: usize = 0;
     let fits = |c: &char| {
-        used = used.saturating_add(size(*c));
+        used += size(*c);
         used <= room
     };
     let mut start: String = text.chars().take_while(fits).collect();

@@ -111,7 +111,7 @@ impl Workers {
 impl Handler for Workers {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let process = self.process()?;
-        let mut lines = Vec::with_capacity(deliveries.len().saturating_mul(1024));
+        let mut lines = Vec::with_capacity(deliveries.len() * 1024);
         let mut replies = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             write_event(&mut lines, &delivery.event, Some(delivery.attempt));

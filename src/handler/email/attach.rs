@@ -57,7 +57,7 @@ pub(super) fn bodies(deliveries: &[&Delivery]) -> (Vec<Attached>, usize) {
     let mut attached = Vec::new();
     let mut n_bytes = 0_usize;
     for delivery in deliveries {
-        n_bytes = n_bytes.saturating_add(delivery.event.body.len());
+        n_bytes += delivery.event.body.len();
         if n_bytes > BYTES_MAX {
             break;
         }

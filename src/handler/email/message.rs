@@ -277,7 +277,7 @@ fn render(words: &Words, deliveries: &[&Delivery], between: &str) -> Result<Stri
         let text = words.template.render(&Scope::of(&delivery.event)).map_err(RenderError)?;
         if index > 0 {
             joined.push_str(between);
-            if joined.len().saturating_add(text.len()) > DIGEST_BYTES_MAX {
+            if joined.len() + text.len() > DIGEST_BYTES_MAX {
                 let n_left = deliveries.len().saturating_sub(index);
                 joined.push_str(&n_left.to_string());
                 joined.push_str(" more events do not fit into this mail.");

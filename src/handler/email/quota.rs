@@ -60,7 +60,7 @@ impl HourlyQuota {
         let now = self.clock.steady();
         let mut hour = self.lock();
         let n_mails = n_wanted.min(hour.n_left(self.max, now));
-        hour.n_reserved = hour.n_reserved.saturating_add(n_mails);
+        hour.n_reserved += n_mails;
         Reservation { hourly: self, n_mails }
     }
 
@@ -121,7 +121,7 @@ impl Reservation<'_> {
         if hour.is_over(now) {
             (hour.began_at, hour.n_sent) = (Some(now), 0);
         }
-        hour.n_sent = hour.n_sent.saturating_add(1);
+        hour.n_sent += 1;
     }
 }
 

@@ -47,11 +47,11 @@ fn parts(rows: &[Vec<Cell>]) -> Vec<&[Vec<Cell>]> {
     let (mut start, mut bytes) = (0, 0_usize);
     for (index, row) in rows.iter().enumerate() {
         let row_bytes: usize = row.iter().map(Cell::bytes).sum();
-        if index > start && bytes.saturating_add(row_bytes) > BYTES_MAX {
+        if index > start && bytes + row_bytes > BYTES_MAX {
             parts.extend(rows.get(start..index));
             (start, bytes) = (index, 0);
         }
-        bytes = bytes.saturating_add(row_bytes);
+        bytes += row_bytes;
     }
     parts.extend(rows.get(start..));
     parts
@@ -93,7 +93,7 @@ pub(super) fn arrays(rows: &[Vec<Cell>], n_columns: usize) -> Vec<Param> {
 /// `unnest($2::text[], $3::text[]) AS u(c0, c1)`, with `first` as the first number.
 pub(super) fn unnest(n_columns: usize, first: usize) -> String {
     let arrays: Vec<String> =
-        (0..n_columns).map(|index| format!("${}::text[]", first.saturating_add(index))).collect();
+        (0..n_columns).map(|index| format!("${}::text[]", first + index)).collect();
     let names: Vec<String> = (0..n_columns).map(|index| format!("c{index}")).collect();
     format!("unnest({}) AS u({})", arrays.join(", "), names.join(", "))
 }

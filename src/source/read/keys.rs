@@ -30,7 +30,7 @@ pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &
     for (index, place) in secrets.iter().enumerate() {
         // One that is yet to be made will do, and that one is not there was told already.
         let Some(secret) = read(place) else { continue };
-        let n = index.saturating_add(1);
+        let n = index + 1;
         if let Err(reason) = profile.keys(&secret).1 {
             let message = format!("secret {n} ({place}) cannot be used: {reason}");
             table.problem("secrets", message, help(profile, reason, secret.expose()));
