@@ -12,7 +12,7 @@ use super::super::record::{
 };
 use super::damage::{DamageCause, KeptDamage};
 use crate::event::Position;
-use crate::queue::storage::{OpenMode, Storage, StorageFile};
+use crate::queue::storage::{OpenMode, Storage, StorageFile, if_there};
 
 /// What the disk gives at once or not at all.
 const BLOCK_BYTES: usize = 4096;
@@ -78,10 +78,9 @@ impl KeptSegment {
     /// the moment, or says that a newer version wrote this.
     pub(super) fn read(&self, storage: &dyn Storage, path: &Path) -> io::Result<Records> {
         let mut bytes = vec![0; self.end as usize];
-        let cause = match storage.open(path, OpenMode::Read) {
-            Ok(file) => fill(file.as_ref(), &mut bytes),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Some(DamageCause::MissingFile),
-            Err(err) => return Err(err),
+        let cause = match if_there(storage.open(path, OpenMode::Read))? {
+            Some(file) => fill(file.as_ref(), &mut bytes),
+            None => Some(DamageCause::MissingFile),
         };
         self.walk(&bytes.into(), cause.unwrap_or(DamageCause::Checksum))
     }

@@ -54,22 +54,7 @@ impl<'a> Scan<'a> {
 
     /// The first whole record at or behind index `from`.
     pub(crate) fn next(&mut self, from: usize) -> Option<Next> {
-        if let Some(found) = self.record_at(from) {
-            return Some(found);
-        }
-        let mut at = from;
-        loop {
-            // Nearly all of what is searched are zeros, which begin no record.
-            let skip = self.bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
-            // The bytes of a length may be zero, all four of them in an empty record, and so may
-            // the first ones of a checksum: begin some bytes earlier.
-            for candidate in at.max((at + skip).saturating_sub(7))..=at + skip {
-                if let Some(found) = self.record_at(candidate) {
-                    return Some(found);
-                }
-            }
-            at += skip + 1;
-        }
+        find_record(self.bytes, from, |at| self.record_at(at))
     }
 
     fn record_at(&mut self, at: usize) -> Option<Next> {
@@ -126,6 +111,28 @@ impl<'a> Scan<'a> {
             }
         }
         crc
+    }
+}
+
+/// The first index at or behind `from` of which `record_at` gives a record.
+pub(crate) fn find_record<T>(
+    bytes: &[u8],
+    from: usize,
+    mut record_at: impl FnMut(usize) -> Option<T>,
+) -> Option<T> {
+    if let Some(found) = record_at(from) {
+        return Some(found);
+    }
+    let mut at = from;
+    loop {
+        // Nearly all of what is searched are zeros, which begin no record.
+        let next = at + bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
+        // The bytes of a length may be zero, all four of them in an empty record, and so may the
+        // first ones of a checksum: begin some bytes earlier.
+        if let Some(found) = (at.max(next.saturating_sub(7))..=next).find_map(&mut record_at) {
+            return Some(found);
+        }
+        at = next + 1;
     }
 }
 

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use super::STUB_NAME;
 use super::record::{Kind, Record};
 use crate::queue::codec::Take;
+use crate::queue::embedded::record::find_record;
 use crate::queue::storage::{OpenMode, Storage};
 
 const HEADER_BYTES: usize = 14;
@@ -136,21 +137,7 @@ struct Segment<'a> {
 impl Segment<'_> {
     /// The first whole record at or behind index `from`.
     fn find(&self, from: usize) -> Option<(usize, Header)> {
-        if let Some(header) = self.valid_at(from) {
-            return Some((from, header));
-        }
-        let mut at = from;
-        loop {
-            // Nearly all of what is searched are zeros, which begin no record.
-            let skip = self.bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
-            // The bytes of a length and the first ones of a checksum may be zero: begin earlier.
-            for candidate in at.max((at + skip).saturating_sub(7))..=at + skip {
-                if let Some(header) = self.valid_at(candidate) {
-                    return Some((candidate, header));
-                }
-            }
-            at += skip + 1;
-        }
+        find_record(self.bytes, from, |at| Some((at, self.valid_at(at)?)))
     }
 
     fn valid_at(&self, at: usize) -> Option<Header> {

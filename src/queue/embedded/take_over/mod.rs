@@ -21,7 +21,7 @@ use bytes::Bytes;
 use super::Settings;
 use crate::clock::Clock;
 use crate::queue::QueueError;
-use crate::queue::storage::{OpenMode, Storage};
+use crate::queue::storage::{OpenMode, Storage, if_there};
 
 mod journal;
 mod read;
@@ -78,10 +78,8 @@ pub(super) fn remove_old(storage: &dyn Storage, folder: &Path) -> Result<(), Que
     storage.sync_folder(&journal).map_err(failed("removing the old journal"))?;
     for name in ["sled", "sled.damaged"] {
         // sled's folders are no part of the storage seam; what stays of them does no harm.
-        match std::fs::remove_dir_all(folder.join(name)) {
-            Ok(()) => {}
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-            Err(err) => tracing::warn!(error = %err, "The old index cannot be removed"),
+        if let Err(err) = if_there(std::fs::remove_dir_all(folder.join(name))) {
+            tracing::warn!(error = %err, "The old index cannot be removed");
         }
     }
     Ok(())

@@ -141,8 +141,7 @@ impl Old {
     /// Before everything that a handler still has to do.
     fn oldest_of(&self, handler: &HandlerName) -> Position {
         let entry = self.entries.get(handler).and_then(|its| its.first_key_value());
-        let entry = entry.map(|(position, _)| *position);
-        entry.into_iter().chain([self.first]).min().unwrap_or(self.first)
+        entry.map_or(self.first, |(position, _)| self.first.min(*position))
     }
 
     /// How a handler's deliveries from `first` on stand, as changes.
