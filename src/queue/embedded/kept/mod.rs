@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 #[cfg(test)]
 use bytes::Bytes;
 
+use super::log::{Cause, Damage};
 use super::record::{
     DeliveryRecord, Incarnation, KeptChanges, KeptEnd, KeptEvent, Kind, Lsn, Record, SegmentId,
 };
@@ -35,14 +36,12 @@ use crate::sync::lock;
 
 mod append;
 mod compact;
-mod damage;
 mod open;
 mod raw;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-use damage::{DamageCause, KeptDamage};
 use segment::KeptSegment;
 
 /// Sizes of the kept log.
@@ -90,7 +89,7 @@ struct Contents {
     gone_through: u32,
     /// What was appended and is not recorded yet.
     pending: Option<Pending>,
-    damage: Vec<KeptDamage>,
+    damage: Vec<Damage>,
 }
 
 /// What was appended and is not recorded yet.
@@ -123,7 +122,11 @@ impl KeptLog {
                     below = u32::MAX;
                 }
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    self.note(segment.damage(event.offset, event.bytes, DamageCause::MissingFile));
+                    self.note(segment.damage(
+                        event.offset,
+                        event.bytes,
+                        Cause::Missing { n_files: 1 },
+                    ));
                     below = segment.id.number;
                 }
                 Err(err) => return Err(err),
@@ -154,9 +157,9 @@ impl KeptLog {
                 Some(Record::Event(found, dedupe)) if found.position == event.position => {
                     return Ok(Some((found, dedupe)));
                 }
-                Some(_) | None => DamageCause::Undecodable,
+                Some(_) | None => Cause::Undecodable,
             },
-            Some(_) | None => DamageCause::Checksum,
+            Some(_) | None => Cause::BadChecksum,
         };
         self.note(segment.damage(event.offset, event.bytes, cause));
         Ok(None)
@@ -235,7 +238,7 @@ impl KeptLog {
 
     /// What cannot be read, with file and offset.
     pub(crate) fn damage(&self) -> Vec<String> {
-        lock(&self.contents).damage.iter().map(ToString::to_string).collect()
+        lock(&self.contents).damage.iter().map(|damage| damage.describe("kept")).collect()
     }
 
     /// Positions of which a change may be missing, because bytes of their segment cannot be read;
@@ -255,15 +258,17 @@ impl KeptLog {
     }
 
     /// Remembers damage, and logs it the first time. Of two overlapping stretches the wider stays.
-    fn note(&self, damage: KeptDamage) {
+    fn note(&self, damage: Damage) {
         let known = &mut lock(&self.contents).damage;
-        if known.iter().any(|known| known.covers(&damage)) {
+        let is_of_segment = |known: &Damage| known.segment.number == damage.segment.number;
+        if known.iter().any(|known| is_of_segment(known) && known.covers(&damage)) {
             return;
         }
         let n_known = known.len();
-        known.retain(|known| !damage.covers(known));
+        known.retain(|known| !(is_of_segment(known) && damage.covers(known)));
         if known.len() == n_known {
-            tracing::error!(damage = %damage, "The kept log is damaged; the rest of it is served");
+            let damage = damage.describe("kept");
+            tracing::error!(damage, "The kept log is damaged; the rest of it is served");
         }
         known.push(damage);
     }

@@ -5,11 +5,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::super::log::is_scarce;
+use super::super::log::{Cause, is_scarce};
 use super::super::record::{
     KeptEnd, KeptEvent, KeptFooter, Kind, Record, SegmentId, next_number, offset_of, position_of,
 };
-use super::damage::DamageCause;
 use super::segment::{KeptSegment, Records, read_record};
 use super::{EndTrust, KeptLog, KeptOptions};
 use crate::queue::storage::{OpenMode, Storage, if_there};
@@ -186,7 +185,7 @@ impl KeptLog {
         if let Some(footer) = footer {
             segment.extend(footer.end.offset, footer.events, footer.mentions);
             if id.salt == 0 {
-                self.note(segment.damage(0, segment.end, DamageCause::MissingFile));
+                self.note(segment.damage(0, segment.end, Cause::Missing { n_files: 1 }));
             }
         } else {
             segment.end = self.size_of(id)?;

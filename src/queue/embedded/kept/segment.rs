@@ -5,12 +5,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::super::log::is_scarce;
+use super::super::log::{Cause, Damage, is_scarce};
 use super::super::record::{
     HEADER_BYTES, Header, KeptChanges, KeptEvent, KeptFooter, Kind, Next, Record, Scan, SegmentId,
     Validity, end_of, examine, offset_of,
 };
-use super::damage::{DamageCause, KeptDamage};
 use crate::event::Position;
 use crate::queue::storage::{OpenMode, Storage, StorageFile, if_there};
 
@@ -70,8 +69,8 @@ impl KeptSegment {
         KeptFooter { end, events: self.events.clone(), mentions: self.mentions.clone() }
     }
 
-    pub(super) const fn damage(&self, offset: u32, bytes: u32, cause: DamageCause) -> KeptDamage {
-        KeptDamage { segment: self.id, offset, bytes, cause }
+    pub(super) const fn damage(&self, offset: u32, bytes: u32, cause: Cause) -> Damage {
+        Damage { segment: self.id, offset, bytes, cause }
     }
 
     /// Reads all records that count. What cannot be read is left out and named. An error is one of
@@ -80,9 +79,9 @@ impl KeptSegment {
         let mut bytes = vec![0; self.end as usize];
         let cause = match if_there(storage.open(path, OpenMode::Read))? {
             Some(file) => fill(file.as_ref(), &mut bytes),
-            None => Some(DamageCause::MissingFile),
+            None => Some(Cause::Missing { n_files: 1 }),
         };
-        self.walk(&bytes.into(), cause.unwrap_or(DamageCause::Checksum))
+        self.walk(&bytes.into(), cause.unwrap_or(Cause::BadChecksum))
     }
 
     /// The same at a start, which does not wait for a file that cannot be opened: all of it is
@@ -91,7 +90,7 @@ impl KeptSegment {
         match self.read(storage, path) {
             Err(err) if is_scarce(&err) || err.kind() == io::ErrorKind::InvalidData => Err(err),
             Err(err) => {
-                let damage = self.damage(0, self.end, DamageCause::Io(err.kind()));
+                let damage = self.damage(0, self.end, Cause::Io(err.kind()));
                 Ok(Records { damage: vec![damage], ..Records::default() })
             }
             read => read,
@@ -99,7 +98,7 @@ impl KeptSegment {
     }
 
     /// Finds the records; `cause` is why there may be gaps between them.
-    fn walk(&self, bytes: &Bytes, cause: DamageCause) -> io::Result<Records> {
+    fn walk(&self, bytes: &Bytes, cause: Cause) -> io::Result<Records> {
         let mut read = Records::default();
         let mut scan = Scan::new(bytes, 0, self.id);
         let mut at = 0;
@@ -133,7 +132,7 @@ impl KeptSegment {
 pub(super) struct Records {
     /// Offset, kind, payload.
     pub(super) records: Vec<(u32, Kind, Bytes)>,
-    pub(super) damage: Vec<KeptDamage>,
+    pub(super) damage: Vec<Damage>,
 }
 
 impl Records {
@@ -145,11 +144,7 @@ impl Records {
         let senseless =
             self.records.iter().filter(|(_, kind, payload)| is_senseless(*kind, payload));
         let damage = senseless.map(|(offset, _, payload)| {
-            segment.damage(
-                *offset,
-                offset_of(payload.len() + HEADER_BYTES),
-                DamageCause::Undecodable,
-            )
+            segment.damage(*offset, offset_of(payload.len() + HEADER_BYTES), Cause::Undecodable)
         });
         self.damage.extend(damage);
     }
@@ -176,14 +171,14 @@ impl Records {
 }
 
 /// Reads as much as the disk gives; the rest stays as it is. Gives why something is missing.
-fn fill(file: &dyn StorageFile, bytes: &mut [u8]) -> Option<DamageCause> {
+fn fill(file: &dyn StorageFile, bytes: &mut [u8]) -> Option<Cause> {
     let Err(err) = file.read_at(bytes, 0) else { return None };
     for (number, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
         if file.read_at(block, (number * BLOCK_BYTES) as u64).is_err() {
             block.fill(0);
         }
     }
-    Some(DamageCause::Io(err.kind()))
+    Some(Cause::Io(err.kind()))
 }
 
 /// The record at an offset; `None` = there is no whole one.

@@ -38,33 +38,7 @@ pub(crate) enum Cause {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, offset, bytes, cause } = self;
-        if let Cause::Missing { n_files } = cause {
-            let first = segment.number;
-            return match n_files {
-                1 => write!(f, "log segment {first} is missing"),
-                _ => write!(f, "log segments {first} to {} are missing", first + (n_files - 1)),
-            };
-        }
-        if let Cause::LostEnd { n_events } = cause {
-            let number = segment.number;
-            return write!(
-                f,
-                "the log's end is missing from segment {number}, byte {offset} on: {n_events} \
-                 events at least"
-            );
-        }
-        let file = segment.file_name();
-        write!(f, "`log/{file}`: {bytes} bytes from byte {offset} on cannot be read (")?;
-        match cause {
-            Cause::BadChecksum => f.write_str("wrong checksum)"),
-            Cause::Io(kind) => write!(f, "{kind})"),
-            Cause::Undecodable => f.write_str("a whole record that makes no sense)"),
-            Cause::Unsupported { kind, version } => {
-                write!(f, "kind {kind} and version {version} of a newer gatepost)")
-            }
-            Cause::Missing { .. } | Cause::LostEnd { .. } => f.write_str("missing)"),
-        }
+        f.write_str(&self.describe("log"))
     }
 }
 
@@ -73,12 +47,41 @@ impl Damage {
         Self { segment, offset: range.start, bytes: offset_of(range.len()), cause }
     }
 
+    /// All of it in words; `folder` has the segments.
+    pub(crate) fn describe(&self, folder: &str) -> String {
+        let Self { segment, offset, bytes, cause } = self;
+        let number = segment.number;
+        let why = match cause {
+            Cause::Missing { n_files: 1 } => {
+                return format!("{folder} segment {number} is missing");
+            }
+            Cause::Missing { n_files } => {
+                let last = number + (n_files - 1);
+                return format!("{folder} segments {number} to {last} are missing");
+            }
+            Cause::LostEnd { n_events } => {
+                return format!(
+                    "the {folder}'s end is missing from segment {number}, byte {offset} on: \
+                     {n_events} events at least"
+                );
+            }
+            Cause::BadChecksum => "wrong checksum".to_owned(),
+            Cause::Io(kind) => kind.to_string(),
+            Cause::Undecodable => "a whole record that makes no sense".to_owned(),
+            Cause::Unsupported { kind, version } => {
+                format!("kind {kind} and version {version} of a newer gatepost")
+            }
+        };
+        let file = segment.file_name();
+        format!("`{folder}/{file}`: {bytes} bytes from byte {offset} on cannot be read ({why})")
+    }
+
     fn end(&self) -> u32 {
         end_of(self.offset, self.bytes as usize)
     }
 
     /// Whether all of `other`, which is in the same segment, is part of this.
-    fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         self.offset <= other.offset && other.end() <= self.end()
     }
 }
