@@ -208,6 +208,17 @@ impl KindSettings for Settings {
         })
     }
 
+    fn doubts(&self, context: &BuildContext) -> Vec<(&'static str, String)> {
+        // Without its secrets it cannot be built, which is told already.
+        let Ok(program) = self.program(context) else { return Vec::new() };
+        if !program.cwd.is_dir() {
+            return vec![("cwd", format!("there is no folder `{}`", program.cwd.display()))];
+        }
+        let is_there = program.find().is_some();
+        let text = format!("`{}` is not an executable file", program.shown());
+        if is_there { Vec::new() } else { vec![("run", text)] }
+    }
+
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let program = self.program(context)?;
         let name = program.shown();

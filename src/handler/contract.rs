@@ -77,6 +77,12 @@ pub trait KindSettings: fmt::Debug + Send + Sync {
         self.build(context).map(drop)
     }
 
+    /// What would make each call fail now, and may still come by itself, such as a program that is
+    /// installed later: the key in its table, and what is wrong there. Changes nothing.
+    fn doubts(&self, _context: &BuildContext) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// The events that the kind wants whatever `when` says.
     fn exempt(&self) -> Exempt {
         Exempt::default()

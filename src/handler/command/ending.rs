@@ -50,8 +50,9 @@ pub(super) struct Pipes {
 }
 
 impl Endings {
-    /// Ends a program and all that it has started. The answer comes when nothing is left of them.
-    fn end(&self, program: Process) -> oneshot::Receiver<()> {
+    /// Ends a program and all that it has started. The answer comes when nothing is left of them: what it
+    /// has said meanwhile is still to be read there.
+    fn end(&self, program: Process) -> oneshot::Receiver<Pipes> {
         let (done, ended) = oneshot::channel();
         // Dropped in the end, also where there is no thread: then at once.
         let group = Group::led_by(program.child.id());
@@ -60,11 +61,12 @@ impl Endings {
         let see_off = move || {
             counted.0.wait_for(program.child.id());
             drop(group);
+            let Process { child, pipes } = program;
             // The number is free only now.
-            drop(program);
+            drop(child);
             drop(counted);
             // The receiver may have been dropped.
-            done.send(()).unwrap_or_default();
+            done.send(pipes).unwrap_or_default();
         };
         let spawned = thread::Builder::new().name("gatepost-command".to_owned()).spawn(see_off);
         if let Err(err) = spawned {
@@ -134,7 +136,7 @@ impl Running {
     }
 
     /// Ends it; the answer comes when nothing is left of it.
-    pub(super) fn end(mut self) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn end(mut self) -> Option<oneshot::Receiver<Pipes>> {
         self.program.take().map(|program| self.endings.end(program))
     }
 }

@@ -80,7 +80,7 @@ impl Once {
             status
         };
         let Ok(status) = tokio::time::timeout(self.time, work).await else {
-            let failure = self.end(running).await;
+            let failure = self.end(running, &mut said).await;
             return Err(failure.with_output(said.output(&self.program)));
         };
         let status = status
@@ -94,10 +94,15 @@ impl Once {
 
     /// Ends a program that had its time. Most are gone before the call is over, so that the next try
     /// does not meet them.
-    async fn end(&self, running: Running) -> Failure {
-        if let Some(ended) = running.end()
-            && tokio::time::timeout(self.rest, ended).await.is_err()
-        {
+    async fn end(&self, running: Running, said: &mut Said) -> Failure {
+        let ending = async {
+            let Some(ended) = running.end() else { return };
+            if let Ok(mut pipes) = ended.await {
+                // Its last words say where it was.
+                said.listen(&mut pipes).await;
+            }
+        };
+        if tokio::time::timeout(self.rest, ending).await.is_err() {
             tracing::debug!(handler.name = %self.handler, "A program takes its time to end");
         }
         let time = show_duration(self.time);

@@ -103,6 +103,14 @@ async fn output_of_a_program_that_had_its_time_is_kept_too() {
     let handler = settings("command", &sh(script), folder.path()).build(&context).unwrap();
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
     assert_eq!(said(&failure.output, Stream::Stdout), "step 1");
+    // What it says when it is asked to end, too.
+    let context = BuildContext { timeout: Duration::from_secs(2), ..context };
+    let script =
+        "trap 'echo at step 2; echo trace >&2; exit 3' TERM; echo step 1; sleep 1000 & wait";
+    let handler = settings("command", &sh(script), folder.path()).build(&context).unwrap();
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert_eq!(said(&failure.output, Stream::Stdout), "step 1\nat step 2");
+    assert_eq!(said(&failure.output, Stream::Stderr), "trace");
 }
 
 #[tokio::test]

@@ -11,8 +11,9 @@
 //! 1. Deliveries are sent without waiting for the answers to earlier ones; answers may come in any
 //!    order. A line without a known id is ignored.
 //! 2. A worker that ends is started again with the next delivery, after a pause that is counted from
-//!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it had not
-//!    answered fails transiently; what comes in the pause waits and uses up no try.
+//!    its end, doubles from 100 ms to 30 s and is forgotten with the first answer. What it was at
+//!    fails transiently ([`unanswered`] says which that is); what was behind it, and what comes in the
+//!    pause, waits and uses up no try.
 //! 3. A worker that answers nothing at all for the time of a delivery hangs, and is ended: by SIGTERM,
 //!    and by SIGKILL 3 s after that.
 //! 4. At the end its input is closed; what has not ended a second later gets SIGTERM, and SIGKILL 0.7 s
@@ -25,11 +26,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::sync::oneshot::error::RecvError;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Program, WORKER_BATCH_MAX, time_for_program};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Delivery, ErrorText, Failure, FailureClass, HandlerName, Output};
+use crate::event::{Delivery, ErrorText, EventId, Failure, FailureClass, HandlerName, Output};
 use crate::handler::envelope::write_event;
 use crate::handler::{BuildContext, Handler};
 use crate::settings::show_duration;
@@ -39,12 +42,13 @@ mod answer;
 mod process;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use answer::Reply;
-use process::Process;
+use process::{Process, RESTART_TIME, not_begun};
 
 /// The pause before the first restart; it doubles with each one.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MIN: Duration = RESTART_TIME;
 
 /// The longest pause before a restart.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -60,6 +64,10 @@ const ENDING_PAUSE: Duration = Duration::from_millis(100);
 
 /// Said of a worker that has never answered: most languages keep what they print until it is much.
 const FLUSH_HINT: &str = ": a worker has to flush each line that it prints";
+
+/// Said of one that has printed something else, as a debugger's words or an answer without its id.
+const STRANGE_HINT: &str =
+    ": it has printed what is no answer; one is `{\"id\":\"…\",\"ok\":true}` in a line of its own";
 
 /// The workers of one handler, taken in turn.
 pub(super) struct Workers {
@@ -112,11 +120,13 @@ impl Handler for Workers {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let process = self.process()?;
         let mut lines = Vec::with_capacity(deliveries.len() * 1024);
-        let mut replies = Vec::with_capacity(deliveries.len());
+        let (mut replies, mut guards) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             write_event(&mut lines, &delivery.event, Some(delivery.attempt));
             lines.push(b'\n');
-            replies.push(process.expect(delivery.event.id));
+            let (reply, guard) = process.expect(delivery.event.id);
+            replies.push(reply);
+            guards.push(guard);
         }
         let sent_at = self.shared.clock.steady();
         let n_stderr_bytes = process.n_stderr_bytes();
@@ -124,18 +134,11 @@ impl Handler for Workers {
         let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
         let until = Instant::now() + self.shared.time;
-        let replies = replies.into_iter().map(|reply| timeout_at(until, reply));
-        let replies = join_all(replies).await;
+        let replies = join_all(replies.into_iter().map(|reply| timeout_at(until, reply))).await;
+        let replies = self.replies(&process, deliveries, replies);
         drop(guard);
-        let too_late = || {
-            let time = show_duration(self.shared.time);
-            // The likeliest slip in a new worker: print() is buffered.
-            let hint = if process.has_answered() { "" } else { FLUSH_HINT };
-            let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
-            Err(failure.with_class(FailureClass::Timeout))
-        };
-        let replies = replies.into_iter().map(|reply| reply.unwrap_or_else(|_elapsed| too_late()));
-        judge(deliveries, replies, || process.said_since(n_stderr_bytes))
+        drop(guards);
+        judge(deliveries, replies.into_iter(), || process.said_since(n_stderr_bytes))
     }
 
     fn batch_max(&self) -> usize {
@@ -163,7 +166,43 @@ impl Handler for Workers {
     }
 }
 
+/// An answer, or the time without one.
+type TimedReply = Result<Result<Reply, RecvError>, Elapsed>;
+
 impl Workers {
+    /// What came of each of `deliveries`, those without an answer included.
+    fn replies(
+        &self,
+        process: &Process,
+        deliveries: &[Delivery],
+        replies: Vec<TimedReply>,
+    ) -> Vec<Reply> {
+        let pairs = deliveries.iter().zip(&replies);
+        let late = pairs.filter(|(_, reply)| reply.is_err());
+        let late: Vec<EventId> = late.map(|(delivery, _)| delivery.event.id).collect();
+        let mut fails = process.late(&late).into_iter();
+        let replies = replies.into_iter().map(|reply| match reply {
+            Ok(reply) => reply.unwrap_or_else(|_| Err(not_begun("the worker was lost"))),
+            Err(_elapsed) if fails.next() == Some(false) => {
+                Err(not_begun("the worker is at another event"))
+            }
+            Err(_elapsed) => Err(self.too_late(process)),
+        });
+        replies.collect()
+    }
+
+    fn too_late(&self, process: &Process) -> Failure {
+        let time = show_duration(self.shared.time);
+        let hint = match (process.is_strange(), process.has_answered()) {
+            (true, _) => STRANGE_HINT,
+            (false, true) => "",
+            // The likeliest slip in a new worker: print() is buffered.
+            (false, false) => FLUSH_HINT,
+        };
+        let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
+        failure.with_class(FailureClass::Timeout)
+    }
+
     /// The process whose turn it is; where that one pauses, the next that does not.
     fn process(&self) -> Result<Arc<Process>, Failure> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1);

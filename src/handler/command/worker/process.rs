@@ -1,7 +1,6 @@
 //! One running worker: its process, and a thread at each of its three pipes. The one that reads
 //! answers also waits for the process and says that it has ended.
 
-use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,6 +15,7 @@ use super::super::Program;
 use super::super::group::Group;
 use super::super::said::{Tail, last_line};
 use super::answer::{Answer, Reply};
+use super::unanswered::Unanswered;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
 use crate::sync::lock;
@@ -31,6 +31,9 @@ const END_TIME: Duration = Duration::from_secs(1);
 
 /// How long a worker that hangs has to end after SIGTERM.
 const END_GRACE: Duration = Duration::from_secs(3);
+
+/// When what was not begun is tried again: the shortest pause before a restart.
+pub(super) const RESTART_TIME: Duration = Duration::from_millis(100);
 
 /// How often one looks whether it has.
 const END_STEP: Duration = Duration::from_millis(5);
@@ -59,7 +62,9 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<EventId, oneshot::Sender<Reply>>,
+    unanswered: Unanswered,
+    /// It has said what is no answer.
+    is_strange: bool,
     /// The end of what it said on stderr, and how many bytes that was in all.
     stderr: Tail,
     n_stderr_bytes: u64,
@@ -108,22 +113,25 @@ impl Process {
         Ok(process)
     }
 
-    /// Waits for the answer to `id`. What is not waited for any more is forgotten.
-    pub(super) fn expect(&self, id: EventId) -> impl Future<Output = Reply> + Send + use<> {
+    /// Will have the answer to `id`, until the guard is dropped.
+    pub(super) fn expect(&self, id: EventId) -> (oneshot::Receiver<Reply>, Forget) {
         let (answer, reply) = oneshot::channel();
         {
             let mut state = self.inner.state();
             match &state.end {
-                None => drop(state.waiting.insert(id, answer)),
-                Some((end, _)) => drop(answer.send(Err(Failure::transient(end)))),
+                None => state.unanswered.add(id, answer),
+                // It came in between: nothing was sent.
+                Some((end, _)) => answer.send(Err(not_begun(end))).unwrap_or_default(),
             }
         }
-        let forget = Forget { inner: Arc::clone(&self.inner), id };
-        async move {
-            let reply = reply.await;
-            drop(forget);
-            reply.unwrap_or_else(|_| Err(Failure::transient("the worker ended without an answer")))
-        }
+        (reply, Forget { inner: Arc::clone(&self.inner), id })
+    }
+
+    /// For each of `ids`, which had their time, whether it fails; the others were not begun.
+    pub(super) fn late(&self, ids: &[EventId]) -> Vec<bool> {
+        let mut state = self.inner.state();
+        let is_ending = state.is_ending;
+        state.unanswered.late(ids, is_ending)
     }
 
     /// Sends whole lines.
@@ -139,6 +147,11 @@ impl Process {
     /// How it ended, and when, by the steady clock; `None` while it runs.
     pub(super) fn end(&self) -> Option<(String, Timestamp)> {
         self.inner.state().end.clone()
+    }
+
+    /// Whether it has said what is no answer.
+    pub(super) fn is_strange(&self) -> bool {
+        self.inner.state().is_strange
     }
 
     /// Whether it has ever answered.
@@ -228,15 +241,20 @@ impl Drop for Process {
     }
 }
 
-/// Takes an id from those that are waited for.
-struct Forget {
+/// Of what was behind another event when its worker hung or ended.
+pub(super) fn not_begun(why: &str) -> Failure {
+    Failure::deferred(format_args!("not begun: {why}"), RESTART_TIME)
+}
+
+/// Takes an id from those that are waited for, when dropped.
+pub(super) struct Forget {
     inner: Arc<Inner>,
     id: EventId,
 }
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.inner.state().waiting.remove(&self.id);
+        self.inner.state().unanswered.forget(self.id);
     }
 }
 
@@ -267,7 +285,6 @@ impl Inner {
     fn read(&self, stdout: ChildStdout, child: Child, last_words: &Receiver<()>) {
         let mut stdout = BufReader::with_capacity(WRITE_BYTES, stdout);
         let mut line = Vec::new();
-        let mut is_strange = false;
         while let Ok(1..) = read_line(&mut stdout, &mut line) {
             if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX {
                 tracing::warn!(handler.name = %self.handler, "A worker's line is too long");
@@ -275,7 +292,7 @@ impl Inner {
             }
             if let Some(answer) = Answer::parse(&line) {
                 self.take_answer(&answer);
-            } else if !std::mem::replace(&mut is_strange, true) {
+            } else if !std::mem::replace(&mut self.state().is_strange, true) {
                 // Said once, however much it says.
                 tracing::warn!(handler.name = %self.handler, "A worker says what is no answer");
             }
@@ -291,7 +308,7 @@ impl Inner {
 
     fn take_answer(&self, answer: &Answer) {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
-        let waiting = self.state().waiting.remove(&answer.id);
+        let waiting = self.state().unanswered.answered(answer.id);
         // An answer after the timeout has no receiver.
         if waiting.is_none_or(|waiting| waiting.send(answer.reply()).is_err()) {
             tracing::debug!(handler.name = %self.handler, "A worker's answer came too late");
@@ -334,9 +351,11 @@ impl Inner {
             "" => how,
             said => format!("{how}: {said}"),
         };
-        for (_, waiting) in state.waiting.drain() {
+        let is_ending = state.is_ending;
+        for (waiting, fails) in state.unanswered.end(is_ending) {
+            let failure = if fails { Failure::transient(&end) } else { not_begun(&end) };
             // A call that timed out has dropped its receiver.
-            waiting.send(Err(Failure::transient(&end))).unwrap_or_default();
+            waiting.send(Err(failure)).unwrap_or_default();
         }
         state.end = Some((end, self.clock.steady()));
         drop(state);

@@ -102,7 +102,9 @@ async fn what_a_worker_answered_before_it_ended_or_hung_is_done() {
     let failure = bench.handle(&["ok", "dead", "exit", "ok"]).await.unwrap_err();
     assert_eq!(failure.done, [id(1)]);
     let (dead, lost) = (FailureKind::Permanent, FailureKind::Transient);
-    assert_eq!(each(&failure), [(id(2), dead), (id(3), lost), (id(4), lost)]);
+    // The one behind it was not begun.
+    let waits = FailureKind::Deferred;
+    assert_eq!(each(&failure), [(id(2), dead), (id(3), lost), (id(4), waits)]);
 
     let folder = tempfile::tempdir().unwrap();
     let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
@@ -136,10 +138,10 @@ async fn a_worker_that_ends_is_started_again_after_a_pause() {
     let bench = Bench::new(OBEDIENT);
     bench.handle(&["ok"]).await.unwrap();
     let failure = bench.handle(&["silent", "exit"]).await.unwrap_err();
-    assert_eq!(each(&failure), [id(1), id(2)].map(|id| (id, FailureKind::Transient)));
-    for (_, lost) in &failure.each {
-        assert_eq!(lost.text.as_str(), "the worker ended with exit code 3: oops");
-    }
+    let (lost, waits) = (FailureKind::Transient, FailureKind::Deferred);
+    assert_eq!(each(&failure), [(id(1), lost), (id(2), waits)]);
+    let text = "the worker ended with exit code 3: oops";
+    assert_eq!(failure.each[0].1.text.as_str(), text);
     let failure = bench.handle(&["ok"]).await.unwrap_err();
     let text = "the worker ended with exit code 3: oops; it starts again in 100ms";
     assert_eq!(failure.text.as_str(), text);
@@ -147,6 +149,54 @@ async fn a_worker_that_ends_is_started_again_after_a_pause() {
     assert_eq!(failure.kind, FailureKind::Paused, "no try is used up");
     bench.clock.advance(Duration::from_millis(100));
     bench.handle(&["ok"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn event_that_ends_its_worker_costs_its_neighbours_no_try() {
+    let bench = Bench::new(OBEDIENT);
+    let (poison, one, two) =
+        ([numbered(1, "\"exit\"")], [numbered(2, "\"ok\"")], [numbered(3, "\"ok\"")]);
+    let (poison, one, two) = tokio::join!(
+        bench.handler.handle(&poison),
+        bench.handler.handle(&one),
+        bench.handler.handle(&two)
+    );
+    assert_eq!(poison.unwrap_err().kind, FailureKind::Transient);
+    for neighbour in [one, two] {
+        assert!(neighbour.unwrap_err().kind.is_wait());
+    }
+}
+
+#[tokio::test]
+async fn event_that_hangs_its_worker_costs_its_neighbours_no_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext {
+        clock: Arc::new(SystemClock::new()),
+        timeout: Duration::from_millis(400),
+        ..context(folder.path())
+    };
+    let script = "while read -r line; do sleep 1000; done";
+    let handler = build(script, &context);
+    let all = ["1", "2", "3"].map(|word| numbered(word.parse().unwrap(), word));
+    let calls = all.iter().map(|delivery| handler.handle(std::slice::from_ref(delivery)));
+    let kinds: Vec<_> =
+        join_all(calls).await.into_iter().map(|call| call.unwrap_err().kind).collect();
+    let (late, waits) = (FailureKind::Transient, FailureKind::Deferred);
+    assert_eq!(kinds, [late, waits, waits]);
+    // In a batch as well.
+    let failure = build(script, &context).handle(&all).await.unwrap_err();
+    assert_eq!(each(&failure), [(id(1), late), (id(2), waits), (id(3), waits)]);
+}
+
+#[tokio::test]
+async fn worker_whose_answers_are_none_is_told_what_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
+    let script = "while read -r line; do echo '{\"ok\":true}'; done";
+    let failure = build(script, &context).handle(&batch(&["ok"])).await.unwrap_err();
+    let expected = "no answer after 360ms: it has printed what is no answer; one is \
+                    `{\"id\":\"…\",\"ok\":true}` in a line of its own";
+    assert_eq!(failure.text.as_str(), expected);
 }
 
 #[tokio::test]
