@@ -36,6 +36,7 @@ mod limits;
 pub mod lint;
 pub mod logging;
 mod orphans;
+pub mod own_events;
 mod own_names;
 mod parts;
 mod paused;

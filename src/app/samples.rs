@@ -1,4 +1,5 @@
-//! Events to try handlers with: the samples of the sources' presets, or a given body.
+//! Events to try handlers with: the samples of the sources' presets and of Gatepost's own events,
+//! or a given body.
 
 use std::sync::Arc;
 
@@ -6,7 +7,10 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::deliver::OWN_SOURCE;
 use crate::event::{Event, EventId, EventType, NewEvent, Position, SourceName};
+
+use super::own_events::{self, own_sample};
 
 /// An event that is in no queue.
 pub fn loose_event(new: NewEvent) -> Arc<Event> {
@@ -25,19 +29,23 @@ pub fn event_of(
     Some(loose_event(settings.unsigned_event(source, event_type, body, clock.now())))
 }
 
-/// The provider's sample of this type; `None` = there is no such source.
+/// The sender's sample of this type; `None` = there is no such source, or Gatepost makes no event
+/// of this type.
 pub fn sample_of(
     config: &Config,
     source: &SourceName,
     event_type: &EventType,
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<Event>> {
+    if source.as_str() == OWN_SOURCE {
+        return own_sample(event_type.as_str(), clock.now()).map(loose_event);
+    }
     let settings = config.sources.get(source)?;
     let body = settings.sample(event_type.as_str(), clock.now());
     event_of(config, source, Some(event_type.as_str()), body, clock)
 }
 
-/// A sample of every type that the presets of the sources have one of.
+/// A sample of every type that the presets of the sources have one of, then of Gatepost's own.
 pub fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Arc<Event>> {
     let mut samples = Vec::new();
     for (source, settings) in &config.sources {
@@ -45,5 +53,7 @@ pub fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Arc<Event>> {
             samples.extend(sample_of(config, source, &EventType::new(event_type), clock));
         }
     }
+    let own = own_events::TYPES.into_iter().filter_map(|one| own_sample(one, clock.now()));
+    samples.extend(own.map(loose_event));
     samples
 }

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
 use crate::deliver::{OWN_SOURCE, SystemEvents};
-use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
+use crate::event::{Dedupe, SourceName};
 use crate::queue::DeadLetter;
 use crate::source::dedupe_key;
 
 use super::core::Core;
+use super::own_events::{event, is_like_sample};
 
 /// How long the same event is not made again: a crash or a busy hour would repeat it.
 const WINDOW: Duration = Duration::from_hours(24);
@@ -32,22 +32,12 @@ impl SystemSource {
             Ok(source) => source,
             Err(err) => return error!(error = %err, "Own event not stored"),
         };
-        let mut headers = Headers::builder();
-        headers.push("content-type", b"application/json");
+        // What `check` and `handlers try` say of it holds.
+        debug_assert!(is_like_sample(event_type, payload), "{event_type}: {payload}");
         let delivery_id = format!("{event_type} {key}");
-        let event = NewEvent {
-            dedupe: Dedupe::Within {
-                key: dedupe_key(&source, Some(&delivery_id), b""),
-                window: WINDOW,
-            },
-            source,
-            event_type: EventType::new(event_type),
-            received_at: self.0.clock.now(),
-            data_root: DataRoot::Payload,
-            is_json: false,
-            headers: headers.finish(),
-            body: Bytes::from(payload.to_string()),
-        };
+        let dedupe =
+            Dedupe::Within { key: dedupe_key(&source, Some(&delivery_id), b""), window: WINDOW };
+        let event = event(source, event_type, self.0.clock.now(), payload, dedupe);
         match self.0.queue.append(event).await {
             Ok(appended) => info!(event.id = %appended.id(), event_type, "Own event"),
             // What it tells of is in the log as well, and in the queue's figures.

@@ -83,6 +83,13 @@ impl<'a> Trial<'a> {
         own.chain(texts).collect()
     }
 
+    /// What would make each call fail now: the whole key, and what is wrong there.
+    pub fn doubts(&self) -> Vec<(String, String)> {
+        let (name, kind) = (&self.context.handler, self.settings.kind_name);
+        let doubts = self.settings.kind.doubts(&self.context).into_iter();
+        doubts.map(|(key, what)| (format!("handler.{name}.{kind}.{key}"), what)).collect()
+    }
+
     /// The key that a failure comes from, and the words there.
     pub fn key_of(&self, failure: &str) -> Option<(String, String)> {
         let (_, rest) = failure.rsplit_once("(at `")?;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::api::error_chain;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::deliver::OWN_SOURCE;
 use crate::event::{EventType, SourceName};
 use crate::settings::nearest;
 use crate::source::Source;
@@ -92,6 +93,12 @@ fn source(name: &str, config: &Config) -> Result<Source, CliError> {
 }
 
 pub(super) fn no_source(name: &str, config: &Config) -> CliError {
+    if name == OWN_SOURCE {
+        return CliError::Usage(format!(
+            "`{name}` is the source of Gatepost's own events, which no sender sends: \
+             `gatepost handlers try NAME --sample {name} handler.down` shows one at a handler"
+        ));
+    }
     let names = config.sources.keys().map(SourceName::as_str);
     CliError::Usage(format!("source `{name}` is not configured{}", did_you_mean(name, names)))
 }

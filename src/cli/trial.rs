@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::app::samples;
 use crate::app::trial::{Trial, Wants};
+use crate::app::{own_events, samples};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::deliver::OWN_SOURCE;
 use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as Said, SourceName};
 use crate::handler::Plan;
 
@@ -88,7 +89,7 @@ async fn find(
     if let Some([source, event_type]) = options.sample.as_deref() {
         let (name, event_type) = (parse(source)?, EventType::new(event_type));
         let sample = samples::sample_of(config, &name, &event_type, clock);
-        let sample = sample.ok_or_else(|| unknown(source))?;
+        let sample = sample.ok_or_else(|| no_sample(&name, &event_type, config))?;
         let known = match config.sources.get(&name) {
             Some(source) => source.sample_types(),
             None => Vec::new(),
@@ -113,6 +114,19 @@ async fn find(
                 .to_owned(),
         )
     })
+}
+
+/// Why there is no sample.
+fn no_sample(source: &SourceName, event_type: &EventType, config: &Config) -> CliError {
+    if source.as_str() != OWN_SOURCE {
+        return no_source(source.as_str(), config);
+    }
+    let event_type = plain(event_type.as_str());
+    let hint = did_you_mean(&event_type, own_events::TYPES);
+    let known = own_events::TYPES.join(", ");
+    CliError::Usage(format!(
+        "Gatepost makes no event of type `{event_type}`{hint}: there are {known}"
+    ))
 }
 
 /// A retained event, with its own id.

@@ -94,6 +94,46 @@ fn type_that_the_sender_never_sends_is_found() {
 }
 
 #[test]
+fn handlers_of_own_events_are_looked_at_as_all_others() {
+    let own = |on: &str, message: &str| {
+        format!("[handler.a]\non = ['{on}']\n[handler.a.log]\nmessage = '{message}'")
+    };
+    check(
+        &own("gatepost:handler.dwon", "x"),
+        &[
+            "Gatepost itself sends no event of type `handler.dwon` | did you mean `gatepost:handler.down`?",
+        ],
+    );
+    check(
+        &own("gatepost:handler.down", "{{ data.handlr }} {{ data.error }}"),
+        &["no sample of gatepost:handler.down has `data.handlr` | did you mean `data.handler`?"],
+    );
+    check(&own("gatepost:*", "{{ data.handler }}: {{ data.reason or data.error }}"), &[]);
+}
+
+#[test]
+fn program_that_is_not_there_is_a_warning() {
+    let command = |more: &str| format!("[handler.a]\n[handler.a.command]\n{more}");
+    let help = "each call fails until it is there, and is tried again";
+    check(
+        &command("run = ['/no/such/program']"),
+        &[&format!("`/no/such/program` is not an executable file | {help}")],
+    );
+    check(
+        &command("run = ['sh']\ncwd = '/no/such'"),
+        &[&format!("there is no folder `/no/such` | {help}")],
+    );
+    check(&command("run = ['sh', '-c', 'exit 0']"), &[]);
+}
+
+#[test]
+fn pattern_for_several_sources_need_not_be_about_each() {
+    let on = |on: &str| format!("[handler.a]\non = ['{on}']\n[handler.a.log]");
+    check(&on("*:push"), &[]);
+    check(&on("*:comment.*"), &[]);
+}
+
+#[test]
 fn handler_that_fails_with_a_sample_is_found() {
     let text = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.log]\n\
                 message = 'a {{ data.comment + 1 }}'";

@@ -81,6 +81,32 @@ fn test_compares_plans_with_what_is_expected_and_needs_no_secret() {
 }
 
 #[test]
+fn own_events_are_saved_and_tested_like_all_others() {
+    let handlers = "[handler.broken]\non = ['hyvor:*']\n[handler.broken.command]\n\
+                    run = ['sh', '-c', 'exit 65']\n[handler.alert]\non = ['gatepost:*']\n\
+                    [handler.alert.log]\nmessage = '{{ event.type }} of {{ data.handler }}'\n";
+    let folder = Folder::new("", handlers);
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    served.wait_until_delivered("broken");
+    served.wait_until_delivered("alert");
+    let events = json(&folder, &["events", "list", "--source", "gatepost"]);
+    let id = events[0]["id"].as_str().unwrap().to_owned();
+    let saved = json(&folder, &["events", "save", &id]);
+    assert_eq!(served.stop(), Some(0));
+    printed(&run(&folder, &["test", "--update"]), 0);
+    printed(&run(&folder, &["test"]), 0);
+    let file = saved["file"].as_str().unwrap();
+    let plan = std::fs::read_to_string(file.replace(".event.json", ".plan.json")).unwrap();
+    assert!(plan.contains("dead_letter of broken"), "{plan}");
+    // A type that Gatepost never makes is a slip.
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, text.replace("\"dead_letter\"", "\"dead.letter\"")).unwrap();
+    let told = printed(&run(&folder, &["test"]), 1);
+    assert!(told.contains("Gatepost makes no event of type `dead.letter`"), "{told}");
+}
+
+#[test]
 fn test_lets_the_source_judge_the_event_again() {
     let (folder, file) = recorded();
     printed(&run(&folder, &["test", "--update"]), 0);

@@ -91,6 +91,20 @@ fn try_with_a_retained_event_needs_no_server_to_stop() {
 }
 
 #[test]
+fn own_events_have_samples_to_try_handlers_with() {
+    let handlers = "[handler.alert]\non = ['gatepost:*']\n[handler.alert.log]\n\
+                    message = '{{ event.type }}: {{ data.handler }}'\n";
+    let folder = Folder::new("", handlers);
+    let shown = |arguments: &[&str]| printed(&run(&folder, arguments), 0);
+    let sample = ["handlers", "try", "alert", "--sample", "gatepost", "handler.down"];
+    assert!(shown(&sample).contains("[try] handler.down: mail"));
+    assert!(shown(&["handlers", "try", "alert"]).contains("(gatepost:dead_letter)"));
+    let slip = run(&folder, &["handlers", "try", "alert", "--sample", "gatepost", "handler.dwon"]);
+    let told = String::from_utf8_lossy(&slip.stderr).into_owned();
+    assert!(told.contains("did you mean `handler.down`?"), "{told}");
+}
+
+#[test]
 fn try_of_what_fails_or_is_not_there_says_so() {
     let folder = Folder::new("", HANDLERS);
     for (arguments, code, expected) in [

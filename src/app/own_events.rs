@@ -1,0 +1,145 @@
+//! What Gatepost's own events are made of, and a sample of each, so that handlers of them can be
+//! checked and tried before anything goes wrong.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::deliver::OWN_SOURCE;
+use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
+
+/// The types that there are.
+pub const TYPES: [&str; 15] = [
+    "dead_letter",
+    "handler.down",
+    "handler.failed",
+    "handler.back",
+    "handler.orphaned",
+    "source.silent",
+    "source.back",
+    "signature.rejected",
+    "disk.low",
+    "disk.back",
+    "standby.lag",
+    "standby.caught_up",
+    "certificate.failed",
+    "certificate.ending",
+    "certificate.renewed",
+];
+
+/// One of Gatepost's own events.
+pub(super) fn event(
+    source: SourceName,
+    event_type: &str,
+    received_at: Timestamp,
+    payload: &Value,
+    dedupe: Dedupe,
+) -> NewEvent {
+    let mut headers = Headers::builder();
+    headers.push("content-type", b"application/json");
+    NewEvent {
+        source,
+        event_type: EventType::new(event_type),
+        received_at,
+        data_root: DataRoot::Payload,
+        is_json: false,
+        headers: headers.finish(),
+        body: Bytes::from(payload.to_string()),
+        dedupe,
+    }
+}
+
+/// An event of this type as Gatepost could make it at `now`; `None` = it makes none.
+pub fn own_sample(event_type: &str, now: Timestamp) -> Option<NewEvent> {
+    let source = SourceName::parse(OWN_SOURCE).ok()?;
+    Some(event(source, event_type, now, &payload(event_type, now)?, Dedupe::Off))
+}
+
+/// Whether a payload has the fields that the sample of its type has.
+pub(super) fn is_like_sample(event_type: &str, found: &Value) -> bool {
+    let names = |value: &Value| -> BTreeSet<String> {
+        value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
+    };
+    payload(event_type, Timestamp::from_millis(0)).is_some_and(|one| names(&one) == names(found))
+}
+
+fn payload(event_type: &str, now: Timestamp) -> Option<Value> {
+    let error = "no connection: Connection refused (os error 111)";
+    Some(match event_type {
+        "dead_letter" => json!({
+            "handler": "mail",
+            "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+            "source": "hyvor",
+            "type": "comment.create",
+            "received_at": now,
+            "attempts": 1,
+            "died_at": now,
+            "reason": "answered 422 Unprocessable Content",
+        }),
+        "handler.down" => json!({
+            "handler": "mail", "kind": "email", "since": now, "failures": 10, "error": error,
+        }),
+        "handler.failed" => json!({
+            "handler": "mail", "kind": "email", "since": now, "reason": "a secret is missing",
+        }),
+        "handler.back" => json!({
+            "handler": "mail", "kind": "email", "down_since": now, "down_seconds": 90,
+        }),
+        "handler.orphaned" => {
+            let orphan =
+                json!({ "name": "mail", "since": now, "in_log": 12, "waiting": 2, "dead": 1 });
+            json!({ "handlers": [orphan], "bytes": 6_000_000_000_u64, "disk_max": 10_737_418_240_u64 })
+        }
+        "source.silent" => json!({
+            "source": "hyvor",
+            "silent_seconds": 86_401,
+            "expect_every_seconds": 86_400,
+            "newest_at": now,
+        }),
+        "source.back" => json!({ "source": "hyvor", "newest_at": now }),
+        "signature.rejected" => json!({
+            "source": "hyvor",
+            "count": 2,
+            "newest": 2,
+            "reason": "the signature does not match",
+        }),
+        "disk.low" | "disk.back" => json!({
+            "free_bytes": 400_000_000, "reserve_bytes": 268_435_456, "path": "data/queue",
+        }),
+        "standby.lag" => json!({
+            "standby": "two",
+            "connected": false,
+            "lag_seconds": 45.5,
+            "lag_bytes": 4096,
+            "lag_max_seconds": 30,
+            "last_seen_at": now,
+        }),
+        "standby.caught_up" => json!({ "standby": "two", "since": now, "seconds": 90 }),
+        "certificate.failed" | "certificate.ending" | "certificate.renewed" => json!({
+            "names": ["hooks.example.com"],
+            "not_after": now,
+            "reason": "the authority refused it",
+        }),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_own_type_has_a_sample() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        for event_type in TYPES {
+            let sample = own_sample(event_type, now).unwrap();
+            assert_eq!(sample.event_type.as_str(), event_type);
+            let payload: Value = serde_json::from_slice(&sample.body).unwrap();
+            assert!(is_like_sample(event_type, &payload));
+            assert!(!is_like_sample(event_type, &json!({ "another": 1 })));
+        }
+        assert!(own_sample("handler.dwon", now).is_none());
+    }
+}
