@@ -47,6 +47,7 @@ pub use escape::Escape;
 pub use fields::{Field, Part};
 pub use minijinja::Value;
 pub use scope::Scope;
+pub use striptags::striptags;
 
 /// The work that one evaluation of an expression may do. One unit is one instruction or 64 bytes
 /// of text; `payload | tojson` over a body of 1 MiB takes 262,144.

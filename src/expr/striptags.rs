@@ -6,7 +6,7 @@ const ENTITY_BYTES_MAX: usize = 10;
 /// `html` without its tags and comments; the end of a block is a line's end, and entities are the
 /// characters that they stand for. Not for output that is HTML again: what comes out may look like
 /// tags.
-pub(super) fn striptags(html: &str) -> String {
+pub fn striptags(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
     // Behind the last `>` begins no tag: without looking for its end each time, many open ones take

@@ -121,6 +121,10 @@ impl Settings {
     }
 }
 
+/// How long to wait where a service says that it is too much, and no time: ntfy's public server gives
+/// back a message each five seconds.
+const LIMIT_PAUSE: Duration = Duration::from_secs(5);
+
 /// What is said of a message that is not sent.
 const EMPTY: &str = "the text is empty";
 
@@ -163,10 +167,12 @@ impl Chat {
         let answer = self.web.send(method, url, headers, body).await?;
         let Err(mut failure) = answer.judge() else { return Ok(()) };
         let (pause, why) = self.settings.service.explain(&answer);
-        if let Some(pause) = pause.or(failure.retry_after) {
+        let is_limit = failure.status == Some(429);
+        let pause = pause.or(failure.retry_after).or(is_limit.then_some(LIMIT_PAUSE));
+        if let Some(pause) = pause {
             self.interval.pause(self.clock.steady(), pause);
             failure.retry_after = Some(pause);
-            if failure.status == Some(429) {
+            if is_limit {
                 // The service is there and took nothing: that is a wait, not a failure.
                 failure.kind = FailureKind::Paused;
             }

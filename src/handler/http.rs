@@ -321,5 +321,5 @@ impl HttpHandler {
 
 fn header_value(value: &[u8]) -> Result<HeaderValue, Failure> {
     HeaderValue::from_bytes(value)
-        .map_err(|_| Failure::permanent("a header's value has a line break or a control character"))
+        .map_err(|_| Failure::permanent("the value has a line break or a control character"))
 }

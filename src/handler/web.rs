@@ -208,16 +208,29 @@ impl Answer {
     }
 }
 
-/// Seconds, or a date as HTTP writes it.
+/// Seconds, which some write with a fraction, or a date in one of the three forms of HTTP
+/// (RFC 9110, 5.6.7).
 fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
-    let wait = if let Ok(seconds) = value.parse() {
-        Duration::from_secs(seconds)
-    } else {
-        let date = jiff::fmt::rfc2822::parse(value).ok()?;
-        Timestamp::from_millis(date.timestamp().as_millisecond()).since(now)
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let wait = match value.parse::<f64>() {
+        // So many seconds that they are none of a duration are more than enough.
+        Ok(seconds) if is_number => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        Ok(_) | Err(_) => {
+            let usual = jiff::fmt::rfc2822::parse(value).map(|date| date.timestamp());
+            let date = usual.ok().or_else(|| obsolete_date(value))?;
+            Timestamp::from_millis(date.as_millisecond()).since(now)
+        }
     };
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// A date as RFC 850 or `asctime` has it.
+fn obsolete_date(text: &str) -> Option<jiff::Timestamp> {
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].into_iter().find_map(|form| {
+        let date = jiff::civil::DateTime::strptime(form, text).ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })
 }
 
 /// The beginning of the body, as far as it comes soon. Read to its end, the connection can be used

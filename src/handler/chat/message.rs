@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::service::Service;
+use crate::expr::striptags;
 
 /// The longest text that each takes.
 const SLACK_CHARS_MAX: usize = 40_000;
@@ -13,11 +14,13 @@ const DISCORD_TITLE_CHARS_MAX: usize = 256;
 const DISCORD_EMBED_CHARS_MAX: usize = 4_096;
 const TELEGRAM_UNITS_MAX: usize = 4_096;
 const NTFY_BYTES_MAX: usize = 4_096;
-/// A request has 28 KB.
-const TEAMS_BYTES_MAX: usize = 20_000;
+/// A request has 28 KB, with all that is around the text.
+const TEAMS_BYTES_MAX: usize = 24_000;
+const TEAMS_TITLE_BYTES_MAX: usize = 1_000;
 const MATTERMOST_CHARS_MAX: usize = 16_383;
-/// An event has 65,536 bytes, as JSON and with what the servers add.
-const MATRIX_BYTES_MAX: usize = 32_000;
+const NTFY_TITLE_BYTES_MAX: usize = 250;
+/// An event has 65,536 bytes, with what the servers add.
+const MATRIX_BYTES_MAX: usize = 60_000;
 
 impl Service {
     /// The message in the service's shape.
@@ -32,9 +35,11 @@ impl Service {
                     Err(_) => json!(chat),
                 };
                 let whole = under(title, text);
-                let text = cut(&whole, TELEGRAM_UNITS_MAX, char::len_utf16);
+                let is_cut = whole.chars().map(char::len_utf16).sum::<usize>() > TELEGRAM_UNITS_MAX;
                 // What is cut may end within a tag, which Telegram refuses: then it is plain text.
-                let parse_mode = (*is_html && text == whole).then_some("HTML");
+                let whole = if *is_html && is_cut { striptags(&whole) } else { whole };
+                let text = cut(&whole, TELEGRAM_UNITS_MAX, char::len_utf16);
+                let parse_mode = (*is_html && !is_cut).then_some("HTML");
                 let mut message = json!({ "chat_id": chat, "text": text });
                 add(&mut message, "message_thread_id", *thread);
                 add(&mut message, "parse_mode", parse_mode);
@@ -43,6 +48,7 @@ impl Service {
             Self::Ntfy { topic, priority, tags, .. } => {
                 let mut message =
                     json!({ "topic": topic, "message": cut(text, NTFY_BYTES_MAX, char::len_utf8) });
+                let title = title.map(|title| cut(title, NTFY_TITLE_BYTES_MAX, char::len_utf8));
                 add(&mut message, "title", title);
                 add(&mut message, "priority", *priority);
                 add(&mut message, "tags", (!tags.is_empty()).then(|| tags.clone()));
@@ -64,7 +70,7 @@ impl Service {
                 json!({
                     // What a program says: others do not answer it.
                     "msgtype": "m.notice",
-                    "body": cut(&text, MATRIX_BYTES_MAX, char::len_utf8),
+                    "body": cut(&text, MATRIX_BYTES_MAX, json_bytes),
                     // A name in a payload is text.
                     "m.mentions": {},
                 })
@@ -110,9 +116,10 @@ fn discord(text: &str, title: Option<&str>, username: Option<&str>) -> Value {
 /// An Adaptive Card, as a workflow "When a Teams webhook request is received" takes it.
 fn teams(text: &str, title: Option<&str>) -> Value {
     let title = title.map(|title| {
+        let title = cut(title, TEAMS_TITLE_BYTES_MAX, json_bytes);
         json!({ "type": "TextBlock", "text": title, "weight": "Bolder", "size": "Medium", "wrap": true })
     });
-    let text = cut(text, TEAMS_BYTES_MAX, char::len_utf8);
+    let text = cut(text, TEAMS_BYTES_MAX, json_bytes);
     let text = json!({ "type": "TextBlock", "text": text, "wrap": true });
     let body: Vec<Value> = title.into_iter().chain([text]).collect();
     json!({
@@ -152,9 +159,30 @@ fn cut(text: &str, max: usize, size: impl Fn(char) -> usize) -> String {
     start
 }
 
+/// How much a character takes within a JSON text.
+fn json_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..' ' => 6,
+        _ => c.len_utf8(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn request_to_teams_and_matrix_is_within_its_bound_whatever_is_in_it() {
+        for text in ["\n", "\u{1}", "😀", "\"a"] {
+            let text = text.repeat(100_000);
+            let card = teams(&text, Some(&text)).to_string();
+            assert!((20_000..28_000).contains(&card.len()), "{}", card.len());
+        }
+        assert_eq!(serde_json::json!("\u{8}\n\u{1f}a").to_string().len() - 2, 2 + 2 + 6 + 1);
+        let sizes = "\u{8}\n\u{1f}a".chars().map(json_bytes);
+        assert_eq!(sizes.sum::<usize>(), 2 + 2 + 6 + 1);
+    }
 
     #[test]
     fn a_text_that_is_too_long_is_cut_by_the_services_own_measure() {

@@ -242,19 +242,18 @@ impl Service {
             }
             Self::Ntfy { .. } | Self::Matrix { .. } => (None, text_of(body.get("error"))),
             Self::Mattermost { .. } => (None, text_of(body.get("message"))),
-            Self::Teams { .. } => (None, None),
+            Self::Teams { .. } => {
+                let plain = std::str::from_utf8(&answer.body)
+                    .ok()
+                    .filter(|text| !text.contains(['{', '<']));
+                let plain = plain.map(|text| Value::from(text.trim()));
+                (None, text_of(body.pointer("/error/message").or(plain.as_ref())))
+            }
         };
         let millis = body.get("retry_after_ms").and_then(Value::as_f64);
         let pause = pause.and_then(Value::as_f64).or(millis.map(|millis| millis / 1000.0));
         let pause = pause.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        // ntfy says no time; the public server gives back a message each five seconds.
-        let pause = match self {
-            Self::Ntfy { .. } if answer.status.as_u16() == 429 => {
-                answer.retry_after.or(Some(Duration::from_secs(5)))
-            }
-            _ => pause.map(|pause| pause.min(PAUSE_MAX)),
-        };
-        (pause, why)
+        (pause.map(|pause| pause.min(PAUSE_MAX)), why.filter(|why| !why.is_empty()))
     }
 }
 

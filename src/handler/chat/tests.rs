@@ -118,6 +118,11 @@ async fn the_services_own_words_and_pauses_are_heard() {
     let later = Answer::Status(429, vec![("retry-after", "30".to_owned())], String::new());
     check(slack, later, "answered 429 Too Many Requests", Some(30_000)).await;
 
+    let text = "answered 429 Too Many Requests: rate_limited";
+    check(slack, answer(429, "rate_limited"), text, Some(5_000)).await;
+    let teams = "teams = { url = { file = 'key' } }";
+    check(teams, answer(400, "Bad payload"), "answered 400 Bad Request: Bad payload", None).await;
+
     let discord = "discord = { url = { file = 'key' } }";
     let body = r#"{"message":"You are being rate limited.","retry_after":64.57,"global":false}"#;
     let text = "answered 429 Too Many Requests: You are being rate limited.";

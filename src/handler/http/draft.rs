@@ -139,7 +139,9 @@ impl Settings {
         for (name, header) in &self.headers {
             if let Header::Template(template) = header {
                 let text = template.render(scope).map_err(Failure::permanent)?;
-                headers.insert(name.clone(), header_value(text.trim().as_bytes())?);
+                let value = header_value(text.trim().as_bytes());
+                let named = |err| Failure::permanent(format_args!("header `{name}`: {err}"));
+                headers.insert(name.clone(), value.map_err(named)?);
             }
         }
         Ok(Draft { id, url: self.url(scope)?, headers, body })

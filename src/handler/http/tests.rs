@@ -90,6 +90,8 @@ async fn a_value_cannot_add_a_header() {
     let handler = http(&server.url("/"), "headers = { X-User = '{{ data }}' }");
     let failure = handler.handle(&[delivery(r#"{"data":"a\r\nX-Admin: 1"}"#)]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Permanent);
+    let text = "header `x-user`: the value has a line break or a control character";
+    assert_eq!(failure.text.as_str(), text);
     assert!(server.requests().is_empty());
 }
 

@@ -18,7 +18,13 @@ fn retry_after_is_seconds_or_a_date() {
     check(" 0 ", Some(0));
     check("Sun, 06 Nov 1994 08:49:37 GMT", Some(30));
     check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+    check("Sunday, 06-Nov-94 08:49:37 GMT", Some(30));
+    check("Sun Nov  6 08:49:37 1994", Some(30));
     check("99999999999", Some(7 * 86_400));
+    check("99999999999999999999999", Some(7 * 86_400));
+    assert_eq!(parse_retry_after("1.5", now), Some(Duration::from_millis(1_500)));
+    check("1e3", None);
+    check("inf", None);
     check("soon", None);
     check("-5", None);
     check("", None);
