@@ -60,7 +60,7 @@ fn is_known(Named { name, is_test, .. }: &Named) -> bool {
     !name.starts_with('_') && answer.is_ok_and(|is_known| is_known.is_true())
 }
 
-/// Functions and methods are looked up when it runs: so it is run once, with every name undefined.
+/// Functions, methods and other templates are looked up when it runs: so it is run once, with every name undefined.
 /// Whatever else fails in that run says nothing about a real event.
 pub(super) fn check_run(err: Option<minijinja::Error>) -> Result<(), minijinja::Error> {
     let Some(err) = err else { return Ok(()) };
@@ -70,6 +70,7 @@ pub(super) fn check_run(err: Option<minijinja::Error>) -> Result<(), minijinja::
             | ErrorKind::UnknownTest
             | ErrorKind::UnknownFunction
             | ErrorKind::UnknownMethod
+            | ErrorKind::TemplateNotFound
     );
     let is_wrong = err.source().is_some_and(<dyn Error>::is::<BadArgument>);
     if is_unknown || is_wrong { Err(err) } else { Ok(()) }

@@ -205,6 +205,8 @@ fn unix(value: &Value) -> Option<jiff::Timestamp> {
     let Some(number) = value.as_i64() else {
         let seconds: f64 = value.clone().try_into().ok()?;
         let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+        // What is finer is noise of a binary number: .123 would be .122999.
+        let duration = duration.round(jiff::Unit::Microsecond).ok()?;
         return jiff::Timestamp::from_duration(duration).ok();
     };
     match number.unsigned_abs() {

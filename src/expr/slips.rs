@@ -206,6 +206,9 @@ pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
             "write `{% endif %}` or `{% endfor %}`"
         }
         ErrorKind::SyntaxError if is_else_if(detail, words) => "write `{% elif … %}`",
+        ErrorKind::TemplateNotFound => {
+            "write its text here, or in a `{% macro … %}` of this template"
+        }
         ErrorKind::UnknownMethod => {
             let called = words.split('(').next().unwrap_or_default();
             let name = called.rsplit('.').next().unwrap_or_default().trim();
@@ -245,7 +248,9 @@ pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) ->
             "len" | "strlen" | "size" => "write `x | length`".to_owned(),
             "now" => "write `event.received_at`: when the event came".to_owned(),
             _ if FILTERS.contains(&lower.as_str()) => format!("write `x | {lower}`"),
-            _ => String::new(),
+            _ => {
+                "what works on a value is a filter behind `|`, as in `data.name | upper`".to_owned()
+            }
         };
     }
     if let Some(near) = nearest(name, known.iter().copied()) {
@@ -257,7 +262,7 @@ pub(super) fn near_name(text: &str, start: usize, name: &str, known: &[&str]) ->
     if before.ends_with(['=', '<', '>']) || behind.starts_with(['=', '!', '<', '>']) {
         return format!("a text stands in quotation marks: `\"{name}\"`");
     }
-    String::new()
+    format!("a field of the body is `data.{name}`, and a text `\"{name}\"`")
 }
 
 /// The filter that was probably meant.

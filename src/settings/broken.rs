@@ -15,13 +15,24 @@ pub(super) fn add(problems: &mut Vec<Problem>, text: &str, errors: &[Error]) {
             problem.span.as_ref().is_none_or(|span| !doubtful.contains(&span.start))
         });
     }
-    problems.extend(errors.iter().map(|error| Problem {
-        severity: Severity::Error,
-        message: message(error),
-        help: error.span().map_or("", |span| help(error, text, span.start)).to_owned(),
-        span: error.span(),
-        path: String::new(),
-    }));
+    let mut errors: Vec<&Error> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map(|span| span.start));
+    let mut last_line = None;
+    for error in errors {
+        let line = error.span().map(|span| line_at(text, span.start).start);
+        // What the parser says of the rest of a line follows from the first slip in it.
+        if line.is_some() && line == last_line {
+            continue;
+        }
+        last_line = line;
+        problems.push(Problem {
+            severity: Severity::Error,
+            message: message(error),
+            help: error.span().map_or_else(String::new, |span| help(error, text, span.start)),
+            span: error.span(),
+            path: String::new(),
+        });
+    }
 }
 
 fn message(error: &Error) -> String {
@@ -29,15 +40,77 @@ fn message(error: &Error) -> String {
     message.trim_end_matches(", expected nothing").to_owned()
 }
 
-/// The most common slip: text without quotes.
-fn help(error: &Error, text: &str, at: usize) -> &'static str {
-    if error.message().contains("duplicate key") {
-        return "each name stands once: put the two together, or give one of them another name";
+/// What to write in place of the likeliest slips.
+fn help(error: &Error, text: &str, at: usize) -> String {
+    let message = error.message();
+    let says = |words: &str| message.contains(words);
+    let line = text.get(line_at(text, at)).unwrap_or_default().trim();
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let is_bare = value.starts_with(|c: char| c.is_alphanumeric() || "/.*~$@".contains(c));
+    let help = if says("duplicate key") {
+        "each name stands once: put the two together, or give one of them another name"
+    } else if line.contains(['“', '”', '„', '‘', '’']) {
+        "write straight quotation marks: `\"text\"`"
+    } else if says("escaped value") || says("unicode value") {
+        "a backslash in `\"…\"` begins an escape: write `'…'` around the text, or `\\\\` for each one"
+    } else if ["//", "--", ";"].iter().any(|mark| line.starts_with(mark)) {
+        "a comment begins with `#`"
+    } else if let Some(word) = truth(value) {
+        return format!("write `{word}`, in small letters and without quotation marks");
+    } else if says("unquoted key") || says("key with no value") || says("assignment between") {
+        help_for_key(line, value)
+    } else if says("unclosed table") {
+        "the name of a table stands in brackets, in one line: `[handler.my-name]`"
+    } else if says("leading zero") {
+        "write it without the zeros in front; as a text it stands in quotes: `key = \"04\"`"
+    } else if line.starts_with('[') && (says("array") || says("comma")) {
+        "the list above it is not closed: it ends with `]`"
+    } else if is_bare {
+        "text stands in quotes: `key = \"text\"`"
+    } else {
+        help_for_text(message, value)
+    };
+    help.to_owned()
+}
+
+/// Of a line that is no `key = value`.
+fn help_for_key(line: &str, value: &str) -> &'static str {
+    let colon = line.find(':');
+    let has_colon = colon.is_some_and(|at| line.find('=').is_none_or(|equals| at < equals));
+    if has_colon || (value.starts_with('{') && value.contains(':')) {
+        "between a key and its value stands `=`: `key = value`"
+    } else if value.starts_with('{') {
+        "keys in `{ … }` have a `,` between them: `{ min = \"10s\", max = \"6h\" }`"
+    } else {
+        "write one `key = value` in each line; a text of several lines stands between `'''`"
     }
-    let line = text.get(line_at(text, at)).unwrap_or_default();
-    let value = line.split_once('=').map_or("", |(_, value)| value.trim_start());
-    let is_bare = value.starts_with(|c: char| c.is_alphanumeric() || "/.*~$".contains(c));
-    if is_bare { "text stands in quotes: `key = \"text\"`" } else { "" }
+}
+
+/// Of a value that does not end where it should.
+fn help_for_text(message: &str, value: &str) -> &'static str {
+    let says = |words: &str| message.contains(words);
+    if value.starts_with(['[', '{']) {
+        "items of a list, and keys in `{ … }`, have a `,` between them; texts stand in quotes, and a \
+         bracket at the end"
+    } else if says("newline") && value.starts_with('"') {
+        "the text ends at the second `\"`: write `'…'` around it, or `'` in it"
+    } else if says("newline") && value.starts_with('\'') {
+        "the text ends at the second `'`: write `\"…\"` around it, or `\"` in it"
+    } else if says("string") {
+        "a text ends as it begins, in the same line; one of several lines stands between `'''`"
+    } else {
+        "write one `key = value` in each line; texts stand in quotes"
+    }
+}
+
+/// Our word for true or false, where another language's stands.
+fn truth(value: &str) -> Option<&'static str> {
+    let word = value.split('#').next().unwrap_or_default().trim();
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Some("true"),
+        "false" | "no" | "off" => Some("false"),
+        _ => None,
+    }
 }
 
 fn doubtful(text: &str, at: usize) -> Range<usize> {

@@ -130,6 +130,7 @@ impl<'a> Table<'a> {
         check: impl FnOnce(T) -> Result<U, E>,
     ) -> Option<U> {
         let value = self.value_of::<T>(key)?;
+        let value = Value { help: help.to_owned(), ..value };
         match check(value.clone().read()?) {
             Ok(checked) => Some(checked),
             Err(err) => {
@@ -376,6 +377,7 @@ impl<'a> Table<'a> {
             name: name.span(),
             span: value.span(),
             inner: value.get_ref(),
+            help: String::new(),
         })
     }
 

@@ -142,7 +142,7 @@ fn broken_toml_is_reported_with_everything_else() {
     insta::assert_snapshot!(problems.join("\n"), @r#"
 1:15 invalid float (text stands in quotes: `key = "text"`)
 2:1 unknown key `colour` (known here: listen, path)
-3:8 unclosed table, expected `]`
+3:8 unclosed table, expected `]` (the name of a table stands in brackets, in one line: `[handler.my-name]`)
 "#);
 }
 

@@ -39,6 +39,8 @@ pub struct Value<'a> {
     pub(super) name: Range<usize>,
     pub(super) span: Range<usize>,
     pub(super) inner: &'a DeValue<'a>,
+    /// What to write where it is of another type; empty = an example of the type.
+    pub(super) help: String,
 }
 
 impl fmt::Debug for Value<'_> {
@@ -96,6 +98,7 @@ impl<'a> Value<'a> {
             name: item.span(),
             span: item.span(),
             inner: item.get_ref(),
+            help: String::new(),
         };
         Some(items.iter().enumerate().map(item).collect())
     }
@@ -118,10 +121,11 @@ impl<'a> Value<'a> {
 
     /// Records that it is not a `T`.
     pub fn mismatch<T: FromToml>(&self) -> Option<T> {
-        self.problem(
-            format_args!("expected {}, found {}", T::expected(), self.kind()),
-            format_args!("for example {}", self.line(&T::example())),
-        );
+        let help = match self.help.as_str() {
+            "" => format!("for example {}", self.line(&T::example())),
+            help => help.to_owned(),
+        };
+        self.problem(format_args!("expected {}, found {}", T::expected(), self.kind()), help);
         None
     }
 

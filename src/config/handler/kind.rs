@@ -90,13 +90,31 @@ fn no_kind(handler: &mut Table<'_>) {
         };
         handler.reject(other, format_args!("unknown kind `{}`", other.escape_debug()), help);
     }
-    if others.is_empty() && !handler.is_broken() {
+    let by_key = if others.is_empty() { kind_by_key(handler) } else { None };
+    if let Some((key, kind)) = by_key {
+        let path = handler.path().to_owned();
+        handler.reject(
+            key,
+            "the kind of a handler is a table and no key",
+            format_args!("write `[{path}.{kind}]` in place of it, and the kind's keys below that"),
+        );
+    } else if others.is_empty() && !handler.is_broken() {
         let path = handler.path().to_owned();
         handler.problem_here(
             "this handler has no kind: nothing says what it does",
             format_args!("add one of the tables `[{path}.KIND]`: {all}"),
         );
     }
+}
+
+/// A key that names the kind, as in `type = "http"`, and the kind that is meant.
+fn kind_by_key(handler: &Table<'_>) -> Option<(&'static str, &'static str)> {
+    ["kind", "type", "action", "driver"].into_iter().find_map(|key| {
+        let word = handler.text_of(key)?;
+        let kind = KINDS.iter().map(|kind| kind.name).find(|name| *name == word);
+        let taken = || TAKEN_FOR_KINDS.iter().find(|(name, _)| *name == word);
+        Some((key, kind.or_else(|| taken().map(|(_, kind)| *kind))?))
+    })
 }
 
 fn several_kinds(handler: &Table<'_>, found: &[Read]) {

@@ -138,6 +138,10 @@ fn statements_of_other_languages_have_their_remedy() {
     assert!(help("{{#if data.a}}x{{/if}}").contains("`{% endif %}`"));
     assert!(help("{{#each data.a}}x{{/each}}").contains("`{% endfor %}`"));
     assert!(help("{{ .data.a }}").starts_with("leave the first `.` out"));
+    for other in ["{% include 'a' %}", "{% import 'a' as b %}", "{% extends 'a' %}"] {
+        assert!(help(other).starts_with("write its text here"), "{other}");
+    }
+    assert!(help("{{ lipsum() }}").contains("filter behind `|`"));
 }
 
 #[test]

@@ -14,11 +14,15 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
         "'Fri Apr 25 04:17:38 +0000 2014'",
         "'1398399458'",
         "1398399458.0",
+        "1398399458.123",
     ] {
         check(&format!("{moment} | date"), "2014-04-25 04:17");
         let text = format!("{moment} | date('%d.%m.%Y %H:%M', 'Europe/Berlin')");
         check(&text, "25.04.2014 06:17");
         check(&format!("{moment} | date(tz='Europe/Berlin', format='%H')"), "06");
+    }
+    for moment in ["1735689600.123", "'1735689600.123'"] {
+        check(&format!("{moment} | date('%T%.f')"), "00:00:00.123");
     }
     check("'' | date", "undefined");
     let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
