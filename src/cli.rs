@@ -105,7 +105,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
 
 /// The checked configuration. Its warnings are for `check` and `serve`.
 fn load(path: &Path) -> Result<Config, CliError> {
-    match config::load(path) {
+    match config::load_to_run(path) {
         Ok((config, _warnings)) => Ok(config),
         Err(report) => Err(CliError::Configuration(Box::new(report))),
     }

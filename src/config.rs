@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::deliver::OWN_SOURCE;
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
-use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Report, Table};
+use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Problem, Report, Severity, Table};
 use crate::source::{SourceCredentials, SourceSettings};
 
 mod defaults;
@@ -128,6 +128,25 @@ impl Config {
 /// only; the one that comes alone says what is wrong.
 pub fn load(path: &Path) -> Result<(Config, Report), Report> {
     load_with(path, Some(SecretRef::probe))
+}
+
+/// The same for the running gateway: a secret that only a handler lacks keeps that handler from being
+/// built and nothing else, so it is a warning.
+pub fn load_to_run(path: &Path) -> Result<(Config, Report), Report> {
+    let mut report = match load(path) {
+        Ok(good) => return Ok(good),
+        Err(report) => report,
+    };
+    let is_error = |problem: &&mut Problem| problem.severity == Severity::Error;
+    if !report.problems.iter_mut().filter(is_error).all(|one| one.path.starts_with("handler.")) {
+        return Err(report);
+    }
+    // What is wrong with the file whatever its secrets are stays an error.
+    let Ok((config, _warnings)) = load_without_secrets(path) else { return Err(report) };
+    for problem in report.problems.iter_mut().filter(is_error) {
+        problem.severity = Severity::Warning;
+    }
+    Ok((config, report))
 }
 
 /// The same where the secrets need not be there: for tests of handlers on another machine.

@@ -365,7 +365,8 @@ impl Server {
     }
 
     fn load(&self) -> Result<(Config, Report), ApiError> {
-        config::load(&self.path).map_err(|report| ApiError::Bad(report.render(ReportStyle::Plain)))
+        let loaded = config::load_to_run(&self.path);
+        loaded.map_err(|report| ApiError::Bad(report.render(ReportStyle::Plain)))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{CliError, error_chain};
 /// Runs the server until it is told to stop.
 pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
     let (config, warnings) =
-        config::load(path).map_err(|report| CliError::Configuration(Box::new(report)))?;
+        config::load_to_run(path).map_err(|report| CliError::Configuration(Box::new(report)))?;
     if !warnings.problems.is_empty() {
         note(&warnings.render(ReportStyle::Plain))?;
     }

@@ -39,7 +39,7 @@ fn without_kinds(text: &str) -> String {
 fn problems(more: &str) -> Vec<String> {
     let text = format!("{SMALL}{more}");
     let checked = check(&text);
-    let show = |problem: &settings::Problem| match problem.help.as_str() {
+    let show = |problem: &Problem| match problem.help.as_str() {
         "" => problem.message.clone(),
         help => format!("{} ({})", problem.message, without_kinds(help)),
     };

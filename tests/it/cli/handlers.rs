@@ -80,6 +80,32 @@ fn a_handler_that_cannot_be_built_keeps_back_nobody_and_misses_nothing() {
 }
 
 #[test]
+fn handler_whose_secret_is_not_there_keeps_back_nobody_until_it_comes() {
+    let lacking = "[handler.bot]\n[handler.bot.chat]\ntext = 'x'\n\
+                   telegram = { token = { env = 'GATEPOST_TEST_NONE' }, chat = '1' }\n";
+    let folder = Folder::new("", &format!("{UNBUILT}{OWN}{lacking}"));
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    delivered(&folder, 1);
+    for (name, why) in [("app", "secret file `"), ("bot", "`GATEPOST_TEST_NONE` is not set")] {
+        let failed = handler(&folder, name);
+        assert_eq!(failed["state"], "failed");
+        let reason = failed["reason"].as_str().unwrap();
+        assert!(reason.contains(why), "{reason}");
+        assert!(served.log().contains(why), "{}", served.log());
+    }
+    // `check` says it before it fails at night.
+    printed(&run(&folder, &["check"]), 3);
+    folder.write_secret("app-secret", "b25lIHNlY3JldCBvZiB0aGUgaGFuZGxlciBvZiBhIHRlc3Q=");
+    printed(&run(&folder, &["reload"]), 0);
+    assert_ne!(handler(&folder, "app")["state"], "failed");
+    // A source without its secret would turn its sender away: that is not started.
+    assert_eq!(served.stop(), Some(0));
+    std::fs::remove_file(folder.path().join("secret")).unwrap();
+    printed(&run(&folder, &["serve"]), 3);
+}
+
+#[test]
 fn check_finds_what_cannot_be_built_and_makes_nothing() {
     let file = "\n[handler.more]\n[handler.more.file]\npath = \"PATH\"\n";
     let folder = Folder::new("", &format!("{UNBUILT}{}", file.replace("PATH", "new/more.jsonl")));
