@@ -74,6 +74,8 @@ pub enum FailureClass {
     Timeout,
     /// The other side could not be reached, or the connection broke.
     Connection,
+    /// The other side is there and took a part of it, such as a mail for some of its readers.
+    Partly,
 }
 
 /// Whether another try can help.

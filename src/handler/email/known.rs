@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dialog::Refused;
-use crate::event::{Delivery, EventId, Failure, FailureKind, Progress};
+use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Progress};
 
 /// How many events of each sort are remembered: those that the owner drops are never asked for
 /// again.
@@ -139,6 +139,9 @@ impl Partly {
         let text = format!("the mail server refused {}{others}", named.join(", "));
         let failure =
             if for_now.is_empty() { Failure::permanent(text) } else { Failure::transient(text) };
+        // A full mailbox says nothing of whether the server is there.
+        let failure =
+            if self.has.is_empty() { failure } else { failure.with_class(FailureClass::Partly) };
         match all().find_map(|refused| refused.status) {
             Some(status) => failure.with_status(status),
             None => failure,

@@ -55,18 +55,22 @@ pub(super) struct Writer<'a> {
 /// The events of one mail, and those of its readers who do not have it.
 type Groups<'a> = BTreeMap<(Readers, Vec<Address>), Vec<&'a Delivery>>;
 
-/// One mail for each set of readers, in no order. None where an event names no reader, or where no
-/// reader `is_missing` its mail.
+/// One mail for each set of readers, in no order. None where an event names no reader, where no reader
+/// `is_missing` its mail, and where there is not a word in it.
 pub(super) fn compose(
     writer: &Writer<'_>,
     deliveries: &[&Delivery],
     is_missing: &dyn Fn(EventId, &Address) -> bool,
 ) -> Result<Vec<Mail>, Failure> {
     let groups = groups(writer.settings, deliveries, is_missing)?;
-    let mails = groups.iter().map(|((readers, missing), group)| {
-        Draft::of(writer, group)?.into_mail(writer, readers, missing.clone(), group)
-    });
-    mails.collect()
+    let mut mails = Vec::new();
+    for ((readers, missing), group) in &groups {
+        let draft = Draft::of(writer, group)?;
+        if !draft.is_empty() {
+            mails.push(draft.into_mail(writer, readers, missing.clone(), group)?);
+        }
+    }
+    Ok(mails)
 }
 
 fn groups<'a>(
@@ -97,6 +101,9 @@ pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan,
     let list = |mailboxes: &[Mailbox]| mailboxes.iter().map(ToString::to_string).collect();
     let steps = groups.iter().map(|((readers, _), group)| {
         let draft = Draft::of(writer, group)?;
+        if draft.is_empty() {
+            return Ok(Step::Skip { why: "subject and text are empty".to_owned() });
+        }
         let joined = |name: &str, mailboxes: &[Mailbox]| {
             let list: Vec<String> = list(mailboxes);
             (!list.is_empty()).then(|| (name.to_owned(), list.join(", ")))
@@ -159,6 +166,13 @@ impl Draft {
             headers: headers(writer, deliveries)?,
             attached,
         })
+    }
+
+    /// Whether it says nothing at all: what a template leaves out with `{% if %}`.
+    fn is_empty(&self) -> bool {
+        let html = self.html.as_deref().unwrap_or_default();
+        let is_blank = [&self.subject, &self.text, html].iter().all(|text| text.trim().is_empty());
+        is_blank && self.attached.is_empty()
     }
 
     fn into_mail(

@@ -4,6 +4,7 @@ use lettre::Address;
 use lettre::message::{Mailbox, Mailboxes};
 
 use super::settings::{RECIPIENTS_MAX, Recipients, Settings};
+use super::url::with_plain_domain;
 use crate::event::{Delivery, Failure};
 use crate::expr::{Expression, Scope, Value};
 
@@ -64,6 +65,9 @@ pub(super) fn reply_to(
             }
             Err(Unfit::NoAddress(_)) => Vec::new(),
         };
+        // In a header line it would be what many servers refuse the whole mail for.
+        let is_plain = |mailbox: &Mailbox| AsRef::<str>::as_ref(&mailbox.email).is_ascii();
+        let given: Vec<Mailbox> = given.into_iter().filter(is_plain).collect();
         match &same {
             Some(same) if *same != given => return Ok(Vec::new()),
             Some(_) | None => same = Some(given),
@@ -107,7 +111,7 @@ fn of_event(expression: &Expression, delivery: &Delivery) -> Result<Vec<Mailbox>
         let parsed: Mailboxes = text.parse().map_err(|_| {
             Unfit::NoAddress("the event gives what is not a mail address".to_owned())
         })?;
-        found.extend(parsed.into_iter().map(|mailbox| Mailbox {
+        found.extend(parsed.into_iter().map(with_plain_domain).map(|mailbox| Mailbox {
             // A name that a mail program would decode to another one is none.
             name: mailbox.name.filter(|name| !name.contains("=?")),
             ..mailbox

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lettre::message::Mailbox;
 use lettre::message::header::HeaderName;
 
-use super::url::{BadSmtpUrl, SmtpUrl};
+use super::url::{BadSmtpUrl, SmtpUrl, with_plain_domain};
 use crate::expr::{Escape, Expression, Template};
 use crate::handler::texts::{self, Text};
 use crate::secret::SecretRef;
@@ -199,7 +199,8 @@ const NOT_IN_A_LIST: &str =
     "an expression stands alone and without `{{ }}`: `\"data.comment.user.email\"`";
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|_| format!("`{}` is not a mail address", text.escape_debug()))
+    let mailbox = text.parse().map(with_plain_domain);
+    mailbox.map_err(|_| format!("`{}` is not a mail address", text.escape_debug()))
 }
 
 /// A list of addresses, one address, or an expression: an address is no expression, and an

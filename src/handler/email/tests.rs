@@ -182,6 +182,8 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
     assert_eq!(sent.len(), 3, "{sent:?}");
     assert!(sent.contains(&(1, "2 events: New comment on".to_owned())), "{sent:?}");
 
+    let mails = write(&text, &[to(1, json!("Ann <ann@b\u{fc}cher.example>"))]);
+    assert_eq!(mails[0].envelope.to()[0].to_string(), "ann@xn--bcher-kva.example");
     for nobody in [json!(null), json!([]), json!(""), json!([null, " "])] {
         assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
     }

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use lettre::Address;
+use lettre::message::Mailbox;
+
 /// A mail server's address, checked. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmtpUrl {
@@ -132,6 +135,18 @@ fn percent_decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok().filter(|user| !user.contains(char::is_control))
+}
+
+/// The same with a domain as name servers know it: `bücher.example` is `xn--bcher-kva.example`, which
+/// every mail server takes.
+pub(super) fn with_plain_domain(mailbox: Mailbox) -> Mailbox {
+    let plain = match ::url::Host::parse(mailbox.email.domain()) {
+        Ok(::url::Host::Domain(domain)) if !mailbox.email.domain().is_ascii() => {
+            Address::new(mailbox.email.user(), domain).ok()
+        }
+        Ok(_) | Err(_) => None,
+    };
+    Mailbox { email: plain.unwrap_or(mailbox.email), name: mailbox.name }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gatepost::deliver::{BreakerState, Policy, Retry};
-use gatepost::event::Failure;
+use gatepost::event::{Failure, FailureClass};
 use tokio_util::sync::CancellationToken;
 
 use super::rig::{Rig, Step, delivered, policy, refused, secs, until};
@@ -54,6 +54,33 @@ async fn a_handler_that_is_down_costs_one_probe_per_interval_and_slows_nobody() 
     assert!(rig.dead().await.is_empty());
     // What found the breaker open was not tried.
     assert!(rig.history(50_000).await.attempts.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_takes_a_part_of_each_is_not_down() {
+    let rig = Rig::new();
+    rig.append_n(50).await;
+    let ready = rig
+        .ready(patient(), |deliveries| {
+            if deliveries[0].attempt > 1 {
+                return delivered();
+            }
+            let part = Failure::transient("one mailbox is full").with_class(FailureClass::Partly);
+            let each = vec![(deliveries[0].event.id, part.clone())];
+            Step::Answer(Err(part.with_each(each)))
+        })
+        .await;
+    let control = ready.control.clone();
+    let shutdown = CancellationToken::new();
+    let watch = async {
+        until(|| ready.handler.n_calls() >= 50).await;
+        assert!(rig.clock.since_start() < secs(1), "the others do not wait for that");
+        assert_eq!(control.status().breaker, BreakerState::Closed);
+        until(|| ready.handler.n_calls() >= 100).await;
+        shutdown.cancel();
+    };
+    let (run, ()) = tokio::join!(ready.deliverer.run(shutdown.clone()), watch);
+    run.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

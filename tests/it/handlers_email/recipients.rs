@@ -13,6 +13,7 @@ async fn accepted_recipients_get_their_mail_and_the_refused_are_named() {
     let told = failure.text.as_str();
     assert!(told.starts_with("the mail server refused `second@example.com` ("), "{told}");
     assert!(told.ends_with("User unknown); the others have the mail"), "{told}");
+    assert_eq!(failure.class, Some(FailureClass::Partly), "the server is there");
     assert_eq!(server.stored()[0].to, ["owner@example.com", "third@example.com"]);
     // Once it is redriven, only the one who lacks it is asked for.
     server.accept("second@example.com");

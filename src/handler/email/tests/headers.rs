@@ -48,8 +48,20 @@ fn answers_copies_and_headers_of_the_owners_own_are_written() {
     // A reply address that is none is left out; a reader who is none is told.
     let mails = write(&text, &[with_more(&json!([]), "nobody")]);
     assert!(parse(&mails[0]).reply_to().is_none() && parse(&mails[0]).cc().is_none());
+    // So is one that goes into no line of plain ASCII.
+    let mails = write(&text, &[with_more(&json!([]), "\u{fc}@example.com")]);
+    assert!(mails[0].bytes.is_ascii() && parse(&mails[0]).reply_to().is_none());
     let failure = try_write(&text, &[with_more(&json!("nobody"), "")]).unwrap_err();
     assert!(failure.text.as_str().starts_with("`cc`: the event gives what is not"), "{failure}");
+}
+
+#[test]
+fn mail_without_a_word_is_none() {
+    let text = MAIL.replace("subject = ", "subject = '{{ data.nothing }}' # ");
+    let text = text.replace("text = ", "text = '{% if data.nothing %}x{% endif %}' # ");
+    assert!(write(&text, &[comment(1, "x")]).is_empty());
+    assert_eq!(write(&format!("{text}\nattach_body = true"), &[comment(1, "x")]).len(), 1);
+    assert_eq!(write(&text.replace("'{{ data.nothing }}'", "'New'"), &[comment(1, "x")]).len(), 1);
 }
 
 #[test]
