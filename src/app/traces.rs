@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::api::error_chain;
 use crate::clock::Clock;
 use crate::config::{Config, TracesHeader, TracesSettings};
+use crate::settings::SecretHeaderError;
 use crate::throttle::Throttle;
 use crate::trace::{Span, Traces};
 
@@ -84,15 +85,10 @@ fn headers(settings: &TracesSettings) -> Result<HeaderMap, AppError> {
     for (name, header) in &settings.headers {
         let value = match header {
             TracesHeader::Text(value) => value.clone(),
-            TracesHeader::Secret { prefix, secret } => {
-                let secret = secret.resolve().map_err(AppError::TracesHeader)?;
-                let bytes = [prefix.as_bytes(), secret.expose()].concat();
-                let value = HeaderValue::from_bytes(&bytes);
-                let mut value =
-                    value.map_err(|_err| AppError::UnfitTracesHeader(name.to_string()))?;
-                value.set_sensitive(true);
-                value
-            }
+            TracesHeader::Secret(header) => header.value().map_err(|err| match err {
+                SecretHeaderError::Secret(err) => AppError::TracesHeader(err),
+                SecretHeaderError::Unfit(_) => AppError::UnfitTracesHeader(name.to_string()),
+            })?,
         };
         headers.append(name, value);
     }

@@ -3,8 +3,7 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::secret::SecretRef;
-use crate::settings::{Table, Value, names_secret};
+use crate::settings::{SecretHeader, Table, Value};
 
 /// Where the spans of events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +20,7 @@ pub struct TracesSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TracesHeader {
     Text(HeaderValue),
-    Secret {
-        /// As in `Bearer `.
-        prefix: String,
-        secret: SecretRef,
-    },
+    Secret(SecretHeader),
 }
 
 /// Set by the connection or by the protocol.
@@ -108,11 +103,7 @@ fn headers(mut table: Table<'_>) -> Vec<(HeaderName, TracesHeader)> {
 /// A text, or `{ secret = { … }, prefix = "Bearer " }`.
 fn header(name: &HeaderName, value: &Value<'_>) -> Option<TracesHeader> {
     if value.is_table() {
-        let mut table = value.table()?;
-        let prefix = table.take_or("prefix", String::new());
-        let secret = table.require("secret");
-        table.finish();
-        return secret.map(|secret| TracesHeader::Secret { prefix, secret });
+        return SecretHeader::read(value).map(TracesHeader::Secret);
     }
     let Some(text) = value.as_str() else {
         value.problem(
@@ -121,12 +112,7 @@ fn header(name: &HeaderName, value: &Value<'_>) -> Option<TracesHeader> {
         );
         return None;
     };
-    if names_secret(name.as_str()) {
-        value.warning(
-            "a secret does not stand in the configuration: whoever reads the file has it",
-            "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
-        );
-    }
+    SecretHeader::warn_of_plain(name, value);
     let parsed = HeaderValue::from_str(text);
     if parsed.is_err() {
         value.problem(

@@ -49,8 +49,8 @@ impl Settings {
             shown.push((name.to_string(), value.to_owned()));
         }
         for (name, header) in &self.headers {
-            if let Header::Secret { prefix, .. } = header {
-                shown.push((name.to_string(), format!("{prefix}{SECRET}")));
+            if let Header::Secret(header) = header {
+                shown.push((name.to_string(), format!("{}{SECRET}", header.prefix)));
             }
         }
         if self.secret.is_some() {

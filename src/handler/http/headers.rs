@@ -8,18 +8,14 @@ use crate::event::Headers;
 use crate::expr::{Escape, Template};
 use crate::handler::BuildError;
 use crate::handler::texts::template_of;
-use crate::secret::{HIDDEN, SecretRef};
-use crate::settings::{Table, Value, names_secret};
+use crate::secret::HIDDEN;
+use crate::settings::{SecretHeader, SecretHeaderError, Table, Value};
 
 /// A header's value, as configured.
 #[derive(Clone, Debug)]
 pub(super) enum Header {
     Template(Arc<Template>),
-    Secret {
-        /// As in `Bearer `.
-        prefix: String,
-        secret: SecretRef,
-    },
+    Secret(SecretHeader),
 }
 
 /// Set by the connection or by this kind itself.
@@ -90,20 +86,13 @@ pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
 
 /// A template, or `{ secret = { … }, prefix = "Bearer " }`.
 fn read_header(name: &HeaderName, value: &Value<'_>) -> Option<Header> {
-    if !value.is_table() {
-        if names_secret(name.as_str()) && value.as_str().is_some_and(|text| !text.contains("{{")) {
-            value.warning(
-                "a secret does not stand in the configuration: whoever reads the file has it",
-                "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
-            );
-        }
-        return template_of(value, Escape::None).map(Header::Template);
+    if value.is_table() {
+        return SecretHeader::read(value).map(Header::Secret);
     }
-    let mut table = value.table()?;
-    let prefix = table.take_or("prefix", String::new());
-    let secret = table.require("secret");
-    table.finish();
-    secret.map(|secret| Header::Secret { prefix, secret })
+    if value.as_str().is_some_and(|text| !text.contains("{{")) {
+        SecretHeader::warn_of_plain(name, value);
+    }
+    template_of(value, Escape::None).map(Header::Template)
 }
 
 /// The headers that hold secrets, ready to be sent.
@@ -112,13 +101,13 @@ pub(super) fn secrets(
 ) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
     let mut ready = Vec::new();
     for (name, header) in headers {
-        let Header::Secret { prefix, secret } = header else { continue };
-        let secret = secret.resolve()?;
-        let bytes = [prefix.as_bytes(), secret.expose()].concat();
-        let mut value = HeaderValue::from_bytes(&bytes).map_err(|_| {
-            BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
+        let Header::Secret(header) = header else { continue };
+        let value = header.value().map_err(|err| match err {
+            SecretHeaderError::Secret(err) => err.into(),
+            SecretHeaderError::Unfit(_) => {
+                BuildError::Unfit(format!("the secret of header `{name}` has a line break"))
+            }
         })?;
-        value.set_sensitive(true);
         ready.push((name.clone(), value));
     }
     Ok(ready)

@@ -1,0 +1,55 @@
+//! Headers of requests that we make, whose values are secrets.
+
+use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
+
+use super::{Value, names_secret};
+use crate::secret::{SecretError, SecretRef};
+
+/// `{ secret = { … }, prefix = "Bearer " }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretHeader {
+    /// As in `Bearer `.
+    pub prefix: String,
+    secret: SecretRef,
+}
+
+/// Why there is no value to be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretHeaderError {
+    /// The secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It has a line break or a control character.
+    #[error("the secret fits into no header")]
+    Unfit(#[from] InvalidHeaderValue),
+}
+
+impl SecretHeader {
+    /// Reads the table that `value` is. `None` = a problem was recorded.
+    pub fn read(value: &Value<'_>) -> Option<Self> {
+        let mut table = value.table()?;
+        let prefix = table.take_or("prefix", String::new());
+        let secret = table.require("secret");
+        table.finish();
+        secret.map(|secret| Self { prefix, secret })
+    }
+
+    /// Warns of a header whose name says that `value`, a text, should be one of these.
+    pub fn warn_of_plain(name: &HeaderName, value: &Value<'_>) {
+        if names_secret(name.as_str()) {
+            value.warning(
+                "a secret does not stand in the configuration: whoever reads the file has it",
+                "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
+            );
+        }
+    }
+
+    /// The value as it is sent, which no log shows.
+    pub fn value(&self) -> Result<HeaderValue, SecretHeaderError> {
+        let secret = self.secret.resolve()?;
+        let bytes = [self.prefix.as_bytes(), secret.expose()].concat();
+        let mut value = HeaderValue::from_bytes(&bytes)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
