@@ -67,13 +67,28 @@ pub(crate) fn read(text: &[u8]) -> Result<(Value, bool), JsonError> {
 /// Where the documents stand of which `text` has several, each on a line of its own (JSON lines, as
 /// drains of logs send them); `None` = it is something else. Looks no further than one over `n_max`.
 pub(crate) fn lines(text: &[u8], n_max: usize) -> Option<Vec<Range<usize>>> {
+    each_line(text, n_max, |document, at| read_to_end(document).ok().map(|()| at))
+}
+
+/// All of [`lines`] as a list.
+pub(crate) fn read_lines(text: &[u8]) -> Option<Value> {
+    each_line(text, usize::MAX, |document, _| Some(read(document).ok()?.0)).map(list)
+}
+
+/// What `read` makes of each of several documents, and of where it stands.
+fn each_line<T>(
+    text: &[u8],
+    n_max: usize,
+    read: impl Fn(&[u8], Range<usize>) -> Option<T>,
+) -> Option<Vec<T>> {
+    // Most bodies are one line, which holds one document whatever is in it.
+    memchr::memchr(b'\n', text.trim_ascii())?;
     let mut documents = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let end = start + line.trim_ascii_end().len();
         if start < end {
-            read_to_end(text.get(start..end)?).ok()?;
-            documents.push(start..end);
+            documents.push(read(text.get(start..end)?, start..end)?);
         }
         if documents.len() > n_max {
             break;
@@ -81,13 +96,6 @@ pub(crate) fn lines(text: &[u8], n_max: usize) -> Option<Vec<Range<usize>>> {
         start += line.len();
     }
     (documents.len() > 1).then_some(documents)
-}
-
-/// All of [`lines`] as a list.
-pub(crate) fn read_lines(text: &[u8]) -> Option<Value> {
-    let documents = lines(text, usize::MAX)?.into_iter();
-    let values = documents.map(|document| Some(read(text.get(document)?).ok()?.0));
-    Some(list(values.collect::<Option<_>>()?))
 }
 
 fn read_to_end(text: &[u8]) -> Result<(), JsonError> {
