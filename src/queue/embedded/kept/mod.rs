@@ -260,12 +260,11 @@ impl KeptLog {
     /// Remembers damage, and logs it the first time. Of two overlapping stretches the wider stays.
     fn note(&self, damage: Damage) {
         let known = &mut lock(&self.contents).damage;
-        let is_of_segment = |known: &Damage| known.segment.number == damage.segment.number;
-        if known.iter().any(|known| is_of_segment(known) && known.covers(&damage)) {
+        if known.iter().any(|known| known.covers(&damage)) {
             return;
         }
         let n_known = known.len();
-        known.retain(|known| !(is_of_segment(known) && damage.covers(known)));
+        known.retain(|known| !damage.covers(known));
         if known.len() == n_known {
             let damage = damage.describe("kept");
             tracing::error!(damage, "The kept log is damaged; the rest of it is served");

@@ -80,9 +80,11 @@ impl Damage {
         end_of(self.offset, self.bytes as usize)
     }
 
-    /// Whether all of `other`, which is in the same segment, is part of this.
+    /// Whether all of `other` is part of this.
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        self.offset <= other.offset && other.end() <= self.end()
+        self.segment.number == other.segment.number
+            && self.offset <= other.offset
+            && other.end() <= self.end()
     }
 }
 
