@@ -92,8 +92,13 @@ impl Api {
     /// One handler with all that is known of it.
     pub async fn handler(&self, name: &HandlerName) -> Result<HandlerDetail, ApiError> {
         let found = self.handlers().into_iter().find(|handler| handler.name == *name);
-        let handler =
-            found.ok_or_else(|| ApiError::NotFound(format!("there is no handler `{name}`")))?;
+        let missing = || ApiError::NotFound(format!("there is no handler `{name}`"));
+        self.handler_detail(found.ok_or_else(missing)?).await
+    }
+
+    /// The same where it was found in the list.
+    pub async fn handler_detail(&self, handler: HandlerView) -> Result<HandlerDetail, ApiError> {
+        let name = &handler.name;
         let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
         let dead_groups =
             if handler.dead == 0 { Vec::new() } else { self.dead_groups(filter).await?.groups };
@@ -105,10 +110,14 @@ impl Api {
     /// One source with all that is known of it.
     pub async fn source(&self, name: &SourceName) -> Result<SourceDetail, ApiError> {
         let found = self.sources().into_iter().find(|source| source.name == *name);
-        let source =
-            found.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
+        let missing = || ApiError::NotFound(format!("there is no source `{name}`"));
+        self.source_detail(found.ok_or_else(missing)?).await
+    }
+
+    /// The same where it was found in the list.
+    pub async fn source_detail(&self, source: SourceView) -> Result<SourceDetail, ApiError> {
         let query = EventQuery {
-            source: Some(name.clone()),
+            source: Some(source.name.clone()),
             limit: LOOKED_AT_MAX,
             bytes_max: Some(BYTES_MAX),
             ..EventQuery::default()
@@ -123,7 +132,7 @@ impl Api {
             longest_silence_seconds: gaps.max(),
             types: counted(events.iter()),
             looked_at: events.len() as u64,
-            rejections: self.rejections(name),
+            rejections: self.rejections(&source.name),
             source,
         })
     }

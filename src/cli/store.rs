@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::api::{Api, ApiError, error_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::http::admin::NEXT;
 use crate::metrics::Metrics;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::text::percent_encoded;
@@ -100,7 +101,7 @@ impl Server {
         query: &[(String, String)],
     ) -> Result<(T, Option<u64>), CliError> {
         let response = self.answered(self.client.get(url(path, query))).await?;
-        let next = response.headers().get("gatepost-next").and_then(|next| next.to_str().ok());
+        let next = response.headers().get(NEXT).and_then(|next| next.to_str().ok());
         let next = next.and_then(|next| next.parse().ok());
         let body = response.bytes().await.map_err(|err| self.unreachable(&err))?;
         let list = serde_json::from_slice(&body).map_err(|err| CliError::failed(&err))?;

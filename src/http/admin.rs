@@ -330,7 +330,7 @@ async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
 }
 
 /// The position to go on with, as `before` or `after`.
-const NEXT: &str = "gatepost-next";
+pub const NEXT: &str = "gatepost-next";
 /// How many positions were looked at.
 const LOOKED_AT: &str = "gatepost-looked-at";
 

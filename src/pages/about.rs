@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::words;
+use crate::deliver::OWN_SOURCE;
 use crate::event::Event;
 
 /// Bodies that are read for it: larger ones cost more than that is worth.
@@ -32,7 +33,7 @@ pub(super) fn about(event: &Event) -> String {
     }
     let Ok(Some(json)) = event.json() else { return String::new() };
     let Ok(value) = serde_json::from_str::<Value>(&json) else { return String::new() };
-    let text = if event.source.as_str() == "gatepost" { of_own(&value) } else { best(&value) };
+    let text = if event.source.as_str() == OWN_SOURCE { of_own(&value) } else { best(&value) };
     words::shown(text.trim(), CHARS_MAX)
 }
 

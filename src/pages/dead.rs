@@ -344,7 +344,7 @@ fn answering(api: &Api, handler: Option<&str>) -> (Sign, String) {
             (Sign::Pause, format!("{} is paused: they would wait.", found.name))
         }
         (false, _, Some(at)) => {
-            let ago = words::span(std::time::Duration::from_secs(api.now().since(at).as_secs()));
+            let ago = words::between(at, api.now());
             (Sign::Ok, format!("{} answers: its last delivery was made {ago} ago.", found.name))
         }
         (false, _, None) => {

@@ -18,6 +18,7 @@ use crate::api::{
     Api, ApiError, DeliveryView, EventEntry, EventsAsk, PlanAsk, PlanView, StatusView,
 };
 use crate::clock::Timestamp;
+use crate::deliver::OWN_SOURCE;
 use crate::event::{Event, EventId};
 use crate::queue::DeliveryState;
 
@@ -208,7 +209,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         similar: of_type(&source, event_type),
         send: send_line(event),
         curl: curl_line(entry, &base),
-        is_own: source == "gatepost",
+        is_own: source == OWN_SOURCE,
         event_type: words::shown(event_type, 120),
         newer,
         older,
@@ -279,8 +280,7 @@ fn lead(deliveries: &[DeliveryView], is_for_nobody: bool, now: Timestamp) -> Str
     }
     let next = deliveries.iter().filter_map(|one| one.next_try_at).min();
     if let Some(at) = next {
-        let left = words::span(Duration::from_secs(at.since(now).as_secs()));
-        text.extend([" The next try is due in ", &left, "."]);
+        text.extend([" The next try is due in ", &words::between(now, at), "."]);
     }
     text
 }

@@ -1,7 +1,5 @@
 //! `/handlers`: who gets events, and how each of them does.
 
-use std::time::Duration;
-
 use askama::Template;
 
 use super::fields::{Fields, address};
@@ -88,7 +86,7 @@ impl HandlerRow {
             waiting: Linked::new(handler.waiting, waiting_address(&name)),
             dead: Linked::new(handler.dead, address("/dead", [("handler", name.as_str())])),
             oldest: match handler.oldest_pending_at {
-                Some(at) => words::span(Duration::from_secs(now.since(at).as_secs())),
+                Some(at) => words::between(at, now),
                 None => "–".to_owned(),
             },
             busy: format!("{} of {}", handler.in_flight, handler.concurrency),
@@ -192,7 +190,7 @@ pub(super) async fn show(
     let keys = keys.into_iter().filter_map(|(key, value)| {
         Some((words::shown(key.strip_prefix(&part)?, 80), words::shown(&value, 300)))
     });
-    let detail = api.handler(name).await?;
+    let detail = api.handler_detail(view.clone()).await?;
     let retries = detail.next_tries.into_iter().map(|next| RetryRow {
         id: next.id.to_string(),
         event_type: words::shown(next.event_type.as_str(), 60),

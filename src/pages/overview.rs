@@ -114,8 +114,7 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
         if let Some(free) = around.disk_free {
             facts.push(("Disk free", words::bytes(free), String::new()));
         }
-        let age = api.now().since(around.read_at).as_secs();
-        let age = words::span(std::time::Duration::from_secs(age));
+        let age = words::between(around.read_at, api.now());
         facts.push(("Configuration read", format!("{age} ago"), String::new()));
     }
     facts.push(("Index behind", words::bytes(queue.lag_bytes), String::new()));

@@ -134,7 +134,7 @@ pub(super) async fn show(
     let view = view.ok_or_else(|| ApiError::NotFound(format!("there is no source `{name}`")))?;
     let rates = api.rates().unwrap_or_default();
     let around = api.surroundings()?;
-    let detail = api.source(name).await?;
+    let detail = api.source_detail(view.clone()).await?;
     let types = detail.types.iter().map(|row| TypeRow {
         event_type: words::shown(row.event_type.as_str(), 80),
         count: Linked::new(row.count, events::of_type(name.as_str(), row.event_type.as_str())),

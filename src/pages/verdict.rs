@@ -112,7 +112,7 @@ fn until(handler: &HandlerView, now: Timestamp) -> String {
 }
 
 fn ahead(at: Timestamp, now: Timestamp) -> String {
-    format!("in {}", words::span(std::time::Duration::from_secs(at.since(now).as_secs())))
+    format!("in {}", words::between(now, at))
 }
 
 fn many_fail(handlers: &[&HandlerView]) -> Verdict {
@@ -147,7 +147,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
             } else {
                 format!("{} are", words::count(n_waiting))
             },
-            words::span(std::time::Duration::from_secs(now.since(at).as_secs()))
+            words::between(at, now)
         ),
         None => "all delivered".to_owned(),
     };

@@ -1,11 +1,18 @@
 //! Numbers, times and strangers' text as people read them.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use crate::clock::Timestamp;
 use crate::text;
 
 pub(super) use crate::text::{bytes, count, counted, latency, span};
+
+/// How long it is from `earlier` to `later`, in whole seconds: `3 s`, `2 h 5 min`.
+pub(super) fn between(earlier: Timestamp, later: Timestamp) -> String {
+    span(Duration::from_secs(later.since(earlier).as_secs()))
+}
 
 /// A stranger's text in one line, with nothing in it that could deceive, cut off after so many
 /// characters.

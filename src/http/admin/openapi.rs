@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 mod schemas;
 
-use schemas::{Fields, SCHEMAS};
+use schemas::{EXTENDED, Field, SCHEMAS};
 
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -139,7 +139,9 @@ pub(super) fn document() -> Value {
     }
     let schemas: Map<String, Value> = SCHEMAS
         .iter()
-        .map(|(name, fields)| ((*name).to_owned(), object(fields, name.ends_with("Ask"))))
+        .map(|(name, own)| {
+            ((*name).to_owned(), object(&all_fields(name, own), name.ends_with("Ask")))
+        })
         .chain([("State".to_owned(), states()), ("Problem".to_owned(), problem())])
         .collect();
     json!({
@@ -221,11 +223,18 @@ fn path_parameter(part: &str) -> Option<Value> {
     Some(json!({ "name": name, "in": "path", "required": true, "schema": schema(kind) }))
 }
 
-fn fields_of(name: &str) -> Option<Fields> {
-    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, fields)| *fields)
+fn fields_of(name: &str) -> Option<Vec<Field>> {
+    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, own)| all_fields(name, own))
 }
 
-fn object(fields: Fields, is_ask: bool) -> Value {
+/// The fields that `name` has of the one that it extends, then its own.
+fn all_fields(name: &str, own: &[Field]) -> Vec<Field> {
+    let base = EXTENDED.iter().find(|(extended, _)| *extended == name);
+    let base = base.and_then(|(_, base)| fields_of(base));
+    base.into_iter().flatten().chain(own.iter().copied()).collect()
+}
+
+fn object(fields: &[Field], is_ask: bool) -> Value {
     let properties = fields.iter().map(|(name, kind)| ((*name).to_owned(), schema(kind)));
     let required = fields.iter().filter(|(_, kind)| !kind.ends_with('?')).map(|(name, _)| *name);
     let mut object = json!({
@@ -339,7 +348,7 @@ mod tests {
             ("ActionsAsk", serde_json::to_value(ActionsAsk::default()).unwrap()),
             ("ExportAsk", serde_json::to_value(ExportAsk::default()).unwrap()),
         ] {
-            let fields = fields_of(name).unwrap().iter().map(|(name, _)| (*name).to_owned());
+            let fields = fields_of(name).unwrap().into_iter().map(|(name, _)| name.to_owned());
             assert_eq!(fields.collect::<BTreeSet<_>>(), keys(ask), "{name}");
         }
     }

@@ -1,10 +1,14 @@
 //! What the API's questions take and its answers hold, field by field.
 
-/// Names and types of fields. `?` = it may be null or left out, `[X]` = a list of it.
-pub(super) type Fields = &'static [(&'static str, &'static str)];
+/// Name and type of a field. `?` = it may be null or left out, `[X]` = a list of it.
+pub(super) type Field = (&'static str, &'static str);
+
+/// Answers that hold all of another one, and then fields of their own.
+pub(super) const EXTENDED: &[(&str, &str)] =
+    &[("EventDetail", "Event"), ("HandlerDetail", "Handler"), ("SourceDetail", "Source")];
 
 /// What questions take and answers hold.
-pub(super) const SCHEMAS: &[(&str, Fields)] = &[
+pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     (
         "EventsAsk",
         &[
@@ -188,25 +192,6 @@ pub(super) const SCHEMAS: &[(&str, Fields)] = &[
     (
         "HandlerDetail",
         &[
-            ("name", "string"),
-            ("kind", "string?"),
-            ("state", "string"),
-            ("reason", "string?"),
-            ("pause", "Pause?"),
-            ("in_log", "integer"),
-            ("waiting", "integer"),
-            ("dead", "integer"),
-            ("oldest_pending_at", "time?"),
-            ("oldest_pending_seconds", "integer"),
-            ("in_flight", "integer"),
-            ("concurrency", "integer"),
-            ("failing_since", "time?"),
-            ("failures", "integer"),
-            ("probe_at", "time?"),
-            ("next_try_at", "time?"),
-            ("given_up_at", "time?"),
-            ("last_error", "any?"),
-            ("last_success_at", "time?"),
             ("next_tries", "[NextTry]"),
             ("takes", "[TypeCount]"),
             ("looked_at", "integer"),
@@ -229,18 +214,6 @@ pub(super) const SCHEMAS: &[(&str, Fields)] = &[
     (
         "SourceDetail",
         &[
-            ("name", "string"),
-            ("provider", "string"),
-            ("path", "string"),
-            ("sample_type", "string?"),
-            ("sample_types", "[string]"),
-            ("setup", "[string]"),
-            ("accepted", "integer"),
-            ("duplicate", "integer"),
-            ("rejected", "integer"),
-            ("turned_away", "integer"),
-            ("last_verified_at", "time?"),
-            ("secrets", "[any]"),
             ("newest_at", "time?"),
             ("types", "[TypeCount]"),
             ("looked_at", "integer"),
@@ -262,12 +235,6 @@ pub(super) const SCHEMAS: &[(&str, Fields)] = &[
     (
         "EventDetail",
         &[
-            ("id", "id"),
-            ("position", "integer"),
-            ("source", "string"),
-            ("type", "string"),
-            ("received_at", "time"),
-            ("body_bytes", "integer"),
             ("headers", "[any]"),
             ("payload", "any?"),
             ("unreadable", "string?"),
