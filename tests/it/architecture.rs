@@ -79,15 +79,19 @@ fn documents_name_files_that_exist() {
     assert!(n_paths > 30, "the documents are read: {n_paths}");
 }
 
+/// The path and the code of each file, without tests.
+fn shipped() -> impl Iterator<Item = (String, String)> {
+    let files = sources().into_iter().map(|(path, text)| {
+        let code = code(&text);
+        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+        (path.to_str().unwrap().to_owned(), code)
+    });
+    files.filter(|(path, _)| !path.contains("tests") && !path.contains("/testing"))
+}
+
 #[test]
 fn what_is_in_one_place_only_is_nowhere_else() {
-    for (path, text) in sources() {
-        let path = path.to_str().unwrap();
-        if path.contains("tests") || path.contains("/testing") {
-            continue;
-        }
-        let code = code(&text);
-        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    for (path, code) in shipped() {
         for (what, places, claim) in ONLY_IN {
             let may = places.iter().any(|place| path.starts_with(place));
             assert!(may || !code.contains(what), "{path} has `{what}`, against \"{claim}\"");
@@ -97,15 +101,9 @@ fn what_is_in_one_place_only_is_nowhere_else() {
 
 #[test]
 fn places_of_the_log_are_calculated_in_one_file_each() {
-    for (path, text) in sources() {
-        let path = path.to_str().unwrap();
-        if path.contains("tests") || path.contains("/testing") {
-            continue;
-        }
-        let code = code(&text);
-        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    for (path, code) in shipped() {
         for (what, places) in ARITHMETIC {
-            assert!(places.contains(&path) || !code.contains(what), "{path} has `{what}`");
+            assert!(places.contains(&path.as_str()) || !code.contains(what), "{path} has `{what}`");
         }
         let in_queue = path.strip_prefix("src/queue/embedded/");
         if in_queue.is_some_and(|file| !NARROWING.contains(&file)) {

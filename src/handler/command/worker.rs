@@ -47,9 +47,6 @@ mod unanswered;
 use answer::Reply;
 use process::{Process, RESTART_TIME, not_begun};
 
-/// The pause before the first restart; it doubles with each one.
-const PAUSE_MIN: Duration = RESTART_TIME;
-
 /// The longest pause before a restart.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -269,7 +266,7 @@ impl Worker {
 
 impl WorkerSlot {
     fn pause(&mut self, why: String, now: Timestamp) {
-        let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.n_failed));
+        let doubled = RESTART_TIME.saturating_mul(2_u32.saturating_pow(self.n_failed));
         self.n_failed = self.n_failed.saturating_add(1);
         self.start_at = Some(now.after(doubled.min(PAUSE_MAX)));
         self.why = why;

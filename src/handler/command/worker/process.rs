@@ -32,7 +32,8 @@ const END_TIME: Duration = Duration::from_secs(1);
 /// How long a worker that hangs has to end after SIGTERM.
 const END_GRACE: Duration = Duration::from_secs(3);
 
-/// When what was not begun is tried again: the shortest pause before a restart.
+/// The pause before the first restart, which doubles with each one; what was not begun is tried again
+/// after it.
 pub(super) const RESTART_TIME: Duration = Duration::from_millis(100);
 
 /// How often one looks whether it has.
