@@ -97,13 +97,20 @@ impl Api {
     }
 
     /// The same where it was found in the list.
-    pub async fn handler_detail(&self, handler: HandlerView) -> Result<HandlerDetail, ApiError> {
+    pub async fn handler_detail(
+        &self,
+        mut handler: HandlerView,
+    ) -> Result<HandlerDetail, ApiError> {
         let name = &handler.name;
         let filter = DeadFilter { handler: Some(name.clone()), ..DeadFilter::default() };
         let dead_groups =
             if handler.dead == 0 { Vec::new() } else { self.dead_groups(filter).await?.groups };
         let (takes, looked_at) = self.taken_by(name).await?;
         let next_tries = self.next_tries(name).await?;
+        // Read from the clock once more, the same moment differs by its last digit.
+        if let Some(next) = next_tries.first() {
+            handler.next_try_at = Some(next.at);
+        }
         Ok(HandlerDetail { handler, next_tries, takes, looked_at, dead_groups })
     }
 

@@ -152,6 +152,8 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
+/// Makes the folder of its data. MariaDB has its own folder for temporary tables: at a start it removes
+/// all that it finds there, those of another test's server as well.
 fn init(kind: Kind, folder: &Path) {
     let data = folder.join("data");
     let mut command = match kind {
@@ -166,6 +168,7 @@ fn init(kind: Kind, folder: &Path) {
             command.args(["--no-defaults", "--skip-test-db"]);
             command.arg("--auth-root-authentication-method=normal");
             command.arg(format!("--datadir={}", data.display()));
+            command.arg(format!("--tmpdir={}", folder.display()));
             command
         }
     };
@@ -187,6 +190,7 @@ fn start(kind: Kind, folder: &Path) -> Child {
             let mut command = command("mariadbd");
             command.args(["--no-defaults", "--skip-networking", "--innodb-buffer-pool-size=32M"]);
             command.arg(format!("--datadir={}", data.display()));
+            command.arg(format!("--tmpdir={}", folder.display()));
             command.arg(format!("--socket={}/my.sock", folder.display()));
             command.arg(format!("--pid-file={}/my.pid", folder.display()));
             (command, "ready for connections")
