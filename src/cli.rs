@@ -54,7 +54,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Completions { shell } => schema::completions(shell),
         Verb::Man { folder } => schema::man(&folder),
         Verb::Standby(options) => standby::run(options, output),
-        Verb::Restore(options) => standby::restore(&options, output),
+        Verb::Restore(options) => standby::restore(options, output),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(verb, &config, output))
