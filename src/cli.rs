@@ -103,9 +103,10 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     }
 }
 
-/// The checked configuration. Its warnings are for `check` and `serve`.
+/// The checked configuration. Its warnings are for `check` and `serve`. The secrets are the server's: what
+/// systemd passes on to that is seen by no command beside it, `ExecReload=` included.
 fn load(path: &Path) -> Result<Config, CliError> {
-    match config::load(path) {
+    match config::load_without_secrets(path) {
         Ok((config, _warnings)) => Ok(config),
         Err(report) => Err(CliError::Configuration(Box::new(report))),
     }
