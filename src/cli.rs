@@ -54,7 +54,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Verb::Completions { shell } => schema::completions(shell),
         Verb::Man { folder } => schema::man(&folder),
         Verb::Standby(options) => standby::run(options, output),
-        Verb::Restore(options) => standby::restore(&options, output),
+        Verb::Restore(options) => standby::restore(options, output),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(verb, &config, output))
@@ -103,9 +103,10 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     }
 }
 
-/// The checked configuration. Its warnings are for `check` and `serve`.
+/// The checked configuration. Its warnings are for `check` and `serve`. The secrets are the server's: what
+/// systemd passes on to that is seen by no command beside it, `ExecReload=` included.
 fn load(path: &Path) -> Result<Config, CliError> {
-    match config::load_to_run(path) {
+    match config::load_without_secrets(path) {
         Ok((config, _warnings)) => Ok(config),
         Err(report) => Err(CliError::Configuration(Box::new(report))),
     }

@@ -149,7 +149,8 @@ pub fn load_to_run(path: &Path) -> Result<(Config, Report), Report> {
     Ok((config, report))
 }
 
-/// The same where the secrets need not be there: for tests of handlers on another machine.
+/// The same where the secrets need not be there: for what the server does with them, and for tests of
+/// handlers on another machine.
 pub fn load_without_secrets(path: &Path) -> Result<(Config, Report), Report> {
     load_with(path, None)
 }

@@ -14,8 +14,9 @@
 //!
 //! - `wire`: what is said. `standbys`: the gateway's side, with `gather` (what a question is answered
 //!   by) and `lag`.
-//! - `follow`: the other side. `local`: its copy in a folder, with `write` and `manifest` (what is known of it
-//!   beside its bytes); `promote` and `restore`: making a queue of it.
+//! - `follow`: the other side, with a copy (`held`). `local`: one in a folder, with `write` and
+//!   `manifest` (what is known of it beside its bytes); `promote` and `restore`: making a queue of it.
+//!   `bucket`: one in S3-compatible storage.
 //!
 //! Invariants:
 //!
@@ -26,9 +27,11 @@
 //!   through the copy's end: one that was restored from an older copy is refused.
 //! - A copy is no queue until it is promoted: `FORMAT` says so, and both hold the folder's lock.
 
+mod bucket;
 mod error;
 mod follow;
 mod gather;
+mod held;
 mod lag;
 mod local;
 mod manifest;
@@ -38,8 +41,10 @@ mod standbys;
 mod wire;
 mod write;
 
+pub use bucket::{BucketAccess, BucketCopy, BucketError, BucketPlace, restore_from_bucket};
 pub use error::StandbyError;
 pub use follow::{CopyFollower, FollowError, FollowOptions, Progress};
+pub use held::HeldCopy;
 pub use lag::{Lag, StandbyView};
 pub use local::{CopyError, LocalCopy};
 pub use promote::{Promoted, Thoroughness, promote};

@@ -15,6 +15,7 @@ mod imported;
 mod qhook;
 mod rules;
 mod script;
+mod template;
 mod transform;
 mod webhook;
 
@@ -76,6 +77,17 @@ fn read(options: &ImportFile) -> Result<Value, CliError> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| CliError::Failed(format!("`{shown}` is not UTF-8 text")))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|err| CliError::Failed(format!("`{shown}` is neither JSON nor YAML: {err}")))
+    // Of a template, variables are known here: quotation marks in it end the text that it is in.
+    let filled = template::without_getenv(&text);
+    if let Ok(value) = serde_json::from_str(&filled) {
+        return Ok(value);
+    }
+    serde_saphyr::from_str(&filled).map_err(|err| {
+        let hint = if filled.contains("{{") {
+            "\n  it looks like a template: import what it becomes once it is filled in"
+        } else {
+            ""
+        };
+        CliError::Failed(format!("`{shown}` is neither JSON nor YAML: {err}{hint}"))
+    })
 }

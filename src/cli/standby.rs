@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::app;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::secret::SecretRef;
 use crate::standby::{
-    self, CopyFollower, FollowOptions, LocalCopy, Progress, Promoted, Thoroughness,
+    self, BucketCopy, CopyFollower, FollowOptions, HeldCopy, LocalCopy, Progress, Promoted,
+    Thoroughness,
 };
 use crate::text::counted;
 
@@ -33,7 +34,7 @@ pub(super) fn run(options: Standby, output: Output) -> Result<(), CliError> {
 /// Follows until that is not possible any more. Ends with an error only: it may be killed at any moment.
 async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
     app::logging::start(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
-    let Standby { from: Some(from), token_file: Some(file), data, .. } = options else {
+    let Standby { from: Some(from), token_file: Some(file), data, to, bucket, .. } = options else {
         return Err(CliError::Usage("`--from` and `--token-file` say whom to follow".to_owned()));
     };
     if !["http", "https"].contains(&from.scheme()) {
@@ -43,9 +44,17 @@ async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
     let token = SecretRef::File { path: file, create: false };
     let token = token.resolve().map_err(|err| CliError::failed(&err))?;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let copy = LocalCopy::open(&queue_folder(&data)).map_err(|err| CliError::failed(&err))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let copy: Box<dyn HeldCopy> = if let Some(address) = to {
+        let place = bucket.access().open(&address).map_err(|err| CliError::failed(&err))?;
+        let copy = BucketCopy::open(place, Arc::clone(&clock)).await;
+        Box::new(copy.map_err(|err| CliError::failed(&err))?)
+    } else {
+        let copy = LocalCopy::open(&queue_folder(&data));
+        Box::new(copy.map_err(|err| CliError::failed(&err))?)
+    };
     let (url, options) = (from.clone(), FollowOptions { from, token, name });
-    let follower = CopyFollower::new(options, copy, Arc::new(SystemClock::new()));
+    let follower = CopyFollower::new(options, copy, clock);
     let follower = follower.map_err(|err| CliError::failed(&err))?;
     let tell = |progress: Progress| {
         let told = output.one(&json!({ "standby": progress }), |_| match &progress {
@@ -78,11 +87,16 @@ fn promote(options: &Promote, output: Output) -> Result<(), CliError> {
 }
 
 /// Makes a queue of a copy in an empty folder.
-pub(super) fn restore(options: &Restore, output: Output) -> Result<(), CliError> {
-    let Restore { from, data, verify, force } = options;
-    let how = Thoroughness { force: *force, verify: *verify };
-    let from = queue_folder(Path::new(from));
-    let restored = standby::restore(&from, &queue_folder(data), how);
+pub(super) fn restore(options: Restore, output: Output) -> Result<(), CliError> {
+    let Restore { from, data, verify, force, bucket } = options;
+    let how = Thoroughness { force, verify };
+    let restored = if from.starts_with("s3://") {
+        let place = bucket.access().open(&from).map_err(|err| CliError::failed(&err))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(standby::restore_from_bucket(&place, &queue_folder(&data), how))
+    } else {
+        standby::restore(&queue_folder(Path::new(&from)), &queue_folder(&data), how)
+    };
     let restored = restored.map_err(|err| CliError::failed(&err))?;
     output.one(&restored, |restored| {
         let mut text = Page::default();

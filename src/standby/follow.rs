@@ -7,7 +7,8 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::local::{CopyError, LocalCopy};
+use super::held::HeldCopy;
+use super::local::CopyError;
 use super::wire::{Garbled, Hello, Pull, PulledParts, Welcome};
 use crate::clock::{Clock, whole_millis};
 use crate::queue::embedded::COPY_FORMAT;
@@ -89,7 +90,7 @@ impl FollowError {
             | Self::Forgotten
             | Self::Garbled(_)
             | Self::Answer(_) => true,
-            Self::Copy(err) => err.is_full() || matches!(err, CopyError::Garbled(_)),
+            Self::Copy(err) => err.may_pass(),
             Self::Refused(_) | Self::Token | Self::Version { .. } | Self::NoGateway(..) => false,
         }
     }
@@ -110,7 +111,7 @@ pub enum Progress {
 pub struct CopyFollower {
     options: FollowOptions,
     client: Client,
-    copy: LocalCopy,
+    copy: Box<dyn HeldCopy>,
     clock: Arc<dyn Clock>,
     session: Option<String>,
 }
@@ -119,7 +120,7 @@ impl CopyFollower {
     /// Holds `copy` and brings it up to date.
     pub fn new(
         options: FollowOptions,
-        copy: LocalCopy,
+        copy: Box<dyn HeldCopy>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, FollowError> {
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
@@ -145,6 +146,7 @@ impl CopyFollower {
                         tell(Progress::Complete);
                     }
                     is_complete = self.copy.is_complete();
+                    tokio::time::sleep(self.copy.pause()).await;
                 }
                 Err(err) if err.may_pass() => {
                     if !is_told {
@@ -168,10 +170,11 @@ impl CopyFollower {
             None => self.hello(tell).await?,
         };
         let wait_ms = whole_millis(WAIT);
+        let stand = self.copy.stand();
         let pull = Pull {
             session: session.clone(),
-            from: self.copy.stand(),
-            durable: self.copy.durable(),
+            from: stand,
+            durable: stand.map(|stand| stand.place()).unwrap_or_default(),
             kept: self.copy.kept_parts(),
             keys: self.copy.key_parts(),
             wait_ms,
@@ -182,9 +185,9 @@ impl CopyFollower {
         let is_idle = batch.chunks.is_empty();
         // Known only once it was let in: a gateway that refuses is asked anew.
         self.session = Some(session);
-        self.copy.apply(batch, &parts, self.clock.now())?;
+        self.copy.apply(batch, &parts, self.clock.now()).await?;
         if is_idle {
-            self.copy.scrub();
+            self.copy.look_again().await;
         }
         Ok(())
     }
@@ -195,7 +198,7 @@ impl CopyFollower {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.options.name.clone(),
             gateway: self.copy.gateway().map(str::to_owned),
-            stand: self.copy.checked_end()?,
+            stand: self.copy.checked_end().await?,
         };
         let answer = self.ask("hello", &hello).await?;
         let answer = answer.bytes().await.map_err(FollowError::Unreachable)?;
@@ -204,7 +207,7 @@ impl CopyFollower {
         if format != COPY_FORMAT {
             return Err(FollowError::Version { version, format });
         }
-        self.copy.begin(&gateway)?;
+        self.copy.begin(&gateway).await?;
         tell(Progress::Following(gateway));
         Ok(session)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::bucket::BucketError;
 use super::manifest::Manifest;
 use super::wire::{CopyStand, Garbled, KeptPart, KeyPart, PulledParts, Seal};
 use crate::files;
@@ -48,6 +49,9 @@ pub enum CopyError {
     /// What came was not what was sent.
     #[error(transparent)]
     Garbled(#[from] Garbled),
+    /// The storage that holds it says no.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// The folder cannot be held.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -69,18 +73,19 @@ impl CopyError {
         |source| Self::Io { what, source }
     }
 
-    /// Whether there was no room: it is tried again.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether it may pass by itself: there was no room, or what came was not what was sent.
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
+            Self::Garbled(_) => true,
+            Self::Bucket(err) => err.may_pass(),
             Self::IsQueue(_)
             | Self::NotEmpty(_)
             | Self::NoCopy(_)
             | Self::Incomplete(_)
             | Self::Damaged { .. }
-            | Self::Garbled(_)
             | Self::Queue(_) => false,
         }
     }

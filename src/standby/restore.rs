@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::local::CopyError;
-use super::manifest::Manifest;
+use super::manifest::{MANIFEST, Manifest};
 use super::promote::{Promoted, Thoroughness, finish};
+use crate::files;
 use crate::queue::embedded::{CopyFolder, FolderHolds};
 
 /// Copies the copy in the queue's folder `from` into `to`, which is empty, and makes a queue of it.
@@ -25,12 +26,19 @@ pub fn restore(from: &Path, to: &Path, how: Thoroughness) -> Result<Promoted, Co
         return Err(CopyError::Incomplete(from.to_owned()));
     }
     let target = begin(to)?;
+    let restored = copy(source.path(), to, &manifest).and_then(|()| finish(&target, manifest, how));
+    if restored.is_err() {
+        discard(&target)?;
+    }
+    restored
+}
+
+fn copy(from: &Path, to: &Path, manifest: &Manifest) -> Result<(), CopyError> {
     for folder in ["log", "kept", "keys"] {
-        let copied = copy_files(&source.path().join(folder), &to.join(folder));
+        let copied = copy_files(&from.join(folder), &to.join(folder));
         copied.map_err(CopyError::io(format!("copying `{folder}`")))?;
     }
-    manifest.write(to).map_err(CopyError::io("noting what the copy is"))?;
-    finish(&target, manifest, how)
+    manifest.write(to).map_err(CopyError::io("noting what the copy is"))
 }
 
 /// Takes hold of an empty folder and marks it, so that no gateway serves from half a queue.
@@ -44,6 +52,18 @@ pub(super) fn begin(to: &Path) -> Result<CopyFolder, CopyError> {
     }
     target.begin().map_err(CopyError::io("marking the folder"))?;
     Ok(target)
+}
+
+/// Leaves the folder as empty as it was, so that it can be restored into again.
+pub(super) fn discard(target: &CopyFolder) -> Result<(), CopyError> {
+    let folder = target.path();
+    let removed = ["log", "kept", "keys"]
+        .iter()
+        .try_for_each(|name| std::fs::remove_dir_all(folder.join(name)))
+        .and_then(|()| files::remove(&folder.join(MANIFEST)))
+        // Last: whatever else is there until then, it is not served from.
+        .and_then(|()| files::remove(&folder.join("FORMAT")));
+    removed.map_err(CopyError::io("removing what was restored"))
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Gateway and standby in one process, with segments of 8 KiB.
 
-mod rig;
+pub(super) mod rig;
 
 use super::error::StandbyError;
 use super::local::{CopyError, LocalCopy};

@@ -85,7 +85,7 @@ pub struct Pull {
 }
 
 /// A file of the queue's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileName {
     /// A segment of the log.

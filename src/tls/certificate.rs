@@ -40,6 +40,9 @@ pub enum CertificateError {
     /// There is no key in PEM form.
     #[error("`key` holds no private key in PEM form that can be read without a passphrase")]
     NoKey,
+    /// The key has a passphrase.
+    #[error("`key` has a passphrase: take it off by `openssl pkey -in KEY -out NEW`")]
+    Encrypted,
     /// The key's algorithm is not known.
     #[error("`key` cannot be used: {0}")]
     UnusableKey(rustls::Error),
@@ -76,6 +79,10 @@ impl Certificate {
         let chain = chain.map_err(|err| CertificateError::NotPem("cert", err))?;
         let own = chain.first().ok_or(CertificateError::NoCertificate)?;
         let facts = der::facts(own).ok_or(CertificateError::Malformed)?;
+        // In both forms that there are, PKCS #8 and the older one.
+        if memchr::memmem::find(key, b"ENCRYPTED").is_some() {
+            return Err(CertificateError::Encrypted);
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|err| match err {
             pem::Error::NoItemsFound => CertificateError::NoKey,
             other => CertificateError::NotPem("key", other),
@@ -194,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn key_with_a_passphrase_is_told_as_one() {
+        let (cert, _) = pem(&["a.example"], BEGIN, (2027, 4, 1));
+        for key in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIHs\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0A\n\nMIHs\n\
+             -----END EC PRIVATE KEY-----\n",
+        ] {
+            let err = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap_err();
+            assert!(matches!(err, CertificateError::Encrypted), "{err}");
+        }
+    }
+
+    #[test]
     fn certificate_ends_soon_for_a_quarter_of_its_life_and_two_weeks_at_most() {
         // 90 days, 8 days and ten years.
         for (end, soon) in [((2027, 4, 1), 14), ((2027, 1, 9), 2), ((2036, 12, 29), 14)] {
@@ -226,6 +246,6 @@ mod tests {
         let broken = cert.replace('M', "?");
         assert!(matches!(error(&broken, &key), CertificateError::NotPem("cert", _)));
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-        assert!(matches!(error(&cert, &locked), CertificateError::NoKey));
+        assert!(matches!(error(&cert, &locked), CertificateError::Encrypted));
     }
 }

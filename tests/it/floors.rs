@@ -33,6 +33,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("lettre", &["src/handler/email"]),
     ("sqlx", &["src/handler/sql"]),
     ("askama", &["src/pages"]),
+    ("object_store", &["src/standby/bucket"]),
 ];
 
 pub(super) fn sources() -> Vec<(PathBuf, String)> {

@@ -146,7 +146,16 @@ fn verify(
 }
 
 fn methods(hook: &Value, text: &mut String, notes: &mut Vec<String>, has_verify: bool) {
-    let Some(methods) = hook.get("http-methods").and_then(Value::as_array) else { return };
+    let Some(methods) = hook.get("http-methods").and_then(Value::as_array) else {
+        // A sender that signs posts; whatever else called it may have been a link.
+        if has_verify {
+            notes.push(
+                "no `http-methods`: any method was taken, also GET, by which no event comes here"
+                    .to_owned(),
+            );
+        }
+        return;
+    };
     let methods =
         methods.iter().filter_map(Value::as_str).map(|one| one.trim().to_ascii_uppercase());
     let (taken, others): (Vec<String>, Vec<String>) =
@@ -197,6 +206,11 @@ fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (Stri
         notes.push("so it is switched off: look at it, and take `enabled = false` out".to_owned());
         text.push_str("enabled = false\n");
     }
+    let folder = hook.get("command-working-directory").and_then(Value::as_str).unwrap_or_default();
+    let command_text = hook.get("execute-command").and_then(Value::as_str).unwrap_or_default();
+    for text in [command_text, folder].into_iter().filter(|text| text.contains("${")) {
+        notes.push(format!("`{text}` stands as it is: nothing fills it in"));
+    }
     if command.run.len() > 1 && command.run.first().is_some_and(|program| program == "/bin/sh") {
         notes.push(
             "its arguments are taken out of the body by `jq`, which must be there".to_owned(),
@@ -209,8 +223,7 @@ fn handler(hook: &Value, name: &str, program: &str, rule: &TriggerRule) -> (Stri
             list(command.run.iter().map(String::as_str))
         ),
     );
-    let folder = hook.get("command-working-directory").and_then(Value::as_str);
-    if let Some(folder) = folder.filter(|folder| !folder.is_empty()) {
+    if !folder.is_empty() {
         put(&mut text, format_args!("cwd = {}\n", quoted(folder)));
     }
     (text, notes)

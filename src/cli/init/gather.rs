@@ -139,6 +139,9 @@ fn remote(
     if password.is_some() || folder.join(file).exists() {
         return Ok(Remote { url, needs_password: true, password });
     }
+    if url::is_socket(&url) {
+        return Ok(Remote { url, needs_password: false, password: None });
+    }
     let password = questions.secret(&format!("The password of `{user}`"))?;
     if password.is_none() {
         return Err(CliError::Usage(format!(

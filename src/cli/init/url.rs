@@ -22,6 +22,14 @@ pub(super) fn user(url: &str) -> Option<&str> {
     rest.rsplit_once('@').map(|(user, _)| user)
 }
 
+/// Whether the server is reached by a socket of this machine, where the system says who asks.
+pub(super) fn is_socket(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
+        ["host", "socket"].contains(&name) && percent_decoded(value).starts_with(b"/")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +53,8 @@ mod tests {
         }
         assert_eq!(user("postgres://site@db/site"), Some("site"));
         assert_eq!(user("sqlite:data/a@b"), None);
+        assert!(is_socket("postgres://site@localhost/site?host=%2Frun%2Fpostgresql"));
+        assert!(is_socket("mysql://site@localhost/site?ssl-mode=DISABLED&socket=/run/my.sock"));
+        assert!(!is_socket("postgres://site@db/site?host=other"));
     }
 }

@@ -1,7 +1,7 @@
 //! A gateway and a copy in one process, with segments of 8 KiB.
 
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::super::error::StandbyError;
 use super::super::local::LocalCopy;
-use super::super::promote::promote;
+use super::super::promote::{Promoted, promote};
 use super::super::standbys::{Acknowledge, Rule, Standbys};
 use super::super::wire::{Hello, Pull, PulledParts};
 use crate::clock::{Clock, ManualClock, Timestamp};
@@ -20,18 +20,18 @@ use crate::event::{
 use crate::queue::embedded::{COPY_FORMAT, EmbeddedQueue, IndexIn, Settings};
 use crate::queue::{Appended, DeadFilter, EventQuery, Queue, QueueError, Start, Subscription};
 
-pub(super) const RULE: Rule = Rule {
+pub(in crate::standby) const RULE: Rule = Rule {
     acknowledge: Acknowledge::Standby,
     timeout: Duration::from_millis(50),
     is_expected: true,
     lag_max: Duration::from_secs(10),
 };
 
-pub(super) fn clock() -> Arc<ManualClock> {
+pub(in crate::standby) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)))
 }
 
-pub(super) fn open(folder: &std::path::Path) -> Result<EmbeddedQueue, QueueError> {
+pub(in crate::standby) fn open(folder: &Path) -> Result<EmbeddedQueue, QueueError> {
     let settings = Settings {
         segment_bytes: 8_192,
         disk_reserve: 0,
@@ -43,11 +43,11 @@ pub(super) fn open(folder: &std::path::Path) -> Result<EmbeddedQueue, QueueError
     EmbeddedQueue::open_inline(settings, clock(), 7)
 }
 
-pub(super) fn web() -> HandlerName {
+pub(in crate::standby) fn web() -> HandlerName {
     HandlerName::parse("web").unwrap()
 }
 
-pub(super) fn new_event(n: u32) -> NewEvent {
+pub(in crate::standby) fn new_event(n: u32) -> NewEvent {
     let key = DedupeKey(u128::from(n).to_be_bytes());
     NewEvent {
         source: SourceName::parse("shop").unwrap(),
@@ -62,16 +62,16 @@ pub(super) fn new_event(n: u32) -> NewEvent {
 }
 
 /// A gateway and the folder of a copy.
-pub(super) struct Rig {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) queue: EmbeddedQueue,
-    pub(super) subscription: Box<dyn Subscription>,
-    pub(super) standbys: Standbys,
-    pub(super) n_events: u32,
+pub(in crate::standby) struct Rig {
+    pub(in crate::standby) folder: tempfile::TempDir,
+    pub(in crate::standby) queue: EmbeddedQueue,
+    pub(in crate::standby) subscription: Box<dyn Subscription>,
+    pub(in crate::standby) standbys: Standbys,
+    pub(in crate::standby) n_events: u32,
 }
 
 impl Rig {
-    pub(super) async fn new() -> Self {
+    pub(in crate::standby) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let queue = open(&folder.path().join("gateway")).unwrap();
         let subscription = queue.subscribe(&web(), Start::Oldest).await.unwrap();
@@ -79,15 +79,15 @@ impl Rig {
         Self { folder, queue, subscription, standbys, n_events: 0 }
     }
 
-    pub(super) fn copy_folder(&self) -> PathBuf {
+    pub(in crate::standby) fn copy_folder(&self) -> PathBuf {
         self.folder.path().join("copy")
     }
 
-    pub(super) fn copy(&self) -> LocalCopy {
+    pub(in crate::standby) fn copy(&self) -> LocalCopy {
         LocalCopy::open(&self.copy_folder()).unwrap()
     }
 
-    pub(super) async fn append(&mut self, n_events: u32) {
+    pub(in crate::standby) async fn append(&mut self, n_events: u32) {
         for _ in 0..n_events {
             self.queue.append(new_event(self.n_events)).await.unwrap();
             self.n_events += 1;
@@ -95,7 +95,7 @@ impl Rig {
     }
 
     /// Delivers what waits, but lets every tenth event die; then frees what may be freed.
-    pub(super) async fn deliver(&self) {
+    pub(in crate::standby) async fn deliver(&self) {
         while self.subscription.backlog().in_log > 0 {
             for delivery in self.subscription.next(100).await.unwrap() {
                 let attempt = Attempt {
@@ -116,7 +116,7 @@ impl Rig {
         self.queue.clean().await.unwrap();
     }
 
-    pub(super) fn hello(&self, copy: &mut LocalCopy) -> Result<String, StandbyError> {
+    pub(in crate::standby) fn hello(&self, copy: &mut LocalCopy) -> Result<String, StandbyError> {
         let hello = Hello {
             format: COPY_FORMAT,
             version: "test".to_owned(),
@@ -129,7 +129,7 @@ impl Rig {
         Ok(welcome.session)
     }
 
-    pub(super) async fn pull(
+    pub(in crate::standby) async fn pull(
         &self,
         session: &str,
         copy: &LocalCopy,
@@ -145,7 +145,11 @@ impl Rig {
         self.standbys.pull(pull).await
     }
 
-    pub(super) async fn step(&self, session: &str, copy: &mut LocalCopy) -> PulledParts {
+    pub(in crate::standby) async fn step(
+        &self,
+        session: &str,
+        copy: &mut LocalCopy,
+    ) -> PulledParts {
         let answer = self.pull(session, copy).await.unwrap();
         let (batch, parts) = PulledParts::decode(&answer).unwrap();
         copy.apply(batch.clone(), &parts, clock().now()).unwrap();
@@ -153,7 +157,7 @@ impl Rig {
     }
 
     /// Follows until nothing more comes.
-    pub(super) async fn follow(&self, copy: &mut LocalCopy) {
+    pub(in crate::standby) async fn follow(&self, copy: &mut LocalCopy) {
         let session = self.hello(copy).unwrap();
         while !self.step(&session, copy).await.chunks.is_empty() {}
         assert_eq!(copy.durable(), self.queue.files().head());
@@ -161,10 +165,15 @@ impl Rig {
     }
 
     /// Makes a queue of the copy, and compares it with the gateway's.
-    pub(super) async fn compare(&self) {
+    pub(in crate::standby) async fn compare(&self) {
         let promoted = promote(&self.copy_folder(), false).unwrap();
+        self.compare_with(promoted, &self.copy_folder()).await;
+    }
+
+    /// Compares the queue that a copy has become with the gateway's.
+    pub(in crate::standby) async fn compare_with(&self, promoted: Promoted, folder: &Path) {
         assert_eq!(promoted.events_behind, Some(0));
-        let second = open(&self.copy_folder()).unwrap();
+        let second = open(folder).unwrap();
         assert_eq!(events(&second).await, events(&self.queue).await);
         let dead = |letters: Vec<crate::queue::DeadLetter>| -> Vec<_> {
             letters.into_iter().map(|letter| (letter.position, letter.id)).collect()
@@ -185,21 +194,21 @@ impl Rig {
 }
 
 /// All events of a queue.
-pub(super) async fn events(queue: &EmbeddedQueue) -> Vec<(Position, EventId, Bytes)> {
+pub(in crate::standby) async fn events(queue: &EmbeddedQueue) -> Vec<(Position, EventId, Bytes)> {
     let query = EventQuery { limit: 10_000, ..EventQuery::default() };
     let events = queue.list(query).await.unwrap().into_iter();
     events.map(|event| (event.position, event.id, event.body)).collect()
 }
 
 /// Turns a byte of a file over.
-pub(super) fn flip(path: &std::path::Path, at: u64) {
+pub(in crate::standby) fn flip(path: &Path, at: u64) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 0x40], at).unwrap();
 }
 
-pub(super) fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+pub(in crate::standby) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

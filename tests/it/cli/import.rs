@@ -128,6 +128,25 @@ fn configuration_of_qhook_becomes_sources_and_handlers() {
 }
 
 #[test]
+fn template_of_webhook_is_read_with_its_variables() {
+    let folder = Folder::of_text("");
+    let hooks = r#"[{"id": "deploy", "execute-command": "${HOME}/deploy.sh",
+      "trigger-rule": {"match": {"type": "value", "value": "{{ getenv "API_TOKEN" | js }}",
+        "parameter": {"source": "header", "name": "X-Webhook-Token"}}}}]"#;
+    let (config, told) = imported(&folder, "webhook", hooks);
+    assert!(config.contains("secrets = [{ env = \"API_TOKEN\" }]"), "{config}");
+    assert!(told.contains("`${HOME}/deploy.sh` stands as it is"), "{told}");
+    assert!(told.contains("any method was taken, also GET"), "{told}");
+    checked(&folder);
+    let hooks = hooks.replace("{{ getenv \"API_TOKEN\" | js }}", "{{ credential \"x\" }}");
+    std::fs::write(folder.path().join("theirs"), hooks).unwrap();
+    let refused = run(&folder, &["import", "webhook", "theirs"]);
+    printed(&refused, 1);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("it looks like a template"), "{told}");
+}
+
+#[test]
 fn what_is_no_configuration_of_the_other_program_is_said() {
     let folder = Folder::of_text("");
     for (kind, text, said) in [

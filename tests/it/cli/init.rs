@@ -207,6 +207,12 @@ fn init_without_a_password_that_is_needed_writes_nothing_and_says_where_it_belon
         "{told}"
     );
     assert!(!folder.config().exists());
+    // By a socket the system says who asks.
+    let by_socket = nothing();
+    let url = "postgres://site@localhost/site?host=/nowhere";
+    printed(&run(&by_socket, &["init", "--yes", "--database", url]), 0);
+    let config = read(&by_socket, "config.toml");
+    assert!(config.contains(url) && !config.contains("password"), "{config}");
     for (flag, wrong, said) in [
         ("--source", "nobody", "`nobody` is no provider"),
         ("--email", "nobody", "mail address"),

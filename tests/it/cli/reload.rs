@@ -124,3 +124,27 @@ fn reload_that_a_shut_in_process_cannot_do_is_refused_and_check_says_so() {
     served.wait_until_delivered("run");
     assert_eq!(served.stop(), Some(0));
 }
+
+/// systemd 252 passes credentials on to the service, and its `ExecReload=` may not read them.
+#[test]
+fn commands_beside_a_server_need_no_credentials_of_its_own() {
+    let folder = Folder::new(
+        "",
+        "[source.shop]\nprovider = \"hyvor-talk\"\nsecrets = [{ credential = \"shop\" }]\n",
+    );
+    folder.write_secret("shop", "a-secret-that-systemd-passes-on");
+    let credentials = folder.path().to_str().unwrap().to_owned();
+    let served = Served::start_in(&folder, &[("CREDENTIALS_DIRECTORY", &credentials)]);
+    for command in [&["reload"][..], &["status"], &["handlers", "list"]] {
+        printed(&run(&folder, command), 0);
+    }
+    send(&folder, &served, "hyvor", "comment.create");
+    // Who signs or checks must have it.
+    for (command, code) in [(&["send", "shop", "comment.create"][..], 1), (&["check"], 3)] {
+        let output = run(&folder, command);
+        printed(&output, code);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("systemd credential `shop` cannot be found"), "{told}");
+    }
+    assert_eq!(served.stop(), Some(0));
+}

@@ -20,14 +20,14 @@ fn promote(folder: &Folder) -> serde_json::Value {
 }
 
 /// The ids of all events that a gateway has.
-fn ids(folder: &Folder) -> HashSet<String> {
+pub(super) fn ids(folder: &Folder) -> HashSet<String> {
     let text = printed(&program::run(folder, &["queue", "export"]), 0);
     let events = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     events.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[track_caller]
-fn assert_all_there(folder: &Folder, acknowledged: &Acknowledged) {
+pub(super) fn assert_all_there(folder: &Folder, acknowledged: &Acknowledged) {
     let there = ids(folder);
     let lost: Vec<&String> = acknowledged.keys().filter(|id| !there.contains(*id)).collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
@@ -103,7 +103,7 @@ fn gateway_and_standby_may_be_killed_by_turns() {
 }
 
 /// Waits until the standby's copy lacks nothing, as the gateway says.
-fn wait_until_caught_up(served: &Served) {
+pub(super) fn wait_until_caught_up(served: &Served) {
     loop {
         let status = served.ask("GET", "/api/v1/status").json();
         let standby = &status["standby"];

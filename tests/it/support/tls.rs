@@ -1,6 +1,7 @@
 //! Certificates of the tests' own, and a client that believes one of them.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +42,9 @@ impl Pair {
     /// Writes both into `folder`.
     pub(crate) fn write(&self, folder: &Path) {
         std::fs::write(folder.join("cert.pem"), &self.cert).unwrap();
-        std::fs::write(folder.join("key.pem"), &self.key).unwrap();
+        let key = folder.join("key.pem");
+        std::fs::write(&key, &self.key).unwrap();
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

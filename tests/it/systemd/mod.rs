@@ -22,6 +22,9 @@ token = "/var/lib/gatepost/admin-token"
 [source.hyvor]
 provider = "hyvor-talk"
 secrets = [{ file = "/var/lib/gatepost/secrets/hyvor", create = true }]
+[source.userecho]
+provider = "userecho"
+secrets = [{ credential = "userecho" }]
 [handler.seen.log]
 "#;
 
@@ -31,6 +34,10 @@ fn service() -> String {
         line if line.starts_with("WatchdogSec=") => "WatchdogSec=3s".to_owned(),
         // Nothing of the machine is started.
         line if line.starts_with("Wants=") => "DefaultDependencies=no".to_owned(),
+        // The one that stands there as an example.
+        "# LoadCredential=userecho:/etc/gatepost/secrets/userecho" => {
+            "LoadCredential=userecho:/run/test/userecho".to_owned()
+        }
         line => line.replace("/etc/gatepost/config.toml", "/run/test/config.toml"),
     };
     SERVICE.lines().map(|one| line(one) + "\n").collect()
@@ -52,6 +59,7 @@ fn units_do_what_they_say_under_a_real_systemd() {
     put("drive.sh", DRIVE);
     put("start.sh", START);
     put("config.toml", CONFIG);
+    put("userecho", "a-secret-that-systemd-passes-on");
     std::fs::set_permissions(folder.path().join("config.toml"), PermissionsExt::from_mode(0o644))
         .unwrap();
     let mut command = Command::new("unshare");

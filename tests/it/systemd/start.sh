@@ -21,6 +21,8 @@ mount -o remount,bind,ro /
 [ ! -w /etc ] && [ ! -w /usr ] && [ ! -w /dev ] && [ ! -w /proc/sys/kernel/hostname ]
 [ "$(stat -f -c %T /tmp)" = tmpfs ] && [ "$(stat -f -c %T /var)" = tmpfs ] && [ $$ = 1 ]
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# Among themselves only: credentials are mounted by a child, and would stay unseen.
+mount --make-rshared /
 # It is told that it is not alone on the machine, and so leaves the kernel's settings alone. Only what
 # the unit wants is started, and that has no default dependencies.
 export container=test

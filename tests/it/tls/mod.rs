@@ -1,6 +1,7 @@
 //! The public listener within TLS, with certificates from files and from an authority.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::support::gateway::{Folder, Gateway, signature};
 use crate::support::program::{Served, printed, run};
@@ -182,8 +183,17 @@ fn check_names_what_is_wrong_with_a_certificate() {
     let told = check(3);
     assert!(told.contains("key.pem") && told.contains("No such file"), "{told}");
     assert!(told.contains("must be able to read it"), "{told}");
+    write("key.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIHs\n");
+    let told = check(3);
+    assert!(told.contains("`key` has a passphrase: take it off by `openssl pkey"), "{told}");
+    pair.write(folder.path());
+    let everybody = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(folder.path().join("key.pem"), everybody).unwrap();
+    let told = check(0);
+    assert!(told.contains("every user of this machine can read the"), "{told}");
     Pair::until(2020).write(folder.path());
     let told = check(0);
+    assert!(!told.contains("every user"), "{told}");
     assert!(told.contains("warning: the certificate for hooks.example.com ended on"), "{told}");
     assert!(!told.contains("BEGIN"), "{told}");
 }
