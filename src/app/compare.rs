@@ -179,6 +179,7 @@ fn change(old: &Outcome, new: &Outcome) -> Option<String> {
         (Outcome::Unwanted, Outcome::Unwanted) => None,
         (Outcome::Fails(old), Outcome::Fails(new)) if old == new => None,
         (_, Outcome::Unwanted) => Some("no longer go to it".to_owned()),
+        (Outcome::Fails(_), Outcome::Fails(why)) => Some(format!("still fail, now: {why}")),
         (_, Outcome::Fails(why)) => Some(format!("fail: {why}")),
         (Outcome::Unwanted, Outcome::Does(_)) => Some("newly go to it".to_owned()),
         (Outcome::Fails(_), Outcome::Does(_)) => Some("no longer fail".to_owned()),

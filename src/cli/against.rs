@@ -30,13 +30,19 @@ pub(super) async fn run(
 ) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut comparison = Comparison::new(old, new, &clock);
-    let mut n_events = 0;
-    if !comparison.is_empty() {
-        let via = Via::reach(old).await?;
-        let seen = see_all(&via, since, &mut comparison).await;
-        via.close().await?;
-        n_events = seen?;
+    if comparison.is_empty() {
+        let compared = Compared { events: 0, differences: Vec::new() };
+        return output.one(&compared, |_| {
+            let mut page = Page::default();
+            let path = path.display();
+            page.line(format_args!("every handler is the same in `{path}`: nothing would change"));
+            page.finish()
+        });
     }
+    let via = Via::reach(old).await?;
+    let seen = see_all(&via, since, &mut comparison).await;
+    via.close().await?;
+    let n_events = seen?;
     let text = std::fs::read_to_string(path)?;
     let differences = comparison.finish();
     let differences = differences.into_iter().map(|one| with_line(one, new, &text)).collect();
