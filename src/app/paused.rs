@@ -1,12 +1,13 @@
 //! Which handlers are paused, in a file, one name a line with until when and why: a restart does not
-//! resume them.
+//! resume them. Where the file cannot be read, all are paused until each is resumed by hand: what waits is
+//! delivered later, but a mail that somebody stopped cannot be taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use tracing::warn;
+use tracing::error;
 
 use crate::api::{ApiError, PauseView};
 use crate::clock::Timestamp;
@@ -18,28 +19,46 @@ use crate::sync::lock;
 pub(super) struct Paused {
     path: PathBuf,
     pauses: Mutex<BTreeMap<String, PauseView>>,
+    unread: Option<Unread>,
+}
+
+/// A file that is there and cannot be read: it is left as it is.
+struct Unread {
+    pause: PauseView,
+    resumed: Mutex<BTreeSet<String>>,
 }
 
 impl Paused {
     /// What the file holds.
     pub(super) fn open(path: PathBuf) -> Self {
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|err| {
-            if err.kind() != io::ErrorKind::NotFound {
-                warn!(error = %err, "The list of paused handlers cannot be read");
+        let (text, unread) = match std::fs::read_to_string(&path) {
+            Ok(text) => (text, None),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => (String::new(), None),
+            Err(err) => {
+                error!(path = %path.display(), error = %err, "The list of paused handlers cannot be \
+                    read: all are paused");
+                let why = format!(
+                    "`{}` cannot be read ({err}): mend or remove it and restart, or resume each handler",
+                    path.display()
+                );
+                let pause = PauseView { reason: Some(why), ..PauseView::default() };
+                (String::new(), Some(Unread { pause, resumed: Mutex::default() }))
             }
-            String::new()
-        });
+        };
         let pauses = text.lines().map(|line| {
             let (name, rest) = line.split_once('\t').unwrap_or((line, ""));
             // One whose words cannot be read is paused all the same.
             (name.to_owned(), serde_json::from_str(rest).unwrap_or_default())
         });
-        Self { pauses: Mutex::new(pauses.collect()), path }
+        Self { pauses: Mutex::new(pauses.collect()), path, unread }
     }
 
     /// Until when and why a handler is paused; `None` = it is not.
     pub(super) fn of(&self, handler: &HandlerName) -> Option<PauseView> {
-        lock(&self.pauses).get(handler.as_str()).cloned()
+        let of_all =
+            self.unread.as_ref().filter(|it| !lock(&it.resumed).contains(handler.as_str()));
+        let pauses = lock(&self.pauses);
+        pauses.get(handler.as_str()).or(of_all.map(|unread| &unread.pause)).cloned()
     }
 
     /// Those whose pause is over by `now`.
@@ -65,11 +84,15 @@ impl Paused {
             Ok(json) if *pause != PauseView::default() => format!("{name}\t{json}\n"),
             Ok(_) | Err(_) => format!("{name}\n"),
         };
-        let text: String = changed.iter().map(line).collect();
-        files::replace(&self.path, text).map_err(|err| {
-            let path = self.path.display();
-            ApiError::Conflict(format!("`{path}` cannot be written: {err}"))
-        })?;
+        if let Some(unread) = &self.unread {
+            lock(&unread.resumed).insert(handler.to_string());
+        } else {
+            let text: String = changed.iter().map(line).collect();
+            files::replace(&self.path, text).map_err(|err| {
+                let path = self.path.display();
+                ApiError::Conflict(format!("`{path}` cannot be written: {err}"))
+            })?;
+        }
         *pauses = changed;
         Ok(())
     }
@@ -103,6 +126,22 @@ mod tests {
         assert_eq!(again.of(&handler("log")), None);
         assert_eq!(again.over(Timestamp::from_millis(999)), []);
         assert_eq!(again.over(Timestamp::from_millis(1_000)), [handler("sql")]);
+    }
+
+    #[test]
+    fn list_that_cannot_be_read_pauses_all_and_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("paused");
+        std::fs::write(&path, b"mail\xff\n").unwrap();
+        let paused = Paused::open(path.clone());
+        let why = paused.of(&handler("sql")).unwrap().reason.unwrap();
+        assert!(why.contains("cannot be read") && why.contains("resume each"), "{why}");
+        paused.change(&handler("sql"), None).unwrap();
+        assert_eq!(paused.of(&handler("sql")), None);
+        assert!(paused.of(&handler("mail")).is_some());
+        paused.change(&handler("sql"), Some(PauseView::default())).unwrap();
+        assert_eq!(paused.of(&handler("sql")), Some(PauseView::default()));
+        assert_eq!(std::fs::read(&path).unwrap(), b"mail\xff\n");
     }
 
     #[test]
