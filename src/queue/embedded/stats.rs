@@ -39,7 +39,6 @@ pub(crate) fn backlog(core: &Core, cell: &HandlerCell) -> Backlog {
     let in_log = high.events_until(next) + counts.open;
     let oldest = oldest.or_else(|| (high < next).then_some(high));
     Backlog {
-        // A retry that is parked is none of the log: the state has it among the waiting ones.
         in_log: in_log.saturating_sub(n_parked),
         waiting: counts.waiting + n_parked,
         dead: counts.dead + counts.lost,

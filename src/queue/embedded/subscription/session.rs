@@ -43,6 +43,8 @@ pub(crate) struct Session {
     leased: PositionSet,
     /// Given out of a wait (retries, and released ones), with the key whose queue they left.
     leased_waiting: BTreeMap<Position, Option<OrderKey>>,
+    /// Those of the parked ones that wait in the state as well.
+    parked_retries: BTreeSet<Position>,
     keys: KeyQueues,
     due: BTreeSet<(Timestamp, Position)>,
     /// When it began, by the steady clock.
@@ -61,6 +63,7 @@ impl Session {
             unread: state.open().clone(),
             leased: PositionSet::default(),
             leased_waiting: BTreeMap::new(),
+            parked_retries: BTreeSet::new(),
             keys: KeyQueues::default(),
             due: BTreeSet::new(),
             began_at: now,
@@ -84,9 +87,10 @@ impl Session {
         self.leased.len() < LEASED_MAX
     }
 
-    /// How many deliveries are parked.
+    /// How many deliveries of the log are parked. Retries that are parked are not counted: the state has
+    /// them among those that wait.
     pub(crate) fn n_parked(&self) -> u64 {
-        self.keys.n_parked() as u64
+        (self.keys.n_parked() - self.parked_retries.len()) as u64
     }
 
     /// Whether a delivery waits for an earlier one of its key.
@@ -149,6 +153,7 @@ impl Session {
                 self.keys.lease(key, position);
             }
             self.leased_waiting.insert(position, waiting.order_key());
+            self.parked_retries.remove(&position);
             let (attempts, first_attempt_at) = (waiting.attempts(), waiting.first_attempt_at());
             return Chosen { position, attempts, first_attempt_at, origin: Origin::Entry };
         }
@@ -203,8 +208,12 @@ impl Session {
         }
     }
 
-    /// Parks a delivery that was given out and not tried, behind an earlier one of `key`.
-    pub(crate) fn park(&mut self, position: Position, key: OrderKey) {
+    /// Parks a delivery that was given out and not tried, behind an earlier one of `key`. `is_retry` = it
+    /// waits in the state.
+    pub(crate) fn park(&mut self, position: Position, key: OrderKey, is_retry: bool) {
+        if is_retry {
+            self.parked_retries.insert(position);
+        }
         let effects = match self.leased_waiting.remove(&position) {
             Some(Some(before)) if before == key => self.keys.give_back(key, position, Slot::Parked),
             Some(before) => {
@@ -265,6 +274,7 @@ impl Session {
             NewState::Open => self.unread.insert_range(change.positions()),
             NewState::Retry { due, order_key, .. } => self.wait(position, due, order_key),
             NewState::Dropped | NewState::Delivered | NewState::Skipped | NewState::Lost => {
+                self.parked_retries.remove(&position);
                 let ready = held.and_then(|key| self.keys.remove(key, position));
                 self.make_ready(ready);
             }

@@ -73,7 +73,7 @@ impl EmbeddedSubscription {
         };
         if let Some(key) = held.filter(|key| is_told(*key)) {
             retry_cache.keep(event, Duration::ZERO);
-            session.park(position, key);
+            session.park(position, key, state.waiting().get(position).is_some());
             return Wake::Nobody;
         }
         let event = Arc::clone(event);
@@ -82,7 +82,7 @@ impl EmbeddedSubscription {
             retry_cache.keep(&event, wait);
         }
         match held {
-            Some(key) => session.park(position, key),
+            Some(key) => session.park(position, key, true),
             None => session.settled(position, &record.to),
         }
         self.cell.record(live, record)

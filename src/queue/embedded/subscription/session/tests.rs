@@ -63,8 +63,8 @@ fn parked_delivery_goes_when_the_one_before_it_leaves_the_key() {
     let mut state = state(&[(1, retry(10, Some(KEY)))]);
     let mut session = Session::begin(&state, at(0));
     session.lease_from_log(Position(2)..Position(4));
-    session.park(Position(2), KEY);
-    session.park(Position(3), KEY);
+    session.park(Position(2), KEY, false);
+    session.park(Position(3), KEY, false);
     assert!(session.is_key_waiting(KEY, Position(9)));
     assert!(!session.release_key(KEY), "the head is a retry");
     assert_eq!(choose(&mut session, &state, 10), [1]);
@@ -82,7 +82,8 @@ fn waiting_delivery_that_is_parked_waits_for_its_release() {
     let state = state(&[(1, retry(10, Some(KEY)))]);
     let mut session = Session::begin(&state, at(0));
     assert_eq!(choose(&mut session, &state, 10), [1]);
-    session.park(Position(1), KEY);
+    session.park(Position(1), KEY, true);
+    assert_eq!(session.n_parked(), 0, "the state counts it");
     assert_eq!(choose(&mut session, &state, 99), [0_u64; 0], "no hot loop");
     assert!(session.release_key(KEY));
     assert_eq!(choose(&mut session, &state, 99), [1]);
@@ -106,7 +107,7 @@ fn dropped_holder_releases_its_key() {
     let mut state = state(&[(1, held)]);
     let mut session = Session::begin(&state, at(0));
     session.lease_from_log(Position(2)..Position(3));
-    session.park(Position(2), KEY);
+    session.park(Position(2), KEY, false);
     assert_eq!(choose(&mut session, &state, 99), [0_u64; 0]);
     let dropped = DeliveryRecord::of(Position(1), 1, NewState::Dropped);
     session.changed(&dropped, Some(KEY));
