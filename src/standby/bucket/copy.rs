@@ -87,10 +87,11 @@ impl BucketCopy {
         if let Some(other) = listed.iter().find(|one| is_new && !is_part_of_a_copy(&one.name)) {
             return Err(BucketError::NotEmpty(copy.place.to_string(), other.name.clone()));
         }
-        copy.sweep(&listed).await?;
-        // From here on a standby that wrote here before ends.
+        // From here on a standby that wrote here before ends: what it wrote and no manifest names is
+        // left over.
         let manifest = copy.manifest.clone();
         copy.save(manifest, Vec::new()).await?;
+        copy.sweep(&listed).await?;
         Ok(copy)
     }
 
@@ -127,10 +128,10 @@ impl BucketCopy {
         Ok(())
     }
 
-    /// After a write whose outcome is not known: what stands there, if it is ours.
-    async fn recall(&mut self) -> Result<(), BucketError> {
+    /// Whether what stands there is ours still; after a write whose outcome is not known, what it is.
+    pub(super) async fn recall(&mut self) -> Result<(), BucketError> {
         match BucketManifest::read(&self.place).await? {
-            Some((_, etag)) if self.etag == etag => Ok(()),
+            Some((_, etag)) if etag.is_some() && self.etag == etag => Ok(()),
             // It was written, and the answer was lost.
             Some((found, etag)) if found.writer == self.run => {
                 (self.manifest, self.etag) = (found, etag);

@@ -19,7 +19,15 @@ impl BucketCopy {
         if self.clock.steady().since(self.swept_at) < EVERY {
             return Ok(());
         }
+        self.sweep_now().await
+    }
+
+    /// Looks at all objects.
+    pub(super) async fn sweep_now(&mut self) -> Result<(), BucketError> {
         let listed = self.place.list().await?;
+        // Another standby may write here by now. Where it does not yet, none of the objects that were
+        // listed is its.
+        self.recall().await?;
         self.sweep(&listed).await
     }
 

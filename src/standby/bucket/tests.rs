@@ -250,6 +250,20 @@ async fn of_two_standbys_with_one_prefix_one_ends() {
 }
 
 #[tokio::test]
+async fn a_standby_that_another_took_over_from_removes_none_of_its_objects() {
+    let (mut rig, store) = followed().await;
+    let mut older = store.copy().await;
+    let mut newer = store.copy().await;
+    rig.append(30).await;
+    follow(&rig, &mut newer).await;
+    let names = store.names().await;
+    let err = older.sweep_now().await.unwrap_err();
+    assert!(matches!(err, BucketError::OtherWriter(_)), "{err}");
+    assert_eq!(store.names().await, names);
+    compare(&rig, &store).await;
+}
+
+#[tokio::test]
 async fn a_prefix_with_something_else_in_it_is_refused() {
     let store = Store::new();
     store.put("photos/cat.jpg", "miaow").await;
