@@ -56,8 +56,8 @@ pub use rollouts::{
 pub use search::{moment, state};
 pub use surroundings::{ConfigView, Surroundings, TestView};
 pub use view::{
-    AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary, HandlerView,
-    LostView, QueueView, SecretView, SourceView, StatusView,
+    ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
+    HandlerView, LostView, QueueView, RecognisedBy, SecretView, SourceView, StatusView,
 };
 pub use wants::{PlanView, SeenValue, WantsView, Wish};
 

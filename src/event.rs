@@ -13,12 +13,14 @@ use uuid::Uuid;
 use crate::body::{self, Payload, UnreadableBody};
 use crate::clock::Timestamp;
 
+mod arrival;
 mod delivery;
 mod glob;
 mod headers;
 mod outcome;
 mod output;
 
+pub use arrival::{Arrival, KnownBy};
 pub use delivery::{Delivery, Origin, Settlement};
 pub use glob::Glob;
 pub use headers::{Headers, HeadersBuilder};
@@ -234,7 +236,7 @@ pub struct NewEvent {
     /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
     /// as it stands. `false` = it is not, or was not checked.
     pub is_json: bool,
-    /// All request headers, in the order they came.
+    /// All request headers.
     pub headers: Headers,
     /// The raw body, byte for byte.
     pub body: Bytes,
@@ -295,7 +297,7 @@ pub struct Event {
     /// Whether the body was found to be JSON by the letter when it came in, which any reader takes
     /// as it stands. `false` = it is not, or was not checked.
     pub is_json: bool,
-    /// All request headers, in the order they came.
+    /// All request headers.
     pub headers: Headers,
     /// The raw body, byte for byte.
     pub body: Bytes,

@@ -12,6 +12,7 @@
 //! - What fails verification is kept in a bounded ring for diagnosis.
 
 mod accepted;
+mod acknowledged;
 mod client_limiter;
 mod endpoint;
 mod endpoints;
@@ -28,6 +29,7 @@ mod unconfirmed;
 mod unverified;
 
 pub use accepted::{Accepted, Ack, Stored};
+pub use acknowledged::Acknowledged;
 #[cfg(test)]
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
 pub use endpoint::Endpoint;

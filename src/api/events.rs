@@ -9,6 +9,7 @@ use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
 use crate::source::SourceCredentials;
 
+use super::view::ArrivalView;
 use super::{Api, ApiError, DeliveryView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 
 /// How long a list takes before it says how far it came.
@@ -77,6 +78,9 @@ impl Api {
         let history = self.queue.history(event.position).await?;
         let shown = Arc::new(shown(&event, &self.credentials()));
         let mut detail = EventDetail::new(&shown, history);
+        let ingest = self.server.as_ref().map(|server| &server.ingest);
+        let answered_after = ingest.and_then(|ingest| ingest.acknowledged().after(event.id));
+        detail.arrival = ArrivalView::of(&event, answered_after);
         detail.summary.body_bytes = event.body.len();
         let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
         for delivery in detail.deliveries.iter_mut().filter(waiting) {

@@ -1,11 +1,13 @@
 //! The shapes of the answers, written by the server and read by the command line. Field names are part
 //! of the API: add, never rename.
 
+mod arrival;
 mod dead;
 mod event;
 mod handler;
 mod status;
 
+pub use arrival::{ArrivalView, RecognisedBy};
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
 pub use handler::HandlerView;

@@ -38,7 +38,7 @@ pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
     let places = source.settings().secrets.iter().map(ToString::to_string);
     let secrets =
         places.zip(endpoint.secrets()).enumerate().map(|(index, (place, last_matched_at))| {
-            let fingerprint = source.fingerprint(index);
+            let fingerprint = source.fingerprint(index).map(ToOwned::to_owned);
             SecretView { index, place, fingerprint, last_matched_at }
         });
     let setup = Provider::parse(source.provider()).map(Provider::setup);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::{AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
+use crate::api::{ArrivalView, AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
 use crate::config::Config;
 use crate::event::{EventId, Output as Said, Position};
 use crate::queue::{DeliveryState, EventQuery};
@@ -233,7 +233,10 @@ fn text(event: &EventDetail) -> String {
         ("type", plain(summary.event_type.as_str())),
         ("received", ago_and_exact(summary.received_at)),
     ] {
-        text.line(format_args!("{name:8} {value}"));
+        text.line(format_args!("{name:11} {value}"));
+    }
+    for (name, value) in event.arrival.iter().flat_map(ArrivalView::facts) {
+        text.line(format_args!("{:11} {}", name.to_lowercase(), plain(&value)));
     }
     text.line(format_args!(""));
     rejected::headers(&event.headers, &mut text);

@@ -77,11 +77,18 @@ const BY_LENGTH: [[u8; SAME_LENGTH_MAX]; LENGTH_MAX] = {
 /// In place of an index into [`COMMON`]: a length byte and the name itself follow.
 const SPELLED_OUT: u8 = 0xff;
 
-/// The headers of a request: lower-case names and raw values, in the order they came, repeated
-/// names repeated. Cheap to clone.
+/// In place of an index into [`COMMON`], far above them: no header begins here, but what else is known
+/// of the request.
+pub(super) const ARRIVAL: u8 = 0xfe;
+
+const _: () = assert!(COMMON.len() < ARRIVAL as usize, "no name has the mark's number");
+
+/// The headers of a request: lower-case names and raw values, repeated names repeated, their values
+/// in the order they came. Cheap to clone.
 ///
 /// Layout of one header: name (index into a fixed table, or `0xff`, length `u8`, text), value
-/// length `u16` little endian, value.
+/// length `u16` little endian, value. Behind the last one may stand what else is known of the
+/// request ([`Headers::arrival`]).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Bytes);
 
@@ -104,6 +111,20 @@ impl Headers {
     /// The stored form.
     pub fn encoded(&self) -> &Bytes {
         &self.0
+    }
+
+    /// The stored form, taken out.
+    pub(super) fn into_encoded(self) -> Bytes {
+        self.0
+    }
+
+    /// What stands behind the last header.
+    pub(super) fn tail(&self) -> &[u8] {
+        let mut rest: &[u8] = &self.0;
+        while let Some((_, tail)) = split_first(rest) {
+            rest = tail;
+        }
+        rest
     }
 
     /// Name and value of each header.

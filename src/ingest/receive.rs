@@ -1,11 +1,11 @@
 //! The way in, from a request's head to the durable commit.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::accepted::Accepted;
+use super::acknowledged::Acknowledged;
 use super::client_limiter::{Admission, ClientLimiter};
 use super::endpoint::Endpoint;
 use super::endpoints::Endpoints;
@@ -20,7 +20,7 @@ use super::store::{EventStore, RETRY_LATER};
 use super::unverified::UnverifiedBytes;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, SourceMetrics};
-use crate::queue::Queue;
+use crate::queue::{Appended, Queue};
 use crate::secret::Secret;
 use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
 use crate::standby::Standbys;
@@ -41,6 +41,7 @@ pub struct Ingest {
     rejected: RejectedRing,
     refused: RefusedRequests,
     proxies: Proxies,
+    acknowledged: Acknowledged,
     log: Arc<ThrottledLog>,
     /// Held while a rejected request is stored: who asks for the same one meanwhile must find it
     /// gone. It is let go of only afterwards, so that it is not lost where storing fails.
@@ -73,6 +74,7 @@ impl Ingest {
             rejected: RejectedRing::default(),
             refused: RefusedRequests::default(),
             proxies: Proxies::default(),
+            acknowledged: Acknowledged::default(),
             releasing: tokio::sync::Mutex::default(),
             clock,
             metrics,
@@ -124,6 +126,11 @@ impl Ingest {
     /// What was refused before its signature was looked at.
     pub fn refused(&self) -> &RefusedRequests {
         &self.refused
+    }
+
+    /// How soon the newest events were answered.
+    pub fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
     }
 
     /// The proxies that requests came through.
@@ -196,7 +203,8 @@ impl Ingest {
         }
         let (method, path_and_query) = (head.method, head.path_and_query);
         let headers = reader.headers();
-        let request = Request { method, path_and_query, headers, body, received_at };
+        let client = head.client;
+        let request = Request { method, path_and_query, headers, body, received_at, client };
         match endpoint.source().verify_fetching(&request.inbound(), received_at).await {
             Ok(verified) => {
                 // From here on the body is no longer unverified.
@@ -205,7 +213,7 @@ impl Ingest {
                 self.answer_or_store(endpoint, verified, request).await
             }
             Err(rejection) => {
-                let answered = self.answer_unverified(endpoint, request, head, &rejection); // 401
+                let answered = self.answer_unverified(endpoint, request, &rejection); // 401
                 admission.fail(answered).await
             }
         }
@@ -232,18 +240,17 @@ impl Ingest {
         &self,
         endpoint: &Endpoint,
         request: Request<'_>,
-        head: &RequestHead<'_>,
         rejection: &Rejection,
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
         if let Some(answered) = source.answer_unverified(&request.inbound()) {
-            let reply = self.answer_handshake(endpoint, request, head.client, answered);
+            let reply = self.answer_handshake(endpoint, request, answered);
             return Ok(Accepted::Handshake(reply));
         }
         if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
             return Ok(Accepted::Probe);
         }
-        let kept = RejectedRequest::new(source, request, head.client, rejection);
+        let kept = RejectedRequest::new(source, request, rejection);
         self.log.rejected(&kept, self.clock.now());
         self.rejected.push(kept);
         Err(match rejection {
@@ -259,7 +266,6 @@ impl Ingest {
         &self,
         endpoint: &Endpoint,
         request: Request<'_>,
-        client: Option<IpAddr>,
         answered: Answered,
     ) -> Reply {
         let Answered { reply, learned, .. } = answered;
@@ -267,15 +273,15 @@ impl Ingest {
             self.learn(endpoint, &secret);
         }
         if !request.body.is_empty() || request.method == "POST" {
-            self.keep_handshake(endpoint, request, client);
+            self.keep_handshake(endpoint, request);
         }
         reply
     }
 
     /// Keeps a question where its owner can look at it.
-    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>, client: Option<IpAddr>) {
-        self.log.handshake(endpoint.source().name(), client, self.clock.now());
-        self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request, client));
+    fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>) {
+        self.log.handshake(endpoint.source().name(), request.client, self.clock.now());
+        self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request));
     }
 
     /// Answers what a verified request asks, or stores what it brought.
@@ -288,7 +294,7 @@ impl Ingest {
         let source = endpoint.source();
         if let Some(answered) = source.answer_verified(&request.inbound(), &verified) {
             if answered.is_kept {
-                self.keep_handshake(endpoint, request, None);
+                self.keep_handshake(endpoint, request);
             }
             return Ok(Accepted::Handshake(answered.reply));
         }
@@ -335,7 +341,13 @@ impl Ingest {
             counters.request(outcome);
         }
         match received {
-            Ok(Accepted::Stored(_)) => self.metrics.ack(head.began.elapsed()),
+            Ok(Accepted::Stored(stored)) => {
+                let took = head.began.elapsed();
+                self.metrics.ack(took);
+                if let Appended::Stored(id) = stored.appended {
+                    self.acknowledged.add(id, took);
+                }
+            }
             Ok(Accepted::Handshake(_) | Accepted::Probe) => {}
             Err(err) => {
                 if let Some(reason) = err.refused_for() {
@@ -381,5 +393,6 @@ fn as_it_came(rejected: &RejectedRequest) -> Request<'_> {
         headers: rejected.headers.clone(),
         body: rejected.body.clone(),
         received_at: rejected.received_at,
+        client: rejected.client,
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Request<'a> {
     pub(super) headers: Headers,
     pub(super) body: Bytes,
     pub(super) received_at: Timestamp,
+    /// The sender's address, where it is known.
+    pub(super) client: Option<IpAddr>,
 }
 
 impl RequestHead<'_> {

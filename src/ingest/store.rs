@@ -75,7 +75,8 @@ impl EventStore {
         // Charged here and not before: a client that cannot sign cannot use up the sender's rate.
         let taken = endpoint.take_verified(&verified, request.received_at);
         taken.map_err(|retry_after| IngestError::RateLimited { retry_after })?;
-        let Request { headers, body, received_at, .. } = request;
+        let Request { headers, body, received_at, client, .. } = request;
+        let verified = verified.from_client(client);
         if let Some(events) = source.split(&verified, received_at, &headers, &body) {
             return self.append_all(endpoint, events).await;
         }

@@ -15,7 +15,7 @@ use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, DeliveryView, EventEntry, EventsAsk, PlanAsk, PlanView, StatusView,
+    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventsAsk, PlanAsk, PlanView, StatusView,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
@@ -35,6 +35,8 @@ const PLAN_CHARS_MAX: usize = 300;
 const PLAN_ROOM: usize = 8 << 10;
 /// Handlers that are shown.
 const LANES_MAX: usize = 24;
+/// Characters of what is known of its request, each.
+const FACT_CHARS_MAX: usize = 120;
 /// Headers that are shown.
 const HEADERS_MAX: usize = 40;
 
@@ -200,11 +202,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         plan,
         body: shown_body(entry, fields.get("body").unwrap_or_default()),
         headers,
-        facts: vec![
-            ("Position", words::count(event.position.0)),
-            ("Body", words::bytes(detail.summary.body_bytes as u64)),
-            ("Kept until", kept_until(event.received_at.after(retention), now)),
-        ],
+        facts: facts(entry, retention, now),
         received: When::exact(event.received_at, now),
         similar: of_type(&source, event_type),
         send: send_line(event),
@@ -217,6 +215,20 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         source,
         frame,
     }
+}
+
+/// What is known of it, by name.
+fn facts(entry: &EventEntry, retention: Duration, now: Timestamp) -> Vec<(&'static str, String)> {
+    let (event, detail) = (&entry.event, &entry.detail);
+    let arrival = detail.arrival.iter().flat_map(ArrivalView::facts);
+    let mut facts: Vec<_> =
+        arrival.map(|(name, value)| (name, words::shown(&value, FACT_CHARS_MAX))).collect();
+    facts.extend([
+        ("Position", words::count(event.position.0)),
+        ("Body", words::bytes(detail.summary.body_bytes as u64)),
+        ("Kept until", kept_until(event.received_at.after(retention), now)),
+    ]);
+    facts
 }
 
 /// How the event is sent once more by the command line.

@@ -1,6 +1,7 @@
 //! A configured source with its secrets: judges requests, and makes events of those it believes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{DataRoot, EventType, Headers, NewEvent, SourceName};
 use crate::secret::{Secret, SecretError, SecretRef};
 
+use super::algorithm::Algorithm;
 use super::credentials::Credentials;
 use super::fetched::{FetchRule, KeyCache, KeyFetch, KeyId, verify_by_fetched};
 use super::fields::Fields;
@@ -29,9 +31,13 @@ pub struct Verified {
     pub(super) method: Option<String>,
     pub(super) data_root: DataRoot,
     pub(super) is_json: bool,
-    /// Whether the body came under a signature, as opposed to beside a password.
-    pub(super) is_signed: bool,
+    /// How it was believed.
+    pub(super) algorithm: Algorithm,
+    /// Whether by a key that its sender publishes, and by none of the source's secrets.
+    pub(super) is_by_fetched: bool,
     pub(super) secret_index: usize,
+    /// Its sender's address, where that is known.
+    pub(super) client: Option<IpAddr>,
     /// The items of its list, where each becomes an event.
     pub(super) items: Option<Box<ItemList>>,
     /// It is a list that stays one event, against the source's `split`.
@@ -47,6 +53,17 @@ impl Verified {
     /// What the sender calls this delivery: the same when it tries again.
     pub fn delivery_id(&self) -> Option<&str> {
         self.identity.id()
+    }
+
+    /// The same of a request from `client`.
+    #[must_use]
+    pub fn from_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Whether the body came under a signature, as opposed to beside a password.
+    pub(super) fn is_signed(&self) -> bool {
+        self.algorithm.signs()
     }
 
     /// Where `data` begins in the payload.
@@ -92,6 +109,8 @@ pub struct Source {
     name: SourceName,
     pub(super) settings: SourceSettings,
     pub(super) secrets: Vec<Secret>,
+    /// Of each secret: worked out once, since every event names one.
+    fingerprints: Vec<String>,
     pub(super) verify_token: Option<Secret>,
     /// For each scheme one place per secret.
     pub(super) keys: Vec<Vec<Option<Key>>>,
@@ -144,7 +163,16 @@ impl Source {
             }
         }
         let credentials = settings.credentials();
-        Ok(Self { name, settings, secrets, verify_token: None, keys, fetched: None, credentials })
+        Ok(Self {
+            fingerprints: secrets.iter().map(Secret::fingerprint).collect(),
+            name,
+            settings,
+            secrets,
+            verify_token: None,
+            keys,
+            fetched: None,
+            credentials,
+        })
     }
 
     /// The same source, which fetches keys by `fetch`; one whose keys are all at hand stays as it
@@ -198,8 +226,8 @@ impl Source {
     }
 
     /// The secret's fingerprint; `None` where the source has no such secret, or has yet to learn it.
-    pub fn fingerprint(&self, index: usize) -> Option<String> {
-        self.secrets.get(index).map(Secret::fingerprint)
+    pub fn fingerprint(&self, index: usize) -> Option<&str> {
+        self.fingerprints.get(index).map(String::as_str)
     }
 
     /// Which of the secrets of `other` is the same as this source's secret `index`.
@@ -284,15 +312,16 @@ impl Source {
         let identity = profile.identify(&fields, scheme, accepted.id);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = profile.data_root;
-        let is_signed = scheme.algorithm.signs();
         Verified {
             event_type,
             identity,
             method,
             data_root,
             is_json,
-            is_signed,
+            algorithm: scheme.algorithm,
+            is_by_fetched: scheme.fetch.is_some(),
             secret_index,
+            client: None,
             items,
             is_unsplit,
         }
@@ -306,11 +335,13 @@ impl Source {
         headers: Headers,
         body: Bytes,
     ) -> NewEvent {
-        let Verified { event_type, identity, method, data_root, is_json, .. } = verified;
-        let key = RequestKey { source: &self.name, method: method.as_deref(), identity: &identity };
+        let (method, identity) = (verified.method.as_deref(), &verified.identity);
+        let key = RequestKey { source: &self.name, method, identity };
         let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
-        let headers = self.credentials.strip(headers);
+        let arrival = self.arrival(&verified, identity, dedupe);
+        let headers = self.credentials.strip(headers).with_arrival(&arrival);
+        let Verified { event_type, data_root, is_json, .. } = verified;
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
     }
 
@@ -333,14 +364,16 @@ impl Source {
             let body = body.slice(item.bytes.clone());
             let method = verified.method.as_deref();
             let key = RequestKey { source: &self.name, method, identity: &item.identity };
+            let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
+            let arrival = self.arrival(verified, &item.identity, dedupe);
             NewEvent {
                 source: self.name.clone(),
                 event_type: item.event_type.clone(),
                 received_at,
                 data_root: verified.data_root,
                 is_json: item.is_json,
-                headers: headers.clone(),
-                dedupe: identity::dedupe(self.settings.dedupe, key, &body),
+                headers: headers.clone().with_arrival(&arrival),
+                dedupe,
                 body,
             }
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::event::{Dedupe, DedupeKey, SourceName};
+use crate::event::{Dedupe, DedupeKey, KnownBy, SourceName};
 
 /// Which requests count as repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,22 @@ impl Identity {
             Self::SignedId(id) | Self::Id(id) => Some(id),
             Self::Stamp | Self::Body => None,
         }
+    }
+
+    /// How a repeat of an event is recognised that has `dedupe`, and for how long.
+    pub(super) fn known_by(&self, dedupe: Dedupe) -> (KnownBy, Option<Duration>) {
+        let window = match dedupe {
+            Dedupe::Off => return (KnownBy::Nothing, None),
+            Dedupe::Within { window, .. } => Some(window),
+            Dedupe::Unanswered { .. } => None,
+        };
+        let known_by = match self {
+            Self::SignedId(_) => KnownBy::SignedId,
+            Self::Id(_) => KnownBy::Id,
+            Self::Stamp => KnownBy::Stamp,
+            Self::Body => KnownBy::Body,
+        };
+        (known_by, window)
     }
 
     /// The same of one item of the request's list, where the id was the whole request's.

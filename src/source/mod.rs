@@ -9,6 +9,7 @@
 
 mod algorithm;
 mod answer;
+mod arrival;
 mod batch;
 mod configured;
 mod credentials;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::arrival::ArrivalView;
 use crate::api::wants::WantsView;
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
@@ -53,7 +54,10 @@ pub struct EventDetail {
     /// The same as in a list.
     #[serde(flatten)]
     pub summary: EventSummary,
-    /// Name and value of each header; bytes that are not UTF-8 are replaced.
+    /// How its request came in; nothing where that was not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<ArrivalView>,
+    /// Name and value of each header, by name; bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
     /// The body as JSON: its own text where it is JSON by the letter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +84,7 @@ struct ReadEventDetail {
     event_type: EventType,
     received_at: Timestamp,
     body_bytes: usize,
+    arrival: Option<ArrivalView>,
     headers: Vec<(String, String)>,
     #[serde(default, deserialize_with = "own_text")]
     payload: Option<Box<RawValue>>,
@@ -100,6 +105,7 @@ impl From<ReadEventDetail> for EventDetail {
             read;
         Self {
             summary: EventSummary { id, position, source, event_type, received_at, body_bytes },
+            arrival: read.arrival,
             headers: read.headers,
             payload: read.payload,
             unreadable: read.unreadable,
@@ -119,6 +125,7 @@ impl EventDetail {
         let payload = payload.and_then(|text| RawValue::from_string(text.to_owned()).ok());
         Self {
             summary: EventSummary::new(event),
+            arrival: None,
             headers: headers(&event.headers),
             payload,
             unreadable: json.err().map(ToString::to_string),
@@ -129,10 +136,15 @@ impl EventDetail {
     }
 }
 
-/// Name and value of each header; bytes that are not UTF-8 are replaced.
+/// Name and value of each header, by name: they are kept as the HTTP library gave them, which is
+/// another order each time. Bytes that are not UTF-8 are replaced.
 pub(in crate::api) fn headers(headers: &Headers) -> Vec<(String, String)> {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+    let pairs = headers.iter().map(|(name, value)| (name.to_owned(), text(value)));
+    let mut pairs: Vec<(String, String)> = pairs.collect();
+    // Stable: the values of a repeated header stay in the order they came.
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    pairs
 }
 
 /// What one handler did with an event.

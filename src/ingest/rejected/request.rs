@@ -36,10 +36,9 @@ impl RejectedRequest {
     pub(in crate::ingest) fn new(
         source: &Source,
         request: Request<'_>,
-        client: Option<IpAddr>,
         rejection: &Rejection,
     ) -> Self {
-        let Request { method, path_and_query, headers, body, received_at } = request;
+        let Request { method, path_and_query, headers, body, received_at, client } = request;
         Self {
             number: 0,
             received_at,
@@ -54,13 +53,9 @@ impl RejectedRequest {
     }
 
     /// An unsigned question that was answered: kept for what it brought.
-    pub(in crate::ingest) fn of_handshake(
-        source: &Source,
-        request: Request<'_>,
-        client: Option<IpAddr>,
-    ) -> Self {
+    pub(in crate::ingest) fn of_handshake(source: &Source, request: Request<'_>) -> Self {
         let reason = "answered as a handshake, and no event".to_owned();
-        Self { reason, ..Self::new(source, request, client, &Rejection::Missing) }
+        Self { reason, ..Self::new(source, request, &Rejection::Missing) }
     }
 
     /// The request as a source judges it.

@@ -70,7 +70,7 @@ impl Source {
     pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
         let secret = self.secrets.get(verified.secret_index);
         let is_asked =
-            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed;
+            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed();
         self.answer(request, secret, is_asked)
     }
 

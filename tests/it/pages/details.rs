@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::bad_server::{BadServer, status};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, signature};
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7,"body":"Hi"}}}"#;
 
@@ -31,6 +31,41 @@ fn page(gateway: &Gateway, path: &str) -> String {
     let page = gateway.ask("GET", path, "");
     assert_eq!(page.status, 200, "{path}: {}", page.text());
     page.text()
+}
+
+#[test]
+fn an_event_says_how_its_request_came_in() {
+    let gateway = Gateway::with("trusted_proxies = [\"127.0.0.1\"]\n", "");
+    let signature = signature(BODY.as_bytes());
+    let headers = [
+        ("x-forwarded-for", "203.0.113.24"),
+        ("x-signature", &signature),
+        ("x-b", "2"),
+        ("x-a", "1"),
+        ("x-b", "1"),
+    ];
+    let id = gateway.post("hyvor", &headers, BODY.as_bytes()).id();
+    let event = ask(&gateway, &format!("events/{id}"));
+    let arrival = &event["arrival"];
+    let secret = &ask(&gateway, "sources/hyvor")["secrets"][0]["fingerprint"];
+    assert_eq!(arrival["client"], "203.0.113.24");
+    assert_eq!((&arrival["secret"], &arrival["algorithm"]), (secret, &json!("hmac-sha256")));
+    assert_eq!(arrival["known_by"], "body");
+    assert!(arrival["answered_after_micros"].as_u64().unwrap() > 0, "{arrival}");
+    let headers = event["headers"].as_array().unwrap();
+    let names: Vec<_> = headers.iter().map(|pair| pair[0].as_str().unwrap()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    let repeated = headers.iter().filter(|pair| pair[0] == "x-b").map(|pair| &pair[1]);
+    assert_eq!(repeated.collect::<Vec<_>>(), ["2", "1"]);
+    let shown = page(&gateway, &format!("/events/{id}"));
+    for fact in ["203.0.113.24", "Signed with", "hmac-sha256", "Answered", "Known by"] {
+        assert!(shown.contains(fact), "{fact}: {shown}");
+    }
+    // Kept with the event, all but how soon it was answered.
+    let gateway = Gateway::serve(gateway.stop_and_keep());
+    let again = ask(&gateway, &format!("events/{id}"));
+    assert_eq!(again["arrival"]["client"], "203.0.113.24");
+    assert_eq!(again["arrival"]["answered_after_micros"], Value::Null);
 }
 
 #[test]

@@ -235,12 +235,25 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     (
         "EventDetail",
         &[
+            ("arrival", "Arrival?"),
             ("headers", "[any]"),
             ("payload", "any?"),
             ("unreadable", "string?"),
             ("body_base64", "string?"),
             ("deliveries", "[any]"),
             ("not_called", "[any]"),
+        ],
+    ),
+    (
+        "Arrival",
+        &[
+            ("client", "string?"),
+            ("answered_after_micros", "integer?"),
+            ("algorithm", "string?"),
+            ("secret", "string?"),
+            ("known_by", "string?"),
+            ("window_seconds", "integer?"),
+            ("delivery_id", "string?"),
         ],
     ),
     (

@@ -1,0 +1,115 @@
+//! How a request came in that became an event.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::whole_micros;
+use crate::event::{Arrival, Event, KnownBy};
+use crate::text::{latency, span};
+
+/// How a request came in that became an event. What is not known is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArrivalView {
+    /// The sender's address, through the proxies that are believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
+    /// How long after its head was read it was answered, in microseconds; of the newest events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_after_micros: Option<u64>,
+    /// The algorithm by which it was believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// The fingerprint of the secret that it was signed with, as `/sources` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// How a repeat of it is recognised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_by: Option<RecognisedBy>,
+    /// For how long; where it is left out, until the answer has arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<u64>,
+    /// What its sender calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_id: Option<String>,
+}
+
+/// How a repeat of an event is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecognisedBy {
+    Nothing,
+    SignedId,
+    Id,
+    Stamp,
+    Body,
+}
+
+impl RecognisedBy {
+    const fn of(known_by: KnownBy) -> Self {
+        match known_by {
+            KnownBy::Nothing => Self::Nothing,
+            KnownBy::SignedId => Self::SignedId,
+            KnownBy::Id => Self::Id,
+            KnownBy::Stamp => Self::Stamp,
+            KnownBy::Body => Self::Body,
+        }
+    }
+}
+
+impl ArrivalView {
+    /// What is kept with `event`, and when it was answered; `None` = nothing of that is known.
+    pub(in crate::api) fn of(event: &Event, answered_after: Option<Duration>) -> Option<Self> {
+        let kept = event.headers.arrival();
+        if kept.is_none() && answered_after.is_none() {
+            return None;
+        }
+        let Arrival { client, algorithm, secret, known_by, window, delivery_id } =
+            kept.unwrap_or_default();
+        Some(Self {
+            client,
+            answered_after_micros: answered_after.map(whole_micros),
+            algorithm: algorithm.map(str::to_owned),
+            secret: secret.map(str::to_owned),
+            known_by: known_by.map(RecognisedBy::of),
+            window_seconds: window.map(|window| window.as_secs()),
+            delivery_id: delivery_id.map(str::to_owned),
+        })
+    }
+
+    /// For people: what each fact is called, and what it is. What its sender wrote is not made safe.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let answered =
+            self.answered_after_micros.map(|micros| format!("after {}", latency(micros)));
+        let signed = match (&self.secret, self.algorithm.as_deref()) {
+            (_, Some("none")) => Some("nothing: any request is taken".to_owned()),
+            (Some(secret), Some(algorithm)) => Some(format!("secret {secret}, {algorithm}")),
+            (None, Some(algorithm)) => {
+                Some(format!("a key that its sender publishes, {algorithm}"))
+            }
+            (secret, None) => secret.as_ref().map(|secret| format!("secret {secret}")),
+        };
+        let facts = [
+            ("Answered", answered),
+            ("From", self.client.map(|client| client.to_string())),
+            ("Signed with", signed),
+            ("Known by", self.known_by.map(|known_by| self.known_by_text(known_by))),
+        ];
+        facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn known_by_text(&self, known_by: RecognisedBy) -> String {
+        let id = self.delivery_id.as_deref().unwrap_or("?");
+        let by = match known_by {
+            RecognisedBy::Nothing => return "nothing: a repeat is another event".to_owned(),
+            RecognisedBy::SignedId => format!("its id {id}"),
+            RecognisedBy::Id => format!("its id {id} and its body"),
+            RecognisedBy::Stamp | RecognisedBy::Body => "its body".to_owned(),
+        };
+        match self.window_seconds {
+            Some(seconds) => format!("{by}, for {}", span(Duration::from_secs(seconds))),
+            None => format!("{by}, until it is answered"),
+        }
+    }
+}

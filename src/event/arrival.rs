@@ -1,0 +1,220 @@
+//! What is known of a request beside its head and its body, kept behind its headers.
+//!
+//! A reader of headers stops where none begins ([`Headers::iter`]), so a version that does not know of
+//! this reads the same event without it, and passes it on unchanged.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+
+use super::headers::{ARRIVAL, Headers};
+
+const CLIENT: u8 = 1;
+const ALGORITHM: u8 = 2;
+const SECRET: u8 = 3;
+const KNOWN_BY: u8 = 4;
+const WINDOW: u8 = 5;
+const DELIVERY_ID: u8 = 6;
+
+/// How a repeat of an event is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// Not at all: two equal requests are two events.
+    Nothing,
+    /// By the sender's id, which is signed.
+    SignedId,
+    /// By the sender's id together with the body.
+    Id,
+    /// By the body, which carries a stamp of its event.
+    Stamp,
+    /// By the body.
+    Body,
+}
+
+impl KnownBy {
+    const ALL: [Self; 5] = [Self::Nothing, Self::SignedId, Self::Id, Self::Stamp, Self::Body];
+
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::SignedId => 1,
+            Self::Id => 2,
+            Self::Stamp => 3,
+            Self::Body => 4,
+        }
+    }
+}
+
+/// What is known of a request beside its head and its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// Its sender's address, through the proxies that are believed.
+    pub client: Option<IpAddr>,
+    /// The algorithm by which it was believed.
+    pub algorithm: Option<&'a str>,
+    /// The fingerprint of the secret that it was signed with.
+    pub secret: Option<&'a str>,
+    /// How a repeat of it is recognised.
+    pub known_by: Option<KnownBy>,
+    /// For how long; `None` = until its answer has arrived.
+    pub window: Option<Duration>,
+    /// What its sender calls it.
+    pub delivery_id: Option<&'a str>,
+}
+
+impl Arrival<'_> {
+    /// The longest id that is kept, in bytes; a longer one is cut.
+    const ID_BYTES_MAX: usize = 200;
+}
+
+impl Headers {
+    /// The same headers with what else is known of their request.
+    #[must_use]
+    pub fn with_arrival(self, arrival: &Arrival<'_>) -> Self {
+        let encoded = self.into_encoded();
+        let mut out = encoded.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        out.put_u8(ARRIVAL);
+        match arrival.client {
+            Some(IpAddr::V4(address)) => put(&mut out, CLIENT, &address.octets()),
+            Some(IpAddr::V6(address)) => put(&mut out, CLIENT, &address.octets()),
+            None => {}
+        }
+        let text = |out: &mut BytesMut, tag, text: Option<&str>| {
+            if let Some(text) = text {
+                let text = text.get(..text.floor_char_boundary(Arrival::ID_BYTES_MAX));
+                put(out, tag, text.unwrap_or_default().as_bytes());
+            }
+        };
+        text(&mut out, ALGORITHM, arrival.algorithm);
+        text(&mut out, SECRET, arrival.secret);
+        if let Some(known_by) = arrival.known_by {
+            put(&mut out, KNOWN_BY, &[known_by.byte()]);
+        }
+        if let Some(window) = arrival.window {
+            put(&mut out, WINDOW, &window.as_secs().to_le_bytes());
+        }
+        text(&mut out, DELIVERY_ID, arrival.delivery_id);
+        Self::from_encoded(out.freeze())
+    }
+
+    /// What else is known of the request; `None` = nothing was kept.
+    pub fn arrival(&self) -> Option<Arrival<'_>> {
+        let (&ARRIVAL, mut rest) = self.tail().split_first()? else { return None };
+        let mut arrival = Arrival::default();
+        // What a later version adds has another tag.
+        while let Some((tag, value, tail)) = split_first(rest) {
+            rest = tail;
+            let text = std::str::from_utf8(value).ok();
+            match tag {
+                CLIENT => arrival.client = address(value),
+                ALGORITHM => arrival.algorithm = text,
+                SECRET => arrival.secret = text,
+                KNOWN_BY => {
+                    let mut all = KnownBy::ALL.into_iter();
+                    arrival.known_by = all.find(|one| value == [one.byte()]);
+                }
+                WINDOW => {
+                    let seconds = value.first_chunk().copied().map(u64::from_le_bytes);
+                    arrival.window = seconds.map(Duration::from_secs);
+                }
+                DELIVERY_ID => arrival.delivery_id = text,
+                _ => {}
+            }
+        }
+        Some(arrival)
+    }
+}
+
+/// Tag `u8`, length `u8`, value.
+fn put(out: &mut BytesMut, tag: u8, value: &[u8]) {
+    out.put_u8(tag);
+    out.put_u8(u8::try_from(value.len()).unwrap_or(u8::MAX));
+    out.put_slice(value);
+}
+
+fn split_first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&len, rest) = rest.split_first()?;
+    let (value, rest) = rest.split_at_checked(usize::from(len))?;
+    Some((tag, value, rest))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const FULL: Arrival<'_> = Arrival {
+        client: Some(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 24))),
+        algorithm: Some("token"),
+        secret: Some("0a1b2c3d"),
+        known_by: Some(KnownBy::SignedId),
+        window: Some(Duration::from_secs(256)),
+        delivery_id: Some("é1"),
+    };
+
+    fn headers() -> Headers {
+        [("host", b"a".as_slice()), ("x-odd", b"\xff")].into_iter().collect()
+    }
+
+    #[test]
+    fn arrival_comes_back_and_the_headers_stay_as_they_were() {
+        let kept = headers().with_arrival(&FULL);
+        assert_eq!(kept.arrival(), Some(FULL));
+        assert_eq!(kept.iter().collect::<Vec<_>>(), headers().iter().collect::<Vec<_>>());
+        assert_eq!(kept.get("host"), Some(b"a".as_slice()));
+        for known_by in KnownBy::ALL {
+            let arrival = Arrival { known_by: Some(known_by), ..Arrival::default() };
+            assert_eq!(headers().with_arrival(&arrival).arrival(), Some(arrival));
+        }
+        let client = Some("2001:db8::7".parse().unwrap());
+        let arrival = Arrival { client, ..Arrival::default() };
+        assert_eq!(Headers::default().with_arrival(&arrival).arrival(), Some(arrival));
+        // Shared with others, as of the items of a list.
+        let (shared, other) = (headers(), headers());
+        let copy = shared.clone();
+        assert_eq!(copy.with_arrival(&FULL).arrival(), Some(FULL));
+        assert_eq!(shared, other);
+    }
+
+    /// The form on the disk, which stays.
+    #[test]
+    fn arrival_is_read_as_it_was_written_once() {
+        let bytes = b"\x00\x01\x00a\xfe\x01\x04\xcb\x00\x71\x18\x02\x05token\x03\x080a1b2c3d\
+            \x04\x01\x01\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00\x06\x03\xc3\xa91";
+        let read = Headers::from_encoded(Bytes::from_static(bytes));
+        assert_eq!(read.arrival(), Some(FULL));
+        assert_eq!(read.iter().collect::<Vec<_>>(), [("host", b"a".as_slice())]);
+        let anew: Headers = [("host", b"a".as_slice())].into_iter().collect();
+        assert_eq!(&**anew.with_arrival(&FULL).encoded(), bytes);
+    }
+
+    #[test]
+    fn arrival_that_was_not_kept_or_has_unknown_parts_is_no_mistake() {
+        assert_eq!(headers().arrival(), None);
+        assert_eq!(Headers::default().arrival(), None);
+        let read = |bytes: &'static [u8]| Headers::from_encoded(Bytes::from_static(bytes));
+        let known = Arrival { secret: Some("a"), ..Arrival::default() };
+        assert_eq!(read(b"\xfe\x63\x02zz\x03\x01a").arrival(), Some(known));
+        for broken in [b"\xfe\x03".as_slice(), b"\xfe\x03\x09a", b"\xfe\x01\x01a", b"\xfe\x04\x01z"]
+        {
+            assert_eq!(read(broken).arrival(), Some(Arrival::default()), "{broken:?}");
+        }
+        assert_eq!(read(b"\xfd\x03\x01a").arrival(), None);
+    }
+
+    #[test]
+    fn id_that_is_too_long_is_cut() {
+        let id = "é".repeat(150);
+        let arrival = Arrival { delivery_id: Some(&id), ..Arrival::default() };
+        let kept = headers().with_arrival(&arrival);
+        assert_eq!(kept.arrival().unwrap().delivery_id, Some("é".repeat(100).as_str()));
+    }
+}

@@ -1,0 +1,28 @@
+//! What an event tells of its request.
+
+use crate::event::{Arrival, Dedupe};
+
+use super::algorithm::Algorithm;
+use super::configured::{Source, Verified};
+use super::identity::Identity;
+
+impl Source {
+    /// What is told of a request beside what came.
+    pub(super) fn arrival<'a>(
+        &'a self,
+        verified: &Verified,
+        identity: &'a Identity,
+        dedupe: Dedupe,
+    ) -> Arrival<'a> {
+        let secret = self.fingerprint(verified.secret_index).filter(|_| !verified.is_by_fetched);
+        let (known_by, window) = identity.known_by(dedupe);
+        Arrival {
+            client: verified.client,
+            algorithm: Some(verified.algorithm.name()),
+            secret: secret.filter(|_| verified.algorithm != Algorithm::None),
+            known_by: Some(known_by),
+            window,
+            delivery_id: identity.id(),
+        }
+    }
+}
