@@ -15,8 +15,14 @@ use futures_util::StreamExt;
 use super::connections::Body;
 use crate::ingest::{BodyError, BodyRoom};
 
-/// In what pieces a body is kept whose length is not known.
-const BLOCK_BYTES: usize = 16 << 10;
+/// In what pieces a body is kept whose length is not known, at most: the first ones are smaller. As
+/// long as actix's buffers, so that it fits where one of a closed connection was.
+const BLOCK_BYTES: usize = 8 << 10;
+/// The first of them, which takes no room: like what every connection holds anyway.
+const FIRST_BLOCK_BYTES: usize = 4 << 10;
+/// What actix holds while a body comes: its read buffer, the one that the head was read into, whose
+/// headers point there, and the one that the answer is written into.
+const CONNECTION_BYTES: usize = 24 << 10;
 
 /// What the head says of the body.
 pub(super) fn announced(payload: &Payload, length: Option<u64>) -> Body {
@@ -123,6 +129,7 @@ impl Collect<'_, '_> {
             return Ok(first);
         };
         let mut blocks = Blocks::of(self.length.map(|length| length.min(self.bytes_max)));
+        self.make_room(&blocks, first.len())?;
         blocks.add(&first);
         drop(first);
         let mut is_end = self.add(&mut blocks, second)?;
@@ -141,24 +148,31 @@ impl Collect<'_, '_> {
     ) -> Result<bool, BodyError> {
         let mut chunk = chunk.map_err(|err| broken(&err))?;
         let is_end = self.takes(blocks.n_bytes, &mut chunk)?;
+        self.make_room(blocks, chunk.len())?;
         blocks.add(&chunk);
         Ok(is_end)
     }
 
     /// Whether the body ends with `chunk`, which comes behind `length` bytes and is cut off there.
-    fn takes(&mut self, length: usize, chunk: &mut Bytes) -> Result<bool, BodyError> {
+    fn takes(&self, length: usize, chunk: &mut Bytes) -> Result<bool, BodyError> {
         let is_end = self.end.is_some_and(|end| length + chunk.len() >= end);
         if let Some(end) = self.end.filter(|_| is_end) {
             chunk.truncate(end.saturating_sub(length));
         }
-        let length = length + chunk.len();
-        if length > self.bytes_max {
+        if length + chunk.len() > self.bytes_max {
             return Err(BodyError::TooLarge);
         }
-        if self.room.as_mut().is_some_and(|room| !room.grow_to(length)) {
-            return Err(BodyError::NoRoom);
-        }
         Ok(is_end)
+    }
+
+    /// Takes room for `n_more` bytes behind `blocks`, where it was not known before that they come.
+    fn make_room(&mut self, blocks: &Blocks, n_more: usize) -> Result<(), BodyError> {
+        let (None, Some(room)) = (self.length, &mut self.room) else { return Ok(()) };
+        let n_held = blocks.capacity_with(n_more);
+        if n_held <= FIRST_BLOCK_BYTES || room.grow_to(n_held + CONNECTION_BYTES) {
+            return Ok(());
+        }
+        Err(BodyError::NoRoom)
     }
 }
 
@@ -169,14 +183,26 @@ impl Collect<'_, '_> {
 struct Blocks {
     all: Vec<BytesMut>,
     n_bytes: usize,
+    /// What all blocks have room for.
+    capacity: usize,
     /// How long the next block is.
     block_bytes: usize,
 }
 
 impl Blocks {
     fn of(length: Option<usize>) -> Self {
-        let block_bytes = length.map_or(BLOCK_BYTES, |length| length.max(BLOCK_BYTES));
-        Self { all: Vec::new(), n_bytes: 0, block_bytes }
+        let block_bytes = length.map_or(FIRST_BLOCK_BYTES, |length| length.max(BLOCK_BYTES));
+        Self { all: Vec::new(), n_bytes: 0, capacity: 0, block_bytes }
+    }
+
+    /// What all blocks have room for once `n_more` bytes are added.
+    fn capacity_with(&self, n_more: usize) -> usize {
+        let (mut capacity, mut block_bytes) = (self.capacity, self.block_bytes);
+        while capacity < self.n_bytes + n_more {
+            capacity += block_bytes;
+            block_bytes = next_block(capacity);
+        }
+        capacity
     }
 
     fn add(&mut self, mut bytes: &[u8]) {
@@ -184,7 +210,8 @@ impl Blocks {
         while !bytes.is_empty() {
             if self.all.last().is_none_or(|block| block.len() == block.capacity()) {
                 self.all.push(BytesMut::with_capacity(self.block_bytes));
-                self.block_bytes = BLOCK_BYTES;
+                self.capacity += self.block_bytes;
+                self.block_bytes = next_block(self.capacity);
             }
             let Some(block) = self.all.last_mut() else { return };
             let (fitting, rest) = bytes.split_at(bytes.len().min(block.capacity() - block.len()));
@@ -203,6 +230,11 @@ impl Blocks {
         }
         self.all.pop().unwrap_or_default().freeze()
     }
+}
+
+/// How long the block behind `capacity` bytes is: no more than those, so that at most half is empty.
+fn next_block(capacity: usize) -> usize {
+    capacity.min(BLOCK_BYTES)
 }
 
 fn broken(err: &PayloadError) -> BodyError {
@@ -225,6 +257,7 @@ mod tests {
                 let mut blocks = Blocks::of(length);
                 bytes.chunks(n_bytes).for_each(|chunk| blocks.add(chunk));
                 let held: usize = blocks.all.iter().map(BytesMut::capacity).sum();
+                assert_eq!(held, blocks.capacity);
                 assert!(held < bytes.len() + BLOCK_BYTES, "{held} bytes for {}", bytes.len());
                 assert_eq!(blocks.join(), bytes);
             }

@@ -26,6 +26,10 @@ use super::connections::{Registration, Seen};
 use super::control::{Control, Phase};
 use super::offer;
 
+mod step;
+
+use step::{Step, poll_read_piece};
+
 /// The longest head. Together with what may be handed on before it is known to be one
 /// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
 /// actix panic.
@@ -36,8 +40,9 @@ const AHEAD_MAX: usize = 4 << 10;
 const STEP_BYTES: usize = 8 << 10;
 /// The same of a body whose length is known.
 const BODY_STEP_BYTES: usize = 64 << 10;
-/// How many heads are handed on at once: decoded, each takes about 5 KiB until it is answered.
-const HEADS_PER_STEP: usize = 8;
+/// The same of one whose length is not: half of actix's read buffer, which grows where more is read
+/// before it decodes.
+const CHUNKED_STEP_BYTES: usize = 4 << 10;
 /// How much is taken of a body that is discarded, so that a client that sends all of it before it
 /// looks for the answer finds one.
 const DISCARD_MAX: usize = 4 << 20;
@@ -95,13 +100,6 @@ enum Stage {
     Served,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Step {
-    bytes: usize,
-    n_heads: usize,
-    is_full: bool,
 }
 
 /// How much may be handed on.
@@ -162,7 +160,7 @@ impl<T> Connection<T> {
             return Allowance::AfterAnswer;
         }
         // A full step has been ended before.
-        let rest = STEP_BYTES.saturating_sub(self.step.bytes).max(1);
+        let rest = self.step_max().saturating_sub(self.step.bytes).max(1);
         match phase {
             Phase::Head if self.handed >= HEAD_MAX => Allowance::TooLarge,
             Phase::Head => Allowance::Bytes(rest.min(HEAD_MAX - self.handed)),
@@ -194,28 +192,17 @@ impl<T> Connection<T> {
         let taken = if is_known_body { max } else { self.step.cut(offered) };
         self.handed += taken;
         self.step.bytes += taken;
-        let step_max = if is_known_body { BODY_STEP_BYTES } else { STEP_BYTES };
-        self.step.is_full |= taken < bytes.len() || self.step.bytes >= step_max;
+        self.step.is_full |= taken < bytes.len() || self.step.bytes >= self.step_max();
         taken
     }
-}
 
-impl Step {
-    /// How many of `bytes` there are up to the end of the last head that may still be handed on.
-    fn cut(&mut self, bytes: &[u8]) -> usize {
-        for at in memchr::memchr_iter(b'\n', bytes) {
-            let is_end = matches!(bytes.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..]));
-            if is_end {
-                self.n_heads += 1;
-                if self.n_heads >= HEADS_PER_STEP {
-                    // With the empty line itself, whatever its end.
-                    let end = if bytes.get(at + 1) == Some(&b'\n') { at + 2 } else { at + 3 };
-                    self.is_full = true;
-                    return end.min(bytes.len());
-                }
-            }
+    /// How much is handed on at once.
+    fn step_max(&self) -> usize {
+        match (self.control().phase(), self.control().body_bytes()) {
+            (Phase::Head | Phase::Answer, _) => STEP_BYTES,
+            (Phase::Body, u64::MAX) | (Phase::Discard, _) => CHUNKED_STEP_BYTES,
+            (Phase::Body, _) => BODY_STEP_BYTES,
         }
-        bytes.len()
     }
 }
 
@@ -238,7 +225,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        if self.step_max() == CHUNKED_STEP_BYTES {
+            self.step.is_full |= !ready!(poll_read_piece(&mut self.io, context, buffer, max))?;
+        } else {
+            ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        }
         if self.control().phase() == Phase::Head && self.handed == 0 {
             // What comes now begins a request.
             offer::blank(buffer.filled_mut().get_mut(before..).unwrap_or_default());
@@ -307,7 +298,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
         if this.stage == Stage::Over {
             return this.poll_discard(context);
         }
-        if this.step.is_full {
+        if this.step.is_full || this.step.bytes >= this.step_max() {
             // actix decodes what it has and comes again.
             this.step = Step::default();
             context.waker().wake_by_ref();

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_http::{ConnectionType, Method, Request as HttpRequest};
 use actix_web::Error;
@@ -17,7 +18,9 @@ use super::body;
 use super::client::{self, ClientInfo};
 use super::connections::{self, Seen};
 use super::problem::Problem;
-use crate::ingest::{Ingest, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead};
+use crate::ingest::{
+    BodyError, Ingest, IngestError, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead,
+};
 
 mod response;
 mod unread;
@@ -27,6 +30,9 @@ use unread::Unread;
 
 /// Where hooks live: the source's name follows.
 pub const HOOKS: &str = "/hooks/";
+
+/// So much sooner than others a connection ends whose body has no room: it takes some itself.
+const SOONER: Duration = Duration::from_secs(1);
 
 /// What the public listener needs.
 #[derive(Debug)]
@@ -89,6 +95,7 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let connection = connections::of(&request);
     let headers = &request.head().headers;
     connection.begin(body::announced(&payload, body::length(headers)), began);
+    let mut answered_before = Duration::ZERO;
     let mut response = match source_name(request.path()) {
         Some(source) => {
             let info = public.client_of(&request);
@@ -100,7 +107,12 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
             let unread = Unread { payload, headers, length, connection, began };
             match public.ingest.receive(head, unread).await {
                 Ok(accepted) => response::of_accepted(accepted, connection),
-                Err(err) => response::of_error(&err),
+                Err(err) => {
+                    if err == IngestError::Body(BodyError::NoRoom) {
+                        answered_before = SOONER;
+                    }
+                    response::of_error(&err)
+                }
             }
         }
         None if request.path() == "/healthz" => health(request.method()).into(),
@@ -113,7 +125,9 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     // answer.
     let is_offer = request.head().connection_type() == ConnectionType::Upgrade;
     let is_closing = public.is_closing.load(Ordering::Relaxed);
-    if connection.end(Instant::now()) || is_offer || is_closing {
+    let answered_at = Instant::now();
+    let answered_at = answered_at.checked_sub(answered_before).unwrap_or(answered_at);
+    if connection.end(answered_at) || is_offer || is_closing {
         // What is left of the body is thrown away, and no other request is looked for behind it.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -2,7 +2,7 @@
 //! together may cost in memory before one of them has shown that it can sign.
 //!
 //! - A body whose length is known has its room before it is read; one in chunks takes more as it
-//!   comes.
+//!   comes, for all that is held of it.
 //! - Small bodies take none: what they cost is bounded by the number of connections.
 //! - One public address has at most half of it, so that it leaves room for others.
 
@@ -35,14 +35,11 @@ pub struct BodyRoom<'a> {
     all: &'a UnverifiedBytes,
     client: IpAddr,
     bytes_max: usize,
-    /// How long the body is said to be, or has become.
-    length: usize,
-    /// What is counted of it.
     counted: usize,
 }
 
 impl UnverifiedBytes {
-    /// Room for a body of `length`, of `bytes_max` for all.
+    /// Room for a body that is said to be `length` bytes long, of `bytes_max` for all.
     pub(super) fn reserve(
         &self,
         client: Option<IpAddr>,
@@ -50,8 +47,9 @@ impl UnverifiedBytes {
         bytes_max: usize,
     ) -> Result<BodyRoom<'_>, BodyError> {
         let client = client.unwrap_or(IpAddr::from([0; 4])).to_canonical();
-        let mut room = BodyRoom { all: self, client, bytes_max, length: 0, counted: 0 };
-        if room.grow_to(length) { Ok(room) } else { Err(BodyError::NoRoom) }
+        let mut room = BodyRoom { all: self, client, bytes_max, counted: 0 };
+        let is_free = length <= SMALL_BYTES || room.grow_to(length);
+        if is_free { Ok(room) } else { Err(BodyError::NoRoom) }
     }
 
     /// A panic elsewhere leaves the numbers whole.
@@ -61,19 +59,18 @@ impl UnverifiedBytes {
 }
 
 impl BodyRoom<'_> {
-    /// Takes room for a body that is at least `length` bytes long. `false` = there is none.
-    pub fn grow_to(&mut self, length: usize) -> bool {
-        self.length = self.length.max(length);
-        if self.length <= SMALL_BYTES || self.length <= self.counted {
+    /// Takes room for a body of which `n_bytes` are held. `false` = there is none.
+    pub fn grow_to(&mut self, n_bytes: usize) -> bool {
+        let more = n_bytes.saturating_sub(self.counted);
+        if more == 0 {
             return true;
         }
-        let more = self.length - self.counted;
         let mut held = self.all.held();
         let of_client = held.clients.get(&self.client).copied().unwrap_or(0);
         // Many may stand behind a private address: it is likely to be a proxy's.
         let client_max = if is_private(self.client) { self.bytes_max } else { self.bytes_max / 2 };
         // One alone always has room, however the limits are set.
-        let is_free = held.total == 0
+        let is_free = held.total == self.counted
             || (held.total.saturating_add(more) <= self.bytes_max
                 && of_client.saturating_add(more) <= client_max);
         if is_free {
@@ -134,11 +131,14 @@ mod tests {
     fn a_body_in_chunks_takes_room_as_it_comes() {
         let all = UnverifiedBytes::default();
         let mut room = all.reserve(Some(client(1)), 0, MAX).unwrap();
-        let _other = all.reserve(Some(client(2)), 512 << 10, MAX).unwrap();
-        assert!(room.grow_to(SMALL_BYTES) && room.counted == 0);
-        assert!(room.grow_to(512 << 10));
+        let other = all.reserve(Some(client(2)), 512 << 10, MAX).unwrap();
+        assert!(room.grow_to(5_000) && room.counted == 5_000);
+        assert!(room.grow_to(512 << 10) && room.grow_to(5_000));
         assert!(!room.grow_to((512 << 10) + 1));
         assert_eq!(all.held().total, 1 << 20);
+        // Once it is alone, it may be longer than all the room.
+        drop(other);
+        assert!(room.grow_to(2 * MAX));
     }
 
     #[test]

@@ -81,6 +81,50 @@ fn unfinished_bodies_in_chunks_hold_what_came_of_them() {
     served.kill();
 }
 
+/// All of them come in small pieces at the same time, so that none is refused before the others have
+/// as much.
+#[test]
+fn bodies_that_grow_together_hold_no_more_than_those_whose_length_is_told() {
+    let folder = Folder::new("unverified_bytes = \"8MiB\"\nrequest_timeout = \"60s\"", "");
+    let grown = ["Content-Length: 1048576", "Transfer-Encoding: chunked"].map(|framing| {
+        let served = Served::start(&folder);
+        let before = served.resident_bytes();
+        let mut all: Vec<_> = (0..400).map(|_| begun(served.public(), framing)).collect();
+        let mut most = 0;
+        for _ in 0..24 {
+            for stream in &mut all {
+                // Those that are refused take no more.
+                drop(stream.write_all(&piece(framing)));
+            }
+            most = most.max(served.resident_bytes().saturating_sub(before));
+        }
+        served.kill();
+        most
+    });
+    let [told, chunked] = grown;
+    // Of 400 connections: 8 MiB of bodies, and for each what a connection costs (23 KiB) and the first
+    // 4 KiB of its body.
+    assert!(told <= 24 << 20 && chunked <= 24 << 20, "{told} and {chunked} bytes");
+}
+
+/// A request whose body is to come.
+fn begun(address: SocketAddr, framing: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("POST /hooks/hyvor HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    stream
+}
+
+fn piece(framing: &str) -> Vec<u8> {
+    let bytes = "x".repeat(4_000);
+    if framing.starts_with("Content") {
+        bytes.into_bytes()
+    } else {
+        format!("{:x}\r\n{bytes}\r\n", bytes.len()).into_bytes()
+    }
+}
+
 fn post(served: &Served, body: &[u8]) -> u16 {
     let signature = signature(body);
     let length = body.len().to_string();
