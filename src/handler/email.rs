@@ -14,10 +14,11 @@
 //!    put off until the next hour, all to the same moment and without a failed try, and is one
 //!    digest, also without `batch`. A mail that fails leaves its room to others. What is counted
 //!    and what waits is known in memory only, and begins anew with the process.
-//! 4. Who is accepted by the server gets the mail, also where others are refused. Those who were
-//!    refused for now (4yz) are tried again, alone; those who were refused for good (5yz) make it a
-//!    dead letter that names them, and a redrive asks for them alone. Who has a mail already is
-//!    kept with the try, so that a restart sends it to no reader twice.
+//! 4. Who is accepted by the server gets the mail, also where others are refused, or where beside
+//!    them stands what is no address. Those who were refused for now (4yz) are tried again, alone;
+//!    those who were refused for good (5yz) or have no address make it a dead letter that names
+//!    them, and a redrive asks for them alone. Who has a mail already is kept with the try, so that
+//!    a restart sends it to no reader twice.
 //! 5. Nothing of an event becomes a header line of its own, whatever is in it.
 //! 6. What the server says about a mail decides: 4yz is tried again, 5yz is not. What it says
 //!    before there is a mail (no TLS, no log-in) is about the settings and is always tried again.
@@ -51,7 +52,7 @@ pub use url::{BadSmtpUrl, SmtpUrl, TlsUse};
 
 use dialog::Progress;
 use known::Known;
-use message::{Mail, Writer, compose};
+use message::{Composed, Mail, Unfit, Writer, compose};
 use quota::{Availability, HourlyQuota, Reservation};
 use smtp::Smtp;
 
@@ -174,6 +175,9 @@ struct Plan<'a> {
     reserved: Reservation<'a>,
     /// The events of which this call makes no mail.
     left: Vec<EventId>,
+    unfit: Unfit,
+    /// The events of which there is no mail to make, because of what they give as addresses.
+    failed: Vec<(EventId, Failure)>,
 }
 
 impl EmailHandler {
@@ -184,13 +188,14 @@ impl EmailHandler {
         each: &mut Vec<(EventId, Failure)>,
     ) -> Result<(), Failure> {
         let mut plan = self.plan(deliveries)?;
+        each.append(&mut plan.failed);
         for mail in &plan.mails {
             let refused = self.smtp.send(mail, progress).await?;
             let readers = mail.envelope.to();
             if refused.len() < readers.len() {
                 plan.reserved.sent_one();
             }
-            each.extend(self.known().note_mail(&mail.events, readers, &refused));
+            each.extend(self.known().note_mail(&mail.events, readers, &refused, &plan.unfit));
         }
         if plan.left.is_empty() { Ok(()) } else { Err(self.defer(&plan.left)) }
     }
@@ -219,26 +224,27 @@ impl EmailHandler {
             split(&unsent, reserved.n_mails(), &known.waiting)
         };
         let is_missing = |event, reader: &_| known.is_missing(event, reader);
-        let mut mails = Vec::new();
+        let Composed { mut mails, mut unfit } = compose(&writer, &together, &is_missing)?;
         for delivery in &alone {
-            mails.extend(compose(&writer, std::slice::from_ref(delivery), &is_missing)?);
+            let mut own = compose(&writer, std::slice::from_ref(delivery), &is_missing)?;
+            mails.append(&mut own.mails);
+            unfit.append(&mut own.unfit);
         }
-        mails.extend(compose(&writer, &together, &is_missing)?);
         // An event whose `to` gives no recipient needs no mail: it counts as sent.
-        let for_nobody: Vec<EventId> = [alone, together]
-            .concat()
-            .iter()
-            .map(|delivery| delivery.event.id)
-            .filter(|id| mails.iter().all(|mail: &Mail| !mail.events.contains(id)))
-            .collect();
-        known.note_sent(&for_nobody);
+        let for_nobody = [alone, together].concat().into_iter().map(|delivery| delivery.event.id);
+        let for_nobody =
+            for_nobody.filter(|id| mails.iter().all(|mail: &Mail| !mail.events.contains(id)));
+        let (failed, sent): (Vec<_>, Vec<_>) = for_nobody.partition(|id| unfit.contains_key(id));
+        known.note_sent(&sent);
+        let fail = |id: EventId| Some((id, known.note_unfit(id, unfit.get(&id)?)));
+        let failed = failed.into_iter().filter_map(fail).collect();
         drop(known);
         // Oldest first, so that no mail is postponed each time.
         mails.sort_by_key(|mail| mail.oldest);
         let n_mails = mails.len().min(reserved.n_mails()).min(AT_ONCE_MAX);
         let left = mails.split_off(n_mails).into_iter().flat_map(|mail| mail.events).collect();
         reserved.keep(n_mails);
-        Ok(Plan { mails, reserved, left })
+        Ok(Plan { mails, reserved, left, unfit, failed })
     }
 
     /// Nothing failed: what is left is to come when there is room.

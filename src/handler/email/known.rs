@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dialog::Refused;
+use super::message::Unfit;
+use super::readers::NoAddress;
 use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Progress};
 
 /// How many events of each sort are remembered: those that the owner drops are never asked for
@@ -80,9 +82,11 @@ impl Known {
         events: &[EventId],
         readers: &[Address],
         refused: &[Refused],
+        unfit: &Unfit,
     ) -> Vec<(EventId, Failure)> {
         let mut failed = Vec::new();
         for event in events {
+            let unfit = unfit.get(event).map(Vec::as_slice).unwrap_or_default();
             let partly = self.partly.entry(*event).or_default();
             let is_refused = |reader: &&Address| refused.iter().any(|one| one.address == **reader);
             let accepted = readers.iter().filter(|reader| !is_refused(reader));
@@ -91,11 +95,11 @@ impl Known {
             partly.refused.extend(for_good.cloned());
             let for_now: Vec<&Refused> =
                 refused.iter().filter(|one| one.kind != FailureKind::Permanent).collect();
-            if for_now.is_empty() && partly.refused.is_empty() {
+            if for_now.is_empty() && partly.refused.is_empty() && unfit.is_empty() {
                 self.partly.remove(event);
                 self.note_sent(std::slice::from_ref(event));
             } else {
-                let failure = partly.failure(&for_now).with_progress(partly.progress());
+                let failure = partly.failure(&for_now, unfit).with_progress(partly.progress());
                 failed.push((*event, failure));
                 self.waiting.remove(event);
             }
@@ -104,6 +108,13 @@ impl Known {
             self.partly.pop_first();
         }
         failed
+    }
+
+    /// An event of which there is no mail to send, and that gives what is no address.
+    pub(super) fn note_unfit(&mut self, event: EventId, unfit: &[NoAddress]) -> Failure {
+        self.waiting.remove(&event);
+        let partly = self.partly.entry(event).or_default();
+        partly.failure(&[], unfit).with_progress(partly.progress())
     }
 
     /// Nothing is left to be done for these events.
@@ -128,15 +139,13 @@ impl Partly {
     }
 
     /// Another try helps those who were refused for now only.
-    fn failure(&self, for_now: &[&Refused]) -> Failure {
+    fn failure(&self, for_now: &[&Refused], unfit: &[NoAddress]) -> Failure {
         let all = || for_now.iter().copied().chain(&self.refused);
-        let mut named: Vec<String> = all().take(NAMED_MAX).map(Refused::to_string).collect();
-        let n_more = all().count().saturating_sub(NAMED_MAX);
-        if n_more > 0 {
-            named.push(format!("{n_more} more"));
-        }
-        let others = if self.has.is_empty() { "" } else { "; the others have the mail" };
-        let text = format!("the mail server refused {}{others}", named.join(", "));
+        let refused = named("the mail server refused", all());
+        let unfit = named("no mail went to", unfit.iter());
+        let others = if self.has.is_empty() { None } else { Some("the others have the mail") };
+        let said = [refused, unfit, others.map(str::to_owned)];
+        let text = said.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let failure =
             if for_now.is_empty() { Failure::permanent(text) } else { Failure::transient(text) };
         // A full mailbox says nothing of whether the server is there.
@@ -147,6 +156,16 @@ impl Partly {
             None => failure,
         }
     }
+}
+
+/// The first few of `all` behind what is said of them.
+fn named<T: ToString>(said: &str, all: impl Iterator<Item = T> + Clone) -> Option<String> {
+    let n_more = all.clone().count().saturating_sub(NAMED_MAX);
+    let mut named: Vec<String> = all.take(NAMED_MAX).map(|one| one.to_string()).collect();
+    if n_more > 0 {
+        named.push(format!("{n_more} more"));
+    }
+    (!named.is_empty()).then(|| format!("{said} {}", named.join(", ")))
 }
 
 fn forget_the_oldest(events: &mut BTreeSet<EventId>) {

@@ -12,7 +12,7 @@ use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
 use super::attach::{self, Attached};
-use super::readers::{self, Readers};
+use super::readers::{self, NoAddress, Readers};
 use super::settings::{Settings, Words};
 use crate::clock::Timestamp;
 use crate::event::{Delivery, EventId, Failure, HandlerName, Position};
@@ -55,48 +55,65 @@ pub(super) struct Writer<'a> {
 /// The events of one mail, and those of its readers who do not have it.
 type Groups<'a> = BTreeMap<(Readers, Vec<Address>), Vec<&'a Delivery>>;
 
+/// What several events are told by.
+#[derive(Debug, Default)]
+pub(super) struct Composed {
+    pub(super) mails: Vec<Mail>,
+    /// What single events give in place of readers.
+    pub(super) unfit: Unfit,
+}
+
+/// What an event gives in its readers' place that is no address.
+pub(super) type Unfit = BTreeMap<EventId, Vec<NoAddress>>;
+
 /// One mail for each set of readers, in no order. None where an event names no reader, where no reader
 /// `is_missing` its mail, and where there is not a word in it.
 pub(super) fn compose(
     writer: &Writer<'_>,
     deliveries: &[&Delivery],
     is_missing: &dyn Fn(EventId, &Address) -> bool,
-) -> Result<Vec<Mail>, Failure> {
-    let groups = groups(writer.settings, deliveries, is_missing)?;
-    let mut mails = Vec::new();
+) -> Result<Composed, Failure> {
+    let (groups, unfit) = groups(writer.settings, deliveries, is_missing)?;
+    let mut composed = Composed { mails: Vec::new(), unfit };
     for ((readers, missing), group) in &groups {
         let draft = Draft::of(writer, group)?;
         if !draft.is_empty() {
-            mails.push(draft.into_mail(writer, readers, missing.clone(), group)?);
+            composed.mails.push(draft.into_mail(writer, readers, missing.clone(), group)?);
         }
     }
-    Ok(mails)
+    Ok(composed)
 }
 
 fn groups<'a>(
     settings: &Settings,
     deliveries: &[&'a Delivery],
     is_missing: &dyn Fn(EventId, &Address) -> bool,
-) -> Result<Groups<'a>, Failure> {
-    let mut groups = Groups::new();
+) -> Result<(Groups<'a>, Unfit), Failure> {
+    let (mut groups, mut all_unfit) = (Groups::new(), Unfit::new());
     for &delivery in deliveries {
-        let readers = Readers::of(settings, delivery)?;
+        let (readers, unfit) = Readers::of(settings, delivery)?;
         let mut missing = readers.addresses();
         missing.retain(|reader| is_missing(delivery.event.id, reader));
-        if !readers.to.is_empty() && !missing.is_empty() {
+        // Where nothing stands in `to`, nothing is to be sent. An address that is none is no such word.
+        let has_to = !readers.to.is_empty() || unfit.iter().any(NoAddress::is_of_to);
+        if has_to && !missing.is_empty() {
             groups.entry((readers, missing)).or_default().push(delivery);
         }
+        if !unfit.is_empty() {
+            all_unfit.insert(delivery.event.id, unfit);
+        }
     }
-    Ok(groups)
+    Ok((groups, all_unfit))
 }
 
 /// What [`compose`] would make, as it is read rather than as it is sent.
 pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan, Failure> {
     let all: Vec<&Delivery> = deliveries.iter().collect();
-    let groups = groups(writer.settings, &all, &|_, _| true)?;
+    let (groups, unfit) = groups(writer.settings, &all, &|_, _| true)?;
+    let unfit = unfit.values().flatten().map(|unfit| Step::Skip { why: unfit.why() });
     if groups.is_empty() && !all.is_empty() {
         let why = "`to` gives no address".to_owned();
-        return Ok(Step::Skip { why }.into());
+        return Ok(unfit.chain([Step::Skip { why }]).collect());
     }
     let list = |mailboxes: &[Mailbox]| mailboxes.iter().map(ToString::to_string).collect();
     let steps = groups.iter().map(|((readers, _), group)| {
@@ -125,7 +142,7 @@ pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan,
             html: draft.html,
         })
     });
-    steps.collect()
+    steps.chain(unfit.map(Ok)).collect()
 }
 
 /// A mail in its parts.

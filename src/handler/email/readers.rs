@@ -1,12 +1,18 @@
 //! Whom a mail goes to, and whom its answer.
 
+use std::fmt;
+
 use lettre::Address;
 use lettre::message::{Mailbox, Mailboxes};
+use minijinja::value::ValueKind;
 
 use super::settings::{RECIPIENTS_MAX, Recipients, Settings};
 use super::url::with_plain_domain;
 use crate::event::{Delivery, Failure};
-use crate::expr::{Expression, Scope, Value};
+use crate::expr::{ExprError, Expression, Scope, Value};
+
+/// How much is shown of what is no address, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
 
 /// The readers of one mail: none of them reads what was meant for others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,24 +23,61 @@ pub(super) struct Readers {
     pub(super) bcc: Vec<Mailbox>,
 }
 
+/// What an event gives in an address's place, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoAddress {
+    key: &'static str,
+    text: String,
+}
+
+impl NoAddress {
+    fn new(text: &str) -> Self {
+        let shown = text.trim().replace(char::is_control, " ");
+        Self { key: "to", text: shown.chars().take(SHOWN_CHARS_MAX).collect() }
+    }
+
+    pub(super) fn is_of_to(&self) -> bool {
+        self.key == "to"
+    }
+
+    pub(super) fn why(&self) -> String {
+        format!("`{}` gives what is no mail address: `{}`", self.key, self.text)
+    }
+}
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (in `{}`: no mail address)", self.text, self.key)
+    }
+}
+
 impl Readers {
-    /// Those of an event's mail. An event that gives what is no address will always do so.
-    pub(super) fn of(settings: &Settings, delivery: &Delivery) -> Result<Self, Failure> {
-        let given = |key: &str, recipients: Option<&Recipients>| match recipients {
+    /// Those of an event's mail, and what it gives in their place that is no address. That keeps
+    /// the mail from no other reader.
+    pub(super) fn of(
+        settings: &Settings,
+        delivery: &Delivery,
+    ) -> Result<(Self, Vec<NoAddress>), Failure> {
+        let mut unfit = Vec::new();
+        let mut given = |key, recipients: Option<&Recipients>| match recipients {
             None => Ok(Vec::new()),
-            Some(recipients) => addresses(recipients, delivery)
-                .map_err(|err| Failure::permanent(format_args!("`{key}`: {err}"))),
+            Some(recipients) => {
+                let given = addresses(recipients, delivery)
+                    .map_err(|err| Failure::permanent(format_args!("`{key}`: {err}")))?;
+                unfit.extend(given.unfit.into_iter().map(|one| NoAddress { key, ..one }));
+                Ok(given.mailboxes)
+            }
         };
         let readers = Self {
             to: given("to", Some(&settings.to))?,
             cc: given("cc", settings.cc.as_ref())?,
             bcc: given("bcc", settings.bcc.as_ref())?,
         };
-        if readers.addresses().len() > RECIPIENTS_MAX {
+        if readers.addresses().len() + unfit.len() > RECIPIENTS_MAX {
             let text = format_args!("a mail has at most {RECIPIENTS_MAX} recipients");
             return Err(Failure::permanent(text));
         }
-        Ok(readers)
+        Ok((readers, unfit))
     }
 
     /// Each address once.
@@ -58,13 +101,9 @@ pub(super) fn reply_to(
     let Some(recipients) = &settings.reply_to else { return Ok(Vec::new()) };
     let mut same: Option<Vec<Mailbox>> = None;
     for delivery in deliveries {
-        let given = match addresses(recipients, delivery) {
-            Ok(given) => given,
-            Err(Unfit::Failed(err)) => {
-                return Err(Failure::permanent(format_args!("`reply_to`: {err}")));
-            }
-            Err(Unfit::NoAddress(_)) => Vec::new(),
-        };
+        let given = addresses(recipients, delivery)
+            .map_err(|err| Failure::permanent(format_args!("`reply_to`: {err}")))?
+            .mailboxes;
         // In a header line it would be what many servers refuse the whole mail for.
         let is_plain = |mailbox: &Mailbox| AsRef::<str>::as_ref(&mailbox.email).is_ascii();
         let given: Vec<Mailbox> = given.into_iter().filter(is_plain).collect();
@@ -76,48 +115,78 @@ pub(super) fn reply_to(
     Ok(same.unwrap_or_default())
 }
 
-/// Why an expression gives no addresses. Says kinds, never values.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("{0}")]
-    Failed(crate::expr::ExprError),
-    #[error("{0}")]
-    NoAddress(String),
+/// What stands for readers.
+#[derive(Default)]
+struct GivenReaders {
+    mailboxes: Vec<Mailbox>,
+    unfit: Vec<NoAddress>,
 }
 
-fn addresses(recipients: &Recipients, delivery: &Delivery) -> Result<Vec<Mailbox>, Unfit> {
+fn addresses(recipients: &Recipients, delivery: &Delivery) -> Result<GivenReaders, ExprError> {
     match recipients {
-        Recipients::Fixed(mailboxes) => Ok(mailboxes.clone()),
+        Recipients::Fixed(mailboxes) => {
+            Ok(GivenReaders { mailboxes: mailboxes.clone(), ..GivenReaders::default() })
+        }
         Recipients::Expression(expression) => of_event(expression, delivery),
     }
 }
 
-fn of_event(expression: &Expression, delivery: &Delivery) -> Result<Vec<Mailbox>, Unfit> {
-    let value = expression.eval(&Scope::of(&delivery.event)).map_err(Unfit::Failed)?;
-    let is_nobody = value.is_undefined() || value.is_none();
-    let texts: Vec<Value> = match value.as_str() {
-        Some(_) => vec![value],
-        None if is_nobody => Vec::new(),
-        None => value
-            .try_iter()
-            .map_err(|_| Unfit::NoAddress(format!("a {} is no address", value.kind())))?
-            .collect(),
-    };
-    let mut found: Vec<Mailbox> = Vec::new();
-    for text in texts.iter().map(|text| text.as_str().unwrap_or_default()) {
-        if text.trim().is_empty() {
-            continue;
+fn of_event(expression: &Expression, delivery: &Delivery) -> Result<GivenReaders, ExprError> {
+    let value = expression.eval(&Scope::of(&delivery.event))?;
+    let items: Vec<Value> = match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter().map_or(Vec::new(), Iterator::collect)
         }
-        let parsed: Mailboxes = text.parse().map_err(|_| {
-            Unfit::NoAddress("the event gives what is not a mail address".to_owned())
-        })?;
-        found.extend(parsed.into_iter().map(with_plain_domain).map(|mailbox| Mailbox {
-            // A name that a mail program would decode to another one is none.
-            name: mailbox.name.filter(|name| !name.contains("=?")),
-            ..mailbox
+        // Whatever else it is: one.
+        _ => vec![value],
+    };
+    let mut given = GivenReaders::default();
+    for item in items {
+        match item.as_str() {
+            Some(text) => given.read(text),
+            None if item.is_undefined() || item.is_none() => {}
+            None => given.unfit.push(NoAddress::new(&format!("a {}", item.kind()))),
+        }
+    }
+    given.mailboxes.sort();
+    given.mailboxes.dedup_by(|one, other| one.email == other.email);
+    Ok(given)
+}
+
+impl GivenReaders {
+    /// A text may have several, separated by commas: where one of them is none, each is read alone.
+    fn read(&mut self, text: &str) {
+        if text.trim().is_empty() {
+            return;
+        }
+        if let Ok(mailboxes) = text.parse::<Mailboxes>() {
+            return self.extend(mailboxes);
+        }
+        for part in parts(text).into_iter().filter(|part| !part.trim().is_empty()) {
+            match part.parse::<Mailboxes>() {
+                Ok(mailboxes) => self.extend(mailboxes),
+                Err(_) => self.unfit.push(NoAddress::new(part)),
+            }
+        }
+    }
+
+    fn extend(&mut self, mailboxes: Mailboxes) {
+        self.mailboxes.extend(mailboxes.into_iter().map(with_plain_domain).map(|mailbox| {
+            Mailbox {
+                // A name that a mail program would decode to another one is none.
+                name: mailbox.name.filter(|name| !name.contains("=?")),
+                ..mailbox
+            }
         }));
     }
-    found.sort();
-    found.dedup_by(|one, other| one.email == other.email);
-    Ok(found)
+}
+
+/// What commas and semicolons separate, but for those in quotes.
+fn parts(text: &str) -> Vec<&str> {
+    let mut is_quoted = false;
+    text.split(|c: char| {
+        is_quoted ^= c == '"';
+        !is_quoted && matches!(c, ',' | ';')
+    })
+    .collect()
 }

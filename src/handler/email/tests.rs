@@ -5,7 +5,7 @@ use std::path::Path;
 use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::json;
 
-use super::message::{Mail, compose};
+use super::message::{Composed, Mail, compose};
 use super::*;
 use crate::event::FailureKind;
 use crate::handler::testing::{NOW, delivery, id, numbered, settings, try_settings};
@@ -31,6 +31,10 @@ fn comment(number: u64, body: &str) -> Delivery {
 }
 
 fn try_write(text: &str, deliveries: &[Delivery]) -> Result<Vec<Mail>, Failure> {
+    try_compose(text, deliveries).map(|composed| composed.mails)
+}
+
+fn try_compose(text: &str, deliveries: &[Delivery]) -> Result<Composed, Failure> {
     let (settings, handler) = (read(text), HandlerName::parse("test").unwrap());
     let writer = Writer { settings: &settings, handler: &handler, now: NOW };
     compose(&writer, &deliveries.iter().collect::<Vec<_>>(), &|_, _| true)
@@ -188,14 +192,20 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
         assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
     }
     for (nobody, words) in [
-        (json!("not an address"), "not a mail address"),
-        (json!("a@example.org\r\nRCPT TO:<b@example.org>"), "not a mail address"),
-        (json!(7), "a number is no address"),
+        (json!("not an address"), "`not an address` (in `to`: no mail address)"),
+        (
+            json!("a@b.org\r\nRCPT TO:<c@b.org>"),
+            "`a@b.org  RCPT TO:<c@b.org>` (in `to`: no mail address)",
+        ),
+        (json!(7), "`a number` (in `to`: no mail address)"),
+        (json!({"a@b.org": 1}), "`a map` (in `to`: no mail address)"),
     ] {
-        let failure = try_write(&text, &[to(1, nobody.clone())]).unwrap_err();
+        let composed = try_compose(&text, &[to(1, nobody.clone())]).unwrap();
+        assert!(composed.mails.is_empty(), "{nobody}");
+        let unfit: Vec<String> = composed.unfit[&id(1)].iter().map(ToString::to_string).collect();
+        assert_eq!(unfit, [words], "{nobody}");
+        let failure = Known::default().note_unfit(id(1), &composed.unfit[&id(1)]);
         assert_eq!(failure.kind, FailureKind::Permanent);
-        assert!(failure.text.as_str().contains(words), "{nobody}: {failure}");
-        assert!(!failure.text.as_str().contains("example"), "no value in {failure}");
     }
 }
 
@@ -236,7 +246,7 @@ fn each_mail_about_an_event_has_an_id_of_its_own() {
         let handler = HandlerName::parse(handler).unwrap();
         let writer = Writer { settings: &settings, handler: &handler, now: NOW };
         let all: Vec<&Delivery> = deliveries.iter().collect();
-        let mails = compose(&writer, &all, &|_, _| true).unwrap();
+        let mails = compose(&writer, &all, &|_, _| true).unwrap().mails;
         parse(&mails[0]).message_id().unwrap().to_owned()
     };
     let replayed = |number, replay| Delivery { replay, ..comment(number, "x") };

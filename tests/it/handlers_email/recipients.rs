@@ -173,3 +173,94 @@ async fn of_several_mails_only_those_that_failed_are_sent_again() {
     mail.handle(&batch).await.unwrap();
     assert_eq!(server.stored().len(), 6, "a replay is sent again");
 }
+
+fn to_all(number: u64, to: &serde_json::Value) -> Delivery {
+    delivery(number, "x", &json!({"id": number, "to": to}))
+}
+
+#[tokio::test]
+async fn bad_address_beside_good_ones_keeps_no_mail_from_them() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "bcc = \"data.more\"");
+    for (number, to, named) in [
+        (1, json!(["a@example.org", "not an address", "b@example.org"]), "`not an address`"),
+        (2, json!("a@example.org, Bob <b@example.org>, \"C, D\" <c@d@e>"), "`\"C, D\" <c@d@e>`"),
+        (3, json!("a@example.org; b@example.org; ann@"), "`ann@`"),
+        (
+            4,
+            json!(["b@example.org", 42, {"email": "x@y"}, "a@example.org", null, ""]),
+            "`a number`",
+        ),
+        (5, json!(["b@example.org", "a@example.org", "@\r\nRCPT TO:<x@y>"]), "`@  RCPT TO:<x@y>`"),
+    ] {
+        let failure = mail.handle(&[to_all(number, &to)]).await.unwrap_err();
+        assert_permanent(&failure);
+        let told = failure.text.as_str();
+        assert!(told.contains(&format!("no mail went to {named} (in `to`")), "{number}: {told}");
+        assert!(told.ends_with("the others have the mail"), "{number}: {told}");
+        assert_eq!(failure.class, Some(FailureClass::Partly));
+        let mut to = server.stored().pop().unwrap().to;
+        to.sort();
+        assert_eq!(to, ["a@example.org", "b@example.org"], "{number}");
+    }
+    let n_sent = server.stored().len();
+    assert_eq!(n_sent, 5);
+    // A redrive sends it to none of those who have it, and still names the others.
+    let again = to_all(1, &json!(["a@example.org", "not an address", "b@example.org"]));
+    let failure = mail.handle(&[again]).await.unwrap_err();
+    assert!(failure.text.as_str().contains("`not an address`"), "{failure}");
+    // Mended, there is nobody left to write to.
+    mail.handle(&[to_all(1, &json!(["a@example.org", "b@example.org"]))]).await.unwrap();
+    assert_eq!(server.stored().len(), n_sent);
+}
+
+#[tokio::test]
+async fn bad_address_concerns_its_own_event_only() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "");
+    server.refuse("full@example.org", "452 4.2.2 Mailbox full");
+    let fourth = || to_all(4, &json!(["full@example.org", "a@example.org", "nonsense"]));
+    let calls = [
+        to_all(1, &json!("a@example.org")),
+        to_all(2, &json!("nonsense")),
+        to_all(3, &json!(["a@example.org", "nonsense"])),
+        fourth(),
+    ];
+    let failure = mail.handle(&calls).await.unwrap_err();
+    assert_eq!(failure.done, [calls[0].event.id]);
+    let mut each = transients(&failure);
+    each.sort_by_key(|(id, _)| *id);
+    let id = |at: usize| calls[at].event.id;
+    let expected = [
+        (id(1), FailureKind::Permanent),
+        (id(2), FailureKind::Permanent),
+        (id(3), FailureKind::Transient),
+    ];
+    assert_eq!(each, expected);
+    let told = |at: usize| {
+        let own = failure.each.iter().find(|(event, _)| *event == id(at));
+        own.unwrap().1.text.as_str().to_owned()
+    };
+    assert_eq!(told(1), "no mail went to `nonsense` (in `to`: no mail address)");
+    assert!(told(3).starts_with("the mail server refused `full@example.org` ("), "{}", told(3));
+    assert!(told(3).contains("no mail went to `nonsense`"), "{}", told(3));
+    server.accept("full@example.org");
+    let progress =
+        failure.each.iter().find(|(event, _)| *event == id(3)).unwrap().1.progress.clone();
+    let again = Delivery { attempt: 2, progress, ..fourth() };
+    let failure = mail.handle(&[again]).await.unwrap_err();
+    assert_permanent(&failure);
+    let to: Vec<Vec<String>> = server.stored().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to.last().unwrap(), &["full@example.org"], "and no one else once more");
+}
+
+#[tokio::test]
+async fn mail_goes_to_its_copies_where_to_gives_no_address() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    let (_clock, _folder, mail) = handler_to_each(&server, "cc = \"data.more\"");
+    let both = json!({"id": 1, "to": "nonsense", "more": ["boss@example.org", "?"]});
+    let failure = mail.handle(&[delivery(1, "x", &both)]).await.unwrap_err();
+    assert_eq!(server.stored()[0].to, ["boss@example.org"]);
+    let told = failure.text.as_str();
+    assert!(told.contains("`nonsense` (in `to`") && told.contains("`?` (in `cc`"), "{told}");
+}
