@@ -33,6 +33,7 @@ mod lists;
 mod methods;
 mod money;
 mod operators;
+mod order;
 mod rewrite;
 mod scope;
 mod slips;

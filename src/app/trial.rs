@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
 use crate::event::{Delivery, Event, Failure, HandlerName, Output};
+use crate::expr::{Expression, Part, Scope};
 use crate::handler::{BuildContext, Plan, Text, Words};
 
 use super::parts::context;
@@ -24,7 +25,7 @@ pub enum Wants {
     /// It does.
     Yes,
     /// It does not, for this reason.
-    No(&'static str),
+    No(String),
     /// The filter fails: the event would be a dead letter, with this reason.
     Unclear(String),
 }
@@ -46,8 +47,13 @@ impl<'a> Trial<'a> {
         let policy = &self.settings.policy;
         match deliver::evaluate(policy, event) {
             Match::Take(_) => Wants::Yes,
-            Match::Skip if deliver::is_named(&policy.on, event) => Wants::No("`when` is false"),
-            Match::Skip => Wants::No("`on` does not name it"),
+            Match::Skip if deliver::is_named(&policy.on, event) => {
+                let missing = policy.when.as_ref().map(|when| missing(when, event));
+                let missing = missing.unwrap_or_default();
+                let why = if missing.is_empty() { "" } else { ": missing or null is " };
+                Wants::No(format!("`when` is false{why}{}", missing.join(", ")))
+            }
+            Match::Skip => Wants::No("`on` does not name it".to_owned()),
             Match::Error(reason) => Wants::Unclear(reason.to_string()),
         }
     }
@@ -106,4 +112,25 @@ impl<'a> Trial<'a> {
         handler.close().await;
         call.unwrap_or_else(|_elapsed| Err(Failure::transient("no answer in time")))
     }
+}
+
+/// The fields that an expression asks for and the event does not have.
+fn missing(when: &Expression, event: &Arc<Event>) -> Vec<String> {
+    let scope = Scope::of(event);
+    let mut missing = Vec::new();
+    for field in when.fields() {
+        let names = field.path.iter().map(|part| match part {
+            Part::Name(name) => Some(name.as_str()),
+            Part::Item => None,
+        });
+        let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };
+        let field = names.join(".");
+        let is_none = Expression::compile(&format!("{field} is none"));
+        let is_none = is_none.is_ok_and(|one| one.is_true(&scope).unwrap_or(false));
+        let shown = format!("`{field}`");
+        if is_none && !missing.contains(&shown) {
+            missing.push(shown);
+        }
+    }
+    missing
 }

@@ -49,6 +49,37 @@ pub(crate) fn plain(value: Value) -> Value {
     }
 }
 
+/// How two numbers compare, each perhaps a text that is one; `None` = they are none, or one is `NaN`.
+pub(crate) fn order(one: &Value, other: &Value) -> Option<Ordering> {
+    let is_usual = |value: &Value| value.kind() == ValueKind::Number;
+    if is_usual(one) && is_usual(other) {
+        return is_number(one).and(is_number(other)).map(|()| one.cmp(other));
+    }
+    let (one, other) = (digits(one)?, digits(other)?);
+    match (Decimal::of(&one), Decimal::of(&other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        (_, _) => float(&one).partial_cmp(&float(&other)),
+    }
+}
+
+/// What is not `NaN`.
+fn is_number(value: &Value) -> Option<()> {
+    let float = f64::try_from(value.clone());
+    (!float.is_ok_and(f64::is_nan)).then_some(())
+}
+
+/// The text of a number.
+fn digits(value: &Value) -> Option<Cow<'_, str>> {
+    match value.kind() {
+        ValueKind::String => {
+            let text = value.as_str()?.trim();
+            Decimal::of(text).map(|_| Cow::Borrowed(text))
+        }
+        ValueKind::Number => Some(Cow::Owned(value.to_string())),
+        _ => written(value).map(Cow::Borrowed),
+    }
+}
+
 /// The number as JSON has it; `None` where it is none, or not finite.
 pub(crate) fn json(value: &Value) -> Option<Cow<'_, str>> {
     if let Some(text) = written(value) {

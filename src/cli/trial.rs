@@ -39,7 +39,7 @@ pub(super) async fn run(
     let sent = if is_sent { handler.send(delivery).await } else { Ok(Said::default()) };
     let (wanted, reason) = match wants.clone() {
         Wants::Yes => (Wanted::Yes, None),
-        Wants::No(why) => (Wanted::No, Some(why.to_owned())),
+        Wants::No(why) => (Wanted::No, Some(why)),
         Wants::Unclear(why) => (Wanted::Unclear, Some(why)),
     };
     let said = match &sent {

@@ -50,7 +50,7 @@ impl ExprError {
         };
         // Names that only the rewritten text has.
         for name in ["payload", "data"] {
-            message = message.replace(&format!("`{name}_fields`"), &format!("`{name}`"));
+            message = message.replace(&format!("`{name}_fields"), &format!("`{name}"));
         }
         if let Some(words) = range.clone().and_then(|range| text.get(range))
             && (1..=80).contains(&words.len())

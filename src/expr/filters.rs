@@ -1,15 +1,13 @@
 //! The filters, tests and methods of the language. What is missing or `null` stays missing through
 //! every one of them: no filter makes the word "None" of it.
 
-use std::cmp::Ordering;
-
 use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
 use super::values::{calculable_or_empty, cost, is_missing, text};
-use super::{date, lists, methods, money, operators, plain};
+use super::{date, lists, methods, money, operators, order, plain};
 use crate::body::json::{self, Layout};
 use crate::body::number;
 
@@ -307,21 +305,5 @@ fn add_tests(environment: &mut Environment<'_>) {
         .add_test("number", |value: &Value| value.is_number() || number::written(value).is_some());
     environment
         .add_test("in", |wanted: &Value, container: Value| operators::is_in(wanted, container));
-    let compare = |one: &Value, other: &Value| {
-        let (one, other) = (number::plain(one.clone()), number::plain(other.clone()));
-        if one == other { Some(Ordering::Equal) } else { Some(one.cmp(&other)) }
-    };
-    macro_rules! comparison {
-        ($is:path: $($name:literal),+) => {
-            $(environment.add_test($name, move |one: &Value, other: &Value| {
-                compare(one, other).is_some_and($is)
-            });)+
-        };
-    }
-    comparison!(Ordering::is_eq: "eq", "equalto", "==");
-    comparison!(Ordering::is_ne: "ne", "!=");
-    comparison!(Ordering::is_lt: "lt", "lessthan", "<");
-    comparison!(Ordering::is_le: "le", "<=");
-    comparison!(Ordering::is_gt: "gt", "greaterthan", ">");
-    comparison!(Ordering::is_ge: "ge", ">=");
+    order::add_to(environment);
 }

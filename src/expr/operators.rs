@@ -7,6 +7,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::order::is_equal;
 use super::plain;
 use super::values::{cost, is_missing, text};
 use crate::body::number;
@@ -45,10 +46,7 @@ impl Object for Container {
                 !is_missing(wanted) && text.contains(&plain(wanted))
             }
             ValueKind::Map => !self.0.get_item(wanted).ok()?.is_undefined(),
-            _ => {
-                let wanted = number::plain(wanted.clone());
-                self.0.try_iter().ok()?.any(|item| number::plain(item) == wanted)
-            }
+            _ => self.0.try_iter().ok()?.any(|item| is_equal(&item, wanted)),
         };
         is_in.then(|| Value::from(true))
     }

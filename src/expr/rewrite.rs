@@ -4,7 +4,9 @@
 //! | written | compiled |
 //! |---|---|
 //! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
-//! | `a + b`, `a < b`, `a == 5` | `(a\|_number) + (b\|_number)` |
+//! | `a + b` | `(a\|_number) + (b\|_number)` |
+//! | `a == b` | `(a\|_equal) == (b\|_equal)` |
+//! | `a < b + 1` | `a in (((b\|_number) + 1)\|_lt)` |
 //! | `a in b` | `a in (b\|_container)` |
 //! | `a[1:2]` | `(a\|_slice(1,2))` |
 //! | `payload.a`, `data[0]` | `payload_fields.a`, `data_fields[0]`: a text has none |
@@ -19,6 +21,7 @@ use minijinja::syntax::SyntaxConfig;
 
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod walk;
 
 use walk::Walk;

@@ -14,15 +14,26 @@ fn check_template(text: &str, expected: &str) {
 fn operands_get_the_filter_of_their_operator() {
     check("a ~ ':' ~ b.c", "(a|_text) ~ ':' ~ (b.c|_text)");
     check("a.b|f(1) * c[0] + 1", "(a.b|f(1)|_number) * (c[0]|_number) + 1");
-    check("a > 5 and b == c", "(a|_number) > 5 and (b|_number) == (c|_number)");
+    check("a > 5 and b == c", "a  in  ((5)|_gt) and (b|_equal) == (c|_equal)");
     check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
-    check("a == none", "(a|_number) == none");
-    check("(a or b) > c(d)", "((a or b)|_number) > (c(d)|_number)");
+    check("a == none", "(a|_equal) == none");
+    check("(a or b) > c(d)", "(a or b)  in  ((c(d))|_gt)");
+    check("a<b+1", "a in (((b|_number)+1)|_lt)");
+    check(
+        "1 < a <= -b | abs < [c, d][0]",
+        "1  in  ((a)|_lt)  in  ((-(b|_number) | abs)|_lte)  in  (([c, d][0])|_lt)",
+    );
+    check(
+        "f(x=a > 1, y=2) or a >= b is not odd and c",
+        "f(x=a  in  ((1)|_gt), y=2) or a  in  ((b is not odd)|_gte) and c",
+    );
     check("none ~ 'x' ~ 1", "(none|_text) ~ 'x' ~ (1|_text)");
     check("a ~ 1 + c", "(a|_text) ~ 1 + (c|_number)");
     check("a ~ b + c", "(a|_text) ~ (b|_number) + (c|_number)");
-    check("a in b.c and x not in [1]", "a in (b.c|_container) and x not in ([1]|_container)");
-    check("a if b > 1 else c", "a if (b|_number) > 1 else c");
+    check("a in b.c and x not in [1]", "a in ((b.c)|_container) and x not in (([1])|_container)");
+    check("a in b ~ 'c'", "a in (((b|_text) ~ 'c')|_container)");
+    check("a if b > 1 else c", "a if b  in  ((1)|_gt) else c");
+    check("a < ", "a < ");
 }
 
 #[test]
@@ -45,7 +56,7 @@ fn slices_become_a_filter() {
 
 #[test]
 fn fields_are_asked_of_what_has_fields() {
-    check("payload.a == data['b']", "(payload_fields.a|_number) == (data_fields['b']|_number)");
+    check("payload.a == data['b']", "(payload_fields.a|_equal) == (data_fields['b']|_equal)");
     check("payload | tojson", "payload | tojson");
     check("e.data.x", "e.data.x");
     check("data[:5]", "(data|_slice(none,5))");
@@ -70,7 +81,7 @@ fn only_code_of_a_template_is_changed() {
     );
     check_template(
         "{% for x in a if x > 1 %}{% endfor %}",
-        "{% for x in a if (x|_number) > 1 %}{% endfor %}",
+        "{% for x in a if x  in  ((1)|_gt) %}{% endfor %}",
     );
     check_template("{%- set x = a + 1 -%}", "{%- set x = (a|_number) + 1 -%}");
     check_template(

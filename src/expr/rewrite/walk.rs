@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use minijinja::machinery::{Span, Token};
 
+use super::tokens;
 use super::{Edit, Named};
 
 /// Which side of which operator a term stands on.
@@ -12,11 +13,14 @@ enum Operator {
     None,
     Arithmetic,
     /// With a text on its other side there is nothing to calculate.
-    Comparison {
+    Equality {
         with_text: bool,
     },
+    /// `<` and the like: the filter that its right side gets.
+    Order(&'static str),
     Concatenation,
-    In,
+    /// The same: it may be a text that is put together.
+    In(&'static str),
 }
 
 /// What a term is.
@@ -41,8 +45,8 @@ impl<'t> Walk<'t> {
         tokens: &'t [(Token<'t>, Span)],
         is_expression: bool,
     ) -> (Vec<Edit>, Vec<Named>) {
-        let mut walk = Self { tokens, edits: Vec::new(), named: Vec::new(), shadowed: Vec::new() };
-        walk.shadowed = walk.shadowed();
+        let shadowed = tokens::shadowed(tokens);
+        let mut walk = Self { tokens, edits: Vec::new(), named: Vec::new(), shadowed };
         walk.regions(is_expression);
         (walk.edits, walk.named)
     }
@@ -68,37 +72,6 @@ impl<'t> Walk<'t> {
 
     fn is_ident(&self, at: usize, word: &str) -> bool {
         matches!(self.token(at), Some(Token::Ident(name)) if *name == word)
-    }
-
-    /// `payload` and `data` where the text itself gives them another meaning.
-    fn shadowed(&self) -> Vec<&'t str> {
-        let mut shadowed = Vec::new();
-        let mut keyword = "";
-        let mut is_target = false;
-        for at in 0..self.tokens.len() {
-            match self.token(at) {
-                Some(Token::BlockStart) => {
-                    keyword = match self.token(at + 1) {
-                        Some(Token::Ident(keyword)) => *keyword,
-                        _ => "",
-                    };
-                    is_target = matches!(keyword, "for" | "macro" | "call" | "import" | "from");
-                }
-                Some(Token::BlockEnd | Token::VariableStart) => (keyword, is_target) = ("", false),
-                Some(Token::Ident("in")) if keyword == "for" => is_target = false,
-                Some(Token::Ident(name @ ("payload" | "data"))) => {
-                    let is_assigned = matches!(
-                        self.token(at + 1),
-                        Some(Token::Assign | Token::Comma | Token::BlockEnd)
-                    );
-                    if is_target || (matches!(keyword, "set" | "with") && is_assigned) {
-                        shadowed.push(*name);
-                    }
-                }
-                _ => {}
-            }
-        }
-        shadowed
     }
 
     fn regions(&mut self, is_expression: bool) {
@@ -138,6 +111,14 @@ impl<'t> Walk<'t> {
         let mut is_behind_term = false;
         while at < end {
             let operator = self.operator(at, last);
+            if let Operator::Order(filter) | Operator::In(filter) = operator
+                // Before `in` a `not` may stand.
+                && (is_behind_term || self.is_ident(at, "in"))
+                && let behind @ 1.. = self.right_side(at, end, filter)
+            {
+                (at, before, is_behind_term) = (behind, Operator::None, true);
+                continue;
+            }
             // A minus behind a term subtracts; behind nothing or an operator it negates the next
             // term.
             if operator != Operator::None {
@@ -154,17 +135,8 @@ impl<'t> Walk<'t> {
                 continue;
             }
             match self.token(at) {
-                // `is not defined`, `is divisibleby(3)`: the name of a test, then perhaps its
-                // arguments.
                 Some(Token::Ident("is")) => {
-                    at += 1;
-                    at += usize::from(self.is_ident(at, "not"));
-                    at = self.name(at, true);
-                    if matches!(self.token(at), Some(Token::ParenOpen)) {
-                        let close = self.close(at, end);
-                        self.expression(at + 1, close);
-                        at = close + 1;
-                    }
+                    at = self.test(at + 1, end);
                     (before, is_behind_term) = (Operator::None, true);
                 }
                 Some(Token::Ident("and" | "or" | "not" | "if" | "else" | "recursive")) => {
@@ -197,6 +169,35 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// `is not defined`, `is divisibleby(3)`: the name of a test, then perhaps its arguments.
+    fn test(&mut self, at: usize, end: usize) -> usize {
+        let at = self.name(at + usize::from(self.is_ident(at, "not")), true);
+        if !matches!(self.token(at), Some(Token::ParenOpen)) {
+            return at;
+        }
+        let close = self.close(at, end);
+        self.expression(at + 1, close);
+        close + 1
+    }
+
+    /// Makes `in` of the operator at `at`; gives the place behind its right side, 0 where there
+    /// is none.
+    fn right_side(&mut self, at: usize, end: usize, filter: &str) -> usize {
+        let behind = tokens::operand_end(self.tokens, at + 1, end);
+        // In `1 < a == 3` the right side is compared again, as it is.
+        let is_equated = matches!(self.token(behind), Some(Token::Eq | Token::Ne)) && behind < end;
+        if behind == at + 1 || is_equated {
+            return 0;
+        }
+        if !self.is_ident(at, "in") {
+            self.replace(at, " in ");
+        }
+        self.insert(self.range(at + 1).start, "((");
+        self.expression(at + 1, behind);
+        self.insert(self.range(behind - 1).end, &format!(")|{filter})"));
+        behind
+    }
+
     /// The operator at `at`, behind a term of the kind `last`.
     fn operator(&self, at: usize, last: Term) -> Operator {
         match self.token(at) {
@@ -209,13 +210,17 @@ impl<'t> Walk<'t> {
                 | Token::Pow
                 | Token::Mod,
             ) => Operator::Arithmetic,
-            Some(Token::Eq | Token::Ne | Token::Gt | Token::Gte | Token::Lt | Token::Lte) => {
+            Some(Token::Eq | Token::Ne) => {
                 let with_text = last == Term::Text
                     || matches!(self.token(at + 1), Some(Token::Str(_) | Token::String(_)));
-                Operator::Comparison { with_text }
+                Operator::Equality { with_text }
             }
+            Some(Token::Lt) => Operator::Order("_lt"),
+            Some(Token::Lte) => Operator::Order("_lte"),
+            Some(Token::Gt) => Operator::Order("_gt"),
+            Some(Token::Gte) => Operator::Order("_gte"),
             Some(Token::Tilde) => Operator::Concatenation,
-            Some(Token::Ident("in")) => Operator::In,
+            Some(Token::Ident("in")) => Operator::In("_container"),
             _ => Operator::None,
         }
     }
@@ -243,13 +248,14 @@ impl<'t> Walk<'t> {
         };
         let number = (term == Term::Other).then_some("_number");
         let filter = match (before, after) {
-            (Operator::In, _) => Some("_container"),
             _ if term == Term::Text => None,
             (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => number,
             // `none` that is written is no word either.
             (Operator::Concatenation, _) | (_, Operator::Concatenation) => Some("_text"),
-            (Operator::Comparison { with_text: false }, _)
-            | (_, Operator::Comparison { with_text: false }) => number,
+            (Operator::Equality { with_text: false }, _)
+            | (_, Operator::Equality { with_text: false }) => {
+                (term == Term::Other).then_some("_equal")
+            }
             (_, _) => None,
         };
         if let Some(filter) = filter {
@@ -374,21 +380,7 @@ impl<'t> Walk<'t> {
         at + 1
     }
 
-    /// Where the bracket that opens at `open` is closed, before `end`.
     fn close(&self, open: usize, end: usize) -> usize {
-        let mut depth = 0_usize;
-        for at in open..end {
-            match self.token(at) {
-                Some(Token::ParenOpen | Token::BracketOpen | Token::BraceOpen) => depth += 1,
-                Some(Token::ParenClose | Token::BracketClose | Token::BraceClose) => {
-                    depth = depth.saturating_sub(1);
-                    if depth == 0 {
-                        return at;
-                    }
-                }
-                _ => {}
-            }
-        }
-        end
+        tokens::close(self.tokens, open, end)
     }
 }

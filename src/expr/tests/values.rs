@@ -92,12 +92,88 @@ fn nothing_stays_nothing_through_operators_slices_and_methods() {
     check_nothing("'a' in ?", "false");
     check_nothing("'a' not in ?", "true");
     check_nothing("? in 'None is a word'", "false");
+    check_nothing("'ab' in 'a' ~ ? ~ 'b' and 'x' not in 'a' ~ ?", "true");
+    check_nothing("'b' in ['a'] + ['b'] and 'c' not in (['a'] + ['b'])", "true");
     check_nothing("?.upper().strip() or 'nothing'", "nothing");
     check_nothing("?.split(',') | length", "0");
     check("data.none is none and data.none == none", "true");
     check("data.missing is defined", "false");
     check_template("{{ data.tags ~ data.none }}", Escape::None, r#"["a","b"]"#);
     check_template("{{ data.user }} {{ [data.none] }}", Escape::None, r#"{"name":"Ann"} [null]"#);
+}
+
+#[test]
+fn nothing_compares_with_nothing() {
+    for operator in ["<", "<=", ">", ">="] {
+        for other in ["3", "-3", "0", "'a'", "''", "true", "data.tags", "data.user", "none", "?"] {
+            check_nothing(&format!("? {operator} {other}"), "false");
+            check_nothing(&format!("{other} {operator} ?"), "false");
+            check_nothing(&format!("not (? {operator} {other})"), "true");
+            check_nothing(&format!("not ? {operator} {other}"), "true");
+            check_nothing(
+                &format!("? is {operator}({other})")
+                    .replace("is <=(", "is le(")
+                    .replace("is >=(", "is ge(")
+                    .replace("is <(", "is lt(")
+                    .replace("is >(", "is gt("),
+                "false",
+            );
+        }
+    }
+    check_nothing("1 < ? < 3", "false");
+    check_nothing("? | length < 3", "true");
+    check_nothing("(? or 0) < 3 and (? | default(5)) > 3", "true");
+    check_nothing("[1, ?, 5] | select('lt', 3) | list", "[1]");
+    check_nothing(
+        "[{'n': 1}, {'n': ?}, {}] | selectattr('n', 'le', 3) | map(attribute='n') | list",
+        "[1]",
+    );
+    // What is missing is what is null, and nothing else.
+    check_nothing("? == none and none == ? and not ? != none", "true");
+    check_nothing("? == data.missing and data.none == ?", "true");
+    check_nothing("? is none and ? is eq(none) and ? in [1, none]", "true");
+    check_nothing("? == 0 or ? == '' or ? == false or ? == []", "false");
+    check_nothing("? != 0 and ? != 'x' and ? is ne(1)", "true");
+    check_nothing("? is odd or ? is even or ? is number or ? is string", "false");
+}
+
+#[test]
+fn calculating_with_nothing_fails_by_the_names_that_were_written() {
+    for (text, told) in [
+        ("data.missing * 2", "`data.missing` is undefined"),
+        ("1 + payload.data.none", "number and none"),
+        ("data.qty < data.missing + 1", "`data.missing` is undefined"),
+    ] {
+        let err = Expression::compile(text).unwrap().eval(&Scope::of(&event(BODY))).unwrap_err();
+        let told_at = err.message.contains(told) && !err.message.contains("_fields");
+        assert!(told_at, "{text}: {}", err.message);
+    }
+}
+
+#[test]
+fn values_compare_with_their_like() {
+    for (comparison, expected) in [
+        ("'19.99' > 100", "false"),
+        ("'19.99' < 100", "true"),
+        ("100 > ' 19.99 '", "true"),
+        ("'abc' > 3 or 'abc' < 3 or 'abc' >= 3 or '' <= 0", "false"),
+        ("'a' < 'b' and 'b' >= 'b' and not 'a' > 'b'", "true"),
+        ("'2024-01-02T00:00:00Z' < '2024-01-10T00:00:00Z'", "true"),
+        ("data.tags > 1 or data.user < 1 or data.user > 'a'", "false"),
+        ("[1, 2] < [1, 3]", "true"),
+        ("1 < 2 < 3 and not 1 < 3 < 2", "true"),
+        ("1 + 1 < 1 * 3 and 'a' ~ 'b' < 'a' ~ 'c'", "true"),
+        ("(2 > 1) == true and 1 < 3 == 3 and not 1 < 3 == 2", "true"),
+        ("3 if 2 > 1 else 4", "3"),
+        ("[2 > 1, 2<1]", "[true,false]"),
+        ("{'a': 2 > 1}.a", "true"),
+        ("[5, 1] | select('gt', 2) | first >= 5", "true"),
+    ] {
+        check(comparison, expected);
+    }
+    check_template("{% if data.none < 3 %}a{% elif 3>=2 %}b{% endif %}", Escape::None, "b");
+    check_template("{% for n in [1, 2, 3] if n > 1 %}{{ n }}{% endfor %}", Escape::None, "23");
+    check_template("{% set few = data.missing < 3 %}{{ few }}", Escape::None, "false");
 }
 
 #[test]

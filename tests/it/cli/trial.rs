@@ -50,6 +50,10 @@ fn try_takes_a_body_of_ones_own_and_says_what_is_not_wanted() {
     let shown = json(&folder, &arguments);
     assert_eq!(shown["event"]["type"], "comment.update");
     assert_eq!((&shown["wanted"], &shown["reason"]), (&json!("no"), &json!("`when` is false")));
+    std::fs::write(folder.path().join("body"), body.replace("status", "state")).unwrap();
+    let shown = json(&folder, &arguments);
+    let why = "`when` is false: missing or null is `data.comment.status`";
+    assert_eq!((&shown["wanted"], &shown["reason"]), (&json!("no"), &json!(why)));
     let slip = run(&folder, &["handlers", "try", "lines", "--sample", "hyvor", "comment.creat"]);
     let told = String::from_utf8(slip.stderr).unwrap();
     let expected = "there is no sample of `comment.creat`, so its body is made up; did you mean \

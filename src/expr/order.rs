@@ -1,0 +1,106 @@
+//! How values compare: what is missing is neither less nor more than anything, and a number is not
+//! compared by how it happens to be written.
+//!
+//! MiniJinja orders all values, and what is missing comes before every number: `data.count < 3` would
+//! be true of an event that counts nothing. So its operators are rewritten (see [`super::rewrite`])
+//! to `in`, which asks an object of ours.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
+use minijinja::{Environment, State, Value};
+
+use super::values::is_missing;
+use crate::body::number;
+
+/// The filters that the operators become, each with what it asks.
+const OPERATORS: [(&str, Is); 4] = [
+    ("_lt", Ordering::is_lt),
+    ("_lte", Ordering::is_le),
+    ("_gt", Ordering::is_gt),
+    ("_gte", Ordering::is_ge),
+];
+
+type Is = fn(Ordering) -> bool;
+
+pub(super) fn add_to(environment: &mut Environment<'_>) {
+    for (name, is) in OPERATORS {
+        environment.add_filter(name, move |_: &State<'_, '_>, right: Value| {
+            Value::from_object(Right { is, value: right })
+        });
+    }
+    environment.add_filter("_equal", |value: Value| comparable(value));
+    environment.add_test("none", |value: &Value| is_missing(value));
+    macro_rules! tests {
+        ($is:path: $($name:literal),+) => {
+            $(environment.add_test($name, |one: &Value, other: &Value| {
+                order(one, other).is_some_and($is)
+            });)+
+        };
+    }
+    tests!(Ordering::is_lt: "lt", "lessthan", "<");
+    tests!(Ordering::is_le: "le", "<=");
+    tests!(Ordering::is_gt: "gt", "greaterthan", ">");
+    tests!(Ordering::is_ge: "ge", ">=");
+    for name in ["eq", "equalto", "=="] {
+        environment.add_test(name, |one: &Value, other: &Value| is_equal(one, other));
+    }
+    for name in ["ne", "!="] {
+        environment.add_test(name, |one: &Value, other: &Value| !is_equal(one, other));
+    }
+}
+
+/// How two values compare; `None` = they do not: one of them is missing, or they are of different
+/// kinds. A text that is a number compares with numbers as one.
+pub(super) fn order(one: &Value, other: &Value) -> Option<Ordering> {
+    let kinds = (one.kind(), other.kind());
+    match kinds {
+        (ValueKind::Undefined | ValueKind::None, _)
+        | (_, ValueKind::Undefined | ValueKind::None) => None,
+        (ValueKind::String, ValueKind::String) => Some(one.cmp(other)),
+        _ => number::order(one, other).or_else(|| {
+            let is_number = |kind| matches!(kind, ValueKind::Number | ValueKind::Plain);
+            let is_alike = kinds.0 == kinds.1 && !is_number(kinds.0);
+            is_alike.then(|| one.cmp(other))
+        }),
+    }
+}
+
+/// Whether two values are the same. What is missing is what is `null`.
+pub(super) fn is_equal(one: &Value, other: &Value) -> bool {
+    comparable(one.clone()) == comparable(other.clone())
+}
+
+fn comparable(value: Value) -> Value {
+    if is_missing(&value) { Value::from(()) } else { number::plain(value) }
+}
+
+/// The right side of a comparison, as a map that has whatever stands in that order to it.
+#[derive(Debug)]
+struct Right {
+    is: Is,
+    value: Value,
+}
+
+impl Object for Right {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, left: &Value) -> Option<Value> {
+        // In `1 < a < 3` the right side of one is the left side of the next.
+        let left = left.downcast_object_ref::<Self>().map_or(left, |right| &right.value);
+        let is_so = order(left, &self.value).is_some_and(self.is);
+        is_so.then(|| Value::from(true))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.value, f)
+    }
+}
