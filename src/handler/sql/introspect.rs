@@ -29,6 +29,13 @@ pub(super) struct SchemaColumn {
     pub(super) is_apart_by_itself: bool,
 }
 
+impl SchemaColumn {
+    /// Whether it is the text that MariaDB makes of its type `json`.
+    fn may_be_json(&self) -> bool {
+        self.real_type.eq_ignore_ascii_case("longtext")
+    }
+}
+
 impl TableSchema {
     pub(super) fn column(&self, engine: Engine, name: &str) -> Option<&SchemaColumn> {
         self.columns.iter().find(|column| engine.same_name(&column.name, name))
@@ -182,7 +189,15 @@ pub(super) async fn read(
         let full_type = fields.next()?.unwrap_or_else(|| real_type.clone());
         Some(SchemaColumn { name, real_type, full_type, must_be_given, is_apart_by_itself })
     });
-    let columns = columns.collect();
+    let mut columns: Vec<SchemaColumn> = columns.collect();
+    if engine == Engine::MySql && columns.iter().any(SchemaColumn::may_be_json) {
+        for name in json_columns(session, params()).await? {
+            let column = columns.iter_mut().find(|column| engine.same_name(&column.name, &name));
+            if let Some(column) = column.filter(|column| column.may_be_json()) {
+                "json".clone_into(&mut column.real_type);
+            }
+        }
+    }
     let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in session.fetch(Statement::new(unique_sql(engine), params())).await? {
         let mut fields = row.into_iter();
@@ -191,6 +206,27 @@ pub(super) async fn read(
         }
     }
     Ok(TableSchema { columns, unique: unique.into_values().collect() })
+}
+
+/// The columns that MariaDB checks to be JSON: its type of that name is a text with such a check. None
+/// where the server tells no checks of a table (MySQL, where JSON is a type of its own).
+async fn json_columns(
+    session: &mut Session,
+    params: Vec<Param>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "SELECT CAST(check_clause AS CHAR) FROM information_schema.check_constraints WHERE \
+               constraint_schema = COALESCE(?, DATABASE()) AND table_name = ?";
+    let rows = match session.fetch(Statement::new(sql, params)).await {
+        Ok(rows) => rows,
+        Err(sqlx::Error::Database(_)) => return Ok(Vec::new()),
+        Err(err) => return Err(err),
+    };
+    let name_of = |clause: &str| {
+        let (_, name) = clause.split_once("json_valid(`")?;
+        name.split_once('`').map(|(name, _)| name.to_owned())
+    };
+    let clauses = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+    Ok(clauses.filter_map(|clause| name_of(&clause)).collect())
 }
 
 /// Name, type, `1` where a row must bring a value, `1` where rows without a value never meet in a
