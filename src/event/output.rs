@@ -16,7 +16,8 @@ pub enum Stream {
     Stdout,
     /// What a program wrote to its standard error: the end of it.
     Stderr,
-    /// An HTTP answer's status line and headers: their beginning.
+    /// An HTTP answer's status line and headers, and behind an empty line the beginning of the body
+    /// where it was no success.
     Response,
 }
 
@@ -45,6 +46,8 @@ impl Excerpt {
     pub const TAIL_BYTES: usize = 4096;
     /// How much of an answer's head is kept, in bytes.
     pub const HEAD_BYTES: usize = 1024;
+    /// How much of an answer's body is kept, in bytes.
+    pub const BODY_BYTES: usize = 1024;
 
     /// The end of what a program wrote.
     pub fn tail(stream: Stream, bytes: &[u8]) -> Self {
@@ -58,6 +61,17 @@ impl Excerpt {
     pub fn head(stream: Stream, text: &str) -> Self {
         let mut text = scrub(text);
         text.truncate(text.floor_char_boundary(Self::HEAD_BYTES));
+        Self { stream, text }
+    }
+
+    /// The same with the beginning of the body, where there is one.
+    pub fn answer(head: &str, body: &str) -> Self {
+        let Self { stream, mut text } = Self::head(Stream::Response, head);
+        let body = scrub(body);
+        if !body.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(body.get(..body.floor_char_boundary(Self::BODY_BYTES)).unwrap_or(&body));
+        }
         Self { stream, text }
     }
 

@@ -296,8 +296,8 @@ impl HttpHandler {
         let method = self.settings.method.clone();
         let answer = self.web.send(method, url, headers, body).await?;
         match answer.judge_whole() {
-            Ok(()) => Ok(answer.head),
-            Err(failure) => Err(failure.with_output(answer.head)),
+            Ok(()) => Ok(answer.output),
+            Err(failure) => Err(failure.with_output(answer.output)),
         }
     }
 }

@@ -67,8 +67,8 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     /// At most [`ANSWER_BYTES_MAX`]; what was cut off is missing.
     pub(super) body: Vec<u8>,
-    /// Its head, as it is kept for people.
-    pub(super) head: Output,
+    /// What is kept of it for people.
+    pub(super) output: Output,
     end: End,
 }
 
@@ -140,10 +140,14 @@ impl Web {
         };
         let response = response.map_err(|err| explain(&err))?;
         let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
-        let head = head::output(response.version(), status, response.headers(), &secrets);
+        let head = head::head(response.version(), status, response.headers(), &secrets);
         let time = self.time.saturating_sub(began.elapsed()).min(ANSWER_TIME);
         let (body, end) = read_start(response, time).await;
-        Ok(Answer { status, retry_after, body, head, end })
+        // What was refused says in its body why.
+        let is_good = status.is_success() && end != End::BrokenOff;
+        let said = if is_good { &[] } else { body.as_slice() };
+        let output = head::output(&head, said, &secrets);
+        Ok(Answer { status, retry_after, body, output, end })
     }
 
     /// Whether a connection to the machine of `url` can be made. Nothing is said on it.

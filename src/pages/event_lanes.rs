@@ -191,11 +191,21 @@ fn said(attempt: &AttemptView, room: &mut Room) -> Vec<(&'static str, Vec<String
 fn lines(excerpt: &Excerpt, room: &mut Room) -> Vec<String> {
     let all: Vec<&str> = excerpt.text().lines().filter(|line| !line.trim().is_empty()).collect();
     let kept = match excerpt.stream {
-        Stream::Stdout | Stream::Stderr => all.get(all.len().saturating_sub(SAID_LINES_MAX)..),
-        Stream::Response => all.get(..all.len().min(SAID_LINES_MAX)),
+        Stream::Stdout | Stream::Stderr => {
+            all.get(all.len().saturating_sub(SAID_LINES_MAX)..).unwrap_or_default().to_vec()
+        }
+        Stream::Response => lines_of_answer(excerpt.text()),
     };
-    let kept = kept.unwrap_or_default().iter();
-    kept.map(|line| room.shown(line.trim_end(), SAID_CHARS_MAX)).collect()
+    kept.into_iter().map(|line| room.shown(line.trim_end(), SAID_CHARS_MAX)).collect()
+}
+
+/// The beginning of the head and, where it is kept, that of the body.
+fn lines_of_answer(text: &str) -> Vec<&str> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let body: Vec<&str> =
+        body.lines().filter(|line| !line.trim().is_empty()).take(SAID_LINES_MAX / 2).collect();
+    let head = head.lines().take(SAID_LINES_MAX.saturating_sub(body.len()));
+    head.chain(body).collect()
 }
 
 /// `812 ms`, `30.0 s`

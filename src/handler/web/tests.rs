@@ -35,8 +35,8 @@ fn a_status_is_success_transient_or_permanent() {
     let judge = |status: u16| {
         let status = StatusCode::from_u16(status).unwrap();
         let retry_after = Some(Duration::from_secs(9));
-        let head = Output::default();
-        Answer { status, retry_after, body: Vec::new(), head, end: End::Whole }.judge()
+        let output = Output::default();
+        Answer { status, retry_after, body: Vec::new(), output, end: End::Whole }.judge()
     };
     for status in [200, 201, 202, 204, 299] {
         judge(status).unwrap();

@@ -19,7 +19,7 @@ async fn head_of_an_answer_is_kept_without_secrets() {
             ("X-Odd", "a\tb"),
         ];
         let headers = headers.map(|(name, value)| (name, value.to_owned()));
-        Answer::Status(status, headers.to_vec(), "not the body".to_owned())
+        Answer::Status(status, headers.to_vec(), "{\"token\":5}\n".to_owned())
     };
     let long = Answer::Status(200, vec![("X-Long", "x".repeat(3_000))], String::new());
     let server = BadServer::start([said(200), said(503), long]);
@@ -38,7 +38,8 @@ async fn head_of_an_answer_is_kept_without_secrets() {
     };
     assert_eq!(head(&output), expected("200 OK"));
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
-    assert_eq!(head(&failure.output), expected("503 Service Unavailable"));
+    let refused = format!("{}\n\n{{\"token\":\"(hidden)\"}}", expected("503 Service Unavailable"));
+    assert_eq!(head(&failure.output), refused, "what was refused says why in its body");
     let output = handler.handle(&[delivery("1")]).await.unwrap();
     assert_eq!(head(&output).len(), 1_024);
 }
