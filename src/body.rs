@@ -15,6 +15,7 @@
 //! | anything else | an [`UnreadableBody`] |
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use encoding_rs::Encoding;
 use indexmap::IndexMap;
@@ -191,6 +192,27 @@ pub(crate) fn unpacked<'a>(
 ) -> Result<Cow<'a, [u8]>, UnreadableBody> {
     let encodings = String::from_utf8_lossy(content_encoding.unwrap_or_default());
     Ok(unpack::unpack(&encodings, body)?)
+}
+
+/// The body unpacked and in UTF-8, where it is text.
+pub(crate) fn in_utf8<'a>(
+    content_type: Option<&[u8]>,
+    content_encoding: Option<&[u8]>,
+    body: &'a [u8],
+) -> Result<Cow<'a, [u8]>, UnreadableBody> {
+    let charset = charset::named(&String::from_utf8_lossy(content_type.unwrap_or_default()));
+    Ok(charset::to_utf8(unpacked(content_encoding, body)?, charset))
+}
+
+/// The places of a multipart form's fields, each with its name; files are left out.
+pub(crate) fn multipart_fields(content_type: &[u8], body: &[u8]) -> Vec<(String, Range<usize>)> {
+    let content_type = String::from_utf8_lossy(content_type);
+    let parts = multipart::parts(&content_type, body).unwrap_or_default();
+    let fields = parts.into_iter().filter(|part| part.filename.is_none()).map(|part| {
+        let start = part.content.as_ptr().addr().saturating_sub(body.as_ptr().addr());
+        (part.name.into_owned(), start..start + part.content.len())
+    });
+    fields.collect()
 }
 
 /// Whether it names a charset other than UTF-8.

@@ -109,12 +109,12 @@ fn read_to_end(text: &[u8]) -> Result<(), JsonError> {
 }
 
 /// A list as payloads have them.
-pub(super) fn list(items: Vec<Value>) -> Value {
+pub(crate) fn list(items: Vec<Value>) -> Value {
     Value::from_object(List(items))
 }
 
 /// A map as payloads have them.
-pub(super) fn map(fields: IndexMap<Box<str>, Value>) -> Value {
+pub(crate) fn map(fields: IndexMap<Box<str>, Value>) -> Value {
     Value::from_object(Map(fields))
 }
 

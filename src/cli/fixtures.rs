@@ -34,6 +34,7 @@ mod compare;
 mod mask;
 
 use compare::differences;
+use mask::Masked;
 
 const EVENT: &str = ".event.json";
 const PLAN: &str = ".plan.json";
@@ -48,7 +49,7 @@ pub(super) fn save(
     output: Output,
 ) -> Result<(), CliError> {
     let folder = to.map_or_else(|| config.folder.join(FOLDER), Path::to_owned);
-    let event = mask::mask(event, config).map_err(CliError::Failed)?;
+    let Masked { event, left } = mask::mask(event, config).map_err(CliError::Failed)?;
     let plain = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
     };
@@ -57,10 +58,11 @@ pub(super) fn save(
     let file = folder.join(name);
     std::fs::create_dir_all(&folder)?;
     write(&file, &super::store::value(&event)?)?;
-    output.one(&SavedEvent { id: event.id, file }, |saved| {
+    output.one(&SavedEvent { id: event.id, file, not_masked: left }, |saved| {
+        let left = saved.not_masked.map(|left| format!("note: {left}\n")).unwrap_or_default();
         format!(
-            "saved as `{}`, masked: look through it before you give it away\nnext: gatepost test \
-             --update",
+            "saved as `{}`, masked: look through it before you give it away\n{left}next: gatepost \
+             test --update",
             saved.file.display()
         )
     })
@@ -104,6 +106,9 @@ pub(super) fn test(options: Test, path: &Path, output: Output) -> Result<(), Cli
 struct SavedEvent {
     id: String,
     file: PathBuf,
+    /// What could not be masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_masked: Option<&'static str>,
 }
 
 /// What came of one recorded event.

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::super::support::gateway::Folder;
+use super::super::support::gateway::{Folder, signature};
 use super::super::support::program::{Served, printed, run};
+use super::super::support::wire;
 use super::verbs::{json, send};
 
 const HANDLERS: &str = r#"
@@ -118,4 +119,49 @@ fn test_lets_the_source_judge_the_event_again() {
     std::fs::write(&file, text.replace("\"source\": \"hyvor\"", "\"source\": \"gone\"")).unwrap();
     let told = printed(&run(&folder, &["test"]), 1);
     assert!(told.contains("source `gone` is not configured"), "{told}");
+}
+
+#[test]
+fn any_body_is_saved_masked_as_far_as_it_can_be_and_tested() {
+    let source = "[source.any]\nsecrets = [{ file = \"secret\" }]\n[source.any.verify]\n\
+                  algorithm = \"hmac-sha256\"\nheader = \"X-Signature\"\n";
+    let folder = Folder::new("", source);
+    let served = Served::start(&folder);
+    let utf_16 = |text: &str| -> Vec<u8> {
+        [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let multipart = "--B\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\nann@site.com\r\n\
+                     --B\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nHello\r\n--B--\r\n";
+    let json = r#"{"email":"ann@site.com","title":"Hello"}"#;
+    for (content_type, body, note) in [
+        ("application/json", json.as_bytes().to_vec(), ""),
+        ("application/json; charset=utf-16", utf_16(json), ""),
+        ("application/json", [b"\xef\xbb\xbf", json.as_bytes()].concat(), ""),
+        ("application/json", json.replace("Hello", "Hello \\ud83d").into_bytes(), ""),
+        ("text/xml", b"<a><email>ann@site.com</email><title>Hello</title></a>".to_vec(), "text"),
+        ("text/plain", b"Hello,\nyours ann@site.com".to_vec(), "text"),
+        ("text/plain; charset=iso-8859-1", b"Hello Zo\xeb <ann@site.com>".to_vec(), "text"),
+        ("multipart/form-data; boundary=B", multipart.as_bytes().to_vec(), "files"),
+        ("application/octet-stream", b"Hello \xff\x00\xfe".to_vec(), "no text"),
+        ("image/png", b"\x89PNG\r\n\x1a\n\x00Hello".to_vec(), "no text"),
+        ("text/plain", Vec::new(), ""),
+    ] {
+        let headers =
+            [("X-Signature", signature(&body)), ("Content-Type", content_type.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let id = wire::post(served.public(), "/hooks/any", &headers, &body).id();
+        let saved = super::verbs::json(&folder, &["events", "save", &id]);
+        let told = saved["not_masked"].as_str().unwrap_or_default();
+        assert!(told.contains(note), "{content_type}: {told}");
+        assert_eq!(told.is_empty(), note.is_empty(), "{content_type}: {told}");
+        let text = std::fs::read_to_string(saved["file"].as_str().unwrap()).unwrap();
+        assert!(!text.contains("ann@site.com"), "{content_type}: {text}");
+        let is_text = !body.is_empty() && note != "no text";
+        assert_eq!(text.contains("Hello"), is_text, "{content_type}: {text}");
+        let is_masked = text.contains("person@example.com");
+        assert_eq!(is_masked, is_text, "{content_type}: {text}");
+    }
+    assert_eq!(served.stop(), Some(0));
+    printed(&run(&folder, &["test", "--update"]), 0);
+    printed(&run(&folder, &["test"]), 0);
 }
