@@ -62,9 +62,12 @@ pub fn headers(data: &[u8]) {
     // As a file on disk may hold it.
     assert!(Headers::from_encoded(Bytes::copy_from_slice(data)).iter().count() <= data.len());
     let trusted: Vec<_> = "10.0.0.0/8".parse().into_iter().collect();
-    let forwarded: Vec<&[u8]> = headers.get_all("x-forwarded-for").collect();
     let peer = std::net::IpAddr::from([10, 0, 0, 1]);
-    assert!(client::address(Some(peer), &trusted, forwarded.into_iter()).is_some());
+    for name in ["x-forwarded-for", "forwarded"] {
+        let lists: Vec<_> = headers.get_all(name).map(String::from_utf8_lossy).collect();
+        let hops = client::hops_in(name, &lists.join(","));
+        assert!(client::address(Some(peer), &trusted, &hops).is_some());
+    }
 
     let path_and_query = headers.get("path").map_or("/hooks/s".into(), String::from_utf8_lossy);
     let path_and_query = &path_and_query;

@@ -34,7 +34,7 @@ pub use acknowledged::Acknowledged;
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
 pub use endpoint::Endpoint;
 pub use error::IngestError;
-pub use proxies::{FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow};
+pub use proxies::{FORWARDED, FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow, is_read};
 pub use reader::RequestReader;
 pub use receive::Ingest;
 pub use refused::{RefusedFor, RefusedRequest, RefusedRequests, RefusedRow};

@@ -6,11 +6,31 @@ use actix_http::RequestHead;
 use actix_http::header::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-use crate::ingest::FORWARDING_HEADERS;
+use crate::ingest::{FORWARDED, FORWARDING_HEADERS, is_read};
 
-/// The lists in `X-Forwarded-For`. The headers' own iterator cannot go backwards.
-pub(crate) fn forwarded_for(headers: &HeaderMap) -> Vec<&[u8]> {
-    headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect()
+mod forwarded;
+
+/// The hops that the proxies name, the client first: those of `X-Forwarded-For`, or of `Forwarded`
+/// (RFC 7239) where no other header of a proxy is there. Beside another one it may be the client's
+/// own, passed on by a proxy that knows nothing of it.
+pub(crate) fn hops(headers: &HeaderMap, forwarding: &[&'static str]) -> Vec<String> {
+    let [first, ..] = FORWARDING_HEADERS;
+    let name = match is_read(forwarding) {
+        false => return Vec::new(),
+        true if *forwarding == [FORWARDED] => FORWARDED,
+        true => first,
+    };
+    let lists = headers.get_all(name).map(HeaderValue::as_bytes).map(String::from_utf8_lossy);
+    hops_in(name, &lists.collect::<Vec<_>>().join(","))
+}
+
+/// The hops of the header `name`, all of its lists as one.
+pub(crate) fn hops_in(name: &str, list: &str) -> Vec<String> {
+    if name == FORWARDED {
+        forwarded::hops(list)
+    } else {
+        list.split(',').map(str::to_owned).collect()
+    }
 }
 
 /// Where a request comes from.
@@ -34,43 +54,41 @@ impl ClientInfo {
         let client = if forwarding.is_empty() {
             peer
         } else {
-            address(peer, trusted_proxies, forwarded_for(&head.headers).into_iter())
+            address(peer, trusted_proxies, &hops(&head.headers, &forwarding))
         };
         Self { peer, client, forwarding }
     }
 
     /// Whether a proxy that is not trusted passed the request on, so that the client is the proxy.
     pub(crate) fn is_behind_unnamed_proxy(&self) -> bool {
-        self.forwarding.contains(&"x-forwarded-for") && self.client == self.peer
+        is_read(&self.forwarding) && self.client == self.peer
     }
 }
 
 /// The client's address: the peer's own, or where the peer is a believed proxy, the last address
-/// in `X-Forwarded-For` that no believed proxy has.
-pub(crate) fn address<'a>(
+/// among the `hops` that no believed proxy has.
+pub(crate) fn address(
     peer: Option<IpAddr>,
     trusted_proxies: &[IpNet],
-    forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
+    hops: &[String],
 ) -> Option<IpAddr> {
     let mut client = peer?.to_canonical();
     let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
-    for list in forwarded_for.rev() {
-        for hop in list.rsplit(|byte| *byte == b',') {
-            if !is_trusted(client) {
-                return Some(client);
-            }
-            // What a proxy wrote there that is no address ends the chain: nothing before it can
-            // be believed.
-            let Some(address) = parse(hop) else { return Some(client) };
-            client = address.to_canonical();
+    for hop in hops.iter().rev() {
+        if !is_trusted(client) {
+            return Some(client);
         }
+        // What a proxy wrote there that is no address ends the chain: nothing before it can be
+        // believed.
+        let Some(address) = parse(hop) else { return Some(client) };
+        client = address.to_canonical();
     }
     Some(client)
 }
 
 /// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
-fn parse(hop: &[u8]) -> Option<IpAddr> {
-    let hop = std::str::from_utf8(hop).ok()?.trim();
+fn parse(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
     let parsed = hop.parse().ok();
     parsed
         .or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
@@ -87,7 +105,11 @@ mod tests {
         let found = address(
             Some(peer.parse().unwrap()),
             &trusted,
-            forwarded_for.iter().map(|list| list.as_bytes()),
+            &forwarded_for
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
         );
         assert_eq!(found, Some(expected.parse().unwrap()), "{peer} {forwarded_for:?}");
     }

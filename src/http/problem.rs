@@ -84,7 +84,7 @@ impl Problem {
         self.with_body(self.body())
     }
 
-    /// The answer with words for the owner: for the admin side only.
+    /// The answer with words for the owner: for the admin side, and for senders who are believed.
     pub(super) fn with_detail(self, detail: &str) -> HttpResponse {
         let status = self.status();
         let body = serde_json::json!({

@@ -169,9 +169,9 @@ impl Public {
         let Some(peer) = info.peer else { return };
         let trusted = self.trusted_proxies.load();
         let is_trusted = trusted.iter().any(|net| net.contains(&peer));
-        let forwarded_for = client::forwarded_for(&request.head().headers);
+        let hops = client::hops(&request.head().headers, &info.forwarding);
         let with_peer = [trusted.as_slice(), &[peer.into()]].concat();
-        let claimed = client::address(Some(peer), &with_peer, forwarded_for.into_iter());
+        let claimed = client::address(Some(peer), &with_peer, &hops);
         let (client, claimed) = (info.client.unwrap_or(peer), claimed.unwrap_or(peer));
         let headers = info.forwarding.clone();
         self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });

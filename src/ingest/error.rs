@@ -22,6 +22,13 @@ pub enum IngestError {
         /// The methods that it takes, as `Allow` lists them.
         allow: String,
     },
+    /// It is believed, and came by a method by which the source takes no events: what it says would
+    /// be lost.
+    #[error("the source takes events by {allow} only")]
+    EventByMethod {
+        /// The methods by which it takes events.
+        allow: String,
+    },
     /// The caller's address is not among those that may send.
     #[error("the address is not in `allow`")]
     NotAllowed,
@@ -61,7 +68,7 @@ impl IngestError {
     /// What it counts as; a wrong method is no request to the source.
     pub fn outcome(&self) -> Option<RequestOutcome> {
         match self {
-            Self::Method { .. } => None,
+            Self::Method { .. } | Self::EventByMethod { .. } => None,
             Self::UnknownSource => Some(RequestOutcome::UnknownSource),
             Self::NotAllowed | Self::NotAllowedBehindProxy => Some(RequestOutcome::NotAllowed),
             Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
@@ -84,6 +91,7 @@ impl IngestError {
             }
             Self::UnknownSource
             | Self::Method { .. }
+            | Self::EventByMethod { .. }
             | Self::NotAllowed
             | Self::NotAllowedBehindProxy
             | Self::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
@@ -97,6 +105,7 @@ impl IngestError {
         match self {
             Self::UnknownSource => Some(RefusedFor::UnknownSource),
             Self::Method { .. } => Some(RefusedFor::Method),
+            Self::EventByMethod { .. } => Some(RefusedFor::EventByMethod),
             Self::NotAllowed => Some(RefusedFor::NotAllowed),
             Self::NotAllowedBehindProxy => Some(RefusedFor::NotAllowedBehindProxy),
             Self::TooManyUnverified => Some(RefusedFor::TooManyUnverified),

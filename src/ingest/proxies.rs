@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
-/// The headers by which proxies say who the client is. The first one is the one that is read.
+/// The standard's header (RFC 7239), which is read where it is the only one.
+pub const FORWARDED: &str = "forwarded";
+
+/// The headers by which proxies say who the client is. The first one is read wherever it is.
 pub const FORWARDING_HEADERS: [&str; 7] = [
     "x-forwarded-for",
     "x-real-ip",
-    "forwarded",
+    FORWARDED,
     "cf-connecting-ip",
     "true-client-ip",
     "x-client-ip",
@@ -112,13 +115,11 @@ impl Proxies {
 fn advice(row: &ProxyRow) -> String {
     let ProxyRow { peer, trusted, headers, client, claimed, .. } = row;
     let sends = format!("proxy {peer} sends {}", headers.join(", "));
-    let is_read =
-        headers.iter().any(|name| FORWARDING_HEADERS.first().is_some_and(|one| *one == *name));
-    match (*trusted, is_read) {
+    match (*trusted, is_read(headers)) {
         (true, true) => format!("{sends}: believed, its last client is {client}"),
         (true, false) => format!(
-            "{sends}, but no x-forwarded-for, the only one that is read: all clients count as \
-             {client}. Let the proxy set it (deploy/proxies)"
+            "{sends}, but no x-forwarded-for, the one that is read (or forwarded alone): all \
+             clients count as {client}. Let the proxy set it (deploy/proxies)"
         ),
         (false, true) => format!(
             "{sends}: not believed, all clients count as {client}. With `trusted_proxies = \
@@ -130,6 +131,13 @@ fn advice(row: &ProxyRow) -> String {
              `[server]`"
         ),
     }
+}
+
+/// Whether the client is read from these headers.
+pub fn is_read(headers: &[impl AsRef<str>]) -> bool {
+    let [first, ..] = FORWARDING_HEADERS;
+    let is_alone = matches!(headers, [only] if only.as_ref() == FORWARDED);
+    is_alone || headers.iter().any(|name| name.as_ref() == first)
 }
 
 /// Whether a proxy of the owner's may have this address without being named.

@@ -247,7 +247,9 @@ impl Ingest {
             let reply = self.answer_handshake(endpoint, request, answered);
             return Ok(Accepted::Handshake(reply));
         }
-        if source.method_use(request.method) == MethodUse::Question && request.is_plain() {
+        // What tries to be believed is no mere look whether anything is there.
+        let is_look = *rejection == Rejection::Missing && request.is_plain();
+        if is_look && source.method_use(request.method) == MethodUse::Question {
             return Ok(Accepted::Probe);
         }
         let kept = RejectedRequest::new(source, request, rejection);
@@ -299,12 +301,12 @@ impl Ingest {
             return Ok(Accepted::Handshake(answered.reply));
         }
         if source.method_use(request.method) != MethodUse::Event {
-            // A body is no question: what brings one is told that it was not taken.
-            let is_probe = request.body.is_empty();
-            let refused = || IngestError::Method { allow: source.methods() };
-            return if is_probe { Ok(Accepted::Probe) } else { Err(refused()) };
+            // What may bring something is told that it was not taken.
+            let refused = || IngestError::EventByMethod { allow: source.event_methods() };
+            let is_look = source.is_look(&request.inbound(), &verified);
+            return if is_look { Ok(Accepted::Probe) } else { Err(refused()) };
         }
-        self.store.store(endpoint, verified, request).await
+        self.store.store(endpoint, verified, request.with_body_of_query(source)).await
     }
 
     /// Writes a secret that the sender chose, where there is none yet, and goes on with it.

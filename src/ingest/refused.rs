@@ -27,6 +27,8 @@ pub enum RefusedFor {
     UnknownSource,
     /// 405.
     Method,
+    /// 405: it is believed, and its method brings no events here.
+    EventByMethod,
     /// 413: the body is over the limit.
     TooLarge,
     /// 401: the address is not one of those that may send.
@@ -61,14 +63,14 @@ pub enum RefusedFor {
     NoConnection,
 }
 
-const N_REASONS: usize = 18;
+const N_REASONS: usize = 19;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
     pub const fn status(self) -> u16 {
         match self {
             Self::UnknownSource => 404,
-            Self::Method => 405,
+            Self::Method | Self::EventByMethod => 405,
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy => 401,
             Self::HeadTooLarge => 431,
@@ -85,6 +87,10 @@ impl RefusedFor {
         match self {
             Self::UnknownSource => "no source has this name: compare the sender's URL",
             Self::Method => "not a method that the source takes",
+            Self::EventByMethod => {
+                "a good request by a method that is not in the source's `methods`: what it says \
+                 would be lost; add the method there"
+            }
             Self::TooLarge => "the body is too large: see `body_max`",
             Self::NotAllowed => "the address is not in the source's `allow`",
             Self::NotAllowedBehindProxy => {

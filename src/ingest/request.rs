@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::event::Headers;
-use crate::source::{Inbound, RateLimit};
+use crate::source::{Inbound, RateLimit, Source};
+
+const CONTENT_TYPE: &str = "content-type";
 
 /// Limits that hold for every source.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +91,19 @@ impl Request<'_> {
     pub(super) fn is_plain(&self) -> bool {
         let is_bare = self.method == "HEAD" || !self.path_and_query.contains('?');
         is_bare && self.body.is_empty()
+    }
+
+    /// The same with its query as its body, a form, where it has no other: what it says there would be
+    /// lost.
+    pub(super) fn with_body_of_query(self, source: &Source) -> Self {
+        let form = source.form_in_query(self.path_and_query).filter(|_| self.body.is_empty());
+        let Some(form) = form else { return self };
+        let mut headers = Headers::builder();
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {
+            headers.push(name, value);
+        }
+        headers.push(CONTENT_TYPE, b"application/x-www-form-urlencoded");
+        Self { headers: headers.finish(), body: form.into(), ..self }
     }
 
     pub(super) fn inbound(&self) -> Inbound<'_> {

@@ -57,6 +57,13 @@ impl SourceSettings {
 }
 
 impl Credentials {
+    /// Whether the query's parameter `name` is a password.
+    pub(super) fn are_in_query(&self, name: &[u8]) -> bool {
+        let is_it =
+            |place: &FieldRef| matches!(place, FieldRef::Query(own) if own.as_bytes() == name);
+        self.places.iter().any(is_it)
+    }
+
     /// `each` is the list of which every item holds it.
     fn add(&mut self, place: &FieldRef, each: Option<&str>, split: Split) {
         self.places.push(place.clone());

@@ -241,17 +241,22 @@ fn check_says_which_client_each_proxy_would_be_believed() {
         checked(&gateway)
     };
     assert!(!checked(&gateway).contains("proxy"));
-    for (header, value) in [("X-Real-IP", "203.0.113.9"), ("Forwarded", "for=203.0.113.9")] {
+    let sends = |header: &str| {
+        format!("proxy 127.0.0.1 sends {header}: not believed, all clients count as")
+    };
+    let said = headers(("X-Real-IP", "203.0.113.9"));
+    assert!(said.contains(&sends("x-real-ip")), "{said}");
+    assert!(said.contains("Let the proxy set x-forwarded-for (deploy/proxies)"), "{said}");
+    for (header, value) in [
+        ("X-Forwarded-For", "198.51.100.1, 203.0.113.9"),
+        ("Forwarded", "for=198.51.100.1, for=203.0.113.9;proto=https"),
+    ] {
         let said = headers((header, value));
-        let lower = header.to_ascii_lowercase();
-        let expected = format!("proxy 127.0.0.1 sends {lower}: not believed, all clients count as");
-        assert!(said.contains(&expected), "{said}");
-        assert!(said.contains("Let the proxy set x-forwarded-for (deploy/proxies)"), "{said}");
+        assert!(said.contains(&sends(&header.to_ascii_lowercase())), "{said}");
+        let expected = "all clients count as 127.0.0.1. With `trusted_proxies = [\"127.0.0.1\"]` in \
+                        `[server]` its last client would be 203.0.113.9";
+        assert!(said.contains(expected), "{said}");
     }
-    let said = headers(("X-Forwarded-For", "198.51.100.1, 203.0.113.9"));
-    let expected = "all clients count as 127.0.0.1. With `trusted_proxies = [\"127.0.0.1\"]` in \
-                    `[server]` its last client would be 203.0.113.9";
-    assert!(said.contains(expected), "{said}");
     gateway.stop();
 }
 

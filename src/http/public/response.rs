@@ -32,9 +32,13 @@ pub(super) fn of_accepted(accepted: Accepted, connection: Watched<'_>) -> Respon
 
 /// The answer to what was not taken in.
 pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
-    let mut response = problem(err).response();
+    let mut response = match err {
+        // Its sender has shown who it is.
+        IngestError::EventByMethod { .. } => problem(err).with_detail(&err.to_string()),
+        _ => problem(err).response(),
+    };
     match err {
-        IngestError::Method { allow } => {
+        IngestError::Method { allow } | IngestError::EventByMethod { allow } => {
             if let Ok(allow) = HeaderValue::from_str(allow) {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
@@ -58,7 +62,9 @@ fn problem(err: &IngestError) -> Problem {
     let retry_after = err.retry_after().unwrap_or_default();
     match err {
         IngestError::UnknownSource => Problem::NotFound,
-        IngestError::Method { .. } => Problem::MethodNotAllowed("POST"),
+        IngestError::Method { .. } | IngestError::EventByMethod { .. } => {
+            Problem::MethodNotAllowed("POST")
+        }
         IngestError::NotAllowed | IngestError::NotAllowedBehindProxy | IngestError::Rejected => {
             Problem::Unauthorized
         }

@@ -10,6 +10,7 @@ mod good;
 mod hung_up;
 mod idle;
 mod lists;
+mod methods;
 mod replay;
 mod senders;
 mod shapes;
