@@ -245,6 +245,23 @@ fn compress(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// Where it cannot be put in its place, what was packed so far can be looked at.
+    #[test]
+    fn packed_file_is_as_private_as_the_plain_one_before_it_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.jsonl");
+        std::fs::write(&path, "line\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // Left behind by a crash, and readable by all.
+        let part = with_suffix(&path, ".gz.part");
+        std::fs::write(&part, "").unwrap();
+        std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::create_dir_all(with_suffix(&path, ".gz").join("taken")).unwrap();
+        compress(&path).unwrap_err();
+        assert_eq!(part.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(path.exists(), "nothing is lost");
+    }
+
     #[test]
     fn only_rotated_files_are_recognised() {
         let names = Names::of(Path::new("data/events.jsonl"));

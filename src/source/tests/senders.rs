@@ -38,6 +38,53 @@ fn every_sender_is_named_once_with_a_preset_a_table_or_a_reason() {
     }
 }
 
+/// Those that somebody asked for, by a part of their name.
+const ASKED_FOR: &str = "adyen, alexa, alibaba, alipay, app store, asana, azure event grid, binance, bird, \
+    bitbucket, box, braintree, cloudevents, cloudpayments, coinbase, contentful, cryptomus, dingtalk, \
+    discord, discourse, docusign, doku, dropbox sign, ebay, fastcomments, feishu, freshchat, ghost, gitea, \
+    github, gitlab, google play, hawk, hyvor, inngest, intercom, jira, jotform, kick, ko-fi, linear, \
+    linkedin, livekit, mailchimp, mailgun, mandrill, mastodon, messagebird, meta, microsoft graph, miro, \
+    monday, moralis, mtls, netlify, notion, nowpayments, okta, paddle, patreon, payhere, paypal, payu, \
+    pgp, plaid, plivo, postal, przelewy24, pub/sub, qstash, recurly, robokassa, salesforce, sendgrid, \
+    shipengine, shopify, sigv4, skrill, slack, smartsheet, sns, square, strava, stripe, surveymonkey, \
+    svix, teams, telegram, tpay, travis, trello, truelayer, twilio, twitch, typeform, userecho, vonage, \
+    wechat, whatsapp, wise, withings, wix, woocommerce, x (twitter), zendesk, zoom";
+
+#[test]
+fn every_sender_that_was_asked_for_is_in_the_list() {
+    let names: Vec<String> = rows().iter().map(|row| row.join(" ").to_lowercase()).collect();
+    let is_there = |asked: &&str| names.iter().any(|name| name.contains(asked));
+    let missing: Vec<&str> =
+        ASKED_FOR.split(',').map(str::trim).filter(|asked| !is_there(asked)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// What the README says of senders.
+#[test]
+fn readme_counts_presets_and_senders() {
+    const README: &str = include_str!("../../../README.md");
+    assert!(README.contains(&format!("{} presets (", PROVIDERS.iter().count())));
+    assert!(README.contains("more than 200 senders by name") && rows().len() > 200);
+    let known = PAGE.to_lowercase();
+    for name in [
+        "GitHub",
+        "Stripe",
+        "Slack",
+        "PayPal",
+        "Amazon SNS",
+        "Standard Webhooks",
+        "LiveKit",
+        "Vonage",
+        "Bird",
+        "Netlify",
+        "QStash",
+        "Adyen",
+        "Microsoft Graph",
+    ] {
+        assert!(README.contains(name) && known.contains(&name.to_lowercase()), "{name}");
+    }
+}
+
 #[test]
 fn every_configuration_of_the_list_of_senders_is_taken() {
     for row in rows() {
