@@ -1,6 +1,6 @@
 //! Which handlers are paused, in a file, one name a line with until when and why: a restart does not
 //! resume them. Where the file cannot be read, all are paused until each is resumed by hand: what waits is
-//! delivered later, but a mail that somebody stopped cannot be taken back.
+//! delivered later, but a mail that its owner stopped cannot be taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,11 +19,11 @@ use crate::sync::lock;
 pub(super) struct Paused {
     path: PathBuf,
     pauses: Mutex<BTreeMap<String, PauseView>>,
-    unread: Option<Unread>,
+    unread: Option<UnreadableList>,
 }
 
 /// A file that is there and cannot be read: it is left as it is.
-struct Unread {
+struct UnreadableList {
     pause: PauseView,
     resumed: Mutex<BTreeSet<String>>,
 }
@@ -42,7 +42,7 @@ impl Paused {
                     path.display()
                 );
                 let pause = PauseView { reason: Some(why), ..PauseView::default() };
-                (String::new(), Some(Unread { pause, resumed: Mutex::default() }))
+                (String::new(), Some(UnreadableList { pause, resumed: Mutex::default() }))
             }
         };
         let pauses = text.lines().map(|line| {
