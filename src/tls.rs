@@ -3,8 +3,7 @@
 //! - The listener asks the [`CertificateStore`] for the certificate of each handshake, so that
 //!   another one takes its place without a restart.
 //! - It is read from files that another program renews, or ordered by ACME ([`acme`]).
-//! - HTTP/1.1 only is offered (ALPN): the limits of a connection (`http/connection`) count one request at
-//!   a time, and HTTP/2 would carry many past them. Webhook senders speak HTTP/1.1.
+//! - HTTP/2 and HTTP/1.1 are offered (ALPN).
 
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ pub use settings::{AcmeChallenge, AcmeSettings, TlsFiles, TlsSettings};
 pub use store::CertificateStore;
 
 /// What the listener speaks within TLS.
+pub const HTTP_2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 /// How an authority says that it looks for a challenge's certificate (RFC 8737).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -38,7 +38,7 @@ pub fn server_config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth();
     let mut config = config.with_cert_resolver(store);
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
     if challenge == Some(AcmeChallenge::TlsAlpn01) {
         config.alpn_protocols.push(ACME_TLS.to_vec());
     }

@@ -68,7 +68,16 @@ pub(super) async fn read(
     bytes_max: usize,
     time: Duration,
 ) -> Result<Bytes, BodyError> {
-    in_time(Collect { bytes_max, ..Collect::default() }.all(payload), time).await
+    read_all(payload, Collect { bytes_max, ..Collect::default() }, time).await
+}
+
+/// Reads all of `payload` within `time`, as `collect` says.
+pub(super) async fn read_all(
+    payload: Payload,
+    collect: Collect<'_, '_>,
+    time: Duration,
+) -> Result<Bytes, BodyError> {
+    in_time(collect.all(payload), time).await
 }
 
 /// The same, where nearly every body is there at once: that costs neither a timer nor a wake-up.

@@ -249,6 +249,11 @@ impl Registration {
         (self.registry.report)(seen, Some(self.address));
     }
 
+    /// A place for a stream of the connection, as if it were a connection of its own.
+    pub(super) fn stream(&self, all: &Connections) -> Option<Self> {
+        all.register(Some(self.address))
+    }
+
     /// For the connection's own requests.
     pub(super) fn requests(&self) -> Requests {
         Requests { control: Arc::clone(&self.control), registry: Arc::clone(&self.registry) }

@@ -12,6 +12,7 @@ pub(crate) mod client;
 mod connection;
 mod connections;
 mod control;
+mod http2;
 mod listen;
 mod offer;
 mod problem;

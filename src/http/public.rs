@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use super::body;
 use super::client::{self, ClientInfo};
-use super::connections::{self, Seen};
+use super::connections::{self, Requests, Seen, Watched};
 use super::problem::Problem;
+use crate::clock::Timestamp;
 use crate::ingest::{
     BodyError, Ingest, IngestError, ProxiedRequest, RefusedFor, RefusedRequest, RequestHead,
 };
@@ -59,7 +60,7 @@ pub(super) fn service(
     let public = Rc::new(public);
     fn_service(move |request| {
         let public = Rc::clone(&public);
-        async move { Ok(serve(request, &public).await) }
+        async move { Ok(serve(request, &public, None).await) }
     })
 }
 
@@ -77,22 +78,25 @@ pub(super) fn expect(
     fn_service(move |request: HttpRequest| {
         let public = Arc::clone(&public);
         async move {
-            let source = source_name(request.path());
-            let is_welcome = source.is_some_and(|source| {
-                let head =
-                    request_head(source, &request, &public.client_of(&request), Instant::now());
-                public.ingest.is_welcome(&head)
-            });
-            if is_welcome { Ok(request) } else { Err(serve(request, &public).await) }
+            if public.is_welcome(&request) {
+                Ok(request)
+            } else {
+                Err(serve(request, &public, None).await)
+            }
         }
     })
 }
 
-/// One request and its answer.
-async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
+/// One request and its answer. `stream` = it has a stream of its own, of HTTP/2.
+pub(super) async fn serve(
+    mut request: HttpRequest,
+    public: &Public,
+    stream: Option<&Requests>,
+) -> Response<BoxBody> {
     let began = Instant::now();
     let payload = request.take_payload();
-    let connection = connections::of(&request);
+    let connection =
+        stream.map_or_else(|| connections::of(&request), |stream| Watched(Some(stream)));
     let headers = &request.head().headers;
     connection.begin(body::announced(&payload, body::length(headers)), began);
     let mut answered_before = Duration::ZERO;
@@ -104,7 +108,8 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
             }
             let head = request_head(source, &request, &info, began);
             let length = head.content_length;
-            let unread = Unread { payload, headers, length, connection, began };
+            let is_stream = stream.is_some();
+            let unread = Unread { payload, headers, length, connection, began, is_stream };
             match public.ingest.receive(head, unread).await {
                 Ok(accepted) => response::of_accepted(accepted, connection),
                 Err(err) => {
@@ -127,8 +132,10 @@ async fn serve(mut request: HttpRequest, public: &Public) -> Response<BoxBody> {
     let is_closing = public.is_closing.load(Ordering::Relaxed);
     let answered_at = Instant::now();
     let answered_at = answered_at.checked_sub(answered_before).unwrap_or(answered_at);
-    if connection.end(answered_at) || is_offer || is_closing {
-        // What is left of the body is thrown away, and no other request is looked for behind it.
+    // What is left of the body is thrown away, and no other request is looked for behind it. Behind
+    // a stream's there is none.
+    let is_unread = connection.end(answered_at) && stream.is_none();
+    if is_unread || is_offer || is_closing {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
@@ -147,6 +154,19 @@ impl Public {
     pub fn new(ingest: Arc<Ingest>, trusted_proxies: Vec<IpNet>) -> Self {
         let trusted_proxies = ArcSwap::from_pointee(trusted_proxies);
         Self { ingest, trusted_proxies, is_closing: AtomicBool::new(false) }
+    }
+
+    /// What time it is, for the answers.
+    pub(super) fn now(&self) -> Timestamp {
+        self.ingest.now()
+    }
+
+    /// Whether a request's head alone is no reason to refuse it.
+    pub(super) fn is_welcome(&self, request: &HttpRequest) -> bool {
+        source_name(request.path()).is_some_and(|source| {
+            let head = request_head(source, request, &self.client_of(request), Instant::now());
+            self.ingest.is_welcome(&head)
+        })
     }
 
     /// Makes each answer from now on the last one of its connection.

@@ -4,15 +4,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpServiceBuilder, KeepAlive};
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config,
+};
 use actix_web::dev::{AppConfig, Server, fn_service};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
+use futures_util::future::Either;
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +24,7 @@ use super::admin::{self, Admin};
 use super::challenge;
 use super::connection::Connection;
 use super::connections::{Connections, Registration};
+use super::http2::Http2;
 use super::listen::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT,
     cannot_listen,
@@ -53,10 +58,13 @@ pub(super) fn public(
         let (stop, head_timeout) = (stop.clone(), listen.request_timeout);
         let handshake = listen.tls.clone().map(|tls| Handshake::new(tls, listen.request_timeout));
         server = server.listen("public", listener, move || {
-            let http = http(head_timeout, &stop)
+            let http1 = http(head_timeout, &stop)
                 .expect(public::expect(Arc::clone(&public)))
                 .h1(public::service(Arc::clone(&public)));
-            accept(connections.clone(), handshake.clone()).and_then(http)
+            let (public, stop) = (Arc::clone(&public), stop.clone());
+            let http2 =
+                Rc::new(Http2 { public, connections: connections.clone(), head_timeout, stop });
+            open(connections.clone(), handshake.clone()).and_then(by_protocol(http1, http2))
         })?;
     }
     Ok((server.run(), addresses))
@@ -81,7 +89,7 @@ pub(super) fn admin(
             let admin = admin.clone();
             let app = App::new().configure(|config| admin::configure(config, &admin));
             let app = map_config(app.into_factory(), |()| AppConfig::default());
-            accept(connections.clone(), None).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
+            accept(connections.clone()).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(app))
         })?;
     Ok((server.run(), addresses))
 }
@@ -102,7 +110,7 @@ pub(super) fn challenge(
             (Arc::clone(&listen.challenges), connections.clone(), stop.clone());
         server = server.listen("challenge", listener, move || {
             let service = challenge::service(Arc::clone(&store));
-            accept(connections.clone(), None).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(service))
+            accept(connections.clone()).and_then(http(ADMIN_HEAD_TIMEOUT, &stop).h1(service))
         })?;
     }
     Ok(server.run())
@@ -136,7 +144,7 @@ where
     S: ServiceFactory<actix_http::Request, Config = ()>,
     S::Error: Into<actix_http::Response<actix_http::body::BoxBody>> + 'static,
     S::InitError: std::fmt::Debug,
-    <S::Service as actix_service::Service<actix_http::Request>>::Future: 'static,
+    <S::Service as Service<actix_http::Request>>::Future: 'static,
 {
     let stop = stop.clone();
     HttpServiceBuilder::default()
@@ -149,18 +157,26 @@ where
         })
 }
 
-/// Makes connections of our own of sockets, behind the TLS handshake where there is one: what a client
-/// may send is counted in the clear.
-fn accept(
+/// A connection whose client has been heard, where there is a handshake.
+struct Opened {
+    socket: Socket,
+    registration: Registration,
+    peer: Option<SocketAddr>,
+}
+
+impl Opened {
+    /// For HTTP/1: what a client may send is counted in the clear.
+    fn watched(self) -> (Connection<Socket>, Option<SocketAddr>) {
+        (Connection::new(self.socket, self.registration), self.peer)
+    }
+}
+
+/// Gives sockets their place among the connections, behind the TLS handshake where there is one.
+fn open(
     connections: Connections,
     handshake: Option<Handshake>,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = (Connection<Socket>, Option<SocketAddr>),
-    Error = DispatchError,
-    InitError = (),
-> {
+) -> impl ServiceFactory<TcpStream, Config = (), Response = Opened, Error = DispatchError, InitError = ()>
+{
     fn_service(move |io: TcpStream| {
         let peer = io.peer_addr().ok();
         let registration = connections.register(peer.map(|peer| peer.ip()));
@@ -172,7 +188,51 @@ fn accept(
                 Some(handshake) => handshake.make(io, &registration).await?,
                 None => Socket::Plain(io),
             };
-            Ok((Connection::new(socket, registration), peer))
+            Ok(Opened { socket, registration, peer })
+        }
+    })
+}
+
+/// The same for what speaks HTTP/1 alone.
+fn accept(
+    connections: Connections,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (Connection<Socket>, Option<SocketAddr>),
+    Error = DispatchError,
+    InitError = (),
+> {
+    open(connections, None).map(Opened::watched)
+}
+
+/// Serves a connection by what its client chose in the handshake.
+fn by_protocol<S>(
+    http1: S,
+    http2: Rc<Http2>,
+) -> impl ServiceFactory<
+    Opened,
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = S::InitError,
+>
+where
+    S: ServiceFactory<
+            (Connection<Socket>, Option<SocketAddr>),
+            Config = (),
+            Response = (),
+            Error = DispatchError,
+        >,
+    <S::Service as Service<(Connection<Socket>, Option<SocketAddr>)>>::Future: 'static,
+{
+    apply_fn_factory(http1, move |opened: Opened, http1: &S::Service| {
+        if opened.socket.speaks_http2() {
+            let http2 = Rc::clone(&http2);
+            let Opened { socket, registration, peer } = opened;
+            Either::Left(async move { Ok(http2.serve(socket, registration, peer).await?) })
+        } else {
+            Either::Right(http1.call(opened.watched()))
         }
     })
 }

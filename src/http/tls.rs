@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::tls::ACME_TLS;
+use crate::tls::{ACME_TLS, HTTP_2};
 
 use super::connections::{Registration, Seen};
 use super::control::Phase;
@@ -25,6 +25,24 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// Whether the client chose HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+        }
+    }
+
+    /// Small answers to several requests go out at once, each by itself.
+    pub(super) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(io) => io.set_nodelay(true),
+            Self::Tls(stream) => stream.get_ref().0.set_nodelay(true),
+        }
+    }
 }
 
 /// Takes part in handshakes.

@@ -18,7 +18,7 @@ use super::rejected::{RejectedRequest, RejectedRing};
 use super::request::{Limits, Request, RequestHead};
 use super::store::{EventStore, RETRY_LATER};
 use super::unverified::UnverifiedBytes;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::queue::{Appended, Queue};
 use crate::secret::Secret;
@@ -136,6 +136,11 @@ impl Ingest {
     /// The proxies that requests came through.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Remembers the proxy that a request came through.

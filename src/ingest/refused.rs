@@ -97,7 +97,7 @@ impl RefusedFor {
                 "the address is a proxy's, and not in `allow`: name it in `trusted_proxies`"
             }
             Self::HeadTooLarge => "the head has more than 48 KiB or 96 headers",
-            Self::Malformed => "this is not HTTP/1.1",
+            Self::Malformed => "this is not HTTP/1.1 or HTTP/2",
             Self::Tls => {
                 "TLS on a plain port: the sender's URL should begin with http://, or a \
                           proxy or `[server.tls]` should end TLS"

@@ -65,7 +65,7 @@ async fn post(public: &Public, source: &str, signature: &str) -> Response<BoxBod
     let mut request = request.to_request();
     // As with a body in chunks, whose length nobody is told.
     request.headers_mut().remove(header::CONTENT_LENGTH);
-    serve(request, public).await
+    serve(request, public, None).await
 }
 
 fn log_limited(public: &Public) -> u64 {

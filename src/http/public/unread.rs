@@ -17,6 +17,8 @@ pub(super) struct Unread<'a> {
     pub(super) length: Option<usize>,
     pub(super) connection: Watched<'a>,
     pub(super) began: Instant,
+    /// It has a stream of HTTP/2, whose frames wake the request by themselves.
+    pub(super) is_stream: bool,
 }
 
 impl RequestReader for Unread<'_> {
@@ -41,7 +43,12 @@ impl RequestReader for Unread<'_> {
             room: Some(room),
             end: body::end_of(self.headers),
         };
-        let body = body::read_soon(self.payload.take(), collect, limits.time).await?;
+        let payload = self.payload.take();
+        let body = if self.is_stream {
+            body::read_all(payload, collect, limits.time).await?
+        } else {
+            body::read_soon(payload, collect, limits.time).await?
+        };
         self.connection.has_body(self.began);
         Ok(body)
     }

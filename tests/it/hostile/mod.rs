@@ -5,6 +5,7 @@ mod admin;
 mod bodies;
 mod connections;
 mod heads;
+mod http2;
 mod logs;
 mod poison;
 mod refused;

@@ -7,6 +7,7 @@ pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod events;
 pub(crate) mod gateway;
+pub(crate) mod http2;
 pub(crate) mod key_host;
 pub(crate) mod kinds;
 pub(crate) mod pebble;

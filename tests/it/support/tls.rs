@@ -58,6 +58,14 @@ pub(crate) fn connect_believing(address: SocketAddr, pem: &str, alpn: &[&[u8]]) 
 
 /// The same, to `name`.
 pub(crate) fn connect_as(name: &str, address: SocketAddr, pem: &str, alpn: &[&[u8]]) -> TlsWire {
+    let config = client_config(pem, alpn);
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    Wire::over(StreamOwned::new(connection, connect(address)))
+}
+
+/// A client that believes `pem` alone.
+pub(crate) fn client_config(pem: &str, alpn: &[&[u8]]) -> ClientConfig {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -65,9 +73,7 @@ pub(crate) fn connect_as(name: &str, address: SocketAddr, pem: &str, alpn: &[&[u
     }
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    Wire::over(StreamOwned::new(connection, connect(address)))
+    config
 }
 
 impl TlsWire {
