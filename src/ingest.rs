@@ -13,6 +13,7 @@
 
 mod accepted;
 mod acknowledged;
+mod again;
 mod client_limiter;
 mod endpoint;
 mod endpoints;

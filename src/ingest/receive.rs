@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::accepted::Accepted;
 use super::acknowledged::Acknowledged;
+use super::again::as_it_came;
 use super::client_limiter::{Admission, ClientLimiter};
 use super::endpoint::Endpoint;
 use super::endpoints::Endpoints;
@@ -390,16 +391,5 @@ impl Ingest {
         let endpoint = self.endpoint(rejected.source.as_str())?;
         let request = as_it_came(&rejected);
         Some(endpoint.source().verify(&request.inbound(), request.received_at).is_ok())
-    }
-}
-
-fn as_it_came(rejected: &RejectedRequest) -> Request<'_> {
-    Request {
-        method: &rejected.method,
-        path_and_query: &rejected.path_and_query,
-        headers: rejected.headers.clone(),
-        body: rejected.body.clone(),
-        received_at: rejected.received_at,
-        client: rejected.client,
     }
 }
