@@ -14,6 +14,11 @@ use super::reference::{self, Absent, Example, KeyText};
 use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
+mod absent;
+mod tables;
+
+use tables::ShownTables;
+
 /// What cannot stand beside another option there.
 const OTHER_OPTIONS: &str = "\
 # A certificate that somebody else renews, such as certbot. Both files are read again every minute and at a
@@ -105,9 +110,11 @@ fn value() -> Value {
     let mut root = table();
     let keys = keys();
     let texts = texts(&keys);
-    for (path, key) in &keys {
-        let part = secret_part(&keys, path);
-        put(&mut root, path, (key, part.as_ref().or(texts.get(path))));
+    let shown = ShownTables::new();
+    // What is known only to be refused is none of a file's keys.
+    for (path, key) in keys.iter().filter(|(_, key)| is_taken(key)) {
+        let part = secret_part(&keys, path).or_else(|| tables::unnamed(path));
+        put(&mut root, path, (key, part.as_ref().or(texts.get(path)), &shown));
     }
     let kinds: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();
     if let Some(handler) = root.pointer_mut("/properties/handler/additionalProperties") {
@@ -118,19 +125,25 @@ fn value() -> Value {
     root
 }
 
+/// Whether there is any value that the key may have: of a table that is refused nothing is known.
+fn is_taken(key: &Key) -> bool {
+    let is_known = key.schema.as_object().is_some_and(|schema| !schema.is_empty());
+    is_known || *key.expected != *"a table"
+}
+
 fn table() -> Value {
     json!({ "type": "object", "properties": {}, "additionalProperties": false })
 }
 
 /// Puts the schema of one key to its place. Keys come sorted, so a table comes before its keys.
-fn put(root: &mut Value, path: &str, (key, text): (&Key, Option<&KeyText>)) {
+fn put(root: &mut Value, path: &str, of: (&Key, Option<&KeyText>, &ShownTables)) {
     let mut steps = path.split('.').peekable();
     let mut at = root;
     while let Some(step) = steps.next() {
         let Some(next) = enter(at, step) else { return };
         at = next;
         if steps.peek().is_none() {
-            fill(at, key, text);
+            fill(at, path, of);
         }
     }
 }
@@ -152,7 +165,7 @@ fn enter<'a>(table: &'a mut Value, step: &str) -> Option<&'a mut Value> {
     Some(properties.entry(name).or_insert_with(|| json!({})))
 }
 
-fn fill(at: &mut Value, key: &Key, text: Option<&KeyText>) {
+fn fill(at: &mut Value, path: &str, (key, text, shown): (&Key, Option<&KeyText>, &ShownTables)) {
     let is_table = key
         .schema
         .as_object()
@@ -160,19 +173,19 @@ fn fill(at: &mut Value, key: &Key, text: Option<&KeyText>) {
     let schema = if is_table { table() } else { key.schema.clone() };
     let mut schema: Map<String, Value> = schema.as_object().cloned().unwrap_or_default();
     let said = text.map(|text| text.text.as_str()).filter(|text| !text.is_empty());
-    schema.insert("description".to_owned(), json!(said.unwrap_or(&key.expected)));
-    if let Some((absent, example)) =
-        text.and_then(|text| Some((&text.absent, text.example.as_ref()?)))
-        && !is_table
-    {
-        if *absent == Absent::Shown {
-            schema.insert("default".to_owned(), example.json.clone());
-        }
-        schema.insert("examples".to_owned(), json!([example.json]));
-    } else if schema.get("additionalProperties") == Some(&json!(true)) {
+    let absent = text.map_or(&Absent::Shown, |text| &text.absent);
+    let said = absent::described(path, said.unwrap_or(&key.expected), absent);
+    schema.insert("description".to_owned(), json!(said));
+    let default = text.filter(|_| !is_table).and_then(|text| absent::default_of(key, text));
+    schema.extend(default.map(|default| ("default".to_owned(), default)));
+    let example = text.and_then(|text| text.example.as_ref()).map(|example| example.json.clone());
+    let is_open = schema.get("additionalProperties") == Some(&json!(true));
+    let example = match example.or_else(|| is_table.then(|| shown.get(path)).flatten()) {
         // A table whose names are its owner's.
-        schema.insert("examples".to_owned(), json!([{ "X-Name": "value" }]));
-    }
+        None if is_open => Some(json!({ "X-Name": "value" })),
+        example => example,
+    };
+    schema.extend(example.map(|example| ("examples".to_owned(), json!([example]))));
     *at = Value::Object(schema);
 }
 

@@ -95,7 +95,7 @@ fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
         key.contains("[]")
             || schema::is_secret_part(&keys, key)
             || key.rsplit('.').next() == Some("NAME")
-            || ["queue.nats", "source", "handler", "server", "queue", "admin", "log"].contains(&key)
+            || ["queue.nats", "source", "handler"].contains(&key)
     };
     let is_told = |key: &str| is_told(key) || is_table(key) && has_text(key);
     let untold: Vec<&String> = keys.keys().filter(|key| !is_other(key) && !is_told(key)).collect();
@@ -143,6 +143,42 @@ fn defaults_of_the_reference_are_what_holds_where_they_are_left_out() {
         n_compared += 1;
     }
     assert!(n_compared > 30, "{n_compared}");
+}
+
+/// Defaults that the texts say in words, as in `Left out: 1s`: with them all is as without the key.
+#[test]
+fn defaults_that_are_said_in_words_are_what_holds_where_they_are_left_out() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let text = with_every_option();
+    let (mut at, mut n_compared) = (&schema, 0);
+    for (number, line) in text.lines().enumerate() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            at = name.split('.').fold(&schema, |at, step| {
+                at["properties"].get(step).unwrap_or(&at["additionalProperties"])
+            });
+            continue;
+        }
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let of_key = &at["properties"][key];
+        let is_said = of_key["description"].as_str().is_some_and(|text| text.contains("eft out"));
+        let Some(default) = of_key.get("default").filter(|_| is_said) else { continue };
+        // `None`: another key, as `max_files` beside `rotate`, makes no sense then.
+        let with = |line: Option<&str>| {
+            let lines = text.lines().enumerate();
+            let lines =
+                lines.filter_map(|(at, other)| if at == number { line } else { Some(other) });
+            check(&lines.collect::<Vec<_>>().join("\n")).config.as_ref().map(settings_of)
+        };
+        let (Some(with), Some(without)) = (with(Some(&format!("{key} = {default}"))), with(None))
+        else {
+            continue;
+        };
+        assert_eq!(with, without, "{line}: without it is not as with {default}");
+        n_compared += 1;
+    }
+    assert!(n_compared > 5, "{n_compared}");
 }
 
 #[test]

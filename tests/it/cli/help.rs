@@ -112,30 +112,45 @@ fn the_schema_is_json() {
     assert!(schema["properties"]["source"].is_object());
 }
 
-/// Keys below `schema` that have no description, or, where they hold a value, no example.
+/// What is not explained below `schema`: each key has a description and an example, and a default, or a
+/// description that says what holds without it.
 fn unexplained(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
     let own = schema["properties"].as_object().into_iter().flatten();
     let named = schema.get("additionalProperties").filter(|one| one.is_object());
     let named = named.map(|one| ("NAME".to_owned(), one));
     for (name, schema) in own.map(|(name, schema)| (name.clone(), schema)).chain(named) {
         let path = format!("{path}.{name}");
-        let is_table = schema.get("properties").is_some()
-            || schema.get("additionalProperties").is_some_and(serde_json::Value::is_object);
-        let is_told = schema["description"].as_str().is_some_and(|text| is_table || text.len() > 8);
-        let has_example = schema.get("examples").is_some() || is_table;
-        // One that is known only to be refused has no type.
-        let is_taken = schema.as_object().is_some_and(|schema| schema.len() > 1);
-        if is_taken && (!is_told || !has_example) && name != "NAME" {
-            found.push(path.clone());
+        let text = schema["description"].as_str().unwrap_or_default();
+        let says = |words: &str| text.to_ascii_lowercase().contains(words);
+        let has_default = schema.get("default").is_some()
+            || says("left out")
+            || says("required")
+            || name == "NAME";
+        for (is_there, what) in [
+            (text.len() > 8 && text != "a table", "description"),
+            (schema["examples"].as_array().is_some_and(|all| !all.is_empty()), "example"),
+            (has_default, "default"),
+        ] {
+            if !is_there {
+                found.push(format!("{path}: no {what}"));
+            }
         }
         unexplained(schema, &path, found);
     }
 }
 
 #[test]
-fn schema_explains_every_key_with_an_example() {
+fn schema_explains_every_key_with_its_default_and_an_example() {
     let schema: serde_json::Value = serde_json::from_str(&help(&["schema"])).unwrap();
     let mut found = Vec::new();
     unexplained(&schema, "", &mut found);
     assert_eq!(found, Vec::<String>::new());
+    let handler = &schema["properties"]["handler"]["additionalProperties"]["properties"];
+    assert_eq!(handler["file"]["properties"]["rotate"]["default"], "never");
+    assert_eq!(handler["batch"]["properties"]["wait"]["default"], "1s");
+    assert_eq!(
+        schema["properties"]["server"]["properties"]["trusted_proxies"]["default"],
+        serde_json::json!([])
+    );
+    assert!(schema["properties"]["queue"]["properties"].get("nats").is_none(), "it is refused");
 }
