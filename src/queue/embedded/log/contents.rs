@@ -20,6 +20,9 @@ use crate::queue::storage::StorageFile;
 /// No event takes fewer bytes: header, position, id, time, flags and three lengths.
 const EVENT_BYTES_MIN: u64 = HEADER_BYTES as u64 + 8 + 16 + 8 + 1 + 3;
 
+/// No record that says a new opening's number takes fewer bytes: header, number and time.
+const OPENED_BYTES_MIN: u64 = HEADER_BYTES as u64 + 2;
+
 /// What the whole records of a segment say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recorded {
@@ -27,7 +30,8 @@ pub(super) struct Recorded {
     /// 1 + the largest position that is named.
     pub(super) next_position: Position,
     pub(super) newest_id: Option<EventId>,
-    pub(super) opening: u64,
+    /// The newest that is named.
+    opening: u64,
     pub(super) kept: KeptEnd,
     /// Every handler that is told of; `None` = it was forgotten.
     pub(super) handlers: BTreeMap<HandlerName, Option<Incarnation>>,
@@ -52,6 +56,11 @@ pub(super) struct Hole {
 /// How many events so many bytes can hold.
 pub(super) fn events_within(n_bytes: u64) -> u64 {
     n_bytes.div_ceil(EVENT_BYTES_MIN)
+}
+
+/// How many openings so many bytes can tell of.
+pub(super) fn openings_within(n_bytes: u64) -> u64 {
+    n_bytes.div_ceil(OPENED_BYTES_MIN)
 }
 
 /// A segment as it was found.
@@ -171,6 +180,14 @@ impl Contents {
         self.recorded.next_position.max(Position(1)).after(events_within(n_bytes))
     }
 
+    /// The newest opening that is named, and as many more as what cannot be read can have held: once it
+    /// can be read again, what an opening before it recorded must not make void what is recorded now.
+    pub(super) fn opening(&self) -> u64 {
+        let doubtful = self.rotten.iter().chain(&self.undecodable).chain(&self.stretch.unreadable);
+        let n_bytes: u64 = doubtful.map(|range| range.len() as u64).sum();
+        self.recorded.opening + openings_within(n_bytes)
+    }
+
     pub(super) fn damage(&self, segment: SegmentId) -> Vec<Damage> {
         let damage = |range: &Range<u32>, cause| Damage::of(segment, range.clone(), cause);
         let rotten =
@@ -217,12 +234,14 @@ impl Recorded {
             }
             Record::Settle(record) => {
                 for section in &record.sections {
+                    self.opening = self.opening.max(section.epoch);
                     self.note_handler(&section.handler, section.incarnation);
                     section.changes.iter().for_each(|change| self.name(change.positions().end));
                 }
             }
-            Record::Subscribed { handler, since, .. } => {
+            Record::Subscribed { handler, since, epoch } => {
                 self.name(since);
+                self.opening = self.opening.max(epoch);
                 self.handlers.insert(handler, Some(Incarnation { subscribed: lsn, since }));
             }
             Record::Forgotten { handler, subscribed } => {
@@ -245,7 +264,7 @@ impl Recorded {
     pub(super) fn merge_earlier(&mut self, earlier: &Contents) {
         self.name(earlier.next_position());
         self.newest_id = self.newest_id.max(earlier.recorded.newest_id);
-        self.opening = self.opening.max(earlier.recorded.opening);
+        self.opening = self.opening.max(earlier.opening());
         self.first = self.first.max(earlier.recorded.first);
         self.kept = self.kept.max(earlier.recorded.kept);
         for (handler, incarnation) in &earlier.recorded.handlers {

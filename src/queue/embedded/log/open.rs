@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::contents::{Contents, Recorded, events_within};
+use super::contents::{Contents, Recorded, events_within, openings_within};
 use super::file_log::LogHead;
 use super::options::{OpenError, OpenOptions};
 use super::segment::{Facts, Segment};
@@ -35,7 +35,7 @@ pub(crate) struct Survey {
     /// How many events newer segments can hold of which nothing can be read.
     pub(crate) doubtful_events: u64,
     pub(crate) newest_id: Option<EventId>,
-    /// The number of the newest opening that the newest segment names; 0 = none.
+    /// The number of the newest opening that there can have been; 0 = none.
     pub(crate) opening: u64,
     pub(crate) kept: KeptEnd,
     /// Every handler that has a subscription.
@@ -108,7 +108,7 @@ impl FileLog {
             next_position: head.next_position,
             doubtful_events: events_within(doubtful),
             newest_id: recorded.newest_id,
-            opening: recorded.opening,
+            opening: contents.map_or(0, Contents::opening) + openings_within(doubtful),
             kept: recorded.kept,
             handlers: recorded
                 .handlers
@@ -203,9 +203,11 @@ impl FileLog {
             if is_told {
                 break;
             }
-            // It is named when it is read for its records.
-            let Ok(file) = self.storage.open(&self.path(*id), OpenMode::Read) else { continue };
-            let earlier = Contents::read(&*file, *id, *capacity)?;
+            let earlier = match self.storage.open(&self.path(*id), OpenMode::Read) {
+                Ok(file) => Contents::read(&*file, *id, *capacity)?,
+                // It is named when it is read for its records.
+                Err(err) => Contents::unreadable(*capacity, err.kind()),
+            };
             recorded.merge_earlier(&earlier);
             is_told = earlier.recorded.head.is_some();
         }

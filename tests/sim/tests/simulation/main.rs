@@ -189,6 +189,8 @@ fn queue_passes_seeds_that_once_failed() {
         639_334_407_029_975_098,
         // A redrive of one that held its key, whose records are damaged, in the oracle.
         2_589_544_095_186_665_102,
+        // The number of an opening that could not be read was given again.
+        12_958_154_089_596_164_557,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }

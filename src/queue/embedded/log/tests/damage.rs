@@ -304,9 +304,21 @@ fn earlier_segments_say_what_a_newest_one_without_a_head_does_not() {
     let survey = FileLog::survey(Arc::new(fixture.storage.clone()), folder(), &options).unwrap();
     assert!(survey.head.is_none());
     assert_eq!(survey.newest_id, Some(event_id(Position(3))));
-    // The bytes of the head could have held one event.
+    // The bytes of the head could have held one event, or two openings.
     assert_eq!((survey.next_position, survey.first), (Position(5), (1, Position(1))));
-    assert_eq!((survey.opening, survey.kept), (7, kept));
+    assert_eq!((survey.opening, survey.kept), (9, kept));
+}
+
+#[test]
+fn number_of_an_opening_that_cannot_be_read_is_not_given_again() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    fixture.append(3, 900);
+    let opened = fixture.append_record(|unit| unit.push_opened(7, Timestamp::from_millis(9)));
+    fixture.append(3, 900);
+    fixture.storage.flip_bit(&path(1), u64::from(opened.offset()) + 15, 4);
+    let options = options(&fixture.clock);
+    let survey = FileLog::survey(Arc::new(fixture.storage.clone()), folder(), &options).unwrap();
+    assert!(survey.opening > 0, "{}", survey.opening);
 }
 
 #[test]
