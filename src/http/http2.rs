@@ -70,7 +70,6 @@ impl Http2 {
         registration: Registration,
         peer: Option<SocketAddr>,
     ) -> io::Result<()> {
-        socket.set_nodelay()?;
         let wire = Wire::new(socket);
         let is_blocked = wire.is_blocked();
         let begun = Builder::new()

@@ -184,6 +184,9 @@ fn open(
         async move {
             let registration: Registration = registration
                 .ok_or_else(|| DispatchError::Io(io::ErrorKind::ConnectionRefused.into()))?;
+            // Answers to several requests at once go out each by itself: behind the first one they would
+            // wait for the client to confirm it, 40 ms.
+            io.set_nodelay(true).map_err(DispatchError::Io)?;
             let socket = match handshake {
                 Some(handshake) => handshake.make(io, &registration).await?,
                 None => Socket::Plain(io),

@@ -35,14 +35,6 @@ impl Socket {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
         }
     }
-
-    /// Small answers to several requests go out at once, each by itself.
-    pub(super) fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(io) => io.set_nodelay(true),
-            Self::Tls(stream) => stream.get_ref().0.set_nodelay(true),
-        }
-    }
 }
 
 /// Takes part in handshakes.
