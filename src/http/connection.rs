@@ -6,7 +6,7 @@
 //!
 //! - Nothing is handed on while an answer cannot be written, and while a request is answered no
 //!   more than [`AHEAD_MAX`].
-//! - At most [`HEADS_PER_STEP`] heads are handed on before what they ask was begun.
+//! - At most `HEADS_PER_STEP` heads (`step`) are handed on before what they ask was begun.
 //! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
 //! - Of a body that is discarded, [`DISCARD_MAX`] bytes are taken and no more.
 //! - The answer to an event counts as given once it was written to a client that has not hung up.
