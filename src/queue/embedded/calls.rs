@@ -58,7 +58,10 @@ impl Queue for EmbeddedQueue {
 
     async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
         self.ready().await?;
-        let Some(cell) = self.core.handler(handler) else { return Ok(false) };
+        let Some(cell) = self.core.handler(handler) else {
+            // A subscription whose sync failed may be there after the next start.
+            return if self.core.is_poisoned() { Err(QueueError::Poisoned) } else { Ok(false) };
+        };
         {
             let live = cell.lock();
             if live.session.is_some() || cell.is_forgotten() {

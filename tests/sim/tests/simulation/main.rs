@@ -191,6 +191,8 @@ fn queue_passes_seeds_that_once_failed() {
         2_589_544_095_186_665_102,
         // The number of an opening that could not be read was given again.
         12_958_154_089_596_164_557,
+        // A subscription whose sync failed was said not to be there.
+        733_534_989_990_991_561,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }
