@@ -193,6 +193,8 @@ fn queue_passes_seeds_that_once_failed() {
         12_958_154_089_596_164_557,
         // A subscription whose sync failed was said not to be there.
         733_534_989_990_991_561,
+        // What was settled while the disk had been full a moment ago, in the oracle.
+        199_585_000_630_582_333,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }

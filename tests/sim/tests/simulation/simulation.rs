@@ -304,7 +304,7 @@ impl<S: Subject> Simulation<S> {
         let is_done = self.work();
         // A segment that was made meanwhile has let what waited for it come to be written only now.
         self.wait(RECORDED_AFTER);
-        if is_done && self.work() && !self.has_faults && !self.subject.is_poisoned() {
+        if is_done && self.work() && !self.may_fail() {
             for handler in &mut self.oracle.handlers {
                 handler.recorded_until(settled);
             }
