@@ -96,8 +96,10 @@ impl Request<'_> {
     /// The same with its query as its body, a form, where it has no other: what it says there would be
     /// lost.
     pub(super) fn with_body_of_query(self, source: &Source) -> Self {
-        let form = source.form_in_query(self.path_and_query).filter(|_| self.body.is_empty());
-        let Some(form) = form else { return self };
+        if !self.body.is_empty() {
+            return self;
+        }
+        let Some(form) = source.form_in_query(self.path_and_query) else { return self };
         let mut headers = Headers::builder();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {
             headers.push(name, value);

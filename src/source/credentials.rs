@@ -59,9 +59,7 @@ impl SourceSettings {
 impl Credentials {
     /// Whether the query's parameter `name` is a password.
     pub(super) fn are_in_query(&self, name: &[u8]) -> bool {
-        let is_it =
-            |place: &FieldRef| matches!(place, FieldRef::Query(own) if own.as_bytes() == name);
-        self.places.iter().any(is_it)
+        self.places.iter().any(|place| place.is_query(name))
     }
 
     /// `each` is the list of which every item holds it.
@@ -96,12 +94,8 @@ impl Credentials {
         let Some((path, query)) = path_and_query.split_once('?') else {
             return path_and_query.to_owned();
         };
-        let is_hidden = |name: &[u8]| {
-            let mut places = self.places.iter();
-            places.any(|place| matches!(place, FieldRef::Query(known) if known.as_bytes() == name))
-        };
         let masked =
-            masked_form(query.as_bytes(), |name, _| is_hidden(name).then(|| HIDDEN.into()));
+            masked_form(query.as_bytes(), |name, _| self.are_in_query(name).then(|| HIDDEN.into()));
         format!("{path}?{}", String::from_utf8_lossy(&masked))
     }
 

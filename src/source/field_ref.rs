@@ -42,6 +42,11 @@ impl FieldRef {
         }
     }
 
+    /// Whether it is the query's parameter `name`.
+    pub(super) fn is_query(&self, name: &[u8]) -> bool {
+        matches!(self, Self::Query(own) if own.as_bytes() == name)
+    }
+
     /// The path, where it is a JSON field.
     pub(super) fn json_path(&self) -> Option<&str> {
         match self {

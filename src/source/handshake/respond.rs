@@ -54,9 +54,8 @@ impl Source {
     /// anything is there: it has no body, and nothing in its query but passwords. Only a look by HEAD
     /// is ever signed.
     pub fn is_look(&self, request: &Inbound<'_>, verified: &Verified) -> bool {
-        let credentials = self.settings.credentials();
         let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-        let is_password = |name: &[u8]| credentials.are_in_query(name);
+        let is_password = |name: &[u8]| self.credentials().are_in_query(name);
         request.body.is_empty()
             && (!verified.is_signed() || request.method == "HEAD")
             && pairs(query.as_bytes()).all(|(name, _)| is_password(&name))
@@ -65,18 +64,13 @@ impl Source {
     /// What a request without a body says in its query, as the form that it is: without passwords and
     /// signatures. `None` = nothing.
     pub fn form_in_query(&self, path_and_query: &str) -> Option<String> {
-        let credentials = self.settings.credentials();
-        let schemes = self.settings.profile.schemes.iter();
-        let signatures: Vec<&FieldRef> =
-            schemes.flat_map(|scheme| &scheme.signature.places).collect();
         let (_, query) = path_and_query.split_once('?')?;
+        let schemes = self.settings.profile.schemes.iter();
+        let signatures = schemes.flat_map(|scheme| &scheme.signature.places);
         let is_said = |pair: &&str| {
-            let name = pairs(pair.as_bytes()).next().map(|(name, _)| name);
-            name.is_some_and(|name| {
-                let is_it = |place: &FieldRef| {
-                    matches!(place, FieldRef::Query(own) if own.as_bytes() == &*name)
-                };
-                !credentials.are_in_query(&name) && !signatures.iter().any(|place| is_it(place))
+            pairs(pair.as_bytes()).next().is_some_and(|(name, _)| {
+                let is_signature = signatures.clone().any(|place| place.is_query(&name));
+                !self.credentials().are_in_query(&name) && !is_signature
             })
         };
         let said: Vec<&str> = query.split('&').filter(is_said).collect();
