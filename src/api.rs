@@ -57,7 +57,7 @@ pub use search::{moment, state};
 pub use surroundings::{ConfigView, Surroundings, TestView};
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
-    HandlerView, LostView, QueueView, RecognisedBy, SecretView, SourceView, StatusView,
+    HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
 pub use wants::{PlanView, SeenValue, WantsView, Wish};
 

@@ -13,7 +13,6 @@
 
 mod accepted;
 mod acknowledged;
-mod again;
 mod client_limiter;
 mod endpoint;
 mod endpoints;

@@ -7,7 +7,7 @@ mod event;
 mod handler;
 mod status;
 
-pub use arrival::{ArrivalView, RecognisedBy};
+pub use arrival::ArrivalView;
 pub use dead::{DeadEntry, DeadView, LostView};
 pub use event::{AttemptView, DeliveryView, EventDetail, EventSummary};
 pub use handler::HandlerView;

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
 use crate::event::{Delivery, Event, EventId, EventType, HandlerName};
-use crate::expr::{Expression, Part, Scope};
+use crate::expr::{Expression, Field, Scope};
 use crate::http::public::HOOKS;
 use crate::ingest::Endpoint;
 use crate::metrics::RequestOutcome;
@@ -119,13 +119,7 @@ fn config_list(policy: &deliver::Policy) -> String {
 fn values(when: &Expression, event: &Arc<Event>) -> Vec<SeenValue> {
     let scope = Scope::of(event);
     let mut values: Vec<SeenValue> = Vec::new();
-    for field in when.fields() {
-        let names = field.path.iter().map(|part| match part {
-            Part::Name(name) => Some(name.as_str()),
-            Part::Item => None,
-        });
-        let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };
-        let field = names.join(".");
+    for field in when.fields().iter().filter_map(Field::dotted) {
         if values.iter().any(|seen| seen.field == field) || values.len() == FIELDS_MAX {
             continue;
         }

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
 use crate::event::{Delivery, Event, Failure, HandlerName, Output};
-use crate::expr::{Expression, Part, Scope};
+use crate::expr::{Expression, Field, Scope};
 use crate::handler::{BuildContext, Plan, Text, Words};
 
 use super::parts::context;
@@ -118,13 +118,7 @@ impl<'a> Trial<'a> {
 fn missing(when: &Expression, event: &Arc<Event>) -> Vec<String> {
     let scope = Scope::of(event);
     let mut missing = Vec::new();
-    for field in when.fields() {
-        let names = field.path.iter().map(|part| match part {
-            Part::Name(name) => Some(name.as_str()),
-            Part::Item => None,
-        });
-        let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };
-        let field = names.join(".");
+    for field in when.fields().iter().filter_map(Field::dotted) {
         let is_none = Expression::compile(&format!("{field} is none"));
         let is_none = is_none.is_ok_and(|one| one.is_true(&scope).unwrap_or(false));
         let shown = format!("`{field}`");

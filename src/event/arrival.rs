@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use super::headers::{ARRIVAL, Headers};
 
@@ -18,32 +19,23 @@ const WINDOW: u8 = 5;
 const DELIVERY_ID: u8 = 6;
 
 /// How a repeat of an event is recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KnownBy {
     /// Not at all: two equal requests are two events.
-    Nothing,
+    Nothing = 0,
     /// By the sender's id, which is signed.
-    SignedId,
+    SignedId = 1,
     /// By the sender's id together with the body.
-    Id,
+    Id = 2,
     /// By the body, which carries a stamp of its event.
-    Stamp,
+    Stamp = 3,
     /// By the body.
-    Body,
+    Body = 4,
 }
 
 impl KnownBy {
     const ALL: [Self; 5] = [Self::Nothing, Self::SignedId, Self::Id, Self::Stamp, Self::Body];
-
-    const fn byte(self) -> u8 {
-        match self {
-            Self::Nothing => 0,
-            Self::SignedId => 1,
-            Self::Id => 2,
-            Self::Stamp => 3,
-            Self::Body => 4,
-        }
-    }
 }
 
 /// What is known of a request beside its head and its body.
@@ -89,7 +81,7 @@ impl Headers {
         text(&mut out, ALGORITHM, arrival.algorithm);
         text(&mut out, SECRET, arrival.secret);
         if let Some(known_by) = arrival.known_by {
-            put(&mut out, KNOWN_BY, &[known_by.byte()]);
+            put(&mut out, KNOWN_BY, &[known_by as u8]);
         }
         if let Some(window) = arrival.window {
             put(&mut out, WINDOW, &window.as_secs().to_le_bytes());
@@ -112,7 +104,7 @@ impl Headers {
                 SECRET => arrival.secret = text,
                 KNOWN_BY => {
                     let mut all = KnownBy::ALL.into_iter();
-                    arrival.known_by = all.find(|one| value == [one.byte()]);
+                    arrival.known_by = all.find(|one| value == [*one as u8]);
                 }
                 WINDOW => {
                     let seconds = value.first_chunk().copied().map(u64::from_le_bytes);

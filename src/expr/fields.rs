@@ -20,6 +20,17 @@ pub struct Field {
     pub may_be_missing: bool,
 }
 
+impl Field {
+    /// Its path with dots; `None` where that leads through a list.
+    pub fn dotted(&self) -> Option<String> {
+        let names = self.path.iter().map(|part| match part {
+            Part::Name(name) => Some(name.as_str()),
+            Part::Item => None,
+        });
+        Some(names.collect::<Option<Vec<_>>>()?.join("."))
+    }
+}
+
 /// One step to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -33,7 +33,7 @@ use step::{Step, poll_read_piece};
 /// The longest head. Together with what may be handed on before it is known to be one
 /// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
 /// actix panic.
-const HEAD_MAX: usize = 48 << 10;
+pub(super) const HEAD_MAX: usize = 48 << 10;
 /// What may be read of later requests while one is answered.
 const AHEAD_MAX: usize = 4 << 10;
 /// What is handed on at once of bytes whose meaning is not known yet: one read of actix.

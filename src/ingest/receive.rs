@@ -6,7 +6,6 @@ use arc_swap::ArcSwap;
 
 use super::accepted::Accepted;
 use super::acknowledged::Acknowledged;
-use super::again::as_it_came;
 use super::client_limiter::{Admission, ClientLimiter};
 use super::endpoint::Endpoint;
 use super::endpoints::Endpoints;
@@ -373,7 +372,7 @@ impl Ingest {
         let _alone = self.releasing.lock().await;
         let rejected = self.rejected.get(number)?;
         let endpoint = self.endpoint(rejected.source.as_str())?;
-        let request = as_it_came(&rejected);
+        let request = rejected.as_it_came();
         let source = endpoint.source();
         let verified = source.verify_fetching(&request.inbound(), request.received_at).await;
         let Ok(verified) = verified else { return Some(Err(IngestError::Rejected)) };
@@ -389,7 +388,7 @@ impl Ingest {
     pub fn is_good_by_now(&self, number: u64) -> Option<bool> {
         let rejected = self.rejected.get(number)?;
         let endpoint = self.endpoint(rejected.source.as_str())?;
-        let request = as_it_came(&rejected);
+        let request = rejected.as_it_came();
         Some(endpoint.source().verify(&request.inbound(), request.received_at).is_ok())
     }
 }

@@ -26,36 +26,13 @@ pub struct ArrivalView {
     pub secret: Option<String>,
     /// How a repeat of it is recognised.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub known_by: Option<RecognisedBy>,
+    pub known_by: Option<KnownBy>,
     /// For how long; where it is left out, until the answer has arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_seconds: Option<u64>,
     /// What its sender calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<String>,
-}
-
-/// How a repeat of an event is recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecognisedBy {
-    Nothing,
-    SignedId,
-    Id,
-    Stamp,
-    Body,
-}
-
-impl RecognisedBy {
-    const fn of(known_by: KnownBy) -> Self {
-        match known_by {
-            KnownBy::Nothing => Self::Nothing,
-            KnownBy::SignedId => Self::SignedId,
-            KnownBy::Id => Self::Id,
-            KnownBy::Stamp => Self::Stamp,
-            KnownBy::Body => Self::Body,
-        }
-    }
 }
 
 impl ArrivalView {
@@ -72,7 +49,7 @@ impl ArrivalView {
             answered_after_micros: answered_after.map(whole_micros),
             algorithm: algorithm.map(str::to_owned),
             secret: secret.map(str::to_owned),
-            known_by: known_by.map(RecognisedBy::of),
+            known_by,
             window_seconds: window.map(|window| window.as_secs()),
             delivery_id: delivery_id.map(str::to_owned),
         })
@@ -99,13 +76,13 @@ impl ArrivalView {
         facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    fn known_by_text(&self, known_by: RecognisedBy) -> String {
+    fn known_by_text(&self, known_by: KnownBy) -> String {
         let id = self.delivery_id.as_deref().unwrap_or("?");
         let by = match known_by {
-            RecognisedBy::Nothing => return "nothing: a repeat is another event".to_owned(),
-            RecognisedBy::SignedId => format!("its id {id}"),
-            RecognisedBy::Id => format!("its id {id} and its body"),
-            RecognisedBy::Stamp | RecognisedBy::Body => "its body".to_owned(),
+            KnownBy::Nothing => return "nothing: a repeat is another event".to_owned(),
+            KnownBy::SignedId => format!("its id {id}"),
+            KnownBy::Id => format!("its id {id} and its body"),
+            KnownBy::Stamp | KnownBy::Body => "its body".to_owned(),
         };
         match self.window_seconds {
             Some(seconds) => format!("{by}, for {}", span(Duration::from_secs(seconds))),

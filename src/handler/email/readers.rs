@@ -31,9 +31,9 @@ pub(super) struct NoAddress {
 }
 
 impl NoAddress {
-    fn new(text: &str) -> Self {
+    fn new(key: &'static str, text: &str) -> Self {
         let shown = text.trim().replace(char::is_control, " ");
-        Self { key: "to", text: shown.chars().take(SHOWN_CHARS_MAX).collect() }
+        Self { key, text: shown.chars().take(SHOWN_CHARS_MAX).collect() }
     }
 
     pub(super) fn is_of_to(&self) -> bool {
@@ -64,7 +64,7 @@ impl Readers {
             Some(recipients) => {
                 let given = addresses(recipients, delivery)
                     .map_err(|err| Failure::permanent(format_args!("`{key}`: {err}")))?;
-                unfit.extend(given.unfit.into_iter().map(|one| NoAddress { key, ..one }));
+                unfit.extend(given.unfit.iter().map(|text| NoAddress::new(key, text)));
                 Ok(given.mailboxes)
             }
         };
@@ -119,7 +119,7 @@ pub(super) fn reply_to(
 #[derive(Default)]
 struct GivenReaders {
     mailboxes: Vec<Mailbox>,
-    unfit: Vec<NoAddress>,
+    unfit: Vec<String>,
 }
 
 fn addresses(recipients: &Recipients, delivery: &Delivery) -> Result<GivenReaders, ExprError> {
@@ -145,7 +145,7 @@ fn of_event(expression: &Expression, delivery: &Delivery) -> Result<GivenReaders
         match item.as_str() {
             Some(text) => given.read(text),
             None if item.is_undefined() || item.is_none() => {}
-            None => given.unfit.push(NoAddress::new(&format!("a {}", item.kind()))),
+            None => given.unfit.push(format!("a {}", item.kind())),
         }
     }
     given.mailboxes.sort();
@@ -165,7 +165,7 @@ impl GivenReaders {
         for part in parts(text).into_iter().filter(|part| !part.trim().is_empty()) {
             match part.parse::<Mailboxes>() {
                 Ok(mailboxes) => self.extend(mailboxes),
-                Err(_) => self.unfit.push(NoAddress::new(part)),
+                Err(_) => self.unfit.push(part.to_owned()),
             }
         }
     }

@@ -6,9 +6,9 @@ use actix_http::header::{self, HeaderName, HeaderValue};
 use actix_http::{Method, Payload, Request, ResponseHead, Uri, Version};
 
 use crate::clock::Timestamp;
+use crate::http::connection::HEAD_MAX;
 
-/// The same as of HTTP/1.1: bytes as they would be written there, and headers.
-const HEAD_MAX: usize = 48 << 10;
+/// The same number of headers as of HTTP/1.1. Their bytes count as they would be written there.
 const HEADERS_MAX: usize = 96;
 
 /// Why a head is not taken.

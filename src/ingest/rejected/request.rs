@@ -58,6 +58,18 @@ impl RejectedRequest {
         Self { reason, ..Self::new(source, request, &Rejection::Missing) }
     }
 
+    /// The request as it came, to be judged once more.
+    pub(in crate::ingest) fn as_it_came(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            path_and_query: &self.path_and_query,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            received_at: self.received_at,
+            client: self.client,
+        }
+    }
+
     /// The request as a source judges it.
     pub fn inbound(&self) -> Inbound<'_> {
         Inbound {

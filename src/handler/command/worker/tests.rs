@@ -53,6 +53,15 @@ impl Bench {
     }
 }
 
+/// With a time limit that a test can wait for.
+fn hasty(folder: &Path) -> BuildContext {
+    BuildContext {
+        clock: Arc::new(SystemClock::new()),
+        timeout: Duration::from_millis(400),
+        ..context(folder)
+    }
+}
+
 fn build(script: &str, context: &BuildContext) -> Box<dyn Handler> {
     let text = format!("{}\nmode = 'worker'", sh(script));
     settings("command", &text, &context.config_folder).build(context).unwrap()
@@ -170,11 +179,7 @@ async fn event_that_ends_its_worker_costs_its_neighbours_no_try() {
 #[tokio::test]
 async fn event_that_hangs_its_worker_costs_its_neighbours_no_try() {
     let folder = tempfile::tempdir().unwrap();
-    let context = BuildContext {
-        clock: Arc::new(SystemClock::new()),
-        timeout: Duration::from_millis(400),
-        ..context(folder.path())
-    };
+    let context = hasty(folder.path());
     let script = "while read -r line; do sleep 1000; done";
     let handler = build(script, &context);
     let all = ["1", "2", "3"].map(|word| numbered(word.parse().unwrap(), word));

@@ -6,11 +6,7 @@ use crate::event::Excerpt;
 #[tokio::test]
 async fn a_worker_that_hangs_is_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let context = BuildContext {
-        clock: Arc::new(SystemClock::new()),
-        timeout: Duration::from_millis(400),
-        ..context(folder.path())
-    };
+    let context = hasty(folder.path());
     let handler = build(OBEDIENT, &context);
     let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
     let expected =
@@ -22,11 +18,7 @@ async fn a_worker_that_hangs_is_ended() {
 #[tokio::test]
 async fn worker_that_hangs_may_tidy_up_and_what_comes_meanwhile_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let context = BuildContext {
-        clock: Arc::new(SystemClock::new()),
-        timeout: Duration::from_millis(400),
-        ..context(folder.path())
-    };
+    let context = hasty(folder.path());
     let script = "trap 'sleep 0.3; echo > tidy; exit 1' TERM; while :; do sleep 0.01; done";
     let handler = build(script, &context);
     handler.handle(&batch(&["silent"])).await.unwrap_err();
