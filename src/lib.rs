@@ -14,6 +14,7 @@ pub mod text;
 pub mod throttle;
 pub mod trace;
 
+pub mod cluster;
 pub mod handler;
 pub mod queue;
 pub mod source;

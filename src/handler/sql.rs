@@ -45,7 +45,7 @@ mod url;
 pub use cell::ColumnType;
 pub use engine::Engine;
 pub use settings::{Column, OnConflict, Settings};
-pub use url::{BadUrl, DatabaseUrl};
+pub use url::{BadUrl, DatabaseUrl, postgres_options};
 
 use cell::Cell;
 use session::{Pool, Session};

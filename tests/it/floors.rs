@@ -9,7 +9,7 @@ const ORDER: &[&str] = &[
     "metrics", "expr", "trace", // 0: plain values
     "tls",   // 1: what the public listener shows of itself
     "queue", "source", "handler", // 1: the seams
-    "standby", // 1: a second copy of the queue
+    "standby", "cluster", // 1: a second copy of the queue; several gateways on one log
     "deliver", "ingest", "config", // 2: the ways in and out, and what they are told
     "api", "pages", "http", // 3: what is asked from outside
     "app",  // 4: everything wired together

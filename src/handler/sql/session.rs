@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgSslMode};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -15,7 +15,7 @@ use sqlx::{
 
 use super::Settings;
 use super::statement::{Param, Statement};
-use super::url::DatabaseUrl;
+use super::url::{DatabaseUrl, postgres_options};
 use crate::secret::Secret;
 
 /// The most connections of one handler. Its transactions run one after the other; the second
@@ -46,7 +46,6 @@ pub(super) struct PostgresPool {
 impl Pool {
     /// A pool that has not connected yet.
     pub(super) fn new(settings: &Settings, password: Option<&Secret>) -> Result<Self, sqlx::Error> {
-        let password = password.map(|secret| String::from_utf8_lossy(secret.expose()));
         let timeout = settings.statement_timeout;
         Ok(match &settings.url {
             DatabaseUrl::Sqlite(path) => {
@@ -73,16 +72,7 @@ impl Pool {
                 Self::Sqlite(options.connect_lazy_with(connect))
             }
             DatabaseUrl::Postgres { url, default_tls } => {
-                let mut connect = PgConnectOptions::from_str(url)?.application_name("gatepost");
-                if *default_tls {
-                    connect = connect.ssl_mode(PgSslMode::Require);
-                }
-                if let Some(password) = password {
-                    connect = connect.password(&password);
-                }
-                // PgBouncer refuses start parameters that it does not know (`extra_float_digits`,
-                // `options`), and values come as text anyway.
-                let connect = connect.extra_float_digits(None);
+                let connect = postgres_options(url, *default_tls, password)?;
                 Self::Postgres(PostgresPool {
                     pool: pool_options::<Postgres>(timeout).connect_lazy_with(connect),
                     begin: begin_postgres(timeout),
@@ -94,7 +84,7 @@ impl Pool {
                     connect = connect.ssl_mode(MySqlSslMode::Required);
                 }
                 if let Some(password) = password {
-                    connect = connect.password(&password);
+                    connect = connect.password(&String::from_utf8_lossy(password.expose()));
                 }
                 let options: MySqlPoolOptions = pool_options(timeout);
                 let options = options.after_connect(move |connection, _| {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sqlx::mysql::MySqlConnectOptions;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::engine::Engine;
+use crate::secret::Secret;
 
 /// A database's address, checked. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum BadUrl {
 
 impl DatabaseUrl {
     /// Reads `text`; a relative path starts from `folder`.
-    pub(super) fn parse(text: &str, folder: &Path) -> Result<Self, BadUrl> {
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, BadUrl> {
         let (scheme, rest) = text.split_once(':').ok_or(BadUrl::Scheme)?;
         let url = text.to_owned();
         match scheme {
@@ -85,6 +86,24 @@ impl DatabaseUrl {
             Self::MySql { .. } => Engine::MySql,
         }
     }
+}
+
+/// How to connect to the PostgreSQL server of a [`DatabaseUrl::Postgres`].
+pub fn postgres_options(
+    url: &str,
+    default_tls: bool,
+    password: Option<&Secret>,
+) -> Result<PgConnectOptions, sqlx::Error> {
+    let mut connect = PgConnectOptions::from_str(url)?.application_name("gatepost");
+    if default_tls {
+        connect = connect.ssl_mode(PgSslMode::Require);
+    }
+    if let Some(password) = password {
+        connect = connect.password(&String::from_utf8_lossy(password.expose()));
+    }
+    // PgBouncer refuses start parameters that it does not know (`extra_float_digits`, `options`), and
+    // values come as text anyway.
+    Ok(connect.extra_float_digits(None))
 }
 
 /// The driver's words; none of them repeats the URL.

@@ -1,0 +1,15 @@
+//! The engine of a shared log: an ordered, durable sequence of units that other programs keep for us.
+//!
+//! - `contract`: what every engine promises.
+//! - `memory`: one for tests, in memory.
+
+mod contract;
+#[cfg(feature = "test-support")]
+mod memory;
+
+pub use contract::{
+    EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
+    StoredUnit,
+};
+#[cfg(feature = "test-support")]
+pub use memory::MemoryEngine;

@@ -1,0 +1,168 @@
+//! An engine in memory, which tests can take away, damage and make anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::contract::{
+    EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
+    StoredUnit,
+};
+use crate::sync::lock;
+
+const UNIT_MAX: usize = 8 << 20;
+
+/// A shared log in memory. Clones are connections to the same one.
+#[derive(Clone, Debug)]
+pub struct MemoryEngine {
+    shared: Arc<Mutex<MemoryUnits>>,
+    next: watch::Sender<u64>,
+    unit_max: usize,
+}
+
+#[derive(Debug)]
+struct MemoryUnits {
+    units: BTreeMap<u64, Bytes>,
+    first: u64,
+    next: u64,
+    lineage: u64,
+    is_away: bool,
+    loses_answers: bool,
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::new(UNIT_MAX)
+    }
+}
+
+impl MemoryEngine {
+    /// An empty one that takes units of at most `unit_max` bytes.
+    pub fn new(unit_max: usize) -> Self {
+        let shared = MemoryUnits {
+            units: BTreeMap::new(),
+            first: 1,
+            next: 1,
+            lineage: 1,
+            is_away: false,
+            loses_answers: false,
+        };
+        Self { shared: Arc::new(Mutex::new(shared)), next: watch::Sender::new(1), unit_max }
+    }
+
+    /// Away: every call is `Unavailable`, and nothing is appended.
+    pub fn set_away(&self, is_away: bool) {
+        lock(&self.shared).is_away = is_away;
+    }
+
+    /// Appends are made and answered `Unavailable` all the same.
+    pub fn lose_answers(&self, loses_answers: bool) {
+        lock(&self.shared).loses_answers = loses_answers;
+    }
+
+    /// Loses a unit in the middle.
+    pub fn lose(&self, sequence: Sequence) {
+        lock(&self.shared).units.remove(&sequence.0);
+    }
+
+    /// Puts other bytes in the place of a unit's.
+    pub fn replace(&self, sequence: Sequence, bytes: Bytes) {
+        lock(&self.shared).units.insert(sequence.0, bytes);
+    }
+
+    /// A failover to a copy that lacks the units from `next` on.
+    pub fn fail_over(&self, next: Sequence) {
+        let mut shared = lock(&self.shared);
+        shared.units.split_off(&next.0);
+        shared.next = next.0;
+        shared.first = shared.first.min(next.0);
+        shared.lineage += 1;
+    }
+
+    fn available(&self) -> Result<std::sync::MutexGuard<'_, MemoryUnits>, EngineError> {
+        let shared = lock(&self.shared);
+        if shared.is_away {
+            return Err(EngineError::Unavailable("it was taken away".to_owned()));
+        }
+        Ok(shared)
+    }
+}
+
+#[async_trait]
+impl LogEngine for MemoryEngine {
+    async fn append(&self, unit: &Bytes) -> Result<Sequence, EngineAppendError> {
+        if unit.len() > self.unit_max {
+            return Err(EngineAppendError::TooLarge { max: self.unit_max });
+        }
+        let mut shared = self.available()?;
+        let sequence = shared.next;
+        shared.units.insert(sequence, unit.clone());
+        shared.next += 1;
+        self.next.send_replace(shared.next);
+        if shared.loses_answers {
+            return Err(EngineAppendError::Unavailable("the answer was lost".to_owned()));
+        }
+        Ok(Sequence(sequence))
+    }
+
+    async fn read(&self, from: Sequence, bytes: usize) -> Result<Vec<StoredUnit>, EngineReadError> {
+        let shared = self.available()?;
+        if from.0 < shared.first {
+            return Err(EngineReadError::Trimmed { first: Sequence(shared.first) });
+        }
+        let (mut units, mut n_bytes) = (Vec::new(), 0);
+        for sequence in from.0..shared.next {
+            let Some(unit) = shared.units.get(&sequence) else { break };
+            if !units.is_empty() && n_bytes >= bytes {
+                break;
+            }
+            n_bytes += unit.len();
+            units.push(StoredUnit { sequence: Sequence(sequence), bytes: unit.clone() });
+        }
+        if units.is_empty() && from.0 < shared.next {
+            let to = shared.units.range(from.0..).next().map_or(shared.next, |(found, _)| *found);
+            return Err(EngineReadError::Damaged { from, to: Sequence(to) });
+        }
+        Ok(units)
+    }
+
+    async fn head(&self) -> Result<EngineHead, EngineError> {
+        let shared = self.available()?;
+        Ok(EngineHead {
+            first: Sequence(shared.first),
+            next: Sequence(shared.next),
+            lineage: format!("memory {}", shared.lineage),
+        })
+    }
+
+    async fn wait(&self, from: Sequence, most: Duration) {
+        let mut next = self.next.subscribe();
+        // Both ends are the same to the caller: it looks again.
+        drop(tokio::time::timeout(most, next.wait_for(|next| *next > from.0)).await);
+    }
+
+    async fn trim(&self, before: Sequence) -> Result<(), EngineError> {
+        let mut shared = self.available()?;
+        let first = before.0.clamp(shared.first, shared.next);
+        shared.units = shared.units.split_off(&first);
+        shared.first = first;
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<EngineReport, EngineError> {
+        drop(self.available()?);
+        Ok(EngineReport {
+            version: "memory".to_owned(),
+            durability: "an acknowledged unit survives nothing: it is in memory".to_owned(),
+            problems: Vec::new(),
+        })
+    }
+
+    fn unit_max(&self) -> usize {
+        self.unit_max
+    }
+}
