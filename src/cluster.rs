@@ -1,16 +1,56 @@
 //! Several gateways on one shared log.
 //!
-//! - `engine`: the shared log itself, in PostgreSQL or NATS JetStream. It orders opaque units and knows
-//!   nothing of events.
+//! ```text
+//! append ──► spool (a queue of this machine) ──► proposer ──► engine: orders units
+//!   ▲ answer        settle, redrive, leases ───────┘            │
+//!   └──────────── follower: copy (a queue of this machine) ◄────┘
+//! ```
 //!
-//! What a unit means is decided where it is applied, by every node alike: an engine needs no dedupe, no
-//! compare-and-set and no transactions over several units.
+//! The log orders, the state decides: every node applies all units in their order, by what stands in them
+//! and by what was made of those before, never by its own clock or disk. So positions, repeats, outcomes and
+//! leases are the same on all, and an engine needs no dedupe, no compare-and-set and no transactions.
+//!
+//! - `engine`: the shared log itself, in PostgreSQL or NATS JetStream. It knows nothing of events.
+//! - `unit`: what one node appends at once. `members`: nodes and leases, as the units have made them.
+//! - `proposer` appends, `follower` applies, `duties` gives signs of life and takes leases; `local_node`
+//!   is what they share.
+//! - `spool`: what was answered for and is not in the log yet. `cluster_queue` and `calls`: the queue;
+//!   `subscription`: a handler's, under its lease. `status` and
+//!   `view`: how it stands.
+//!
+//! Invariants:
+//!
+//! - A unit counts once: by its number in its node's session; an event of a spool once by its place there.
+//! - What is settled counts only under the lease's newest epoch, and epochs stand in the log.
+//! - A node calls handlers only while its newest unit that came back is younger than the lease, by the
+//!   moment at which it was sent; others wait half as long again.
+//! - The copy's events and the mark of how far they go are one commit, and a torn one is taken away whole.
 
+mod ack;
+mod calls;
+mod cluster_queue;
+mod duties;
 mod engine;
+mod follower;
+mod handlers;
+mod identity;
+mod local_node;
+mod members;
+mod node;
+mod proposer;
+mod spool;
+mod status;
+mod subscription;
+mod unit;
+mod view;
 
+pub use ack::ClusterAck;
+pub use cluster_queue::{ClusterOptions, ClusterQueue};
 #[cfg(feature = "test-support")]
 pub use engine::MemoryEngine;
 pub use engine::{
     EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
     StoredUnit,
 };
+pub use node::{BadNodeName, NodeName};
+pub use view::{ClusterAnswer, ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};

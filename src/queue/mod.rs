@@ -29,7 +29,7 @@ pub mod embedded;
 mod error;
 pub(crate) mod ids;
 pub(crate) mod invariant;
-mod names;
+pub(crate) mod names;
 mod query;
 mod standing;
 pub mod storage;

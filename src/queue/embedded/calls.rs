@@ -50,7 +50,7 @@ impl Queue for EmbeddedQueue {
         start: Start,
     ) -> Result<Box<dyn Subscription>, QueueError> {
         self.ready().await?;
-        self.core.ask(|reply| Request::Subscribe(handler.clone(), start, reply)).await?;
+        self.core.ask(|reply| Request::Subscribe(handler.clone(), start.into(), reply)).await?;
         let cell = self.core.handler(handler).ok_or(QueueError::Closed)?;
         let subscription = EmbeddedSubscription::attach(Arc::clone(&self.core), cell)?;
         Ok(Box::new(subscription))

@@ -36,6 +36,7 @@ pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckRepor
         disk_reserve: settings.disk_reserve,
         clock: Arc::new(SystemClock::new()),
         known: Vec::new(),
+        drops_torn_units: false,
     };
     let survey = FileLog::survey(Arc::clone(&storage), folder, &options)?;
     let log = Arc::clone(&survey.log);

@@ -16,7 +16,7 @@ use super::index::Index;
 use super::lock_file;
 use super::open::{self, Components, Opened};
 use super::read::{self, Budget, History, Reading, Search};
-use super::record::Lsn;
+use super::record::{Lsn, SharedMark};
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{HandlerName, Position};
@@ -37,6 +37,8 @@ pub struct EmbeddedQueue {
     pub(super) index: Arc<Index>,
     pub(super) reading: Arc<Reading>,
     pub(super) opened: Opened,
+    /// How far a shared log was taken over when it was opened.
+    pub(super) shared: Option<SharedMark>,
     /// By the steady clock.
     pub(super) opened_at: Timestamp,
     pub(super) driver: Mutex<Driver>,
@@ -95,8 +97,9 @@ impl EmbeddedQueue {
         let (core, cleaner) = (Arc::clone(&components.core), Arc::clone(&components.cleaner));
         let (index, reading) = (Arc::clone(&components.index), Arc::clone(&components.reading));
         let (opened, opened_at) = (components.opened.clone(), core.clock.steady());
+        let shared = components.shared.clone();
         let driver = Mutex::new(driver(components)?);
-        Ok(Self { core, cleaner, index, reading, opened, opened_at, driver })
+        Ok(Self { core, cleaner, index, reading, opened, shared, opened_at, driver })
     }
 
     /// The queue's files, for a second copy of them.
@@ -201,7 +204,7 @@ impl EmbeddedQueue {
     }
 
     /// The dead letters that match, without their events, and the lost deliveries behind them.
-    pub(super) async fn find_dead(
+    pub(crate) async fn find_dead(
         &self,
         filter: DeadFilter,
     ) -> Result<Vec<(HandlerName, Position)>, QueueError> {
@@ -229,7 +232,7 @@ impl EmbeddedQueue {
     }
 
     /// Waits until every handler's state is known.
-    pub(super) async fn ready(&self) -> Result<(), QueueError> {
+    pub(crate) async fn ready(&self) -> Result<(), QueueError> {
         self.core.check_open()?;
         let mut ready = self.core.ready.subscribe();
         tokio::select! {

@@ -60,6 +60,7 @@ pub(crate) mod record;
 mod recovery;
 mod redrive;
 mod settings;
+mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_file;
 pub(crate) mod state;
@@ -80,6 +81,8 @@ pub use embedded_queue::EmbeddedQueue;
 pub use files::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile, SegmentName};
 pub use open::Opened;
 pub use settings::{IndexIn, Settings};
+pub use shared::SharedSession;
+pub use subscription::SharedChange;
 
 #[cfg(test)]
 mod tests;

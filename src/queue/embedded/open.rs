@@ -21,7 +21,7 @@ use super::log::{
     Survey, Want,
 };
 use super::read::{Reading, States};
-use super::record::{Lsn, SegmentId, next_number};
+use super::record::{Lsn, SegmentId, SharedMark, next_number};
 use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
@@ -54,6 +54,8 @@ pub(crate) struct Components {
     pub(crate) opened: Opened,
     /// How the states are made where they are not known yet.
     pub(crate) rebuild: Option<Rebuild>,
+    /// How far a shared log was taken over.
+    pub(crate) shared: Option<SharedMark>,
 }
 
 impl Components {
@@ -132,7 +134,11 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let storage = || Arc::clone(&settings.storage);
     let snapshots = Snapshots::new(storage(), settings.folder.join("state"));
     let loaded = snapshots.load().map_err(opening("the snapshots"))?;
-    let (log, survey, mut writer) = open_log(settings, clock, loaded.first())?;
+    let (log, mut survey, mut writer) = open_log(settings, clock, loaded.first())?;
+    if settings.is_copy_of_shared && survey.shared.is_none() {
+        survey.shared =
+            recovery::read_shared_mark(&log, writer.end()).map_err(ReadFailure::from)?;
+    }
     let kept = open_kept(settings, &survey, &loaded).map_err(opening("the kept log"))?;
     let end = writer.end();
     let newest = loaded.first().map(|snapshot| snapshot.header.clone());
@@ -210,6 +216,7 @@ fn open_log(
         disk_reserve: settings.disk_reserve,
         clock: Arc::clone(clock),
         known: newest.map(known_segments).unwrap_or_default(),
+        drops_torn_units: settings.is_copy_of_shared,
     };
     let super::log::Opened { survey, writer } =
         FileLog::open(Arc::clone(&settings.storage), &settings.folder, &options)?;
@@ -292,6 +299,7 @@ fn assemble(
         reading: Arc::new(reading),
         opened: Opened { torn_bytes: survey.torn_bytes, rebuilt: None },
         rebuild,
+        shared: survey.shared,
     }
 }
 

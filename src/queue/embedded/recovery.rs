@@ -8,7 +8,7 @@ use super::kept::KeptLog;
 use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
 use super::lived::ANSWER_TIME;
 use super::log::{FileLog, LogReader, ReadError};
-use super::record::{DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record};
+use super::record::{DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record, SharedMark};
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
 use crate::clock::Timestamp;
@@ -129,7 +129,8 @@ pub(crate) fn from_log(
             | Record::Closed
             | Record::Filler
             | Record::KeptChanges(_)
-            | Record::KeptFooter(_) => {}
+            | Record::KeptFooter(_)
+            | Record::Shared(_) => {}
         }
         apply(&mut states, record, lsn);
         if let Record::Settle(record) = record {
@@ -203,6 +204,28 @@ pub(crate) fn read_unanswered(
     Ok(keys)
 }
 
+/// The newest mark of a shared log: in the newest segments, from the last one back.
+pub(crate) fn read_shared_mark(
+    log: &Arc<FileLog>,
+    end: Lsn,
+) -> Result<Option<SharedMark>, ReadError> {
+    let mut before = end;
+    for segment in log.segments().iter().rev() {
+        let mut newest = None;
+        let mut reader = LogReader::new(Arc::clone(log), Lsn::start_of(segment.id.number));
+        while let Some(found) = reader.next(before)? {
+            if let (Kind::Shared, Some(Record::Shared(mark))) = (found.kind, found.decode()) {
+                newest = Some(mark);
+            }
+        }
+        if newest.is_some() {
+            return Ok(newest);
+        }
+        before = Lsn::start_of(segment.id.number);
+    }
+    Ok(None)
+}
+
 /// Reads records that are not events, and gives the position behind the last event.
 fn replay(
     log: &Arc<FileLog>,
@@ -252,7 +275,8 @@ fn apply(states: &mut HandlerStates, record: &Record, lsn: Lsn) {
         | Record::Closed
         | Record::Filler
         | Record::KeptChanges(_)
-        | Record::KeptFooter(_) => {}
+        | Record::KeptFooter(_)
+        | Record::Shared(_) => {}
     }
 }
 

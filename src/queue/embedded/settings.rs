@@ -36,6 +36,8 @@ pub struct Settings {
     /// How much of the log is read when the queue is opened where no snapshot can be used. A longer
     /// one is read behind: events are taken in meanwhile, and nothing is delivered.
     pub rebuild_at_once: u64,
+    /// The queue is this node's copy of a log that several nodes share.
+    pub is_copy_of_shared: bool,
 }
 
 /// Where the index is.
@@ -64,6 +66,7 @@ impl Settings {
             storage: Arc::new(OsStorage),
             index: IndexIn::Folder,
             rebuild_at_once: 64 << 20,
+            is_copy_of_shared: false,
         }
     }
 

@@ -15,8 +15,10 @@ use crate::queue::{Backlog, QueueStats};
 pub(crate) fn stats(core: &Arc<Core>, index_bytes: u64, lag_bytes: u64) -> QueueStats {
     let head = core.log.head();
     let handlers = core.handlers();
+    // Before the first segment is begun the log has no first position.
+    let first = head.first_position.max(Position(1));
     QueueStats {
-        events: head.next_position.events_since(head.first_position) + core.kept.len() as u64,
+        events: head.next_position.events_since(first) + core.kept.len() as u64,
         bytes: core.bytes() + index_bytes,
         last: head.next_position.previous(),
         lag_bytes,

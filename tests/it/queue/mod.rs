@@ -22,6 +22,7 @@ mod reading;
 mod retry;
 mod subscribe;
 
+mod cluster;
 mod embedded;
 mod inline;
 

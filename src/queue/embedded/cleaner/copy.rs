@@ -97,7 +97,8 @@ impl Cleaner {
                 | Kind::Closed
                 | Kind::Filler
                 | Kind::KeptChanges
-                | Kind::KeptFooter => {}
+                | Kind::KeptFooter
+                | Kind::Shared => {}
             }
         }
         // An outcome may be in the bytes that cannot be read: every state of the segment is copied.

@@ -1,7 +1,7 @@
 //! Events on their way into the log.
 
 use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
-use crate::event::{Dedupe, NewEvent};
+use crate::event::{Dedupe, EventId, NewEvent};
 use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
 use crate::queue::embedded::record::{HEADER_BYTES, event_bytes};
 use crate::queue::{Appended, QueueError};
@@ -55,18 +55,24 @@ impl Committer {
 
     fn store(&mut self, unit: &mut Unit, append: AppendRequest) {
         let AppendRequest { event, reply, .. } = append;
-        let position = self.next_position;
         let id = self.ids.next(self.core.clock.now());
-        let at = self.records(unit).push_event(&event, id, position);
+        self.push_event(unit, &event, id);
+        unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
+    }
+
+    /// Adds an event at the next position.
+    pub(super) fn push_event(&mut self, unit: &mut Unit, event: &NewEvent, id: EventId) {
+        let position = self.next_position;
+        let at = self.records(unit).push_event(event, id, position);
         self.writer.note_event(position, at.offset());
         self.next_position = position.next();
         if let Dedupe::Within { key, window } = event.dedupe {
             let entry = KeyEntry { key, id, received_at: event.received_at, window };
             self.memtable.insert(entry, at);
         }
-        self.newest_id = Some(id);
+        // Ids of several nodes do not ascend with positions.
+        self.newest_id = self.newest_id.max(Some(id));
         unit.n_events += 1;
-        unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
     }
 
     /// Answers an append that is not stored, and those of its group that follow it.
@@ -84,6 +90,11 @@ impl Committer {
             let id = lock(&self.core.unanswered).get(key, self.core.clock.steady())?;
             return Some(Seen { id, received_at: event.received_at });
         }
+        self.seen_within(event, probed)
+    }
+
+    /// The same by keys that are remembered for a window.
+    pub(super) fn seen_within(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
         let probe = probe_of(event)?;
         let newest = self.memtable.get(&probe);
         newest.or_else(|| self.core.keys.lookup(&probe, probed).0)

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Committer, NoRoom, Reply, Request, SnapshotBasis};
+use super::{Committer, NoRoom, Reply, Request, Since, SnapshotBasis};
 use crate::event::{HandlerName, Position};
+use crate::queue::QueueError;
 use crate::queue::embedded::core::Step;
 use crate::queue::embedded::record::{HEADER_BYTES, Incarnation, KeptEnd, Kind, Lsn, UnitBuilder};
 use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::state::HandlerState;
 use crate::queue::embedded::subscription::HandlerCell;
-use crate::queue::{QueueError, Start};
 use crate::sync::lock;
 
 /// More than a record of a handler's name and some numbers takes.
@@ -39,8 +39,8 @@ impl Committer {
             | Request::Settle
             | Request::Allocated(_)
             | Request::Recovered(_) => {}
-            Request::Subscribe(handler, start, reply) => match self.subscribe(&handler, start) {
-                Err(NoRoom::Wait) => return self.later(Request::Subscribe(handler, start, reply)),
+            Request::Subscribe(handler, since, reply) => match self.subscribe(&handler, since) {
+                Err(NoRoom::Wait) => return self.later(Request::Subscribe(handler, since, reply)),
                 done => answer(reply, done.map_err(|why| why.error())),
             },
             Request::Forget(cell, reply) => match self.forget(&cell) {
@@ -64,6 +64,13 @@ impl Committer {
                 Err(err) => answer(reply, Err(err)),
                 Ok(()) => match self.trim(first, kept) {
                     Err(NoRoom::Wait) => return self.later(Request::Trim { first, kept, reply }),
+                    done => answer(reply, done.map_err(|why| why.error())),
+                },
+            },
+            Request::Shared(unit, reply) => match recorded() {
+                Err(err) => answer(reply, Err(err)),
+                Ok(()) => match self.take_over(&unit) {
+                    Err(NoRoom::Wait) => return self.later(Request::Shared(unit, reply)),
                     done => answer(reply, done.map_err(|why| why.error())),
                 },
             },
@@ -117,13 +124,14 @@ impl Committer {
     }
 
     /// Gives a handler a subscription, unless it has one.
-    fn subscribe(&mut self, handler: &HandlerName, start: Start) -> Result<(), NoRoom> {
+    fn subscribe(&mut self, handler: &HandlerName, since: Since) -> Result<(), NoRoom> {
         if self.handlers.contains_key(handler) {
             return Ok(());
         }
-        let since = match start {
-            Start::Now => self.next_position,
-            Start::Oldest => self.core.oldest(),
+        let since = match since {
+            Since::Next => self.next_position,
+            Since::Oldest => self.core.oldest(),
+            Since::At(position) => position,
         };
         let epoch = self.opening.number;
         let subscribed = self.write(|unit| unit.push_subscribed(handler, since, epoch))?;

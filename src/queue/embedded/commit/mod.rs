@@ -31,9 +31,13 @@ mod finish;
 mod request;
 mod room;
 mod settle;
+mod shared;
 
 pub(crate) use append::{probe_of, record_bytes};
-pub(crate) use request::{AppendReply, AppendRequest, Group, Reply, Request, SnapshotBasis};
+pub(crate) use request::{
+    AppendReply, AppendRequest, Group, Reply, Request, SharedEvent, SharedUnit, Since,
+    SnapshotBasis,
+};
 
 /// How long settlements are collected before they are recorded.
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_millis(40);

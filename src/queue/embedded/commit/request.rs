@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::event::{EventId, HandlerName, NewEvent, Position};
 use crate::queue::embedded::keys::Generation;
 use crate::queue::embedded::log::{AllocateError, AllocatedSegment};
-use crate::queue::embedded::record::{KeptEnd, Lsn};
+use crate::queue::embedded::record::{KeptEnd, Lsn, SharedMark};
 use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::subscription::HandlerCell;
 use crate::queue::{Appended, QueueError, Start};
@@ -39,6 +39,43 @@ pub(crate) struct Group {
     pub(crate) more_bytes: usize,
 }
 
+/// Where a new subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Behind the newest event.
+    Next,
+    /// At the oldest event that is retained.
+    Oldest,
+    /// At this one, whether it is retained or not.
+    At(Position),
+}
+
+impl From<Start> for Since {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Now => Self::Next,
+            Start::Oldest => Self::Oldest,
+        }
+    }
+}
+
+/// Events out of a log that several nodes share, in its order.
+#[derive(Debug)]
+pub(crate) struct SharedUnit {
+    pub(crate) events: Vec<SharedEvent>,
+    /// How far the shared log is taken over with them.
+    pub(crate) mark: SharedMark,
+}
+
+/// An event to which its node has given its id.
+#[derive(Debug)]
+pub(crate) struct SharedEvent {
+    pub(crate) event: NewEvent,
+    pub(crate) id: EventId,
+    /// As in [`AppendRequest`].
+    pub(crate) probed: Generation,
+}
+
 /// What the committer is asked for. All but appends and settlements are done after every outbox was
 /// recorded, in the order in which they came.
 #[derive(Debug)]
@@ -49,7 +86,7 @@ pub(crate) enum Request {
     /// Some outbox is no longer empty.
     Settle,
     /// Gives a handler a subscription, unless it has one.
-    Subscribe(HandlerName, Start, Reply<()>),
+    Subscribe(HandlerName, Since, Reply<()>),
     /// Removes a subscription that is free and cannot be held any more.
     Forget(Arc<HandlerCell>, Reply<()>),
     /// The next segment was made, or could not be.
@@ -69,6 +106,8 @@ pub(crate) enum Request {
         kept: KeptEnd,
         reply: Reply<()>,
     },
+    /// Stores what was taken over from a shared log, by one commit with how far that goes.
+    Shared(Box<SharedUnit>, Reply<Vec<Appended>>),
     /// Writes a record that says nothing, to see whether that works.
     Probe(Reply<()>),
     /// Records what waits, marks the log as closed and ends.

@@ -108,7 +108,8 @@ impl Pass {
             | Kind::Closed
             | Kind::Filler
             | Kind::KeptChanges
-            | Kind::KeptFooter => return,
+            | Kind::KeptFooter
+            | Kind::Shared => return,
         }
         match found.decode() {
             Some(Record::Event(event, _)) => {

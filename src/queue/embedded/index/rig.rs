@@ -150,8 +150,13 @@ impl Rig {
     pub(crate) fn new(segment_bytes: u32) -> Self {
         let clock = Arc::new(ManualClock::new(AT));
         let dyn_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let options =
-            OpenOptions { segment_bytes, disk_reserve: 0, clock: dyn_clock, known: Vec::new() };
+        let options = OpenOptions {
+            segment_bytes,
+            disk_reserve: 0,
+            clock: dyn_clock,
+            known: Vec::new(),
+            drops_torn_units: false,
+        };
         let shared = Arc::new(MemoryStorage::new());
         let folder = Path::new("/queue");
         let opened = FileLog::open(Arc::<MemoryStorage>::clone(&shared), folder, &options).unwrap();

@@ -13,7 +13,7 @@ use super::{Cause, Damage};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
     HEADER_BYTES, Header, Incarnation, KeptEnd, Kind, Lsn, Next, Record, Scan, SegmentHead,
-    SegmentId, id_of, offset_of, position_of,
+    SegmentId, SharedMark, id_of, offset_of, position_of,
 };
 use crate::queue::storage::StorageFile;
 
@@ -39,6 +39,8 @@ pub(super) struct Recorded {
     /// nothing tells.
     pub(super) first: (u32, Position),
     pub(super) is_closed: bool,
+    /// The newest mark of a shared log.
+    pub(super) shared: Option<SharedMark>,
     pub(super) table: OffsetTable,
     /// Where the last event begins, and the position behind it.
     last_event: u32,
@@ -75,6 +77,8 @@ pub(super) struct Contents {
     pub(super) torn: Vec<Hole>,
     /// Holes before what a later unit proves to have been synced.
     rotten: Vec<Range<u32>>,
+    /// Behind the last unit's events no mark of a shared log was found.
+    is_unmarked: bool,
     /// Whole records that make no sense.
     undecodable: Vec<Range<u32>>,
     pub(super) recorded: Recorded,
@@ -86,12 +90,18 @@ impl Contents {
         file: &dyn StorageFile,
         id: SegmentId,
         capacity: u32,
+        drops_torn_units: bool,
     ) -> Result<Self, OpenError> {
         let stretch = Stretch::read(file, 0, capacity as usize)
             .unwrap_or_else(|_| Stretch::read_blocks(file, 0, capacity as usize));
         let mut contents = Self::default();
         let bytes = Bytes::from(stretch.bytes);
         contents.find_records(&bytes, id)?;
+        if drops_torn_units && contents.is_last_unit_torn() {
+            let whole = bytes.slice(..contents.last_unit as usize);
+            contents = Self::default();
+            contents.find_records(&whole, id)?;
+        }
         contents.stretch = Stretch { bytes: bytes.into(), ..stretch };
         let unreadable = |hole: &mut Hole| contents.stretch.is_unreadable_in(&hole.range);
         let doubtful = contents.torn.extract_if(.., unreadable).map(|hole| hole.range);
@@ -132,6 +142,9 @@ impl Contents {
             // torn write. It stays as it is, for diagnosis.
             let is_rotten = |hole: &mut Hole| header.batch_start > hole.range.start;
             self.rotten.extend(self.torn.extract_if(.., is_rotten).map(|hole| hole.range));
+            let is_same_unit = self.last_unit == header.batch_start;
+            self.is_unmarked =
+                kind == Kind::Event || self.is_unmarked && is_same_unit && kind != Kind::Shared;
             self.last_unit = header.batch_start;
             self.end = end;
             let payload = bytes.slice(at as usize + HEADER_BYTES..end as usize);
@@ -148,6 +161,11 @@ impl Contents {
             }
         }
         Ok(())
+    }
+
+    /// Whether anything of the last unit is missing.
+    fn is_last_unit_torn(&self) -> bool {
+        !self.torn.is_empty() || self.is_unmarked
     }
 
     /// Behind the last byte that was written.
@@ -254,6 +272,7 @@ impl Recorded {
             }
             Record::Opened { opening, .. } => self.opening = self.opening.max(opening),
             Record::Closed => self.is_closed = true,
+            Record::Shared(mark) => self.shared = Some(mark),
             Record::Event(..) | Record::Filler | Record::KeptChanges(_) | Record::KeptFooter(_) => {
             }
         }
@@ -267,6 +286,8 @@ impl Recorded {
         self.opening = self.opening.max(earlier.opening());
         self.first = self.first.max(earlier.recorded.first);
         self.kept = self.kept.max(earlier.recorded.kept);
+        let shared = self.shared.take();
+        self.shared = shared.or_else(|| earlier.recorded.shared.clone());
         for (handler, incarnation) in &earlier.recorded.handlers {
             self.handlers.entry(handler.clone()).or_insert(*incarnation);
         }

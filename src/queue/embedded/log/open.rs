@@ -13,7 +13,7 @@ use super::segment::{Facts, Segment};
 use super::{Cause, Damage, FileLog, LogWriter};
 use crate::event::{EventId, HandlerName, Position};
 use crate::queue::embedded::record::{
-    Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId, next_number,
+    Incarnation, KeptEnd, Lsn, SegmentHead, SegmentId, SharedMark, next_number,
 };
 use crate::queue::storage::{OpenMode, Storage, if_there};
 
@@ -42,6 +42,8 @@ pub(crate) struct Survey {
     pub(crate) handlers: BTreeMap<HandlerName, Incarnation>,
     /// The last record is `Closed`.
     pub(crate) is_closed: bool,
+    /// How far a shared log was taken over, as the newest segment says.
+    pub(crate) shared: Option<SharedMark>,
     /// Bytes of a torn last unit.
     pub(crate) torn_bytes: u64,
     /// Above every number seen on disk.
@@ -80,7 +82,7 @@ impl FileLog {
         let log = Self::new(storage, folder, options);
         let mut files = log.files()?;
         let next_number = files.keys().next_back().map_or(1, |id| next_number(id.number));
-        let mut newest = log.find_newest(&mut files)?;
+        let mut newest = log.find_newest(&mut files, options)?;
         if let Some((live, contents)) = &mut newest.live {
             log.read_earlier(&files, *live, &mut contents.recorded)?;
         }
@@ -116,6 +118,7 @@ impl FileLog {
                 .filter_map(|(handler, its)| Some((handler, its?)))
                 .collect(),
             is_closed: recorded.is_closed,
+            shared: recorded.shared,
             torn_bytes: contents.map_or(0, Contents::torn_bytes),
             next_number,
             log: Arc::new(log),
@@ -156,7 +159,11 @@ impl FileLog {
 
     /// Looks at the newest files until one of them holds something whole. Of the others only those
     /// that count stay in `files`.
-    fn find_newest(&self, files: &mut BTreeMap<SegmentId, u32>) -> Result<Newest, OpenError> {
+    fn find_newest(
+        &self,
+        files: &mut BTreeMap<SegmentId, u32>,
+        options: &OpenOptions,
+    ) -> Result<Newest, OpenError> {
         let mut newest = Newest::default();
         let ids: Vec<SegmentId> = files.keys().rev().copied().collect();
         // Those of a large record are larger, none is smaller; a read-only open may not know the
@@ -169,7 +176,8 @@ impl FileLog {
             }
             let Some(capacity) = files.get(&id).copied() else { continue };
             let contents = match self.storage.open(&self.path(id), OpenMode::Read) {
-                Ok(file) => Contents::read(&*file, id, capacity)?.cut_short_of(full_bytes),
+                Ok(file) => Contents::read(&*file, id, capacity, options.drops_torn_units)?
+                    .cut_short_of(full_bytes),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
                     files.remove(&id);
                     continue;
@@ -204,7 +212,7 @@ impl FileLog {
                 break;
             }
             let earlier = match self.storage.open(&self.path(*id), OpenMode::Read) {
-                Ok(file) => Contents::read(&*file, *id, *capacity)?,
+                Ok(file) => Contents::read(&*file, *id, *capacity, false)?,
                 // It is named when it is read for its records.
                 Err(err) => Contents::unreadable(*capacity, err.kind()),
             };

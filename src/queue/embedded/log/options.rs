@@ -17,6 +17,8 @@ pub(crate) struct OpenOptions {
     pub(crate) clock: Arc<dyn Clock>,
     /// What a snapshot says of segments: their heads need not be read.
     pub(crate) known: Vec<SegmentInfo>,
+    /// A last unit that is torn is taken away whole: a log that several nodes share has it.
+    pub(crate) drops_torn_units: bool,
 }
 
 /// Why the log was not opened.

@@ -54,12 +54,13 @@ pub(crate) enum Kind {
     Filler = 9,
     KeptChanges = 10,
     KeptFooter = 11,
+    Shared = 12,
 }
 
 impl Kind {
     /// Every kind.
     #[cfg(feature = "test-support")]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Head,
         Self::Event,
         Self::Settle,
@@ -71,6 +72,7 @@ impl Kind {
         Self::Filler,
         Self::KeptChanges,
         Self::KeptFooter,
+        Self::Shared,
     ];
 
     const fn of(byte: u8) -> Option<Self> {
@@ -86,6 +88,7 @@ impl Kind {
             9 => Some(Self::Filler),
             10 => Some(Self::KeptChanges),
             11 => Some(Self::KeptFooter),
+            12 => Some(Self::Shared),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     HandlerHead, HandlerName, Incarnation, KeptEnd, KeptEvent, KeptFooter, Lsn, Position, Record,
-    SegmentEnd, SegmentHead,
+    SegmentEnd, SegmentHead, SharedMark,
 };
 use crate::clock::Timestamp;
 use crate::event::EventId;
@@ -141,6 +141,17 @@ impl KeptFooter {
             }
             Some(Self { end, events, mentions })
         })
+    }
+}
+
+impl SharedMark {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_varint(self.sequence);
+        out.put_bytes(&self.note);
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        whole(payload, |take| Some(Self { sequence: take.varint()?, note: take.bytes()?.to_vec() }))
     }
 }
 

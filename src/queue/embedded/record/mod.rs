@@ -44,7 +44,7 @@ pub(crate) use scan::{Next, Scan, find_record};
 pub(crate) use unit::UnitBuilder;
 pub(crate) use values::{
     DeliveryRecord, HandlerHead, Incarnation, KeptChanges, KeptEnd, KeptEvent, KeptFooter, Lsn,
-    NewState, Section, SegmentEnd, SegmentHead, SettleRecord, end_of, offset_of,
+    NewState, Section, SegmentEnd, SegmentHead, SettleRecord, SharedMark, end_of, offset_of,
 };
 
 /// A record whose bytes were found to be whole.
@@ -85,6 +85,8 @@ pub(crate) enum Record {
     KeptChanges(KeptChanges),
     /// What the kept segment before holds.
     KeptFooter(KeptFooter),
+    /// How far a log that several nodes share was taken over.
+    Shared(SharedMark),
 }
 
 impl Record {
@@ -105,6 +107,7 @@ impl Record {
             Kind::Filler => Some(Self::Filler),
             Kind::KeptChanges => KeptChanges::decode(payload).map(Self::KeptChanges),
             Kind::KeptFooter => KeptFooter::decode(payload).map(Self::KeptFooter),
+            Kind::Shared => SharedMark::decode(payload).map(Self::Shared),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use super::SettleRecord;
 use super::event::encode_event;
 use super::frame::{HEADER_BYTES, Kind, SegmentId, header_bytes};
-use super::{HandlerName, KeptChanges, KeptEnd, KeptFooter, Lsn, Position, SegmentHead};
+use super::{
+    HandlerName, KeptChanges, KeptEnd, KeptFooter, Lsn, Position, SegmentHead, SharedMark,
+};
 use crate::clock::Timestamp;
 use crate::event::{EventId, NewEvent};
 use crate::queue::codec::Put;
@@ -110,6 +112,10 @@ impl UnitBuilder {
 
     pub(crate) fn push_kept_changes(&mut self, changes: &KeptChanges) -> Lsn {
         self.push(Kind::KeptChanges, |out| changes.encode(out))
+    }
+
+    pub(crate) fn push_shared(&mut self, mark: &SharedMark) -> Lsn {
+        self.push(Kind::Shared, |out| mark.encode(out))
     }
 
     pub(crate) fn push_kept_footer(&mut self, footer: &KeptFooter) -> Lsn {

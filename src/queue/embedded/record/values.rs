@@ -249,6 +249,16 @@ pub(crate) struct KeptFooter {
     pub(crate) mentions: Vec<Position>,
 }
 
+/// Stands behind what was taken over from a log that several nodes share: how far that goes, and what
+/// its taker has to remember with it. Events without it count for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SharedMark {
+    /// The newest unit of the shared log that was taken over.
+    pub(crate) sequence: u64,
+    /// The taker's own bytes.
+    pub(crate) note: Vec<u8>,
+}
+
 /// Where an event is in its kept segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeptEvent {

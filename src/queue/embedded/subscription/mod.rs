@@ -15,10 +15,12 @@ mod key_queues;
 mod retry_cache;
 mod session;
 mod settle;
+mod shared;
 mod take;
 
 pub(crate) use cell::{HandlerCell, Live, Wake};
 pub(crate) use session::Session;
+pub use shared::SharedChange;
 
 /// A handler's hold on its subscription. Dropping it frees the subscription; what was given out and
 /// not settled comes again.

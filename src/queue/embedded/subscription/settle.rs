@@ -11,6 +11,7 @@ use crate::event::{OrderKey, Outcome, Settlement};
 use crate::pace::Steps;
 use crate::queue::QueueError;
 use crate::queue::embedded::record::{DeliveryRecord, NewState};
+use crate::queue::embedded::state::HandlerState;
 
 /// How many deliveries are settled under one hold of the lock: some 10 µs.
 const SETTLED_AT_ONCE: usize = 64;
@@ -58,20 +59,8 @@ impl EmbeddedSubscription {
         let Live { state, session, retry_cache, .. } = live;
         let Some(session) = session else { return Wake::Nobody };
         debug_assert!(session.is_leased(position), "a delivery is settled that was not given out");
-        let held = match settlement.outcome {
-            Outcome::Held { order_key } => Some(order_key),
-            Outcome::Delivered
-            | Outcome::Skipped
-            | Outcome::Retry { .. }
-            | Outcome::Dead { .. } => None,
-        };
-        // One that waits in the state with this key stays as it is there; one that was never tried
-        // comes again from the log after a start.
-        let is_told = |key: OrderKey| {
-            let waiting = state.waiting().get(position);
-            settlement.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
-        };
-        if let Some(key) = held.filter(|key| is_told(*key)) {
+        let held = held_by(&settlement.outcome);
+        if let Some(key) = held.filter(|key| is_told(state, &settlement, *key)) {
             retry_cache.keep(event, Duration::ZERO);
             session.park(position, key, state.waiting().get(position).is_some());
             return Wake::Nobody;
@@ -136,8 +125,30 @@ impl EmbeddedSubscription {
     }
 }
 
+/// The key whose queue the delivery waits in, untried.
+pub(super) fn held_by(outcome: &Outcome) -> Option<OrderKey> {
+    match outcome {
+        Outcome::Held { order_key } => Some(*order_key),
+        Outcome::Delivered | Outcome::Skipped | Outcome::Retry { .. } | Outcome::Dead { .. } => {
+            None
+        }
+    }
+}
+
+/// Whether nothing needs to be recorded of a delivery that is held by `key`: one that waits in the
+/// state with this key stays as it is there; one that was never tried comes again from the log after
+/// a start.
+pub(super) fn is_told(state: &HandlerState, settlement: &Settlement, key: OrderKey) -> bool {
+    let waiting = state.waiting().get(settlement.delivery.event.position);
+    settlement.attempt.is_none() && waiting.is_none_or(|it| it.order_key() == Some(key))
+}
+
 /// What an outcome makes of its delivery.
-fn record_of(settlement: Settlement, steady: Timestamp, wall: Timestamp) -> DeliveryRecord {
+pub(super) fn record_of(
+    settlement: Settlement,
+    steady: Timestamp,
+    wall: Timestamp,
+) -> DeliveryRecord {
     let Settlement { delivery, outcome, attempt } = settlement;
     let attempts = match attempt {
         Some(_) => delivery.attempt,

@@ -46,6 +46,7 @@ pub(super) fn write(
         disk_reserve: settings.disk_reserve,
         clock: Arc::clone(clock),
         known: Vec::new(),
+        drops_torn_units: false,
     };
     let opened = FileLog::open(Arc::clone(&settings.storage), &settings.folder, &options)?;
     let file_log = Arc::clone(&opened.survey.log);

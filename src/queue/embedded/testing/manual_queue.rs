@@ -147,7 +147,7 @@ impl ManualQueue {
     ) -> Call<Result<ManualSubscription, QueueError>> {
         let (core, handler) = (Arc::clone(&self.core), handler.clone());
         Call::new(async move {
-            core.ask(|reply| Request::Subscribe(handler.clone(), start, reply)).await?;
+            core.ask(|reply| Request::Subscribe(handler.clone(), start.into(), reply)).await?;
             let cell = core.handler(&handler).ok_or(QueueError::Closed)?;
             EmbeddedSubscription::attach(core, cell).map(ManualSubscription)
         })

@@ -1,0 +1,299 @@
+//! The calls of [`Queue`]: what changes something goes through the shared log, what is only asked is
+//! answered by the copy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::ack::ClusterAck;
+use super::cluster_queue::ClusterQueue;
+use super::local_node::Verdict;
+use super::spool::{AnswerGuard, Spool, unplaced};
+use super::subscription::ClusterSubscription;
+use super::unit::{ByHand, Operation, ProposedEvent};
+use crate::clock::Timestamp;
+use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
+use crate::queue::{
+    APPEND_ALL_MAX, Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory,
+    EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
+};
+use crate::sync::lock;
+
+/// How long an answer waits for the shared log before it is given on the strength of this machine alone:
+/// senders wait some seconds.
+const ENGINE_WAIT: Duration = Duration::from_secs(2);
+/// How many deliveries one operation changes by hand.
+const CHANGED_AT_ONCE: usize = 4_096;
+
+impl ClusterQueue {
+    /// Waits for what the shared log makes of a stored event, where that is asked for and can be told soon.
+    async fn settled_in_log(&self, spool: &Spool, stored: Appended) -> Appended {
+        let Appended::Stored(id) = stored else { return stored };
+        if self.ack == ClusterAck::Local || !self.node.is_engine_up() {
+            return stored;
+        }
+        let outcome = match spool.outcome(id) {
+            Ok(known) => return known,
+            Err(outcome) => outcome,
+        };
+        let mut engine = self.node.engine_state.subscribe();
+        let is_away = engine.wait_for(|state| state.error.is_some());
+        tokio::select! {
+            told = outcome => return told.unwrap_or(stored),
+            _ = is_away => {}
+            () = tokio::time::sleep(ENGINE_WAIT) => {}
+        }
+        spool.forget_outcome(id);
+        stored
+    }
+
+    /// Stores events in the shared log without a spool.
+    async fn append_to_engine(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        if !self.node.is_engine_up() {
+            return Err(QueueError::Full("the shared log cannot be reached".into()));
+        }
+        let name = |event| ProposedEvent {
+            place: Position(0),
+            id: lock(&self.ids).next(self.node.clock.now()),
+            event,
+        };
+        let events: Vec<ProposedEvent> = events.into_iter().map(name).collect();
+        let operation = Operation::Events { spool: None, events };
+        match tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await {
+            Ok(Ok(Verdict::Stored(appended))) => Ok(appended),
+            Ok(Err(err)) => Err(err),
+            Ok(Ok(_)) => Err(QueueError::Corrupt("events were answered as something else".into())),
+            // It may be there: the sender's repeat is then known by its key.
+            Err(_) => Err(QueueError::Full("the shared log did not answer in time".into())),
+        }
+    }
+
+    /// A sender's repeat of a request whose answer cannot have arrived.
+    fn unanswered(&self, event: &NewEvent) -> Option<Appended> {
+        match event.dedupe {
+            Dedupe::Unanswered { key } => self.node.copy.unanswered(key).map(Appended::Duplicate),
+            Dedupe::Off | Dedupe::Within { .. } => None,
+        }
+    }
+
+    async fn change_by_hand(
+        &self,
+        handler: &HandlerName,
+        change: ByHand,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
+        let mut n_changed = 0;
+        for some in positions.chunks(CHANGED_AT_ONCE) {
+            let (handler, positions) = (handler.clone(), some.to_vec());
+            let operation = Operation::ByHand { handler, change, positions };
+            if let Verdict::Changed(n) = self.node.propose(operation).await? {
+                n_changed += n;
+            }
+        }
+        Ok(n_changed)
+    }
+
+    /// Changes dead letters, handler by handler.
+    async fn change_letters(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: ByHand,
+    ) -> Result<u64, QueueError> {
+        let mut by_handler: std::collections::BTreeMap<_, Vec<Position>> =
+            std::collections::BTreeMap::new();
+        for (handler, position) in letters {
+            by_handler.entry(handler).or_default().push(position);
+        }
+        let mut n_changed = 0;
+        for (handler, positions) in by_handler {
+            n_changed += self.change_by_hand(&handler, change, &positions).await?;
+        }
+        Ok(n_changed)
+    }
+}
+
+#[async_trait]
+impl Queue for ClusterQueue {
+    async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
+        let Some(spool) = &self.spool else {
+            if let Some(repeat) = self.unanswered(&event) {
+                return Ok(repeat);
+            }
+            let appended = self.append_to_engine(vec![event]).await?;
+            return appended.into_iter().next().ok_or(QueueError::Closed);
+        };
+        let dedupe = event.dedupe;
+        let stored = spool.queue.append(event).await?;
+        let guard = AnswerGuard::new(spool, dedupe, stored.id());
+        let appended = self.settled_in_log(spool, stored).await;
+        guard.answered();
+        Ok(appended)
+    }
+
+    async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        if events.len() > APPEND_ALL_MAX {
+            return Err(QueueError::Full(format!("more than {APPEND_ALL_MAX} events at once")));
+        }
+        let Some(spool) = &self.spool else { return self.append_to_engine(events).await };
+        let dedupes: Vec<Dedupe> = events.iter().map(|event| event.dedupe).collect();
+        let stored = spool.queue.append_all(events).await?;
+        let guards: Vec<AnswerGuard<'_>> = stored
+            .iter()
+            .zip(dedupes)
+            .map(|(stored, dedupe)| AnswerGuard::new(spool, dedupe, stored.id()))
+            .collect();
+        let mut appended = Vec::with_capacity(stored.len());
+        for one in stored {
+            appended.push(self.settled_in_log(spool, one).await);
+        }
+        guards.into_iter().for_each(AnswerGuard::answered);
+        Ok(appended)
+    }
+
+    fn note_unanswered(&self, key: DedupeKey, id: EventId) {
+        match &self.spool {
+            Some(spool) => spool.queue.note_unanswered(key, id),
+            None => self.node.copy.note_unanswered(key, id),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        handler: &HandlerName,
+        start: Start,
+    ) -> Result<Box<dyn Subscription>, QueueError> {
+        self.node.copy.ready().await?;
+        let (node, handlers) = (Arc::clone(&self.node), Arc::clone(&self.handlers));
+        let subscription = ClusterSubscription::begin(node, handlers, (handler.clone(), start));
+        let subscription = subscription.ok_or_else(|| QueueError::Busy(handler.clone()))?;
+        // A start does not wait for an engine that is away: the first delivery does.
+        if let Ok(ensured) = tokio::time::timeout(ENGINE_WAIT, subscription.ensure()).await {
+            ensured?;
+        }
+        Ok(Box::new(subscription))
+    }
+
+    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
+        self.node.copy.ready().await?;
+        if self.handlers.is_wanted(handler) {
+            return Err(QueueError::Busy(handler.clone()));
+        }
+        if !self.node.copy.has_subscription(handler) {
+            return Ok(false);
+        }
+        let lease = lock(&self.node.members).lease(handler);
+        if lease.owner.as_ref() == Some(&self.node.name) {
+            let (handler, epoch) = (handler.clone(), lease.epoch);
+            self.node.propose(Operation::Release { handler, epoch }).await?;
+        }
+        let forgotten = self.node.propose(Operation::Forget { handler: handler.clone() }).await?;
+        Ok(matches!(forgotten, Verdict::Counted(true)))
+    }
+
+    async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError> {
+        if let Some(event) = self.node.copy.get(id).await? {
+            return Ok(Some(event));
+        }
+        let Some(spool) = &self.spool else { return Ok(None) };
+        Ok(spool.queue.get(id).await?.map(unplaced))
+    }
+
+    async fn list(&self, query: EventQuery) -> Result<Vec<Event>, QueueError> {
+        self.node.copy.list(query).await
+    }
+
+    async fn search(&self, query: EventQuery, most: Duration) -> Result<Searched, QueueError> {
+        self.node.copy.search(query, most).await
+    }
+
+    async fn history(&self, position: Position) -> Result<Vec<DeliveryHistory>, QueueError> {
+        self.node.copy.history(position).await
+    }
+
+    async fn whole_history(
+        &self,
+        position: Position,
+    ) -> Result<Option<Vec<DeliveryHistory>>, QueueError> {
+        self.node.copy.whole_history(position).await
+    }
+
+    async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
+        self.node.copy.dead(filter).await
+    }
+
+    async fn histories(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<DeliveryHistory>>, QueueError> {
+        self.node.copy.histories(positions).await
+    }
+
+    async fn dead_records(&self, filter: DeadFilter) -> Result<Vec<DeadRecord>, QueueError> {
+        self.node.copy.dead_records(filter).await
+    }
+
+    async fn lost(&self, filter: DeadFilter) -> Result<Vec<LostDeliveries>, QueueError> {
+        self.node.copy.lost(filter).await
+    }
+
+    async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError> {
+        let letters = self.node.copy.find_dead(filter).await?;
+        self.change_letters(letters, ByHand::Redrive).await
+    }
+
+    async fn change_dead(
+        &self,
+        letters: Vec<(HandlerName, Position)>,
+        change: DeadChange,
+    ) -> Result<u64, QueueError> {
+        let change = match change {
+            DeadChange::Redrive => ByHand::Redrive,
+            DeadChange::Drop => ByHand::Drop,
+        };
+        self.change_letters(letters, change).await
+    }
+
+    async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
+        let letters = self.node.copy.find_dead(filter).await?;
+        self.change_letters(letters, ByHand::Drop).await
+    }
+
+    async fn replay(
+        &self,
+        handler: &HandlerName,
+        positions: &[Position],
+    ) -> Result<u64, QueueError> {
+        self.change_by_hand(handler, ByHand::Replay, positions).await
+    }
+
+    fn stats(&self) -> QueueStats {
+        self.node.copy.stats()
+    }
+
+    fn newest(&self) -> Position {
+        self.node.copy.newest()
+    }
+
+    fn next_tries(&self, handler: &HandlerName, max: usize) -> Vec<(Position, Timestamp)> {
+        self.node.copy.next_tries(handler, max)
+    }
+
+    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<Timestamp> {
+        self.node.copy.next_try(handler, position)
+    }
+
+    async fn probe(&self) -> Result<(), QueueError> {
+        match &self.spool {
+            Some(spool) => spool.queue.probe().await,
+            None if self.node.is_engine_up() => self.node.copy.probe().await,
+            None => Err(QueueError::Full("the shared log cannot be reached".into())),
+        }
+    }
+
+    async fn close(&self) -> Result<(), QueueError> {
+        // So that others need not wait for the leases to end. An engine that is away is not waited for.
+        drop(tokio::time::timeout(ENGINE_WAIT, self.node.propose(Operation::Leave)).await);
+        self.end().await
+    }
+}

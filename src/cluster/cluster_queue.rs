@@ -1,0 +1,227 @@
+//! The queue where several gateways share a log: events and outcomes go into that log, and what comes
+//! back makes this node's copy, which answers everything that is asked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::ack::ClusterAck;
+use super::engine::{LogEngine, Sequence};
+use super::follower::Follower;
+use super::handlers::LocalHandlers;
+use super::identity::Identity;
+use super::local_node::{EngineState, Life, LocalNode};
+use super::members::Members;
+use super::node::NodeName;
+use super::spool::Spool;
+use super::view::ClusterBackend;
+use super::{duties, proposer};
+use crate::clock::Clock;
+use crate::queue::QueueError;
+use crate::queue::embedded::{self, EmbeddedQueue};
+use crate::queue::ids::Ids;
+
+/// How many operations may wait to be appended before those who ask wait too.
+const PROPOSALS_MAX: usize = 4_096;
+/// How long a settled event stays in the spool: to look it up while the copy gets it.
+const SPOOL_RETENTION: Duration = Duration::from_hours(1);
+
+/// How a node takes part.
+#[derive(Debug)]
+pub struct ClusterOptions {
+    /// What the engine is.
+    pub backend: ClusterBackend,
+    /// This node; no other has the same name.
+    pub name: NodeName,
+    /// When an event counts as taken in.
+    pub ack: ClusterAck,
+    /// After how long without a sign of life another node takes over.
+    pub lease: Duration,
+    /// The shared log.
+    pub engine: Arc<dyn LogEngine>,
+    /// Of the copy; its spool is in the folder `spool` within.
+    pub copy: embedded::Settings,
+    /// For leases by its steady time, for people by its wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A queue over a shared log.
+#[derive(Debug)]
+pub struct ClusterQueue {
+    pub(super) node: Arc<LocalNode>,
+    pub(super) handlers: Arc<LocalHandlers>,
+    /// `None` = nothing is taken in without the engine.
+    pub(super) spool: Option<Arc<Spool>>,
+    pub(super) ack: ClusterAck,
+    pub(super) backend: ClusterBackend,
+    /// For events that no spool has named.
+    pub(super) ids: Mutex<Ids>,
+    tasks: TaskTracker,
+}
+
+impl ClusterQueue {
+    /// Opens this node's copy and its spool, and begins to take part.
+    pub async fn open(options: ClusterOptions) -> Result<Arc<Self>, QueueError> {
+        let ClusterOptions { backend, name, ack, lease, engine, copy, clock } = options;
+        let folder = copy.folder.clone();
+        let copy = embedded::Settings { is_copy_of_shared: true, ..copy };
+        let spool_settings = spool_settings(&copy, folder.join("spool"));
+        let is_spool_new = !spool_settings.folder.exists();
+        let copy = open_embedded(copy, &clock).await?;
+        check_whole(&copy, &folder)?;
+        let drawn = (clock.now(), StdRng::from_os_rng().next_u64() >> 1, is_spool_new);
+        let identity = Identity::begin(&folder, &name, drawn).map_err(|source| QueueError::Io {
+            what: format!("writing `{}`", folder.join("node.json").display()),
+            source,
+        })?;
+        let (applied, members) = taken_over(&copy)?;
+        // Of those that were there before it is not known since when they are silent.
+        let now = clock.steady();
+        let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
+        let life = Life { seen, ..Life::default() };
+        let (proposals, inbox) = mpsc::channel(PROPOSALS_MAX);
+        // Until it is found to be away.
+        let started = EngineState { error: None, since: clock.now() };
+        let node = Arc::new(LocalNode {
+            name,
+            session: identity.session,
+            lease,
+            engine,
+            copy: Arc::new(copy),
+            clock: Arc::clone(&clock),
+            members: Mutex::new(members),
+            changed: watch::Sender::new(0),
+            applied: watch::Sender::new(applied),
+            proposals,
+            pending: Mutex::new(BTreeMap::new()),
+            life: Mutex::new(life),
+            engine_state: watch::Sender::new(started),
+            failed: watch::Sender::new(None),
+            n_void: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
+            durability: Mutex::default(),
+            closed: CancellationToken::new(),
+        });
+        let spool = match ack {
+            ClusterAck::Engine => None,
+            ClusterAck::Both | ClusterAck::Local => {
+                let queue = open_embedded(spool_settings, &clock).await?;
+                Some(Arc::new(Spool::begin(queue, identity.spool).await?))
+            }
+        };
+        let queue = Arc::new(Self {
+            node: Arc::clone(&node),
+            handlers: Arc::default(),
+            spool,
+            ack,
+            backend,
+            ids: Mutex::new(Ids::after(None, StdRng::from_os_rng())),
+            tasks: TaskTracker::new(),
+        });
+        queue.start(inbox, applied);
+        Ok(queue)
+    }
+
+    fn start(&self, inbox: mpsc::Receiver<super::local_node::Proposal>, applied: Sequence) {
+        let node = || Arc::clone(&self.node);
+        self.tasks.spawn(proposer::run(node(), inbox));
+        self.tasks.spawn(Follower::new(node(), applied).run());
+        self.tasks.spawn(duties::run(node(), Arc::clone(&self.handlers)));
+        if let Some(spool) = self.spool.clone() {
+            let node = node();
+            self.tasks.spawn(async move {
+                match spool.forward(&node).await {
+                    Ok(()) | Err(QueueError::Closed) => {}
+                    Err(err) => node.fail(format!("forwarding failed: {err}")),
+                }
+            });
+        }
+        self.tasks.close();
+    }
+
+    /// Resolves when this node can take no further part, with the reason.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.node.failed.subscribe();
+        // An error means that the node is gone, which cannot be while `self` is borrowed.
+        match failed.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// This node's copy of the log, with its state and index.
+    pub fn copy(&self) -> Arc<EmbeddedQueue> {
+        Arc::clone(&self.node.copy)
+    }
+
+    /// Ends all tasks, and lets go of both folders.
+    pub(super) async fn end(&self) -> Result<(), QueueError> {
+        self.node.closed.cancel();
+        self.tasks.wait().await;
+        if let Some(spool) = &self.spool {
+            crate::queue::Queue::close(&spool.queue).await?;
+        }
+        crate::queue::Queue::close(&*self.node.copy).await
+    }
+}
+
+/// A copy that lacks anything may decide other than its peers.
+fn check_whole(copy: &EmbeddedQueue, folder: &Path) -> Result<(), QueueError> {
+    let Some(damage) = copy.damage().into_iter().next() else { return Ok(()) };
+    Err(QueueError::Corrupt(format!(
+        "this node's copy of the shared log has a fault ({damage}), so that it may decide other than its \
+         peers; stop the gateway, put a copy of another node's into `{}` in place of all but `spool` and \
+         `node.json` (docs/cluster.md), and start it again",
+        folder.display()
+    )))
+}
+
+/// How far the copy goes and what was made of the log until there.
+fn taken_over(copy: &EmbeddedQueue) -> Result<(Sequence, Members), QueueError> {
+    let Some((sequence, note)) = copy.taken_over() else {
+        let is_empty = copy.oldest() == crate::queue::Queue::newest(copy).next();
+        return if is_empty {
+            Ok((Sequence(0), Members::default()))
+        } else {
+            Err(QueueError::Corrupt(
+                "the folder holds the events of a gateway that had them for itself; take them over by \
+                 `gatepost queue export` and `import` (docs/cluster.md), into an empty folder"
+                    .into(),
+            ))
+        };
+    };
+    let members = Members::decode(note).ok_or_else(|| QueueError::Unsupported {
+        folder: "the copy of the shared log".into(),
+        found: "a note of another layout".into(),
+    })?;
+    Ok((Sequence(sequence), members))
+}
+
+fn spool_settings(copy: &embedded::Settings, folder: PathBuf) -> embedded::Settings {
+    embedded::Settings {
+        retention: SPOOL_RETENTION,
+        disk_max: copy.disk_max,
+        disk_reserve: copy.disk_reserve,
+        segment_bytes: copy.segment_bytes,
+        storage: Arc::clone(&copy.storage),
+        index: copy.index,
+        ..embedded::Settings::new(folder)
+    }
+}
+
+async fn open_embedded(
+    settings: embedded::Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<EmbeddedQueue, QueueError> {
+    let clock = Arc::clone(clock);
+    let opened = tokio::task::spawn_blocking(move || EmbeddedQueue::open(settings, clock)).await;
+    opened.map_err(|err| QueueError::Corrupt(format!("opening panicked: {err}")))?
+}

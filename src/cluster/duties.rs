@@ -1,0 +1,202 @@
+//! What a node does by itself: it gives signs of life, takes the leases that are its own or that a silent
+//! node left, hands over what another is meant to have, and lets the shared log go where all have it.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::Sequence;
+use super::handlers::LocalHandlers;
+use super::local_node::LocalNode;
+use super::members::Lease;
+use super::node::NodeName;
+use super::unit::Operation;
+use crate::clock::Timestamp;
+use crate::event::HandlerName;
+use crate::sync::lock;
+
+/// How often the shared log is let go, and asked what it survives.
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// A node that was silent for so long is not waited for: it has to begin with a copy of another's.
+const GONE_AFTER: Duration = Duration::from_hours(24);
+
+/// Does its duties until the node is closed.
+pub(super) async fn run(node: Arc<LocalNode>, handlers: Arc<LocalHandlers>) {
+    let mut duties = Duties { node: Arc::clone(&node), handlers, beat_at: None, tidied_at: None };
+    let mut changed = node.changed.subscribe();
+    while !node.closed.is_cancelled() && node.failed.borrow().is_none() {
+        changed.borrow_and_update();
+        duties.do_all().await;
+        tokio::select! {
+            () = node.closed.cancelled() => {}
+            // An error means that the node is gone.
+            _ = changed.changed() => {}
+            () = tokio::time::sleep(node.lease / 6) => {}
+        }
+    }
+}
+
+struct Duties {
+    node: Arc<LocalNode>,
+    handlers: Arc<LocalHandlers>,
+    /// When the newest sign of life was sent, and with which handlers.
+    beat_at: Option<(Timestamp, Vec<HandlerName>)>,
+    tidied_at: Option<Timestamp>,
+}
+
+/// What is to be done about one handler.
+#[derive(Debug, PartialEq, Eq)]
+enum Duty {
+    Nothing,
+    Claim {
+        before: u64,
+    },
+    /// Another node is meant to have it.
+    HandOver {
+        epoch: u64,
+    },
+    /// It is not configured here any more.
+    GiveBack {
+        epoch: u64,
+    },
+}
+
+impl Duties {
+    async fn do_all(&mut self) {
+        let wanted = self.handlers.names();
+        let now = self.node.clock.steady();
+        let is_due = self.beat_at.as_ref().is_none_or(|(at, handlers)| {
+            now.since(*at) >= self.node.lease / 3 || *handlers != wanted
+        });
+        if is_due {
+            self.beat_at = Some((now, wanted.clone()));
+            let applied = *self.node.applied.borrow();
+            // While the engine is away it waits, and so does everything else here.
+            drop(self.node.propose(Operation::Beat { applied, handlers: wanted.clone() }).await);
+        }
+        let leases = self.leases_of(&wanted);
+        for (handler, lease) in leases {
+            self.look_after(&handler, &lease, wanted.contains(&handler)).await;
+        }
+        let is_time = |at: Timestamp| self.node.clock.steady().since(at) >= TIDY_EVERY;
+        if self.node.is_engine_up() && self.tidied_at.is_none_or(is_time) {
+            self.tidied_at = Some(self.node.clock.steady());
+            self.trim().await;
+            if let Ok(report) = self.node.engine.check().await {
+                *lock(&self.node.durability) = Some(report.durability);
+            }
+        }
+    }
+
+    /// The leases of the handlers that are wanted here, and those that this node has.
+    fn leases_of(&self, wanted: &[HandlerName]) -> BTreeMap<HandlerName, Lease> {
+        let members = lock(&self.node.members);
+        let is_own = |lease: &Lease| lease.owner.as_ref() == Some(&self.node.name);
+        let own = members.leases().filter(|(_, lease)| is_own(lease));
+        let own = own.map(|(handler, lease)| (handler.clone(), lease.clone()));
+        let wanted = wanted.iter().map(|handler| (handler.clone(), members.lease(handler)));
+        own.chain(wanted).collect()
+    }
+
+    async fn look_after(&self, handler: &HandlerName, lease: &Lease, is_wanted: bool) {
+        let now = self.node.clock.steady();
+        let operation = match self.duty(handler, lease, is_wanted) {
+            Duty::Nothing => {
+                lock(&self.node.life).draining.remove(handler);
+                return;
+            }
+            Duty::Claim { before } => Operation::Claim { handler: handler.clone(), before },
+            Duty::GiveBack { epoch } => Operation::Release { handler: handler.clone(), epoch },
+            Duty::HandOver { epoch } => {
+                let since = *lock(&self.node.life).draining.entry(handler.clone()).or_insert(now);
+                // What was given out is settled first, or comes again at the other node.
+                let is_drained = self.handlers.n_taken(handler) == 0;
+                if !is_drained && now.since(since) < self.node.lease {
+                    return;
+                }
+                Operation::Release { handler: handler.clone(), epoch }
+            }
+        };
+        // It shows in the members whether it counted; where it did not, it is looked at again.
+        drop(self.node.propose(operation).await);
+        lock(&self.node.life).draining.remove(handler);
+    }
+
+    fn duty(&self, handler: &HandlerName, lease: &Lease, is_wanted: bool) -> Duty {
+        let node = &self.node;
+        let preferred = self.preferred(handler);
+        match &lease.owner {
+            Some(owner) if *owner == node.name => match preferred {
+                _ if !is_wanted => Duty::GiveBack { epoch: lease.epoch },
+                Some(other) if other != node.name => Duty::HandOver { epoch: lease.epoch },
+                Some(_) | None => Duty::Nothing,
+            },
+            Some(owner) if !node.is_silent(owner) => Duty::Nothing,
+            // Free, or left behind: whoever is meant to have it takes it at once. If that one is
+            // silent it is not asked any more.
+            Some(_) | None if preferred.as_ref() == Some(&node.name) => {
+                Duty::Claim { before: lease.epoch }
+            }
+            Some(_) | None => Duty::Nothing,
+        }
+    }
+
+    /// Which of the nodes that give signs of life is meant to have a handler: each has about as many,
+    /// and few move when one comes or goes (rendezvous hashing).
+    fn preferred(&self, handler: &HandlerName) -> Option<NodeName> {
+        let members = lock(&self.node.members);
+        let candidates = members.nodes().filter(|(name, member)| {
+            **name == self.node.name && self.handlers.is_wanted(handler)
+                || !member.has_left
+                    && member.handlers.contains(handler)
+                    && !self.node.is_silent(name)
+        });
+        candidates.map(|(name, _)| name).max_by_key(|name| weight(name, handler)).cloned()
+    }
+
+    /// Lets the engine drop what every node has applied.
+    async fn trim(&self) {
+        let steady = self.node.clock.steady();
+        let before = {
+            let members = lock(&self.node.members);
+            let life = lock(&self.node.life);
+            let is_waited_for = |name: &NodeName| {
+                let seen = life.seen.get(name);
+                seen.is_some_and(|seen| steady.since(*seen) < GONE_AFTER)
+            };
+            let nodes =
+                members.nodes().filter(|(name, member)| !member.has_left || is_waited_for(name));
+            nodes.map(|(_, member)| member.applied).min()
+        };
+        let Some(before) = before.filter(|before| *before > 0).map(Sequence) else { return };
+        // Not in a hurry: it is tried again.
+        if let Err(err) = self.node.engine.trim(before).await {
+            tracing::debug!(error = %err, "The shared log could not be trimmed");
+        }
+    }
+}
+
+/// The same on every node and in every version: FNV-1a, then mixed, since names differ in one letter.
+fn weight(node: &NodeName, handler: &HandlerName) -> u64 {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    hash.write(node.as_str().as_bytes());
+    hash.write(b"/");
+    hash.write(handler.as_str().as_bytes());
+    hash.finish()
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        mixed ^ (mixed >> 33)
+    }
+}

@@ -1,0 +1,379 @@
+//! Applies the shared log, unit by unit, to this node's copy. What it does is decided by the units and
+//! by what was made of those before: every node comes to the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::engine::{EngineReadError, Sequence, StoredUnit};
+use super::local_node::{LocalNode, Reply, Verdict};
+use super::node::NodeName;
+use super::unit::{Author, BadUnit, ByHand, Operation, Part, ProposedEvent, Unit};
+use crate::event::{EventId, HandlerName, NewEvent, Position};
+use crate::queue::embedded::SharedChange;
+use crate::queue::{Appended, DeadChange, Queue, QueueError};
+use crate::sync::lock;
+
+/// How many bytes are read at once.
+const READ_BYTES: usize = 4 << 20;
+/// With so many events, or so many bytes of them, a commit is made.
+const BATCH_EVENTS: usize = 4_096;
+const BATCH_BYTES: usize = 4 << 20;
+/// So many units later the rest of one that was half sent is not waited for any more.
+const PARTIAL_UNITS: u64 = 10_000;
+/// How long what failed is left alone.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How soon a subscription that is given back is looked at again.
+const FREE_AGAIN: Duration = Duration::from_millis(5);
+
+/// Why the log cannot be followed just now.
+#[derive(Debug, thiserror::Error)]
+enum FollowerError {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("unit {} of the shared log cannot be applied", .0.0)]
+    BadUnit(Sequence, #[source] BadUnit),
+    #[error(
+        "another gateway that shares this log is called `{0}` too; give one of them another `[queue] node`"
+    )]
+    SameName(NodeName),
+}
+
+/// Reads and applies.
+#[derive(Debug)]
+pub(super) struct Follower {
+    node: Arc<LocalNode>,
+    /// The newest unit that was applied whole.
+    applied: Sequence,
+    /// Units of which not all parts were read.
+    parts: BTreeMap<NodeName, PartialUnit>,
+    batch: Batch,
+}
+
+/// A large unit of which not all parts were read.
+#[derive(Debug)]
+struct PartialUnit {
+    author: Author,
+    first: Sequence,
+    n_parts: u64,
+    bytes: BytesMut,
+}
+
+/// Events that are stored by the next commit.
+#[derive(Debug, Default)]
+struct Batch {
+    events: Vec<(NewEvent, EventId)>,
+    n_bytes: usize,
+    replies: Vec<EventsReply>,
+}
+
+/// The answer to one operation with events.
+#[derive(Debug)]
+struct EventsReply {
+    reply: Option<Reply>,
+    events: Vec<EventAnswer>,
+}
+
+/// What becomes of one event.
+#[derive(Clone, Copy, Debug)]
+enum EventAnswer {
+    /// It was applied before.
+    Known(EventId),
+    /// What becomes of this event of the batch.
+    OfBatch(usize),
+}
+
+/// An error with what caused it.
+fn reasons(err: &FollowerError) -> String {
+    let mut text = err.to_string();
+    let mut cause = std::error::Error::source(err);
+    while let Some(err) = cause {
+        text.push_str(": ");
+        text.push_str(&err.to_string());
+        cause = err.source();
+    }
+    text
+}
+
+impl Follower {
+    /// Goes on behind `applied`.
+    pub(super) fn new(node: Arc<LocalNode>, applied: Sequence) -> Self {
+        Self { node, applied, parts: BTreeMap::new(), batch: Batch::default() }
+    }
+
+    /// Follows until the node is closed.
+    pub(super) async fn run(mut self) {
+        let node = Arc::clone(&self.node);
+        tokio::select! {
+            () = node.closed.cancelled() => {}
+            () = self.follow() => {}
+        }
+    }
+
+    async fn follow(&mut self) {
+        let mut next = self.applied.next();
+        let tick = self.node.lease / 12;
+        let mut looked_at = self.node.clock.steady();
+        loop {
+            let read = self.node.engine.read(next, READ_BYTES).await;
+            let now = self.node.clock.steady();
+            if now.since(looked_at) > 4 * tick {
+                // This node stood still: it cannot say how long the others gave no sign of life.
+                lock(&self.node.life).seen.values_mut().for_each(|seen| *seen = now);
+            }
+            looked_at = now;
+            match read {
+                Ok(units) if units.is_empty() => {
+                    self.node.note_engine(None);
+                    self.node.engine.wait(next, tick).await;
+                }
+                Ok(units) => {
+                    self.node.note_engine(None);
+                    let last = units.last().map_or(self.applied, |last| last.sequence);
+                    self.node.note_newest(last);
+                    if let Err(err) = self.apply(units).await {
+                        return self.node.fail(reasons(&err));
+                    }
+                    next = last.next();
+                }
+                Err(EngineReadError::Unavailable(why)) => {
+                    self.node.note_engine(Some(why));
+                    tokio::time::sleep(AGAIN.min(tick)).await;
+                }
+                Err(err) => return self.node.fail(err.to_string()),
+            }
+        }
+    }
+
+    /// Applies units in their order, and makes durable how far that is.
+    async fn apply(&mut self, units: Vec<StoredUnit>) -> Result<(), FollowerError> {
+        for stored in units {
+            if let Some((author, body)) = self.gather(&stored)? {
+                let unit = Unit::decode(author, &body)
+                    .map_err(|why| FollowerError::BadUnit(stored.sequence, why))?;
+                self.apply_unit(unit, stored.sequence).await?;
+            }
+            self.applied = stored.sequence;
+            if self.batch.n_bytes >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS {
+                self.commit().await?;
+            }
+        }
+        self.commit().await
+    }
+
+    /// Puts the parts of a unit together; `None` = more are to come.
+    fn gather(&mut self, stored: &StoredUnit) -> Result<Option<(Author, Bytes)>, FollowerError> {
+        let part = Part::decode(&stored.bytes)
+            .map_err(|why| FollowerError::BadUnit(stored.sequence, why))?;
+        if part.n_parts == 1 {
+            // A node appends one unit after the other: what it left half sent will not be whole.
+            self.parts.remove(&part.author.node);
+            return Ok(Some((part.author, part.bytes)));
+        }
+        if part.index == 0 {
+            let partial = PartialUnit {
+                author: part.author.clone(),
+                first: stored.sequence,
+                n_parts: part.n_parts,
+                bytes: BytesMut::from(&part.bytes[..]),
+            };
+            self.parts.insert(part.author.node, partial);
+            return Ok(None);
+        }
+        let Some(partial) = self.parts.get_mut(&part.author.node) else { return Ok(None) };
+        let is_next = partial.author.session == part.author.session
+            && partial.author.number + 1 == part.author.number;
+        if !is_next {
+            // A part that was sent twice, or the rest of what a process left half sent.
+            return Ok(None);
+        }
+        partial.author.number = part.author.number;
+        partial.bytes.extend_from_slice(&part.bytes);
+        if part.index + 1 < partial.n_parts {
+            return Ok(None);
+        }
+        let whole = self.parts.remove(&part.author.node);
+        Ok(whole.map(|whole| (whole.author, whole.bytes.freeze())))
+    }
+
+    async fn apply_unit(&mut self, unit: Unit, at: Sequence) -> Result<(), FollowerError> {
+        let Unit { author, operations, .. } = unit;
+        let has_events = |it: &Operation| matches!(it, Operation::Events { .. });
+        if !operations.iter().all(has_events) {
+            // What changes deliveries may name events that wait for their commit.
+            self.commit().await?;
+        }
+        let node = Arc::clone(&self.node);
+        if author.node == node.name && author.session > node.session {
+            return Err(FollowerError::SameName(author.node));
+        }
+        if !lock(&node.members).admit(&author) {
+            return Ok(());
+        }
+        lock(&node.life).seen.insert(author.node.clone(), node.clock.steady());
+        let is_own = author.node == node.name && author.session == node.session;
+        let replies = if is_own { node.take_pending(author.number) } else { Vec::new() };
+        let mut replies = replies.into_iter();
+        for operation in operations {
+            let reply = replies.next();
+            if let Operation::Events { spool, events } = operation {
+                self.take_events(&author.node, spool, events, reply);
+                continue;
+            }
+            let verdict = self.apply_operation(&author.node, operation, at).await?;
+            if let Some(reply) = reply {
+                // Who asked may be gone.
+                drop(reply.send(verdict));
+            }
+        }
+        lock(&node.members).finish(&author);
+        node.ring();
+        Ok(())
+    }
+
+    /// Events wait for the next commit, which stores them together.
+    fn take_events(
+        &mut self,
+        node: &NodeName,
+        spool: Option<u64>,
+        events: Vec<ProposedEvent>,
+        reply: Option<Reply>,
+    ) {
+        let mut answers = Vec::with_capacity(events.len());
+        for it in events {
+            let is_first = spool
+                .is_none_or(|spool| lock(&self.node.members).admit_spooled(node, spool, it.place));
+            if !is_first {
+                answers.push(EventAnswer::Known(it.id));
+                continue;
+            }
+            answers.push(EventAnswer::OfBatch(self.batch.events.len()));
+            self.batch.n_bytes += it.bytes();
+            self.batch.events.push((it.event, it.id));
+        }
+        self.batch.replies.push(EventsReply { reply, events: answers });
+    }
+
+    /// Stores the events that wait, with how far the log is applied and what was made of it.
+    async fn commit(&mut self) -> Result<(), FollowerError> {
+        if self.applied == *self.node.applied.borrow() && self.batch.replies.is_empty() {
+            return Ok(());
+        }
+        let Batch { events, replies, .. } = std::mem::take(&mut self.batch);
+        let note = lock(&self.node.members).encode();
+        // A unit of which parts are missing is read again after a start; not one whose node is gone.
+        let applied = self.applied.0;
+        self.parts.retain(|_, partial| applied < partial.first.0 + PARTIAL_UNITS);
+        let first_partial = self.parts.values().map(|partial| partial.first.0 - 1).min();
+        let sequence = first_partial.map_or(self.applied.0, |first| first.min(self.applied.0));
+        let appended = loop {
+            match self.node.copy.take_over(events.clone(), sequence, note.clone()).await {
+                Ok(appended) => break appended,
+                // The disk is full: the others go on, this node when there is room again.
+                Err(err @ QueueError::Full(_)) => {
+                    tracing::error!(error = %err, "The shared log cannot be copied");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(err) => return Err(err.into()),
+            }
+        };
+        self.node.applied.send_replace(self.applied);
+        for EventsReply { reply, events } in replies {
+            let Some(reply) = reply else { continue };
+            let of = |answer| match answer {
+                EventAnswer::Known(id) => Some(Appended::Stored(id)),
+                EventAnswer::OfBatch(index) => appended.get(index).copied(),
+            };
+            let stored = events.into_iter().map(of).collect::<Option<Vec<_>>>();
+            let stored = stored.ok_or(QueueError::Closed).map(Verdict::Stored);
+            // Who asked may be gone.
+            drop(reply.send(stored));
+        }
+        Ok(())
+    }
+
+    /// Does what an operation says, if it counts. An error of the outer kind stops this node; one of
+    /// the inner kind is the answer, on every node the same.
+    async fn apply_operation(
+        &self,
+        from: &NodeName,
+        operation: Operation,
+        at: Sequence,
+    ) -> Result<Result<Verdict, QueueError>, QueueError> {
+        let members = || lock(&self.node.members);
+        let verdict = match operation {
+            Operation::Events { .. } => return Ok(Err(QueueError::Closed)),
+            Operation::Settle { handler, epoch, changes } => {
+                Verdict::Counted(self.settle(from, &handler, epoch, changes)?)
+            }
+            Operation::ByHand { handler, change, positions } => {
+                Verdict::Changed(self.change_by_hand(handler, change, positions).await?)
+            }
+            Operation::Subscribe { handler, since } => {
+                self.node.copy.begin_subscription(&handler, since).await?;
+                Verdict::Counted(true)
+            }
+            Operation::Forget { handler } => {
+                if members().lease(&handler).owner.is_some() {
+                    return Ok(Err(QueueError::Busy(handler)));
+                }
+                Verdict::Counted(self.forget(&handler).await?)
+            }
+            Operation::Claim { handler, before } => {
+                Verdict::Counted(members().claim(from, &handler, before, at))
+            }
+            Operation::Release { handler, epoch } => {
+                Verdict::Counted(members().release(from, &handler, epoch))
+            }
+            Operation::Beat { applied, handlers } => {
+                members().beat(from, applied, handlers);
+                Verdict::Counted(true)
+            }
+            Operation::Leave => {
+                members().leave(from);
+                Verdict::Counted(true)
+            }
+        };
+        Ok(Ok(verdict))
+    }
+
+    fn settle(
+        &self,
+        from: &NodeName,
+        handler: &HandlerName,
+        epoch: u64,
+        changes: Vec<SharedChange>,
+    ) -> Result<bool, QueueError> {
+        if !lock(&self.node.members).holds(from, handler, epoch) {
+            return Ok(false);
+        }
+        self.node.copy.apply_shared(handler, changes)
+    }
+
+    async fn change_by_hand(
+        &self,
+        handler: HandlerName,
+        change: ByHand,
+        positions: Vec<Position>,
+    ) -> Result<u64, QueueError> {
+        let dead = match change {
+            ByHand::Redrive => DeadChange::Redrive,
+            ByHand::Drop => DeadChange::Drop,
+            ByHand::Replay => return self.node.copy.replay(&handler, &positions).await,
+        };
+        let letters = positions.into_iter().map(|position| (handler.clone(), position));
+        self.node.copy.change_dead(letters.collect(), dead).await
+    }
+
+    /// Removes a subscription that no node holds. Here it may be on its way back yet.
+    async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
+        loop {
+            match self.node.copy.forget(handler).await {
+                Err(QueueError::Busy(_)) => tokio::time::sleep(FREE_AGAIN).await,
+                forgotten => return forgotten,
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What the tasks of this node share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{LogEngine, Sequence};
+use super::members::Members;
+use super::node::NodeName;
+use super::unit::Operation;
+use crate::clock::{Clock, Timestamp};
+use crate::event::HandlerName;
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::{Appended, QueueError};
+use crate::sync::lock;
+
+/// This node: its copy of the log, the way to the engine, and what it knows of the others.
+#[derive(Debug)]
+pub(super) struct LocalNode {
+    pub(super) name: NodeName,
+    /// One run of this process; later than any before.
+    pub(super) session: u64,
+    /// After how long without a sign of life a node's leases may be taken.
+    pub(super) lease: Duration,
+    pub(super) engine: Arc<dyn LogEngine>,
+    pub(super) copy: Arc<EmbeddedQueue>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// As the units up to `applied` have made them.
+    pub(super) members: Mutex<Members>,
+    /// Counts up whenever leases or signs of life have changed.
+    pub(super) changed: watch::Sender<u64>,
+    /// The newest unit that was applied.
+    pub(super) applied: watch::Sender<Sequence>,
+    /// Operations that wait to be appended.
+    pub(super) proposals: mpsc::Sender<Proposal>,
+    /// Appended, or about to be, and not applied yet, by the number of the unit's last part.
+    pub(super) pending: Mutex<BTreeMap<u64, Pending>>,
+    pub(super) life: Mutex<Life>,
+    pub(super) engine_state: watch::Sender<EngineState>,
+    /// Why this node can take no further part until it is started anew, once that is so.
+    pub(super) failed: watch::Sender<Option<String>>,
+    /// The newest unit that the log is known to have; 0 = none was seen yet.
+    pub(super) newest: AtomicU64,
+    /// What an acknowledged unit survives, once the engine has told.
+    pub(super) durability: Mutex<Option<String>>,
+    /// Settlements that came too late to count.
+    pub(super) n_void: AtomicU64,
+    pub(super) closed: CancellationToken,
+}
+
+/// An operation on its way into the log, and who waits for what becomes of it.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) operation: Operation,
+    pub(super) reply: Reply,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Verdict, QueueError>>;
+
+/// What became of an operation where it was applied.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Of each event, in their order.
+    Stored(Vec<Appended>),
+    /// It counted; `false` = it is void.
+    Counted(bool),
+    /// So many deliveries were changed.
+    Changed(u64),
+}
+
+/// A unit that is not applied yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// By the steady clock, before it was appended: from then on the leases are good for a while.
+    pub(super) sent_at: Timestamp,
+    pub(super) replies: Vec<Reply>,
+}
+
+/// Signs of life, by the steady clock. Not part of the log: each node has its own.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// When a unit of each node was applied last.
+    pub(super) seen: BTreeMap<NodeName, Timestamp>,
+    /// When the newest unit of this node that was applied had been sent.
+    pub(super) confirmed: Option<Timestamp>,
+    /// Handlers that are to be handed over: nothing more is given out.
+    pub(super) draining: BTreeMap<HandlerName, Timestamp>,
+}
+
+/// Whether the engine can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EngineState {
+    /// Why not; `None` = it can.
+    pub(super) error: Option<String>,
+    /// Since when, by the wall clock.
+    pub(super) since: Timestamp,
+}
+
+impl LocalNode {
+    /// Has an operation appended, and waits until it was applied here. While the engine is away that
+    /// is until it is back.
+    pub(super) async fn propose(&self, operation: Operation) -> Result<Verdict, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        let proposal = Proposal { operation, reply };
+        let wait = async {
+            self.proposals.send(proposal).await.map_err(|_| QueueError::Closed)?;
+            answer.await.map_err(|_| QueueError::Closed)?
+        };
+        tokio::select! {
+            () = self.closed.cancelled() => Err(QueueError::Closed),
+            verdict = wait => verdict,
+        }
+    }
+
+    /// Tells all who watch leases and signs of life.
+    pub(super) fn ring(&self) {
+        self.changed.send_modify(|n_changes| *n_changes += 1);
+    }
+
+    /// Notes whether the engine was there; the first time of each is logged.
+    pub(super) fn note_engine(&self, error: Option<String>) {
+        let since = self.clock.now();
+        self.engine_state.send_if_modified(|state| {
+            if state.error.is_some() == error.is_some() {
+                return false;
+            }
+            match &error {
+                None => tracing::info!("The shared log can be reached again"),
+                Some(why) => tracing::error!(error = why, "The shared log cannot be reached"),
+            }
+            *state = EngineState { error, since };
+            true
+        });
+    }
+
+    /// Notes a unit that the log has.
+    pub(super) fn note_newest(&self, sequence: Sequence) {
+        self.newest.fetch_max(sequence.0, Ordering::Relaxed);
+    }
+
+    /// Whether the engine could be reached when it was last asked.
+    pub(super) fn is_engine_up(&self) -> bool {
+        self.engine_state.borrow().error.is_none()
+    }
+
+    /// Takes no part any more: what the log says does not fit what this node has.
+    pub(super) fn fail(&self, why: String) {
+        tracing::error!(reason = why, "This node cannot take part in the cluster any more");
+        self.failed.send_replace(Some(why));
+        self.ring();
+    }
+
+    /// A unit of this session was applied: what became of its operations is told by `replies`.
+    pub(super) fn take_pending(&self, number: u64) -> Vec<Reply> {
+        let Some(pending) = lock(&self.pending).remove(&number) else { return Vec::new() };
+        let mut life = lock(&self.life);
+        life.confirmed = life.confirmed.max(Some(pending.sent_at));
+        pending.replies
+    }
+
+    /// The epoch under which this node may deliver to a handler, and for how long yet; `None` = it
+    /// may not.
+    pub(super) fn holds(&self, handler: &HandlerName) -> Option<(u64, Duration)> {
+        if self.failed.borrow().is_some() {
+            return None;
+        }
+        let lease = lock(&self.members).lease(handler);
+        if lease.owner.as_ref() != Some(&self.name) {
+            return None;
+        }
+        let life = lock(&self.life);
+        let age = self.clock.steady().since(life.confirmed?);
+        let left = self.lease.checked_sub(age).filter(|left| !left.is_zero())?;
+        Some((lease.epoch, left))
+    }
+
+    /// Whether a node has given no sign of life for so long that its leases may be taken.
+    pub(super) fn is_silent(&self, node: &NodeName) -> bool {
+        let seen = lock(&self.life).seen.get(node).copied();
+        // Half as long again as the owner itself goes by: its clock may run slower.
+        let patience = self.lease * 3 / 2;
+        seen.is_none_or(|seen| self.clock.steady().since(seen) > patience)
+    }
+}

@@ -1,0 +1,214 @@
+//! What this node has answered for and the shared log does not have yet: a durable queue of its own, whose
+//! one subscription forwards in order. While the engine is away it is what keeps the promise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::local_node::{LocalNode, Verdict};
+use super::unit::{Operation, ProposedEvent};
+use crate::clock::Timestamp;
+use crate::event::{Dedupe, Delivery, Event, EventId, HandlerName, Outcome, Position, Settlement};
+use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::{Appended, Queue, QueueError, Start, Subscription};
+use crate::sync::lock;
+
+/// How many events are forwarded at once.
+const FORWARDED_AT_ONCE: usize = 1_024;
+/// How many outcomes are remembered that came before they were asked for.
+const OUTCOMES_MAX: usize = 16_384;
+/// How long after a refusal it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The node's own queue in front of the shared log.
+#[derive(Debug)]
+pub(super) struct Spool {
+    pub(super) queue: EmbeddedQueue,
+    /// Drawn when the spool was made: its positions mean nothing without.
+    id: u64,
+    outcomes: Mutex<Outcomes>,
+    subscription: Box<dyn Subscription>,
+}
+
+/// What became of events in the shared log.
+#[derive(Debug, Default)]
+struct Outcomes {
+    waiting: BTreeMap<EventId, oneshot::Sender<Appended>>,
+    known: BTreeMap<EventId, Appended>,
+    order: VecDeque<EventId>,
+}
+
+impl std::fmt::Debug for dyn Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subscription")
+    }
+}
+
+impl Spool {
+    /// Takes hold of the spool in `queue`.
+    pub(super) async fn begin(queue: EmbeddedQueue, id: u64) -> Result<Self, QueueError> {
+        let name =
+            HandlerName::parse("forward").map_err(|err| QueueError::Corrupt(err.to_string()))?;
+        let subscription = queue.subscribe(&name, Start::Oldest).await?;
+        Ok(Self { queue, id, outcomes: Mutex::default(), subscription })
+    }
+
+    /// What becomes of a stored event once the shared log has it. Asked for at most once.
+    pub(super) fn outcome(&self, id: EventId) -> Result<Appended, oneshot::Receiver<Appended>> {
+        let mut outcomes = lock(&self.outcomes);
+        if let Some(known) = outcomes.known.remove(&id) {
+            return Ok(known);
+        }
+        let (sender, receiver) = oneshot::channel();
+        outcomes.waiting.insert(id, sender);
+        Err(receiver)
+    }
+
+    /// It is not waited for any more.
+    pub(super) fn forget_outcome(&self, id: EventId) {
+        lock(&self.outcomes).waiting.remove(&id);
+    }
+
+    fn tell(&self, id: EventId, appended: Appended) {
+        let mut outcomes = lock(&self.outcomes);
+        if let Some(waiting) = outcomes.waiting.remove(&id) {
+            // Who asked may be gone.
+            let _is_heard = waiting.send(appended);
+            return;
+        }
+        outcomes.known.insert(id, appended);
+        outcomes.order.push_back(id);
+        if outcomes.order.len() > OUTCOMES_MAX
+            && let Some(oldest) = outcomes.order.pop_front()
+        {
+            outcomes.known.remove(&oldest);
+        }
+    }
+
+    /// How many events this node has answered for that are not in the shared log, and when the oldest of
+    /// them came in.
+    pub(super) fn waiting(&self) -> (u64, Option<Timestamp>) {
+        let backlog = self.subscription.backlog();
+        (backlog.in_log + backlog.waiting, backlog.oldest_pending_at)
+    }
+
+    /// Forwards until the node is closed.
+    pub(super) async fn forward(&self, node: &LocalNode) -> Result<(), QueueError> {
+        loop {
+            let deliveries = tokio::select! {
+                () = node.closed.cancelled() => return Ok(()),
+                deliveries = self.subscription.next(FORWARDED_AT_ONCE) => deliveries?,
+            };
+            self.forward_some(node, deliveries).await?;
+        }
+    }
+
+    async fn forward_some(
+        &self,
+        node: &LocalNode,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(), QueueError> {
+        let positions = deliveries.iter().map(|it| it.event.position).collect();
+        let stored = self.queue.stored(positions).await?;
+        let mut rest: VecDeque<ProposedEvent> = stored.into_iter().map(ProposedEvent::of).collect();
+        let mut deliveries: BTreeMap<Position, Delivery> =
+            deliveries.into_iter().map(|it| (it.event.position, it)).collect();
+        while !rest.is_empty() {
+            let events = take_some(&mut rest, node.engine.unit_max() / 2);
+            let places: Vec<(Position, EventId)> =
+                events.iter().map(|it| (it.place, it.id)).collect();
+            let appended = self.propose(node, events).await?;
+            for ((_, id), appended) in places.iter().zip(appended) {
+                self.tell(*id, appended);
+            }
+            let done = places.iter().filter_map(|(place, _)| deliveries.remove(place));
+            let settled = done.map(|delivery| Settlement {
+                delivery,
+                outcome: Outcome::Delivered,
+                attempt: None,
+            });
+            self.subscription.settle_all(settled.collect()).await?;
+        }
+        // What cannot be read is named by the spool; it comes again after a restart.
+        if let Some((position, _)) = deliveries.first_key_value() {
+            tracing::error!(position = position.0, "An event of the spool cannot be read");
+        }
+        Ok(())
+    }
+
+    /// Has events appended, however long that takes: they were answered for.
+    async fn propose(
+        &self,
+        node: &LocalNode,
+        events: Vec<ProposedEvent>,
+    ) -> Result<Vec<Appended>, QueueError> {
+        loop {
+            let events = events.iter().map(ProposedEvent::copy).collect();
+            let operation = Operation::Events { spool: Some(self.id), events };
+            match node.propose(operation).await {
+                Ok(Verdict::Stored(appended)) => return Ok(appended),
+                Ok(Verdict::Counted(_) | Verdict::Changed(_)) => {
+                    return Err(QueueError::Corrupt(
+                        "events were answered as something else".into(),
+                    ));
+                }
+                Err(QueueError::Full(why)) => {
+                    node.note_engine(Some(why));
+                    tokio::select! {
+                        () = node.closed.cancelled() => return Err(QueueError::Closed),
+                        () = tokio::time::sleep(AGAIN) => {}
+                    }
+                }
+                Err(err) => return Err(err),
+            }
+        }
+    }
+}
+
+/// The first events that come to about `room` bytes; one at least.
+fn take_some(rest: &mut VecDeque<ProposedEvent>, room: usize) -> Vec<ProposedEvent> {
+    let mut n_bytes = 0;
+    let fits = |it: &&ProposedEvent| {
+        n_bytes += it.bytes();
+        n_bytes <= room
+    };
+    let n_fitting = rest.iter().take_while(fits).count().max(1);
+    rest.drain(..n_fitting.min(rest.len())).collect()
+}
+
+/// An event that is in no shared log yet, as lists show it.
+pub(super) fn unplaced(event: Event) -> Event {
+    let it = ProposedEvent::of((event, Dedupe::Off));
+    Event::new(it.event, it.id, Position(0))
+}
+
+/// Notes that a stored event's answer cannot have arrived, unless it is told otherwise: its caller went
+/// away while it waited for the shared log.
+pub(super) struct AnswerGuard<'a> {
+    spool: &'a Spool,
+    unanswered: Option<(Dedupe, EventId)>,
+}
+
+impl<'a> AnswerGuard<'a> {
+    pub(super) fn new(spool: &'a Spool, dedupe: Dedupe, id: EventId) -> Self {
+        Self { spool, unanswered: Some((dedupe, id)) }
+    }
+
+    /// The answer is on its way.
+    pub(super) fn answered(mut self) {
+        self.unanswered = None;
+    }
+}
+
+impl Drop for AnswerGuard<'_> {
+    fn drop(&mut self) {
+        let Some((dedupe, id)) = self.unanswered.take() else { return };
+        self.spool.forget_outcome(id);
+        match dedupe {
+            Dedupe::Unanswered { key } => self.spool.queue.note_unanswered(key, id),
+            Dedupe::Off | Dedupe::Within { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How the cluster stands, as this node sees it.
+
+use std::sync::atomic::Ordering;
+
+use super::cluster_queue::ClusterQueue;
+use super::view::{ClusterView, EngineView, NodeView, OwnerView};
+use crate::clock::whole_millis;
+use crate::sync::lock;
+
+impl ClusterQueue {
+    /// How the cluster stands. Memory work only.
+    pub fn view(&self) -> ClusterView {
+        let node = &self.node;
+        let engine = node.engine_state.borrow().clone();
+        let (spilled, oldest_spilled_at) =
+            self.spool.as_ref().map(|spool| spool.waiting()).unwrap_or_default();
+        let members = lock(&node.members).clone();
+        let newest = node.newest.load(Ordering::Relaxed);
+        ClusterView {
+            node: node.name.clone(),
+            backend: self.backend,
+            ack: self.ack,
+            engine: EngineView {
+                up: engine.error.is_none(),
+                since: engine.since,
+                error: engine.error.or_else(|| node.failed.borrow().clone()),
+                durability: lock(&node.durability).clone(),
+            },
+            applied: node.applied.borrow().0,
+            head: (newest > 0).then_some(newest),
+            spilled,
+            oldest_spilled_at,
+            void_settlements: node.n_void.load(Ordering::Relaxed),
+            nodes: self.nodes(&members),
+            handlers: members
+                .leases()
+                .map(|(handler, lease)| OwnerView {
+                    handler: handler.clone(),
+                    owner: lease.owner.clone(),
+                    epoch: lease.epoch,
+                })
+                .collect(),
+        }
+    }
+
+    fn nodes(&self, members: &super::members::Members) -> Vec<NodeView> {
+        let node = &self.node;
+        let now = node.clock.steady();
+        let seen = lock(&node.life).seen.clone();
+        let there = members.nodes().filter(|(_, member)| !member.has_left);
+        let view = |name: &super::node::NodeName, applied: u64| NodeView {
+            name: name.clone(),
+            applied,
+            seen_ms_ago: seen.get(name).map(|seen| whole_millis(now.since(*seen))),
+            alive: !node.is_silent(name),
+        };
+        there.map(|(name, member)| view(name, member.applied)).collect()
+    }
+}
