@@ -81,8 +81,7 @@ pub(super) async fn read_all(
 }
 
 /// The same, where nearly every body is there at once: that costs neither a timer nor a wake-up.
-/// For a request that has waited for nothing before, on a connection that is watched: one that is
-/// taken out of a pipeline with half its body gets its deadline only when more comes.
+/// For a request that has waited for nothing before, on a connection that is watched.
 pub(super) async fn read_soon(
     payload: Payload,
     collect: Collect<'_, '_>,

@@ -2,17 +2,18 @@
 //! when.
 //!
 //! actix reads on whatever becomes of its answers, decodes all requests that it has read at once
-//! (about 5 KiB each), and panics on a header name of 64 KiB. So here:
+//! (about 5 KiB each), closes the connection with any answer that it gives while the body of a later
+//! request is not complete, and panics on a header name of 64 KiB. So here:
 //!
-//! - Nothing is handed on while an answer cannot be written, and while a request is answered no
-//!   more than [`AHEAD_MAX`].
-//! - At most `HEADS_PER_STEP` heads (`step`) are handed on before what they ask was begun.
+//! - Nothing is handed on while an answer cannot be written.
+//! - One request at a time: what a client sends behind it, or at most [`AHEAD_MAX`] of that, waits
+//!   here until it is answered.
 //! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
 //! - Of a body that is discarded, [`DISCARD_MAX`] bytes are taken and no more.
 //! - The answer to an event counts as given once it was written to a client that has not hung up.
 //!
-//! Everything is counted from what the service says ([`Control`]), so nothing of HTTP is parsed
-//! here: a head's end is only guessed, to cut what is handed on into pieces.
+//! What is allowed follows from what the service says ([`Control`]). Where a request ends is only
+//! guessed (`request_end`), to cut what is handed on into pieces: a wrong guess loses nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -26,13 +27,15 @@ use super::connections::{Registration, Seen};
 use super::control::{Control, Phase};
 use super::offer;
 
+mod request_end;
+mod seen;
 mod step;
 
+use request_end::RequestEnd;
 use step::{Step, poll_read_piece};
 
 /// The longest head. Together with what may be handed on before it is known to be one
-/// ([`STEP_BYTES`] and [`AHEAD_MAX`]) it stays below the 64 KiB at which a single header name makes
-/// actix panic.
+/// ([`STEP_BYTES`]) it stays below the 64 KiB at which a single header name makes actix panic.
 pub(super) const HEAD_MAX: usize = 48 << 10;
 /// What may be read of later requests while one is answered.
 const AHEAD_MAX: usize = 4 << 10;
@@ -50,26 +53,6 @@ const DISCARD_MAX: usize = 4 << 20;
 const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
     content-length: 0\r\nconnection: close\r\n\r\n";
 
-/// How a TLS client begins: a handshake record of version 3.
-const TLS_BEGINNING: &[u8] = b"\x16\x03";
-
-/// How a proxy begins that speaks the PROXY protocol, of version 1 and 2.
-const PROXY_BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
-
-/// What actix refuses by itself, without asking our service: its answer to that has no body, and
-/// ours have one.
-fn refused(written: &[u8]) -> Option<Seen> {
-    if !written.ends_with(b"\r\n\r\n") {
-        return None;
-    }
-    let last = memchr::memmem::rfind(written, b"HTTP/1.1 ")?;
-    match written.get(last + 9..last + 12)? {
-        b"400" => Some(Seen::Malformed),
-        b"431" => Some(Seen::HeadTooLarge),
-        _ => None,
-    }
-}
-
 /// The socket of a connection, as the HTTP library sees it.
 pub(super) struct Connection<T> {
     io: T,
@@ -80,11 +63,13 @@ pub(super) struct Connection<T> {
     n_phase: u32,
     /// Bytes handed on in this phase.
     handed: usize,
-    /// Bytes and heads handed on since actix had to stop reading.
+    /// How far the request is that is handed on.
+    request: RequestEnd,
+    /// What was handed on since actix had to stop reading.
     step: Step,
     /// The client does not take what was written last.
     is_blocked: bool,
-    /// A read was refused, and nothing will wake the task for it but a written answer.
+    /// What was read was not handed on, and nothing will wake the task for it but a written answer.
     is_refused: bool,
     /// The client sends nothing more: it has hung up. (It may also have closed its sending side
     /// alone, as no HTTP client does that waits for an answer.)
@@ -122,6 +107,7 @@ impl<T> Connection<T> {
             ahead: BytesMut::new(),
             n_phase: 0,
             handed: 0,
+            request: RequestEnd::default(),
             step: Step::default(),
             is_blocked: false,
             is_refused: false,
@@ -151,10 +137,12 @@ impl<T> Connection<T> {
         let control = self.registration.control();
         let n_phase = control.n_phases();
         let phase = control.phase();
-        // Each phase has an allowance of its own, so a request is not charged for the one before.
+        // Each phase has an allowance of its own, so a request is not charged for the one before. Part
+        // of a body may have gone with its head.
         if n_phase != self.n_phase {
+            let request = std::mem::take(&mut self.request);
             self.n_phase = n_phase;
-            self.handed = 0;
+            self.handed = if phase == Phase::Body { request.body_handed() } else { 0 };
         }
         if self.is_blocked {
             return Allowance::AfterAnswer;
@@ -176,8 +164,7 @@ impl<T> Connection<T> {
                     }
                 }
             },
-            Phase::Answer if self.handed >= AHEAD_MAX => Allowance::AfterAnswer,
-            Phase::Answer => Allowance::Bytes(rest.min(AHEAD_MAX - self.handed)),
+            Phase::Answer => Allowance::AfterAnswer,
             Phase::Discard if self.handed >= DISCARD_MAX => Allowance::Nothing,
             Phase::Discard => Allowance::Bytes(rest),
         }
@@ -187,9 +174,11 @@ impl<T> Connection<T> {
     fn take(&mut self, bytes: &[u8], max: usize) -> usize {
         let max = bytes.len().min(max);
         let offered = bytes.get(..max).unwrap_or(bytes);
-        let is_known_body =
-            self.control().phase() == Phase::Body && self.control().body_bytes() != u64::MAX;
-        let taken = if is_known_body { max } else { self.step.cut(offered) };
+        let taken = match (self.control().phase(), self.control().body_bytes()) {
+            (Phase::Head, _) => self.request.cut(offered),
+            (Phase::Body, u64::MAX) => request_end::cut_chunks(offered),
+            (Phase::Body | Phase::Answer | Phase::Discard, _) => max,
+        };
         self.handed += taken;
         self.step.bytes += taken;
         self.step.is_full |= taken < bytes.len() || self.step.bytes >= self.step_max();
@@ -216,6 +205,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let mut ahead = std::mem::take(&mut self.ahead);
+            if self.begins_request() {
+                offer::blank(&mut ahead);
+            }
             let taken = self.take(&ahead, max.min(buffer.remaining()));
             buffer.put_slice(ahead.get(..taken).unwrap_or_default());
             ahead.advance(taken);
@@ -224,14 +216,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             return Poll::Ready(Ok(()));
         }
+        if self.is_hung_up {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         if self.step_max() == CHUNKED_STEP_BYTES {
             self.step.is_full |= !ready!(poll_read_piece(&mut self.io, context, buffer, max))?;
         } else {
             ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         }
-        if self.control().phase() == Phase::Head && self.handed == 0 {
-            // What comes now begins a request.
+        if self.begins_request() {
             offer::blank(buffer.filled_mut().get_mut(before..).unwrap_or_default());
         }
         let taken = match buffer.filled().get(before..) {
@@ -249,14 +243,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// What comes next begins a request.
+    fn begins_request(&self) -> bool {
+        self.control().phase() == Phase::Head && self.handed == 0
+    }
+
+    /// Reads what comes behind the request, and keeps it: so it is known when the client hangs up. Gives
+    /// whether there is anything.
+    fn poll_ahead(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> io::Result<bool> {
+        while !self.is_hung_up && self.ahead.len() < AHEAD_MAX && buffer.remaining() > 0 {
+            let mut piece = buffer.take(AHEAD_MAX - self.ahead.len());
+            if Pin::new(&mut self.io).poll_read(context, &mut piece)?.is_pending() {
+                break;
+            }
+            self.is_hung_up = piece.filled().is_empty();
+            self.ahead.extend_from_slice(piece.filled());
+        }
+        Ok(self.is_hung_up || !self.ahead.is_empty())
+    }
+
     fn look_at_beginning(&mut self, bytes: &[u8]) {
         if self.stage == Stage::Fresh {
             self.stage = Stage::Served;
-            if bytes.starts_with(TLS_BEGINNING) {
-                self.registration.report(Seen::Tls);
-            }
-            if PROXY_BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning)) {
-                self.registration.report(Seen::ProxyProtocol);
+            if let Some(seen) = seen::at_beginning(bytes) {
+                self.registration.report(seen);
             }
         }
     }
@@ -305,6 +319,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
             return Poll::Pending;
         }
         match this.allowance() {
+            Allowance::Bytes(_) if this.request.ends() => {
+                // What comes behind it waits until actix has begun with it, or else, where an answer
+                // before it is still written, until the next time.
+                this.step = Step::default();
+                if this.poll_ahead(context, buffer)? {
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
             Allowance::Bytes(max) => {
                 let read = this.poll_some(context, buffer, max);
                 if read.is_pending() {
@@ -313,7 +336,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
                 read
             }
             Allowance::AfterAnswer => {
-                this.is_refused = true;
+                this.is_refused = this.poll_ahead(context, buffer)?;
                 Poll::Pending
             }
             Allowance::TooLarge => {
@@ -336,7 +359,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         this.check_open(context)?;
         // Before it is written, and once: the client that has the answer finds its log line.
         if this.stage != Stage::Over
-            && let Some(seen) = refused(bytes)
+            && let Some(seen) = seen::in_answer(bytes)
         {
             this.stage = Stage::Over;
             this.registration.report(seen);
@@ -361,8 +384,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         // actix flushes once it has written all of the answers that it was given.
         this.control().confirm_answers();
         // actix has written what it had and would wait for more to come.
-        let is_free = !this.is_blocked && this.control().phase() != Phase::Answer;
-        if is_free && std::mem::take(&mut this.is_refused) {
+        if this.is_refused && this.allowance() != Allowance::AfterAnswer {
+            this.is_refused = false;
             context.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

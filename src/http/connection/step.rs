@@ -6,8 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// How many heads are handed on at once: decoded, each takes about 5 KiB until it is answered.
-const HEADS_PER_STEP: usize = 8;
 /// actix makes room in its read buffer before it decodes what it has, where less than this is left.
 const BUFFER_ROOM_MIN: usize = 1 << 10;
 
@@ -15,27 +13,7 @@ const BUFFER_ROOM_MIN: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Step {
     pub(super) bytes: usize,
-    n_heads: usize,
     pub(super) is_full: bool,
-}
-
-impl Step {
-    /// How many of `bytes` there are up to the end of the last head that may still be handed on.
-    pub(super) fn cut(&mut self, bytes: &[u8]) -> usize {
-        for at in memchr::memchr_iter(b'\n', bytes) {
-            let is_end = matches!(bytes.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..]));
-            if is_end {
-                self.n_heads += 1;
-                if self.n_heads >= HEADS_PER_STEP {
-                    // With the empty line itself, whatever its end.
-                    let end = if bytes.get(at + 1) == Some(&b'\n') { at + 2 } else { at + 3 };
-                    self.is_full = true;
-                    return end.min(bytes.len());
-                }
-            }
-        }
-        bytes.len()
-    }
 }
 
 /// Reads at most `max` bytes of a body whose length is not known, and never so many that actix makes

@@ -11,6 +11,7 @@ mod hung_up;
 mod idle;
 mod lists;
 mod methods;
+mod pipelined;
 mod replay;
 mod senders;
 mod shapes;
