@@ -131,7 +131,9 @@ impl SecretRef {
     /// What every user of this machine may do with its file; nothing where they may do nothing.
     pub fn open_to_others(&self) -> Option<&'static str> {
         let Self::File { path, .. } = self else { return None };
-        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        // A folder is no secret, and without the right to enter it nothing in it could be read.
+        let mode =
+            std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.permissions().mode();
         match (mode & 0o004 != 0, mode & 0o002 != 0) {
             (_, true) => Some("change"),
             (true, false) => Some("read"),

@@ -193,6 +193,10 @@ impl<'a> Value<'a> {
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {
             SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),
+            SecretRef::File { path, .. } if path.is_dir() => {
+                let file = path.join("NAME");
+                format!("that is a folder: write which file in it, as `{}`", file.display())
+            }
             SecretRef::File { .. } => of_file.to_owned(),
             SecretRef::Credential(name) => {
                 format!("add `LoadCredential={name}:/path` to the unit, or use a file")

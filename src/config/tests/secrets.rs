@@ -132,6 +132,30 @@ fn private_key_that_every_user_can_read_is_a_warning_and_a_certificate_is_none()
 }
 
 #[test]
+fn folder_in_place_of_a_key_is_named_as_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cert.d", "key.d"] {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        // Without the right to enter it, nothing in it could be read.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for text in [
+        "[server.tls]\ncert = \"cert.d\"\nkey = \"key.d\"\n",
+        "[source.s]\nsecrets = [{ file = \"key.d\" }]\nprovider = \"github\"\n",
+    ] {
+        let checked = check_text(text, "config.toml", folder.path(), Some(SecretRef::probe));
+        let said = checked.report.render(ReportStyle::Plain);
+        let advice = format!(
+            "that is a folder: write which file in it, as `{}/key.d/NAME`",
+            folder.path().display()
+        );
+        assert!(said.contains(&advice) && !said.contains("chmod"), "{said}");
+    }
+}
+
+#[test]
 fn secret_that_is_yet_to_be_made_is_no_problem() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[source.s]\nsecrets = [{ file = \"k\", create = true }]\nprovider = \"svix\"\n";
