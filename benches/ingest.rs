@@ -6,6 +6,8 @@
 //! server's processor does for 1,000 requests, and the ratios to the limit. `--secs N` measures
 //! each step for so long (3); `--beside PROGRAM` measures another build of the gateway in turn
 //! with this one; `--drain` takes the last step only: what three handlers leave of the way in.
+//! `--tls` measures instead what TLS 1.3 leaves of it: the same requests on connections that are
+//! kept, in turn without TLS and with it.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,13 +30,19 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use hmac::{Hmac, KeyInit, Mac};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
 
 const SECRET: &str = "the-secret-of-the-benchmark";
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 const BODY_BYTES: usize = 1024;
+/// In the certificate.
+const NAME: &str = "localhost";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -46,16 +54,19 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--drain") {
         return beside_handlers(secs);
     }
+    if arguments.iter().any(|argument| argument == "--tls") {
+        return beside_tls(secs);
+    }
     let other = arguments.iter().position(|argument| argument == "--beside");
     let other = other.map(|at| arguments[at + 1].as_str());
     println!("conns   server           rate        p99    CPU of 1,000   ÷ limit: rate  p99   CPU");
     for connections in CONNECTIONS {
-        let limit = with_limit(|server| load(server, connections, secs));
+        let limit = with_limit(|server| load(&server, connections, secs));
         print(connections, "limit", &limit, &limit);
-        let gateway = with_gateway(GATEPOST, ONE, |server| load(server, connections, secs));
+        let gateway = with_gateway(GATEPOST, ONE, |server| load(&server, connections, secs));
         print(connections, "gateway", &gateway, &limit);
         if let Some(other) = other {
-            let other = with_gateway(other, ONE, |server| load(server, connections, secs));
+            let other = with_gateway(other, ONE, |server| load(&server, connections, secs));
             print(connections, "other", &other, &limit);
         }
     }
@@ -76,14 +87,35 @@ fn print(connections: usize, server: &str, step: &Step, limit: &Step) {
 
 /// What handlers that take everything at once leave of the way in.
 fn beside_handlers(secs: u64) {
-    let alone = with_gateway(GATEPOST, "", |server| load(server, 64, secs));
-    let drained = with_gateway(GATEPOST, THREE, |server| load(server, 64, secs));
+    let alone = with_gateway(GATEPOST, "", |server| load(&server, 64, secs));
+    let drained = with_gateway(GATEPOST, THREE, |server| load(&server, 64, secs));
     println!(
         "   64  {:>8.0}/s without a handler, {:>8.0}/s while three drain: {:.2}x (≥ 0.70)",
         alone.rate,
         drained.rate,
         drained.rate / alone.rate
     );
+}
+
+/// What TLS 1.3 leaves of the way in.
+fn beside_tls(secs: u64) {
+    println!(
+        "conns        plain      TLS 1.3   rate: TLS ÷ plain   p99: plain      TLS   CPU of 1,000"
+    );
+    for connections in CONNECTIONS {
+        let plain = with_gateway(GATEPOST, ONE, |server| load(&server, connections, secs));
+        let tls = with_tls_gateway(ONE, |server| load(&server, connections, secs));
+        println!(
+            "{connections:>5} {:>10.0}/s {:>10.0}/s {:>11.2}x (≥ 0.70) {:>9.2} ms {:>5.2} ms {:>6.1}, {:.1} ms",
+            plain.rate,
+            tls.rate,
+            tls.rate / plain.rate,
+            plain.p99_ms,
+            tls.p99_ms,
+            plain.cpu_ms,
+            tls.cpu_ms,
+        );
+    }
 }
 
 const GATEPOST: &str = env!("CARGO_BIN_EXE_gatepost");
@@ -110,15 +142,16 @@ struct Step {
 }
 
 /// A server that runs.
-#[derive(Clone, Copy)]
 struct Server {
     address: SocketAddr,
     pid: u32,
+    /// It speaks TLS with a certificate that this client believes.
+    tls: Option<TlsConnector>,
 }
 
 impl Server {
     /// What its threads have used of the processor.
-    fn cpu_ms(self) -> f64 {
+    fn cpu_ms(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let (_name, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = |n: usize| fields.split(' ').nth(n).unwrap().parse::<f64>().unwrap();
@@ -128,7 +161,7 @@ impl Server {
 }
 
 /// A closed loop: each connection sends its next request when the last one is answered.
-fn load(server: Server, connections: usize, secs: u64) -> Step {
+fn load(server: &Server, connections: usize, secs: u64) -> Step {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     let counter = Arc::new(AtomicU64::new(0));
@@ -138,7 +171,16 @@ fn load(server: Server, connections: usize, secs: u64) -> Step {
     let mut micros = local.block_on(&runtime, async {
         let clients: Vec<_> = (0..connections)
             .map(|_| {
-                tokio::task::spawn_local(client(server.address, begin, end, Arc::clone(&counter)))
+                let (address, tls) = (server.address, server.tls.clone());
+                let counter = Arc::clone(&counter);
+                tokio::task::spawn_local(async move {
+                    let stream = TcpStream::connect(address).await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    let Some(tls) = tls else { return client(stream, begin, end, counter).await };
+                    let name = ServerName::try_from(NAME).unwrap();
+                    let stream = tls.connect(name, stream).await.unwrap();
+                    client(stream, begin, end, counter).await
+                })
             })
             .collect();
         let mut all = Vec::new();
@@ -162,14 +204,12 @@ fn load(server: Server, connections: usize, secs: u64) -> Step {
 
 /// The latencies of one connection, in microseconds.
 async fn client(
-    address: SocketAddr,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     begin: Instant,
     end: Instant,
     counter: Arc<AtomicU64>,
 ) -> Vec<u32> {
     let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
     let mut micros = Vec::new();
     let mut answer = [0; 2048];
     loop {
@@ -192,6 +232,7 @@ async fn client(
             return micros;
         }
         stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
         let n = stream.read(&mut answer).await.unwrap();
         assert!(answer[..n].starts_with(b"HTTP/1.1 200"), "not a 200");
         if sent >= begin {
@@ -209,7 +250,7 @@ fn with_child<T>(
     let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let measured = measure(Server { address: address(line.trim()), pid: child.id() });
+    let measured = measure(Server { address: address(line.trim()), pid: child.id(), tls: None });
     child.kill().unwrap();
     child.wait().unwrap();
     measured
@@ -217,7 +258,37 @@ fn with_child<T>(
 
 fn with_gateway<T>(program: &str, handlers: &str, measure: impl FnOnce(Server) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();
-    std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+    with_gateway_in(folder.path(), program, handlers, measure)
+}
+
+/// The same with a certificate of its own.
+fn with_tls_gateway<T>(handlers: &str, measure: impl FnOnce(Server) -> T) -> T {
+    let folder = tempfile::tempdir_in(target()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+    let cert = cert.self_signed(&key).unwrap();
+    std::fs::write(folder.path().join("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tls = Some(TlsConnector::from(Arc::new(client)));
+    let config = format!("[server.tls]\ncert = 'cert.pem'\nkey = 'key.pem'\n{handlers}");
+    with_gateway_in(folder.path(), GATEPOST, &config, |server| measure(Server { tls, ..server }))
+}
+
+fn with_gateway_in<T>(
+    folder: &Path,
+    program: &str,
+    rest: &str,
+    measure: impl FnOnce(Server) -> T,
+) -> T {
+    std::fs::write(folder.join("secret"), SECRET).unwrap();
     let config = r#"
         [server]
         listen = "127.0.0.1:0"
@@ -227,14 +298,15 @@ fn with_gateway<T>(program: &str, handlers: &str, measure: impl FnOnce(Server) -
         provider = "hyvor-talk"
         secrets = [{ file = "secret" }]
     "#;
-    let config = config.to_owned() + handlers;
-    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let config = config.to_owned() + rest;
+    std::fs::write(folder.join("config.toml"), config).unwrap();
     let address = |line: &str| {
         let banner: serde_json::Value = serde_json::from_str(line).unwrap();
-        banner["public"][0].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
+        let (_scheme, address) = banner["public"][0].as_str().unwrap().split_once("://").unwrap();
+        address.parse().unwrap()
     };
     let mut command = Command::new(program);
-    command.args(["serve", "--json"]).current_dir(folder.path());
+    command.args(["serve", "--json"]).current_dir(folder);
     with_child(&mut command, address, measure)
 }
 
