@@ -47,7 +47,7 @@ pub use follow::{CopyFollower, FollowError, FollowOptions, Progress};
 pub use held::HeldCopy;
 pub use lag::{Lag, StandbyView};
 pub use local::{CopyError, LocalCopy};
-pub use promote::{Promoted, Thoroughness, promote};
+pub use promote::{Promoted, TellBytes, Thoroughness, promote};
 pub use restore::restore;
 pub use standbys::{Acknowledge, Rule, Standbys};
 pub use wire::{Hello, Pull, PulledParts, Welcome};

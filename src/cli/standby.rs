@@ -18,6 +18,7 @@ use crate::text::counted;
 use super::args::{Promote, Restore, Standby, StandbyVerb};
 use super::human::ago;
 use super::output::{Output, Page};
+use super::progress::{self, Unit};
 use super::{CliError, error_chain};
 
 /// Follows a gateway, or does what the verb says.
@@ -72,7 +73,10 @@ async fn follow(options: Standby, output: Output) -> Result<(), CliError> {
 
 fn promote(options: &Promote, output: Output) -> Result<(), CliError> {
     let Promote { data, force } = options;
-    let promoted = standby::promote(&queue_folder(data), *force);
+    let bar = progress::Progress::new("reading the copy", Unit::Bytes, Some(0));
+    let tell = |done, total| bar.set_of(done, total);
+    let promoted = standby::promote(&queue_folder(data), *force, &tell);
+    drop(bar);
     let promoted = promoted.map_err(|err| CliError::failed(&err))?;
     output.one(&promoted, |promoted| {
         let mut text = Page::default();
@@ -90,13 +94,16 @@ fn promote(options: &Promote, output: Output) -> Result<(), CliError> {
 pub(super) fn restore(options: Restore, output: Output) -> Result<(), CliError> {
     let Restore { from, data, verify, force, bucket } = options;
     let how = Thoroughness { force, verify };
+    let bar = progress::Progress::new("restoring", Unit::Bytes, Some(0));
+    let tell = |done, total| bar.set_of(done, total);
     let restored = if from.starts_with("s3://") {
         let place = bucket.access().open(&from).map_err(|err| CliError::failed(&err))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(standby::restore_from_bucket(&place, &queue_folder(&data), how))
+        runtime.block_on(standby::restore_from_bucket(&place, &queue_folder(&data), how, &tell))
     } else {
-        standby::restore(&queue_folder(Path::new(&from)), &queue_folder(&data), how)
+        standby::restore(&queue_folder(Path::new(&from)), &queue_folder(&data), how, &tell)
     };
+    drop(bar);
     let restored = restored.map_err(|err| CliError::failed(&err))?;
     output.one(&restored, |restored| {
         let mut text = Page::default();

@@ -30,9 +30,12 @@ pub struct Promoted {
     pub damage: Vec<String>,
 }
 
+/// Is told now and then how many bytes of about how many are done.
+pub type TellBytes<'a> = &'a dyn Fn(u64, u64);
+
 /// Reads every record of the copy in the queue's folder `folder` and makes a queue of it. With
 /// `force` also of one that is not complete or is damaged. Blocks.
-pub fn promote(folder: &Path, force: bool) -> Result<Promoted, CopyError> {
+pub fn promote(folder: &Path, force: bool, tell: TellBytes<'_>) -> Result<Promoted, CopyError> {
     if !folder.join("FORMAT").exists() {
         return Err(CopyError::NoCopy(folder.to_owned()));
     }
@@ -48,7 +51,7 @@ pub fn promote(folder: &Path, force: bool) -> Result<Promoted, CopyError> {
     if !manifest.is_complete && !force {
         return Err(CopyError::Incomplete(folder.to_owned()));
     }
-    finish(&held, manifest, Thoroughness { force, verify: true })
+    finish(&held, manifest, Thoroughness { force, verify: true }, tell)
 }
 
 /// What is to be done before a copy becomes a queue.
@@ -65,9 +68,10 @@ pub(super) fn finish(
     held: &CopyFolder,
     manifest: Manifest,
     how: Thoroughness,
+    tell: TellBytes<'_>,
 ) -> Result<Promoted, CopyError> {
     let folder = held.path();
-    let promoted = look(folder, manifest, how.verify)?;
+    let promoted = look(folder, manifest, how.verify, tell)?;
     if let Some(damage) = promoted.damage.first().filter(|_| !how.force) {
         let (folder, damage) = (folder.to_owned(), damage.clone());
         return Err(CopyError::Damaged { folder, damage });
@@ -88,8 +92,16 @@ fn end_of(folder: &Path) -> io::Result<LogPlace> {
 }
 
 /// Compares complete segments with what came, and reads every record where that is wanted.
-fn look(folder: &Path, manifest: Manifest, verify: bool) -> Result<Promoted, CopyError> {
-    let mut damage = Vec::new();
+fn look(
+    folder: &Path,
+    manifest: Manifest,
+    verify: bool,
+    tell: TellBytes<'_>,
+) -> Result<Promoted, CopyError> {
+    let n_sealed: u64 = manifest.sealed.iter().map(|seal| u64::from(seal.end)).sum();
+    // Reading every record goes over the same bytes, twice (`tools::check_telling`).
+    let in_all = if verify { 3 * n_sealed } else { n_sealed };
+    let (mut damage, mut compared) = (Vec::new(), 0);
     for Seal { name, end, checksum } in &manifest.sealed {
         let path = folder.join("log").join(name.file_name());
         // One that cannot be read is no longer what came, either.
@@ -99,8 +111,11 @@ fn look(folder: &Path, manifest: Manifest, verify: bool) -> Result<Promoted, Cop
         if !is_same {
             damage.push(format!("`log/{}` is no longer what came", name.file_name()));
         }
+        compared += u64::from(*end);
+        tell(compared, in_all);
     }
-    let found = if verify { Some(tools::check(folder)?) } else { None };
+    let tell_records = |done: u64, total: u64| tell(compared + done, compared + total);
+    let found = if verify { Some(tools::check_telling(folder, &tell_records)?) } else { None };
     damage.extend(found.iter().flat_map(|found| &found.damage).map(|one| one.text.clone()));
     // Where the log is all there, it may have no event left in it.
     let is_all_there =

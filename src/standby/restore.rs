@@ -6,13 +6,18 @@ use std::path::Path;
 
 use super::local::CopyError;
 use super::manifest::{MANIFEST, Manifest};
-use super::promote::{Promoted, Thoroughness, finish};
+use super::promote::{Promoted, TellBytes, Thoroughness, finish};
 use crate::files;
 use crate::queue::embedded::{CopyFolder, FolderHolds};
 
 /// Copies the copy in the queue's folder `from` into `to`, which is empty, and makes a queue of it.
-/// Blocks.
-pub fn restore(from: &Path, to: &Path, how: Thoroughness) -> Result<Promoted, CopyError> {
+/// Blocks. `tell` counts twice: what is copied, then what is looked at.
+pub fn restore(
+    from: &Path,
+    to: &Path,
+    how: Thoroughness,
+    tell: TellBytes<'_>,
+) -> Result<Promoted, CopyError> {
     if !from.join("FORMAT").exists() {
         return Err(CopyError::NoCopy(from.to_owned()));
     }
@@ -26,17 +31,27 @@ pub fn restore(from: &Path, to: &Path, how: Thoroughness) -> Result<Promoted, Co
         return Err(CopyError::Incomplete(from.to_owned()));
     }
     let target = begin(to)?;
-    let restored = copy(source.path(), to, &manifest).and_then(|()| finish(&target, manifest, how));
+    let restored = copy(source.path(), to, &manifest, tell)
+        .and_then(|()| finish(&target, manifest, how, tell));
     if restored.is_err() {
         discard(&target)?;
     }
     restored
 }
 
-fn copy(from: &Path, to: &Path, manifest: &Manifest) -> Result<(), CopyError> {
-    for folder in ["log", "kept", "keys"] {
-        let copied = copy_files(&from.join(folder), &to.join(folder));
-        copied.map_err(CopyError::io(format!("copying `{folder}`")))?;
+fn copy(from: &Path, to: &Path, manifest: &Manifest, tell: TellBytes<'_>) -> Result<(), CopyError> {
+    const FOLDERS: [&str; 3] = ["log", "kept", "keys"];
+    let failed = |folder| CopyError::io(format!("copying `{folder}`"));
+    let (mut in_all, mut copied) = (0, 0);
+    for folder in FOLDERS {
+        in_all += bytes_in(&from.join(folder)).map_err(failed(folder))?;
+    }
+    for folder in FOLDERS {
+        let tell_file = |n_bytes| {
+            copied += n_bytes;
+            tell(copied, in_all);
+        };
+        copy_files(&from.join(folder), &to.join(folder), tell_file).map_err(failed(folder))?;
     }
     manifest.write(to).map_err(CopyError::io("noting what the copy is"))
 }
@@ -66,7 +81,11 @@ pub(super) fn discard(target: &CopyFolder) -> Result<(), CopyError> {
     removed.map_err(CopyError::io("removing what was restored"))
 }
 
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+fn copy_files(from: &Path, to: &Path, mut tell: impl FnMut(u64)) -> io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -75,8 +94,9 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         let path = to.join(&name);
-        std::fs::copy(entry.path(), &path)?;
+        let n_bytes = std::fs::copy(entry.path(), &path)?;
         File::open(&path)?.sync_all()?;
+        tell(n_bytes);
     }
     File::open(to)?.sync_all()
 }

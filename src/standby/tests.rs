@@ -4,7 +4,8 @@ pub(super) mod rig;
 
 use super::error::StandbyError;
 use super::local::{CopyError, LocalCopy};
-use super::promote::promote;
+use super::promote::{Thoroughness, promote};
+use super::restore::restore;
 use super::standbys::{Acknowledge, Rule, Standbys};
 use super::wire::{Hello, PulledParts};
 use crate::queue::embedded::COPY_FORMAT;
@@ -115,10 +116,10 @@ async fn a_damaged_copy_is_promoted_by_force_only() {
     rig.follow(&mut copy).await;
     drop(copy);
     flip(&files(&rig.copy_folder().join("log"))[1], 4_000);
-    let err = promote(&rig.copy_folder(), false).unwrap_err();
+    let err = promote(&rig.copy_folder(), false, &|_, _| ()).unwrap_err();
     assert!(matches!(err, CopyError::Damaged { .. }), "{err}");
     assert!(matches!(open(&rig.copy_folder()), Err(QueueError::Standby { .. })));
-    let promoted = promote(&rig.copy_folder(), true).unwrap();
+    let promoted = promote(&rig.copy_folder(), true, &|_, _| ()).unwrap();
     assert!(!promoted.damage.is_empty());
     assert!(!open(&rig.copy_folder()).unwrap().stats().damage.is_empty(), "the rest is served");
 }
@@ -130,7 +131,7 @@ async fn a_copy_that_is_not_complete_is_promoted_by_force_only() {
     let mut copy = rig.copy();
     rig.hello(&mut copy).unwrap();
     drop(copy);
-    let err = promote(&rig.copy_folder(), false).unwrap_err();
+    let err = promote(&rig.copy_folder(), false, &|_, _| ()).unwrap_err();
     assert!(matches!(err, CopyError::Incomplete(_)), "{err}");
 }
 
@@ -141,15 +142,15 @@ async fn nobody_serves_from_a_copy_and_no_standby_writes_into_a_queue() {
     let mut copy = rig.copy();
     rig.follow(&mut copy).await;
     // Held by the standby.
-    let err = promote(&rig.copy_folder(), true).unwrap_err();
+    let err = promote(&rig.copy_folder(), true, &|_, _| ()).unwrap_err();
     assert!(matches!(err, CopyError::Queue(QueueError::Held { .. })), "{err}");
     drop(copy);
     assert!(matches!(open(&rig.copy_folder()), Err(QueueError::Standby { .. })));
-    promote(&rig.copy_folder(), false).unwrap();
+    promote(&rig.copy_folder(), false, &|_, _| ()).unwrap();
     drop(open(&rig.copy_folder()).unwrap());
     let err = LocalCopy::open(&rig.copy_folder()).unwrap_err();
     assert!(matches!(err, CopyError::IsQueue(_)), "{err}");
-    let err = promote(&rig.copy_folder(), true).unwrap_err();
+    let err = promote(&rig.copy_folder(), true, &|_, _| ()).unwrap_err();
     assert!(matches!(err, CopyError::IsQueue(_)), "{err}");
     let other = rig.folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
@@ -231,4 +232,29 @@ async fn an_answer_waits_for_the_copy_and_no_longer_than_it_may() {
     assert!(rig.standbys.view().unwrap().lag.bytes > 300);
     rig.standbys.set_rule(Rule { acknowledge: Acknowledge::Local, ..RULE });
     assert!(rig.standbys.is_copied().await, "nobody wants it to");
+}
+
+#[tokio::test]
+async fn how_far_a_copy_is_read_is_told() {
+    let mut rig = Rig::new().await;
+    rig.append(60).await;
+    let mut copy = rig.copy();
+    rig.follow(&mut copy).await;
+    drop(copy);
+    let told = std::cell::RefCell::new(Vec::new());
+    let tell = |done: u64, total: u64| told.borrow_mut().push((done, total));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let how = Thoroughness { force: false, verify: false };
+    restore(&rig.copy_folder(), &elsewhere.path().join("queue"), how, &tell).unwrap();
+    let in_all = |folder: &str| -> u64 {
+        let files = files(&rig.copy_folder().join(folder)).into_iter();
+        files.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    let n_bytes = in_all("log") + in_all("kept") + in_all("keys");
+    let restored = told.take();
+    assert!(restored.contains(&(n_bytes, n_bytes)), "{n_bytes}: {restored:?}");
+    promote(&rig.copy_folder(), false, &tell).unwrap();
+    let promoted = told.take();
+    assert!(!promoted.is_empty() && promoted.is_sorted_by_key(|(done, _)| *done), "{promoted:?}");
+    assert!(promoted.iter().all(|(done, total)| done <= total), "{promoted:?}");
 }

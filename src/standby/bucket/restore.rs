@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::super::local::CopyError;
 use super::super::manifest::Manifest;
-use super::super::promote::{Promoted, Thoroughness, finish};
+use super::super::promote::{Promoted, TellBytes, Thoroughness, finish};
 use super::super::restore::{begin, discard};
 use super::super::wire::{FileName, Seal};
 use super::error::BucketError;
@@ -21,11 +21,12 @@ use super::objects::BucketPlace;
 const ATTEMPTS_MAX: usize = 5;
 
 /// Brings the copy at `from` into the queue's folder `to`, which is empty, and makes a queue of it.
-/// Blocks in between.
+/// Blocks in between. `tell` counts twice: what is fetched, then what is looked at.
 pub async fn restore_from_bucket(
     from: &BucketPlace,
     to: &Path,
     how: Thoroughness,
+    tell: TellBytes<'_>,
 ) -> Result<Promoted, CopyError> {
     let mut attempt = 1;
     loop {
@@ -36,7 +37,7 @@ pub async fn restore_from_bucket(
             return Err(CopyError::Incomplete(place()));
         }
         let target = begin(to)?;
-        let (local, damage) = match bring(from, &manifest, to).await {
+        let (local, damage) = match bring(from, &manifest, to, tell).await {
             Ok(brought) => brought,
             Err(err) => {
                 discard(&target)?;
@@ -57,7 +58,7 @@ pub async fn restore_from_bucket(
             discard(&target)?;
             return Err(CopyError::Damaged { folder, damage });
         }
-        let mut promoted = finish(&target, local, how)?;
+        let mut promoted = finish(&target, local, how, tell)?;
         promoted.damage.splice(0..0, damage);
         return Ok(promoted);
     }
@@ -68,8 +69,11 @@ async fn bring(
     from: &BucketPlace,
     manifest: &BucketManifest,
     to: &Path,
+    tell: TellBytes<'_>,
 ) -> Result<(Manifest, Vec<String>), CopyError> {
     let (mut sealed, mut damage) = (Vec::new(), Vec::new());
+    let in_all = manifest.files.values().map(CopiedFile::len).sum();
+    let mut fetched = 0;
     for file in manifest.files.values() {
         let path = match &file.name {
             FileName::Log(name) => to.join("log").join(name.file_name()),
@@ -82,7 +86,11 @@ async fn bring(
             let end = u32::try_from(file.len()).unwrap_or(u32::MAX);
             sealed.push(Seal { name: *name, end, checksum });
         }
-        let bytes = whole(from, file, &mut damage).await?;
+        let tell_part = |n_bytes| {
+            fetched += n_bytes;
+            tell(fetched, in_all);
+        };
+        let bytes = whole(from, file, &mut damage, tell_part).await?;
         let capacity = if matches!(file.name, FileName::Log(_)) { file.capacity } else { 0 };
         write(&path, capacity, &bytes)
             .map_err(CopyError::io(format!("writing `{}`", path.display())))?;
@@ -104,6 +112,7 @@ async fn whole(
     from: &BucketPlace,
     file: &CopiedFile,
     damage: &mut Vec<String>,
+    mut tell: impl FnMut(u64),
 ) -> Result<Vec<Bytes>, BucketError> {
     let mut bytes = Vec::with_capacity(file.parts.len());
     for part in &file.parts {
@@ -116,6 +125,7 @@ async fn whole(
             }
             Err(err) => return Err(err),
         }
+        tell(part.used);
     }
     Ok(bytes)
 }

@@ -112,7 +112,7 @@ async fn follow(rig: &Rig, copy: &mut BucketCopy) {
 /// Restores the copy and compares it with the gateway's queue.
 async fn compare(rig: &Rig, store: &Store) {
     let to = rig.copy_folder();
-    let restored = restore_from_bucket(&store.place(), &to, CHECKED).await.unwrap();
+    let restored = restore_from_bucket(&store.place(), &to, CHECKED, &|_, _| ()).await.unwrap();
     assert_eq!(restored.damage, Vec::<String>::new());
     rig.compare_with(restored, &to).await;
 }
@@ -213,7 +213,8 @@ async fn an_object_that_changed_or_is_gone_is_found_and_comes_again() {
                 _ => store.0.delete(&Store::path(name)).await.unwrap(),
             }
         }
-        let err = restore_from_bucket(&store.place(), &rig.copy_folder(), CHECKED).await;
+        let err =
+            restore_from_bucket(&store.place(), &rig.copy_folder(), CHECKED, &|_, _| ()).await;
         let err = err.unwrap_err();
         assert!(matches!(err, CopyError::Damaged { .. }), "{kind}: {err}");
         assert!(err.to_string().contains("s3://copies/shop/one"), "{kind}: {err}");
@@ -230,7 +231,8 @@ async fn a_damaged_copy_in_a_bucket_is_restored_by_force_only() {
     let first = store.names().await.into_iter().find(|name| name.starts_with("log/")).unwrap();
     store.flip(&first, 4_000).await;
     let how = Thoroughness { force: true, ..CHECKED };
-    let restored = restore_from_bucket(&store.place(), &rig.copy_folder(), how).await.unwrap();
+    let restored =
+        restore_from_bucket(&store.place(), &rig.copy_folder(), how, &|_, _| ()).await.unwrap();
     assert!(restored.damage.iter().any(|text| text.contains(&first)), "{:?}", restored.damage);
     assert!(!files(&rig.copy_folder().join("log")).is_empty());
 }
@@ -292,11 +294,12 @@ async fn a_manifest_of_another_version_and_none_at_all_are_told_apart() {
     let err = BucketCopy::open(store.place(), clock()).await.unwrap_err();
     assert!(matches!(err, BucketError::Format { .. }), "{err}");
     let to: PathBuf = rig.copy_folder();
-    let err = restore_from_bucket(&store.place(), &to, CHECKED).await.unwrap_err();
+    let err = restore_from_bucket(&store.place(), &to, CHECKED, &|_, _| ()).await.unwrap_err();
     assert!(matches!(err, CopyError::Bucket(BucketError::Format { .. })), "{err}");
     store.put(MANIFEST, "{").await;
     let err = BucketCopy::open(store.place(), clock()).await.unwrap_err();
     assert!(matches!(err, BucketError::Manifest(..)), "{err}");
-    let err = restore_from_bucket(&Store::new().place(), &to, CHECKED).await.unwrap_err();
+    let err =
+        restore_from_bucket(&Store::new().place(), &to, CHECKED, &|_, _| ()).await.unwrap_err();
     assert!(matches!(err, CopyError::NoCopy(_)), "{err}");
 }

@@ -166,7 +166,7 @@ impl Rig {
 
     /// Makes a queue of the copy, and compares it with the gateway's.
     pub(in crate::standby) async fn compare(&self) {
-        let promoted = promote(&self.copy_folder(), false).unwrap();
+        let promoted = promote(&self.copy_folder(), false, &|_, _| ()).unwrap();
         self.compare_with(promoted, &self.copy_folder()).await;
     }
 
