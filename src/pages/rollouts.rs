@@ -16,6 +16,8 @@ pub(super) struct RolloutCard {
     pub(super) state: &'static str,
     pub(super) sentence: String,
     pub(super) target: String,
+    /// The most letters a second.
+    pub(super) rate: u32,
     pub(super) began: When,
     pub(super) by: &'static str,
     pub(super) why: String,
@@ -63,6 +65,7 @@ fn card(one: &RolloutView, now: Timestamp) -> RolloutCard {
         state: one.state.as_str(),
         sentence: format!("{delivered} of {matched} delivered{beside}"),
         target: words::shown(&one.target, 160),
+        rate: one.rate,
         began: When::ago(one.began_at, now),
         by: one.actor.as_str(),
         why: words::shown(one.why.as_deref().unwrap_or_default(), 300),

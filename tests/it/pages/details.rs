@@ -77,6 +77,10 @@ fn what_waits_says_when_it_is_tried_next() {
     let next = &handler["next_tries"][0];
     assert_eq!((&next["id"], &next["type"]), (&json!(id), &json!("comment.create")));
     assert_eq!(next["at"], handler["next_try_at"]);
+    assert!(
+        page(&gateway, &format!("/events/{id}")).contains("at position 1<"),
+        "where it is kept"
+    );
     assert!(handler["given_up_at"].as_str().unwrap() > next["at"].as_str().unwrap(), "{handler}");
     let (at, now) = (next["at"].as_str().unwrap(), next["received_at"].as_str().unwrap());
     assert!(at > now, "{at} is ahead of {now}");

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod axe;
 mod browser;
+mod by_hand;
 mod details;
 mod hostile;
 mod schemathesis;

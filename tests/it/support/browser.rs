@@ -132,6 +132,15 @@ impl Browser {
         self.wait_for_load();
     }
 
+    /// Runs scripts of which the last one leads to another page, and waits for that.
+    pub(crate) fn press_to_leave(&mut self, scripts: &[&str]) {
+        self.eval("window.isLeft = true");
+        for script in scripts {
+            self.eval(script);
+        }
+        self.wait_for_load();
+    }
+
     /// The page's text as it is shown.
     pub(crate) fn text(&mut self) -> String {
         self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()

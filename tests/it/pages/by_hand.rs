@@ -1,0 +1,110 @@
+//! What a person does on the pages beside looking for failures, in a browser.
+
+use crate::support::bad_server::{BadServer, status};
+use crate::support::browser::Browser;
+use crate::support::gateway::Gateway;
+
+use super::browser::visit;
+
+fn app(receiver: &BadServer, more: &str) -> Gateway {
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n{more}\n[handler.app.http]\n\
+         url = \"{}\"\n",
+        receiver.url("/")
+    );
+    Gateway::with("", &rest)
+}
+
+#[test]
+fn handler_is_paused_with_a_reason_and_resumed() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start();
+    visit(&mut browser, &gateway, "/handlers/all");
+    browser.fill("#for", "1h");
+    browser.fill("#reason", "the mail server moves");
+    browser.click("Pause");
+    let lead = "document.querySelector('#lead').innerText";
+    let text = browser.eval(lead).as_str().unwrap().to_owned();
+    assert!(text.starts_with("paused, goes on "), "{text}");
+    assert!(text.contains("by dashboard: the mail server moves"), "{text}");
+    gateway.send(b"{}").id();
+    visit(&mut browser, &gateway, "/handlers");
+    assert!(browser.text().contains("paused"), "{}", browser.text());
+    visit(&mut browser, &gateway, "/handlers/all");
+    browser.click("Resume");
+    gateway.wait_until_delivered("all", 1);
+    let text = browser.eval(lead).as_str().unwrap().to_owned();
+    assert!(text.starts_with("running"), "{text}");
+    visit(&mut browser, &gateway, "/log");
+    let text = browser.text();
+    assert!(text.contains("the mail server moves") && text.contains("resume"), "{text}");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[test]
+fn keys_are_explained_and_lead_where_they_say() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start();
+    visit(&mut browser, &gateway, "/");
+    let press = |key: &str| {
+        format!(
+            "document.body.dispatchEvent(new KeyboardEvent('keydown', \
+             {{ key: '{key}', bubbles: true }}))"
+        )
+    };
+    let is_open = "document.querySelector('#keys').open";
+    assert_eq!(browser.eval(is_open), false);
+    browser.eval("document.querySelector('[data-keys]').click()");
+    assert_eq!(browser.eval(is_open), true, "by its button");
+    let text =
+        browser.eval("document.querySelector('#keys').innerText").as_str().unwrap().to_owned();
+    browser.eval("document.querySelector('#keys button').click()");
+    assert_eq!(browser.eval(is_open), false);
+    browser.eval(&press("?"));
+    assert_eq!(browser.eval(is_open), true, "by its key");
+    browser.eval("document.querySelector('#keys button').click()");
+    browser.eval(&press("/"));
+    assert_eq!(browser.eval("document.activeElement.id"), "find");
+    browser.eval("document.activeElement.blur()");
+    let theme = "document.documentElement.dataset.theme || ''";
+    let before = browser.eval(theme);
+    browser.eval(&press("t"));
+    assert_ne!(browser.eval(theme), before);
+    for (key, path) in [
+        ("e", "/events"),
+        ("d", "/dead"),
+        ("r", "/rejected"),
+        ("h", "/handlers"),
+        ("s", "/sources"),
+        ("c", "/config"),
+        ("l", "/log"),
+        ("o", "/"),
+    ] {
+        assert!(text.contains(key), "{key} is explained: {text}");
+        browser.press_to_leave(&[&press("g"), &press(key)]);
+        assert_eq!(browser.path(), path);
+    }
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[test]
+fn rollout_takes_a_pace_and_a_cap_and_says_so() {
+    let Some(mut browser) = Browser::start() else { return };
+    let receiver = BadServer::start((0..5).map(|_| status(422)));
+    let gateway = app(&receiver, "");
+    for n in 0..5 {
+        gateway.send(format!(r#"{{"n":{n}}}"#).as_bytes()).id();
+    }
+    gateway.wait_for_outcomes("app", "dead", 5);
+    visit(&mut browser, &gateway, "/dead");
+    browser.fill("main [name=limit]", "3");
+    browser.fill("main [name=rate]", "7");
+    browser.click("Redrive 5 by stages");
+    let text = browser.text();
+    assert!(text.contains("of 3 delivered") && text.contains("at most 7 a second"), "{text}");
+    gateway.wait_until_delivered("app", 3);
+    visit(&mut browser, &gateway, "/dead");
+    while !browser.text().contains("Rollout 1 is done") {}
+    assert!(browser.text().contains("2 dead letters"), "{}", browser.text());
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
