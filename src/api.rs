@@ -253,7 +253,7 @@ impl Api {
         let mut handlers = view::handlers(stats, configured, now);
         for handler in handlers.iter_mut().filter(|handler| handler.waiting > 0) {
             let next = self.queue.next_tries(&handler.name, 1).pop();
-            handler.next_try_at = next.map(|(_, due)| self.wall_time(due));
+            handler.next_try_at = next.map(|(_, due)| self.next_try_at(due, handler.probe_at));
         }
         handlers
     }

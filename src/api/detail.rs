@@ -29,7 +29,7 @@ pub struct HandlerDetail {
     /// The same as in a list.
     #[serde(flatten)]
     pub handler: HandlerView,
-    /// Its retries that are due next, the soonest first.
+    /// Its retries that are due next, the soonest first; none of them before `probe_at`.
     pub next_tries: Vec<NextTry>,
     /// What it was given among the newest events, the commonest first.
     pub takes: Vec<TypeCount>,
@@ -106,7 +106,7 @@ impl Api {
         let dead_groups =
             if handler.dead == 0 { Vec::new() } else { self.dead_groups(filter).await?.groups };
         let (takes, looked_at) = self.taken_by(name).await?;
-        let next_tries = self.next_tries(name).await?;
+        let next_tries = self.next_tries(&handler).await?;
         // Read from the clock once more, the same moment differs by its last digit.
         if let Some(next) = next_tries.first() {
             handler.next_try_at = Some(next.at);
@@ -153,14 +153,14 @@ impl Api {
     }
 
     /// The retries of a handler that are due next.
-    async fn next_tries(&self, name: &HandlerName) -> Result<Vec<NextTry>, ApiError> {
+    async fn next_tries(&self, handler: &HandlerView) -> Result<Vec<NextTry>, ApiError> {
         let mut tries = Vec::new();
-        for (position, due) in self.queue.next_tries(name, TRIES_MAX) {
+        for (position, due) in self.queue.next_tries(&handler.name, TRIES_MAX) {
             // One that is gone, or cannot be read, has no name.
             let Some(event) = self.summary_at(position).await? else { continue };
             let EventSummary { id, position, source, event_type, received_at, body_bytes: _ } =
                 event;
-            let at = self.wall_time(due);
+            let at = self.next_try_at(due, handler.probe_at);
             tries.push(NextTry { id, position, source, event_type, received_at, at });
         }
         Ok(tries)
@@ -179,9 +179,11 @@ impl Api {
         Ok(found.as_ref().map(EventSummary::new))
     }
 
-    /// A moment of the steady clock by the wall clock; one that has passed is now.
-    pub(super) fn wall_time(&self, steady: Timestamp) -> Timestamp {
-        self.clock.now().after(steady.since(self.clock.steady()))
+    /// When a retry is made that is `due` by the steady clock, by the wall clock: one that has passed is
+    /// now, and none is made before a handler that is left alone is tried (`probe_at`).
+    pub(super) fn next_try_at(&self, due: Timestamp, probe_at: Option<Timestamp>) -> Timestamp {
+        let at = self.clock.now().after(due.since(self.clock.steady()));
+        probe_at.map_or(at, |probe_at| at.max(probe_at))
     }
 
     /// What a handler was given among the newest events that are its own.

@@ -83,9 +83,13 @@ impl Api {
         detail.arrival = ArrivalView::of(&event, answered_after);
         detail.summary.body_bytes = event.body.len();
         let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
+        let server = self.server.as_ref();
+        let handlers = server.map(|server| server.control.handlers()).unwrap_or_default();
         for delivery in detail.deliveries.iter_mut().filter(waiting) {
+            let handler = handlers.iter().find(|one| one.name == delivery.handler);
+            let probe_at = handler.and_then(|handler| handler.probe_at);
             let due = self.queue.next_try(&delivery.handler, event.position);
-            delivery.next_try_at = due.map(|due| self.wall_time(due));
+            delivery.next_try_at = due.map(|due| self.next_try_at(due, probe_at));
         }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();

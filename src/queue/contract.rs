@@ -152,7 +152,8 @@ pub trait Queue: Send + Sync {
     }
 
     /// The retries of a handler that are due next, at most `max`, each with when that is by the steady
-    /// clock. Memory work only; a backend that cannot tell gives none.
+    /// clock; those that were given out are among them. Memory work only; a backend that cannot tell
+    /// gives none.
     fn next_tries(&self, _handler: &HandlerName, _max: usize) -> Vec<(Position, Timestamp)> {
         Vec::new()
     }

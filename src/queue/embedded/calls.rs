@@ -183,7 +183,10 @@ impl Queue for EmbeddedQueue {
     fn next_tries(&self, handler: &HandlerName, max: usize) -> Vec<(Position, Timestamp)> {
         let Some(cell) = self.core.handler(handler) else { return Vec::new() };
         let live = cell.lock();
-        live.session.as_ref().map(|session| session.next_tries(max)).unwrap_or_default()
+        live.session
+            .as_ref()
+            .map(|session| session.next_tries(&live.state, max))
+            .unwrap_or_default()
     }
 
     fn next_try(&self, handler: &HandlerName, position: Position) -> Option<Timestamp> {

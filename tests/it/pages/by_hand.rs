@@ -108,3 +108,28 @@ fn rollout_takes_a_pace_and_a_cap_and_says_so() {
     assert!(browser.text().contains("2 dead letters"), "{}", browser.text());
     assert_eq!(browser.complaints, Vec::<String>::new());
 }
+
+#[test]
+fn handler_that_is_left_alone_says_what_waits_for_it_and_until_when() {
+    let receiver = BadServer::start((0..3).map(|_| status(503)));
+    // What was tried is due again long before the handler is.
+    let more = "retry = { min = \"1ms\", max = \"1ms\" }\n\
+                breaker = { failures = 3, probe_interval = \"1h\" }";
+    let gateway = app(&receiver, more);
+    let id = gateway.send(b"{}").id();
+    gateway.wait_for_outcomes("app", "retry", 3);
+    let handler = || gateway.ask("GET", "/api/v1/handlers/app", "").json();
+    while handler()["probe_at"].is_null() {
+        std::thread::yield_now();
+    }
+    let handler = handler();
+    assert_eq!(handler["next_tries"][0]["id"], id.as_str(), "{handler}");
+    let at = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    assert!(at(&handler["next_try_at"]) >= at(&handler["probe_at"]), "{handler}");
+    let event = gateway.ask("GET", &format!("/api/v1/events/{id}"), "").json();
+    let deliveries = event["deliveries"].as_array().unwrap();
+    let of_app = deliveries.iter().find(|one| one["handler"] == "app").unwrap();
+    assert!(at(&of_app["next_try_at"]) >= at(&handler["probe_at"]), "{event}");
+    let page = gateway.ask("GET", "/handlers/app", "").text();
+    assert!(page.contains("Next tries") && page.contains(&format!("/events/{id}")), "{page}");
+}

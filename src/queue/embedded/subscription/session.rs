@@ -112,9 +112,21 @@ impl Session {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// The waiting deliveries that are due next.
-    pub(crate) fn next_tries(&self, max: usize) -> Vec<(Position, Timestamp)> {
-        self.due.iter().take(max).map(|(due, position)| (*position, *due)).collect()
+    /// The waiting deliveries that are due next, before them those that were given out: a handler that
+    /// is left alone holds up to a buffer of these.
+    pub(crate) fn next_tries(
+        &self,
+        state: &HandlerState,
+        max: usize,
+    ) -> Vec<(Position, Timestamp)> {
+        let due_of = |position: &Position| {
+            let waiting = state.waiting().get(*position)?;
+            Some((waiting.due_from(self.began_at), *position))
+        };
+        let mut given_out: Vec<_> = self.leased_waiting.keys().filter_map(due_of).collect();
+        given_out.sort_unstable();
+        let tries = given_out.into_iter().chain(self.due.iter().copied()).take(max);
+        tries.map(|(due, position)| (position, due)).collect()
     }
 
     /// When it began, by the steady clock.

@@ -40,6 +40,16 @@ fn due_deliveries_come_before_open_ones() {
 }
 
 #[test]
+fn next_tries_begin_with_those_that_were_given_out() {
+    let state = state(&[(2, retry(40, None)), (1, retry(50, None)), (3, retry(900, None))]);
+    let mut session = Session::begin(&state, at(0));
+    assert_eq!(choose(&mut session, &state, 50), [2, 1]);
+    let due = [(Position(2), at(40)), (Position(1), at(50)), (Position(3), at(900))];
+    assert_eq!(session.next_tries(&state, 9), due);
+    assert_eq!(session.next_tries(&state, 1), due[..1]);
+}
+
+#[test]
 fn jumped_over_position_is_given_out() {
     let state = state(&[(3, NewState::Delivered)]);
     let mut session = Session::begin(&state, at(0));
