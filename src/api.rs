@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::cluster::ClusterView;
 use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, QueueError, QueueStats};
@@ -235,7 +236,13 @@ impl Api {
                 .map(|server| server.ingest.proxies().list())
                 .unwrap_or_default(),
             standby: self.server.as_ref().and_then(|server| server.control.standby()),
+            cluster: self.cluster(),
         }
+    }
+
+    /// How the cluster stands; `None` = the queue is this machine's alone, or no server runs.
+    pub fn cluster(&self) -> Option<ClusterView> {
+        self.server.as_ref().and_then(|server| server.control.cluster())
     }
 
     /// The configured sources; none without a server.

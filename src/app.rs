@@ -24,6 +24,7 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Queue, QueueError};
 
 mod certificates;
+mod cluster;
 pub mod compare;
 mod control;
 mod core;
@@ -149,7 +150,8 @@ impl Application {
         let gate =
             Arc::new(Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone()));
         let path = path.to_owned();
-        let around = Around { sources, certificates, config, path, gate, sandbox };
+        let cluster = None;
+        let around = Around { sources, cluster, certificates, config, path, gate, sandbox };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         for line in server.orphan_lines() {
             warn!("{line}");
@@ -294,6 +296,10 @@ fn tasks(
     if let Some(certificates) = server.certificates.clone() {
         let clock = Arc::clone(&server.core.clock);
         tasks.spawn(certificates::watch(certificates, clock, Arc::clone(&own), stop.clone()));
+    }
+    if let Some(cluster) = server.cluster.clone() {
+        let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());
+        tasks.spawn(cluster::watch::run(cluster, server, own, stop));
     }
     tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));
     tasks.spawn(health::watch(Arc::clone(server), own, stop.clone()));

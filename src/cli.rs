@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 mod against;
 mod args;
 mod check;
+mod cluster;
 mod dead;
 mod error;
 mod events;
@@ -37,7 +38,7 @@ mod when;
 pub use args::Cli;
 pub use error::CliError;
 
-use args::Verb;
+use args::{ClusterVerb, Verb};
 use output::Output;
 use store::Server;
 
@@ -89,6 +90,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Rejected(verb) => rejected::run(verb, &config, output).await,
         Verb::Handlers(verb) => handlers::run(verb, &config, output).await,
         Verb::Queue(verb) => queue::run(verb, &config, output).await,
+        Verb::Cluster(ClusterVerb::Status) => cluster::status(&config, output).await,
         // `run` has done them.
         Verb::Serve
         | Verb::Check(_)

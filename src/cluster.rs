@@ -49,8 +49,8 @@ pub use cluster_queue::{ClusterOptions, ClusterQueue};
 #[cfg(feature = "test-support")]
 pub use engine::MemoryEngine;
 pub use engine::{
-    EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
-    StoredUnit,
+    EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine,
+    MeasuredEngine, Sequence, StoredUnit,
 };
 pub use node::{BadNodeName, NodeName};
 pub use view::{ClusterAnswer, ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};

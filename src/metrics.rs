@@ -21,15 +21,18 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Outcome, SourceName};
 use crate::sync::lock;
 
+mod cluster;
 mod labels;
 mod latency;
 mod names;
 mod rate_ring;
 
+pub use cluster::ClusterFigures;
 pub use labels::RequestOutcome;
 pub use latency::{LatencyCounts, LatencyRing, Quantiles};
 pub use rate_ring::RateRing;
 
+use cluster::ClusterMetrics;
 use labels::{
     DeliveryLabels, DeliveryOutcome, HandlerLabel, HandlerLabels, NoLabels, RequestLabels,
     SecretLabels, SourceLabel, handler_labels,
@@ -69,6 +72,7 @@ struct Inner {
     standby_connected: Family<NoLabels, Count>,
     standby_lag: Family<NoLabels, Seconds>,
     standby_lag_bytes: Family<NoLabels, Count>,
+    cluster: ClusterMetrics,
 }
 
 impl Metrics {
@@ -96,6 +100,7 @@ impl Metrics {
             standby_connected: names::standby_connected(&mut registry),
             standby_lag: names::standby_lag(&mut registry),
             standby_lag_bytes: names::standby_lag_bytes(&mut registry),
+            cluster: ClusterMetrics::registered(&mut registry),
             registry,
         };
         Self(Arc::new(inner))
@@ -189,6 +194,16 @@ impl Metrics {
         standby_connected.get_or_create(&NoLabels).set(is_connected.into());
         standby_lag.get_or_create(&NoLabels).set(lag_seconds);
         standby_lag_bytes.get_or_create(&NoLabels).set(lag_bytes);
+    }
+
+    /// Sets the shared log's gauges; where the queue is this machine's alone there are none.
+    pub fn set_cluster(&self, figures: Option<ClusterFigures>) {
+        self.0.cluster.set(figures);
+    }
+
+    /// Counts one append to the shared log that succeeded.
+    pub fn engine_append(&self, duration: Duration) {
+        self.0.cluster.append(duration);
     }
 
     /// Everything, as `OpenMetrics` text.

@@ -15,6 +15,7 @@ use crate::api::{Api, ApiError};
 mod about;
 mod assets;
 mod change;
+mod cluster;
 mod config;
 mod dead;
 mod event;

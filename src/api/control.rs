@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::cluster::ClusterView;
 use crate::event::{Event, EventId, HandlerName, SourceName};
 use crate::standby::StandbyView;
 
@@ -39,6 +40,9 @@ pub trait Control: Send + Sync {
 
     /// How the second copy of the queue stands; `None` = there is none, and none is expected.
     fn standby(&self) -> Option<StandbyView>;
+
+    /// How the cluster stands; `None` = the queue is this machine's alone.
+    fn cluster(&self) -> Option<ClusterView>;
 
     /// What [`Control::reload`] would change.
     fn changes(&self) -> Result<Reloaded, ApiError>;

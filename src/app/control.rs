@@ -15,6 +15,7 @@ use crate::api::{
     Reloaded, Rollouts, SourceView, Surroundings, TestView, WantsView, error_chain,
 };
 use crate::clock::Timestamp;
+use crate::cluster::ClusterView;
 use crate::config::{self, Config};
 use crate::event::{Event, HandlerName, SourceName};
 use crate::http::admin::{Admin, Gate};
@@ -28,6 +29,7 @@ use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
 
 use super::certificates::Certificates;
+use super::cluster::{self, ClusterSource};
 use super::core::Core;
 use super::error::AppError;
 use super::handlers::Handlers;
@@ -47,6 +49,8 @@ pub(super) struct Server {
     pub(super) handlers: Arc<Handlers>,
     /// Who has a second copy of the queue.
     pub(super) standbys: Arc<Standbys>,
+    /// How the cluster stands; nothing = the queue is this machine's alone.
+    pub(super) cluster: Option<ClusterSource>,
     started_at: Timestamp,
     gate: Arc<Gate>,
     sandbox: Sandbox,
@@ -71,6 +75,7 @@ pub(super) struct Server {
 /// What a server is made of beside its queue and its handlers.
 pub(super) struct Around {
     pub(super) sources: Vec<Source>,
+    pub(super) cluster: Option<ClusterSource>,
     pub(super) certificates: Option<Certificates>,
     pub(super) config: Config,
     /// Where a reload finds the configuration.
@@ -86,7 +91,7 @@ impl Server {
         handlers: Handlers,
         around: Around,
     ) -> Self {
-        let Around { sources, certificates, config, path, gate, sandbox } = around;
+        let Around { sources, cluster, certificates, config, path, gate, sandbox } = around;
         let Core { queue, clock, metrics, traces } = core.clone();
         let started_at = clock.now();
         let ingest = Ingest::new(queue, clock, metrics, limits::limits(&config), sources);
@@ -103,6 +108,7 @@ impl Server {
             public: Arc::new(public),
             handlers: Arc::new(handlers),
             standbys,
+            cluster,
             started_at,
             gate,
             sandbox,
@@ -236,7 +242,12 @@ impl Control for Server {
         let certificates = self.certificates.as_ref();
         problems.extend(certificates.and_then(|one| one.problem(self.core.clock.now())));
         problems.extend(self.standbys.problem());
+        problems.extend(self.cluster().and_then(|view| cluster::problem(&view)));
         problems
+    }
+
+    fn cluster(&self) -> Option<ClusterView> {
+        self.cluster.as_ref().map(|look| look())
     }
 
     fn standby(&self) -> Option<StandbyView> {

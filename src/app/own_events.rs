@@ -11,7 +11,7 @@ use crate::deliver::OWN_SOURCE;
 use crate::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName};
 
 /// The types that there are.
-pub const TYPES: [&str; 15] = [
+pub const TYPES: [&str; 17] = [
     "dead_letter",
     "handler.down",
     "handler.failed",
@@ -24,6 +24,8 @@ pub const TYPES: [&str; 15] = [
     "disk.back",
     "standby.lag",
     "standby.caught_up",
+    "engine.down",
+    "engine.back",
     "certificate.failed",
     "certificate.ending",
     "certificate.renewed",
@@ -108,6 +110,13 @@ fn payload(event_type: &str, now: Timestamp) -> Option<Value> {
         "disk.low" | "disk.back" => json!({
             "free_bytes": 400_000_000, "reserve_bytes": 268_435_456, "path": "data/queue",
         }),
+        other => return payload_of_machine(other, now),
+    })
+}
+
+/// The same of what is told of this machine and of what it relies on.
+fn payload_of_machine(event_type: &str, now: Timestamp) -> Option<Value> {
+    Some(match event_type {
         "standby.lag" => json!({
             "standby": "two",
             "connected": false,
@@ -117,6 +126,13 @@ fn payload(event_type: &str, now: Timestamp) -> Option<Value> {
             "last_seen_at": now,
         }),
         "standby.caught_up" => json!({ "standby": "two", "since": now, "seconds": 90 }),
+        "engine.down" => json!({
+            "node": "a", "backend": "postgres", "since": now, "spilled": 412,
+            "error": "the engine is not available: Connection refused (os error 111)",
+        }),
+        "engine.back" => json!({
+            "node": "a", "backend": "postgres", "down_since": now, "down_seconds": 90, "spilled": 412,
+        }),
         "certificate.failed" | "certificate.ending" | "certificate.renewed" => json!({
             "names": ["hooks.example.com"],
             "not_after": now,

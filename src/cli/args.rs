@@ -85,6 +85,9 @@ pub enum Verb {
     Queue(Queue),
     /// Hold a second copy of a gateway's queue, and make a gateway of it.
     Standby(Standby),
+    /// The gateways that share one log.
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
     /// Make a queue of a copy, in an empty folder.
     Restore(Restore),
     /// Print a JSON Schema of the configuration file.
@@ -104,6 +107,13 @@ pub enum Verb {
         /// The folder, which is there already.
         folder: PathBuf,
     },
+}
+
+/// Verbs of `cluster`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Show which gateways there are, who delivers to which handler, and how the shared log does.
+    Status,
 }
 
 /// Options of `check`.

@@ -9,6 +9,7 @@ use crate::text::{bytes, count, counted, span};
 
 use super::CliError;
 use super::args::Status;
+use super::cluster;
 use super::human::{ago, ago_or};
 use super::output::{Column, Output, Page, plain, table};
 use super::store::{self, Reached, Server};
@@ -90,6 +91,9 @@ fn text(status: &StatusView) -> String {
     ));
     if let Some(standby) = &status.standby {
         text.line(format_args!("{}", second_copy(standby)));
+    }
+    if let Some(view) = &status.cluster {
+        text.line(format_args!("{}", cluster::summary(view)));
     }
     for line in &queue.damage {
         text.line(format_args!("damage: {}", plain(line)));

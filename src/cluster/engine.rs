@@ -1,9 +1,10 @@
 //! The engine of a shared log: an ordered, durable sequence of units that other programs keep for us.
 //!
-//! - `contract`: what every engine promises.
+//! - `contract`: what every engine promises. `measured`: one whose appends are measured.
 //! - `memory`: one for tests, in memory.
 
 mod contract;
+mod measured;
 #[cfg(feature = "test-support")]
 mod memory;
 
@@ -11,5 +12,6 @@ pub use contract::{
     EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
     StoredUnit,
 };
+pub use measured::MeasuredEngine;
 #[cfg(feature = "test-support")]
 pub use memory::MemoryEngine;

@@ -74,7 +74,7 @@ pub struct EngineView {
     pub up: bool,
     /// Since when that is so.
     pub since: Timestamp,
-    /// Why it did not.
+    /// Why it did not; or, while it does, why this node takes no part any more.
     pub error: Option<String>,
     /// What an acknowledged unit survives, in one sentence; nothing = it is not known yet.
     pub durability: Option<String>,
@@ -113,6 +113,11 @@ impl ClusterView {
     /// How many units of the shared log this node has not applied yet, as far as it knows.
     pub fn lag_units(&self) -> u64 {
         self.head.map_or(0, |head| head.saturating_sub(self.applied))
+    }
+
+    /// Why this node takes no part any more until it is started anew; `None` = it does.
+    pub fn failure(&self) -> Option<&str> {
+        self.engine.error.as_deref().filter(|_| self.engine.up)
     }
 
     /// The nodes that give no sign of life.

@@ -11,7 +11,7 @@ use actix_http::{ConnectionType, Payload};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Extensions;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::rt::net::UnixStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -21,10 +21,10 @@ use tracing::error;
 
 use crate::api::{
     ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, EventsAsk, ExportAsk,
-    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent, figures,
+    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent,
 };
+use crate::cluster::ClusterAnswer;
 use crate::event::EventId;
-use crate::metrics::{self, StandbyFigures};
 
 use super::body;
 use super::connections::Watched;
@@ -38,6 +38,7 @@ mod openapi;
 mod question;
 mod rights;
 mod route;
+mod scrape;
 mod session;
 mod site;
 mod standby;
@@ -189,8 +190,9 @@ async fn read(
     match route {
         Route::Health => Ok(health(request.method())),
         Route::Ready => Ok(ready(&api.unready().await)),
-        Route::Metrics => Ok(metrics_text(admin)),
+        Route::Metrics => Ok(scrape::metrics(admin)),
         Route::Status => Ok(json(&api.status())),
+        Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),
         Route::Events => {
             let query: EventsAsk = query(request)?;
             events(query, api).await
@@ -286,6 +288,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         | Route::Ready
         | Route::Metrics
         | Route::Status
+        | Route::Cluster
         | Route::Events
         | Route::Event(_)
         | Route::EventRaw(_)
@@ -381,18 +384,4 @@ fn ready(problems: &[String]) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
         .insert_header((header::CONTENT_TYPE, JSON))
         .body(body.to_string())
-}
-
-fn metrics_text(admin: &Admin) -> HttpResponse {
-    admin.metrics.set_queue(&figures(&admin.api.stats(), admin.clock.now()));
-    let standby = admin.standbys.as_ref().and_then(|standbys| standbys.view());
-    admin.metrics.set_standby(standby.map(|view| StandbyFigures {
-        is_connected: view.connected,
-        lag_seconds: view.lag.seconds,
-        lag_bytes: view.lag.bytes,
-    }));
-    let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, content_type))
-        .body(admin.metrics.text())
 }

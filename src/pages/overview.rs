@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::cluster::{ClusterCard, card};
 use super::fields::Fields;
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
@@ -29,6 +30,7 @@ struct OverviewPage {
     acknowledged: Option<(String, String)>,
     chart: Bars,
     axis: Vec<When>,
+    cluster: Option<ClusterCard>,
     handlers: Vec<HandlerRow>,
     sources: Vec<SourceRow>,
     n_more_handlers: usize,
@@ -76,6 +78,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
             .map(|ack| (words::latency(ack.p50_micros), words::latency(ack.p99_micros))),
         chart: Bars::large(&minutes, &failed_by_minute(&rates), label),
         axis: [59, 45, 30, 15].map(before).to_vec(),
+        cluster: status.cluster.as_ref().map(|view| card(view, now)),
         handlers: rows(&status, &rates, now, ROWS_MAX),
         sources: sources::rows(&status, &rates, now, ROWS_MAX),
         n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),

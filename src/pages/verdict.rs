@@ -2,6 +2,7 @@
 
 use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
+use super::cluster::{ClusterTrouble, trouble};
 use super::fields::address;
 use super::widgets::When;
 use super::words;
@@ -45,10 +46,35 @@ pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
 pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
     let troubled: Vec<&HandlerView> =
         status.handlers.iter().filter(|handler| is_in_trouble(handler)).collect();
+    let cluster = status.cluster.as_ref();
+    // Nothing is delivered without the shared log, so that no handler's trouble is newer than that.
+    if let Some(view) = cluster.filter(|view| view.engine.error.is_some())
+        && let Some(trouble) = trouble(view, now)
+    {
+        return of_cluster(trouble);
+    }
+    let cluster = cluster.and_then(|view| trouble(view, now));
     match troubled.as_slice() {
-        [] => calm(status, rates, now),
+        [] => match cluster {
+            Some(trouble) => of_cluster(trouble),
+            None => calm(status, rates, now),
+        },
         [one] => one_fails(one, status.handlers.len() - 1, now),
         many => many_fail(many),
+    }
+}
+
+fn of_cluster(trouble: ClusterTrouble) -> Verdict {
+    let ClusterTrouble { first, since, rest, explained } = trouble;
+    Verdict {
+        is_trouble: true,
+        first,
+        since,
+        rest,
+        link: None,
+        end: String::new(),
+        explained,
+        handler: None,
     }
 }
 

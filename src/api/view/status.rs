@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handler::HandlerView;
 use crate::clock::Timestamp;
+use crate::cluster::ClusterView;
 use crate::event::{Position, SourceName};
 use crate::ingest::{ProxyRow, RefusedRow};
 use crate::queue::QueueStats;
@@ -34,6 +35,9 @@ pub struct StatusView {
     /// How the second copy of the queue stands; nothing = there is none, and none is expected.
     #[serde(default)]
     pub standby: Option<StandbyView>,
+    /// How the cluster stands; nothing = the queue is this machine's alone.
+    #[serde(default)]
+    pub cluster: Option<ClusterView>,
 }
 
 /// The queue's figures.

@@ -40,6 +40,7 @@ const fn post(
 /// Every operation.
 pub(super) const OPERATIONS: &[Operation] = &[
     get("/status", None, "Status", "How everything stands."),
+    get("/cluster", None, "ClusterAnswer", "The gateways that share the log."),
     get(
         "/events",
         Some("EventsAsk"),

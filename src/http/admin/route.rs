@@ -14,6 +14,7 @@ pub(super) enum Route {
     Ready,
     Metrics,
     Status,
+    Cluster,
     Events,
     Event(EventId),
     EventRaw(EventId),
@@ -77,6 +78,7 @@ impl Route {
         let parts: Vec<&str> = rest.split('/').collect();
         Ok(match parts.as_slice() {
             ["status"] => Self::Status,
+            ["cluster"] => Self::Cluster,
             ["events"] => Self::Events,
             ["events", "replay"] => Self::EventsReplay,
             ["events", id] => Self::Event(part(id)?),
@@ -124,6 +126,7 @@ impl Route {
             | Self::Ready
             | Self::Metrics
             | Self::Status
+            | Self::Cluster
             | Self::Events
             | Self::Event(_)
             | Self::EventRaw(_)
@@ -203,6 +206,7 @@ impl Route {
         "handler",
         "sources",
         "source",
+        "cluster",
     ];
 
     /// Its name. A new route must be named here, and then be described.
@@ -248,6 +252,7 @@ impl Route {
             Self::Handler(_) => 36,
             Self::Sources => 37,
             Self::Source(_) => 38,
+            Self::Cluster => 39,
         };
         Self::NAMES[index]
     }
@@ -284,6 +289,7 @@ mod tests {
         let id = "0199c3f6-5b5e-7000-8000-000000000001";
         for path in [
             "status",
+            "cluster",
             "events",
             &format!("events/{id}"),
             "events/replay",

@@ -62,6 +62,8 @@ const VERBS: &[&str] = &[
     "queue compact",
     "standby",
     "standby promote",
+    "cluster",
+    "cluster status",
     "restore",
     "schema",
     "completions",
