@@ -50,7 +50,8 @@ pub use cluster_queue::{ClusterOptions, ClusterQueue};
 pub use engine::MemoryEngine;
 pub use engine::{
     EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine,
-    MeasuredEngine, Sequence, StoredUnit,
+    MeasuredEngine, NatsEngine, NatsLogin, NatsSettings, PostgresEngine, PostgresSettings,
+    Sequence, StoredUnit,
 };
 pub use node::{BadNodeName, NodeName};
 pub use view::{ClusterAnswer, ClusterBackend, ClusterView, EngineView, NodeView, OwnerView};

@@ -1,12 +1,15 @@
 //! The engine of a shared log: an ordered, durable sequence of units that other programs keep for us.
 //!
 //! - `contract`: what every engine promises. `measured`: one whose appends are measured.
+//! - `postgres`: in PostgreSQL. `nats`: in NATS JetStream.
 //! - `memory`: one for tests, in memory.
 
 mod contract;
 mod measured;
 #[cfg(feature = "test-support")]
 mod memory;
+mod nats;
+mod postgres;
 
 pub use contract::{
     EngineAppendError, EngineError, EngineHead, EngineReadError, EngineReport, LogEngine, Sequence,
@@ -15,3 +18,5 @@ pub use contract::{
 pub use measured::MeasuredEngine;
 #[cfg(feature = "test-support")]
 pub use memory::MemoryEngine;
+pub use nats::{NatsEngine, NatsLogin, NatsSettings};
+pub use postgres::{PostgresEngine, PostgresSettings};

@@ -31,7 +31,8 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("sled", &["src/queue/embedded/index/sled.rs"]),
     ("anyhow", &["src/main.rs"]),
     ("lettre", &["src/handler/email"]),
-    ("sqlx", &["src/handler/sql"]),
+    ("sqlx", &["src/handler/sql", "src/cluster/engine/postgres"]),
+    ("async_nats", &["src/cluster/engine/nats"]),
     ("askama", &["src/pages"]),
     ("object_store", &["src/standby/bucket"]),
 ];

@@ -11,6 +11,7 @@
 mod architecture;
 mod circles;
 mod cli;
+mod cluster;
 mod crash;
 mod deliver;
 mod deploy;

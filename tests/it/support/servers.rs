@@ -82,6 +82,22 @@ impl Server {
         }
     }
 
+    /// The folder of its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Stops all its processes where they stand (SIGSTOP), or lets them go on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let own = Pid::from_child(&self.child);
+        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        // The first one makes the others, so it is the first one to stop.
+        kill_process(own, signal).unwrap();
+        for child in children(own) {
+            kill_process(child, signal).unwrap();
+        }
+    }
+
     /// Ends it as a crash does and starts it anew.
     pub(crate) fn crash_and_restart(&mut self) {
         self.crash();
@@ -110,6 +126,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.crash();
     }
+}
+
+/// The processes that `parent` made.
+fn children(parent: Pid) -> Vec<Pid> {
+    let status = |entry: std::fs::DirEntry| {
+        let number: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().to_owned();
+        (line == parent.as_raw_nonzero().to_string()).then(|| Pid::from_raw(number))?
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(status).collect()
 }
 
 /// Says that a test is skipped and why; fails where nothing may be skipped.

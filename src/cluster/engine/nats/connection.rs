@@ -1,0 +1,241 @@
+//! A connection to the NATS servers: requests with answers, and what went wrong beside them.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use async_nats::connection::State;
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Message, ServerError, Subscriber,
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::{Mutex, watch};
+
+use super::failure::NatsFailure;
+use super::settings::{NatsLogin, NatsSettings};
+use crate::secret::{Secret, SecretError, SecretRef};
+
+/// How long one server may take to be connected to; there are others.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// A server that leaves two of these unanswered is given up for another one.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
+/// How often it is looked whether the connection is there again.
+const RECONNECT_POLL: Duration = Duration::from_millis(10);
+/// What is remembered of refusals.
+const DENIALS_MAX: usize = 16;
+
+/// The secrets of a log-in.
+#[derive(Clone)]
+pub(super) enum NatsKeys {
+    Nothing,
+    Credentials(Secret),
+    User(String, Secret),
+    Token(Secret),
+}
+
+impl NatsKeys {
+    pub(super) fn resolve(login: &NatsLogin) -> Result<Self, SecretError> {
+        Ok(match login {
+            NatsLogin::Nothing => Self::Nothing,
+            NatsLogin::Credentials(secret) => Self::Credentials(SecretRef::resolve(secret)?),
+            NatsLogin::User(user, password) => Self::User(user.clone(), password.resolve()?),
+            NatsLogin::Token(token) => Self::Token(token.resolve()?),
+        })
+    }
+
+    fn options(&self) -> io::Result<ConnectOptions> {
+        let options = ConnectOptions::new();
+        let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
+        Ok(match self {
+            Self::Nothing => options,
+            Self::Credentials(secret) => options.credentials(&text(secret))?,
+            Self::User(user, password) => options.user_and_password(user.clone(), text(password)),
+            Self::Token(token) => options.token(text(token)),
+        })
+    }
+}
+
+/// What the servers said beside answers.
+#[derive(Clone, Debug, Default)]
+struct SaidBeside {
+    /// Each refused subject, in the server's words.
+    denials: Vec<String>,
+    /// The newest error of the connection.
+    error: Option<String>,
+}
+
+/// A connection, which comes back by itself.
+pub(super) struct NatsConnection {
+    pub(super) client: Client,
+    /// What nodes tell each other of their appends.
+    bells: Mutex<Subscriber>,
+    said: watch::Sender<SaidBeside>,
+}
+
+impl fmt::Debug for NatsConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.client.connection_state();
+        f.debug_struct("NatsConnection").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+impl NatsConnection {
+    pub(super) async fn open(
+        settings: &NatsSettings,
+        keys: &NatsKeys,
+        bell: String,
+    ) -> Result<Self, NatsFailure> {
+        let said = watch::Sender::new(SaidBeside::default());
+        let options = keys.options().map_err(|_| {
+            // Its text may repeat what it could not read.
+            NatsFailure::Refused("the credentials are not as `nsc` writes them".to_owned())
+        })?;
+        let beside = said.clone();
+        let mut options = options
+            .name("gatepost")
+            .connection_timeout(CONNECT_TIMEOUT)
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(None)
+            .reconnect_delay_callback(|attempts| {
+                let millis = u64::try_from(attempts).unwrap_or(u64::MAX).saturating_mul(50);
+                Duration::from_millis(millis).min(RECONNECT_DELAY_MAX)
+            })
+            // What this engine appends it knows of already.
+            .no_echo()
+            .event_callback(move |event| {
+                note(&beside, &event);
+                std::future::ready(())
+            });
+        if settings.requires_tls {
+            options = options.require_tls(true);
+        }
+        if let Some(ca) = &settings.ca {
+            options = options.add_root_certificates(ca.clone());
+        }
+        let client = options.connect(settings.servers.as_slice()).await;
+        let client = client.map_err(|err| connect_failure(&err, settings.requires_tls))?;
+        let bells = client.subscribe(bell).await;
+        let bells = bells.map_err(|err| NatsFailure::Unavailable(err.to_string()))?;
+        Ok(Self { client, bells: Mutex::new(bells), said })
+    }
+
+    /// Returns once the connection is there. What is asked before would be sent later all the same, when
+    /// its caller has given it up.
+    pub(super) async fn until_connected(&self) {
+        while self.client.connection_state() != State::Connected {
+            tokio::time::sleep(RECONNECT_POLL).await;
+        }
+    }
+
+    /// Asks `subject`, and waits for the answer as long as the caller does.
+    pub(super) async fn request(&self, subject: &str, body: Bytes) -> Result<Message, NatsFailure> {
+        self.until_connected().await;
+        let mut said = self.said.subscribe();
+        said.mark_unchanged();
+        tokio::select! {
+            answer = self.client.request(subject.to_owned(), body) => answer.map_err(|err| {
+                match err.kind() {
+                    RequestErrorKind::NoResponders => NatsFailure::Unavailable(format!(
+                        "no server answers for `{subject}`: JetStream is off, or has no leader"
+                    )),
+                    RequestErrorKind::TimedOut
+                    | RequestErrorKind::InvalidSubject
+                    | RequestErrorKind::MaxPayloadExceeded
+                    | RequestErrorKind::Other => NatsFailure::Unavailable(err.to_string()),
+                }
+            }),
+            denial = denied(&mut said, subject) => Err(NatsFailure::Refused(denial)),
+        }
+    }
+
+    /// Why `subject` is not answered in time.
+    pub(super) fn no_answer(&self, subject: &str) -> NatsFailure {
+        let said = self.said.borrow();
+        if let Some(denial) = said.denial_of(subject) {
+            return NatsFailure::Refused(denial.to_owned());
+        }
+        let why = said.error.as_deref().map(|err| format!(": {err}")).unwrap_or_default();
+        NatsFailure::Unavailable(match self.client.connection_state() {
+            State::Connected => format!("`{subject}` was not answered in time{why}"),
+            State::Pending | State::Disconnected => format!("there is no connection{why}"),
+        })
+    }
+
+    /// The next place in the log that another node told of. One caller hears each.
+    pub(super) async fn next_bell(&self) -> Option<u64> {
+        let message = self.bells.lock().await.next().await?;
+        std::str::from_utf8(&message.payload).ok()?.parse().ok()
+    }
+}
+
+impl SaidBeside {
+    /// A refusal that concerns `subject`: of itself, or of all answers.
+    fn denial_of(&self, subject: &str) -> Option<&str> {
+        let subject = format!("\"{subject}\"");
+        let concerns = |denial: &&String| {
+            denial.contains(&subject) || denial.to_lowercase().contains("subscription to \"_inbox")
+        };
+        self.denials.iter().rev().find(concerns).map(String::as_str)
+    }
+}
+
+/// Returns once the servers refuse `subject`.
+async fn denied(said: &mut watch::Receiver<SaidBeside>, subject: &str) -> String {
+    loop {
+        if said.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if let Some(denial) = said.borrow_and_update().denial_of(subject) {
+            return denial.to_owned();
+        }
+    }
+}
+
+fn note(said: &watch::Sender<SaidBeside>, event: &Event) {
+    match event {
+        // Permissions may be others now.
+        Event::Connected => said.send_modify(|said| *said = SaidBeside::default()),
+        Event::ServerError(ServerError::Other(text))
+            if text.to_lowercase().contains("permissions violation") =>
+        {
+            said.send_modify(|said| {
+                if said.denials.len() == DENIALS_MAX {
+                    said.denials.remove(0);
+                }
+                said.denials.push(text.clone());
+            });
+        }
+        Event::ServerError(_) | Event::ClientError(_) => {
+            said.send_modify(|said| said.error = Some(event.to_string()));
+        }
+        Event::Disconnected
+        | Event::LameDuckMode
+        | Event::Draining
+        | Event::Closed
+        | Event::SlowConsumer(_) => {}
+    }
+}
+
+fn connect_failure(err: &ConnectError, requires_tls: bool) -> NatsFailure {
+    let text = err.to_string();
+    // A server without TLS goes on in plain text where TLS begins.
+    if requires_tls && text.contains("corrupt message") {
+        return NatsFailure::Refused(format!(
+            "the server does not speak TLS: set it up there, or write `tls = false` if the network is \
+             trusted ({text})"
+        ));
+    }
+    match err.kind() {
+        ConnectErrorKind::Authentication
+        | ConnectErrorKind::AuthorizationViolation
+        | ConnectErrorKind::Tls
+        | ConnectErrorKind::ServerParse => NatsFailure::Refused(text),
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects => NatsFailure::Unavailable(text),
+    }
+}

@@ -1,0 +1,3 @@
+//! Several gateways on one shared log.
+
+mod engines;

