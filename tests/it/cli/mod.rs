@@ -10,6 +10,7 @@ mod help;
 mod import;
 mod init;
 mod outputs;
+mod outputs_files;
 mod packages;
 mod rejected;
 mod reload;

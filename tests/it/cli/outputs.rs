@@ -43,7 +43,7 @@ fn redacted(text: &str, folder: &Folder) -> String {
 
 /// What each of `commands` prints: `$` before the command, `!` before lines on standard error, and the exit
 /// code where it is not 0.
-fn transcript(folder: &Folder, commands: &[&str]) -> String {
+pub(super) fn transcript(folder: &Folder, commands: &[&str]) -> String {
     let mut text = String::new();
     for command in commands {
         let arguments: Vec<&str> = command.split(' ').collect();
@@ -63,14 +63,14 @@ fn transcript(folder: &Folder, commands: &[&str]) -> String {
 }
 
 /// Two events, of which a handler gave one up, and a request that was rejected.
-struct World {
-    folder: Folder,
-    served: Served,
+pub(super) struct World {
+    pub(super) folder: Folder,
+    pub(super) served: Served,
     _receiver: BadServer,
-    ids: [String; 2],
+    pub(super) ids: [String; 2],
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let receiver = BadServer::start([status(422)]);
     let rest = format!(
         "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
