@@ -78,6 +78,10 @@ pub async fn show(api: &Api, page: Page, query: &str, viewer: &Viewer) -> Result
     match page {
         Page::Overview => overview::show(api, &fields, viewer).map(Answer::Html),
         Page::Events if fields.get("form") == Some("jsonl") => events::lines(api, &fields).await,
+        // As a browser sends a form: the address that is kept and passed on has what was chosen.
+        Page::Events if query.split('&').any(|field| field.ends_with('=')) => {
+            Ok(Answer::SeeOther(fields.address("/events", &[], &[])))
+        }
         Page::Events => events::show(api, &fields, viewer).await.map(Answer::Html),
         Page::EventsLatest => events::latest(api, &fields).await,
         Page::Event(id) => event::show(api, id, &fields, viewer).await,

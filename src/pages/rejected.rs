@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::fields::Fields;
 use super::frame::{Frame, Here};
-use super::widgets::When;
+use super::widgets::{Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
 use crate::api::{Api, ApiError, RejectedView};
@@ -41,7 +41,10 @@ struct Group {
     count: String,
     first: When,
     last: When,
-    line: String,
+    /// Both are said alike.
+    is_one_moment: bool,
+    /// What was found to be wrong.
+    line: Option<Ticked>,
     hint: String,
     /// How many of those that were looked at would be stored by now, in words.
     good: String,
@@ -144,13 +147,16 @@ async fn group(
     let numbers: Vec<u64> = requests.iter().map(|request| request.number).collect();
     let (n_good, n_looked_at) = api.good_by_now(&numbers, VERIFIED_MAX)?;
     let moments = || requests.iter().map(|request| request.received_at);
+    let first = When::ago(moments().min().unwrap_or(now), now);
+    let last = When::ago(moments().max().unwrap_or(now), now);
     Ok(Group {
         reason: room.shown(reason, 160),
         source,
         count: words::counted(requests.len() as u64, "request", "requests"),
-        first: When::ago(moments().min().unwrap_or(now), now),
-        last: When::ago(moments().max().unwrap_or(now), now),
-        line,
+        is_one_moment: first.is_said_as(&last),
+        first,
+        last,
+        line: (!line.is_empty()).then(|| Ticked::new(&line, 600)),
         hint,
         good: good(n_good, n_looked_at, numbers.len()),
         has_good: n_good > 0,

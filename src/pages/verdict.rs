@@ -92,7 +92,17 @@ fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict 
     };
     let error = words::shown(error, ERROR_CHARS_MAX);
     let n_waiting = waiting(handler);
-    let pages = address("/events", [("handler", name.as_str()), ("state", "waiting")]);
+    let link = match (n_waiting, handler.dead) {
+        (0, 0) => None,
+        (0, n) => Some((
+            words::counted(n, "delivery", "deliveries"),
+            address("/dead", [("handler", name.as_str())]),
+        )),
+        (n, _) => Some((
+            words::counted(n, "event", "events"),
+            address("/events", [("handler", name.as_str()), ("state", "waiting")]),
+        )),
+    };
     let first = if is_failed {
         format!("{name} could not be started")
     } else {
@@ -113,16 +123,21 @@ fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict 
         first,
         since: handler.failing_since.filter(|_| !is_failed).map(|at| When::clock(at, now)),
         rest: format!(": {error}."),
-        link: (n_waiting > 0).then(|| (words::counted(n_waiting, "event", "events"), pages)),
-        end: match n_waiting {
-            0 => "Nothing waits for it.".to_owned(),
-            1 => "waits for it; nothing is lost.".to_owned(),
-            _ => "wait for it; nothing is lost.".to_owned(),
+        link,
+        end: match (n_waiting, handler.dead) {
+            (0, 0) => "Nothing waits for it.",
+            (0, 1) => "was given up; nothing waits for it.",
+            (0, _) => "were given up; nothing waits for it.",
+            (1, _) => "waits for it; nothing is lost.",
+            (_, _) => "wait for it; nothing is lost.",
+        }
+        .to_owned(),
+        explained: if n_waiting == 0 {
+            format!("{others}It is tried again with the next event that it takes.")
+        } else {
+            let until = until(handler, now);
+            format!("{others}{next} All that waits is sent as soon as it answers{until}.")
         },
-        explained: format!(
-            "{others}{next} All that waits is sent as soon as it answers{}.",
-            until(handler, now)
-        ),
         handler: Some(name),
     }
 }

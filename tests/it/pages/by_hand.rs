@@ -133,3 +133,44 @@ fn handler_that_is_left_alone_says_what_waits_for_it_and_until_when() {
     let page = gateway.ask("GET", "/handlers/app", "").text();
     assert!(page.contains("Next tries") && page.contains(&format!("/events/{id}")), "{page}");
 }
+
+#[test]
+fn rejected_request_says_what_was_wrong_with_names_as_code() {
+    let gateway = Gateway::start();
+    gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
+    let page = gateway.ask("GET", "/rejected", "").text();
+    assert!(page.contains("what the header <code>x-signature</code> holds"), "{page}");
+    assert!(!page.contains(", first <time"), "one moment is said once: {page}");
+}
+
+#[test]
+fn address_of_a_filter_has_what_was_chosen_and_no_more() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start();
+    gateway.send(b"{}").id();
+    visit(&mut browser, &gateway, "/events");
+    browser.fill("main [name=source]", "hyvor");
+    browser.fill("main [name=q]", "a=");
+    browser.click("Filter");
+    assert_eq!(browser.path(), "/events?q=a%3D&source=hyvor");
+    browser.fill("main [name=source]", "");
+    browser.fill("main [name=q]", "");
+    browser.click("Filter");
+    assert_eq!(browser.path(), "/events");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+#[test]
+fn overview_says_what_a_failing_handler_gave_up_where_nothing_waits() {
+    let receiver = BadServer::start((0..2).map(|_| status(503)));
+    let more = "retry = { attempts = 1 }\nbreaker = { failures = 1, probe_interval = \"1h\" }";
+    let gateway = app(&receiver, more);
+    gateway.send(b"{}").id();
+    gateway.wait_for_outcomes("app", "dead", 1);
+    let mut page = String::new();
+    while !page.contains("was given up; nothing waits for it") {
+        page = gateway.ask("GET", "/", "").text();
+    }
+    assert!(page.contains("<a href=\"/dead?handler=app\">1 delivery</a>"), "{page}");
+    assert!(page.contains("tried again with the next event"), "{page}");
+}
