@@ -54,6 +54,7 @@ pub mod trial;
 mod watch;
 
 pub use certificates::check_certificate;
+pub use cluster::check_engine;
 pub use error::AppError;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, lower_thread_priority, open_queue};
@@ -119,6 +120,10 @@ impl Application {
         path: &Path,
     ) -> Result<Self, AppError> {
         let ProcessState { sockets, sandbox } = process;
+        if config.queue.shared.is_some() {
+            let why = "this build can check a shared log and not serve one";
+            return Err(AppError::Io("sharing a log", io::Error::other(why)));
+        }
         let n_files = parts::raise_file_limit();
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

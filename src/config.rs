@@ -28,7 +28,7 @@ mod traces;
 pub use diff::{Change, Effect, diff};
 pub use handler::HandlerSettings;
 pub use markdown::markdown;
-pub use queue::QueueSettings;
+pub use queue::{EngineSettings, QueueSettings, SharedLogSettings};
 pub use schema::{schema, with_every_option};
 pub use server::{AdminSettings, LogFormat, LogLevel, LogSettings, ServerSettings};
 pub use standby::StandbySettings;
@@ -206,6 +206,13 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let queue = queue::read(root);
     let admin = server::read_admin(root, &server);
     let standby = standby::read(root);
+    if standby.is_some() && queue.shared.is_some() {
+        root.problem(
+            "standby",
+            "a standby copies a queue of one machine, and this one is shared",
+            "leave `[standby]` out: the shared log has copies of its own (docs/cluster.md)",
+        );
+    }
     let log = server::read_log(root);
     let traces = traces::read(root);
     let (names, sources) = read_sources(root, &server);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::api::{Reloaded, StatusView};
 use crate::clock::Timestamp;
+use crate::cluster::EngineReport;
 use crate::config::{self, Config};
 use crate::settings::{Report, ReportStyle};
 use crate::text::counted;
@@ -43,11 +44,11 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
     }
-    let mut problems = Vec::new();
-    if options.online {
-        problems = crate::app::check_online(&config).await;
-    }
+    let (problems, log) = if options.online { online(&config).await } else { (Vec::new(), None) };
     show_good(&config, &report, &options, output)?;
+    if let Some(line) = log.filter(|_| !output.is_json()) {
+        note(&line)?;
+    }
     for problem in &problems {
         note(problem)?;
     }
@@ -65,6 +66,20 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
     }
+}
+
+/// What does not fit at the other ends; and what the shared log says of itself, where there is one.
+async fn online(config: &Config) -> (Vec<String>, Option<String>) {
+    let mut problems = crate::app::check_online(config).await;
+    match crate::app::check_engine(config).await {
+        Some(Ok(EngineReport { version, durability, problems: found })) => {
+            problems.extend(found.into_iter().map(|one| format!("shared log: {one}")));
+            return (problems, Some(format!("shared log: {version}; {durability}")));
+        }
+        Some(Err(why)) => problems.push(format!("shared log: {why}")),
+        None => {}
+    }
+    (problems, None)
 }
 
 /// Shows a configuration that is good: its warnings, and in words what it does.

@@ -35,10 +35,13 @@ const AT_START: [&str; 7] =
     ["server.listen", "server.tls", "server.acme", "queue", "admin", "log", "traces"];
 
 /// What of it is asked for each time.
-const EACH_TIME: [&str; 2] = ["queue.orphan_retention", "queue.ack"];
+const EACH_TIME: [&str; 2] = ["queue.orphan_retention", ACK];
+/// Where several gateways share a log it is not.
+const ACK: &str = "queue.ack";
 
 /// What differs between `old` and `new`, in the order of the keys. Hidden values are not shown.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let is_shared = old.queue.shared.is_some();
     let (old, new) = (&old.entries.0, &new.entries.0);
     let mut changes = parts(old, new);
     let whole: BTreeSet<String> =
@@ -51,7 +54,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
                 path: key.clone(),
                 old: before.map(ToString::to_string),
                 new: after.map(ToString::to_string),
-                effect: effect(key),
+                effect: if is_shared && key == ACK { Effect::Restart } else { effect(key) },
                 note: "",
             });
         }

@@ -7,6 +7,10 @@ use std::time::Duration;
 use crate::settings::{ByteSize, Table};
 use crate::standby::Acknowledge;
 
+mod shared;
+
+pub use shared::{EngineSettings, SharedLogSettings};
+
 /// The durable queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
@@ -26,14 +30,10 @@ pub struct QueueSettings {
     pub dedupe_memory: ByteSize,
     /// How many deliveries may wait at a time, over all handlers.
     pub waiting_max: NonZeroU32,
-    /// When an event is acknowledged.
+    /// When an event is acknowledged with the embedded queue.
     pub ack: Acknowledge,
-}
-
-#[derive(Clone, Copy)]
-enum Backend {
-    Sled,
-    Nats,
+    /// The log that several gateways share; `None` = the queue is this machine's alone.
+    pub shared: Option<SharedLogSettings>,
 }
 
 const PATH: &str = "data/queue";
@@ -45,8 +45,6 @@ const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
 const DISK_RESERVE: ByteSize = ByteSize(256 << 20);
 const DEDUPE_MEMORY: ByteSize = ByteSize(32 << 20);
 const WAITING_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
-
-const NOT_NATS: &str = "leave it out: `sled`, the embedded queue, is the default";
 
 /// Reads `[queue]`.
 pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
@@ -60,17 +58,10 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
         dedupe_memory: DEDUPE_MEMORY,
         waiting_max: WAITING_MAX,
         ack: Acknowledge::Local,
+        shared: None,
     };
     let Some(mut table) = root.table("queue") else { return queue };
-    let backends = [("sled", Backend::Sled), ("nats", Backend::Nats)];
-    match table.choice("backend", &backends).unwrap_or(Backend::Sled) {
-        Backend::Sled => {}
-        Backend::Nats => table.problem(
-            "backend",
-            "the `nats` backend is not available in this version",
-            NOT_NATS,
-        ),
-    }
+    (queue.ack, queue.shared) = shared::read(&mut table);
     queue.path = table.take_or("path", queue.path);
     queue.retention = table.take_or("retention", queue.retention);
     queue.orphan_retention = table.take_or("orphan_retention", queue.orphan_retention);
@@ -79,11 +70,6 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     queue.dead_retention = table.take("dead_retention");
     queue.dedupe_memory = table.take_or("dedupe_memory", queue.dedupe_memory);
     queue.waiting_max = table.take_or("waiting_max", queue.waiting_max);
-    let acks = [("local", Acknowledge::Local), ("standby", Acknowledge::Standby)];
-    queue.ack = table.choice("ack", &acks).unwrap_or(queue.ack);
-    if table.raw("nats", "a table").is_some() {
-        table.problem("nats", "`[queue.nats]` is not available in this version", NOT_NATS);
-    }
     table.finish();
     queue
 }

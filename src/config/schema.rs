@@ -19,8 +19,13 @@ mod tables;
 
 use tables::ShownTables;
 
-/// What cannot stand beside another option there.
-const OTHER_OPTIONS: &str = "\
+/// What cannot stand beside another option of the reference, and before which of its tables it is shown.
+const OTHER_OPTIONS: [(&str, &str); 2] =
+    [("server.acme", OWN_CERTIFICATE), ("standby", SHARED_LOG)];
+
+const SHARED_LOG: &str = include_str!("shared_log.toml");
+
+const OWN_CERTIFICATE: &str = "\
 # A certificate that somebody else renews, such as certbot. Both files are read again every minute and at a
 # reload; what cannot be used leaves the old one. Not beside `[server.acme]`.
 [server.tls]
@@ -48,10 +53,11 @@ pub fn schema() -> String {
 /// What the reference says of each of `keys`.
 pub(super) fn texts(keys: &BTreeMap<String, Key>) -> IndexMap<String, KeyText> {
     let mut texts = reference::texts(REFERENCE, keys);
-    let others = reference::texts(OTHER_OPTIONS, keys);
-    let behind = texts.get_index_of("server.acme").unwrap_or(texts.len());
-    for (at, (key, text)) in (behind..).zip(others) {
-        texts.shift_insert(at, key, text);
+    for (before, others) in OTHER_OPTIONS {
+        let first = texts.get_index_of(before).unwrap_or(texts.len());
+        for (at, (key, text)) in (first..).zip(reference::texts(others, keys)) {
+            texts.shift_insert(at, key, text);
+        }
     }
     texts
 }
@@ -100,7 +106,7 @@ fn secret_part(keys: &BTreeMap<String, Key>, key: &str) -> Option<KeyText> {
 pub(super) fn keys() -> BTreeMap<String, Key> {
     let read = |text: &str| settings::read(text, Path::new(""), super::read).keys;
     let mut keys = read(&with_every_option());
-    for (path, key) in read(OTHER_OPTIONS) {
+    for (path, key) in OTHER_OPTIONS.into_iter().flat_map(|(_, others)| read(others)) {
         keys.entry(path).or_insert(key);
     }
     keys

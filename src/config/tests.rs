@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::settings::ReportStyle;
 
+mod queue;
 mod renamed;
 mod secrets;
 
@@ -90,12 +91,12 @@ fn reference_says_of_every_key_what_it_is_for_and_shows_one() {
         keys.keys().any(|other| other.starts_with(&below))
     };
     let has_text = |key: &str| texts.get(key).is_some_and(|text| !text.text.is_empty());
-    // The forms of a list's items are told by the list; NATS is none of this version.
+    // The forms of a list's items are told by the list.
     let is_other = |key: &str| {
         key.contains("[]")
             || schema::is_secret_part(&keys, key)
             || key.rsplit('.').next() == Some("NAME")
-            || ["queue.nats", "source", "handler"].contains(&key)
+            || ["source", "handler"].contains(&key)
     };
     let is_told = |key: &str| is_told(key) || is_table(key) && has_text(key);
     let untold: Vec<&String> = keys.keys().filter(|key| !is_other(key) && !is_told(key)).collect();
@@ -213,7 +214,7 @@ body_max = "2GiB"
 cert = "c"
 [queue]
 retenton = "7d"
-backend = "nats"
+ack = "engine"
 
 [source.hyvor]
 provider = "hyvor-talk"
@@ -293,7 +294,7 @@ fn the_schema_knows_every_key() {
     let at = |path: &str| schema.pointer(path).unwrap_or_else(|| panic!("{path} in {schema:#}"));
     assert_eq!(
         at("/properties/queue/properties/backend/enum"),
-        &serde_json::json!(["sled", "nats"])
+        &serde_json::json!(["sled", "postgres", "nats"])
     );
     let handler = "/properties/handler/additionalProperties";
     assert_eq!(at(&format!("{handler}/properties/retry/properties/attempts/minimum")), 1);

@@ -12,12 +12,12 @@ use crate::support::program;
 use crate::support::servers::{find, skip};
 use crate::support::wire;
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// The metrics that a text names, without what a histogram adds.
-fn named(text: &str) -> BTreeSet<String> {
+pub(crate) fn named(text: &str) -> BTreeSet<String> {
     let rests = text.split("gatepost_").skip(1);
     let names = rests.map(|rest| {
         let end = |c: char| !c.is_ascii_lowercase() && c != '_';

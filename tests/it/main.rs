@@ -15,6 +15,7 @@ mod cluster;
 mod crash;
 mod deliver;
 mod deploy;
+mod deploy_cluster;
 mod floors;
 mod fuzz;
 mod handbook;

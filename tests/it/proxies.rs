@@ -32,7 +32,7 @@ allow = ["203.0.113.9"]
 "#;
 
 /// A proxy that is running.
-struct Proxy(Child);
+pub(crate) struct Proxy(Child);
 
 impl Drop for Proxy {
     fn drop(&mut self) {
@@ -43,9 +43,13 @@ impl Drop for Proxy {
     }
 }
 
-/// The configuration with addresses of this run; each change must find its place.
 fn configuration(name: &str, changes: &[(&str, String)]) -> String {
-    let path = format!("{}/deploy/proxies/{name}", env!("CARGO_MANIFEST_DIR"));
+    configuration_of(&format!("proxies/{name}"), changes)
+}
+
+/// The configuration in `deploy` with addresses of this run; each change must find its place.
+pub(crate) fn configuration_of(name: &str, changes: &[(&str, String)]) -> String {
+    let path = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut text = std::fs::read_to_string(path).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "`{from}` is not in {name}");
@@ -55,7 +59,12 @@ fn configuration(name: &str, changes: &[(&str, String)]) -> String {
 }
 
 /// Starts `program` with these arguments in `folder`, and waits until it listens on `address`.
-fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Proxy {
+pub(crate) fn start(
+    program: &str,
+    arguments: &[&str],
+    folder: &Path,
+    address: SocketAddr,
+) -> Proxy {
     let mut command = Command::new(find(program).unwrap());
     command.args(arguments).current_dir(folder).env("HOME", folder).env("XDG_DATA_HOME", folder);
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -127,23 +136,25 @@ fn nginx_passes_on_what_the_sender_sent() {
                 ("127.0.0.1:8080", gateway.to_string()),
             ],
         );
-        let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {}/{name};", folder.display()));
-        let temporary = folders.join(
-            "
-",
-        );
-        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-        let text = format!(
-            "{user}\npid {}/pid;\nerror_log stderr;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}\n{site}\n}}\n",
-            folder.display()
-        );
-        let file = folder.join("nginx.conf");
-        std::fs::write(&file, text).unwrap();
-        let file = file.to_str().unwrap();
-        start("nginx", &["-e", "stderr", "-c", file, "-g", "daemon off;"], folder, address)
+        nginx_around(&site, folder, address)
     });
+}
+
+/// Runs nginx with this site and nothing else.
+pub(crate) fn nginx_around(site: &str, folder: &Path, address: SocketAddr) -> Proxy {
+    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {}/{name};", folder.display()));
+    let temporary = folders.join("\n");
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let text = format!(
+        "{user}\npid {}/pid;\nerror_log stderr;\nevents {{}}\n\
+         http {{\naccess_log off;\n{temporary}\n{site}\n}}\n",
+        folder.display()
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    start("nginx", &["-e", "stderr", "-c", file, "-g", "daemon off;"], folder, address)
 }
 
 #[test]

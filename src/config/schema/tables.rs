@@ -27,7 +27,8 @@ impl ShownTables {
             let table = toml::from_str::<toml::Table>(text).unwrap_or_default();
             serde_json::to_value(table).unwrap_or_default()
         };
-        Self(vec![read(&with_every_option()), read(OTHER_OPTIONS)])
+        let others = OTHER_OPTIONS.into_iter().map(|(_, others)| read(others));
+        Self(std::iter::once(read(&with_every_option())).chain(others).collect())
     }
 
     /// The first table at the place that `path` names.

@@ -154,5 +154,7 @@ fn schema_explains_every_key_with_its_default_and_an_example() {
         schema["properties"]["server"]["properties"]["trusted_proxies"]["default"],
         serde_json::json!([])
     );
-    assert!(schema["properties"]["queue"]["properties"].get("nats").is_none(), "it is refused");
+    let queue = &schema["properties"]["queue"]["properties"];
+    assert_eq!(queue["nats"]["properties"]["stream"]["default"], "gatepost");
+    assert_eq!(queue["postgres"]["properties"]["schema"]["default"], "gatepost");
 }

@@ -1,0 +1,84 @@
+//! `[queue]` with a log that several gateways share.
+
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::{ClusterAck, ClusterBackend};
+use crate::config::SharedLogSettings;
+use crate::standby::Acknowledge;
+
+const POSTGRES: &str = "[queue.postgres]\nurl = 'postgres://gatepost@db.example.com/gatepost'\n";
+const NATS: &str = "[queue.nats]\nurl = 'nats://nats-1.example.com'\n";
+
+fn shared(queue: &str) -> SharedLogSettings {
+    good(&format!("{SMALL}[queue]\n{queue}")).queue.shared.unwrap()
+}
+
+#[test]
+fn embedded_queue_is_the_default_and_shares_nothing() {
+    let queue = good(SMALL).queue;
+    assert_eq!((queue.ack, queue.shared), (Acknowledge::Local, None));
+    let queue = good(&format!("{SMALL}[queue]\nbackend = 'sled'\nack = 'standby'")).queue;
+    assert_eq!((queue.ack, queue.shared), (Acknowledge::Standby, None));
+}
+
+#[test]
+fn shared_log_has_a_name_a_lease_and_an_answer_that_waits_for_both() {
+    let of = shared(&format!("backend = 'postgres'\nnode = 'a'\n{POSTGRES}"));
+    assert_eq!((of.node.as_str(), of.ack), ("a", ClusterAck::Both));
+    assert_eq!(
+        (of.lease, of.engine.backend()),
+        (Duration::from_secs(10), ClusterBackend::Postgres)
+    );
+    let of =
+        shared(&format!("backend = 'nats'\nnode = 'b-2'\nack = 'engine'\nlease = '3s'\n{NATS}"));
+    assert_eq!((of.node.as_str(), of.ack), ("b-2", ClusterAck::Engine));
+    assert_eq!((of.lease, of.engine.backend()), (Duration::from_secs(3), ClusterBackend::Nats));
+    let of = shared(&format!("backend = 'nats'\nnode = 'b'\nack = 'local'\nlease = '5m'\n{NATS}"));
+    assert_eq!((of.ack, of.lease), (ClusterAck::Local, Duration::from_mins(5)));
+}
+
+#[test]
+fn what_does_not_fit_the_backend_is_named() {
+    let with = |queue: &str| problems(&format!("[queue]\n{queue}"));
+    let node = "backend = 'postgres'\nnode = 'a'\n";
+    let cases = [
+        (POSTGRES.to_owned(), "`[queue.postgres]` is not used: the queue's backend is \"sled\""),
+        ("backend = 'nats'\nnode = 'a'".to_owned(), "`nats` is missing in `queue`"),
+        (format!("{node}{POSTGRES}{NATS}"), "`[queue.nats]` is not used"),
+        (format!("{node}ack = 'standby'\n{POSTGRES}"), "a shared log has copies of its own"),
+        ("ack = 'both'".to_owned(), "the embedded queue is no shared log"),
+        ("ack = 'engine'".to_owned(), "the embedded queue is no shared log"),
+        (
+            format!("backend = 'postgres'\nnode = 'Gateway_1'\n{POSTGRES}"),
+            "`Gateway_1` is not a node's name",
+        ),
+        (format!("{node}lease = '2s'\n{POSTGRES}"), "a lease takes 3s to 5m"),
+        (format!("{node}lease = '6m'\n{POSTGRES}"), "a lease takes 3s to 5m"),
+        (format!("{node}{POSTGRES}[standby]\n"), "a standby copies a queue of one machine"),
+        ("backend = 'kafka'\n[queue.nats]\nurl = 'nats://h'".to_owned(), "`kafka` is not known"),
+        (
+            format!("{node}[queue.postgres]\nurl = 'postgres://u:p@h/d'"),
+            "a password does not stand in the configuration",
+        ),
+        (format!("{node}[queue.postgres]\nurl = 'postgres://h/d'\nhost = 1"), "unknown key `host`"),
+    ];
+    for (queue, expected) in cases {
+        let told = with(&queue);
+        assert_eq!(told.len(), 1, "{queue}: {told:?}");
+        assert!(told[0].contains(expected), "{told:?} does not say: {expected}");
+    }
+}
+
+#[test]
+fn ack_of_a_shared_log_changes_with_the_next_start() {
+    let of = |queue: &str| good(&format!("{SMALL}[queue]\n{queue}"));
+    let shared = format!("backend = 'postgres'\nnode = 'a'\n{POSTGRES}");
+    let effects = |old: &str, new: &str| -> Vec<Effect> {
+        diff(&of(old), &of(new)).iter().map(|change| change.effect).collect()
+    };
+    let both = format!("ack = 'both'\n{shared}");
+    let engine = format!("ack = 'engine'\n{shared}");
+    assert_eq!(effects(&both, &engine), [Effect::Restart]);
+    assert_eq!(effects("ack = 'local'", "ack = 'standby'"), [Effect::Reload]);
+}
