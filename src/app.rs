@@ -20,8 +20,7 @@ use crate::deliver::Attempts;
 use crate::http::admin::Gate;
 use crate::http::{Listen, Listeners};
 use crate::metrics::Metrics;
-use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::{Queue, QueueError};
+use crate::queue::QueueError;
 
 mod certificates;
 mod cluster;
@@ -120,10 +119,6 @@ impl Application {
         path: &Path,
     ) -> Result<Self, AppError> {
         let ProcessState { sockets, sandbox } = process;
-        if config.queue.shared.is_some() {
-            let why = "this build can check a shared log and not serve one";
-            return Err(AppError::Io("sharing a log", io::Error::other(why)));
-        }
         let n_files = parts::raise_file_limit();
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -133,9 +128,10 @@ impl Application {
         let sources = parts::sources(&config, &clock)?;
         let certificates = Certificates::open(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
-        let store = opened(&config, Arc::clone(&clock), &metrics).await?;
+        let cluster::OpenedQueue { store, queue, cluster } =
+            opened(&config, Arc::clone(&clock), &metrics).await?;
         let (traces, exporter) = traces::open(&config, &clock)?;
-        let core = Core { queue: Arc::clone(&store) as Arc<dyn Queue>, clock, metrics, traces };
+        let core = Core { queue, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));
         let paused = Paused::open(config.admin.paused());
@@ -155,7 +151,8 @@ impl Application {
         let gate =
             Arc::new(Gate::new(tokens, listen.admin.ip()).with_hosts(config.admin.hosts.clone()));
         let path = path.to_owned();
-        let cluster = None;
+        let cluster =
+            cluster.map(|cluster| Arc::new(move || cluster.view()) as cluster::ClusterSource);
         let around = Around { sources, cluster, certificates, config, path, gate, sandbox };
         let server = Arc::new(Server::new(core.clone(), store, handlers, around));
         for line in server.orphan_lines() {
@@ -345,8 +342,8 @@ async fn opened(
     config: &Config,
     clock: Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<Arc<EmbeddedQueue>, AppError> {
-    let mut opening = std::pin::pin!(open_queue(config, clock, metrics));
+) -> Result<cluster::OpenedQueue, AppError> {
+    let mut opening = std::pin::pin!(cluster::open(config, clock, metrics));
     loop {
         // A timer that is due at once may still fire later than a short start is over.
         systemd::starting();

@@ -22,8 +22,8 @@
 //!
 //! - A unit counts once: by its number in its node's session; an event of a spool once by its place there.
 //! - What is settled counts only under the lease's newest epoch, and epochs stand in the log.
-//! - A node calls handlers only while its newest unit that came back is younger than the lease, by the
-//!   moment at which it was sent; others wait half as long again.
+//! - A node calls handlers only while its newest unit that came back is younger than two thirds of the
+//!   lease, by the moment at which it was sent; others take over after a whole one.
 //! - The copy's events and the mark of how far they go are one commit, and a torn one is taken away whole.
 
 mod ack;
@@ -31,6 +31,7 @@ mod calls;
 mod cluster_queue;
 mod duties;
 mod engine;
+mod event_batch;
 mod follower;
 mod handlers;
 mod identity;

@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use crate::api::error_chain;
+use crate::clock::Clock;
 use crate::cluster::{
-    ClusterAck, ClusterView, EngineReport, LogEngine, NatsEngine, PostgresEngine,
+    ClusterAck, ClusterOptions, ClusterQueue, ClusterView, EngineReport, LogEngine, MeasuredEngine,
+    NatsEngine, PostgresEngine,
 };
 use crate::config::{Config, EngineSettings};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::secret::SecretError;
+
+use super::error::AppError;
+use super::parts;
 
 pub(super) mod watch;
 
@@ -30,6 +38,40 @@ pub(super) fn engine(settings: &EngineSettings) -> Result<Box<dyn LogEngine>, Se
         EngineSettings::Postgres(settings) => Box::new(PostgresEngine::new(settings.clone())?),
         EngineSettings::Nats(settings) => Box::new(NatsEngine::new(settings.clone())?),
     })
+}
+
+/// The queue, and what it is made of.
+pub(super) struct OpenedQueue {
+    /// This machine's files: all of the queue, or its copy of a log that several gateways share.
+    pub(super) store: Arc<EmbeddedQueue>,
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) cluster: Option<Arc<ClusterQueue>>,
+}
+
+/// Opens the queue that `config` describes, and takes part in its shared log where it has one.
+pub(super) async fn open(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<OpenedQueue, AppError> {
+    let Some(shared) = &config.queue.shared else {
+        let store = parts::open_queue(config, clock, metrics).await?;
+        let queue = Arc::clone(&store) as Arc<dyn Queue>;
+        return Ok(OpenedQueue { store, queue, cluster: None });
+    };
+    let engine = engine(&shared.engine).map_err(AppError::SharedLogSecret)?;
+    let options = ClusterOptions {
+        backend: shared.engine.backend(),
+        name: shared.node.clone(),
+        ack: shared.ack,
+        lease: shared.lease,
+        engine: Arc::new(MeasuredEngine::new(engine, metrics.clone())),
+        copy: parts::queue_settings(config, metrics),
+        clock,
+    };
+    let cluster = ClusterQueue::open(options).await.map_err(AppError::Queue)?;
+    let queue = Arc::clone(&cluster) as Arc<dyn Queue>;
+    Ok(OpenedQueue { store: cluster.copy(), queue, cluster: Some(cluster) })
 }
 
 /// What the engine of the shared log says of itself, or why it does not; `None` = the queue is this

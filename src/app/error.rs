@@ -17,6 +17,15 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error("the queue cannot be opened")]
     Queue(#[source] QueueError),
+    /// What is changed without the server would not reach the other gateways.
+    #[error(
+        "several gateways share this log, which is changed through a gateway that runs; start it, and \
+         ask again"
+    )]
+    Shared,
+    /// A password of the shared log cannot be had.
+    #[error("the secret of `[queue.postgres]` or `[queue.nats]` cannot be read")]
+    SharedLogSecret(#[source] SecretError),
     /// A source cannot be built.
     #[error("source `{0}` cannot be built")]
     Source(SourceName, #[source] SourceError),

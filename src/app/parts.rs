@@ -24,14 +24,26 @@ use super::handlers::{BuildInputs, BuiltHandler};
 use super::keys::with_keys;
 use super::samples;
 
-/// Opens the store that `config` describes, mending what a power cut tore.
+/// Opens the store that `config` describes, mending what a power cut tore. Not where several gateways share
+/// a log: what is changed there goes through that log.
 pub async fn open_queue(
     config: &Config,
     clock: Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Arc<EmbeddedQueue>, AppError> {
+    if config.queue.shared.is_some() {
+        return Err(AppError::Shared);
+    }
+    let settings = queue_settings(config, metrics);
+    let opened = tokio::task::spawn_blocking(move || EmbeddedQueue::open(settings, clock)).await;
+    let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
+    Ok(Arc::new(opened.map_err(AppError::Queue)?))
+}
+
+/// What the queue's files keep to.
+pub(super) fn queue_settings(config: &Config, metrics: &Metrics) -> embedded::Settings {
     let metrics = metrics.clone();
-    let settings = embedded::Settings {
+    embedded::Settings {
         retention: config.queue.retention,
         disk_max: config.queue.disk_max.0,
         disk_reserve: config.queue.disk_reserve.0,
@@ -39,10 +51,7 @@ pub async fn open_queue(
         waiting_max: u64::from(config.queue.waiting_max.get()),
         observer: Box::new(move |duration, n_events| metrics.commit(duration, n_events)),
         ..embedded::Settings::new(&config.queue.path)
-    };
-    let opened = tokio::task::spawn_blocking(move || EmbeddedQueue::open(settings, clock)).await;
-    let opened = opened.map_err(|err| AppError::Io("opening the queue", err.into()))?;
-    Ok(Arc::new(opened.map_err(AppError::Queue)?))
+    }
 }
 
 /// What the admin listener asks for; made with the first start.

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 
 use super::ack::ClusterAck;
 use super::cluster_queue::ClusterQueue;
-use super::local_node::Verdict;
+use super::local_node::OperationOutcome;
 use super::spool::{AnswerGuard, Spool, unplaced};
 use super::subscription::ClusterSubscription;
-use super::unit::{ByHand, Operation, ProposedEvent};
+use super::unit::{HandChange, ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
@@ -59,9 +59,9 @@ impl ClusterQueue {
             event,
         };
         let events: Vec<ProposedEvent> = events.into_iter().map(name).collect();
-        let operation = Operation::Events { spool: None, events };
+        let operation = UnitOperation::Events { spool: None, events };
         match tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await {
-            Ok(Ok(Verdict::Stored(appended))) => Ok(appended),
+            Ok(Ok(OperationOutcome::Stored(appended))) => Ok(appended),
             Ok(Err(err)) => Err(err),
             Ok(Ok(_)) => Err(QueueError::Corrupt("events were answered as something else".into())),
             // It may be there: the sender's repeat is then known by its key.
@@ -80,14 +80,14 @@ impl ClusterQueue {
     async fn change_by_hand(
         &self,
         handler: &HandlerName,
-        change: ByHand,
+        change: HandChange,
         positions: &[Position],
     ) -> Result<u64, QueueError> {
         let mut n_changed = 0;
         for some in positions.chunks(CHANGED_AT_ONCE) {
             let (handler, positions) = (handler.clone(), some.to_vec());
-            let operation = Operation::ByHand { handler, change, positions };
-            if let Verdict::Changed(n) = self.node.propose(operation).await? {
+            let operation = UnitOperation::ByHand { handler, change, positions };
+            if let OperationOutcome::Changed(n) = self.node.propose(operation).await? {
                 n_changed += n;
             }
         }
@@ -98,7 +98,7 @@ impl ClusterQueue {
     async fn change_letters(
         &self,
         letters: Vec<(HandlerName, Position)>,
-        change: ByHand,
+        change: HandChange,
     ) -> Result<u64, QueueError> {
         let mut by_handler: std::collections::BTreeMap<_, Vec<Position>> =
             std::collections::BTreeMap::new();
@@ -185,10 +185,11 @@ impl Queue for ClusterQueue {
         let lease = lock(&self.node.members).lease(handler);
         if lease.owner.as_ref() == Some(&self.node.name) {
             let (handler, epoch) = (handler.clone(), lease.epoch);
-            self.node.propose(Operation::Release { handler, epoch }).await?;
+            self.node.propose(UnitOperation::Release { handler, epoch }).await?;
         }
-        let forgotten = self.node.propose(Operation::Forget { handler: handler.clone() }).await?;
-        Ok(matches!(forgotten, Verdict::Counted(true)))
+        let forgotten =
+            self.node.propose(UnitOperation::Forget { handler: handler.clone() }).await?;
+        Ok(matches!(forgotten, OperationOutcome::Counted(true)))
     }
 
     async fn get(&self, id: EventId) -> Result<Option<Event>, QueueError> {
@@ -239,7 +240,7 @@ impl Queue for ClusterQueue {
 
     async fn redrive(&self, filter: DeadFilter) -> Result<u64, QueueError> {
         let letters = self.node.copy.find_dead(filter).await?;
-        self.change_letters(letters, ByHand::Redrive).await
+        self.change_letters(letters, HandChange::Redrive).await
     }
 
     async fn change_dead(
@@ -248,15 +249,15 @@ impl Queue for ClusterQueue {
         change: DeadChange,
     ) -> Result<u64, QueueError> {
         let change = match change {
-            DeadChange::Redrive => ByHand::Redrive,
-            DeadChange::Drop => ByHand::Drop,
+            DeadChange::Redrive => HandChange::Redrive,
+            DeadChange::Drop => HandChange::Drop,
         };
         self.change_letters(letters, change).await
     }
 
     async fn drop_dead(&self, filter: DeadFilter) -> Result<u64, QueueError> {
         let letters = self.node.copy.find_dead(filter).await?;
-        self.change_letters(letters, ByHand::Drop).await
+        self.change_letters(letters, HandChange::Drop).await
     }
 
     async fn replay(
@@ -264,7 +265,7 @@ impl Queue for ClusterQueue {
         handler: &HandlerName,
         positions: &[Position],
     ) -> Result<u64, QueueError> {
-        self.change_by_hand(handler, ByHand::Replay, positions).await
+        self.change_by_hand(handler, HandChange::Replay, positions).await
     }
 
     fn stats(&self) -> QueueStats {
@@ -292,8 +293,9 @@ impl Queue for ClusterQueue {
     }
 
     async fn close(&self) -> Result<(), QueueError> {
+        self.node.leaving.cancel();
         // So that others need not wait for the leases to end. An engine that is away is not waited for.
-        drop(tokio::time::timeout(ENGINE_WAIT, self.node.propose(Operation::Leave)).await);
+        drop(tokio::time::timeout(ENGINE_WAIT, self.node.propose(UnitOperation::Leave)).await);
         self.end().await
     }
 }

@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use super::ack::ClusterAck;
 use super::engine::{LogEngine, Sequence};
-use super::follower::Follower;
+use super::follower::LogFollower;
 use super::handlers::LocalHandlers;
-use super::identity::Identity;
+use super::identity::NodeIdentity;
 use super::local_node::{EngineState, Life, LocalNode};
 use super::members::Members;
 use super::node::NodeName;
@@ -78,10 +78,11 @@ impl ClusterQueue {
         let copy = open_embedded(copy, &clock).await?;
         check_whole(&copy, &folder)?;
         let drawn = (clock.now(), StdRng::from_os_rng().next_u64() >> 1, is_spool_new);
-        let identity = Identity::begin(&folder, &name, drawn).map_err(|source| QueueError::Io {
-            what: format!("writing `{}`", folder.join("node.json").display()),
-            source,
-        })?;
+        let identity =
+            NodeIdentity::begin(&folder, &name, drawn).map_err(|source| QueueError::Io {
+                what: format!("writing `{}`", folder.join("node.json").display()),
+                source,
+            })?;
         let (applied, members) = taken_over(&copy)?;
         // Of those that were there before it is not known since when they are silent.
         let now = clock.steady();
@@ -108,6 +109,7 @@ impl ClusterQueue {
             n_void: AtomicU64::new(0),
             newest: AtomicU64::new(0),
             durability: Mutex::default(),
+            leaving: CancellationToken::new(),
             closed: CancellationToken::new(),
         });
         let spool = match ack {
@@ -133,7 +135,7 @@ impl ClusterQueue {
     fn start(&self, inbox: mpsc::Receiver<super::local_node::Proposal>, applied: Sequence) {
         let node = || Arc::clone(&self.node);
         self.tasks.spawn(proposer::run(node(), inbox));
-        self.tasks.spawn(Follower::new(node(), applied).run());
+        self.tasks.spawn(LogFollower::new(node(), applied).run());
         self.tasks.spawn(duties::run(node(), Arc::clone(&self.handlers)));
         if let Some(spool) = self.spool.clone() {
             let node = node();
@@ -170,6 +172,13 @@ impl ClusterQueue {
             crate::queue::Queue::close(&spool.queue).await?;
         }
         crate::queue::Queue::close(&*self.node.copy).await
+    }
+}
+
+/// As if the process had ended: nothing is told to the others, whose patience runs out.
+impl Drop for ClusterQueue {
+    fn drop(&mut self) {
+        self.node.closed.cancel();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a node does by itself: it gives signs of life, takes the leases that are its own or that a silent
 //! node left, hands over what another is meant to have, and lets the shared log go where all have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,28 +11,37 @@ use super::handlers::LocalHandlers;
 use super::local_node::LocalNode;
 use super::members::Lease;
 use super::node::NodeName;
-use super::unit::Operation;
+use super::unit::UnitOperation;
 use crate::clock::Timestamp;
 use crate::event::HandlerName;
 use crate::sync::lock;
 
 /// How often the shared log is let go, and asked what it survives.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// What all nodes have applied stays for so long: a node that comes new reads the log from its beginning.
+const KEPT_FOR: Duration = Duration::from_hours(24);
 /// A node that was silent for so long is not waited for: it has to begin with a copy of another's.
 const GONE_AFTER: Duration = Duration::from_hours(24);
 
-/// Does its duties until the node is closed.
+/// Does its duties until the node is stopped.
 pub(super) async fn run(node: Arc<LocalNode>, handlers: Arc<LocalHandlers>) {
-    let mut duties = Duties { node: Arc::clone(&node), handlers, beat_at: None, tidied_at: None };
+    let mut duties = Duties {
+        node: Arc::clone(&node),
+        handlers,
+        beat_at: None,
+        tidied_at: None,
+        had_by_all: VecDeque::new(),
+    };
     let mut changed = node.changed.subscribe();
-    while !node.closed.is_cancelled() && node.failed.borrow().is_none() {
+    while !node.leaving.is_cancelled() && node.failed.borrow().is_none() {
         changed.borrow_and_update();
         duties.do_all().await;
         tokio::select! {
-            () = node.closed.cancelled() => {}
+            () = node.closed.cancelled() => return,
+            () = node.leaving.cancelled() => return,
             // An error means that the node is gone.
             _ = changed.changed() => {}
-            () = tokio::time::sleep(node.lease / 6) => {}
+            () = tokio::time::sleep(node.lease / 8) => {}
         }
     }
 }
@@ -43,6 +52,8 @@ struct Duties {
     /// When the newest sign of life was sent, and with which handlers.
     beat_at: Option<(Timestamp, Vec<HandlerName>)>,
     tidied_at: Option<Timestamp>,
+    /// How far all nodes had applied the log at some moments, the oldest first.
+    had_by_all: VecDeque<(Timestamp, u64)>,
 }
 
 /// What is to be done about one handler.
@@ -53,7 +64,7 @@ enum Duty {
         before: u64,
     },
     /// Another node is meant to have it.
-    HandOver {
+    PassOn {
         epoch: u64,
     },
     /// It is not configured here any more.
@@ -67,13 +78,15 @@ impl Duties {
         let wanted = self.handlers.names();
         let now = self.node.clock.steady();
         let is_due = self.beat_at.as_ref().is_none_or(|(at, handlers)| {
-            now.since(*at) >= self.node.lease / 3 || *handlers != wanted
+            now.since(*at) >= self.node.lease / 4 || *handlers != wanted
         });
         if is_due {
             self.beat_at = Some((now, wanted.clone()));
             let applied = *self.node.applied.borrow();
             // While the engine is away it waits, and so does everything else here.
-            drop(self.node.propose(Operation::Beat { applied, handlers: wanted.clone() }).await);
+            drop(
+                self.node.propose(UnitOperation::Beat { applied, handlers: wanted.clone() }).await,
+            );
         }
         let leases = self.leases_of(&wanted);
         for (handler, lease) in leases {
@@ -106,19 +119,22 @@ impl Duties {
                 lock(&self.node.life).draining.remove(handler);
                 return;
             }
-            Duty::Claim { before } => Operation::Claim { handler: handler.clone(), before },
-            Duty::GiveBack { epoch } => Operation::Release { handler: handler.clone(), epoch },
-            Duty::HandOver { epoch } => {
+            Duty::Claim { before } => UnitOperation::Claim { handler: handler.clone(), before },
+            Duty::GiveBack { epoch } => UnitOperation::Release { handler: handler.clone(), epoch },
+            Duty::PassOn { epoch } => {
                 let since = *lock(&self.node.life).draining.entry(handler.clone()).or_insert(now);
                 // What was given out is settled first, or comes again at the other node.
                 let is_drained = self.handlers.n_taken(handler) == 0;
                 if !is_drained && now.since(since) < self.node.lease {
                     return;
                 }
-                Operation::Release { handler: handler.clone(), epoch }
+                UnitOperation::Release { handler: handler.clone(), epoch }
             }
         };
         // It shows in the members whether it counted; where it did not, it is looked at again.
+        if self.node.leaving.is_cancelled() {
+            return;
+        }
         drop(self.node.propose(operation).await);
         lock(&self.node.life).draining.remove(handler);
     }
@@ -129,11 +145,11 @@ impl Duties {
         match &lease.owner {
             Some(owner) if *owner == node.name => match preferred {
                 _ if !is_wanted => Duty::GiveBack { epoch: lease.epoch },
-                Some(other) if other != node.name => Duty::HandOver { epoch: lease.epoch },
+                Some(other) if other != node.name => Duty::PassOn { epoch: lease.epoch },
                 Some(_) | None => Duty::Nothing,
             },
             Some(owner) if !node.is_silent(owner) => Duty::Nothing,
-            // Free, or left behind: whoever is meant to have it takes it at once. If that one is
+            // Free, or left behind: the one that is meant to have it takes it at once. If that one is
             // silent it is not asked any more.
             Some(_) | None if preferred.as_ref() == Some(&node.name) => {
                 Duty::Claim { before: lease.epoch }
@@ -156,8 +172,13 @@ impl Duties {
     }
 
     /// Lets the engine drop what every node has applied.
-    async fn trim(&self) {
+    async fn trim(&mut self) {
         let steady = self.node.clock.steady();
+        // One of them is enough, and an engine may not like two at a time.
+        let is_first = |name: &NodeName| *name >= self.node.name || self.node.is_silent(name);
+        if !lock(&self.node.members).nodes().all(|(name, _)| is_first(name)) {
+            return;
+        }
         let before = {
             let members = lock(&self.node.members);
             let life = lock(&self.node.life);
@@ -169,7 +190,14 @@ impl Duties {
                 members.nodes().filter(|(name, member)| !member.has_left || is_waited_for(name));
             nodes.map(|(_, member)| member.applied).min()
         };
-        let Some(before) = before.filter(|before| *before > 0).map(Sequence) else { return };
+        let Some(before) = before.filter(|before| *before > 0) else { return };
+        self.had_by_all.push_back((steady, before));
+        let is_old = |(at, _): &(Timestamp, u64)| steady.since(*at) >= KEPT_FOR;
+        let mut trim_to = None;
+        while let Some((_, before)) = self.had_by_all.pop_front_if(|had| is_old(had)) {
+            trim_to = Some(Sequence(before));
+        }
+        let Some(before) = trim_to else { return };
         // Not in a hurry: it is tried again.
         if let Err(err) = self.node.engine.trim(before).await {
             tracing::debug!(error = %err, "The shared log could not be trimmed");

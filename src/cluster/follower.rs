@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::engine::{EngineReadError, Sequence, StoredUnit};
-use super::local_node::{LocalNode, Reply, Verdict};
+use super::event_batch::{EventAnswer, EventBatch, EventsReply};
+use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
-use super::unit::{Author, BadUnit, ByHand, Operation, Part, ProposedEvent, Unit};
-use crate::event::{EventId, HandlerName, NewEvent, Position};
+use super::unit::{Author, HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
+use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
-use crate::queue::{Appended, DeadChange, Queue, QueueError};
+use crate::queue::{DeadChange, Queue, QueueError};
 use crate::sync::lock;
 
 /// How many bytes are read at once.
@@ -30,11 +31,21 @@ const FREE_AGAIN: Duration = Duration::from_millis(5);
 
 /// Why the log cannot be followed just now.
 #[derive(Debug, thiserror::Error)]
-enum FollowerError {
+enum LogFollowerError {
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(
+        "the shared log ends before unit {end}, and this gateway has applied {applied}: the engine lost what \
+         it had acknowledged (docs/cluster.md)"
+    )]
+    Shorter { end: Sequence, applied: Sequence },
+    #[error(
+        "unit {0} of the shared log is another one than this gateway has applied: the engine's history was \
+         changed (docs/cluster.md)"
+    )]
+    Differs(Sequence),
     #[error("unit {} of the shared log cannot be applied", .0.0)]
-    BadUnit(Sequence, #[source] BadUnit),
+    UnitFault(Sequence, #[source] UnitFault),
     #[error(
         "another gateway that shares this log is called `{0}` too; give one of them another `[queue] node`"
     )]
@@ -43,13 +54,17 @@ enum FollowerError {
 
 /// Reads and applies.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct LogFollower {
     node: Arc<LocalNode>,
     /// The newest unit that was applied whole.
     applied: Sequence,
     /// Units of which not all parts were read.
     parts: BTreeMap<NodeName, PartialUnit>,
-    batch: Batch,
+    batch: EventBatch,
+    /// The newest unit that was applied since the start, and its checksum.
+    newest: Option<(Sequence, u32)>,
+    /// Which life of the engine that was checked in.
+    lineage: Option<String>,
 }
 
 /// A large unit of which not all parts were read.
@@ -61,32 +76,8 @@ struct PartialUnit {
     bytes: BytesMut,
 }
 
-/// Events that are stored by the next commit.
-#[derive(Debug, Default)]
-struct Batch {
-    events: Vec<(NewEvent, EventId)>,
-    n_bytes: usize,
-    replies: Vec<EventsReply>,
-}
-
-/// The answer to one operation with events.
-#[derive(Debug)]
-struct EventsReply {
-    reply: Option<Reply>,
-    events: Vec<EventAnswer>,
-}
-
-/// What becomes of one event.
-#[derive(Clone, Copy, Debug)]
-enum EventAnswer {
-    /// It was applied before.
-    Known(EventId),
-    /// What becomes of this event of the batch.
-    OfBatch(usize),
-}
-
 /// An error with what caused it.
-fn reasons(err: &FollowerError) -> String {
+fn reasons(err: &LogFollowerError) -> String {
     let mut text = err.to_string();
     let mut cause = std::error::Error::source(err);
     while let Some(err) = cause {
@@ -97,10 +88,17 @@ fn reasons(err: &FollowerError) -> String {
     text
 }
 
-impl Follower {
+impl LogFollower {
     /// Goes on behind `applied`.
     pub(super) fn new(node: Arc<LocalNode>, applied: Sequence) -> Self {
-        Self { node, applied, parts: BTreeMap::new(), batch: Batch::default() }
+        Self {
+            node,
+            applied,
+            parts: BTreeMap::new(),
+            batch: EventBatch::default(),
+            newest: None,
+            lineage: None,
+        }
     }
 
     /// Follows until the node is closed.
@@ -127,6 +125,9 @@ impl Follower {
             match read {
                 Ok(units) if units.is_empty() => {
                     self.node.note_engine(None);
+                    if let Err(err) = self.check_history().await {
+                        return self.node.fail(reasons(&err));
+                    }
                     self.node.engine.wait(next, tick).await;
                 }
                 Ok(units) => {
@@ -147,15 +148,37 @@ impl Follower {
         }
     }
 
+    /// Whether the log still is the one that was applied: after a failover to another copy, or a
+    /// restored backup, it may end earlier or go another way.
+    async fn check_history(&mut self) -> Result<(), LogFollowerError> {
+        // An engine that is away is noticed by the next read.
+        let Ok(head) = self.node.engine.head().await else { return Ok(()) };
+        if head.next <= self.applied {
+            return Err(LogFollowerError::Shorter { end: head.next, applied: self.applied });
+        }
+        if self.lineage.as_ref() == Some(&head.lineage) {
+            return Ok(());
+        }
+        if let Some((sequence, crc)) = self.newest
+            && let Ok(units) = self.node.engine.read(sequence, 1).await
+            && units.first().is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc)
+        {
+            return Err(LogFollowerError::Differs(sequence));
+        }
+        self.lineage = Some(head.lineage);
+        Ok(())
+    }
+
     /// Applies units in their order, and makes durable how far that is.
-    async fn apply(&mut self, units: Vec<StoredUnit>) -> Result<(), FollowerError> {
+    async fn apply(&mut self, units: Vec<StoredUnit>) -> Result<(), LogFollowerError> {
         for stored in units {
             if let Some((author, body)) = self.gather(&stored)? {
                 let unit = Unit::decode(author, &body)
-                    .map_err(|why| FollowerError::BadUnit(stored.sequence, why))?;
+                    .map_err(|why| LogFollowerError::UnitFault(stored.sequence, why))?;
                 self.apply_unit(unit, stored.sequence).await?;
             }
             self.applied = stored.sequence;
+            self.newest = Some((stored.sequence, crc32c::crc32c(&stored.bytes)));
             if self.batch.n_bytes >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS {
                 self.commit().await?;
             }
@@ -164,9 +187,9 @@ impl Follower {
     }
 
     /// Puts the parts of a unit together; `None` = more are to come.
-    fn gather(&mut self, stored: &StoredUnit) -> Result<Option<(Author, Bytes)>, FollowerError> {
+    fn gather(&mut self, stored: &StoredUnit) -> Result<Option<(Author, Bytes)>, LogFollowerError> {
         let part = Part::decode(&stored.bytes)
-            .map_err(|why| FollowerError::BadUnit(stored.sequence, why))?;
+            .map_err(|why| LogFollowerError::UnitFault(stored.sequence, why))?;
         if part.n_parts == 1 {
             // A node appends one unit after the other: what it left half sent will not be whole.
             self.parts.remove(&part.author.node);
@@ -198,16 +221,16 @@ impl Follower {
         Ok(whole.map(|whole| (whole.author, whole.bytes.freeze())))
     }
 
-    async fn apply_unit(&mut self, unit: Unit, at: Sequence) -> Result<(), FollowerError> {
+    async fn apply_unit(&mut self, unit: Unit, at: Sequence) -> Result<(), LogFollowerError> {
         let Unit { author, operations, .. } = unit;
-        let has_events = |it: &Operation| matches!(it, Operation::Events { .. });
+        let has_events = |it: &UnitOperation| matches!(it, UnitOperation::Events { .. });
         if !operations.iter().all(has_events) {
             // What changes deliveries may name events that wait for their commit.
             self.commit().await?;
         }
         let node = Arc::clone(&self.node);
         if author.node == node.name && author.session > node.session {
-            return Err(FollowerError::SameName(author.node));
+            return Err(LogFollowerError::SameName(author.node));
         }
         if !lock(&node.members).admit(&author) {
             return Ok(());
@@ -218,7 +241,7 @@ impl Follower {
         let mut replies = replies.into_iter();
         for operation in operations {
             let reply = replies.next();
-            if let Operation::Events { spool, events } = operation {
+            if let UnitOperation::Events { spool, events } = operation {
                 self.take_events(&author.node, spool, events, reply);
                 continue;
             }
@@ -257,11 +280,11 @@ impl Follower {
     }
 
     /// Stores the events that wait, with how far the log is applied and what was made of it.
-    async fn commit(&mut self) -> Result<(), FollowerError> {
+    async fn commit(&mut self) -> Result<(), LogFollowerError> {
         if self.applied == *self.node.applied.borrow() && self.batch.replies.is_empty() {
             return Ok(());
         }
-        let Batch { events, replies, .. } = std::mem::take(&mut self.batch);
+        let EventBatch { events, replies, .. } = std::mem::take(&mut self.batch);
         let note = lock(&self.node.members).encode();
         // A unit of which parts are missing is read again after a start; not one whose node is gone.
         let applied = self.applied.0;
@@ -280,16 +303,8 @@ impl Follower {
             }
         };
         self.node.applied.send_replace(self.applied);
-        for EventsReply { reply, events } in replies {
-            let Some(reply) = reply else { continue };
-            let of = |answer| match answer {
-                EventAnswer::Known(id) => Some(Appended::Stored(id)),
-                EventAnswer::OfBatch(index) => appended.get(index).copied(),
-            };
-            let stored = events.into_iter().map(of).collect::<Option<Vec<_>>>();
-            let stored = stored.ok_or(QueueError::Closed).map(Verdict::Stored);
-            // Who asked may be gone.
-            drop(reply.send(stored));
+        for reply in replies {
+            reply.answer(&appended);
         }
         Ok(())
     }
@@ -299,41 +314,41 @@ impl Follower {
     async fn apply_operation(
         &self,
         from: &NodeName,
-        operation: Operation,
+        operation: UnitOperation,
         at: Sequence,
-    ) -> Result<Result<Verdict, QueueError>, QueueError> {
+    ) -> Result<Result<OperationOutcome, QueueError>, QueueError> {
         let members = || lock(&self.node.members);
         let verdict = match operation {
-            Operation::Events { .. } => return Ok(Err(QueueError::Closed)),
-            Operation::Settle { handler, epoch, changes } => {
-                Verdict::Counted(self.settle(from, &handler, epoch, changes)?)
+            UnitOperation::Events { .. } => return Ok(Err(QueueError::Closed)),
+            UnitOperation::Settle { handler, epoch, changes } => {
+                OperationOutcome::Counted(self.settle(from, &handler, epoch, changes)?)
             }
-            Operation::ByHand { handler, change, positions } => {
-                Verdict::Changed(self.change_by_hand(handler, change, positions).await?)
+            UnitOperation::ByHand { handler, change, positions } => {
+                OperationOutcome::Changed(self.change_by_hand(handler, change, positions).await?)
             }
-            Operation::Subscribe { handler, since } => {
+            UnitOperation::Subscribe { handler, since } => {
                 self.node.copy.begin_subscription(&handler, since).await?;
-                Verdict::Counted(true)
+                OperationOutcome::Counted(true)
             }
-            Operation::Forget { handler } => {
+            UnitOperation::Forget { handler } => {
                 if members().lease(&handler).owner.is_some() {
                     return Ok(Err(QueueError::Busy(handler)));
                 }
-                Verdict::Counted(self.forget(&handler).await?)
+                OperationOutcome::Counted(self.forget(&handler).await?)
             }
-            Operation::Claim { handler, before } => {
-                Verdict::Counted(members().claim(from, &handler, before, at))
+            UnitOperation::Claim { handler, before } => {
+                OperationOutcome::Counted(members().claim(from, &handler, before, at))
             }
-            Operation::Release { handler, epoch } => {
-                Verdict::Counted(members().release(from, &handler, epoch))
+            UnitOperation::Release { handler, epoch } => {
+                OperationOutcome::Counted(members().release(from, &handler, epoch))
             }
-            Operation::Beat { applied, handlers } => {
+            UnitOperation::Beat { applied, handlers } => {
                 members().beat(from, applied, handlers);
-                Verdict::Counted(true)
+                OperationOutcome::Counted(true)
             }
-            Operation::Leave => {
+            UnitOperation::Leave => {
                 members().leave(from);
-                Verdict::Counted(true)
+                OperationOutcome::Counted(true)
             }
         };
         Ok(Ok(verdict))
@@ -355,13 +370,13 @@ impl Follower {
     async fn change_by_hand(
         &self,
         handler: HandlerName,
-        change: ByHand,
+        change: HandChange,
         positions: Vec<Position>,
     ) -> Result<u64, QueueError> {
         let dead = match change {
-            ByHand::Redrive => DeadChange::Redrive,
-            ByHand::Drop => DeadChange::Drop,
-            ByHand::Replay => return self.node.copy.replay(&handler, &positions).await,
+            HandChange::Redrive => DeadChange::Redrive,
+            HandChange::Drop => DeadChange::Drop,
+            HandChange::Replay => return self.node.copy.replay(&handler, &positions).await,
         };
         let letters = positions.into_iter().map(|position| (handler.clone(), position));
         self.node.copy.change_dead(letters.collect(), dead).await

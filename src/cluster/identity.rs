@@ -11,7 +11,7 @@ use crate::files;
 
 /// Who this node is, from one start to the next.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Identity {
+pub(super) struct NodeIdentity {
     pub(super) name: NodeName,
     /// Of this run; later than any before.
     pub(super) session: u64,
@@ -19,7 +19,7 @@ pub(super) struct Identity {
     pub(super) spool: u64,
 }
 
-impl Identity {
+impl NodeIdentity {
     /// Begins a new session, durably. A spool that was made anew gets another number, and so does one
     /// that a node of another name made: a copy of its folder.
     pub(super) fn begin(

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::{LogEngine, Sequence};
 use super::members::Members;
 use super::node::NodeName;
-use super::unit::Operation;
+use super::unit::UnitOperation;
 use crate::clock::{Clock, Timestamp};
 use crate::event::HandlerName;
 use crate::queue::embedded::EmbeddedQueue;
@@ -38,7 +38,7 @@ pub(super) struct LocalNode {
     /// Operations that wait to be appended.
     pub(super) proposals: mpsc::Sender<Proposal>,
     /// Appended, or about to be, and not applied yet, by the number of the unit's last part.
-    pub(super) pending: Mutex<BTreeMap<u64, Pending>>,
+    pub(super) pending: Mutex<BTreeMap<u64, PendingUnit>>,
     pub(super) life: Mutex<Life>,
     pub(super) engine_state: watch::Sender<EngineState>,
     /// Why this node can take no further part until it is started anew, once that is so.
@@ -49,21 +49,23 @@ pub(super) struct LocalNode {
     pub(super) durability: Mutex<Option<String>>,
     /// Settlements that came too late to count.
     pub(super) n_void: AtomicU64,
+    /// It is being stopped: it takes no lease any more.
+    pub(super) leaving: CancellationToken,
     pub(super) closed: CancellationToken,
 }
 
 /// An operation on its way into the log, and who waits for what becomes of it.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    pub(super) operation: Operation,
+    pub(super) operation: UnitOperation,
     pub(super) reply: Reply,
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Verdict, QueueError>>;
+pub(super) type Reply = oneshot::Sender<Result<OperationOutcome, QueueError>>;
 
 /// What became of an operation where it was applied.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum OperationOutcome {
     /// Of each event, in their order.
     Stored(Vec<Appended>),
     /// It counted; `false` = it is void.
@@ -74,7 +76,7 @@ pub(super) enum Verdict {
 
 /// A unit that is not applied yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingUnit {
     /// By the steady clock, before it was appended: from then on the leases are good for a while.
     pub(super) sent_at: Timestamp,
     pub(super) replies: Vec<Reply>,
@@ -103,7 +105,10 @@ pub(super) struct EngineState {
 impl LocalNode {
     /// Has an operation appended, and waits until it was applied here. While the engine is away that
     /// is until it is back.
-    pub(super) async fn propose(&self, operation: Operation) -> Result<Verdict, QueueError> {
+    pub(super) async fn propose(
+        &self,
+        operation: UnitOperation,
+    ) -> Result<OperationOutcome, QueueError> {
         let (reply, answer) = oneshot::channel();
         let proposal = Proposal { operation, reply };
         let wait = async {
@@ -174,15 +179,14 @@ impl LocalNode {
         }
         let life = lock(&self.life);
         let age = self.clock.steady().since(life.confirmed?);
-        let left = self.lease.checked_sub(age).filter(|left| !left.is_zero())?;
+        // The others wait half as long again before they take it: their clocks may run faster.
+        let left = (self.lease * 2 / 3).checked_sub(age).filter(|left| !left.is_zero())?;
         Some((lease.epoch, left))
     }
 
     /// Whether a node has given no sign of life for so long that its leases may be taken.
     pub(super) fn is_silent(&self, node: &NodeName) -> bool {
         let seen = lock(&self.life).seen.get(node).copied();
-        // Half as long again as the owner itself goes by: its clock may run slower.
-        let patience = self.lease * 3 / 2;
-        seen.is_none_or(|seen| self.clock.steady().since(seen) > patience)
+        seen.is_none_or(|seen| self.clock.steady().since(seen) > self.lease)
     }
 }

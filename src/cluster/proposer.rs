@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::engine::EngineAppendError;
-use super::local_node::{LocalNode, Pending, Proposal};
-use super::unit::{Author, Operation, Unit};
+use super::local_node::{LocalNode, PendingUnit, Proposal};
+use super::unit::{Author, Unit, UnitOperation};
 use crate::queue::QueueError;
 use crate::sync::lock;
 
@@ -41,7 +41,7 @@ pub(super) async fn run(node: Arc<LocalNode>, mut inbox: mpsc::Receiver<Proposal
         let last = number + parts.len() as u64 - 1;
         number = last + 1;
         // Before it is sent: it may be applied before the engine's answer is here.
-        let pending = Pending { sent_at: node.clock.steady(), replies };
+        let pending = PendingUnit { sent_at: node.clock.steady(), replies };
         lock(&node.pending).insert(last, pending);
         if let Err(why) = append_all(&node, &parts).await {
             let refused = lock(&node.pending).remove(&last);
@@ -56,7 +56,8 @@ pub(super) async fn run(node: Arc<LocalNode>, mut inbox: mpsc::Receiver<Proposal
 /// Takes the first operations that fit into one unit together: events with events, since they are
 /// stored by one commit, and all others among themselves.
 fn take_some(waiting: &mut Vec<Proposal>, unit_max: usize) -> Vec<Proposal> {
-    let is_events = |proposal: &Proposal| matches!(proposal.operation, Operation::Events { .. });
+    let is_events =
+        |proposal: &Proposal| matches!(proposal.operation, UnitOperation::Events { .. });
     let Some(first) = waiting.first().map(is_events) else { return Vec::new() };
     // A quarter stays for what stands around the operations; one alone may be larger.
     let mut room = unit_max / 4 * 3;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::local_node::{LocalNode, Verdict};
-use super::unit::{Operation, ProposedEvent};
+use super::local_node::{LocalNode, OperationOutcome};
+use super::unit::{ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, Delivery, Event, EventId, HandlerName, Outcome, Position, Settlement};
 use crate::queue::embedded::EmbeddedQueue;
@@ -146,10 +146,10 @@ impl Spool {
     ) -> Result<Vec<Appended>, QueueError> {
         loop {
             let events = events.iter().map(ProposedEvent::copy).collect();
-            let operation = Operation::Events { spool: Some(self.id), events };
+            let operation = UnitOperation::Events { spool: Some(self.id), events };
             match node.propose(operation).await {
-                Ok(Verdict::Stored(appended)) => return Ok(appended),
-                Ok(Verdict::Counted(_) | Verdict::Changed(_)) => {
+                Ok(OperationOutcome::Stored(appended)) => return Ok(appended),
+                Ok(OperationOutcome::Counted(_) | OperationOutcome::Changed(_)) => {
                     return Err(QueueError::Corrupt(
                         "events were answered as something else".into(),
                     ));

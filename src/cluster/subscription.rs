@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::handlers::LocalHandlers;
-use super::local_node::{LocalNode, Verdict};
-use super::unit::Operation;
+use super::local_node::{LocalNode, OperationOutcome};
+use super::unit::UnitOperation;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use crate::queue::embedded::{SharedChange, SharedSession};
 use crate::queue::{Backlog, QueueError, Start, Subscription};
@@ -57,7 +57,7 @@ impl ClusterSubscription {
             Start::Now => None,
             Start::Oldest => Some(copy.oldest()),
         };
-        let operation = Operation::Subscribe { handler: self.handler.clone(), since };
+        let operation = UnitOperation::Subscribe { handler: self.handler.clone(), since };
         self.node.propose(operation).await.map(|_| ())
     }
 
@@ -70,6 +70,11 @@ impl ClusterSubscription {
             // Given up before it is taken anew: a subscription has one hold.
             *session = None;
             if let Some(epoch) = epoch {
+                // What was given out under the old lease comes back first: its handler still goes by
+                // it, and would let a later delivery of the same order key go.
+                if self.handlers.n_taken(&self.handler) > 0 {
+                    return Ok(None);
+                }
                 match self.node.copy.attach(&self.handler) {
                     Ok(held) => *session = Some((epoch, Arc::new(held))),
                     // A call under the old lease has it yet.
@@ -106,12 +111,17 @@ impl ClusterSubscription {
         lock(&self.node.life).draining.contains_key(&self.handler)
     }
 
-    /// What was given out under a lease that is over settles nothing: whoever has the lease now makes
+    /// What was given out under a lease that is over settles nothing: the one that has the lease now makes
     /// the delivery again.
     fn is_void(&self, position: Position) -> bool {
         let taken = self.handlers.give_back(&self.handler, position);
         let current = self.node.holds(&self.handler).map(|(epoch, _)| epoch);
-        taken.is_none() || taken != current
+        let is_void = taken.is_none() || taken != current;
+        if is_void {
+            // `next` may wait for it.
+            self.node.ring();
+        }
+        is_void
     }
 }
 
@@ -149,12 +159,16 @@ impl Subscription for ClusterSubscription {
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Result<(), QueueError> {
+        if self.node.closed.is_cancelled() {
+            return Err(QueueError::Closed);
+        }
         let session = lock(&self.session).clone();
         let Some((epoch, session)) = session else {
             self.node.n_void.fetch_add(settlements.len() as u64, Ordering::Relaxed);
             for settlement in settlements {
                 self.handlers.give_back(&self.handler, settlement.delivery.event.position);
             }
+            self.node.ring();
             return Ok(());
         };
         let mut changes: Vec<SharedChange> = Vec::with_capacity(settlements.len());
@@ -170,10 +184,12 @@ impl Subscription for ClusterSubscription {
         drop(session);
         if n_changes > 0 {
             let handler = self.handler.clone();
-            let settle = Operation::Settle { handler, epoch, changes };
+            let settle = UnitOperation::Settle { handler, epoch, changes };
             match self.node.propose(settle).await? {
-                Verdict::Counted(true) => {}
-                Verdict::Counted(false) | Verdict::Stored(_) | Verdict::Changed(_) => {
+                OperationOutcome::Counted(true) => {}
+                OperationOutcome::Counted(false)
+                | OperationOutcome::Stored(_)
+                | OperationOutcome::Changed(_) => {
                     n_void += n_changes;
                 }
             }

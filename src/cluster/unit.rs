@@ -35,7 +35,7 @@ pub(super) struct Unit {
     pub(super) author: Author,
     /// When it was made, by its node's wall clock.
     pub(super) at: Timestamp,
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Vec<UnitOperation>,
 }
 
 /// Who made a unit, and the how-manieth.
@@ -49,14 +49,14 @@ pub(super) struct Author {
 
 /// What is asked of every node's state. Whether it counts is decided where it is applied.
 #[derive(Debug)]
-pub(super) enum Operation {
+pub(super) enum UnitOperation {
     /// Stores events. With `spool`, each place is a position of that spool, and none of them is applied
     /// twice.
     Events { spool: Option<u64>, events: Vec<ProposedEvent> },
     /// Settles deliveries; void where the lease of this epoch is over.
     Settle { handler: HandlerName, epoch: u64, changes: Vec<SharedChange> },
     /// Changes deliveries by hand.
-    ByHand { handler: HandlerName, change: ByHand, positions: Vec<Position> },
+    ByHand { handler: HandlerName, change: HandChange, positions: Vec<Position> },
     /// Gives a handler a subscription; `None` = behind the newest event.
     Subscribe { handler: HandlerName, since: Option<Position> },
     /// Removes a handler's subscription; void while a node holds its lease.
@@ -82,7 +82,7 @@ pub(super) struct ProposedEvent {
 
 /// What is made of deliveries by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByHand {
+pub(super) enum HandChange {
     Redrive,
     Drop,
     Replay,
@@ -90,7 +90,7 @@ pub(super) enum ByHand {
 
 /// Why a unit cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadUnit {
+pub(super) enum UnitFault {
     #[error("it was written by a newer gatepost: upgrade this node")]
     Unknown,
     #[error("its checksum is wrong: the engine has damaged it")]
@@ -135,7 +135,7 @@ impl Unit {
     }
 
     /// Reads the operations of a unit whose parts were put together.
-    pub(super) fn decode(author: Author, body: &Bytes) -> Result<Self, BadUnit> {
+    pub(super) fn decode(author: Author, body: &Bytes) -> Result<Self, UnitFault> {
         let mut take = Take(body);
         let mut names = Names::default();
         let read = |take: &mut Take<'_>| {
@@ -143,21 +143,21 @@ impl Unit {
             let n_operations = take.varint()?;
             let mut operations = Vec::new();
             for _ in 0..n_operations {
-                operations.push(Operation::decode(at, body, take, &mut names)?);
+                operations.push(UnitOperation::decode(at, body, take, &mut names)?);
             }
             take.0.is_empty().then_some(Self { author, at, operations })
         };
-        read(&mut take).ok_or(BadUnit::Unknown)
+        read(&mut take).ok_or(UnitFault::Unknown)
     }
 }
 
 impl Part {
     /// Reads a unit of the log as far as its author and which part it is.
-    pub(super) fn decode(bytes: &Bytes) -> Result<Self, BadUnit> {
+    pub(super) fn decode(bytes: &Bytes) -> Result<Self, UnitFault> {
         let mut take = Take(bytes);
         let crc = take.array().map(u32::from_le_bytes);
         if crc != Some(crc32c::crc32c(take.0)) {
-            return Err(BadUnit::Damaged);
+            return Err(UnitFault::Damaged);
         }
         let read = |take: &mut Take<'_>| {
             if take.u8()? != LAYOUT {
@@ -174,7 +174,7 @@ impl Part {
                 bytes: bytes.slice_ref(take.0),
             })
         };
-        read(&mut take).ok_or(BadUnit::Unknown)
+        read(&mut take).ok_or(UnitFault::Unknown)
     }
 }
 
@@ -195,7 +195,7 @@ const RELEASE: u8 = 7;
 const BEAT: u8 = 8;
 const LEAVE: u8 = 9;
 
-impl Operation {
+impl UnitOperation {
     /// About how many bytes it takes: enough to bound a unit.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -279,7 +279,7 @@ impl Operation {
             }
             BY_HAND => {
                 let handler = take_name(take)?;
-                let change = ByHand::of(take.u8()?)?;
+                let change = HandChange::of(take.u8()?)?;
                 let mut positions = Vec::new();
                 for _ in 0..take.varint()? {
                     positions.push(Position(take.varint()?));
@@ -317,7 +317,7 @@ fn take_name(take: &mut Take<'_>) -> Option<HandlerName> {
     HandlerName::parse(take.text()?).ok()
 }
 
-impl ByHand {
+impl HandChange {
     const fn of(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Redrive),

@@ -12,6 +12,7 @@ mod architecture;
 mod circles;
 mod cli;
 mod cluster;
+mod cluster_queue;
 mod crash;
 mod deliver;
 mod deploy;

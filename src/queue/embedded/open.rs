@@ -17,11 +17,10 @@ use super::keys::{KeyMemtable, KeyRuns, UnansweredKeys};
 use super::layout::{check_format, opening};
 use super::lived;
 use super::log::{
-    FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, SegmentInfo,
-    Survey, Want,
+    FileLog, LogWriter, OpenError, OpenOptions, Removal, Reserve, SegmentAllocator, Survey, Want,
 };
 use super::read::{Reading, States};
-use super::record::{Lsn, SegmentId, SharedMark, next_number};
+use super::record::{Lsn, SharedMark, next_number};
 use super::recovery::{self, Rebuild, RecoveredStates};
 use super::snapshot::Snapshots;
 use super::snapshot_file::{Snapshot, SnapshotHeader};
@@ -215,10 +214,10 @@ fn open_log(
         segment_bytes: settings.segment_bytes,
         disk_reserve: settings.disk_reserve,
         clock: Arc::clone(clock),
-        known: newest.map(known_segments).unwrap_or_default(),
+        known: newest.map(recovery::known_segments).unwrap_or_default(),
         drops_torn_units: settings.is_copy_of_shared,
     };
-    let super::log::Opened { survey, writer } =
+    let super::log::Opened { mut survey, writer } =
         FileLog::open(Arc::clone(&settings.storage), &settings.folder, &options)?;
     if survey.torn_bytes > 0 {
         tracing::warn!(
@@ -227,6 +226,10 @@ fn open_log(
         );
     }
     let log = Arc::clone(&survey.log);
+    if settings.is_copy_of_shared && survey.shared.is_none() {
+        survey.shared =
+            recovery::read_shared_mark(&log, writer.end()).map_err(ReadFailure::from)?;
+    }
     for left_over in log.trimmed_segments() {
         if let Err(err) = log.remove(left_over.number, Removal::Delete) {
             tracing::warn!(error = %err, "A segment that counts no more cannot be removed");
@@ -286,7 +289,8 @@ fn assemble(
     committer.writer.publish(committer.next_position);
     committer.want_segment(Reserve::Kept);
     let states: Arc<dyn States> = Arc::<Core>::clone(&core);
-    let reading = Reading::new(Arc::clone(&log), Arc::clone(&kept), Arc::clone(&index), states);
+    let reading = Reading::new(Arc::clone(&log), Arc::clone(&kept), Arc::clone(&index), states)
+        .of_copy(settings.is_copy_of_shared);
     Components {
         core,
         committer,
@@ -371,18 +375,6 @@ fn recover(
     }
     let recovered = recovery::from_log(log, kept, end, &|| true);
     Ok(Recovered::Known(recovered.map_err(ReadFailure::from)?))
-}
-
-fn known_segments(snapshot: &Snapshot) -> Vec<SegmentInfo> {
-    let segments = snapshot.header.segments.iter();
-    segments
-        .map(|segment| SegmentInfo {
-            id: SegmentId { number: segment.number, salt: segment.salt },
-            first: Some(segment.first),
-            began_at: Some(segment.began_at),
-            bytes: 0,
-        })
-        .collect()
 }
 
 fn index_store(settings: &Settings) -> Arc<dyn Store> {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::kept::KeptLog;
 use super::keys::{KeyEntry, KeyMemtable, UnansweredKeys};
 use super::lived::ANSWER_TIME;
-use super::log::{FileLog, LogReader, ReadError};
-use super::record::{DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record, SharedMark};
+use super::log::{FileLog, LogReader, ReadError, SegmentInfo};
+use super::record::{
+    DeliveryRecord, Incarnation, Kind, Lsn, NewState, Record, SegmentId, SharedMark,
+};
 use super::snapshot_file::Snapshot;
 use super::state::{HandlerState, HandlerStates};
 use crate::clock::Timestamp;
@@ -202,6 +204,19 @@ pub(crate) fn read_unanswered(
         }
     }
     Ok(keys)
+}
+
+/// What a snapshot says of segments: their heads need not be read.
+pub(crate) fn known_segments(snapshot: &Snapshot) -> Vec<SegmentInfo> {
+    let segments = snapshot.header.segments.iter();
+    segments
+        .map(|segment| SegmentInfo {
+            id: SegmentId { number: segment.number, salt: segment.salt },
+            first: Some(segment.first),
+            began_at: Some(segment.began_at),
+            bytes: 0,
+        })
+        .collect()
 }
 
 /// The newest mark of a shared log: in the newest segments, from the last one back.

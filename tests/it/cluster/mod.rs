@@ -1,3 +1,4 @@
 //! Several gateways on one shared log.
 
 mod engines;
+mod processes;

@@ -14,6 +14,10 @@ use crate::queue::names::Names;
 /// interleave by as much as their clocks differ.
 const ZONES_NEAR: usize = 16;
 
+/// How many events on either side of its place an id is looked for among: what several nodes take in
+/// within a moment.
+const EVENTS_BESIDE: u64 = 1_024;
+
 /// An event and where it is.
 #[derive(Debug)]
 pub(super) struct FoundEvent {
@@ -62,9 +66,33 @@ impl Reading {
                 Err(err @ ReadError::Io { .. }) => return Err(read_failed(err)),
             }
         }
-        match self.find_near(id, low)? {
+        if let Some(event) = self.find_near(id, low)? {
+            return Ok(Some(event));
+        }
+        match self.find_beside(id, low)? {
             None => self.find_kept(id),
             found => Ok(found),
+        }
+    }
+
+    /// Looks at the events beside `position`, where ids of several nodes interleave: the newest ones are
+    /// in no zone yet.
+    fn find_beside(&self, id: EventId, position: Position) -> Result<Option<Event>, QueueError> {
+        if !self.is_copy_of_shared {
+            return Ok(None);
+        }
+        let mut found = None;
+        let (from, end) = (position.before(EVENTS_BESIDE), position.after(EVENTS_BESIDE));
+        let scanned = self.scan(from.max(self.log.head().first_position), end, &mut |event, _| {
+            let is_other = event.id != id;
+            if !is_other {
+                found = Some(event);
+            }
+            is_other
+        });
+        match scanned {
+            Ok(()) | Err(ReadError::Trimmed) => Ok(found),
+            Err(err @ ReadError::Io { .. }) => Err(read_failed(err)),
         }
     }
 

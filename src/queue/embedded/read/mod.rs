@@ -42,6 +42,8 @@ pub(crate) struct Reading {
     kept: Arc<KeptLog>,
     index: Arc<Index>,
     states: Arc<dyn States>,
+    /// Ids of several nodes interleave in the log.
+    is_copy_of_shared: bool,
 }
 
 impl Reading {
@@ -51,7 +53,12 @@ impl Reading {
         index: Arc<Index>,
         states: Arc<dyn States>,
     ) -> Self {
-        Self { log, kept, index, states }
+        Self { log, kept, index, states, is_copy_of_shared: false }
+    }
+
+    /// The same over a copy of a log that several nodes share, if it is one.
+    pub(crate) fn of_copy(self, is_copy_of_shared: bool) -> Self {
+        Self { is_copy_of_shared, ..self }
     }
 
     /// Whether the index has the whole log, as far as it was when the follower last looked.

@@ -1,0 +1,166 @@
+//! Real gateways as processes on one real PostgreSQL: what senders were told holds whatever is killed,
+//! paused or taken away, and each event is handled in the order of its key.
+
+mod receiver;
+mod rig;
+mod senders;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gatepost::clock::Stopwatch;
+
+use rustix::process::Signal;
+
+use receiver::Receiver;
+use rig::{Cluster, LEASE};
+use senders::Senders;
+
+use crate::support::program::Served;
+
+/// Where senders find them.
+fn addresses(nodes: &[Served]) -> Vec<SocketAddr> {
+    nodes.iter().map(Served::public).collect()
+}
+
+#[test]
+fn every_event_is_handled_once_whichever_gateway_took_it_in() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b"), cluster.start("c")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start(&addresses(&nodes), 12);
+    senders.wait_for(2_000);
+    let acknowledged = senders.stop();
+    receiver.wait_for(&acknowledged);
+    receiver.assert_in_order();
+    assert_eq!(receiver.n_repeated(), 0);
+    for node in &nodes {
+        let view = Cluster::view(node);
+        assert_eq!(view["nodes"].as_array().unwrap().len(), 3, "{view}");
+        assert!(view["nodes"].as_array().unwrap().iter().all(|node| node["alive"] == true));
+        assert_eq!(
+            (&view["engine"]["up"], view["void_settlements"].as_u64()),
+            (&true.into(), Some(0))
+        );
+    }
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
+fn gateway_that_is_killed_under_load_loses_nothing_and_another_takes_over() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
+    let [a, b] = nodes;
+    let (owning, other) = if owner == "a" { (a, b) } else { (b, a) };
+    let senders = Senders::start(&[owning.public(), other.public()], 12);
+    senders.wait_for(500);
+    owning.kill();
+    let killed = Stopwatch::start();
+    Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
+    let took = killed.elapsed();
+    assert!(took <= LEASE + Duration::from_secs(2), "taken over after {took:?}");
+    senders.wait_for(senders.n_acknowledged() + 500);
+    // What it had answered and not forwarded comes with it.
+    let again = cluster.start(&owner);
+    let acknowledged = senders.stop();
+    receiver.wait_for(&acknowledged);
+    receiver.assert_in_order();
+    assert_eq!((again.stop(), other.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
+    let [a, b] = nodes;
+    let (owning, other) = if owner == "a" { (a, b) } else { (b, a) };
+    let senders = Senders::start(&[other.public()], 8);
+    senders.wait_for(300);
+    owning.signal(Signal::STOP);
+    Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
+    let n_received = receiver.n_received();
+    while receiver.n_received() < n_received + 100 {
+        std::thread::yield_now();
+    }
+    owning.signal(Signal::CONT);
+    senders.wait_for(senders.n_acknowledged() + 300);
+    let acknowledged = senders.stop();
+    receiver.wait_for(&acknowledged);
+    receiver.assert_in_order();
+    // Both say the same of every delivery: nothing was settled twice or differently.
+    let states = [&owning, &other].map(Cluster::settled);
+    assert_eq!(states[0], states[1]);
+    assert_eq!((owning.stop(), other.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive_in_order() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    // Each key stays with its gateway: order over gateways needs the log.
+    let senders = Senders::start_apart(&addresses(&nodes), 12);
+    senders.wait_for(500);
+    cluster.server.crash();
+    let before = senders.n_acknowledged();
+    senders.wait_for(before + 500);
+    let view = Cluster::view(&nodes[0]);
+    assert_eq!(view["engine"]["up"], false, "{view}");
+    assert!(view["spilled"].as_u64().unwrap() > 0, "{view}");
+    assert!(
+        nodes.iter().all(|node| node.ask("GET", "/readyz").status == 200),
+        "it takes events in"
+    );
+    let metrics = nodes[0].ask("GET", "/metrics").text();
+    assert!(metrics.contains("gatepost_engine_up{} 0"), "{metrics}");
+    cluster.server.restart();
+    senders.wait_for(senders.n_acknowledged() + 500);
+    let acknowledged = senders.stop();
+    receiver.wait_for(&acknowledged);
+    receiver.assert_in_order();
+    for node in &nodes {
+        Cluster::wait_for_view(node, |view| view["spilled"] == 0 && view["engine"]["up"] == true);
+    }
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
+fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
+    let other = usize::from(owner == "a");
+    receiver.refuse(true);
+    let senders = Senders::start(&addresses(&nodes), 1);
+    senders.wait_for(3);
+    let acknowledged = senders.stop();
+    for node in &nodes {
+        Cluster::wait_for_dead(node, acknowledged.len() as u64);
+    }
+    receiver.refuse(false);
+    cluster.run(["a", "b"][other], &["dead", "redrive", "--all"]);
+    receiver.wait_for(&acknowledged);
+    for node in &nodes {
+        Cluster::wait_for_dead(node, 0);
+    }
+    let id = &acknowledged[0].id;
+    let n_before = receiver.n_received();
+    cluster.run(["a", "b"][other], &["events", "replay", id]);
+    while receiver.n_received() == n_before {
+        std::thread::yield_now();
+    }
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+}

@@ -1,0 +1,126 @@
+//! The application behind the gateways: it remembers what it got, and when.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::senders::Acknowledged;
+
+#[derive(Default)]
+struct Received {
+    /// Key and number of each call, in their order.
+    calls: Vec<(String, u64)>,
+    known: HashSet<(String, u64)>,
+}
+
+pub(super) struct Receiver {
+    address: SocketAddr,
+    received: Arc<Mutex<Received>>,
+    refuses: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let received: Arc<Mutex<Received>> = Arc::default();
+        let refuses = Arc::new(AtomicBool::new(false));
+        let (shared, is_refusing) = (Arc::clone(&received), Arc::clone(&refuses));
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, is_refusing) = (Arc::clone(&shared), Arc::clone(&is_refusing));
+                std::thread::spawn(move || answer_all(stream, &shared, &is_refusing));
+            }
+        });
+        Self { address, received, refuses }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Whether calls are answered 422, which is for good.
+    pub(super) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    pub(super) fn n_received(&self) -> usize {
+        self.received().calls.len()
+    }
+
+    /// How many calls were for what had come before.
+    pub(super) fn n_repeated(&self) -> usize {
+        let received = self.received();
+        received.calls.len() - received.known.len()
+    }
+
+    /// Waits until all of this has come.
+    pub(super) fn wait_for(&self, acknowledged: &[Acknowledged]) {
+        let has_all = || {
+            let received = self.received();
+            acknowledged.iter().all(|one| received.known.contains(&(one.key.clone(), one.number)))
+        };
+        while !has_all() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Of each key the first calls came in the order of the numbers.
+    #[track_caller]
+    pub(super) fn assert_in_order(&self) {
+        let mut newest: HashMap<&str, u64> = HashMap::new();
+        let mut seen = HashSet::new();
+        let received = self.received();
+        for (key, number) in &received.calls {
+            if !seen.insert((key, number)) {
+                continue;
+            }
+            let before = newest.insert(key, *number);
+            assert!(before.is_none_or(|before| before < *number), "{key}: {before:?}, {number}");
+        }
+    }
+
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap()
+    }
+}
+
+/// Answers the calls of one connection. An error means that the other side is gone.
+fn answer_all(stream: TcpStream, received: &Mutex<Received>, refuses: &AtomicBool) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut writer = stream.try_clone().ok()?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut n_bytes = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(length) = line.strip_prefix("content-length: ") {
+                n_bytes = length.parse().ok()?;
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; n_bytes];
+        reader.read_exact(&mut body).ok()?;
+        let status = if refuses.load(Ordering::SeqCst) {
+            "422 Unprocessable Content"
+        } else {
+            let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
+            let call = (json["key"].as_str()?.to_owned(), json["number"].as_u64()?);
+            let mut received = received.lock().unwrap();
+            received.known.insert(call.clone());
+            received.calls.push(call);
+            "200 OK"
+        };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        writer.write_all(answer.as_bytes()).ok()?;
+    }
+}

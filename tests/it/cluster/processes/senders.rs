@@ -1,0 +1,101 @@
+//! Senders that send each key's events one after the other, and remember what was acknowledged.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::crash::load::post;
+
+/// An event that was answered 200.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledged {
+    pub(super) id: String,
+    pub(super) key: String,
+    pub(super) number: u64,
+}
+
+pub(super) struct Senders {
+    stop: Arc<AtomicBool>,
+    n_acknowledged: Arc<AtomicU64>,
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Senders {
+    /// One sender for each of so many keys, which asks the gateways in turn.
+    pub(super) fn start(gateways: &[SocketAddr], n_keys: usize) -> Self {
+        Self::start_with(n_keys, |_| gateways.to_vec())
+    }
+
+    /// The same where each key stays with one gateway.
+    pub(super) fn start_apart(gateways: &[SocketAddr], n_keys: usize) -> Self {
+        Self::start_with(n_keys, |key| vec![gateways[key % gateways.len()]])
+    }
+
+    fn start_with(n_keys: usize, gateways_of: impl Fn(usize) -> Vec<SocketAddr>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let n_acknowledged = Arc::new(AtomicU64::new(0));
+        let acknowledged: Arc<Mutex<Vec<Acknowledged>>> = Arc::default();
+        let threads = (0..n_keys).map(|key| {
+            let gateways = gateways_of(key);
+            let (stop, n_acknowledged) = (Arc::clone(&stop), Arc::clone(&n_acknowledged));
+            let acknowledged = Arc::clone(&acknowledged);
+            std::thread::spawn(move || {
+                let mut connections: Vec<Option<TcpStream>> =
+                    gateways.iter().map(|_| None).collect();
+                let (key, mut number, mut turn) = (format!("key-{key}"), 0, 0);
+                while !stop.load(Ordering::Relaxed) {
+                    let body = format!(r#"{{"event":"x","key":"{key}","number":{number}}}"#);
+                    let at = turn % gateways.len();
+                    turn += 1;
+                    let connection = connections[at].take().or_else(|| connect(gateways[at]));
+                    // It is gone, or says 503: the other one is asked for the same event.
+                    let Some(mut connection) = connection else {
+                        std::thread::yield_now();
+                        continue;
+                    };
+                    let answer = post(&mut connection, "hyvor", body.as_bytes());
+                    let Some((200, id)) = answer else { continue };
+                    connections[at] = Some(connection);
+                    acknowledged.lock().unwrap().push(Acknowledged {
+                        id,
+                        key: key.clone(),
+                        number,
+                    });
+                    n_acknowledged.fetch_add(1, Ordering::Relaxed);
+                    number += 1;
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, n_acknowledged, acknowledged, threads }
+    }
+
+    pub(super) fn n_acknowledged(&self) -> u64 {
+        self.n_acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many were acknowledged.
+    pub(super) fn wait_for(&self, n_events: u64) {
+        while self.n_acknowledged() < n_events {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends the senders; gives what was acknowledged.
+    pub(super) fn stop(self) -> Vec<Acknowledged> {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        std::mem::take(&mut self.acknowledged.lock().unwrap())
+    }
+}
+
+fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    Some(stream)
+}

@@ -1,0 +1,158 @@
+//! An engine that is away, loses its answers or its memory.
+
+use bytes::Bytes;
+use gatepost::cluster::{ClusterAck, Sequence};
+use gatepost::event::{Dedupe, DedupeKey};
+use gatepost::queue::{Appended, Queue, QueueError};
+
+use super::{Cluster, append, deliver, event, subscribe, take, types, until, until_stored};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_engine_is_away_events_are_kept_and_forwarded_in_order() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    append(&a, "first").await;
+    until_stored(&b, 1).await;
+    cluster.engine.set_away(true);
+    until("it is noticed", || !a.view().engine.up).await;
+    let mut expected = vec!["first".to_owned()];
+    for n in 0..20 {
+        let event_type = format!("away-{n}");
+        let id = append(&a, &event_type).await;
+        assert!(a.get(id).await.unwrap().is_some(), "it can be looked up before it has a place");
+        expected.push(event_type);
+    }
+    assert_eq!(a.view().spilled, 20);
+    assert!(a.view().oldest_spilled_at.is_some());
+    assert_eq!(a.newest().0, 1, "it has no place yet");
+    cluster.engine.set_away(false);
+    until_stored(&b, 21).await;
+    until("nothing waits any more", || a.view().spilled == 0).await;
+    let subscription = subscribe(&b, "web").await;
+    assert_eq!(types(&take(&*subscription, 21).await), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_while_the_engine_was_away_survives_a_kill() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    cluster.engine.set_away(true);
+    until("it is noticed", || !a.view().engine.up).await;
+    let id = append(&a, "kept").await;
+    drop(a);
+    cluster.released("a").await;
+    cluster.engine.set_away(false);
+    let a = cluster.node("a").await;
+    until_stored(&a, 1).await;
+    assert_eq!(a.get(id).await.unwrap().unwrap().event_type.as_str(), "kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_engine_nothing_is_taken_in_where_it_must_have_all() {
+    let cluster = Cluster::new();
+    let a = cluster.try_node("a", "a", ClusterAck::Engine).await.unwrap();
+    append(&a, "one").await;
+    cluster.engine.set_away(true);
+    until("it is noticed", || !a.view().engine.up).await;
+    let refused = a.append(event("two")).await;
+    assert!(matches!(refused, Err(QueueError::Full(_))), "{refused:?}");
+    assert!(a.probe().await.is_err());
+    cluster.engine.set_away(false);
+    until("it is back", || a.view().engine.up).await;
+    append(&a, "three").await;
+    until_stored(&a, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_stores_nothing_twice() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let subscription = subscribe(&b, "web").await;
+    cluster.engine.lose_answers(true);
+    for n in 0..5 {
+        append(&a, &format!("e{n}")).await;
+    }
+    cluster.engine.lose_answers(false);
+    append(&a, "last").await;
+    let taken = take(&*subscription, 6).await;
+    assert_eq!(types(&taken), ["e0", "e1", "e2", "e3", "e4", "last"]);
+    deliver(&*subscription, taken).await;
+    until_stored(&a, 6).await;
+    until_stored(&b, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_took_the_same_event_in_during_an_outage_store_it_once() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    cluster.engine.set_away(true);
+    until("it is noticed", || !a.view().engine.up && !b.view().engine.up).await;
+    let mut same = event("same");
+    let window = std::time::Duration::from_hours(1);
+    same.dedupe = Dedupe::Within { key: DedupeKey([9; 16]), window };
+    for queue in [&a, &b] {
+        let stored = queue.append(same.clone()).await.unwrap();
+        assert!(matches!(stored, Appended::Stored(_)), "each node knows its own only");
+    }
+    cluster.engine.set_away(false);
+    append(&a, "behind a").await;
+    append(&b, "behind b").await;
+    until_stored(&a, 3).await;
+    until_stored(&b, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_or_missing_unit_stops_the_node_that_meets_it() {
+    for is_missing in [true, false] {
+        let cluster = Cluster::new();
+        let a = cluster.node("a").await;
+        append(&a, "one").await;
+        append(&a, "two").await;
+        if is_missing {
+            cluster.engine.lose(Sequence(2));
+        } else {
+            cluster.engine.replace(Sequence(2), Bytes::from_static(b"flipped"));
+        }
+        let b = cluster.node("b").await;
+        let why = b.failed().await;
+        assert!(why.contains(if is_missing { "missing" } else { "unit 2" }), "{why}");
+        let error = b.view().engine.error.unwrap();
+        assert!(error.contains(&why), "people see it: {error}");
+        append(&a, "three").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_of_one_name_are_told_apart() {
+    let cluster = Cluster::new();
+    let first = cluster.node("a").await;
+    append(&first, "one").await;
+    // A copy of the configuration on another machine.
+    let second = cluster.try_node("a", "other", ClusterAck::Both).await.unwrap();
+    append(&second, "two").await;
+    let why = first.failed().await;
+    assert!(why.contains("called `a` too"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_what_was_applied_is_told_of() {
+    for is_longer_again in [false, true] {
+        let cluster = Cluster::new();
+        let a = cluster.node("a").await;
+        for event_type in ["one", "two", "three"] {
+            append(&a, event_type).await;
+        }
+        let applied = a.view().applied;
+        cluster.engine.fail_over(Sequence(applied));
+        if is_longer_again {
+            // Others have gone on meanwhile, another way.
+            cluster.engine.replace(Sequence(applied), Bytes::from_static(b"another"));
+        }
+        let why = a.failed().await;
+        assert!(why.contains("docs/cluster.md"), "{why}");
+        assert!(
+            matches!(a.append(event("kept")).await, Ok(Appended::Stored(_))),
+            "it is kept here"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! One owner per handler.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gatepost::event::Outcome;
+use gatepost::queue::{Queue, QueueError};
+
+use super::{Cluster, LEASE, append, deliver, subscribe, take, types, until, until_stored};
+use crate::support::clock::BEGINNING;
+use crate::support::events::{handler, settlement, tried};
+
+/// Which node has each handler, as `queue` knows.
+fn owners(queue: &gatepost::cluster::ClusterQueue) -> BTreeMap<String, Option<String>> {
+    let handlers = queue.view().handlers.into_iter();
+    let name = |owner: gatepost::cluster::NodeName| owner.as_str().to_owned();
+    handlers.map(|one| (one.handler.as_str().to_owned(), one.owner.map(name))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_given_out_by_one_node_only() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let (at_a, at_b) = (subscribe(&a, "web").await, subscribe(&b, "web").await);
+    until("one node has the handler", || owners(&a).contains_key("web")).await;
+    append(&a, "one").await;
+    append(&b, "two").await;
+    let mut n_given = 0;
+    while n_given < 2 {
+        let (subscription, given) = tokio::select! {
+            given = at_a.next(10) => (&at_a, given.unwrap()),
+            given = at_b.next(10) => (&at_b, given.unwrap()),
+        };
+        n_given += given.len();
+        deliver(&**subscription, given).await;
+    }
+    until("both know that all is settled", || {
+        let is_done = |queue: &dyn Queue| queue.stats().handlers.iter().all(|it| it.1.in_log == 0);
+        is_done(&*a) && is_done(&*b)
+    })
+    .await;
+    let nothing = tokio::time::timeout(LEASE * 2, async {
+        tokio::select! {
+            given = at_a.next(10) => given,
+            given = at_b.next(10) => given,
+        }
+    });
+    assert!(nothing.await.is_err(), "nothing is given out twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_are_spread_and_move_when_a_node_comes() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let names: Vec<String> = (0..8).map(|n| format!("h{n}")).collect();
+    let mut subscriptions = Vec::new();
+    for name in &names {
+        subscriptions.push(subscribe(&a, name).await);
+    }
+    // A subscription is looked after as soon as something asks it.
+    let is_all_owned = |queue: &gatepost::cluster::ClusterQueue| {
+        let owners = owners(queue);
+        owners.len() == names.len() && owners.values().all(Option::is_some)
+    };
+    until("the only node has all", || is_all_owned(&a)).await;
+    let b = cluster.node("b").await;
+    for name in &names {
+        subscriptions.push(subscribe(&b, name).await);
+    }
+    until("each node has some", || {
+        let owners = owners(&b);
+        let n_of = |node: &str| owners.values().filter(|it| it.as_deref() == Some(node)).count();
+        is_all_owned(&b) && n_of("a") > 0 && n_of("b") > 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_owner_had_is_delivered_by_another() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let at_a = subscribe(&a, "web").await;
+    for event_type in ["one", "two", "three"] {
+        append(&a, event_type).await;
+    }
+    let mut taken = take(&*at_a, 2).await;
+    deliver(&*at_a, vec![taken.remove(0)]).await;
+    let b = cluster.node("b").await;
+    until_stored(&b, 3).await;
+    let at_b = subscribe(&b, "web").await;
+    // Killed: it tells no one.
+    drop((at_a, a));
+    let rest = take(&*at_b, 2).await;
+    assert_eq!(types(&rest), ["two", "three"], "what was settled does not come again");
+    deliver(&*at_b, rest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_whose_lease_is_over_settles_nothing() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    let taken = take(&*at_a, 1).await;
+    // Cut off for longer than the lease, with a call under way.
+    cluster.engine.set_away(true);
+    tokio::time::sleep(LEASE * 2).await;
+    cluster.engine.set_away(false);
+    let dead = tried(Outcome::Dead { order_key: None }, BEGINNING, "too late");
+    for delivery in taken {
+        at_a.settle(settlement(delivery, dead.clone())).await.unwrap();
+    }
+    assert_eq!(a.view().void_settlements, 1);
+    let again = take(&*at_a, 1).await;
+    assert_eq!(types(&again), ["one"]);
+    deliver(&*at_a, again).await;
+    assert!(a.stats().handlers.iter().all(|(_, backlog)| backlog.dead == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_node_hands_over_at_once() {
+    // No lease runs out while the test waits.
+    let cluster = Cluster { lease: Duration::from_hours(1), ..Cluster::new() };
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    let taken = take(&*at_a, 1).await;
+    deliver(&*at_a, taken).await;
+    a.close().await.unwrap();
+    drop(at_a);
+    append(&b, "two").await;
+    let at_b = subscribe(&b, "web").await;
+    assert_eq!(types(&take(&*at_b, 1).await), ["two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_another_node_delivers_to_is_not_forgotten() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    let taken = take(&*at_a, 1).await;
+    until_stored(&b, 1).await;
+    let refused = b.forget(&handler("web")).await;
+    assert!(matches!(refused, Err(QueueError::Busy(_))), "{refused:?}");
+    deliver(&*at_a, taken).await;
+    drop(at_a);
+    until("its lease is given back", || owners(&b).values().all(Option::is_none)).await;
+    assert!(b.forget(&handler("web")).await.unwrap());
+    until("it is forgotten everywhere", || a.stats().handlers.is_empty()).await;
+}
