@@ -208,7 +208,7 @@ fn whole_records_of_unknown_kinds_or_versions_are_unsupported() {
         bytes[12..].copy_from_slice(&[kind, version]);
         bytes
     };
-    for (kind, version) in [(12, 2), (2, 3), (255, 255), (2, 1)] {
+    for (kind, version) in [(13, 2), (2, 3), (255, 255), (2, 1)] {
         let crc = Header::parse(&header(kind, version, 0)).unwrap().prefix_crc(SEGMENT);
         let bytes = header(kind, version, crc);
         let Validity::Unsupported(found) = examine(&bytes, 0, SEGMENT) else {
