@@ -253,7 +253,10 @@ async fn a_pooler_may_give_each_statement_another_connection() {
     }
     assert_eq!(read_texts(&engines[0], 1).await.len(), 80);
     // What was set for a transaction of ours reaches no other client of the pooler.
-    let mut connection = PgConnection::connect(&pooler.url("postgres")).await.unwrap();
+    // A parameter that sqlx sets by itself, and a pooler knows not.
+    let options: sqlx::postgres::PgConnectOptions = pooler.url("postgres").parse().unwrap();
+    let options = options.extra_float_digits(None);
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
     let shown = sqlx::raw_sql("SHOW lock_timeout").fetch_one(&mut connection).await.unwrap();
     assert_eq!(shown.get::<String, _>(0), "0");
 }
