@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use receiver::Receiver;
 use rig::{Cluster, LEASE};
-use senders::Senders;
+use senders::{LOOK_AGAIN, Senders};
 
 use crate::support::program::Served;
 
@@ -87,7 +87,7 @@ fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
     Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
     let n_received = receiver.n_received();
     while receiver.n_received() < n_received + 100 {
-        std::thread::yield_now();
+        std::thread::sleep(LOOK_AGAIN);
     }
     owning.signal(Signal::CONT);
     senders.wait_for(senders.n_acknowledged() + 300);
@@ -157,7 +157,7 @@ fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     let n_before = receiver.n_received();
     cluster.run(["a", "b"][other], &["events", "replay", id]);
     while receiver.n_received() == n_before {
-        std::thread::yield_now();
+        std::thread::sleep(LOOK_AGAIN);
     }
     for node in nodes {
         assert_eq!(node.stop(), Some(0));

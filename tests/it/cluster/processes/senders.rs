@@ -23,6 +23,9 @@ pub(super) struct Senders {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// A thread that waits without a pause takes a processor from the gateways.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 impl Senders {
     /// One sender for each of so many keys, which asks the gateways in turn.
     pub(super) fn start(gateways: &[SocketAddr], n_keys: usize) -> Self {
@@ -53,7 +56,7 @@ impl Senders {
                     let connection = connections[at].take().or_else(|| connect(gateways[at]));
                     // It is gone, or says 503: the other one is asked for the same event.
                     let Some(mut connection) = connection else {
-                        std::thread::yield_now();
+                        std::thread::sleep(LOOK_AGAIN);
                         continue;
                     };
                     let answer = post(&mut connection, "hyvor", body.as_bytes());
@@ -80,7 +83,7 @@ impl Senders {
     /// Waits until so many were acknowledged.
     pub(super) fn wait_for(&self, n_events: u64) {
         while self.n_acknowledged() < n_events {
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
