@@ -33,6 +33,7 @@ mod values;
 mod view;
 mod wants;
 
+pub use crate::text::error_chain;
 pub use actions::{ActionView, Actions, Actor};
 pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{
@@ -374,20 +375,4 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn no_handler(name: &HandlerName) -> ApiError {
     ApiError::NotFound(format!("handler `{name}` has no place in the log"))
-}
-
-/// `err` and its causes in one line.
-pub fn error_chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        let own = err.to_string();
-        // Some errors say their cause in their own text as well.
-        if !text.ends_with(&own) {
-            text.push_str(": ");
-            text.push_str(&own);
-        }
-        cause = err.source();
-    }
-    text
 }

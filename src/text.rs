@@ -173,6 +173,22 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// `err` and its causes in one line.
+pub fn error_chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        let own = err.to_string();
+        // Some errors say their cause in their own text as well.
+        if !text.ends_with(&own) {
+            text.push_str(": ");
+            text.push_str(&own);
+        }
+        cause = err.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::deliver::{OWN_SOURCE, SystemEvents};
@@ -24,6 +26,30 @@ pub(super) struct SystemSource(Core);
 impl SystemSource {
     pub(super) fn new(core: Core) -> Self {
         Self(core)
+    }
+
+    /// Looks every so often, until `stop`, and appends what is to be told: type, key and payload.
+    pub(super) async fn watch(
+        &self,
+        every: Duration,
+        stop: CancellationToken,
+        mut look: impl FnMut() -> Option<(&'static str, String, Value)>,
+    ) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Some((event_type, key, payload)) = look() {
+                // A queue that hangs must not keep the process from ending.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.append(event_type, &key, &payload) => {}
+                }
+            }
+        }
     }
 
     /// Appends an event of `event_type`, unless one with the same `key` was made within a day.

@@ -16,6 +16,7 @@ use crate::event::{HandlerName, Position};
 use crate::queue::embedded::SharedChange;
 use crate::queue::{DeadChange, Queue, QueueError};
 use crate::sync::lock;
+use crate::text::error_chain;
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 4 << 20;
@@ -76,18 +77,6 @@ struct PartialUnit {
     bytes: BytesMut,
 }
 
-/// An error with what caused it.
-fn reasons(err: &LogFollowerError) -> String {
-    let mut text = err.to_string();
-    let mut cause = std::error::Error::source(err);
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
-}
-
 impl LogFollower {
     /// Goes on behind `applied`.
     pub(super) fn new(node: Arc<LocalNode>, applied: Sequence) -> Self {
@@ -126,7 +115,7 @@ impl LogFollower {
                 Ok(units) if units.is_empty() => {
                     self.node.note_engine(None);
                     if let Err(err) = self.check_history().await {
-                        return self.node.fail(reasons(&err));
+                        return self.node.fail(error_chain(&err));
                     }
                     self.node.engine.wait(next, tick).await;
                 }
@@ -135,7 +124,7 @@ impl LogFollower {
                     let last = units.last().map_or(self.applied, |last| last.sequence);
                     self.node.note_newest(last);
                     if let Err(err) = self.apply(units).await {
-                        return self.node.fail(reasons(&err));
+                        return self.node.fail(error_chain(&err));
                     }
                     next = last.next();
                 }

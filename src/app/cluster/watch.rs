@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
@@ -31,24 +30,14 @@ pub(in super::super) async fn run(
     own: Arc<SystemSource>,
     stop: CancellationToken,
 ) {
-    let mut look = tokio::time::interval(EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Told::default();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = look.tick() => {}
-        }
+    let look = || {
         let (view, now) = (cluster(), server.core.clock.now());
-        if let Some((what, payload)) = told.look(&view, now) {
-            // Each node tells for itself: its spool and its way to the engine are its own.
-            let key = format!("{} {}", view.node, now.as_millis());
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = own.append(what, &key, &payload) => {}
-            }
-        }
-    }
+        let (what, payload) = told.look(&view, now)?;
+        // Each node tells for itself: its spool and its way to the engine are its own.
+        Some((what, format!("{} {}", view.node, now.as_millis()), payload))
+    };
+    own.watch(EVERY, stop, look).await;
 }
 
 /// What was told, and when.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::control::Server;
@@ -25,25 +24,15 @@ pub(in super::super) async fn run(
     own: Arc<SystemSource>,
     stop: CancellationToken,
 ) {
-    let mut look = tokio::time::interval(EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Told::default();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = look.tick() => {}
-        }
+    let look = || {
         server.standbys.look();
         let view = server.standbys.view();
         let now = server.core.clock.now();
-        if let Some((what, payload)) = told.look(view, server.standbys.rule(), now) {
-            let key = now.as_millis().to_string();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = own.append(what, &key, &payload) => {}
-            }
-        }
-    }
+        let (what, payload) = told.look(view, server.standbys.rule(), now)?;
+        Some((what, now.as_millis().to_string(), payload))
+    };
+    own.watch(EVERY, stop, look).await;
 }
 
 /// Since when the copy is too far behind, where that was told.
