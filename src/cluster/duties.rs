@@ -123,9 +123,8 @@ impl Duties {
             Duty::GiveBack { epoch } => UnitOperation::Release { handler: handler.clone(), epoch },
             Duty::PassOn { epoch } => {
                 let since = *lock(&self.node.life).draining.entry(handler.clone()).or_insert(now);
-                // What was given out is settled first, or comes again at the other node.
-                let is_drained = self.handlers.n_taken(handler) == 0;
-                if !is_drained && now.since(since) < self.node.lease {
+                // The calls under way end first; the rest is the other node's to make.
+                if self.handlers.has_hold(handler) && now.since(since) < self.node.lease {
                     return;
                 }
                 UnitOperation::Release { handler: handler.clone(), epoch }

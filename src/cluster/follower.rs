@@ -221,6 +221,9 @@ impl LogFollower {
         if author.node == node.name && author.session > node.session {
             return Err(LogFollowerError::SameName(author.node));
         }
+        // Those that watch leases and signs of life need not look at every unit.
+        let is_news = lock(&node.members).is_new_session(&author)
+            || operations.iter().any(UnitOperation::changes_members);
         if !lock(&node.members).admit(&author) {
             return Ok(());
         }
@@ -241,7 +244,9 @@ impl LogFollower {
             }
         }
         lock(&node.members).finish(&author);
-        node.ring();
+        if is_news {
+            node.ring();
+        }
         Ok(())
     }
 

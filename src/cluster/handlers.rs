@@ -1,58 +1,63 @@
-//! The handlers that this node is configured for, and what it has given out to them.
+//! The handlers that this node is configured for, and what is on its way for them.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
-use crate::event::{HandlerName, Position};
+use super::local_node::OperationAnswer;
+use crate::event::HandlerName;
 use crate::sync::lock;
 
-/// Every handler with a subscription in this process.
+/// Every handler that had a subscription in this process.
 #[derive(Debug, Default)]
-pub(super) struct LocalHandlers {
-    /// What was given out and is not settled, each with the epoch under which it was.
-    taken: Mutex<BTreeMap<HandlerName, BTreeMap<Position, u64>>>,
+pub(super) struct LocalHandlers(Mutex<BTreeMap<HandlerName, LocalHandler>>);
+
+#[derive(Debug, Default)]
+struct LocalHandler {
+    is_subscribed: bool,
+    /// Its subscription has hold of the copy's state.
+    has_hold: bool,
+    settling: Arc<Settling>,
 }
 
+/// Settlements that are proposed and not applied: how many changes each makes, and what comes of it.
+pub(super) type Settling = Mutex<VecDeque<(u64, OperationAnswer)>>;
+
 impl LocalHandlers {
-    /// Adds a handler; `false` = it is there.
-    pub(super) fn add(&self, handler: &HandlerName) -> bool {
-        let mut taken = lock(&self.taken);
-        let is_new = !taken.contains_key(handler);
-        taken.entry(handler.clone()).or_default();
-        is_new
+    /// Subscribes a handler; `None` = it has a subscription. What an earlier one has left on its way has to
+    /// arrive before this one gives out anything.
+    pub(super) fn subscribe(&self, handler: &HandlerName) -> Option<Arc<Settling>> {
+        let mut handlers = lock(&self.0);
+        let local = handlers.entry(handler.clone()).or_default();
+        let is_new = !std::mem::replace(&mut local.is_subscribed, true);
+        is_new.then(|| Arc::clone(&local.settling))
     }
 
-    pub(super) fn remove(&self, handler: &HandlerName) {
-        lock(&self.taken).remove(handler);
-    }
-
-    pub(super) fn names(&self) -> Vec<HandlerName> {
-        lock(&self.taken).keys().cloned().collect()
-    }
-
-    pub(super) fn is_wanted(&self, handler: &HandlerName) -> bool {
-        lock(&self.taken).contains_key(handler)
-    }
-
-    /// How many deliveries of a handler are given out.
-    pub(super) fn n_taken(&self, handler: &HandlerName) -> usize {
-        lock(&self.taken).get(handler).map_or(0, BTreeMap::len)
-    }
-
-    /// Notes that deliveries were given out under a lease.
-    pub(super) fn take(
-        &self,
-        handler: &HandlerName,
-        epoch: u64,
-        positions: impl Iterator<Item = Position>,
-    ) {
-        if let Some(taken) = lock(&self.taken).get_mut(handler) {
-            taken.extend(positions.map(|position| (position, epoch)));
+    /// Its subscription is gone.
+    pub(super) fn unsubscribe(&self, handler: &HandlerName) {
+        if let Some(local) = lock(&self.0).get_mut(handler) {
+            (local.is_subscribed, local.has_hold) = (false, false);
         }
     }
 
-    /// Notes that a delivery came back; gives the epoch under which it was given out.
-    pub(super) fn give_back(&self, handler: &HandlerName, position: Position) -> Option<u64> {
-        lock(&self.taken).get_mut(handler)?.remove(&position)
+    pub(super) fn names(&self) -> Vec<HandlerName> {
+        let handlers = lock(&self.0);
+        let subscribed = handlers.iter().filter(|(_, local)| local.is_subscribed);
+        subscribed.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn is_wanted(&self, handler: &HandlerName) -> bool {
+        lock(&self.0).get(handler).is_some_and(|local| local.is_subscribed)
+    }
+
+    /// Whether deliveries of a handler may be given out and not settled.
+    pub(super) fn has_hold(&self, handler: &HandlerName) -> bool {
+        lock(&self.0).get(handler).is_some_and(|local| local.has_hold)
+    }
+
+    /// Notes that its subscription takes hold, or lets go.
+    pub(super) fn note_hold(&self, handler: &HandlerName, has_hold: bool) {
+        if let Some(local) = lock(&self.0).get_mut(handler) {
+            local.has_hold = has_hold;
+        }
     }
 }

@@ -62,6 +62,7 @@ pub(super) struct Proposal {
 }
 
 pub(super) type Reply = oneshot::Sender<Result<OperationOutcome, QueueError>>;
+pub(super) type OperationAnswer = oneshot::Receiver<Result<OperationOutcome, QueueError>>;
 
 /// What became of an operation where it was applied.
 #[derive(Debug)]
@@ -109,15 +110,33 @@ impl LocalNode {
         &self,
         operation: UnitOperation,
     ) -> Result<OperationOutcome, QueueError> {
+        let answer = self.begin_proposal(operation).await?;
+        self.answer_of(answer).await
+    }
+
+    /// Has an operation appended; what becomes of it is told later. They are appended in the order of
+    /// the calls.
+    pub(super) async fn begin_proposal(
+        &self,
+        operation: UnitOperation,
+    ) -> Result<OperationAnswer, QueueError> {
         let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { operation, reply };
-        let wait = async {
-            self.proposals.send(proposal).await.map_err(|_| QueueError::Closed)?;
-            answer.await.map_err(|_| QueueError::Closed)?
-        };
         tokio::select! {
             () = self.closed.cancelled() => Err(QueueError::Closed),
-            verdict = wait => verdict,
+            sent = self.proposals.send(Proposal { operation, reply }) => {
+                sent.map(|()| answer).map_err(|_| QueueError::Closed)
+            }
+        }
+    }
+
+    /// What became of an operation.
+    pub(super) async fn answer_of(
+        &self,
+        answer: OperationAnswer,
+    ) -> Result<OperationOutcome, QueueError> {
+        tokio::select! {
+            () = self.closed.cancelled() => Err(QueueError::Closed),
+            verdict = answer => verdict.map_err(|_| QueueError::Closed)?,
         }
     }
 

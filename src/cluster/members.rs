@@ -48,6 +48,11 @@ pub(super) struct Lease {
 }
 
 impl Members {
+    /// Whether a node has begun anew with this unit.
+    pub(super) fn is_new_session(&self, author: &Author) -> bool {
+        self.nodes.get(&author.node).is_none_or(|member| author.session > member.session)
+    }
+
     /// Whether a unit counts: it did not come before, and its node has not begun anew since. The first
     /// one of a session frees what the session before held: that ended with its process.
     pub(super) fn admit(&mut self, author: &Author) -> bool {

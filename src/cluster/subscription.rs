@@ -3,31 +3,47 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::handlers::LocalHandlers;
-use super::local_node::{LocalNode, OperationOutcome};
+use super::handlers::{LocalHandlers, Settling};
+use super::local_node::{LocalNode, OperationAnswer, OperationOutcome};
 use super::unit::UnitOperation;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use crate::queue::embedded::{SharedChange, SharedSession};
 use crate::queue::{Backlog, QueueError, Start, Subscription};
 use crate::sync::lock;
 
+/// How many settlements may be on their way into the log while the next calls are made: as many ended
+/// calls are made again where the process dies.
+const SETTLING_MAX: usize = 256;
+
 /// A handler's subscription where several nodes share the log. Dropping it gives the lease up.
+///
+/// What is given out is given out under one lease, and all of it comes back or is let go before the next
+/// lease gives out anything: so the order of a key holds over them.
 #[derive(Debug)]
 pub(super) struct ClusterSubscription {
     node: Arc<LocalNode>,
     handlers: Arc<LocalHandlers>,
     handler: HandlerName,
     start: Start,
-    /// The hold on the copy's state, while this node has the lease, with the lease's epoch.
-    session: Mutex<Option<(u64, Arc<SharedSession>)>>,
+    /// From the first delivery under a lease on until [`Subscription::begin_anew`].
+    hold: Mutex<Option<Hold>>,
+    settling: Arc<Settling>,
+}
+
+/// A hold on the copy's state under a lease.
+#[derive(Clone, Debug)]
+struct Hold {
+    epoch: u64,
+    session: Arc<SharedSession>,
 }
 
 impl Drop for ClusterSubscription {
     fn drop(&mut self) {
-        self.handlers.remove(&self.handler);
+        self.handlers.unsubscribe(&self.handler);
         self.node.ring();
     }
 }
@@ -39,11 +55,9 @@ impl ClusterSubscription {
         handlers: Arc<LocalHandlers>,
         (handler, start): (HandlerName, Start),
     ) -> Option<Self> {
-        if !handlers.add(&handler) {
-            return None;
-        }
+        let settling = handlers.subscribe(&handler)?;
         node.ring();
-        Some(Self { node, handlers, handler, start, session: Mutex::default() })
+        Some(Self { node, handlers, handler, start, hold: Mutex::default(), settling })
     }
 
     /// Gives the handler a subscription on every node, unless it has one. While the engine is away that
@@ -61,40 +75,73 @@ impl ClusterSubscription {
         self.node.propose(operation).await.map(|_| ())
     }
 
-    /// The hold on the copy's state under the lease that this node has now; `None` = it has none.
-    fn current(&self) -> Result<Option<(u64, Arc<SharedSession>)>, QueueError> {
-        let held = self.node.holds(&self.handler);
-        let mut session = lock(&self.session);
-        let epoch = held.map(|(epoch, _)| epoch);
-        if session.as_ref().map(|(epoch, _)| *epoch) != epoch {
-            // Given up before it is taken anew: a subscription has one hold.
-            *session = None;
-            if let Some(epoch) = epoch {
-                // What was given out under the old lease comes back first: its handler still goes by
-                // it, and would let a later delivery of the same order key go.
-                if self.handlers.n_taken(&self.handler) > 0 {
-                    return Ok(None);
-                }
-                match self.node.copy.attach(&self.handler) {
-                    Ok(held) => *session = Some((epoch, Arc::new(held))),
-                    // A call under the old lease has it yet.
-                    Err(QueueError::Busy(_)) => return Ok(None),
-                    Err(err) => return Err(err),
-                }
-            }
+    /// The hold, taken if this node has the lease; `None` = it has none.
+    async fn hold(&self) -> Result<Option<Hold>, QueueError> {
+        if let Some(held) = self.held() {
+            return Ok(Some(held));
         }
-        Ok(session.clone())
+        // What an earlier hold has delivered would come again otherwise.
+        self.wait_for_settling(0).await?;
+        let mut hold = lock(&self.hold);
+        if hold.is_none()
+            && !self.is_draining()
+            && let Some((epoch, _)) = self.node.holds(&self.handler)
+        {
+            match self.node.copy.attach(&self.handler) {
+                Ok(session) => *hold = Some(Hold { epoch, session: Arc::new(session) }),
+                // A call under the old lease has it yet.
+                Err(QueueError::Busy(_)) => return Ok(None),
+                Err(err) => return Err(err),
+            }
+            self.handlers.note_hold(&self.handler, true);
+        }
+        Ok(hold.clone())
     }
 
-    /// Returns when the lease of `epoch` is over, as far as this node can tell.
-    async fn until_lost(&self, epoch: u64) {
+    /// Waits until at most `n_left` settlements are on their way.
+    async fn wait_for_settling(&self, n_left: usize) -> Result<(), QueueError> {
+        while let Some((n_changes, answer)) = self.oldest_settling(n_left) {
+            self.note_settled(n_changes, &self.node.answer_of(answer).await?);
+        }
+        Ok(())
+    }
+
+    /// The oldest settlement on its way, if it has arrived or more than `n_left` are.
+    fn oldest_settling(&self, n_left: usize) -> Option<(u64, OperationAnswer)> {
+        let mut settling = lock(&self.settling);
+        let is_due = settling.len() > n_left;
+        settling.pop_front_if(|(_, answer)| is_due || !answer.is_empty())
+    }
+
+    /// Counts what came too late: the one that has the lease now makes these deliveries again.
+    fn note_settled(&self, n_changes: u64, outcome: &OperationOutcome) {
+        match outcome {
+            OperationOutcome::Counted(true) => {}
+            OperationOutcome::Counted(false)
+            | OperationOutcome::Stored(_)
+            | OperationOutcome::Changed(_) => {
+                self.node.n_void.fetch_add(n_changes, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The hold as it is, whether the lease is over or not.
+    fn held(&self) -> Option<Hold> {
+        lock(&self.hold).clone()
+    }
+
+    /// How long the lease of `epoch` is good yet, as far as this node can tell; `None` = it is over.
+    fn left(&self, epoch: u64) -> Option<Duration> {
+        let held = self.node.holds(&self.handler).filter(|(held, _)| *held == epoch);
+        held.filter(|_| !self.is_draining()).map(|(_, left)| left)
+    }
+
+    /// Returns when the lease of `epoch` is over.
+    async fn until_over(&self, epoch: u64) {
         let mut changed = self.node.changed.subscribe();
         loop {
             changed.borrow_and_update();
-            let left = match self.node.holds(&self.handler) {
-                Some((held, left)) if held == epoch && !self.is_draining() => left,
-                Some(_) | None => return,
-            };
+            let Some(left) = self.left(epoch) else { return };
             tokio::select! {
                 _ = changed.changed() => {}
                 () = tokio::time::sleep(left) => {}
@@ -102,26 +149,8 @@ impl ClusterSubscription {
         }
     }
 
-    /// The hold as it is, whether the lease is over or not.
-    fn session(&self) -> Option<Arc<SharedSession>> {
-        lock(&self.session).as_ref().map(|(_, session)| Arc::clone(session))
-    }
-
     fn is_draining(&self) -> bool {
         lock(&self.node.life).draining.contains_key(&self.handler)
-    }
-
-    /// What was given out under a lease that is over settles nothing: the one that has the lease now makes
-    /// the delivery again.
-    fn is_void(&self, position: Position) -> bool {
-        let taken = self.handlers.give_back(&self.handler, position);
-        let current = self.node.holds(&self.handler).map(|(epoch, _)| epoch);
-        let is_void = taken.is_none() || taken != current;
-        if is_void {
-            // `next` may wait for it.
-            self.node.ring();
-        }
-        is_void
     }
 }
 
@@ -130,27 +159,22 @@ impl Subscription for ClusterSubscription {
     async fn next(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
         self.ensure().await?;
         let mut changed = self.node.changed.subscribe();
-        loop {
+        let Hold { epoch, session } = loop {
             changed.borrow_and_update();
-            let current = if self.is_draining() { None } else { self.current()? };
-            let Some((epoch, session)) = current else {
-                tokio::select! {
-                    () = self.node.closed.cancelled() => return Err(QueueError::Closed),
-                    _ = changed.changed() => continue,
-                    () = tokio::time::sleep(self.node.lease / 12) => continue,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = self.node.closed.cancelled() => return Err(QueueError::Closed),
-                () = self.until_lost(epoch) => {}
-                deliveries = session.next(max) => {
-                    let deliveries = deliveries?;
-                    let positions = deliveries.iter().map(|delivery| delivery.event.position);
-                    self.handlers.take(&self.handler, epoch, positions);
-                    return Ok(deliveries);
-                }
+            if let Some(hold) = self.hold().await? {
+                break hold;
             }
+            tokio::select! {
+                () = self.node.closed.cancelled() => return Err(QueueError::Closed),
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(self.node.lease / 12) => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.node.closed.cancelled() => Err(QueueError::Closed),
+            () = self.until_over(epoch) => Ok(Vec::new()),
+            deliveries = session.next(max) => deliveries,
         }
     }
 
@@ -162,48 +186,31 @@ impl Subscription for ClusterSubscription {
         if self.node.closed.is_cancelled() {
             return Err(QueueError::Closed);
         }
-        let session = lock(&self.session).clone();
-        let Some((epoch, session)) = session else {
+        let Some(Hold { epoch, session }) = self.held() else {
             self.node.n_void.fetch_add(settlements.len() as u64, Ordering::Relaxed);
-            for settlement in settlements {
-                self.handlers.give_back(&self.handler, settlement.delivery.event.position);
-            }
-            self.node.ring();
             return Ok(());
         };
-        let mut changes: Vec<SharedChange> = Vec::with_capacity(settlements.len());
-        let mut n_void = 0;
-        for settlement in settlements {
-            if self.is_void(settlement.delivery.event.position) {
-                n_void += 1;
-                continue;
-            }
-            changes.extend(session.prepare(settlement));
+        let prepared = settlements.into_iter().filter_map(|settlement| session.prepare(settlement));
+        let changes: Vec<SharedChange> = prepared.collect();
+        drop(session);
+        if changes.is_empty() {
+            return Ok(());
         }
         let n_changes = changes.len() as u64;
-        drop(session);
-        if n_changes > 0 {
-            let handler = self.handler.clone();
-            let settle = UnitOperation::Settle { handler, epoch, changes };
-            match self.node.propose(settle).await? {
-                OperationOutcome::Counted(true) => {}
-                OperationOutcome::Counted(false)
-                | OperationOutcome::Stored(_)
-                | OperationOutcome::Changed(_) => {
-                    n_void += n_changes;
-                }
-            }
-        }
-        self.node.n_void.fetch_add(n_void, Ordering::Relaxed);
-        Ok(())
+        // What waits, or holds its key, must be known before the next delivery of the key.
+        let n_left = if changes.iter().all(SharedChange::is_end) { SETTLING_MAX } else { 0 };
+        let handler = self.handler.clone();
+        let settle = UnitOperation::Settle { handler, epoch, changes };
+        let answer = self.node.begin_proposal(settle).await?;
+        lock(&self.settling).push_back((n_changes, answer));
+        self.wait_for_settling(n_left).await
     }
 
     async fn release(&self, delivery: Delivery) -> Result<(), QueueError> {
-        let is_void = self.is_void(delivery.event.position);
-        match self.session() {
-            Some(session) if !is_void => session.release(delivery).await,
+        match self.held() {
+            Some(Hold { session, .. }) => session.release(delivery).await,
             // It comes again by itself.
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -212,24 +219,35 @@ impl Subscription for ClusterSubscription {
         order_key: OrderKey,
         position: Position,
     ) -> Result<bool, QueueError> {
-        match self.session() {
-            Some(session) => session.is_key_waiting(order_key, position).await,
+        match self.held() {
+            Some(Hold { session, .. }) => session.is_key_waiting(order_key, position).await,
             None => Ok(false),
         }
     }
 
     async fn release_key(&self, order_key: OrderKey) -> Result<bool, QueueError> {
-        match self.session() {
-            Some(session) => session.release_key(order_key).await,
+        match self.held() {
+            Some(Hold { session, .. }) => session.release_key(order_key).await,
             None => Ok(false),
         }
     }
 
     async fn hasten(&self) -> Result<bool, QueueError> {
-        match self.session() {
-            Some(session) => session.hasten().await,
+        match self.held() {
+            Some(Hold { session, .. }) => session.hasten().await,
             None => Ok(false),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.held().is_some_and(|hold| self.left(hold.epoch).is_none())
+    }
+
+    fn begin_anew(&self) {
+        *lock(&self.hold) = None;
+        self.handlers.note_hold(&self.handler, false);
+        // The lease may be on its way to another node.
+        self.node.ring();
     }
 
     fn backlog(&self) -> Backlog {

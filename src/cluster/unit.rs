@@ -211,6 +211,18 @@ impl UnitOperation {
         }
     }
 
+    /// Whether leases or signs of life change by it.
+    pub(super) const fn changes_members(&self) -> bool {
+        match self {
+            Self::Beat { .. } | Self::Claim { .. } | Self::Release { .. } | Self::Leave => true,
+            Self::Events { .. }
+            | Self::Settle { .. }
+            | Self::ByHand { .. }
+            | Self::Subscribe { .. }
+            | Self::Forget { .. } => false,
+        }
+    }
+
     fn encode(&self, at: Timestamp, out: &mut Vec<u8>) {
         match self {
             Self::Events { spool, events } => {

@@ -30,9 +30,26 @@ pub(super) async fn deliver(
     shared: &Shared,
     shutdown: &CancellationToken,
 ) -> Result<(), QueueError> {
-    let mut worker = Worker::new(context, queue, subscription, shared);
-    worker.work(shared.mode.subscribe(), shutdown).await?;
-    worker.drain().await
+    loop {
+        let mut worker = Worker::new(context, queue, subscription, shared);
+        let end = worker.work(shared.mode.subscribe(), shutdown).await?;
+        worker.drain().await?;
+        match end {
+            WorkEnd::Done => return Ok(()),
+            WorkEnd::SubscriptionOver => {}
+        }
+        // What was taken and not tried goes with the worker.
+        drop(worker);
+        subscription.begin_anew();
+    }
+}
+
+/// Why a loop ended.
+enum WorkEnd {
+    /// It was told to.
+    Done,
+    /// What was taken is not its to try any more.
+    SubscriptionOver,
 }
 
 /// What a loop waited for.
@@ -46,25 +63,29 @@ enum LoopEvent {
 
 impl Worker<'_> {
     /// The loop: takes deliveries, filters and enqueues them, calls the handler with what is ready,
-    /// and settles what comes of each call. Until `shutdown`, or until it has finished.
+    /// and settles what comes of each call. Until `shutdown`, until it has finished, or until the
+    /// subscription is over.
     async fn work(
         &mut self,
         mut mode: watch::Receiver<Mode>,
         shutdown: &CancellationToken,
-    ) -> Result<(), QueueError> {
+    ) -> Result<WorkEnd, QueueError> {
         loop {
             let now = *mode.borrow_and_update();
+            if self.subscription.is_over() {
+                return Ok(WorkEnd::SubscriptionOver);
+            }
             if now == Mode::Run && self.shared.take_asked() {
                 self.try_now().await?;
             }
             match now {
                 Mode::Run => self.call_ready().await?,
-                Mode::Finish if self.in_flight.is_empty() => return Ok(()),
+                Mode::Finish if self.in_flight.is_empty() => return Ok(WorkEnd::Done),
                 Mode::Pause | Mode::Finish => {}
             }
             self.shared.counted(&self.breaker, self.in_flight.len(), self.buffer.len());
             match self.next_event(now, &mut mode, shutdown).await? {
-                LoopEvent::Shutdown => return Ok(()),
+                LoopEvent::Shutdown => return Ok(WorkEnd::Done),
                 LoopEvent::Woken => {}
                 LoopEvent::Taken(deliveries) => {
                     let wanted = self.filter(deliveries).await?;

@@ -176,7 +176,8 @@ pub trait Queue: Send + Sync {
 pub trait Subscription: Send + Sync {
     /// Up to `max` due deliveries, at least one; entries of their own (retries) that are due come
     /// first, by due time, then the log in order. Waits until there is one. A delivery that is
-    /// taken is not given out again while this subscription lives. Stops early behind the one with
+    /// taken is not given out again while this subscription lives. None at all = it [is
+    /// over](Subscription::is_over). Stops early behind the one with
     /// which the bodies pass [`TAKE_BYTES_MAX`] together.
     ///
     /// Dropping the future takes nothing: it is made anew in each turn of a loop. While it waits it
@@ -185,7 +186,8 @@ pub trait Subscription: Send + Sync {
 
     /// Uses the delivery up. All of the outcome is recorded or none of it. It is durable within
     /// 100 ms; a crash before that brings the delivery back. Settlements are recorded in the order
-    /// of the calls, so that a crash loses the last ones only.
+    /// of the calls, so that a crash loses the last ones only. Where several gateways share the log, a
+    /// delivery that is delivered or skipped counts as open until the log has it.
     ///
     /// A settlement without an attempt leaves the delivery's attempt number as it is.
     async fn settle(&self, settlement: Settlement) -> Result<(), QueueError>;
@@ -222,6 +224,17 @@ pub trait Subscription: Send + Sync {
     async fn hasten(&self) -> Result<bool, QueueError> {
         Ok(false)
     }
+
+    /// Whether what was given out may not be tried any more: where several gateways share the log another
+    /// may have been given it by now. What was tried is settled all the same: the log knows whether it
+    /// counts.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// Once it is over and every call has ended: lets go of what was given out and not settled. It comes
+    /// again in its order, here or elsewhere.
+    fn begin_anew(&self) {}
 
     /// What is due now or later: the log's rest behind the cursor, and the entries of their own.
     fn backlog(&self) -> Backlog;

@@ -1,6 +1,7 @@
 //! An engine in memory, which tests can take away, damage and make anew.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use crate::sync::lock;
 
 const UNIT_MAX: usize = 8 << 20;
 
-/// A shared log in memory. Clones are connections to the same one.
+/// A shared log in memory. Clones are the same connection to it.
 #[derive(Clone, Debug)]
 pub struct MemoryEngine {
     shared: Arc<Mutex<MemoryUnits>>,
     next: watch::Sender<u64>,
     unit_max: usize,
+    is_cut: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,23 @@ impl MemoryEngine {
             is_away: false,
             loses_answers: false,
         };
-        Self { shared: Arc::new(Mutex::new(shared)), next: watch::Sender::new(1), unit_max }
+        Self {
+            shared: Arc::new(Mutex::new(shared)),
+            next: watch::Sender::new(1),
+            unit_max,
+            is_cut: Arc::default(),
+        }
+    }
+
+    /// Another connection to the same log.
+    #[must_use]
+    pub fn connection(&self) -> Self {
+        Self { is_cut: Arc::default(), ..self.clone() }
+    }
+
+    /// Cut: over this connection it is away.
+    pub fn set_cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
     }
 
     /// Away: every call is `Unavailable`, and nothing is appended.
@@ -85,7 +103,7 @@ impl MemoryEngine {
 
     fn available(&self) -> Result<std::sync::MutexGuard<'_, MemoryUnits>, EngineError> {
         let shared = lock(&self.shared);
-        if shared.is_away {
+        if shared.is_away || self.is_cut.load(Ordering::SeqCst) {
             return Err(EngineError::Unavailable("it was taken away".to_owned()));
         }
         Ok(shared)

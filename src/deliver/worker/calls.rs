@@ -19,7 +19,7 @@ const YIELD_AFTER: Duration = Duration::from_millis(2);
 impl<'a> Worker<'a> {
     /// Begins as many calls as concurrency, breaker and batches allow.
     pub(super) async fn call_ready(&mut self) -> Result<(), QueueError> {
-        while self.has_slot() && self.buffer.n_ready() > 0 {
+        while self.has_slot() && self.buffer.n_ready() > 0 && !self.subscription.is_over() {
             let now = self.context.clock.steady();
             if self.pause_left(now).is_some() {
                 break;

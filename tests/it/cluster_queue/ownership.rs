@@ -96,25 +96,61 @@ async fn what_a_killed_owner_had_is_delivered_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_whose_lease_is_over_settles_nothing() {
+async fn an_owner_that_was_replaced_settles_nothing() {
+    let cluster = Cluster::new();
+    let (a, connection) = cluster.node_apart("a").await;
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    append(&a, "two").await;
+    let mut taken = take(&*at_a, 2).await;
+    let b = cluster.node("b").await;
+    until_stored(&b, 2).await;
+    let at_b = subscribe(&b, "web").await;
+    // Longer than the lease, with calls under way.
+    connection.set_cut(true);
+    let at_other = take(&*at_b, 2).await;
+    assert_eq!(types(&at_other), ["one", "two"]);
+    deliver(&*at_b, at_other).await;
+    assert!(at_a.is_over(), "it knows without a word from the log");
+    let dead = tried(Outcome::Dead { order_key: None }, BEGINNING, "too late");
+    let too_late = settlement(taken.remove(0), dead);
+    let (settled, ()) = tokio::join!(at_a.settle(too_late), async { connection.set_cut(false) });
+    settled.unwrap();
+    assert_eq!(a.view().void_settlements, 1);
+    for queue in [&a, &b] {
+        let is_settled = |backlog: &gatepost::queue::Backlog| {
+            (backlog.dead, backlog.in_log, backlog.waiting) == (0, 0, 0)
+        };
+        until("both know that all is settled", || {
+            queue.stats().handlers.iter().all(|(_, backlog)| is_settled(backlog))
+        })
+        .await;
+    }
+    // Whoever has it next gives out what is new only.
+    at_a.begin_anew();
+    append(&b, "three").await;
+    let next = tokio::select! {
+        taken = take(&*at_a, 1) => taken,
+        taken = take(&*at_b, 1) => taken,
+    };
+    assert_eq!(types(&next), ["three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_was_cut_off_and_not_replaced_goes_on() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
     let at_a = subscribe(&a, "web").await;
     append(&a, "one").await;
-    let taken = take(&*at_a, 1).await;
-    // Cut off for longer than the lease, with a call under way.
+    append(&a, "two").await;
+    let mut taken = take(&*at_a, 2).await;
     cluster.engine.set_away(true);
-    tokio::time::sleep(LEASE * 2).await;
+    until("its lease is over", || at_a.is_over()).await;
     cluster.engine.set_away(false);
-    let dead = tried(Outcome::Dead { order_key: None }, BEGINNING, "too late");
-    for delivery in taken {
-        at_a.settle(settlement(delivery, dead.clone())).await.unwrap();
-    }
-    assert_eq!(a.view().void_settlements, 1);
-    let again = take(&*at_a, 1).await;
-    assert_eq!(types(&again), ["one"]);
-    deliver(&*at_a, again).await;
-    assert!(a.stats().handlers.iter().all(|(_, backlog)| backlog.dead == 0));
+    deliver(&*at_a, vec![taken.remove(0)]).await;
+    assert_eq!(a.view().void_settlements, 0, "nobody else has tried it");
+    at_a.begin_anew();
+    assert_eq!(types(&take(&*at_a, 1).await), ["two"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

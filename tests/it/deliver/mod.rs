@@ -4,6 +4,7 @@ mod batch;
 mod breaker;
 mod embedded;
 mod faulty;
+mod leased;
 mod order;
 mod put_off;
 mod rig;

@@ -22,6 +22,18 @@ pub struct SharedChange {
 }
 
 impl SharedChange {
+    /// Whether nothing of it is left to be delivered, and nothing waits for it.
+    pub(crate) fn is_end(&self) -> bool {
+        match self.record.to {
+            NewState::Delivered | NewState::Skipped => true,
+            NewState::Retry { .. }
+            | NewState::Dead { .. }
+            | NewState::Dropped
+            | NewState::Open
+            | NewState::Lost => false,
+        }
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         /// Position, state, tries and times.

@@ -125,6 +125,7 @@ fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
     senders.wait_for(senders.n_acknowledged() + 500);
     let acknowledged = senders.stop();
     receiver.wait_for(&acknowledged);
+    receiver.assert_in_order();
     for node in &nodes {
         Cluster::wait_for_view(node, |view| view["spilled"] == 0 && view["engine"]["up"] == true);
     }

@@ -114,7 +114,8 @@ fn answer_all(stream: TcpStream, received: &Mutex<Received>, refuses: &AtomicBoo
             "422 Unprocessable Content"
         } else {
             let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
-            let call = (json["key"].as_str()?.to_owned(), json["number"].as_u64()?);
+            let data = &json["data"];
+            let call = (data["key"].as_str()?.to_owned(), data["number"].as_u64()?);
             let mut received = received.lock().unwrap();
             received.known.insert(call.clone());
             received.calls.push(call);

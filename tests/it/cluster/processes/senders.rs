@@ -50,7 +50,8 @@ impl Senders {
                     gateways.iter().map(|_| None).collect();
                 let (key, mut number, mut turn) = (format!("key-{key}"), 0, 0);
                 while !stop.load(Ordering::Relaxed) {
-                    let body = format!(r#"{{"event":"x","key":"{key}","number":{number}}}"#);
+                    let body =
+                        format!(r#"{{"event":"x","data":{{"key":"{key}","number":{number}}}}}"#);
                     let at = turn % gateways.len();
                     turn += 1;
                     let connection = connections[at].take().or_else(|| connect(gateways[at]));
