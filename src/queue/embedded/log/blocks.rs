@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Cause;
 use crate::clock::Timestamp;
-use crate::queue::embedded::record::end_of;
+use crate::queue::embedded::record::{end_of, last_used};
 use crate::queue::storage::StorageFile;
 use crate::sync::lock;
 
@@ -42,9 +42,10 @@ pub(super) struct Stretch {
 impl Stretch {
     /// Reads `n_bytes` from `from` on; less only at the file's end.
     pub(super) fn read(file: &dyn StorageFile, from: u32, n_bytes: usize) -> io::Result<Self> {
-        let mut bytes =
-            if n_bytes > LARGE_BYTES { Vec::with_capacity(MAPPED_BYTES) } else { Vec::new() };
-        bytes.resize(n_bytes, 0);
+        let n_asked = if n_bytes > LARGE_BYTES { n_bytes.max(MAPPED_BYTES) } else { n_bytes };
+        // Zeros of the allocator: of a large buffer the system makes only the pages that are used.
+        let mut bytes = vec![0; n_asked];
+        bytes.truncate(n_bytes);
         let n_read = file.read_at(&mut bytes, from.into())?;
         bytes.truncate(n_read);
         Ok(Self { bytes, ..Self::default() })
@@ -99,7 +100,7 @@ impl Stretch {
     /// Behind the last byte that is not zero or that the disk does not give; the stretch begins at
     /// `from`.
     pub(super) fn used_until(&self, from: u32) -> u32 {
-        let last = self.bytes.iter().rposition(|byte| *byte != 0);
+        let last = last_used(&self.bytes);
         let used = last.map_or(from, |last| end_of(from, last + 1));
         used.max(self.unreadable.last().map_or(0, |range| range.end))
     }

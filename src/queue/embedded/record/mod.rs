@@ -40,7 +40,7 @@ pub(crate) use event::{decode_event, encode_event, event_bytes, id_of, position_
 pub(crate) use frame::make_newer;
 pub(crate) use frame::{HEADER_BYTES, Header, Kind, SegmentId, Validity, examine, next_number};
 pub(crate) use head::torn_positions;
-pub(crate) use scan::{Next, Scan, find_record};
+pub(crate) use scan::{Next, Scan, find_record, last_used};
 pub(crate) use unit::UnitBuilder;
 pub(crate) use values::{
     DeliveryRecord, HandlerHead, Incarnation, KeptChanges, KeptEnd, KeptEvent, KeptFooter, Lsn,

@@ -114,6 +114,28 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What is not written of a segment is passed in steps of a block.
+const ZEROS: [u8; 4096] = [0; 4096];
+
+/// The index of the first byte that is not zero.
+fn first_used(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some(behind) = rest.strip_prefix(&ZEROS) {
+        rest = behind;
+    }
+    let index = rest.iter().position(|byte| *byte != 0)?;
+    Some(bytes.len() - rest.len() + index)
+}
+
+/// The index of the last byte that is not zero.
+pub(crate) fn last_used(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some(before) = rest.strip_suffix(&ZEROS) {
+        rest = before;
+    }
+    rest.iter().rposition(|byte| *byte != 0)
+}
+
 /// The first index at or behind `from` of which `record_at` gives a record.
 pub(crate) fn find_record<T>(
     bytes: &[u8],
@@ -126,7 +148,7 @@ pub(crate) fn find_record<T>(
     let mut at = from;
     loop {
         // Nearly all of what is searched are zeros, which begin no record.
-        let next = at + bytes.get(at..)?.iter().position(|byte| *byte != 0)?;
+        let next = at + first_used(bytes.get(at..)?)?;
         // The bytes of a length may be zero, all four of them in an empty record, and so may the
         // first ones of a checksum: begin some bytes earlier.
         if let Some(found) = (at.max(next.saturating_sub(7))..=next).find_map(&mut record_at) {
