@@ -18,31 +18,25 @@
     reason = "a program that measures"
 )]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use hmac::{Hmac, KeyInit, Mac};
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
-const SECRET: &str = "the-secret-of-the-benchmark";
+mod load;
+
+use load::{NAME, SECRET, Server, Step, load, with_child};
+
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
-const BODY_BYTES: usize = 1024;
-/// In the certificate.
-const NAME: &str = "localhost";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -61,12 +55,12 @@ fn main() {
     let other = other.map(|at| arguments[at + 1].as_str());
     println!("conns   server           rate        p99    CPU of 1,000   ÷ limit: rate  p99   CPU");
     for connections in CONNECTIONS {
-        let limit = with_limit(|server| load(&server, connections, secs));
+        let limit = with_limit(|server| load(&[&server], connections, secs));
         print(connections, "limit", &limit, &limit);
-        let gateway = with_gateway(GATEPOST, ONE, |server| load(&server, connections, secs));
+        let gateway = with_gateway(GATEPOST, ONE, |server| load(&[&server], connections, secs));
         print(connections, "gateway", &gateway, &limit);
         if let Some(other) = other {
-            let other = with_gateway(other, ONE, |server| load(&server, connections, secs));
+            let other = with_gateway(other, ONE, |server| load(&[&server], connections, secs));
             print(connections, "other", &other, &limit);
         }
     }
@@ -87,8 +81,8 @@ fn print(connections: usize, server: &str, step: &Step, limit: &Step) {
 
 /// What handlers that take everything at once leave of the way in.
 fn beside_handlers(secs: u64) {
-    let alone = with_gateway(GATEPOST, "", |server| load(&server, 64, secs));
-    let drained = with_gateway(GATEPOST, THREE, |server| load(&server, 64, secs));
+    let alone = with_gateway(GATEPOST, "", |server| load(&[&server], 64, secs));
+    let drained = with_gateway(GATEPOST, THREE, |server| load(&[&server], 64, secs));
     println!(
         "   64  {:>8.0}/s without a handler, {:>8.0}/s while three drain: {:.2}x (≥ 0.70)",
         alone.rate,
@@ -103,8 +97,8 @@ fn beside_tls(secs: u64) {
         "conns        plain      TLS 1.3   rate: TLS ÷ plain   p99: plain      TLS   CPU of 1,000"
     );
     for connections in CONNECTIONS {
-        let plain = with_gateway(GATEPOST, ONE, |server| load(&server, connections, secs));
-        let tls = with_tls_gateway(ONE, |server| load(&server, connections, secs));
+        let plain = with_gateway(GATEPOST, ONE, |server| load(&[&server], connections, secs));
+        let tls = with_tls_gateway(ONE, |server| load(&[&server], connections, secs));
         println!(
             "{connections:>5} {:>10.0}/s {:>10.0}/s {:>11.2}x (≥ 0.70) {:>9.2} ms {:>5.2} ms {:>6.1}, {:.1} ms",
             plain.rate,
@@ -133,128 +127,6 @@ const THREE: &str = r#"
         [handler.three.file]
         path = "data/three.jsonl"
 "#;
-
-struct Step {
-    rate: f64,
-    p99_ms: f64,
-    /// What the server's processor did for 1,000 requests, warming up included.
-    cpu_ms: f64,
-}
-
-/// A server that runs.
-struct Server {
-    address: SocketAddr,
-    pid: u32,
-    /// It speaks TLS with a certificate that this client believes.
-    tls: Option<TlsConnector>,
-}
-
-impl Server {
-    /// What its threads have used of the processor.
-    fn cpu_ms(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
-        let (_name, fields) = stat.rsplit_once(") ").unwrap();
-        let ticks = |n: usize| fields.split(' ').nth(n).unwrap().parse::<f64>().unwrap();
-        // Fields 14 and 15 of proc(5), user and system, in ticks of 10 ms.
-        (ticks(11) + ticks(12)) * 10.0
-    }
-}
-
-/// A closed loop: each connection sends its next request when the last one is answered.
-fn load(server: &Server, connections: usize, secs: u64) -> Step {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = tokio::task::LocalSet::new();
-    let counter = Arc::new(AtomicU64::new(0));
-    let cpu_before = server.cpu_ms();
-    let begin = Instant::now() + Duration::from_millis(700);
-    let end = begin + Duration::from_secs(secs);
-    let mut micros = local.block_on(&runtime, async {
-        let clients: Vec<_> = (0..connections)
-            .map(|_| {
-                let (address, tls) = (server.address, server.tls.clone());
-                let counter = Arc::clone(&counter);
-                tokio::task::spawn_local(async move {
-                    let stream = TcpStream::connect(address).await.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let Some(tls) = tls else { return client(stream, begin, end, counter).await };
-                    let name = ServerName::try_from(NAME).unwrap();
-                    let stream = tls.connect(name, stream).await.unwrap();
-                    client(stream, begin, end, counter).await
-                })
-            })
-            .collect();
-        let mut all = Vec::new();
-        for client in clients {
-            all.extend(client.await.unwrap());
-        }
-        all
-    });
-    let cpu_ms = server.cpu_ms() - cpu_before;
-    // Each connection counts one more than it sends.
-    let n_requests = counter.load(Ordering::Relaxed) - connections as u64;
-    micros.sort_unstable();
-    let p99 = micros[(micros.len() * 99 / 100).min(micros.len() - 1)];
-    Step {
-        rate: f64::from(u32::try_from(micros.len()).unwrap())
-            / Duration::from_secs(secs).as_secs_f64(),
-        p99_ms: f64::from(p99) / 1000.0,
-        cpu_ms: cpu_ms / n_requests as f64 * 1000.0,
-    }
-}
-
-/// The latencies of one connection, in microseconds.
-async fn client(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    begin: Instant,
-    end: Instant,
-    counter: Arc<AtomicU64>,
-) -> Vec<u32> {
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    let mut micros = Vec::new();
-    let mut answer = [0; 2048];
-    loop {
-        let number = counter.fetch_add(1, Ordering::Relaxed);
-        let mut body = format!(r#"{{"event":"comment.create","data":{{"id":{number},"fill":""#);
-        while body.len() < BODY_BYTES - 3 {
-            body.push('x');
-        }
-        body.push_str("\"}}");
-        let mut signed = mac.clone();
-        signed.update(body.as_bytes());
-        let request = format!(
-            "POST /hooks/hook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             X-Signature: {}\r\nContent-Length: {}\r\n\r\n{body}",
-            hex::encode(signed.finalize().into_bytes()),
-            body.len()
-        );
-        let sent = Instant::now();
-        if sent >= end {
-            return micros;
-        }
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream.flush().await.unwrap();
-        let n = stream.read(&mut answer).await.unwrap();
-        assert!(answer[..n].starts_with(b"HTTP/1.1 200"), "not a 200");
-        if sent >= begin {
-            micros.push(u32::try_from(sent.elapsed().as_micros()).unwrap());
-        }
-    }
-}
-
-/// Runs a child whose first line of output tells its address.
-fn with_child<T>(
-    command: &mut Command,
-    address: impl Fn(&str) -> SocketAddr,
-    measure: impl FnOnce(Server) -> T,
-) -> T {
-    let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let measured = measure(Server { address: address(line.trim()), pid: child.id(), tls: None });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    measured
-}
 
 fn with_gateway<T>(program: &str, handlers: &str, measure: impl FnOnce(Server) -> T) -> T {
     let folder = tempfile::tempdir_in(target()).unwrap();

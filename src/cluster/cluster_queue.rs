@@ -1,16 +1,13 @@
 //! The queue where several gateways share a log: events and outcomes go into that log, and what comes
 //! back makes this node's copy, which answers everything that is asked.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::ack::ClusterAck;
@@ -18,19 +15,17 @@ use super::engine::{LogEngine, Sequence};
 use super::follower::LogFollower;
 use super::handlers::LocalHandlers;
 use super::identity::NodeIdentity;
-use super::local_node::{EngineState, Life, LocalNode};
+use super::local_node::{LocalNode, NodeParts};
 use super::members::Members;
 use super::node::NodeName;
 use super::spool::Spool;
 use super::view::ClusterBackend;
-use super::{duties, proposer};
+use super::{duties, proposer, rebuild};
 use crate::clock::Clock;
 use crate::queue::QueueError;
 use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::queue::ids::Ids;
 
-/// How many operations may wait to be appended before those who ask wait too.
-const PROPOSALS_MAX: usize = 4_096;
 /// How long a settled event stays in the spool: to look it up while the copy gets it.
 const SPOOL_RETENTION: Duration = Duration::from_hours(1);
 
@@ -74,49 +69,32 @@ impl ClusterQueue {
         let folder = copy.folder.clone();
         let copy = embedded::Settings { is_copy_of_shared: true, ..copy };
         let spool_settings = spool_settings(&copy, folder.join("spool"));
-        let is_spool_new = !spool_settings.folder.exists();
+        let failed = |what: &str, source| QueueError::Io {
+            what: format!("{what} `{}`", folder.display()),
+            source,
+        };
+        let may_lack = rebuild::begin(&folder)
+            .map_err(|source| failed("putting the old copy aside in", source))?;
+        // Another number where the log may lack what was forwarded: it goes by the newest of a number.
+        let is_spool_new = may_lack || !spool_settings.folder.exists();
+        let retention = copy.retention;
         let copy = open_embedded(copy, &clock).await?;
         check_whole(&copy, &folder)?;
         let drawn = (clock.now(), StdRng::from_os_rng().next_u64() >> 1, is_spool_new);
-        let identity =
-            NodeIdentity::begin(&folder, &name, drawn).map_err(|source| QueueError::Io {
-                what: format!("writing `{}`", folder.join("node.json").display()),
-                source,
-            })?;
+        let identity = NodeIdentity::begin(&folder, &name, drawn)
+            .map_err(|source| failed("writing `node.json` in", source))?;
         let (applied, members) = taken_over(&copy)?;
-        // Of those that were there before it is not known since when they are silent.
-        let now = clock.steady();
-        let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
-        let life = Life { seen, ..Life::default() };
-        let (proposals, inbox) = mpsc::channel(PROPOSALS_MAX);
-        // Until it is found to be away.
-        let started = EngineState { error: None, since: clock.now() };
-        let node = Arc::new(LocalNode {
-            name,
-            session: identity.session,
-            lease,
-            engine,
-            copy: Arc::new(copy),
-            clock: Arc::clone(&clock),
-            members: Mutex::new(members),
-            changed: watch::Sender::new(0),
-            applied: watch::Sender::new(applied),
-            proposals,
-            pending: Mutex::new(BTreeMap::new()),
-            life: Mutex::new(life),
-            engine_state: watch::Sender::new(started),
-            failed: watch::Sender::new(None),
-            n_void: AtomicU64::new(0),
-            newest: AtomicU64::new(0),
-            durability: Mutex::default(),
-            leaving: CancellationToken::new(),
-            closed: CancellationToken::new(),
-        });
+        let copy = Arc::new(copy);
+        let session = identity.session;
+        let parts = NodeParts { name, session, lease, engine, copy, folder, clock, members };
+        let (node, inbox) = LocalNode::new(parts, applied);
+        let node = Arc::new(node);
         let spool = match ack {
             ClusterAck::Engine => None,
             ClusterAck::Both | ClusterAck::Local => {
-                let queue = open_embedded(spool_settings, &clock).await?;
-                Some(Arc::new(Spool::begin(queue, identity.spool).await?))
+                let queue = open_embedded(spool_settings, &node.clock).await?;
+                let lacks = may_lack.then_some(retention);
+                Some(Arc::new(Spool::begin(queue, identity.spool, lacks).await?))
             }
         };
         let queue = Arc::new(Self {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::engine::{EngineReadError, Sequence, StoredUnit};
 use super::event_batch::{EventAnswer, EventBatch, EventsReply};
+use super::history::{HistoryError, LogHistory};
 use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
 use super::unit::{Author, HandChange, Part, ProposedEvent, Unit, UnitFault, UnitOperation};
@@ -35,16 +36,8 @@ const FREE_AGAIN: Duration = Duration::from_millis(5);
 enum LogFollowerError {
     #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error(
-        "the shared log ends before unit {end}, and this gateway has applied {applied}: the engine lost what \
-         it had acknowledged (docs/cluster.md)"
-    )]
-    Shorter { end: Sequence, applied: Sequence },
-    #[error(
-        "unit {0} of the shared log is another one than this gateway has applied: the engine's history was \
-         changed (docs/cluster.md)"
-    )]
-    Differs(Sequence),
+    #[error(transparent)]
+    History(#[from] HistoryError),
     #[error("unit {} of the shared log cannot be applied", .0.0)]
     UnitFault(Sequence, #[source] UnitFault),
     #[error(
@@ -62,10 +55,7 @@ pub(super) struct LogFollower {
     /// Units of which not all parts were read.
     parts: BTreeMap<NodeName, PartialUnit>,
     batch: EventBatch,
-    /// The newest unit that was applied since the start, and its checksum.
-    newest: Option<(Sequence, u32)>,
-    /// Which life of the engine that was checked in.
-    lineage: Option<String>,
+    history: LogHistory,
 }
 
 /// A large unit of which not all parts were read.
@@ -85,8 +75,7 @@ impl LogFollower {
             applied,
             parts: BTreeMap::new(),
             batch: EventBatch::default(),
-            newest: None,
-            lineage: None,
+            history: LogHistory::default(),
         }
     }
 
@@ -114,7 +103,7 @@ impl LogFollower {
             match read {
                 Ok(units) if units.is_empty() => {
                     self.node.note_engine(None);
-                    if let Err(err) = self.check_history().await {
+                    if let Err(err) = self.history.check(&self.node, self.applied).await {
                         return self.node.fail(error_chain(&err));
                     }
                     self.node.engine.wait(next, tick).await;
@@ -123,13 +112,15 @@ impl LogFollower {
                     self.node.note_engine(None);
                     let last = units.last().map_or(self.applied, |last| last.sequence);
                     self.node.note_newest(last);
-                    if let Err(err) = self.apply(units).await {
-                        return self.node.fail(error_chain(&err));
+                    match self.apply_checked(units).await {
+                        Ok(true) => next = last.next(),
+                        Ok(false) => tokio::time::sleep(AGAIN.min(tick)).await,
+                        Err(err) => return self.node.fail(error_chain(&err)),
                     }
-                    next = last.next();
                 }
                 Err(EngineReadError::Unavailable(why)) => {
                     self.node.note_engine(Some(why));
+                    self.history.doubt();
                     tokio::time::sleep(AGAIN.min(tick)).await;
                 }
                 Err(err) => return self.node.fail(err.to_string()),
@@ -137,25 +128,12 @@ impl LogFollower {
         }
     }
 
-    /// Whether the log still is the one that was applied: after a failover to another copy, or a
-    /// restored backup, it may end earlier or go another way.
-    async fn check_history(&mut self) -> Result<(), LogFollowerError> {
-        // An engine that is away is noticed by the next read.
-        let Ok(head) = self.node.engine.head().await else { return Ok(()) };
-        if head.next <= self.applied {
-            return Err(LogFollowerError::Shorter { end: head.next, applied: self.applied });
+    /// Applies units where they go on from what was applied; `false` = that cannot be told now.
+    async fn apply_checked(&mut self, units: Vec<StoredUnit>) -> Result<bool, LogFollowerError> {
+        if !self.history.check(&self.node, self.applied).await? {
+            return Ok(false);
         }
-        if self.lineage.as_ref() == Some(&head.lineage) {
-            return Ok(());
-        }
-        if let Some((sequence, crc)) = self.newest
-            && let Ok(units) = self.node.engine.read(sequence, 1).await
-            && units.first().is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc)
-        {
-            return Err(LogFollowerError::Differs(sequence));
-        }
-        self.lineage = Some(head.lineage);
-        Ok(())
+        self.apply(units).await.map(|()| true)
     }
 
     /// Applies units in their order, and makes durable how far that is.
@@ -167,7 +145,7 @@ impl LogFollower {
                 self.apply_unit(unit, stored.sequence).await?;
             }
             self.applied = stored.sequence;
-            self.newest = Some((stored.sequence, crc32c::crc32c(&stored.bytes)));
+            lock(&self.node.members).note_newest(stored.sequence, crc32c::crc32c(&stored.bytes));
             if self.batch.n_bytes >= BATCH_BYTES || self.batch.events.len() >= BATCH_EVENTS {
                 self.commit().await?;
             }

@@ -1,6 +1,7 @@
 //! What the tasks of this node share.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::{Appended, QueueError};
 use crate::sync::lock;
 
+/// How many operations may wait to be appended before those who ask wait too.
+const PROPOSALS_MAX: usize = 4_096;
+
 /// This node: its copy of the log, the way to the engine, and what it knows of the others.
 #[derive(Debug)]
 pub(super) struct LocalNode {
@@ -28,6 +32,8 @@ pub(super) struct LocalNode {
     pub(super) lease: Duration,
     pub(super) engine: Arc<dyn LogEngine>,
     pub(super) copy: Arc<EmbeddedQueue>,
+    /// The copy's.
+    pub(super) folder: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     /// As the units up to `applied` have made them.
     pub(super) members: Mutex<Members>,
@@ -103,7 +109,53 @@ pub(super) struct EngineState {
     pub(super) since: Timestamp,
 }
 
+/// What a node is made of.
+pub(super) struct NodeParts {
+    pub(super) name: NodeName,
+    pub(super) session: u64,
+    pub(super) lease: Duration,
+    pub(super) engine: Arc<dyn LogEngine>,
+    pub(super) copy: Arc<EmbeddedQueue>,
+    pub(super) folder: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) members: Members,
+}
+
 impl LocalNode {
+    /// A node that has applied the log up to `applied`, and what is proposed to it.
+    pub(super) fn new(parts: NodeParts, applied: Sequence) -> (Self, mpsc::Receiver<Proposal>) {
+        let NodeParts { name, session, lease, engine, copy, folder, clock, members } = parts;
+        // Of those that were there before it is not known since when they are silent.
+        let now = clock.steady();
+        let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
+        let (proposals, inbox) = mpsc::channel(PROPOSALS_MAX);
+        // Until it is found to be away.
+        let started = EngineState { error: None, since: clock.now() };
+        let node = Self {
+            name,
+            session,
+            lease,
+            engine,
+            copy,
+            folder,
+            clock,
+            members: Mutex::new(members),
+            changed: watch::Sender::new(0),
+            applied: watch::Sender::new(applied),
+            proposals,
+            pending: Mutex::new(BTreeMap::new()),
+            life: Mutex::new(Life { seen, ..Life::default() }),
+            engine_state: watch::Sender::new(started),
+            failed: watch::Sender::new(None),
+            newest: AtomicU64::new(0),
+            durability: Mutex::default(),
+            n_void: AtomicU64::new(0),
+            leaving: CancellationToken::new(),
+            closed: CancellationToken::new(),
+        };
+        (node, inbox)
+    }
+
     /// Has an operation appended, and waits until it was applied here. While the engine is away that
     /// is until it is back.
     pub(super) async fn propose(

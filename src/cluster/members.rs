@@ -10,14 +10,16 @@ use super::engine::Sequence;
 use super::node::NodeName;
 use super::unit::Author;
 
-/// The layout of the note in which it is kept.
-const LAYOUT: u8 = 1;
+/// The layout of the note in which it is kept; the one before had no newest unit.
+const LAYOUT: u8 = 2;
 
 /// Every node that was ever heard of, and every lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Members {
     nodes: BTreeMap<NodeName, Member>,
     leases: BTreeMap<HandlerName, Lease>,
+    /// The newest unit that this was made of, and its checksum (CRC-32C).
+    newest: Option<(Sequence, u32)>,
 }
 
 /// What the log says of one node.
@@ -48,6 +50,16 @@ pub(super) struct Lease {
 }
 
 impl Members {
+    /// Notes the newest unit that was applied.
+    pub(super) const fn note_newest(&mut self, at: Sequence, crc: u32) {
+        self.newest = Some((at, crc));
+    }
+
+    /// The newest unit that was applied, and its checksum; `None` = it is not known.
+    pub(super) const fn newest(&self) -> Option<(Sequence, u32)> {
+        self.newest
+    }
+
     /// Whether a node has begun anew with this unit.
     pub(super) fn is_new_session(&self, author: &Author) -> bool {
         self.nodes.get(&author.node).is_none_or(|member| author.session > member.session)
@@ -153,6 +165,9 @@ impl Members {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![LAYOUT];
+        let (at, crc) = self.newest.map_or((0, 0), |(at, crc)| (at.0, crc));
+        out.put_varint(at);
+        out.put_varint(crc.into());
         out.put_varint(self.nodes.len() as u64);
         for (name, member) in &self.nodes {
             out.put_bytes(name.as_str().as_bytes());
@@ -179,10 +194,15 @@ impl Members {
     /// Reads what [`Members::encode`] wrote; `None` = a newer version did.
     pub(super) fn decode(note: &[u8]) -> Option<Self> {
         let mut take = Take(note);
-        if take.u8()? != LAYOUT {
-            return None;
-        }
         let mut members = Self::default();
+        match take.u8()? {
+            1 => {}
+            LAYOUT => {
+                let (at, crc) = (take.varint()?, u32::try_from(take.varint()?).ok()?);
+                members.newest = (at > 0).then_some((Sequence(at), crc));
+            }
+            _ => return None,
+        }
         for _ in 0..take.varint()? {
             let name = NodeName::parse(take.text()?).ok()?;
             let (session, number, spool) = (take.varint()?, take.varint()?, take.varint()?);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::local_node::{LocalNode, OperationOutcome};
+use super::rebuild;
 use super::unit::{ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, Delivery, Event, EventId, HandlerName, Outcome, Position, Settlement};
@@ -30,6 +31,8 @@ pub(super) struct Spool {
     id: u64,
     outcomes: Mutex<Outcomes>,
     subscription: Box<dyn Subscription>,
+    /// The log may lack what was forwarded, where that is younger than this.
+    lacks: Option<Duration>,
 }
 
 /// What became of events in the shared log.
@@ -48,11 +51,13 @@ impl std::fmt::Debug for dyn Subscription {
 
 impl Spool {
     /// Takes hold of the spool in `queue`.
-    pub(super) async fn begin(queue: EmbeddedQueue, id: u64) -> Result<Self, QueueError> {
-        let name =
-            HandlerName::parse("forward").map_err(|err| QueueError::Corrupt(err.to_string()))?;
-        let subscription = queue.subscribe(&name, Start::Oldest).await?;
-        Ok(Self { queue, id, outcomes: Mutex::default(), subscription })
+    pub(super) async fn begin(
+        queue: EmbeddedQueue,
+        id: u64,
+        lacks: Option<Duration>,
+    ) -> Result<Self, QueueError> {
+        let subscription = queue.subscribe(&forwarder()?, Start::Oldest).await?;
+        Ok(Self { queue, id, outcomes: Mutex::default(), subscription, lacks })
     }
 
     /// What becomes of a stored event once the shared log has it. Asked for at most once.
@@ -96,6 +101,9 @@ impl Spool {
 
     /// Forwards until the node is closed.
     pub(super) async fn forward(&self, node: &LocalNode) -> Result<(), QueueError> {
+        if let Some(youth) = self.lacks {
+            self.republish(node, youth).await?;
+        }
         loop {
             let deliveries = tokio::select! {
                 () = node.closed.cancelled() => return Ok(()),
@@ -103,6 +111,59 @@ impl Spool {
             };
             self.forward_some(node, deliveries).await?;
         }
+    }
+
+    /// Forwards once more what the spool still has and the log lost, the oldest first; what waits to be
+    /// forwarded goes with it. An event that is older than `youth` may have been let go by the copy.
+    async fn republish(&self, node: &LocalNode, youth: Duration) -> Result<(), QueueError> {
+        let head = loop {
+            match node.engine.head().await {
+                Ok(head) => break head,
+                Err(_) => sleep(node, AGAIN).await?,
+            }
+        };
+        let mut applied = node.applied.subscribe();
+        tokio::select! {
+            () = node.closed.cancelled() => return Err(QueueError::Closed),
+            // An error means that the node is gone.
+            caught_up = applied.wait_for(|applied| applied.next() >= head.next) => {
+                drop(caught_up.map_err(|_| QueueError::Closed)?);
+            }
+        }
+        let (mut next, newest) = (self.queue.oldest(), self.queue.newest());
+        while next <= newest {
+            let end = Position(next.0 + FORWARDED_AT_ONCE as u64).min(newest.next());
+            let positions: Vec<Position> = (next.0..end.0).map(Position).collect();
+            self.queue.replay(&forwarder()?, &positions).await?;
+            next = end;
+        }
+        let mut n_lost = 0_u64;
+        while self.subscription.backlog().in_log > 0 {
+            let (mut lost, mut there) = (Vec::new(), Vec::new());
+            let oldest = node.clock.now().before(youth);
+            let deliveries = self.subscription.next(FORWARDED_AT_ONCE).await?;
+            // They come in their order: the rest is what came in since.
+            let is_last = deliveries.iter().any(|delivery| delivery.event.position >= newest);
+            for delivery in deliveries {
+                let is_old = delivery.event.received_at < oldest;
+                if is_old || node.copy.get(delivery.event.id).await?.is_some() {
+                    there.push(Settlement { delivery, outcome: Outcome::Delivered, attempt: None });
+                } else {
+                    lost.push(delivery);
+                }
+            }
+            self.subscription.settle_all(there).await?;
+            n_lost += lost.len() as u64;
+            self.forward_some(node, lost).await?;
+            if is_last {
+                break;
+            }
+        }
+        tracing::warn!(n_events = n_lost, "What the shared log lacked was appended again");
+        rebuild::end(&node.folder).map_err(|source| QueueError::Io {
+            what: format!("removing a mark in `{}`", node.folder.display()),
+            source,
+        })
     }
 
     async fn forward_some(
@@ -156,14 +217,23 @@ impl Spool {
                 }
                 Err(QueueError::Full(why)) => {
                     node.note_engine(Some(why));
-                    tokio::select! {
-                        () = node.closed.cancelled() => return Err(QueueError::Closed),
-                        () = tokio::time::sleep(AGAIN) => {}
-                    }
+                    sleep(node, AGAIN).await?;
                 }
                 Err(err) => return Err(err),
             }
         }
+    }
+}
+
+/// The one subscription of a spool.
+fn forwarder() -> Result<HandlerName, QueueError> {
+    HandlerName::parse("forward").map_err(|err| QueueError::Corrupt(err.to_string()))
+}
+
+async fn sleep(node: &LocalNode, time: Duration) -> Result<(), QueueError> {
+    tokio::select! {
+        () = node.closed.cancelled() => Err(QueueError::Closed),
+        () = tokio::time::sleep(time) => Ok(()),
     }
 }
 

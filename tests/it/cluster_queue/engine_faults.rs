@@ -1,7 +1,7 @@
 //! An engine that is away, loses its answers or its memory.
 
 use bytes::Bytes;
-use gatepost::cluster::{ClusterAck, Sequence};
+use gatepost::cluster::{ClusterAck, LogEngine as _, Sequence};
 use gatepost::event::{Dedupe, DedupeKey};
 use gatepost::queue::{Appended, Queue, QueueError};
 
@@ -136,23 +136,98 @@ async fn two_gateways_of_one_name_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_lost_what_was_applied_is_told_of() {
-    for is_longer_again in [false, true] {
+    for n_others in [0, 1, 5] {
         let cluster = Cluster::new();
-        let a = cluster.node("a").await;
+        let (a, connection) = cluster.node_apart("a").await;
         for event_type in ["one", "two", "three"] {
             append(&a, event_type).await;
         }
+        connection.set_cut(true);
+        until("it is noticed", || !a.view().engine.up).await;
         let applied = a.view().applied;
         cluster.engine.fail_over(Sequence(applied));
-        if is_longer_again {
-            // Others have gone on meanwhile, another way.
-            cluster.engine.replace(Sequence(applied), Bytes::from_static(b"another"));
+        for _ in 0..n_others {
+            // Others have gone on meanwhile, another way; with five it is longer than before.
+            cluster.engine.append(&Bytes::from_static(b"another")).await.unwrap();
         }
+        connection.set_cut(false);
         let why = a.failed().await;
-        assert!(why.contains("docs/cluster.md"), "{why}");
+        let is_shorter = why.contains("ends before");
+        assert_eq!(is_shorter, n_others == 0, "{why}");
+        assert!(why.contains("restart this gateway"), "{why}");
         assert!(
             matches!(a.append(event("kept")).await, Ok(Appended::Stored(_))),
             "it is kept here"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_history_while_a_node_was_down_is_found_at_its_start() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "one").await;
+    append(&a, "two").await;
+    let applied = a.view().applied;
+    a.close().await.unwrap();
+    drop(a);
+    cluster.released("a").await;
+    cluster.engine.fail_over(Sequence(applied));
+    for _ in 0..5 {
+        cluster.engine.append(&Bytes::from_static(b"another")).await.unwrap();
+    }
+    let a = cluster.node("a").await;
+    let why = a.failed().await;
+    assert!(why.contains("another one"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_lost_is_appended_again_by_the_gateway_that_had_answered_it() {
+    let cluster = Cluster::new();
+    let (mut a, mut b) = (cluster.node("a").await, cluster.node("b").await);
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(append(if n % 2 == 0 { &a } else { &b }, &format!("e{n}")).await);
+    }
+    until_stored(&a, 10).await;
+    until_stored(&b, 10).await;
+    // A failover to a copy that lacks some of them. New ones come in before it is noticed.
+    cluster.engine.fail_over(Sequence(a.view().applied.min(b.view().applied) / 2));
+    ids.push(append(&a, "e10").await);
+    ids.push(append(&b, "e11").await);
+    for queue in [&a, &b] {
+        let why = queue.failed().await;
+        assert!(why.contains("restart this gateway"), "{why}");
+    }
+    ids.push(append(&a, "e12").await);
+    drop((a, b));
+    for node in ["a", "b"] {
+        cluster.released(node).await;
+    }
+    (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    until_stored(&a, 13).await;
+    until_stored(&b, 13).await;
+    for queue in [&a, &b] {
+        for id in &ids {
+            assert!(queue.get(*id).await.unwrap().is_some(), "{id}");
+        }
+        until("nothing waits any more", || queue.view().spilled == 0).await;
+        assert!(queue.view().failure().is_none());
+    }
+    for node in ["a", "b"] {
+        assert!(cluster.path(&format!("{node}-before")).is_dir(), "the old copy is put aside");
+    }
+    // Events of one gateway keep their order.
+    let subscription = subscribe(&a, "web").await;
+    let taken = types(&take(&*subscription, 13).await);
+    let of_a: Vec<_> =
+        taken.iter().filter(|it| ["e0", "e2", "e4", "e6", "e8"].contains(&it.as_str())).collect();
+    assert_eq!(of_a, ["e0", "e2", "e4", "e6", "e8"]);
+    // Once is enough.
+    a.close().await.unwrap();
+    drop((subscription, a));
+    cluster.released("a").await;
+    let a = cluster.node("a").await;
+    append(&a, "e13").await;
+    until_stored(&a, 14).await;
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::clock::SystemClock;
+use gatepost::clock::{Clock as _, SystemClock};
 use gatepost::cluster::{
     ClusterAck, ClusterBackend, ClusterOptions, ClusterQueue, MemoryEngine, NodeName,
 };
@@ -95,7 +95,7 @@ impl Cluster {
 }
 
 fn event(event_type: &str) -> NewEvent {
-    new_event(event_type, r#"{"n":1}"#, BEGINNING)
+    new_event(event_type, r#"{"n":1}"#, SystemClock::new().now())
 }
 
 async fn append(queue: &ClusterQueue, event_type: &str) -> EventId {

@@ -1,0 +1,94 @@
+//! Whether the shared log still is the one that was applied: after a failover to another copy, or a restored
+//! backup, it may end earlier or go another way.
+
+use std::time::Duration;
+
+use super::engine::{EngineHead, Sequence};
+use super::local_node::LocalNode;
+use super::rebuild;
+use crate::clock::Timestamp;
+use crate::sync::lock;
+
+/// How long the log is believed to be the same. An engine that was away is asked before anything is applied.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// What its owner is to do while the log still begins with its first unit.
+const RESTART: &str = "restart this gateway: it makes its copy anew from the log as it is, and appends again \
+                       what it had answered (docs/cluster.md)";
+/// What is to be done where it does not.
+const BY_HAND: &str =
+    "no gateway can read the log anew, since its beginning was let go (docs/cluster.md)";
+
+/// What became of the log's history.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HistoryError {
+    #[error(
+        "the shared log ends before unit {end}, and this gateway has applied {applied}: the engine lost what \
+         it had acknowledged; {remedy}"
+    )]
+    Shorter { end: Sequence, applied: Sequence, remedy: &'static str },
+    #[error(
+        "unit {at} of the shared log is another one than this gateway has applied: the engine's history was \
+         changed; {remedy}"
+    )]
+    Differs { at: Sequence, remedy: &'static str },
+}
+
+/// What is known of it.
+#[derive(Debug, Default)]
+pub(super) struct LogHistory {
+    /// Which life of the engine was checked.
+    lineage: Option<String>,
+    /// When, by the steady clock; `None` = it may have become another one since.
+    checked_at: Option<Timestamp>,
+}
+
+impl LogHistory {
+    /// The engine was away.
+    pub(super) const fn doubt(&mut self) {
+        self.checked_at = None;
+    }
+
+    /// Checks it, unless that was done a moment ago; `false` = the engine cannot be asked now.
+    pub(super) async fn check(
+        &mut self,
+        node: &LocalNode,
+        applied: Sequence,
+    ) -> Result<bool, HistoryError> {
+        let now = node.clock.steady();
+        if self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
+            return Ok(true);
+        }
+        let Ok(head) = node.engine.head().await else { return Ok(false) };
+        if head.next <= applied {
+            let remedy = prepare_remedy(node, &head);
+            return Err(HistoryError::Shorter { end: head.next, applied, remedy });
+        }
+        if self.lineage.as_ref() != Some(&head.lineage) {
+            let newest = lock(&node.members).newest();
+            if let Some((at, crc)) = newest.filter(|(at, _)| *at >= head.first) {
+                let Ok(units) = node.engine.read(at, 1).await else { return Ok(false) };
+                if units.first().is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc) {
+                    let remedy = prepare_remedy(node, &head);
+                    return Err(HistoryError::Differs { at, remedy });
+                }
+            }
+            self.lineage = Some(head.lineage);
+        }
+        self.checked_at = Some(now);
+        Ok(true)
+    }
+}
+
+/// Has the next start make the copy anew, where the log can be read from its first unit on.
+fn prepare_remedy(node: &LocalNode, head: &EngineHead) -> &'static str {
+    if head.first > Sequence::FIRST {
+        return BY_HAND;
+    }
+    match rebuild::ask(&node.folder, "the shared log lost or changed what was applied") {
+        Ok(()) => RESTART,
+        Err(err) => {
+            tracing::error!(error = %err, "The copy's folder cannot be written");
+            BY_HAND
+        }
+    }
+}
