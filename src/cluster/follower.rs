@@ -120,7 +120,6 @@ impl LogFollower {
                 }
                 Err(EngineReadError::Unavailable(why)) => {
                     self.node.note_engine(Some(why));
-                    self.history.doubt();
                     tokio::time::sleep(AGAIN.min(tick)).await;
                 }
                 Err(err) => return self.node.fail(err.to_string()),

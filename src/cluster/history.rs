@@ -38,16 +38,11 @@ pub(super) enum HistoryError {
 pub(super) struct LogHistory {
     /// Which life of the engine was checked.
     lineage: Option<String>,
-    /// When, by the steady clock; `None` = it may have become another one since.
+    /// When, by the steady clock.
     checked_at: Option<Timestamp>,
 }
 
 impl LogHistory {
-    /// The engine was away.
-    pub(super) const fn doubt(&mut self) {
-        self.checked_at = None;
-    }
-
     /// Checks it, unless that was done a moment ago; `false` = the engine cannot be asked now.
     pub(super) async fn check(
         &mut self,
@@ -55,7 +50,8 @@ impl LogHistory {
         applied: Sequence,
     ) -> Result<bool, HistoryError> {
         let now = node.clock.steady();
-        if self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
+        let is_known = *node.is_log_known.borrow();
+        if is_known && self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
             return Ok(true);
         }
         let Ok(head) = node.engine.head().await else { return Ok(false) };
@@ -63,7 +59,8 @@ impl LogHistory {
             let remedy = prepare_remedy(node, &head);
             return Err(HistoryError::Shorter { end: head.next, applied, remedy });
         }
-        if self.lineage.as_ref() != Some(&head.lineage) {
+        // A backup that was restored has the lineage of before.
+        if !is_known || self.lineage.as_ref() != Some(&head.lineage) {
             let newest = lock(&node.members).newest();
             if let Some((at, crc)) = newest.filter(|(at, _)| *at >= head.first) {
                 let Ok(units) = node.engine.read(at, 1).await else { return Ok(false) };
@@ -75,6 +72,9 @@ impl LogHistory {
             self.lineage = Some(head.lineage);
         }
         self.checked_at = Some(now);
+        if !is_known {
+            node.is_log_known.send_replace(true);
+        }
         Ok(true)
     }
 }

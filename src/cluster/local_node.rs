@@ -47,6 +47,9 @@ pub(super) struct LocalNode {
     pub(super) pending: Mutex<BTreeMap<u64, PendingUnit>>,
     pub(super) life: Mutex<Life>,
     pub(super) engine_state: watch::Sender<EngineState>,
+    /// Whether the log is known to be the one that was applied. Where it may be another one, nothing is
+    /// appended: what this node has settled would be said of other events.
+    pub(super) is_log_known: watch::Sender<bool>,
     /// Why this node can take no further part until it is started anew, once that is so.
     pub(super) failed: watch::Sender<Option<String>>,
     /// The newest unit that the log is known to have; 0 = none was seen yet.
@@ -146,6 +149,7 @@ impl LocalNode {
             pending: Mutex::new(BTreeMap::new()),
             life: Mutex::new(Life { seen, ..Life::default() }),
             engine_state: watch::Sender::new(started),
+            is_log_known: watch::Sender::new(false),
             failed: watch::Sender::new(None),
             newest: AtomicU64::new(0),
             durability: Mutex::default(),
@@ -200,6 +204,9 @@ impl LocalNode {
     /// Notes whether the engine was there; the first time of each is logged.
     pub(super) fn note_engine(&self, error: Option<String>) {
         let since = self.clock.now();
+        if error.is_some() {
+            self.is_log_known.send_replace(false);
+        }
         self.engine_state.send_if_modified(|state| {
             if state.error.is_some() == error.is_some() {
                 return false;

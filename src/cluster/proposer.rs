@@ -81,6 +81,12 @@ async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
     for part in parts {
         let mut pause = AGAIN.0;
         loop {
+            let mut is_log_known = node.is_log_known.subscribe();
+            tokio::select! {
+                () = node.closed.cancelled() => return Err("the gateway is stopping".into()),
+                // An error means that the node is gone.
+                known = is_log_known.wait_for(|is_known| *is_known) => drop(known),
+            }
             match node.engine.append(part).await {
                 Ok(sequence) => {
                     node.note_newest(sequence);

@@ -104,6 +104,23 @@ impl Server {
         self.restart();
     }
 
+    /// Copies PostgreSQL's data as a backup does.
+    pub(crate) fn back_up(&self) {
+        let mut command = command("pg_basebackup");
+        command.args(["-U", "postgres", "-c", "fast", "-D"]).arg(self.folder.path().join("backup"));
+        let output = command.arg("-h").arg(self.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Ends it as a crash does, and starts it anew with what it had when it was backed up: what came since
+    /// is lost, as at a failover to a standby that is behind.
+    pub(crate) fn lose_what_came_since(&mut self) {
+        self.crash();
+        std::fs::remove_dir_all(self.data()).unwrap();
+        std::fs::rename(self.folder.path().join("backup"), self.data()).unwrap();
+        self.restart();
+    }
+
     /// Starts it after a crash.
     pub(crate) fn restart(&mut self) {
         self.child = start(self.kind, self.folder.path());

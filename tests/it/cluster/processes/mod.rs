@@ -135,6 +135,50 @@ fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
 }
 
 #[test]
+fn what_the_database_loses_in_a_failover_is_there_again_after_a_restart() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start(&addresses(&nodes), 8);
+    senders.wait_for(200);
+    cluster.server.back_up();
+    senders.wait_for(senders.n_acknowledged() + 200);
+    cluster.server.lose_what_came_since();
+    senders.wait_for(senders.n_acknowledged() + 100);
+    for node in &nodes {
+        let says = |view: &serde_json::Value| {
+            view["engine"]["error"].as_str().is_some_and(|why| why.contains("restart this gateway"))
+        };
+        Cluster::wait_for_view(node, says);
+        assert_eq!(node.ask("GET", "/readyz").status, 503);
+    }
+    let acknowledged = senders.stop();
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    for node in &nodes {
+        Cluster::wait_for_view(node, |view| {
+            view["spilled"] == 0 && view["engine"]["error"].is_null()
+        });
+        for one in &acknowledged {
+            let answer = node.ask("GET", &format!("/api/v1/events/{}", one.id));
+            assert_eq!(answer.status, 200, "{one:?}");
+        }
+    }
+    receiver.wait_for(&acknowledged);
+    let own = nodes[0].ask("GET", "/api/v1/events?source=gatepost&limit=1000").json();
+    let status = nodes[0].ask("GET", "/api/v1/status").json();
+    let n_events =
+        status["queue"]["events"].as_u64().unwrap() - own.as_array().unwrap().len() as u64;
+    assert_eq!(n_events, acknowledged.len() as u64, "each is there once");
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
 fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
