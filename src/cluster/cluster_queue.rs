@@ -26,7 +26,8 @@ use crate::queue::QueueError;
 use crate::queue::embedded::{self, EmbeddedQueue};
 use crate::queue::ids::Ids;
 
-/// How long a settled event stays in the spool: to look it up while the copy gets it.
+/// How long a settled event stays in the spool: to look it up while the copy gets it, and to append it again
+/// where the engine loses it.
 const SPOOL_RETENTION: Duration = Duration::from_hours(1);
 
 /// How a node takes part.
@@ -77,7 +78,6 @@ impl ClusterQueue {
             .map_err(|source| failed("putting the old copy aside in", source))?;
         // Another number where the log may lack what was forwarded: it goes by the newest of a number.
         let is_spool_new = may_lack || !spool_settings.folder.exists();
-        let retention = copy.retention;
         let copy = open_embedded(copy, &clock).await?;
         check_whole(&copy, &folder)?;
         let drawn = (clock.now(), StdRng::from_os_rng().next_u64() >> 1, is_spool_new);
@@ -93,8 +93,7 @@ impl ClusterQueue {
             ClusterAck::Engine => None,
             ClusterAck::Both | ClusterAck::Local => {
                 let queue = open_embedded(spool_settings, &node.clock).await?;
-                let lacks = may_lack.then_some(retention);
-                Some(Arc::new(Spool::begin(queue, identity.spool, lacks).await?))
+                Some(Arc::new(Spool::begin(queue, identity.spool, may_lack).await?))
             }
         };
         let queue = Arc::new(Self {
@@ -194,7 +193,8 @@ fn taken_over(copy: &EmbeddedQueue) -> Result<(Sequence, Members), QueueError> {
 
 fn spool_settings(copy: &embedded::Settings, folder: PathBuf) -> embedded::Settings {
     embedded::Settings {
-        retention: SPOOL_RETENTION,
+        // What the copy has let go of is not taken for lost.
+        retention: SPOOL_RETENTION.min(copy.retention),
         disk_max: copy.disk_max,
         disk_reserve: copy.disk_reserve,
         segment_bytes: copy.segment_bytes,

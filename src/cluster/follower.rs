@@ -103,10 +103,11 @@ impl LogFollower {
             match read {
                 Ok(units) if units.is_empty() => {
                     self.node.note_engine(None);
-                    if let Err(err) = self.history.check(&self.node, self.applied).await {
-                        return self.node.fail(error_chain(&err));
+                    match self.history.check(&self.node, self.applied).await {
+                        Ok(true) => self.wait_for_news(next, tick).await,
+                        Ok(false) => tokio::time::sleep(AGAIN.min(tick)).await,
+                        Err(err) => return self.node.fail(error_chain(&err)),
                     }
-                    self.node.engine.wait(next, tick).await;
                 }
                 Ok(units) => {
                     self.node.note_engine(None);
@@ -124,6 +125,16 @@ impl LogFollower {
                 }
                 Err(err) => return self.node.fail(err.to_string()),
             }
+        }
+    }
+
+    /// Until there may be more, or an append has found that the log must be looked at.
+    async fn wait_for_news(&self, next: Sequence, most: Duration) {
+        let mut is_log_known = self.node.is_log_known.subscribe();
+        tokio::select! {
+            () = self.node.engine.wait(next, most) => {}
+            // An error means that the node is gone.
+            known = is_log_known.wait_for(|is_known| !is_known) => drop(known),
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct LogHistory {
     lineage: Option<String>,
     /// When, by the steady clock.
     checked_at: Option<Timestamp>,
+    /// The newest unit that was applied by then, and its checksum.
+    checked: Option<(Sequence, u32)>,
 }
 
 impl LogHistory {
@@ -54,16 +56,25 @@ impl LogHistory {
         if is_known && self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
             return Ok(true);
         }
-        let Ok(head) = node.engine.head().await else { return Ok(false) };
+        let Ok(head) = node.engine.head().await else {
+            node.is_log_known.send_replace(false);
+            return Ok(false);
+        };
+        let newest = lock(&node.members).newest();
+        // Behind what is applied durably where a large unit was read in part.
+        let applied = newest.map_or(applied, |(at, _)| at.max(applied));
         if head.next <= applied {
             let remedy = prepare_remedy(node, &head);
             return Err(HistoryError::Shorter { end: head.next, applied, remedy });
         }
         // A backup that was restored has the lineage of before.
         if !is_known || self.lineage.as_ref() != Some(&head.lineage) {
-            let newest = lock(&node.members).newest();
-            if let Some((at, crc)) = newest.filter(|(at, _)| *at >= head.first) {
-                let Ok(units) = node.engine.read(at, 1).await else { return Ok(false) };
+            let known = [self.checked, newest].into_iter().flatten();
+            for (at, crc) in known.filter(|(at, _)| *at >= head.first) {
+                let Ok(units) = node.engine.read(at, 1).await else {
+                    node.is_log_known.send_replace(false);
+                    return Ok(false);
+                };
                 if units.first().is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc) {
                     let remedy = prepare_remedy(node, &head);
                     return Err(HistoryError::Differs { at, remedy });
@@ -71,7 +82,7 @@ impl LogHistory {
             }
             self.lineage = Some(head.lineage);
         }
-        self.checked_at = Some(now);
+        (self.checked_at, self.checked) = (Some(now), newest);
         if !is_known {
             node.is_log_known.send_replace(true);
         }

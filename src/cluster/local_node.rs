@@ -167,7 +167,10 @@ impl LocalNode {
         operation: UnitOperation,
     ) -> Result<OperationOutcome, QueueError> {
         let answer = self.begin_proposal(operation).await?;
-        self.answer_of(answer).await
+        tokio::select! {
+            () = self.closed.cancelled() => Err(QueueError::Closed),
+            verdict = answer => verdict.map_err(|_| QueueError::Closed)?,
+        }
     }
 
     /// Has an operation appended; what becomes of it is told later. They are appended in the order of
@@ -182,17 +185,6 @@ impl LocalNode {
             sent = self.proposals.send(Proposal { operation, reply }) => {
                 sent.map(|()| answer).map_err(|_| QueueError::Closed)
             }
-        }
-    }
-
-    /// What became of an operation.
-    pub(super) async fn answer_of(
-        &self,
-        answer: OperationAnswer,
-    ) -> Result<OperationOutcome, QueueError> {
-        tokio::select! {
-            () = self.closed.cancelled() => Err(QueueError::Closed),
-            verdict = answer => verdict.map_err(|_| QueueError::Closed)?,
         }
     }
 
@@ -233,6 +225,8 @@ impl LocalNode {
     /// Takes no part any more: what the log says does not fit what this node has.
     pub(super) fn fail(&self, why: String) {
         tracing::error!(reason = why, "This node cannot take part in the cluster any more");
+        // Nothing looks at the log from here on, so nothing is appended.
+        self.is_log_known.send_replace(false);
         self.failed.send_replace(Some(why));
         self.ring();
     }

@@ -66,5 +66,8 @@ fn put_aside(folder: &Path) -> io::Result<PathBuf> {
         }
     }
     File::open(&aside)?.sync_all()?;
+    if let Some(parent) = aside.parent() {
+        File::open(parent)?.sync_all()?;
+    }
     Ok(aside)
 }

@@ -31,8 +31,8 @@ pub(super) struct Spool {
     id: u64,
     outcomes: Mutex<Outcomes>,
     subscription: Box<dyn Subscription>,
-    /// The log may lack what was forwarded, where that is younger than this.
-    lacks: Option<Duration>,
+    /// The log may lack what was forwarded.
+    may_lack: bool,
 }
 
 /// What became of events in the shared log.
@@ -54,10 +54,10 @@ impl Spool {
     pub(super) async fn begin(
         queue: EmbeddedQueue,
         id: u64,
-        lacks: Option<Duration>,
+        may_lack: bool,
     ) -> Result<Self, QueueError> {
         let subscription = queue.subscribe(&forwarder()?, Start::Oldest).await?;
-        Ok(Self { queue, id, outcomes: Mutex::default(), subscription, lacks })
+        Ok(Self { queue, id, outcomes: Mutex::default(), subscription, may_lack })
     }
 
     /// What becomes of a stored event once the shared log has it. Asked for at most once.
@@ -101,8 +101,8 @@ impl Spool {
 
     /// Forwards until the node is closed.
     pub(super) async fn forward(&self, node: &LocalNode) -> Result<(), QueueError> {
-        if let Some(youth) = self.lacks {
-            self.republish(node, youth).await?;
+        if self.may_lack {
+            self.republish(node).await?;
         }
         loop {
             let deliveries = tokio::select! {
@@ -114,8 +114,16 @@ impl Spool {
     }
 
     /// Forwards once more what the spool still has and the log lost, the oldest first; what waits to be
-    /// forwarded goes with it. An event that is older than `youth` may have been let go by the copy.
-    async fn republish(&self, node: &LocalNode, youth: Duration) -> Result<(), QueueError> {
+    /// forwarded goes with it.
+    async fn republish(&self, node: &LocalNode) -> Result<(), QueueError> {
+        // First of all: what waits is not let go of, however long the rest takes.
+        let (mut next, newest) = (self.queue.oldest(), self.queue.newest());
+        while next <= newest {
+            let end = Position(next.0 + FORWARDED_AT_ONCE as u64).min(newest.next());
+            let positions: Vec<Position> = (next.0..end.0).map(Position).collect();
+            self.queue.replay(&forwarder()?, &positions).await?;
+            next = end;
+        }
         let head = loop {
             match node.engine.head().await {
                 Ok(head) => break head,
@@ -130,23 +138,17 @@ impl Spool {
                 drop(caught_up.map_err(|_| QueueError::Closed)?);
             }
         }
-        let (mut next, newest) = (self.queue.oldest(), self.queue.newest());
-        while next <= newest {
-            let end = Position(next.0 + FORWARDED_AT_ONCE as u64).min(newest.next());
-            let positions: Vec<Position> = (next.0..end.0).map(Position).collect();
-            self.queue.replay(&forwarder()?, &positions).await?;
-            next = end;
-        }
         let mut n_lost = 0_u64;
         while self.subscription.backlog().in_log > 0 {
             let (mut lost, mut there) = (Vec::new(), Vec::new());
-            let oldest = node.clock.now().before(youth);
-            let deliveries = self.subscription.next(FORWARDED_AT_ONCE).await?;
+            let deliveries = tokio::select! {
+                () = node.closed.cancelled() => return Err(QueueError::Closed),
+                deliveries = self.subscription.next(FORWARDED_AT_ONCE) => deliveries?,
+            };
             // They come in their order: the rest is what came in since.
             let is_last = deliveries.iter().any(|delivery| delivery.event.position >= newest);
             for delivery in deliveries {
-                let is_old = delivery.event.received_at < oldest;
-                if is_old || node.copy.get(delivery.event.id).await?.is_some() {
+                if node.copy.get(delivery.event.id).await?.is_some() {
                     there.push(Settlement { delivery, outcome: Outcome::Delivered, attempt: None });
                 } else {
                     lost.push(delivery);

@@ -1,14 +1,17 @@
 //! One handler's subscription on this node: it gives out deliveries only while this node has the handler's
 //! lease, and what is settled counts once the shared log has it.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::handlers::{LocalHandlers, Settling};
-use super::local_node::{LocalNode, OperationAnswer, OperationOutcome};
+use super::local_node::{LocalNode, OperationOutcome};
 use super::unit::UnitOperation;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
 use crate::queue::embedded::{SharedChange, SharedSession};
@@ -16,7 +19,8 @@ use crate::queue::{Backlog, QueueError, Start, Subscription};
 use crate::sync::lock;
 
 /// How many settlements may be on their way into the log while the next calls are made: as many ended
-/// calls are made again where the process dies.
+/// calls are made again where the process dies, the engine refuses them, or another node is given the
+/// lease before.
 const SETTLING_MAX: usize = 256;
 
 /// A handler's subscription where several nodes share the log. Dropping it gives the lease up.
@@ -98,19 +102,47 @@ impl ClusterSubscription {
         Ok(hold.clone())
     }
 
-    /// Waits until at most `n_left` settlements are on their way.
+    /// Waits until at most `n_left` settlements are on their way. Dropping the future loses none of them.
+    /// Where one was refused, so are probably those behind it: what is answered of them is not waited for.
     async fn wait_for_settling(&self, n_left: usize) -> Result<(), QueueError> {
-        while let Some((n_changes, answer)) = self.oldest_settling(n_left) {
-            self.note_settled(n_changes, &self.node.answer_of(answer).await?);
+        loop {
+            let answered = poll_fn(|cx| self.poll_oldest(n_left, cx));
+            let (n_changes, verdict) = tokio::select! {
+                () = self.node.closed.cancelled() => return Err(QueueError::Closed),
+                answered = answered => match answered {
+                    Some(answered) => answered,
+                    None => return Ok(()),
+                },
+            };
+            match verdict {
+                Ok(outcome) => self.note_settled(n_changes, &outcome),
+                Err(err) => {
+                    let mut settling = lock(&self.settling);
+                    while settling.pop_front_if(|(_, answer)| !answer.is_empty()).is_some() {}
+                    return Err(err);
+                }
+            }
         }
-        Ok(())
     }
 
-    /// The oldest settlement on its way, if it has arrived or more than `n_left` are.
-    fn oldest_settling(&self, n_left: usize) -> Option<(u64, OperationAnswer)> {
+    /// What became of the oldest settlement; `None` = it is not waited for: at most `n_left` are left.
+    fn poll_oldest(
+        &self,
+        n_left: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(u64, Result<OperationOutcome, QueueError>)>> {
         let mut settling = lock(&self.settling);
         let is_due = settling.len() > n_left;
-        settling.pop_front_if(|(_, answer)| is_due || !answer.is_empty())
+        let Some((n_changes, answer)) = settling.front_mut() else { return Poll::Ready(None) };
+        let n_changes = *n_changes;
+        match Pin::new(answer).poll(cx) {
+            Poll::Ready(verdict) => {
+                settling.pop_front();
+                Poll::Ready(Some((n_changes, verdict.unwrap_or(Err(QueueError::Closed)))))
+            }
+            Poll::Pending if is_due => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
     }
 
     /// Counts what came too late: the one that has the lease now makes these deliveries again.

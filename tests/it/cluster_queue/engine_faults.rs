@@ -5,7 +5,7 @@ use gatepost::cluster::{ClusterAck, LogEngine as _, Sequence};
 use gatepost::event::{Dedupe, DedupeKey};
 use gatepost::queue::{Appended, Queue, QueueError};
 
-use super::{Cluster, append, deliver, event, subscribe, take, types, until, until_stored};
+use super::{Cluster, LEASE, append, deliver, event, subscribe, take, types, until, until_stored};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_engine_is_away_events_are_kept_and_forwarded_in_order() {
@@ -159,6 +159,10 @@ async fn a_log_that_lost_what_was_applied_is_told_of() {
             matches!(a.append(event("kept")).await, Ok(Appended::Stored(_))),
             "it is kept here"
         );
+        let before = cluster.engine.head().await.unwrap().next;
+        // Several signs of life long.
+        tokio::time::sleep(LEASE).await;
+        assert_eq!(cluster.engine.head().await.unwrap().next, before, "nothing is appended");
     }
 }
 

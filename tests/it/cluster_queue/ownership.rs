@@ -154,6 +154,26 @@ async fn an_owner_that_was_cut_off_and_not_replaced_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_while_the_log_was_away_does_not_come_to_the_next_subscription() {
+    let cluster = Cluster { lease: Duration::from_hours(1), ..Cluster::new() };
+    let a = cluster.node("a").await;
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    append(&a, "two").await;
+    let taken = take(&*at_a, 2).await;
+    cluster.engine.set_away(true);
+    deliver(&*at_a, taken).await;
+    drop(at_a);
+    let at_a = subscribe(&a, "web").await;
+    // As a pause does, which drops what waits.
+    let waits = tokio::time::timeout(Duration::from_millis(100), at_a.next(1)).await;
+    assert!(waits.is_err(), "nothing is given out before it is known what is settled");
+    cluster.engine.set_away(false);
+    append(&a, "three").await;
+    assert_eq!(types(&take(&*at_a, 1).await), ["three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_node_hands_over_at_once() {
     // No lease runs out while the test waits.
     let cluster = Cluster { lease: Duration::from_hours(1), ..Cluster::new() };
