@@ -198,7 +198,10 @@ fn heads_that_unpack_to_much_more_hold_little_memory() {
     let answered = std::iter::from_fn(|| frames.read())
         .find(|frame| matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY));
     let grown = served.resident_bytes().saturating_sub(before);
-    assert!(answered.is_some(), "they are refused");
+    // What the server says last may be lost behind what it no longer reads: then the connection is gone.
+    let mut is_gone =
+        || (0..1_000).any(|_| frames.write(&frame(HEADERS, END_HEADERS, 999, &block)).is_err());
+    assert!(answered.is_some() || is_gone(), "they are refused");
     assert!(grown <= 16 << 20, "{grown} bytes");
     assert_eq!(served.stop(), Some(0));
 }
