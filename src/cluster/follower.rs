@@ -101,21 +101,10 @@ impl LogFollower {
             }
             looked_at = now;
             match read {
-                Ok(units) if units.is_empty() => {
-                    self.node.note_engine(None);
-                    match self.history.check(&self.node, self.applied).await {
-                        Ok(true) => self.wait_for_news(next, tick).await,
-                        Ok(false) => tokio::time::sleep(AGAIN.min(tick)).await,
-                        Err(err) => return self.node.fail(error_chain(&err)),
-                    }
-                }
                 Ok(units) => {
                     self.node.note_engine(None);
-                    let last = units.last().map_or(self.applied, |last| last.sequence);
-                    self.node.note_newest(last);
-                    match self.apply_checked(units).await {
-                        Ok(true) => next = last.next(),
-                        Ok(false) => tokio::time::sleep(AGAIN.min(tick)).await,
+                    match self.go_on(next, units, tick).await {
+                        Ok(behind) => next = behind,
                         Err(err) => return self.node.fail(error_chain(&err)),
                     }
                 }
@@ -128,6 +117,27 @@ impl LogFollower {
         }
     }
 
+    /// Applies the units from `next` on, or waits for some; gives what comes behind them. Where it cannot be
+    /// told now whether they go on from what was applied, they are read again.
+    async fn go_on(
+        &mut self,
+        next: Sequence,
+        units: Vec<StoredUnit>,
+        tick: Duration,
+    ) -> Result<Sequence, LogFollowerError> {
+        if !self.history.check(&self.node, self.applied).await? {
+            tokio::time::sleep(AGAIN.min(tick)).await;
+            return Ok(next);
+        }
+        let Some(last) = units.last().map(|unit| unit.sequence) else {
+            self.wait_for_news(next, tick).await;
+            return Ok(next);
+        };
+        self.node.note_newest(last);
+        self.apply(units).await?;
+        Ok(last.next())
+    }
+
     /// Until there may be more, or an append has found that the log must be looked at.
     async fn wait_for_news(&self, next: Sequence, most: Duration) {
         let mut is_log_known = self.node.is_log_known.subscribe();
@@ -136,14 +146,6 @@ impl LogFollower {
             // An error means that the node is gone.
             known = is_log_known.wait_for(|is_known| !is_known) => drop(known),
         }
-    }
-
-    /// Applies units where they go on from what was applied; `false` = that cannot be told now.
-    async fn apply_checked(&mut self, units: Vec<StoredUnit>) -> Result<bool, LogFollowerError> {
-        if !self.history.check(&self.node, self.applied).await? {
-            return Ok(false);
-        }
-        self.apply(units).await.map(|()| true)
     }
 
     /// Applies units in their order, and makes durable how far that is.

@@ -13,6 +13,7 @@ use super::wire::{Garbled, Hello, Pull, PulledParts, Welcome};
 use crate::clock::{Clock, whole_millis};
 use crate::queue::embedded::COPY_FORMAT;
 use crate::secret::Secret;
+use crate::text::error_chain;
 
 /// How long the gateway may wait for something new before it answers.
 const WAIT: Duration = Duration::from_secs(1);
@@ -150,7 +151,7 @@ impl CopyFollower {
                 }
                 Err(err) if err.may_pass() => {
                     if !is_told {
-                        let why = chain(&err);
+                        let why = error_chain(&err);
                         warn!(why, "The gateway is not followed just now; it is tried again");
                     }
                     is_told = true;
@@ -251,16 +252,4 @@ impl CopyFollower {
 #[derive(Deserialize)]
 struct Told {
     detail: Option<String>,
-}
-
-/// `err` and its causes in one line.
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
 }
