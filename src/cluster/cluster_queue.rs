@@ -112,7 +112,7 @@ impl ClusterQueue {
     fn start(&self, inbox: mpsc::Receiver<super::local_node::Proposal>, applied: Sequence) {
         let node = || Arc::clone(&self.node);
         self.tasks.spawn(proposer::run(node(), inbox));
-        self.tasks.spawn(LogFollower::new(node(), applied).run());
+        self.tasks.spawn(LogFollower::new(node(), Arc::clone(&self.handlers), applied).run());
         self.tasks.spawn(duties::run(node(), Arc::clone(&self.handlers)));
         if let Some(spool) = self.spool.clone() {
             let node = node();

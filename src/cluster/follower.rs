@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::engine::{EngineReadError, Sequence, StoredUnit};
 use super::event_batch::{EventAnswer, EventBatch, EventsReply};
+use super::handlers::LocalHandlers;
 use super::history::{HistoryError, LogHistory};
 use super::local_node::{LocalNode, OperationOutcome, Reply};
 use super::node::NodeName;
@@ -50,6 +51,7 @@ enum LogFollowerError {
 #[derive(Debug)]
 pub(super) struct LogFollower {
     node: Arc<LocalNode>,
+    handlers: Arc<LocalHandlers>,
     /// The newest unit that was applied whole.
     applied: Sequence,
     /// Units of which not all parts were read.
@@ -69,9 +71,14 @@ struct PartialUnit {
 
 impl LogFollower {
     /// Goes on behind `applied`.
-    pub(super) fn new(node: Arc<LocalNode>, applied: Sequence) -> Self {
+    pub(super) fn new(
+        node: Arc<LocalNode>,
+        handlers: Arc<LocalHandlers>,
+        applied: Sequence,
+    ) -> Self {
         Self {
             node,
+            handlers,
             applied,
             parts: BTreeMap::new(),
             batch: EventBatch::default(),
@@ -366,9 +373,10 @@ impl LogFollower {
         self.node.copy.change_dead(letters.collect(), dead).await
     }
 
-    /// Removes a subscription that no node holds. Here it may be on its way back yet.
+    /// Removes a subscription that no node has the lease of. Here a call may have hold of it yet.
     async fn forget(&self, handler: &HandlerName) -> Result<bool, QueueError> {
         loop {
+            self.handlers.take_back(handler);
             match self.node.copy.forget(handler).await {
                 Err(QueueError::Busy(_)) => tokio::time::sleep(FREE_AGAIN).await,
                 forgotten => return forgotten,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::local_node::OperationAnswer;
 use crate::event::HandlerName;
+use crate::queue::embedded::SharedSession;
 use crate::sync::lock;
 
 /// Every handler that had a subscription in this process.
@@ -14,9 +15,32 @@ pub(super) struct LocalHandlers(Mutex<BTreeMap<HandlerName, LocalHandler>>);
 #[derive(Debug, Default)]
 struct LocalHandler {
     is_subscribed: bool,
-    /// Its subscription has hold of the copy's state.
-    has_hold: bool,
-    settling: Arc<Settling>,
+    shared: Arc<HandlerHold>,
+}
+
+/// What a handler's subscription shares with those that look after its lease.
+#[derive(Debug, Default)]
+pub(super) struct HandlerHold {
+    pub(super) hold: Mutex<HoldState>,
+    pub(super) settling: Settling,
+}
+
+/// Whether deliveries may be given out and not settled.
+#[derive(Debug, Default)]
+pub(super) enum HoldState {
+    #[default]
+    Free,
+    /// From the first delivery under a lease on.
+    Held(Hold),
+    /// The subscription is gone from the log: until its worker begins anew nothing is given out.
+    TakenBack,
+}
+
+/// A hold on the copy's state under a lease.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) epoch: u64,
+    pub(super) session: Arc<SharedSession>,
 }
 
 /// Settlements that are proposed and not applied: how many changes each makes, and what comes of it.
@@ -25,17 +49,18 @@ pub(super) type Settling = Mutex<VecDeque<(u64, OperationAnswer)>>;
 impl LocalHandlers {
     /// Subscribes a handler; `None` = it has a subscription. What an earlier one has left on its way has to
     /// arrive before this one gives out anything.
-    pub(super) fn subscribe(&self, handler: &HandlerName) -> Option<Arc<Settling>> {
+    pub(super) fn subscribe(&self, handler: &HandlerName) -> Option<Arc<HandlerHold>> {
         let mut handlers = lock(&self.0);
         let local = handlers.entry(handler.clone()).or_default();
         let is_new = !std::mem::replace(&mut local.is_subscribed, true);
-        is_new.then(|| Arc::clone(&local.settling))
+        is_new.then(|| Arc::clone(&local.shared))
     }
 
     /// Its subscription is gone.
     pub(super) fn unsubscribe(&self, handler: &HandlerName) {
         if let Some(local) = lock(&self.0).get_mut(handler) {
-            (local.is_subscribed, local.has_hold) = (false, false);
+            local.is_subscribed = false;
+            *lock(&local.shared.hold) = HoldState::Free;
         }
     }
 
@@ -51,13 +76,18 @@ impl LocalHandlers {
 
     /// Whether deliveries of a handler may be given out and not settled.
     pub(super) fn has_hold(&self, handler: &HandlerName) -> bool {
-        lock(&self.0).get(handler).is_some_and(|local| local.has_hold)
+        let shared = lock(&self.0).get(handler).map(|local| Arc::clone(&local.shared));
+        shared.is_some_and(|shared| matches!(*lock(&shared.hold), HoldState::Held(_)))
     }
 
-    /// Notes that its subscription takes hold, or lets go.
-    pub(super) fn note_hold(&self, handler: &HandlerName, has_hold: bool) {
-        if let Some(local) = lock(&self.0).get_mut(handler) {
-            local.has_hold = has_hold;
+    /// Ends a hold whose handler no node has any more, without waiting for the calls under way: they
+    /// may wait for the log, which goes on only when the hold is gone.
+    pub(super) fn take_back(&self, handler: &HandlerName) {
+        let shared = lock(&self.0).get(handler).map(|local| Arc::clone(&local.shared));
+        let Some(shared) = shared else { return };
+        let mut hold = lock(&shared.hold);
+        if matches!(*hold, HoldState::Held(_)) {
+            *hold = HoldState::TakenBack;
         }
     }
 }

@@ -3,18 +3,18 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::handlers::{LocalHandlers, Settling};
+use super::handlers::{HandlerHold, Hold, HoldState, LocalHandlers};
 use super::local_node::{LocalNode, OperationOutcome};
 use super::unit::UnitOperation;
 use crate::event::{Delivery, HandlerName, OrderKey, Position, Settlement};
-use crate::queue::embedded::{SharedChange, SharedSession};
+use crate::queue::embedded::SharedChange;
 use crate::queue::{Backlog, QueueError, Start, Subscription};
 use crate::sync::lock;
 
@@ -33,16 +33,7 @@ pub(super) struct ClusterSubscription {
     handlers: Arc<LocalHandlers>,
     handler: HandlerName,
     start: Start,
-    /// From the first delivery under a lease on until [`Subscription::begin_anew`].
-    hold: Mutex<Option<Hold>>,
-    settling: Arc<Settling>,
-}
-
-/// A hold on the copy's state under a lease.
-#[derive(Clone, Debug)]
-struct Hold {
-    epoch: u64,
-    session: Arc<SharedSession>,
+    shared: Arc<HandlerHold>,
 }
 
 impl Drop for ClusterSubscription {
@@ -59,9 +50,9 @@ impl ClusterSubscription {
         handlers: Arc<LocalHandlers>,
         (handler, start): (HandlerName, Start),
     ) -> Option<Self> {
-        let settling = handlers.subscribe(&handler)?;
+        let shared = handlers.subscribe(&handler)?;
         node.ring();
-        Some(Self { node, handlers, handler, start, hold: Mutex::default(), settling })
+        Some(Self { node, handlers, handler, start, shared })
     }
 
     /// Gives the handler a subscription on every node, unless it has one. While the engine is away that
@@ -86,20 +77,22 @@ impl ClusterSubscription {
         }
         // What an earlier hold has delivered would come again otherwise.
         self.wait_for_settling(0).await?;
-        let mut hold = lock(&self.hold);
-        if hold.is_none()
-            && !self.is_draining()
-            && let Some((epoch, _)) = self.node.holds(&self.handler)
-        {
-            match self.node.copy.attach(&self.handler) {
-                Ok(session) => *hold = Some(Hold { epoch, session: Arc::new(session) }),
-                // A call under the old lease has it yet.
-                Err(QueueError::Busy(_)) => return Ok(None),
-                Err(err) => return Err(err),
+        let mut state = lock(&self.shared.hold);
+        let HoldState::Free = *state else { return Ok(None) };
+        let Some((epoch, _)) = self.node.holds(&self.handler).filter(|_| !self.is_draining())
+        else {
+            return Ok(None);
+        };
+        match self.node.copy.attach(&self.handler) {
+            Ok(session) => {
+                let hold = Hold { epoch, session: Arc::new(session) };
+                *state = HoldState::Held(hold.clone());
+                Ok(Some(hold))
             }
-            self.handlers.note_hold(&self.handler, true);
+            // A call under the old lease has it yet.
+            Err(QueueError::Busy(_)) => Ok(None),
+            Err(err) => Err(err),
         }
-        Ok(hold.clone())
     }
 
     /// Waits until at most `n_left` settlements are on their way. Dropping the future loses none of them.
@@ -117,7 +110,7 @@ impl ClusterSubscription {
             match verdict {
                 Ok(outcome) => self.note_settled(n_changes, &outcome),
                 Err(err) => {
-                    let mut settling = lock(&self.settling);
+                    let mut settling = lock(&self.shared.settling);
                     while settling.pop_front_if(|(_, answer)| !answer.is_empty()).is_some() {}
                     return Err(err);
                 }
@@ -131,7 +124,7 @@ impl ClusterSubscription {
         n_left: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(u64, Result<OperationOutcome, QueueError>)>> {
-        let mut settling = lock(&self.settling);
+        let mut settling = lock(&self.shared.settling);
         let is_due = settling.len() > n_left;
         let Some((n_changes, answer)) = settling.front_mut() else { return Poll::Ready(None) };
         let n_changes = *n_changes;
@@ -159,7 +152,10 @@ impl ClusterSubscription {
 
     /// The hold as it is, whether the lease is over or not.
     fn held(&self) -> Option<Hold> {
-        lock(&self.hold).clone()
+        match &*lock(&self.shared.hold) {
+            HoldState::Held(hold) => Some(hold.clone()),
+            HoldState::Free | HoldState::TakenBack => None,
+        }
     }
 
     /// How long the lease of `epoch` is good yet, as far as this node can tell; `None` = it is over.
@@ -195,6 +191,9 @@ impl Subscription for ClusterSubscription {
             changed.borrow_and_update();
             if let Some(hold) = self.hold().await? {
                 break hold;
+            }
+            if self.is_over() {
+                return Ok(Vec::new());
             }
             tokio::select! {
                 () = self.node.closed.cancelled() => return Err(QueueError::Closed),
@@ -234,7 +233,7 @@ impl Subscription for ClusterSubscription {
         let handler = self.handler.clone();
         let settle = UnitOperation::Settle { handler, epoch, changes };
         let answer = self.node.begin_proposal(settle).await?;
-        lock(&self.settling).push_back((n_changes, answer));
+        lock(&self.shared.settling).push_back((n_changes, answer));
         self.wait_for_settling(n_left).await
     }
 
@@ -272,12 +271,16 @@ impl Subscription for ClusterSubscription {
     }
 
     fn is_over(&self) -> bool {
-        self.held().is_some_and(|hold| self.left(hold.epoch).is_none())
+        let epoch = match &*lock(&self.shared.hold) {
+            HoldState::Free => return false,
+            HoldState::Held(hold) => hold.epoch,
+            HoldState::TakenBack => return true,
+        };
+        self.left(epoch).is_none()
     }
 
     fn begin_anew(&self) {
-        *lock(&self.hold) = None;
-        self.handlers.note_hold(&self.handler, false);
+        *lock(&self.shared.hold) = HoldState::Free;
         // The lease may be on its way to another node.
         self.node.ring();
     }

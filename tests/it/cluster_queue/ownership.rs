@@ -6,7 +6,9 @@ use std::time::Duration;
 use gatepost::event::Outcome;
 use gatepost::queue::{Queue, QueueError};
 
-use super::{Cluster, LEASE, append, deliver, subscribe, take, types, until, until_stored};
+use super::{
+    Cluster, LEASE, PATIENCE, append, deliver, subscribe, take, types, until, until_stored,
+};
 use crate::support::clock::BEGINNING;
 use crate::support::events::{handler, settlement, tried};
 
@@ -204,4 +206,35 @@ async fn a_handler_that_another_node_delivers_to_is_not_forgotten() {
     until("its lease is given back", || owners(&b).values().all(Option::is_none)).await;
     assert!(b.forget(&handler("web")).await.unwrap());
     until("it is forgotten everywhere", || a.stats().handlers.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_was_forgotten_behind_an_owners_back_holds_up_no_node() {
+    let cluster = Cluster::new();
+    let (a, connection) = cluster.node_apart("a").await;
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    let taken = take(&*at_a, 1).await.remove(0);
+    let b = cluster.node("b").await;
+    until_stored(&b, 1).await;
+    connection.set_cut(true);
+    let at_b = subscribe(&b, "web").await;
+    until("the other node has it", || owners(&b)["web"].as_deref() == Some("b")).await;
+    drop(at_b);
+    until("its lease is given back", || owners(&b)["web"].is_none()).await;
+    assert!(b.forget(&handler("web")).await.unwrap());
+    // The call under way ends with a retry, which is waited for until it was applied.
+    let retry = Outcome::Retry { at: BEGINNING, order_key: None };
+    let too_late = settlement(taken, tried(retry, BEGINNING, "down"));
+    let settled = async {
+        let (settled, ()) = tokio::join!(at_a.settle(too_late), async {
+            connection.set_cut(false);
+        });
+        settled
+    };
+    let settled = tokio::time::timeout(PATIENCE, settled).await;
+    settled.expect("the log is applied while a call has hold of the handler").unwrap();
+    assert!(at_a.is_over());
+    at_a.begin_anew();
+    assert_eq!(types(&take(&*at_a, 1).await), ["one"], "it is a new handler");
 }
