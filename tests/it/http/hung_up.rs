@@ -8,18 +8,22 @@ const BODY: &[u8] = b"{\"type\":\"comment.create\"}";
 #[test]
 fn equal_body_after_hang_up_is_a_repeat() {
     let gateway = Gateway::start();
-    let length = BODY.len().to_string();
-    let signature = signature(BODY);
-    let headers = [("X-Signature", signature.as_str()), ("Content-Length", length.as_str())];
-    let head = wire::head("POST", "/hooks/hyvor", &headers);
-    // What is corked goes out with the end of the connection, in one packet: the gateway cannot have
-    // answered before it sees the end.
-    let mut wire = Wire::to(gateway.public);
-    rustix::net::sockopt::set_tcp_cork(wire.stream(), true).unwrap();
-    let answer = wire.write(&[head.as_bytes(), BODY].concat()).finish().answer();
-    let first = answer.unwrap().id();
-    assert_eq!(gateway.send(BODY).id(), first, "its sender cannot know that it was stored");
-    assert_ne!(gateway.send(BODY).id(), first, "the repeat was answered");
+    // As often as it takes for threads to run in each order.
+    for n in 0..50 {
+        let body = format!("{{\"type\":\"comment.create\",\"n\":{n}}}").into_bytes();
+        let length = body.len().to_string();
+        let signature = signature(&body);
+        let headers = [("X-Signature", signature.as_str()), ("Content-Length", length.as_str())];
+        let head = wire::head("POST", "/hooks/hyvor", &headers);
+        // What is corked goes out with the end of the connection, in one packet: the gateway cannot
+        // have answered before it sees the end.
+        let mut wire = Wire::to(gateway.public);
+        rustix::net::sockopt::set_tcp_cork(wire.stream(), true).unwrap();
+        let answer = wire.write(&[head.as_bytes(), &body].concat()).finish().answer();
+        let first = answer.unwrap().id();
+        assert_eq!(gateway.send(&body).id(), first, "its sender cannot know that it was stored");
+        assert_ne!(gateway.send(&body).id(), first, "the repeat was answered");
+    }
     gateway.stop();
 }
 

@@ -23,6 +23,7 @@ mod errors;
 mod open_matrix;
 mod owner;
 mod retention;
+mod told;
 
 use disk::Disk;
 

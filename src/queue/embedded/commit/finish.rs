@@ -58,11 +58,14 @@ impl Committer {
     fn answer(&mut self, answer: Answer) {
         let Answer { reply, appended, event } = answer;
         let dedupe = event.dedupe;
+        if let Dedupe::Unanswered { key } = dedupe {
+            // Before it is told: who finds that the answer cannot be written notes the key again.
+            lock(&self.core.unanswered).remove(key);
+        }
         let is_taken = reply.send((Ok(appended), event)).is_ok();
         match dedupe {
             Dedupe::Off | Dedupe::Within { .. } => {}
-            Dedupe::Unanswered { key } if is_taken => {
-                lock(&self.core.unanswered).remove(key);
+            Dedupe::Unanswered { .. } if is_taken => {
                 self.core.newest_answer.set(self.core.clock.now());
             }
             Dedupe::Unanswered { key } => {

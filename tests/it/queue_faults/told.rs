@@ -1,0 +1,52 @@
+//! What a requester does at the very moment it is told that its event is stored.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake};
+
+use gatepost::event::{Dedupe, DedupeKey, EventId, NewEvent};
+use gatepost::queue::embedded::EmbeddedQueue;
+use gatepost::queue::{Appended, Queue};
+use uuid::Uuid;
+
+use super::Site;
+use crate::support::clock::BEGINNING;
+use crate::support::events::new_event;
+
+/// Notes, as soon as it is told that an event is stored, that its sender was not.
+struct HangUp {
+    queue: Arc<EmbeddedQueue>,
+    key: DedupeKey,
+    is_told: AtomicBool,
+}
+
+impl Wake for HangUp {
+    fn wake(self: Arc<Self>) {
+        self.queue.note_unanswered(self.key, EventId(Uuid::nil()));
+        self.is_told.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn who_is_told_and_cannot_answer_is_remembered() {
+    let site = Site::new();
+    let queue = Arc::new(EmbeddedQueue::open(site.settings(), site.clock.clone()).unwrap());
+    let key = DedupeKey([7; 16]);
+    let event =
+        || NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event("comment", "{}", BEGINNING) };
+    let hang_up =
+        Arc::new(HangUp { queue: Arc::clone(&queue), key, is_told: AtomicBool::new(false) });
+    let mut append = queue.append(event());
+    let waker = Arc::clone(&hang_up).into();
+    assert!(append.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    while !hang_up.is_told.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
+    drop(append);
+    // Behind a commit that says nothing of the key: what the first one did with it is done.
+    let again = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        queue.append(new_event("other", "{}", BEGINNING)).await.unwrap();
+        queue.append(event()).await.unwrap()
+    });
+    assert_eq!(again, Appended::Duplicate(EventId(Uuid::nil())));
+}
