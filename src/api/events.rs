@@ -80,7 +80,8 @@ impl Api {
         let mut detail = EventDetail::new(&shown, history);
         let ingest = self.server.as_ref().map(|server| &server.ingest);
         let answered_after = ingest.and_then(|ingest| ingest.acknowledged().after(event.id));
-        detail.arrival = ArrivalView::of(&event, answered_after);
+        let repeated_at = ingest.map(|ingest| ingest.repeats().of(event.id)).unwrap_or_default();
+        detail.arrival = ArrivalView::of(&event, answered_after, repeated_at);
         detail.summary.body_bytes = event.body.len();
         let waiting = |one: &&mut DeliveryView| one.state == DeliveryState::Retry;
         let server = self.server.as_ref();

@@ -83,6 +83,8 @@ enum Stage {
     /// Nothing was read yet, so that it may be TLS.
     Fresh,
     Served,
+    /// It began with what is no HTTP, which was told: the answer to that is nothing new.
+    Told,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
 }
@@ -271,6 +273,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             self.stage = Stage::Served;
             if let Some(seen) = seen::at_beginning(bytes) {
                 self.registration.report(seen);
+                self.stage = Stage::Told;
             }
         }
     }
@@ -361,8 +364,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         if this.stage != Stage::Over
             && let Some(seen) = seen::in_answer(bytes)
         {
+            if this.stage != Stage::Told {
+                this.registration.report(seen);
+            }
             this.stage = Stage::Over;
-            this.registration.report(seen);
         }
         if this.is_hung_up {
             // Before it is written: a repeat that comes behind it is then known as one.

@@ -15,6 +15,7 @@ use super::proxies::{ProxiedRequest, Proxies};
 use super::reader::RequestReader;
 use super::refused::{RefusedRequest, RefusedRequests};
 use super::rejected::{RejectedRequest, RejectedRing};
+use super::repeats::SeenRepeats;
 use super::request::{Limits, Request, RequestHead};
 use super::store::{EventStore, RETRY_LATER};
 use super::unverified::UnverifiedBytes;
@@ -126,6 +127,11 @@ impl Ingest {
     /// What was refused before its signature was looked at.
     pub fn refused(&self) -> &RefusedRequests {
         &self.refused
+    }
+
+    /// When the newest repeats came.
+    pub fn repeats(&self) -> &SeenRepeats {
+        self.store.repeats()
     }
 
     /// How soon the newest events were answered.

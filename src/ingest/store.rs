@@ -7,6 +7,7 @@ use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
 use super::error::IngestError;
 use super::log::ThrottledLog;
+use super::repeats::SeenRepeats;
 use super::request::Request;
 use super::unconfirmed::UnconfirmedAnswer;
 use crate::clock::{Clock, Timestamp};
@@ -33,6 +34,7 @@ pub(super) struct EventStore {
     log: Arc<ThrottledLog>,
     standbys: Option<Arc<Standbys>>,
     traces: Traces,
+    repeats: SeenRepeats,
 }
 
 impl EventStore {
@@ -41,7 +43,18 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        Self { queue, clock, log, standbys: None, traces: Traces::default() }
+        Self {
+            queue,
+            clock,
+            log,
+            standbys: None,
+            traces: Traces::default(),
+            repeats: SeenRepeats::default(),
+        }
+    }
+
+    pub(super) fn repeats(&self) -> &SeenRepeats {
+        &self.repeats
     }
 
     pub(super) fn set_traces(&mut self, traces: Traces) {
@@ -94,6 +107,7 @@ impl EventStore {
         let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
         self.trace(received, appended);
+        self.repeats.add(&[appended], self.clock.now());
         let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
         self.copied().await?;
         let ack = match rule {
@@ -119,6 +133,7 @@ impl EventStore {
         for (received, appended) in received.into_iter().zip(&all) {
             self.trace(received, *appended);
         }
+        self.repeats.add(&all, self.clock.now());
         let appended = dedupes.into_iter().zip(all.iter().copied());
         let answer = UnconfirmedAnswer::new(&self.queue, appended);
         self.copied().await?;

@@ -55,8 +55,8 @@ pub struct Searched {
 pub enum BodyFilter {
     /// These bytes, anywhere.
     Contains(Vec<u8>),
-    /// At this JSON pointer (RFC 6901) a text with this content, or another value that is written
-    /// so.
+    /// At this JSON pointer (RFC 6901) of the payload, as every reader of the event sees it, a text with
+    /// this content, or another value that is written so.
     JsonEquals {
         /// Where.
         pointer: String,

@@ -106,10 +106,16 @@ impl Credentials {
             return Cow::Borrowed(body);
         }
         let content_type = headers.get("content-type");
-        match body::unpacked(headers.get("content-encoding"), body) {
+        let encoding = headers.get("content-encoding");
+        let text = match body::unpacked(encoding, body) {
+            // Two bytes for each sign: a password is not seen in them.
+            Ok(text) if text.contains(&0) => body::in_utf8(content_type, encoding, body),
+            text => text,
+        };
+        match text {
             Ok(Cow::Borrowed(body)) => self.mask_unpacked(content_type, body),
-            Ok(Cow::Owned(unpacked)) => match self.mask_unpacked(content_type, &unpacked) {
-                masked if *masked == *unpacked => Cow::Borrowed(body),
+            Ok(Cow::Owned(text)) => match self.mask_unpacked(content_type, &text) {
+                masked if *masked == *text => Cow::Borrowed(body),
                 _ => Cow::Borrowed(HIDDEN.as_bytes()),
             },
             Err(_) => Cow::Borrowed(HIDDEN.as_bytes()),

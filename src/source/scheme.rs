@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use crate::body;
 use crate::clock::Timestamp;
 
 use super::batch;
@@ -201,10 +202,14 @@ impl Scheme {
         request: &Inbound<'_>,
         now: Timestamp,
     ) -> Result<Accepted, Rejection> {
-        let items = batch::items(request.body, path).ok_or(Rejection::Missing)?;
+        // What is packed stays so, as long as nothing is believed.
+        let content_type = request.headers.get("content-type");
+        let text = body::in_utf8(content_type, Some(b"identity"), request.body);
+        let text = text.map_err(|_| Rejection::Missing)?;
+        let items = batch::items(&text, path).ok_or(Rejection::Missing)?;
         let mut accepted = Err(Rejection::Missing);
         for item in items {
-            let item = Inbound { body: item.get().as_bytes(), ..*request };
+            let item = Inbound { body: item, ..*request };
             accepted = Ok(self.verify_one(keys, &item, now)?);
         }
         // An id of one item is none of the request.

@@ -55,21 +55,21 @@ pub(super) fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize
     if !starts_like_json(body) {
         return None;
     }
-    let items = json::lines(body, ITEMS_MAX).or_else(|| scan(body).ok())?;
+    let items = json::lines(body, ITEMS_MAX).or_else(|| scan(body, ITEMS_MAX).ok())?;
     let bytes = items.len().saturating_mul(item_bytes).saturating_add(body.len());
     (!items.is_empty() && items.len() <= ITEMS_MAX && bytes <= BYTES_MAX).then_some(items)
 }
 
 /// The items of the array that `body` is; none where it is something else. Stops behind the first
-/// item that is one too many.
-fn scan(body: &[u8]) -> Result<Vec<Range<usize>>, JsonError> {
+/// item that is one over `n_max`.
+pub(super) fn scan(body: &[u8], n_max: usize) -> Result<Vec<Range<usize>>, JsonError> {
     let mut lexer = Lexer::new(body);
     let mut items = Vec::new();
     if lexer.next()? != Some(Token::ArrayStart) {
         return Ok(items);
     }
     let mut end = lexer.position();
-    while items.len() <= ITEMS_MAX {
+    while items.len() <= n_max {
         match lexer.next()? {
             // Behind the last one nothing but white space may follow.
             Some(Token::ArrayEnd) => return lexer.next().map(|_| items),

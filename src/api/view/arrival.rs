@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::whole_micros;
+use crate::clock::{Timestamp, whole_micros};
 use crate::event::{Arrival, Event, KnownBy};
-use crate::text::{latency, span};
+use crate::text::{counted, latency, span};
+
+/// How many times of repeats stand in a line.
+const REPEATS_SHOWN: usize = 3;
 
 /// How a request came in that became an event. What is not known is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,13 +36,21 @@ pub struct ArrivalView {
     /// What its sender calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<String>,
+    /// When it came again, as far as that is known: of the newest 4,096 repeats since the start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeated_at: Vec<Timestamp>,
 }
 
 impl ArrivalView {
-    /// What is kept with `event`, and when it was answered; `None` = nothing of that is known.
-    pub(in crate::api) fn of(event: &Event, answered_after: Option<Duration>) -> Option<Self> {
+    /// What is kept with `event`, when it was answered and when it came again; `None` = nothing of that
+    /// is known.
+    pub(in crate::api) fn of(
+        event: &Event,
+        answered_after: Option<Duration>,
+        repeated_at: Vec<Timestamp>,
+    ) -> Option<Self> {
         let kept = event.headers.arrival();
-        if kept.is_none() && answered_after.is_none() {
+        if kept.is_none() && answered_after.is_none() && repeated_at.is_empty() {
             return None;
         }
         let Arrival { client, algorithm, secret, known_by, window, delivery_id } =
@@ -52,6 +63,7 @@ impl ArrivalView {
             known_by,
             window_seconds: window.map(|window| window.as_secs()),
             delivery_id: delivery_id.map(str::to_owned),
+            repeated_at,
         })
     }
 
@@ -72,8 +84,18 @@ impl ArrivalView {
             ("From", self.client.map(|client| client.to_string())),
             ("Signed with", signed),
             ("Known by", self.known_by.map(|known_by| self.known_by_text(known_by))),
+            ("Repeated", self.repeats_text()),
         ];
         facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// How often it came again, and when the last times.
+    fn repeats_text(&self) -> Option<String> {
+        let newest = self.repeated_at.iter().rev().take(REPEATS_SHOWN);
+        let times: Vec<String> = newest.map(ToString::to_string).collect();
+        let n_repeats = counted(self.repeated_at.len() as u64, "time", "times");
+        let more = if self.repeated_at.len() > times.len() { ", …" } else { "" };
+        (!times.is_empty()).then(|| format!("{n_repeats}: {}{more}", times.join(", ")))
     }
 
     fn known_by_text(&self, known_by: KnownBy) -> String {

@@ -58,7 +58,8 @@ const CLAIMS: &[&str] = &[
     "x-rewrite-url",
 ];
 /// The beginnings of names of that sort.
-const CLAIM_BEGINNINGS: &[&str] = &["x-auth-", "x-authenticated-", "x-forwarded-"];
+const CLAIM_BEGINNINGS: &[&str] =
+    &["ssl-client-", "x-auth-", "x-authenticated-", "x-client-cert", "x-forwarded-", "x-ssl-"];
 
 pub(super) fn read(mut table: Table<'_>) -> Vec<(HeaderName, Header)> {
     let mut headers = Vec::new();

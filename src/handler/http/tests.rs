@@ -138,6 +138,9 @@ async fn claims_of_a_proxy_are_never_passed_on() {
         "cf-connecting-ip",
         "true-client-ip",
         "x-original-url",
+        "x-ssl-client-s-dn",
+        "x-client-cert",
+        "ssl-client-verify",
     ];
     let original = || {
         let headers = said.map(|name| (name, &b"admin"[..]));

@@ -34,6 +34,29 @@ fn password_in_json_is_hidden_and_the_rest_is_as_written() {
 }
 
 #[test]
+fn password_is_hidden_in_whatever_charset_the_body_is() {
+    let credentials = of("verify = { algorithm = \"token\", json = \"t\" }");
+    let masked = |label: &str, body: &[u8]| {
+        let content_type = format!("application/json; charset={label}");
+        let headers = [("content-type", content_type.as_bytes())].into_iter().collect();
+        credentials.mask_body(&headers, body).into_owned()
+    };
+    let utf16 = |text: &str, mark: &[u8]| {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        [mark, &units.collect::<Vec<u8>>()].concat()
+    };
+    for mark in [&b""[..], b"\xff\xfe"] {
+        assert_eq!(masked("utf-16", &utf16(r#"{"t":"hush"}"#, mark)), b"(hidden)");
+        let other = utf16(r#"{"u":"hush"}"#, mark);
+        assert_eq!(masked("utf-16", &other), other);
+    }
+    assert_eq!(
+        masked("latin1", b"{\"t\":\"hush\",\"a\":\"\xeb\"}"),
+        b"{\"t\":\"(hidden)\",\"a\":\"\xeb\"}"
+    );
+}
+
+#[test]
 fn password_in_each_item_is_hidden() {
     let verify = "verify = { algorithm = \"token\", json = \"state\", each = \"value\" }";
     let body = r#"{"value":[{"state":"hush"},{"state":"hush","id":1}]}"#;

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize as _;
-use serde_json::Value;
-use serde_json::ser::PrettyFormatter;
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use crate::body::json::{self, Layout};
 
 use super::super::field_ref::{Pair, pairs};
 use super::super::signature::Encoding;
@@ -26,125 +27,172 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     bodies
         .extend(wrapped(body).map(|body| ("what is wrapped in it (something put it there)", body)));
     bodies.extend(other_charset(body).map(|body| ("with another charset", body)));
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+    let Ok((value, _)) = json::read(body) else {
         let forms = forms(body).into_iter();
         bodies.extend(forms.map(|body| ("with the fields of the form written anew", body)));
         return bodies;
     };
-    let sorted = sorted(&value);
-    for value in [&value, &sorted] {
-        for style in Style::ALL {
+    for is_sorted in [false, true] {
+        let mut add = |style: Style, what| {
             let mut text = String::new();
-            write(value, style, &mut text);
-            bodies.push((
-                "after JSON normalisation (something parsed it and wrote it anew)",
-                text.into_bytes(),
-            ));
+            style.write(&value, is_sorted, 0, &mut text);
+            bodies.push((what, text.into_bytes()));
+        };
+        for style in Style::ALL {
+            add(style, "after JSON normalisation (something parsed it and wrote it anew)");
         }
         for indent in ["  ", "    ", "\t"] {
-            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-            let mut text = Vec::new();
-            let mut writer = serde_json::Serializer::with_formatter(&mut text, formatter);
-            if value.serialize(&mut writer).is_ok() {
-                bodies.push(("after JSON normalisation (something wrote it with indents)", text));
-            }
+            let style = Style { indent: Some(indent), ..Style::PLAIN };
+            add(style, "after JSON normalisation (something wrote it with indents)");
         }
     }
     bodies
 }
 
-/// How a language's usual writer writes JSON.
+/// How a language's usual writer writes JSON. Numbers stay as they are written.
 #[derive(Clone, Copy)]
 struct Style {
-    /// A blank behind `,` and `:`, as Python does.
-    is_spaced: bool,
-    /// `\u…` for all that is not ASCII, as PHP and Python do.
-    is_ascii: bool,
+    /// Behind `,` and `:`; Python has a blank there.
+    comma: &'static str,
+    colon: &'static str,
+    /// One item a line, with so much before it for each level.
+    indent: Option<&'static str>,
+    /// How what is not ASCII is escaped.
+    non_ascii: Escape,
+    /// How what could be markup is escaped.
+    markup: Escape,
+    /// What counts as markup.
+    markup_signs: &'static str,
     /// `\/`, as PHP does.
     escapes_slash: bool,
-    /// `\u003c` for `<`, `>` and `&`, as Go and Rails do; PHP may, in capitals.
-    markup: Markup,
 }
 
-/// How a writer writes what could be markup.
+/// How a sign is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Markup {
+enum Escape {
     Plain,
+    /// `\u00e9`
     Lower,
+    /// `\u00E9`
     Upper,
 }
 
+/// As Go and Rails see markup.
+const MARKUP: &str = "<>&\u{2028}\u{2029}";
+/// As PHP and .NET do.
+const MARKUP_AND_QUOTES: &str = "<>&'+\"";
+
 impl Style {
-    const fn of(is_spaced: bool, is_ascii: bool, escapes_slash: bool) -> Self {
-        Self { is_spaced, is_ascii, escapes_slash, markup: Markup::Plain }
-    }
+    /// JavaScript, Ruby, Rust.
+    const PLAIN: Self = Self {
+        comma: ",",
+        colon: ":",
+        indent: None,
+        non_ascii: Escape::Plain,
+        markup: Escape::Plain,
+        markup_signs: MARKUP,
+        escapes_slash: false,
+    };
+    const ASCII: Self = Self { non_ascii: Escape::Lower, ..Self::PLAIN };
+    const SPACED: Self = Self { comma: ", ", colon: ": ", ..Self::PLAIN };
+    const PHP_MARKUP: Self = Self { markup: Escape::Upper, markup_signs: "<>&'", ..Self::ASCII };
 
-    const fn with(self, markup: Markup) -> Self {
-        Self { markup, ..self }
-    }
-
-    const ALL: [Self; 10] = [
-        // JavaScript, Go, Ruby, Rust.
-        Self::of(false, false, false),
+    const ALL: [Self; 12] = [
+        Self::PLAIN,
         // PHP, with and without its usual flags.
-        Self::of(false, true, true),
-        Self::of(false, true, false),
-        Self::of(false, false, true),
+        Self { escapes_slash: true, ..Self::ASCII },
+        Self::ASCII,
+        Self { escapes_slash: true, ..Self::PLAIN },
         // Python.
-        Self::of(true, true, false),
-        Self::of(true, false, false),
+        Self { non_ascii: Escape::Lower, ..Self::SPACED },
+        Self::SPACED,
         // Go; Rails; PHP with JSON_HEX_TAG, without and with its slashes.
-        Self::of(false, false, false).with(Markup::Lower),
-        Self::of(false, true, false).with(Markup::Lower),
-        Self::of(false, true, false).with(Markup::Upper),
-        Self::of(false, true, true).with(Markup::Upper),
+        Self { markup: Escape::Lower, ..Self::PLAIN },
+        Self { markup: Escape::Lower, ..Self::ASCII },
+        Self::PHP_MARKUP,
+        Self { escapes_slash: true, ..Self::PHP_MARKUP },
+        // .NET, and Java in its ASCII mode.
+        Self {
+            non_ascii: Escape::Upper,
+            markup: Escape::Upper,
+            markup_signs: MARKUP_AND_QUOTES,
+            ..Self::PLAIN
+        },
+        Self { non_ascii: Escape::Upper, ..Self::PLAIN },
     ];
-}
 
-fn write(value: &Value, style: Style, out: &mut String) {
-    let (comma, colon) = if style.is_spaced { (", ", ": ") } else { (",", ":") };
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
-        Value::String(text) => write_text(text, style, out),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                out.push_str(if index == 0 { "" } else { comma });
-                write(item, style, out);
-            }
-            out.push(']');
+    fn write(self, value: &Value, is_sorted: bool, depth: usize, out: &mut String) {
+        let is_map = value.kind() == ValueKind::Map;
+        if !is_map && value.kind() != ValueKind::Seq {
+            return match value.as_str() {
+                Some(text) => self.write_text(text, out),
+                // Nothing that was read from a body fails to be written.
+                None => out.push_str(&json::write(value, Layout::Compact).unwrap_or_default()),
+            };
         }
-        Value::Object(fields) => {
-            out.push('{');
-            for (index, (name, field)) in fields.iter().enumerate() {
-                out.push_str(if index == 0 { "" } else { comma });
-                write_text(name, style, out);
-                out.push_str(colon);
-                write(field, style, out);
+        let mut items: Vec<Value> = value.try_iter().into_iter().flatten().collect();
+        if is_map && is_sorted {
+            items.sort_unstable_by(|one, other| one.as_str().cmp(&other.as_str()));
+        }
+        out.push(if is_map { '{' } else { '[' });
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push_str(if self.indent.is_some() { "," } else { self.comma });
             }
-            out.push('}');
+            self.break_line(depth + 1, out);
+            if is_map {
+                self.write_text(item.as_str().unwrap_or_default(), out);
+                out.push_str(if self.indent.is_some() { ": " } else { self.colon });
+                let field = value.get_item(item).unwrap_or_default();
+                self.write(&field, is_sorted, depth + 1, out);
+            } else {
+                self.write(item, is_sorted, depth + 1, out);
+            }
+        }
+        if !items.is_empty() {
+            self.break_line(depth, out);
+        }
+        out.push(if is_map { '}' } else { ']' });
+    }
+
+    fn break_line(self, depth: usize, out: &mut String) {
+        if let Some(indent) = self.indent {
+            out.push('\n');
+            (0..depth).for_each(|_| out.push_str(indent));
+        }
+    }
+
+    fn write_text(self, text: &str, out: &mut String) {
+        let is_markup =
+            |sign: char| self.markup != Escape::Plain && self.markup_signs.contains(sign);
+        let quoted = serde_json::Value::from(text).to_string();
+        let mut signs = quoted.chars();
+        while let Some(sign) = signs.next() {
+            match sign {
+                '\\' => match signs.next() {
+                    Some('"') if is_markup('"') => self.markup.write('"', out),
+                    // An escape goes on as it is.
+                    next => out.extend([sign].into_iter().chain(next)),
+                },
+                '"' => out.push('"'),
+                '/' if self.escapes_slash => out.push_str("\\/"),
+                sign if is_markup(sign) => self.markup.write(sign, out),
+                sign if !sign.is_ascii() => self.non_ascii.write(sign, out),
+                sign => out.push(sign),
+            }
         }
     }
 }
 
-fn write_text(text: &str, style: Style, out: &mut String) {
-    let quoted = Value::from(text).to_string();
-    for c in quoted.chars() {
-        match c {
-            '/' if style.escapes_slash => out.push_str("\\/"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if style.markup == Markup::Lower => {
-                write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default();
+impl Escape {
+    fn write(self, sign: char, out: &mut String) {
+        for unit in sign.encode_utf16(&mut [0; 2]) {
+            match self {
+                Self::Plain => return out.push(sign),
+                // Writing to a string cannot fail.
+                Self::Lower => write!(out, "\\u{unit:04x}").unwrap_or_default(),
+                Self::Upper => write!(out, "\\u{unit:04X}").unwrap_or_default(),
             }
-            '<' | '>' | '&' | '\'' if style.markup == Markup::Upper => {
-                write!(out, "\\u{:04X}", u32::from(c)).unwrap_or_default();
-            }
-            c if style.is_ascii && !c.is_ascii() => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string cannot fail.
-                    write!(out, "\\u{unit:04x}").unwrap_or_default();
-                }
-            }
-            c => out.push(c),
         }
     }
 }
@@ -152,11 +200,11 @@ fn write_text(text: &str, style: Style, out: &mut String) {
 /// The body that something put into another: a JSON text, the `body` of an API gateway, or the one
 /// field of a form.
 fn wrapped(body: &[u8]) -> Option<Vec<u8>> {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(Value::String(text)) => return Some(text.into_bytes()),
-        Ok(Value::Object(fields)) => {
-            let text = fields.get("body").and_then(Value::as_str)?;
-            let is_base64 = fields.get("isBase64Encoded").and_then(Value::as_bool);
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::String(text)) => return Some(text.into_bytes()),
+        Ok(serde_json::Value::Object(fields)) => {
+            let text = fields.get("body").and_then(serde_json::Value::as_str)?;
+            let is_base64 = fields.get("isBase64Encoded").and_then(serde_json::Value::as_bool);
             let encoding = if is_base64 == Some(true) { Encoding::Base64 } else { Encoding::Plain };
             return encoding.decode(text.as_bytes());
         }
@@ -216,20 +264,6 @@ fn forms(body: &[u8]) -> Vec<Vec<u8>> {
 /// The most fields of a form that are written anew.
 const FIELDS_MAX: usize = 1000;
 
-/// The same with the keys of every object in order.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Object(fields) => {
-            let mut fields: Vec<_> =
-                fields.iter().map(|(name, field)| (name.clone(), sorted(field))).collect();
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(fields.into_iter().collect())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +289,14 @@ mod tests {
         // Go and Rails, PHP with JSON_HEX_TAG.
         check(r#"{"a":"\u003cp\u003e \u0026 /"}"#, r#"{"a": "<p> & /"}"#);
         check(r#"{"a":"\u003Cp\u003E\u00f6"}"#, r#"{"a":"<p>ö"}"#);
+        // .NET.
+        check(r#"{"a":"\u003Cp\u003E\u00E9\u0022\u002B"}"#, r#"{"a": "<p>é\"+"}"#);
+        check(r#"{"a":"Zo\u00EB\n\\"}"#, r#"{"a":"Zoë\n\\"}"#);
+        // Numbers, however they are written.
+        check(r#"{"a": 1.10, "b": 1e3}"#, r#"{"a":1.10,"b":1e3}"#);
+        check(r#"{"n": 12345678901234567890123}"#, r#"{"n":12345678901234567890123}"#);
+        check("{}", "{ }");
+        check("{\n\t\"a\": [\n\t\t1\n\t],\n\t\"b\": {}\n}", r#"{"a":[1],"b":{}}"#);
         // What an API gateway or a form was put around.
         check("{\"a\":1}", r#""{\"a\":1}""#);
         check("{\"a\":1}", r#"{"body":"{\"a\":1}","isBase64Encoded":false}"#);

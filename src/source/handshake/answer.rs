@@ -108,7 +108,7 @@ fn header_value(text: String) -> Option<String> {
 }
 
 /// Whether the body is an object with this field alone.
-fn is_whole_body(path: &str, body: &[u8]) -> bool {
+pub(super) fn is_whole_body(path: &str, body: &[u8]) -> bool {
     let fields = serde_json::from_slice::<Map<String, Value>>(body);
     fields.is_ok_and(|fields| fields.len() == 1 && fields.contains_key(path))
 }

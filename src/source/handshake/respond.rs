@@ -21,7 +21,7 @@ pub struct Answered {
     pub reply: Reply,
     /// What is to become the source's secret.
     pub learned: Option<Secret>,
-    /// Whether the question is kept for its owner to look at although it is signed.
+    /// Whether the question is kept for its owner to look at although it is believed.
     pub is_kept: bool,
 }
 
@@ -101,9 +101,18 @@ impl Source {
     /// The answer where `request`, which is believed, is a question and no event.
     pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
         let secret = self.secrets.get(verified.secret_index);
-        let is_asked =
-            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed();
-        self.answer(request, secret, is_asked)
+        let is_asked = |handshake: &Handshake| match handshake.signing {
+            Signing::Signed => true,
+            // Events come with the same password: a field alone does not tell one from the other.
+            Signing::Open => {
+                !verified.is_signed()
+                    && (!handshake.is_unconditional() || handshake.is_all_of(request.body))
+            }
+        };
+        let mut answered = self.answer(request, secret, is_asked)?;
+        // Nothing but a password says that it is none of the events.
+        answered.is_kept |= !verified.is_signed() && !request.body.is_empty();
+        Some(answered)
     }
 
     fn answer(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
-use super::answer::{AnswerTemplate, ORIGIN};
+use super::answer::{AnswerTemplate, ORIGIN, is_whole_body};
 
 /// One question of a provider, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,15 @@ impl Handshake {
     /// Whether nothing but one field tells the question from an event.
     pub(in crate::source) fn is_unconditional(&self) -> bool {
         self.when.is_none() && self.given.is_none() && self.token.is_none()
+    }
+
+    /// Whether a body can be this question and nothing else: where it stands in the body, it is all
+    /// of it.
+    pub(super) fn is_all_of(&self, body: &[u8]) -> bool {
+        match self.place() {
+            Some(FieldRef::Json(path)) => is_whole_body(path, body),
+            Some(_) | None => true,
+        }
     }
 
     /// Whether `request` comes by a method by which this is asked.

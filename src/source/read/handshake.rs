@@ -206,7 +206,12 @@ pub(super) fn check_handshake(
     let Some(place) = handshake.place().filter(|_| is_looked_at) else { return };
     let mut signatures = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
     let is_everywhere = signatures.any(|signature| signature == place);
-    let is_narrow = matches!(place, FieldRef::Query(_)) && handshake.methods.is_empty();
+    let is_narrow = match place {
+        FieldRef::Query(_) => handshake.methods.is_empty(),
+        // Only a body that is nothing else.
+        FieldRef::Json(_) => handshake.signing == Signing::Open,
+        FieldRef::Header(_) | FieldRef::Form(_) | FieldRef::List(_) => false,
+    };
     if !is_narrow && (is_everywhere || handshake.is_unconditional()) {
         let message = format!(
             "this handshake takes every request with the {place} for a question: it is answered \

@@ -28,6 +28,39 @@ fn token_of_every_item_is_looked_at() {
     }
 }
 
+/// Bodies as real senders write them: some with a byte order mark, others in another charset.
+#[test]
+fn items_of_tolerated_bodies_are_looked_at() {
+    let text = "verify = { algorithm = \"token\", each = \"a.value\", json = \"t\" }";
+    let source = configured(text, &["s3cret"]);
+    let body = |token: &str, rest: &[u8]| {
+        let head = format!(r#"{{"a":{{"n":1,"value":[{{"t":"s3cret"}},{{"t":"{token}","x":"#);
+        [head.as_bytes(), rest, b"}]}}"].concat()
+    };
+    let mark = |body: Vec<u8>| ["\u{feff}".as_bytes(), &body].concat();
+    let wide = |body: Vec<u8>| {
+        let text = String::from_utf8(body).unwrap();
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    for token in ["s3cret", "other"] {
+        let bodies: [Vec<u8>; 5] = [
+            mark(body(token, b"1")),
+            body(token, b"NaN"),
+            body(token, b"\"\xff\""),
+            body(token, b"\"\\ud83d\""),
+            wide(body(token, b"[1e400]")),
+        ];
+        for body in bodies {
+            let verdict = verify(&source, &[("content-type", "application/json")], &body);
+            assert_eq!(verdict.is_ok(), token == "s3cret", "{}", String::from_utf8_lossy(&body));
+        }
+    }
+    let many = vec![r#"{"t":"s3cret"}"#; 5_000].join(",");
+    let with_last = |last: &str| format!(r#"{{"a":{{"value":[{many},{{"t":"{last}"}}]}}}}"#);
+    verify(&source, &[], with_last("s3cret").as_bytes()).unwrap();
+    verify(&source, &[], with_last("other").as_bytes()).unwrap_err();
+}
+
 // Adyen/adyen-python-api-library test/UtilTest.py: test_notification_request_item_hmac.
 #[test]
 fn adyen_signs_every_item_by_its_fields() {

@@ -54,6 +54,10 @@ fn every_body_is_filtered_shown_and_replayed_or_says_why_not() {
     let n_readable = sent.iter().filter(|(_, _, _, is_readable)| *is_readable).count();
     wait_for_lines(&folder, "data/events.jsonl", sent.len());
     wait_for_lines(&folder, "data/filtered.jsonl", n_readable);
+    // Whoever looks for them finds what can be read, and sends no less again.
+    let field = ["--field", "data.comment.status=published"];
+    let found = json(&folder, &[&["events", "list"][..], &field].concat());
+    assert_eq!(found.as_array().unwrap().len(), n_readable, "{found}");
     let dead = || json(&folder, &["dead", "list"]);
     while dead().as_array().unwrap().len() < sent.len() - n_readable {
         std::thread::yield_now();

@@ -103,8 +103,9 @@ fn bodies_that_grow_together_hold_no_more_than_those_whose_length_is_told() {
     });
     let [told, chunked] = grown;
     // Of 400 connections: 8 MiB of bodies, and for each what a connection costs (23 KiB) and the first
-    // 4 KiB of its body.
-    assert!(told <= 24 << 20 && chunked <= 24 << 20, "{told} and {chunked} bytes");
+    // 4 KiB of its body: 19 MiB, and 27 MiB where other work keeps the answers waiting. All that was sent
+    // is 46 MiB.
+    assert!(told <= 32 << 20 && chunked <= 32 << 20, "{told} and {chunked} bytes");
 }
 
 /// A request whose body is to come.

@@ -51,7 +51,7 @@ fn whatever_is_refused_has_a_line_in_the_log_and_a_row_in_the_status() {
     assert_eq!(row("/hooks/near", "not in the source's `allow`"), (401, 3));
     assert_eq!(row("/hooks/near", "trusted_proxies"), (401, 3));
     assert_eq!(row("", "48 KiB or 96 headers"), (431, 6));
-    assert_eq!(row("", "not HTTP"), (400, 6));
+    assert_eq!(row("", "not HTTP"), (400, 3));
     assert_eq!(row("", "TLS"), (400, 3));
     let log = served.log();
     for part in ["status=404", "status=405", "status=413", "status=401", "status=431", "status=400"]

@@ -127,6 +127,13 @@ fn question_that_comes_with_a_password_is_answered_and_the_event_stored() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.body, question);
     assert!(!ask(&gateway, "POST", &monday, &[], b"{}").id().is_empty());
+    // An event that has such a field as well; what was taken for a question can be looked at.
+    let event = br#"{"event":{"type":"create_pulse"},"challenge":"x"}"#;
+    assert!(!ask(&gateway, "POST", &monday, &[], event).id().is_empty());
+    assert_eq!(n_events(&gateway, "monday"), 2);
+    let kept = gateway.ask("GET", "/api/v1/rejected", "").json();
+    let kept: Vec<_> = kept.as_array().unwrap().iter().map(|one| &one["source"]).collect();
+    assert_eq!(kept, ["monday"]);
     let mailchimp = format!("/hooks/mailchimp?key={SECRET}");
     assert_eq!(ask(&gateway, "GET", &mailchimp, &[], b"").text(), SECRET);
     assert!(!ask(&gateway, "POST", &mailchimp, &[], b"type=subscribe").id().is_empty());

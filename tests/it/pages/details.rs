@@ -61,11 +61,29 @@ fn an_event_says_how_its_request_came_in() {
     for fact in ["203.0.113.24", "Signed with", "hmac-sha256", "Answered", "Known by"] {
         assert!(shown.contains(fact), "{fact}: {shown}");
     }
+    assert_eq!(arrival["repeated_at"], Value::Null);
     // Kept with the event, all but how soon it was answered.
     let gateway = Gateway::serve(gateway.stop_and_keep());
     let again = ask(&gateway, &format!("events/{id}"));
     assert_eq!(again["arrival"]["client"], "203.0.113.24");
     assert_eq!(again["arrival"]["answered_after_micros"], Value::Null);
+}
+
+#[test]
+fn a_repeat_is_shown_on_the_event_with_its_time() {
+    let rest = "[source.gh]\nprovider = \"github\"\nsecrets = [{ file = \"secret\" }]\n";
+    let gateway = Gateway::with("", rest);
+    let signature = format!("sha256={}", signature(b"{}"));
+    let headers = [("X-Hub-Signature-256", &*signature), ("X-GitHub-Delivery", "7")];
+    let ids: Vec<_> = (0..6).map(|_| gateway.post("gh", &headers, b"{}").id()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let event = ask(&gateway, &format!("events/{}", ids[0]));
+    let times = event["arrival"]["repeated_at"].as_array().unwrap();
+    assert_eq!(times.len(), 5, "{event}");
+    assert!(times.iter().all(|time| time.as_str() >= event["received_at"].as_str()), "{event}");
+    let shown = page(&gateway, &format!("/events/{}", ids[0]));
+    let newest = format!("5 times: {}", times[4].as_str().unwrap());
+    assert!(shown.contains("Repeated") && shown.contains(&newest), "{newest}: {shown}");
 }
 
 #[test]

@@ -286,6 +286,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("known_by", "string?"),
             ("window_seconds", "integer?"),
             ("delivery_id", "string?"),
+            ("repeated_at", "[time]?"),
         ],
     ),
     (

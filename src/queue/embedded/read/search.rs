@@ -1,5 +1,9 @@
 //! What a list looks for.
 
+use minijinja::value::ValueKind;
+
+use crate::body::json::{self, Layout};
+use crate::body::{self, number};
 use crate::event::{Event, Glob, Position};
 use crate::queue::embedded::index::Zone;
 use crate::queue::{BodyFilter, EventQuery};
@@ -54,23 +58,46 @@ impl BodyFilter {
         match self {
             Self::Contains(bytes) => contains(&event.body, bytes),
             Self::JsonEquals { pointer, value } => {
-                // Where nothing is escaped the value is there as it is: most bodies need not
-                // be read as JSON at all.
-                let may_match = contains(&event.body, value.as_bytes())
-                    || memchr::memchr(b'\\', &event.body).is_some();
-                may_match && equals(&event.body, pointer, value)
+                (contains(&event.body, value.as_bytes()) || !is_plain(event))
+                    && equals(event, pointer, value)
             }
         }
     }
 }
 
-fn equals(body: &[u8], pointer: &str, value: &str) -> bool {
-    let body: Result<serde_json::Value, _> = serde_json::from_slice(body);
-    let at = body.as_ref().ok().and_then(|body| body.pointer(pointer));
-    at.is_some_and(|at| match at.as_str() {
+/// Whether each value of the body stands in it as it is read: nothing is packed, escaped or in
+/// another charset. Most bodies need not be read as JSON at all.
+fn is_plain(event: &Event) -> bool {
+    body::starts_like_json(&event.body)
+        && memchr::memchr2(b'\\', b'\0', &event.body).is_none()
+        && event.headers.get("content-encoding").is_none()
+        && std::str::from_utf8(&event.body).is_ok()
+}
+
+/// Whether every reader of the event sees `value` at `pointer`; a number as it is written.
+fn equals(event: &Event, pointer: &str, value: &str) -> bool {
+    let Ok(payload) = event.payload() else { return false };
+    let mut at = payload.value().clone();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        let item = match at.kind() {
+            ValueKind::Seq => {
+                part.parse().ok().and_then(|index: usize| at.get_item_by_index(index).ok())
+            }
+            _ => at.get_attr(&part).ok(),
+        };
+        match item.filter(|item| !item.is_undefined()) {
+            Some(item) => at = item,
+            None => return false,
+        }
+    }
+    match at.as_str() {
         Some(text) => text == value,
-        None => serde_json::to_string(at).is_ok_and(|text| text == value),
-    })
+        None => number::written(&at).map_or_else(
+            || json::write(&at, Layout::Compact).is_ok_and(|text| text == value),
+            |text| text == value,
+        ),
+    }
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

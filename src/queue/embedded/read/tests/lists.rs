@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, Glob, Position, SourceName};
+use crate::event::{Event, Glob, Headers, Position, SourceName};
 use crate::queue::embedded::index::rig::{AT, Rig, dead, new_event, tried};
 use crate::queue::embedded::index::{Index, MemoryStore, Store};
 use crate::queue::embedded::read::{Budget, Page, Reading, Search};
@@ -291,4 +291,59 @@ fn body_filters_look_into_json() {
     check(vec![BodyFilter::Contains(b"json".to_vec())], &[3]);
     check(vec![BodyFilter::Contains(b"x".to_vec()), at("/a", "x")], &[4]);
     check(vec![], &[1, 2, 3, 4]);
+}
+
+/// As every other reader sees them.
+#[test]
+fn body_filters_look_into_bodies_as_real_senders_write_them() {
+    let mut rig = Rig::new(64 << 10);
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, br#"{"data":{"id":5}}"#).unwrap();
+        encoder.finish().unwrap()
+    };
+    let wide = r#"{"data":{"id":5}}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let bodies: [Vec<u8>; 9] = [
+        br#"{"data":{"id":5}}"#.to_vec(),
+        br#"{"data":{"id":4,"id":5}}"#.to_vec(),
+        br#"{"data":{"id":5,"a":"\ud83d"}}"#.to_vec(),
+        "\u{feff}{\"data\":{\"id\":5}}".as_bytes().to_vec(),
+        br#"{"data":{"id":5,"a":NaN}}"#.to_vec(),
+        b"{\"data\":{\"id\":5,\"a\":\"\xff\"}}".to_vec(),
+        packed,
+        wide,
+        // A form whose one field is the payload; and one more event, of which nothing is to be found.
+        b"payload=%7B%22data%22%3A%7B%22id%22%3A5%7D%7D".to_vec(),
+    ];
+    for body in bodies.into_iter().chain([br#"{"data":{"id":4,"n":5}}"#.to_vec()]) {
+        let mut event = new_event("shop", "t", AT, "");
+        event.body = body.into();
+        if event.body.starts_with(b"payload") {
+            let mut headers = Headers::builder();
+            headers.push("content-type", b"application/x-www-form-urlencoded");
+            event.headers = headers.finish();
+        }
+        rig.append(&event);
+    }
+    for number in ["12345678901234567890123", "1.10", "1e3", "true", "null", "[1,{}]"] {
+        rig.append(&new_event("shop", "t", AT, &format!(r#"{{"n": {number}}}"#)));
+    }
+    let reading = rig.reading(&index_of(&rig, 1_000));
+    let check = |pointer: &str, value: &str, wanted: &[u64]| {
+        let filter =
+            BodyFilter::JsonEquals { pointer: pointer.to_owned(), value: value.to_owned() };
+        let query = EventQuery { limit: 20, order: ListOrder::Oldest, ..EventQuery::default() };
+        let search = Search::new(EventQuery { body: vec![filter], ..query });
+        let page = reading.list_as(&search, Budget::unlimited(), |event| event.position.0);
+        assert_eq!(page.unwrap().events, wanted, "{pointer} {value}");
+    };
+    check("/data/id", "5", &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    check("/data/id", "4", &[10]);
+    check("/n", "12345678901234567890123", &[11]);
+    check("/n", "1.10", &[12]);
+    check("/n", "1e3", &[13]);
+    check("/n", "true", &[14]);
+    check("/n", "null", &[15]);
+    check("/n", "[1,{}]", &[16]);
+    check("/n/0", "1", &[16]);
 }
