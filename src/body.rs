@@ -8,6 +8,7 @@
 //! | `application/x-www-form-urlencoded` | a map of its fields; a repeated field is a list |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
+//! | a JSON Web Token (Wix, Dialpad) | its claims; a claim `data` that holds a JSON object is that object |
 //! | XML and other text | the text |
 //! | nothing | undefined |
 //! | what is packed (`Content-Encoding`; gzip also without) | what is in it, up to 16 MiB |
@@ -25,6 +26,7 @@ use minijinja::value::ValueKind;
 mod charset;
 mod form;
 pub(crate) mod json;
+mod jwt;
 mod multipart;
 pub(crate) mod number;
 #[cfg(test)]
@@ -172,6 +174,9 @@ pub fn read(
     } else {
         None
     };
+    if let Some(claims) = jwt::claims(&text) {
+        return Ok(Payload::made(claims));
+    }
     match (format, err) {
         // Whatever begins like JSON and goes so deep is JSON.
         (Format::Json, Some(err)) | (_, Some(err @ JsonError::TooDeep)) => Err(err.into()),

@@ -43,11 +43,9 @@ const AHEAD_MAX: usize = 4 << 10;
 const STEP_BYTES: usize = 8 << 10;
 /// The same of a body whose length is known.
 const BODY_STEP_BYTES: usize = 64 << 10;
-/// The same of one whose length is not: half of actix's read buffer, which grows where more is read
-/// before it decodes.
+/// The same of one whose length is not: half of actix's read buffer, which more would make grow.
 const CHUNKED_STEP_BYTES: usize = 4 << 10;
-/// How much is taken of a body that is discarded, so that a client that sends all of it before it
-/// looks for the answer finds one.
+/// How much is taken of a discarded body: a client that sends all of it first finds the answer.
 const DISCARD_MAX: usize = 4 << 20;
 
 const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
@@ -83,7 +81,7 @@ enum Stage {
     /// Nothing was read yet, so that it may be TLS.
     Fresh,
     Served,
-    /// It began with what is no HTTP, which was told: the answer to that is nothing new.
+    /// It began with what is no HTTP, and that was told.
     Told,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
@@ -360,7 +358,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_open(context)?;
-        // Before it is written, and once: the client that has the answer finds its log line.
+        // Before it is written: the client that has the answer finds its log line.
         if this.stage != Stage::Over
             && let Some(seen) = seen::in_answer(bytes)
         {

@@ -1,5 +1,5 @@
-//! JSON Web Tokens (RFC 7515, RFC 7519) that sign a request: a claim holds the body's hash, or the
-//! payload is detached and is the body itself.
+//! JSON Web Tokens (RFC 7515, RFC 7519) that sign a request: a claim holds the body's hash, the payload
+//! is detached and is the body itself, or the body is the token.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct JwtRule {
     pub body_hash: Option<String>,
     /// Whether the token's payload is left out, for it is the body (RFC 7515, appendix F).
     pub is_detached: bool,
+    /// Whether the body is the token, so that its claims are what was sent.
+    pub is_body: bool,
     /// What `iss` must be.
     pub issuer: Option<String>,
     /// What `aud` must be or hold.
@@ -42,6 +44,7 @@ impl JwtRule {
         Self {
             body_hash: Some(claim.to_owned()),
             is_detached: false,
+            is_body: false,
             issuer: None,
             audience: None,
             max_age: None,
@@ -51,7 +54,7 @@ impl JwtRule {
 
     /// Whether the body is under the signature.
     pub(super) fn covers_body(&self) -> bool {
-        self.is_detached || self.body_hash.is_some()
+        self.is_detached || self.is_body || self.body_hash.is_some()
     }
 
     /// Which of `keys` has signed `token`, where that says what it must.
@@ -166,7 +169,8 @@ impl JwtRule {
         claims.extend(self.body_hash.as_ref().map(|claim| (claim.clone(), hash())));
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.jws_name().unwrap_or(""));
         let payload = Value::from(claims).to_string();
-        let payload = if self.is_detached { body } else { payload.as_bytes() };
+        let is_whole = self.is_detached || self.is_body;
+        let payload = if is_whole { body } else { payload.as_bytes() };
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         format!("{}.{}", encode(header.as_bytes()), encode(payload))
     }

@@ -227,6 +227,13 @@ impl Scheme {
             let key_index = rule.verify(self.algorithm, keys, request, self.url(), now)?;
             return Ok(self.accepted(key_index, request));
         }
+        if let Envelope::Jwt(rule) = &self.envelope
+            && rule.is_body
+        {
+            let token = request.body.trim_ascii();
+            let key_index = rule.verify(self.algorithm, token, keys, token, now)?;
+            return Ok(self.accepted(key_index, request));
+        }
         let mut closest = Rejection::Missing;
         for place in &self.signature.places {
             let values = SignatureRule::values(place, request);

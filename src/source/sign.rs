@@ -207,6 +207,10 @@ impl Draft {
             Some((header, _)) if rule.is_detached => format!("{header}..{signature}"),
             Some(_) | None => format!("{signed}.{signature}"),
         };
+        if rule.is_body {
+            self.request.body = token.into_bytes();
+            return Ok(());
+        }
         let text = self.wrap(scheme, &token);
         self.set(scheme.signature.places.first().ok_or(SignError::NoKey)?, &text)
     }

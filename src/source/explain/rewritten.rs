@@ -58,9 +58,9 @@ struct Style {
     /// One item a line, with so much before it for each level.
     indent: Option<&'static str>,
     /// How what is not ASCII is escaped.
-    non_ascii: Escape,
+    non_ascii: UnicodeEscape,
     /// How what could be markup is escaped.
-    markup: Escape,
+    markup: UnicodeEscape,
     /// What counts as markup.
     markup_signs: &'static str,
     /// `\/`, as PHP does.
@@ -69,7 +69,7 @@ struct Style {
 
 /// How a sign is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Escape {
+enum UnicodeEscape {
     Plain,
     /// `\u00e9`
     Lower,
@@ -88,14 +88,15 @@ impl Style {
         comma: ",",
         colon: ":",
         indent: None,
-        non_ascii: Escape::Plain,
-        markup: Escape::Plain,
+        non_ascii: UnicodeEscape::Plain,
+        markup: UnicodeEscape::Plain,
         markup_signs: MARKUP,
         escapes_slash: false,
     };
-    const ASCII: Self = Self { non_ascii: Escape::Lower, ..Self::PLAIN };
+    const ASCII: Self = Self { non_ascii: UnicodeEscape::Lower, ..Self::PLAIN };
     const SPACED: Self = Self { comma: ", ", colon: ": ", ..Self::PLAIN };
-    const PHP_MARKUP: Self = Self { markup: Escape::Upper, markup_signs: "<>&'", ..Self::ASCII };
+    const PHP_MARKUP: Self =
+        Self { markup: UnicodeEscape::Upper, markup_signs: "<>&'", ..Self::ASCII };
 
     const ALL: [Self; 12] = [
         Self::PLAIN,
@@ -104,21 +105,21 @@ impl Style {
         Self::ASCII,
         Self { escapes_slash: true, ..Self::PLAIN },
         // Python.
-        Self { non_ascii: Escape::Lower, ..Self::SPACED },
+        Self { non_ascii: UnicodeEscape::Lower, ..Self::SPACED },
         Self::SPACED,
         // Go; Rails; PHP with JSON_HEX_TAG, without and with its slashes.
-        Self { markup: Escape::Lower, ..Self::PLAIN },
-        Self { markup: Escape::Lower, ..Self::ASCII },
+        Self { markup: UnicodeEscape::Lower, ..Self::PLAIN },
+        Self { markup: UnicodeEscape::Lower, ..Self::ASCII },
         Self::PHP_MARKUP,
         Self { escapes_slash: true, ..Self::PHP_MARKUP },
         // .NET, and Java in its ASCII mode.
         Self {
-            non_ascii: Escape::Upper,
-            markup: Escape::Upper,
+            non_ascii: UnicodeEscape::Upper,
+            markup: UnicodeEscape::Upper,
             markup_signs: MARKUP_AND_QUOTES,
             ..Self::PLAIN
         },
-        Self { non_ascii: Escape::Upper, ..Self::PLAIN },
+        Self { non_ascii: UnicodeEscape::Upper, ..Self::PLAIN },
     ];
 
     fn write(self, value: &Value, is_sorted: bool, depth: usize, out: &mut String) {
@@ -164,7 +165,7 @@ impl Style {
 
     fn write_text(self, text: &str, out: &mut String) {
         let is_markup =
-            |sign: char| self.markup != Escape::Plain && self.markup_signs.contains(sign);
+            |sign: char| self.markup != UnicodeEscape::Plain && self.markup_signs.contains(sign);
         let quoted = serde_json::Value::from(text).to_string();
         let mut signs = quoted.chars();
         while let Some(sign) = signs.next() {
@@ -184,7 +185,7 @@ impl Style {
     }
 }
 
-impl Escape {
+impl UnicodeEscape {
     fn write(self, sign: char, out: &mut String) {
         for unit in sign.encode_utf16(&mut [0; 2]) {
             match self {

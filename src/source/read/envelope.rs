@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::settings::Table;
 
-use super::super::http_message::MessageRule;
+use super::super::field_ref::FieldRef;
+use super::super::http_message::{self, MessageRule};
 use super::super::jwt::JwtRule;
 use super::super::keys::Algorithm;
 use super::super::scheme::Envelope;
@@ -50,6 +51,17 @@ pub(super) fn read_envelope(
     envelope.filter(|_| is_good)
 }
 
+/// Where the signature stands and why, where that is not the owner's to say.
+pub(super) fn fixed_places(envelope: &Envelope) -> Option<(Vec<FieldRef>, &'static str)> {
+    match envelope {
+        Envelope::HttpMessage(_) => {
+            Some((vec![FieldRef::header(http_message::SIGNATURE)], "it stands in `Signature`"))
+        }
+        Envelope::Jwt(rule) if rule.is_body => Some((Vec::new(), "the body is the token")),
+        Envelope::Jwt(_) | Envelope::Plain => None,
+    }
+}
+
 fn read_jwt(mut table: Table<'_>) -> Option<JwtRule> {
     let body_hash = table.take::<String>("body_hash");
     let is_detached = table.take_or("detached", false);
@@ -57,13 +69,26 @@ fn read_jwt(mut table: Table<'_>) -> Option<JwtRule> {
     let audience = table.take::<String>("audience");
     let max_age = table.take::<Duration>("max_age");
     let leeway = table.take_or("leeway", JwtRule::LEEWAY);
-    let is_good = !is_detached || !table.has("body_hash");
+    let is_body = table.take_or("in_body", false);
+    let mut is_good = !(is_detached || is_body) || !table.has("body_hash");
     if !is_good {
-        let help = "leave `body_hash` out: a detached token signs the body itself";
-        table.problem("body_hash", "a detached token has no claims", help);
+        let help = "leave `body_hash` out: the token signs the body itself";
+        table.problem("body_hash", "this token has no such claim", help);
+    }
+    if is_detached && is_body {
+        is_good = false;
+        table.problem("detached", "a token is the body, or is detached from it", "leave one out");
     }
     table.finish();
-    is_good.then_some(JwtRule { body_hash, is_detached, issuer, audience, max_age, leeway })
+    is_good.then_some(JwtRule {
+        body_hash,
+        is_detached,
+        is_body,
+        issuer,
+        audience,
+        max_age,
+        leeway,
+    })
 }
 
 fn read_message(mut table: Table<'_>) -> Option<MessageRule> {

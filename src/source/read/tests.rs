@@ -196,7 +196,14 @@ fn tokens_and_messages_are_told_what_cannot_stand_beside_them() {
     assert!(problems.contains("leave `signed` out: `jwt` says"), "{problems}");
     let detached = "jwt = { body_hash = \"h\", detached = true }";
     let problems = bad(&verify(&format!("algorithm = \"ed25519\", header = \"A\", {detached}")));
-    assert!(problems.contains("a detached token has no claims"), "{problems}");
+    assert!(problems.contains("this token has no such claim"), "{problems}");
+    let in_body = "jwt = { in_body = true }";
+    good(&verify(&format!("algorithm = \"rsa-sha256\", {in_body}")));
+    let problems = bad(&verify(&format!("algorithm = \"rsa-sha256\", header = \"A\", {in_body}")));
+    assert!(problems.contains("leave `header` out: the body is the token"), "{problems}");
+    let both = "jwt = { in_body = true, detached = true }";
+    let problems = bad(&verify(&format!("algorithm = \"rsa-sha256\", {both}")));
+    assert!(problems.contains("is detached from it"), "{problems}");
     let problems = bad(&verify("algorithm = \"hmac-sha256\", header = \"A\", jwt = { }"));
     assert!(problems.contains("allow_unsigned_body"), "{problems}");
 
@@ -207,7 +214,7 @@ fn tokens_and_messages_are_told_what_cannot_stand_beside_them() {
     let problems = bad(&message("components = [\"@method\"]", ""));
     assert!(problems.contains("allow_unsigned_body"), "{problems}");
     let problems = bad(&message("", ", header = \"X-S\""));
-    assert!(problems.contains("the place of a message signature is fixed"), "{problems}");
+    assert!(problems.contains("the place of this signature is fixed"), "{problems}");
     let target = "components = [\"@target-uri\", \"content-digest\"]";
     let problems = bad(&message(target, ""));
     assert!(problems.contains("write `url = "), "{problems}");

@@ -4,7 +4,6 @@ use crate::event::DataRoot;
 use crate::settings::Table;
 
 use super::super::field_ref::FieldRef;
-use super::super::http_message;
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::scheme::{Envelope, Scheme};
 use super::super::settings::SigningProfile;
@@ -13,7 +12,7 @@ use super::super::template::{BadTemplate, Part, Template};
 use super::super::timestamp::{TimestampRule, Unit};
 use super::super::type_rule::TypeRule;
 use super::checks::{check_url, check_weaknesses};
-use super::envelope::read_envelope;
+use super::envelope::{fixed_places, read_envelope};
 use super::fetched::{of_verify, read_keys};
 use super::field_ref::{PLACES, read_field_ref};
 
@@ -42,9 +41,9 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     }
     let envelope = read_envelope(table, algorithm);
     let each = table.take::<String>("each");
-    let signature = match &envelope {
-        Some(Envelope::HttpMessage(_)) => Some(of_message(table)),
-        Some(_) | None => read_signature(table, algorithm),
+    let signature = match envelope.as_ref().and_then(fixed_places) {
+        Some((places, why)) => Some(of_envelope(table, places, why)),
+        None => read_signature(table, algorithm),
     };
     let signed = table.take::<String>("signed");
     let timestamp = read_timestamp(table);
@@ -97,16 +96,16 @@ fn take_verify(table: &mut Table<'_>) -> Option<SigningProfile> {
     })
 }
 
-/// Where an HTTP Message Signature stands is fixed by the standard.
-fn of_message(table: &mut Table<'_>) -> SignatureRule {
+/// Where what a signature comes in says where it stands.
+fn of_envelope(table: &mut Table<'_>, places: Vec<FieldRef>, why: &str) -> SignatureRule {
     for key in ["header", "query", "json", "form", "prefix"] {
         if table.take::<String>(key).is_some() || table.has(key) {
-            let help = format!("leave `{key}` out: it stands in `Signature`");
-            table.problem(key, "the place of a message signature is fixed", help);
+            let help = format!("leave `{key}` out: {why}");
+            table.problem(key, "the place of this signature is fixed", help);
         }
     }
     SignatureRule {
-        places: vec![FieldRef::header(http_message::SIGNATURE)],
+        places,
         format: SignatureFormat::Whole { prefix: "".into() },
         encoding: Encoding::Base64,
     }

@@ -60,7 +60,7 @@ impl BadTemplate {
     pub const HELP: &'static str = "variables: {body} {timestamp} {id} {method} {url} {secret} \
          {header:NAME} {query:NAME} {json:a.b} {form:NAME} {body_sha256} {body_sha256_base64} \
          {body_crc32} {unpacked_body} {path} {sorted_form} {sorted_form:=:&} {sorted_query:=:&:sign} \
-         {sns}; with a `?` as in {json:a.b?} one that may be absent";
+         {php_form:sign} {sns}; with a `?` as in {json:a.b?} one that may be absent";
 }
 
 impl Template {

@@ -1,5 +1,6 @@
 //! Fields of a form or of the query in the order of their names.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::field_ref::{Pair, pairs, query};
@@ -10,10 +11,12 @@ use super::super::request::Inbound;
 /// some 50.
 pub(super) const FORM_FIELDS_MAX: usize = 1000;
 
-/// `{sorted_form:PAIR:ITEM:LEFT,OUT}`: how names, values and fields are put together.
+/// `{sorted_form:PAIR:ITEM:LEFT,OUT}`: how names, values and fields are put together; or
+/// `{php_form:LEFT,OUT}`: as PHP's `serialize` writes an array of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::source) struct SortedRule {
     pub(in crate::source) of: SortedOf,
+    is_php: bool,
     /// What is between a name and its value.
     pair: String,
     /// What is between two fields.
@@ -33,7 +36,16 @@ impl SortedRule {
     /// What follows the name of the variable and its colon; nothing where `kind` is another
     /// variable.
     pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
+        let names = |text: &str| {
+            let names = text.split(',').filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        };
         let of = match kind {
+            "php_form" => {
+                let (pair, item) = (String::new(), String::new());
+                let (of, without) = (SortedOf::Form, names(text));
+                return Some(Self { of, is_php: true, pair, item, without });
+            }
             "sorted_form" => SortedOf::Form,
             "sorted_query" => SortedOf::Query,
             _ => return None,
@@ -41,8 +53,8 @@ impl SortedRule {
         let mut parts = text.splitn(3, ':');
         let pair = parts.next().unwrap_or_default().to_owned();
         let item = parts.next().unwrap_or_default().to_owned();
-        let without = parts.next().unwrap_or_default().split(',').filter(|name| !name.is_empty());
-        Some(Self { of, pair, item, without: without.map(str::to_owned).collect() })
+        let without = names(parts.next().unwrap_or_default());
+        Some(Self { of, is_php: false, pair, item, without })
     }
 
     /// The text that is signed. Fields of one name keep the order of their values.
@@ -58,6 +70,9 @@ impl SortedRule {
         fields
             .retain(|(name, _)| self.without.iter().all(|left_out| left_out.as_bytes() != &**name));
         fields.sort_by(|(left, _), (right, _)| left.cmp(right));
+        if self.is_php {
+            return Ok(php_array(fields));
+        }
         let mut text = Vec::with_capacity(bytes.len());
         for (name, value) in fields {
             if !text.is_empty() {
@@ -71,8 +86,33 @@ impl SortedRule {
     }
 }
 
+/// As `serialize` writes an array of texts: of a repeated name the last counts, and a name that is a
+/// number is one.
+fn php_array(fields: Vec<Pair<'_>>) -> Vec<u8> {
+    let fields: BTreeMap<_, _> = fields.into_iter().collect();
+    let mut out = format!("a:{}:{{", fields.len()).into_bytes();
+    let write = |out: &mut Vec<u8>, text: &[u8]| {
+        out.extend_from_slice(format!("s:{}:\"", text.len()).as_bytes());
+        out.extend_from_slice(text);
+        out.extend_from_slice(b"\";");
+    };
+    for (name, value) in fields {
+        let number = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<i64>().ok());
+        match number.filter(|number| number.to_string().as_bytes() == &*name) {
+            Some(number) => out.extend_from_slice(format!("i:{number};").as_bytes()),
+            None => write(&mut out, &name),
+        }
+        write(&mut out, &value);
+    }
+    out.push(b'}');
+    out
+}
+
 impl fmt::Display for SortedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_php {
+            return write!(f, "php_form:{}", self.without.join(","));
+        }
         let kind = match self.of {
             SortedOf::Form => "sorted_form",
             SortedOf::Query => "sorted_query",

@@ -35,6 +35,43 @@ fn judge(source: &Source, token: &str, body: &[u8], seconds: i64) -> Result<Veri
     source.verify(&request, Timestamp::from_millis(seconds * 1000))
 }
 
+/// Wix and Dialpad: what is sent is in the claims.
+#[test]
+fn body_that_is_the_token_is_believed_and_read() {
+    let verify = "verify = { algorithm = \"rsa-sha256\", jwt = { in_body = true, issuer = \"joe\" }, \
+                  type = { json = \"iss\" } }";
+    let source = configured(verify, &[RS256_KEY]);
+    let judge = |body: &str, seconds: i64| {
+        let headers = [("content-type", &b"text/plain"[..])].into_iter().collect();
+        let body = body.as_bytes();
+        let request =
+            Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
+        source.verify(&request, Timestamp::from_millis(seconds * 1000))
+    };
+    for body in [RS256.to_owned(), format!("{RS256}\n")] {
+        let verified = judge(&body, 1_300_819_380).unwrap();
+        let headers = [("content-type", &b"text/plain"[..])].into_iter().collect();
+        let event =
+            source.event(verified, Timestamp::from_millis(0), headers, body.into_bytes().into());
+        assert_eq!(event.event_type.as_str(), "joe");
+    }
+    let late = judge(RS256, 1_300_819_500).unwrap_err();
+    assert_eq!(late, Rejection::Stale { seconds: 120 });
+    judge(&RS256.replace("eyJpc3", "eyJpc4"), 1_300_819_380).unwrap_err();
+    judge(HS256, 1_300_819_380).unwrap_err();
+    judge("{}", 1_300_819_380).unwrap_err();
+    // What Gatepost signs by itself it believes.
+    let verify = "verify = { algorithm = \"hmac-sha256\", jwt = { in_body = true }, type = { json = \"a.b\" } }";
+    let source = configured(verify, &["secret"]);
+    let signed = source.sign(
+        &EventType::new("x"),
+        br#"{"a":{"b":"x"}}"#.to_vec(),
+        "/hooks/s",
+        Timestamp::from_millis(0),
+    );
+    assert_eq!(signed.unwrap().body.split(|byte| *byte == b'.').count(), 3);
+}
+
 #[test]
 fn tokens_of_rfc_7515_are_believed_and_nothing_near_them() {
     for (algorithm, token, key, more) in [
