@@ -1,6 +1,7 @@
 //! Whether the shared log still is the one that was applied: after a failover to another copy, or a restored
 //! backup, it may end earlier or go another way.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::engine::{EngineHead, Sequence};
@@ -52,7 +53,8 @@ impl LogHistory {
         applied: Sequence,
     ) -> Result<bool, HistoryError> {
         let now = node.clock.steady();
-        let is_known = *node.is_log_known.borrow();
+        let is_known = node.is_log_known();
+        let n_lost = node.engine.n_lost();
         if is_known && self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
             return Ok(true);
         }
@@ -84,6 +86,7 @@ impl LogHistory {
         }
         (self.checked_at, self.checked) = (Some(now), newest);
         if !is_known {
+            node.n_lost_known.store(n_lost, Ordering::SeqCst);
             node.is_log_known.send_replace(true);
         }
         Ok(true)

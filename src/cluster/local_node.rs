@@ -50,6 +50,8 @@ pub(super) struct LocalNode {
     /// Whether the log is known to be the one that was applied. Where it may be another one, nothing is
     /// appended: what this node has settled would be said of other events.
     pub(super) is_log_known: watch::Sender<bool>,
+    /// How many losses of connections lie before that.
+    pub(super) n_lost_known: AtomicU64,
     /// Why this node can take no further part until it is started anew, once that is so.
     pub(super) failed: watch::Sender<Option<String>>,
     /// The newest unit that the log is known to have; 0 = none was seen yet.
@@ -150,6 +152,7 @@ impl LocalNode {
             life: Mutex::new(Life { seen, ..Life::default() }),
             engine_state: watch::Sender::new(started),
             is_log_known: watch::Sender::new(false),
+            n_lost_known: AtomicU64::new(0),
             failed: watch::Sender::new(None),
             newest: AtomicU64::new(0),
             durability: Mutex::default(),
@@ -210,6 +213,14 @@ impl LocalNode {
             *state = EngineState { error, since };
             true
         });
+    }
+
+    /// Whether the log is known to be the one that was applied, and no connection was lost since.
+    pub(super) fn is_log_known(&self) -> bool {
+        if self.engine.n_lost() != self.n_lost_known.load(Ordering::SeqCst) {
+            self.is_log_known.send_replace(false);
+        }
+        *self.is_log_known.borrow()
     }
 
     /// Notes a unit that the log has.

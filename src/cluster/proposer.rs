@@ -87,6 +87,9 @@ async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
                 // An error means that the node is gone.
                 known = is_log_known.wait_for(|is_known| *is_known) => drop(known),
             }
+            if !node.is_log_known() {
+                continue;
+            }
             match node.engine.append(part).await {
                 Ok(sequence) => {
                     node.note_newest(sequence);

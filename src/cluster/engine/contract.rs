@@ -182,4 +182,8 @@ pub trait LogEngine: Send + Sync + Debug {
 
     /// The largest unit, in bytes.
     fn unit_max(&self) -> usize;
+
+    /// How often a connection was lost, also where no call was told of it. What answers since may be
+    /// another copy of the log: a caller that sees more than before looks at the log first.
+    fn n_lost(&self) -> u64;
 }

@@ -58,6 +58,10 @@ impl LogEngine for MeasuredEngine {
     fn unit_max(&self) -> usize {
         self.engine.unit_max()
     }
+
+    fn n_lost(&self) -> u64 {
+        self.engine.n_lost()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! An engine in memory, which tests can take away, damage and make anew.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct MemoryEngine {
     next: watch::Sender<u64>,
     unit_max: usize,
     is_cut: Arc<AtomicBool>,
+    n_lost: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl MemoryEngine {
             next: watch::Sender::new(1),
             unit_max,
             is_cut: Arc::default(),
+            n_lost: Arc::default(),
         }
     }
 
@@ -99,6 +101,14 @@ impl MemoryEngine {
         shared.next = next.0;
         shared.first = shared.first.min(next.0);
         shared.lineage += 1;
+    }
+
+    /// A restart from an older copy so quick that no call fails: the lineage is the same.
+    pub fn restart_from(&self, next: Sequence) {
+        let mut shared = lock(&self.shared);
+        shared.units.split_off(&next.0);
+        shared.next = next.0;
+        self.n_lost.fetch_add(1, Ordering::SeqCst);
     }
 
     fn available(&self) -> Result<std::sync::MutexGuard<'_, MemoryUnits>, EngineError> {
@@ -182,5 +192,9 @@ impl LogEngine for MemoryEngine {
 
     fn unit_max(&self) -> usize {
         self.unit_max
+    }
+
+    fn n_lost(&self) -> u64 {
+        self.n_lost.load(Ordering::SeqCst)
     }
 }

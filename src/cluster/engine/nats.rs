@@ -326,6 +326,10 @@ impl LogEngine for NatsEngine {
     fn unit_max(&self) -> usize {
         self.unit_max.load(Ordering::Relaxed)
     }
+
+    fn n_lost(&self) -> u64 {
+        self.connection.get().map_or(0, NatsConnection::n_lost)
+    }
 }
 
 fn time_for(bytes: usize) -> Duration {

@@ -163,6 +163,10 @@ impl LogEngine for PostgresEngine {
     fn unit_max(&self) -> usize {
         UNIT_MAX
     }
+
+    fn n_lost(&self) -> u64 {
+        self.tables.n_lost()
+    }
 }
 
 fn time_for(bytes: usize) -> Duration {

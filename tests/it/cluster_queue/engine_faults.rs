@@ -5,7 +5,9 @@ use gatepost::cluster::{ClusterAck, LogEngine as _, Sequence};
 use gatepost::event::{Dedupe, DedupeKey};
 use gatepost::queue::{Appended, Queue, QueueError};
 
-use super::{Cluster, LEASE, append, deliver, event, subscribe, take, types, until, until_stored};
+use super::{
+    Cluster, LEASE, PATIENCE, append, deliver, event, subscribe, take, types, until, until_stored,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_engine_is_away_events_are_kept_and_forwarded_in_order() {
@@ -164,6 +166,30 @@ async fn a_log_that_lost_what_was_applied_is_told_of() {
         tokio::time::sleep(LEASE).await;
         assert_eq!(cluster.engine.head().await.unwrap().next, before, "nothing is appended");
     }
+}
+
+/// As servers that restart from an older copy while nothing is asked of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_history_that_no_call_was_told_of_is_found_before_anything_is_appended() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    for event_type in ["one", "two", "three"] {
+        append(&a, event_type).await;
+    }
+    let before = cluster.engine.head().await.unwrap().next;
+    let others = cluster.engine.read(Sequence(1), 1).await.unwrap().remove(0).bytes;
+    // Two that the node has applied are others now, and more than it has seen.
+    cluster.engine.restart_from(Sequence(before.0 - 2));
+    for _ in 0..10 {
+        cluster.engine.append(&others).await.unwrap();
+    }
+    let length = cluster.engine.head().await.unwrap().next;
+    let appended = tokio::time::timeout(PATIENCE, async {
+        tokio::join!(a.append(event("four")), a.failed()).1
+    });
+    let why = appended.await.expect("it is found out");
+    assert!(why.contains("is another one than this gateway has applied"), "{why}");
+    assert_eq!(cluster.engine.head().await.unwrap().next, length, "nothing was appended to it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

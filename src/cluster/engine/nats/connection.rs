@@ -65,6 +65,8 @@ struct SaidBeside {
     denials: Vec<String>,
     /// The newest error of the connection.
     error: Option<String>,
+    /// How often the connection was lost.
+    n_lost: u64,
 }
 
 /// A connection, which comes back by itself.
@@ -130,9 +132,19 @@ impl NatsConnection {
         }
     }
 
-    /// Asks `subject`, and waits for the answer as long as the caller does.
+    /// How often it was lost.
+    pub(super) fn n_lost(&self) -> u64 {
+        self.said.borrow().n_lost
+    }
+
+    /// Asks `subject`, and waits for the answer as long as the caller does. Not where the connection is
+    /// lost before it is asked: what comes after may be another log.
     pub(super) async fn request(&self, subject: &str, body: Bytes) -> Result<Message, NatsFailure> {
+        let n_lost = self.n_lost();
         self.until_connected().await;
+        if self.n_lost() != n_lost {
+            return Err(NatsFailure::Unavailable("the connection was lost meanwhile".to_owned()));
+        }
         let mut said = self.said.subscribe();
         said.mark_unchanged();
         tokio::select! {
@@ -197,7 +209,10 @@ async fn denied(said: &mut watch::Receiver<SaidBeside>, subject: &str) -> String
 fn note(said: &watch::Sender<SaidBeside>, event: &Event) {
     match event {
         // Permissions may be others now.
-        Event::Connected => said.send_modify(|said| *said = SaidBeside::default()),
+        Event::Connected => said.send_modify(|said| {
+            *said = SaidBeside { n_lost: said.n_lost, ..SaidBeside::default() };
+        }),
+        Event::Disconnected => said.send_modify(|said| said.n_lost += 1),
         Event::ServerError(ServerError::Other(text))
             if text.to_lowercase().contains("permissions violation") =>
         {
@@ -211,11 +226,7 @@ fn note(said: &watch::Sender<SaidBeside>, event: &Event) {
         Event::ServerError(_) | Event::ClientError(_) => {
             said.send_modify(|said| said.error = Some(event.to_string()));
         }
-        Event::Disconnected
-        | Event::LameDuckMode
-        | Event::Draining
-        | Event::Closed
-        | Event::SlowConsumer(_) => {}
+        Event::LameDuckMode | Event::Draining | Event::Closed | Event::SlowConsumer(_) => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! The log's tables: made, checked, asked.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(super) struct LogTables {
     is_prepared: AtomicBool,
     /// Whether the system's identifier may be asked for.
     knows_system: AtomicBool,
+    /// How often the server went away.
+    n_lost: AtomicU64,
 }
 
 impl LogTables {
@@ -49,6 +51,7 @@ impl LogTables {
             reading: PgConnections::new(options, READING),
             is_prepared: AtomicBool::new(false),
             knows_system: AtomicBool::new(false),
+            n_lost: AtomicU64::new(0),
         }
     }
 
@@ -62,10 +65,15 @@ impl LogTables {
     ) -> Result<T, PgFailure> {
         let result = timeout(most, work).await.unwrap_or_else(|_| Err(PgFailure::no_answer(what)));
         if matches!(result, Err(PgFailure::Unavailable(_))) {
+            self.n_lost.fetch_add(1, Ordering::SeqCst);
             self.appending.forget();
             self.reading.forget();
         }
         result
+    }
+
+    pub(super) fn n_lost(&self) -> u64 {
+        self.n_lost.load(Ordering::SeqCst)
     }
 
     async fn take<'a>(
