@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::ops::Range;
 
 use minijinja::ErrorKind;
 
 use super::error::BadArgument;
-use super::rewrite::Named;
+use super::methods::METHODS;
+use super::rewrite::{self, NameKind, Named};
 use super::{EXPRESSIONS, ExprError, slips};
 
 /// A name that is nowhere defined would be undefined for ever: surely a slip.
@@ -33,26 +35,76 @@ pub(super) fn check_names(
     })
 }
 
-/// MiniJinja looks filters and tests up when it runs, and in a loop over nothing never.
+/// MiniJinja looks filters, tests and methods up when it runs: in a loop over nothing, and in a
+/// branch that is not taken, never.
 pub(super) fn check_named(text: &str, named: &[Named]) -> Result<(), ExprError> {
-    let mut unknown = named.iter().filter(|named| !is_known(named));
-    let Some(Named { name, is_test, range }) = unknown.next() else { return Ok(()) };
-    let kind = if *is_test { "test" } else { "filter" };
+    let mut unknown = named.iter().filter(|named| !is_known(text, named));
+    let Some(first) = unknown.next() else {
+        return named.iter().try_for_each(|filter| check_arguments(text, filter));
+    };
+    let Named { name, kind, range, .. } = first;
+    let (kind, help) = match kind {
+        NameKind::Filter => ("filter", slips::near_filter(name)),
+        NameKind::Test => ("test", slips::near_test(name)),
+        NameKind::Method => ("method", slips::near_method(name)),
+    };
     let mut message = format!("unknown {kind}: {kind} {name} is unknown");
     for Named { name, .. } in unknown {
         message = format!("{message}, and so is {name}");
     }
-    let before = text.get(..range.start).unwrap_or_default();
-    Err(ExprError {
-        message,
-        help: if *is_test { slips::near_test(name) } else { slips::near_filter(name) },
-        range: Some(range.clone()),
-        line: Some(before.matches('\n').count() + 1),
-    })
+    Err(ExprError { message, help, ..at(text, range) })
 }
 
-fn is_known(Named { name, is_test, .. }: &Named) -> bool {
-    let question = if *is_test { "name is test" } else { "name is filter" };
+/// An error of nothing yet, at a place of the text.
+fn at(text: &str, range: &Range<usize>) -> ExprError {
+    let before = text.get(..range.start).unwrap_or_default();
+    let line = Some(before.matches('\n').count() + 1);
+    let (message, help) = (String::new(), String::new());
+    ExprError { message, help, range: Some(range.clone()), line }
+}
+
+/// What these filters are told is looked at by them even where there is no value. Each with an
+/// example.
+const ASKED_OF_NOTHING: [(&str, &str); 5] = [
+    ("date", "\"%d.%m.%Y\", tz=\"Europe/Berlin\""),
+    ("truncate", "80, killwords=true, end=\"…\", leeway=0"),
+    ("money", "\"EUR\", minor=true, decimals=2, group=\".\", point=\",\""),
+    ("join", "\", \", attribute=\"name\""),
+    ("tojson", "indent=2"),
+];
+
+/// The filter is given nothing, and of its arguments those that are written out: what it has to
+/// say against them it would say of every event.
+fn check_arguments(text: &str, filter: &Named) -> Result<(), ExprError> {
+    let Named { name, kind, arguments, .. } = filter;
+    let written = text.get(arguments.clone()).unwrap_or_default();
+    let known = ASKED_OF_NOTHING.iter().find(|(known, _)| known == name);
+    let Some((_, example)) = known.filter(|_| *kind == NameKind::Filter && !written.is_empty())
+    else {
+        return Ok(());
+    };
+    let Some(literal) = rewrite::literal_arguments(written) else { return Ok(()) };
+    let run = EXPRESSIONS.compile_expression_owned(format!("none | {name}({literal})"));
+    let Err(err) = run.and_then(|run| run.eval(())) else { return Ok(()) };
+    let ExprError { message, .. } = ExprError::of(&err, "", None);
+    let help = format!("as in `{name}({example})`");
+    let message = format!("{message} (at `{name}({written})`)");
+    Err(ExprError { message, help, ..at(text, &(filter.range.start..arguments.end + 1)) })
+}
+
+fn is_known(text: &str, Named { name, kind, .. }: &Named) -> bool {
+    let question = match kind {
+        NameKind::Filter => "name is filter",
+        NameKind::Test => "name is test",
+        // `loop` may have been given another name, for a loop within.
+        NameKind::Method if ["cycle", "changed"].contains(&name.as_str()) => {
+            return slips::find_word(text, "loop").is_some();
+        }
+        NameKind::Method => {
+            let is_macro = || text.contains(&format!("macro {name}("));
+            return METHODS.contains(&name.as_str()) || is_macro();
+        }
+    };
     let answer = EXPRESSIONS
         .compile_expression(question)
         .and_then(|question| question.eval(minijinja::context! { name }));

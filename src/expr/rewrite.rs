@@ -24,6 +24,7 @@ mod tests;
 mod tokens;
 mod walk;
 
+pub(super) use tokens::literal_arguments;
 use walk::Walk;
 
 /// What a text consists of.
@@ -33,19 +34,29 @@ pub(super) enum Syntax {
     Template,
 }
 
-/// A filter or test that a text names.
+/// What a name is that is looked up when a text runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NameKind {
+    Filter,
+    Test,
+    Method,
+}
+
+/// A filter, test or method that a text names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) name: String,
-    pub(super) is_test: bool,
+    pub(super) kind: NameKind,
     pub(super) range: Range<usize>,
+    /// What stands between its brackets; empty where it has none.
+    pub(super) arguments: Range<usize>,
 }
 
 /// A text that is ready to be compiled.
 #[derive(Debug)]
 pub(super) struct Rewritten {
     pub(super) text: String,
-    /// Every filter and test in it, wherever it is.
+    /// Every filter, test and method in it, wherever it is.
     pub(super) named: Vec<Named>,
     edits: Vec<Edit>,
 }

@@ -211,17 +211,7 @@ pub(super) fn remedy(kind: ErrorKind, detail: &str, words: &str) -> String {
         }
         ErrorKind::UnknownMethod => {
             let called = words.split('(').next().unwrap_or_default();
-            let name = called.rsplit('.').next().unwrap_or_default().trim();
-            let other = OTHER_METHODS.iter().find(|(theirs, _)| *theirs == name);
-            return match (other, nearest(name, METHODS.iter().copied())) {
-                (Some((_, ours)), _) => format!("write {ours}"),
-                (None, Some(same)) if same == name && FILTERS.contains(&name) => {
-                    format!("write `x | {name}`")
-                }
-                (None, Some(same)) if same == name => "what it is called on is no text".to_owned(),
-                (None, Some(near)) => format!("did you mean `{near}`?"),
-                (None, None) => format!("the methods are {}", METHODS.join(", ")),
-            };
+            return near_method(called.rsplit('.').next().unwrap_or_default().trim());
         }
         _ => "",
     };
@@ -273,6 +263,22 @@ pub(super) fn near_filter(name: &str) -> String {
         (Some((_, ours)), _) => format!("write `| {ours}`"),
         (None, Some(near)) => format!("did you mean `{near}`?"),
         (None, None) => format!("the filters are {}", FILTERS.join(", ")),
+    }
+}
+
+/// The method that was probably meant.
+pub(super) fn near_method(name: &str) -> String {
+    let other = OTHER_METHODS.iter().find(|(theirs, _)| *theirs == name);
+    match (other, nearest(name, METHODS.iter().copied())) {
+        (Some((_, ours)), _) => format!("write {ours}"),
+        // A method, called on a value that has none of that name.
+        (None, Some(same)) if same == name && FILTERS.contains(&name) => {
+            format!("write `x | {name}`")
+        }
+        (None, Some(same)) if same == name => "what it is called on is no text".to_owned(),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) if FILTERS.contains(&name) => format!("write `x | {name}`"),
+        (None, None) => format!("the methods are {}", METHODS.join(", ")),
     }
 }
 

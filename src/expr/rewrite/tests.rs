@@ -91,11 +91,15 @@ fn only_code_of_a_template_is_changed() {
 }
 
 #[test]
-fn filters_and_tests_are_named_wherever_they_stand() {
-    let text = "{% for x in a|f %}{% if x is not odd(b|g) %}{{ [x|h][0] }}{% endif %}{% endfor %}";
+fn filters_tests_and_methods_are_named_wherever_they_stand() {
+    let text = "{% for x in a|f %}{% if x is not odd(b|g) %}{{ [x.y.m(1)|h(2)][0] }}{% endif %}{% endfor %}";
     let rewritten = Rewritten::of(text, Syntax::Template).unwrap();
-    let named: Vec<_> = rewritten.named.iter().map(|n| (n.name.as_str(), n.is_test)).collect();
-    assert_eq!(named, [("f", false), ("odd", true), ("g", false), ("h", false)]);
+    let named: Vec<_> = rewritten.named.iter().map(|n| (n.name.as_str(), n.kind)).collect();
+    let filter = NameKind::Filter;
+    let expected = [("f", filter), ("odd", NameKind::Test), ("g", filter), ("m", NameKind::Method)];
+    assert_eq!(named, [&expected[..], &[("h", filter)]].concat());
+    let arguments = rewritten.named.iter().map(|named| text.get(named.arguments.clone()).unwrap());
+    assert_eq!(arguments.collect::<Vec<_>>(), ["", "b|g", "", "1", "2"]);
     for named in &rewritten.named {
         assert_eq!(text.get(named.range.clone()), Some(&*named.name));
     }

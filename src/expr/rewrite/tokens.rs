@@ -1,6 +1,7 @@
 //! What is found in the tokens of a text alone.
 
-use minijinja::machinery::{Span, Token};
+use minijinja::machinery::{Span, Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
 
 fn token<'a, 't>(tokens: &'a [(Token<'t>, Span)], at: usize) -> Option<&'a Token<'t>> {
     tokens.get(at).map(|(token, _)| token)
@@ -84,4 +85,66 @@ pub(super) fn close(tokens: &[(Token<'_>, Span)], open: usize, end: usize) -> us
         }
     }
     end
+}
+
+/// The arguments of a call, with `none` in place of those that are worked out from an event.
+pub(in crate::expr) fn literal_arguments(written: &str) -> Option<String> {
+    let tokens = tokenize(written, true, SyntaxConfig::default());
+    let tokens = tokens.collect::<Result<Vec<_>, _>>().ok()?;
+    let mut literal = String::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if let (Some(Token::Ident(name)), Some(Token::Assign)) =
+            (token(&tokens, at), token(&tokens, at + 1))
+        {
+            literal.extend([*name, "="]);
+            at += 2;
+        }
+        let end = (at..tokens.len()).find(|&comma| {
+            let is_comma = matches!(token(&tokens, comma), Some(Token::Comma));
+            is_comma && depth(&tokens, at, comma) == 0
+        });
+        let end = end.unwrap_or(tokens.len());
+        let is_negative = matches!(token(&tokens, at), Some(Token::Minus));
+        let constant = at + usize::from(is_negative);
+        let is_constant = end == constant + 1
+            && matches!(
+                token(&tokens, constant),
+                Some(
+                    Token::Str(_)
+                        | Token::String(_)
+                        | Token::Int(_)
+                        | Token::Float(_)
+                        | Token::Ident("true" | "True" | "false" | "False")
+                )
+            );
+        let words = is_constant.then(|| text_of(written, &tokens, at, end)).flatten();
+        literal.push_str(words.unwrap_or("none"));
+        literal.push(',');
+        at = end + 1;
+    }
+    Some(literal)
+}
+
+fn text_of<'a>(
+    text: &'a str,
+    tokens: &[(Token<'_>, Span)],
+    at: usize,
+    end: usize,
+) -> Option<&'a str> {
+    let (first, last) = (tokens.get(at)?, tokens.get(end.checked_sub(1)?)?);
+    let start = usize::try_from(first.1.start_offset).ok()?;
+    text.get(start..usize::try_from(last.1.end_offset).ok()?)
+}
+
+/// How many brackets are open before `end`.
+fn depth(tokens: &[(Token<'_>, Span)], start: usize, end: usize) -> usize {
+    let count = |wanted: fn(&Token<'_>) -> bool| {
+        (start..end).filter(|at| token(tokens, *at).is_some_and(wanted)).count()
+    };
+    let n_open =
+        count(|token| matches!(token, Token::ParenOpen | Token::BracketOpen | Token::BraceOpen));
+    let n_closed =
+        count(|token| matches!(token, Token::ParenClose | Token::BracketClose | Token::BraceClose));
+    n_open.saturating_sub(n_closed)
 }

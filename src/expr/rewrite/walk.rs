@@ -5,7 +5,7 @@ use std::ops::Range;
 use minijinja::machinery::{Span, Token};
 
 use super::tokens;
-use super::{Edit, Named};
+use super::{Edit, NameKind, Named};
 
 /// Which side of which operator a term stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl<'t> Walk<'t> {
                     if self.is_ident(start, "for") {
                         start = (start..end).find(|at| self.is_ident(*at, "in")).unwrap_or(end);
                     } else if self.is_ident(start, "filter") {
-                        self.name(start + 1, false);
+                        self.name(start + 1, NameKind::Filter);
                     }
                     start += 1;
                 }
@@ -171,7 +171,7 @@ impl<'t> Walk<'t> {
 
     /// `is not defined`, `is divisibleby(3)`: the name of a test, then perhaps its arguments.
     fn test(&mut self, at: usize, end: usize) -> usize {
-        let at = self.name(at + usize::from(self.is_ident(at, "not")), true);
+        let at = self.name(at + usize::from(self.is_ident(at, "not")), NameKind::Test);
         if !matches!(self.token(at), Some(Token::ParenOpen)) {
             return at;
         }
@@ -291,6 +291,12 @@ impl<'t> Walk<'t> {
             match self.token(behind) {
                 Some(Token::Dot) => {
                     self.rename(at, is_first);
+                    let is_called = matches!(self.token(behind + 2), Some(Token::ParenOpen));
+                    // These two have methods of their own.
+                    let is_own = matches!(self.token(at), Some(Token::Ident("loop" | "self")));
+                    if is_called && !is_own {
+                        self.name(behind + 1, NameKind::Method);
+                    }
                     behind += 2;
                 }
                 Some(Token::ParenOpen) => {
@@ -361,7 +367,7 @@ impl<'t> Walk<'t> {
     /// The filters from `at` on.
     fn filters(&mut self, mut at: usize, end: usize) -> usize {
         while at < end && matches!(self.token(at), Some(Token::Pipe)) {
-            at = self.name(at + 1, false);
+            at = self.name(at + 1, NameKind::Filter);
             if at < end && matches!(self.token(at), Some(Token::ParenOpen)) {
                 let close = self.close(at, end);
                 self.expression(at + 1, close);
@@ -371,11 +377,16 @@ impl<'t> Walk<'t> {
         at
     }
 
-    /// Notes the name of a filter or test; gives the place behind it.
-    fn name(&mut self, at: usize, is_test: bool) -> usize {
+    /// Notes the name of a filter, test or method; gives the place behind it.
+    fn name(&mut self, at: usize, kind: NameKind) -> usize {
         if let Some(Token::Ident(name)) = self.token(at) {
-            let range = self.range(at);
-            self.named.push(Named { name: (*name).to_owned(), is_test, range });
+            let (name, range) = ((*name).to_owned(), self.range(at));
+            let close = self.close(at + 1, self.tokens.len());
+            let arguments = match self.token(at + 1) {
+                Some(Token::ParenOpen) => self.range(at + 1).end..self.range(close).start,
+                _ => range.end..range.end,
+            };
+            self.named.push(Named { name, kind, range, arguments });
         }
         at + 1
     }

@@ -122,6 +122,62 @@ fn error_of_a_rewritten_text_names_its_own_place() {
 }
 
 #[test]
+fn unknown_methods_are_found_in_loops_and_branches() {
+    for (text, message, word) in [
+        ("{% if data.a == 'x' %}{{ data.b.foo() }}{% endif %}", "method foo is unknown", "foo"),
+        ("{% for c in data.list %}{{ c.foo() }}{% endfor %}", "method foo is unknown", "foo"),
+        (
+            "{{ data.a.includes('x') and data.b.toLowerCase() }}",
+            "method includes is unknown, and so is toLowerCase",
+            "includes",
+        ),
+    ] {
+        let err = Template::compile(text, Escape::None).unwrap_err();
+        assert_eq!(err.message, format!("unknown method: {message}"), "{text}");
+        assert_eq!(text.get(err.range.unwrap()), Some(word));
+    }
+    let err = Expression::compile("data.a == 'x' and data.b.startsWith('y')").unwrap_err();
+    assert_eq!(err.message, "unknown method: method startsWith is unknown");
+    assert_eq!(err.help, "did you mean `startswith`?");
+    for text in [
+        "{% for c in data.list %}{{ loop.cycle('a', 'b') }}{% endfor %}",
+        "{% for a in data.list %}{% set outer = loop %}{% for b in a %}{{ outer.cycle(1, 2) }}\
+         {{ outer.changed(b) }}{% endfor %}{% endfor %}",
+        "{% macro f(x) %}{{ x }}{% endmacro %}{% set m = {'f': f} %}{{ m.f(1) }}",
+    ] {
+        assert!(Template::compile(text, Escape::None).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_found_in_branches() {
+    let branch = |code: &str| ["{% if data.a == 'x' %}{{ ", code, " }}{% endif %}"].concat();
+    for (code, message) in [
+        ("data.a | date('%Y', tz='Europe/Berln')", "there is no time zone `Europe/Berln`"),
+        ("data.a | date('%!', tz=data.zone)", "the date format is wrong"),
+        ("data.b | truncate(5, foo=1)", "unknown keyword argument 'foo'"),
+        ("data.b | truncate(-1)", "cannot convert number"),
+        ("data.c | upper | money('EUR', decimal=data.n)", "unknown keyword argument 'decimal'"),
+    ] {
+        let text = branch(code);
+        let err = Template::compile(&text, Escape::None).unwrap_err();
+        assert!(err.message.contains(message), "{code}: {err}");
+        let (_, call) = code.rsplit_once("| ").unwrap();
+        assert_eq!(text.get(err.range.unwrap()), Some(call));
+    }
+    for code in [
+        "data.a | date(data.format, tz=data.zone)",
+        "data.a | date('%d.%m.%Y', tz='Europe/Berlin')",
+        "data.b | truncate(data.list[0], end='…', leeway=(1 + 2))",
+        "data.c | money({'EUR': 'E', 'USD': 'D'}[data.currency], minor=true) | truncate(9)",
+        "data.list | join(', ', attribute='name')",
+        "data | tojson(indent=2)",
+    ] {
+        assert!(Template::compile(&branch(code), Escape::None).is_ok(), "{code}");
+    }
+}
+
+#[test]
 fn discord_shows_no_address_behind_words() {
     let body = r#"{"data":{"text":"[bank](https://evil.example) \\[x](y)"}}"#;
     let template = Template::compile("{{ data.text }}", Escape::Discord).unwrap();
