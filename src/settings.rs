@@ -35,6 +35,7 @@ mod rate;
 mod renamed;
 mod report;
 mod secret_header;
+mod spelled_out;
 mod table;
 mod units;
 mod unknown;
@@ -49,6 +50,7 @@ pub use rate::{BadRate, RateLimit};
 pub use renamed::RENAMED;
 pub use report::{Report, ReportEntry, ReportStyle};
 pub use secret_header::{SecretHeader, SecretHeaderError};
+pub use spelled_out::{without_secret_arguments, without_secrets};
 pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
 pub use value::{FromToml, Value};
@@ -158,11 +160,13 @@ pub fn read_with<T>(
 
     let mut problems = diagnostics.problems.into_inner();
     broken::add(&mut problems, text, &errors);
+    let spelled_out = hidden::find(root.get_ref());
+    spelled_out.warn(&mut problems);
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     problems.dedup();
     shorten(&mut problems);
     let mut hidden = diagnostics.hidden.into_inner();
-    hidden.extend(hidden::find(root.get_ref()));
+    hidden.extend(spelled_out.places);
     if diagnostics.is_broken {
         hidden.extend(hidden::find_in_broken(text));
     }

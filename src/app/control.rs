@@ -382,7 +382,10 @@ impl Server {
 }
 
 fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
-    let warnings = warnings.problems.iter().map(|problem| problem.message.clone());
+    let warnings = warnings.entries().into_iter().map(|one| match one.line {
+        Some(line) => format!("{} (line {line}): {}", one.path, one.message),
+        None => one.message.to_owned(),
+    });
     Reloaded {
         changes: config::diff(old, new).iter().map(ToString::to_string).collect(),
         warnings: warnings.collect(),

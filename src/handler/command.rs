@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
-use crate::settings::{Table, Value, names_secret};
+use crate::settings::{Table, Value, names_secret, without_secret_arguments};
 
 mod ending;
 mod group;
@@ -176,6 +176,7 @@ impl KindSettings for Settings {
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let run: Vec<String> =
             std::iter::once(&self.program).chain(&self.arguments).cloned().collect();
+        let run = without_secret_arguments(&run, SECRET);
         let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
         let own = self.env.iter().map(|(name, _)| (name.clone(), SECRET.to_owned()));
         let own: Vec<(String, String)> = own.collect();

@@ -6,25 +6,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Problem;
+use super::path::join;
+use super::spelled_out::{self, SECRET_WORDS, is_value_of};
+use super::{Problem, Severity};
 
-/// Parts of names of keys that hold secrets.
-const SECRET_WORDS: &[&str] = &[
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
-    "token",
-    "credential",
-    "authorization",
-    "cookie",
-    "apikey",
-    "api_key",
-    "api-key",
-    "private_key",
-    "signing_key",
-    "dsn",
-];
 /// Parts of texts that are secrets, whatever their key is called: addresses and tokens that
 /// grant access by themselves.
 const SECRET_TEXTS: &[&str] = &[
@@ -47,17 +32,30 @@ const SECRET_TEXTS: &[&str] = &[
 /// What says where a secret is.
 const PLACES: &[&str] = &["env", "file", "credential", "prefix"];
 
-/// Every text below a key that is named like a secret, and every `value` where a place was meant.
-pub(super) fn find(root: &DeTable<'_>) -> Vec<Range<usize>> {
-    let mut hidden = Vec::new();
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct HiddenTexts {
+    /// Texts that must never be shown.
+    pub(super) places: Vec<Range<usize>>,
+    /// Those of them that have a secret within them, each with its key.
+    pub(super) spelled_out: Vec<(String, Range<usize>)>,
+}
+
+/// Every text below a key that is named like a secret, every `value` where a place was meant, and
+/// every text with a secret in it.
+pub(super) fn find(root: &DeTable<'_>) -> HiddenTexts {
+    let mut hidden = HiddenTexts::default();
     for (key, value) in root {
+        let path = join("", key.get_ref());
         match value.get_ref() {
             // Its `token` is the path of a file.
             DeValue::Table(admin) if key.get_ref() == "admin" => {
                 let others = admin.iter().filter(|(key, _)| key.get_ref() != "token");
-                others.for_each(|(_, value)| walk(value, Below::Nothing, &mut hidden));
+                others.for_each(|(key, value)| {
+                    hidden.walk(&join(&path, key.get_ref()), value, Below::Nothing);
+                });
             }
-            _ => walk_named(key.get_ref(), value, Below::Nothing, &mut hidden),
+            _ => hidden.walk_named(&path, key.get_ref(), value, Below::Nothing),
         }
     }
     hidden
@@ -73,48 +71,91 @@ enum Below {
     Columns,
 }
 
-fn walk_table(table: &DeTable<'_>, below: Below, hidden: &mut Vec<Range<usize>>) {
-    for (key, value) in table {
-        let key: &str = key.get_ref();
-        // Where a secret is kept is no secret.
-        let is_place = PLACES.contains(&key) && value.get_ref().is_str();
-        if !is_place {
-            walk_named(key, value, below, hidden);
+impl HiddenTexts {
+    fn walk_table(&mut self, path: &str, table: &DeTable<'_>, below: Below) {
+        for (key, value) in table {
+            let key: &str = key.get_ref();
+            // Where a secret is kept is no secret.
+            let is_place = PLACES.contains(&key) && value.get_ref().is_str();
+            if !is_place {
+                self.walk_named(&join(path, key), key, value, below);
+            }
+        }
+    }
+
+    fn walk_named(&mut self, path: &str, key: &str, value: &Spanned<DeValue<'_>>, below: Below) {
+        let below = match below {
+            // `{ value = "data.id", type = "integer" }` of a column is an expression.
+            Below::Columns => Below::Columns,
+            _ if key == "columns" => Below::Columns,
+            // Whatever a program is told may be a secret.
+            _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
+            below => below,
+        };
+        self.walk(path, value, below);
+    }
+
+    fn walk(&mut self, path: &str, value: &Spanned<DeValue<'_>>, below: Below) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.walk_table(path, table, below),
+            DeValue::Array(items) => {
+                let mut before = "";
+                for item in items {
+                    if item.get_ref().as_str().is_some_and(|text| is_value_of(before, text)) {
+                        self.spell_out(path, item);
+                    }
+                    self.walk(path, item, below);
+                    before = item.get_ref().as_str().unwrap_or_default();
+                }
+            }
+            DeValue::String(_) if below == Below::Secret => self.places.push(value.span()),
+            DeValue::String(text) if !spelled_out::places(text).is_empty() => {
+                self.spell_out(path, value);
+            }
+            DeValue::String(text) if is_secret(text) => self.places.push(value.span()),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+
+    fn spell_out(&mut self, path: &str, value: &Spanned<DeValue<'_>>) {
+        self.places.push(value.span());
+        self.spelled_out.push((path.to_owned(), value.span()));
+    }
+
+    /// Warns of each secret within a text, where nothing is said of that text yet.
+    pub(super) fn warn(&self, problems: &mut Vec<Problem>) {
+        for (path, span) in &self.spelled_out {
+            let overlaps = |problem: &Problem| {
+                let other = problem.span.as_ref();
+                other.is_some_and(|other| other.start < span.end && span.start < other.end)
+            };
+            let is_said = |problem: &Problem| {
+                overlaps(problem)
+                    && (problem.severity == Severity::Error
+                        || problem.message.starts_with(IN_CLEAR))
+            };
+            if problems.iter().any(is_said) {
+                continue;
+            }
+            problems.push(Problem {
+                severity: Severity::Warning,
+                message: format!("{IN_CLEAR}: whoever reads the file has it"),
+                help: KEPT_APART.to_owned(),
+                span: Some(span.clone()),
+                path: path.clone(),
+            });
         }
     }
 }
 
-fn walk_named(
-    key: &str,
-    value: &Spanned<DeValue<'_>>,
-    below: Below,
-    hidden: &mut Vec<Range<usize>>,
-) {
-    let below = match below {
-        // `{ value = "data.id", type = "integer" }` of a column is an expression.
-        Below::Columns => Below::Columns,
-        _ if key == "columns" => Below::Columns,
-        // Whatever a program is told may be a secret.
-        _ if key == "value" || key == "env" || names_secret(key) => Below::Secret,
-        below => below,
-    };
-    walk(value, below, hidden);
-}
-
-fn walk(value: &Spanned<DeValue<'_>>, below: Below, hidden: &mut Vec<Range<usize>>) {
-    match value.get_ref() {
-        DeValue::Table(table) => walk_table(table, below, hidden),
-        DeValue::Array(items) => items.iter().for_each(|item| walk(item, below, hidden)),
-        DeValue::String(text) if below == Below::Secret || is_secret(text) => {
-            hidden.push(value.span());
-        }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => {}
-    }
-}
+/// How every warning of a secret in the configuration begins.
+const IN_CLEAR: &str = "a secret does not stand in the configuration";
+const KEPT_APART: &str = "send it in `headers` or hand it on in `env`, which take \
+                          `{ file = \"data/secrets/…\" }`";
 
 /// Whether a text grants access by itself. A template is none: its values come later.
 fn is_secret(text: &str) -> bool {

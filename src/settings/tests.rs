@@ -266,7 +266,9 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
     let text = "a = 'https://hooks.slack.com/services/T/B/hush'\n\
                 [h]\nenv = { KEY = 'hush' }\nheaders = { X-A = 'Bearer hush' }\n\
                 url = 'https://me:hush@host/'\ntoken = ['hush']\n\
-                columns = { at = { value = 'data.at' } }\nopen = 'https://host/a@b:c'\n";
+                columns = { at = { value = 'data.at' } }\nopen = 'https://host/a@b:c'\n\
+                query = 'https://host/?token=hush'\nrun = ['x', '--password', 'hush']\n\
+                file = ['x', '--password-file', 'x']\nlater = 'https://host/?token={{ data.a }}'\n";
     let reading = read(text, Path::new(""), |_| ());
     let shown: Vec<String> =
         reading.entries.0.iter().map(|(key, entry)| format!("{key} = {entry}")).collect();
@@ -276,10 +278,17 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
             "a = (hidden)",
             "h.columns.at.value = \"data.at\"",
             "h.env.KEY = (hidden)",
+            "h.file = [\"x\", \"--password-file\", \"x\"]",
             "h.headers.X-A = (hidden)",
+            "h.later = \"https://host/?token={{ data.a }}\"",
             "h.open = \"https://host/a@b:c\"",
+            "h.query = (hidden)",
+            "h.run = (hidden)",
             "h.token = (hidden)",
             "h.url = (hidden)",
         ]
     );
+    let warned = reading.problems.iter().filter(|problem| problem.severity == Severity::Warning);
+    let warned: Vec<&str> = warned.map(|problem| problem.path.as_str()).collect();
+    assert_eq!(warned, ["h.query", "h.run"]);
 }

@@ -11,7 +11,7 @@ use crate::event::{Delivery, Failure};
 use crate::expr::Scope;
 use crate::handler::envelope::write_event;
 use crate::handler::plan::{Content, SECRET, Step};
-use crate::settings::names_secret;
+use crate::settings::{names_secret, without_secrets};
 
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -56,7 +56,7 @@ impl Settings {
         if self.secret.is_some() {
             shown.push((SIGNATURE.to_string(), "(made when it is sent)".to_owned()));
         }
-        let (method, url) = (self.method.to_string(), url.to_string());
+        let (method, url) = (self.method.to_string(), without_secrets(url.as_str(), SECRET));
         Step::Request { method, url, headers: shown, body: Content(body.into()) }
     }
 

@@ -311,9 +311,10 @@ fn who_is_gone_from_the_configuration_is_told_everywhere_until_it_is_let_go() {
 fn a_reload_tells_of_changes_without_what_may_be_secret() {
     let app = |token: &str| {
         format!(
-            "[handler.app]\non = [\"userecho:*\"]\n[handler.app.http]\nurl = \"http://127.0.0.1:1/\"\n\
+            "[handler.app]\non = [\"userecho:*\"]\n[handler.app.http]\nurl = \"http://127.0.0.1:1/?token={token}\"\n\
              headers = {{ X-Api-Token = \"{token}\" }}\n\
-             [handler.run]\non = [\"userecho:*\"]\n[handler.run.command]\nrun = [\"true\"]\nenv = {{ STRIPE = \"{token}\" }}\n"
+             [handler.run]\non = [\"userecho:*\"]\n[handler.run.command]\n\
+             run = [\"true\", \"--password={token}\"]\nenv = {{ STRIPE = \"{token}\" }}\n"
         )
     };
     let folder = Folder::new("", &app("hunter2-old"));
@@ -323,6 +324,21 @@ fn a_reload_tells_of_changes_without_what_may_be_secret() {
     let text = printed(&output, 0);
     assert!(text.contains("handler.app.http.headers.X-Api-Token: (hidden) → (hidden)"), "{text}");
     assert!(text.contains("handler.run.command.env.STRIPE: (hidden) → (hidden)"), "{text}");
-    assert!(!text.contains("hunter2") && !served.log().contains("hunter2"), "{text}");
+    for key in ["http.url", "command.run"] {
+        assert!(text.contains(&format!(".{key}: (hidden) → (hidden)")), "{text}");
+    }
+    let told = String::from_utf8_lossy(&output.stderr).into_owned() + &text;
+    for key in
+        ["app.http.url (line ", "app.http.headers.X-Api-Token (line ", "run.command.run (line "]
+    {
+        assert!(told.contains(&format!("! handler.{key}")), "{told}");
+    }
+    let sample = ["--sample", "userecho", "topic.created"];
+    for handler in ["app", "run"] {
+        let tried = run(&folder, &[&["handlers", "try", handler][..], &sample].concat());
+        let tried = printed(&tried, 0);
+        assert!(tried.contains("=(secret)") && !tried.contains("hunter2"), "{tried}");
+    }
+    assert!(!told.contains("hunter2") && !served.log().contains("hunter2"), "{told}");
     assert_eq!(served.stop(), Some(0));
 }
