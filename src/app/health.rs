@@ -33,16 +33,14 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
             _ = look.tick() => {}
         }
         n_looks = n_looks.wrapping_add(1);
+        let (is_retry, is_orphans) = due(n_looks);
         server.look_at_rates();
         let looked = async {
             let now = server.core.clock.now();
-            if n_looks.is_multiple_of(RETRY_EVERY) {
+            if is_retry {
                 server.retry_failed().await;
             }
-            // Not at the first look: the queue has not counted its bytes by then.
-            if n_looks % RETRY_EVERY == 2
-                && let Some(payload) = server.look_after_orphans().await
-            {
+            if is_orphans && let Some(payload) = server.look_after_orphans().await {
                 // Once a day: the same key is not told again within one.
                 own.append(ORPHANED, &names(&payload), &payload).await;
             }
@@ -56,6 +54,12 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
             () = looked => {}
         }
     }
+}
+
+/// Whether what could not be started is tried again, and what is gone is looked at, at this look.
+fn due(n_looks: u32) -> (bool, bool) {
+    // Not at the first look: the queue has not counted its bytes by then.
+    (n_looks.is_multiple_of(RETRY_EVERY), n_looks % RETRY_EVERY == 2)
 }
 
 /// How long a handler that comes and goes is told of no second time: two mails in ten minutes are enough.
@@ -184,6 +188,15 @@ mod tests {
 
     fn failed() -> Condition {
         Condition::Failed { since: THEN, reason: "a secret is missing".to_owned() }
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_tried_again_every_minute() {
+        let retries = (1..=36).filter(|n_looks| due(*n_looks).0).map(|n_looks| EVERY * n_looks);
+        let minutes = (1..=3).map(Duration::from_mins);
+        assert_eq!(retries.collect::<Vec<_>>(), minutes.collect::<Vec<_>>());
+        let orphans = (1..=36).filter(|n_looks| due(*n_looks).1);
+        assert_eq!(orphans.collect::<Vec<_>>(), [2, 14, 26]);
     }
 
     #[test]

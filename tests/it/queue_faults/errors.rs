@@ -8,8 +8,8 @@ use gatepost::queue::storage::OsStorage;
 use gatepost::queue::{DeadFilter, Queue, QueueError};
 
 use super::{
-    DEAD, Site, all_positions, append, append_all, deliver_all, event, record, settle, subscribe,
-    take_due,
+    DEAD, SEGMENT_BYTES, Site, all_positions, append, append_all, deliver_all, event, record,
+    settle, subscribe, take_due,
 };
 use gatepost::queue::embedded::testing::Call;
 
@@ -80,6 +80,31 @@ async fn a_full_disk_refuses_until_there_is_room() {
     let queue = site.open();
     assert_eq!(all_positions(&queue).await, (1..=7).collect::<Vec<u64>>());
     assert_eq!(queue.stats().damage, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn refusal_names_the_handler_that_everything_waits_for() {
+    let site = Site::new();
+    let mut settings = site.settings();
+    settings.disk_max = site.open().stats().bytes + 8 * u64::from(SEGMENT_BYTES);
+    let queue = site.try_open(settings).unwrap();
+    let subscription = subscribe(&queue, "h").await;
+    // It was configured once, and settles nothing any more.
+    drop(subscribe(&queue, "going").await);
+    let mut n_stored = 0;
+    let why = loop {
+        match queue.append(event(n_stored + 1, 9_000)).await {
+            Ok(_) => n_stored += 1,
+            Err(QueueError::Full(why)) => break why,
+            Err(err) => panic!("{err}"),
+        }
+        deliver_all(&*subscription).await;
+        drop(record(&queue).await);
+        queue.clean().await.unwrap();
+        assert!(n_stored < 500);
+    };
+    let pinned = format!("they wait for handler `going` ({n_stored} events)");
+    assert!(why.ends_with(&pinned), "{why}");
 }
 
 #[tokio::test]
