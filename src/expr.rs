@@ -170,6 +170,11 @@ impl Template {
         self.compiled()?.render(scope.value()).map_err(|err| self.error(&err))
     }
 
+    /// What its values are escaped for.
+    pub fn escape(&self) -> Escape {
+        self.escape
+    }
+
     fn error(&self, err: &minijinja::Error) -> ExprError {
         ExprError::of(err, &self.text, Some(&self.rewritten))
     }

@@ -80,6 +80,8 @@ pub struct Settings {
     /// Of what the template gives.
     content_type: &'static str,
     headers: Vec<(HeaderName, Header)>,
+    /// Their names as they are written.
+    written: Vec<String>,
     forward: Forward,
     secret: Option<SecretRef>,
     rate_limit: Option<RateLimit>,
@@ -118,8 +120,12 @@ impl Settings {
         }
         let headers = table
             .table_like("headers", "{ X-Name = \"value\" }")
-            .map(headers::read)
+            .map(|mut table| {
+                let names = table.entries().into_iter().map(|(name, _)| name.to_owned());
+                (names.collect::<Vec<_>>(), headers::read(table))
+            })
             .unwrap_or_default();
+        let (written, headers) = headers;
         let forward = headers::read_forward(table);
         let secret = table.take("secret");
         let help = "for example `rate_limit = \"10/s\"`";
@@ -139,11 +145,18 @@ impl Settings {
             body,
             content_type,
             headers,
+            written,
             forward,
             secret,
             rate_limit,
             guard,
         })
+    }
+
+    /// The key of a header, as it is written.
+    fn key_of(&self, name: &HeaderName) -> String {
+        let written = self.written.iter().find(|one| one.eq_ignore_ascii_case(name.as_str()));
+        format!("headers.{}", written.map_or(name.as_str(), String::as_str))
     }
 }
 
@@ -204,7 +217,7 @@ impl KindSettings for Settings {
         };
         let body = self.body.as_ref().map(|body| Text::template("body", body));
         let headers = self.headers.iter().filter_map(|(name, header)| match header {
-            Header::Template(template) => Some(Text::template(format!("headers.{name}"), template)),
+            Header::Template(template) => Some(Text::template(self.key_of(name), template)),
             Header::Secret { .. } => None,
         });
         url.into_iter().chain(body).chain(headers).collect()

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::event::{Dedupe, Delivery, Event, NewEvent};
-use crate::expr::Scope;
-use crate::handler::{Plan, Step, Words};
+use crate::expr::{Escape, Scope};
+use crate::handler::{Content, Plan, Step, Words};
 
 use super::{Lint, names};
 use crate::app::samples::loose_event;
@@ -81,34 +82,68 @@ impl Lint<'_> {
         }
     }
 
-    /// A body that begins like JSON is meant to be JSON, whatever is in a text.
+    /// A body that is called JSON, or begins like it, is meant to be JSON, whatever is in a text.
     fn json(&mut self, events: &[Arc<Event>]) {
         let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
         let texts = self.trial.texts();
         let Some(text) = texts.iter().find(|text| text.key == key) else { return };
-        if !looks_like_json(text.words.source()) {
+        if self.told.contains(&key) {
             return;
         }
-        let is_broken = events.iter().any(|event| {
-            let Some(event) = hostile(event) else { return false };
-            let plan = self.plan(&event).unwrap_or_default();
-            plan.steps.iter().any(|step| match step {
-                Step::Request { body, .. } => serde_json::from_slice::<Value>(&body.0).is_err(),
-                _ => false,
-            })
-        });
-        if is_broken {
+        let Words::Template(template) = &text.words else { return };
+        let escapes = template.escape() == Escape::Json;
+        let is_quoted = ["\"{{", "'{{"].iter().any(|open| template.source().contains(open));
+        let mut broken = events.iter().filter_map(|event| Some((event, self.json_error(event)?)));
+        if let Some((event, err)) = broken.next() {
+            let of = names(std::slice::from_ref(event));
+            let message = format!("with the sample of {of} this is not JSON: {err}");
+            let help = if escapes && is_quoted {
+                "write `{{ … }}` without quotation marks around it: `escape = \"json\"` brings them"
+            } else if escapes {
+                "see it with `gatepost handlers try`"
+            } else {
+                "see it with `gatepost handlers try`; with `escape = \"json\"` beside it each \
+                 `{{ … }}` comes with its quotation marks"
+            };
+            self.warn(&key, "", message, help.to_owned());
+            return;
+        }
+        let mut hostile = events.iter().filter_map(|event| hostile(event));
+        if hostile.any(|event| self.json_error(&event).is_some()) {
             let message = "this is not JSON as soon as a text has a quotation mark or two lines";
             let help = "write `escape = \"json\"` beside it, and `{{ … }}` without quotation marks \
                         around it";
             self.warn(&key, "", message.to_owned(), help.to_owned());
         }
     }
+
+    /// What is wrong with a body that is meant to be JSON.
+    fn json_error(&self, event: &Arc<Event>) -> Option<serde_json::Error> {
+        let steps = self.plan(event).unwrap_or_default().steps.into_iter();
+        let mut errors = steps.filter_map(|step| {
+            let Step::Request { headers, body: Content(body), .. } = step else { return None };
+            let is_called_json = headers
+                .iter()
+                .any(|(name, value)| name == "content-type" && value.contains("json"));
+            let is_meant = is_called_json || begins_like_json(&body);
+            if !is_meant || body.trim_ascii().is_empty() {
+                return None;
+            }
+            serde_json::from_slice::<IgnoredAny>(&body).err()
+        });
+        errors.next()
+    }
 }
 
-fn looks_like_json(template: &str) -> bool {
-    let text = template.trim_start();
-    text.starts_with(['{', '[']) && !text.starts_with("{{") && !text.starts_with("{%")
+/// Not `[Gatepost] a comment`.
+fn begins_like_json(body: &[u8]) -> bool {
+    match body.trim_ascii_start() {
+        [b'{', ..] => true,
+        [b'[', rest @ ..] => {
+            matches!(rest.trim_ascii_start(), [b'{' | b'[' | b'"' | b']' | b'0'..=b'9' | b'-', ..])
+        }
+        _ => false,
+    }
 }
 
 /// The event with other texts in its body; `None` where that is no JSON.

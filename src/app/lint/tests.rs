@@ -78,6 +78,18 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
 }
 
 #[test]
+fn field_in_a_header_is_found_whatever_its_name_is_written_like() {
+    for name in ["x-a", "X-B", "X_c"] {
+        let text = format!(
+            "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.http]\nurl = 'http://a/'\n\
+             headers = {{ {name} = '{{{{ data.comment.foo }}}}' }}"
+        );
+        let expected = "no sample of hyvor:comment.create has `data.comment.foo`";
+        assert!(found(&text)[0].starts_with(expected), "{name}");
+    }
+}
+
+#[test]
 fn type_that_the_sender_never_sends_is_found() {
     let on = |on: &str| format!("[handler.a]\non = ['{on}']\n[handler.a.log]");
     check(
@@ -176,10 +188,24 @@ fn json_template_that_a_text_breaks_is_found() {
                     `escape = \"json\"` beside it, and `{{ … }}` without quotation marks around it";
     let body = "body = '{\"text\": \"{{ data.comment.body }}\"}'";
     check(&http(body), &[expected]);
-    check(&http(&format!("{body}\nescape = 'json'")), &[expected]);
+    let quoted = found(&http(&format!("{body}\nescape = 'json'")));
+    let of = "with the sample of hyvor:comment.create this is not JSON: ";
+    assert!(quoted[0].starts_with(of) && quoted[0].contains("` without quotation"), "{quoted:?}");
     let good = "body = '{\"text\": {{ data.comment.body }}}'\nescape = 'json'";
     check(&http(good), &[]);
     check(&http("body = '{{ data.comment.body }}'"), &[]);
+    // What decides is the body that comes out, and what it is called.
+    let branch = "'{% if data.comment.id %}{\"a\": \"{{ data.comment.body }}\"}{% endif %}'";
+    check(&http(&format!("body = {branch}")), &[expected]);
+    let called =
+        "headers = { Content-Type = 'application/json' }\nbody = 'a {{ data.comment.id }}'";
+    assert!(found(&http(called))[0].starts_with(&format!("{of}expected value")));
+    check(&http("body = '[Gatepost] {{ data.comment.body }}'"), &[]);
+    let comma = "body = '{\"a\": {{ data.comment.body }}, }'\nescape = 'json'";
+    let comma = found(&http(comma));
+    let [comma] = &comma[..] else { panic!("{comma:?}") };
+    assert!(comma.starts_with(&format!("{of}key must be a string at line 1")), "{comma}");
+    assert!(comma.ends_with(" | see it with `gatepost handlers try`"), "{comma}");
 }
 
 #[test]
