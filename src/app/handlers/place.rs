@@ -16,8 +16,8 @@ use crate::handler::{BuildError, Handler};
 use crate::queue::{Start, Subscription};
 use crate::secret::{Fingerprint, SecretRef};
 
-/// How long a handler's calls fail, at least two of them, until it counts as down: a restart of the
-/// other side takes less.
+/// How long a handler's calls fail, at least two of them where another comes so soon, until it counts
+/// as down: a restart of the other side takes less.
 const DOWN_AFTER: Duration = Duration::from_secs(30);
 
 /// A handler that is ready to run, or the reason why it is not.
@@ -73,6 +73,8 @@ pub(super) enum Place {
 pub(super) struct Running {
     pub(super) kind: &'static str,
     pub(super) concurrency: usize,
+    /// The shortest wait before another try.
+    pub(super) retry_min: Duration,
     pub(super) of: BuildInputs,
     pub(super) control: deliver::Control,
     pub(super) stop: CancellationToken,
@@ -130,7 +132,7 @@ impl Running {
             LoopState::Paused => HandlerStatus::Paused,
             LoopState::Stopped => HandlerStatus::Stopped,
             LoopState::Finishing => HandlerStatus::Finishing,
-            LoopState::Running if down_since(&status, clock).is_some() => HandlerStatus::Down,
+            LoopState::Running if self.down_since(&status, clock).is_some() => HandlerStatus::Down,
             LoopState::Running => HandlerStatus::Running,
         };
         let (now, steady) = (clock.now(), clock.steady());
@@ -162,7 +164,7 @@ impl Running {
         if status.state != LoopState::Running {
             return Condition::Unclear;
         }
-        if let Some((since, n_failures)) = down_since(&status, clock) {
+        if let Some((since, n_failures)) = self.down_since(&status, clock) {
             let since = clock.now().before(clock.steady().since(since));
             let error = status.last_error.map(|error| error.text.as_str().to_owned());
             return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
@@ -171,6 +173,10 @@ impl Running {
             Health::Answers => Condition::Well,
             Health::Unknown | Health::Fails { .. } => Condition::Unclear,
         }
+    }
+
+    fn down_since(&self, status: &Status, clock: &dyn Clock) -> Option<(Timestamp, u32)> {
+        down_since(status, self.retry_min, clock.steady())
     }
 
     /// Ends its task. Deliveries that do not end in time come back.
@@ -183,13 +189,50 @@ impl Running {
 }
 
 /// Since when a handler is down, by the steady clock, and how many calls failed in a row.
-fn down_since(status: &Status, clock: &dyn Clock) -> Option<(Timestamp, u32)> {
+fn down_since(status: &Status, retry_min: Duration, steady: Timestamp) -> Option<(Timestamp, u32)> {
     let Health::Fails { since, count } = status.health else { return None };
     let is_left_alone = match status.breaker {
         BreakerState::Closed => false,
         // One delivery is tried now and then.
         BreakerState::Open | BreakerState::Probing => true,
     };
-    let fails_for_long = count >= 2 && clock.steady().since(since) >= DOWN_AFTER;
+    // A second call that comes later than that is not waited for.
+    let is_sure = count >= 2 || retry_min > DOWN_AFTER;
+    let fails_for_long = is_sure && steady.since(since) >= DOWN_AFTER;
     (is_left_alone || fails_for_long).then_some((since, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handler_is_down_after_two_failures_or_one_whose_next_try_is_far_off() {
+        let since = Timestamp::from_millis(1_000);
+        let is_down = |count: u32, retry_min: u64, after: u64| {
+            let status = Status {
+                handler: HandlerName::parse("mail").unwrap(),
+                state: LoopState::Running,
+                breaker: BreakerState::Closed,
+                probe_at: None,
+                health: Health::Fails { since, count },
+                in_flight: 0,
+                taken: 0,
+                last_error: None,
+                last_success_at: None,
+            };
+            let steady = since.after(Duration::from_secs(after));
+            down_since(&status, Duration::from_secs(retry_min), steady).is_some()
+        };
+        for (count, retry_min, after, expected) in [
+            (1, 10, 31, false),
+            (2, 10, 29, false),
+            (2, 10, 30, true),
+            (1, 30, 31, false),
+            (1, 300, 29, false),
+            (1, 300, 30, true),
+        ] {
+            assert_eq!(is_down(count, retry_min, after), expected, "{count} {retry_min} {after}");
+        }
+    }
 }
