@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::settings::{EventGlob, Policy};
-use crate::event::{ErrorText, Event, OrderKey};
+use crate::event::{ErrorText, Event, EventType, OrderKey};
 use crate::expr::{Expression, Scope};
 
 /// The built-in source of Gatepost's own events; reserved.
@@ -26,7 +26,7 @@ pub enum Match {
 /// Whether a handler with `policy` wants `event`. A panic in an expression stays with this event.
 pub fn evaluate(policy: &Policy, event: &Arc<Event>) -> Match {
     if !is_named(&policy.on, event) {
-        return Match::Skip;
+        return unreadable(&policy.on, event).map_or(Match::Skip, Match::Error);
     }
     if policy.when.is_none() && policy.order_by.is_none() {
         return Match::Take(None);
@@ -48,6 +48,14 @@ pub fn is_named(on: &[EventGlob], event: &Event) -> bool {
     on.iter().any(|glob| {
         glob.source.matches(source) && glob.event_type.matches(event.event_type.as_str())
     })
+}
+
+/// Why it cannot be said whether `on` names the event: its type stands in a body that cannot be read.
+fn unreadable(on: &[EventGlob], event: &Event) -> Option<ErrorText> {
+    let may_be_meant = event.event_type.as_str() == EventType::UNKNOWN
+        && on.iter().any(|glob| glob.source.matches(event.source.as_str()));
+    let err = may_be_meant.then(|| event.payload().err()).flatten()?;
+    Some(ErrorText::new(format!("the type cannot be told: {err}")))
 }
 
 fn match_payload(policy: &Policy, event: &Arc<Event>) -> Result<Match, String> {
@@ -91,9 +99,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{
-        DataRoot, Dedupe, EventId, EventType, Glob, Headers, NewEvent, Position, SourceName,
-    };
+    use crate::event::{DataRoot, Dedupe, EventId, Glob, Headers, NewEvent, Position, SourceName};
     use crate::handler::Exempt;
 
     fn event(source: &str, event_type: &str, body: &'static str) -> Arc<Event> {
@@ -143,6 +149,24 @@ mod tests {
         check_on(on, "userecho", "topic.created", true);
         check_on(on, "userecho", "vote", false);
         check_on(on, "other", "comment.create", false);
+    }
+
+    #[test]
+    fn type_in_a_body_that_cannot_be_read_is_unclear() {
+        let deep: &'static str = "[".repeat(3_000).leak();
+        for body in [r#"{"event":"comment.create","data":{"#, deep] {
+            let event = event("hyvor", "unknown", body);
+            let found = evaluate(&policy(&["hyvor:comment.*"], "", ""), &event);
+            let Match::Error(why) = found else { panic!("{found:?}") };
+            assert!(why.as_str().starts_with("the type cannot be told: the body "), "{why}");
+            let found = evaluate(&policy(&["userecho:*"], "", ""), &event);
+            assert_eq!(found, Match::Skip);
+        }
+        for body in ["{}", "[1]", "hello", ""] {
+            let found =
+                evaluate(&policy(&["hyvor:comment.*"], "", ""), &event("hyvor", "unknown", body));
+            assert_eq!(found, Match::Skip, "{body}");
+        }
     }
 
     #[test]
