@@ -1,11 +1,13 @@
 //! What the admin side can ask and change, as plain values: one set of answers for the admin
 //! listener, the admin socket and the command line, with or without a running server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::cluster::ClusterView;
+use crate::deliver::Policy;
 use crate::event::{HandlerName, Position, SourceName};
 use crate::ingest::Ingest;
 use crate::queue::{Queue, QueueError, QueueStats};
@@ -89,6 +91,8 @@ pub struct Api {
     server: Option<Server>,
     /// What is hidden of events while no server knows the sources.
     credentials: Arc<SourceCredentials>,
+    /// What handlers want while no server knows them.
+    policies: Arc<BTreeMap<HandlerName, Policy>>,
     /// Who asks, for the action log.
     actor: Actor,
 }
@@ -104,8 +108,14 @@ struct Server {
 impl Api {
     /// The admin side of a queue that no server holds: reading and repairing only.
     pub fn offline(queue: Arc<dyn Queue>, clock: Arc<dyn Clock>) -> Self {
-        let credentials = Arc::default();
-        Self { queue, clock, server: None, credentials, actor: Actor::CommandLine }
+        let (credentials, policies) = (Arc::default(), Arc::default());
+        Self { queue, clock, server: None, credentials, policies, actor: Actor::CommandLine }
+    }
+
+    /// The same, which knows what handlers want.
+    #[must_use]
+    pub fn judging(self, policies: BTreeMap<HandlerName, Policy>) -> Self {
+        Self { policies: Arc::new(policies), ..self }
     }
 
     /// The same, which shows nothing of what `credentials` say.

@@ -56,6 +56,10 @@ pub trait Control: Send + Sync {
     /// What each configured handler says to an event, by today's configuration.
     fn wants(&self, event: &Arc<Event>) -> Vec<WantsView>;
 
+    /// Whether a handler would be called with an event, by today's configuration. One that is not
+    /// configured may be again.
+    fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool;
+
     /// What a handler would do with an event, by today's configuration.
     fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError>;
 

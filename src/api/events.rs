@@ -121,7 +121,7 @@ impl Api {
         Ok(self.get(id).await?.body)
     }
 
-    async fn get(&self, id: EventId) -> Result<Event, ApiError> {
+    pub(super) async fn get(&self, id: EventId) -> Result<Event, ApiError> {
         let event = self.queue.get(id).await?;
         event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
     }

@@ -2,12 +2,13 @@
 //! for the pages, paces them and remembers how far they came; each page is durable once it is
 //! answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::{EventId, HandlerName, Position};
+use crate::event::{Event, EventId, HandlerName};
 use crate::queue::{EventQuery, TAKE_BYTES_MAX};
 use crate::text::counted;
 
@@ -55,7 +56,7 @@ pub struct Replayed {
     pub matched: u64,
     /// How many of them are delivered again, or would be.
     pub done: u64,
-    /// How many were gone by then.
+    /// How many no handler wants, or were gone by then.
     pub skipped: u64,
     /// How many could not be.
     pub failed: u64,
@@ -98,14 +99,15 @@ impl ReplayRange {
 }
 
 impl Api {
-    /// Makes one event due again, for one handler or all that have a place; says for how many.
+    /// Makes one event due again, for one handler or all that have a place, where they want it; says for
+    /// how many.
     pub async fn replay(
         &self,
         id: EventId,
         handler: Option<&HandlerName>,
     ) -> Result<u64, ApiError> {
-        let position = self.position(id).await?;
-        let replayed = self.replay_at(position, handler).await;
+        let event = Arc::new(self.get(id).await?);
+        let replayed = self.replay_event(&event, handler).await;
         let whom = handler.map_or("every handler", HandlerName::as_str);
         self.note("replay", format!("event {id} to {whom}"), &replayed, |count| {
             counted(*count, "delivery", "deliveries")
@@ -113,16 +115,27 @@ impl Api {
         replayed
     }
 
-    async fn replay_at(
+    async fn replay_event(
         &self,
-        position: Position,
+        event: &Arc<Event>,
         handler: Option<&HandlerName>,
     ) -> Result<u64, ApiError> {
         let mut n_replayed = 0;
         for name in self.handlers_for(handler)? {
-            n_replayed += self.queue.replay(&name, &[position]).await?;
+            if self.is_wanted(&name, event) {
+                n_replayed += self.queue.replay(&name, &[event.position]).await?;
+            }
         }
         Ok(n_replayed)
+    }
+
+    /// Whether a handler would be called with an event: to make it due again for one that would skip it
+    /// changes nothing.
+    fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool {
+        match &self.server {
+            Some(server) => server.control.is_wanted(handler, event),
+            None => self.policies.get(handler).is_none_or(|policy| policy.wants(event)),
+        }
     }
 
     /// Makes a page of events due again, oldest first. A page ends early behind the event with
@@ -143,20 +156,29 @@ impl Api {
             limit: Some(range.limit.unwrap_or(EventQuery::LIMIT_MAX)),
             ..EventsAsk::default()
         };
-        let (mut positions, is_full) = self.positions(ask).await?;
-        let n_found = positions.len();
-        positions.retain(|position| range.up_to.is_none_or(|last| position.0 <= last));
-        let matched = positions.len() as u64;
-        let (mut n_deliveries, mut done) = (0, 0);
-        for handler in &handlers {
-            let n_of_handler = if range.dry_run {
-                matched
-            } else {
-                self.queue.replay(handler, &positions).await?
-            };
-            n_deliveries += n_of_handler;
-            done = done.max(n_of_handler);
+        let (mut events, is_full) = self.page(ask).await?;
+        let n_found = events.len();
+        events.retain(|event| range.up_to.is_none_or(|last| event.position.0 <= last));
+        let (matched, is_last) = (events.len() as u64, !is_full || events.len() < n_found);
+        let after = events.last().map_or(after, |event| event.position.0);
+        let mut wanted = vec![Vec::new(); handlers.len()];
+        let mut n_wanted = 0;
+        // One by one: what is read of a body takes several times as much memory as the body.
+        for event in events.into_iter().map(Arc::new) {
+            let wanting = handlers.iter().zip(&mut wanted);
+            let wanting = wanting.filter(|(handler, _)| self.is_wanted(handler, &event));
+            let n_wanting = wanting.map(|(_, positions)| positions.push(event.position)).count();
+            n_wanted += u64::from(n_wanting > 0);
         }
+        let (mut n_deliveries, mut n_gone) = (0, 0);
+        for (handler, positions) in handlers.iter().zip(&wanted) {
+            let n_asked = positions.len() as u64;
+            let n_of_handler =
+                if range.dry_run { n_asked } else { self.queue.replay(handler, positions).await? };
+            n_deliveries += n_of_handler;
+            n_gone = n_gone.max(n_asked.saturating_sub(n_of_handler));
+        }
+        let done = n_wanted.saturating_sub(n_gone);
         Ok(Replayed {
             matched,
             done,
@@ -164,8 +186,8 @@ impl Api {
             failed: 0,
             count: matched,
             deliveries: n_deliveries,
-            after: positions.last().map_or(after, |position| position.0),
-            is_last: !is_full || positions.len() < n_found,
+            after,
+            is_last,
         })
     }
 
@@ -201,13 +223,13 @@ impl Api {
         replayed
     }
 
-    /// The positions of one page, and whether there may be more behind it.
-    async fn positions(&self, ask: EventsAsk) -> Result<(Vec<Position>, bool), ApiError> {
+    /// The events of one page, and whether there may be more behind it.
+    async fn page(&self, ask: EventsAsk) -> Result<(Vec<Event>, bool), ApiError> {
         let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..ask.parse(self.now())? };
         let events = self.queue.list(query.clone()).await?;
         let body_bytes = events.iter().map(|event| event.body.len()).sum();
         let is_full = query.is_full(events.len(), body_bytes);
-        Ok((events.iter().map(|event| event.position).collect(), is_full))
+        Ok((events, is_full))
     }
 
     /// One handler, or all that have a place.

@@ -269,6 +269,12 @@ impl Control for Server {
         insight::wants(&self.config(), event)
     }
 
+    fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool {
+        let config = self.config();
+        let settings = config.handlers.get(handler);
+        settings.is_none_or(|settings| settings.policy.wants(event))
+    }
+
     fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError> {
         insight::plan(&self.config(), handler, event, &self.core.clock)
     }

@@ -262,7 +262,7 @@ pub struct EventsTail {
     clap::ArgGroup::new("what")
         .args([
             "id", "source", "event_type", "since", "until", "contains", "field", "search", "handler",
-            "after", "all", "dry_run",
+            "all", "dry_run",
         ])
         .multiple(true)
         .required(true)

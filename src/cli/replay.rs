@@ -97,7 +97,7 @@ async fn one(
         }
     };
     if deliveries == 0 {
-        let why = "no handler has a place in the log, or the event has just been removed";
+        let why = "no handler has a place in the log and wants it, or it has just been removed";
         return Err(CliError::Failed(format!("nothing is delivered again: {why}")));
     }
     done(1, deliveries, options.dry_run, output)
@@ -131,7 +131,7 @@ async fn range(
         let page = next_page(via, &progress.range, interrupted.clone()).await?;
         let Some(page) = page else { return Err(stopped(&progress)) };
         let told = progress.count / TELL_EVERY;
-        progress.count += page.count;
+        progress.count += page.done;
         progress.deliveries += page.deliveries;
         progress.range.after = Some(page.after);
         bar.set(page.after.saturating_sub(began));

@@ -227,7 +227,9 @@ async fn wait_for_index(queue: &EmbeddedQueue) {
 
 fn api(queue: Arc<EmbeddedQueue>, config: &Config) -> Api {
     let api = Api::offline(queue, Arc::new(SystemClock::new()));
-    api.hiding(config.credentials())
+    let handlers = config.handlers.iter();
+    let policies = handlers.map(|(name, settings)| (name.clone(), settings.policy.clone()));
+    api.hiding(config.credentials()).judging(policies.collect())
 }
 
 /// Whom to ask.
