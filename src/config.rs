@@ -116,6 +116,29 @@ impl Config {
         exact.or_else(|| below().map(|(_, entry)| entry.place()).min_by_key(|place| place.start))
     }
 
+    /// The key that a handler cannot be built for: the one whose value `why` names, else that of the
+    /// secret that it speaks of.
+    pub fn key_of(&self, handler: &HandlerName, why: &str) -> Option<String> {
+        let part = format!("handler.{handler}.");
+        let named = self.entries.0.iter().find(|(key, entry)| {
+            let value = entry.to_string();
+            let value = value.trim_matches('"');
+            // A path is told as a whole.
+            let is_path = value.len() > 3 && value.contains(['/', '.']);
+            let is_said = why.contains(&format!("`{value}`")) || is_path && why.contains(value);
+            key.starts_with(&part) && is_said
+        });
+        let mut secrets =
+            self.secrets.iter().map(|(key, _)| key).filter(|key| key.starts_with(&part));
+        let is_meant = |key: &&String| {
+            let words = key.to_lowercase();
+            let Some((_, header)) = words.split_once(".headers.") else { return true };
+            why.contains(header.split('.').next().unwrap_or_default())
+        };
+        let secret = || secrets.find(is_meant).cloned().filter(|_| why.contains("secret"));
+        named.map(|(key, _)| key.clone()).or_else(secret)
+    }
+
     /// Where the secrets of a handler are.
     pub fn secrets_of(&self, handler: &HandlerName) -> impl Iterator<Item = &SecretRef> {
         let part = format!("handler.{handler}.");

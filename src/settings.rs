@@ -153,6 +153,7 @@ pub fn read_with<T>(
         hidden: RefCell::default(),
         keys: RefCell::default(),
         secrets: RefCell::default(),
+        unused: RefCell::default(),
     };
     let mut table = Table::root(&diagnostics, root.get_ref());
     let value = reader(&mut table);

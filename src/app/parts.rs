@@ -97,7 +97,7 @@ pub(super) fn handlers(
 /// changing anything, each with the reason.
 pub fn check_built(config: &Config) -> Vec<(HandlerName, String)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let handlers = config.handlers.iter();
+    let handlers = config.handlers.iter().filter(|(_, settings)| settings.is_enabled);
     let wrong = handlers.filter_map(|(name, settings)| {
         let err = settings.kind.check(&context(config, name, settings, &clock)).err()?;
         Some((name.clone(), crate::api::error_chain(&err)))
@@ -133,7 +133,7 @@ pub(super) fn context(
 pub async fn check_online(config: &Config) -> Vec<String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut problems = super::own_names::problems(config).await;
-    for (name, settings) in &config.handlers {
+    for (name, settings) in config.handlers.iter().filter(|(_, settings)| settings.is_enabled) {
         let context = context(config, name, settings, &clock);
         if let Err(err) = settings.kind.check_online(&context).await {
             // It may be built and started all the same: what is away now may come.

@@ -15,6 +15,10 @@ use super::output::{Output, json_text, line, note};
 use super::store::{Reached, Server};
 use super::{CliError, against};
 
+/// What becomes of a handler that cannot be built.
+const UNBUILT: &str = "until that is mended its events wait; `gatepost serve` starts without it, and \
+                       `enabled = false` leaves it out";
+
 /// Finds every mistake at once.
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
     let (config, mut report) = match config::load(path) {
@@ -27,10 +31,13 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     crate::app::lint::lint(&config, &mut report);
     for (name, why) in crate::app::check_built(&config) {
         let message = format!("handler `{name}` cannot be built: {why}");
-        report.fail(&format!("handler.{name}"), message);
+        let key = config.key_of(&name, &why);
+        let place = key.as_ref().and_then(|key| config.place_of(key));
+        let key = key.unwrap_or_else(|| format!("handler.{name}"));
+        report.fail(&key, place, message, UNBUILT);
     }
     match crate::app::check_certificate(&config) {
-        Some((key, message, true)) => report.fail(key, message),
+        Some((key, message, true)) => report.fail(key, None, message, ""),
         Some((key, message, false)) => {
             let renew = "renew it: Gatepost takes the new files over by itself".to_owned();
             report.warn(key, config.place_of(key), "", message, renew);

@@ -56,6 +56,9 @@ pub(super) fn read_all(
 
 fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings> {
     let is_enabled = table.take_or("enabled", true);
+    if !is_enabled {
+        table.is_unused();
+    }
     let on = on::read(table, sources);
     let when = read_expression(table, "when");
     let order_by = read_expression(table, "order_by");

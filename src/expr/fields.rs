@@ -16,6 +16,9 @@ pub struct Field {
     pub path: Vec<Part>,
     /// Where it is in the text, in bytes.
     pub range: Range<usize>,
+    /// How much of the path a name of the text's own stands for: that is asked for where the name was
+    /// given.
+    pub n_given: usize,
     /// Whether the text itself counts with its absence: `x | default("y")`, `x or y`, `if x`.
     pub may_be_missing: bool,
 }
@@ -132,7 +135,9 @@ impl<'t> Finder<'t> {
             None => matches!(name, "event" | "payload" | "data" | "events")
                 .then(|| vec![Part::Name(name.to_owned())]),
         };
+        let is_given = self.given.contains_key(name);
         let mut path = root.unwrap_or_default();
+        let n_given = of_event(path.clone()).map_or(0, |path| path.len() * usize::from(is_given));
         let is_known = !path.is_empty();
         let mut behind = at + 1;
         while let Some((part, next)) = self.part(behind) {
@@ -151,7 +156,7 @@ impl<'t> Finder<'t> {
         if let Some(path) = path.clone().filter(|path| path.len() > 1) {
             let range = self.range(at).start..self.range(behind - 1).end;
             let may_be_missing = self.may_be_missing(at, behind);
-            self.found.push(Field { path, range, may_be_missing });
+            self.found.push(Field { path, range, n_given, may_be_missing });
         }
         (behind, path.filter(|_| !is_called))
     }

@@ -13,14 +13,34 @@ const DIGITS_MAX: i64 = 40;
 /// The most digits behind the point.
 const DECIMALS_MAX: usize = 10;
 
+/// Currencies without minor units. ISK and UGX have none by ISO 4217, and senders count them in
+/// hundredths all the same.
+const WITHOUT_MINOR: [&str; 14] = [
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF",
+    "XPF",
+];
+/// Those whose minor unit is a thousandth.
+const THOUSANDTHS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+
+fn decimals_of(currency: &str) -> usize {
+    let currency = currency.to_ascii_uppercase();
+    if WITHOUT_MINOR.contains(&currency.as_str()) {
+        0
+    } else if THOUSANDTHS.contains(&currency.as_str()) {
+        3
+    } else {
+        2
+    }
+}
+
 /// `data.amount | money("EUR")` is `1,234.50 EUR`. With `minor = true` the amount is in cents, as
-/// Stripe sends it. `decimals` is 2 where it is not said, `group` is `,` and `point` is `.`.
+/// Stripe sends it. `decimals` is the currency's where it is not said, `group` is `,` and `point` is `.`.
 pub(super) fn money(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = Arguments::of(args)?;
     let text = |place, name| Ok::<_, Error>(args.get(place, name)?.map(|text| plain(&text)));
     let currency = text(1, "currency")?.unwrap_or_default();
     let is_minor = args.get(2, "minor")?.is_some_and(|minor| minor.is_true());
-    let decimals = args.count(3, "decimals", 2)?.min(DECIMALS_MAX);
+    let decimals = args.count(3, "decimals", decimals_of(&currency))?.min(DECIMALS_MAX);
     let group = text(4, "group")?.unwrap_or_else(|| ",".to_owned());
     let point = text(5, "point")?.unwrap_or_else(|| ".".to_owned());
     args.finish()?;

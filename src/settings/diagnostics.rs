@@ -25,6 +25,9 @@ pub(super) struct Diagnostics {
     pub(super) hidden: RefCell<Vec<Range<usize>>>,
     pub(super) keys: RefCell<BTreeMap<String, Key>>,
     pub(super) secrets: RefCell<Vec<(String, SecretRef)>>,
+    /// Tables that nothing is built of, each with a dot behind its path: their secrets need not be
+    /// there yet.
+    pub(super) unused: RefCell<Vec<String>>,
 }
 
 impl Diagnostics {

@@ -78,10 +78,11 @@ impl Report {
             .sort_by_key(|problem| problem.span.as_ref().map(|span| (span.start, span.end)));
     }
 
-    /// Adds an error of the part `path` (`handler.mail`) that shows only when it is built.
-    pub fn fail(&mut self, path: &str, message: String) {
-        let span = self.head_of(path);
-        let (severity, help, path) = (Severity::Error, String::new(), path.to_owned());
+    /// Adds an error of the part or key `path` (`handler.mail`) that shows only when it is built: at
+    /// `place`, else at the part's head.
+    pub fn fail(&mut self, path: &str, place: Option<Range<usize>>, message: String, help: &str) {
+        let span = place.or_else(|| self.head_of(path));
+        let (severity, help, path) = (Severity::Error, help.to_owned(), path.to_owned());
         self.problems.push(Problem { severity, message, help, span, path });
     }
 

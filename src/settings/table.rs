@@ -81,6 +81,11 @@ impl<'a> Table<'a> {
         &self.diagnostics.folder
     }
 
+    /// Its secrets need not be there.
+    pub fn is_unused(&self) {
+        self.diagnostics.unused.borrow_mut().push(format!("{}.", self.path));
+    }
+
     /// Whether secrets may be looked at: not where only the text is read.
     pub fn reads_secrets(&self) -> bool {
         self.diagnostics.probe.is_some()

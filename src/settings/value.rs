@@ -189,6 +189,10 @@ impl<'a> Value<'a> {
     /// The same, with what helps where a file is not there.
     pub(super) fn probe_file(&self, secret: &SecretRef, of_file: &str) {
         self.diagnostics.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
+        let unused = self.diagnostics.unused.borrow();
+        if unused.iter().any(|table| self.path.starts_with(table)) {
+            return;
+        }
         let Some(Err(err)) = self.diagnostics.probe.map(|probe| probe(secret)) else { return };
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {

@@ -30,6 +30,9 @@ impl Lint<'_> {
         for text in self.trial.texts() {
             for field in text.words.fields() {
                 let Some((path, known)) = missing(&field, &self.samples) else { continue };
+                if path.len() <= field.n_given {
+                    continue;
+                }
                 let last = path.last().cloned().unwrap_or_default();
                 let near = nearest(&last, known.iter().map(String::as_str));
                 // Without a near name it may be a field that only some events have.

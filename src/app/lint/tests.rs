@@ -57,6 +57,13 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
         &log(on, "{{ event.tpye }}{{ event.headers.x }}{{ event.id }}"),
         &["there is no `event.tpye` | did you mean `event.type`?"],
     );
+    // Told once, where the loop's variable gets it.
+    let of_loop = log(on, "{% for t in data.comment.tagz %}{{ t }}{{ t.a }}{% endfor %}");
+    let [of_loop] = &found(&of_loop)[..] else { panic!("{of_loop}") };
+    assert!(
+        of_loop.starts_with(&format!("no sample of {on} has `data.comment.tagz`")),
+        "{of_loop}"
+    );
     // What may be missing by the text's own words, and what only real events have.
     check(&log(on, "{{ data.nick or data.comment.id }}"), &[]);
     check(&log("git:push", "{{ data.something_else }}{{ event.id }}"), &[]);

@@ -61,6 +61,10 @@ fn money_is_grouped_and_rounded_by_its_digits() {
         ("-0.001 | money", "0.00"),
         ("-1234 | money(group='.', point=',', decimals=0)", "-1.234"),
         ("500 | money('JPY', decimals=0, minor=true)", "500 JPY"),
+        ("'12345.50' | money('JPY')", "12,346 JPY"),
+        ("500 | money('jpy', minor=true)", "500 jpy"),
+        ("12345 | money('KWD', minor=true)", "12.345 KWD"),
+        ("5 | money('JPY', decimals=2)", "5.00 JPY"),
         ("'1e3' | money", "1,000.00"),
         ("0 | money", "0.00"),
         ("12345678901234567890123 | money", "12,345,678,901,234,567,890,123.00"),
@@ -111,14 +115,6 @@ fn unknown_filters_are_found_in_loops_and_conditions() {
         assert!(err.message.contains("shorten is unknown"), "{err}");
         assert_eq!(text.get(err.range.unwrap()), Some("shorten"));
     }
-}
-
-#[test]
-fn error_of_a_rewritten_text_names_its_own_place() {
-    let text = "data.text ~ data.user.name + 1";
-    let err = Expression::compile(text).unwrap().eval(&Scope::of(&event(BODY))).unwrap_err();
-    let words = text.get(err.range.clone().unwrap()).unwrap();
-    assert!(words.contains("name + 1") && !err.message.contains("_number"), "{words}: {err}");
 }
 
 #[test]
@@ -175,6 +171,14 @@ fn wrong_arguments_are_found_in_branches() {
     ] {
         assert!(Template::compile(&branch(code), Escape::None).is_ok(), "{code}");
     }
+}
+
+#[test]
+fn error_of_a_rewritten_text_names_its_own_place() {
+    let text = "data.text ~ data.user.name + 1";
+    let err = Expression::compile(text).unwrap().eval(&Scope::of(&event(BODY))).unwrap_err();
+    let words = text.get(err.range.clone().unwrap()).unwrap();
+    assert!(words.contains("name + 1") && !err.message.contains("_number"), "{words}: {err}");
 }
 
 #[test]

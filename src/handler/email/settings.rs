@@ -231,6 +231,9 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
                 if let Some(list) = several(text) {
                     let help = format!("write `{key} = [{list}]`");
                     value.problem("several recipients are a list", help);
+                } else if let Some(list) = several_mixed(text) {
+                    let help = format!("write `{key} = \"[{list}]\"`");
+                    value.problem("several recipients are a list, here one within the text", help);
                 } else {
                     let help = "write an address, or an expression such as `data.user.email`";
                     let help = if err.help.is_empty() { help } else { &err.help };
@@ -271,6 +274,17 @@ fn several(text: &str) -> Option<String> {
     let are_addresses = parts.len() > 1 && parts.iter().all(|part| mailbox(part).is_ok());
     let quoted: Vec<String> = parts.iter().map(|part| format!("\"{part}\"")).collect();
     are_addresses.then(|| quoted.join(", "))
+}
+
+/// The same where some of them are expressions: as the items of an expression's list.
+fn several_mixed(text: &str) -> Option<String> {
+    let item = |part: &str| match mailbox(part) {
+        Ok(_) => Some(format!("'{part}'")),
+        Err(_) => Expression::compile(part).is_ok().then(|| part.to_owned()),
+    };
+    let parts = text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty());
+    let items: Vec<String> = parts.map(item).collect::<Option<_>>()?;
+    (items.len() > 1).then(|| items.join(", "))
 }
 
 /// Header lines that Gatepost or the mail's way writes; the first ones have keys of their own.

@@ -289,6 +289,10 @@ fn every_mistake_in_the_table_is_found() {
     check(&format!("{MAIL}max_per_hour = 0"), "`0` is not a whole number");
     check(&format!("{MAIL}html = 5"), "expected a string");
     check(&to_expression("a@example.com, b@example.com"), "several recipients are a list");
+    check(
+        &to_expression("data.comment.user.email, b@example.com"),
+        "several recipients are a list, here one within the text",
+    );
     check(&format!("{MAIL}cc = [5]"), "expected a string");
     check(&format!("{MAIL}[headers]\nbcc = \"a@example.com\""), "written by Gatepost itself");
     check(&format!("{MAIL}[headers]\nContent-Type = \"x\""), "written by Gatepost itself");

@@ -132,8 +132,16 @@ pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
     if let Some(is_all) = value.as_bool() {
         return if is_all { Forward::All } else { Forward::None };
     }
+    if value.as_str().is_some_and(is_for_all) {
+        value.problem("this is no list of headers", FOR_ALL);
+        return Forward::None;
+    }
     let mut names = Vec::new();
     for name in value.read::<Vec<String>>().unwrap_or_default() {
+        if is_for_all(&name) {
+            table.problem(key, format_args!("`{name}` is no header's name"), FOR_ALL);
+            continue;
+        }
         match HeaderName::from_bytes(name.as_bytes()) {
             Ok(name) if is_claim(name.as_str()) => table.problem(
                 key,
@@ -145,6 +153,12 @@ pub(super) fn read_forward(table: &mut Table<'_>) -> Forward {
         }
     }
     Forward::Named(names)
+}
+
+const FOR_ALL: &str = "for all of them write `forward_headers = true`";
+
+fn is_for_all(name: &str) -> bool {
+    name.contains('*') || ["all", "any", "true", "yes"].contains(&name.to_lowercase().as_str())
 }
 
 fn is_private(name: &str) -> bool {

@@ -355,6 +355,8 @@ fn mistakes_in_the_settings_are_named() {
     check(&format!("{good}headers = {{ Host = 'b' }}"), "set by Gatepost itself");
     check(&format!("{good}headers = {{ 'a b' = 'b' }}"), "not the name of a header");
     check(&format!("{good}forward_headers = ['host']"), "cannot be passed on");
+    check(&format!("{good}forward_headers = ['*']"), "`*` is no header's name");
+    check(&format!("{good}forward_headers = 'all'"), "this is no list of headers");
     check(&format!("{good}format = 'json'\nbody = 'x'"), "a body of its own");
     check(&format!("{good}escape = 'json'"), "which is missing");
     check(&format!("{good}method = 'FETCH'"), "not known here");

@@ -117,12 +117,20 @@ fn check_finds_what_cannot_be_built_and_makes_nothing() {
     };
     let text = told(&folder);
     assert!(text.contains("error: handler `app` cannot be built: "), "{text}");
-    assert!(text.contains("config.toml:") && text.contains("[handler.app]"), "{text}");
+    // At the key, and what becomes of it.
+    assert!(text.contains("config.toml:") && text.contains("app-secret"), "{text}");
+    assert!(text.contains("= help: until that is mended its events wait"), "{text}");
     assert!(!text.contains("`more`") && !folder.path().join("new").exists(), "{text}");
     let output = run(&folder, &["check", "--json"]);
     let problems: Value = serde_json::from_str(&printed(&output, 3)).unwrap();
-    assert_eq!(problems[0]["path"], "handler.app");
+    assert_eq!(problems[0]["path"], "handler.app.http.secret");
     assert!(problems[0]["line"].as_u64().unwrap() > 1, "{problems}");
+    // What is switched off needs nothing.
+    let text = std::fs::read_to_string(folder.config()).unwrap();
+    let off = text.replace("[handler.app]", "[handler.app]\nenabled = false");
+    std::fs::write(folder.config(), off).unwrap();
+    std::fs::remove_file(folder.path().join("app-secret")).unwrap();
+    printed(&run(&folder, &["check"]), 0);
 
     for (path, why) in [("data", "Is a directory"), ("secret/x", "Not a directory")] {
         let folder = Folder::new("", &file.replace("PATH", path));
