@@ -225,6 +225,11 @@ pub(crate) fn names_charset(content_type: Option<&[u8]>) -> bool {
     charset::named(&String::from_utf8_lossy(content_type.unwrap_or_default())).is_some()
 }
 
+/// Whether the text is a JSON Web Token, of which the claims are read.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    jwt::claims(text).is_some()
+}
+
 /// Whether it says of a body that it is a multipart form.
 pub(crate) fn is_multipart(content_type: Option<&[u8]>) -> bool {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());

@@ -36,9 +36,6 @@ use super::tls::{Handshake, Socket};
 const BACKLOG: u32 = 1_024;
 /// How long a client may take to notice that it was hung up on while it sends a body.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The answer where there is no room for a connection.
-const NO_CONNECTION: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-    Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
 /// So many more connections than there may be are accepted, to shed others for them.
 const SPARE_CONNECTIONS: usize = 64;
 
@@ -185,13 +182,8 @@ fn open(
         let registration = connections.register(peer.map(|peer| peer.ip()));
         let handshake = handshake.clone();
         async move {
-            let Some(registration) = registration else {
-                if handshake.is_none() {
-                    // Best effort: a client that does not read it sees that it is hung up on.
-                    drop(io.try_write(NO_CONNECTION));
-                }
-                return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
-            };
+            let registration: Registration = registration
+                .ok_or_else(|| DispatchError::Io(io::ErrorKind::ConnectionRefused.into()))?;
             // Answers to several requests at once go out each by itself: behind the first one they would
             // wait for the client to confirm it, 40 ms.
             io.set_nodelay(true).map_err(DispatchError::Io)?;

@@ -123,6 +123,9 @@ impl Credentials {
     }
 
     fn mask_unpacked<'b>(&self, content_type: Option<&[u8]>, body: &'b [u8]) -> Cow<'b, [u8]> {
+        if !self.paths.is_empty() && body::is_token(body) {
+            return Cow::Borrowed(HIDDEN.as_bytes());
+        }
         if body::starts_like_json(body) {
             return json::masked(&self.paths, body).unwrap_or(Cow::Borrowed(HIDDEN.as_bytes()));
         }

@@ -29,9 +29,19 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
     if let Ok(verified) = &judged
         && source.answer_verified(&rejected.request, verified).is_some()
     {
-        let line = "it is no event: it is signed and was answered as a handshake, and is kept for \
-                    what it brought";
-        let hint = "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`";
+        let (line, hint) = if verified.is_signed() {
+            (
+                "it is no event: it is signed and was answered as a handshake, and is kept for what \
+                 it brought",
+                "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`",
+            )
+        } else {
+            (
+                "it is no event: it came with the password and was answered as a handshake",
+                "`gatepost rejected show` has it; if it was an event, say in `handshake` what tells \
+                 a question: `when = { json = \"type\", is = \"…\" }`",
+            )
+        };
         return because(line, Some(hint));
     }
     let Err(rejection) = judged else {

@@ -155,9 +155,18 @@ impl JwtRule {
         }
     }
 
-    /// The token that a sender with this rule would make of `body`, but for its signature.
-    pub(super) fn draft(&self, algorithm: Algorithm, body: &[u8], now: Timestamp) -> String {
-        let mut claims = Map::new();
+    /// The token that a sender with this rule would make of `body`, but for its signature. `None` = the
+    /// body would have to be claims, and is none.
+    pub(super) fn draft(
+        &self,
+        algorithm: Algorithm,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Option<String> {
+        let mut claims = match self.is_body {
+            true => serde_json::from_slice(body).ok()?,
+            false => Map::new(),
+        };
         let seconds = now.as_millis().div_euclid(1000);
         claims.insert("iat".to_owned(), seconds.into());
         claims.insert("exp".to_owned(), seconds.saturating_add(300).into());
@@ -169,10 +178,9 @@ impl JwtRule {
         claims.extend(self.body_hash.as_ref().map(|claim| (claim.clone(), hash())));
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.jws_name().unwrap_or(""));
         let payload = Value::from(claims).to_string();
-        let is_whole = self.is_detached || self.is_body;
-        let payload = if is_whole { body } else { payload.as_bytes() };
+        let payload = if self.is_detached { body } else { payload.as_bytes() };
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        format!("{}.{}", encode(header.as_bytes()), encode(payload))
+        Some(format!("{}.{}", encode(header.as_bytes()), encode(payload)))
     }
 }
 

@@ -200,6 +200,7 @@ impl Draft {
         make: impl FnOnce(&Message<'_>) -> Option<Zeroizing<Vec<u8>>>,
     ) -> Result<(), SignError> {
         let signed = rule.draft(scheme.algorithm, &self.request.body, now);
+        let signed = signed.ok_or_else(|| SignError::NoPlace("claims".to_owned()))?;
         let signature = make(&Message::whole_of(signed.clone().into_bytes()))
             .ok_or(SignError::OnlyTheSender(scheme.algorithm.name()))?;
         let signature = BASE64_URL_SAFE_NO_PAD.encode(&*signature);

@@ -57,6 +57,14 @@ fn password_is_hidden_in_whatever_charset_the_body_is() {
 }
 
 #[test]
+fn password_in_the_claims_of_a_token_is_hidden_with_all_of_it() {
+    let credentials = of("verify = { algorithm = \"token\", json = \"t\" }");
+    // {"a":1} and {"t":"hush"}
+    assert_eq!(shown(&credentials, &[], "eyJhIjoxfQ.eyJ0IjoiaHVzaCJ9.c2ln"), "(hidden)");
+    assert_eq!(shown(&credentials, &[], "eyJhIjoxfQ.c2ln"), "eyJhIjoxfQ.c2ln");
+}
+
+#[test]
 fn password_in_each_item_is_hidden() {
     let verify = "verify = { algorithm = \"token\", json = \"state\", each = \"value\" }";
     let body = r#"{"value":[{"state":"hush"},{"state":"hush","id":1}]}"#;

@@ -10,8 +10,15 @@ use crate::body::json::{self, Layout};
 use super::super::field_ref::{Pair, pairs};
 use super::super::signature::Encoding;
 
-/// Every other way of writing `body`, each with a word for people.
-pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+/// How much longer than the body what it was written from may be: each sign an escape.
+const GROWTH_MAX: usize = 6;
+/// The same for what is indented, and for what is short.
+const GROWTH_BYTES: usize = 256 << 10;
+/// As deep as most readers go.
+const DEPTH_MAX: usize = 128;
+
+/// Every other way of writing `body`, each with a word for people, one at a time.
+pub(super) fn bodies(body: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let mut bodies = Vec::new();
     bodies.push(("without the blanks at its end", body.trim_ascii_end().to_vec()));
     bodies.push(("with a newline at its end", [body, b"\n"].concat()));
@@ -27,26 +34,41 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     bodies
         .extend(wrapped(body).map(|body| ("what is wrapped in it (something put it there)", body)));
     bodies.extend(other_charset(body).map(|body| ("with another charset", body)));
-    let Ok((value, _)) = json::read(body) else {
+    let value = json::read(body).ok().map(|(value, _)| value);
+    if value.is_none() {
         let forms = forms(body).into_iter();
         bodies.extend(forms.map(|body| ("with the fields of the form written anew", body)));
-        return bodies;
-    };
-    for is_sorted in [false, true] {
-        let mut add = |style: Style, what| {
-            let mut text = String::new();
-            style.write(&value, is_sorted, 0, &mut text);
-            bodies.push((what, text.into_bytes()));
-        };
-        for style in Style::ALL {
-            add(style, "after JSON normalisation (something parsed it and wrote it anew)");
-        }
-        for indent in ["  ", "    ", "\t"] {
-            let style = Style { indent: Some(indent), ..Style::PLAIN };
-            add(style, "after JSON normalisation (something wrote it with indents)");
-        }
     }
-    bodies
+    bodies.into_iter().chain(value.into_iter().flat_map({
+        let most = body.len() * GROWTH_MAX + GROWTH_BYTES;
+        move |value| normalised(value, most)
+    }))
+}
+
+/// What parsers of JSON make of `value`, as long as it is at most so many bytes.
+fn normalised(value: Value, most: usize) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let plain = Style::ALL
+        .map(|style| (style, "after JSON normalisation (something parsed it and wrote it anew)"));
+    let indented = ["  ", "    ", "\t"].map(|indent| {
+        let style = Style { indent: Some(indent), ..Style::PLAIN };
+        (style, "after JSON normalisation (something wrote it with indents)")
+    });
+    let styles = plain.into_iter().chain(indented);
+    let styles = styles.flat_map(|(style, what)| [(style, what, false), (style, what, true)]);
+    styles.filter_map(move |(style, what, is_sorted)| {
+        let mut written = RewrittenBody { text: String::new(), is_sorted, most };
+        style.write(&value, 0, &mut written)?;
+        Some((what, written.text.into_bytes()))
+    })
+}
+
+/// What was written so far.
+struct RewrittenBody {
+    text: String,
+    /// The keys of every object come in order.
+    is_sorted: bool,
+    /// How long it may be.
+    most: usize,
 }
 
 /// How a language's usual writer writes JSON. Numbers stay as they are written.
@@ -122,38 +144,42 @@ impl Style {
         Self { non_ascii: UnicodeEscape::Upper, ..Self::PLAIN },
     ];
 
-    fn write(self, value: &Value, is_sorted: bool, depth: usize, out: &mut String) {
+    /// `None` = it becomes too long, or is too deep.
+    fn write(self, value: &Value, depth: usize, written: &mut RewrittenBody) -> Option<()> {
+        if depth > DEPTH_MAX || written.text.len() > written.most {
+            return None;
+        }
         let is_map = value.kind() == ValueKind::Map;
         if !is_map && value.kind() != ValueKind::Seq {
-            return match value.as_str() {
-                Some(text) => self.write_text(text, out),
-                // Nothing that was read from a body fails to be written.
-                None => out.push_str(&json::write(value, Layout::Compact).unwrap_or_default()),
-            };
+            match value.as_str() {
+                Some(text) => self.write_text(text, &mut written.text),
+                None => written.text.push_str(&json::write(value, Layout::Compact).ok()?),
+            }
+            return Some(());
         }
-        let mut items: Vec<Value> = value.try_iter().into_iter().flatten().collect();
-        if is_map && is_sorted {
+        let mut items: Vec<Value> = value.try_iter().ok()?.collect();
+        if is_map && written.is_sorted {
             items.sort_unstable_by(|one, other| one.as_str().cmp(&other.as_str()));
         }
-        out.push(if is_map { '{' } else { '[' });
+        written.text.push(if is_map { '{' } else { '[' });
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
-                out.push_str(if self.indent.is_some() { "," } else { self.comma });
+                written.text.push_str(if self.indent.is_some() { "," } else { self.comma });
             }
-            self.break_line(depth + 1, out);
+            self.break_line(depth + 1, &mut written.text);
             if is_map {
-                self.write_text(item.as_str().unwrap_or_default(), out);
-                out.push_str(if self.indent.is_some() { ": " } else { self.colon });
-                let field = value.get_item(item).unwrap_or_default();
-                self.write(&field, is_sorted, depth + 1, out);
+                self.write_text(item.as_str()?, &mut written.text);
+                written.text.push_str(if self.indent.is_some() { ": " } else { self.colon });
+                self.write(&value.get_item(item).ok()?, depth + 1, written)?;
             } else {
-                self.write(item, is_sorted, depth + 1, out);
+                self.write(item, depth + 1, written)?;
             }
         }
         if !items.is_empty() {
-            self.break_line(depth, out);
+            self.break_line(depth, &mut written.text);
         }
-        out.push(if is_map { '}' } else { ']' });
+        written.text.push(if is_map { '}' } else { ']' });
+        Some(())
     }
 
     fn break_line(self, depth: usize, out: &mut String) {
@@ -271,7 +297,7 @@ mod tests {
 
     #[track_caller]
     fn check(sent: &str, arrived: &str) {
-        let found = bodies(arrived.as_bytes()).into_iter().any(|(_, body)| body == sent.as_bytes());
+        let found = bodies(arrived.as_bytes()).any(|(_, body)| body == sent.as_bytes());
         assert!(found, "{sent}");
     }
 
@@ -310,9 +336,20 @@ mod tests {
 
     #[test]
     fn another_charset_is_found_again() {
-        let found =
-            |sent: &[u8], arrived: &[u8]| bodies(arrived).into_iter().any(|(_, body)| body == sent);
+        let found = |sent: &[u8], arrived: &[u8]| bodies(arrived).any(|(_, body)| body == sent);
         assert!(found(b"{\"a\":\"Zo\xeb\"}", "{\"a\":\"Zoë\"}".as_bytes()));
         assert!(found("{\"a\":\"Zoë\"}".as_bytes(), b"{\"a\":\"Zo\xeb\"}"));
+    }
+
+    /// A stranger's body is explained too.
+    #[test]
+    fn no_body_is_written_to_many_times_its_size() {
+        let items = "0,".repeat(200_000);
+        for depth in [100, 990] {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            let body = format!("{open}{items}0{close}");
+            let longest = bodies(body.as_bytes()).map(|(_, body)| body.len()).max().unwrap();
+            assert!(longest <= 7 * body.len() + GROWTH_BYTES, "{longest} of {}", body.len());
+        }
     }
 }

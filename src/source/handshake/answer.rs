@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use minijinja::value::ValueKind;
 use serde_json::{Map, Value, json};
 
 use crate::body;
@@ -79,7 +80,7 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
             Some(Reply::json(&json!({ "validationResponse": text })))
         }
         // monday.com, Feishu and others want the object back that they sent.
-        FieldRef::Json(path) if is_whole_body(path, request.body) => {
+        FieldRef::Json(path) if !path.contains('.') && is_whole_body(path, request.body) => {
             Some(Reply::json(&json!({ path.as_ref(): text })))
         }
         FieldRef::Json(_) | FieldRef::Query(_) | FieldRef::Form(_) | FieldRef::List(_) => {
@@ -107,10 +108,14 @@ fn header_value(text: String) -> Option<String> {
     text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()).then_some(text)
 }
 
-/// Whether the body is an object with this field alone.
+/// Whether the body is an object with this field alone, and so on down a dotted path.
 pub(super) fn is_whole_body(path: &str, body: &[u8]) -> bool {
-    let fields = serde_json::from_slice::<Map<String, Value>>(body);
-    fields.is_ok_and(|fields| fields.len() == 1 && fields.contains_key(path))
+    let Ok((mut value, _)) = body::json::read(body) else { return false };
+    path.split('.').all(|name| {
+        let is_alone = value.kind() == ValueKind::Map && value.len() == Some(1);
+        value = value.get_attr(name).unwrap_or_default();
+        is_alone && !value.is_undefined()
+    })
 }
 
 impl AnswerTemplate {

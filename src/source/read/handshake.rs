@@ -208,7 +208,7 @@ pub(super) fn check_handshake(
     let is_everywhere = signatures.any(|signature| signature == place);
     let is_narrow = match place {
         FieldRef::Query(_) => handshake.methods.is_empty(),
-        // Only a body that is nothing else.
+        // Beside a password only a body that is nothing else is one.
         FieldRef::Json(_) => handshake.signing == Signing::Open,
         FieldRef::Header(_) | FieldRef::Form(_) | FieldRef::List(_) => false,
     };

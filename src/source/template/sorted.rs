@@ -1,6 +1,5 @@
 //! Fields of a form or of the query in the order of their names.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::field_ref::{Pair, pairs, query};
@@ -71,7 +70,7 @@ impl SortedRule {
             .retain(|(name, _)| self.without.iter().all(|left_out| left_out.as_bytes() != &**name));
         fields.sort_by(|(left, _), (right, _)| left.cmp(right));
         if self.is_php {
-            return Ok(php_array(fields));
+            return php_array(&fields);
         }
         let mut text = Vec::with_capacity(bytes.len());
         for (name, value) in fields {
@@ -86,10 +85,13 @@ impl SortedRule {
     }
 }
 
-/// As `serialize` writes an array of texts: of a repeated name the last counts, and a name that is a
-/// number is one.
-fn php_array(fields: Vec<Pair<'_>>) -> Vec<u8> {
-    let fields: BTreeMap<_, _> = fields.into_iter().collect();
+/// As `serialize` writes an array of texts; a name that is a number is one. PHP keeps the last one of a
+/// repeated name, and readers of the event see all of them: what is not signed is not believed.
+fn php_array(fields: &[Pair<'_>]) -> Result<Vec<u8>, Rejection> {
+    if let Some([(name, _), _]) = fields.array_windows().find(|[(one, _), (next, _)]| one == next) {
+        let name = String::from_utf8_lossy(name);
+        return Err(Rejection::Repeated(format!("form field `{name}`")));
+    }
     let mut out = format!("a:{}:{{", fields.len()).into_bytes();
     let write = |out: &mut Vec<u8>, text: &[u8]| {
         out.extend_from_slice(format!("s:{}:\"", text.len()).as_bytes());
@@ -97,15 +99,15 @@ fn php_array(fields: Vec<Pair<'_>>) -> Vec<u8> {
         out.extend_from_slice(b"\";");
     };
     for (name, value) in fields {
-        let number = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<i64>().ok());
-        match number.filter(|number| number.to_string().as_bytes() == &*name) {
+        let number = std::str::from_utf8(name).ok().and_then(|name| name.parse::<i64>().ok());
+        match number.filter(|number| number.to_string().as_bytes() == &**name) {
             Some(number) => out.extend_from_slice(format!("i:{number};").as_bytes()),
-            None => write(&mut out, &name),
+            None => write(&mut out, name),
         }
-        write(&mut out, &value);
+        write(&mut out, value);
     }
     out.push(b'}');
-    out
+    Ok(out)
 }
 
 impl fmt::Display for SortedRule {

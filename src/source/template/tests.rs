@@ -34,8 +34,8 @@ fn every_variable_is_filled_in() {
     check("{body_crc32}", Ok("1675053280"));
     check("{sorted_form:=:&}|{sorted_form:::b}", Ok("a=1&b=2&b=2|a1"));
     check("{sorted_query:=:}", Ok("q=1"));
-    check("{php_form:none}", Ok(r#"a:2:{s:1:"a";s:1:"1";s:1:"b";s:1:"2";}"#));
-    check("{php_form:a}", Ok(r#"a:1:{s:1:"b";s:1:"2";}"#));
+    check("{php_form:b}", Ok(r#"a:1:{s:1:"a";s:1:"1";}"#));
+    check("{php_form:a}", Err(Rejection::Repeated("form field `b`".into())));
     check("{sns}", Err(Rejection::NoVariable("JSON field `Type`".into())));
     check("{path}|{unpacked_body}", Ok("/hooks/s?q=1|b=2&a=%31&b=2"));
     check("{body_sha256_base64}", Ok("E2HyxMfsjLPO1zeiCQpeqSM27tA/ywPf2xfTRSk7QRs="));

@@ -61,15 +61,18 @@ fn body_that_is_the_token_is_believed_and_read() {
     judge(HS256, 1_300_819_380).unwrap_err();
     judge("{}", 1_300_819_380).unwrap_err();
     // What Gatepost signs by itself it believes.
-    let verify = "verify = { algorithm = \"hmac-sha256\", jwt = { in_body = true }, type = { json = \"a.b\" } }";
+    let verify = "verify = { algorithm = \"hmac-sha256\", jwt = { in_body = true, issuer = \"joe\", \
+                  max_age = \"5m\" }, type = { json = \"a.b\" } }";
     let source = configured(verify, &["secret"]);
-    let signed = source.sign(
-        &EventType::new("x"),
-        br#"{"a":{"b":"x"}}"#.to_vec(),
-        "/hooks/s",
-        Timestamp::from_millis(0),
-    );
-    assert_eq!(signed.unwrap().body.split(|byte| *byte == b'.').count(), 3);
+    let now = Timestamp::from_millis(1_300_819_380_000);
+    let sign = |body: &[u8]| source.sign(&EventType::new("x"), body.to_vec(), "/hooks/s", now);
+    let signed = sign(br#"{"a":{"b":"x"}}"#).unwrap();
+    let headers = Headers::default();
+    let body = &signed.body;
+    let request = Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
+    let verified = source.verify(&request, now).unwrap();
+    assert_eq!(verified.event_type().as_str(), "x");
+    assert!(matches!(sign(b"[1]"), Err(SignError::NoPlace(_))));
 }
 
 #[test]

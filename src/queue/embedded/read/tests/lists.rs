@@ -325,7 +325,7 @@ fn body_filters_look_into_bodies_as_real_senders_write_them() {
         }
         rig.append(&event);
     }
-    for number in ["12345678901234567890123", "1.10", "1e3", "true", "null", "[1,{}]"] {
+    for number in ["12345678901234567890123", "1.10", "1e3", "true", "null", "[1, {}]"] {
         rig.append(&new_event("shop", "t", AT, &format!(r#"{{"n": {number}}}"#)));
     }
     let reading = rig.reading(&index_of(&rig, 1_000));
