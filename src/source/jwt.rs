@@ -163,10 +163,7 @@ impl JwtRule {
         body: &[u8],
         now: Timestamp,
     ) -> Option<String> {
-        let mut claims = match self.is_body {
-            true => serde_json::from_slice(body).ok()?,
-            false => Map::new(),
-        };
+        let mut claims = if self.is_body { serde_json::from_slice(body).ok()? } else { Map::new() };
         let seconds = now.as_millis().div_euclid(1000);
         claims.insert("iat".to_owned(), seconds.into());
         claims.insert("exp".to_owned(), seconds.saturating_add(300).into());
