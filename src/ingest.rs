@@ -18,6 +18,7 @@ mod endpoint;
 mod endpoints;
 mod error;
 mod log;
+mod newest;
 mod proxies;
 mod reader;
 mod receive;

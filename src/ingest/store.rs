@@ -107,7 +107,7 @@ impl EventStore {
         let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
         self.trace(received, appended);
-        self.repeats.add(&[appended], self.clock.now());
+        self.repeats.add(&[appended], || self.clock.now());
         let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
         self.copied().await?;
         let ack = match rule {
@@ -133,7 +133,7 @@ impl EventStore {
         for (received, appended) in received.into_iter().zip(&all) {
             self.trace(received, *appended);
         }
-        self.repeats.add(&all, self.clock.now());
+        self.repeats.add(&all, || self.clock.now());
         let appended = dedupes.into_iter().zip(all.iter().copied());
         let answer = UnconfirmedAnswer::new(&self.queue, appended);
         self.copied().await?;
