@@ -190,6 +190,19 @@ pub fn read(
     }
 }
 
+/// What stands in a payload at a path of names, and of places in lists; `None` = nothing.
+pub(crate) fn at(
+    payload: &Value,
+    path: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Option<Value> {
+    let found = path.into_iter().try_fold(payload.clone(), |value, part| match value.kind() {
+        ValueKind::Seq => value.get_item_by_index(part.as_ref().parse().ok()?).ok(),
+        ValueKind::Map => value.get_attr(part.as_ref()).ok(),
+        _ => None,
+    })?;
+    (!found.is_undefined()).then_some(found)
+}
+
 /// The body as it was before it was packed for the way.
 pub(crate) fn unpacked<'a>(
     content_encoding: Option<&[u8]>,

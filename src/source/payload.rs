@@ -69,11 +69,7 @@ fn find_in(
 
 /// The same in a payload that is built.
 fn text_at(payload: &Value, path: &str) -> Option<String> {
-    let value = path.split('.').try_fold(payload.clone(), |value, part| match value.kind() {
-        ValueKind::Seq => value.get_item_by_index(part.parse().ok()?).ok(),
-        ValueKind::Map => value.get_attr(part).ok(),
-        _ => None,
-    })?;
+    let value = body::at(payload, path.split('.'))?;
     match value.kind() {
         ValueKind::String => value.as_str().map(str::to_owned),
         ValueKind::Bool => Some(value.is_true().to_string()),

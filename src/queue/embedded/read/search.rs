@@ -1,7 +1,5 @@
 //! What a list looks for.
 
-use minijinja::value::ValueKind;
-
 use crate::body::json::{self, Layout};
 use crate::body::{self, number};
 use crate::event::{Event, Glob, Position};
@@ -79,20 +77,8 @@ fn is_plain(event: &Event) -> bool {
 /// Whether every reader of the event sees `value` at `pointer`; a number as it is written.
 fn equals(event: &Event, pointer: &str, value: &str) -> bool {
     let Ok(payload) = event.payload() else { return false };
-    let mut at = payload.value().clone();
-    for part in pointer.split('/').skip(1) {
-        let part = part.replace("~1", "/").replace("~0", "~");
-        let item = match at.kind() {
-            ValueKind::Seq => {
-                part.parse().ok().and_then(|index: usize| at.get_item_by_index(index).ok())
-            }
-            _ => at.get_attr(&part).ok(),
-        };
-        match item.filter(|item| !item.is_undefined()) {
-            Some(item) => at = item,
-            None => return false,
-        }
-    }
+    let parts = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let Some(at) = body::at(payload.value(), parts) else { return false };
     match at.as_str() {
         Some(text) => text == value,
         None => number::written(&at).map_or_else(
