@@ -169,6 +169,8 @@ impl Api {
             let wanting = wanting.filter(|(handler, _)| self.is_wanted(handler, &event));
             let n_wanting = wanting.map(|(_, positions)| positions.push(event.position)).count();
             n_wanted += u64::from(n_wanting > 0);
+            // Each body is read: others get their turn in between.
+            tokio::task::yield_now().await;
         }
         let (mut n_deliveries, mut n_gone) = (0, 0);
         for (handler, positions) in handlers.iter().zip(&wanted) {

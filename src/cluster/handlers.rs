@@ -74,17 +74,19 @@ impl LocalHandlers {
         lock(&self.0).get(handler).is_some_and(|local| local.is_subscribed)
     }
 
+    fn shared(&self, handler: &HandlerName) -> Option<Arc<HandlerHold>> {
+        lock(&self.0).get(handler).map(|local| Arc::clone(&local.shared))
+    }
+
     /// Whether deliveries of a handler may be given out and not settled.
     pub(super) fn has_hold(&self, handler: &HandlerName) -> bool {
-        let shared = lock(&self.0).get(handler).map(|local| Arc::clone(&local.shared));
-        shared.is_some_and(|shared| matches!(*lock(&shared.hold), HoldState::Held(_)))
+        self.shared(handler).is_some_and(|it| matches!(*lock(&it.hold), HoldState::Held(_)))
     }
 
     /// Ends a hold whose handler no node has any more, without waiting for the calls under way: they
     /// may wait for the log, which goes on only when the hold is gone.
     pub(super) fn take_back(&self, handler: &HandlerName) {
-        let shared = lock(&self.0).get(handler).map(|local| Arc::clone(&local.shared));
-        let Some(shared) = shared else { return };
+        let Some(shared) = self.shared(handler) else { return };
         let mut hold = lock(&shared.hold);
         if matches!(*hold, HoldState::Held(_)) {
             *hold = HoldState::TakenBack;

@@ -95,21 +95,22 @@ impl Source {
             return None;
         }
         let open = |handshake: &Handshake| handshake.signing == Signing::Open;
-        self.answer(request, None, open)
+        self.answer(request, None, open, |_| false)
     }
 
     /// The answer where `request`, which is believed, is a question and no event.
     pub fn answer_verified(&self, request: &Inbound<'_>, verified: &Verified) -> Option<Answered> {
         let secret = self.secrets.get(verified.secret_index);
-        let is_asked = |handshake: &Handshake| match handshake.signing {
-            Signing::Signed => true,
-            // Events come with the same password: a field alone does not tell one from the other.
-            Signing::Open => {
-                !verified.is_signed()
-                    && (!handshake.is_unconditional() || handshake.is_all_of(request.body))
-            }
+        let is_asked =
+            |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed();
+        // Events come with the same password: a field alone does not tell one from the other. Asked of what
+        // has that field only: most events have it not.
+        let is_event = |handshake: &Handshake| {
+            handshake.signing == Signing::Open
+                && handshake.is_unconditional()
+                && !handshake.is_all_of(request.body)
         };
-        let mut answered = self.answer(request, secret, is_asked)?;
+        let mut answered = self.answer(request, secret, is_asked, is_event)?;
         // Nothing but a password says that it is none of the events.
         answered.is_kept |= !verified.is_signed() && !request.body.is_empty();
         Some(answered)
@@ -120,11 +121,15 @@ impl Source {
         request: &Inbound<'_>,
         secret: Option<&Secret>,
         is_asked: impl Fn(&Handshake) -> bool,
+        is_event: impl Fn(&Handshake) -> bool,
     ) -> Option<Answered> {
         let handshakes = self.settings.profile.handshakes.iter();
         let mut handshakes = handshakes.filter(|handshake| is_asked(handshake));
         handshakes.find_map(|handshake| {
             let reply = self.reply(handshake, request, secret)?;
+            if is_event(handshake) {
+                return None;
+            }
             let learned = handshake.place().filter(|_| handshake.learns);
             let learned = learned.and_then(|place| text_at(place, request));
             let is_kept = handshake.is_kept;
