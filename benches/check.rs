@@ -24,6 +24,10 @@ use gatepost::event::{DataRoot, Dedupe, EventType, Headers, NewEvent, SourceName
 use gatepost::queue::Queue;
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 
+mod comment;
+
+use comment::comment;
+
 const SENDERS: usize = 64;
 /// Of each measurement, the one in the middle counts.
 const RUNS: usize = 5;
@@ -111,13 +115,8 @@ async fn fill(folder: &Path, n_events: usize) {
     queue.close().await.unwrap();
 }
 
-/// A comment of 1 KB.
 fn event(number: usize, clock: &dyn Clock) -> NewEvent {
-    let words = "A comment of a few words, as they are. ".repeat(21);
     let status = if number.is_multiple_of(4) { "spam" } else { "published" };
-    let body = format!(
-        r#"{{"event":"comment.create","data":{{"comment":{{"id":{number},"created_at":1700000000,"user":{{"type":"guest","name":"Ann {number}"}},"page":{{"identifier":"post-1","title":"My Post"}},"body":"{words}","status":"{status}"}}}}}}"#
-    );
     NewEvent {
         source: SourceName::parse("hyvor").unwrap(),
         event_type: EventType::new("comment.create"),
@@ -125,7 +124,7 @@ fn event(number: usize, clock: &dyn Clock) -> NewEvent {
         data_root: DataRoot::Data,
         is_json: true,
         headers: [("content-type", &b"application/json"[..])].into_iter().collect::<Headers>(),
-        body: body.into(),
+        body: comment(number, status).into(),
         dedupe: Dedupe::Off,
     }
 }

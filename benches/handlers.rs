@@ -46,8 +46,11 @@ use gatepost::trace::Traces;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+mod comment;
 #[path = "handlers/sql.rs"]
 mod sql;
+
+use comment::{comment, words};
 
 /// As in `batch = { max = 1000 }`, and the limit's transactions.
 const BATCH: usize = 1_000;
@@ -214,18 +217,6 @@ impl SystemEvents for Nobody {
     }
 }
 
-fn body(number: usize) -> String {
-    format!(
-        r#"{{"event":"comment.create","data":{{"comment":{{"id":{number},"created_at":1700000000,"user":{{"type":"guest","name":"Ann {number}"}},"page":{{"identifier":"post-1","title":"My Post"}},"body":"{}","status":"published"}}}}}}"#,
-        words()
-    )
-}
-
-/// About as much as a comment of some length.
-fn words() -> String {
-    "A comment of a few words, as they are. ".repeat(21)
-}
-
 fn event(number: usize, clock: &dyn Clock) -> NewEvent {
     NewEvent {
         source: SourceName::parse("hyvor").unwrap(),
@@ -234,7 +225,7 @@ fn event(number: usize, clock: &dyn Clock) -> NewEvent {
         data_root: DataRoot::Data,
         is_json: false,
         headers: [("content-type", &b"application/json"[..])].into_iter().collect::<Headers>(),
-        body: Bytes::from(body(number)),
+        body: Bytes::from(comment(number, "published")),
         dedupe: Dedupe::Off,
     }
 }
@@ -259,7 +250,8 @@ async fn http(bench: &Bench) {
                 if number >= bench.n_events {
                     return;
                 }
-                let answer = client.post(&url).body(body(number)).send().await.unwrap();
+                let answer =
+                    client.post(&url).body(comment(number, "published")).send().await.unwrap();
                 assert!(answer.bytes().await.unwrap().is_empty());
             }
         }
@@ -333,7 +325,7 @@ fn bare_worker(program: &Path, n_events: usize) -> Option<Rate> {
     let began = Instant::now();
     let writer = std::thread::spawn(move || {
         for number in 0..n_events {
-            let payload = body(number);
+            let payload = comment(number, "published");
             writeln!(
                 stdin,
                 r#"{{"id":"{number}","source":"hyvor","type":"comment.create","attempt":1,"headers":[["content-type","application/json"]],"payload":{payload}}}"#
