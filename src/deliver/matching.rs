@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::settings::{EventGlob, Policy};
+use crate::body::UnreadableBody;
 use crate::event::{ErrorText, Event, EventType, OrderKey};
 use crate::expr::{Expression, Scope};
 
@@ -57,11 +58,15 @@ pub fn is_named(on: &[EventGlob], event: &Event) -> bool {
     })
 }
 
-/// Why it cannot be said whether `on` names the event: its type stands in a body that cannot be read.
+/// Why it cannot be said whether `on` names the event: its type stands in a body that cannot be read. What
+/// is no text at all has no type that could be read, and comes from senders that give none.
 fn unreadable(on: &[EventGlob], event: &Event) -> Option<ErrorText> {
     let may_be_meant = event.event_type.as_str() == EventType::UNKNOWN
         && on.iter().any(|glob| glob.source.matches(event.source.as_str()));
     let err = may_be_meant.then(|| event.payload().err()).flatten()?;
+    if *err == UnreadableBody::Binary {
+        return None;
+    }
     Some(ErrorText::new(format!("the type cannot be told: {err}")))
 }
 
@@ -109,7 +114,7 @@ mod tests {
     use crate::event::{DataRoot, Dedupe, EventId, Glob, Headers, NewEvent, Position, SourceName};
     use crate::handler::Exempt;
 
-    fn event(source: &str, event_type: &str, body: &'static str) -> Arc<Event> {
+    fn event(source: &str, event_type: &str, body: impl Into<Bytes>) -> Arc<Event> {
         let new = NewEvent {
             source: SourceName::parse(source).unwrap(),
             event_type: EventType::new(event_type),
@@ -117,7 +122,7 @@ mod tests {
             data_root: DataRoot::Data,
             is_json: false,
             headers: Headers::default(),
-            body: Bytes::from_static(body.as_bytes()),
+            body: body.into(),
             dedupe: Dedupe::Off,
         };
         Arc::new(Event::new(new, EventId(Uuid::nil()), Position(1)))
@@ -164,6 +169,9 @@ mod tests {
                 evaluate(&policy(&["hyvor:comment.*"], "", ""), &event("hyvor", "unknown", body));
             assert_eq!(found, Match::Skip, "{body}");
         }
+        let binary = event("cam", "unknown", &b"\x08\x96\xff"[..]);
+        assert_eq!(binary.payload().unwrap_err(), &UnreadableBody::Binary);
+        assert_eq!(evaluate(&policy(&["*:comment.create"], "", ""), &binary), Match::Skip);
     }
 
     #[test]
