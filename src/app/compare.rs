@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::deliver::{self, Match, Policy};
 use crate::event::{Delivery, Event, EventId, HandlerName};
 use crate::handler::{Plan, Step};
 use crate::text::counted;
 
-use super::trial::{Trial, Wants};
+use super::trial::Trial;
 
 /// The most groups that are shown of one handler: a screen of them, however many events there are.
 const GROUPS_MAX: usize = 20;
@@ -42,11 +43,22 @@ pub struct Difference {
 
 struct Pair<'a> {
     name: HandlerName,
-    old: Option<Trial<'a>>,
-    new: Option<Trial<'a>>,
-    /// Whether `on` and `when` are the same in both.
-    is_filter_same: bool,
+    old: Option<Side<'a>>,
+    new: Option<Side<'a>>,
     groups: Groups,
+}
+
+/// A handler as one of the two has it.
+struct Side<'a> {
+    trial: Trial<'a>,
+    /// The same number for all that let the same events through: what 20 handlers share is asked once.
+    filter: usize,
+}
+
+/// What the filters say to one event, as far as they were asked.
+struct Answers<'a> {
+    event: &'a Arc<Event>,
+    known: BTreeMap<usize, Match>,
 }
 
 /// How many events change in which way, and the first of each.
@@ -67,17 +79,22 @@ impl<'a> Comparison<'a> {
             old.handlers.keys().chain(new.handlers.keys()).collect();
         let changed =
             names.into_iter().filter(|name| old.snapshot_of(name) != new.snapshot_of(name));
-        let pairs = changed.map(|name| {
-            let (one, other) = (Trial::new(old, name, clock), Trial::new(new, name, clock));
-            let filters = one.as_ref().zip(other.as_ref());
-            let is_filter_same = filters.is_some_and(|(one, other)| one.has_filter_of(other));
-            Pair {
-                name: name.clone(),
-                old: one,
-                new: other,
-                is_filter_same,
-                groups: Groups::default(),
-            }
+        let mut filters: Vec<&Policy> = Vec::new();
+        let mut side = |config, name| {
+            let trial = Trial::new(config, name, clock)?;
+            let policy = trial.policy();
+            let filter = filters.iter().position(|filter| is_same_filter(filter, policy));
+            let filter = filter.unwrap_or_else(|| {
+                filters.push(policy);
+                filters.len() - 1
+            });
+            Some(Side { trial, filter })
+        };
+        let pairs = changed.map(|name| Pair {
+            name: name.clone(),
+            old: side(old, name),
+            new: side(new, name),
+            groups: Groups::default(),
         });
         Self { pairs: pairs.collect() }
     }
@@ -95,8 +112,9 @@ impl<'a> Comparison<'a> {
         let look = |events: &[Arc<Event>]| -> Vec<Groups> {
             let mut found = vec![Groups::default(); pairs.len()];
             for event in events {
+                let mut answers = Answers { event, known: BTreeMap::new() };
                 for (pair, groups) in pairs.iter().zip(&mut found) {
-                    if let Some(change) = pair.change(event) {
+                    if let Some(change) = pair.change(&mut answers) {
                         groups.note(change, 1, event.id);
                     }
                 }
@@ -129,7 +147,7 @@ impl<'a> Comparison<'a> {
                 handler: name.clone(),
                 events,
                 first,
-                key: new.as_ref().and_then(|new| new.key_of(&change)).map(|(key, _)| key),
+                key: new.as_ref().and_then(|new| new.trial.key_of(&change)).map(|(key, _)| key),
                 change,
             }));
         }
@@ -139,16 +157,36 @@ impl<'a> Comparison<'a> {
 
 impl Pair<'_> {
     /// What the new one does otherwise with the event.
-    fn change(&self, event: &Arc<Event>) -> Option<String> {
-        let old = self.old.as_ref().map_or(Outcome::Unwanted, |old| outcome(old, event));
-        let new = match (&self.new, &old) {
-            (None, _) => Outcome::Unwanted,
-            (Some(_), Outcome::Unwanted) if self.is_filter_same => Outcome::Unwanted,
-            (Some(new), Outcome::Does(_)) if self.is_filter_same => planned(new, event),
-            (Some(new), _) => outcome(new, event),
-        };
-        change(&old, &new)
+    fn change(&self, answers: &mut Answers<'_>) -> Option<String> {
+        let mut outcome =
+            |side: Option<&Side<'_>>| side.map_or(Outcome::Unwanted, |side| side.outcome(answers));
+        change(&outcome(self.old.as_ref()), &outcome(self.new.as_ref()))
     }
+}
+
+impl Side<'_> {
+    fn outcome(&self, answers: &mut Answers<'_>) -> Outcome {
+        let answer = answers.known.entry(self.filter);
+        match answer.or_insert_with(|| deliver::evaluate(self.trial.policy(), answers.event)) {
+            Match::Skip => Outcome::Unwanted,
+            Match::Error(why) => Outcome::Fails(why.to_string()),
+            Match::Take(_) => {
+                match self.trial.plan(&[Delivery::first(Arc::clone(answers.event))]) {
+                    Ok(plan) => Outcome::Does(plan),
+                    Err(failure) => Outcome::Fails(failure.to_string()),
+                }
+            }
+        }
+    }
+}
+
+/// Whether both let the same events through, whatever they are: their texts are the same.
+fn is_same_filter(one: &Policy, other: &Policy) -> bool {
+    let texts = |policy: &Policy| {
+        [&policy.when, &policy.exempt.when, &policy.order_by]
+            .map(|text| text.as_ref().map(|text| text.source().to_owned()))
+    };
+    (&one.on, &one.exempt.on, texts(one)) == (&other.on, &other.exempt.on, texts(other))
 }
 
 impl Groups {
@@ -156,21 +194,6 @@ impl Groups {
         let is_new = !self.0.contains_key(&change);
         let change = if is_new && self.0.len() >= GROUPS_MAX { OTHERS.to_owned() } else { change };
         self.0.entry(change).or_insert((0, first)).0 += n_events;
-    }
-}
-
-fn outcome(trial: &Trial<'_>, event: &Arc<Event>) -> Outcome {
-    match trial.wants(event) {
-        Wants::No(_) => Outcome::Unwanted,
-        Wants::Unclear(why) => Outcome::Fails(why),
-        Wants::Yes => planned(trial, event),
-    }
-}
-
-fn planned(trial: &Trial<'_>, event: &Arc<Event>) -> Outcome {
-    match trial.plan(&[Delivery::first(Arc::clone(event))]) {
-        Ok(plan) => Outcome::Does(plan),
-        Err(failure) => Outcome::Fails(failure.to_string()),
     }
 }
 

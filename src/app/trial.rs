@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::api::error_chain;
 use crate::clock::Clock;
 use crate::config::{Config, HandlerSettings};
-use crate::deliver::{self, Match};
+use crate::deliver::{self, Match, Policy};
 use crate::event::{Delivery, Event, Failure, HandlerName, Output};
 use crate::expr::{Expression, Field, Scope};
 use crate::handler::{BuildContext, Plan, Text, Words};
@@ -58,15 +58,9 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether `other` lets the same events through, whatever they are.
-    pub fn has_filter_of(&self, other: &Self) -> bool {
-        let filter = |trial: &Self| {
-            let policy = &trial.settings.policy;
-            let when = policy.when.as_ref().map(|when| when.source().to_owned());
-            let exempt = policy.exempt.when.as_ref().map(|when| when.source().to_owned());
-            (policy.on.clone(), when, policy.exempt.on.clone(), exempt)
-        };
-        filter(self) == filter(other)
+    /// Which events it wants.
+    pub fn policy(&self) -> &'a Policy {
+        &self.settings.policy
     }
 
     /// What a call with `deliveries` would do. Nothing is opened or sent for that.

@@ -130,6 +130,11 @@ fn against_says_what_is_left_out_and_compares_many_events_alike() {
     assert_eq!(found, first);
     let (shown, _) = against(&text("{{ event.type }}!"));
     assert_eq!(shown, ["21 \"come out with another message\""]);
+    // What orders is no filter, and yet an event that it fails for is not handed over.
+    let ordered = text("{{ event.type }}")
+        .replace("[handler.a.chat]", "order_by = \"data.comment + 1\"\n[handler.a.chat]");
+    let (shown, _) = against(&ordered);
+    assert!(shown[0].starts_with("20 \"fail: `order_by` failed: "), "{shown:?}");
     let retried = text("{{ event.type }}")
         .replace("[handler.a.chat]", "retry = { min = \"1m\" }\n[handler.a.chat]");
     folder.write_config("", &retried);
