@@ -2,13 +2,12 @@
 //!
 //! - Where there are as many as there may be, a new one takes the place of the one that has been
 //!   idle for longest, of the address that has most. So one address can hold all of them only for
-//!   as long as no other client wants one.
+//!   as long as no other client wants one. Where that address itself wants one more, those of its
+//!   that bring events are not cut off for it: the new one is told to come again.
 //! - actix limits how long the head of a connection's first request may take, and not that of a
 //!   later one: without [`Connections::sweep`] one byte would hold a connection for ever. It also
 //!   ends connections that are kept and not used: a timer for each request would cost more.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,9 +19,9 @@ use super::control::{Control, Phase};
 use crate::clock::whole_millis;
 use crate::ingest::UnconfirmedAnswer;
 use crate::sync::lock;
+use open::{Entry, Open, network};
 
-/// Of how many of the oldest connections the one that has been idle for longest is looked for.
-const CANDIDATES_MAX: usize = 64;
+mod open;
 
 /// The connections of one listener.
 #[derive(Clone, Debug)]
@@ -74,22 +73,6 @@ pub(super) struct Limits {
     pub(super) discard: Duration,
 }
 
-#[derive(Debug, Default)]
-struct Open {
-    /// In the order in which they were accepted.
-    connections: BTreeMap<u64, Entry>,
-    clients: HashMap<IpAddr, BTreeSet<u64>>,
-    /// The clients by the number of their connections.
-    ranking: BTreeSet<(usize, IpAddr)>,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    control: Arc<Control>,
-    client: IpAddr,
-}
-
 /// One connection's place among all. Dropped with the connection.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -106,7 +89,7 @@ impl Connections {
     }
 
     /// Takes a connection of `client` in, in place of another one where there are too many. `None`
-    /// = all of them are being answered.
+    /// = all of them are being answered, or in use by the same client.
     pub(super) fn register(&self, client: Option<IpAddr>) -> Option<Registration> {
         let control = Arc::new(Control::default());
         let now = self.0.millis();
@@ -116,7 +99,7 @@ impl Connections {
         let client = network(address);
         let mut open = self.0.open();
         let is_full = open.connections.len() >= self.0.limits.n_connections;
-        let shed = if is_full { open.shed(now) } else { None };
+        let shed = if is_full { open.shed(client, now) } else { None };
         if is_full && shed.is_none() {
             drop(open);
             (self.0.report)(Seen::NoConnection, Some(address));
@@ -173,60 +156,6 @@ impl Registry {
     /// A panic elsewhere leaves the maps whole.
     fn open(&self) -> MutexGuard<'_, Open> {
         lock(&self.open)
-    }
-}
-
-impl Open {
-    fn add(&mut self, number: u64, entry: Entry) {
-        let numbers = self.clients.entry(entry.client).or_default();
-        self.ranking.remove(&(numbers.len(), entry.client));
-        numbers.insert(number);
-        self.ranking.insert((numbers.len(), entry.client));
-        self.connections.insert(number, entry);
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Entry> {
-        let entry = self.connections.remove(&number)?;
-        let numbers = self.clients.get_mut(&entry.client)?;
-        self.ranking.remove(&(numbers.len(), entry.client));
-        numbers.remove(&number);
-        if numbers.is_empty() {
-            self.clients.remove(&entry.client);
-        } else {
-            self.ranking.insert((numbers.len(), entry.client));
-        }
-        Some(entry)
-    }
-
-    /// Ends the connection whose loss hurts least; gives its client.
-    fn shed(&mut self, now: u64) -> Option<IpAddr> {
-        let (count, client) = *self.ranking.last()?;
-        // Where no address has many, all connections are candidates.
-        let is_greedy = count.saturating_mul(8) >= self.connections.len();
-        let of_greedy = self.clients.get(&client).filter(|_| is_greedy);
-        let least = of_greedy
-            .and_then(|numbers| self.least(numbers.iter().copied(), now))
-            .or_else(|| self.least(self.connections.keys().copied(), now))?;
-        let entry = self.remove(least)?;
-        entry.control.close();
-        Some(entry.client)
-    }
-
-    /// The idle one that has been so for longest, or else one that is slow with its body.
-    fn least(&self, numbers: impl Iterator<Item = u64>, now: u64) -> Option<u64> {
-        let entries = numbers.filter_map(|number| Some((number, self.connections.get(&number)?)));
-        let candidates = entries.take(CANDIDATES_MAX).filter_map(|(number, entry)| {
-            let (phase, since) = entry.control.get();
-            let rank = match phase {
-                Phase::Discard => 2,
-                Phase::Head => 1,
-                Phase::Body => 0,
-                Phase::Answer => return None,
-            };
-            let idle = Duration::from_millis(now).saturating_sub(since);
-            Some((rank, idle, Reverse(number)))
-        });
-        candidates.max().map(|(_, _, Reverse(number))| number)
     }
 }
 
@@ -305,13 +234,13 @@ impl Watched<'_> {
         self.set(Phase::Answer, began);
     }
 
-    /// The request's answer is given, and will be written.
+    /// What the request brought is stored; its answer is given, and will be written.
     pub(super) fn answers(self, answer: UnconfirmedAnswer) {
-        match self.0 {
-            Some(requests) if !answer.is_empty() => requests.control.add_answer(answer),
-            Some(_) => {}
-            // A test's request has no connection that it could be lost on.
-            None => answer.confirm(),
+        // A test's request has no connection that it could be lost on.
+        let Some(requests) = self.0 else { return answer.confirm() };
+        requests.control.note_event();
+        if !answer.is_empty() {
+            requests.control.add_answer(answer);
         }
     }
 
@@ -339,18 +268,9 @@ pub(super) enum Body {
     Unknown,
 }
 
-/// An address, as far as one client has it to itself: of IPv6 that is a /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::open::IN_USE;
     use super::*;
 
     fn connections(n_connections: usize) -> Connections {
@@ -378,6 +298,25 @@ mod tests {
         // Even the address itself gets a new one for an old one.
         let again = of(2).unwrap();
         assert!(is_closed(&greedy[2]) && !is_closed(&again));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_in_use_are_cut_off_for_other_addresses_alone() {
+        let connections = connections(3);
+        let of = |last| connections.register(Some(IpAddr::from([192, 0, 2, last])));
+        let quiet = of(9).unwrap();
+        let used: Vec<_> = (0..2).map(|_| of(1).unwrap()).collect();
+        for registration in &used {
+            registration.control.note_event();
+        }
+        assert!(of(1).is_none(), "neither its own nor that of another address goes for it");
+        let other = of(2).unwrap();
+        assert!(is_closed(&used[0]) && !is_closed(&used[1]) && !is_closed(&quiet));
+        drop(other);
+        let again = of(1).unwrap();
+        tokio::time::advance(IN_USE).await;
+        let last = of(1).unwrap();
+        assert!(is_closed(&used[1]) && !is_closed(&again) && !is_closed(&last));
     }
 
     #[test]

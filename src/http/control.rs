@@ -35,6 +35,8 @@ pub(super) struct Control {
     body_bytes: AtomicU64,
     /// A request was begun on it.
     is_used: AtomicBool,
+    /// An event was stored that came over it.
+    has_brought_event: AtomicBool,
     must_close: AtomicBool,
     waker: AtomicWaker,
     /// Given, and not written yet: several where requests are pipelined.
@@ -56,6 +58,15 @@ impl Control {
     /// Whether a request was begun on it, now or before.
     pub(super) fn is_used(&self) -> bool {
         self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is one of a sender that is believed.
+    pub(super) fn has_brought_event(&self) -> bool {
+        self.has_brought_event.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_event(&self) {
+        self.has_brought_event.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn set_body(&self, bytes: Option<u64>) {

@@ -17,6 +17,7 @@ use actix_web::dev::{AppConfig, Server, fn_service};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use futures_util::future::Either;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
@@ -182,8 +183,12 @@ fn open(
         let registration = connections.register(peer.map(|peer| peer.ip()));
         let handshake = handshake.clone();
         async move {
-            let registration: Registration = registration
-                .ok_or_else(|| DispatchError::Io(io::ErrorKind::ConnectionRefused.into()))?;
+            let Some(registration) = registration else {
+                // To a client that wants a handshake first this is as good as hanging up.
+                let refused = tokio::time::timeout(DISCONNECT_TIMEOUT, refuse(io)).await;
+                refused.unwrap_or(Ok(())).map_err(DispatchError::Io)?;
+                return Err(DispatchError::Io(io::ErrorKind::ConnectionRefused.into()));
+            };
             // Answers to several requests at once go out each by itself: behind the first one they would
             // wait for the client to confirm it, 40 ms.
             io.set_nodelay(true).map_err(DispatchError::Io)?;
@@ -194,6 +199,17 @@ fn open(
             Ok(Opened { socket, registration, peer })
         }
     })
+}
+
+/// Tells a client for whom there is no room to come again, whatever it asks.
+async fn refuse(mut io: TcpStream) -> io::Result<()> {
+    const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+                          content-length: 0\r\nconnection: close\r\n\r\n";
+    io.write_all(ANSWER.as_bytes()).await?;
+    io.shutdown().await?;
+    // What came and is not read would take the answer back on its way.
+    tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// The same for what speaks HTTP/1 alone.

@@ -59,7 +59,8 @@ pub enum RefusedFor {
     NoRoom,
     /// All connections are taken: an idle one was closed to make room.
     Shed,
-    /// All connections are taken, and none of them is idle.
+    /// All connections are taken, and none of them is idle, or only some of others than the address that has
+    /// most and wants one more.
     NoConnection,
 }
 
@@ -77,8 +78,8 @@ impl RefusedFor {
             Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Broken => 400,
             Self::TooSlow => 408,
             Self::TooManyUnverified | Self::RateLimited => 429,
-            Self::NoRoom => 503,
-            Self::TlsHandshake | Self::PlainHttp | Self::Shed | Self::NoConnection => 0,
+            Self::NoRoom | Self::NoConnection => 503,
+            Self::TlsHandshake | Self::PlainHttp | Self::Shed => 0,
         }
     }
 
@@ -121,7 +122,9 @@ impl RefusedFor {
             Self::RateLimited => "more than the source's `rate_limit`",
             Self::NoRoom => "too many large bodies are read at once: see `unverified_bytes`",
             Self::Shed => "all connections are taken: the longest idle one was closed",
-            Self::NoConnection => "all connections are taken and busy: a new one was closed",
+            Self::NoConnection => {
+                "all connections are taken and in use: a new one was answered 503"
+            }
         }
     }
 

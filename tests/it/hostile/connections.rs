@@ -42,6 +42,49 @@ fn idle_connections_of_one_address_lock_nobody_out() {
     assert_eq!(served.stop(), Some(0));
 }
 
+/// Sends an event; what comes back is read later.
+fn send(stream: &mut TcpStream) -> std::io::Result<()> {
+    let body = "{}";
+    let signature = signature(body.as_bytes());
+    let length = body.len();
+    let head = format!("POST /hooks/hyvor HTTP/1.1\r\nHost: a\r\nX-Signature: {signature}\r\n");
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}")
+}
+
+/// The head of the answer, and the body with it; empty where the connection was ended.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut bytes = [0; 512];
+    let n_read = stream.read(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..n_read]).into_owned()
+}
+
+#[test]
+fn one_connection_more_than_there_may_be_in_use_is_told_to_come_again() {
+    let folder = Folder::new("", "");
+    // Half of them are for connections.
+    let served = Served::start_with_files(&folder, 200);
+    let mut held: Vec<TcpStream> = (0..100).map(|_| wire::connect(served.public())).collect();
+    // Each time again, so that it does not matter how long the 100 take.
+    let (mut one_more, refused) = loop {
+        held.retain_mut(|stream| send(stream).is_ok());
+        held.retain_mut(|stream| answer(stream).starts_with("HTTP/1.1 200 "));
+        let mut one_more = wire::connect(served.public());
+        send(&mut one_more).unwrap();
+        let answer = answer(&mut one_more);
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            break (one_more, answer);
+        }
+        held.push(one_more);
+    };
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused:?}");
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused:?}");
+    assert_eq!(one_more.read(&mut [0]).unwrap(), 0, "it is hung up on afterwards");
+    let status = program::printed(&program::run(&folder, &["status"]), 0);
+    assert!(status.contains("a new one was answered 503"), "{status}");
+    drop(held);
+    assert_eq!(served.stop(), Some(0));
+}
+
 #[test]
 fn idle_connections_to_the_admin_listener_do_not_keep_the_command_line_out() {
     let folder = Folder::new("", "");
