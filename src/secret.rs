@@ -57,7 +57,7 @@ impl fmt::Debug for Fingerprint {
 
 /// Where a secret is kept. This is what the configuration holds; the value is read at start and
 /// on reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SecretRef {
     /// An environment variable.
     Env(String),

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step};
+use super::{
+    BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, SECRET, Step, Unshown,
+};
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
 use crate::settings::{Table, Value, names_secret, without_secret_arguments};
@@ -56,7 +58,7 @@ enum Mode {
 }
 
 /// The value of an environment variable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum EnvValue {
     Plain(String),
     Secret(SecretRef),
@@ -176,6 +178,7 @@ impl KindSettings for Settings {
     fn plan(&self, context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
         let run: Vec<String> =
             std::iter::once(&self.program).chain(&self.arguments).cloned().collect();
+        let secret = Unshown::of((&run, &self.env));
         let run = without_secret_arguments(&run, SECRET);
         let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
         let own = self.env.iter().map(|(name, _)| (name.clone(), SECRET.to_owned()));
@@ -191,7 +194,7 @@ impl KindSettings for Settings {
                 Mode::Worker => (own.clone(), worker::line(delivery)),
             };
             let (run, cwd, input) = (run.clone(), cwd.clone(), Content(input));
-            Step::Run { run, cwd, environment, input }
+            Step::Run { run, cwd, environment, input, secret }
         });
         Ok(steps.collect())
     }

@@ -27,7 +27,7 @@ mod web;
 pub use build::{BuildContext, BuildError};
 pub use contract::{Handler, Kind, KindSettings};
 pub use exempt::Exempt;
-pub use plan::{Content, Plan, SECRET, Step};
+pub use plan::{Content, Plan, SECRET, Step, Unshown};
 pub use texts::{Text, Words};
 pub use web::Downloader;
 

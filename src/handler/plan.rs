@@ -5,7 +5,9 @@
 //! time) is left out, and no secret is in it.
 
 use std::fmt::{self, Write};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -68,6 +70,9 @@ pub enum Step {
         /// In the order in which they are set.
         headers: Vec<(String, String)>,
         body: Content,
+        /// Of what is masked in the others.
+        #[serde(skip)]
+        secret: Unshown,
     },
     /// A message in a chat.
     Message {
@@ -86,9 +91,31 @@ pub enum Step {
         environment: Vec<(String, String)>,
         /// What it reads.
         input: Content,
+        /// Of what is masked in the others.
+        #[serde(skip)]
+        secret: Unshown,
     },
     /// Nothing: the event has nothing for this handler.
     Skip { why: String },
+}
+
+/// Tells two secrets apart without holding them: a hash under a key that this process made for itself. It is
+/// compared and never shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Unshown(u64);
+
+impl Unshown {
+    /// Of all that is masked in one step.
+    pub fn of(secrets: impl Hash) -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(KEY.hash_one(secrets))
+    }
+}
+
+impl fmt::Debug for Unshown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SECRET)
+    }
 }
 
 /// Bytes, as text where they are text.
@@ -168,7 +195,7 @@ impl fmt::Display for Step {
                     page.field(&format!("value {number}"), &value.to_string())
                 })
             }
-            Self::Request { method, url, headers, body } => {
+            Self::Request { method, url, headers, body, secret: _ } => {
                 page.head(format_args!("{method} {}", plain(url)))?;
                 page.fields(headers)?;
                 page.content(body)
@@ -177,7 +204,7 @@ impl fmt::Display for Step {
                 page.head(format_args!("message in {service}"))?;
                 page.text(&format!("{message:#}"))
             }
-            Self::Run { run, cwd, environment, input } => {
+            Self::Run { run, cwd, environment, input, secret: _ } => {
                 page.head(format_args!("run of {run:?} in `{}`", cwd.display()))?;
                 page.fields(environment)?;
                 page.content(input)

@@ -154,8 +154,8 @@ impl HiddenTexts {
 
 /// How every warning of a secret in the configuration begins.
 const IN_CLEAR: &str = "a secret does not stand in the configuration";
-const KEPT_APART: &str = "send it in `headers` or hand it on in `env`, which take \
-                          `{ file = \"data/secrets/…\" }`";
+const KEPT_APART: &str = "send it in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }` or \
+                          hand it on in `env = { NAME = { file = \"data/secrets/…\" } }`";
 
 /// Whether a text grants access by itself. A template is none: its values come later.
 fn is_secret(text: &str) -> bool {
@@ -188,6 +188,26 @@ pub(super) fn find_in_broken(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
+/// So long is no secret that is a part of a word by chance.
+const LONG: usize = 12;
+
+/// `said` without `secret`. A short one like `test` has to be a word: as a part of others it tells nothing.
+fn without(said: &str, secret: &str) -> String {
+    let mut shown = String::with_capacity(said.len());
+    let mut end = 0;
+    for (at, _) in said.match_indices(secret) {
+        let behind = at + secret.len();
+        let before = said.get(..at).and_then(|text| text.chars().next_back());
+        let next = said.get(behind..).and_then(|text| text.chars().next());
+        let is_part = before.into_iter().chain(next).any(char::is_alphanumeric);
+        if secret.len() >= LONG || !is_part {
+            shown.extend([said.get(end..at).unwrap_or_default(), "…"]);
+            end = behind;
+        }
+    }
+    shown + said.get(end..).unwrap_or_default()
+}
+
 /// Takes what is hidden out of what is said of it.
 pub(super) fn take_out(problems: &mut [Problem], text: &str, hidden: &[Range<usize>]) {
     let texts = hidden.iter().filter_map(|range| text.get(range.clone()));
@@ -196,10 +216,20 @@ pub(super) fn take_out(problems: &mut [Problem], text: &str, hidden: &[Range<usi
     for problem in problems {
         for secret in &texts {
             for said in [&mut problem.message, &mut problem.help] {
-                if said.contains(secret.as_str()) {
-                    *said = said.replace(secret.as_str(), "…");
-                }
+                *said = without(said, secret);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_is_taken_out_of_words_that_name_it_and_not_of_others() {
+        assert_eq!(without("`?a=test` in tests: test", "test"), "`?a=…` in tests: …");
+        assert_eq!(without("xhunter2-hunter2y", "hunter2-hunter2"), "x…y");
+        assert_eq!(without("ünter unter", "nter"), "ünter unter");
     }
 }

@@ -6,7 +6,7 @@ use super::{Value, names_secret};
 use crate::secret::{SecretError, SecretRef};
 
 /// `{ secret = { … }, prefix = "Bearer " }`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretHeader {
     /// As in `Bearer `.
     pub prefix: String,

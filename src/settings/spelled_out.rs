@@ -49,7 +49,21 @@ pub fn without_secret_arguments(arguments: &[String], instead: &str) -> Vec<Stri
 
 /// Whether `value` is what the argument before it, `--password`, is given.
 pub(super) fn is_value_of(before: &str, value: &str) -> bool {
-    before.starts_with('-') && is_secret_name(before) && is_value(value) && !value.starts_with('-')
+    let name = before.trim_start_matches('-');
+    let is_switch = name.starts_with("no-");
+    // curl's `--cookie` takes data or a file, docker's `--secret` says where one is.
+    let is_elsewhere = name.ends_with("cookie") && !value.contains('=')
+        || value.starts_with("id=")
+        || is_path(value);
+    let is_named = before.starts_with('-') && is_secret_name(name) && !is_switch;
+    is_named && !is_elsewhere && is_value(value) && !value.starts_with('-')
+}
+
+/// `/run/secrets/token` and `./token`; not base64 that begins with `/`.
+fn is_path(value: &str) -> bool {
+    let is_below = ["./", "../", "~/"].iter().any(|start| value.starts_with(start));
+    let is_root = value.strip_prefix('/').is_some_and(|rest| rest.contains('/'));
+    (is_below || is_root) && !value.contains(['+', '='])
 }
 
 /// Where the values of `?NAME=value`, `&NAME=value` and `--NAME=value` stand in `text`, where the name
@@ -115,5 +129,22 @@ mod tests {
             ["sh", "--password", "hunter2", "--token", "--token", "$T", "--secret-file", "f"];
         let shown = ["sh", "--password", "…", "--token", "--token", "$T", "--secret-file", "f"];
         assert_eq!(without_secret_arguments(&arguments.map(str::to_owned), "…"), shown);
+        for [option, value] in [
+            ["--cookie", "jar.txt"],
+            ["--no-token", "daily"],
+            ["--secret", "id=npm,src=.npmrc"],
+            ["--token", "/run/secrets/token"],
+            ["--password", "../password"],
+        ] {
+            assert!(!is_value_of(option, value), "{option} {value}");
+        }
+        for [option, value] in [
+            ["--cookie", "session=hunter2"],
+            ["--token", "/9j4AAQ+kZJRg/ABAQ=="],
+            ["--secret", "identity"],
+            ["-password", "no"],
+        ] {
+            assert!(is_value_of(option, value), "{option} {value}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::{Format, Settings, Target, header_value, parse_url};
 use crate::event::{Delivery, Failure};
 use crate::expr::Scope;
 use crate::handler::envelope::write_event;
-use crate::handler::plan::{Content, SECRET, Step};
+use crate::handler::plan::{Content, SECRET, Step, Unshown};
 use crate::settings::{names_secret, without_secrets};
 
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -53,22 +53,29 @@ impl Settings {
     pub(super) fn show(&self, draft: Draft) -> Step {
         let Draft { id: _, url, headers, body } = draft;
         let mut shown: Vec<(String, String)> = Vec::new();
+        let mut masked: Vec<&HeaderValue> = Vec::new();
+        let mut references = Vec::new();
         for (name, value) in &headers {
             let is_secret = !PLAIN.contains(name) && names_secret(name.as_str());
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let value = if is_secret { SECRET } else { value.as_ref() };
-            shown.push((name.to_string(), value.to_owned()));
+            let shown_value = String::from_utf8_lossy(value.as_bytes());
+            if is_secret {
+                masked.push(value);
+            }
+            let shown_value = if is_secret { SECRET } else { shown_value.as_ref() };
+            shown.push((name.to_string(), shown_value.to_owned()));
         }
         for (name, header) in &self.headers {
             if let Header::Secret(header) = header {
+                references.push(header);
                 shown.push((name.to_string(), format!("{}{SECRET}", header.prefix)));
             }
         }
         if self.secret.is_some() {
             shown.push((SIGNATURE.to_string(), "(made when it is sent)".to_owned()));
         }
+        let secret = Unshown::of((&url, masked, references, &self.secret));
         let (method, url) = (self.method.to_string(), without_secrets(url.as_str(), SECRET));
-        Step::Request { method, url, headers: shown, body: Content(body.into()) }
+        Step::Request { method, url, headers: shown, body: Content(body.into()), secret }
     }
 
     fn single(&self, delivery: &Delivery) -> Result<Draft, Failure> {

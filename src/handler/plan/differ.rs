@@ -29,9 +29,9 @@ impl Step {
             Append { file, line },
             Mail { from, to, headers, subject, text, html },
             Sql { statement, values },
-            Request { method, url, headers, body },
+            Request { method, url, headers, body, secret },
             Message { service, message },
-            Run { run, cwd, environment, input },
+            Run { run, cwd, environment, input, secret },
             Skip { why })
     }
 }

@@ -88,7 +88,7 @@ async fn what_is_planned_is_what_is_sent() {
         let plan = settings("http", &text, folder).plan(&context(folder), deliveries).unwrap();
         handler("http", &text, folder).handle(deliveries).await.unwrap();
         let sent = server.requests().pop().unwrap();
-        let [Step::Request { method, url, headers, body }] = &plan.steps[..] else {
+        let [Step::Request { method, url, headers, body, .. }] = &plan.steps[..] else {
             panic!("{plan:?}")
         };
         assert_eq!((method, url), (&sent.method, &server.url(&sent.path)));
@@ -109,12 +109,21 @@ fn plan_that_fails_says_what_the_call_would_say() {
 }
 
 #[test]
+fn secrets_are_told_apart_and_not_shown() {
+    let (one, same, other) = (Unshown::of("hush"), Unshown::of("hush"), Unshown::of("hush!"));
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+    assert_eq!(format!("{one:?}"), SECRET);
+}
+
+#[test]
 fn plan_reads_well_and_cannot_drive_a_terminal() {
     let step = Step::Request {
         method: "POST".into(),
         url: "http://localhost/".into(),
         headers: vec![("x-a".into(), "b\u{1b}[2J".into())],
         body: Content(b"one\n\ttwo\x07".into()),
+        secret: Unshown::of("hush"),
     };
     let expected = "POST http://localhost/\n  x-a: b\u{fffd}[2J\n\n  one\n      two\u{fffd}\n\n\
                     skipped: nothing to tell";

@@ -143,3 +143,51 @@ fn against_says_what_is_left_out_and_compares_many_events_alike() {
     let compared = json(&folder, &["check", "--against", "7d", "new.toml"]);
     assert_eq!(compared, serde_json::json!({ "events": 21, "differences": [] }));
 }
+
+const MASKED: &str = r#"
+[handler.web]
+on = ["hyvor:*"]
+[handler.web.http]
+url = "http://127.0.0.1:9/?token=TOKEN"
+headers = { X-Api-Key = { secret = { file = "KEY" } } }
+[handler.run]
+on = ["hyvor:*"]
+[handler.run.command]
+run = ["true", "--token=TOKEN"]
+env = { LEVEL = "LEVEL" }
+"#;
+
+#[test]
+fn against_tells_what_is_masked_apart_and_does_not_show_it() {
+    let with = |words: [&str; 3]| {
+        let pairs = ["TOKEN", "KEY", "\"LEVEL\""].into_iter().zip(words);
+        pairs.fold(MASKED.to_owned(), |text, (name, word)| text.replace(name, word))
+    };
+    let same = ["hunter2", "key", "\"info\""];
+    let folder = Folder::new("", &with(same));
+    for name in ["key", "other"] {
+        std::fs::write(folder.path().join(name), "0123456789abcdef").unwrap();
+    }
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    assert_eq!(served.stop(), Some(0));
+    let old = std::fs::read_to_string(folder.config()).unwrap();
+    for (words, handlers) in [
+        (["hunter3", "key", "\"info\""], &["run", "web"][..]),
+        (["hunter2", "other", "\"info\""], &["web"]),
+        (["hunter2", "key", "\"debug\""], &["run"]),
+    ] {
+        folder.write_config("", &with(words));
+        std::fs::rename(folder.config(), folder.path().join("new.toml")).unwrap();
+        std::fs::write(folder.config(), &old).unwrap();
+        let compared = json(&folder, &["check", "--against", "7d", "new.toml"]);
+        let found = compared["differences"].as_array().unwrap();
+        let names: Vec<&str> = found.iter().map(|one| one["handler"].as_str().unwrap()).collect();
+        assert_eq!(names, handlers, "{words:?}");
+        assert!(
+            found.iter().all(|one| one["change"] == "come out with another secret"),
+            "{found:?}"
+        );
+        assert!(!compared.to_string().contains("hunter"), "{compared}");
+    }
+}
