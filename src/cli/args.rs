@@ -213,13 +213,13 @@ pub(super) struct EventsFilter {
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<SaidTime>,
     /// Only events whose body contains this text.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) contains: Option<String>,
     /// Only events with this value in their JSON body: `data.comment.id=5`.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) field: Option<String>,
     /// Words as the dashboard takes them: text, `data.comment.id:5`, `handler:mail`, `has:dead`, `since:2h`.
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", value_parser = said_words)]
     pub(super) search: Option<String>,
 }
 
@@ -237,6 +237,12 @@ pub struct EventsList {
     /// At most this many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
+}
+
+/// As from a shell's variable that is not set, no words would mean every event.
+fn said_words(text: &str) -> Result<String, &'static str> {
+    let says_nothing = text.chars().all(|c| c.is_whitespace() || c == '"');
+    if says_nothing { Err("there are no words in it") } else { Ok(text.to_owned()) }
 }
 
 fn said_state(text: &str) -> Result<DeliveryState, String> {
@@ -262,7 +268,7 @@ pub struct EventsTail {
     clap::ArgGroup::new("what")
         .args([
             "id", "source", "event_type", "since", "until", "contains", "field", "search", "handler",
-            "all", "dry_run",
+            "all",
         ])
         .multiple(true)
         .required(true)
@@ -273,7 +279,8 @@ pub struct EventsReplay {
         "source", "event_type", "since", "until", "contains", "field", "search",
     ])]
     pub(super) id: Option<EventId>,
-    /// Every event to every handler: where no filter says less, this must be said.
+    /// Every event to every handler: where no filter says less, this must be said, also with
+    /// `--after` or `--dry-run`.
     #[arg(long, conflicts_with_all = [
         "id", "source", "event_type", "since", "until", "contains", "field", "search", "handler",
     ])]

@@ -115,11 +115,7 @@ fn an_interrupted_replay_goes_on_where_it_stopped_also_after_a_restart_of_the_ga
     let rest = dry["count"].as_u64().unwrap();
     assert!((1..MANY as u64).contains(&rest), "{rest} are left");
     // Another command is another replay.
-    let all = json(&folder, &["events", "replay", "--dry-run"]);
-    let refused = run(&folder, &["events", "replay", "--rate", "1000"]);
-    printed(&refused, 2);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("--all"), "everything to everybody has to be meant: {told}");
+    let all = json(&folder, &["events", "replay", "--all", "--dry-run"]);
     assert_eq!((&all["count"], &all["deliveries"]), (&MANY.into(), &MANY.into()));
 
     let replay = ["events", "replay", "--source", "hyvor", "--rate", "1000"];
@@ -297,6 +293,36 @@ fn one_event_that_nobody_gets_again_is_a_failure() {
     assert_eq!(served.stop(), Some(0));
 }
 
+/// Where it begins, how fast it goes and that it only counts say nothing of which events are meant,
+/// and no more does a text that is empty, as that of a shell's variable that is not set.
+#[test]
+fn everything_to_every_handler_has_to_be_meant() {
+    let folder = Folder::new("", "");
+    for said in [
+        &[][..],
+        &["--dry-run"],
+        &["--after", "0"],
+        &["--after", "0", "--dry-run"],
+        &["--rate", "1000"],
+        &["--restart", "--dry-run"],
+    ] {
+        let output = run(&folder, &[&["events", "replay"], said].concat());
+        printed(&output, 2);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("--all"), "{said:?}: {told}");
+    }
+    for empty in [["--contains", ""], ["--search", ""], ["--search", " "]] {
+        for verb in ["replay", "list"] {
+            let output = run(&folder, &[&["events", verb], &empty[..]].concat());
+            printed(&output, 2);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(told.contains(empty[0]), "{empty:?}: {told}");
+        }
+    }
+    // That it would count: only a store is missing.
+    printed(&run(&folder, &["events", "replay", "--all", "--after", "0", "--dry-run"]), 4);
+}
+
 #[test]
 fn a_replay_is_narrowed_by_time_type_and_handler() {
     let folder = Folder::new("", REFUSING);
@@ -310,7 +336,7 @@ fn a_replay_is_narrowed_by_time_type_and_handler() {
     };
     assert_eq!(count(&["--source", "hyvor"]), (3, 6));
     assert_eq!(count(&["--handler", "all"]), (3, 3));
-    printed(&run(&folder, &["events", "replay", "--after", "0"]), 2);
+    assert_eq!(count(&["--all", "--after", "1"]).0, 5);
     assert_eq!(count(&["--source", "hyvor", "--handler", "all"]), (3, 3));
     assert_eq!(count(&["--type", "dead_*", "--handler", "alerts"]), (3, 3));
     assert_eq!(count(&["--until", "1h"]), (0, 0));
