@@ -13,34 +13,49 @@ const DIGITS_MAX: i64 = 40;
 /// The most digits behind the point.
 const DECIMALS_MAX: usize = 10;
 
-/// Currencies without minor units. ISK and UGX have none by ISO 4217, and senders count them in
-/// hundredths all the same.
-const WITHOUT_MINOR: [&str; 14] = [
-    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF",
-    "XPF",
+/// Currencies that are written without decimals: those without minor units in list one of ISO 4217
+/// (as of 2026), and MGA. Its unit is a fifth, for which ISO says 2; CLDR 48 writes it with 0, and Stripe
+/// counts it so. MRU, the other one with fifths, has 2 in all of them.
+const WITHOUT_DECIMALS: [&str; 18] = [
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "UYI",
+    "VND", "VUV", "XAF", "XOF", "XPF",
 ];
-/// Those whose minor unit is a thousandth.
+/// Those whose minor unit is a thousandth, and a ten-thousandth, by the same list.
 const THOUSANDTHS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+const TEN_THOUSANDTHS: [&str; 2] = ["CLF", "UYW"];
+/// Those that senders count in hundredths although they have none: Stripe both, Adyen ISK.
+const COUNTED_IN_HUNDREDTHS: [&str; 2] = ["ISK", "UGX"];
 
+/// With how many decimals a currency is written.
 fn decimals_of(currency: &str) -> usize {
-    let currency = currency.to_ascii_uppercase();
-    if WITHOUT_MINOR.contains(&currency.as_str()) {
+    let is_in =
+        |currencies: &[&str]| currencies.iter().any(|one| one.eq_ignore_ascii_case(currency));
+    if is_in(&WITHOUT_DECIMALS) {
         0
-    } else if THOUSANDTHS.contains(&currency.as_str()) {
+    } else if is_in(&THOUSANDTHS) {
         3
+    } else if is_in(&TEN_THOUSANDTHS) {
+        4
     } else {
         2
     }
 }
 
+/// What part of it a sender's minor unit is, as a number of decimals.
+fn minor_decimals_of(currency: &str) -> usize {
+    let is_counted = COUNTED_IN_HUNDREDTHS.iter().any(|one| one.eq_ignore_ascii_case(currency));
+    if is_counted { 2 } else { decimals_of(currency) }
+}
+
 /// `data.amount | money("EUR")` is `1,234.50 EUR`. With `minor = true` the amount is in cents, as
-/// Stripe sends it. `decimals` is the currency's where it is not said, `group` is `,` and `point` is `.`.
+/// Stripe sends it. `decimals` is the currency's where it is not said, and else the minor unit's too; `group` is `,` and `point` is `.`.
 pub(super) fn money(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = Arguments::of(args)?;
     let text = |place, name| Ok::<_, Error>(args.get(place, name)?.map(|text| plain(&text)));
     let currency = text(1, "currency")?.unwrap_or_default();
     let is_minor = args.get(2, "minor")?.is_some_and(|minor| minor.is_true());
     let decimals = args.count(3, "decimals", decimals_of(&currency))?.min(DECIMALS_MAX);
+    let minor = args.count(3, "decimals", minor_decimals_of(&currency))?.min(DECIMALS_MAX);
     let group = text(4, "group")?.unwrap_or_else(|| ",".to_owned());
     let point = text(5, "point")?.unwrap_or_else(|| ".".to_owned());
     args.finish()?;
@@ -53,7 +68,7 @@ pub(super) fn money(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
         Error::new(ErrorKind::InvalidOperation, message)
     };
     let amount = Decimal::of(plain(&value).trim()).ok_or_else(no_amount)?;
-    let shift = if is_minor { decimals } else { 0 };
+    let shift = if is_minor { minor } else { 0 };
     let (whole, fraction) = rounded(&amount, shift, decimals).ok_or_else(no_amount)?;
     let is_zero = whole.bytes().chain(fraction.bytes()).all(|digit| digit == b'0');
     let mut text = String::new();

@@ -78,6 +78,34 @@ fn money_is_grouped_and_rounded_by_its_digits() {
     }
 }
 
+/// The minor units of ISO 4217, as its list one has them (2026), and MGA as CLDR 48 writes it.
+#[test]
+fn each_currency_has_the_decimals_that_it_is_written_with() {
+    let none = "BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX UYI VND VUV XAF XOF XPF";
+    let thousandths = "BHD IQD JOD KWD LYD OMR TND";
+    for (currencies, expected) in [
+        (none, "1,235"),
+        ("EUR CHF HUF COP MRU TWD IDR", "1,234.57"),
+        (thousandths, "1,234.568"),
+        ("CLF UYW", "1,234.5678"),
+    ] {
+        for currency in currencies.split(' ') {
+            let text = format!("'1234.56784' | money('{currency}')");
+            check(&text, &format!("{expected} {currency}"));
+        }
+    }
+    // In what senders count them, which is hundredths for two that have none.
+    for (text, expected) in [
+        ("500 | money('MGA', minor=true)", "500 MGA"),
+        ("12345 | money('CLF', minor=true)", "1.2345 CLF"),
+        ("50000 | money('ISK', minor=true)", "500 ISK"),
+        ("50000 | money('ugx', minor=true)", "500 ugx"),
+        ("500 | money('ISK', minor=true, decimals=0)", "500 ISK"),
+    ] {
+        check(text, expected);
+    }
+}
+
 #[test]
 fn methods_are_those_of_python() {
     check("data.user.name.upper()", "ANN");
