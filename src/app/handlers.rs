@@ -328,7 +328,6 @@ impl Handlers {
     ) -> Running {
         let name = context.name.clone();
         let concurrency = context.policy.concurrency.get();
-        let retry_min = context.policy.retry.min;
         let (deliverer, control) =
             Deliverer::new(context, subscription, Arc::clone(&self.core.queue));
         // Before its task begins: one that is paused must not have a single delivery.
@@ -344,7 +343,7 @@ impl Handlers {
             }
         });
         tasks.close();
-        Running { kind, concurrency, retry_min, of, control, stop, tasks }
+        Running { kind, concurrency, of, control, stop, tasks }
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {

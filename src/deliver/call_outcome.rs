@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::event::{Attempt, Failure, OrderKey, Settlement};
+use crate::clock::Timestamp;
+use crate::event::{Attempt, Failure, OrderKey, Outcome, Settlement};
 
 /// A call that has ended.
 #[derive(Debug, Default)]
@@ -16,6 +17,20 @@ pub(super) struct CallOutcome {
     /// For how long the handler takes nothing at all.
     pub(super) pause: Option<Duration>,
     pub(super) duration: Duration,
+}
+
+impl CallOutcome {
+    /// When the first of those that failed is tried again.
+    pub(super) fn next_try_at(&self) -> Option<Timestamp> {
+        let tried = self.settlements.iter().filter(|settlement| settlement.attempt.is_some());
+        let tries = tried.filter_map(|settlement| match settlement.outcome {
+            Outcome::Retry { at, .. } => Some(at),
+            Outcome::Delivered | Outcome::Skipped | Outcome::Held { .. } | Outcome::Dead { .. } => {
+                None
+            }
+        });
+        tries.min()
+    }
 }
 
 /// Whether the handler is there.

@@ -89,6 +89,9 @@ pub enum Health {
         since: Timestamp,
         /// How many there were.
         count: u32,
+        /// When what the newest of them was about is tried again, by the steady clock; `None` = it was
+        /// given up.
+        next_try_at: Option<Timestamp>,
     },
 }
 
@@ -215,15 +218,15 @@ impl Shared {
         self.with(|seen| seen.health = Health::Answers);
     }
 
-    /// A call failed, and another may not.
-    pub(super) fn fails(&self, now: Timestamp) {
+    /// A call failed, and another may not; the next try of it is at `next_try_at`.
+    pub(super) fn fails(&self, now: Timestamp, next_try_at: Option<Timestamp>) {
         self.with(|seen| {
-            seen.health = match seen.health {
-                Health::Unknown | Health::Answers => Health::Fails { since: now, count: 1 },
-                Health::Fails { since, count } => {
-                    Health::Fails { since, count: count.saturating_add(1) }
-                }
+            let (since, count) = match seen.health {
+                Health::Unknown | Health::Answers => (now, 0),
+                Health::Fails { since, count, .. } => (since, count),
             };
+            let count = count.saturating_add(1);
+            seen.health = Health::Fails { since, count, next_try_at };
         });
     }
 

@@ -153,7 +153,7 @@ impl Worker<'_> {
 
     /// Settles what came of a call, and lets the next deliveries of its keys go.
     async fn settle(&mut self, outcome: CallOutcome) -> Result<(), QueueError> {
-        self.note_health(outcome.health.as_ref());
+        self.note_health(&outcome);
         if let Some(pause) = outcome.pause {
             let until = self.context.clock.steady().after(pause);
             self.paused_until = self.paused_until.max(Some(until));
@@ -177,9 +177,9 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn note_health(&mut self, health: Option<&HandlerHealth>) {
+    fn note_health(&mut self, outcome: &CallOutcome) {
         let now = self.context.clock.steady();
-        let change = match health {
+        let change = match &outcome.health {
             None => return,
             Some(HandlerHealth::Up) => {
                 self.shared.answers();
@@ -190,7 +190,7 @@ impl Worker<'_> {
                 return;
             }
             Some(HandlerHealth::Down(failure)) => {
-                self.shared.fails(now);
+                self.shared.fails(now, outcome.next_try_at());
                 self.breaker.failed(now, failure.retry_after)
             }
         };

@@ -73,8 +73,6 @@ pub(super) enum Place {
 pub(super) struct Running {
     pub(super) kind: &'static str,
     pub(super) concurrency: usize,
-    /// The shortest wait before another try.
-    pub(super) retry_min: Duration,
     pub(super) of: BuildInputs,
     pub(super) control: deliver::Control,
     pub(super) stop: CancellationToken,
@@ -140,7 +138,7 @@ impl Running {
             if at > steady { now.after(at.since(steady)) } else { now.before(steady.since(at)) }
         };
         let failing = match status.health {
-            Health::Fails { since, count } => Some((since, count)),
+            Health::Fails { since, count, .. } => Some((since, count)),
             Health::Unknown | Health::Answers => None,
         };
         HandlerControl {
@@ -176,7 +174,7 @@ impl Running {
     }
 
     fn down_since(&self, status: &Status, clock: &dyn Clock) -> Option<(Timestamp, u32)> {
-        down_since(status, self.retry_min, clock.steady())
+        down_since(status, clock.steady())
     }
 
     /// Ends its task. Deliveries that do not end in time come back.
@@ -189,15 +187,17 @@ impl Running {
 }
 
 /// Since when a handler is down, by the steady clock, and how many calls failed in a row.
-fn down_since(status: &Status, retry_min: Duration, steady: Timestamp) -> Option<(Timestamp, u32)> {
-    let Health::Fails { since, count } = status.health else { return None };
+fn down_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)> {
+    let Health::Fails { since, count, next_try_at } = status.health else { return None };
     let is_left_alone = match status.breaker {
         BreakerState::Closed => false,
         // One delivery is tried now and then.
         BreakerState::Open | BreakerState::Probing => true,
     };
-    // A second call that comes later than that is not waited for.
-    let is_sure = count >= 2 || retry_min > DOWN_AFTER;
+    // A second call that comes later than that is not waited for, whether the policy puts it off or
+    // the other side's `Retry-After`.
+    let is_far_off = next_try_at.is_some_and(|at| at.since(since) > DOWN_AFTER);
+    let is_sure = count >= 2 || is_far_off;
     let fails_for_long = is_sure && steady.since(since) >= DOWN_AFTER;
     (is_left_alone || fails_for_long).then_some((since, count))
 }
@@ -209,30 +209,35 @@ mod tests {
     #[test]
     fn handler_is_down_after_two_failures_or_one_whose_next_try_is_far_off() {
         let since = Timestamp::from_millis(1_000);
-        let is_down = |count: u32, retry_min: u64, after: u64| {
+        let is_down = |count: u32, next_try: Option<u64>, after: u64| {
+            let next_try_at = next_try.map(|secs| since.after(Duration::from_secs(secs)));
             let status = Status {
                 handler: HandlerName::parse("mail").unwrap(),
                 state: LoopState::Running,
                 breaker: BreakerState::Closed,
                 probe_at: None,
-                health: Health::Fails { since, count },
+                health: Health::Fails { since, count, next_try_at },
                 in_flight: 0,
                 taken: 0,
                 last_error: None,
                 last_success_at: None,
             };
             let steady = since.after(Duration::from_secs(after));
-            down_since(&status, Duration::from_secs(retry_min), steady).is_some()
+            down_since(&status, steady).is_some()
         };
-        for (count, retry_min, after, expected) in [
-            (1, 10, 31, false),
-            (2, 10, 29, false),
-            (2, 10, 30, true),
-            (1, 30, 31, false),
-            (1, 300, 29, false),
-            (1, 300, 30, true),
+        for (count, next_try, after, expected) in [
+            (1, Some(10), 31, false),
+            (2, Some(10), 29, false),
+            (2, Some(10), 30, true),
+            (2, None, 30, true),
+            (1, Some(30), 31, false),
+            (1, Some(3_600), 29, false),
+            (1, Some(3_600), 30, true),
+            // Its only event was given up: that is told by itself.
+            (1, None, 31, false),
         ] {
-            assert_eq!(is_down(count, retry_min, after), expected, "{count} {retry_min} {after}");
+            let found = is_down(count, next_try, after);
+            assert_eq!(found, expected, "{count} {next_try:?} {after}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A handler that is down.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost::deliver::{BreakerState, Policy, Retry};
+use gatepost::clock::Clock;
+use gatepost::deliver::{BreakerState, Health, Policy, Retry};
 use gatepost::event::{Failure, FailureClass};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +56,49 @@ async fn a_handler_that_is_down_costs_one_probe_per_interval_and_slows_nobody() 
     assert!(rig.dead().await.is_empty());
     // What found the breaker open was not tried.
     assert!(rig.history(50_000).await.attempts.is_empty());
+}
+
+/// By that it is told of as down though it fails once an hour; waiting is not failing.
+#[tokio::test(start_paused = true)]
+async fn it_is_known_when_what_failed_is_tried_again() {
+    let (hour, asked) = (secs(3_600), Some(secs(3_600)));
+    let long = Policy { retry: Retry { min: hour, ..Retry::DEFAULT }, ..policy() };
+    let once = Retry { attempts: NonZeroU32::new(1), ..Retry::DEFAULT };
+    let once = Policy { retry: once, ..policy() };
+    let busy = Failure::transient("busy");
+    for (policy, failure, expected) in [
+        (patient(), busy.clone().with_retry_after(asked), Some(Some(hour))),
+        (patient(), busy.clone(), Some(Some(secs(10)))),
+        (long, busy.clone(), Some(Some(hour))),
+        (once, busy.with_retry_after(asked), Some(None)),
+        (patient(), Failure::paused("a limit", hour), None),
+        (patient(), Failure::deferred("not yet", hour), None),
+    ] {
+        let rig = Rig::new();
+        rig.append_n(1).await;
+        let answer = failure.clone();
+        let ready = rig.ready(policy, move |_| Step::Answer(Err(answer.clone()))).await;
+        let control = ready.control.clone();
+        let began = rig.clock.steady();
+        rig.run_until(ready.deliverer, || rig.clock.since_start() >= secs(5)).await;
+        assert_eq!(ready.handler.n_calls(), 1, "{failure}");
+        let found = match control.status().health {
+            Health::Unknown => None,
+            Health::Answers => panic!("{failure}"),
+            Health::Fails { count, next_try_at, .. } => {
+                assert_eq!(count, 1, "{failure}");
+                Some(next_try_at.map(|at| at.since(began)))
+            }
+        };
+        let is_right = match (found, expected) {
+            // Within a second of it, or as the jitter has it.
+            (Some(Some(found)), Some(Some(expected))) => {
+                found >= expected && found <= expected * 2 + secs(1)
+            }
+            (found, expected) => found == expected,
+        };
+        assert!(is_right, "{failure}: {found:?} {expected:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
