@@ -122,16 +122,31 @@ impl Lint<'_> {
         let steps = self.plan(event).unwrap_or_default().steps.into_iter();
         let mut errors = steps.filter_map(|step| {
             let Step::Request { headers, body: Content(body), .. } = step else { return None };
-            let is_called_json = headers
-                .iter()
-                .any(|(name, value)| name == "content-type" && value.contains("json"));
-            let is_meant = is_called_json || begins_like_json(&body);
+            let said = headers.iter().find(|(name, _)| name == "content-type");
+            let is_meant = match said.and_then(|(_, value)| is_json(value)) {
+                Some(is_json) => is_json,
+                None => begins_like_json(&body),
+            };
             if !is_meant || body.trim_ascii().is_empty() {
                 return None;
             }
             serde_json::from_slice::<IgnoredAny>(&body).err()
         });
         errors.next()
+    }
+}
+
+/// Whether what is called so is one JSON document: not several of them behind each other, as NDJSON
+/// and JSON text sequences have them. `None` = it may be anything: so a template goes as plain text
+/// where nothing is said.
+fn is_json(content_type: &str) -> Option<bool> {
+    let essence = content_type.trim_start().split([';', ',', ' ', '\t']).next().unwrap_or_default();
+    match essence.to_ascii_lowercase().as_str() {
+        "" | "text/plain" => None,
+        "application/json" | "text/json" => Some(true),
+        // Lines of JSON, whatever its name.
+        "application/stream+json" => Some(false),
+        other => Some(other.ends_with("+json")),
     }
 }
 

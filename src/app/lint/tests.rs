@@ -215,6 +215,48 @@ fn json_template_that_a_text_breaks_is_found() {
     assert!(comma.ends_with(" | see it with `gatepost handlers try`"), "{comma}");
 }
 
+/// By the type itself, not by its letters: several documents one behind the other are no JSON.
+#[test]
+fn a_body_is_json_where_its_content_type_says_so() {
+    let found = |content_type: &str, body: &str| {
+        let headers = format!("headers = {{ Content-Type = '{content_type}' }}");
+        let handler = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.http]";
+        found(&format!("{handler}\nurl = 'http://a/'\n{headers}\nbody = '{body}'"))
+    };
+    let no_json = "with the sample of hyvor:comment.create this is not JSON: ";
+    let broken = "a {{ data.comment.id }}";
+    for json in [
+        "application/json",
+        "Application/JSON; Charset=UTF-8",
+        "TEXT/JSON;charset=utf-8",
+        "application/json charset=utf-8",
+        "application/problem+JSON ; q=1",
+        "application/cloudevents+json",
+    ] {
+        let found = found(json, broken);
+        assert!(found.len() == 1 && found[0].starts_with(no_json), "{json}: {found:?}");
+    }
+    let two = "{\"id\": {{ data.comment.id }}}\\n{\"id\": {{ data.comment.id }}}\\n";
+    for other in [
+        "application/x-ndjson",
+        "application/ndjson; charset=utf-8",
+        "Application/JSONL",
+        "application/jsonlines",
+        "application/json-seq",
+        "application/geo+json-seq",
+        "application/stream+json",
+        "application/json5",
+        "application/xml; from=json",
+    ] {
+        for body in [broken, &two.replace("\\n", "{{ \"\\n\" }}")] {
+            assert_eq!(found(other, body), [""; 0], "{other}: {body}");
+        }
+    }
+    // What is called plain text, or nothing, is what it looks like.
+    let broken = "{\"id\": {{ data.comment.id }}, }";
+    assert!(found("text/plain; charset=utf-8", broken)[0].starts_with(no_json));
+}
+
 #[test]
 fn configuration_that_comes_with_gatepost_has_nothing_to_find() {
     let text = config::DEFAULT;
