@@ -66,6 +66,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         diff(&config).await?;
     }
     if let (Some(since), Some(new)) = (&options.against, &options.new) {
+        refuse_itself(path, new)?;
         compare((since.at, new), &config, output).await?;
     }
     if problems.is_empty() {
@@ -118,6 +119,19 @@ async fn note_proxies(config: &Config) -> Result<(), CliError> {
     let Ok(Reached::Server(server)) = Server::reach(config).await else { return Ok(()) };
     let Ok(status) = server.get::<StatusView>("status", &[]).await else { return Ok(()) };
     status.proxies.iter().try_for_each(|proxy| note(&proxy.advice))
+}
+
+/// A configuration differs in nothing from itself, whatever was changed in it.
+fn refuse_itself(path: &Path, new: &Path) -> Result<(), CliError> {
+    let place = |path: &Path| std::fs::canonicalize(path).ok();
+    if place(new).is_none_or(|new| place(path) != Some(new)) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "`{}` is the configuration that the other one is compared with: save what you changed as \
+         another file, or see what a reload would change with `gatepost check --diff`",
+        new.display()
+    )))
 }
 
 /// Compares with the configuration in the file `new`.

@@ -20,6 +20,12 @@ pub(super) fn ago_and_exact(at: Timestamp) -> String {
     format!("{} ({at})", ago(at))
 }
 
+/// `in 8 s`; `now` where that is over.
+pub(super) fn ahead(at: Timestamp) -> String {
+    let left = Duration::from_secs(at.since(SystemClock::new().now()).as_secs());
+    if left.is_zero() { "now".to_owned() } else { format!("in {}", span(left)) }
+}
+
 fn ago_at(at: Timestamp, now: Timestamp) -> String {
     let age = Duration::from_secs(now.since(at).as_secs());
     match age.as_secs() {

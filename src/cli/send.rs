@@ -17,7 +17,7 @@ use crate::source::Source;
 
 use super::CliError;
 use super::args::Send;
-use super::output::{Output, plain};
+use super::output::{Output, note, plain};
 
 /// Longer than the server takes for a durable commit.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,7 +38,10 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     let now = SystemClock::new().now();
     let body = match &options.body {
         Some(file) => read(file)?,
-        None => source.sample(&options.event_type, now),
+        None => {
+            note_made_up(&options.event_type, &source.sample_types())?;
+            source.sample(&options.event_type, now)
+        }
     };
     let url = match &options.url {
         Some(url) => url.clone(),
@@ -106,6 +109,16 @@ pub(super) fn no_source(name: &str, config: &Config) -> CliError {
 /// A hint behind a message, where one of `known` is near.
 pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// Says that a body is nothing that the sender would send, where it has samples and none of this type.
+pub(super) fn note_made_up(event_type: &str, known: &[&str]) -> Result<(), CliError> {
+    if known.is_empty() || known.contains(&event_type) {
+        return Ok(());
+    }
+    let hint = did_you_mean(event_type, known.iter().copied());
+    let event_type = plain(event_type);
+    note(&format!("there is no sample of `{event_type}`, so its body is made up{hint}"))
 }
 
 /// Where the server of this configuration listens. Every address is one of its own machine.

@@ -1,6 +1,6 @@
 //! `status`.
 
-use crate::api::{HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{HandlerStatus, HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -10,7 +10,7 @@ use crate::text::{bytes, count, counted, span};
 use super::CliError;
 use super::args::Status;
 use super::cluster;
-use super::human::{ago, ago_or};
+use super::human::{ago, ago_or, ahead};
 use super::output::{Column, Output, Page, plain, table};
 use super::store::{self, Reached, Server};
 
@@ -59,7 +59,7 @@ const REFUSED: &[Column<RefusedRow>] = &[
 pub(super) const HANDLERS: &[Column<HandlerView>] = &[
     ("HANDLER", |one| one.name.to_string()),
     ("KIND", |one| one.kind.as_deref().unwrap_or("-").to_owned()),
-    ("STATE", |one| one.state.as_str().to_owned()),
+    ("STATE", |one| state(one).to_owned()),
     ("BACKLOG", |one| count(one.in_log)),
     ("WAITING", |one| count(one.waiting)),
     ("DEAD", |one| count(one.dead)),
@@ -68,6 +68,28 @@ pub(super) const HANDLERS: &[Column<HandlerView>] = &[
         None => "-".to_owned(),
     }),
 ];
+
+/// As the pages say it: a handler that runs and whose calls fail is not well.
+fn state(handler: &HandlerView) -> &'static str {
+    match (handler.state, handler.failing_since) {
+        (HandlerStatus::Running, Some(_)) => "failing",
+        (state, _) => state.as_str(),
+    }
+}
+
+/// Since when the calls of a handler fail, why, and what comes next.
+fn failing(handler: &HandlerView) -> Option<String> {
+    let since = handler.failing_since?;
+    let why = handler
+        .last_error
+        .as_ref()
+        .map_or_else(String::new, |error| plain(&error.text.to_string()));
+    let next = handler.probe_at.or(handler.next_try_at);
+    let next = next.map_or_else(String::new, |at| format!("; next try {}", ahead(at)));
+    let name = &handler.name;
+    let tries = counted(handler.failures.into(), "try", "tries");
+    Some(format!("handler `{name}` fails since {}, {tries}: {why}{next}", ago(since)))
+}
 
 fn text(status: &StatusView) -> String {
     let mut text = Page::default();
@@ -109,6 +131,9 @@ fn text(status: &StatusView) -> String {
     section(&mut text, &status.refused, REFUSED);
     for reason in status.handlers.iter().filter_map(|handler| handler.reason.as_deref()) {
         text.line(format_args!("\n{}; it is tried again every minute", plain(reason)));
+    }
+    for line in status.handlers.iter().filter_map(failing) {
+        text.line(format_args!("\n{line}"));
     }
     for proxy in &status.proxies {
         text.line(format_args!("\n{}", plain(&proxy.advice)));

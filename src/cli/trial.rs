@@ -13,8 +13,8 @@ use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as S
 use crate::handler::Plan;
 
 use super::args::HandlersTry;
-use super::output::{Output, Page, note, plain};
-use super::send::{did_you_mean, no_source, read};
+use super::output::{Output, Page, plain};
+use super::send::{did_you_mean, no_source, note_made_up, read};
 use super::store::Via;
 use super::{CliError, events};
 
@@ -90,14 +90,8 @@ async fn find(
         let (name, event_type) = (parse(source)?, EventType::new(event_type));
         let sample = samples::sample_of(config, &name, &event_type, clock);
         let sample = sample.ok_or_else(|| no_sample(&name, &event_type, config))?;
-        let known = match config.sources.get(&name) {
-            Some(source) => source.sample_types(),
-            None => Vec::new(),
-        };
-        if !known.is_empty() && !known.contains(&event_type.as_str()) {
-            let hint = did_you_mean(event_type.as_str(), known);
-            let event_type = plain(event_type.as_str());
-            note(&format!("there is no sample of `{event_type}`, so its body is made up{hint}"))?;
+        if let Some(source) = config.sources.get(&name) {
+            note_made_up(event_type.as_str(), &source.sample_types())?;
         }
         return Ok(sample);
     }

@@ -22,14 +22,14 @@ pub(super) struct CallOutcome {
 impl CallOutcome {
     /// When the first of those that failed is tried again.
     pub(super) fn next_try_at(&self) -> Option<Timestamp> {
-        let tried = self.settlements.iter().filter(|settlement| settlement.attempt.is_some());
-        let tries = tried.filter_map(|settlement| match settlement.outcome {
+        let attempted = self.settlements.iter().filter(|settlement| settlement.attempt.is_some());
+        let moments = attempted.filter_map(|settlement| match settlement.outcome {
             Outcome::Retry { at, .. } => Some(at),
             Outcome::Delivered | Outcome::Skipped | Outcome::Held { .. } | Outcome::Dead { .. } => {
                 None
             }
         });
-        tries.min()
+        moments.min()
     }
 }
 

@@ -66,6 +66,14 @@ impl SourceSettings {
             check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
         }
         let secrets = check_secrets(table, &profile, secrets)?;
+        if !table.has("verify_token") && profile.handshakes.iter().any(|one| one.token.is_some()) {
+            table.warning_here(
+                "the sender asks whether the address is yours, and is answered only where `verify_token` is \
+                 set: the address could not be registered",
+                "write `verify_token = { file = \"data/secrets/…\", create = true }`, and enter that word at \
+                 the sender",
+            );
+        }
         profile.handshakes.extend(handshake);
         if profile.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
             profile.handshakes.push(Handshake::cloud_events());

@@ -130,7 +130,9 @@ impl Running {
             LoopState::Paused => HandlerStatus::Paused,
             LoopState::Stopped => HandlerStatus::Stopped,
             LoopState::Finishing => HandlerStatus::Finishing,
-            LoopState::Running if self.down_since(&status, clock).is_some() => HandlerStatus::Down,
+            LoopState::Running if down_since(&status, clock.steady()).is_some() => {
+                HandlerStatus::Down
+            }
             LoopState::Running => HandlerStatus::Running,
         };
         let (now, steady) = (clock.now(), clock.steady());
@@ -162,7 +164,7 @@ impl Running {
         if status.state != LoopState::Running {
             return Condition::Unclear;
         }
-        if let Some((since, n_failures)) = self.down_since(&status, clock) {
+        if let Some((since, n_failures)) = down_since(&status, clock.steady()) {
             let since = clock.now().before(clock.steady().since(since));
             let error = status.last_error.map(|error| error.text.as_str().to_owned());
             return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
@@ -171,10 +173,6 @@ impl Running {
             Health::Answers => Condition::Well,
             Health::Unknown | Health::Fails { .. } => Condition::Unclear,
         }
-    }
-
-    fn down_since(&self, status: &Status, clock: &dyn Clock) -> Option<(Timestamp, u32)> {
-        down_since(status, clock.steady())
     }
 
     /// Ends its task. Deliveries that do not end in time come back.

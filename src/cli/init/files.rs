@@ -57,6 +57,12 @@ pub(super) fn write_secrets(plan: &InitPlan, folder: &Path) -> Result<Vec<PathBu
             None => drop(made.resolve().map_err(|err| CliError::failed(&err))?),
         }
         written.push(file);
+        if source.provider.needs_verify_token() {
+            let path = folder.join(text::verify_token_file(source.name.as_str()));
+            let made = SecretRef::File { path: path.clone(), create: true };
+            drop(made.resolve().map_err(|err| CliError::failed(&err))?);
+            written.push(path);
+        }
     }
     let mail = plan.mail.as_ref().map(|mail| (&mail.server, text::SMTP_SECRET));
     let database = plan.database.as_ref().map(|rows| (&rows.server, text::DATABASE_SECRET));

@@ -13,6 +13,11 @@ pub(super) fn secret_file(source: &str) -> String {
     format!("data/secrets/{source}")
 }
 
+/// The file of the word that a source's sender shows when it asks.
+pub(super) fn verify_token_file(source: &str) -> String {
+    format!("data/secrets/{source}-verify-token")
+}
+
 /// The whole file.
 pub(super) fn config(plan: &InitPlan) -> String {
     let mut text = String::from(HEAD);
@@ -57,6 +62,10 @@ fn put_source(text: &mut String, source: &NewSource) {
             secret_file(name.as_str())
         ),
     );
+    if source.provider.needs_verify_token() {
+        let file = verify_token_file(name.as_str());
+        put(text, format_args!("verify_token = {{ file = \"{file}\", create = true }}\n"));
+    }
 }
 
 fn put_mail(text: &mut String, plan: &InitPlan, source: &NewSource) {

@@ -24,7 +24,7 @@ macro_rules! others {
 impl Step {
     /// The fields in which `other` differs; `kind` where it is another sort of step.
     pub fn other_fields(&self, other: &Self) -> Vec<&'static str> {
-        others!(self, other;
+        let mut fields = others!(self, other;
             Log { level, message },
             Append { file, line },
             Mail { from, to, headers, subject, text, html },
@@ -32,6 +32,11 @@ impl Step {
             Request { method, url, headers, body, secret },
             Message { service, message },
             Run { run, cwd, environment, input, secret },
-            Skip { why })
+            Skip { why });
+        // It is a hash over what is shown as well: it tells something only where nothing else does.
+        if fields.len() > 1 {
+            fields.retain(|field| *field != "secret");
+        }
+        fields
     }
 }

@@ -184,7 +184,7 @@ impl Source {
                 let url = self.settings.profile.schemes.iter().find_map(|scheme| scheme.url());
                 template.reply(url, request, self.verify_token.as_ref().or(secret))
             }
-            Answer::Nothing => Some(Reply { status: 204, ..Reply::default() }),
+            Answer::Nothing(status) => Some(Reply { status: *status, ..Reply::default() }),
         }
     }
 }

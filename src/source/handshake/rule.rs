@@ -49,8 +49,8 @@ pub enum Answer {
     Json(Cow<'static, str>),
     /// A text of the owner's own.
     Template(AnswerTemplate),
-    /// Nothing but that it was received.
-    Nothing,
+    /// Nothing but that it was received, by this status.
+    Nothing(u16),
 }
 
 impl Handshake {
@@ -59,7 +59,7 @@ impl Handshake {
         when: None,
         given: None,
         unless: None,
-        answer: Answer::Nothing,
+        answer: Answer::Nothing(200),
         token: None,
         signing: Signing::Signed,
         methods: Vec::new(),
@@ -71,7 +71,7 @@ impl Handshake {
         when: None,
         given: None,
         unless: None,
-        answer: Answer::Nothing,
+        answer: Answer::Nothing(200),
         token: None,
         signing: Signing::Open,
         methods: Vec::new(),
@@ -89,7 +89,7 @@ impl Handshake {
     pub(in crate::source) fn place(&self) -> Option<&FieldRef> {
         match &self.answer {
             Answer::Echo(place) | Answer::Hash(place) => Some(place),
-            Answer::Json(_) | Answer::Template(_) | Answer::Nothing => {
+            Answer::Json(_) | Answer::Template(_) | Answer::Nothing(_) => {
                 self.given.as_ref().or(self.when.as_ref().map(|(place, _)| place))
             }
         }

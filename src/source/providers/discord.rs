@@ -28,7 +28,7 @@ pub(super) fn provider() -> Provider {
             // A webhook's PING is answered with 204, an interaction's with its own number.
             Handshake {
                 when: Some((json("type"), text("0"))),
-                answer: Answer::Nothing,
+                answer: Answer::Nothing(204),
                 ..Handshake::SIGNED
             },
             Handshake {

@@ -9,11 +9,11 @@ pub(super) fn provider() -> Provider {
         name: "meta",
         page: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
         setup: &[
-            "Write a word of your own into the file of the source's `verify_token`.",
+            "Set `verify_token` in the source's table, as `gatepost init` does: the word in that file is what Meta shows when it asks.",
             "Copy the app secret (App settings > Basic) into {secret}, and let Gatepost run \
                  with both.",
             "In the App Dashboard open Webhooks, choose an object, and enter {url} as callback \
-                 URL and your word as verify token; then subscribe to its fields.",
+                 URL and that word as verify token; then subscribe to its fields.",
         ],
         rows: vec![Row {
             places: vec![header("x-hub-signature-256")],

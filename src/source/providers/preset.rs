@@ -82,6 +82,11 @@ impl Provider {
         self.setup
     }
 
+    /// Whether it asks at its set-up with a word that the source's `verify_token` must be.
+    pub fn needs_verify_token(&self) -> bool {
+        self.handshakes.iter().any(|one| one.token.is_some())
+    }
+
     /// The types of events that there is a sample of.
     pub fn sample_types(&self) -> impl Iterator<Item = &'static str> {
         self.samples.iter().flat_map(|(types, _)| types.iter().copied())

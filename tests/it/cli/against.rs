@@ -78,9 +78,15 @@ fn against_groups_what_a_new_configuration_would_do_otherwise() {
     assert_eq!(json(&folder, &arguments), compared);
     let text = printed(&run(&folder, &arguments), 0);
     assert!(text.contains("handler `crm`: 1 event no longer go to it; the first is "), "{text}");
-    let same = printed(&run(&folder, &["check", "--against", "7d", "config.toml"]), 0);
+    std::fs::copy(folder.config(), folder.path().join("same.toml")).unwrap();
+    let same = printed(&run(&folder, &["check", "--against", "7d", "same.toml"]), 0);
     let same = same.lines().last().unwrap();
-    assert_eq!(same, "every handler is the same in `config.toml`: nothing would change");
+    assert_eq!(same, "every handler is the same in `same.toml`: nothing would change");
+    // With itself nothing can differ, whatever was changed in it.
+    let itself = run(&folder, &["check", "--against", "7d", "./config.toml"]);
+    printed(&itself, 2);
+    let itself = String::from_utf8_lossy(&itself.stderr);
+    assert!(itself.contains("save what you changed as another file"), "{itself}");
     // Older ones are left out.
     let none = json(&folder, &["check", "--against", "2100-01-01T00:00:00Z", "new.toml"]);
     assert_eq!(none["events"], 0);

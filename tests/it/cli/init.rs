@@ -258,3 +258,18 @@ fn init_takes_a_signed_sample_through_the_handlers() {
     let state = |event: &Value| event["source"].clone();
     assert_eq!(state(&events[0]), "hyvor");
 }
+
+#[test]
+fn init_makes_the_word_that_a_sender_shows_when_it_asks() {
+    let folder = nothing();
+    let told = printed(&run(&folder, &["init", "--source", "meta", "--yes"]), 0);
+    assert!(told.contains("the word in that file is what Meta shows"), "{told}");
+    assert_eq!(mode(&folder.path().join("data/secrets/meta-verify-token")), 0o600);
+    assert!(read(&folder, "config.toml").contains("verify_token = { file = "));
+    assert_eq!(json(&folder, &["check"]), serde_json::json!([]), "not even a warning");
+    let config = read(&folder, "config.toml").replace("verify_token = ", "#");
+    std::fs::write(folder.config(), config).unwrap();
+    let warned = json(&folder, &["check"]);
+    let message = warned[0]["message"].as_str().unwrap();
+    assert!(message.contains("is answered only where `verify_token` is set"), "{warned}");
+}

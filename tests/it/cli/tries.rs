@@ -90,3 +90,29 @@ async fn restart_in_mid_way_sends_a_mail_to_nobody_twice() {
     assert_eq!(to, [["owner@example.com"], ["second@example.com"]]);
     assert_eq!(served.stop(), Some(0));
 }
+
+#[test]
+fn status_says_of_a_handler_that_fails_since_when_why_and_what_comes_next() {
+    let handler = "[handler.down]\nretry = { min = \"1h\", max = \"2h\" }\n\
+                   [handler.down.command]\nrun = [\"false\"]\n";
+    let folder = Folder::new("", handler);
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    let is_failing = || {
+        let handlers = json(&folder, &["handlers", "list"]);
+        let mut handlers = handlers.as_array().unwrap().iter();
+        let handler = handlers.find(|handler| handler["name"] == "down").unwrap();
+        !handler["failing_since"].is_null()
+    };
+    while !is_failing() {
+        std::thread::yield_now();
+    }
+    let text = printed(&run(&folder, &["status"]), 0);
+    let line = text.lines().find(|line| line.starts_with("handler `down` fails since "));
+    let line = line.unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains(", 1 try: ") && line.contains("; next try in "), "{line}");
+    let list = printed(&run(&folder, &["handlers", "list"]), 0);
+    let is_row = |line: &str| line.starts_with("down ") && line.contains(" failing ");
+    assert!(list.lines().any(is_row), "{list}");
+    assert_eq!(served.stop(), Some(0));
+}

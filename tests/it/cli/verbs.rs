@@ -351,3 +351,20 @@ fn a_handler_that_is_no_longer_configured_can_be_forgotten() {
     printed(&run(&folder, &["handlers", "forget", "all"]), 1);
     assert_eq!(served.stop(), Some(0));
 }
+
+#[test]
+fn send_says_where_it_makes_a_body_up() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let url = format!("{}/hooks/hyvor", served.url);
+    let sent = |event_type: &str| {
+        let output = run(&folder, &["send", "hyvor", event_type, "--url", &url]);
+        printed(&output, 0);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let expected = "there is no sample of `comment.crate`, so its body is made up; did you mean \
+                    `comment.create`?\n";
+    assert_eq!(sent("comment.crate"), expected);
+    assert_eq!(sent("comment.create"), "");
+    assert_eq!(served.stop(), Some(0));
+}

@@ -208,7 +208,7 @@ fn sns_notification_is_an_event_and_its_confirmation_is_kept_for_its_link() {
         let body = sns_message(&key, &url, kind);
         wire::post(served.public(), "/hooks/sns", &[("Content-Type", text)], body.as_bytes())
     };
-    assert_eq!(post("SubscriptionConfirmation").status, 204);
+    assert_eq!(post("SubscriptionConfirmation").status, 200);
     assert_eq!(post("Notification").status, 200);
     let events = served.ask("GET", "/api/v1/events?source=sns").json();
     assert_eq!(events.as_array().unwrap().len(), 1);
