@@ -36,12 +36,11 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
 pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
     let source = source(&options.source, config)?;
     let now = SystemClock::new().now();
-    let body = match &options.body {
-        Some(file) => read(file)?,
-        None => {
-            note_made_up(&options.event_type, &source.sample_types())?;
-            source.sample(&options.event_type, now)
-        }
+    let body = if let Some(file) = &options.body {
+        read(file)?
+    } else {
+        note_made_up(&options.event_type, &source.sample_types())?;
+        source.sample(&options.event_type, now)
     };
     let url = match &options.url {
         Some(url) => url.clone(),
