@@ -70,10 +70,10 @@ pub(super) const HANDLERS: &[Column<HandlerView>] = &[
 ];
 
 /// As the pages say it: a handler that runs and whose calls fail is not well.
-fn state(handler: &HandlerView) -> &'static str {
-    match (handler.state, handler.failing_since) {
-        (HandlerStatus::Running, Some(_)) => "failing",
-        (state, _) => state.as_str(),
+pub(super) fn state(handler: &HandlerView) -> &'static str {
+    match handler.state {
+        HandlerStatus::Running if handler.failing_since.is_some() => "failing",
+        state => state.as_str(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::args::Top;
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
+use super::status::state;
 use super::store::Server;
 use super::{CliError, screen};
 
@@ -127,13 +128,6 @@ fn last_minute(minutes: &[u32]) -> u64 {
 fn is_failing(handler: &HandlerView) -> bool {
     handler.failing_since.is_some()
         || matches!(handler.state, HandlerStatus::Down | HandlerStatus::Failed)
-}
-
-fn state(handler: &HandlerView) -> &'static str {
-    match handler.state {
-        HandlerStatus::Running if handler.failing_since.is_some() => "failing",
-        state => state.as_str(),
-    }
 }
 
 fn error(handler: &HandlerView) -> String {
