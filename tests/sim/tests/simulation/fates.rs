@@ -125,6 +125,17 @@ impl HandlerFates {
         self.fates(token).into_iter().any(is_such)
     }
 
+    /// Whether it may be a dead letter that holds its order key. Of one that was a dead letter with
+    /// and without holding it, damaged records leave open which it is now.
+    pub fn may_hold_key(&self, token: u32) -> bool {
+        let holds = |fate| matches!(fate, Fate::Dead { key: Some(_) });
+        let ever = self.ever.get(&token).map(Vec::as_slice).unwrap_or_default();
+        self.is_perhaps(token, holds)
+            || self.is_loose(token)
+                && self.is_perhaps(token, |fate| matches!(fate, Fate::Dead { .. }))
+                && ever.iter().copied().any(holds)
+    }
+
     pub fn is_loose(&self, token: u32) -> bool {
         self.loose.contains(&token)
     }

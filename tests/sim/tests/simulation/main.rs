@@ -195,6 +195,9 @@ fn queue_passes_seeds_that_once_failed() {
         733_534_989_990_991_561,
         // What was settled while the disk had been full a moment ago, in the oracle.
         199_585_000_630_582_333,
+        // A dead letter that held its key the second time only, whose records are damaged, in the
+        // oracle.
+        739_703_000_223_376_450,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }

@@ -72,8 +72,7 @@ impl<S: Subject> Simulation<S> {
 
     pub fn has_holding(&self, handler: usize) -> bool {
         let fates = &self.oracle.handlers[handler];
-        let holds = |fate| matches!(fate, Fate::Dead { key: Some(_) });
-        (0..self.oracle.next_token()).any(|token| fates.is_perhaps(token, holds))
+        (0..self.oracle.next_token()).any(|token| fates.may_hold_key(token))
     }
 
     /// Whether a dead letter of its key is before it.
@@ -82,8 +81,7 @@ impl<S: Subject> Simulation<S> {
         let fates = &self.oracle.handlers[handler];
         let Some(id) = self.oracle.facts(token).id else { return false };
         self.oracle.by_id.range(..id).any(|(_, other)| {
-            self.key_of(handler, *other) == Some(key)
-                && fates.is_perhaps(*other, |fate| fate == Fate::Dead { key: Some(key) })
+            self.key_of(handler, *other) == Some(key) && fates.may_hold_key(*other)
         })
     }
 
