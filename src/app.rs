@@ -257,10 +257,7 @@ impl Application {
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
                     self.server.handlers.resume_due(self.server.core.clock.now());
-                    if self.listeners.is_finished() {
-                        let gone = io::Error::other("the listeners ended by themselves");
-                        return Err(AppError::Listen(gone));
-                    }
+                    self.check_listeners()?;
                 }
                 () = watchdog.due() => {
                     // Where one of them hangs it is not fed: that is what it is for.
@@ -271,6 +268,16 @@ impl Application {
                 }
             }
         }
+    }
+
+    /// An error once the listeners have ended by themselves. What ends the loop that asks ends them too,
+    /// and they may be sooner than its turn.
+    fn check_listeners(&self) -> Result<(), AppError> {
+        if self.listeners.is_finished() && !self.stop.is_cancelled() {
+            let gone = io::Error::other("the listeners ended by themselves");
+            return Err(AppError::Listen(gone));
+        }
+        Ok(())
     }
 
     async fn reload(&self) {
@@ -353,3 +360,6 @@ async fn opened(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

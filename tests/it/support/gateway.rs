@@ -130,7 +130,9 @@ impl Gateway {
                 application.run_until_stopped().await
             })
         });
-        let ((public, admin), stop) = rx.recv().expect("the server starts");
+        let Ok(((public, admin), stop)) = rx.recv() else {
+            panic!("the server does not start: {:?}", thread.join());
+        };
         Self { folder, public, admin, stop, thread: Some(thread) }
     }
 
