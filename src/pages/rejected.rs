@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::fields::Fields;
+use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
 use crate::api::{Api, ApiError, RejectedView};
+use crate::clock::Timestamp;
 
 /// Groups that are explained: each takes hundreds of ways to sign.
 const GROUPS_MAX: usize = 10;
 /// Bytes of strangers' text, and of what is said of it.
 const ROOM: usize = 24 << 10;
-/// Requests of one group that are listed.
+/// Requests of one group that are listed beside others, and of one that was chosen: 30 with nothing but
+/// `<` in their paths take 21 KB of the room.
 const REQUESTS_MAX: usize = 5;
+const ROWS: usize = 30;
 /// Requests of one group that are verified again to say what a release would do.
 const VERIFIED_MAX: usize = 20;
 /// Requests that are looked at.
@@ -28,6 +31,9 @@ const LOOKED_AT_MAX: usize = 1_000;
 struct RejectedPage {
     frame: Frame,
     heading: String,
+    /// How many were looked at, where there are more.
+    bound: String,
+    is_filtered: bool,
     groups: Vec<Group>,
     n_more: usize,
     refused: Vec<RefusedLine>,
@@ -39,6 +45,8 @@ struct Group {
     reason: String,
     source: String,
     count: String,
+    /// Where all of them are listed.
+    address: String,
     first: When,
     last: When,
     /// Both are said alike.
@@ -51,7 +59,13 @@ struct Group {
     has_good: bool,
     /// The reason as it is compared.
     exact: String,
+    /// What is listed, in words.
+    listed: &'static str,
+    is_chosen: bool,
     requests: Vec<Request>,
+    /// Where the list goes on, and where it begins.
+    older: Option<String>,
+    newest: Option<String>,
 }
 
 #[derive(Debug)]
@@ -76,9 +90,12 @@ struct RefusedLine {
 /// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
     let (status, now) = (api.status(), api.now());
-    let source = fields.get("source");
+    let (source, reason) = (fields.get("source"), fields.get("reason"));
     let mut requests = api.rejected(LOOKED_AT_MAX)?;
-    requests.retain(|request| source.is_none_or(|source| request.source.as_str() == source));
+    requests.retain(|request| {
+        source.is_none_or(|source| request.source.as_str() == source)
+            && reason.is_none_or(|reason| exact(&request.reason) == reason)
+    });
     let heading = match requests.len() {
         0 => "No request was turned down".to_owned(),
         n => format!("{} turned down", words::counted(n as u64, "request was", "requests were")),
@@ -94,7 +111,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let mut groups = Vec::new();
     let mut room = Room::new(ROOM);
     for ((source, reason), requests) in all.into_iter().take(GROUPS_MAX) {
-        groups.push(group(api, source, &reason, &requests, &mut room).await?);
+        groups.push(group(api, source, &reason, &requests, fields, &mut room).await?);
     }
     let refused = status.refused.iter().take(24).map(|row| RefusedLine {
         status: row.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -106,7 +123,38 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let refused = refused.collect();
     let json = "/api/v1/rejected";
     let frame = Frame::new(api, &status, fields, viewer, Here::Rejected, heading.as_str(), json);
-    rendered(&RejectedPage { frame, heading, groups, n_more, refused })
+    rendered(&RejectedPage {
+        frame,
+        heading,
+        bound: bound(status.rejected),
+        is_filtered: source.is_some() || reason.is_some(),
+        groups,
+        n_more,
+        refused,
+    })
+}
+
+/// What is not looked at.
+fn bound(n_kept: usize) -> String {
+    if n_kept <= LOOKED_AT_MAX {
+        return String::new();
+    }
+    let count = |number: usize| words::count(number as u64);
+    format!(
+        "Of {} that are kept the newest {} are counted here.",
+        count(n_kept),
+        count(LOOKED_AT_MAX)
+    )
+}
+
+/// A reason as it stands in addresses and forms.
+fn exact(reason: &str) -> String {
+    words::shown(reason, 300)
+}
+
+/// Where the requests to a source that were turned down for a reason are listed.
+pub(super) fn of_reason(source: &str, reason: &str) -> String {
+    address("/rejected", [("source", source), ("reason", exact(reason).as_str())])
 }
 
 /// What a release of the whole group would do.
@@ -130,6 +178,7 @@ async fn group(
     source: String,
     reason: &str,
     requests: &[RejectedView],
+    fields: &Fields,
     room: &mut Room,
 ) -> Result<Group, ApiError> {
     let now = api.now();
@@ -149,8 +198,10 @@ async fn group(
     let moments = || requests.iter().map(|request| request.received_at);
     let first = When::ago(moments().min().unwrap_or(now), now);
     let last = When::ago(moments().max().unwrap_or(now), now);
+    let page = Listed::new(requests, fields, &source, reason);
     Ok(Group {
         reason: room.shown(reason, 160),
+        address: of_reason(&source, reason),
         source,
         count: words::counted(requests.len() as u64, "request", "requests"),
         is_one_moment: first.is_said_as(&last),
@@ -160,17 +211,53 @@ async fn group(
         hint,
         good: good(n_good, n_looked_at, numbers.len()),
         has_good: n_good > 0,
-        exact: words::shown(reason, 300),
-        requests: requests
-            .iter()
-            .take(REQUESTS_MAX)
-            .map(|request| Request {
-                number: request.number,
-                at: When::ago(request.received_at, now),
-                client: request.client.map(|client| client.to_string()).unwrap_or_default(),
-                what: room.shown(&format!("{} {}", request.method, request.path), 120),
-                size: words::bytes(request.body_bytes as u64),
-            })
-            .collect(),
+        exact: exact(reason),
+        listed: if page.is_chosen { "Requests, newest first" } else { "The newest requests" },
+        is_chosen: page.is_chosen,
+        requests: page.requests.iter().map(|request| row(request, now, room)).collect(),
+        older: page.older,
+        newest: page.newest,
     })
+}
+
+/// The part of a group that is listed.
+struct Listed<'a> {
+    is_chosen: bool,
+    requests: &'a [RejectedView],
+    older: Option<String>,
+    newest: Option<String>,
+}
+
+impl<'a> Listed<'a> {
+    /// A few of each group; of the one that `fields` name a page, from `before` on.
+    fn new(requests: &'a [RejectedView], fields: &Fields, source: &str, reason: &str) -> Self {
+        let is_chosen = fields.get("source") == Some(source)
+            && fields.get("reason") == Some(exact(reason).as_str());
+        if !is_chosen {
+            let requests = requests.get(..REQUESTS_MAX).unwrap_or(requests);
+            return Self { is_chosen, requests, older: None, newest: None };
+        }
+        let before = fields.number("before");
+        let from = before.map_or(0, |before| requests.partition_point(|one| one.number >= before));
+        let rest = requests.get(from..).unwrap_or_default();
+        let shown = rest.get(..ROWS).unwrap_or(rest);
+        let list = of_reason(source, reason);
+        let last = shown.last().filter(|_| rest.len() > shown.len());
+        Self {
+            is_chosen,
+            requests: shown,
+            older: last.map(|last| format!("{list}&before={}", last.number)),
+            newest: before.map(|_| list),
+        }
+    }
+}
+
+fn row(request: &RejectedView, now: Timestamp, room: &mut Room) -> Request {
+    Request {
+        number: request.number,
+        at: When::ago(request.received_at, now),
+        client: request.client.map(|client| client.to_string()).unwrap_or_default(),
+        what: room.shown(&format!("{} {}", request.method, request.path), 120),
+        size: words::bytes(request.body_bytes as u64),
+    }
 }

@@ -8,7 +8,7 @@ use askama::Template;
 use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Bars, Linked, Plain, Ticked, When};
-use super::{Viewer, events, rendered, words};
+use super::{Viewer, events, rejected, rendered, words};
 use crate::api::{Api, ApiError, RatesView, SecretView, SourceDetail, SourceView, StatusView};
 use crate::clock::Timestamp;
 use crate::event::SourceName;
@@ -140,7 +140,7 @@ pub(super) async fn show(
         count: Linked::new(row.count, events::of_type(name.as_str(), row.event_type.as_str())),
     });
     let rejections = detail.rejections.iter().map(|row| {
-        let list = address("/rejected", [("source", name.as_str())]);
+        let list = rejected::of_reason(name.as_str(), &row.reason);
         (words::shown(&row.reason, 160), Linked::new(row.count, list))
     });
     let secrets = view.secrets.iter().map(|secret| SecretRow {

@@ -7,5 +7,6 @@ mod browser;
 mod by_hand;
 mod details;
 mod hostile;
+mod lists;
 mod schemathesis;
 mod steer;
