@@ -1,8 +1,9 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead, events};
+use super::{Answer, Page, dead, events, words};
 use crate::api::{Api, ApiError, PauseAsk, ReleaseAsk, Run};
+use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
 
 /// Does what a form asks for.
@@ -85,7 +86,7 @@ async fn steer(
     fields: &Fields,
 ) -> Result<String, ApiError> {
     match run {
-        Run::Pause => api.pause(&name, pause(fields)).await?,
+        Run::Pause => api.pause(&name, pause(fields, api.now())?).await?,
         Run::Resume => api.resume(&name).await?,
     };
     Ok(format!("/handlers/{name}"))
@@ -118,9 +119,19 @@ fn rate(fields: &Fields) -> Result<Option<u32>, ApiError> {
     rate.ok_or_else(bad).map(Some)
 }
 
-/// How long, and why.
-fn pause(fields: &Fields) -> PauseAsk {
-    PauseAsk { r#for: fields.text("for"), until: None, reason: fields.text("reason") }
+/// How long or until when, and why.
+fn pause(fields: &Fields, now: Timestamp) -> Result<PauseAsk, ApiError> {
+    let until = fields.get("until").map(|text| {
+        let bad = || {
+            let zone = words::zone_name();
+            ApiError::Bad(format!(
+                "`until` is a time of day or a day with one, in {zone}: `14:30`, `2026-11-22 14:30`"
+            ))
+        };
+        words::moment_ahead(text, now).ok_or_else(bad)
+    });
+    let until = until.transpose()?;
+    Ok(PauseAsk { r#for: fields.text("for"), until, reason: fields.text("reason") })
 }
 
 /// What cannot be undone wants the number typed.

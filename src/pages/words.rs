@@ -60,6 +60,31 @@ pub(super) fn zone_name() -> String {
     zone().iana_name().unwrap_or("UTC").to_owned()
 }
 
+/// What a person writes into a field for a moment that is to come: a day with a time of day, or a time
+/// of day, which is the next such one. Both are of the zone that times are shown in.
+pub(super) fn moment_ahead(text: &str, now: Timestamp) -> Option<Timestamp> {
+    moment_ahead_in(&zone(), text, now)
+}
+
+fn moment_ahead_in(zone: &TimeZone, text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Some(at) = Timestamp::parse_rfc3339(text) {
+        return Some(at);
+    }
+    let moment = |day: jiff::civil::DateTime| {
+        let zoned = day.to_zoned(zone.clone()).ok()?;
+        Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+    };
+    if let Ok(day) = text.parse::<jiff::civil::DateTime>() {
+        // A day alone is no moment.
+        return text.contains(':').then(|| moment(day)).flatten();
+    }
+    let time: jiff::civil::Time = text.parse().ok()?;
+    let now_there = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
+    let today = now_there.date();
+    let at = moment(today.to_datetime(time))?;
+    if at > now { Some(at) } else { moment(today.tomorrow().ok()?.to_datetime(time)) }
+}
+
 /// `14:02` today, `26 Nov, 14:02` else; with seconds where `is_exact`.
 pub(super) fn clock(at: Timestamp, now: Timestamp, is_exact: bool) -> String {
     let zoned = |at: Timestamp| {
@@ -79,6 +104,26 @@ pub(super) fn clock(at: Timestamp, now: Timestamp, is_exact: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moment_ahead_is_of_the_zone_that_times_are_shown_in() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        // 12:00 there.
+        let now = Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
+        let at = |text| moment_ahead_in(&zone, text, now).map(|at| at.to_string());
+        for (text, expected) in [
+            ("14:30", "2026-11-22T12:30:00"),
+            ("09:15", "2026-11-23T07:15:00"),
+            ("2026-12-01T08:00", "2026-12-01T06:00:00"),
+            ("2026-12-01 08:00", "2026-12-01T06:00:00"),
+            ("2026-12-01T08:00:00Z", "2026-12-01T08:00:00"),
+        ] {
+            assert!(at(text).is_some_and(|at| at.starts_with(expected)), "{text}: {:?}", at(text));
+        }
+        for wrong in ["soon", "25:00", "2026-12-01", "1h"] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_strangers_text_is_short_and_deceives_nobody() {

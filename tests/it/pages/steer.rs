@@ -62,6 +62,26 @@ fn pause_ends_by_itself_says_why_and_outlives_a_restart() {
 }
 
 #[test]
+fn pause_from_the_page_lasts_until_the_time_that_was_written() {
+    let gateway = Gateway::start();
+    let page = gateway.ask("GET", "/handlers/all", "").text();
+    assert!(page.contains("<input type=\"datetime-local\" name=\"until\""), "{page}");
+    let form = "for=&until=2099-11-22T14%3A30&reason=the+move";
+    let answer = gateway.ask("POST", "/handlers/all/pause", form);
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let pause = &handler(&gateway, "all")["pause"];
+    let there = "2099-11-22T14:30".parse::<jiff::civil::DateTime>().unwrap();
+    let there = there.to_zoned(jiff::tz::TimeZone::system()).unwrap().timestamp();
+    let until: jiff::Timestamp = pause["until"].as_str().unwrap().parse().unwrap();
+    assert_eq!((until, &pause["reason"]), (there, &json!("the move")));
+    for wrong in ["until=soon", "until=2020-01-01T00%3A00", "for=1h&until=2099-11-22T14%3A30"] {
+        assert_eq!(gateway.ask("POST", "/handlers/all/pause", wrong).status, 400, "{wrong}");
+    }
+    let answer = gateway.ask("POST", "/handlers/all/pause", "until=soon").text();
+    assert!(answer.contains("is a time of day or a day with one"), "{answer}");
+}
+
+#[test]
 fn pause_that_makes_no_sense_is_refused_and_nothing_is_paused() {
     let gateway = Gateway::start();
     for wrong in [
