@@ -89,8 +89,16 @@ impl Api {
         for delivery in detail.deliveries.iter_mut().filter(waiting) {
             let handler = handlers.iter().find(|one| one.name == delivery.handler);
             let probe_at = handler.and_then(|handler| handler.probe_at);
-            let due = self.queue.next_try(&delivery.handler, event.position);
-            delivery.next_try_at = due.map(|due| self.next_try_at(due, probe_at));
+            let Some(next) = self.queue.next_try(&delivery.handler, event.position) else {
+                continue;
+            };
+            delivery.next_try_at = Some(self.next_try_at(next.due, probe_at));
+            // The last try is made then, or later where the handler is left alone.
+            let total = handler.and_then(|handler| handler.retry_total);
+            let last = next.first_attempt_at.zip(total).map(|(first, total)| first.after(total));
+            delivery.attempts_max =
+                handler.and_then(|handler| handler.retry_attempts).map(u32::from);
+            delivery.given_up_at = last.map(|last| self.next_try_at(last.max(next.due), probe_at));
         }
         let wants = self.server.as_ref().map(|server| server.control.wants(&event));
         let wants = wants.unwrap_or_default();

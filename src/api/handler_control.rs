@@ -1,5 +1,6 @@
 //! A configured handler as its task sees it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub struct HandlerControl {
     pub probe_at: Option<Timestamp>,
     /// For how long a delivery is tried.
     pub retry_total: Option<Duration>,
+    /// How often it is tried at most.
+    pub retry_attempts: Option<NonZeroU32>,
     /// The newest failure since the start.
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
@@ -101,6 +104,7 @@ impl HandlerControl {
             n_failures: 0,
             probe_at: None,
             retry_total: None,
+            retry_attempts: None,
             last_error: None,
             last_success_at: None,
         }

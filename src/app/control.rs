@@ -170,8 +170,9 @@ impl Control for Server {
             .collect();
         handlers.extend(disabled);
         for handler in &mut handlers {
-            let settings = config.handlers.get(&handler.name);
-            handler.retry_total = settings.map(|settings| settings.policy.retry.total);
+            let retry = config.handlers.get(&handler.name).map(|known| &known.policy.retry);
+            handler.retry_total = retry.map(|retry| retry.total);
+            handler.retry_attempts = retry.and_then(|retry| retry.attempts);
         }
         handlers
     }

@@ -15,8 +15,9 @@ use super::unit::{HandChange, ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
-    APPEND_ALL_MAX, Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory,
-    EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
+    APPEND_ALL_MAX, Appended, AwaitedTry, DeadChange, DeadFilter, DeadLetter, DeadRecord,
+    DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start,
+    Subscription,
 };
 use crate::sync::lock;
 
@@ -280,7 +281,7 @@ impl Queue for ClusterQueue {
         self.node.copy.next_tries(handler, max)
     }
 
-    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<Timestamp> {
+    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<AwaitedTry> {
         self.node.copy.next_try(handler, position)
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) steps: Vec<Step>,
     /// The try that comes: its number, and when.
     pub(super) next: Option<(u32, When)>,
+    /// When it is given up if it keeps failing.
+    pub(super) given_up: Option<GivenUp>,
     pub(super) track: Track,
 }
 
@@ -47,6 +49,24 @@ pub(super) struct Step {
     pub(super) at: When,
     /// What the other side said, by where it said it.
     pub(super) said: Vec<(&'static str, Vec<String>)>,
+}
+
+/// When a delivery that keeps failing is given up.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    /// The last try, where tries are counted.
+    pub(super) attempts_max: Option<u32>,
+    /// `on` a day, `at` a time of this day.
+    pub(super) on: &'static str,
+    pub(super) at: When,
+}
+
+impl GivenUp {
+    fn new(at: Timestamp, attempts_max: Option<u32>, now: Timestamp) -> Self {
+        let is_today = !words::clock(at, now, false).contains(',');
+        let on = if is_today { "at" } else { "on" };
+        Self { attempts_max, on, at: When::clock(at, now) }
+    }
 }
 
 /// Why a handler was not called.
@@ -129,6 +149,7 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
         n_earlier,
         steps: shown.zip(next).map(|(one, next)| step(one, next, of, room)).collect(),
         next: delivery.next_try_at.map(|at| (number, When::ahead(at, of.now))),
+        given_up: delivery.given_up_at.map(|at| GivenUp::new(at, delivery.attempts_max, of.now)),
         track: track(delivery, of),
     }
 }

@@ -14,6 +14,15 @@ use crate::event::{
     DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
 };
 
+/// The try that a delivery waits for, by the steady clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitedTry {
+    /// When it is due.
+    pub due: Timestamp,
+    /// When the first try of all began; `None` = there was none.
+    pub first_attempt_at: Option<Timestamp>,
+}
+
 /// The durable log.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -158,8 +167,8 @@ pub trait Queue: Send + Sync {
         Vec::new()
     }
 
-    /// When a delivery that waits for another try is due, by the steady clock; `None` = it does not wait.
-    fn next_try(&self, _handler: &HandlerName, _position: Position) -> Option<Timestamp> {
+    /// The try that a delivery waits for; `None` = it does not wait.
+    fn next_try(&self, _handler: &HandlerName, _position: Position) -> Option<AwaitedTry> {
         None
     }
 

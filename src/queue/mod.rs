@@ -36,7 +36,7 @@ pub mod storage;
 pub mod tools;
 
 pub use contract::{
-    APPEND_ALL_MAX, Appended, LOOK_AGAIN, Queue, Start, Subscription, TAKE_BYTES_MAX,
+    APPEND_ALL_MAX, Appended, AwaitedTry, LOOK_AGAIN, Queue, Start, Subscription, TAKE_BYTES_MAX,
 };
 pub use error::QueueError;
 pub use query::{BodyFilter, DeadFilter, DeliveryFilter, EventQuery, ListOrder, Searched};

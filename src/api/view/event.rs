@@ -158,6 +158,12 @@ pub struct DeliveryView {
     /// While it waits for another try: when that is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
+    /// While it waits for another try and has failed once: when it is given up if it keeps failing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up_at: Option<Timestamp>,
+    /// While it waits: after which try it is given up, where tries are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_max: Option<u32>,
 }
 
 impl DeliveryView {
@@ -172,7 +178,14 @@ impl DeliveryView {
             status: attempt.status,
             output: attempt.output,
         });
-        Self { handler, state, attempts: attempts.collect(), next_try_at: None }
+        Self {
+            handler,
+            state,
+            attempts: attempts.collect(),
+            next_try_at: None,
+            given_up_at: None,
+            attempts_max: None,
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use super::{keys, stats};
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
-    Appended, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory, EventQuery,
-    LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
+    Appended, AwaitedTry, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory,
+    EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
 };
 use crate::sync::lock;
 
@@ -189,12 +189,13 @@ impl Queue for EmbeddedQueue {
             .unwrap_or_default()
     }
 
-    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<Timestamp> {
+    fn next_try(&self, handler: &HandlerName, position: Position) -> Option<AwaitedTry> {
         let cell = self.core.handler(handler)?;
         let live = cell.lock();
         let began_at = live.session.as_ref().map(Session::began_at);
         let waiting = live.state.waiting().get(position)?;
-        Some(waiting.due_from(began_at.unwrap_or_else(|| self.core.clock.steady())))
+        let due = waiting.due_from(began_at.unwrap_or_else(|| self.core.clock.steady()));
+        Some(AwaitedTry { due, first_attempt_at: waiting.first_attempt_at() })
     }
 
     async fn probe(&self) -> Result<(), QueueError> {

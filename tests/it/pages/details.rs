@@ -210,6 +210,41 @@ fn found_events_are_taken_away_as_lines_that_import_reads() {
 }
 
 #[test]
+fn delivery_that_waits_says_when_it_is_given_up() {
+    let receiver = BadServer::start((0..2).map(|_| status(503)));
+    let app = |name: &str, retry: &str| {
+        let url = receiver.url("/");
+        format!(
+            "[handler.{name}]\nstart = \"oldest\"\nretry = {{ min = \"1h\", {retry} }}\n\
+                 [handler.{name}.http]\nurl = \"{url}\"\n"
+        )
+    };
+    let rest = app("app", "total = \"48h\"") + &app("few", "total = \"48h\", attempts = 5");
+    let gateway = Gateway::with("", &rest);
+    let id = gateway.send(BODY.as_bytes()).id();
+    gateway.wait_for_outcomes("app", "retry", 1);
+    gateway.wait_for_outcomes("few", "retry", 1);
+    gateway.wait_until_delivered("all", 1);
+    let event = ask(&gateway, &format!("events/{id}"));
+    let of = |name: &str| {
+        let deliveries = event["deliveries"].as_array().unwrap().iter();
+        deliveries.clone().find(|one| one["handler"] == name).unwrap().clone()
+    };
+    let moment = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let first = moment(&of("app")["attempts"][0]["started_at"]);
+    let after = moment(&of("app")["given_up_at"]).duration_since(first);
+    // The two are read from clocks that are moments apart.
+    assert!((after.as_secs() - 48 * 3600).abs() <= 1, "{after}: {event}");
+    assert_eq!((&of("app")["attempts_max"], &of("few")["attempts_max"]), (&Value::Null, &json!(5)));
+    assert_eq!(of("all")["given_up_at"], Value::Null);
+    let shown = page(&gateway, &format!("/events/{id}"));
+    let iso = of("app")["given_up_at"].as_str().unwrap().chars().take(16).collect::<String>();
+    let said = format!("given up on <time datetime=\"{iso}");
+    assert!(shown.contains(&said) && shown.contains("if it keeps failing"), "{said}: {shown}");
+    assert!(shown.contains("given up after attempt 5, or on <time"), "{shown}");
+}
+
+#[test]
 fn configuration_has_its_defaults_and_last_reloads() {
     let (_receiver, gateway) = gateway(0);
     assert_eq!(gateway.ask("POST", "/api/v1/reload", "").status, 200);

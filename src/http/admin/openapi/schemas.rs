@@ -207,6 +207,29 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("last_success_at", "time?"),
         ],
     ),
+    (
+        "Delivery",
+        &[
+            ("handler", "string"),
+            ("state", "State"),
+            ("attempts", "[Attempt]"),
+            ("next_try_at", "time?"),
+            ("given_up_at", "time?"),
+            ("attempts_max", "integer?"),
+        ],
+    ),
+    (
+        "Attempt",
+        &[
+            ("number", "integer"),
+            ("started_at", "time"),
+            ("duration_ms", "integer"),
+            ("led_to", "State"),
+            ("error", "string"),
+            ("status", "integer?"),
+            ("output", "any?"),
+        ],
+    ),
     ("PlanAsk", &[("handler", "string?")]),
     (
         "Plan",
@@ -272,7 +295,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("payload", "any?"),
             ("unreadable", "string?"),
             ("body_base64", "string?"),
-            ("deliveries", "[any]"),
+            ("deliveries", "[Delivery]"),
             ("not_called", "[any]"),
         ],
     ),
