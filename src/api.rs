@@ -63,7 +63,7 @@ pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
     HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,
 };
-pub use wants::{PlanView, SeenValue, WantsView, Wish};
+pub use wants::{EventLine, PlanView, SeenValue, WantsView, Wish};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -222,6 +222,17 @@ pub enum DataRoot {
     InnerPayload,
 }
 
+impl DataRoot {
+    /// The payload's own field that `data` is; `None` = it is the payload.
+    pub const fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Payload => None,
+            Self::Data => Some("data"),
+            Self::InnerPayload => Some("payload"),
+        }
+    }
+}
+
 /// A verified request on its way into the queue, which gives it its id and position.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -346,12 +357,7 @@ impl Event {
     /// that is text it is the text.
     pub fn data(&self) -> Result<minijinja::Value, &UnreadableBody> {
         let payload = self.payload()?;
-        let field = match self.data_root {
-            DataRoot::Payload => None,
-            DataRoot::Data => Some("data"),
-            DataRoot::InnerPayload => Some("payload"),
-        };
-        Ok(match field.filter(|_| !payload.is_text()) {
+        Ok(match self.data_root.field().filter(|_| !payload.is_text()) {
             None => payload.value().clone(),
             Some(field) => payload.value().get_attr(field).unwrap_or_default(),
         })

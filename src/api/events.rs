@@ -10,7 +10,10 @@ use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
-use super::{Api, ApiError, DeliveryView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
+use super::{
+    Api, ApiError, DeliveryView, EventDetail, EventLine, EventSummary, EventsAsk, ExportedEvent,
+    WantsView,
+};
 
 /// How long a list takes before it says how far it came.
 const LIST_TIME: Duration = Duration::from_secs(20);
@@ -107,6 +110,7 @@ impl Api {
                 delivery.handler == *name && delivery.state != DeliveryState::Skipped
             })
         };
+        detail.lines = lines(&wants);
         detail.not_called = wants.iter().filter(|one| !is_called(&one.handler)).cloned().collect();
         Ok(EventEntry { event: shown, detail })
     }
@@ -182,6 +186,18 @@ impl Api {
     pub async fn position(&self, id: EventId) -> Result<Position, ApiError> {
         Ok(self.get(id).await?.position)
     }
+}
+
+/// The lines that an event is in, each once with all whose line it is.
+fn lines(wants: &[WantsView]) -> Vec<EventLine> {
+    let mut lines: Vec<EventLine> = Vec::new();
+    for line in wants.iter().filter_map(|one| one.line.as_ref()) {
+        match lines.iter_mut().find(|known| known.q == line.q) {
+            Some(known) => known.handlers.extend(line.handlers.iter().cloned()),
+            None => lines.push(line.clone()),
+        }
+    }
+    lines
 }
 
 /// The event as it is shown.

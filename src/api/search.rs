@@ -86,13 +86,19 @@ struct Word {
 
 /// Words between white space; quotation marks keep white space in.
 fn words(text: &str) -> Vec<Word> {
-    let mut words = Vec::new();
+    let mut words: Vec<Word> = Vec::new();
+    // `data.title:"two words"` is one word.
+    let mut is_open = false;
     for (index, piece) in text.split('"').enumerate() {
         if index % 2 == 1 {
-            words.push(Word { text: piece.to_owned(), is_quoted: true });
+            match words.last_mut().filter(|_| is_open) {
+                Some(word) => word.text.push_str(piece),
+                None => words.push(Word { text: piece.to_owned(), is_quoted: true }),
+            }
         } else {
             let plain = piece.split_whitespace();
             words.extend(plain.map(|word| Word { text: word.to_owned(), is_quoted: false }));
+            is_open = piece.ends_with(':');
         }
     }
     words.retain(|word| !word.text.is_empty());
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn search_text_is_words_and_qualifiers() {
-        let text = r#"source:hyvor has:dead handler:mail data.comment.id:5 since:2h "a b:c" plain"#;
+        let text = r#"source:hyvor has:dead handler:mail data.comment.id:5 since:2h "a b:c" plain data.title:"two words""#;
         let query = narrow(EventQuery::default(), text, NOW).unwrap();
         assert_eq!(query.source.unwrap().as_str(), "hyvor");
         assert_eq!(query.since, Some(NOW.before(Duration::from_hours(2))));
@@ -123,6 +129,7 @@ mod tests {
                 BodyFilter::JsonEquals { pointer, value: "5".into() },
                 BodyFilter::Contains(b"a b:c".to_vec()),
                 BodyFilter::Contains(b"plain".to_vec()),
+                BodyFilter::JsonEquals { pointer: "/data/title".into(), value: "two words".into() },
             ]
         );
     }

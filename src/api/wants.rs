@@ -19,6 +19,20 @@ pub struct WantsView {
     pub because: String,
     /// The fields that the text asks for, and the values that the event has there.
     pub values: Vec<SeenValue>,
+    /// The line that the event is in, where it is wanted.
+    #[serde(skip)]
+    pub line: Option<EventLine>,
+}
+
+/// The events that handlers take one after the other with an event, since they have the same `order_by`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventLine {
+    /// Whose line it is.
+    pub handlers: Vec<HandlerName>,
+    /// What `order_by` asks for, with the event's values.
+    pub values: Vec<SeenValue>,
+    /// The search that finds them.
+    pub q: String,
 }
 
 /// What a handler would do with an event. Nothing of it is done.
@@ -52,7 +66,7 @@ pub enum Wish {
 }
 
 /// A field and its value.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenValue {
     /// As in `data.comment.status`.
     pub field: String,

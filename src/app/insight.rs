@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::api::{
-    ApiError, PlanView, SecretView, SeenValue, SourceView, Surroundings, TestView, WantsView, Wish,
+    ApiError, EventLine, PlanView, SecretView, SeenValue, SourceView, Surroundings, TestView, WantsView, Wish,
     error_chain,
 };
 use crate::clock::{Clock, Timestamp};
@@ -103,7 +103,47 @@ fn one(name: &HandlerName, settings: &HandlerSettings, event: &Arc<Event>) -> Wa
         Wish::Wanted | Wish::NotNamed | Wish::Disabled => None,
     };
     let values = values.unwrap_or_default();
-    WantsView { handler: name.clone(), kind: settings.kind_name.into(), answer, because, values }
+    let line = (answer == Wish::Wanted).then(|| line(name, policy, event)).flatten();
+    let (handler, kind) = (name.clone(), settings.kind_name.into());
+    WantsView { handler, kind, answer, because, values, line }
+}
+
+/// The line that an event is in for a handler, where a search can find the others.
+fn line(name: &HandlerName, policy: &deliver::Policy, event: &Arc<Event>) -> Option<EventLine> {
+    let order_by = policy.order_by.as_ref()?;
+    let scope = Scope::of(event);
+    let mut words = Vec::new();
+    for field in order_by.fields() {
+        let word = word(&field.dotted()?, event, &scope)?;
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() || words.len() > FIELDS_MAX {
+        return None;
+    }
+    let (handlers, values) = (vec![name.clone()], values(order_by, event));
+    Some(EventLine { handlers, values, q: words.join(" ") })
+}
+
+/// The word of a search that finds events with the same value in a field.
+fn word(field: &str, event: &Event, scope: &Scope) -> Option<String> {
+    let (root, path) = field.split_once('.')?;
+    let is_sign = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let value = Expression::compile(field).ok()?.text(scope).ok().flatten()?;
+    let is_said = !value.is_empty()
+        && value.chars().count() <= VALUE_CHARS_MAX
+        && !value.contains(|c: char| c == '"' || c.is_control());
+    if !is_said || !path.chars().all(is_sign) {
+        return None;
+    }
+    let value = if value.contains(char::is_whitespace) { format!("\"{value}\"") } else { value };
+    match (root, path, event.data_root.field()) {
+        ("event", "type" | "source", _) => Some(format!("{path}:{value}")),
+        ("payload", _, _) | ("data", _, None) => Some(format!("$.{path}:{value}")),
+        ("data", _, Some(data)) => Some(format!("$.{data}.{path}:{value}")),
+        (_, _, _) => None,
+    }
 }
 
 /// `on` as it is written.

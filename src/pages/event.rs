@@ -9,17 +9,18 @@ use super::about::about;
 use super::event_body::{ShownBody, content_type, shown_body};
 use super::event_lanes::{self, Lane, LaneContext, NotCalled, lane};
 use super::events::of_type;
-use super::fields::Fields;
+use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::When;
 use super::words::Room;
 use super::{Answer, Viewer, rendered, words};
 use crate::api::{
-    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventsAsk, PlanAsk, PlanView, StatusView,
+    Api, ApiError, ArrivalView, DeliveryView, EventEntry, EventLine, EventsAsk, PlanAsk, PlanView,
+    StatusView,
 };
 use crate::clock::Timestamp;
 use crate::deliver::OWN_SOURCE;
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, HandlerName};
 use crate::queue::DeliveryState;
 
 /// Tries that are shown of all handlers together, the newest of each.
@@ -37,6 +38,8 @@ const PLAN_ROOM: usize = 8 << 10;
 const LANES_MAX: usize = 24;
 /// Characters of what is known of its request, each.
 const FACT_CHARS_MAX: usize = 120;
+/// Lines that it is in.
+const LINES_MAX: usize = 6;
 /// Headers that are shown.
 const HEADERS_MAX: usize = 40;
 
@@ -62,9 +65,20 @@ struct EventPage {
     older: Option<String>,
     handlers: Vec<String>,
     similar: String,
+    lines: Vec<LineLink>,
     send: String,
     curl: String,
     is_own: bool,
+}
+
+/// Events that are in line with it.
+#[derive(Debug)]
+struct LineLink {
+    address: String,
+    fields: Vec<String>,
+    values: String,
+    handlers: String,
+    is_of_one: bool,
 }
 
 /// What a handler would do with it.
@@ -206,6 +220,7 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         position: words::count(event.position.0),
         facts: facts(entry, retention, now),
         received: When::exact(event.received_at, now),
+        lines: detail.lines.iter().take(LINES_MAX).map(|line| line_link(line, &source)).collect(),
         similar: of_type(&source, event_type),
         send: send_line(event),
         curl: curl_line(entry, &base),
@@ -216,6 +231,18 @@ fn page(frame: Frame, entry: &EventEntry, fields: &Fields, around: EventAround) 
         handlers,
         source,
         frame,
+    }
+}
+
+fn line_link(line: &EventLine, source: &str) -> LineLink {
+    let names: Vec<&str> = line.handlers.iter().take(6).map(HandlerName::as_str).collect();
+    let values: Vec<&str> = line.values.iter().map(|seen| seen.value.as_str()).collect();
+    LineLink {
+        address: address("/events", [("source", source), ("q", line.q.as_str())]),
+        fields: line.values.iter().map(|seen| words::shown(&seen.field, 60)).collect(),
+        values: words::shown(&values.join(", "), 80),
+        handlers: names.join(", "),
+        is_of_one: line.handlers.len() == 1,
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::arrival::ArrivalView;
-use crate::api::wants::WantsView;
+use crate::api::wants::{EventLine, WantsView};
 use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
     ErrorText, Event, EventId, EventType, HandlerName, Headers, Output, Position, SourceName,
@@ -72,6 +72,9 @@ pub struct EventDetail {
     pub deliveries: Vec<DeliveryView>,
     /// Which handlers were not called and why, by today's configuration.
     pub not_called: Vec<WantsView>,
+    /// Which events handlers take one after the other with it, by today's configuration.
+    #[serde(default)]
+    pub lines: Vec<EventLine>,
 }
 
 /// [`EventDetail`] as it is read: serde cannot read a field's own text beside flattened ones.
@@ -92,6 +95,8 @@ struct ReadEventDetail {
     body_base64: Option<String>,
     deliveries: Vec<DeliveryView>,
     not_called: Vec<WantsView>,
+    #[serde(default)]
+    lines: Vec<EventLine>,
 }
 
 /// A payload that is there: `null` is one, too.
@@ -112,6 +117,7 @@ impl From<ReadEventDetail> for EventDetail {
             body_base64: read.body_base64,
             deliveries: read.deliveries,
             not_called: read.not_called,
+            lines: read.lines,
         }
     }
 }
@@ -132,6 +138,7 @@ impl EventDetail {
             body_base64: (!is_own).then(|| STANDARD.encode(&event.body)),
             deliveries: history.into_iter().map(DeliveryView::new).collect(),
             not_called: Vec::new(),
+            lines: Vec::new(),
         }
     }
 }

@@ -44,3 +44,39 @@ fn count_of_rejected_requests_leads_to_all_of_them() {
     let source = page(&gateway, "/sources/hyvor");
     assert_eq!(address_of(&source, "33"), address);
 }
+
+#[test]
+fn event_leads_to_those_of_its_type_and_of_its_order_key() {
+    let file = |name: &str, order_by: &str| {
+        format!("[handler.{name}]\nstart = \"oldest\"\norder_by = '{order_by}'\n\
+                 [handler.{name}.file]\npath = \"data/{name}.jsonl\"\n")
+    };
+    let by_page = "data.page.id";
+    let rest = file("one", by_page)
+        + &file("other", by_page)
+        + &file("named", "data.page.name ~ event.type")
+        + &file("whole", "data | tojson");
+    let gateway = Gateway::with("", &rest);
+    let send = |n: u32, id: u32, name: &str| {
+        let page = format!(r#"{{"page":{{"id":{id},"name":"{name}"}},"n":{n}}}"#);
+        gateway.send(format!(r#"{{"event":"comment.create","data":{page}}}"#).as_bytes()).id()
+    };
+    let ids =
+        [send(1, 7, "Two words"), send(2, 17, "Two words"), send(3, 7, "Two"), send(4, 8, "x")];
+    gateway.wait_until_delivered("one", 4);
+    let event = gateway.ask("GET", &format!("/api/v1/events/{}", ids[0]), "").json();
+    let lines = event["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 2, "what no search finds has no link: {event}");
+    assert_eq!(lines[0]["q"], r#"$.data.page.name:"Two words" type:comment.create"#);
+    assert_eq!((&lines[1]["q"], &lines[1]["handlers"]), (&"$.data.page.id:7".into(), &["one", "other"].as_slice().into()));
+    let shown = page(&gateway, &format!("/events/{}", ids[0]));
+    let found = |words: &str| {
+        let list = page(&gateway, &address_of(&shown, words));
+        ids.iter().map(|id| list.contains(&format!("/events/{id}\""))).collect::<Vec<_>>()
+    };
+    assert_eq!(found("All of this type"), [true, true, true, true]);
+    assert_eq!(found("All with the same <code>data.page.id</code>"), [true, false, true, false]);
+    let by_name = "All with the same <code>data.page.name</code>, <code>event.type</code>";
+    assert_eq!(found(by_name), [true, true, false, false]);
+    assert!(shown.contains("one, other take them one after the other"), "{shown}");
+}

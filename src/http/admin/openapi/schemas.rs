@@ -230,6 +230,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("output", "any?"),
         ],
     ),
+    ("EventLine", &[("handlers", "[string]"), ("values", "[any]"), ("q", "string")]),
     ("PlanAsk", &[("handler", "string?")]),
     (
         "Plan",
@@ -297,6 +298,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("body_base64", "string?"),
             ("deliveries", "[Delivery]"),
             ("not_called", "[any]"),
+            ("lines", "[EventLine]"),
         ],
     ),
     (
