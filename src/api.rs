@@ -58,7 +58,7 @@ pub use rollouts::{
     Rollouts,
 };
 pub use search::{moment, state};
-pub use surroundings::{ConfigView, Surroundings, TestView};
+pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
     HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,

@@ -102,6 +102,21 @@ impl Config {
         self.entries.0.iter().map(|(key, entry)| (key.clone(), entry.to_string())).collect()
     }
 
+    /// Each key that is set, with the line that says so, and where the secrets are that it names: in the
+    /// environment, say.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, usize, Vec<String>)> {
+        self.entries.0.iter().map(|(key, entry)| {
+            let is_of = |secret: &str| {
+                let below = |one: &str, other: &str| {
+                    one.strip_prefix(other).is_some_and(|rest| rest.starts_with(['.', '[']))
+                };
+                secret == key || below(secret, key) || below(key, secret)
+            };
+            let own = self.secrets.iter().filter(|(secret, _)| is_of(secret));
+            (key.as_str(), entry.line(), own.map(|(_, secret)| secret.to_string()).collect())
+        })
+    }
+
     /// Each key that the file leaves out and that has a default, with that as TOML writes it.
     pub fn defaults(&self) -> Vec<(String, String)> {
         defaults::defaults(self)

@@ -172,7 +172,7 @@ pub fn read_with<T>(
         hidden.extend(hidden::find_in_broken(text));
     }
     hidden::take_out(&mut problems, text, &hidden);
-    let entries = ConfigEntries::of(root.get_ref(), &hidden);
+    let entries = ConfigEntries::of(root.get_ref(), &hidden, text);
     let (keys, secrets) = (diagnostics.keys.into_inner(), diagnostics.secrets.into_inner());
     Reading { value, problems, hidden, keys, entries, secrets }
 }

@@ -14,6 +14,8 @@ pub struct Surroundings {
     pub read_at: Timestamp,
     /// Each key that it sets, with its value as TOML writes it; `(hidden)` where it is a secret.
     pub keys: Vec<(String, String)>,
+    /// Where each of them is from.
+    pub origins: Vec<KeyOrigin>,
     /// Where senders reach the public listener, as far as it is known here.
     pub address: String,
     /// The free bytes of the queue's disk; nothing where they could not be found out.
@@ -24,6 +26,16 @@ pub struct Surroundings {
     pub retention_seconds: u64,
     /// The file with the token.
     pub token: String,
+}
+
+/// Where a key's value is from.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyOrigin {
+    pub key: String,
+    /// The line of the file, counted from 1.
+    pub line: usize,
+    /// Where the secrets are that the value names: ``environment variable `X` ``.
+    pub secrets: Vec<String>,
 }
 
 /// The configuration in force with what it leaves open.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::api::{
-    ApiError, EventLine, PlanView, SecretView, SeenValue, SourceView, Surroundings, TestView, WantsView, Wish,
-    error_chain,
+    ApiError, EventLine, KeyOrigin, PlanView, SecretView, SeenValue, SourceView, Surroundings,
+    TestView, WantsView, Wish, error_chain,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
@@ -181,10 +181,14 @@ pub(super) fn surroundings(
     address: Option<&SocketAddr>,
 ) -> Surroundings {
     let disk = rustix::fs::statvfs(&config.queue.path).ok();
+    let origins = config.origins();
+    let origins =
+        origins.map(|(key, line, secrets)| KeyOrigin { key: key.to_owned(), line, secrets });
     Surroundings {
         config: path.display().to_string(),
         read_at,
         keys: config.keys(),
+        origins: origins.collect(),
         address: address.map(|at| format!("{}://{at}", scheme(config))).unwrap_or_default(),
         disk_free: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
         disk_max: config.queue.disk_max.0,

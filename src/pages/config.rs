@@ -4,9 +4,9 @@ use askama::Template;
 
 use super::fields::Fields;
 use super::frame::{Frame, Here};
-use super::widgets::{Sign, When};
+use super::widgets::{Sign, Ticked, When};
 use super::{Viewer, rendered, words};
-use crate::api::{ActionView, Api, ApiError, ConfigView};
+use crate::api::{ActionView, Api, ApiError, ConfigView, KeyOrigin};
 use crate::clock::Timestamp;
 
 /// Keys that are shown.
@@ -25,7 +25,7 @@ struct ConfigPage {
     frame: Frame,
     path: String,
     read: When,
-    keys: Vec<(String, String)>,
+    keys: Vec<KeyLine>,
     n_more: usize,
     /// What the file leaves open.
     defaults: Vec<(String, String)>,
@@ -36,6 +36,32 @@ struct ConfigPage {
     /// Why the file cannot be taken over.
     mistake: String,
     token: String,
+}
+
+/// A key that the file sets.
+#[derive(Debug)]
+struct KeyLine {
+    key: String,
+    value: String,
+    line: usize,
+    /// Where the secrets are that it names.
+    secrets: Vec<Ticked>,
+}
+
+/// Secrets of one key whose places are said.
+const SECRETS_MAX: usize = 3;
+
+impl KeyLine {
+    fn new(key: &str, value: &str, origins: &[KeyOrigin]) -> Self {
+        let origin = origins.iter().find(|origin| origin.key == key);
+        let secrets = origin.map(|origin| origin.secrets.as_slice()).unwrap_or_default();
+        Self {
+            key: words::shown(key, 90),
+            value: words::shown(value, 100),
+            line: origin.map_or(0, |origin| origin.line),
+            secrets: secrets.iter().take(SECRETS_MAX).map(|one| Ticked::new(one, 120)).collect(),
+        }
+    }
 }
 
 /// What is in force, and what a reload would change.
@@ -68,7 +94,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
             .map(|(key, value)| (words::shown(key, 90), words::shown(value, 100)))
             .collect(),
         n_more: around.keys.len().saturating_sub(KEYS_MAX),
-        keys: shown.map(|(key, value)| (words::shown(key, 90), words::shown(value, 100))).collect(),
+        keys: shown.map(|(key, value)| KeyLine::new(key, value, &around.origins)).collect(),
         changes,
         warnings,
         mistake,

@@ -19,6 +19,7 @@ pub struct ConfigEntry {
     text: String,
     is_hidden: bool,
     place: Range<usize>,
+    line: usize,
 }
 
 /// Two are the same where they say the same, wherever that is.
@@ -35,12 +36,22 @@ impl ConfigEntry {
     pub fn place(&self) -> Range<usize> {
         self.place.clone()
     }
+
+    /// The line that the value begins in, counted from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
 }
 
 impl ConfigEntries {
-    pub(super) fn of(table: &DeTable<'_>, hidden: &[Range<usize>]) -> Self {
+    pub(super) fn of(table: &DeTable<'_>, hidden: &[Range<usize>], text: &str) -> Self {
         let mut entries = BTreeMap::new();
         collect(&mut entries, "", table, hidden);
+        // Looked up, since counting anew for each of some thousand keys of a large file takes long.
+        let ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        for entry in entries.values_mut() {
+            entry.line = ends.partition_point(|end| *end < entry.place.start) + 1;
+        }
         Self(entries)
     }
 }
@@ -73,6 +84,7 @@ fn collect(
                     text: show(value),
                     is_hidden: is_hidden(value, hidden),
                     place: value.span(),
+                    line: 0,
                 };
                 entries.insert(path, entry);
             }

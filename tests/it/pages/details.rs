@@ -210,6 +210,35 @@ fn found_events_are_taken_away_as_lines_that_import_reads() {
 }
 
 #[test]
+fn configuration_says_in_which_line_a_value_stands_and_where_its_secret_is() {
+    let rest = "[source.other]\nprovider = 'hyvor-talk'\n\
+                secrets = [{ file = 'secret' }, { env = 'PATH' }]\n";
+    let gateway = Gateway::with("", rest);
+    let text = std::fs::read_to_string(gateway.folder.path().join("config.toml")).unwrap();
+    let line_of = |wanted: &str| {
+        text.lines().position(|line| line.starts_with(wanted)).map(|index| index + 1).unwrap()
+    };
+    let config = ask(&gateway, "config");
+    let of = |key: &str| {
+        let origins = config["origins"].as_array().unwrap().iter();
+        origins.clone().find(|one| one["key"] == key).unwrap().clone()
+    };
+    let reserve = line_of("disk_reserve");
+    assert_eq!(of("queue.disk_reserve")["line"], reserve);
+    assert_eq!(of("queue.disk_reserve")["secrets"], json!([]));
+    let secrets = of("source.other.secrets");
+    assert_eq!(secrets["line"], line_of("secrets = [{ file = 'secret' }, { env"));
+    assert_eq!(secrets["secrets"][1], "environment variable `PATH`");
+    assert_eq!(secrets["secrets"].as_array().unwrap().len(), 2, "{secrets}");
+    let shown = page(&gateway, "/config");
+    assert!(
+        shown.contains(&format!("<span class=\"soft small\">line {reserve}</span>")),
+        "{shown}"
+    );
+    assert!(shown.contains("environment variable <code>PATH</code>"), "{shown}");
+}
+
+#[test]
 fn delivery_that_waits_says_when_it_is_given_up() {
     let receiver = BadServer::start((0..2).map(|_| status(503)));
     let app = |name: &str, retry: &str| {

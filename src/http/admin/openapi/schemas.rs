@@ -369,12 +369,14 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
     ("Reloaded", &[("changes", "[string]"), ("warnings", "[string]")]),
     ("Rates", &[("sources", "[any]"), ("handlers", "[any]"), ("ack", "Latency?")]),
     ("Latency", &[("count", "integer"), ("p50_micros", "integer"), ("p99_micros", "integer")]),
+    ("KeyOrigin", &[("key", "string"), ("line", "integer"), ("secrets", "[string]")]),
     (
         "Config",
         &[
             ("config", "string"),
             ("read_at", "time"),
             ("keys", "[any]"),
+            ("origins", "[KeyOrigin]"),
             ("defaults", "[any]"),
             ("address", "string"),
             ("disk_free", "integer?"),
