@@ -25,6 +25,7 @@ mod figures;
 mod find;
 mod handler_control;
 mod pause;
+mod picked;
 mod rates;
 mod rejected;
 mod replay;

@@ -30,6 +30,7 @@ mod json;
 mod log_in;
 mod overview;
 mod path;
+mod picked;
 mod rejected;
 mod rollouts;
 mod sources;

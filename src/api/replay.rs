@@ -115,6 +115,18 @@ impl Api {
         replayed
     }
 
+    pub(super) async fn replay_all_of(
+        &self,
+        events: &[Arc<Event>],
+        handler: Option<&HandlerName>,
+    ) -> Result<u64, ApiError> {
+        let mut n_replayed = 0;
+        for event in events {
+            n_replayed += self.replay_event(event, handler).await?;
+        }
+        Ok(n_replayed)
+    }
+
     async fn replay_event(
         &self,
         event: &Arc<Event>,

@@ -1,7 +1,7 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead, events, words};
+use super::{Answer, Page, dead, events, picked, words};
 use crate::api::{Api, ApiError, PauseAsk, ReleaseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
@@ -11,6 +11,10 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let fields = Fields::parse(body);
     let back = match page {
         Page::EventReplay(id) => replay(api, id, &fields).await?,
+        Page::DeadRedrive if picked::is_meant(&fields) => {
+            picked::redrive(api, &fields).await?;
+            dead_address(&fields)
+        }
         Page::DeadRedrive => {
             api.redrive(dead::selection(api, &fields).await?).await?;
             dead_address(&fields)
@@ -30,8 +34,12 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
         }
         Page::RejectedReleaseAll => release_all(api, &fields).await?,
         Page::EventsReplay => {
-            events::replay(api, &fields).await?;
-            fields.address("/events", &["to", "replay"], &[])
+            if picked::is_meant(&fields) {
+                picked::replay(api, &fields).await?;
+            } else {
+                events::replay(api, &fields).await?;
+            }
+            fields.address("/events", &["to", "replay", "pick", "picked"], &[])
         }
         Page::RejectedRelease(number) => {
             api.release(number).await?;
@@ -149,5 +157,5 @@ async fn drop_dead(api: &Api, fields: &Fields) -> Result<(), ApiError> {
 
 /// The list that the form stood on.
 fn dead_address(fields: &Fields) -> String {
-    fields.address("/dead", &["confirm", "limit", "rate"], &[])
+    fields.address("/dead", &["confirm", "limit", "rate", "pick", "picked"], &[])
 }

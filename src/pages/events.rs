@@ -35,6 +35,8 @@ struct EventsPage {
     older: Option<String>,
     newer: Option<String>,
     is_filtered: bool,
+    /// The fields of the filter, for forms that lead back to this list.
+    kept: Vec<(&'static str, String)>,
     command: String,
     /// Where the same is as a file.
     lines: String,
@@ -143,14 +145,18 @@ async fn preview(
 ) -> Result<ReplayPreview, ApiError> {
     let asked = ReplayRange { dry_run: true, handler: None, ..range(api, fields)? };
     let counted = api.replay_all(asked, COUNT_TIME).await?;
-    let said = FILTER.into_iter().filter_map(|name| Some((name, fields.text(name)?)));
     Ok(ReplayPreview {
         events: words::counted(counted.matched, "event", "events"),
         n_events: counted.matched,
         handlers: handlers.to_vec(),
         has_more: !counted.is_last,
-        fields: said.collect(),
+        fields: said(fields, &FILTER),
     })
+}
+
+/// Those of the fields that are given.
+fn said(fields: &Fields, names: &[&'static str]) -> Vec<(&'static str, String)> {
+    names.iter().filter_map(|name| Some((*name, fields.text(name)?))).collect()
 }
 
 /// All that the filter finds, as lines of JSON.
@@ -206,6 +212,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
             until: shown("until"),
         },
         sources: status.sources.iter().map(|one| one.name.to_string()).collect(),
+        kept: said(fields, &[&FILTER[..], &["before"]].concat()),
         heading: heading(rows.len(), older.is_some()),
         command: events_take::command(fields),
         lines: fields.address("/events", &["done", "replay"], &[("form", "jsonl")]),

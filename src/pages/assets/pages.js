@@ -32,6 +32,17 @@ document.addEventListener('click', async (event) => {
   setTimeout(() => { one.textContent = 'Copy'; }, 1500);
 });
 
+// With Shift a click ticks all rows from the last one on.
+let last;
+document.addEventListener('click', ({ target, shiftKey }) => {
+  const all = [...document.querySelectorAll('[name=pick]')], at = all.indexOf(target), from = all.indexOf(last);
+  const every = target.matches('[data-all]'), on = every ? all.some((one) => !one.checked) : target.checked;
+  if (!every && at < 0) return;
+  all.forEach((one, n) => { if (every || (shiftKey && from >= 0 && (n - at) * (n - from) <= 0)) one.checked = on; });
+  last = target;
+  $('[data-ticked]').textContent = all.filter((one) => one.checked).length + ' ticked';
+});
+
 const keys = $('#keys'), opener = $('[data-keys]');
 if (opener && keys) { opener.hidden = false; opener.addEventListener('click', () => keys.showModal()); }
 const places = { o: '/', e: '/events', d: '/dead', r: '/rejected', h: '/handlers', s: '/sources', c: '/config', l: '/log' };
@@ -61,7 +72,7 @@ if ([...pace.options].some((one) => one.value === kept)) pace.value = kept;
 let n_new = 0, busy = false, pointed = null, seconds = 0;
 const rows = () => document.querySelectorAll('#list tbody tr').length;
 document.addEventListener('pointerover', (event) => { pointed = event.target.closest('[data-live] tr, [data-live] a, [data-live] button'); });
-const isHeld = (region) => region.contains(document.activeElement) || $('details[open]', region) ||
+const isHeld = (region) => region.contains(document.activeElement) || $('details[open],[name=pick]:checked', region) ||
   (pointed && region.contains(pointed)) || (!getSelection().isCollapsed && region.contains(getSelection().anchorNode));
 const say = (text) => { live.hidden = !text; live.textContent = text; };
 const waits = () => { say('Updates paused' + (n_new ? ', ' + n_new + ' new' : '')); };

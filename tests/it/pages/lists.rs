@@ -1,5 +1,8 @@
 //! Each number leads to the list that it counts.
 
+use super::browser::visit;
+use crate::support::bad_server::{BadServer, status};
+use crate::support::browser::Browser;
 use crate::support::gateway::{Gateway, signature};
 
 fn page(gateway: &Gateway, path: &str) -> String {
@@ -48,8 +51,10 @@ fn count_of_rejected_requests_leads_to_all_of_them() {
 #[test]
 fn event_leads_to_those_of_its_type_and_of_its_order_key() {
     let file = |name: &str, order_by: &str| {
-        format!("[handler.{name}]\nstart = \"oldest\"\norder_by = '{order_by}'\n\
-                 [handler.{name}.file]\npath = \"data/{name}.jsonl\"\n")
+        format!(
+            "[handler.{name}]\nstart = \"oldest\"\norder_by = '{order_by}'\n\
+                 [handler.{name}.file]\npath = \"data/{name}.jsonl\"\n"
+        )
     };
     let by_page = "data.page.id";
     let rest = file("one", by_page)
@@ -68,7 +73,10 @@ fn event_leads_to_those_of_its_type_and_of_its_order_key() {
     let lines = event["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 2, "what no search finds has no link: {event}");
     assert_eq!(lines[0]["q"], r#"$.data.page.name:"Two words" type:comment.create"#);
-    assert_eq!((&lines[1]["q"], &lines[1]["handlers"]), (&"$.data.page.id:7".into(), &["one", "other"].as_slice().into()));
+    assert_eq!(
+        (&lines[1]["q"], &lines[1]["handlers"]),
+        (&"$.data.page.id:7".into(), &["one", "other"].as_slice().into())
+    );
     let shown = page(&gateway, &format!("/events/{}", ids[0]));
     let found = |words: &str| {
         let list = page(&gateway, &address_of(&shown, words));
@@ -79,4 +87,86 @@ fn event_leads_to_those_of_its_type_and_of_its_order_key() {
     let by_name = "All with the same <code>data.page.name</code>, <code>event.type</code>";
     assert_eq!(found(by_name), [true, true, false, false]);
     assert!(shown.contains("one, other take them one after the other"), "{shown}");
+}
+
+/// A handler that gave six events up, whose receiver is well again.
+fn gave_up_six() -> (BadServer, Gateway, Vec<String>) {
+    let receiver = BadServer::start((0..6).map(|_| status(422)));
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    let ids = (0..6).map(|n| gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id()).collect();
+    gateway.wait_for_outcomes("app", "dead", 6);
+    (receiver, gateway, ids)
+}
+
+#[test]
+fn rows_that_are_ticked_and_no_others_are_done_again() {
+    let (_receiver, gateway, ids) = gave_up_six();
+    let list = page(&gateway, "/dead?handler=app");
+    assert!(list.contains(&format!("name=\"pick\" value=\"{}/app\"", ids[1])), "{list}");
+    for wrong in ["handler=app&picked=1", "picked=1&pick=x", "picked=1&pick=x/app"] {
+        let answer = gateway.ask("POST", "/dead/redrive", wrong);
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
+    }
+    let form = format!("handler=app&picked=1&pick={}%2Fapp&pick={}%2Fapp", ids[1], ids[4]);
+    let answer = gateway.ask("POST", "/dead/redrive", &form);
+    assert!(answer.header("location").unwrap().starts_with("/dead?handler=app&done="));
+    gateway.wait_until_delivered("app", 2);
+    let dead = gateway.ask("GET", "/api/v1/dead", "").json();
+    let left: Vec<&str> =
+        dead.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(left, [0, 2, 3, 5].map(|n: usize| ids[n].as_str()));
+    let again = gateway.ask("POST", "/dead/redrive", &form);
+    assert_eq!(again.status, 303, "{}", again.text());
+    let actions = gateway.ask("GET", "/api/v1/actions", "").json();
+    assert_eq!(actions[0]["target"], "2 picked dead letters");
+    assert_eq!(
+        (&actions[0]["result"], &actions[1]["result"]),
+        (&"0 of 2, 2 skipped".into(), &"2 of 2, 0 skipped".into())
+    );
+    assert_eq!(gateway.ask("POST", "/events/replay", "q=n&picked=1").status, 400);
+    let form = format!("q=n&to=all&picked=1&pick={}&pick={}", ids[5], ids[0]);
+    let answer = gateway.ask("POST", "/events/replay", &form);
+    assert!(answer.header("location").unwrap().starts_with("/events?q=n&done="));
+    gateway.wait_until_delivered("all", 8);
+    let actions = gateway.ask("GET", "/api/v1/actions", "").json();
+    assert_eq!(actions[0]["target"], "2 picked events to all");
+    assert_eq!(actions[0]["result"], "2 deliveries");
+}
+
+#[test]
+fn shift_ticks_all_rows_between_two_and_a_tick_holds_the_list_still() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_receiver, gateway, _ids) = gave_up_six();
+    let click = |n: usize, shift: bool| {
+        format!(
+            "document.querySelectorAll('[name=pick]')[{n}].dispatchEvent(new MouseEvent('click', \
+             {{ bubbles: true, cancelable: true, shiftKey: {shift} }}))"
+        )
+    };
+    let ticked =
+        "[...document.querySelectorAll('[name=pick]')].map(one => one.checked ? 1 : 0).join('')";
+    visit(&mut browser, &gateway, "/events");
+    browser.eval(&click(4, false));
+    browser.eval(&click(1, true));
+    assert_eq!(browser.eval(ticked), "011110");
+    assert!(browser.text().contains("4 ticked"), "{}", browser.text());
+    gateway.send(b"{\"n\":7}").id();
+    // The page is told of it, and keeps the rows that are ticked.
+    while !browser.text().contains("Updates paused") {}
+    assert_eq!(browser.eval(ticked), "011110");
+    visit(&mut browser, &gateway, "/dead?handler=app");
+    browser.eval(&click(0, false));
+    browser.eval(&click(3, true));
+    browser.eval(&click(1, false));
+    assert_eq!(browser.eval(ticked), "101100");
+    browser.click("Redrive what is ticked");
+    gateway.wait_until_delivered("app", 3);
+    assert!(browser.text().contains("redrive: 3 of 3"), "{}", browser.text());
+    browser.eval("document.querySelector('[data-all]').click()");
+    assert_eq!(browser.eval(ticked), "111");
+    assert_eq!(browser.complaints, Vec::<String>::new());
 }
