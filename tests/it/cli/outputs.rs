@@ -31,7 +31,7 @@ static OF_THIS_RUN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     patterns.map(|(pattern, word)| (Regex::new(&pattern).unwrap(), word)).to_vec()
 });
 
-fn redacted(text: &str, folder: &Folder) -> String {
+pub(super) fn redacted(text: &str, folder: &Folder) -> String {
     let text = text.replace(&folder.path().display().to_string(), "FOLDER");
     let text = text.replace(&std::env::temp_dir().display().to_string(), "TMP");
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
@@ -43,7 +43,7 @@ fn redacted(text: &str, folder: &Folder) -> String {
 
 /// What each of `commands` prints: `$` before the command, `!` before lines on standard error, and the exit
 /// code where it is not 0.
-pub(super) fn transcript(folder: &Folder, commands: &[&str]) -> String {
+pub(crate) fn transcript(folder: &Folder, commands: &[&str]) -> String {
     let mut text = String::new();
     for command in commands {
         let arguments: Vec<&str> = command.split(' ').collect();

@@ -3,6 +3,7 @@
 mod bucket;
 mod full_disk;
 mod objects;
+mod printed;
 mod process;
 mod promoted;
 mod refused;
