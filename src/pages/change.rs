@@ -11,12 +11,8 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let fields = Fields::parse(body);
     let back = match page {
         Page::EventReplay(id) => replay(api, id, &fields).await?,
-        Page::DeadRedrive if picked::is_meant(&fields) => {
-            picked::redrive(api, &fields).await?;
-            dead_address(&fields)
-        }
         Page::DeadRedrive => {
-            api.redrive(dead::selection(api, &fields).await?).await?;
+            redrive(api, &fields).await?;
             dead_address(&fields)
         }
         Page::DeadRollout => {
@@ -33,14 +29,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             dead_address(&fields)
         }
         Page::RejectedReleaseAll => release_all(api, &fields).await?,
-        Page::EventsReplay => {
-            if picked::is_meant(&fields) {
-                picked::replay(api, &fields).await?;
-            } else {
-                events::replay(api, &fields).await?;
-            }
-            fields.address("/events", &["to", "replay", "pick", "picked"], &[])
-        }
+        Page::EventsReplay => replay_listed(api, &fields).await?,
         Page::RejectedRelease(number) => {
             api.release(number).await?;
             "/rejected".to_owned()
@@ -72,6 +61,24 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
     let newest = api.actions(1)?.first().map(|action| action.number).unwrap_or_default();
     let sign = if back.contains('?') { '&' } else { '?' };
     Ok(Answer::SeeOther(format!("{back}{sign}done={newest}")))
+}
+
+/// The dead letters that are ticked, or else all that the form selects.
+async fn redrive(api: &Api, fields: &Fields) -> Result<(), ApiError> {
+    if picked::is_meant(fields) {
+        return picked::redrive(api, fields).await;
+    }
+    api.redrive(dead::selection(api, fields).await?).await.map(|_| ())
+}
+
+/// The events that are ticked, or else all that the form selects.
+async fn replay_listed(api: &Api, fields: &Fields) -> Result<String, ApiError> {
+    if picked::is_meant(fields) {
+        picked::replay(api, fields).await?;
+    } else {
+        events::replay(api, fields).await?;
+    }
+    Ok(fields.address("/events", &["to", "replay", "pick", "picked"], &[]))
 }
 
 async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {

@@ -198,7 +198,7 @@ async fn group(
     let moments = || requests.iter().map(|request| request.received_at);
     let first = When::ago(moments().min().unwrap_or(now), now);
     let last = When::ago(moments().max().unwrap_or(now), now);
-    let page = Listed::new(requests, fields, &source, reason);
+    let page = ListedRequests::new(requests, fields, &source, reason);
     Ok(Group {
         reason: room.shown(reason, 160),
         address: of_reason(&source, reason),
@@ -221,14 +221,14 @@ async fn group(
 }
 
 /// The part of a group that is listed.
-struct Listed<'a> {
+struct ListedRequests<'a> {
     is_chosen: bool,
     requests: &'a [RejectedView],
     older: Option<String>,
     newest: Option<String>,
 }
 
-impl<'a> Listed<'a> {
+impl<'a> ListedRequests<'a> {
     /// A few of each group; of the one that `fields` name a page, from `before` on.
     fn new(requests: &'a [RejectedView], fields: &Fields, source: &str, reason: &str) -> Self {
         let is_chosen = fields.get("source") == Some(source)
@@ -242,11 +242,11 @@ impl<'a> Listed<'a> {
         let rest = requests.get(from..).unwrap_or_default();
         let shown = rest.get(..ROWS).unwrap_or(rest);
         let list = of_reason(source, reason);
-        let last = shown.last().filter(|_| rest.len() > shown.len());
+        let oldest = shown.last().filter(|_| rest.len() > shown.len());
         Self {
             is_chosen,
             requests: shown,
-            older: last.map(|last| format!("{list}&before={}", last.number)),
+            older: oldest.map(|one| format!("{list}&before={}", one.number)),
             newest: before.map(|_| list),
         }
     }
