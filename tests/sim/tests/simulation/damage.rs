@@ -79,6 +79,9 @@ pub struct Effects {
     pub revivals: bool,
     /// Something of what was copied out of segments that are gone may be missing.
     pub kept: bool,
+    /// A snapshot may be missing. By itself that costs nothing: the log and what was copied out of it
+    /// say the same.
+    pub snapshot: bool,
     /// Where it is not known any more what was let go: the events that are on the disk. All others
     /// may be found to be lost, though they were settled.
     pub only_left: Option<BTreeSet<u32>>,

@@ -87,7 +87,7 @@ pub fn cost_of(class: FileClass, bytes: &[u8], range: Range<usize>) -> Effects {
 /// What the loss of a whole file may cost.
 pub fn cost_of_all(class: FileClass, bytes: &[u8]) -> Effects {
     match class {
-        FileClass::Snapshot => Effects::default(),
+        FileClass::Snapshot => Effects { snapshot: true, ..Effects::default() },
         FileClass::Keys => Effects { keys: true, ..Effects::default() },
         FileClass::Log => {
             let effects = cost_of_frames(bytes, frames(bytes).iter());

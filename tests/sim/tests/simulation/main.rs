@@ -198,6 +198,9 @@ fn queue_passes_seeds_that_once_failed() {
         // A dead letter that held its key the second time only, whose records are damaged, in the
         // oracle.
         739_703_000_223_376_450,
+        // An outcome that only a damaged snapshot had, since what was copied is damaged too, in the
+        // oracle.
+        10_768_424_650_224_405_459,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }

@@ -305,9 +305,11 @@ impl Oracle {
             facts.may_be_lost |= effects.only_left.as_ref().is_some_and(|it| !it.contains(&token));
         }
         self.is_kept_damaged |= effects.kept;
+        // What was let go is told by what was copied, or by a snapshot.
+        let is_let_go_unknown = self.is_kept_damaged && effects.snapshot;
         let n_events = self.next_token();
         for handler in &mut self.handlers {
-            if effects.outcomes {
+            if effects.outcomes || is_let_go_unknown {
                 handler.loosen(n_events);
             }
             handler.may_vanish |= effects.subscriptions;
