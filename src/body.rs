@@ -4,8 +4,8 @@
 //! | body | payload |
 //! |---|---|
 //! | JSON, whatever its content type | the document; flaws of real senders are read (`json::lexer`) |
-//! | `application/x-ndjson` and other names of it: several documents, each on its own line | a list |
-//! | `application/x-www-form-urlencoded` | a map of its fields; a repeated field is a list |
+//! | `application/x-ndjson` and other names of it: objects, each on its own line | a list, also of one |
+//! | `application/x-www-form-urlencoded`, or what looks like it and names no type | a map of its fields; a repeated field is a list |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
 //! | a JSON Web Token (Wix, Dialpad) | its claims; a claim `data` that holds a JSON object is that object |
@@ -144,7 +144,7 @@ pub fn read(
     body: &[u8],
 ) -> Result<Payload, UnreadableBody> {
     let content_type = String::from_utf8_lossy(content_type.unwrap_or_default());
-    let format = Format::of(&content_type);
+    let mut format = Format::of(&content_type);
     let charset = charset::named(&content_type);
     let text = unpacked(content_encoding, body)?;
     // A file in a form is in no charset.
@@ -153,6 +153,9 @@ pub fn read(
     if text.trim_ascii().is_empty() {
         return Ok(Payload::made(Value::UNDEFINED));
     }
+    if content_type.is_empty() && form::is_likely(&text) {
+        format = Format::Form;
+    }
     let is_as_sent = matches!(text, Cow::Borrowed(_));
     if !is_one_text {
         return read_multipart(&content_type, &text);
@@ -160,6 +163,9 @@ pub fn read(
     // JSON comes under every content type: `curl -d` says that it is a form.
     let err = if format == Format::Json || starts_like_json(&text) || format == Format::Unknown {
         match json::read(&text) {
+            Ok((value, _)) if is_json_lines(&content_type) && value.kind() == ValueKind::Map => {
+                return Ok(Payload::made(json::list(vec![value])));
+            }
             Ok((value, is_strict)) => {
                 return Ok(Payload { value, is_own_json: is_strict && is_as_sent });
             }
@@ -261,7 +267,7 @@ pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Ve
 }
 
 /// Whether it says that each line is a document: then several are no mistake.
-fn is_json_lines(content_type: &str) -> bool {
+pub(crate) fn is_json_lines(content_type: &str) -> bool {
     let name = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(
         name.strip_prefix("application/").map(|name| name.trim_start_matches("x-")),
@@ -271,8 +277,7 @@ fn is_json_lines(content_type: &str) -> bool {
 
 /// Whether the first sign is that of a JSON object or array.
 pub(crate) fn starts_like_json(text: &[u8]) -> bool {
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text).trim_ascii_start();
-    matches!(text.first(), Some(b'{' | b'['))
+    matches!(json::unmarked(text).trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn read_form(text: &[u8], charset: Option<&'static Encoding>) -> Payload {

@@ -14,9 +14,33 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     })
 }
 
+/// Whether a text without a content type can only be a form: names and values without white space,
+/// each name as programs have them.
+pub(super) fn is_likely(text: &[u8]) -> bool {
+    let is_name = |name: &[u8]| {
+        let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%*".contains(byte);
+        !name.is_empty() && name.iter().all(is_sign)
+    };
+    let is_pair = |pair: &[u8]| {
+        let name = pair.iter().position(|byte| *byte == b'=').and_then(|at| pair.get(..at));
+        name.is_some_and(is_name) && pair.iter().all(u8::is_ascii_graphic)
+    };
+    text.split(|byte| *byte == b'&').all(is_pair)
+}
+
 /// Undoes `+` and `%41`; what is no escape stays as it is.
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+    if !text.contains(&b'+') {
+        return unescaped(text);
+    }
+    let with_blanks: Vec<u8> =
+        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(unescaped(&with_blanks).into_owned())
+}
+
+/// Undoes `%41`; what is no escape stays as it is.
+pub(super) fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
         return Cow::Borrowed(text);
     }
     let mut decoded = Vec::with_capacity(text.len());
@@ -25,7 +49,6 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
         rest = tail;
         let escape = tail.split_first_chunk::<2>();
         decoded.push(match (byte, escape) {
-            (b'+', _) => b' ',
             (b'%', Some((&[high, low], tail))) => match (nibble(high), nibble(low)) {
                 (Some(high), Some(low)) => {
                     rest = tail;

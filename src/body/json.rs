@@ -9,7 +9,7 @@ pub(crate) mod lexer;
 mod tree;
 mod write;
 
-pub(crate) use lexer::{JsonError, Lexer, Token};
+pub(crate) use lexer::{JsonError, Lexer, Token, unmarked};
 pub(crate) use write::{Layout, write};
 
 use super::number;
@@ -96,6 +96,11 @@ fn each_line<T>(
         start += line.len();
     }
     (documents.len() > 1).then_some(documents)
+}
+
+/// Whether `text` is one document.
+pub(crate) fn is_document(text: &[u8]) -> bool {
+    read_to_end(text).is_ok()
 }
 
 fn read_to_end(text: &[u8]) -> Result<(), JsonError> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::form::unescaped;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) name: Cow<'a, str>,
@@ -20,8 +22,6 @@ pub(crate) enum MultipartError {
     NoPart,
     #[error("a part of it has no end")]
     Unended,
-    #[error("a part of it has no name")]
-    Unnamed,
     #[error("it has more than {PARTS_MAX} parts")]
     TooMany,
 }
@@ -35,8 +35,11 @@ pub(crate) fn parts<'a>(
     body: &'a [u8],
 ) -> Result<Vec<Part<'a>>, MultipartError> {
     let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty());
-    let delimiter = format!("\r\n--{}", boundary.ok_or(MultipartError::NoBoundary)?);
-    let (delimiter, first) = (delimiter.as_bytes(), delimiter.trim_start().as_bytes());
+    let first = format!("--{}", boundary.ok_or(MultipartError::NoBoundary)?);
+    let line_end = line_end(body, first.as_bytes());
+    let (delimiter, head_end) = (format!("{line_end}{first}"), line_end.repeat(2));
+    let (first, delimiter) = (first.as_bytes(), delimiter.as_bytes());
+    let (line_end, head_end) = (line_end.as_bytes(), head_end.as_bytes());
     // The first delimiter may stand at the very beginning, without a line end before it.
     let mut rest = match body.strip_prefix(first) {
         Some(rest) => rest,
@@ -48,38 +51,68 @@ pub(crate) fn parts<'a>(
             return Err(MultipartError::TooMany);
         }
         // Behind the delimiter white space may stand; in front of the head a line ends.
-        let (_, part) = split(rest, b"\r\n").ok_or(MultipartError::Unended)?;
+        let (_, part) = split(rest, line_end).ok_or(MultipartError::Unended)?;
         // A part without any header begins with the empty line.
-        let (head, content) = match part.strip_prefix(b"\r\n") {
+        let (head, content) = match part.strip_prefix(line_end) {
             Some(content) => (&b""[..], content),
-            None => split(part, b"\r\n\r\n").ok_or(MultipartError::Unended)?,
+            None => split(part, head_end).ok_or(MultipartError::Unended)?,
         };
         let (content, behind) = if content.starts_with(first) {
             (&b""[..], content.get(first.len()..).unwrap_or_default())
         } else {
             split(content, delimiter).ok_or(MultipartError::Unended)?
         };
-        parts.push(part_of(head, content)?);
+        parts.push(part_of(head, content));
         rest = behind;
     }
     Ok(parts)
 }
 
-fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Result<Part<'a>, MultipartError> {
+/// What ends the lines behind the delimiter `first`: shell scripts write their bodies with LF alone.
+fn line_end(body: &[u8], first: &[u8]) -> &'static str {
+    let behind = split(body, first).map(|(_, behind)| behind).unwrap_or_default();
+    let line = behind.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_ended = line.len() < behind.len();
+    if is_ended && !line.ends_with(b"\r") { "\n" } else { "\r\n" }
+}
+
+/// A part without a name has an empty one: the others are read all the same.
+fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Part<'a> {
     let (mut disposition, mut content_type) = (None, None);
-    for line in head.split(|byte| *byte == b'\n') {
-        let Some((name, value)) = split(line, b":") else { continue };
-        let value = String::from_utf8_lossy(value.trim_ascii());
-        if name.trim_ascii().eq_ignore_ascii_case(b"content-disposition") {
+    for line in unfolded(head) {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim().to_owned();
+        if name.trim().eq_ignore_ascii_case("content-disposition") {
             disposition = Some(value);
-        } else if name.trim_ascii().eq_ignore_ascii_case(b"content-type") {
-            content_type = Some(value);
+        } else if name.trim().eq_ignore_ascii_case("content-type") {
+            content_type = Some(value.into());
         }
     }
-    let disposition = disposition.ok_or(MultipartError::Unnamed)?;
-    let name = parameter(&disposition, "name").ok_or(MultipartError::Unnamed)?;
-    let filename = parameter(&disposition, "filename").map(Cow::Owned);
-    Ok(Part { name: name.into(), filename, content_type, content })
+    let disposition = disposition.unwrap_or_default();
+    let name = parameter(&disposition, "name").unwrap_or_default();
+    let filename = parameter(&disposition, "filename").or_else(|| {
+        // `UTF-8''Z%C3%B6.txt` (RFC 8187).
+        let text = parameter(&disposition, "filename*")?;
+        let (_, name) = text.rsplit_once('\'')?;
+        Some(String::from_utf8_lossy(&unescaped(name.as_bytes())).into_owned())
+    });
+    Part { name: name.into(), filename: filename.map(Cow::Owned), content_type, content }
+}
+
+/// The lines of a head. One that begins with white space goes on with the one before it.
+fn unfolded(head: &[u8]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in head.split(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        match lines.last_mut() {
+            Some(last) if text.starts_with([' ', '\t']) => {
+                last.push(' ');
+                last.push_str(text.trim());
+            }
+            _ => lines.push(text.trim().to_owned()),
+        }
+    }
+    lines
 }
 
 /// The parameter `name` of a header such as `form-data; name="a"; filename="b.txt"`.
@@ -169,6 +202,29 @@ mod tests {
     }
 
     #[test]
+    fn parts_without_a_name_do_not_hide_the_others() {
+        let plain = "multipart/form-data; boundary=x";
+        let names = |text: &str| {
+            let body = body(text);
+            let parts = parts(plain, &body).unwrap();
+            parts.iter().map(|part| part.name.clone().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("--x\n\n1\n--x--"), [""]);
+        let folded = "--x\nContent-Disposition: form-data;\n\tname=a\n\n1\n";
+        assert_eq!(names(&format!("--x\nContent-Type: a/b\n\n1\n{folded}--x--")), ["", "a"]);
+    }
+
+    #[test]
+    fn lines_that_end_by_lf_alone_are_read() {
+        let text = "--x\nContent-Disposition: form-data; name=a\n\n1\r\n2\n--x \n\
+                    Content-Disposition: attachment; filename*=UTF-8''Z%C3%B6+.txt\n\n\n--x--\n";
+        let parts = parts("multipart/form-data; boundary=x", text.as_bytes()).unwrap();
+        assert_eq!((&*parts[0].name, parts[0].content), ("a", &b"1\r\n2"[..]));
+        assert_eq!(parts[1].filename.as_deref(), Some("Zö+.txt"));
+        assert!(parts[1].content.is_empty());
+    }
+
+    #[test]
     fn broken_multipart_says_what_is_wrong() {
         let plain = "multipart/form-data; boundary=x";
         let check = |content_type: &str, text: &str, expected| {
@@ -177,8 +233,6 @@ mod tests {
         check("multipart/form-data", "--x--", MultipartError::NoBoundary);
         check("multipart/form-data; boundary=", "--x--", MultipartError::NoBoundary);
         check(plain, "a=1", MultipartError::NoPart);
-        check(plain, "--x\n\n1\n--x--", MultipartError::Unnamed);
-        check(plain, "--x\nContent-Disposition: form-data\n\n1\n--x--", MultipartError::Unnamed);
         let part = "--x\nContent-Disposition: form-data; name=a\n\n1\n";
         check(plain, part, MultipartError::Unended);
         check(plain, &part.repeat(PARTS_MAX + 1), MultipartError::TooMany);

@@ -27,11 +27,22 @@ fn json_is_read_under_every_content_type() {
 }
 
 #[test]
+fn form_that_names_no_type_is_a_form() {
+    check("", "event=e&n=7&t=Zo%C3%AB+x", r#"{"event":"e","n":"7","t":"Zoë x"}"#);
+    for text in ["a = 1", "a=1&b", "=1", "x", "https://a/?b=c"] {
+        check("", text, &format!("\"{text}\""));
+    }
+    check("text/plain", "a=1", "\"a=1\"");
+}
+
+#[test]
 fn json_lines_are_a_list() {
     for content_type in ["application/x-ndjson", "application/jsonl; charset=utf-8"] {
         check(content_type, "{\"a\":1.10}\n{\"a\":2}\r\n", r#"[{"a":1.10},{"a":2}]"#);
     }
-    check("application/x-ndjson", r#"{"a":1}"#, r#"{"a":1}"#);
+    // A batch of one is a batch; what is a list already is none within another.
+    check("application/x-ndjson", r#"{"a":1}"#, r#"[{"a":1}]"#);
+    check("application/x-ndjson", "[{\"a\":1}]", r#"[{"a":1}]"#);
     // Elsewhere two documents are a mistake, and no filter takes them for an empty payload.
     let expected = "the body is not JSON: the end expected at line 2, column 1";
     check("application/json", "{\"a\":1}\n{\"a\":2}\n", expected);

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use super::form::is_likely;
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 
 /// The most that a body is unpacked to.
 pub(crate) const UNPACKED_MAX: usize = 16 << 20;
@@ -62,7 +64,7 @@ fn undo(name: &str, packed: &[u8], limit: usize) -> Result<Option<Vec<u8>>, Unpa
         if !packed.starts_with(b"\x1f\x8b") && looks_plain(packed) {
             return Ok(None);
         }
-        read(MultiGzDecoder::new(packed), "gzip", limit).map(Some)
+        read_gzip(packed, limit).map(Some)
     } else if is("deflate") {
         if looks_plain(packed) {
             return Ok(None);
@@ -90,20 +92,46 @@ fn undo(name: &str, packed: &[u8], limit: usize) -> Result<Option<Vec<u8>>, Unpa
     }
 }
 
-/// Whether it begins like JSON or XML.
+/// Whether it begins like JSON or XML, or is a form.
 fn looks_plain(bytes: &[u8]) -> bool {
-    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
+    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')) || is_likely(bytes)
 }
 
-fn read(stream: impl Read, name: &'static str, limit: usize) -> Result<Vec<u8>, UnpackError> {
+/// One member after the other. Zero bytes behind the last one fill a block up, as tapes and some
+/// programs have them (gzip(1), "trailing zeros are ignored").
+fn read_gzip(mut packed: &[u8], limit: usize) -> Result<Vec<u8>, UnpackError> {
     let mut unpacked = Vec::new();
-    let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = stream.take(take).read_to_end(&mut unpacked);
+    loop {
+        let mut member = GzDecoder::new(packed);
+        read_into(&mut unpacked, &mut member, "gzip", limit)?;
+        packed = member.into_inner();
+        if packed.iter().all(|byte| *byte == 0) {
+            return Ok(unpacked);
+        }
+    }
+}
+
+fn read(mut stream: impl Read, name: &'static str, limit: usize) -> Result<Vec<u8>, UnpackError> {
+    let mut unpacked = Vec::new();
+    read_into(&mut unpacked, &mut stream, name, limit)?;
+    Ok(unpacked)
+}
+
+/// Puts all of the stream behind what is there, up to `limit` bytes of both.
+fn read_into(
+    unpacked: &mut Vec<u8>,
+    stream: &mut impl Read,
+    name: &'static str,
+    limit: usize,
+) -> Result<(), UnpackError> {
+    let room = limit.saturating_sub(unpacked.len()).saturating_add(1);
+    let take = u64::try_from(room).unwrap_or(u64::MAX);
+    let read = stream.take(take).read_to_end(unpacked);
     if unpacked.len() > limit {
         return Err(UnpackError::TooLarge);
     }
     read.map_err(|_| UnpackError::Broken(name))?;
-    Ok(unpacked)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,6 +170,7 @@ mod tests {
         check("x-gzip", &[gzip(b"{\"a\""), gzip(b":1}")].concat(), Ok(plain));
         check("deflate", &zlib.finish().unwrap(), Ok(plain));
         check("deflate", &bare.finish().unwrap(), Ok(plain));
+        check("gzip", &[gzip(plain), vec![0; 512]].concat(), Ok(plain));
         check("br", BROTLI, Ok(plain));
         check("br, gzip", &gzip(BROTLI), Ok(plain));
     }
@@ -150,6 +179,7 @@ mod tests {
     fn body_that_a_proxy_has_unpacked_is_read_as_it_is() {
         for encoding in ["gzip", "deflate", "br"] {
             check(encoding, br#" {"a":1}"#, Ok(br#" {"a":1}"#));
+            check(encoding, b"a=1&b=x+y", Ok(b"a=1&b=x+y"));
         }
     }
 
@@ -160,10 +190,12 @@ mod tests {
         // A word that does not belong there.
         check("UTF-8", b"{}", Ok(b"{}"));
         check("gzip", b"\x1f\x8bxx", Err(UnpackError::Broken("gzip")));
-        check("gzip", b"a=1", Err(UnpackError::Broken("gzip")));
-        check("deflate", b"a=1", Err(UnpackError::Broken("deflate")));
+        check("gzip", b"a = 1", Err(UnpackError::Broken("gzip")));
+        check("deflate", b"a = 1", Err(UnpackError::Broken("deflate")));
         check("br", b"\xff\xff\xff", Err(UnpackError::Broken("br")));
         check("gzip,gzip,gzip,gzip", b"x", Err(UnpackError::Layers));
+        let two = [gzip(b"{}"), b"\0\0x".to_vec()].concat();
+        check("gzip", &two, Err(UnpackError::Broken("gzip")));
         let cut = gzip(b"some text");
         check("gzip", &cut[..cut.len() - 9], Err(UnpackError::Broken("gzip")));
     }

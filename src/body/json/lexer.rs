@@ -1,8 +1,9 @@
 //! The tolerant JSON lexer: tokens of RFC 8259, plus what senders really write.
 //!
-//! Taken beyond the RFC, each noted by [`Lexer::is_strict`]: a byte order mark, bytes that are not
-//! UTF-8 and halves of surrogate pairs (both read as U+FFFD), control characters inside strings,
-//! `NaN`, `Infinity` and `-Infinity`. It keeps one bit a level and calls nothing recursively, so
+//! Taken beyond the RFC, each noted by [`Lexer::is_strict`]: byte order marks, bytes that are not
+//! UTF-8 and halves of surrogate pairs (both read as U+FFFD), control characters inside strings, a
+//! `\` before a sign that needs none (`\'`), `NaN`, `Infinity` and `-Infinity`, and zero bytes behind
+//! the document, which programs in C send along. It keeps one bit a level and calls nothing recursively, so
 //! that no nesting overflows a stack.
 
 use std::borrow::Cow;
@@ -18,6 +19,14 @@ pub(crate) const DEPTH_MAX: usize = 1_000;
 
 /// The UTF-8 byte order mark, which RFC 8259 lets a reader ignore.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// `text` without byte order marks: a writer that marks a file marked before has two.
+pub(crate) fn unmarked(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix(BYTE_ORDER_MARK) {
+        text = rest;
+    }
+    text
+}
 
 /// Why a text is not JSON. Says where, never what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +145,7 @@ pub(crate) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let at = text.len() - unmarked(text).len();
         Self {
             text,
             at,
@@ -181,7 +190,13 @@ impl<'a> Lexer<'a> {
                     self.expected = next;
                 }
                 Expected::End => {
-                    return if byte.is_none() { Ok(None) } else { Err(self.wrong("the end")) };
+                    let is_filled_up = self.rest().iter().all(|byte| b"\0\n\r".contains(byte));
+                    if byte.is_some() && !is_filled_up {
+                        return Err(self.wrong("the end"));
+                    }
+                    self.is_strict &= byte.is_none();
+                    self.at = self.text.len();
+                    return Ok(None);
                 }
             }
         }
@@ -315,6 +330,10 @@ impl<'a> Lexer<'a> {
                     self.is_strict = false;
                 }
                 n_bytes
+            }
+            Some(sign) if sign.is_ascii_punctuation() => {
+                self.is_strict = false;
+                2
             }
             Some(_) | None => return Err(self.wrong("an escape")),
         };
