@@ -211,6 +211,7 @@ impl Queue for EmbeddedQueue {
             }
         }
         let closed = self.core.ask(Request::Close).await;
+        self.core.leave_unanswered();
         self.end();
         closed
     }

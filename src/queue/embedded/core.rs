@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::{Reply, Request};
 use super::events::ReadFailure;
 use super::kept::KeptLog;
-use super::keys::{self, KeyRuns, UnansweredKeys};
+use super::keys::{self, KeyRuns, UnansweredFile, UnansweredKeys};
 use super::lived::NewestAnswer;
 use super::log::FileLog;
 use super::recent_commits::RecentCommits;
@@ -55,6 +55,7 @@ pub(crate) struct Core {
     /// A leaf: taken by the committer, and by the connection that finds out that an answer was not
     /// written.
     pub(crate) unanswered: Mutex<UnansweredKeys>,
+    unanswered_file: UnansweredFile,
     pub(crate) newest_answer: NewestAnswer,
     pub(crate) recent: RecentCommits,
     /// Only the committer puts handlers in and takes them out, in the step that commits it.
@@ -99,7 +100,7 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<FileLog>,
     pub(crate) kept: Arc<KeptLog>,
     pub(crate) keys: Arc<KeyRuns>,
-    pub(crate) unanswered: UnansweredKeys,
+    pub(crate) unanswered: (UnansweredKeys, UnansweredFile),
     pub(crate) waiting_max: u64,
     pub(crate) requests: mpsc::Sender<Request>,
 }
@@ -107,12 +108,14 @@ pub(crate) struct Parts {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { clock, log, kept, keys, unanswered, waiting_max, requests } = parts;
+        let (unanswered, unanswered_file) = unanswered;
         Self {
             clock,
             log,
             kept,
             keys,
             unanswered: Mutex::new(unanswered),
+            unanswered_file,
             newest_answer: NewestAnswer::default(),
             recent: RecentCommits::default(),
             handlers: Mutex::default(),
@@ -127,6 +130,16 @@ impl Core {
             requests,
             #[cfg(feature = "test-support")]
             inline: OnceLock::new(),
+        }
+    }
+
+    /// Leaves the keys whose answers cannot have arrived to the next start.
+    pub(crate) fn leave_unanswered(&self) {
+        if let Err(err) = self.unanswered_file.leave(&lock(&self.unanswered), self.clock.as_ref()) {
+            tracing::warn!(
+                error = %err,
+                "Repeats of requests that were not answered come in as events after the start"
+            );
         }
     }
 

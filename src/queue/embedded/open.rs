@@ -153,8 +153,9 @@ fn read_folder(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Folder, Qu
     let keys_from = covered.max(log.head().first);
     let mut memtable = KeyMemtable::new(keys_from.min(end), options);
     recovery::read_keys(&log, &mut memtable, keys_from, end).map_err(ReadFailure::from)?;
+    let left = settings.unanswered_file().take(clock.as_ref());
     let unanswered = if survey.is_closed || survey.end.is_none() {
-        UnansweredKeys::default()
+        left
     } else {
         let lived_until = lived::read(settings.storage.as_ref(), &settings.folder);
         let times = (lived_until.unwrap_or_default(), clock.steady());
@@ -256,7 +257,7 @@ fn assemble(
         log: Arc::clone(&log),
         kept: Arc::clone(&kept),
         keys: Arc::new(folder.keys),
-        unanswered: folder.unanswered,
+        unanswered: (folder.unanswered, settings.unanswered_file()),
         waiting_max: settings.waiting_max,
         requests: requests_to,
     }));

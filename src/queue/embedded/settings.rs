@@ -87,6 +87,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn unanswered_file(&self) -> keys::UnansweredFile {
+        keys::UnansweredFile::new(Arc::clone(&self.storage), &self.folder)
+    }
+
     pub(super) fn kept_options(&self) -> kept::KeptOptions {
         let segment_bytes = self.segment_bytes;
         kept::KeptOptions { segment_bytes, compact_above: u64::from(segment_bytes / 4) }

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::commit::Request;
 use super::testing::MemoryStorage;
 use super::{Driver, EmbeddedQueue, IndexIn, Settings, inline, open};
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::event::{
     Attempt, DataRoot, Dedupe, DedupeKey, Delivery, ErrorText, EventType, HandlerName, Headers,
     NewEvent, Outcome, Output, Position, Settlement, SourceName,
 };
-use crate::queue::{DeadFilter, LostDeliveries, Queue, Start, Subscription};
+use crate::queue::{Appended, DeadFilter, LostDeliveries, Queue, Start, Subscription};
 
 fn settings(storage: &MemoryStorage) -> Settings {
     Settings {
@@ -208,4 +208,40 @@ async fn events_are_taken_in_while_the_states_are_made_out_of_the_log() {
     let queue = open_on(&storage);
     let subscription = queue.subscribe(&web(), Start::Now).await.unwrap();
     assert_eq!(take(&*subscription, 60).await, (1..=60).collect());
+}
+
+/// Opens the queue in `storage`, and appends what is repeated where its answer cannot have arrived.
+async fn open_and_repeat(
+    storage: &MemoryStorage,
+    clock: &Arc<ManualClock>,
+) -> (EmbeddedQueue, Appended) {
+    let dynamic = Arc::clone(clock) as Arc<dyn Clock>;
+    let queue = EmbeddedQueue::open_inline(settings(storage), dynamic, 7).unwrap();
+    let key = DedupeKey([7; 16]);
+    let new = NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event() };
+    let appended = queue.append(new).await.unwrap();
+    (queue, appended)
+}
+
+#[tokio::test]
+async fn what_was_not_answered_is_known_after_a_close() {
+    let (storage, clock) = (MemoryStorage::new(), clock());
+    let minutes = |n| clock.advance(Duration::from_mins(n));
+    let (queue, first) = open_and_repeat(&storage, &clock).await;
+    queue.note_unanswered(DedupeKey([7; 16]), first.id());
+    minutes(4);
+    queue.close().await.unwrap();
+    minutes(5);
+    let (queue, again) = open_and_repeat(&storage, &clock).await;
+    assert_eq!(again, Appended::Duplicate(first.id()));
+    // The repeat's answer arrived.
+    queue.close().await.unwrap();
+    let (queue, second) = open_and_repeat(&storage, &clock).await;
+    assert_ne!(second.id(), first.id());
+    queue.note_unanswered(DedupeKey([7; 16]), second.id());
+    minutes(4);
+    queue.close().await.unwrap();
+    minutes(6);
+    let (_queue, third) = open_and_repeat(&storage, &clock).await;
+    assert_ne!(third.id(), second.id(), "ten minutes are over");
 }

@@ -34,7 +34,7 @@ mod upkeep;
 pub(crate) use memtable::FrozenKeys;
 pub(crate) use memtable::KeyMemtable;
 pub(crate) use runs::KeyRuns;
-pub(crate) use unanswered::UnansweredKeys;
+pub(crate) use unanswered::{UnansweredFile, UnansweredKeys};
 
 /// How much later than the new event the seen one may have been received: a small step of the
 /// clock. One further in the future is from before the clock was set back and repeats nothing.
