@@ -12,7 +12,7 @@ use crate::queue::QueueError;
 use crate::secret::SecretRef;
 use crate::throttle::Throttle;
 
-use super::rejected::RejectedRequest;
+use super::rejected::{RejectedRequest, RejectedRing};
 
 /// The lines.
 #[derive(Debug, Default)]
@@ -28,13 +28,18 @@ pub(super) struct ThrottledLog {
 
 impl ThrottledLog {
     pub(super) fn rejected(&self, request: &RejectedRequest, now: Timestamp) {
+        let remedy = if RejectedRing::keeps(request) {
+            "`gatepost rejected list` shows it"
+        } else {
+            "it is too large to be kept"
+        };
         if let Some(n_silent) = self.rejected.open(now) {
             warn!(
                 source.name = %request.source,
                 reason = %request.reason,
                 client = request.client.map(tracing::field::display),
                 n_silent,
-                "Request rejected; `gatepost rejected list` shows it"
+                "Request rejected; {remedy}"
             );
         }
     }

@@ -213,8 +213,7 @@ impl Ingest {
             return admission.fail(Err(IngestError::TooManyUnverified)).await; // 429
         }
         let (method, path_and_query) = (head.method, head.path_and_query);
-        let headers = reader.headers();
-        let client = head.client;
+        let (headers, client) = (reader.headers(), head.client);
         let request = Request { method, path_and_query, headers, body, received_at, client };
         match endpoint.source().verify_fetching(&request.inbound(), received_at).await {
             Ok(verified) => {
@@ -263,9 +262,10 @@ impl Ingest {
         if is_look && source.method_use(request.method) == MethodUse::Question {
             return Ok(Accepted::Probe);
         }
-        let kept = RejectedRequest::new(source, request, rejection);
-        self.log.rejected(&kept, self.clock.now());
-        self.rejected.push(kept);
+        let rejected = RejectedRequest::new(source, request, rejection);
+        self.log.rejected(&rejected, self.clock.now());
+        self.refused.add_unkept(&rejected, self.clock.now());
+        self.rejected.push(rejected);
         Err(match rejection {
             // Its sender is to come again: the signature may be good.
             Rejection::KeyNotFetched(_) => IngestError::Unavailable { retry_after: RETRY_LATER },

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::rejected::{RejectedRequest, RejectedRing};
 use crate::clock::Timestamp;
 use crate::event::SourceName;
 use crate::sync::lock;
@@ -62,9 +63,11 @@ pub enum RefusedFor {
     /// All connections are taken, and none of them is idle, or only some of others than the address that has
     /// most and wants one more.
     NoConnection,
+    /// 401: verification failed, and the rejected requests have no room for one so large.
+    NotKept,
 }
 
-const N_REASONS: usize = 19;
+const N_REASONS: usize = 20;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
@@ -73,7 +76,7 @@ impl RefusedFor {
             Self::UnknownSource => 404,
             Self::Method | Self::EventByMethod => 405,
             Self::TooLarge => 413,
-            Self::NotAllowed | Self::NotAllowedBehindProxy => 401,
+            Self::NotAllowed | Self::NotAllowedBehindProxy | Self::NotKept => 401,
             Self::HeadTooLarge => 431,
             Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Broken => 400,
             Self::TooSlow => 408,
@@ -124,6 +127,10 @@ impl RefusedFor {
             Self::Shed => "all connections are taken: the longest idle one was closed",
             Self::NoConnection => {
                 "all connections are taken and in use: a new one was answered 503"
+            }
+            Self::NotKept => {
+                "verification failed, and with more than 8 MiB the request is too large to be kept: \
+                 it is not among those of `rejected list`; the log says why it was not believed"
             }
         }
     }
@@ -209,6 +216,16 @@ impl RefusedRequests {
         });
     }
 
+    /// Counts a request that failed verification and is too large to be kept; no other.
+    pub(super) fn add_unkept(&self, rejected: &RejectedRequest, now: Timestamp) {
+        if RejectedRing::keeps(rejected) {
+            return;
+        }
+        let path = rejected.path_and_query.split('?').next();
+        let (source, client) = (Some(&rejected.source), rejected.client);
+        self.add(RefusedRequest { reason: RefusedFor::NotKept, path, source, client }, now);
+    }
+
     /// All rows, the newest first.
     pub fn list(&self) -> Vec<RefusedRow> {
         let mut rows = self.lock().clone();
@@ -271,6 +288,6 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_line_of_its_own() {
-        assert_eq!(RefusedFor::NoConnection.index() + 1, N_REASONS);
+        assert_eq!(RefusedFor::NotKept.index() + 1, N_REASONS);
     }
 }

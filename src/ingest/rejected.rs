@@ -108,6 +108,11 @@ impl RejectedRing {
         number
     }
 
+    /// Whether a request is small enough to be kept at all.
+    pub(super) fn keeps(request: &RejectedRequest) -> bool {
+        request.bytes() <= Self::BYTES_MAX
+    }
+
     /// What is kept, newest first, at most `limit`.
     pub fn list(&self, limit: usize) -> Vec<Arc<RejectedRequest>> {
         self.lock().entries.iter().rev().take(limit).cloned().collect()

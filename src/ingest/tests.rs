@@ -117,3 +117,22 @@ async fn what_cannot_be_stored_when_it_is_released_stays() {
     assert!(matches!(released, Some(Err(IngestError::Unavailable { .. }))), "{released:?}");
     assert_eq!(ingest.rejected().len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_too_large_to_be_kept_is_told() {
+    let clock = Arc::new(ManualClock::new(NOW)) as Arc<dyn Clock>;
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
+    let sources = vec![slack("copied wrongly")];
+    let ingest = Ingest::new(queue, clock, Metrics::new(), testing::limits(), sources);
+    let body = vec![b'x'; RejectedRing::BYTES_MAX + 1];
+    assert_eq!(send(&ingest, "right", &body).await, Err(IngestError::Rejected));
+    assert!(ingest.rejected().is_empty());
+    let rows = ingest.refused().list();
+    let row = rows.first().expect("it is not refused in silence");
+    assert!(row.reason.contains("too large to be kept"), "{row:?}");
+    let expected = (Some(401), Some("slack"), Some("/hooks/slack"));
+    let source = row.source.as_ref().map(SourceName::as_str);
+    assert_eq!((row.status, source, row.path.as_deref()), expected);
+    assert_eq!(send(&ingest, "right", b"{}").await, Err(IngestError::Rejected));
+    assert_eq!((ingest.rejected().len(), ingest.refused().list().len()), (1, 1));
+}
