@@ -29,6 +29,8 @@ pub struct Verified {
     pub(super) identity: Identity,
     /// The request's method where it is another than POST.
     pub(super) method: Option<String>,
+    /// What its query says, but for passwords, signatures and the time of sending.
+    pub(super) query: String,
     pub(super) data_root: DataRoot,
     pub(super) is_json: bool,
     /// How it was believed.
@@ -301,21 +303,28 @@ impl Source {
     /// Reads type and id out of a request that `scheme` believes.
     fn read(&self, request: &Inbound<'_>, scheme: &Scheme, accepted: Accepted) -> Verified {
         let profile = &self.settings.profile;
+        // A request without a body says all of it in its query, which becomes its body, a form.
+        let form = self.form_in_query(request.path_and_query).unwrap_or_default();
+        let body = if request.body.is_empty() { form.as_bytes() } else { request.body };
+        let said = &Inbound { body, ..*request };
         let types = profile.event_type.places();
         let fields =
-            Fields::find(request, types.iter().chain(&profile.delivery_id).chain(&profile.stamps));
-        let event_type = profile.type_in(request, &fields);
+            Fields::find(said, types.iter().chain(&profile.delivery_id).chain(&profile.stamps));
+        let event_type = profile.type_in(said, &fields);
         let is_json = fields.is_json();
         let secret_index = accepted.key_index;
         let items = ItemList::find(&self.settings, request, scheme, &accepted).map(Box::new);
         let is_unsplit = items.is_none() && self.settings.split.splits(request.body);
-        let identity = profile.identify(&fields, scheme, accepted.id);
+        let id = accepted.id.or_else(|| scheme.id.as_ref()?.find(said).text());
+        let identity = profile.identify(&fields, scheme, id);
+        let query = identity::untimed(&form, scheme);
         let method = (request.method != "POST").then(|| request.method.to_owned());
         let data_root = profile.data_root;
         Verified {
             event_type,
             identity,
             method,
+            query,
             data_root,
             is_json,
             algorithm: scheme.algorithm,
@@ -335,14 +344,19 @@ impl Source {
         headers: Headers,
         body: Bytes,
     ) -> NewEvent {
-        let (method, identity) = (verified.method.as_deref(), &verified.identity);
-        let key = RequestKey { source: &self.name, method, identity };
+        let identity = &verified.identity;
+        let key = self.request_key(&verified, identity);
         let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
         let source = self.name.clone();
         let arrival = self.arrival(&verified, identity, dedupe);
         let headers = self.credentials.strip(headers).with_arrival(&arrival);
         let Verified { event_type, data_root, is_json, .. } = verified;
         NewEvent { source, event_type, received_at, data_root, is_json, headers, body, dedupe }
+    }
+
+    fn request_key<'a>(&'a self, verified: &'a Verified, identity: &'a Identity) -> RequestKey<'a> {
+        let (method, query) = (verified.method.as_deref(), verified.query.as_str());
+        RequestKey { source: &self.name, method, query, identity }
     }
 
     /// The events that the items of a believed request's list become; `None` = the request is one
@@ -362,8 +376,7 @@ impl Source {
         let headers = self.credentials.strip(headers.clone());
         let events = list.items.iter().map(|item| {
             let body = body.slice(item.bytes.clone());
-            let method = verified.method.as_deref();
-            let key = RequestKey { source: &self.name, method, identity: &item.identity };
+            let key = self.request_key(verified, &item.identity);
             let dedupe = identity::dedupe(self.settings.dedupe, key, &body);
             let arrival = self.arrival(verified, &item.identity, dedupe);
             NewEvent {

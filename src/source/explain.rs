@@ -225,8 +225,9 @@ impl Case<'_> {
         let first = self.source.settings.profile.schemes.first();
         match first.map(|scheme| &scheme.signature.format) {
             Some(SignatureFormat::Whole { prefix }) => format!("`{prefix}`"),
-            Some(SignatureFormat::List { item, pair, key }) => {
-                format!("`{key}{pair}…` between `{item}`")
+            Some(SignatureFormat::List { item, pair, keys }) => {
+                let signatures = keys.iter().map(|key| format!("`{key}{pair}…`"));
+                format!("{} between `{item}`", signatures.collect::<Vec<_>>().join(" or "))
             }
             Some(SignatureFormat::Items { item, .. }) => format!("items between `{item}`"),
             None => String::new(),

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::field_ref::pairs;
+use super::scheme::Scheme;
 use crate::event::{Dedupe, DedupeKey, KnownBy, SourceName};
 
 /// Which requests count as repeats.
@@ -81,17 +83,18 @@ pub(super) struct RequestKey<'a> {
     pub(super) source: &'a SourceName,
     /// The request's method where it is another than POST: the same body may be put and deleted.
     pub(super) method: Option<&'a str>,
+    /// What its query says: two devices may send one body to one address with their names behind it.
+    pub(super) query: &'a str,
     pub(super) identity: &'a Identity,
 }
 
 /// What makes a repeat of this request a duplicate.
 pub(super) fn dedupe(policy: DedupePolicy, request: RequestKey<'_>, body: &[u8]) -> Dedupe {
-    let RequestKey { source, method, identity } = request;
-    let key = || key(source, method, identity, body);
+    let key = || key(request, body);
     match policy {
         DedupePolicy::Off => Dedupe::Off,
         DedupePolicy::Window(window) => Dedupe::Within { key: key(), window },
-        DedupePolicy::Identity => match identity {
+        DedupePolicy::Identity => match request.identity {
             Identity::SignedId(_) | Identity::Id(_) | Identity::Stamp => {
                 Dedupe::Within { key: key(), window: DedupePolicy::WINDOW }
             }
@@ -106,10 +109,21 @@ pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -
         Some(id) => Identity::SignedId(id.to_owned()),
         None => Identity::Body,
     };
-    key(source, None, &identity, body)
+    key(RequestKey { source, method: None, query: "", identity: &identity }, body)
 }
 
-fn key(source: &SourceName, method: Option<&str>, identity: &Identity, body: &[u8]) -> DedupeKey {
+/// `query` without the parameter that has the time of sending, which a repeat may have anew.
+pub(super) fn untimed(query: &str, scheme: &Scheme) -> String {
+    let time = scheme.timestamp.as_ref().map(|rule| &rule.at);
+    let is_time = |pair: &str| {
+        let name = pairs(pair.as_bytes()).next().map(|(name, _)| name);
+        name.zip(time).is_some_and(|(name, place)| place.is_query(&name))
+    };
+    query.split('&').filter(|pair| !is_time(pair)).collect::<Vec<_>>().join("&")
+}
+
+fn key(request: RequestKey<'_>, body: &[u8]) -> DedupeKey {
+    let RequestKey { source, method, query, identity } = request;
     let mut hash = Sha256::new();
     // Neither a name nor a method has a zero byte, and the letter keeps an id from being taken for
     // a body.
@@ -132,6 +146,12 @@ fn key(source: &SourceName, method: Option<&str>, identity: &Identity, body: &[u
             hash.update(body);
         }
         Identity::Stamp | Identity::Body => {
+            if !query.is_empty() && *identity == Identity::Body {
+                // A query has no zero byte.
+                hash.update(b"q");
+                hash.update(query);
+                hash.update([0]);
+            }
             hash.update(b"b");
             hash.update(body);
         }
@@ -151,21 +171,27 @@ mod tests {
     fn equal_events_have_equal_keys_and_no_others() {
         let (a, b) = (SourceName::parse("a").unwrap(), SourceName::parse("b").unwrap());
         let id = |id: &str| Identity::Id(id.to_owned());
+        let key = |source, method, query, identity: &Identity, body| {
+            key(RequestKey { source, method, query, identity }, body)
+        };
         let keys = [
             dedupe_key(&a, None, b"1"),
             dedupe_key(&b, None, b"1"),
             dedupe_key(&a, None, b"2"),
             dedupe_key(&a, Some("1"), b"1"),
             dedupe_key(&a, Some("2"), b"1"),
-            key(&a, None, &id("1"), b"1"),
-            key(&a, None, &id("1"), b"2"),
-            key(&a, None, &id("11"), b""),
-            key(&a, Some("PUT"), &Identity::Body, b"1"),
-            key(&a, Some("DELETE"), &Identity::Body, b"1"),
+            key(&a, None, "", &id("1"), b"1"),
+            key(&a, None, "", &id("1"), b"2"),
+            key(&a, None, "", &id("11"), b""),
+            key(&a, Some("PUT"), "", &Identity::Body, b"1"),
+            key(&a, Some("DELETE"), "", &Identity::Body, b"1"),
+            key(&a, None, "device=1", &Identity::Body, b"1"),
+            key(&a, None, "device=2", &Identity::Body, b"1"),
         ];
         let distinct: BTreeSet<_> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
         assert_eq!(dedupe_key(&a, Some("1"), b"1"), dedupe_key(&a, Some("1"), b"changed"));
-        assert_eq!(key(&a, None, &Identity::Stamp, b"1"), dedupe_key(&a, None, b"1"));
+        let stamped = key(&a, None, "device=1", &Identity::Stamp, b"1");
+        assert_eq!(stamped, dedupe_key(&a, None, b"1"));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::body::unpacked;
+use crate::body::{in_utf8, is_json_lines, starts_like_json, unpacked};
 use crate::event::{EventType, Headers};
 
 use super::field_ref::FieldRef;
@@ -50,7 +50,7 @@ impl ItemList {
             Some((headers, body)) => (headers, &**body),
             None => (request.headers, request.body),
         };
-        let items = items_of(body, headers.encoded().len())?;
+        let items = items_of(body, are_lines(request.headers), headers.encoded().len())?;
         let items = items.into_iter().enumerate().filter_map(|(index, bytes)| {
             let item = Inbound { headers, body: body.get(bytes.clone())?, ..*request };
             Some(Item::new(&settings.profile, &item, bytes, index, scheme, accepted))
@@ -89,15 +89,29 @@ impl Item {
     }
 }
 
+fn are_lines(headers: &Headers) -> bool {
+    let content_type = headers.get("content-type").unwrap_or_default();
+    is_json_lines(&String::from_utf8_lossy(content_type))
+}
+
 /// Headers and body as they were before the body was packed, where it was; `None` = it cannot be
-/// unpacked.
+/// unpacked. What is in UTF-16 has no items until it is in UTF-8, and of lines each is JSON by itself.
 #[expect(clippy::option_option, reason = "unreadable, as it came, and unpacked are three things")]
 fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
     let encoding = request.headers.get("content-encoding");
-    match unpacked(encoding, request.body).ok()? {
-        Cow::Borrowed(_) if encoding.is_none() => Some(None),
+    let body = match unpacked(encoding, request.body).ok()? {
+        body if starts_like_json(&body) && body.get(1) != Some(&0) => body,
+        _ => in_utf8(request.headers.get("content-type"), encoding, request.body).ok()?,
+    };
+    let are_lines = are_lines(request.headers);
+    match body {
+        Cow::Borrowed(_) if encoding.is_none() && !are_lines => Some(None),
         body => {
             let others = request.headers.iter().filter(|(name, _)| *name != "content-encoding");
+            let others = others.map(|(name, value)| match name {
+                "content-type" if are_lines => (name, b"application/json".as_slice()),
+                _ => (name, value),
+            });
             Some(Some((others.collect(), Bytes::from(body.into_owned()))))
         }
     }

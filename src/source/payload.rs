@@ -69,13 +69,30 @@ fn find_in(
 
 /// The same in a payload that is built.
 fn text_at(payload: &Value, path: &str) -> Option<String> {
-    let value = body::at(payload, path.split('.'))?;
+    let Some(value) = body::at(payload, path.split('.')) else {
+        // The first part that is a text.
+        let mut ends = path.match_indices('.');
+        return ends.find_map(|(end, _)| {
+            let (before, rest) = path.split_at_checked(end)?;
+            let text = body::at(payload, before.split('.'))?;
+            text_within(text.as_str()?, rest.strip_prefix('.')?)
+        });
+    };
     match value.kind() {
         ValueKind::String => value.as_str().map(str::to_owned),
         ValueKind::Bool => Some(value.is_true().to_string()),
         ValueKind::Number => Some(value.to_string()),
         _ => number::written(&value).map(str::to_owned),
     }
+}
+
+/// The field at `path` of the JSON that a text holds, as a form's field or a wrapper of other events
+/// does.
+fn text_within(text: &str, path: &str) -> Option<String> {
+    if !body::starts_like_json(text.as_bytes()) {
+        return None;
+    }
+    scan(text.as_bytes(), &[path]).ok()?.texts.pop().flatten()
 }
 
 /// A container that is not closed yet.
@@ -167,6 +184,10 @@ impl Search<'_> {
             let ends_here = path.split('.').count() == depth;
             *found = match token {
                 Token::Text(text) if ends_here => Some(text.decode().into_owned()),
+                Token::Text(text) => {
+                    let rest = path.splitn(depth + 1, '.').nth(depth);
+                    rest.and_then(|rest| text_within(&text.decode(), rest))
+                }
                 Token::Number(number) if ends_here => Some(number.to_owned()),
                 Token::Bool(yes) if ends_here => Some(yes.to_string()),
                 _ => None,

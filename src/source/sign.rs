@@ -313,7 +313,7 @@ impl Draft {
     fn wrap(&self, scheme: &Scheme, signature: &str) -> String {
         match &scheme.signature.format {
             SignatureFormat::Whole { prefix } => format!("{prefix}{signature}"),
-            SignatureFormat::List { item, pair, key } => {
+            SignatureFormat::List { item, pair, keys } => {
                 let mut items = Vec::new();
                 let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
                 let in_list = [(timestamp, &self.timestamp), (scheme.id.as_ref(), &self.id)];
@@ -322,7 +322,7 @@ impl Draft {
                         items.push(format!("{key}{pair}{value}"));
                     }
                 }
-                items.push(format!("{key}{pair}{signature}"));
+                items.extend(keys.first().map(|key| format!("{key}{pair}{signature}")));
                 items.join(item)
             }
             SignatureFormat::Items { item, at } => self.wrap_items(scheme, item, *at, signature),

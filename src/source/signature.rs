@@ -41,8 +41,8 @@ pub enum SignatureFormat {
         item: Cow<'static, str>,
         /// What is between an item's key and its value.
         pair: Cow<'static, str>,
-        /// The key of a signature.
-        key: Cow<'static, str>,
+        /// The keys of a signature: a sender that changes its secret may sign under a second one.
+        keys: Vec<Cow<'static, str>>,
     },
     /// Several items without keys, as in `1687286400000,3f2a…,9b1c…`.
     Items {
@@ -171,12 +171,16 @@ impl SignatureRule {
                 };
                 values.iter().filter_map(strip).collect()
             }
-            SignatureFormat::List { key, .. } => {
-                self.list_items(values, Some(key)).take(CANDIDATES_MAX).collect()
+            SignatureFormat::List { keys, .. } => {
+                let is_signature = |name: &str| keys.iter().any(|key| key == name);
+                let items = self.list_items(values);
+                let signatures = items.filter(|item| item.name.is_some_and(is_signature));
+                signatures.map(|item| item.value).take(CANDIDATES_MAX).collect()
             }
             SignatureFormat::Items { at, .. } => {
-                let key = at.map(|at| at.to_string());
-                self.list_items(values, key.as_deref()).take(CANDIDATES_MAX).collect()
+                let items = self.list_items(values);
+                let signatures = items.filter(|item| at.is_none_or(|at| at == item.at));
+                signatures.map(|item| item.value).take(CANDIDATES_MAX).collect()
             }
         }
     }
@@ -192,46 +196,68 @@ impl SignatureRule {
         }
     }
 
-    /// The values of `key` in the list: its key, or its place counted from 0 where items have none.
-    /// Without a key all items.
-    fn list_items<'v>(
-        &self,
-        values: &'v [Cow<'_, [u8]>],
-        key: Option<&str>,
-    ) -> impl Iterator<Item = &'v [u8]> {
+    /// The items of the list, in their order.
+    fn list_items<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> impl Iterator<Item = Item<'v>> {
         let (item, pair) = match &self.format {
             SignatureFormat::List { item, pair, .. } => (item.as_ref(), Some(pair.as_ref())),
             SignatureFormat::Items { item, .. } => (item.as_ref(), None),
             SignatureFormat::Whole { .. } => ("", None),
         };
         let texts = values.iter().filter_map(|value| std::str::from_utf8(value).ok());
-        let items = texts.flat_map(move |text| split(text, item)).enumerate();
-        let index = key.and_then(|key| key.parse::<usize>().ok());
+        let items = texts.flat_map(move |text| split(text, item));
+        let items = items.flat_map(move |item| split_sets(item, pair)).enumerate();
         items.filter_map(move |(at, item)| {
-            let value = match (pair, key) {
-                (Some(pair), Some(key)) => {
+            let (name, value) = match pair {
+                Some(pair) => {
                     let (name, value) = item.trim().split_once(pair)?;
-                    (name.trim_end() == key).then_some(value)?
+                    (Some(name.trim_end()), value)
                 }
-                (_, None) => item,
-                (None, Some(_)) => (Some(at) == index).then_some(item)?,
+                None => (None, item),
             };
-            Some(unquote(value.trim().as_bytes()))
+            Some(Item { at, name, value: unquote(value.trim().as_bytes()) })
         })
     }
 
-    /// The one value of `key` in the list.
+    /// The one value of `key` in the list: its key, or its place counted from 0 where items have
+    /// none. The same value twice is one: each set of a sender that changes its secret has it.
     pub(super) fn in_list<'v>(&self, values: &'v [Cow<'_, [u8]>], key: &str) -> Lookup<'v> {
         if matches!(self.format, SignatureFormat::Whole { .. }) {
             return Lookup::Absent;
         }
-        let mut items = self.list_items(values, Some(key));
-        match (items.next(), items.next()) {
-            (None, _) => Lookup::Absent,
-            (Some(value), None) => Lookup::One(Cow::Borrowed(value)),
-            (Some(_), Some(_)) => Lookup::Ambiguous,
+        let index = key.parse::<usize>().ok();
+        let is_meant = |item: &Item<'v>| match item.name {
+            Some(name) => name == key,
+            None => Some(item.at) == index,
+        };
+        let mut found = self.list_items(values).filter(is_meant).map(|item| item.value);
+        match found.next() {
+            None => Lookup::Absent,
+            Some(value) if found.all(|other| other == value) => Lookup::One(Cow::Borrowed(value)),
+            Some(_) => Lookup::Ambiguous,
         }
     }
+}
+
+/// An item of a signature's list.
+#[derive(Clone, Copy, Debug)]
+struct Item<'v> {
+    /// Its place, counted from 0.
+    at: usize,
+    /// Its key, where items have one.
+    name: Option<&'v str>,
+    /// Its value, without quotes.
+    value: &'v [u8],
+}
+
+/// The pairs of an item between blanks: a sender that changes its secret puts one whole list behind
+/// the other, as in `t=…,v1=… t=…,v1=…`. Where not each part is a pair the item is one.
+fn split_sets<'t>(item: &'t str, pair: Option<&str>) -> impl Iterator<Item = &'t str> + use<'t> {
+    let item = item.trim();
+    let is_set = pair.is_some_and(|pair| {
+        !item.contains('"') && item.split_ascii_whitespace().all(|part| part.contains(pair))
+    });
+    item.split(move |c: char| is_set && c.is_ascii_whitespace())
+        .filter(move |part| !is_set || !part.is_empty())
 }
 
 /// The items of a list. A separator within double quotes is part of its item.

@@ -36,26 +36,36 @@ impl Split {
         match self {
             Self::Off => false,
             Self::JsonArray => {
-                body.trim_ascii_start().starts_with(b"[") || json::lines(body, 1).is_some()
+                json::unmarked(body).trim_ascii_start().starts_with(b"[")
+                    || json::lines(body, 1).is_some()
             }
         }
     }
 
     /// The first item of a list that is to be split, and any other body as it is.
     pub(super) fn first(self, body: Vec<u8>) -> Vec<u8> {
-        let first = if self.splits(&body) { items_of(&body, 0) } else { None };
+        let first = if self.splits(&body) { items_of(&body, false, 0) } else { None };
         let item = first.and_then(|items| body.get(items.first()?.clone()).map(<[u8]>::to_vec));
         item.unwrap_or(body)
     }
 }
 
 /// Where the items of an array stand; `None` = it is none, it is empty, or there are too many.
+/// `are_lines` = its sender says that each line is an item, so that a single one is a list, too.
 /// `item_bytes` is what each costs beside its own text.
-pub(super) fn items_of(body: &[u8], item_bytes: usize) -> Option<Vec<Range<usize>>> {
+pub(super) fn items_of(
+    body: &[u8],
+    are_lines: bool,
+    item_bytes: usize,
+) -> Option<Vec<Range<usize>>> {
     if !starts_like_json(body) {
         return None;
     }
-    let items = json::lines(body, ITEMS_MAX).or_else(|| scan(body, ITEMS_MAX).ok())?;
+    let mut items = json::lines(body, ITEMS_MAX).or_else(|| scan(body, ITEMS_MAX).ok())?;
+    let is_object = json::unmarked(body).trim_ascii_start().starts_with(b"{");
+    if items.is_empty() && are_lines && is_object && json::is_document(body) {
+        items.push(0..body.trim_ascii_end().len());
+    }
     let bytes = items.len().saturating_mul(item_bytes).saturating_add(body.len());
     (!items.is_empty() && items.len() <= ITEMS_MAX && bytes <= BYTES_MAX).then_some(items)
 }
@@ -97,7 +107,7 @@ mod tests {
     use crate::source::tests::{configured, verify};
 
     fn texts(body: &str) -> Vec<&str> {
-        let items = items_of(body.as_bytes(), 0).unwrap_or_default();
+        let items = items_of(body.as_bytes(), false, 0).unwrap_or_default();
         items.into_iter().map(|item| body.get(item).unwrap()).collect()
     }
 
@@ -179,6 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn single_line_is_a_list_where_its_sender_says_that_lines_are_items() {
+        let source = of("id = { json = \"id\" }");
+        let headers = [("x-t", "secret"), ("content-type", "application/x-ndjson")];
+        let all = events(&source, &headers, b"{\"t\":\"a\"}\r\n");
+        assert_eq!((all.len(), all[0].event_type.as_str()), (1, "a"));
+        assert_eq!(all[0].body, r#"{"t":"a"}"#.as_bytes());
+        // By itself it is no list any more.
+        assert_eq!(all[0].headers.get("content-type"), Some(&b"application/json"[..]));
+        assert!(events(&source, &headers, b"{\"t\":\"a\"} x").is_empty());
+        assert!(events(&source, &headers[..1], b"{\"t\":\"a\"}\n").is_empty());
+    }
+
+    #[test]
+    fn list_in_utf_16_becomes_events_in_utf_8() {
+        let source = of("id = { json = \"id\" }");
+        let list = "[{\"t\":\"ö\"},{\"t\":\"b\"}]";
+        let body: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let all = events(&source, &[("x-t", "secret")], &body);
+        assert_eq!((all.len(), all[0].event_type.as_str()), (2, "ö"));
+        assert_eq!(all[1].body, r#"{"t":"b"}"#.as_bytes());
+    }
+
+    #[test]
     fn lists_of_sendgrid_are_split() {
         let sender = crate::source::SourceSettings::of_provider("sendgrid", Vec::new()).unwrap();
         assert_eq!(sender.split, Split::JsonArray);
@@ -197,7 +230,7 @@ mod tests {
         assert_eq!(texts(&list(ITEMS_MAX)).len(), ITEMS_MAX);
         assert_eq!(texts(&list(ITEMS_MAX + 1)), [""; 0]);
         let two = list(2);
-        assert!(items_of(two.as_bytes(), BYTES_MAX / 2 - two.len()).is_some());
-        assert!(items_of(two.as_bytes(), BYTES_MAX / 2).is_none());
+        assert!(items_of(two.as_bytes(), false, BYTES_MAX / 2 - two.len()).is_some());
+        assert!(items_of(two.as_bytes(), false, BYTES_MAX / 2).is_none());
     }
 }

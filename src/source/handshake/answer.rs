@@ -72,8 +72,9 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
     match place {
         FieldRef::Header(name) if name == ORIGIN => allow_origin(&text, request),
         FieldRef::Header(name) => {
-            let headers = vec![(name.clone().into_owned(), header_value(text)?)];
-            Some(Reply { status: 204, headers, ..Reply::default() })
+            let name = if name == SMARTSHEET { SMARTSHEET_ANSWER } else { name };
+            let headers = vec![(name.to_owned(), header_value(text)?)];
+            Some(Reply { status: 200, headers, ..Reply::default() })
         }
         // Azure Event Grid takes no other answer.
         FieldRef::Json(path) if path.rsplit('.').next() == Some("validationCode") => {
@@ -92,6 +93,10 @@ pub(super) fn echo(place: &FieldRef, request: &Inbound<'_>) -> Option<Reply> {
 /// Where the question of `CloudEvents` is, whether it may send here (HTTP 1.1 Web Hooks for Event
 /// Delivery, section 4).
 pub(super) const ORIGIN: &str = "webhook-request-origin";
+
+/// Smartsheet wants its text back under another name (its API's guide, Webhook verification).
+const SMARTSHEET: &str = "smartsheet-hook-challenge";
+const SMARTSHEET_ANSWER: &str = "smartsheet-hook-response";
 
 fn allow_origin(origin: &str, request: &Inbound<'_>) -> Option<Reply> {
     let rate =

@@ -14,6 +14,7 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
         event_type: crate::event::EventType::unknown(),
         identity: super::super::identity::Identity::Body,
         method: None,
+        query: String::new(),
         data_root: crate::event::DataRoot::Payload,
         is_json: false,
         algorithm: crate::source::Algorithm::HmacSha256,
@@ -196,6 +197,12 @@ fn header_is_given_back_as_the_same_header() {
     let secret = [("x-hook-secret", "b537")];
     let reply = ask_custom(handshake, "POST", "/hooks/s", &secret, "{}").unwrap();
     assert_eq!(reply.headers, [("x-hook-secret".to_owned(), "b537".to_owned())]);
+    // RingCentral and Smartsheet take nothing else; Asana takes it, too.
+    assert_eq!(reply.status, 200);
+    let smartsheet = "echo = { header = \"Smartsheet-Hook-Challenge\" }";
+    let asked = [("smartsheet-hook-challenge", "2ea4")];
+    let reply = ask_custom(smartsheet, "POST", "/hooks/s", &asked, "{}").unwrap();
+    assert_eq!(reply.headers, [("smartsheet-hook-response".to_owned(), "2ea4".to_owned())]);
     for bad in ["", "\u{e9}", &"x".repeat(answer::ECHO_BYTES_MAX + 1)] {
         let asked = [("x-hook-secret", bad)];
         assert_eq!(ask_custom(handshake, "POST", "/hooks/s", &asked, "{}"), None);

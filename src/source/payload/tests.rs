@@ -19,6 +19,10 @@ fn fields_are_found_by_path() {
     check(r#"[{"event":"dropped"},{"event":"open"}]"#, "1.event", Some("open"));
     check(r#"{"\u0065vent":"\u0442\/x"}"#, "event", Some("т/x"));
     check(r#"{"t":-1.5}"#, "t", Some("-1.5"));
+    // Dropbox Sign has its event as text in a form's field, SNS and others in a JSON text.
+    check(r#"{"a":{"m":"{\"e\":{\"t\":\"x\"}}"}}"#, "a.m.e.t", Some("x"));
+    check(r#"{"m":"[{\"e\":\"{\\\"t\\\":5}\"}]"}"#, "m.0.e.t", Some("5"));
+    check(r#"{"m":"{\"e\":1"}"#, "m.e", None);
 }
 
 #[test]
@@ -55,7 +59,7 @@ fn flaws_of_real_senders_hide_no_field() {
 #[test]
 fn a_body_that_is_not_json_to_its_end_has_no_fields() {
     let deep = "[".repeat(200_000);
-    for body in [r#"{"a":"1""#, r#"{"a":"1"} x"#, r#"{"a":"1"}{"#, "a=1", &deep] {
+    for body in [r#"{"a":"1""#, r#"{"a":"1"} x"#, r#"{"a":"1"}{"#, "a = 1", &deep] {
         check(body, "a", None);
     }
     assert!(find_in(None, None, b"\xff\xfe", &["a"]).is_none());

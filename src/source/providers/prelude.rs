@@ -101,10 +101,6 @@ pub(super) const fn prefix(prefix: &'static str) -> SignatureFormat {
     SignatureFormat::Whole { prefix: text(prefix) }
 }
 
-pub(super) const fn list(
-    item: &'static str,
-    pair: &'static str,
-    key: &'static str,
-) -> SignatureFormat {
-    SignatureFormat::List { item: text(item), pair: text(pair), key: text(key) }
+pub(super) fn list(item: &'static str, pair: &'static str, key: &'static str) -> SignatureFormat {
+    SignatureFormat::List { item: text(item), pair: text(pair), keys: vec![text(key)] }
 }

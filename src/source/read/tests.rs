@@ -88,7 +88,9 @@ fn the_verify_table_says_all_of_a_scheme() {
         scheme.signature.places,
         [FieldRef::header("x-signature"), FieldRef::header("x-old-signature")]
     );
-    assert!(matches!(&scheme.signature.format, SignatureFormat::List { key, .. } if key == "v1"));
+    assert!(
+        matches!(&scheme.signature.format, SignatureFormat::List { keys, .. } if *keys == ["v1"])
+    );
     let timestamp = scheme.timestamp.as_ref().unwrap();
     assert_eq!((timestamp.unit, timestamp.tolerance), (Unit::Millis, Duration::from_mins(10)));
     assert_eq!(scheme.signed.as_ref().unwrap().to_string(), "{timestamp}.{id}.{body}");

@@ -162,11 +162,12 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
     Some(SignatureRule { places, format, encoding })
 }
 
-/// `list = { item = ",", pair = "=", key = "v1" }`; without `pair` or `key` the items have no keys.
+/// `list = { item = ",", pair = "=", key = "v1" }`, with several keys of signatures where a sender
+/// has them; without `pair` or `key` the items have no keys.
 fn read_list(mut table: Table<'_>) -> Option<SignatureFormat> {
     let item = table.take_or("item", ",".to_owned());
     let pair = table.take::<String>("pair");
-    let key = table.take::<String>("key");
+    let keys = table.one_or_many::<String>("key");
     let is_good = !item.is_empty();
     if !is_good {
         table.problem("item", "nothing separates nothing", "write a character, such as \",\"");
@@ -178,9 +179,10 @@ fn read_list(mut table: Table<'_>) -> Option<SignatureFormat> {
     }
     let format = if has_keys {
         let pair = pair.unwrap_or_else(|| "=".to_owned()).into();
-        key.map(|key| SignatureFormat::List { item: item.into(), pair, key: key.into() })
+        let keys = keys.map(|keys| keys.into_iter().map(Into::into).collect());
+        keys.map(|keys| SignatureFormat::List { item: item.into(), pair, keys })
     } else {
-        read_place_in_list(&table, key).map(|at| SignatureFormat::Items { item: item.into(), at })
+        read_place_in_list(&table, keys).map(|at| SignatureFormat::Items { item: item.into(), at })
     };
     table.finish();
     format.filter(|_| is_good)
@@ -188,9 +190,12 @@ fn read_list(mut table: Table<'_>) -> Option<SignatureFormat> {
 
 /// Which item of a list without keys; `None` = a problem.
 #[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
-fn read_place_in_list(table: &Table<'_>, key: Option<String>) -> Option<Option<usize>> {
-    let Some(key) = key else { return (!table.has("key")).then_some(None) };
-    let at = key.parse().ok();
+fn read_place_in_list(table: &Table<'_>, keys: Option<Vec<String>>) -> Option<Option<usize>> {
+    let Some(keys) = keys else { return (!table.has("key")).then_some(None) };
+    let at = match keys.as_slice() {
+        [key] => key.parse().ok(),
+        _ => None,
+    };
     if at.is_none() {
         let help = "write the signature's place, counted from 0: `key = \"1\"`; or leave it out";
         table.problem("key", "items without `pair` have no keys", help);

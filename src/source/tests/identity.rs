@@ -110,3 +110,37 @@ fn mailgun_token_is_used_once_whatever_the_body() {
     let key = |body: &str| within(&dedupe_of(&mailgun, &[], body.as_bytes()));
     assert_eq!(key(&body), key(&other));
 }
+
+#[test]
+fn query_tells_equal_bodies_apart_but_not_its_password_signature_and_time() {
+    let table = "dedupe = \"1h\"\nverify = { algorithm = \"hmac-sha256\", query = \"sig\", \
+                 timestamp = { query = \"t\", tolerance = \"36500d\" }, \
+                 signed = \"{timestamp}.{body}\" }";
+    let source = configured(table, &["k"]);
+    let key = |t: &str, rest: &str| {
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"k").unwrap();
+        mac.update(format!("{t}.{{}}").as_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
+        let path_and_query = format!("/hooks/s?t={t}{rest}&sig={signature}");
+        let headers = Headers::default();
+        let (path_and_query, body) = (&*path_and_query, &b"{}"[..]);
+        let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
+        let verified = source.verify(&request, Timestamp::from_millis(5)).unwrap();
+        source.event(verified, Timestamp::from_millis(5), headers, Bytes::from_static(b"{}")).dedupe
+    };
+    assert_eq!(key("17", "&device=1"), key("18", "&device=1"));
+    assert_ne!(key("17", "&device=1"), key("17", "&device=2"));
+    assert_ne!(key("17", "&device=1"), key("17", ""));
+}
+
+#[test]
+fn request_without_a_body_has_type_and_id_in_its_query_as_a_form() {
+    let table = "methods = [\"GET\"]\nverify = { algorithm = \"token\", query = \"key\", \
+                 type = { form = \"status\" }, id = { form = \"uid\" } }";
+    let source = configured(table, &["tok-123456"]);
+    let headers = Headers::default();
+    let path_and_query = "/hooks/s?key=tok-123456&status=paid&uid=1";
+    let request = Inbound { method: "GET", path_and_query, headers: &headers, body: b"" };
+    let verified = source.verify(&request, Timestamp::from_millis(5)).unwrap();
+    assert_eq!((verified.event_type().as_str(), verified.delivery_id()), ("paid", Some("1")));
+}
