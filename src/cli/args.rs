@@ -276,7 +276,7 @@ pub struct EventsTail {
 pub struct EventsReplay {
     /// One event; left out: all that the filter finds.
     #[arg(conflicts_with_all = [
-        "source", "event_type", "since", "until", "contains", "field", "search",
+        "source", "event_type", "since", "until", "contains", "field", "search", "after", "restart",
     ])]
     pub(super) id: Option<EventId>,
     /// Every event to every handler: where no filter says less, this must be said, also with
