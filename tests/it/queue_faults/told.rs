@@ -31,22 +31,30 @@ impl Wake for HangUp {
 fn who_is_told_and_cannot_answer_is_remembered() {
     let site = Site::new();
     let queue = Arc::new(EmbeddedQueue::open(site.settings(), site.clock.clone()).unwrap());
-    let key = DedupeKey([7; 16]);
-    let event =
-        || NewEvent { dedupe: Dedupe::Unanswered { key }, ..new_event("comment", "{}", BEGINNING) };
-    let hang_up =
-        Arc::new(HangUp { queue: Arc::clone(&queue), key, is_told: AtomicBool::new(false) });
-    let mut append = queue.append(event());
-    let waker = Arc::clone(&hang_up).into();
-    assert!(append.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    while !hang_up.is_told.load(Ordering::Acquire) {
-        std::thread::yield_now();
-    }
-    drop(append);
+    let event = |key| NewEvent {
+        dedupe: Dedupe::Unanswered { key },
+        ..new_event("comment", "{}", BEGINNING)
+    };
+    let told = (0..=u8::MAX).find_map(|n| {
+        let key = DedupeKey([n; 16]);
+        let hang_up =
+            Arc::new(HangUp { queue: Arc::clone(&queue), key, is_told: AtomicBool::new(false) });
+        let mut append = queue.append(event(key));
+        let waker = Arc::clone(&hang_up).into();
+        // One that is stored before it is asked about has nobody to tell.
+        if append.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return None;
+        }
+        while !hang_up.is_told.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        Some(key)
+    });
+    let key = told.expect("one is asked about before it is stored");
     // Behind a commit that says nothing of the key: what the first one did with it is done.
     let again = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         queue.append(new_event("other", "{}", BEGINNING)).await.unwrap();
-        queue.append(event()).await.unwrap()
+        queue.append(event(key)).await.unwrap()
     });
     assert_eq!(again, Appended::Duplicate(EventId(Uuid::nil())));
 }
