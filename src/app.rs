@@ -55,6 +55,7 @@ mod watch;
 pub use certificates::check_certificate;
 pub use cluster::check_engine;
 pub use error::AppError;
+pub use insight::configured_sources;
 pub use orphans::{forgotten, left_behind_by};
 pub use parts::{check_built, check_online, lower_thread_priority, open_queue};
 pub use sandbox::Sandbox;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::api::{Reloaded, error_chain};
 use crate::config::{self, Config};
+use crate::settings::Report;
 
 mod against;
 mod args;
@@ -17,6 +18,7 @@ mod handlers;
 mod human;
 mod import;
 mod init;
+mod known;
 mod output;
 mod pretty;
 mod progress;
@@ -38,7 +40,7 @@ mod when;
 pub use args::Cli;
 pub use error::CliError;
 
-use args::{ClusterVerb, Verb};
+use args::{ClusterVerb, Handlers, Verb};
 use output::Output;
 use store::Server;
 
@@ -78,6 +80,9 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     if let Verb::Test(options) = verb {
         return fixtures::test(options, path, output);
     }
+    if let Verb::Handlers(Handlers::Try(options)) = verb {
+        return trial::run(options, path, output).await;
+    }
     let config = load(path)?;
     match verb {
         Verb::Reload => reload(&config, output).await,
@@ -108,10 +113,12 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
 /// The checked configuration. Its warnings are for `check` and `serve`. The secrets are the server's: what
 /// systemd passes on to that is seen by no command beside it, `ExecReload=` included.
 fn load(path: &Path) -> Result<Config, CliError> {
-    match config::load_without_secrets(path) {
-        Ok((config, _warnings)) => Ok(config),
-        Err(report) => Err(CliError::Configuration(Box::new(report))),
-    }
+    load_with_warnings(path).map(|(config, _warnings)| config)
+}
+
+/// The same with its warnings.
+fn load_with_warnings(path: &Path) -> Result<(Config, Report), CliError> {
+    config::load_without_secrets(path).map_err(|report| CliError::Configuration(Box::new(report)))
 }
 
 async fn reload(config: &Config, output: Output) -> Result<(), CliError> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::deliver::OWN_SOURCE;
+use crate::deliver::{EventGlob, OWN_SOURCE};
 use crate::event::{HandlerName, SourceName};
 use crate::secret::SecretRef;
 use crate::settings::{self, ConfigEntries, ConfigEntry, Probe, Problem, Report, Severity, Table};
@@ -79,8 +79,37 @@ pub struct ConfigSnapshot(Vec<(String, ConfigEntry)>);
 pub struct Checked {
     /// The settings; `None` where something is wrong.
     pub config: Option<Config>,
+    /// What could be read where something is wrong.
+    pub partial: Option<PartialConfig>,
     /// What is wrong, and what is probably not meant.
     pub report: Report,
+}
+
+/// What could be read of a configuration with mistakes: to be looked at, never to be run.
+#[derive(Debug)]
+pub struct PartialConfig {
+    /// Without the sources and handlers that could not be read.
+    pub config: Config,
+    /// Sources that could not be read.
+    unread: Vec<SourceName>,
+}
+
+impl PartialConfig {
+    /// Whether all sources that `on` names could be read.
+    pub fn has_sources_of(&self, on: &[EventGlob]) -> bool {
+        let is_unread = |glob: &EventGlob| {
+            let mut unread = self.unread.iter();
+            unread.any(|name| glob.source.matches(name.as_str()))
+        };
+        let is_known = |glob: &EventGlob| {
+            let mut names = self.config.sources.keys().map(SourceName::as_str).chain([OWN_SOURCE]);
+            names.any(|name| glob.source.matches(name))
+        };
+        match on {
+            [] => self.unread.is_empty(),
+            _ => on.iter().all(|glob| is_known(glob) && !is_unread(glob)),
+        }
+    }
 }
 
 impl Config {
@@ -194,15 +223,20 @@ pub fn load_without_secrets(path: &Path) -> Result<(Config, Report), Report> {
 }
 
 fn load_with(path: &Path, probe: Option<Probe>) -> Result<(Config, Report), Report> {
-    let file = path.display().to_string();
-    let text = read_file(path, &file)?;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folder = absolute.parent().unwrap_or(Path::new("/"));
-    let Checked { config, report } = check_text(&text, &file, folder, probe);
+    let Checked { config, report, partial: _ } = check_file(path, probe)?;
     match config {
         Some(config) => Ok((config, report)),
         None => Err(report),
     }
+}
+
+/// Checks the file at `path`, its secrets by `probe`; the report alone where it cannot be read.
+pub fn check_file(path: &Path, probe: Option<Probe>) -> Result<Checked, Report> {
+    let file = path.display().to_string();
+    let text = read_file(path, &file)?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    Ok(check_text(&text, &file, folder, probe))
 }
 
 /// Checks `text`, the content of `file`, whose relative paths start from `folder`. Opens nothing
@@ -212,9 +246,23 @@ pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -
     let report = Report::new(file, text, &reading);
     let has_errors = reading.has_errors();
     let (entries, secrets) = (reading.entries, reading.secrets);
-    let config = reading.value.filter(|_| !has_errors);
-    let config = config.map(|config| Config { entries, secrets, ..config });
-    Checked { config, report }
+    let ReadTables { config, unread, is_whole, is_broken } = reading.value;
+    let config = Config { entries, secrets, ..config };
+    if is_whole && !has_errors {
+        return Checked { config: Some(config), partial: None, report };
+    }
+    // Of broken TOML nothing is sure: a key may stand in another table than its owner wrote it.
+    let partial = (!is_broken).then_some(PartialConfig { config, unread });
+    Checked { config: None, partial, report }
+}
+
+/// What came out of reading the tables.
+struct ReadTables {
+    config: Config,
+    unread: Vec<SourceName>,
+    /// Whether every source and every handler could be read.
+    is_whole: bool,
+    is_broken: bool,
 }
 
 fn read_file(path: &Path, file: &str) -> Result<String, Report> {
@@ -222,7 +270,8 @@ fn read_file(path: &Path, file: &str) -> Result<String, Report> {
     let opened = std::fs::File::open(path);
     opened.and_then(|opened| opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(
         |err| {
-            let help = "`gatepost init` writes one; `--config PATH` names another";
+            let help = "run this in the folder of your configuration, or name that with `--config PATH`; `gatepost init` writes a \
+                        new one";
             Report::unreadable(file, format_args!("`{file}` cannot be read: {err}"), help)
         },
     )?;
@@ -239,7 +288,7 @@ fn read_file(path: &Path, file: &str) -> Result<String, Report> {
 }
 
 /// Reads the whole file. Every table is read before anything is given up.
-fn read(root: &mut Table<'_>) -> Option<Config> {
+fn read(root: &mut Table<'_>) -> ReadTables {
     let server = server::read_server(root);
     let queue = queue::read(root);
     let admin = server::read_admin(root, &server);
@@ -254,8 +303,11 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
     let log = server::read_log(root);
     let traces = traces::read(root);
     let (names, sources) = read_sources(root, &server);
-    let handlers = handler::read_all(root, &names);
-    Some(Config {
+    let (handlers, has_all_handlers) = handler::read_all(root, &names);
+    let is_read = |name: &SourceName| sources.contains_key(name);
+    let unread: Vec<SourceName> = names.into_iter().filter(|name| !is_read(name)).collect();
+    let is_whole = unread.is_empty() && has_all_handlers;
+    let config = Config {
         folder: root.folder().to_owned(),
         server,
         queue,
@@ -263,18 +315,19 @@ fn read(root: &mut Table<'_>) -> Option<Config> {
         standby,
         log,
         traces,
-        sources: sources?,
-        handlers: handlers?,
+        sources,
+        handlers,
         entries: ConfigEntries::default(),
         secrets: Vec::new(),
-    })
+    };
+    ReadTables { config, unread, is_whole, is_broken: root.is_broken() }
 }
 
-/// The names of all sources, also of those that are wrong, and the settings of all.
+/// The names of all sources, also of those that are wrong, and the settings of those that are not.
 fn read_sources(
     root: &mut Table<'_>,
     server: &ServerSettings,
-) -> (Vec<SourceName>, Option<BTreeMap<SourceName, SourceSettings>>) {
+) -> (Vec<SourceName>, BTreeMap<SourceName, SourceSettings>) {
     let tables = root.tables("source", SourceName::parse);
     if tables.is_empty() && !root.has("source") && !root.is_broken() {
         root.warning_here("there is no source: nothing can come in", "add `[source.NAME]`");
@@ -296,7 +349,7 @@ fn read_sources(
                 "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[server]`",
             );
         }
-        sources.push(settings.map(|settings| (name.clone(), settings)));
+        sources.extend(settings.map(|settings| (name.clone(), settings)));
         names.push(name);
         table.finish();
     }

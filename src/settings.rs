@@ -29,6 +29,8 @@ mod diagnostics;
 mod entries;
 mod from;
 mod hidden;
+mod limit;
+mod meant;
 mod nearest;
 mod path;
 mod rate;
@@ -62,14 +64,17 @@ pub enum Severity {
     Error,
     /// It can be used, and is probably not what was meant.
     Warning,
+    /// Nothing is wrong as far as can be seen, and it says how far that is.
+    Note,
 }
 
 impl Severity {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `note`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }

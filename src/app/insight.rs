@@ -16,12 +16,13 @@ use crate::api::{
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, HandlerSettings};
 use crate::deliver::{self, Match};
-use crate::event::{Delivery, Event, EventId, EventType, HandlerName};
+use crate::event::{Delivery, Event, EventId, EventType, HandlerName, SourceName};
 use crate::expr::{Expression, Field, Scope};
 use crate::http::public::HOOKS;
 use crate::ingest::Endpoint;
 use crate::metrics::RequestOutcome;
-use crate::source::{Provider, Source};
+use crate::secret::SecretRef;
+use crate::source::{Provider, Source, SourceSettings};
 
 use super::trial::Trial;
 
@@ -32,6 +33,38 @@ const FIELDS_MAX: usize = 8;
 /// Longer than the listener takes for a durable commit.
 const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The sources as they are configured, where no server runs.
+pub fn configured_sources(config: &Config) -> Vec<SourceView> {
+    let sources = config.sources.iter();
+    sources.map(|(name, settings)| configured_source(name, settings)).collect()
+}
+
+fn configured_source(name: &SourceName, settings: &SourceSettings) -> SourceView {
+    let provider = settings.profile.name();
+    let setup = Provider::parse(provider).map(Provider::setup).unwrap_or_default();
+    let types = settings.sample_types();
+    let secret = |(index, place): (usize, &SecretRef)| SecretView {
+        index,
+        place: place.to_string(),
+        fingerprint: None,
+        last_matched_at: None,
+    };
+    SourceView {
+        name: name.clone(),
+        provider: provider.to_owned(),
+        path: format!("{HOOKS}{name}"),
+        sample_type: types.first().map(|one| Cow::Borrowed(*one)),
+        sample_types: types.into_iter().map(Cow::Borrowed).collect(),
+        setup: setup.iter().map(|step| Cow::Borrowed(*step)).collect(),
+        accepted: 0,
+        duplicate: 0,
+        rejected: 0,
+        turned_away: 0,
+        last_verified_at: None,
+        secrets: settings.secrets.iter().enumerate().map(secret).collect(),
+    }
+}
+
 /// A source as it is configured, and what came of it.
 pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
     let (source, metrics) = (endpoint.source(), endpoint.metrics());
@@ -41,20 +74,14 @@ pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
             let fingerprint = source.fingerprint(index).map(ToOwned::to_owned);
             SecretView { index, place, fingerprint, last_matched_at }
         });
-    let setup = Provider::parse(source.provider()).map(Provider::setup);
     SourceView {
-        name: source.name().clone(),
-        provider: source.provider().to_owned(),
-        path: format!("{HOOKS}{}", source.name()),
-        sample_type: source.sample_types().first().map(|one| Cow::Borrowed(*one)),
-        sample_types: source.sample_types().into_iter().map(Cow::Borrowed).collect(),
-        setup: setup.unwrap_or_default().iter().map(|step| Cow::Borrowed(*step)).collect(),
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
         rejected: metrics.requests(RequestOutcome::Rejected),
         turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
         last_verified_at: endpoint.secrets().flatten().max(),
         secrets: secrets.collect(),
+        ..configured_source(source.name(), source.settings())
     }
 }
 

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, HandlerSettings};
+use crate::config::{Config, HandlerSettings, PartialConfig};
 use crate::deliver::{self, EventGlob, OWN_SOURCE};
 use crate::event::{Event, HandlerName, SourceName};
-use crate::settings::Report;
+use crate::settings::{Report, Severity};
 use crate::source::SourceSettings;
 
 use super::samples;
@@ -19,15 +19,37 @@ mod render;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unseen;
 
 /// Presets whose samples cover every type that they send.
 const COMPLETE: [&str; 2] = ["hyvor-talk", "userecho"];
 
 /// Adds what it finds to the report of `config`.
 pub fn lint(config: &Config, report: &mut Report) {
+    lint_those(config, report, |_, _| true);
+}
+
+/// The same for what could be read of a configuration with mistakes: for the handlers all of whose sources
+/// could be read.
+pub fn lint_partial(partial: &PartialConfig, report: &mut Report) {
+    lint_those(&partial.config, report, |_, settings| partial.has_sources_of(&settings.policy.on));
+}
+
+/// The same for one handler, whose warnings alone are left: who tries it has an event at hand.
+pub fn lint_one(config: &Config, handler: &HandlerName, report: &mut Report) {
+    lint_those(config, report, |name, _| name == handler);
+    report.only(&format!("handler.{handler}"));
+    report.problems.retain(|problem| problem.severity != Severity::Note);
+}
+
+fn lint_those(
+    config: &Config,
+    report: &mut Report,
+    is_meant: impl Fn(&HandlerName, &HandlerSettings) -> bool,
+) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let samples = samples::samples(config, &clock);
-    for (name, settings) in &config.handlers {
+    for (name, settings) in config.handlers.iter().filter(|(name, one)| is_meant(name, one)) {
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
         let mut lint =
             Lint { config, name, settings, trial, samples: Vec::new(), report, told: Vec::new() };
@@ -38,6 +60,7 @@ pub fn lint(config: &Config, report: &mut Report) {
             .filter(|event| deliver::is_named(&settings.policy.on, event))
             .cloned()
             .collect();
+        lint.unseen();
         if lint.samples.is_empty() {
             continue;
         }
@@ -73,7 +96,7 @@ impl Lint<'_> {
     /// What would make each call fail now.
     fn doubts(&mut self) {
         for (key, what) in self.trial.doubts() {
-            let help = "each call fails until it is there, and is tried again".to_owned();
+            let help = "each call fails until that is mended, and is tried again".to_owned();
             self.warn(&key, "", what, help);
         }
     }

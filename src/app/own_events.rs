@@ -158,4 +158,19 @@ mod tests {
         }
         assert!(own_sample("handler.dwon", now).is_none());
     }
+
+    #[test]
+    fn each_own_type_is_named_where_the_lists_are() {
+        let page = include_str!("../../docs/handlers/index.md");
+        let page = page.rsplit("## Gatepost's own events").next().unwrap();
+        let reference = crate::config::REFERENCE.replace("\n# ", " ");
+        let all = reference.split("Gatepost's own events, gatepost:*: ").nth(1).unwrap();
+        let all = all.split(". ").next().unwrap();
+        let words: Vec<&str> = all.split([' ', ',', '\n', '#']).collect();
+        for event_type in TYPES {
+            assert!(page.contains(&format!("`{event_type}`")), "{event_type} in docs/handlers");
+            let is_named = words.iter().any(|word| word.trim_end_matches('.') == event_type);
+            assert!(is_named, "{event_type} in the reference: {all}");
+        }
+    }
 }

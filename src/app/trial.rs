@@ -92,10 +92,24 @@ impl<'a> Trial<'a> {
 
     /// The key that a failure comes from, and the words there.
     pub fn key_of(&self, failure: &str) -> Option<(String, String)> {
-        let (_, rest) = failure.rsplit_once("(at `")?;
-        let words = rest.strip_suffix("`)")?;
-        let text = self.texts().into_iter().find(|text| text.words.source().contains(words))?;
-        Some((text.key, words.to_owned()))
+        let texts = self.texts();
+        let quoted = failure.rsplit_once("(at `").and_then(|(_, rest)| rest.strip_suffix("`)"));
+        let quoted = quoted.and_then(|words| {
+            let text = texts.iter().find(|text| text.words.source().contains(words))?;
+            Some((text.key.clone(), words.to_owned()))
+        });
+        // What a column cannot take is said with the column's name, and of others with the key.
+        let named = || {
+            let (before, rest) = failure.split_once('`')?;
+            let (name, _) = rest.split_once('`')?;
+            let end = match before {
+                "column " | "key column " => format!(".columns.{name}"),
+                _ => format!(".{name}"),
+            };
+            let text = texts.iter().find(|text| text.key.ends_with(&end))?;
+            Some((text.key.clone(), String::new()))
+        };
+        quoted.or_else(named)
     }
 
     /// Does it, once.

@@ -103,7 +103,7 @@ fn told(compared: &Compared, path: &Path) -> String {
     for LineDifference { difference, line } in &compared.differences {
         let line = line.map_or_else(String::new, |line| format!(" ({path}, line {line})"));
         let Difference { handler, events, change, first, .. } = difference;
-        let change = plain(change);
+        let change = agreeing(*events, &plain(change));
         page.line(format_args!(
             "handler `{handler}`: {} {change}{line}; the first is {first}",
             counted(*events, "event", "events")
@@ -113,4 +113,44 @@ fn told(compared: &Compared, path: &Path) -> String {
     let compared = counted(compared.events, "event", "events");
     page.line(format_args!("{compared} compared with `{path}`{none}"));
     page.finish()
+}
+
+/// How the change of many events begins, and how that of one does.
+const VERBS: [(&str, &str); 9] = [
+    ("no longer go to", "no longer goes to"),
+    ("newly go to", "newly goes to"),
+    ("still fail,", "still fails,"),
+    ("no longer fail", "no longer fails"),
+    ("fail:", "fails:"),
+    ("come out", "comes out"),
+    ("change ", "changes "),
+    ("differ", "differs"),
+    ("are ", "is "),
+];
+
+/// The change in the words for so many events.
+fn agreeing(n_events: u64, change: &str) -> String {
+    let verb = VERBS.iter().find_map(|(many, one)| Some((one, change.strip_prefix(many)?)));
+    match verb {
+        Some((one, rest)) if n_events == 1 => format!("{one}{rest}"),
+        _ => change.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_event_and_many_are_said_each_in_their_words() {
+        for (many, one) in [
+            ("come out with another subject", "comes out with another subject"),
+            ("no longer go to it", "no longer goes to it"),
+            ("fail: invalid operation", "fails: invalid operation"),
+            ("still fail, now: come out", "still fails, now: come out"),
+            ("are no longer left out", "is no longer left out"),
+        ] {
+            assert_eq!((agreeing(2, many).as_str(), agreeing(1, many).as_str()), (many, one));
+        }
+    }
 }

@@ -4,9 +4,11 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::api::{Reloaded, StatusView};
+use crate::app::lint;
 use crate::clock::Timestamp;
 use crate::cluster::EngineReport;
-use crate::config::{self, Config};
+use crate::config::{self, Checked, Config};
+use crate::secret::SecretRef;
 use crate::settings::{Report, ReportStyle};
 use crate::text::counted;
 
@@ -21,14 +23,13 @@ const UNBUILT: &str = "until that is mended its events wait; `gatepost serve` st
 
 /// Finds every mistake at once.
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
-    let (config, mut report) = match config::load(path) {
+    let (config, mut report) = match load(path) {
         Ok(good) => good,
         Err(report) => {
             show(&report, output)?;
             return Err(CliError::ConfigurationShown);
         }
     };
-    crate::app::lint::lint(&config, &mut report);
     for (name, why) in crate::app::check_built(&config) {
         let message = format!("handler `{name}` cannot be built: {why}");
         let key = config.key_of(&name, &why);
@@ -74,6 +75,20 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
     }
+}
+
+/// Reads the file at `path` and looks at its handlers with their samples, as far as they can be read where
+/// something is wrong.
+fn load(path: &Path) -> Result<(Config, Report), Report> {
+    let Checked { config, partial, mut report } = config::check_file(path, Some(SecretRef::probe))?;
+    if let Some(config) = config {
+        lint::lint(&config, &mut report);
+        return Ok((config, report));
+    }
+    if let Some(partial) = partial {
+        lint::lint_partial(&partial, &mut report);
+    }
+    Err(report)
 }
 
 /// What does not fit at the other ends; and what the shared log says of itself, where there is one.
@@ -140,7 +155,7 @@ async fn compare(
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
-    let (compared, warnings) = match config::load(new) {
+    let (compared, warnings) = match load(new) {
         Ok(good) => good,
         Err(report) => {
             show(&report, output)?;
@@ -158,6 +173,11 @@ fn show(report: &Report, output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return line(&json_text(&report.entries())?);
     }
+    tell(report)
+}
+
+/// The report for people.
+pub(super) fn tell(report: &Report) -> Result<(), CliError> {
     if report.problems.is_empty() {
         return Ok(());
     }

@@ -2,13 +2,14 @@
 
 use crate::api::{Changed, DeadAsk, DeadEntry, DeadView};
 use crate::config::Config;
+use crate::event::HandlerName;
 use crate::text::counted;
 
 use super::args::{Dead, DeadChange, DeadFilter, DeadRedrive};
-use super::human::ago;
-use super::output::{Column, Output, plain};
+use super::human::{ago, ago_and_exact};
+use super::output::{Column, Output, Page, line, note, plain};
 use super::store::{self, Reached, Server};
-use super::{CliError, rollouts};
+use super::{CliError, known, rollouts};
 
 const COLUMNS: &[Column<DeadEntry>] = &[
     ("EVENT", |one| match one {
@@ -45,7 +46,12 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
             list(DeadAsk { limit, ..ask(&filter) }, config, output).await
         }
         Dead::Show { id } => {
-            list(DeadAsk { id: Some(id.to_string()), ..DeadAsk::default() }, config, output).await
+            let ask = DeadAsk { id: Some(id.to_string()), ..DeadAsk::default() };
+            let letters = found(ask, config).await?;
+            if output.is_json() || letters.is_empty() {
+                return output.list(&letters, COLUMNS, "this event has no dead letters");
+            }
+            letters.iter().try_for_each(|letter| line(&shown(letter)))
         }
         Dead::Redrive(DeadRedrive { which, rollout: true, rate }) if !which.dry_run => {
             rollouts::begin(ask_for(which).into_rollout(rate), config, output).await
@@ -59,14 +65,91 @@ pub(super) async fn run(verb: Dead, config: &Config, output: Output) -> Result<(
 }
 
 async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliError> {
-    let letters: Vec<DeadEntry> = match Server::reach(config).await? {
-        Reached::Server(server) => server.get("dead", &store::pairs(&ask)?).await?,
+    let handler = ask.handler.clone();
+    let letters = found(ask, config).await?;
+    if letters.is_empty() {
+        known_handler(handler.as_deref(), config)?;
+    }
+    output.list(&letters, COLUMNS, "no dead letters")?;
+    if output.is_json() || letters.is_empty() {
+        return Ok(());
+    }
+    note(
+        "\nnext: `gatepost dead show ID` says more of one; once it is mended, `gatepost dead redrive` tries them again, \
+         `gatepost dead drop` gives them up",
+    )
+}
+
+/// An error where a handler is named that is not there.
+fn known_handler(name: Option<&str>, config: &Config) -> Result<(), CliError> {
+    let name = name.and_then(|name| HandlerName::parse(name).ok());
+    name.map_or(Ok(()), |name| known::handler(&name, config))
+}
+
+async fn found(ask: DeadAsk, config: &Config) -> Result<Vec<DeadEntry>, CliError> {
+    match Server::reach(config).await? {
+        Reached::Server(server) => server.get("dead", &store::pairs(&ask)?).await,
         Reached::Nobody => {
             let api = store::open_indexed(config).await?;
-            api.dead(ask.parse(&api).await?).await?
+            Ok(api.dead(ask.parse(&api).await?).await?)
+        }
+    }
+}
+
+/// One with all of its reason, and what comes next.
+fn shown(entry: &DeadEntry) -> String {
+    let mut page = Page::default();
+    let mut fact = |name: &str, value: &str| {
+        for (index, line) in wrapped(value, REASON_CHARS).iter().enumerate() {
+            page.line(format_args!("{:11} {line}", if index == 0 { name } else { "" }));
         }
     };
-    output.list(&letters, COLUMNS, "no dead letters")
+    match entry {
+        DeadEntry::Letter(letter) => {
+            let DeadView { handler, id, source, event_type, attempts, .. } = letter;
+            fact("event", &format!("{id} ({source}:{})", plain(event_type.as_str())));
+            fact("handler", handler.as_str());
+            fact("received", &ago_and_exact(letter.received_at));
+            fact("died", &ago_and_exact(letter.died_at));
+            fact("tries", &attempts.to_string());
+            fact("reason", &plain(letter.reason.as_str()));
+            page.line(format_args!(
+                "next: `gatepost events show {id}` has its tries; once it is mended, `gatepost dead redrive {id} \
+                 --handler {handler}` tries it again, `gatepost dead drop {id} --handler {handler}` gives it up"
+            ));
+        }
+        DeadEntry::Lost(lost) => {
+            fact("position", &lost.position.0.to_string());
+            fact("handler", lost.handler.as_str());
+            fact("reason", &plain(&lost.reason));
+            let handler = &lost.handler;
+            page.line(format_args!(
+                "next: `gatepost queue check` says what is damaged; `gatepost dead redrive --handler {handler}` tries it \
+                 again"
+            ));
+        }
+    }
+    page.finish()
+}
+
+/// How wide a reason is shown.
+const REASON_CHARS: usize = 88;
+
+/// The text in lines of at most so many characters, broken between words where it can be.
+fn wrapped(text: &str, chars_max: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let n_chars = line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && n_chars > chars_max {
+            lines.push(std::mem::take(&mut line));
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
 }
 
 /// What is done to dead letters.
@@ -85,7 +168,7 @@ async fn change(
     output: Output,
 ) -> Result<(), CliError> {
     let ask = ask_for(which);
-    let is_dry = ask.dry_run;
+    let (is_dry, handler) = (ask.dry_run, ask.handler.clone());
     let changed: Changed = match Server::reach(config).await? {
         Reached::Server(server) => {
             let what = if how == How::Drop { "drop" } else { "redrive" };
@@ -102,6 +185,9 @@ async fn change(
             changed
         }
     };
+    if changed.matched == 0 {
+        known_handler(handler.as_deref(), config)?;
+    }
     output.one(&changed, |changed| {
         let letters = counted(changed.done, "dead letter", "dead letters");
         match (how, is_dry) {
@@ -130,5 +216,24 @@ fn ask(filter: &DeadFilter) -> DeadAsk {
         since: filter.since.as_ref().map(|said| said.at),
         until: filter.until.as_ref().map(|said| said.at),
         ..DeadAsk::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_reason_is_wrapped_and_nothing_of_it_is_lost() {
+        let word = "x".repeat(30);
+        for (text, expected) in [
+            ("", vec![""]),
+            ("a reason", vec!["a reason"]),
+            ("one two three four", vec!["one two", "three four"]),
+            (&word, vec![&word]),
+            (&format!("a {word} b"), vec!["a", &word, "b"]),
+        ] {
+            assert_eq!(wrapped(text, 10), expected);
+        }
     }
 }

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::{ArrivalView, AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent};
+use crate::api::{
+    ArrivalView, AttemptView, EventDetail, EventSummary, EventsAsk, ExportedEvent, WantsView,
+};
 use crate::config::Config;
 use crate::event::{EventId, Output as Said, Position};
 use crate::queue::{DeliveryState, EventQuery};
 use crate::text::{bytes, count};
 
 use super::args::{Events, EventsFilter, EventsTail};
-use super::human::{ago, ago_and_exact};
+use super::human::{ago, ago_and_exact, ahead};
 use super::output::{self, Column, Output, Page, note, plain};
 use super::pretty::pretty;
 use super::store::{self, Reached, Server, Via};
-use super::{CliError, fixtures, rejected, replay};
+use super::{CliError, fixtures, known, rejected, replay};
 
 const COLUMNS: &[Column<EventSummary>] = &[
     ("EVENT", |one| one.id.to_string()),
@@ -36,10 +38,14 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
     match verb {
         Events::List(list) => {
             let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+            known::source(&via, list.filter.source.as_deref(), config).await?;
             let handler = list.handler.as_ref().map(ToString::to_string);
             let ask =
                 EventsAsk { limit: Some(limit), handler, state: list.state, ..ask(&list.filter) };
             let events = via.list(ask, limit).await?;
+            if let Some(name) = list.handler.as_ref().filter(|_| events.is_empty()) {
+                known::handler(name, config)?;
+            }
             output.list(&events, COLUMNS, "no events")
         }
         Events::Show { id, raw: true } => output::bytes(&via.raw(id).await?),
@@ -56,7 +62,11 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
 
 impl Via {
     /// So many events, newest first, however often the search has to go on for them.
-    async fn list(&self, mut ask: EventsAsk, limit: usize) -> Result<Vec<EventSummary>, CliError> {
+    pub(super) async fn list(
+        &self,
+        mut ask: EventsAsk,
+        limit: usize,
+    ) -> Result<Vec<EventSummary>, CliError> {
         let mut events = Vec::new();
         loop {
             let (page, next) = self.page(ask.clone()).await?;
@@ -159,6 +169,7 @@ async fn tail(
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
+    known::source(&via, options.filter.source.as_deref(), config).await?;
     let mut after = match options.from {
         Some(position) => position,
         None => via.last().await?,
@@ -241,20 +252,37 @@ fn text(event: &EventDetail) -> String {
     text.line(format_args!(""));
     rejected::headers(&event.headers, &mut text);
     body(event, &mut text);
+    handlers(event, &mut text);
+    text.finish()
+}
+
+/// A line for each handler, its tries below it.
+fn handlers(event: &EventDetail, text: &mut Page) {
+    text.line(format_args!(""));
     for delivery in &event.deliveries {
-        text.line(format_args!("\n{}: {}", delivery.handler, state(delivery.state)));
+        let unwanted = event.not_called.iter().find(|one| one.handler == delivery.handler);
+        let why = unwanted.map_or_else(String::new, |one| format!(": {}", why_not(one)));
+        let next = delivery.next_try_at;
+        let next = next.map_or_else(String::new, |at| format!(", next try {} ({at})", ahead(at)));
+        text.line(format_args!("{}: {}{next}{why}", delivery.handler, state(delivery.state)));
         for attempt in &delivery.attempts {
             text.line(format_args!("  {}", attempt_text(attempt)));
-            output_lines(&attempt.output, &mut text);
+            output_lines(&attempt.output, text);
         }
     }
-    for one in &event.not_called {
-        text.line(format_args!("\n{}: not called: {}", one.handler, plain(&one.because)));
-        for seen in &one.values {
-            text.line(format_args!("  {} is {}", plain(&seen.field), plain(&seen.value)));
-        }
+    let is_told = |one: &&WantsView| event.deliveries.iter().any(|it| it.handler == one.handler);
+    for one in event.not_called.iter().filter(|one| !is_told(one)) {
+        text.line(format_args!("{}: not called: {}", one.handler, why_not(one)));
     }
-    text.finish()
+}
+
+/// Which key decides, and by which values.
+fn why_not(one: &WantsView) -> String {
+    let values = one.values.iter();
+    let values = values.map(|seen| format!("{} is {}", plain(&seen.field), plain(&seen.value)));
+    let values: Vec<String> = values.collect();
+    let because = plain(&one.because);
+    if values.is_empty() { because } else { format!("{because} ({})", values.join(", ")) }
 }
 
 /// The body where it is JSON, else how to see it.

@@ -140,7 +140,13 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         CliError::Failed(format!("`{}` cannot be read: {err}", folder.display()))
     };
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|err| unreadable(&err))? {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // The same as one without events: it is told what writes one.
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        Err(err) => return Err(unreadable(&err)),
+    };
+    for entry in entries {
         let path = entry.map_err(|err| unreadable(&err))?.path();
         if path.to_string_lossy().ends_with(EVENT) {
             files.push(path);

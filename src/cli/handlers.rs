@@ -12,7 +12,7 @@ use super::args::Handlers;
 use super::output::Output;
 use super::status::HANDLERS;
 use super::store::{self, Reached, Server};
-use super::{CliError, trial};
+use super::{CliError, known};
 
 /// Does what `verb` says.
 pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Result<(), CliError> {
@@ -24,7 +24,8 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
             };
             output.list(&handlers, HANDLERS, "no handler is configured")
         }
-        Handlers::Try(options) => trial::run(options, config, output).await,
+        // `run` of `cli` has done it.
+        Handlers::Try(_) => Ok(()),
         Handlers::Pause { name, length, until, reason } => {
             let until = until.map(|moment| moment.0);
             let ask = PauseAsk { r#for: length, until, reason };
@@ -34,7 +35,8 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
         Handlers::Retry { name } => {
             let server = Server::require(config).await?;
             let path = format!("handlers/{name}/retry");
-            let retried: Retried = server.post(&path, &json!({})).await?;
+            let retried = server.post(&path, &json!({})).await;
+            let retried: Retried = known::or_handler(retried, &name, config)?;
             output.one(&retried, |one| match one.waiting {
                 0 => format!("nothing waits for `{name}`"),
                 waiting => format!(
@@ -47,7 +49,8 @@ pub(super) async fn run(verb: Handlers, config: &Config, output: Output) -> Resu
             match Server::reach(config).await? {
                 Reached::Server(server) => {
                     let path = format!("handlers/{name}/forget");
-                    let Forgotten { .. } = server.post(&path, &json!({})).await?;
+                    let forgotten = server.post(&path, &json!({})).await;
+                    let Forgotten { .. } = known::or_handler(forgotten, &name, config)?;
                 }
                 Reached::Nobody => store::open(config).await?.forget(&name).await?,
             }
@@ -66,7 +69,8 @@ async fn change(
     output: Output,
 ) -> Result<(), CliError> {
     let server = Server::require(config).await?;
-    let changed: RunChanged = server.post(&format!("handlers/{name}/{what}"), ask).await?;
+    let changed = server.post(&format!("handlers/{name}/{what}"), ask).await;
+    let changed: RunChanged = known::or_handler(changed, &name, config)?;
     output.one(&changed, |changed| match (what, changed.changed) {
         ("pause", true) => format!("paused `{name}`: what comes in waits"),
         ("pause", false) => format!("`{name}` was paused already"),

@@ -10,11 +10,11 @@ use crate::ingest::RejectedRing;
 use crate::source::{Source, SourceCredentials};
 use crate::text::{bytes, counted};
 
-use super::CliError;
 use super::args::{Rejected, RejectedRelease};
 use super::human::{ago, ago_and_exact};
 use super::output::{self, Column, Output, Page, plain};
 use super::store::{Reached, Server};
+use super::{CliError, known};
 
 const COLUMNS: &[Column<RejectedView>] = &[
     ("NUMBER", |one| one.number.to_string()),
@@ -64,7 +64,12 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         Rejected::Release(RejectedRelease { source, reason, limit, dry_run, .. }) => {
             let limit = limit.and_then(|limit| usize::try_from(limit).ok());
             let ask = ReleaseAsk { source, reason, limit, dry_run };
-            output.one(&kept.release_all(&ask).await?, |changed| {
+            let changed = kept.release_all(&ask).await?;
+            let unknown = ask.source.filter(|name| !known::is_source(name, config));
+            if let Some(name) = unknown.filter(|_| changed.matched == 0) {
+                return Err(CliError::Failed(known::no_source(&name, config)));
+            }
+            output.one(&changed, |changed| {
                 let Changed { matched, done, failed, .. } = changed;
                 let requests = counted(*matched, "request", "requests");
                 let stored = if dry_run { "would be stored" } else { "stored" };

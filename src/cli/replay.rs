@@ -19,11 +19,11 @@ use crate::files;
 use crate::queue::EventQuery;
 use crate::text::counted;
 
-use super::CliError;
 use super::args::EventsReplay;
 use super::output::Output;
 use super::progress::{Progress, Unit};
 use super::store::Via;
+use super::{CliError, known};
 
 /// How long a server that is gone is waited for in all: a restart takes less.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -57,6 +57,10 @@ pub(super) async fn run(
     config: &Config,
     output: Output,
 ) -> Result<(), CliError> {
+    if let Some(name) = &options.handler {
+        known::handler(name, config)?;
+    }
+    known::source(via, options.filter.source.as_deref(), config).await?;
     let result = match &options.id {
         Some(id) => one(via, *id, options, output).await,
         None => range(via, options, config, output).await,

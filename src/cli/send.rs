@@ -15,9 +15,9 @@ use crate::event::{EventType, SourceName};
 use crate::settings::nearest;
 use crate::source::Source;
 
-use super::CliError;
 use super::args::Send;
 use super::output::{Output, note, plain};
+use super::{CliError, known};
 
 /// Longer than the server takes for a durable commit.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -59,7 +59,13 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     }
     let response = request.body(signed.body).send().await;
     let response = response.map_err(|err| {
-        CliError::Unreachable(format!("`{origin}` does not answer: {}", error_chain(&err)))
+        let why = error_chain(&err);
+        let next = if options.url.is_none() && err.is_connect() {
+            "\nnext: `gatepost serve` starts the server of this configuration; `--url` names another one"
+        } else {
+            ""
+        };
+        CliError::Unreachable(format!("`{origin}` does not answer: {why}{next}"))
     })?;
     let status = response.status();
     let answer = response.bytes().await.map_err(|err| CliError::failed(&err))?;
@@ -101,8 +107,7 @@ pub(super) fn no_source(name: &str, config: &Config) -> CliError {
              `gatepost handlers try NAME --sample {name} handler.down` shows one at a handler"
         ));
     }
-    let names = config.sources.keys().map(SourceName::as_str);
-    CliError::Usage(format!("source `{name}` is not configured{}", did_you_mean(name, names)))
+    CliError::Usage(known::no_source(name, config))
 }
 
 /// A hint behind a message, where one of `known` is near.

@@ -11,7 +11,7 @@ use super::CliError;
 use super::args::Status;
 use super::cluster;
 use super::human::{ago, ago_or, ahead};
-use super::output::{Column, Output, Page, plain, table};
+use super::output::{Column, Output, Page, line, plain, table};
 use super::store::{self, Reached, Server};
 
 /// Shows the state of everything.
@@ -22,7 +22,19 @@ pub(super) async fn run(options: &Status, config: &Config, output: Output) -> Re
     }
     let status: StatusView = match Server::reach(config).await? {
         Reached::Server(server) => server.get("status", &[]).await?,
-        Reached::Nobody => store::open(config).await?.status(),
+        Reached::Nobody => {
+            let sources = crate::app::configured_sources(config);
+            let store = match store::open(config).await {
+                Ok(store) => store,
+                // Before the first start there is nothing else to tell of.
+                Err(err @ CliError::Unreachable(_)) if !sources.is_empty() && !output.is_json() => {
+                    line(&table(&sources, CONFIGURED))?;
+                    return Err(err);
+                }
+                Err(err) => return Err(err),
+            };
+            StatusView { sources, ..store.status() }
+        }
     };
     output.one(&status, text)
 }
@@ -34,6 +46,13 @@ const SOURCES: &[Column<SourceView>] = &[
     ("DUPLICATE", |one| count(one.duplicate)),
     ("REJECTED", |one| count(one.rejected)),
     ("TURNED AWAY", |one| count(one.turned_away)),
+];
+
+/// The same where no server counts anything.
+const CONFIGURED: &[Column<SourceView>] = &[
+    ("SOURCE", |one| one.name.to_string()),
+    ("PROVIDER", |one| plain(&one.provider)),
+    ("PATH", |one| one.path.clone()),
 ];
 
 /// A secret with whose it is: where it stands tells its owner when an old one can go.
@@ -120,10 +139,11 @@ fn text(status: &StatusView) -> String {
     for line in &queue.damage {
         text.line(format_args!("damage: {}", plain(line)));
     }
-    section(&mut text, &status.sources, SOURCES);
+    section(&mut text, &status.sources, if status.running { SOURCES } else { CONFIGURED });
     let secrets: Vec<SourceSecret> = status
         .sources
         .iter()
+        .filter(|_| status.running)
         .flat_map(|one| one.secrets.iter().map(|secret| (one.name.clone(), secret.clone())))
         .collect();
     section(&mut text, &secrets, SECRETS);

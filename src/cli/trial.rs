@@ -1,35 +1,38 @@
 //! `handlers try`: what a handler would do with an event.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::app::trial::{Trial, Wants};
-use crate::app::{own_events, samples};
+use crate::app::{lint, own_events, samples};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
 use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as Said, SourceName};
 use crate::handler::Plan;
+use crate::settings::ReportEntry;
 
 use super::args::HandlersTry;
 use super::output::{Output, Page, plain};
 use super::send::{did_you_mean, no_source, note_made_up, read};
 use super::store::Via;
-use super::{CliError, events};
+use super::{CliError, check, events, known, load_with_warnings};
 
 /// Shows it; with `--send` it is done as well.
-pub(super) async fn run(
-    options: HandlersTry,
-    config: &Config,
-    output: Output,
-) -> Result<(), CliError> {
+pub(super) async fn run(options: HandlersTry, path: &Path, output: Output) -> Result<(), CliError> {
+    let (config, mut report) = load_with_warnings(path)?;
+    let config = &config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let name = options.name.clone();
     let Some(handler) = Trial::new(config, &name, &clock) else {
-        let hint = did_you_mean(name.as_str(), config.handlers.keys().map(HandlerName::as_str));
-        return Err(CliError::Usage(format!("handler `{name}` is not configured{hint}")));
+        return Err(CliError::Usage(known::no_handler(&name, config)));
     };
+    lint::lint_one(config, &name, &mut report);
+    if !output.is_json() {
+        check::tell(&report)?;
+    }
     let event = find(&options, &handler, config, &clock).await?;
     let delivery = Delivery::by_hand(Arc::clone(&event));
     let wants = handler.wants(&event);
@@ -60,6 +63,7 @@ pub(super) async fn run(
         error: failure.as_deref(),
         sent: is_sent && sent.is_ok(),
         output: said,
+        warnings: report.entries(),
     };
     output.one(&shown, |shown| text(shown, options.send))?;
     match (failure, sent) {
@@ -144,6 +148,8 @@ struct TrialView<'a> {
     error: Option<&'a str>,
     sent: bool,
     output: &'a Said,
+    /// What `check` says of the handler.
+    warnings: Vec<ReportEntry<'a>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -34,11 +34,12 @@ pub struct HandlerSettings {
 const CONCURRENCY_MAX: usize = 1024;
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
-/// Reads every `[handler.NAME]`. `sources` are the names that `on` may match.
+/// Reads every `[handler.NAME]`, and says whether all could be read. `sources` are the names that `on`
+/// may match.
 pub(super) fn read_all(
     root: &mut Table<'_>,
     sources: &[SourceName],
-) -> Option<BTreeMap<HandlerName, HandlerSettings>> {
+) -> (BTreeMap<HandlerName, HandlerSettings>, bool) {
     let tables = root.tables("handler", HandlerName::parse);
     if tables.is_empty() && !root.has("handler") && !root.is_broken() {
         root.warning_here(
@@ -46,12 +47,13 @@ pub(super) fn read_all(
             "add `[handler.NAME]`",
         );
     }
-    let mut handlers = Vec::new();
+    let (mut handlers, n_all) = (BTreeMap::new(), tables.len());
     for (name, mut table) in tables {
-        handlers.push(read(&mut table, sources).map(|handler| (name, handler)));
+        handlers.extend(read(&mut table, sources).map(|handler| (name, handler)));
         table.finish();
     }
-    handlers.into_iter().collect()
+    let has_all = handlers.len() == n_all;
+    (handlers, has_all)
 }
 
 fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings> {
@@ -75,6 +77,7 @@ fn read(table: &mut Table<'_>, sources: &[SourceName]) -> Option<HandlerSettings
     let start = table.choice("start", &starts).unwrap_or(Start::Now);
     let concurrency =
         table.checked("concurrency", check_concurrency).unwrap_or(Policy::CONCURRENCY);
+    table.limit("concurrency", CONCURRENCY_MAX);
     let retry = policy::read_retry(table);
     let (retry_on, dead_on) = policy::read_judgement(table);
     let breaker = policy::read_breaker(table);

@@ -92,9 +92,33 @@ fn zone_of(name: &str) -> Result<TimeZone, Error> {
 }
 
 fn show(moment: jiff::Timestamp, zone: &TimeZone, format: &str) -> Result<String, Error> {
+    if let Some(code) = foreign_code(format) {
+        let message = format!(
+            "the date format is wrong: strftime knows no `{code}`; `%Z` is the zone's short name, `%z` its offset"
+        );
+        return Err(bad_argument(message));
+    }
     let zoned = moment.to_zoned(zone.clone());
     jiff::fmt::strtime::format(format, &zoned)
         .map_err(|err| bad_argument(format!("the date format is wrong: {err}")))
+}
+
+/// A code that the library reads and strftime(3) does not: it would show a zone's name where its writer
+/// meant something else.
+fn foreign_code(format: &str) -> Option<&str> {
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        let code = rest.get(at..)?;
+        let is_flag = |c: char| c.is_ascii_digit() || "-_^#:.".contains(c);
+        let letter = code.char_indices().skip(1).find(|(_, c)| !is_flag(*c));
+        let (place, letter) = letter?;
+        let end = place + letter.len_utf8();
+        if letter == 'Q' {
+            return code.get(..end);
+        }
+        rest = code.get(end..)?;
+    }
+    None
 }
 
 /// The moment that a value means: Unix time, or text in one of the usual forms. Text without an

@@ -25,12 +25,13 @@ use super::{
 };
 use crate::event::{Delivery, Failure, HandlerName};
 use crate::secret::{Secret, SecretRef};
-use crate::settings::{Table, Value, names_secret, without_secret_arguments};
+use crate::settings::{Table, Value, names_secret, without_secret_arguments, without_secrets};
 
 mod ending;
 mod group;
 mod once;
 mod said;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -64,6 +65,36 @@ enum EnvValue {
     Secret(SecretRef),
 }
 
+impl EnvValue {
+    /// As it is told: a secret is not, and neither is what may be one.
+    fn shown(&self, name: &str) -> String {
+        let name_lower = name.to_ascii_lowercase();
+        let is_named =
+            names_secret(name) || LIKE_SECRETS.iter().any(|word| name_lower.contains(word));
+        match self {
+            Self::Plain(text) if !is_named && !may_be_secret(text) => without_secrets(text, SECRET),
+            Self::Plain(_) | Self::Secret(_) => SECRET.to_owned(),
+        }
+    }
+}
+
+/// Parts of names of variables that hold secrets as often as not.
+const LIKE_SECRETS: [&str; 5] = ["key", "pass", "pwd", "auth", "salt"];
+
+/// The shortest text of letters and digits that may be a key.
+const KEY_CHARS_MIN: usize = 8;
+
+/// Whether the text looks like a key (`hunter2-new`), or has a password within it
+/// (`postgres://user:password@host`).
+fn may_be_secret(text: &str) -> bool {
+    let has = |is_one: fn(&char) -> bool| text.chars().any(|c| is_one(&c));
+    let is_path = text.starts_with(['/', '.', '~']);
+    let is_code = text.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-.:".contains(c));
+    let is_mixed = has(char::is_ascii_digit) && has(char::is_ascii_alphabetic);
+    let is_key = is_code && is_mixed && text.len() >= KEY_CHARS_MIN && !is_path;
+    is_key || (text.contains("://") && text.contains('@'))
+}
+
 /// What the table says.
 #[derive(Debug)]
 pub struct Settings {
@@ -77,10 +108,11 @@ pub struct Settings {
 
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let run = read_run(table);
+        let run = shell::read_run(table);
         let mode = table.choice("mode", &[("once", Mode::Once), ("worker", Mode::Worker)]);
         let mode = mode.unwrap_or(Mode::Once);
         let workers = table.take_or("workers", NonZeroUsize::MIN);
+        table.limit("workers", WORKERS_MAX);
         let cwd = table.take::<PathBuf>("cwd");
         let env = table.table_like("env", "{ NAME = \"value\" }").map(read_env).unwrap_or_default();
         if mode == Mode::Once && table.has("workers") {
@@ -102,39 +134,6 @@ impl Settings {
         }
         Some(Self { program, arguments, mode, workers, cwd, env })
     }
-}
-
-fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
-    if let Some(text) = table.text_of("run") {
-        let parts: Vec<String> = text.split_whitespace().map(|part| format!("{part:?}")).collect();
-        table.reject(
-            "run",
-            "the program and its arguments are a list: there is no shell that would split a text",
-            format_args!("write `run = [{}]`", parts.join(", ")),
-        );
-        return None;
-    }
-    let run = table.require::<Vec<String>>("run")?;
-    if run.iter().any(|part| part.contains("{{")) {
-        table.warning(
-            "run",
-            "arguments go to the program as they stand here, `{{ }}` and all",
-            "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`",
-        );
-    }
-    if let [program] = run.as_slice()
-        && let [first, _, ..] = program.split_whitespace().collect::<Vec<_>>().as_slice()
-        && !first.contains('/')
-    {
-        let parts: Vec<String> =
-            program.split_whitespace().map(|part| format!("{part:?}")).collect();
-        table.warning(
-            "run",
-            "no shell splits this text: it is the name of one program",
-            format_args!("write `run = [{}]`", parts.join(", ")),
-        );
-    }
-    Some(run)
 }
 
 fn read_env(mut table: Table<'_>) -> Vec<(String, EnvValue)> {
@@ -181,7 +180,7 @@ impl KindSettings for Settings {
         let secret = Unshown::of((&run, &self.env));
         let run = without_secret_arguments(&run, SECRET);
         let cwd = self.cwd.clone().unwrap_or_else(|| context.config_folder.clone());
-        let own = self.env.iter().map(|(name, _)| (name.clone(), SECRET.to_owned()));
+        let own = self.env.iter().map(|(name, value)| (name.clone(), value.shown(name)));
         let own: Vec<(String, String)> = own.collect();
         let steps = deliveries.iter().map(|delivery| {
             let (environment, input) = match self.mode {
@@ -218,18 +217,12 @@ impl KindSettings for Settings {
         if !program.cwd.is_dir() {
             return vec![("cwd", format!("there is no folder `{}`", program.cwd.display()))];
         }
-        let is_there = program.find().is_some();
-        let text = format!("`{}` is not an executable file", program.shown());
-        if is_there { Vec::new() } else { vec![("run", text)] }
+        program.lacks().map(|what| ("run", what)).into_iter().collect()
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         let program = self.program(context)?;
-        let name = program.shown();
-        program
-            .find()
-            .map(|_| ())
-            .ok_or_else(|| BuildError::Unfit(format!("`{name}` is not an executable file")))
+        program.lacks().map_or(Ok(()), |what| Err(BuildError::Unfit(what)))
     }
 }
 
@@ -336,10 +329,36 @@ impl Program {
             .find(|path| is_executable(path))
     }
 
+    /// Why it cannot be run.
+    fn lacks(&self) -> Option<String> {
+        if self.find().is_some() {
+            return None;
+        }
+        let (path, name) = (Path::new(&self.name), self.shown());
+        Some(if path.components().count() > 1 && path.is_file() {
+            format!("`{name}` is there and may not be run: `chmod +x {name}`")
+        } else {
+            format!("`{name}` is not an executable file")
+        })
+    }
+
+    /// The failure of its start.
+    fn unstarted(&self, err: &std::io::Error) -> String {
+        let remedy = match (err.kind(), err.raw_os_error()) {
+            (std::io::ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
+            (_, Some(ENOEXEC)) => "; does its first line say what runs it (`#!/bin/sh`)?",
+            _ => "",
+        };
+        format!("`{}` cannot be run: {err}{remedy}", self.shown())
+    }
+
     fn shown(&self) -> String {
         self.name.to_string_lossy().into_owned()
     }
 }
+
+/// The error of a file that is no program: `Exec format error`.
+const ENOEXEC: i32 = 8;
 
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;

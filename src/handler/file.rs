@@ -51,6 +51,15 @@ pub struct Settings {
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.require::<PathBuf>("path");
+        let is_template = |text: &str| text.contains("{{") || text.contains("{%");
+        if table.text_of("path").is_some_and(is_template) {
+            table.warning(
+                "path",
+                "no template is read in a path: the file is called so, braces and all, whatever the event",
+                "write a handler with its own `on` or `when` for each file; `rotate = \"daily\"` begins one each \
+                 day",
+            );
+        }
         let help = "for example `rotate = \"daily\"`";
         let rotation = table.checked_or("rotate", help, |text: String| read_rotation(&text));
         let max_files = table.take::<std::num::NonZeroUsize>("max_files");

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
+use super::limit::between;
 use super::{Key, Probe, Problem, Severity};
 use crate::secret::SecretRef;
 
@@ -35,6 +36,14 @@ impl Diagnostics {
         let mut keys = self.keys.borrow_mut();
         let is_required = keys.get(pattern).is_some_and(|known| known.is_required);
         keys.insert(pattern.to_owned(), Key { expected, schema, is_required });
+    }
+
+    /// Notes that a number that was registered is `most` at most.
+    pub(super) fn limit_key(&self, pattern: &str, most: usize) {
+        if let Some(key) = self.keys.borrow_mut().get_mut(pattern) {
+            let least = key.schema.get("minimum").cloned().unwrap_or_default();
+            (key.expected, key.schema) = between(&least, most);
+        }
     }
 
     /// Notes that a key that was registered cannot be left out.

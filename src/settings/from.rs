@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
+use super::meant::{meant_duration, meant_size};
 use super::value::{FromToml, Value, read_all};
 use super::{ByteSize, parse_duration};
 use crate::event::{HandlerName, SourceName};
@@ -124,7 +125,7 @@ fn not_a_count<T: FromToml>(value: &Value<'_>) -> Option<T> {
 }
 
 macro_rules! from_text {
-    ($($type:ty: $expected:literal, $example:literal, $pattern:literal, $parse:expr;)+) => {$(
+    ($($type:ty: $expected:literal, $example:literal, $pattern:literal, $parse:expr, $meant:expr;)+) => {$(
         impl FromToml for $type {
             fn expected() -> String {
                 $expected.to_owned()
@@ -132,6 +133,10 @@ macro_rules! from_text {
 
             fn example() -> String {
                 $example.to_owned()
+            }
+
+            fn meant(text: &str) -> Option<String> {
+                $meant(text)
             }
 
             fn schema() -> Json {
@@ -145,12 +150,12 @@ macro_rules! from_text {
     )+};
 }
 from_text! {
-    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|m|s|ms))+$", parse_duration;
-    ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse;
-    SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse;
-    HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse;
-    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address;
-    IpNet: "a network", "\"203.0.113.0/24\"", "^[0-9a-fA-F:.]+(/[0-9]+)?$", parse_network;
+    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|m|s|ms))+$", parse_duration, meant_duration;
+    ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse, meant_size;
+    SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse, |_| None;
+    HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse, |_| None;
+    SocketAddr: "an address with a port", "\"127.0.0.1:8080\"", ":[0-9]+$", parse_address, |_| None;
+    IpNet: "a network", "\"203.0.113.0/24\"", "^[0-9a-fA-F:.]+(/[0-9]+)?$", parse_network, |_| None;
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

@@ -60,16 +60,44 @@ impl Report {
         message: String,
         help: String,
     ) {
+        self.say(Severity::Warning, path, (place, words), message, help);
+    }
+
+    /// The same as a note.
+    pub fn note(
+        &mut self,
+        path: &str,
+        place: Option<Range<usize>>,
+        words: &str,
+        message: String,
+        help: String,
+    ) {
+        self.say(Severity::Note, path, (place, words), message, help);
+    }
+
+    fn say(
+        &mut self,
+        severity: Severity,
+        path: &str,
+        (place, words): (Option<Range<usize>>, &str),
+        message: String,
+        help: String,
+    ) {
         let inner = place.clone().and_then(|place| {
             let start = place.start + self.text.get(place)?.find(words)?;
             Some(start..start + words.len())
         });
         let span = inner.filter(|_| !words.is_empty()).or(place);
-        let severity = Severity::Warning;
         let problem = Problem { severity, message, help, span, path: path.to_owned() };
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
+    }
+
+    /// Keeps what is said of the part `path` (`handler.mail`).
+    pub fn only(&mut self, path: &str) {
+        let below = format!("{path}.");
+        self.problems.retain(|problem| problem.path == path || problem.path.starts_with(&below));
     }
 
     /// Puts the problems into the order of the text.
@@ -131,6 +159,7 @@ impl Report {
         let level = match problem.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let help = (!problem.help.is_empty()).then(|| Level::HELP.message(problem.help.as_str()));
         let title = level.primary_title(problem.message.as_str());
@@ -165,7 +194,7 @@ impl std::error::Error for Report {}
 /// One problem as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportEntry<'a> {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `note`.
     pub severity: &'static str,
     /// The file's name.
     pub file: &'a str,

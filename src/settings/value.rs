@@ -19,6 +19,11 @@ pub trait FromToml: Sized {
     /// One as TOML writes it: `"10s"`.
     fn example() -> String;
 
+    /// What was probably meant by a text or a number that is none: `"30s"` by 30.
+    fn meant(_text: &str) -> Option<String> {
+        None
+    }
+
     /// What it is, as JSON Schema; most are written as a string.
     fn schema() -> Json {
         json!({ "type": "string" })
@@ -113,7 +118,8 @@ impl<'a> Value<'a> {
         match parse(text) {
             Ok(parsed) => Some(parsed),
             Err(err) => {
-                self.problem(err, format_args!("for example {}", self.line(&T::example())));
+                let text = self.as_str().unwrap_or_default();
+                self.problem(err, self.instead::<T>(text));
                 None
             }
         }
@@ -121,12 +127,21 @@ impl<'a> Value<'a> {
 
     /// Records that it is not a `T`.
     pub fn mismatch<T: FromToml>(&self) -> Option<T> {
+        let number = self.as_integer().map(|number| number.to_string()).unwrap_or_default();
         let help = match self.help.as_str() {
-            "" => format!("for example {}", self.line(&T::example())),
+            "" => self.instead::<T>(&number),
             help => help.to_owned(),
         };
         self.problem(format_args!("expected {}, found {}", T::expected(), self.kind()), help);
         None
+    }
+
+    /// What to write in place of `text`.
+    fn instead<T: FromToml>(&self, text: &str) -> String {
+        match T::meant(text) {
+            Some(meant) => format!("write {}", self.line(&meant)),
+            None => format!("for example {}", self.line(&T::example())),
+        }
     }
 
     /// Records an error at this value.

@@ -47,6 +47,18 @@ impl SourceSettings {
     /// type, a minimal one that carries it. Ids and times are of `now`, so that two samples are
     /// two events.
     pub fn sample(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
+        let millis = now.as_millis();
+        // Small enough for a column of 32 bits.
+        let id = millis.div_euclid(10).rem_euclid(1_000_000_000);
+        self.filled(event_type, now).replace(ID, &id.to_string()).into_bytes()
+    }
+
+    /// The same with one id at every time: what is created in one sample is changed and deleted in the others.
+    pub fn sample_of_one(&self, event_type: &str, now: Timestamp) -> Vec<u8> {
+        self.filled(event_type, now).into_bytes()
+    }
+
+    fn filled(&self, event_type: &str, now: Timestamp) -> String {
         let samples = self.samples();
         let family = |name: &str| name.split('.').next().map(str::to_owned);
         let of_family =
@@ -60,7 +72,7 @@ impl SourceSettings {
             None if self.split == Split::JsonArray => format!("[{}]", minimal(&self.profile)),
             None => minimal(&self.profile),
         };
-        fill(&body, event_type, now).into_bytes()
+        fill(&body, event_type, now)
     }
 
     /// The event that a request with this body would become, without a signature: to look at what
@@ -101,18 +113,15 @@ impl SourceSettings {
     }
 }
 
-/// Puts the moment's values in.
+/// Puts the type and the moment's times in.
 fn fill(body: &str, event_type: &str, now: Timestamp) -> String {
     let quoted = Value::from(event_type).to_string();
     let inner = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
     let millis = now.as_millis();
-    // Small enough for a column of 32 bits.
-    let id = millis.div_euclid(10).rem_euclid(1_000_000_000);
     body.replace(TYPE, inner)
         .replace(RFC_3339, &now.to_string())
         .replace(MILLIS, &millis.to_string())
         .replace(SECONDS, &millis.div_euclid(1000).to_string())
-        .replace(ID, &id.to_string())
 }
 
 /// A body with nothing but a type, an id and a time.

@@ -176,8 +176,17 @@ pub struct DeliveryView {
 impl DeliveryView {
     fn new(history: DeliveryHistory) -> Self {
         let DeliveryHistory { handler, state, attempts } = history;
+        // Redriven or replayed it is counted from 1 again: here they are told apart.
+        let (mut before, mut last) = (0, 0);
+        let mut number = |own: u32| {
+            if own <= last {
+                before += last;
+            }
+            last = own;
+            before.saturating_add(own)
+        };
         let attempts = attempts.into_iter().map(|attempt| AttemptView {
-            number: attempt.number,
+            number: number(attempt.number),
             started_at: attempt.started_at,
             duration_ms: whole_millis(attempt.duration),
             led_to: attempt.led_to,
@@ -199,7 +208,7 @@ impl DeliveryView {
 /// One try.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptView {
-    /// Which try, counted from 1.
+    /// Which try, counted from 1, on over redrives and replays.
     pub number: u32,
     /// When it began.
     pub started_at: Timestamp,

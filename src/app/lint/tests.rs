@@ -22,7 +22,8 @@ verify = { algorithm = 'hmac-sha256', header = 'x-sign', signed = '{body}', enco
 #[track_caller]
 fn found(handlers: &str) -> Vec<String> {
     let text = format!("{SOURCES}{handlers}");
-    let Checked { config, mut report } = config::check_text(&text, "x.toml", Path::new("/"), None);
+    let Checked { config, mut report, .. } =
+        config::check_text(&text, "x.toml", Path::new("/"), None);
     let Some(config) = config else { panic!("{report}") };
     let n_before = report.problems.len();
     assert_eq!(n_before, 0, "{report}");
@@ -67,7 +68,8 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
     // What may be missing by the text's own words, and what only real events have.
     check(&log(on, "{{ data.nick or data.comment.id }}"), &[]);
     check(&log("git:push", "{{ data.something_else }}{{ event.id }}"), &[]);
-    check(&log("own:*", "{{ data.coment }}"), &[]);
+    let [unseen] = &found(&log("own:*", "{{ data.coment }}"))[..] else { panic!("one note") };
+    assert!(unseen.starts_with("there is no sample of own:*: "), "{unseen}");
     // In UserEcho's events it is a text, which has no fields.
     let of_two =
         log("hyvor:comment.*', 'ue:comment.*", "{{ data.comment.boddy }}{{ data.comment.id }}");
@@ -82,6 +84,74 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
     for (found, field) in found.iter().zip(fields) {
         assert!(found.contains(field) && found.contains("did you mean"), "{found}");
     }
+}
+
+/// Their fields are not looked at, which is said.
+#[test]
+fn events_without_a_sample_are_told_once_with_what_to_do() {
+    let log = |on: &str, message: &str| {
+        format!("[handler.a]\n{on}\n[handler.a.log]\nmessage = '{message}'")
+    };
+    let note = |of: &str, source: &str, event_type: &str| {
+        format!(
+            "there is no sample of {of}: whether its events have the fields that this handler asks for is not \
+             looked at | try it with a body of the sender's: `gatepost handlers try a --body FILE --source \
+             {source}`, or send that with `gatepost send {source} {event_type} --body FILE`; an event that came \
+             is tried with `--event ID`"
+        )
+    };
+    let twice = "{{ data.x }}{{ payload.y }}";
+    check(&log("on = ['git:release']", twice), &[&note("git:release", "git", "release")]);
+    check(&log("on = ['own:a', 'own:b']", twice), &[&note("own:a, own:b", "own", "a")]);
+    check(&log("", "{{ data.x }}{{ event.id }}"), &[&note("own:*", "own", "TYPE")]);
+    // It asks for nothing that a body has; or its pattern is about others, of which there are samples.
+    check(&log("on = ['git:release']", "{{ event.id }}"), &[]);
+    check(&log("on = ['git:*', '*:push']", "{{ data.ref }}"), &[&note("own:push", "own", "push")]);
+    check(&log("on = ['git:*', 'hyvor:comment.*']", "{{ data.ref or data.comment.id }}"), &[]);
+    let sql = "[handler.a]\non = ['own:*']\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+               create_table = true\ncolumns = { a = 'data.a' }";
+    let [told] = &found(sql)[..] else { panic!("{:?}", found(sql)) };
+    assert!(
+        told.contains("is not looked at, and the columns that it makes are text where "),
+        "{told}"
+    );
+    // What is found by looking is said as a warning, beside it.
+    let text = format!("{SOURCES}{}", log("on = ['git:release', 'hyvor:comment.creat']", twice));
+    let Checked { config, mut report, .. } =
+        config::check_text(&text, "x.toml", Path::new("/"), None);
+    lint(&config.unwrap(), &mut report);
+    let severities: Vec<_> = report.entries().iter().map(|one| one.severity).collect();
+    assert_eq!(severities, ["note", "warning"], "{report}");
+    assert_eq!(report.counts(), (0, 1));
+}
+
+/// A mistake elsewhere in the file hides nothing of what samples show.
+#[test]
+fn handlers_that_can_be_read_are_looked_at_beside_a_mistake() {
+    let slip = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.log]\n\
+                message = '{{ data.coment.id }}'\n";
+    let beside = |mistake: &str, sources: &str| {
+        let text = format!("{sources}{slip}{mistake}");
+        let Checked { config, partial, mut report } =
+            config::check_text(&text, "x.toml", Path::new("/"), None);
+        assert!(config.is_none() && report.counts().0 > 0, "{report}");
+        if let Some(partial) = partial {
+            super::lint_partial(&partial, &mut report);
+        }
+        report.problems.iter().any(|one| one.message.contains("has `data.coment`"))
+    };
+    for mistake in [
+        "[handler.b]\n[handler.b.log]\nmesage = 'x'\n",
+        "[handler.b]\nwhen = 'data. ='\n[handler.b.log]\n",
+        "[handler.b]\n[handler.b.email]\nsmtp = 'localhost'\n",
+        "[source.other]\nprovider = 'unheard-of'\n",
+    ] {
+        assert!(beside(mistake, SOURCES), "{mistake}");
+    }
+    // Its own source is not known: nothing is sure of its fields. Nor is it of broken TOML.
+    let unknown = SOURCES.replacen("hyvor-talk", "unheard-of", 1);
+    assert!(!beside("", &unknown));
+    assert!(!beside("[handler.b\n", SOURCES));
 }
 
 #[test]
@@ -133,7 +203,7 @@ fn handlers_of_own_events_are_looked_at_as_all_others() {
 #[test]
 fn program_that_is_not_there_is_a_warning() {
     let command = |more: &str| format!("[handler.a]\n[handler.a.command]\n{more}");
-    let help = "each call fails until it is there, and is tried again";
+    let help = "each call fails until that is mended, and is tried again";
     check(
         &command("run = ['/no/such/program']"),
         &[&format!("`/no/such/program` is not an executable file | {help}")],
@@ -260,7 +330,34 @@ fn a_body_is_json_where_its_content_type_says_so() {
 #[test]
 fn configuration_that_comes_with_gatepost_has_nothing_to_find() {
     let text = config::DEFAULT;
-    let Checked { config, mut report } = config::check_text(text, "x.toml", Path::new("/"), None);
+    let Checked { config, mut report, .. } =
+        config::check_text(text, "x.toml", Path::new("/"), None);
     lint(&config.unwrap(), &mut report);
     assert!(report.problems.is_empty(), "{report}");
+}
+
+/// What a column cannot take is shown at the column, not at the first key of its table.
+#[test]
+fn value_that_no_column_takes_is_shown_at_its_column() {
+    let sql = |columns: &str| {
+        let handler = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.sql]\nurl = 'sqlite:a'\n\
+                       table = 'a'\n";
+        let text = format!("{SOURCES}{handler}{columns}");
+        let Checked { config, mut report, .. } =
+            config::check_text(&text, "x.toml", Path::new("/"), None);
+        let Some(config) = config else { panic!("{report}") };
+        lint(&config, &mut report);
+        let [problem] = &report.problems[..] else { panic!("{report}") };
+        let shown = problem.span.clone().and_then(|span| text.get(span)).unwrap_or_default();
+        (problem.path.clone(), shown.to_owned())
+    };
+    let one = "columns = { id = 'data.comment.id', n = { type = 'integer', value = 'data.comment.body' } }";
+    assert_eq!(sql(one), ("handler.a.sql.columns.n".to_owned(), "'integer'".to_owned()));
+    let key = "key = ['id']\nnewer_by = 'event.received_at'\n\
+               columns = { id = 'data.comment.parent', t = 'data.comment.body' }";
+    let expected = ("handler.a.sql.columns.id".to_owned(), "'data.comment.parent'".to_owned());
+    assert_eq!(sql(key), expected);
+    let newer = "key = ['id']\nnewer_by = 'data.comment.page'\n\
+                 columns = { id = 'data.comment.id', t = 'data.comment.body' }";
+    assert_eq!(sql(newer).0, "handler.a.sql.newer_by");
 }

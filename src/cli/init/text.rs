@@ -34,6 +34,7 @@ pub(super) fn config(plan: &InitPlan) -> String {
     if plan.database.is_some() {
         put_rows(&mut text, plan);
     }
+    text.push_str(OTHERS);
     text
 }
 
@@ -191,6 +192,21 @@ const ARCHIVE: &str = "
 path = \"data/events.jsonl\"
 ";
 
+const OTHERS: &str = "
+# Two more kinds of handlers, to be used without the `# ` before their lines.
+#
+# Each event goes on to an application of yours, signed as Standard Webhooks are:
+# [handler.app]
+# [handler.app.http]
+# url = \"http://127.0.0.1:9000/webhooks\"
+# secret = { file = \"data/secrets/app\", create = true }
+#
+# A program of yours runs for each event, the body on its standard input; no shell reads `run`:
+# [handler.program]
+# [handler.program.command]
+# run = [\"/usr/local/bin/on-event\", \"--quiet\"]
+";
+
 const COMMENT_COLUMNS: &str = "
 [handler.comments.sql.columns]
 id = \"data.comment.id\"
@@ -209,3 +225,23 @@ type = \"event.type\"
 received_at = { value = \"event.received_at\", type = \"timestamp\" }
 payload = { value = \"payload\", type = \"json\" }
 ";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::check_text;
+
+    #[test]
+    fn handlers_in_comments_are_good_without_their_marks() {
+        let is_code = |line: &&str| line.starts_with('[') || line.contains(" = ");
+        let lines = OTHERS.lines().filter_map(|line| line.strip_prefix("# "));
+        let handlers: Vec<&str> = lines.filter(is_code).collect();
+        let text = handlers.join("\n");
+        let checked = check_text(&text, "x.toml", Path::new("/"), None);
+        let Some(config) = checked.config else { panic!("{}", checked.report) };
+        let kinds: Vec<_> = config.handlers.values().map(|one| one.kind_name).collect();
+        assert_eq!(kinds, ["http", "command"], "{text}");
+    }
+}

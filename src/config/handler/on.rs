@@ -45,6 +45,13 @@ pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<Event
     let items = value.as_items().unwrap_or_else(|| vec![value.clone()]);
     let mut globs = Vec::new();
     for item in items {
+        if let Some(text) = item.as_str().filter(|text| !text.contains(':') && !text.is_empty())
+            && let Some(meant) = meant(text, sources)
+        {
+            let message = format_args!("`{}` is not a pattern `source:type`", text.escape_debug());
+            item.problem(message, meant);
+            continue;
+        }
         let Some(glob) = item.clone().read::<EventGlob>() else { continue };
         let known = || sources.iter().map(SourceName::as_str).chain([OWN_SOURCE]);
         if !item.is_broken() && !known().any(|name| glob.source.matches(name)) {
@@ -58,4 +65,15 @@ pub(super) fn read_globs(value: &Value<'_>, sources: &[SourceName]) -> Vec<Event
         globs.push(glob);
     }
     globs
+}
+
+/// What to write in place of a source or a type alone; `None` = which source a type is of cannot be known.
+fn meant(text: &str, sources: &[SourceName]) -> Option<String> {
+    if sources.iter().any(|name| name.as_str() == text) || text == OWN_SOURCE {
+        return Some(format!("write `\"{text}:*\"` for all events of that source"));
+    }
+    match sources {
+        [only] => Some(format!("write `\"{only}:{}\"`", text.escape_debug())),
+        _ => None,
+    }
 }

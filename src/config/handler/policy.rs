@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::deliver::{Batch, Breaker, FailurePattern, Retry, Wait};
 use crate::handler::{Kind, KindSettings};
-use crate::settings::{FromToml, Table, Value, show_duration};
+use crate::settings::{FromToml, Table, Value, parse_duration, show_duration};
 
 /// How long the first event of a batch waits for others where the configuration does not say.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
@@ -20,6 +20,14 @@ fn example(handler: &Table<'_>, key: &str, field: &str) -> String {
 
 /// Reads `retry`.
 pub(super) fn read_retry(handler: &mut Table<'_>) -> Retry {
+    if let Some(text) = handler.text_of("retry").filter(|text| parse_duration(text).is_ok()) {
+        let help = format_args!(
+            "write `retry = {{ min = \"{text}\" }}` for the first wait, or `retry = {{ total = \"{text}\" }}` for \
+             how long it is tried"
+        );
+        handler.reject("retry", "expected a table, found a string", help);
+        return Retry::DEFAULT;
+    }
     let Some(mut table) = handler.table_like("retry", example(handler, "retry", "attempts")) else {
         return Retry::DEFAULT;
     };

@@ -7,7 +7,7 @@ fn check_secret(table: &str, secret: &str) -> (String, bool) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("k"), secret).unwrap();
     let text = format!("[source.s]\nsecrets = [{{ file = \"k\" }}]\n{table}\n");
-    let Checked { config, report } =
+    let Checked { config, report, .. } =
         check_text(&text, "config.toml", folder.path(), Some(SecretRef::probe));
     let said = report.render(ReportStyle::Plain);
     let sources = config.into_iter().flat_map(|config| config.sources);

@@ -100,6 +100,14 @@ fn good_texts_have_no_slips() {
 }
 
 #[test]
+fn page_of_handlers_names_every_filter_and_no_other() {
+    let page = include_str!("../../../docs/handlers/index.md");
+    let list = page.split("stand filters: ").nth(1).unwrap().split(". Most are").next().unwrap();
+    let named: Vec<&str> = list.split([',', '\n', ' ']).filter(|word| !word.is_empty()).collect();
+    assert_eq!(named, FILTERS);
+}
+
+#[test]
 fn lists_of_names_are_those_that_there_are() {
     for filter in FILTERS {
         Expression::compile(&format!("data.a | {filter}")).map_or_else(

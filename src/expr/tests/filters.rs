@@ -216,3 +216,16 @@ fn discord_shows_no_address_behind_words() {
     let text = template.render(&Scope::of(&event(body))).unwrap();
     assert_eq!(text, r"\[bank\](https://evil.example) \\\[x\](y)");
 }
+
+/// The library's own codes are none of strftime(3), and unknown ones are found without an event.
+#[test]
+fn date_with_an_unknown_code_does_not_compile() {
+    for format in ["%Q", "%:Q", "%d.%m. %%%Q", "%J", "%d.%", "%E"] {
+        let text = format!("data.x | date('{format}')");
+        let err = Expression::compile(&text).unwrap_err();
+        assert!(err.message.contains("the date format is wrong"), "{text}: {err}");
+    }
+    for format in ["%%Q", "Q", "%-d. %B %Y, %H:%M %Z", "100 %% Q"] {
+        Expression::compile(&format!("data.x | date('{format}')")).unwrap();
+    }
+}

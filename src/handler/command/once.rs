@@ -50,10 +50,9 @@ impl Once {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = tokio::process::Command::from(command).spawn().map_err(|err| {
-            let program = self.program.shown();
-            Failure::transient(format_args!("`{program}` cannot be run: {err}"))
-        })?;
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .map_err(|err| Failure::transient(self.program.unstarted(&err)))?;
         let stdin = child.stdin.take();
         // Dropped with this future, when its caller gives up: nothing of the group is left then.
         let mut running = Running::new(child, &self.endings);

@@ -249,3 +249,46 @@ fn mistakes_in_the_settings_are_named() {
     check("run = ['x']\nenv = { 'A=B' = 'c' }", "not a name");
     check("run = ['x']\nenv = { GATEPOST_EVENT_ID = 'c' }", "not a name");
 }
+
+/// What stands in the configuration as it is may be read in a plan; what may be a secret may not.
+#[test]
+fn plain_variables_are_shown_in_a_plan_and_no_secrets() {
+    let text = "run = ['true']\n\
+                env = { MODE = 'live', URL = 'http://a/?token=hunter2&x=1', DB = 'postgres://u:hunter2@h/d', \
+                STRIPE_KEY = 'hunter2', STRIPE = 'hunter2-new', DIR = '/srv/a1/data', FILE = { file = 'key' } }";
+    let folder = tempfile::tempdir().unwrap();
+    let plan = settings("command", text, folder.path())
+        .plan(&context(folder.path()), &[delivery("1")])
+        .unwrap();
+    let shown = plan.to_string();
+    for line in [
+        "MODE: live",
+        "URL: http://a/?token=(secret)&x=1",
+        "DB: (secret)",
+        "STRIPE_KEY: (secret)",
+        "STRIPE: (secret)",
+        "DIR: /srv/a1/data",
+    ] {
+        assert!(shown.contains(&format!("\n  {line}\n")), "{shown}");
+    }
+    assert!(shown.contains("FILE: (secret)") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[tokio::test]
+async fn script_that_may_not_be_run_is_told_with_what_helps() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("run.sh");
+    std::fs::write(&script, "echo done\n").unwrap();
+    let settings = settings("command", "run = ['./run.sh']", folder.path());
+    let doubts = settings.doubts(&context(folder.path()));
+    let [(key, what)] = &doubts[..] else { panic!("{doubts:?}") };
+    assert!(*key == "run" && what.contains("may not be run: `chmod +x "), "{what}");
+    let handler = handler("command", "run = ['./run.sh']", folder.path());
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert!(failure.text.as_str().contains("`chmod +x`"), "{failure}");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(settings.doubts(&context(folder.path())).len(), 0);
+    let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
+    assert!(failure.text.as_str().contains("`#!/bin/sh`"), "{failure}");
+}

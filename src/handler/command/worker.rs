@@ -255,7 +255,7 @@ impl Worker {
                 Ok(process)
             }
             Err(err) => {
-                let why = format!("`{}` cannot be run: {err}", shared.program.shown());
+                let why = shared.program.unstarted(&err);
                 let failure = Failure::transient(&why);
                 slot.pause(why, now);
                 Err(failure)

@@ -77,7 +77,7 @@ fn against_groups_what_a_new_configuration_would_do_otherwise() {
     assert_eq!(served.stop(), Some(0));
     assert_eq!(json(&folder, &arguments), compared);
     let text = printed(&run(&folder, &arguments), 0);
-    assert!(text.contains("handler `crm`: 1 event no longer go to it; the first is "), "{text}");
+    assert!(text.contains("handler `crm`: 1 event no longer goes to it; the first is "), "{text}");
     std::fs::copy(folder.config(), folder.path().join("same.toml")).unwrap();
     let same = printed(&run(&folder, &["check", "--against", "7d", "same.toml"]), 0);
     let same = same.lines().last().unwrap();
@@ -178,10 +178,10 @@ fn against_tells_what_is_masked_apart_and_does_not_show_it() {
     send(&folder, &served, "hyvor", "comment.create");
     assert_eq!(served.stop(), Some(0));
     let old = std::fs::read_to_string(folder.config()).unwrap();
-    for (words, handlers) in [
-        (["hunter3", "key", "\"info\""], &["run", "web"][..]),
-        (["hunter2", "other", "\"info\""], &["web"]),
-        (["hunter2", "key", "\"debug\""], &["run"]),
+    for (words, handlers, what) in [
+        (["hunter3", "key", "\"info\""], &["run", "web"][..], "secret"),
+        (["hunter2", "other", "\"info\""], &["web"], "secret"),
+        (["hunter2", "key", "\"debug\""], &["run"], "environment"),
     ] {
         folder.write_config("", &with(words));
         std::fs::rename(folder.config(), folder.path().join("new.toml")).unwrap();
@@ -191,7 +191,7 @@ fn against_tells_what_is_masked_apart_and_does_not_show_it() {
         let names: Vec<&str> = found.iter().map(|one| one["handler"].as_str().unwrap()).collect();
         assert_eq!(names, handlers, "{words:?}");
         assert!(
-            found.iter().all(|one| one["change"] == "come out with another secret"),
+            found.iter().all(|one| one["change"] == format!("come out with another {what}")),
             "{found:?}"
         );
         assert!(!compared.to_string().contains("hunter"), "{compared}");

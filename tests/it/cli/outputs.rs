@@ -107,6 +107,10 @@ fn verbs_of_events_print_this() {
         "events list --handler app --state dead",
         "events list --state nonsense",
         "events list --search has:nothing",
+        "events list --handler nobody",
+        "events list --source hyvr --json",
+        "events replay --source elsewhere",
+        "events replay --handler ap",
         &format!("events show {first}"),
         &format!("events show {first} --raw"),
         &format!("events show {second} --json"),
@@ -129,6 +133,7 @@ fn verbs_of_dead_letters_and_rollouts_print_this() {
     let commands = [
         "dead list",
         "dead list --json",
+        "dead list --handler nobody",
         &format!("dead show {first}"),
         "dead show 01a21bd1-20ac-7000-8564-87eb927273ab",
         "dead redrive --handler app --dry-run",

@@ -124,3 +124,55 @@ fn try_of_what_fails_or_is_not_there_says_so() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+/// What `check` warns of in a handler is told where it is tried, and nothing of the others.
+#[test]
+fn try_repeats_what_check_warns_of() {
+    let handlers = "[handler.app]\non = ['hyvor:comment.create']\n[handler.app.http]\n\
+                    url = 'http://127.0.0.1:9/'\nbody = '{\"text\": \"{{ data.comment.body }}\"}'\n\
+                    [handler.slip]\non = ['hyvor:comment.create']\n[handler.slip.log]\n\
+                    message = '{{ data.coment }}{{ event.id }}'\n";
+    let folder = Folder::new("", handlers);
+    let told = |arguments: &[&str]| {
+        let output = run(&folder, arguments);
+        printed(&output, 0);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let broken = "warning: this is not JSON as soon as a text has a quotation mark or two lines";
+    let slip = "warning: no sample of hyvor:comment.create has `data.coment`";
+    let checked = told(&["check"]);
+    assert!(checked.contains(broken) && checked.contains(slip), "{checked}");
+    let tried = told(&["handlers", "try", "app"]);
+    assert!(tried.contains(broken) && !tried.contains(slip), "{tried}");
+    assert!(tried.contains("= help: write `escape = \"json\"` beside it"), "{tried}");
+    let shown = json(&folder, &["handlers", "try", "slip"]);
+    assert_eq!(shown["warnings"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(shown["warnings"][0]["path"], "handler.slip.log.message");
+}
+
+#[test]
+fn check_shows_what_samples_say_beside_a_mistake_and_of_the_file_that_is_compared() {
+    let slip = "[handler.slip]\non = ['hyvor:comment.create']\n[handler.slip.log]\n\
+                message = '{{ data.coment }}{{ event.id }}'\n";
+    let warning = "warning: no sample of hyvor:comment.create has `data.coment`";
+    let told = |folder: &Folder, arguments: &[&str], code| {
+        let output = run(folder, arguments);
+        printed(&output, code);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let mistake = format!("{slip}[handler.other.log]\nmesage = 'x'\n");
+    let wrong = Folder::new("", &mistake);
+    let told_of_both = told(&wrong, &["check"], 3);
+    assert!(told_of_both.contains(warning), "{told_of_both}");
+    assert!(told_of_both.contains("unknown key `mesage`"), "{told_of_both}");
+    let folder =
+        Folder::new("", "[handler.slip]\non = ['hyvor:comment.create']\n[handler.slip.log]\n");
+    let served = Served::start(&folder);
+    assert_eq!(served.stop(), Some(0));
+    let old = std::fs::read_to_string(folder.config()).unwrap();
+    folder.write_config("", slip);
+    std::fs::rename(folder.config(), folder.path().join("new.toml")).unwrap();
+    std::fs::write(folder.config(), &old).unwrap();
+    let of_new = told(&folder, &["check", "--against", "7d", "new.toml"], 0);
+    assert!(of_new.contains(warning) && of_new.contains("new.toml:"), "{of_new}");
+}

@@ -116,3 +116,61 @@ fn status_says_of_a_handler_that_fails_since_when_why_and_what_comes_next() {
     assert!(list.lines().any(is_row), "{list}");
     assert_eq!(served.stop(), Some(0));
 }
+
+/// A redrive begins a new count of tries; in what is shown of an event each has a number of its own.
+#[test]
+fn tries_are_numbered_on_over_redrives() {
+    let folder = Folder::new("", "[handler.bad.command]\nrun = [\"sh\", \"-c\", \"exit 65\"]\n");
+    let served = Served::start(&folder);
+    let event = send(&folder, &served, "hyvor", "comment.create");
+    until_state(&folder, &event, "bad", "dead");
+    for n_tries in 2..=3 {
+        printed(&run(&folder, &["dead", "redrive", &event, "--handler", "bad"]), 0);
+        let n_shown = || delivery(&folder, &event, "bad")["attempts"].as_array().unwrap().len();
+        while n_shown() < n_tries {}
+        until_state(&folder, &event, "bad", "dead");
+    }
+    let delivery = delivery(&folder, &event, "bad");
+    let numbers: Vec<_> =
+        delivery["attempts"].as_array().unwrap().iter().map(|one| one["number"].clone()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    let shown = printed(&run(&folder, &["dead", "show", &event]), 0);
+    assert!(shown.contains("\nreason      exit code 65\n"), "{shown}");
+    let next = format!("`gatepost dead redrive {event} --handler bad` tries it again");
+    assert!(shown.contains(&next), "{shown}");
+}
+
+const OUTCOMES: &str = r#"
+[handler.later.command]
+run = ["sh", "-c", "exit 1"]
+[handler.other]
+on = ["userecho:*"]
+[handler.other.log]
+[handler.picky]
+when = 'data.comment.status == "spam"'
+[handler.picky.log]
+"#;
+
+/// A line says how it stands, when it is tried next and why it was not called.
+#[test]
+fn event_has_one_line_for_each_handler() {
+    let folder = Folder::new("", OUTCOMES);
+    let served = Served::start(&folder);
+    let event = send(&folder, &served, "hyvor", "comment.create");
+    until_state(&folder, &event, "later", "retry");
+    served.wait_until_delivered("picky");
+    served.wait_until_delivered("other");
+    let text = printed(&run(&folder, &["events", "show", &event]), 0);
+    let line = |handler: &str| {
+        let begin = format!("{handler}: ");
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&begin)).collect();
+        let [line] = lines[..] else { panic!("{handler}: {text}") };
+        line.to_owned()
+    };
+    assert!(line("later").starts_with("later: retry, next try "), "{text}");
+    let picky = line("picky");
+    let why = "when = data.comment.status == \"spam\" (data.comment.status is \"published\")";
+    assert!(picky.starts_with("picky: ") && picky.ends_with(why), "{text}");
+    assert!(line("other").ends_with("on = [\"userecho:*\"]"), "{text}");
+    assert_eq!(served.stop(), Some(0));
+}

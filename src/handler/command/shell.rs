@@ -1,0 +1,83 @@
+//! `run`, and what in it only a shell would read.
+
+use std::path::Path;
+
+use crate::settings::Table;
+
+/// Programs that read such signs themselves.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
+
+pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
+    if let Some(text) = table.text_of("run") {
+        let parts: Vec<&str> = text.split_whitespace().collect();
+        let instead =
+            if parts.iter().any(|part| is_sign(part)) { in_shell(text) } else { as_list(&parts) };
+        table.reject(
+            "run",
+            "the program and its arguments are a list: there is no shell that would split a text",
+            format_args!("write `run = {instead}`"),
+        );
+        return None;
+    }
+    let run = table.require::<Vec<String>>("run")?;
+    if run.iter().any(|part| part.contains("{{")) {
+        table.warning(
+            "run",
+            "arguments go to the program as they stand here, `{{ }}` and all",
+            "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`",
+        );
+    }
+    if let [program] = run.as_slice()
+        && let parts = program.split_whitespace().collect::<Vec<_>>()
+        && let [first, _, ..] = parts.as_slice()
+    {
+        let has_sign = parts.iter().any(|part| is_sign(part));
+        if has_sign || !first.contains('/') {
+            let instead = if has_sign { in_shell(program) } else { as_list(&parts) };
+            let message = "no shell splits this text: it is the name of one program";
+            table.warning("run", message, format_args!("write `run = {instead}`"));
+        }
+    } else if let Some(sign) = run.iter().skip(1).find(|part| is_sign(part))
+        && !is_shell(&run)
+    {
+        let words: Vec<String> = run.iter().map(|part| word(part)).collect();
+        table.warning(
+            "run",
+            format_args!("no shell reads `{sign}`: the program gets it as an argument"),
+            format_args!("write `run = {}`", in_shell(&words.join(" "))),
+        );
+    }
+    Some(run)
+}
+
+/// Whether it is a pipe, a redirection or a list of commands to a shell. A `;` alone ends `find -exec`.
+fn is_sign(part: &str) -> bool {
+    let redirection = part.trim_start_matches(|c: char| c.is_ascii_digit());
+    ["|", "||", "&&", "|&", "&", "<<<"].contains(&part)
+        || (redirection.starts_with(['>', '<']) && !redirection.contains([' ', '=']))
+        || part.starts_with("&>")
+}
+
+fn is_shell(run: &[String]) -> bool {
+    let mut names = run.iter().map(|part| Path::new(part).file_name().unwrap_or_default());
+    names.any(|name| SHELLS.iter().any(|shell| name == *shell))
+}
+
+fn as_list(parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| format!("{part:?}")).collect();
+    format!("[{}]", parts.join(", "))
+}
+
+fn in_shell(text: &str) -> String {
+    as_list(&["/bin/sh", "-c", text.trim()])
+}
+
+/// An argument as a shell is told it; what is meant for the shell stays as it is.
+fn word(part: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,$".contains(c);
+    if is_sign(part) || (!part.is_empty() && part.chars().all(is_plain)) {
+        part.to_owned()
+    } else {
+        format!("'{}'", part.replace('\'', "'\\''"))
+    }
+}
