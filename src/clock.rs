@@ -65,7 +65,7 @@ impl Timestamp {
             let parsed = jiff::fmt::rfc2822::parse(text).ok()?;
             Some(Self(parsed.timestamp().as_millisecond()))
         };
-        Self::parse_rfc3339(text).or_else(without_zone).or_else(http)
+        Self::parse_rfc3339(text).or_else(without_zone).or_else(http).or_else(|| in_words(text))
     }
 
     /// The time as HTTP writes it, in whole seconds; empty where it is outside the calendar.
@@ -76,6 +76,27 @@ impl Timestamp {
         };
         timestamp.map(text).unwrap_or_default()
     }
+}
+
+/// A date as programs print it for people: `2023-11-14 22:13:20 UTC`, `… +0000`, `2023/11/14 22:13:20`,
+/// and the two forms of HTTP that are given up (RFC 9110, 5.6.7).
+fn in_words(text: &str) -> Option<Timestamp> {
+    let (text, is_utc) = ["UTC", "GMT", "Z"]
+        .iter()
+        .find_map(|zone| Some((text.strip_suffix(zone)?.trim_end(), true)))
+        .unwrap_or((text, false));
+    if let Some((time, offset)) = text.rsplit_once(' ')
+        && offset.starts_with(['+', '-'])
+    {
+        return Timestamp::parse_rfc3339(&format!("{time}{offset}"));
+    }
+    let civil = is_utc.then(|| text.parse::<jiff::civil::DateTime>().ok()).flatten();
+    let formats = ["%Y/%m/%d %H:%M:%S", "%a %b %e %H:%M:%S %Y", "%A, %d-%b-%y %H:%M:%S"];
+    let civil = civil.or_else(|| {
+        formats.iter().find_map(|format| jiff::civil::DateTime::strptime(format, text).ok())
+    });
+    let zoned = civil?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp(zoned.timestamp().as_millisecond()))
 }
 
 /// A duration in whole milliseconds. `u64::MAX` of them are more than 500 million years.

@@ -3,7 +3,7 @@
 //! [`Ingest::receive`] is all of it, in the order in which it happens. In reading order: `request` and
 //! `reader` (what comes), `receive`, `endpoint` (a source and its limits), `client_limiter` and
 //! `unverified` (what a client may cost before it is believed), `store` (what was verified),
-//! `accepted` and `error` (what becomes of a request), `unconfirmed` (whether its answer was written),
+//! `late` (repeats whose time is over), `accepted` and `error` (what becomes of a request), `unconfirmed` (whether its answer was written),
 //! `rejected`, `refused` and `proxies` (what an owner is shown of the rest), `log`.
 //!
 //! - Nothing is stored that was not verified, and nothing is answered that was not stored.
@@ -17,6 +17,7 @@ mod client_limiter;
 mod endpoint;
 mod endpoints;
 mod error;
+mod late;
 mod log;
 mod newest;
 mod proxies;

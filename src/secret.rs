@@ -13,6 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::files;
 
+mod written;
+
+use written::as_plain_text;
+
 /// What is shown in place of a secret.
 pub const HIDDEN: &str = "(hidden)";
 
@@ -61,7 +65,7 @@ impl fmt::Debug for Fingerprint {
 pub enum SecretRef {
     /// An environment variable.
     Env(String),
-    /// A file; one newline at its end is not part of the secret.
+    /// A file; a byte order mark and one newline at its end are not part of the secret.
     File {
         /// Its path, already made absolute or relative to the working folder.
         path: PathBuf,
@@ -182,11 +186,13 @@ fn read_env(name: &str) -> Option<Vec<u8>> {
     std::env::var_os(name).map(OsStringExt::into_vec)
 }
 
-/// The file's bytes without one newline (`\n` or `\r\n`) at the end, which editors and `echo` add.
+/// The file's bytes without what editors and shells add: a byte order mark, and one newline (`\n` or
+/// `\r\n`) at the end.
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let mut bytes = std::fs::read(path)
+    let bytes = std::fs::read(path)
         .map(Zeroizing::new)
         .map_err(|err| SecretError::Unreadable(path.to_owned(), err))?;
+    let mut bytes = as_plain_text(bytes);
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {

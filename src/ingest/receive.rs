@@ -191,8 +191,7 @@ impl Ingest {
         received
     }
 
-    /// The whole order: what costs least and refuses most comes first, and nothing of a request is
-    /// believed before its signature is.
+    /// What costs least and refuses most comes first; nothing is believed before its signature is.
     async fn receive_at(
         &self,
         endpoint: &Endpoint,
@@ -212,8 +211,8 @@ impl Ingest {
         if !admission.acquire_slot() {
             return admission.fail(Err(IngestError::TooManyUnverified)).await; // 429
         }
-        let (method, path_and_query) = (head.method, head.path_and_query);
-        let (headers, client) = (reader.headers(), head.client);
+        let (method, path_and_query, client) = (head.method, head.path_and_query, head.client);
+        let headers = reader.headers();
         let request = Request { method, path_and_query, headers, body, received_at, client };
         match endpoint.source().verify_fetching(&request.inbound(), received_at).await {
             Ok(verified) => {
@@ -223,8 +222,9 @@ impl Ingest {
                 self.answer_or_store(endpoint, verified, request).await
             }
             Err(rejection) => {
-                let answered = self.answer_unverified(endpoint, request, &rejection); // 401
-                admission.fail(answered).await
+                let late = self.store.answer_late(endpoint, &request, &rejection).await;
+                let or_401 = || self.answer_unverified(endpoint, request, &rejection);
+                admission.fail(late.unwrap_or_else(or_401)).await
             }
         }
     }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
 use super::error::IngestError;
+use super::late::KnownEvents;
 use super::log::ThrottledLog;
 use super::repeats::SeenRepeats;
 use super::request::Request;
 use super::unconfirmed::UnconfirmedAnswer;
 use crate::clock::{Clock, Timestamp};
-use crate::event::{EventType, Headers, NewEvent, SourceName};
+use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::Verified;
+use crate::source::{Rejection, Verified};
 use crate::standby::Standbys;
 use crate::trace::{EventTrace, Span, SpanKind, SpanValue, Traces};
 
@@ -35,6 +36,7 @@ pub(super) struct EventStore {
     standbys: Option<Arc<Standbys>>,
     traces: Traces,
     repeats: SeenRepeats,
+    known: KnownEvents,
 }
 
 impl EventStore {
@@ -50,6 +52,7 @@ impl EventStore {
             standbys: None,
             traces: Traces::default(),
             repeats: SeenRepeats::default(),
+            known: KnownEvents::default(),
         }
     }
 
@@ -107,10 +110,34 @@ impl EventStore {
         let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
         self.trace(received, appended);
+        self.known.add(endpoint.source(), dedupe, appended);
+        self.answer(endpoint, dedupe, appended, of_answer).await
+    }
+
+    /// Answers a request that was refused as too old where it repeats an event that is stored: as its
+    /// first answer would have been. `None` = it is no such repeat.
+    pub(super) async fn answer_late(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        rejection: &Rejection,
+    ) -> Option<Result<Accepted, IngestError>> {
+        let (event, id) = self.known.repeated_by(endpoint.source(), request, rejection)?;
+        let (dedupe, appended) = (event.dedupe, Appended::Duplicate(id));
+        Some(self.answer(endpoint, dedupe, appended, Some(event)).await)
+    }
+
+    async fn answer(
+        &self,
+        endpoint: &Endpoint,
+        dedupe: Dedupe,
+        appended: Appended,
+        of_answer: Option<NewEvent>,
+    ) -> Result<Accepted, IngestError> {
         self.repeats.add(&[appended], || self.clock.now());
         let answer = UnconfirmedAnswer::new(&self.queue, [(dedupe, appended)]);
         self.copied().await?;
-        let ack = match rule {
+        let ack = match endpoint.source().settings().answer.body() {
             None => Ack::Id,
             Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
         };

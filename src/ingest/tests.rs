@@ -136,3 +136,40 @@ async fn what_is_too_large_to_be_kept_is_told() {
     assert_eq!(send(&ingest, "right", b"{}").await, Err(IngestError::Rejected));
     assert_eq!((ingest.rejected().len(), ingest.refused().list().len()), (1, 1));
 }
+
+/// Stripe: its id is in the signed body, and the time of a repeat may be the first one's.
+fn stripe(secret: &str) -> Source {
+    let settings = SourceSettings::of_provider("stripe", Vec::new()).unwrap();
+    let name = SourceName::parse("stripe").unwrap();
+    Source::with_secrets(name, settings, vec![Secret::new(secret)]).unwrap()
+}
+
+#[tokio::test]
+async fn late_repeat_of_a_stored_event_is_answered_as_its_first_request() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
+    let store = Arc::clone(&queue) as Arc<dyn Queue>;
+    let sources = vec![stripe("right")];
+    let ingest = Ingest::new(store, dynamic, Metrics::new(), testing::limits(), sources);
+    let send = async |secret: &str, body: &'static [u8]| {
+        let signed = stripe(secret).sign(&EventType::new("t"), body.to_vec(), "/hooks/stripe", NOW);
+        let headers = signed.unwrap().headers;
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let reader = InMemory { headers: headers.collect(), body: body.into() };
+        let received = ingest.receive(testing::head("stripe", "/hooks/stripe"), reader).await;
+        received.map(|accepted| accepted.appended().unwrap())
+    };
+    let body = br#"{"id":"evt_1","type":"a"}"#;
+    let Ok(Appended::Stored(id)) = send("right", body).await else { panic!("it is new") };
+    clock.advance(Duration::from_hours(2));
+    assert_eq!(send("right", body).await, Ok(Appended::Duplicate(id)));
+    assert!(ingest.rejected().is_empty(), "the owner has nothing to look at");
+    // Nothing that is new is believed, and nothing by another secret.
+    let other = br#"{"id":"evt_2","type":"a"}"#;
+    assert_eq!(send("right", other).await, Err(IngestError::Rejected));
+    assert_eq!(send("wrong", body).await, Err(IngestError::Rejected));
+    assert_eq!(ingest.rejected().len(), 2);
+    let query = EventQuery { limit: 10, ..EventQuery::default() };
+    assert_eq!(queue.list(query).await.unwrap().len(), 1);
+}

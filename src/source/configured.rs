@@ -117,7 +117,7 @@ pub struct Source {
     /// For each scheme one place per secret.
     pub(super) keys: Vec<Vec<Option<Key>>>,
     /// The keys that its sender publishes, where it has some.
-    fetched: Option<KeyCache>,
+    pub(super) fetched: Option<KeyCache>,
     credentials: Credentials,
 }
 

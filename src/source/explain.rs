@@ -3,20 +3,23 @@
 use crate::secret::Secret;
 
 use super::configured::Source;
-use super::field_ref::FieldRef;
-use super::providers::PROVIDERS;
 use super::rejection::Rejection;
 use super::request::Inbound;
-use super::scheme::Scheme;
-use super::settings::SigningProfile;
-use super::signature::{Encoding, SignatureFormat};
 
+mod asked;
 mod case;
+mod found;
 mod meant;
 mod other;
 mod own;
+mod password;
 mod rejection;
+mod repacked;
+mod reworked;
 mod rewritten;
+mod shape;
+mod sighting;
+mod unknown;
 mod variants;
 
 use case::{Case, because};
@@ -57,38 +60,61 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         );
     }
     let case = Case { source, rejected };
-    let question = case.unsigned_question(&rejection);
-    if let Some(explanation) = question.or_else(|| case.of_rejection(&rejection)) {
-        return explanation;
-    }
-    // The sender that is configured comes first: what is nearly right is not another company's.
-    let own = case
-        .other_secret(all)
-        .or_else(|| case.trimmed_secret())
-        .or_else(|| case.dressed_secret())
-        .or_else(|| case.published_secret())
-        .or_else(|| case.other_url())
-        .or_else(|| case.sha1_only())
-        .or_else(|| case.unpacked_body())
-        .or_else(|| case.renamed_header())
-        .or_else(|| case.misplaced_token())
-        .or_else(|| case.no_secret());
-    own.or_else(|| case.other_sender())
-        .or_else(|| case.other_text())
-        .or_else(|| case.secret_itself())
-        .or_else(|| case.check_sum())
-        .or_else(|| case.of_nothing())
-        .or_else(|| case.only_the_method())
-        .or_else(|| case.rewritten_body())
+    case.of_question(&rejection)
+        .or_else(|| case.of_own_sender(all))
+        .or_else(|| case.of_another_way())
         .unwrap_or_else(|| case.unknown(&rejection))
 }
 
 impl Case<'_> {
+    /// A question, or what the rejection says by itself.
+    fn of_question(&self, rejection: &Rejection) -> Option<Explanation> {
+        // A value that is missing may be there under another name.
+        let elsewhere = || match rejection {
+            Rejection::NoVariable(_) => self.found_elsewhere(),
+            _ => None,
+        };
+        self.unsigned_question(rejection)
+            .or_else(|| self.asked_with_another_word(rejection))
+            .or_else(|| self.of_preset(rejection))
+            .or_else(elsewhere)
+            .or_else(|| self.of_rejection(rejection))
+    }
+
+    /// The sender that is configured comes first: what is nearly right is not another company's.
+    fn of_own_sender(&self, all: &[&Source]) -> Option<Explanation> {
+        self.other_secret(all)
+            .or_else(|| self.trimmed_secret())
+            .or_else(|| self.dressed_secret())
+            .or_else(|| self.published_secret())
+            .or_else(|| self.wrong_password())
+            .or_else(|| self.other_url())
+            .or_else(|| self.sha1_only())
+            .or_else(|| self.unpacked_body())
+            .or_else(|| self.renamed_header())
+            .or_else(|| self.joined_header())
+            .or_else(|| self.misplaced_token())
+            .or_else(|| self.no_secret())
+    }
+
+    /// Another sender, another way to sign, another body.
+    fn of_another_way(&self) -> Option<Explanation> {
+        self.other_sender()
+            .or_else(|| self.other_text())
+            .or_else(|| self.reworked_secret())
+            .or_else(|| self.found_elsewhere())
+            .or_else(|| self.secret_itself())
+            .or_else(|| self.check_sum())
+            .or_else(|| self.of_nothing())
+            .or_else(|| self.only_the_method())
+            .or_else(|| self.rewritten_body())
+    }
+
     /// Signed with a secret that belongs to another source.
     fn other_secret(&self, all: &[&Source]) -> Option<Explanation> {
         let others = all.iter().filter(|other| other.name() != self.source.name());
         for other in others {
-            let at = other.secrets.iter().position(|secret| self.fits(self.profile(), secret));
+            let at = other.secrets.iter().position(|secret| self.fits(&self.profile(), secret));
             if let Some(index) = at {
                 let place = other.settings.secrets.get(index).map(ToString::to_string);
                 let place = place.unwrap_or_else(|| format!("its secret {}", index + 1));
@@ -111,20 +137,21 @@ impl Case<'_> {
             let text = secret.expose();
             let with = |end: &[u8]| Secret::new([text, end].concat());
             let trimmed = text.trim_ascii();
-            if trimmed.len() != text.len() && self.fits(self.profile(), &Secret::new(trimmed)) {
+            if trimmed.len() != text.len() && self.fits(&self.profile(), &Secret::new(trimmed)) {
                 return Some(because(
                     "it matches when the newline or blank around the secret is cut off",
                     Some("write the secret again without it: `printf %s \"$SECRET\" > FILE`"),
                 ));
             }
             let blanks = [Secret::new([b" ", text].concat()), with(b" ")];
-            if blanks.iter().any(|secret| self.fits(self.profile(), secret)) {
+            if blanks.iter().any(|secret| self.fits(&self.profile(), secret)) {
                 return Some(because(
                     "it matches when a blank is added to the secret: the sender's own has one",
                     Some("enter the secret at the sender again, without the blank around it"),
                 ));
             }
-            if self.fits(self.profile(), &with(b"\n")) || self.fits(self.profile(), &with(b"\r\n"))
+            if self.fits(&self.profile(), &with(b"\n"))
+                || self.fits(&self.profile(), &with(b"\r\n"))
             {
                 return Some(because(
                     "it matches when a newline is added to the secret: the sender's own has one",
@@ -140,7 +167,7 @@ impl Case<'_> {
         for (how, body) in rewritten::bodies(self.rejected.request.body) {
             let request = Inbound { body: &body, ..self.rejected.request };
             let mut secrets = self.source.secrets.iter();
-            if secrets.any(|secret| self.fits_request(self.profile(), secret, &request)) {
+            if secrets.any(|secret| self.fits_request(&self.profile(), secret, &request)) {
                 return Some(because(
                     &format!("the body was changed on its way here: it matches {how}"),
                     Some(
@@ -151,120 +178,6 @@ impl Case<'_> {
             }
         }
         None
-    }
-
-    /// Nothing that was tried fits.
-    fn unknown(&self, rejection: &Rejection) -> Explanation {
-        let schemes = &self.source.settings.profile.schemes;
-        let places: Vec<String> = schemes
-            .iter()
-            .flat_map(|scheme| &scheme.signature.places)
-            .map(ToString::to_string)
-            .collect();
-        let mut places = places;
-        places.dedup();
-        let place = places.join(" or ");
-        let line = match rejection {
-            Rejection::Missing => match self.foreign_header() {
-                Some((header, provider)) => format!(
-                    "there is no {place}, but there is the header `{header}` that provider \
-                     `{provider}` signs with"
-                ),
-                None => format!("there is no {place}: it is not signed at all"),
-            },
-            Rejection::NotWrapped => {
-                format!("the {place} does not have the expected prefix or key: {}", self.format())
-            }
-            Rejection::Undecodable => {
-                format!("what the {place} holds is not {}", self.encoding())
-            }
-            Rejection::WrongLength => {
-                let names: Vec<_> = schemes.iter().map(|scheme| scheme.algorithm.name()).collect();
-                format!("what the {place} holds is too long or too short for {}", names.join(", "))
-            }
-            Rejection::Mismatch if self.rejected.request.body.is_empty() => {
-                "the body is empty, and the signature is not that of an empty one: the body was \
-                 lost on its way, or the sender has another secret"
-                    .to_owned()
-            }
-            _ => "it matches none of the secrets, in no form that was tried: the sender has \
-                  another secret, or the body was changed"
-                .to_owned(),
-        };
-        let hint = match rejection {
-            Rejection::Missing => {
-                let hint = "enter the secret at the sender too: most senders sign only then";
-                Some(self.dropped_header(rejection).unwrap_or(hint).to_owned())
-            }
-            _ => self.base64_as_text().or_else(|| {
-                Some("copy the secret from the sender again; compare the whole of it".to_owned())
-            }),
-        };
-        Explanation { line, config_hint: hint, is_good_now: false }
-    }
-
-    /// A signature header of another provider that is in the request.
-    fn foreign_header(&self) -> Option<(String, &'static str)> {
-        for provider in PROVIDERS.iter() {
-            let profile = SigningProfile::provider(provider.name)?;
-            let places = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
-            for place in places {
-                if let FieldRef::Header(name) = place
-                    // The header of every password.
-                    && name != "authorization"
-                    && self.rejected.request.headers.get(name).is_some()
-                {
-                    return Some((name.clone().into_owned(), provider.name));
-                }
-            }
-        }
-        None
-    }
-
-    fn format(&self) -> String {
-        let first = self.source.settings.profile.schemes.first();
-        match first.map(|scheme| &scheme.signature.format) {
-            Some(SignatureFormat::Whole { prefix }) => format!("`{prefix}`"),
-            Some(SignatureFormat::List { item, pair, keys }) => {
-                let signatures = keys.iter().map(|key| format!("`{key}{pair}…`"));
-                format!("{} between `{item}`", signatures.collect::<Vec<_>>().join(" or "))
-            }
-            Some(SignatureFormat::Items { item, .. }) => format!("items between `{item}`"),
-            None => String::new(),
-        }
-    }
-
-    fn encoding(&self) -> &'static str {
-        match self.source.settings.profile.schemes.first().map(|first| first.signature.encoding) {
-            Some(Encoding::Hex) => "hexadecimal",
-            Some(Encoding::Base64) => "base64",
-            Some(Encoding::Plain) | None => "the expected text",
-        }
-    }
-
-    /// A secret that looks like base64 where the scheme of the owner's own takes its text: a preset
-    /// knows what its sender's are.
-    fn base64_as_text(&self) -> Option<String> {
-        if self.source.settings.profile.provider.is_some() {
-            return None;
-        }
-        let takes_text =
-            |scheme: &Scheme| scheme.key.encoding == Encoding::Plain && scheme.algorithm.signs();
-        if !self.source.settings.profile.schemes.iter().any(takes_text) {
-            return None;
-        }
-        let looks_like_base64 = |secret: &Secret| {
-            let text = secret.expose();
-            let is_marked = text.starts_with(b"whsec_") || text.ends_with(b"=");
-            let text = text.strip_prefix(b"whsec_".as_slice()).unwrap_or(text);
-            is_marked && Encoding::Base64.decode(text).is_some()
-        };
-        self.source.secrets.iter().any(looks_like_base64).then(|| {
-            format!(
-                "the secret looks like base64 but is used as text: `key = \"base64\"` in {}",
-                self.table()
-            )
-        })
     }
 }
 

@@ -13,6 +13,7 @@ mod arrival;
 mod batch;
 mod configured;
 mod credentials;
+mod doubt;
 mod explain;
 mod fetched;
 mod field_ref;

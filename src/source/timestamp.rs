@@ -144,6 +144,15 @@ mod tests {
                 "2023-11-14 22:13:20",
                 "Tue, 14 Nov 2023 22:13:20 GMT",
                 "Tue, 14 Nov 2023 23:13:20 +0100",
+                "2023-11-14 22:13:20 UTC",
+                "2023-11-14T22:13:20 GMT",
+                "2023-11-14 22:13:20.5 UTC",
+                "2023-11-14 22:13:20 Z",
+                "2023-11-14 23:13:20 +0100",
+                "2023-11-14 22:13:20.123 +0000 UTC",
+                "2023/11/14 22:13:20",
+                "Tue Nov 14 22:13:20 2023",
+                "Tuesday, 14-Nov-23 22:13:20 GMT",
             ] {
                 check(unit, text, 1_700_000_000_000, &Ok(()));
             }
@@ -160,7 +169,9 @@ mod tests {
         for text in seconds.into_iter().chain(["1.", ".5", "1.x", "1.5.5", "-", "1,5"]) {
             check(Unit::Seconds, text, 0, &Err(Rejection::BadTimestamp));
         }
-        check(Unit::Rfc3339, "yesterday", 0, &Err(Rejection::BadTimestamp));
+        for text in ["yesterday", "UTC", "22:13:20 UTC", "1 +0000", "14/11/2023"] {
+            check(Unit::Rfc3339, text, 0, &Err(Rejection::BadTimestamp));
+        }
         check(
             Unit::Millis,
             "-9223372036854775808",

@@ -61,7 +61,7 @@ fn gateways_configurations_pass_check_and_differ_by_their_name_only() {
         std::fs::create_dir_all(state.join("secrets")).unwrap();
         for name in ["database", "nats", "hyvor"] {
             let file = state.join("secrets").join(name);
-            std::fs::write(&file, "secret").unwrap();
+            std::fs::write(&file, "0f4d2c81a7b35e96").unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         }
         let nats = text.replace("backend = \"postgres\"", "backend = \"nats\"");

@@ -53,16 +53,27 @@ fn secret_in_quotes_is_a_warning() {
 fn secret_that_is_likely_to_be_something_else_is_a_warning() {
     let own = "verify = { algorithm = \"hmac-sha256\", header = \"X-S\" }";
     let basic = "verify = { algorithm = \"basic\" }";
+    let twilio = "provider = \"twilio\"\nurl = \"https://site.example/hooks/s\"";
     let pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----";
     for (table, secret, expected) in [
         ("provider = \"stripe\"", "sk_live_0123456789", "looks like an API key"),
         ("provider = \"stripe\"", "we_1MqqbKLt4dXK03v5", "looks like the endpoint's id"),
+        ("provider = \"stripe\"", "we_1MqqbKLt4dXK03v5", "signing secret (`whsec_…`)"),
         ("provider = \"github\"", "ghp_0123456789", "looks like an access token"),
         ("provider = \"slack\"", "xoxb-1-2-3", "which signs no webhooks"),
         ("provider = \"aws-sns\"", "MyTopic-of-mine", "is not the ARN of a topic"),
         ("provider = \"plaid\"", "only-the-secret", "is not `client_id:secret`"),
         (basic, "only-the-password", "HTTP Basic has a name before it"),
-        (own, "\u{feff}s3cr3t-value", "not seen (U+FEFF)"),
+        (own, "s3cr3t\u{feff}-value", "not seen (U+FEFF)"),
+        (own, "changeme", "is a word that stands in for a secret"),
+        (own, "<your-secret-here>", "is a word that stands in for a secret"),
+        (own, "ab", "has 2 characters only: it can be guessed"),
+        (own, "WEBHOOK_SECRET=s3cr3t-value", "looks like a line of an environment file"),
+        (own, "export secret=s3cr3t-value", "looks like a line of an environment file"),
+        (twilio, "AC0123456789abcdef0123456789abcdef", "is the account's SID"),
+        (twilio, "SK0123456789abcdef0123456789abcdef", "is the SID of an API key"),
+        ("provider = \"github\"", "xoxb-1-2-3456789", "an access token of Slack"),
+        ("provider = \"mailgun\"\nallow_unsigned_body = true", "key-0123456789", "an API key"),
         (own, "s3cr3t\u{200b}-value", "not seen (U+200B)"),
         (own, "s3cr3t-value ", "begins or ends with a blank"),
         (own, pem, "is a key in PEM form"),
@@ -75,6 +86,9 @@ fn secret_that_is_likely_to_be_something_else_is_a_warning() {
         ("provider = \"aws-sns\"", "arn:aws:sns:us-west-2:123456789012:MyTopic"),
         (basic, "user:password"),
         (own, "sk_live_0123456789"),
+        (own, "\u{feff}s3cr3t-value"),
+        (own, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="),
+        (twilio, "0123456789abcdef0123456789abcdef"),
     ] {
         assert!(!check_secret(table, secret).0.contains("secret 1"), "{secret}");
     }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::configured::Source;
-use super::super::fetched::FetchRule;
+use super::super::fetched::{FetchRule, verify_by_fetched};
 use super::super::rejection::Rejection;
 use super::super::request::Inbound;
-use super::super::settings::{SigningProfile, SourceSettings};
+use super::super::settings::SigningProfile;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -28,6 +28,9 @@ pub struct Explanation {
     pub is_good_now: bool,
 }
 
+/// A body as it may have been, with a word for people.
+pub(super) type WrittenAnew = (&'static str, Vec<u8>);
+
 pub(super) fn because(line: &str, hint: Option<&str>) -> Explanation {
     Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
 }
@@ -38,23 +41,36 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Whether `sender` with `secret` would have believed `request`, its age aside.
+    /// Whether a sender of this `profile` with `secret` would have been believed `request`, its age
+    /// aside. Keys that are fetched are those that are at hand.
     pub(super) fn fits_request(
         &self,
-        profile: SigningProfile,
+        profile: &SigningProfile,
         secret: &Secret,
         request: &Inbound<'_>,
     ) -> bool {
-        let settings = SourceSettings::new(profile, Vec::new());
-        let name = self.source.name().clone();
-        Source::with_secrets(name, settings, vec![secret.clone()]).is_ok_and(|source| {
-            let judged = source.verify(request, self.rejected.received_at);
+        let now = self.rejected.received_at;
+        let (keys, _) = profile.keys(secret);
+        profile.schemes.iter().zip(keys).any(|(scheme, key)| {
+            let keys = [key];
+            let judged = match &scheme.fetch {
+                Some(rule) => {
+                    let cache = self.source.fetched.as_ref();
+                    verify_by_fetched(cache, scheme, rule, &keys, request, now)
+                }
+                None => scheme.verify(&keys, request, now),
+            };
             matches!(judged, Ok(_) | Err(Rejection::Stale { .. }))
         })
     }
 
-    pub(super) fn fits(&self, profile: SigningProfile, secret: &Secret) -> bool {
+    pub(super) fn fits(&self, profile: &SigningProfile, secret: &Secret) -> bool {
         self.fits_request(profile, secret, &self.rejected.request)
+    }
+
+    /// Whether any of the source's secrets fits.
+    pub(super) fn any_fits(&self, profile: &SigningProfile) -> bool {
+        self.source.secrets.iter().any(|secret| self.fits(profile, secret))
     }
 
     pub(super) fn profile(&self) -> SigningProfile {

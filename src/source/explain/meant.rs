@@ -4,6 +4,7 @@
 use crate::secret::Secret;
 
 use super::super::configured::Source;
+use super::super::field_ref::FieldRef;
 use super::super::handshake::{Answer, Signing};
 use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
@@ -11,6 +12,7 @@ use super::super::scheme::{Envelope, Scheme};
 use super::super::settings::SigningProfile;
 use super::super::template::Template;
 use super::case::{Case, Explanation, because};
+use super::shape::unit;
 
 /// What senders put together of a time and the body.
 const TIMED: [&str; 7] = [
@@ -62,11 +64,12 @@ impl Case<'_> {
             let mut changed = scheme.clone();
             changed.signed = Template::parse(&signed).ok();
             let changed = SigningProfile { schemes: vec![changed], ..profile.clone() };
-            if self.source.secrets.iter().any(|secret| self.fits(changed.clone(), secret)) {
+            if self.any_fits(&changed) {
                 let text = text.escape_default();
                 let time = time.filter(|_| signed.contains("{header:"));
                 let time = time.map_or(String::new(), |name| {
-                    format!(", `timestamp = {{ header = \"{name}\" }}`")
+                    let unit = self.unit_in(name);
+                    format!(", `timestamp = {{ header = \"{name}\"{unit} }}`")
                 });
                 return Some(because(
                     &format!("it matches over another text: `{text}`"),
@@ -83,13 +86,22 @@ impl Case<'_> {
         names.find(|name| name.ends_with("timestamp") || name.ends_with("-time"))
     }
 
+    /// The unit of the time in a header, as a setting; nothing where it is seconds.
+    fn unit_in(&self, name: &str) -> String {
+        let value = FieldRef::header(name).find(&self.rejected.request).text().unwrap_or_default();
+        match unit(&value) {
+            (Some(unit), true) => format!(", unit = \"{unit}\""),
+            (_, _) => String::new(),
+        }
+    }
+
     /// Signed by a sender that was given no secret.
     pub(super) fn no_secret(&self) -> Option<Explanation> {
         let profile = self.profile();
         if !profile.schemes.iter().all(|scheme| scheme.algorithm.signs()) {
             return None;
         }
-        let fits = |text: &str| self.fits(profile.clone(), &Secret::new(text));
+        let fits = |text: &str| self.fits(&profile, &Secret::new(text));
         let (_, what) = NO_SECRETS.iter().find(|(text, _)| fits(text))?;
         Some(because(
             &format!("it is signed with {what}: the sender was given no secret"),

@@ -46,7 +46,7 @@ impl Case<'_> {
             if is_weak || is_same {
                 continue;
             }
-            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
+            if self.any_fits(&profile) {
                 return Some(because(
                     &format!("it is signed as provider `{}` signs", provider.name),
                     Some(&format!(
@@ -69,7 +69,7 @@ impl Case<'_> {
         }
         for changed in variants(scheme, &self.first_value()) {
             let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
-            if self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
+            if self.any_fits(&profile) {
                 let (what, lines) = differences(scheme, &changed);
                 let hint = format!("{} in {}", lines.join(", "), self.table());
                 return Some(because(&format!("it matches {}", what.join(", ")), Some(&hint)));
@@ -86,7 +86,7 @@ impl Case<'_> {
         }
         let is_signed = profile.schemes.iter().all(|scheme| scheme.algorithm.signs());
         let mut secrets = self.source.secrets.iter();
-        if !is_signed || !secrets.any(|secret| self.fits(profile.clone(), secret)) {
+        if !is_signed || !secrets.any(|secret| self.fits(&profile, secret)) {
             return None;
         }
         let hint = format!(
@@ -205,7 +205,7 @@ impl Case<'_> {
                     digest.signature.encoding = encoding;
                     digest.signed = Some(Template::parse(signed).ok()?);
                     let digest = SigningProfile { schemes: vec![digest], ..profile.clone() };
-                    if !self.source.secrets.iter().any(|secret| self.fits(digest.clone(), secret)) {
+                    if !self.any_fits(&digest) {
                         continue;
                     }
                     let name = algorithm.name();
@@ -241,7 +241,7 @@ impl Case<'_> {
         request.body = b"";
         let mut secrets = self.source.secrets.iter();
         let is_empty = self.rejected.request.body.is_empty();
-        if is_empty || !secrets.any(|secret| self.fits_request(self.profile(), secret, &request)) {
+        if is_empty || !secrets.any(|secret| self.fits_request(&self.profile(), secret, &request)) {
             return None;
         }
         Some(because(

@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use super::super::field_ref::FieldRef;
 use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
+use super::super::request::Inbound;
 use super::super::scheme::Scheme;
 use super::super::settings::SigningProfile;
 use super::super::signature::SignatureFormat;
@@ -21,12 +22,21 @@ struct PublishedSecret {
     what: &'static str,
 }
 
-/// <https://developer.zendesk.com/documentation/webhooks/verifying>, Test webhook.
-const PUBLISHED: &[PublishedSecret] = &[PublishedSecret {
-    provider: "zendesk",
-    secret: "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==",
-    what: "Zendesk's published test secret, as its \"Test webhook\" is before the webhook is saved",
-}];
+const PUBLISHED: &[PublishedSecret] = &[
+    // https://developer.zendesk.com/documentation/webhooks/verifying, Test webhook.
+    PublishedSecret {
+        provider: "zendesk",
+        secret: "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==",
+        what: "Zendesk's published test secret, as its \"Test webhook\" is before the webhook is saved",
+    },
+    // https://developer.paypal.com/api/rest/webhooks/simulator.
+    PublishedSecret {
+        provider: "paypal",
+        secret: "WEBHOOK_ID",
+        what: "the word WEBHOOK_ID in place of a webhook's id, as the mock events of PayPal's \
+               simulator are",
+    },
+];
 
 impl Case<'_> {
     /// Quotes that an environment file keeps, or entities of a page that it was copied from.
@@ -37,7 +47,7 @@ impl Case<'_> {
                 [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
                 _ => &[],
             };
-            if !inner.is_empty() && self.fits(self.profile(), &Secret::new(inner)) {
+            if !inner.is_empty() && self.fits(&self.profile(), &Secret::new(inner)) {
                 return Some(because(
                     "it matches when the quotes around the secret are cut off",
                     Some("write the secret without them: `docker run --env-file` keeps quotes"),
@@ -47,7 +57,7 @@ impl Case<'_> {
             let plain = ENTITIES
                 .iter()
                 .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character));
-            if plain != text && self.fits(self.profile(), &Secret::new(plain)) {
+            if plain != text && self.fits(&self.profile(), &Secret::new(plain)) {
                 return Some(because(
                     "it matches when the HTML entities in the secret become characters",
                     Some("the secret was copied out of a page's source: write `&` for `&amp;`"),
@@ -76,7 +86,8 @@ impl Case<'_> {
             (entities("&#39;"), "HTML entities in"),
             (entities("&#x27;"), "HTML entities in"),
         ];
-        let fits = |theirs: &str| theirs != text && self.fits(self.profile(), &Secret::new(theirs));
+        let fits =
+            |theirs: &str| theirs != text && self.fits(&self.profile(), &Secret::new(theirs));
         dressed.iter().find(|(theirs, _)| fits(theirs)).map(|(_, how)| *how)
     }
 
@@ -84,7 +95,7 @@ impl Case<'_> {
     pub(super) fn published_secret(&self) -> Option<Explanation> {
         let known = PUBLISHED.iter().find(|known| {
             known.provider == self.source.provider()
-                && self.fits(self.profile(), &Secret::new(known.secret))
+                && self.fits(&self.profile(), &Secret::new(known.secret))
         })?;
         Some(because(
             &format!("it is signed with {}", known.what),
@@ -110,7 +121,7 @@ impl Case<'_> {
         older.signature.places = vec![place.clone()];
         older.signature.format = SignatureFormat::Whole { prefix: "sha1=".into() };
         let older = SigningProfile { schemes: vec![older], ..profile.clone() };
-        if !self.source.secrets.iter().any(|secret| self.fits(older.clone(), secret)) {
+        if !self.any_fits(&older) {
             return None;
         }
         let FieldRef::Header(header) = &place else { return None };
@@ -145,7 +156,7 @@ impl Case<'_> {
             for scheme in &mut other.schemes {
                 scheme.url = Some(url.clone());
             }
-            if self.source.secrets.iter().any(|secret| self.fits(other.clone(), secret)) {
+            if self.any_fits(&other) {
                 let table = match profile.provider {
                     Some(_) => format!("[source.{}]", self.source.name()),
                     None => self.table(),
@@ -205,7 +216,7 @@ impl Case<'_> {
             let signed = scheme.signed.as_ref()?.to_string().replace("{body}", "{unpacked_body}");
             scheme.signed = Some(Template::parse(&signed).ok()?);
         }
-        if !self.source.secrets.iter().any(|secret| self.fits(profile.clone(), secret)) {
+        if !self.any_fits(&profile) {
             return None;
         }
         let signed = profile.schemes.first()?.signed.as_ref()?.to_string();
@@ -216,6 +227,38 @@ impl Case<'_> {
             ),
             Some(&format!("`signed = \"{signed}\"` in {}", self.table())),
         ))
+    }
+
+    /// A header that came twice and was joined by a comma.
+    pub(super) fn joined_header(&self) -> Option<Explanation> {
+        let request = &self.rejected.request;
+        let profile = self.profile();
+        let places = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
+        for place in places {
+            let FieldRef::Header(name) = place else { continue };
+            let value = place.find(request).text().unwrap_or_default();
+            let Some((first, rest)) = value.split_once(',') else { continue };
+            if !rest.split(',').all(|one| one.trim() == first.trim()) {
+                continue;
+            }
+            let once = |(known, value)| {
+                (known, if known == name { first.trim().as_bytes() } else { value })
+            };
+            let headers = request.headers.iter().map(once).collect();
+            let alone = Inbound { headers: &headers, ..*request };
+            let mut secrets = self.source.secrets.iter();
+            if secrets.any(|secret| self.fits_request(&profile, secret, &alone)) {
+                return Some(because(
+                    &format!(
+                        "it matches when the {place} stands there once: it was joined by a comma"
+                    ),
+                    Some(
+                        "something on its way adds the header a second time: let it set the header once",
+                    ),
+                ));
+            }
+        }
+        None
     }
 
     /// A header that a proxy may have dropped for its name.

@@ -1,6 +1,7 @@
 //! What a rejection says by itself: nothing needs to be tried to explain it.
 
 use super::super::rejection::Rejection;
+use super::super::timestamp::Unit;
 use super::case::{Case, Explanation, because};
 
 /// A clock is seldom off by more: what is older is a late repeat.
@@ -15,10 +16,7 @@ impl Case<'_> {
     pub(super) fn of_rejection(&self, rejection: &Rejection) -> Option<Explanation> {
         match rejection {
             Rejection::Stale { seconds } => Some(self.stale(*seconds)),
-            Rejection::BadTimestamp => {
-                let hint = "check `unit` of the timestamp: s, ms or rfc3339";
-                Some(because("the signature is good, but its timestamp cannot be read", Some(hint)))
-            }
+            Rejection::BadTimestamp => Some(self.bad_timestamp()),
             Rejection::NoVariable(what) => {
                 let hint = "a proxy in front may drop it, or the sender is not the one configured";
                 Some(because(
@@ -32,11 +30,7 @@ impl Case<'_> {
             )),
             Rejection::Claim(name) => {
                 let line = format!("it is signed, but its `{name}` is not the expected one");
-                let hint = format!(
-                    "compare {} with what the sender's page says of its tokens or signatures",
-                    self.table()
-                );
-                Some(because(&line, Some(&hint)))
+                Some(because(&line, Some(&self.of_claim(name))))
             }
             Rejection::ForeignKey(place) => {
                 let line = format!("the address in {place} leads to no host of the sender's");
@@ -49,11 +43,7 @@ impl Case<'_> {
             Rejection::KeyNotFetched(why) => {
                 let line =
                     format!("whether it is signed is not known, for its key is missing: {why}");
-                let hint = format!(
-                    "let this machine reach {} (DNS, port 443, a firewall); the sender was asked to \
-                     come again, and it can be released once the key is there",
-                    self.key_places()
-                );
+                let hint = self.of_missing_key(why);
                 Some(because(&line, Some(&hint)))
             }
             Rejection::TooManyFields => {
@@ -73,22 +63,103 @@ impl Case<'_> {
         }
     }
 
-    /// A time in milliseconds that is read as seconds, or the other way round.
+    /// What to do about a key that cannot be fetched.
+    fn of_missing_key(&self, why: &str) -> String {
+        let places = self.key_places();
+        // The host is there, and says of this key that it has none.
+        if why.contains("answered 4") {
+            return format!(
+                "{places} has no such key for us: the request is of another environment (sandbox, production), \
+                 or the account in the source's secrets is wrong"
+            );
+        }
+        format!(
+            "let this machine reach {places} (DNS, port 443, a firewall); the sender was asked to come again, \
+             and it can be released once the key is there"
+        )
+    }
+
+    /// What to do about a claim that is not the expected one.
+    fn of_claim(&self, name: &str) -> String {
+        let table = self.table();
+        match name {
+            "TopicArn" => "the source's secret is the ARN of another topic: add this one's to `secrets`, \
+                           or take the subscription away"
+                .to_owned(),
+            "alg" => format!("compare `algorithm` in {table} with the `alg` of the token's header"),
+            "iss" => format!("compare `issuer` in {table} with what the sender's page says"),
+            "aud" => format!("compare `audience` in {table} with what the sender's page says"),
+            name if name.contains("hash") || name.contains("sha256") => {
+                "the body was changed on its way here: let the proxy in front pass it through untouched"
+                    .to_owned()
+            }
+            _ => format!(
+                "compare {table} with what the sender's page says of its tokens or signatures"
+            ),
+        }
+    }
+
+    /// A time that is read in another unit than it is written in.
     fn other_unit(&self, seconds: i64) -> Option<Explanation> {
         let now = self.rejected.received_at.as_millis();
         let read = now.checked_sub(seconds.checked_mul(1000)?)?;
-        let is_now = |millis: i64| now.abs_diff(millis) < DAY_MS;
-        let (unit, line) = if is_now(read.div_euclid(1000)) {
-            ("ms", "the signature is good, but its time is in milliseconds, and read as seconds")
-        } else if is_now(read.checked_mul(1000)?) {
-            ("s", "the signature is good, but its time is in seconds, and read as milliseconds")
-        } else {
-            return None;
+        let schemes = &self.source.settings.profile.schemes;
+        let rule = schemes.iter().find_map(|scheme| scheme.timestamp.as_ref())?;
+        let (configured, written) = match rule.unit {
+            Unit::Seconds => ("s", read.div_euclid(1000)),
+            Unit::Millis => ("ms", read),
+            Unit::Rfc3339 | Unit::HttpDate => return None,
         };
-        Some(because(
-            line,
-            Some(&format!("`unit = \"{unit}\"` of the timestamp in {}", self.table())),
-        ))
+        let units = [
+            ("s", "seconds", written.checked_mul(1000)),
+            ("ms", "milliseconds", Some(written)),
+            ("", "microseconds", Some(written.div_euclid(1000))),
+            ("", "nanoseconds", Some(written.div_euclid(1_000_000))),
+        ];
+        let is_now = |millis: &i64| now.abs_diff(*millis) < DAY_MS;
+        let (unit, word, _) =
+            units.iter().find(|(_, _, millis)| millis.as_ref().is_some_and(is_now))?;
+        if *unit == configured {
+            return None;
+        }
+        let as_read = if configured == "s" { "seconds" } else { "milliseconds" };
+        let line =
+            format!("the signature is good, but its time is in {word}, and read as {as_read}");
+        let hint = match *unit {
+            "" => self.without_unit(),
+            unit => format!("`unit = \"{unit}\"` of the timestamp in {}", self.table()),
+        };
+        Some(because(&line, Some(&hint)))
+    }
+
+    /// What to write for a time that has no unit here.
+    fn without_unit(&self) -> String {
+        format!(
+            "there is no unit for that: write `{{header:NAME}}` for `{{timestamp}}` in `signed` and \
+             leave `timestamp` out of {}; a request's age is then not judged",
+            self.table()
+        )
+    }
+
+    /// A time that cannot be read.
+    fn bad_timestamp(&self) -> Explanation {
+        let schemes = &self.source.settings.profile.schemes;
+        let rule = schemes.iter().find_map(|scheme| scheme.timestamp.as_ref());
+        let text = rule.and_then(|rule| rule.at.find(&self.rejected.request).text());
+        let text = text.unwrap_or_default();
+        let n_digits = text.trim().bytes().filter(u8::is_ascii_digit).count();
+        let is_number = n_digits == text.trim().len() && n_digits > 0;
+        let hint = match (is_number, n_digits) {
+            (true, 17..) => self.without_unit(),
+            (true, 12..) => format!("`unit = \"ms\"` of the timestamp in {}", self.table()),
+            (true, _) => format!("`unit = \"s\"` of the timestamp in {}", self.table()),
+            (false, _) if text.contains(':') => format!(
+                "`unit = \"rfc3339\"` of the timestamp in {}, which reads dates of most forms",
+                self.table()
+            ),
+            (false, _) => "check `unit` of the timestamp: s, ms or rfc3339".to_owned(),
+        };
+        because("the signature is good, but its timestamp cannot be read", Some(&hint))
     }
 
     fn stale(&self, seconds: i64) -> Explanation {

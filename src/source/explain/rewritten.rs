@@ -7,8 +7,8 @@ use minijinja::value::ValueKind;
 
 use crate::body::json::{self, Layout};
 
-use super::super::field_ref::{Pair, pairs};
-use super::super::signature::Encoding;
+use super::case::WrittenAnew;
+use super::repacked::{forms, forms_of_json, in_other_charsets, undone, wrapped};
 
 /// How much longer than the body what it was written from may be: each sign an escape.
 const GROWTH_MAX: usize = 6;
@@ -17,47 +17,53 @@ const GROWTH_BYTES: usize = 256 << 10;
 /// As deep as most readers go.
 const DEPTH_MAX: usize = 128;
 
+type WriteAnew = fn(&[u8]) -> Vec<WrittenAnew>;
+
+/// One kind after the other: no more is in memory than the bodies of one.
+const KINDS: [WriteAnew; 7] =
+    [with_other_ends, with_other_lines, wrapped, in_other_charsets, undone, forms, forms_of_json];
+
 /// Every other way of writing `body`, each with a word for people, one at a time.
-pub(super) fn bodies(body: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
-    let mut bodies = Vec::new();
-    bodies.push(("without the blanks at its end", body.trim_ascii_end().to_vec()));
-    bodies.push(("with a newline at its end", [body, b"\n"].concat()));
-    bodies.push(("with a newline at its end", [body, b"\r\n"].concat()));
-    if let Ok(text) = std::str::from_utf8(body) {
-        let unix = text.replace("\r\n", "\n");
-        bodies.push(("with other line ends", unix.replace('\n', "\r\n").into_bytes()));
-        bodies.push(("with other line ends", unix.into_bytes()));
-        bodies.push(("with a byte order mark", format!("\u{feff}{text}").into_bytes()));
-        let text = text.trim_start_matches('\u{feff}');
-        bodies.push(("without its byte order mark", text.as_bytes().to_vec()));
-    }
-    bodies
-        .extend(wrapped(body).map(|body| ("what is wrapped in it (something put it there)", body)));
-    bodies.extend(other_charset(body).map(|body| ("with another charset", body)));
-    let value = json::read(body).ok().map(|(value, _)| value);
-    if value.is_none() {
-        let forms = forms(body).into_iter();
-        bodies.extend(forms.map(|body| ("with the fields of the form written anew", body)));
-    }
-    bodies.into_iter().chain(value.into_iter().flat_map({
-        let most = body.len() * GROWTH_MAX + GROWTH_BYTES;
-        move |value| normalised(value, most)
-    }))
+pub(super) fn bodies(body: &[u8]) -> impl Iterator<Item = WrittenAnew> {
+    let most = body.len() * GROWTH_MAX + GROWTH_BYTES;
+    let value = || json::read(body).ok().map(|(value, _)| value);
+    let anew = std::iter::once_with(value).flatten();
+    let anew = anew.flat_map(move |value| normalised(value, most));
+    KINDS.into_iter().flat_map(|kind| kind(body)).chain(anew)
+}
+
+fn with_other_ends(body: &[u8]) -> Vec<WrittenAnew> {
+    vec![
+        ("without the blanks at its end", body.trim_ascii_end().to_vec()),
+        ("with a newline at its end", [body, b"\n"].concat()),
+        ("with a newline at its end", [body, b"\r\n"].concat()),
+    ]
+}
+
+fn with_other_lines(body: &[u8]) -> Vec<WrittenAnew> {
+    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
+    let unix = text.replace("\r\n", "\n");
+    let bare = text.trim_start_matches('\u{feff}');
+    vec![
+        ("with other line ends", unix.replace('\n', "\r\n").into_bytes()),
+        ("with other line ends", unix.into_bytes()),
+        ("with a byte order mark", format!("\u{feff}{text}").into_bytes()),
+        ("without its byte order mark", bare.as_bytes().to_vec()),
+    ]
 }
 
 /// What parsers of JSON make of `value`, as long as it is at most so many bytes.
-fn normalised(value: Value, most: usize) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+fn normalised(value: Value, most: usize) -> impl Iterator<Item = WrittenAnew> {
     let plain = Style::ALL
         .map(|style| (style, "after JSON normalisation (something parsed it and wrote it anew)"));
-    let indented = ["  ", "    ", "\t"].map(|indent| {
-        let style = Style { indent: Some(indent), ..Style::PLAIN };
-        (style, "after JSON normalisation (something wrote it with indents)")
-    });
+    let indented = Style::INDENTED
+        .map(|style| (style, "after JSON normalisation (something wrote it with indents)"));
     let styles = plain.into_iter().chain(indented);
     let styles = styles.flat_map(|(style, what)| [(style, what, false), (style, what, true)]);
     styles.filter_map(move |(style, what, is_sorted)| {
         let mut written = RewrittenBody { text: String::new(), is_sorted, most };
         style.write(&value, 0, &mut written)?;
+        written.text.push_str(style.end);
         Some((what, written.text.into_bytes()))
     })
 }
@@ -79,6 +85,10 @@ struct Style {
     colon: &'static str,
     /// One item a line, with so much before it for each level.
     indent: Option<&'static str>,
+    /// How such a line ends.
+    line_end: &'static str,
+    /// What is written behind all of it.
+    end: &'static str,
     /// How what is not ASCII is escaped.
     non_ascii: UnicodeEscape,
     /// How what could be markup is escaped.
@@ -110,6 +120,8 @@ impl Style {
         comma: ",",
         colon: ":",
         indent: None,
+        line_end: "\n",
+        end: "",
         non_ascii: UnicodeEscape::Plain,
         markup: UnicodeEscape::Plain,
         markup_signs: MARKUP,
@@ -120,7 +132,15 @@ impl Style {
     const PHP_MARKUP: Self =
         Self { markup: UnicodeEscape::Upper, markup_signs: "<>&'", ..Self::ASCII };
 
-    const ALL: [Self; 12] = [
+    const GO: Self = Self { markup: UnicodeEscape::Lower, ..Self::PLAIN };
+    const DOT_NET: Self = Self {
+        non_ascii: UnicodeEscape::Upper,
+        markup: UnicodeEscape::Upper,
+        markup_signs: MARKUP_AND_QUOTES,
+        ..Self::PLAIN
+    };
+
+    const ALL: [Self; 16] = [
         Self::PLAIN,
         // PHP, with and without its usual flags.
         Self { escapes_slash: true, ..Self::ASCII },
@@ -130,18 +150,45 @@ impl Style {
         Self { non_ascii: UnicodeEscape::Lower, ..Self::SPACED },
         Self::SPACED,
         // Go; Rails; PHP with JSON_HEX_TAG, without and with its slashes.
-        Self { markup: UnicodeEscape::Lower, ..Self::PLAIN },
+        Self::GO,
         Self { markup: UnicodeEscape::Lower, ..Self::ASCII },
+        // Go's encoder of a stream, Python's and JavaScript's printing.
+        Self { end: "\n", ..Self::GO },
+        Self { end: "\n", ..Self::PLAIN },
+        // Gson, and PHP with all of its flags for markup.
+        Self { markup_signs: "<>&='\u{2028}\u{2029}", ..Self::GO },
+        Self { markup_signs: "<>&'\"", escapes_slash: true, ..Self::PHP_MARKUP },
         Self::PHP_MARKUP,
         Self { escapes_slash: true, ..Self::PHP_MARKUP },
         // .NET, and Java in its ASCII mode.
-        Self {
-            non_ascii: UnicodeEscape::Upper,
-            markup: UnicodeEscape::Upper,
-            markup_signs: MARKUP_AND_QUOTES,
-            ..Self::PLAIN
-        },
+        Self::DOT_NET,
         Self { non_ascii: UnicodeEscape::Upper, ..Self::PLAIN },
+    ];
+
+    const TWO: Self = Self { indent: Some("  "), colon: ": ", ..Self::PLAIN };
+    const FOUR: Self = Self { indent: Some("    "), ..Self::TWO };
+    const FOUR_ASCII: Self = Self { non_ascii: UnicodeEscape::Lower, ..Self::FOUR };
+
+    const INDENTED: [Self; 16] = [
+        Self::TWO,
+        Self::FOUR,
+        Self { indent: Some("\t"), ..Self::TWO },
+        Self { indent: Some(" "), ..Self::TWO },
+        // Python, and its indents of other widths.
+        Self { non_ascii: UnicodeEscape::Lower, ..Self::TWO },
+        Self::FOUR_ASCII,
+        Self { indent: Some("\t"), ..Self::FOUR_ASCII },
+        Self { indent: Some(" "), ..Self::FOUR_ASCII },
+        // PHP.
+        Self { escapes_slash: true, ..Self::FOUR_ASCII },
+        Self { escapes_slash: true, ..Self::FOUR },
+        // Go, Gson, Jackson, .NET.
+        Self { markup: UnicodeEscape::Lower, ..Self::TWO },
+        Self { markup: UnicodeEscape::Lower, markup_signs: "<>&='\u{2028}\u{2029}", ..Self::TWO },
+        Self { colon: " : ", ..Self::TWO },
+        Self { end: "\n", ..Self::TWO },
+        Self { indent: Some("  "), colon: ": ", line_end: "\r\n", ..Self::DOT_NET },
+        Self { line_end: "\r\n", ..Self::TWO },
     ];
 
     /// `None` = it becomes too long, or is too deep.
@@ -169,7 +216,7 @@ impl Style {
             self.break_line(depth + 1, &mut written.text);
             if is_map {
                 self.write_text(item.as_str()?, &mut written.text);
-                written.text.push_str(if self.indent.is_some() { ": " } else { self.colon });
+                written.text.push_str(self.colon);
                 self.write(&value.get_item(item).ok()?, depth + 1, written)?;
             } else {
                 self.write(item, depth + 1, written)?;
@@ -184,7 +231,7 @@ impl Style {
 
     fn break_line(self, depth: usize, out: &mut String) {
         if let Some(indent) = self.indent {
-            out.push('\n');
+            out.push_str(self.line_end);
             (0..depth).for_each(|_| out.push_str(indent));
         }
     }
@@ -223,73 +270,6 @@ impl UnicodeEscape {
         }
     }
 }
-
-/// The body that something put into another: a JSON text, the `body` of an API gateway, or the one
-/// field of a form.
-fn wrapped(body: &[u8]) -> Option<Vec<u8>> {
-    match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(serde_json::Value::String(text)) => return Some(text.into_bytes()),
-        Ok(serde_json::Value::Object(fields)) => {
-            let text = fields.get("body").and_then(serde_json::Value::as_str)?;
-            let is_base64 = fields.get("isBase64Encoded").and_then(serde_json::Value::as_bool);
-            let encoding = if is_base64 == Some(true) { Encoding::Base64 } else { Encoding::Plain };
-            return encoding.decode(text.as_bytes());
-        }
-        Ok(_) => return None,
-        Err(_) => {}
-    }
-    let mut fields = pairs(body);
-    match (fields.next(), fields.next()) {
-        (Some((_, value)), None) if !value.is_empty() => Some(value.into_owned()),
-        (_, _) => None,
-    }
-}
-
-/// The text in Latin-1 where it came as UTF-8, and the other way round.
-fn other_charset(body: &[u8]) -> Option<Vec<u8>> {
-    if body.is_ascii() {
-        return None;
-    }
-    match std::str::from_utf8(body) {
-        Ok(text) => text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect(),
-        Err(_) => Some(body.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()),
-    }
-}
-
-/// A form as other writers escape it; nothing where it is none.
-fn forms(body: &[u8]) -> Vec<Vec<u8>> {
-    if !body.contains(&b'=') {
-        return Vec::new();
-    }
-    let fields: Vec<_> = pairs(body).take(FIELDS_MAX).collect();
-    let mut forms = Vec::new();
-    for (blank, plain) in [("+", "-._*"), ("+", "-._~"), ("%20", "-._~"), ("%20", "-._~!*'()")] {
-        let escape = |bytes: &[u8], lower: bool| {
-            let mut text = String::new();
-            for byte in bytes {
-                match byte {
-                    b' ' => text.push_str(blank),
-                    byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(byte) => {
-                        text.push(char::from(*byte));
-                    }
-                    byte if lower => write!(text, "%{byte:02x}").unwrap_or_default(),
-                    byte => write!(text, "%{byte:02X}").unwrap_or_default(),
-                }
-            }
-            text
-        };
-        for lower in [false, true] {
-            let pair = |(name, value): &Pair<'_>| {
-                format!("{}={}", escape(name, lower), escape(value, lower))
-            };
-            forms.push(fields.iter().map(pair).collect::<Vec<_>>().join("&").into_bytes());
-        }
-    }
-    forms
-}
-
-/// The most fields of a form that are written anew.
-const FIELDS_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -332,6 +312,51 @@ mod tests {
         // A form that was read and written anew.
         check("a=%C3%B6+b&c=%2F", "a=%c3%b6%20b&c=/");
         check("a=x%20y%21", "a=x+y!");
+    }
+
+    #[test]
+    fn what_writers_print_for_people_is_found_again() {
+        let arrived = r#"{"b":"é<x>/","a":[1]}"#;
+        // Python and PHP.
+        check("{\n    \"b\": \"\\u00e9<x>/\",\n    \"a\": [\n        1\n    ]\n}", arrived);
+        check("{\n  \"b\": \"\\u00e9<x>/\",\n  \"a\": [\n    1\n  ]\n}", arrived);
+        check("{\n    \"b\": \"\\u00e9<x>\\/\",\n    \"a\": [\n        1\n    ]\n}", arrived);
+        // Go's stream, Gson, Jackson, .NET.
+        check("{\"b\":\"é\\u003cx\\u003e/\",\"a\":[1]}\n", arrived);
+        check(r#"{"a":"\u003cb\u003e\u0027\u003d"}"#, r#"{"a":"<b>'="}"#);
+        check("{\n  \"b\" : \"é<x>/\",\n  \"a\" : [\n    1\n  ]\n}", arrived);
+        check("{\r\n  \"a\": \"\\u00E9\"\r\n}", r#"{"a":"é"}"#);
+    }
+
+    #[test]
+    fn what_was_packed_anew_is_found_again() {
+        let sent = r#"{"a": 1}"#;
+        check(sent, "eyJhIjogMX0=");
+        check(sent, "eyJhIjogMX0=\n");
+        check(sent, r#""eyJhIjogMX0=""#);
+        check(sent, "%7B%22a%22%3A+1%7D=");
+        check(sent, "%7B%22a%22%3A%201%7D");
+        check(sent, r#"[{"a": 1}]"#);
+        check(sent, r#"{"Type":"Notification","Message":"{\"a\": 1}"}"#);
+        check(sent, r#"{"message":{"data":"eyJhIjogMX0=","messageId":"1"}}"#);
+        check(sent, "{\"a\": 1}\0\0");
+        check(sent, "\n {\"a\": 1} \n");
+        check(sent, "{&quot;a&quot;: 1}");
+        check(sent, r#"{\"a\": 1}"#);
+        // Forms of which something made JSON.
+        check("a=x+y&b=1", r#"{"a":"x y","b":"1"}"#);
+        check("payload=%7B%22a%22%3A1%7D", r#"{"payload":"{\"a\":1}"}"#);
+        check("a=1&a=2&n=5", r#"{"a":["1","2"],"n":5}"#);
+    }
+
+    #[test]
+    fn accents_in_another_form_are_found_again() {
+        check("{\"a\":\"\u{e9}\"}", "{\"a\":\"e\u{301}\"}");
+        check("{\"a\":\"e\u{301}\"}", "{\"a\":\"\u{e9}\"}");
+        // UTF-8 that was read as Windows-1252 and written as UTF-8.
+        check("{\"a\":\"€–\"}", "{\"a\":\"â‚¬â€“\"}");
+        let found = bodies(b"{\"a\":\"\x80\"}").any(|(_, body)| body == "{\"a\":\"€\"}".as_bytes());
+        assert!(found, "what came in Windows-1252");
     }
 
     #[test]

@@ -8,7 +8,11 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::source::SourceSettings;
 
+mod asked;
+mod found;
 mod meant;
+mod password;
+mod reworked;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const BODY: &[u8] = br#"{"event":"comment.create","data":{"url":"https:\/\/a\/b","n":1}}"#;
@@ -352,6 +356,22 @@ fn time_in_another_unit_is_named() {
     let (seconds, millis) = (of("s"), of("ms"));
     check(&seconds, &sign(&millis), "its time is in milliseconds", "`unit = \"ms\"`");
     check(&millis, &sign(&seconds), "its time is in seconds", "`unit = \"s\"`");
+    let micros = |source: &Source| {
+        let at = Timestamp::from_millis(NOW.as_millis() * 1000);
+        source.sign(&EventType::new("t"), BODY.to_vec(), "/hooks/s", at).unwrap()
+    };
+    let line = "its time is in microseconds, and read as milliseconds";
+    check(&millis, &micros(&millis), line, "there is no unit for that");
+    check(&seconds, &micros(&millis), "in microseconds, and read as seconds", "no unit for that");
+    let date = verify(
+        &format!(
+            "{HEX}, timestamp = {{ header = \"X-T\", unit = \"rfc3339\" }}, signed = \
+             \"{{timestamp}}.{{body}}\""
+        ),
+        "k",
+    );
+    check(&seconds, &sign(&date), "its timestamp cannot be read", "`unit = \"rfc3339\"`");
+    check(&date, &sign(&millis), "its timestamp cannot be read", "`unit = \"ms\"`");
 }
 
 #[test]

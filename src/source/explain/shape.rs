@@ -1,0 +1,183 @@
+//! The shape of a signature that was found, in words and as lines of the configuration.
+
+use super::super::field_ref::FieldRef;
+use super::super::keys::{Algorithm, KeyRule};
+use super::super::scheme::Scheme;
+use super::super::signature::{Encoding, SignatureFormat};
+use super::sighting::{Sighting, SignedValue, Spelling};
+
+/// A text that may have been signed.
+pub(super) struct SignedText<'a> {
+    pub(super) template: &'static str,
+    pub(super) time: Option<&'a SignedValue>,
+    pub(super) id: Option<&'a SignedValue>,
+    pub(super) url: Option<&'a str>,
+}
+
+/// What was found, for people and as lines of the configuration.
+pub(super) struct ShapeInWords {
+    /// Every line is needed: the preset has none of them.
+    is_whole: bool,
+    what: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl ShapeInWords {
+    /// Nothing yet. In place of a preset every line is needed.
+    pub(super) fn new(is_of_preset: bool) -> Self {
+        Self { is_whole: is_of_preset, what: Vec::new(), lines: Vec::new() }
+    }
+
+    /// The words, and the lines.
+    pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>) {
+        (self.what, self.lines)
+    }
+
+    fn line(
+        &mut self,
+        is_other: bool,
+        what: impl FnOnce() -> String,
+        line: impl FnOnce() -> String,
+    ) {
+        if is_other {
+            self.what.push(what());
+        }
+        if is_other || self.is_whole {
+            self.lines.push(format!("`{}`", line()));
+        }
+    }
+
+    pub(super) fn place(&mut self, scheme: &Scheme, sighting: &Sighting) {
+        let is_other = !scheme.signature.places.contains(&sighting.place);
+        self.line(is_other, || format!("in the {}", sighting.place), || setting(&sighting.place));
+    }
+
+    pub(super) fn algorithm(&mut self, scheme: &Scheme, algorithm: Algorithm) {
+        let name = algorithm.name();
+        let line = || format!("algorithm = \"{name}\"");
+        self.line(scheme.algorithm != algorithm, || format!("as {name}"), line);
+    }
+
+    pub(super) fn format(&mut self, scheme: &Scheme, sighting: &Sighting) {
+        let is_other = scheme.signature.format != sighting.format;
+        match &sighting.format {
+            SignatureFormat::Whole { prefix } if prefix.is_empty() => {
+                if is_other {
+                    let what = || "without anything around it".to_owned();
+                    self.line(true, what, || "prefix = \"\"".to_owned());
+                }
+            }
+            SignatureFormat::Whole { prefix } => {
+                let prefix = prefix.escape_debug();
+                let what = || format!("behind the prefix `{prefix}`");
+                self.line(is_other, what, || format!("prefix = \"{prefix}\""));
+            }
+            SignatureFormat::List { item, pair, keys } => {
+                let key = keys.first().map(AsRef::as_ref).unwrap_or_default();
+                let what = || format!("in a list (`{key}{pair}…` between `{item}`)");
+                let line = || {
+                    format!("list = {{ item = \"{item}\", pair = \"{pair}\", key = \"{key}\" }}")
+                };
+                self.line(is_other, what, line);
+            }
+            SignatureFormat::Items { item, at } => {
+                let at = at.unwrap_or(0);
+                let what = || format!("in a list, as its item {at} (between `{item}`)");
+                self.line(is_other, what, || {
+                    format!("list = {{ item = \"{item}\", key = \"{at}\" }}")
+                });
+            }
+        }
+    }
+
+    pub(super) fn spelling(&mut self, scheme: &Scheme, spelling: Spelling) {
+        let what = match spelling {
+            Spelling::In(encoding) => {
+                let name = match encoding {
+                    Encoding::Base64 => "base64",
+                    Encoding::Hex | Encoding::Plain => "hex",
+                };
+                let is_other = encoding != scheme.signature.encoding;
+                let line = || format!("encoding = \"{name}\"");
+                return self.line(is_other, || format!("as {name}"), line);
+            }
+            Spelling::HexInBase64 => "as the base64 of its hex digits",
+            Spelling::Pairs => "as hex digits in pairs with a sign such as `:` between",
+        };
+        self.what.push(what.to_owned());
+    }
+
+    pub(super) fn key(&mut self, scheme: &Scheme, rule: &KeyRule) {
+        if *rule == scheme.key {
+            return;
+        }
+        let name = match rule.encoding {
+            Encoding::Plain => "utf8",
+            Encoding::Base64 => "base64",
+            Encoding::Hex => "hex",
+        };
+        let cut = if rule.strip.is_empty() { "" } else { " without its `whsec_`" };
+        let strip = if rule.strip.is_empty() { "" } else { ", strip = \"whsec_\"" };
+        let what = || format!("with the secret read as {name}{cut}");
+        self.line(true, what, || format!("key = \"{name}\"{strip}"));
+    }
+
+    pub(super) fn text(&mut self, scheme: &Scheme, text: &SignedText<'_>) {
+        let written = scheme.signed.as_ref().map(ToString::to_string).unwrap_or_default();
+        let signed = text.template.escape_default().to_string();
+        let what = || format!("over the text `{signed}`");
+        self.line(written != text.template, what, || format!("signed = \"{signed}\""));
+        if !text.template.contains("{body") {
+            self.lines.push("`allow_unsigned_body = true`".to_owned());
+        }
+        if let Some(time) = text.time {
+            let (name, is_readable) = unit(&time.value);
+            let setting = setting(&time.place);
+            let unit = name.map_or(String::new(), |unit| format!(", unit = \"{unit}\""));
+            let is_other = scheme.timestamp.as_ref().is_none_or(|rule| rule.at != time.place);
+            if is_readable {
+                let line = || format!("timestamp = {{ {setting}{unit} }}");
+                self.line(is_other, || format!("with the time of the {}", time.place), line);
+            } else {
+                self.what
+                    .push("with a time in microseconds or smaller, which has no unit".to_owned());
+            }
+        }
+        if let Some(id) = text.id {
+            let is_other = scheme.id.as_ref() != Some(&id.place);
+            let line = || format!("id = {{ {} }}", setting(&id.place));
+            self.line(is_other, || format!("with the id of the {}", id.place), line);
+        }
+        if let Some(url) = text.url {
+            let is_other = scheme.url.as_deref() != Some(url);
+            let (what, line) =
+                (|| format!("with the address `{url}`"), || format!("url = \"{url}\""));
+            self.line(is_other, what, line);
+        }
+    }
+}
+
+/// The unit of a time, where it is not seconds, and whether it can be read at all.
+pub(super) fn unit(value: &str) -> (Option<&'static str>, bool) {
+    let n_digits = value.split('.').next().unwrap_or_default().len();
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match (is_number, n_digits) {
+        (true, ..=11) => (None, true),
+        (true, ..=14) => (Some("ms"), true),
+        (true, _) => (None, false),
+        (false, _) if value.contains(", ") => (Some("http-date"), true),
+        (false, _) => (Some("rfc3339"), true),
+    }
+}
+
+/// A place as a setting.
+fn setting(place: &FieldRef) -> String {
+    let kind = match place {
+        FieldRef::Header(_) => "header",
+        FieldRef::Query(_) => "query",
+        FieldRef::Json(_) => "json",
+        FieldRef::Form(_) => "form",
+        FieldRef::List(_) => "list",
+    };
+    format!("{kind} = \"{}\"", place.name().escape_debug())
+}
