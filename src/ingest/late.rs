@@ -7,13 +7,13 @@
 //! - Nothing is believed by that: no event is stored, and what is answered is what its first answer was.
 //! - What is known is in memory only. After a restart such a repeat is refused, as any old request is.
 
+use std::time::Duration;
+
 use super::newest::NewestFacts;
 use super::request::Request;
 use crate::event::{Dedupe, DedupeKey, EventId, NewEvent};
 use crate::queue::Appended;
 use crate::source::{MethodUse, Rejection, Source};
-
-use std::time::Duration;
 
 /// The newest events of senders that sign a time, by what tells them apart.
 #[derive(Debug, Default)]

@@ -114,6 +114,10 @@ pub fn dedupe_key(source: &SourceName, delivery_id: Option<&str>, body: &[u8]) -
 
 /// `query` without the parameter that has the time of sending, which a repeat may have anew.
 pub(super) fn untimed(query: &str, scheme: &Scheme) -> String {
+    // As most requests have it: nothing to be put together.
+    if query.is_empty() {
+        return String::new();
+    }
     let time = scheme.timestamp.as_ref().map(|rule| &rule.at);
     let is_time = |pair: &str| {
         let name = pairs(pair.as_bytes()).next().map(|(name, _)| name);

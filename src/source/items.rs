@@ -99,9 +99,15 @@ fn are_lines(headers: &Headers) -> bool {
 #[expect(clippy::option_option, reason = "unreadable, as it came, and unpacked are three things")]
 fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
     let encoding = request.headers.get("content-encoding");
-    let body = match unpacked(encoding, request.body).ok()? {
-        body if starts_like_json(&body) && body.get(1) != Some(&0) => body,
-        _ => in_utf8(request.headers.get("content-type"), encoding, request.body).ok()?,
+    let body = unpacked(encoding, request.body).ok()?;
+    let body = if starts_like_json(&body) && body.get(1) != Some(&0) {
+        body
+    } else {
+        let content_type = request.headers.get("content-type");
+        match in_utf8(content_type, Some(b"identity"), &body).ok()? {
+            Cow::Owned(text) => Cow::Owned(text),
+            Cow::Borrowed(_) => body,
+        }
     };
     let are_lines = are_lines(request.headers);
     match body {

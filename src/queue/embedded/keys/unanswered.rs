@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{DedupeKey, EventId};
-use crate::queue::storage::{OpenMode, Storage, if_there};
+use crate::queue::storage::{OpenMode, Storage, if_there, read_part};
 
 /// For how long such a key counts.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -118,11 +118,9 @@ impl UnansweredFile {
 
     /// When the queue was closed, and the entries.
     fn read(&self) -> Option<(Timestamp, Vec<u8>)> {
-        let file = self.storage.open(&self.path, OpenMode::Read).ok()?;
+        let size = usize::try_from(self.storage.size(&self.path).ok()?).ok()?;
         let most = KEYS_MAX * ENTRY_BYTES + 12;
-        let mut bytes = vec![0; usize::try_from(file.size().ok()?).ok()?.min(most)];
-        let n_read = file.read_at(&mut bytes, 0).ok()?;
-        bytes.truncate(n_read);
+        let bytes = read_part(self.storage.as_ref(), &self.path, 0, size.min(most)).ok()??;
         let (checksum, rest) = bytes.split_first_chunk::<4>()?;
         let (millis, entries) = rest.split_first_chunk::<8>()?;
         let is_whole = *checksum == crc32c::crc32c(rest).to_le_bytes();
