@@ -152,6 +152,13 @@ impl Queue for ClusterQueue {
         Ok(appended)
     }
 
+    async fn find_repeated(&self, event: &NewEvent) -> Result<Option<EventId>, QueueError> {
+        let found = self.node.copy.find_repeated(event).await?;
+        // What is not in the shared log yet.
+        let (None, Some(spool)) = (found, &self.spool) else { return Ok(found) };
+        spool.queue.find_repeated(event).await
+    }
+
     fn note_unanswered(&self, key: DedupeKey, id: EventId) {
         match &self.spool {
             Some(spool) => spool.queue.note_unanswered(key, id),

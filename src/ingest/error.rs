@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::refused::RefusedFor;
 use super::request::BodyError;
 use crate::metrics::RequestOutcome;
+use crate::source::{AnswerBody, AnswerRule, Rejection, Source};
 
 /// How soon a sender may come again where many come at once: by then each slot of the client limiter
 /// (20 ms) and most bodies are done.
 const RETRY_CROWDED: Duration = Duration::from_secs(1);
+/// The owner must make room, or a sender's keys must be reachable again.
+pub(super) const RETRY_LATER: Duration = Duration::from_secs(30);
 
 /// Why a request is not taken, in the order in which it is found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum IngestError {
     /// It failed verification.
     #[error("the signature is not good")]
     Rejected,
+    /// The same, at a source whose answers have no body.
+    #[error("the signature is not good")]
+    RejectedBare,
     /// More came than the source may send.
     #[error("more than `rate_limit`")]
     RateLimited {
@@ -65,6 +71,17 @@ impl From<BodyError> for IngestError {
 }
 
 impl IngestError {
+    /// What is answered to what `source` does not believe.
+    pub(super) fn of_rejection(source: &Source, rejection: &Rejection) -> Self {
+        match (rejection, &source.settings().answer) {
+            // Its sender is to come again: the signature may be good.
+            (Rejection::KeyNotFetched(_), _) => Self::Unavailable { retry_after: RETRY_LATER },
+            // Xero's test of an address takes no 401 with a body.
+            (_, AnswerRule::Body(AnswerBody { body: None, .. })) => Self::RejectedBare,
+            _ => Self::Rejected,
+        }
+    }
+
     /// What it counts as; a wrong method is no request to the source.
     pub fn outcome(&self) -> Option<RequestOutcome> {
         match self {
@@ -74,7 +91,7 @@ impl IngestError {
             Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
             Self::Body(BodyError::TooLarge) => Some(RequestOutcome::TooLarge),
             Self::Body(BodyError::TooSlow | BodyError::Broken) => Some(RequestOutcome::Incomplete),
-            Self::Rejected => Some(RequestOutcome::Rejected),
+            Self::Rejected | Self::RejectedBare => Some(RequestOutcome::Rejected),
             Self::RateLimited { .. } => Some(RequestOutcome::RateLimited),
             Self::Body(BodyError::NoRoom) | Self::Unavailable { .. } => {
                 Some(RequestOutcome::Unavailable)
@@ -95,7 +112,8 @@ impl IngestError {
             | Self::NotAllowed
             | Self::NotAllowedBehindProxy
             | Self::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
-            | Self::Rejected => None,
+            | Self::Rejected
+            | Self::RejectedBare => None,
         }
     }
 
@@ -114,7 +132,7 @@ impl IngestError {
             Self::Body(BodyError::Broken) => Some(RefusedFor::Broken),
             Self::Body(BodyError::NoRoom) => Some(RefusedFor::NoRoom),
             Self::RateLimited { .. } => Some(RefusedFor::RateLimited),
-            Self::Rejected | Self::Unavailable { .. } => None,
+            Self::Rejected | Self::RejectedBare | Self::Unavailable { .. } => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::event::EventId;
 use crate::sync::lock;
 
-/// How many facts are known: of 4 to 16 bytes, beside 16 of the id, so at most 128 KiB.
+/// How many facts are known: of 4 to 8 bytes, beside 16 of the id, so at most 96 KiB.
 pub(super) const FACTS_MAX: usize = 4_096;
 
 /// The newest facts of events, the oldest first.
@@ -26,15 +26,6 @@ impl<T: Copy> NewestFacts<T> {
             newest.pop_front();
         }
         newest.push_back((id, fact));
-    }
-
-    /// The newest event of which `fact` is known.
-    pub(super) fn find(&self, fact: T) -> Option<EventId>
-    where
-        T: PartialEq,
-    {
-        let newest = lock(&self.0);
-        newest.iter().rev().find(|(_, known)| *known == fact).map(|(id, _)| *id)
     }
 
     /// All that is known of `id`, the newest last.

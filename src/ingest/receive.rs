@@ -17,7 +17,7 @@ use super::refused::{RefusedRequest, RefusedRequests};
 use super::rejected::{RejectedRequest, RejectedRing};
 use super::repeats::SeenRepeats;
 use super::request::{Limits, Request, RequestHead};
-use super::store::{EventStore, RETRY_LATER};
+use super::store::EventStore;
 use super::unverified::UnverifiedBytes;
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Metrics, SourceMetrics};
@@ -266,11 +266,7 @@ impl Ingest {
         self.log.rejected(&rejected, self.clock.now());
         self.refused.add_unkept(&rejected, self.clock.now());
         self.rejected.push(rejected);
-        Err(match rejection {
-            // Its sender is to come again: the signature may be good.
-            Rejection::KeyNotFetched(_) => IngestError::Unavailable { retry_after: RETRY_LATER },
-            _ => IngestError::Rejected,
-        })
+        Err(IngestError::of_rejection(source, rejection))
     }
 
     /// Takes in what an unsigned question brought: it is kept beside the rejected requests, where

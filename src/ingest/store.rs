@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
-use super::error::IngestError;
-use super::late::KnownEvents;
+use super::error::{IngestError, RETRY_LATER};
+use super::late::late_event;
 use super::log::ThrottledLog;
 use super::repeats::SeenRepeats;
 use super::request::Request;
@@ -25,8 +25,6 @@ pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 const RETRY_AT_ONCE: Duration = Duration::from_secs(1);
 /// A restart is under way, or the disk is slow.
 const RETRY_SOON: Duration = Duration::from_secs(5);
-/// The owner must make room, or a sender's keys must be reachable again.
-pub(super) const RETRY_LATER: Duration = Duration::from_secs(30);
 
 /// The queue, as verified requests see it.
 pub(super) struct EventStore {
@@ -36,7 +34,6 @@ pub(super) struct EventStore {
     standbys: Option<Arc<Standbys>>,
     traces: Traces,
     repeats: SeenRepeats,
-    known: KnownEvents,
 }
 
 impl EventStore {
@@ -45,15 +42,8 @@ impl EventStore {
         clock: Arc<dyn Clock>,
         log: Arc<ThrottledLog>,
     ) -> Self {
-        Self {
-            queue,
-            clock,
-            log,
-            standbys: None,
-            traces: Traces::default(),
-            repeats: SeenRepeats::default(),
-            known: KnownEvents::default(),
-        }
+        let (traces, repeats) = (Traces::default(), SeenRepeats::default());
+        Self { queue, clock, log, standbys: None, traces, repeats }
     }
 
     pub(super) fn repeats(&self) -> &SeenRepeats {
@@ -110,7 +100,6 @@ impl EventStore {
         let received = TracedRequest::of(&event, &self.traces);
         let appended = self.in_time(self.queue.append(event)).await?;
         self.trace(received, appended);
-        self.known.add(endpoint.source(), dedupe, appended);
         self.answer(endpoint, dedupe, appended, of_answer).await
     }
 
@@ -122,8 +111,12 @@ impl EventStore {
         request: &Request<'_>,
         rejection: &Rejection,
     ) -> Option<Result<Accepted, IngestError>> {
-        let (event, id) = self.known.repeated_by(endpoint.source(), request, rejection)?;
-        let (dedupe, appended) = (event.dedupe, Appended::Duplicate(id));
+        let event = late_event(endpoint.source(), request, rejection)?;
+        let found = match self.in_time(self.queue.find_repeated(&event)).await {
+            Ok(found) => found?,
+            Err(err) => return Some(Err(err)),
+        };
+        let (dedupe, appended) = (event.dedupe, Appended::Duplicate(found));
         Some(self.answer(endpoint, dedupe, appended, Some(event)).await)
     }
 

@@ -147,12 +147,16 @@ fn stripe(secret: &str) -> Source {
 #[tokio::test]
 async fn late_repeat_of_a_stored_event_is_answered_as_its_first_request() {
     let clock = Arc::new(ManualClock::new(NOW));
-    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
-    let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&dynamic)));
-    let store = Arc::clone(&queue) as Arc<dyn Queue>;
-    let sources = vec![stripe("right")];
-    let ingest = Ingest::new(store, dynamic, Metrics::new(), testing::limits(), sources);
-    let send = async |secret: &str, body: &'static [u8]| {
+    let disk = MemoryDisk::new();
+    let start = || {
+        let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+        let queue = Arc::new(disk.open(Arc::clone(&dynamic)));
+        let store = Arc::clone(&queue) as Arc<dyn Queue>;
+        let sources = vec![stripe("right")];
+        (queue, Ingest::new(store, dynamic, Metrics::new(), testing::limits(), sources))
+    };
+    let (queue, ingest) = start();
+    let send = async |ingest: &Ingest, secret: &str, body: &'static [u8]| {
         let signed = stripe(secret).sign(&EventType::new("t"), body.to_vec(), "/hooks/stripe", NOW);
         let headers = signed.unwrap().headers;
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -161,15 +165,22 @@ async fn late_repeat_of_a_stored_event_is_answered_as_its_first_request() {
         received.map(|accepted| accepted.appended().unwrap())
     };
     let body = br#"{"id":"evt_1","type":"a"}"#;
-    let Ok(Appended::Stored(id)) = send("right", body).await else { panic!("it is new") };
+    let Ok(Appended::Stored(id)) = send(&ingest, "right", body).await else { panic!("it is new") };
     clock.advance(Duration::from_hours(2));
-    assert_eq!(send("right", body).await, Ok(Appended::Duplicate(id)));
+    assert_eq!(send(&ingest, "right", body).await, Ok(Appended::Duplicate(id)));
     assert!(ingest.rejected().is_empty(), "the owner has nothing to look at");
     // Nothing that is new is believed, and nothing by another secret.
     let other = br#"{"id":"evt_2","type":"a"}"#;
-    assert_eq!(send("right", other).await, Err(IngestError::Rejected));
-    assert_eq!(send("wrong", body).await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "right", other).await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "wrong", body).await, Err(IngestError::Rejected));
     assert_eq!(ingest.rejected().len(), 2);
+
+    queue.close().await.unwrap();
+    let (queue, ingest) = start();
+    assert_eq!(send(&ingest, "right", body).await, Ok(Appended::Duplicate(id)), "after a restart");
     let query = EventQuery { limit: 10, ..EventQuery::default() };
     assert_eq!(queue.list(query).await.unwrap().len(), 1);
+    // Once its id is forgotten it could be any old request.
+    clock.advance(DedupePolicy::WINDOW);
+    assert_eq!(send(&ingest, "right", body).await, Err(IngestError::Rejected));
 }

@@ -38,6 +38,12 @@ pub trait Queue: Send + Sync {
     /// They must fit into one unit: at most [`APPEND_ALL_MAX`] events.
     async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError>;
 
+    /// The event that `event` would repeat within its window if it were appended now. Stores nothing.
+    /// A backend that cannot say has none.
+    async fn find_repeated(&self, _event: &NewEvent) -> Result<Option<EventId>, QueueError> {
+        Ok(None)
+    }
+
     /// The answer for event `id` cannot have arrived: for ten minutes an equal request, known by
     /// `key`, is a repeat of it ([`Dedupe::Unanswered`](crate::event::Dedupe)). A backend that forgets
     /// this stores the repeat as an event of its own.

@@ -35,6 +35,7 @@ pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
     let mut response = match err {
         // Its sender has shown who it is.
         IngestError::EventByMethod { .. } => problem(err).with_detail(&err.to_string()),
+        IngestError::RejectedBare => HttpResponse::Unauthorized().finish(),
         _ => problem(err).response(),
     };
     match err {
@@ -52,6 +53,7 @@ pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
         | IngestError::NotAllowedBehindProxy
         | IngestError::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
         | IngestError::Rejected
+        | IngestError::RejectedBare
         | IngestError::RateLimited { .. }
         | IngestError::Unavailable { .. } => {}
     }
@@ -65,9 +67,10 @@ fn problem(err: &IngestError) -> Problem {
         IngestError::Method { .. } | IngestError::EventByMethod { .. } => {
             Problem::MethodNotAllowed("POST")
         }
-        IngestError::NotAllowed | IngestError::NotAllowedBehindProxy | IngestError::Rejected => {
-            Problem::Unauthorized
-        }
+        IngestError::NotAllowed
+        | IngestError::NotAllowedBehindProxy
+        | IngestError::Rejected
+        | IngestError::RejectedBare => Problem::Unauthorized,
         IngestError::Body(BodyError::TooLarge) => Problem::TooLarge,
         IngestError::Body(BodyError::TooSlow) => Problem::Timeout,
         IngestError::Body(BodyError::Broken) => Problem::BadRequest,

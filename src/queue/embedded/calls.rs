@@ -40,6 +40,12 @@ impl Queue for EmbeddedQueue {
         self.append_group(events).await
     }
 
+    async fn find_repeated(&self, event: &NewEvent) -> Result<Option<EventId>, QueueError> {
+        let Some(probe) = commit::probe_of(event) else { return Ok(None) };
+        // The newest keys are the committer's own.
+        self.core.ask(|reply| Request::FindRepeated(probe, reply)).await
+    }
+
     fn note_unanswered(&self, key: DedupeKey, id: EventId) {
         lock(&self.core.unanswered).insert(key, id, self.core.clock.steady());
     }

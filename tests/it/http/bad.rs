@@ -41,6 +41,19 @@ fn every_failed_verification_gets_the_same_401() {
     assert_eq!(gateway.ask("GET", "/api/v1/events?source=hyvor", "").text(), "[]");
 }
 
+/// Xero turns an address down whose 401 has a body.
+#[test]
+fn source_whose_answers_have_no_body_refuses_without_one() {
+    let source = "[source.xero]\nsecrets = [{ file = \"secret\" }]\nanswer = { status = 200 }\n\
+                  verify = { algorithm = \"hmac-sha256\", header = \"X-Signature\" }\n";
+    let gateway = Gateway::with("", source);
+    for (signature, status) in [(signature(BODY), 200), (signature(b"other"), 401)] {
+        let answer = gateway.post("xero", &[("X-Signature", &signature)], BODY);
+        assert_eq!((answer.status, &*answer.text()), (status, ""));
+    }
+    check_unauthorized(&gateway.post("hyvor", &[], BODY));
+}
+
 #[test]
 fn any_changed_byte_of_the_body_is_refused() {
     let gateway = Gateway::start();

@@ -95,9 +95,13 @@ impl Committer {
 
     /// The same by keys that are remembered for a window.
     pub(super) fn seen_within(&self, event: &NewEvent, probed: Generation) -> Option<Seen> {
-        let probe = probe_of(event)?;
-        let newest = self.memtable.get(&probe);
-        newest.or_else(|| self.core.keys.lookup(&probe, probed).0)
+        self.seen_by(&probe_of(event)?, probed)
+    }
+
+    /// The event that one with this key repeats, where it does.
+    pub(super) fn seen_by(&self, probe: &KeyProbe, probed: Generation) -> Option<Seen> {
+        let newest = self.memtable.get(probe);
+        newest.or_else(|| self.core.keys.lookup(probe, probed).0)
     }
 }
 

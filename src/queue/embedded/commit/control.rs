@@ -6,6 +6,7 @@ use super::{Committer, NoRoom, Reply, Request, Since, SnapshotBasis};
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
 use crate::queue::embedded::core::Step;
+use crate::queue::embedded::keys::Generation;
 use crate::queue::embedded::record::{HEADER_BYTES, Incarnation, KeptEnd, Kind, Lsn, UnitBuilder};
 use crate::queue::embedded::recovery::RecoveredStates;
 use crate::queue::embedded::state::HandlerState;
@@ -55,6 +56,10 @@ impl Committer {
             Request::BeginSnapshot(reply) => {
                 let basis = self.snapshot_basis();
                 answer(reply, Ok(basis));
+            }
+            Request::FindRepeated(probe, reply) => {
+                let seen = self.seen_by(&probe, Generation::default());
+                answer(reply, Ok(seen.map(|seen| seen.id)));
             }
             Request::FreezeKeys(reply) => {
                 self.freeze_keys();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::event::{EventId, HandlerName, NewEvent, Position};
-use crate::queue::embedded::keys::Generation;
+use crate::queue::embedded::keys::{Generation, KeyProbe};
 use crate::queue::embedded::log::{AllocateError, AllocatedSegment};
 use crate::queue::embedded::record::{KeptEnd, Lsn, SharedMark};
 use crate::queue::embedded::recovery::RecoveredStates;
@@ -97,6 +97,8 @@ pub(crate) enum Request {
     Recorded(Reply<()>),
     /// Answered with what a snapshot begins with.
     BeginSnapshot(Reply<SnapshotBasis>),
+    /// Answered with the stored event that an event with this key would repeat.
+    FindRepeated(KeyProbe, Reply<Option<EventId>>),
     /// Hands the newest dedupe keys over, to be written as a run.
     FreezeKeys(Reply<()>),
     /// Records how far the kept log counts and, with `first`, that the log begins with that segment
