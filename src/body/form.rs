@@ -17,13 +17,12 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
 /// Whether a text without a content type can only be a form: names and values without white space,
 /// each name as programs have them.
 pub(super) fn is_likely(text: &[u8]) -> bool {
-    let is_name = |name: &[u8]| {
-        let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%*".contains(byte);
-        !name.is_empty() && name.iter().all(is_sign)
-    };
+    let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%*".contains(byte);
     let is_pair = |pair: &[u8]| {
-        let name = pair.iter().position(|byte| *byte == b'=').and_then(|at| pair.get(..at));
-        name.is_some_and(is_name) && pair.iter().all(u8::is_ascii_graphic)
+        // JSON is told by its first sign: no body is walked through for that.
+        let name_end = pair.iter().position(|byte| !is_sign(byte));
+        let is_named = name_end.is_some_and(|at| at > 0 && pair.get(at) == Some(&b'='));
+        is_named && pair.iter().all(u8::is_ascii_graphic)
     };
     text.split(|byte| *byte == b'&').all(is_pair)
 }
