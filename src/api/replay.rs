@@ -44,6 +44,9 @@ pub struct ReplayRange {
     /// At most this many events; as many as one page has where it is left out. Large ones make a
     /// page shorter.
     pub limit: Option<usize>,
+    /// Every event to every handler: must be said where nothing else says less.
+    #[serde(default)]
+    pub all: bool,
     /// Only count them.
     #[serde(default)]
     pub dry_run: bool,
@@ -83,6 +86,13 @@ impl Replayed {
 }
 
 impl ReplayRange {
+    /// Whether it says which events, or which handler.
+    fn is_limited(&self) -> bool {
+        let texts =
+            [&self.handler, &self.source, &self.event_type, &self.contains, &self.field, &self.q];
+        texts.iter().any(|text| text.is_some()) || self.since.or(self.until).is_some()
+    }
+
     /// The filter in words, for the action log.
     fn words(&self) -> String {
         let said = [
@@ -153,6 +163,12 @@ impl Api {
     /// Makes a page of events due again, oldest first. A page ends early behind the event with
     /// which the bodies pass [`TAKE_BYTES_MAX`] together: all of it is in memory at once.
     pub async fn replay_range(&self, range: ReplayRange) -> Result<Replayed, ApiError> {
+        if !(range.all || range.dry_run || range.is_limited()) {
+            return Err(ApiError::Bad(
+                "it would deliver every event to every handler again: say which ones, or `all`"
+                    .into(),
+            ));
+        }
         let handler = range.handler.as_deref().map(handler).transpose()?;
         let handlers = self.handlers_for(handler.as_ref())?;
         let after = range.after.unwrap_or(0);

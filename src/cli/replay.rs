@@ -191,6 +191,7 @@ async fn begin(via: &Via, options: &EventsReplay, file: &Path) -> Result<ReplayP
         // What comes in from here on is delivered anyway.
         up_to: Some(via.last().await?),
         limit: None,
+        all: options.all,
         dry_run: options.dry_run,
     };
     Ok(ReplayProgress { range, count: 0, deliveries: 0 })

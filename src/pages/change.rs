@@ -1,8 +1,8 @@
 //! What forms change. Each leads back to the page that it came from, which shows what came of it.
 
 use super::fields::Fields;
-use super::{Answer, Page, dead, events, picked, words};
-use crate::api::{Api, ApiError, PauseAsk, ReleaseAsk, Run};
+use super::{Answer, Page, dead, events, picked, rejected, words};
+use crate::api::{Api, ApiError, PauseAsk, Run};
 use crate::clock::Timestamp;
 use crate::event::{EventId, EventType, HandlerName, SourceName};
 
@@ -28,7 +28,7 @@ pub async fn change(api: &Api, page: Page, body: &str) -> Result<Answer, ApiErro
             drop_dead(api, &fields).await?;
             dead_address(&fields)
         }
-        Page::RejectedReleaseAll => release_all(api, &fields).await?,
+        Page::RejectedReleaseAll => rejected::release_all(api, &fields).await?,
         Page::EventsReplay => replay_listed(api, &fields).await?,
         Page::RejectedRelease(number) => {
             api.release(number).await?;
@@ -79,12 +79,6 @@ async fn replay_listed(api: &Api, fields: &Fields) -> Result<String, ApiError> {
         events::replay(api, fields).await?;
     }
     Ok(fields.address("/events", &["to", "replay", "pick", "picked"], &[]))
-}
-
-async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {
-    let (source, reason) = (fields.text("source"), fields.text("reason"));
-    api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
-    Ok("/rejected".to_owned())
 }
 
 async fn replay(api: &Api, id: EventId, fields: &Fields) -> Result<String, ApiError> {

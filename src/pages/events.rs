@@ -129,6 +129,8 @@ fn range(api: &Api, fields: &Fields) -> Result<ReplayRange, ApiError> {
         since: asked.since,
         until: asked.until,
         q: Some(q).filter(|q| !q.is_empty()),
+        // The page has said how many they are.
+        all: true,
         ..ReplayRange::default()
     })
 }

@@ -10,7 +10,7 @@ use super::frame::{Frame, Here};
 use super::widgets::{Ticked, When};
 use super::words::Room;
 use super::{Viewer, rendered, words};
-use crate::api::{Api, ApiError, RejectedView};
+use crate::api::{Api, ApiError, RejectedView, ReleaseAsk};
 use crate::clock::Timestamp;
 
 /// Groups that are explained: each takes hundreds of ways to sign.
@@ -150,6 +150,25 @@ fn bound(n_kept: usize) -> String {
 /// A reason as it stands in addresses and forms.
 fn exact(reason: &str) -> String {
     words::shown(reason, 300)
+}
+
+/// Releases a group, which a form names as it stands there.
+pub(super) async fn release_all(api: &Api, fields: &Fields) -> Result<String, ApiError> {
+    let (source, named) = (fields.text("source"), fields.get("reason"));
+    let reason = named.map(|named| reason_of(api, source.as_deref(), named)).transpose()?;
+    api.release_all(ReleaseAsk { source, reason, ..ReleaseAsk::default() }).await?;
+    Ok("/rejected".to_owned())
+}
+
+/// The reason that stands in a form as `named`.
+fn reason_of(api: &Api, source: Option<&str>, named: &str) -> Result<String, ApiError> {
+    let is_meant = |request: &RejectedView| {
+        source.is_none_or(|source| request.source.as_str() == source)
+            && exact(&request.reason) == named
+    };
+    let meant = api.rejected(LOOKED_AT_MAX)?.into_iter().find(is_meant);
+    let gone = || ApiError::NotFound("no request is kept that was turned down for it".into());
+    meant.map(|request| request.reason).ok_or_else(gone)
 }
 
 /// Where the requests to a source that were turned down for a reason are listed.

@@ -45,11 +45,16 @@ pub enum Rejection {
     #[error("the timestamp cannot be read")]
     BadTimestamp,
     /// The signature is good, but not of this hour.
-    #[error("the timestamp is {seconds} s old")]
+    #[error("the timestamp is {}", lies(*.seconds))]
     Stale {
         /// How many seconds before the receiving it was sent; negative where after it.
         seconds: i64,
     },
+}
+
+/// Where a timestamp lies. How far off it is says `explain`: requests of one cause have one reason.
+const fn lies(seconds: i64) -> &'static str {
+    if seconds < 0 { "in the future" } else { "too old" }
 }
 
 impl Rejection {

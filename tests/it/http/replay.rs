@@ -28,6 +28,12 @@ fn a_range_of_events_is_replayed_page_by_page() {
     assert_eq!(page(&json!({ "limit": 2, "handler": "all" })), expected(2, 2, false));
     assert_eq!(page(&json!({ "limit": 2, "handler": "all", "after": 2 })), expected(1, 3, true));
 
+    for unlimited in [json!({}), json!({ "limit": 2 }), json!({ "after": 1, "up_to": 2 })] {
+        let refused = ask(&unlimited);
+        assert_eq!(refused.status, 400, "{unlimited}");
+        assert!(refused.text().contains("or `all`"), "{}", refused.text());
+    }
+    assert_eq!(page(&json!({ "limit": 1, "all": true })), expected(1, 1, false));
     assert_eq!(ask(&json!({ "sorce": "hyvor" })).status, 400, "a typing mistake is not `all`");
     assert_eq!(ask(&json!({ "handler": "No" })).status, 400);
     assert_eq!(ask(&json!({ "handler": "nobody" })).status, 404);

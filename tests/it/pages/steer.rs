@@ -132,6 +132,25 @@ fn handler_that_is_left_alone_is_probed_at_once() {
 }
 
 #[test]
+fn form_releases_what_was_turned_down_for_a_reason_longer_than_it_holds() {
+    let header = format!("x-{}", "id-".repeat(120));
+    let source = format!(
+        "[source.long]\nsecrets = [{{ file = \"secret\" }}]\n[source.long.verify]\n\
+         algorithm = \"hmac-sha256\"\nheader = \"X-Signature\"\n\
+         signed = \"{{header:{header}}}.{{body}}\"\n"
+    );
+    let gateway = Gateway::with("", &source);
+    assert_eq!(gateway.post("long", &[("X-Signature", &"0".repeat(64))], b"{}").status, 401);
+    let reason = ask(&gateway, "rejected")[0]["reason"].as_str().unwrap().to_owned();
+    let shown = reason.get(..300).expect("it is longer").replace(' ', "+");
+    let form = format!("source=long&reason={shown}%E2%80%A6");
+    assert_eq!(gateway.ask("POST", "/rejected/release", &form).status, 303);
+    let told = "0 of 1, 1 still fail verification".to_owned();
+    assert_eq!(newest_action(&gateway), ("release".to_owned(), told));
+    assert_eq!(gateway.ask("POST", "/rejected/release", "reason=no").status, 404);
+}
+
+#[test]
 fn rejected_requests_of_one_cause_are_released_together_after_the_mend() {
     let gateway = Gateway::start();
     let path = gateway.folder.path().join("secret");

@@ -94,6 +94,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("after", "integer?"),
             ("up_to", "integer?"),
             ("limit", "integer?"),
+            ("all", "boolean?"),
             ("dry_run", "boolean?"),
         ],
     ),
