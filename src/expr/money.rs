@@ -47,15 +47,16 @@ fn minor_decimals_of(currency: &str) -> usize {
     if is_counted { 2 } else { decimals_of(currency) }
 }
 
-/// `data.amount | money("EUR")` is `1,234.50 EUR`. With `minor = true` the amount is in cents, as
-/// Stripe sends it. `decimals` is the currency's where it is not said, and else the minor unit's too; `group` is `,` and `point` is `.`.
+/// `data.amount | money("EUR")` is `1,234.50 EUR`. With `minor = true` the amount is in the currency's cents,
+/// as Stripe sends it, however many `decimals` are shown: the currency's where it is not said. Without a
+/// currency they also say what its cents are. `group` is `,` and `point` is `.`.
 pub(super) fn money(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = Arguments::of(args)?;
     let text = |place, name| Ok::<_, Error>(args.get(place, name)?.map(|text| plain(&text)));
     let currency = text(1, "currency")?.unwrap_or_default();
     let is_minor = args.get(2, "minor")?.is_some_and(|minor| minor.is_true());
     let decimals = args.count(3, "decimals", decimals_of(&currency))?.min(DECIMALS_MAX);
-    let minor = args.count(3, "decimals", minor_decimals_of(&currency))?.min(DECIMALS_MAX);
+    let minor = if currency.is_empty() { decimals } else { minor_decimals_of(&currency) };
     let group = text(4, "group")?.unwrap_or_else(|| ",".to_owned());
     let point = text(5, "point")?.unwrap_or_else(|| ".".to_owned());
     args.finish()?;

@@ -149,7 +149,17 @@ fn read_profile(table: &mut Table<'_>) -> Option<SigningProfile> {
         return verify.flatten();
     }
     if !table.has("provider") {
-        table.missing("provider", &format!("{}; or write a `verify` table", known_providers()));
+        // What says how a sender of one's own signs, one table too high.
+        let verify =
+            ["header", "signed", "encoding", "timestamp"].into_iter().find(|key| table.has(key));
+        let verify = match verify {
+            Some(key) => format!(
+                "`{key}` and what else says how it signs stand in `[{}.verify]`",
+                table.path()
+            ),
+            None => "or write a `verify` table".to_owned(),
+        };
+        table.missing("provider", &format!("{}; {verify}", known_providers()));
     }
     read_provider(table)
 }

@@ -72,6 +72,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT)
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 impl Encoding {
+    /// As the configuration says it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Hex => "hex",
+            Self::Base64 => "base64",
+            Self::Plain => "utf8",
+        }
+    }
+
     pub(super) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Hex => {

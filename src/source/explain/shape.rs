@@ -3,7 +3,7 @@
 use super::super::field_ref::FieldRef;
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::scheme::Scheme;
-use super::super::signature::{Encoding, SignatureFormat};
+use super::super::signature::SignatureFormat;
 use super::sighting::{Sighting, SignedValue, Spelling};
 
 /// A text that may have been signed.
@@ -93,10 +93,7 @@ impl ShapeInWords {
     pub(super) fn spelling(&mut self, scheme: &Scheme, spelling: Spelling) {
         let what = match spelling {
             Spelling::In(encoding) => {
-                let name = match encoding {
-                    Encoding::Base64 => "base64",
-                    Encoding::Hex | Encoding::Plain => "hex",
-                };
+                let name = encoding.name();
                 let is_other = encoding != scheme.signature.encoding;
                 let line = || format!("encoding = \"{name}\"");
                 return self.line(is_other, || format!("as {name}"), line);
@@ -111,11 +108,7 @@ impl ShapeInWords {
         if *rule == scheme.key {
             return;
         }
-        let name = match rule.encoding {
-            Encoding::Plain => "utf8",
-            Encoding::Base64 => "base64",
-            Encoding::Hex => "hex",
-        };
+        let name = rule.encoding.name();
         let cut = if rule.strip.is_empty() { "" } else { " without its `whsec_`" };
         let strip = if rule.strip.is_empty() { "" } else { ", strip = \"whsec_\"" };
         let what = || format!("with the secret read as {name}{cut}");

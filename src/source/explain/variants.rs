@@ -54,21 +54,16 @@ pub(super) fn differences(scheme: &Scheme, changed: &Scheme) -> (Vec<String>, Ve
         what.push(text);
         lines.push(line);
     };
-    let name = |encoding| match encoding {
-        Encoding::Hex => "hex",
-        Encoding::Base64 => "base64",
-        Encoding::Plain => "utf8",
-    };
     if changed.algorithm != scheme.algorithm {
         let algorithm = changed.algorithm.name();
         differs(format!("as {algorithm}"), format!("`algorithm = \"{algorithm}\"`"));
     }
     if changed.signature.encoding != scheme.signature.encoding {
-        let encoding = name(changed.signature.encoding);
+        let encoding = changed.signature.encoding.name();
         differs(format!("as {encoding}"), format!("`encoding = \"{encoding}\"`"));
     }
     if changed.key.encoding != scheme.key.encoding {
-        let encoding = name(changed.key.encoding);
+        let encoding = changed.key.encoding.name();
         let text = match changed.key.encoding {
             Encoding::Plain => "when the secret is used as text".to_owned(),
             Encoding::Hex | Encoding::Base64 => {

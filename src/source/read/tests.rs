@@ -32,6 +32,14 @@ fn a_provider_needs_nothing_but_its_secrets() {
 }
 
 #[test]
+fn what_belongs_into_the_verify_table_is_sent_there() {
+    let problems = bad(&format!("algorithm = \"hmac-sha256\"\nheader = \"X-S\"\n{SECRETS}"));
+    assert!(problems.contains("says how it signs stand in `[source.s.verify]`"), "{problems}");
+    let problems = bad(SECRETS);
+    assert!(problems.contains("or write a `verify` table"), "{problems}");
+}
+
+#[test]
 fn every_setting_beside_the_provider_is_read() {
     let settings = good(
         r#"
