@@ -32,6 +32,7 @@ mod replay;
 mod rollouts;
 mod search;
 mod surroundings;
+mod transfer;
 mod values;
 mod view;
 mod wants;
@@ -46,7 +47,7 @@ pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised}
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TypeCount};
 pub use events::{EventEntry, EventRow, ListedEvents};
-pub use export::{Exact, ExportError, ExportedEvent};
+pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;
 pub use find::{FoundEvents, SEARCH_TIME};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};

@@ -40,6 +40,7 @@ pub mod own_events;
 mod own_names;
 mod parts;
 mod paused;
+mod pauses;
 mod progress;
 mod rates;
 pub mod samples;
@@ -67,6 +68,7 @@ use core::Core;
 use handlers::Handlers;
 use limits::listen;
 use paused::Paused;
+use pauses::Pauses;
 use progress::Progress;
 use signals::{Signal, Signals};
 use system_events::SystemSource;
@@ -135,11 +137,11 @@ impl Application {
         let core = Core { queue, clock, metrics, traces };
 
         let own = Arc::new(SystemSource::new(core.clone()));
-        let paused = Paused::open(config.admin.paused());
+        let pauses = Pauses::new(Paused::open(config.admin.paused()), cluster.clone());
         // Only once the queue is ours: another process may be using it.
         let attempts = Attempts::open(config.admin.attempts())
             .map_err(|err| AppError::Io("noting calls", err))?;
-        let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), paused);
+        let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), pauses);
         handlers.start_all(built).await;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose();
         let challenges = certificates.as_ref().map(|one| Arc::clone(one.store()));
@@ -257,7 +259,7 @@ impl Application {
                 () = self.stop.cancelled() => return Ok(()),
                 () = self.server.store.poisoned() => return Err(AppError::Poisoned),
                 _ = look.tick() => {
-                    self.server.handlers.resume_due(self.server.core.clock.now());
+                    self.server.handlers.resume_due(self.server.core.clock.now()).await;
                     self.check_listeners()?;
                 }
                 () = watchdog.due() => {
@@ -309,6 +311,7 @@ fn tasks(
     }
     if let Some(cluster) = server.cluster.clone() {
         let (server, own, stop) = (Arc::clone(server), Arc::clone(&own), stop.clone());
+        tasks.spawn(cluster::pauses::follow(Arc::clone(&server), stop.clone()));
         tasks.spawn(cluster::watch::run(cluster, server, own, stop));
     }
     tasks.spawn(standby::watch::run(Arc::clone(server), Arc::clone(&own), stop.clone()));

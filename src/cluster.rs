@@ -39,6 +39,7 @@ mod identity;
 mod local_node;
 mod members;
 mod node;
+mod pauses;
 mod proposer;
 mod rebuild;
 mod spool;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
-use crate::queue::{Appended, DeliveryState, EventQuery, ListOrder, Searched};
+use crate::queue::{DeliveryState, EventQuery, Searched};
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
@@ -138,23 +138,6 @@ impl Api {
         event.ok_or_else(|| ApiError::NotFound(format!("no event `{id}` is retained")))
     }
 
-    /// At most `limit` events behind the position `after`, with all that is needed to store them
-    /// elsewhere.
-    pub async fn export(
-        &self,
-        after: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<ExportedEvent>, ApiError> {
-        let query = EventQuery {
-            cursor: after,
-            order: ListOrder::Oldest,
-            limit: limit.clamp(1, EventQuery::LIMIT_MAX),
-            ..EventQuery::default()
-        };
-        let events = self.queue.list(query).await?;
-        Ok(events.iter().map(ExportedEvent::new).collect())
-    }
-
     /// The newest events that `ask` finds, oldest first, with all that is needed to store them elsewhere:
     /// at most as many as it says, and so many bytes of bodies.
     pub async fn export_found(
@@ -165,21 +148,6 @@ impl Api {
         let query = EventQuery { bytes_max: Some(bytes_max), ..ask.parse(self.now())? };
         let found = self.queue.search(query, LIST_TIME).await?.events;
         Ok(found.iter().rev().map(ExportedEvent::new).collect())
-    }
-
-    /// Stores events that were exported elsewhere; says how many were new. They get ids of their
-    /// own; the same one again is a duplicate.
-    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
-        let events: Result<Vec<NewEvent>, _> =
-            events.into_iter().map(ExportedEvent::into_event).collect();
-        let mut n_stored = 0;
-        for event in events.map_err(|err| ApiError::Bad(err.to_string()))? {
-            match self.queue.append(event).await? {
-                Appended::Stored(_) => n_stored += 1,
-                Appended::Duplicate(_) => {}
-            }
-        }
-        Ok(n_stored)
     }
 
     /// The place of the event `id` in the log, for a [`crate::queue::DeadFilter`].

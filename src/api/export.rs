@@ -1,5 +1,6 @@
 //! Events as lines of JSON that another gateway can take in.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{
-    BadEventId, BadName, DataRoot, Dedupe, Event, EventType, Headers, NewEvent, Position,
-    SourceName,
+    BadEventId, BadName, DataRoot, Dedupe, ErrorText, Event, EventType, HandlerName, Headers,
+    NewEvent, OrderKey, Position, SourceName,
 };
+use crate::queue::CarriedState;
 use crate::source::dedupe_key;
 
 /// How long an imported event is remembered: an import that was broken off is simply repeated.
@@ -37,6 +39,42 @@ pub struct ExportedEvent {
     pub headers: Vec<(String, Exact)>,
     /// The raw body.
     pub body: Exact,
+    /// How each handler's delivery stood.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deliveries: BTreeMap<String, ExportedState>,
+}
+
+/// How a delivery stood. All times are of the wall clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportedState {
+    /// The handler was done with it.
+    Settled,
+    /// It was not tried yet.
+    Open,
+    /// To be tried again.
+    #[serde(rename = "retry")]
+    Waiting {
+        /// Not before this moment.
+        due: Timestamp,
+        /// Tries so far.
+        attempts: u32,
+        /// When the first one began.
+        first_attempt_at: Option<Timestamp>,
+        /// The key of `order_by` whose later events wait for it, in hexadecimal digits.
+        order_key: Option<String>,
+    },
+    /// A dead letter.
+    Dead {
+        /// When it was given up.
+        died_at: Option<Timestamp>,
+        /// Why.
+        reason: String,
+        /// Tries there were.
+        attempts: u32,
+        /// The key of `order_by` whose later events wait for it, in hexadecimal digits.
+        order_key: Option<String>,
+    },
 }
 
 /// Where `data` begins in the payload.
@@ -71,6 +109,12 @@ pub enum ExportError {
     /// It has no id.
     #[error("the id: {0}")]
     Id(#[from] BadEventId),
+    /// A delivery is of no handler.
+    #[error("the handler of a delivery: {0}")]
+    Handler(BadName),
+    /// A delivery's order key is none.
+    #[error("the order key `{0}`: it is 32 hexadecimal digits")]
+    OrderKey(String),
     /// Its bytes cannot be decoded.
     #[error("base64: {0}")]
     Base64(#[from] base64::DecodeError),
@@ -110,7 +154,25 @@ impl ExportedEvent {
             },
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
             body: Exact::new(&event.body),
+            deliveries: BTreeMap::new(),
         }
+    }
+
+    /// The same with how its deliveries stand.
+    #[must_use]
+    pub fn with_deliveries(self, deliveries: Vec<(HandlerName, CarriedState)>) -> Self {
+        let deliveries = deliveries.into_iter();
+        let told = deliveries.map(|(handler, state)| (handler.to_string(), state.into()));
+        Self { deliveries: told.collect(), ..self }
+    }
+
+    /// How its deliveries stood.
+    pub fn carried(&self) -> Result<Vec<(HandlerName, CarriedState)>, ExportError> {
+        let carried = self.deliveries.iter().map(|(handler, state)| {
+            let handler = HandlerName::parse(handler).map_err(ExportError::Handler)?;
+            Ok((handler, state.carried()?))
+        });
+        carried.collect()
     }
 
     /// The event with its own name and place.
@@ -143,6 +205,51 @@ impl ExportedEvent {
             is_json: false,
             headers: headers.finish(),
             body: self.body.into_bytes()?.into(),
+        })
+    }
+}
+
+impl From<CarriedState> for ExportedState {
+    fn from(state: CarriedState) -> Self {
+        let hex = |key: Option<OrderKey>| key.map(|key| hex::encode(key.0));
+        match state {
+            CarriedState::Settled => Self::Settled,
+            CarriedState::Open => Self::Open,
+            CarriedState::Waiting { due, attempts, first_attempt_at, order_key } => {
+                Self::Waiting { due, attempts, first_attempt_at, order_key: hex(order_key) }
+            }
+            CarriedState::Dead { died_at, reason, attempts, order_key } => {
+                let (reason, order_key) = (reason.as_str().to_owned(), hex(order_key));
+                Self::Dead { died_at, reason, attempts, order_key }
+            }
+        }
+    }
+}
+
+impl ExportedState {
+    fn carried(&self) -> Result<CarriedState, ExportError> {
+        let key = |text: &Option<String>| -> Result<Option<OrderKey>, ExportError> {
+            let Some(text) = text else { return Ok(None) };
+            let mut key = [0; 16];
+            let decoded = hex::decode_to_slice(text, &mut key);
+            decoded.map_err(|_| ExportError::OrderKey(text.clone()))?;
+            Ok(Some(OrderKey(key)))
+        };
+        Ok(match self {
+            Self::Settled => CarriedState::Settled,
+            Self::Open => CarriedState::Open,
+            Self::Waiting { due, attempts, first_attempt_at, order_key } => CarriedState::Waiting {
+                due: *due,
+                attempts: *attempts,
+                first_attempt_at: *first_attempt_at,
+                order_key: key(order_key)?,
+            },
+            Self::Dead { died_at, reason, attempts, order_key } => CarriedState::Dead {
+                died_at: *died_at,
+                reason: ErrorText::new(reason),
+                attempts: *attempts,
+                order_key: key(order_key)?,
+            },
         })
     }
 }

@@ -179,12 +179,12 @@ impl Control for Server {
 
     async fn pause(&self, handler: &HandlerName, pause: PauseView) -> Result<bool, ApiError> {
         self.check_enabled(handler)?;
-        self.handlers.pause(handler, pause)
+        self.handlers.pause(handler, pause).await
     }
 
     async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
         self.check_enabled(handler)?;
-        self.handlers.resume(handler)
+        self.handlers.resume(handler).await
     }
 
     async fn retry_now(&self, handler: &HandlerName) -> Result<(), ApiError> {

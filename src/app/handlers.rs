@@ -25,7 +25,7 @@ use crate::sync::lock;
 
 use super::core::Core;
 use super::error::AppError;
-use super::paused::Paused;
+use super::pauses::Pauses;
 use super::system_events::SystemSource;
 
 mod place;
@@ -45,7 +45,7 @@ pub(super) struct Handlers {
     /// Those who wait for handlers that finish.
     finishers: TaskTracker,
     /// Remembers who is paused.
-    paused: Paused,
+    pauses: Pauses,
 }
 
 impl Handlers {
@@ -53,7 +53,7 @@ impl Handlers {
         core: Core,
         attempts: Attempts,
         system_events: Arc<SystemSource>,
-        paused: Paused,
+        pauses: Pauses,
     ) -> Self {
         Self {
             core,
@@ -62,7 +62,7 @@ impl Handlers {
             changing: tokio::sync::Mutex::default(),
             places: Mutex::default(),
             finishers: TaskTracker::new(),
-            paused,
+            pauses,
         }
     }
 
@@ -218,7 +218,7 @@ impl Handlers {
     async fn start_each(&self, built: Vec<BuiltHandler>) {
         for built in built {
             let name = built.name.clone();
-            let run = if self.paused.of(&name).is_some() { Run::Pause } else { Run::Resume };
+            let run = if self.pauses.of(&name).is_some() { Run::Pause } else { Run::Resume };
             let before = match self.places().remove(&name) {
                 Some(Place::Failed(failed)) => Some(failed),
                 Some(Place::Running(_) | Place::Finishing { .. }) | None => None,
@@ -232,7 +232,7 @@ impl Handlers {
     pub(super) fn list(&self) -> Vec<HandlerControl> {
         let clock = &*self.core.clock;
         let show = |(name, place): (&HandlerName, &Place)| HandlerControl {
-            pause: self.paused.of(name),
+            pause: self.pauses.of(name),
             ..place.show(name, clock)
         };
         self.places().iter().map(show).collect()
@@ -344,6 +344,10 @@ impl Handlers {
         });
         tasks.close();
         Running { kind, concurrency, of, control, stop, tasks }
+    }
+
+    pub(super) const fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<HandlerName, Place>> {

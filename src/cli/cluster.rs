@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{ClusterAck, ClusterAnswer, ClusterView, NodeView};
+use crate::cluster::{ClusterAck, ClusterAnswer, ClusterView, NodeView, OwnerView};
 use crate::config::Config;
 use crate::text::{count, counted, span};
 
@@ -95,14 +95,15 @@ fn text(view: &ClusterView) -> String {
             ("DELIVERS TO", |one| one.handlers.clone()),
         ],
     ));
-    let free: Vec<String> = view
-        .handlers
-        .iter()
-        .filter(|one| one.owner.is_none())
-        .map(|one| one.handler.to_string())
-        .collect();
-    if !free.is_empty() {
-        text.line(format_args!("\nno gateway delivers to: {}", free.join(", ")));
+    for (what, which) in [
+        ("no gateway delivers to", (|one| one.owner.is_none()) as fn(&OwnerView) -> bool),
+        ("paused on every gateway", |one| one.paused),
+    ] {
+        let names = view.handlers.iter().filter(|one| which(one));
+        let names: Vec<String> = names.map(|one| one.handler.to_string()).collect();
+        if !names.is_empty() {
+            text.line(format_args!("\n{what}: {}", names.join(", ")));
+        }
     }
     text.finish()
 }

@@ -15,15 +15,15 @@ use super::unit::{HandChange, ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
-    APPEND_ALL_MAX, Appended, AwaitedTry, DeadChange, DeadFilter, DeadLetter, DeadRecord,
-    DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start,
-    Subscription,
+    APPEND_ALL_MAX, Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter,
+    DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
+    Searched, Start, Subscription,
 };
 use crate::sync::lock;
 
 /// How long an answer waits for the shared log before it is given on the strength of this machine alone:
 /// senders wait some seconds.
-const ENGINE_WAIT: Duration = Duration::from_secs(2);
+pub(super) const ENGINE_WAIT: Duration = Duration::from_secs(2);
 /// How many deliveries one operation changes by hand.
 const CHANGED_AT_ONCE: usize = 4_096;
 
@@ -274,6 +274,37 @@ impl Queue for ClusterQueue {
         positions: &[Position],
     ) -> Result<u64, QueueError> {
         self.change_by_hand(handler, HandChange::Replay, positions).await
+    }
+
+    async fn carried(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<(HandlerName, CarriedState)>>, QueueError> {
+        self.node.copy.carried(positions).await
+    }
+
+    async fn carry_over(
+        &self,
+        handler: &HandlerName,
+        deliveries: Vec<(Position, CarriedState)>,
+    ) -> Result<u64, QueueError> {
+        let Some(first) = deliveries.iter().map(|(position, _)| *position).min() else {
+            return Ok(0);
+        };
+        if !self.node.copy.has_subscription(handler) {
+            let (handler, since) = (handler.clone(), Some(first));
+            self.node.propose(UnitOperation::Subscribe { handler, since }).await?;
+        }
+        let mut changes = self.node.copy.carried_changes(deliveries).into_iter().peekable();
+        let mut n_changed = 0;
+        while changes.peek().is_some() {
+            let some = changes.by_ref().take(CHANGED_AT_ONCE).collect();
+            let operation = UnitOperation::CarryOver { handler: handler.clone(), changes: some };
+            if let OperationOutcome::Changed(n) = self.node.propose(operation).await? {
+                n_changed += n;
+            }
+        }
+        Ok(n_changed)
     }
 
     fn stats(&self) -> QueueStats {

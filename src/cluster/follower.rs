@@ -327,6 +327,13 @@ impl LogFollower {
                 }
                 OperationOutcome::Counted(self.forget(&handler).await?)
             }
+            UnitOperation::CarryOver { handler, changes } => {
+                let n_changed = self.node.copy.carry_shared(&handler, changes)?;
+                OperationOutcome::Changed(n_changed.unwrap_or_default())
+            }
+            UnitOperation::Pause { handler, of, pause } => {
+                OperationOutcome::Counted(members().set_pause(&handler, of.as_deref(), pause))
+            }
             UnitOperation::Claim { handler, before } => {
                 OperationOutcome::Counted(members().claim(from, &handler, before, at))
             }

@@ -1,5 +1,6 @@
-//! Who takes part and who may deliver to which handler: a function of the shared log's units, and of
-//! nothing else. No clock is asked: whether a node is silent is what others find, and say by a claim.
+//! Who takes part, who may deliver to which handler, and which is paused: a function of the shared log's
+//! units, and of nothing else. No clock is asked: whether a node is silent is what others find, and say by
+//! a claim.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,17 @@ use super::engine::Sequence;
 use super::node::NodeName;
 use super::unit::Author;
 
-/// The layout of the note in which it is kept; the one before had no newest unit.
-const LAYOUT: u8 = 2;
+/// The layout of the note in which it is kept; the one before had no pauses, and 1 no newest unit.
+const LAYOUT: u8 = 3;
+const WITHOUT_PAUSES: u8 = 2;
 
 /// Every node that was ever heard of, and every lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Members {
     nodes: BTreeMap<NodeName, Member>,
     leases: BTreeMap<HandlerName, Lease>,
+    /// The handlers that get nothing, with the words of their pauses.
+    pauses: BTreeMap<HandlerName, String>,
     /// The newest unit that this was made of, and its checksum (CRC-32C).
     newest: Option<(Sequence, u32)>,
 }
@@ -163,6 +167,34 @@ impl Members {
         self.nodes.iter()
     }
 
+    /// Pauses a handler, changes the words of its pause, or ends it; `false` = nothing is changed. `of` =
+    /// only while its pause says so.
+    pub(super) fn set_pause(
+        &mut self,
+        handler: &HandlerName,
+        of: Option<&str>,
+        pause: Option<String>,
+    ) -> bool {
+        let before = self.pauses.get(handler).map(String::as_str);
+        if before == pause.as_deref() || of.is_some_and(|of| before != Some(of)) {
+            return false;
+        }
+        match pause {
+            Some(pause) => self.pauses.insert(handler.clone(), pause),
+            None => self.pauses.remove(handler),
+        };
+        true
+    }
+
+    /// The words of a handler's pause; `None` = it gets deliveries.
+    pub(super) fn pause_of(&self, handler: &HandlerName) -> Option<&str> {
+        self.pauses.get(handler).map(String::as_str)
+    }
+
+    pub(super) const fn pauses(&self) -> &BTreeMap<HandlerName, String> {
+        &self.pauses
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![LAYOUT];
         let (at, crc) = self.newest.map_or((0, 0), |(at, crc)| (at.0, crc));
@@ -188,6 +220,11 @@ impl Members {
             out.put_bytes(owner.as_ref().map_or("", NodeName::as_str).as_bytes());
             out.put_varint(*epoch);
         }
+        out.put_varint(self.pauses.len() as u64);
+        for (handler, pause) in &self.pauses {
+            out.put_bytes(handler.as_str().as_bytes());
+            out.put_bytes(pause.as_bytes());
+        }
         out
     }
 
@@ -195,9 +232,10 @@ impl Members {
     pub(super) fn decode(note: &[u8]) -> Option<Self> {
         let mut take = Take(note);
         let mut members = Self::default();
-        match take.u8()? {
+        let layout = take.u8()?;
+        match layout {
             1 => {}
-            LAYOUT => {
+            WITHOUT_PAUSES | LAYOUT => {
                 let (at, crc) = (take.varint()?, u32::try_from(take.varint()?).ok()?);
                 members.newest = (at > 0).then_some((Sequence(at), crc));
             }
@@ -220,6 +258,11 @@ impl Members {
             let owner = Some(take.text()?).filter(|name| !name.is_empty());
             let owner = owner.map(NodeName::parse).transpose().ok()?;
             members.leases.insert(handler, Lease { owner, epoch: take.varint()? });
+        }
+        let n_pauses = if layout == LAYOUT { take.varint()? } else { 0 };
+        for _ in 0..n_pauses {
+            let handler = HandlerName::parse(take.text()?).ok()?;
+            members.pauses.insert(handler, take.text()?.to_owned());
         }
         take.0.is_empty().then_some(members)
     }

@@ -1,10 +1,13 @@
 //! How the cluster stands, as this node sees it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::cluster_queue::ClusterQueue;
+use super::members::Members;
 use super::view::{ClusterView, EngineView, NodeView, OwnerView};
 use crate::clock::whole_millis;
+use crate::event::HandlerName;
 use crate::sync::lock;
 
 impl ClusterQueue {
@@ -32,18 +35,11 @@ impl ClusterQueue {
             oldest_spilled_at,
             void_settlements: node.n_void.load(Ordering::Relaxed),
             nodes: self.nodes(&members),
-            handlers: members
-                .leases()
-                .map(|(handler, lease)| OwnerView {
-                    handler: handler.clone(),
-                    owner: lease.owner.clone(),
-                    epoch: lease.epoch,
-                })
-                .collect(),
+            handlers: owners(&members),
         }
     }
 
-    fn nodes(&self, members: &super::members::Members) -> Vec<NodeView> {
+    fn nodes(&self, members: &Members) -> Vec<NodeView> {
         let node = &self.node;
         let now = node.clock.steady();
         let seen = lock(&node.life).seen.clone();
@@ -56,4 +52,17 @@ impl ClusterQueue {
         };
         there.map(|(name, member)| view(name, member.applied)).collect()
     }
+}
+
+/// Who has each handler, of those that were ever had and those that are paused.
+fn owners(members: &Members) -> Vec<OwnerView> {
+    let leased = members.leases().map(|(handler, _)| handler);
+    let names: BTreeSet<_> = leased.chain(members.pauses().keys()).collect();
+    let view = |handler: &HandlerName| {
+        let lease = members.lease(handler);
+        let (owner, epoch) = (lease.owner, lease.epoch);
+        let paused = members.pause_of(handler).is_some();
+        OwnerView { handler: handler.clone(), owner, epoch, paused }
+    };
+    names.into_iter().map(view).collect()
 }

@@ -177,6 +177,17 @@ impl ClusterSubscription {
         }
     }
 
+    fn is_paused(&self) -> bool {
+        lock(&self.node.members).pause_of(&self.handler).is_some()
+    }
+
+    /// Returns when the handler is paused: what it had given out is tried, and no more.
+    async fn until_paused(&self) {
+        let mut changed = self.node.changed.subscribe();
+        // An error means that the node is gone.
+        while !self.is_paused() && changed.changed().await.is_ok() {}
+    }
+
     fn is_draining(&self) -> bool {
         lock(&self.node.life).draining.contains_key(&self.handler)
     }
@@ -189,7 +200,9 @@ impl Subscription for ClusterSubscription {
         let mut changed = self.node.changed.subscribe();
         let Hold { epoch, session } = loop {
             changed.borrow_and_update();
-            if let Some(hold) = self.hold().await? {
+            if !self.is_paused()
+                && let Some(hold) = self.hold().await?
+            {
                 break hold;
             }
             if self.is_over() {
@@ -205,6 +218,7 @@ impl Subscription for ClusterSubscription {
             biased;
             () = self.node.closed.cancelled() => Err(QueueError::Closed),
             () = self.until_over(epoch) => Ok(Vec::new()),
+            () = self.until_paused() => Ok(Vec::new()),
             deliveries = session.next(max) => deliveries,
         }
     }

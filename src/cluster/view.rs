@@ -63,7 +63,7 @@ pub struct ClusterView {
     pub void_settlements: u64,
     /// All nodes that take part, by name; without those that were stopped in order.
     pub nodes: Vec<NodeView>,
-    /// All handlers that a lease was ever taken of, by name.
+    /// All handlers that a lease was ever taken of, or that are paused, by name.
     pub handlers: Vec<OwnerView>,
 }
 
@@ -100,6 +100,9 @@ pub struct OwnerView {
     pub owner: Option<NodeName>,
     /// Of the newest lease: greater with each owner.
     pub epoch: u64,
+    /// Whether it is paused, on every node.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// The answer of `/api/v1/cluster`.

@@ -186,6 +186,7 @@ mod tests {
                 handler: HandlerName::parse("mail").unwrap(),
                 owner: Some(name("b")),
                 epoch: 3,
+                paused: false,
             }],
         }
     }

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::error::QueueError;
 use super::query::{DeadFilter, EventQuery, Searched};
 use super::standing::{
-    Backlog, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries, QueueStats,
+    Backlog, CarriedState, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries,
+    QueueStats,
 };
 use crate::clock::Timestamp;
 use crate::event::{
@@ -156,6 +157,23 @@ pub trait Queue: Send + Sync {
         &self,
         handler: &HandlerName,
         positions: &[Position],
+    ) -> Result<u64, QueueError>;
+
+    /// How each handler's delivery of each of these events stands, to be carried into another queue: of all
+    /// handlers that have a place.
+    async fn carried(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<(HandlerName, CarriedState)>>, QueueError>;
+
+    /// Has deliveries stand as they did in the queue that they come from; says how many were changed. Only
+    /// open ones are: what was tried or settled here stays, so that a second time changes nothing. A
+    /// handler that has no place gets one, at the first of these positions. Handlers that deliver
+    /// meanwhile may have had some of them by then.
+    async fn carry_over(
+        &self,
+        handler: &HandlerName,
+        deliveries: Vec<(Position, CarriedState)>,
     ) -> Result<u64, QueueError>;
 
     /// Figures of this moment.

@@ -41,6 +41,6 @@ pub use contract::{
 pub use error::QueueError;
 pub use query::{BodyFilter, DeadFilter, DeliveryFilter, EventQuery, ListOrder, Searched};
 pub use standing::{
-    AttemptRecord, Backlog, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, DeliveryState,
-    LostDeliveries, QueueStats,
+    AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadRecord, DeliveryHistory,
+    DeliveryState, LostDeliveries, QueueStats,
 };

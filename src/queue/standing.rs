@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{
-    ErrorText, EventId, EventType, HandlerName, Output, Position, Progress, SourceName,
+    ErrorText, EventId, EventType, HandlerName, OrderKey, Output, Position, Progress, SourceName,
 };
 
 /// A delivery that will not be tried again by itself.
@@ -109,6 +109,37 @@ pub struct AttemptRecord {
     pub output: Output,
     /// How far it came, for the next try.
     pub progress: Option<Progress>,
+}
+
+/// How a delivery stands, as it is carried from one queue into another. All times are of the wall clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CarriedState {
+    /// Delivered, skipped or dropped, or from before its handler's place.
+    Settled,
+    /// It was not tried, or waits behind another one of its order key.
+    Open,
+    /// To be tried again.
+    Waiting {
+        /// Not before this moment.
+        due: Timestamp,
+        /// Tries so far.
+        attempts: u32,
+        /// When the first one began.
+        first_attempt_at: Option<Timestamp>,
+        /// The key whose later events wait for it.
+        order_key: Option<OrderKey>,
+    },
+    /// A dead letter.
+    Dead {
+        /// When it was given up; `None` = that is not known.
+        died_at: Option<Timestamp>,
+        /// Why; empty where that is not known.
+        reason: ErrorText,
+        /// How many tries there were.
+        attempts: u32,
+        /// The key whose later events wait for it.
+        order_key: Option<OrderKey>,
+    },
 }
 
 /// A subscription's figures.

@@ -11,51 +11,69 @@ use crate::event::HandlerName;
 
 impl Handlers {
     /// Stops giving deliveries to a handler, or gives its pause another end. `false` = it is as it was.
-    pub(in crate::app) fn pause(
+    pub(in crate::app) async fn pause(
         &self,
         handler: &HandlerName,
         pause: PauseView,
     ) -> Result<bool, ApiError> {
-        let places = self.places();
-        let place = places.get(handler).ok_or_else(|| not_configured(handler))?;
-        let before = self.paused.of(handler);
+        self.check_configured(handler)?;
         let asks_for_more = pause.until.is_some() || pause.reason.is_some();
-        if before.is_some() && !asks_for_more {
+        if self.pauses.of(handler).is_some() && !asks_for_more {
             return Ok(false);
         }
         // Remembered first: a restart in between must not resume what was paused.
-        self.paused.change(handler, Some(pause))?;
-        match place {
-            Place::Running(Running { control, .. }) => control.pause(),
-            // The one that takes its place looks it up.
-            Place::Failed(_) | Place::Finishing { .. } => {}
-        }
+        self.pauses.change(handler, Some(pause)).await?;
+        self.follow_pause_of(handler);
         info!(handler.name = %handler, "Handler is paused");
         Ok(true)
     }
 
     /// Gives deliveries to a handler again. `false` = it got them already.
-    pub(in crate::app) fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
-        let places = self.places();
-        let place = places.get(handler).ok_or_else(|| not_configured(handler))?;
-        if self.paused.of(handler).is_none() {
+    pub(in crate::app) async fn resume(&self, handler: &HandlerName) -> Result<bool, ApiError> {
+        self.check_configured(handler)?;
+        if self.pauses.of(handler).is_none() {
             return Ok(false);
         }
-        self.paused.change(handler, None)?;
-        match place {
-            Place::Running(Running { control, .. }) => control.resume(),
-            Place::Failed(_) | Place::Finishing { .. } => {}
-        }
+        self.pauses.change(handler, None).await?;
+        self.follow_pause_of(handler);
         info!(handler.name = %handler, "Handler is resumed");
         Ok(true)
     }
 
+    /// Has each handler do what its pause says: another gateway may have changed it.
+    pub(in crate::app) fn follow_pauses(&self) {
+        let names: Vec<HandlerName> = self.places().keys().cloned().collect();
+        for handler in &names {
+            self.follow_pause_of(handler);
+        }
+    }
+
+    fn follow_pause_of(&self, handler: &HandlerName) {
+        let places = self.places();
+        let Some(Place::Running(Running { control, .. })) = places.get(handler) else {
+            // The one that takes its place looks it up.
+            return;
+        };
+        // Read under the lock: the newest of two changes at once is what it ends with.
+        let (is_paused, state) = (self.pauses.of(handler).is_some(), control.status().state);
+        match state {
+            LoopState::Running if is_paused => control.pause(),
+            LoopState::Paused if !is_paused => control.resume(),
+            LoopState::Running | LoopState::Paused | LoopState::Finishing | LoopState::Stopped => {}
+        }
+    }
+
+    fn check_configured(&self, handler: &HandlerName) -> Result<(), ApiError> {
+        let is_there = self.places().contains_key(handler);
+        is_there.then_some(()).ok_or_else(|| not_configured(handler))
+    }
+
     /// Resumes those whose pause is over.
-    pub(in crate::app) fn resume_due(&self, now: Timestamp) {
-        for handler in self.paused.over(now) {
+    pub(in crate::app) async fn resume_due(&self, now: Timestamp) {
+        for handler in self.pauses.over(now) {
             // One that stands in no configuration is left as it is: it may come back.
             if self.places().contains_key(&handler)
-                && let Err(err) = self.resume(&handler)
+                && let Err(err) = self.resume(&handler).await
             {
                 warn!(handler.name = %handler, error = %err, "Handler could not be resumed");
             }

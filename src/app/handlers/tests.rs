@@ -1,6 +1,7 @@
 //! Handlers that are started, left alone and started again.
 
 use super::super::parts;
+use super::super::paused::Paused;
 use super::*;
 use crate::api::HandlerStatus;
 use crate::clock::{Clock, ManualClock, Timestamp};
@@ -38,7 +39,7 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
         core.clone(),
         Attempts::default(),
         own,
-        Paused::open(folder.path().join("paused")),
+        Pauses::new(Paused::open(folder.path().join("paused")), None),
     ));
     let first = HandlerName::parse("a").unwrap();
     let busy = core.queue.subscribe(&first, Start::Now).await.unwrap();

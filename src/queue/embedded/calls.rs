@@ -14,8 +14,9 @@ use super::{keys, stats};
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
-    Appended, AwaitedTry, DeadChange, DeadFilter, DeadLetter, DeadRecord, DeliveryHistory,
-    EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start, Subscription,
+    Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter, DeadRecord,
+    DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start,
+    Subscription,
 };
 use crate::sync::lock;
 
@@ -176,6 +177,21 @@ impl Queue for EmbeddedQueue {
     ) -> Result<u64, QueueError> {
         self.ready().await?;
         redrive::replay(&self.core, handler, positions).await
+    }
+
+    async fn carried(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<(HandlerName, CarriedState)>>, QueueError> {
+        self.carried_of(positions).await
+    }
+
+    async fn carry_over(
+        &self,
+        handler: &HandlerName,
+        deliveries: Vec<(Position, CarriedState)>,
+    ) -> Result<u64, QueueError> {
+        self.carry(handler, deliveries).await
     }
 
     fn stats(&self) -> QueueStats {

@@ -35,6 +35,7 @@
 
 mod append_all;
 mod calls;
+mod carry;
 pub mod check;
 pub(crate) mod cleaner;
 pub(crate) mod commit;

@@ -238,3 +238,54 @@ async fn a_handler_that_was_forgotten_behind_an_owners_back_holds_up_no_node() {
     at_a.begin_anew();
     assert_eq!(types(&take(&*at_a, 1).await), ["one"], "it is a new handler");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_on_every_node_and_over_a_take_over_and_a_restart() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let at_a = subscribe(&a, "web").await;
+    append(&a, "one").await;
+    let taken = take(&*at_a, 1).await;
+    // By the node that does not have it.
+    let web = handler("web");
+    assert!(b.set_pause(&web, None, Some("by hand".to_owned())).await.unwrap());
+    assert!(!b.set_pause(&web, None, Some("by hand".to_owned())).await.unwrap(), "it is so");
+    until("its owner knows", || a.pause_of(&web).as_deref() == Some("by hand")).await;
+    assert!(a.view().handlers.iter().all(|one| one.paused));
+    append(&a, "two").await;
+    until_stored(&b, 2).await;
+    // What was given out is settled all the same.
+    deliver(&*at_a, taken).await;
+    let nothing = tokio::time::timeout(LEASE / 4, at_a.next(1)).await;
+    assert!(nothing.is_err() || nothing.unwrap().unwrap().is_empty(), "it is paused");
+    // Its owner is killed: the one that takes over has no more of it.
+    drop((at_a, a));
+    let at_b = subscribe(&b, "web").await;
+    let given = async {
+        loop {
+            let given = at_b.next(1).await.unwrap();
+            if !given.is_empty() {
+                return given;
+            }
+            at_b.begin_anew();
+        }
+    };
+    let is_given = tokio::time::timeout(LEASE * 2, given).await.is_ok();
+    assert!(!is_given, "the pause is the handler's, not its owner's");
+    assert_eq!(owners(&b)["web"].as_deref(), Some("b"), "it was taken over");
+    // A node that knows nothing but its own copy has it too.
+    cluster.released("a").await;
+    cluster.engine.set_away(true);
+    let a = cluster.node("a").await;
+    assert_eq!(a.pause_of(&web).as_deref(), Some("by hand"));
+    cluster.engine.set_away(false);
+    // An end that was meant for another pause is not heard.
+    assert!(!a.set_pause(&web, Some("another".to_owned()), None).await.unwrap());
+    assert!(a.set_pause(&web, Some("by hand".to_owned()), None).await.unwrap());
+    let at_a = subscribe(&a, "web").await;
+    let next = tokio::select! {
+        taken = take(&*at_a, 1) => taken,
+        taken = take(&*at_b, 1) => taken,
+    };
+    assert_eq!(types(&next), ["two"]);
+}

@@ -10,8 +10,8 @@ use gatepost::event::{Event, EventId, HandlerName, NewEvent, Position};
 use gatepost::queue::embedded::EmbeddedQueue;
 use gatepost::queue::embedded::testing::MemoryDisk;
 use gatepost::queue::{
-    Appended, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError, QueueStats,
-    Start, Subscription,
+    Appended, CarriedState, DeadFilter, DeadLetter, DeliveryHistory, EventQuery, Queue, QueueError,
+    QueueStats, Start, Subscription,
 };
 
 use super::super::support::bare::{Addresses, listeners};
@@ -90,6 +90,21 @@ impl Queue for Failing {
         positions: &[Position],
     ) -> Result<u64, QueueError> {
         self.queue.replay(handler, positions).await
+    }
+
+    async fn carried(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<Vec<(HandlerName, CarriedState)>>, QueueError> {
+        self.queue.carried(positions).await
+    }
+
+    async fn carry_over(
+        &self,
+        handler: &HandlerName,
+        deliveries: Vec<(Position, CarriedState)>,
+    ) -> Result<u64, QueueError> {
+        self.queue.carry_over(handler, deliveries).await
     }
 
     fn stats(&self) -> QueueStats {

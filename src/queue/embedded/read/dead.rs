@@ -130,7 +130,8 @@ impl Reading {
         }
     }
 
-    fn dead_fact(
+    /// When and why a delivery died; `None` = the index does not have it.
+    pub(crate) fn dead_fact(
         &self,
         handler: &HandlerName,
         incarnation: Incarnation,

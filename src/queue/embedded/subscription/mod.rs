@@ -9,6 +9,7 @@ use super::core::Core;
 use crate::event::{Delivery, OrderKey, Position, Settlement};
 use crate::queue::{Backlog, LOOK_AGAIN, QueueError, Subscription};
 
+mod carry;
 mod cell;
 mod event_reader;
 mod key_queues;

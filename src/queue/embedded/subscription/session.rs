@@ -294,6 +294,34 @@ impl Session {
         }
     }
 
+    /// An open delivery stands in its new state, which another queue gave it. One that is given out stays
+    /// so until its call has ended; what was not read up to here comes by itself, in its order.
+    pub(crate) fn carried(&mut self, position: Position, to: &NewState) {
+        if position >= self.next_read {
+            self.unread.insert_range(self.next_read..position);
+            self.next_read = position.next();
+        } else if self.is_leased(position) {
+            return;
+        }
+        self.unread.remove_range(only(position));
+        let parked = self.keys.key_of_parked(position);
+        let ready = parked.and_then(|key| self.keys.remove(key, position));
+        self.make_ready(ready);
+        match *to {
+            NewState::Retry { due, order_key, .. } => self.wait(position, due, order_key),
+            NewState::Dead { order_key: Some(key), .. } => {
+                let effects = self.keys.insert(key, position, Slot::Holding);
+                self.follow(effects);
+            }
+            NewState::Open
+            | NewState::Dead { order_key: None, .. }
+            | NewState::Delivered
+            | NewState::Skipped
+            | NewState::Dropped
+            | NewState::Lost => {}
+        }
+    }
+
     /// Makes the head of `key`'s queue ready if it is parked; `false` = it is not, or a delivery of
     /// the key is given out.
     pub(crate) fn release_key(&mut self, key: OrderKey) -> bool {

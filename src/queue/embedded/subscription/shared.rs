@@ -22,6 +22,15 @@ pub struct SharedChange {
 }
 
 impl SharedChange {
+    /// A change that parks nothing.
+    pub(crate) const fn of(record: DeliveryRecord) -> Self {
+        Self { record, is_held: false }
+    }
+
+    pub(super) fn into_record(self) -> DeliveryRecord {
+        self.record
+    }
+
     /// Whether nothing of it is left to be delivered, and nothing waits for it.
     pub(crate) fn is_end(&self) -> bool {
         match self.record.to {

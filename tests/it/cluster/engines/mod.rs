@@ -13,6 +13,7 @@ mod nats;
 mod postgres;
 mod promises;
 mod rigs;
+mod transfer;
 
 /// As long as a test waits for what must come.
 const PATIENCE: Duration = Duration::from_mins(1);

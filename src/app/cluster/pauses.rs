@@ -1,0 +1,32 @@
+//! Pauses of handlers that any gateway of the cluster was told of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::control::Server;
+
+/// How often is looked whether a pause is over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Has the handlers of this gateway follow what any has paused or resumed, until `stop`.
+pub(in super::super) async fn follow(server: Arc<Server>, stop: CancellationToken) {
+    let Some(log) = server.handlers.pauses().shared() else { return };
+    let mut changed = log.watch_pauses();
+    loop {
+        changed.borrow_and_update();
+        server.handlers.follow_pauses();
+        let now = server.core.clock.now();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = server.handlers.pauses().end_shared(now) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            // An error means that the queue is gone.
+            changed = changed.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
