@@ -48,11 +48,11 @@ impl PgConnections {
             idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
             idle.pop()
         };
-        let connection = match idle {
-            Some((connection, _)) => connection,
-            None => self.options.connect().await?,
+        let (connection, is_new) = match idle {
+            Some((connection, _)) => (connection, false),
+            None => (self.options.connect().await?, true),
         };
-        Ok(TakenConnection { connection, home: self, _place: place })
+        Ok(TakenConnection { connection, is_new, home: self, _place: place })
     }
 
     /// One of its own, for a caller that shares none.
@@ -69,11 +69,17 @@ impl PgConnections {
 /// A connection in use. Dropped without [`TakenConnection::give_back`] it is closed.
 pub(super) struct TakenConnection<'a> {
     connection: PgConnection,
+    is_new: bool,
     home: &'a PgConnections,
     _place: SemaphorePermit<'a>,
 }
 
 impl TakenConnection<'_> {
+    /// Whether it was made just now: it may lead to another server than those before it.
+    pub(super) const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// For the next caller: what it was asked was answered in full.
     pub(super) fn give_back(self) {
         lock(&self.home.idle).push((self.connection, Instant::now()));

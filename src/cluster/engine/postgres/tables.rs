@@ -1,5 +1,6 @@
 //! The log's tables: made, checked, asked.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::statements::{LAYOUT, Statements, VERSION_MIN, older, read_max};
 use crate::cluster::engine::contract::{EngineReport, Sequence, StoredUnit};
 use crate::handler::sql::postgres_options;
 use crate::secret::Secret;
+use crate::sync::lock;
 
 /// Appends under way at once: while one is being committed, the next is with the server.
 const APPENDING: usize = 2;
@@ -35,6 +37,8 @@ pub(super) struct LogTables {
     knows_system: AtomicBool,
     /// How often the server went away.
     n_lost: AtomicU64,
+    /// The newest unit that was seen, and its checksum (CRC-32C): a connection that is new must have it.
+    newest: Mutex<Option<(u64, u32)>>,
 }
 
 impl LogTables {
@@ -52,6 +56,7 @@ impl LogTables {
             is_prepared: AtomicBool::new(false),
             knows_system: AtomicBool::new(false),
             n_lost: AtomicU64::new(0),
+            newest: Mutex::default(),
         }
     }
 
@@ -85,7 +90,36 @@ impl LogTables {
             self.prepare(&mut connection).await?;
             self.is_prepared.store(true, Ordering::Release);
         }
+        if connection.is_new() {
+            self.recognise(&mut connection).await?;
+        }
         Ok(connection)
+    }
+
+    /// Whether a connection that was made just now leads to the log that the ones before it led to: a name
+    /// or an address may lead to another server by now, without a word to a connection that stood idle.
+    /// Nothing is read of a log that lacks the newest unit that was seen, or appended to it.
+    async fn recognise(&self, connection: &mut PgConnection) -> Result<(), PgFailure> {
+        let Some((sequence, crc)) = *lock(&self.newest) else { return Ok(()) };
+        let page = self.ask_page(connection, sequence, 1, 1).await?;
+        let there = page.units.first().filter(|unit| unit.sequence.0 == sequence);
+        // One that is missing between others is damage, which a read names.
+        let is_other = there.is_some_and(|unit| crc32c::crc32c(&unit.bytes) != crc);
+        if sequence < page.next && !is_other {
+            return Ok(());
+        }
+        // Said once, and counted as a lost connection: the caller has to look at the log as it is now.
+        *lock(&self.newest) = None;
+        Err(PgFailure::Unavailable(format!(
+            "a new connection leads to another copy of the log: unit {sequence} is not there, or another one"
+        )))
+    }
+
+    fn note_newest(&self, sequence: u64, bytes: &[u8]) {
+        let mut newest = lock(&self.newest);
+        if newest.is_none_or(|(known, _)| known < sequence) {
+            *newest = Some((sequence, crc32c::crc32c(bytes)));
+        }
     }
 
     /// Makes the tables where they are missing; refuses what is none of ours.
@@ -196,6 +230,7 @@ impl LogTables {
                 Ok(Some(row)) => {
                     let sequence = place(&row, 0)?;
                     connection.give_back();
+                    self.note_newest(sequence, unit);
                     return Ok(sequence);
                 }
                 // The head's row has another layout, or is gone.
@@ -215,10 +250,25 @@ impl LogTables {
     /// What stands at `from` and behind it, and what the head says.
     async fn try_read(&self, from: u64, bytes: usize, most: i64) -> Result<PgPage, PgFailure> {
         let mut connection = self.take(&self.reading).await?;
+        let page = self.ask_page(&mut connection, from, bytes, most).await?;
+        connection.give_back();
+        if let Some(last) = page.units.last() {
+            self.note_newest(last.sequence.0, &last.bytes);
+        }
+        Ok(page)
+    }
+
+    async fn ask_page(
+        &self,
+        connection: &mut PgConnection,
+        from: u64,
+        bytes: usize,
+        most: i64,
+    ) -> Result<PgPage, PgFailure> {
         let (from, bytes) = (signed(from), i64::try_from(bytes.max(1)).unwrap_or(i64::MAX));
         let read = sqlx::query(AssertSqlSafe(self.statements.read.clone())).persistent(false);
         let read = read.bind(from).bind(bytes).bind(most);
-        let rows = read.fetch_all(&mut *connection).await?;
+        let rows = read.fetch_all(connection).await?;
         let row = rows.first().ok_or_else(|| self.no_head())?;
         self.check_layout(row.try_get(0)?)?;
         let (first, next) = (place(row, 1)?, place(row, 2)?);
@@ -229,7 +279,6 @@ impl LogTables {
                 units.push(StoredUnit { sequence: Sequence(place(row, 3)?), bytes });
             }
         }
-        connection.give_back();
         Ok(PgPage { first, next, units })
     }
 

@@ -305,3 +305,52 @@ async fn a_page_that_cannot_be_read_is_damage_of_its_units() {
     assert_eq!(damaged, expected, "one page, one stretch");
     assert!((5..=9).contains(&damaged.len()) && read.len() + damaged.len() == 40, "{damaged:?}");
 }
+
+/// As behind a name or an address that leads elsewhere by now, without a word to what is connected.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_that_is_new_and_leads_to_another_copy_of_the_log_takes_nothing() {
+    let (Some(before), Some(behind)) = (Server::postgres(), Server::postgres()) else { return };
+    let folder = tempfile::TempDir::new().unwrap();
+    let link = folder.path().join("server");
+    let lead_to = |server: &Server| {
+        let next = folder.path().join("next");
+        std::os::unix::fs::symlink(server.socket().parent().unwrap(), &next).unwrap();
+        std::fs::rename(next, &link).unwrap();
+    };
+    // Two copies that had the same once: the other lacks the newest, or went on another way.
+    for text in ["one", "two"] {
+        append(&engine(&before), text).await;
+        append(&engine(&behind), text).await;
+    }
+    let url = format!("postgres://postgres@localhost/postgres?host={}", link.display());
+    for n_others in [0, 3] {
+        lead_to(&before);
+        let settings =
+            PostgresSettings { url: url.clone(), ..postgres_settings(&before, "gatepost") };
+        let moved: SharedEngine = Arc::new(PostgresEngine::new(settings).unwrap());
+        append(&engine(&before), "three").await;
+        // It reads, which makes no connection to append by.
+        let length = read_texts(&moved, 1).await.len() as u64;
+        assert_eq!(moved.n_lost(), 0);
+        lead_to(&behind);
+        for _ in 0..n_others {
+            append(&engine(&behind), "another").await;
+        }
+        let length_behind = engine(&behind).head().await.unwrap().next;
+        let refused = moved.append(&Bytes::from_static(b"four")).await;
+        let Err(EngineAppendError::Unavailable(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(&format!("unit {length} is not there")), "{why}");
+        assert_eq!(moved.n_lost(), 1, "whoever asks looks at the log");
+        assert_eq!(engine(&behind).head().await.unwrap().next, length_behind, "nothing is there");
+        // It is asked again by one that looked: then it is the log.
+        assert_eq!(moved.head().await.unwrap().next, length_behind);
+        append(&moved, "four").await;
+    }
+    // One that has everything is the same log, whichever server answers.
+    lead_to(&before);
+    let settings = PostgresSettings { url, ..postgres_settings(&before, "gatepost") };
+    let moved: SharedEngine = Arc::new(PostgresEngine::new(settings).unwrap());
+    read_texts(&moved, 1).await;
+    append(&moved, "five").await;
+    assert_eq!(moved.n_lost(), 0);
+}
