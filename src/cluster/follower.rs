@@ -119,6 +119,10 @@ impl LogFollower {
                     self.node.note_engine(Some(why));
                     tokio::time::sleep(AGAIN.min(tick)).await;
                 }
+                Err(EngineReadError::Trimmed { first }) => {
+                    let applied = self.applied;
+                    return self.node.fail(HistoryError::Trimmed { first, applied }.to_string());
+                }
                 Err(err) => return self.node.fail(err.to_string()),
             }
         }

@@ -16,8 +16,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const RESTART: &str = "restart this gateway: it makes its copy anew from the log as it is, and appends again \
                        what it had answered (docs/cluster.md)";
 /// What is to be done where it does not.
-const BY_HAND: &str =
-    "no gateway can read the log anew, since its beginning was let go (docs/cluster.md)";
+const BY_HAND: &str = "no gateway can read the log anew, since its beginning was let go: what it lost is in \
+                       this gateway's copy, and goes into a new log by `gatepost queue export` and `import` \
+                       (docs/cluster.md, \"When the log lost something\")";
 
 /// What became of the log's history.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub(super) enum HistoryError {
          changed; {remedy}"
     )]
     Differs { at: Sequence, remedy: &'static str },
+    #[error(
+        "the shared log begins with unit {first} by now, and this gateway has applied {applied}: stop it, put a \
+         copy of another gateway's folder in place of all but `spool` and `node.json` (docs/cluster.md, \"Add \
+         and remove a gateway\"), and start it; what it takes in until then waits in its spool"
+    )]
+    Trimmed { first: Sequence, applied: Sequence },
 }
 
 /// What is known of it.

@@ -43,6 +43,14 @@ impl NodeIdentity {
         files::replace_durably(&path, serde_json::to_vec(&identity)?)?;
         Ok(identity)
     }
+
+    /// Gives the spool another number, durably.
+    pub(super) fn renumber_spool(folder: &Path, spool: u64) -> io::Result<()> {
+        let path = path_in(folder);
+        let before: Self = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let identity = Self { spool: spool.max(1), ..before };
+        files::replace_durably(&path, serde_json::to_vec(&identity)?)
+    }
 }
 
 fn path_in(folder: &Path) -> PathBuf {

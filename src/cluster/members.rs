@@ -100,6 +100,12 @@ impl Members {
         is_first
     }
 
+    /// Up to here the events of a node's spool were applied.
+    pub(super) fn forwarded(&self, node: &NodeName, spool: u64) -> Position {
+        let member = self.nodes.get(node).filter(|member| member.spool == spool);
+        member.map(|member| member.forwarded).unwrap_or_default()
+    }
+
     /// Gives a lease to a node that has named its newest epoch, the lease's epoch being the place of its
     /// unit; `false` = another was faster.
     pub(super) fn claim(

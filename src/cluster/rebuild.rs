@@ -39,6 +39,14 @@ pub(super) fn begin(folder: &Path) -> io::Result<bool> {
     Ok(folder.join(REPUBLISH).exists())
 }
 
+/// The log may have what the spool does not know of: each start tells the two apart, until that is done.
+pub(super) fn note_old_spool(folder: &Path) -> io::Result<()> {
+    files::replace_durably(
+        &folder.join(REPUBLISH),
+        "the spool is older than what the log has of it",
+    )
+}
+
 /// The log has all that the spool has.
 pub(super) fn end(folder: &Path) -> io::Result<()> {
     files::remove(&folder.join(REPUBLISH))

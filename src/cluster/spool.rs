@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::identity::NodeIdentity;
 use super::local_node::{LocalNode, OperationOutcome};
 use super::rebuild;
 use super::unit::{ProposedEvent, UnitOperation};
@@ -28,7 +30,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Spool {
     pub(super) queue: EmbeddedQueue,
     /// Drawn when the spool was made: its positions mean nothing without.
-    id: u64,
+    id: AtomicU64,
+    /// Its newest event at the start.
+    began_with: Position,
     outcomes: Mutex<Outcomes>,
     subscription: Box<dyn Subscription>,
     /// The log may lack what was forwarded.
@@ -57,7 +61,8 @@ impl Spool {
         may_lack: bool,
     ) -> Result<Self, QueueError> {
         let subscription = queue.subscribe(&forwarder()?, Start::Oldest).await?;
-        Ok(Self { queue, id, outcomes: Mutex::default(), subscription, may_lack })
+        let (id, began_with) = (AtomicU64::new(id), queue.newest());
+        Ok(Self { queue, id, began_with, outcomes: Mutex::default(), subscription, may_lack })
     }
 
     /// What becomes of a stored event once the shared log has it. Asked for at most once.
@@ -101,7 +106,7 @@ impl Spool {
 
     /// Forwards until the node is closed.
     pub(super) async fn forward(&self, node: &LocalNode) -> Result<(), QueueError> {
-        if self.may_lack {
+        if self.may_lack || self.is_old(node).await? {
             self.republish(node).await?;
         }
         loop {
@@ -110,6 +115,50 @@ impl Spool {
                 deliveries = self.subscription.next(FORWARDED_AT_ONCE) => deliveries?,
             };
             self.forward_some(node, deliveries).await?;
+        }
+    }
+
+    /// Whether the spool is a copy from before: the log has events of it that it does not know. What it takes
+    /// in now would be taken for these, so it gets another number.
+    async fn is_old(&self, node: &LocalNode) -> Result<bool, QueueError> {
+        self.catch_up(node).await?;
+        let id = self.id.load(Ordering::SeqCst);
+        let forwarded = lock(&node.members).forwarded(&node.name, id);
+        if forwarded <= self.began_with {
+            return Ok(false);
+        }
+        tracing::warn!(
+            newest = self.began_with.0,
+            forwarded = forwarded.0,
+            "The spool is older than what the shared log has of it: a copy from before was put in its place"
+        );
+        let failed = |source| QueueError::Io {
+            what: format!("noting an old spool in `{}`", node.folder.display()),
+            source,
+        };
+        // Later than every session so far, and so another number than any before.
+        let renumbered = node.session ^ id.rotate_left(32);
+        rebuild::note_old_spool(&node.folder).map_err(failed)?;
+        NodeIdentity::renumber_spool(&node.folder, renumbered).map_err(failed)?;
+        self.id.store(renumbered.max(1), Ordering::SeqCst);
+        Ok(true)
+    }
+
+    /// Waits until all that the log had at the beginning was applied.
+    async fn catch_up(&self, node: &LocalNode) -> Result<(), QueueError> {
+        let head = loop {
+            match node.engine.head().await {
+                Ok(head) => break head,
+                Err(_) => sleep(node, AGAIN).await?,
+            }
+        };
+        let mut applied = node.applied.subscribe();
+        tokio::select! {
+            () = node.closed.cancelled() => Err(QueueError::Closed),
+            // An error means that the node is gone.
+            caught_up = applied.wait_for(|applied| applied.next() >= head.next) => {
+                caught_up.map(drop).map_err(|_| QueueError::Closed)
+            }
         }
     }
 
@@ -124,20 +173,7 @@ impl Spool {
             self.queue.replay(&forwarder()?, &positions).await?;
             next = end;
         }
-        let head = loop {
-            match node.engine.head().await {
-                Ok(head) => break head,
-                Err(_) => sleep(node, AGAIN).await?,
-            }
-        };
-        let mut applied = node.applied.subscribe();
-        tokio::select! {
-            () = node.closed.cancelled() => return Err(QueueError::Closed),
-            // An error means that the node is gone.
-            caught_up = applied.wait_for(|applied| applied.next() >= head.next) => {
-                drop(caught_up.map_err(|_| QueueError::Closed)?);
-            }
-        }
+        self.catch_up(node).await?;
         let mut n_lost = 0_u64;
         while self.subscription.backlog().in_log > 0 {
             let (mut lost, mut there) = (Vec::new(), Vec::new());
@@ -209,7 +245,8 @@ impl Spool {
     ) -> Result<Vec<Appended>, QueueError> {
         loop {
             let events = events.iter().map(ProposedEvent::copy).collect();
-            let operation = UnitOperation::Events { spool: Some(self.id), events };
+            let operation =
+                UnitOperation::Events { spool: Some(self.id.load(Ordering::SeqCst)), events };
             match node.propose(operation).await {
                 Ok(OperationOutcome::Stored(appended)) => return Ok(appended),
                 Ok(OperationOutcome::Counted(_) | OperationOutcome::Changed(_)) => {

@@ -19,6 +19,7 @@ use crate::support::events::{handler, new_event, settlement, tried};
 
 mod engine_faults;
 mod ownership;
+mod rejoin;
 mod shared;
 
 /// Short, so that take-overs are soon; long beside what a loaded machine keeps a task waiting.
