@@ -75,6 +75,15 @@ impl NatsServers {
         self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect()
     }
 
+    /// Which server leads a stream; `None` = none does just now.
+    pub(crate) async fn leader(&self, stream: &str) -> Option<usize> {
+        let client = async_nats::connect(self.urls()).await.ok()?;
+        let answer =
+            client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await.ok()?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.payload).ok()?;
+        answer["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
+    }
+
     /// Ends a server as a crash does.
     pub(crate) fn crash(&mut self, index: usize) {
         if let Some(mut child) = self.servers[index].child.take() {

@@ -104,6 +104,16 @@ impl Server {
         self.restart();
     }
 
+    /// A standby of PostgreSQL, which follows from here on.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = own_folder();
+        let mut command = command("pg_basebackup");
+        command.args(["-U", "postgres", "-c", "fast", "-R", "-D"]).arg(folder.path().join("data"));
+        let output = command.arg("-h").arg(self.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { kind: self.kind, child: start(self.kind, folder.path()), folder }
+    }
+
     /// Copies PostgreSQL's data as a backup does.
     pub(crate) fn back_up(&self) {
         let mut command = command("pg_basebackup");
@@ -228,7 +238,8 @@ fn start(kind: Kind, folder: &Path) -> Child {
             let mut command = command("postgres");
             command.arg("-D").arg(data).arg("-k").arg(folder);
             command.args(["-c", "listen_addresses=", "-c", "shared_buffers=32MB"]);
-            (command, "ready to accept connections")
+            // A standby accepts read-only ones.
+            (command, "system is ready to accept")
         }
         Kind::MariaDb => {
             let mut command = command("mariadbd");

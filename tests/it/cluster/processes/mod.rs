@@ -1,6 +1,7 @@
 //! Real gateways as processes on one real PostgreSQL: what senders were told holds whatever is killed,
 //! paused or taken away, and each event is handled in the order of its key.
 
+mod engine_faults;
 mod receiver;
 mod rig;
 mod senders;
@@ -26,7 +27,7 @@ fn addresses(nodes: &[Served]) -> Vec<SocketAddr> {
 #[test]
 fn every_event_is_handled_once_whichever_gateway_took_it_in() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b"), cluster.start("c")];
     Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
     let senders = Senders::start(&addresses(&nodes), 12);
@@ -52,7 +53,7 @@ fn every_event_is_handled_once_whichever_gateway_took_it_in() {
 #[test]
 fn gateway_that_is_killed_under_load_loses_nothing_and_another_takes_over() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
     let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
     let [a, b] = nodes;
@@ -76,7 +77,7 @@ fn gateway_that_is_killed_under_load_loses_nothing_and_another_takes_over() {
 #[test]
 fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
     let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
     let [a, b] = nodes;
@@ -103,7 +104,7 @@ fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
 #[test]
 fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
     Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
     // Each key stays with its gateway: order over gateways needs the log.
@@ -137,7 +138,7 @@ fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
 #[test]
 fn what_the_database_loses_in_a_failover_is_there_again_after_a_restart() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
     Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
     let senders = Senders::start(&addresses(&nodes), 8);
@@ -181,7 +182,7 @@ fn what_the_database_loses_in_a_failover_is_there_again_after_a_restart() {
 #[test]
 fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     let receiver = Receiver::start();
-    let Some(mut cluster) = Cluster::new(&receiver, "both") else { return };
+    let Some(mut cluster) = Cluster::new(&receiver) else { return };
     let nodes = [cluster.start("a"), cluster.start("b")];
     let owner = Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some()).unwrap();
     let other = usize::from(owner == "a");
@@ -197,6 +198,27 @@ fn handler_is_paused_and_redriven_and_replayed_from_any_gateway() {
     receiver.wait_for(&acknowledged);
     for node in &nodes {
         Cluster::wait_for_dead(node, 0);
+    }
+    // Paused where it is not delivered, and shown as such on both.
+    cluster.run(["a", "b"][other], &["handlers", "pause", "app", "--reason", "a move"]);
+    for node in &nodes {
+        let pause = || node.ask("GET", "/api/v1/handlers").json()[0]["pause"]["reason"].clone();
+        while pause() != "a move" {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Cluster::wait_for_view(node, |view| view["handlers"][0]["paused"] == true);
+    }
+    let n_before = receiver.n_received();
+    let senders = Senders::start(&addresses(&nodes), 1);
+    senders.wait_for(20);
+    let waits = senders.stop();
+    assert_eq!(receiver.n_received(), n_before, "nothing is delivered");
+    cluster.run(["a", "b"][1 - other], &["handlers", "resume", "app"]);
+    receiver.wait_for(&waits);
+    for node in &nodes {
+        while node.ask("GET", "/api/v1/handlers").json()[0]["state"] != "running" {
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
     let id = &acknowledged[0].id;
     let n_before = receiver.n_received();

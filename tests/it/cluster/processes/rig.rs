@@ -1,4 +1,4 @@
-//! Several gateways of one configuration on one PostgreSQL.
+//! Several gateways of one configuration on one shared log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::receiver::Receiver;
 use crate::support::gateway::Folder;
+use crate::support::nats::NatsServers;
 use crate::support::program::{self, Served};
 use crate::support::servers::Server;
 
@@ -16,13 +17,13 @@ const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 [queue]
-backend = "postgres"
+backend = "BACKEND"
 node = "NODE"
 ack = "ACK"
 lease = "3s"
 disk_reserve = "1MiB"
-[queue.postgres]
-url = "URL"
+[queue.BACKEND]
+url = URL
 [admin]
 listen = "127.0.0.1:0"
 [source.hyvor]
@@ -36,21 +37,22 @@ concurrency = 8
 url = "RECEIVER"
 "#;
 
-pub(super) struct Cluster {
-    pub(super) server: Server,
+/// Gateways, and what keeps their log.
+pub(super) struct Cluster<S> {
+    pub(super) server: S,
     config: String,
     folders: BTreeMap<String, Folder>,
 }
 
-impl Cluster {
-    /// `None` = PostgreSQL is not installed.
-    pub(super) fn new(receiver: &Receiver, ack: &str) -> Option<Self> {
-        let server = Server::postgres()?;
+impl<S> Cluster<S> {
+    /// On a log whose backend and address stand so in the configuration.
+    pub(super) fn on(server: S, (backend, url): (&str, &str), receiver: &Receiver) -> Self {
         let config = CONFIG
-            .replace("ACK", ack)
-            .replace("URL", &server.url("postgres"))
+            .replace("BACKEND", backend)
+            .replace("ACK", "both")
+            .replace("URL", url)
             .replace("RECEIVER", &receiver.url());
-        Some(Self { server, config, folders: BTreeMap::new() })
+        Self { server, config, folders: BTreeMap::new() }
     }
 
     /// Starts a gateway, in the folder that it had before.
@@ -63,6 +65,24 @@ impl Cluster {
     /// Runs a command beside the gateway.
     pub(super) fn run(&self, node: &str, arguments: &[&str]) -> String {
         program::printed(&program::run(&self.folders[node], arguments), 0)
+    }
+}
+
+impl Cluster<NatsServers> {
+    /// On three servers; `None` = NATS is not installed.
+    pub(super) fn on_nats(receiver: &Receiver) -> Option<Self> {
+        let servers = NatsServers::start(3, "")?;
+        let urls = format!("{:?}", servers.urls());
+        Some(Self::on(servers, ("nats", &urls), receiver))
+    }
+}
+
+impl Cluster<Server> {
+    /// `None` = PostgreSQL is not installed.
+    pub(super) fn new(receiver: &Receiver) -> Option<Self> {
+        let server = Server::postgres()?;
+        let url = format!("{:?}", server.url("postgres"));
+        Some(Self::on(server, ("postgres", &url), receiver))
     }
 
     pub(super) fn view(node: &Served) -> Value {

@@ -1,0 +1,150 @@
+//! Faults of the servers that keep the log, under load: NATS loses its leader or all of its servers for a
+//! while, PostgreSQL its primary.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::rig::Cluster;
+use super::senders::{Acknowledged, Senders};
+use super::{Receiver, addresses};
+use crate::support::nats::NatsServers;
+use crate::support::program::Served;
+use crate::support::servers::Server;
+
+/// Runs what the test asks of a server beside the gateways.
+fn ask<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(what)
+}
+
+fn sql(server: &Server, text: &str) {
+    ask(async {
+        let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    });
+}
+
+fn leader(servers: &NatsServers) -> usize {
+    loop {
+        if let Some(leader) = ask(servers.leader("gatepost")) {
+            return leader;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// All that was acknowledged has come in its order, and the gateways say the same of it.
+fn assert_whole(receiver: &Receiver, acknowledged: &[Acknowledged], nodes: [Served; 2]) {
+    receiver.wait_for(acknowledged);
+    receiver.assert_in_order();
+    for node in &nodes {
+        Cluster::wait_for_view(node, |view| {
+            view["spilled"] == 0
+                && view["engine"]["up"] == true
+                && view["engine"]["error"].is_null()
+        });
+    }
+    let settled = nodes.each_ref().map(Cluster::settled);
+    assert_eq!(settled[0], settled[1]);
+    for node in nodes {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
+fn stream_leader_that_is_killed_loses_nothing() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    // Each key stays with its gateway: order over gateways needs the log.
+    let senders = Senders::start_apart(&addresses(&nodes), 8);
+    for _ in 0..2 {
+        senders.wait_for(senders.n_acknowledged() + 200);
+        let leading = leader(&cluster.server);
+        cluster.server.crash(leading);
+        senders.wait_for(senders.n_acknowledged() + 200);
+        assert_ne!(leader(&cluster.server), leading, "another one leads");
+        cluster.server.restart(leading);
+    }
+    let acknowledged = senders.stop();
+    assert_whole(&receiver, &acknowledged, nodes);
+}
+
+#[test]
+fn stream_leader_that_is_cut_off_and_comes_back_loses_nothing() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start_apart(&addresses(&nodes), 8);
+    senders.wait_for(200);
+    let leading = leader(&cluster.server);
+    // Its connections stay open, and nothing comes over them.
+    cluster.server.freeze(leading, true);
+    senders.wait_for(senders.n_acknowledged() + 200);
+    cluster.server.freeze(leading, false);
+    senders.wait_for(senders.n_acknowledged() + 200);
+    let acknowledged = senders.stop();
+    assert_whole(&receiver, &acknowledged, nodes);
+}
+
+#[test]
+fn all_servers_of_a_stream_that_are_killed_and_started_again_lose_nothing() {
+    let receiver = Receiver::start();
+    let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start_apart(&addresses(&nodes), 8);
+    senders.wait_for(200);
+    for index in 0..cluster.server.len() {
+        cluster.server.crash(index);
+    }
+    senders.wait_for(senders.n_acknowledged() + 200);
+    Cluster::wait_for_view(&nodes[0], |view| view["engine"]["up"] == false && view["spilled"] != 0);
+    for index in 0..cluster.server.len() {
+        cluster.server.restart(index);
+    }
+    senders.wait_for(senders.n_acknowledged() + 200);
+    let acknowledged = senders.stop();
+    assert_whole(&receiver, &acknowledged, nodes);
+}
+
+#[test]
+fn standby_that_is_promoted_has_all_that_was_acknowledged_and_gateways_go_on() {
+    let receiver = Receiver::start();
+    let Some(primary) = Server::postgres() else { return };
+    let standby = primary.standby();
+    sql(&primary, "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    sql(&primary, "SELECT pg_reload_conf()");
+    // What a name or an address is elsewhere: it leads to the primary.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let address = folder.path().join("primary");
+    lead_to(&address, &primary);
+    let url = format!("\"postgres://postgres@localhost/postgres?host={}\"", address.display());
+    let mut cluster = Cluster::on(primary, ("postgres", &url), &receiver);
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start_apart(&addresses(&nodes), 8);
+    senders.wait_for(300);
+    cluster.server.crash();
+    senders.wait_for(senders.n_acknowledged() + 50);
+    lead_to(&address, &standby);
+    sql(&standby, "SELECT pg_promote()");
+    for node in &nodes {
+        Cluster::wait_for_view(node, |view| view["engine"]["up"] == true);
+    }
+    senders.wait_for(senders.n_acknowledged() + 300);
+    let acknowledged = senders.stop();
+    assert_whole(&receiver, &acknowledged, nodes);
+    // It ends with the test.
+    cluster.server.restart();
+}
+
+fn lead_to(address: &Path, server: &Server) {
+    let next = address.with_extension("next");
+    std::os::unix::fs::symlink(server.socket().parent().unwrap(), &next).unwrap();
+    std::fs::rename(next, address).unwrap();
+}
