@@ -40,17 +40,23 @@ impl Api {
     /// again.
     pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
         let bad = |err: ExportError| ApiError::Bad(err.to_string());
-        let mut parsed = Vec::with_capacity(events.len());
+        let (mut parsed, mut told) = (Vec::with_capacity(events.len()), BTreeSet::new());
         for event in events {
             let id = event.id.parse().map_err(|err| bad(ExportError::Id(err)))?;
             let one = parse(event).map_err(bad)?;
             // One without a place was forwarded to a log that is not this one.
             let here = self.queue.get(id).await?;
-            if here.is_none_or(|event| event.position == Position(0)) {
-                parsed.push(one);
+            if here.is_some_and(|event| event.position > Position(0)) {
+                continue;
             }
+            if self.queue.find_repeated(&one.0).await?.is_none() {
+                // What is open is due here as well.
+                let stood = one.1.iter().filter(|(_, state)| *state != CarriedState::Open);
+                told.extend(stood.map(|(handler, _)| handler.clone()));
+            }
+            parsed.push(one);
         }
-        self.check_none_delivers(&parsed)?;
+        self.check_none_delivers(&told)?;
         let (mut n_stored, mut carried) = (0, Vec::new());
         for (event, deliveries) in parsed {
             let appended = self.queue.append(event).await?;
@@ -73,12 +79,8 @@ impl Api {
     }
 
     /// A handler that delivers would have an event again before it is told how that stood.
-    fn check_none_delivers(&self, parsed: &[ParsedEvent]) -> Result<(), ApiError> {
+    fn check_none_delivers(&self, told: &BTreeSet<HandlerName>) -> Result<(), ApiError> {
         let Some(server) = &self.server else { return Ok(()) };
-        let deliveries = parsed.iter().flat_map(|(_, deliveries)| deliveries);
-        // What is open is due here as well.
-        let deliveries = deliveries.filter(|(_, state)| *state != CarriedState::Open);
-        let told: BTreeSet<&HandlerName> = deliveries.map(|(handler, _)| handler).collect();
         let handlers = server.control.handlers().into_iter();
         let delivers = handlers.filter(|it| it.pause.is_none() && told.contains(&it.name));
         let enabled = delivers.filter(|it| it.state != HandlerStatus::Disabled);
