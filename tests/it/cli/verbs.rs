@@ -253,8 +253,7 @@ fn an_export_can_be_imported_elsewhere() {
         printed(&run(&other, &["handlers", "resume", "all"]), 0);
     }
     // Only what the lines do not say that it was delivered.
-    let mut untold: serde_json::Value =
-        serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let mut untold: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!(untold["deliveries"]["all"], "settled");
     untold["deliveries"] = serde_json::json!({});
     untold["id"] = "00000000-0000-7000-8000-000000000000".into();
