@@ -49,6 +49,12 @@ pub(crate) fn plain(value: Value) -> Value {
     }
 }
 
+/// The number that a text is, by the rules of JSON; `None` = the value is no such text.
+pub(crate) fn numeric(value: &Value) -> Option<Value> {
+    let text = digits(value).filter(|_| value.kind() == ValueKind::String)?;
+    Some(plain(read(&text)))
+}
+
 /// How two numbers compare, each perhaps a text that is one; `None` = they are none, or one is `NaN`.
 pub(crate) fn order(one: &Value, other: &Value) -> Option<Ordering> {
     let is_usual = |value: &Value| value.kind() == ValueKind::Number;
@@ -68,15 +74,19 @@ fn is_number(value: &Value) -> Option<()> {
     (!float.is_ok_and(f64::is_nan)).then_some(())
 }
 
+/// Longer numbers are neither less nor more than others: each comparison goes through all digits.
+const DIGITS_MAX: usize = 1_000;
+
 /// The text of a number.
 fn digits(value: &Value) -> Option<Cow<'_, str>> {
+    let is_short = |text: &&str| text.len() <= DIGITS_MAX;
     match value.kind() {
         ValueKind::String => {
-            let text = value.as_str()?.trim();
+            let text = value.as_str().filter(is_short)?.trim();
             Decimal::of(text).map(|_| Cow::Borrowed(text))
         }
         ValueKind::Number => Some(Cow::Owned(value.to_string())),
-        _ => written(value).map(Cow::Borrowed),
+        _ => written(value).filter(is_short).map(Cow::Borrowed),
     }
 }
 

@@ -98,6 +98,10 @@ fn show(moment: jiff::Timestamp, zone: &TimeZone, format: &str) -> Result<String
         );
         return Err(bad_argument(message));
     }
+    if !format.contains('%') {
+        let message = "the date format has no `%`: write `%d.%m.%Y %H:%M` as strftime has it";
+        return Err(bad_argument(message.to_owned()));
+    }
     let zoned = moment.to_zoned(zone.clone());
     jiff::fmt::strtime::format(format, &zoned)
         .map_err(|err| bad_argument(format!("the date format is wrong: {err}")))
@@ -233,6 +237,12 @@ fn unix(value: &Value) -> Option<jiff::Timestamp> {
         let duration = duration.round(jiff::Unit::Microsecond).ok()?;
         return jiff::Timestamp::from_duration(duration).ok();
     };
+    // `20191219102115`, as M-Pesa writes it: as Unix time in milliseconds it is beyond the year 2600.
+    if (19_000_101_000_000..=21_001_231_235_959).contains(&number)
+        && let Some(moment) = other(&number.to_string())
+    {
+        return Some(moment);
+    }
     match number.unsigned_abs() {
         0..100_000_000_000 => jiff::Timestamp::from_second(number),
         100_000_000_000..100_000_000_000_000 => jiff::Timestamp::from_millisecond(number),

@@ -6,7 +6,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
-use super::values::{calculable_or_empty, cost, is_missing, text};
+use super::values::{calculable_or_empty, cost, is_missing, text, weight};
 use super::{date, lists, methods, money, operators, order, plain};
 use crate::body::json::{self, Layout};
 use crate::body::number;
@@ -303,7 +303,9 @@ fn add_tests(environment: &mut Environment<'_>) {
     );
     environment
         .add_test("number", |value: &Value| value.is_number() || number::written(value).is_some());
-    environment
-        .add_test("in", |wanted: &Value, container: Value| operators::is_in(wanted, container));
+    environment.add_test("in", |state: &mut State<'_, '_>, wanted: &Value, container: Value| {
+        state.consume_fuel(weight(&container))?;
+        Ok::<_, Error>(operators::is_in(wanted, container))
+    });
     order::add_to(environment);
 }

@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback as pycompat;
 
 use super::plain;
-use super::values::{calculable_or_empty, cost, is_missing, text};
+use super::values::{calculable_or_empty, cost, is_missing, text, weight};
 use crate::body::number;
 
 /// All that there are.
@@ -73,6 +73,8 @@ pub(super) fn call(
     }
     let is_number = number::written(value).is_some();
     if !is_number && value.kind() != ValueKind::String {
+        let wanted = args.first().map_or(0, weight);
+        state.consume_fuel(weight(value).saturating_add(wanted))?;
         return match (name, value.kind()) {
             ("index", ValueKind::Seq | ValueKind::Iterable) => index_in_list(value, args),
             (_, _) => pycompat(state, value, name, &given(args)),
@@ -83,6 +85,11 @@ pub(super) fn call(
     state.consume_fuel(cost(written.len()))?;
     if args.first().is_some_and(is_missing) {
         return of_nothing(state, &value, name, args);
+    }
+    if let ("strip" | "lstrip" | "rstrip", Some(chars)) =
+        (name, args.first().and_then(Value::as_str))
+    {
+        state.consume_fuel(cost(written.len().saturating_mul(chars.len())))?;
     }
     match own(state, written, name, args) {
         Some(result) => result,

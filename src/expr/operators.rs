@@ -9,16 +9,18 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::order::is_equal;
 use super::plain;
-use super::values::{cost, is_missing, text};
+use super::values::{cost, is_missing, text, weight};
 use crate::body::number;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("_text", |value: &Value| text(value));
-    environment.add_filter("_number", |value: Value| number::plain(value));
+    environment.add_filter("_number", |state: &mut State<'_, '_>, value: Value| {
+        state.consume_fuel(weight(&value))?;
+        Ok::<_, Error>(number::plain(value))
+    });
     environment.add_filter("_container", |state: &mut State<'_, '_>, value: Value| {
-        if let Some(text) = value.as_str() {
-            state.consume_fuel(cost(text.len()))?;
-        }
+        // All of it is looked at for what is not in it.
+        state.consume_fuel(weight(&value))?;
         Ok::<_, Error>(Value::from_object(Container(value)))
     });
     environment.add_filter("_slice", slice);

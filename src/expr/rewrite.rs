@@ -6,6 +6,7 @@
 //! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
 //! | `a + b` | `(a\|_number) + (b\|_number)` |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |
+//! | `a == 5` | `(a\|_numeric) == 5`: a form's fields are texts |
 //! | `a < b + 1` | `a in (((b\|_number) + 1)\|_lt)` |
 //! | `a in b` | `a in (b\|_container)` |
 //! | `a[1:2]` | `(a\|_slice(1,2))` |

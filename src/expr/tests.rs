@@ -193,6 +193,39 @@ fn an_endless_loop_ends_in_an_error() {
     assert!(expression.eval(&Scope::of(&event(BODY))).is_err());
 }
 
+/// One event of these held every delivery up for minutes.
+#[test]
+fn what_a_stranger_makes_long_is_paid_for_by_fuel() {
+    let list = |item: &str, n: usize| vec![item; n].join(",");
+    let body = |rest: String| format!(r#"{{"data":{{{rest}}}}}"#);
+    let digits = "9".repeat(400_000);
+    let (ones, twos) = (list("1", 30_000), list("2", 30_000));
+    let lists = body(format!(r#""l":[{ones}],"k":[{twos}]"#));
+    let number = body(format!(r#""w":{digits},"l":[{ones}]"#));
+    let texts =
+        body(format!(r#""s":"{}","c":"{}"#, "ab".repeat(99_999), "c".repeat(200_000)) + "\"");
+    for (body, text) in [
+        (&lists, "{% for x in data.l %}{{ 'y' if x in data.k }}{% endfor %}"),
+        (&lists, "{% for x in data.l %}{{ 'y' if x is in data.k }}{% endfor %}"),
+        (&lists, "{% for x in data.l %}{{ data.k.index(x) }}{% endfor %}"),
+        (&lists, "{% for x in data.l %}{{ data.k.count(x) }}{% endfor %}"),
+        (&number, "{% for x in data.l %}{{ 'y' if data.w == x }}{% endfor %}"),
+        (&number, "{% for x in data.l %}{{ 'y' if x < data.w }}{% endfor %}"),
+        (&number, "{{ data.l | select('equalto', data.w) | list | length }}"),
+        (&texts, "{{ data.s.strip(data.c) }}"),
+    ] {
+        let template = Template::compile(text, Escape::None).unwrap();
+        let err = template.render(&Scope::of(&event(body))).unwrap_err();
+        assert!(err.message.starts_with("engine ran out of fuel"), "{text}: {err}");
+    }
+    // What owners write of what senders send is far from that.
+    let list =
+        body(format!(r#""l":[{}]"#, (0..500).map(|n| n.to_string()).collect::<Vec<_>>().join(",")));
+    let text = "{% for x in data.l %}{{ 'y' if x in data.l }}{% endfor %}";
+    let template = Template::compile(text, Escape::None).unwrap();
+    assert_eq!(template.render(&Scope::of(&event(&list))).unwrap(), "y".repeat(500));
+}
+
 #[test]
 fn an_error_does_not_quote_the_payload() {
     let body = r#"{"data":{"a":"hunter2"}}"#;

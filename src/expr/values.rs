@@ -25,6 +25,24 @@ pub(super) fn calculable_or_empty(value: &Value) -> Value {
     if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }
 }
 
+/// The fuel for looking once at all of a value, as a comparison may.
+pub(super) fn weight(value: &Value) -> u64 {
+    let of_text = |value: &Value| {
+        let text = value.as_str().or_else(|| number::written(value));
+        text.map_or(1, |text| cost(text.len()).saturating_add(1))
+    };
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            // What is a list in a list counts by its length: a comparison ends at the first difference.
+            let of_item =
+                |item: Value| item.len().map_or_else(|| of_text(&item), |len| len as u64 + 1);
+            value.try_iter().map_or(1, |items| items.map(of_item).fold(1, u64::saturating_add))
+        }
+        ValueKind::Map => value.len().unwrap_or_default() as u64,
+        _ => of_text(value),
+    }
+}
+
 /// The fuel for going once through so many bytes.
 pub(super) fn cost(n_bytes: usize) -> u64 {
     u64::try_from(n_bytes / 64).unwrap_or(u64::MAX)

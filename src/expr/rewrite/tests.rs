@@ -17,6 +17,8 @@ fn operands_get_the_filter_of_their_operator() {
     check("a > 5 and b == c", "a  in  ((5)|_gt) and (b|_equal) == (c|_equal)");
     check("a == 'x' or 'y' != b", "a == 'x' or 'y' != b");
     check("a == none", "(a|_equal) == none");
+    check("a == 0 or -1 != b.c", "(a|_numeric) == 0 or -1 != (b.c|_numeric)");
+    check("a == -1 or b.0 == c", "(a|_numeric) == -1 or (b.0|_equal) == (c|_equal)");
     check("(a or b) > c(d)", "(a or b)  in  ((c(d))|_gt)");
     check("a<b+1", "a in (((b|_number)+1)|_lt)");
     check(

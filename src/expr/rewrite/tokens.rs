@@ -148,3 +148,17 @@ fn depth(tokens: &[(Token<'_>, Span)], start: usize, end: usize) -> usize {
         count(|token| matches!(token, Token::ParenClose | Token::BracketClose | Token::BraceClose));
     n_open.saturating_sub(n_closed)
 }
+
+/// Whether a number is written beside the operator at `at`.
+pub(super) fn is_beside_number(tokens: &[(Token<'_>, Span)], at: usize) -> bool {
+    let token = |at| token(tokens, at);
+    let is_number =
+        |at: usize| matches!(token(at), Some(Token::Int(_) | Token::Int128(_) | Token::Float(_)));
+    let is_minus = matches!(token(at + 1), Some(Token::Minus));
+    if is_number(at + 1) || (is_minus && is_number(at + 2)) {
+        return true;
+    }
+    // The place in `a.0 == b` is none.
+    let is_place = at > 1 && matches!(token(at - 2), Some(Token::Dot));
+    at > 0 && is_number(at - 1) && !is_place
+}

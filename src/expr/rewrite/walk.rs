@@ -12,9 +12,10 @@ use super::{Edit, NameKind, Named};
 enum Operator {
     None,
     Arithmetic,
-    /// With a text on its other side there is nothing to calculate.
+    /// With a text on its other side there is nothing to calculate, with a number a text may be one.
     Equality {
         with_text: bool,
+        with_number: bool,
     },
     /// `<` and the like: the filter that its right side gets.
     Order(&'static str),
@@ -213,7 +214,8 @@ impl<'t> Walk<'t> {
             Some(Token::Eq | Token::Ne) => {
                 let with_text = last == Term::Text
                     || matches!(self.token(at + 1), Some(Token::Str(_) | Token::String(_)));
-                Operator::Equality { with_text }
+                let with_number = tokens::is_beside_number(self.tokens, at);
+                Operator::Equality { with_text, with_number }
             }
             Some(Token::Lt) => Operator::Order("_lt"),
             Some(Token::Lte) => Operator::Order("_lte"),
@@ -252,9 +254,10 @@ impl<'t> Walk<'t> {
             (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => number,
             // `none` that is written is no word either.
             (Operator::Concatenation, _) | (_, Operator::Concatenation) => Some("_text"),
-            (Operator::Equality { with_text: false }, _)
-            | (_, Operator::Equality { with_text: false }) => {
-                (term == Term::Other).then_some("_equal")
+            (Operator::Equality { with_text: false, with_number }, _)
+            | (_, Operator::Equality { with_text: false, with_number }) => {
+                let filter = if with_number { "_numeric" } else { "_equal" };
+                (term == Term::Other).then_some(filter)
             }
             (_, _) => None,
         };

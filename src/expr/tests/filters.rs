@@ -25,6 +25,8 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
         check(&format!("{moment} | date('%T%.f')"), "00:00:00.123");
     }
     check("'' | date", "undefined");
+    check("20140425041738 | date", "2014-04-25 04:17");
+    assert!(compile("data.a | date('DD.MM.YYYY')").unwrap_err().message.contains("has no `%`"));
     let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
     assert_eq!(err.unwrap_err().message, "invalid operation: this string is no date");
     assert!(compile("data.a | date('%Q%')").is_err(), "a wrong format is found when compiling");
@@ -106,6 +108,28 @@ fn each_currency_has_the_decimals_that_it_is_written_with() {
         ("50000 | money('ISK', minor=true, decimals=0)", "500 ISK"),
     ] {
         check(text, expected);
+    }
+}
+
+/// Forms and Shopify write numbers as texts.
+#[test]
+fn text_that_is_a_number_is_the_same_as_a_number_and_not_as_another_text() {
+    for (text, expected) in [
+        ("'0' | default('') in [0, 1]", true),
+        ("data.zero == 0", true),
+        ("data.zero != 0", false),
+        ("0 == data.zero", true),
+        ("data.price == 199", true),
+        ("data.price == 199.5", false),
+        ("data.price == data.other", false),
+        ("data.zero in [0]", true),
+        ("data.zero == true", false),
+        ("data.nothing == 0", false),
+        ("data.word == 0", false),
+    ] {
+        let body = r#"{"data":{"zero":"0","price":"199.00","other":"199","word":"x"}}"#;
+        let value = Expression::compile(text).unwrap().eval(&Scope::of(&event(body))).unwrap();
+        assert_eq!(value.is_true(), expected, "{text}");
     }
 }
 
@@ -228,7 +252,7 @@ fn date_with_an_unknown_code_does_not_compile() {
         let err = Expression::compile(&text).unwrap_err();
         assert!(err.message.contains("the date format is wrong"), "{text}: {err}");
     }
-    for format in ["%%Q", "Q", "%-d. %B %Y, %H:%M %Z", "100 %% Q"] {
+    for format in ["%%Q", "%%", "%-d. %B %Y, %H:%M %Z", "100 %% Q"] {
         Expression::compile(&format!("data.x | date('{format}')")).unwrap();
     }
 }
