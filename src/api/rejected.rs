@@ -1,6 +1,7 @@
 //! Rejected requests as they are shown: from the running server's ring, or from its file while none
 //! runs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
-use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
+use crate::ingest::{Accepted, Endpoint, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source, SourceCredentials};
 
 use super::{Api, ApiError, Changed, view};
@@ -60,6 +61,23 @@ impl RejectedView {
             body_base64: Some(STANDARD.encode(body)),
             ..Self::new(&request, credentials)
         })
+    }
+
+    /// The same without the secrets of `source`, to which it was sent, wherever it has them.
+    #[must_use]
+    pub fn hide(mut self, source: &Source) -> Self {
+        let hide = |text: &mut String| {
+            if let Cow::Owned(hidden) = source.hide_secrets(text.as_bytes()) {
+                *text = String::from_utf8_lossy(&hidden).into_owned();
+            }
+        };
+        hide(&mut self.path);
+        self.headers.iter_mut().flatten().for_each(|(_, value)| hide(value));
+        let body = self.body_base64.as_ref().and_then(|body| STANDARD.decode(body).ok());
+        if let Some(Cow::Owned(hidden)) = body.as_deref().map(|body| source.hide_secrets(body)) {
+            self.body_base64 = Some(STANDARD.encode(hidden));
+        }
+        self
     }
 
     fn new(request: &RejectedRequest, credentials: &SourceCredentials) -> Self {
@@ -115,12 +133,17 @@ impl ExplainView {
 impl Api {
     /// Rejected requests, newest first.
     pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
-        Ok(RejectedView::list(self.server()?.ingest.rejected(), &self.credentials(), limit))
+        let ingest = &self.server()?.ingest;
+        let list = RejectedView::list(ingest.rejected(), &self.credentials(), limit).into_iter();
+        let endpoints = ingest.endpoints();
+        Ok(list.map(|view| hidden(view, &endpoints)).collect())
     }
 
     /// One rejected request, with headers and body.
     pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
-        RejectedView::one(self.server()?.ingest.rejected(), &self.credentials(), number)
+        let ingest = &self.server()?.ingest;
+        let view = RejectedView::one(ingest.rejected(), &self.credentials(), number)?;
+        Ok(hidden(view, &ingest.endpoints()))
     }
 
     /// Why one request was rejected, in words an owner understands.
@@ -235,6 +258,14 @@ impl Api {
         let n_good =
             looked_at.clone().filter(|number| ingest.is_good_by_now(**number) == Some(true));
         Ok((n_good.count(), looked_at.count()))
+    }
+}
+
+fn hidden(view: RejectedView, endpoints: &[Arc<Endpoint>]) -> RejectedView {
+    let mut sources = endpoints.iter().map(|endpoint| endpoint.source());
+    match sources.find(|source| *source.name() == view.source) {
+        Some(source) => view.hide(source),
+        None => view,
     }
 }
 

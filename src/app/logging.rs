@@ -24,12 +24,7 @@ pub fn start(settings: LogSettings) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // What libraries say matters to their authors, but for warnings. What actix says of broken
-    // requests is left out: a stranger could fill the disk with it. So is sled: it says the same
-    // over and over when the disk is full, and we say once what becomes of it.
-    let quiet = ["actix_http", "sled"].map(|target| (target, LevelFilter::OFF));
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("gatepost", level);
-    let filter = filter.with_targets(quiet);
+    let filter = filter(level);
     // A log that cannot be written, to a full disk say, must not end the thread that writes it.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| OneLine(io::stderr()))
@@ -43,6 +38,13 @@ pub fn start(settings: LogSettings) {
     // Another subscriber is installed already, as in tests: then nothing is to be done.
     drop(started);
     tell_panics();
+}
+
+/// Our own lines alone. What libraries say of a stranger's bytes comes as often as the stranger likes: h2
+/// wrote 35,000 lines a second about one connection. What matters of it, we say, and not more often than
+/// once a second.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_target("gatepost", level)
 }
 
 /// Writes each line as one, whatever a stranger has written into it. The formatter writes a whole
@@ -79,6 +81,16 @@ fn tell_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_library_writes_a_line_for_a_stranger() {
+        let filter = filter(LevelFilter::INFO);
+        for library in ["h2::proto::ping_pong", "actix_http", "rustls", "sled"] {
+            assert!(!filter.would_enable(library, &tracing::Level::ERROR), "{library}");
+        }
+        assert!(filter.would_enable("gatepost::app", &tracing::Level::INFO));
+        assert!(!filter.would_enable("gatepost::app", &tracing::Level::DEBUG));
+    }
 
     #[test]
     fn what_is_written_at_once_is_one_line() {

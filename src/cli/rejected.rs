@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::api::{Changed, ExplainView, RejectedView, ReleaseAsk, StoredEvent};
 use crate::config::Config;
 use crate::ingest::RejectedRing;
+use crate::secret::SecretRef;
 use crate::source::{Source, SourceCredentials};
 use crate::text::{bytes, counted};
 
@@ -36,7 +37,8 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         // Only a server can store what is released.
         (Rejected::Release(_), Reached::Nobody) => Kept::Server(Server::require(config).await?),
         (_, Reached::Nobody) => {
-            Kept::File(RejectedRing::open(config.admin.rejected()), config.credentials())
+            let ring = RejectedRing::open(config.admin.rejected());
+            Kept::File(ring, config.credentials(), sources_of(config))
         }
     };
     match verb {
@@ -84,7 +86,25 @@ enum Kept {
     /// The server that runs.
     Server(Server),
     /// What the last one left.
-    File(RejectedRing, SourceCredentials),
+    File(RejectedRing, SourceCredentials, Vec<Source>),
+}
+
+/// The sources whose secrets are there: none is made for a look at what was refused.
+fn sources_of(config: &Config) -> Vec<Source> {
+    let sources = config.sources.iter().filter(|(_, settings)| {
+        let mut secrets = settings.secrets.iter().chain(&settings.verify_token);
+        !secrets.any(SecretRef::is_missing_file)
+    });
+    let sources = sources.map(|(name, settings)| Source::build(name.clone(), settings.clone()));
+    sources.flatten().collect()
+}
+
+/// What is shown of a request, without the secrets of its source.
+fn hidden(view: RejectedView, sources: &[Source]) -> RejectedView {
+    match sources.iter().find(|source| *source.name() == view.source) {
+        Some(source) => view.hide(source),
+        None => view,
+    }
 }
 
 impl Kept {
@@ -93,21 +113,26 @@ impl Kept {
             Self::Server(server) => {
                 server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
             }
-            Self::File(ring, hidden) => Ok(RejectedView::list(ring, hidden, limit as usize)),
+            Self::File(ring, credentials, sources) => {
+                let list = RejectedView::list(ring, credentials, limit as usize).into_iter();
+                Ok(list.map(|view| hidden(view, sources)).collect())
+            }
         }
     }
 
     async fn one(&self, number: u64) -> Result<RejectedView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}"), &[]).await,
-            Self::File(ring, hidden) => Ok(RejectedView::one(ring, hidden, number)?),
+            Self::File(ring, credentials, sources) => {
+                Ok(hidden(RejectedView::one(ring, credentials, number)?, sources))
+            }
         }
     }
 
     async fn explain(&self, number: u64, config: &Config) -> Result<ExplainView, CliError> {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}/explain"), &[]).await,
-            Self::File(ring, _) => {
+            Self::File(ring, ..) => {
                 let sources = config.sources.iter();
                 let sources =
                     sources.map(|(name, settings)| Source::build(name.clone(), settings.clone()));

@@ -10,6 +10,7 @@ use actix_http::{ConnectionType, Method, Request as HttpRequest};
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Response, ServiceFactory, fn_service};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -225,6 +226,11 @@ impl Public {
     }
 }
 
+/// As HTTP/2 counts it (RFC 9113, section 6.5.2): with 32 bytes for what holds them.
+fn header_bytes(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + 32
+}
+
 /// What the way in looks at before the body is read.
 fn request_head<'a>(
     source: &'a str,
@@ -240,6 +246,7 @@ fn request_head<'a>(
         path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()),
         // A length that no address space holds is over every limit.
         content_length: length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+        header_bytes: head.headers.iter().map(|(name, value)| header_bytes(name, value)).sum(),
         client: info.client,
         is_behind_unnamed_proxy: info.is_behind_unnamed_proxy(),
         began,

@@ -202,8 +202,7 @@ impl Ingest {
         let limits = **self.limits.load();
         let body_limits = endpoint.check_head(head, &limits)?; // 405, 401, 413
         let mut admission = self.admit(endpoint, head, &limits)?; // 429
-        let length = head.content_length.unwrap_or(0);
-        let mut room = self.unverified.reserve(head.client, length, limits.unverified_bytes)?; // 503
+        let mut room = self.unverified.reserve(head, limits.unverified_bytes)?; // 503
         let body = match reader.body(body_limits, &mut room).await {
             Ok(body) => body,
             Err(err) => return admission.fail(Err(err.into())).await, // 413, 408, 400, 503

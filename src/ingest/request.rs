@@ -46,6 +46,8 @@ pub struct RequestHead<'a> {
     pub path_and_query: &'a str,
     /// How long the body is said to be.
     pub content_length: Option<usize>,
+    /// What its headers take in memory. By HTTP/2 a client can name ten times 4 KB in ten bytes.
+    pub header_bytes: usize,
     /// The caller's address, through the proxies that are believed.
     pub client: Option<IpAddr>,
     /// A proxy passed it on that `trusted_proxies` does not name, so that `client` is the proxy's.

@@ -23,6 +23,7 @@ pub(crate) fn head<'a>(source: &'a str, path_and_query: &'a str) -> RequestHead<
         method: "POST",
         path_and_query,
         content_length: None,
+        header_bytes: 0,
         client: None,
         is_behind_unnamed_proxy: false,
         began: Instant::now(),

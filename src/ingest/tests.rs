@@ -48,7 +48,7 @@ async fn what_is_released_is_judged_as_of_the_time_it_came() {
     let minute = Duration::from_mins(1);
     for (body, later) in [(&b"1"[..], minute), (b"2", 9 * minute)] {
         clock.advance(later);
-        assert_eq!(send(&ingest, "right", body).await, Err(IngestError::Rejected));
+        assert_eq!(send(&ingest, "right", body).await, Err(IngestError::RejectedBare));
     }
     assert!(matches!(ingest.release(1).await, Some(Err(IngestError::Rejected))));
 
@@ -87,7 +87,7 @@ async fn what_is_released_twice_at_once_is_stored_once() {
         testing::limits(),
         vec![source("copied wrongly")],
     );
-    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::RejectedBare));
     ingest.replace_sources(vec![source("right")]);
 
     let (first, second) = tokio::join!(ingest.release(1), ingest.release(1));
@@ -110,7 +110,7 @@ async fn what_cannot_be_stored_when_it_is_released_stays() {
         testing::limits(),
         vec![slack("copied wrongly")],
     );
-    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "right", b"1").await, Err(IngestError::RejectedBare));
     ingest.replace_sources(vec![slack("right")]);
     queue.close().await.unwrap();
     let released = ingest.release(1).await;
@@ -125,7 +125,7 @@ async fn what_is_too_large_to_be_kept_is_told() {
     let sources = vec![slack("copied wrongly")];
     let ingest = Ingest::new(queue, clock, Metrics::new(), testing::limits(), sources);
     let body = vec![b'x'; RejectedRing::BYTES_MAX + 1];
-    assert_eq!(send(&ingest, "right", &body).await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "right", &body).await, Err(IngestError::RejectedBare));
     assert!(ingest.rejected().is_empty());
     let rows = ingest.refused().list();
     let row = rows.first().expect("it is not refused in silence");
@@ -133,7 +133,7 @@ async fn what_is_too_large_to_be_kept_is_told() {
     let expected = (Some(401), Some("slack"), Some("/hooks/slack"));
     let source = row.source.as_ref().map(SourceName::as_str);
     assert_eq!((row.status, source, row.path.as_deref()), expected);
-    assert_eq!(send(&ingest, "right", b"{}").await, Err(IngestError::Rejected));
+    assert_eq!(send(&ingest, "right", b"{}").await, Err(IngestError::RejectedBare));
     assert_eq!((ingest.rejected().len(), ingest.refused().list().len()), (1, 1));
 }
 

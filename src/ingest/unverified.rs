@@ -3,7 +3,8 @@
 //!
 //! - A body whose length is known has its room before it is read; one in chunks takes more as it
 //!   comes, for all that is held of it.
-//! - Small bodies take none: what they cost is bounded by the number of connections.
+//! - Long headers count with their body.
+//! - Small ones take none: what they cost is bounded by the number of connections.
 //! - One public address has at most half of it, so that it leaves room for others.
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use super::client_limiter::is_private;
-use super::request::BodyError;
+use super::request::{BodyError, RequestHead};
 use crate::sync::lock;
 
 /// Bodies up to this size take no room: they are about what a connection holds anyway.
@@ -39,8 +40,18 @@ pub struct BodyRoom<'a> {
 }
 
 impl UnverifiedBytes {
-    /// Room for a body that is said to be `length` bytes long, of `bytes_max` for all.
+    /// Room for the headers and the body that `head` tells of, of `bytes_max` for all.
     pub(super) fn reserve(
+        &self,
+        head: &RequestHead<'_>,
+        bytes_max: usize,
+    ) -> Result<BodyRoom<'_>, BodyError> {
+        let headers = Some(head.header_bytes).filter(|n_bytes| *n_bytes > SMALL_BYTES);
+        let length = headers.unwrap_or(0).saturating_add(head.content_length.unwrap_or(0));
+        self.reserve_bytes(head.client, length, bytes_max)
+    }
+
+    fn reserve_bytes(
         &self,
         client: Option<IpAddr>,
         length: usize,
@@ -112,12 +123,12 @@ mod tests {
     #[test]
     fn one_address_leaves_room_for_others() {
         let all = UnverifiedBytes::default();
-        let of = |last| all.reserve(Some(client(last)), 200 << 10, MAX).ok();
+        let of = |last| all.reserve_bytes(Some(client(last)), 200 << 10, MAX).ok();
         let greedy: Vec<_> = std::iter::from_fn(|| of(1)).collect();
         assert_eq!(greedy.len(), 2);
         let other = of(2).unwrap();
         assert!(
-            all.reserve(Some(client(1)), SMALL_BYTES, MAX).is_ok(),
+            all.reserve_bytes(Some(client(1)), SMALL_BYTES, MAX).is_ok(),
             "small ones are always taken"
         );
         drop(greedy);
@@ -128,10 +139,24 @@ mod tests {
     }
 
     #[test]
+    fn headers_count_with_the_body() {
+        let all = UnverifiedBytes::default();
+        let head = |header_bytes, content_length| {
+            let head = crate::ingest::testing::head("a", "/hooks/a");
+            RequestHead { header_bytes, content_length, client: Some(client(1)), ..head }
+        };
+        let small = all.reserve(&head(1_000, None), MAX).unwrap();
+        assert_eq!(small.counted, 0);
+        let large: Vec<_> =
+            std::iter::from_fn(|| all.reserve(&head(60_000, Some(5)), MAX).ok()).collect();
+        assert_eq!((large.len(), large[0].counted), (8, 60_005));
+    }
+
+    #[test]
     fn a_body_in_chunks_takes_room_as_it_comes() {
         let all = UnverifiedBytes::default();
-        let mut room = all.reserve(Some(client(1)), 0, MAX).unwrap();
-        let other = all.reserve(Some(client(2)), 512 << 10, MAX).unwrap();
+        let mut room = all.reserve_bytes(Some(client(1)), 0, MAX).unwrap();
+        let other = all.reserve_bytes(Some(client(2)), 512 << 10, MAX).unwrap();
         assert!(room.grow_to(5_000) && room.counted == 5_000);
         assert!(room.grow_to(512 << 10) && room.grow_to(5_000));
         assert!(!room.grow_to((512 << 10) + 1));
@@ -144,8 +169,8 @@ mod tests {
     #[test]
     fn a_body_that_is_longer_than_all_the_room_is_taken_alone() {
         let all = UnverifiedBytes::default();
-        let alone = all.reserve(Some(client(1)), 2 * MAX, MAX);
+        let alone = all.reserve_bytes(Some(client(1)), 2 * MAX, MAX);
         assert!(alone.is_ok());
-        assert_eq!(all.reserve(Some(client(2)), MAX, MAX).err(), Some(BodyError::NoRoom));
+        assert_eq!(all.reserve_bytes(Some(client(2)), MAX, MAX).err(), Some(BodyError::NoRoom));
     }
 }

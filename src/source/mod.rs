@@ -24,6 +24,7 @@ mod identity;
 mod items;
 mod jwt;
 mod keys;
+mod own_secrets;
 mod payload;
 mod providers;
 mod public_key;
