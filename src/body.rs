@@ -16,6 +16,7 @@
 //! | anything else | an [`UnreadableBody`] |
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use encoding_rs::Encoding;
@@ -290,9 +291,18 @@ fn read_form(text: &[u8], charset: Option<&'static Encoding>) -> Payload {
 }
 
 fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, UnreadableBody> {
-    let parts = multipart::parts(content_type, text)?.into_iter().map(|part| {
-        let value = match part.filename {
-            None => Value::from(String::from_utf8_lossy(part.content).as_ref()),
+    let parts = multipart::parts(content_type, text)?;
+    let content_of =
+        |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.content);
+    // RFC 7578, section 4.6; and SendGrid's `{"subject": "iso-8859-1"}`.
+    let of_all = content_of("_charset_").and_then(charset::known);
+    let of_fields = content_of("charsets").and_then(|text| serde_json::from_slice(text).ok());
+    let of_fields: BTreeMap<String, String> = of_fields.unwrap_or_default();
+    let parts = parts.iter().map(|part| {
+        let own = part.content_type.as_deref().and_then(charset::named);
+        let of_field = || charset::known(of_fields.get(part.name.as_ref())?.as_bytes());
+        let value = match &part.filename {
+            None => Value::from(charset::text(part.content, own.or_else(of_field).or(of_all))),
             Some(filename) => {
                 let content_type = part.content_type.as_deref();
                 let fields = [
@@ -303,7 +313,7 @@ fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, Unreadable
                 json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
             }
         };
-        (part.name.into_owned(), value)
+        (part.name.to_string(), value)
     });
     Ok(Payload::made(form_value(parts.collect())))
 }

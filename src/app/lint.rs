@@ -61,13 +61,10 @@ fn lint_those(
             .cloned()
             .collect();
         lint.unseen();
-        if lint.samples.is_empty() {
-            continue;
+        lint.fields();
+        if !lint.samples.is_empty() {
+            lint.render();
         }
-        if lint.has_all_samples() {
-            lint.fields();
-        }
-        lint.render();
     }
     report.sort();
 }

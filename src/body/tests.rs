@@ -103,6 +103,21 @@ fn multipart(parts: &[&str]) -> String {
 }
 
 #[test]
+fn multipart_fields_are_read_in_their_charsets() {
+    let latin = |parts: &[&str]| {
+        let text = multipart(parts).replace("Zoe", "Zo\u{1}").into_bytes();
+        text.into_iter().map(|byte| if byte == 1 { 0xeb } else { byte }).collect::<Vec<_>>()
+    };
+    let own = "name=a\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nZoe";
+    check(MULTIPART, latin(&[own]), r#"{"a":"Zoë"}"#);
+    let of_all = ["name=_charset_\r\n\r\niso-8859-1", "name=a\r\n\r\nZoe"];
+    check(MULTIPART, latin(&of_all), r#"{"_charset_":"iso-8859-1","a":"Zoë"}"#);
+    let sendgrid = ["name=from\r\n\r\nZoe", "name=charsets\r\n\r\n{\"from\":\"windows-1252\"}"];
+    let expected = r#"{"from":"Zoë","charsets":"{\"from\":\"windows-1252\"}"}"#;
+    check(MULTIPART, latin(&sendgrid), expected);
+}
+
+#[test]
 fn multipart_form_is_a_map_of_fields_and_files() {
     let file = "name=\"f\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\nhello";
     let body = multipart(&["name=\"a\"\r\n\r\n1", "name=\"a\"\r\n\r\n2", file]);

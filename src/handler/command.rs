@@ -346,6 +346,11 @@ impl Program {
     fn unstarted(&self, err: &std::io::Error) -> String {
         let remedy = match (err.kind(), err.raw_os_error()) {
             (std::io::ErrorKind::PermissionDenied, _) => "; is it executable (`chmod +x`)?",
+            // What is not there is what its first line names: `#!/bin/sh` with a line end of Windows names none.
+            (std::io::ErrorKind::NotFound, _) if self.find().is_some() => {
+                "; the program is there: is the folder `cwd`, and what its first line (`#!`) names? Lines must not \
+                 end as those of Windows (CRLF)"
+            }
             (_, Some(ENOEXEC)) => "; does its first line say what runs it (`#!/bin/sh`)?",
             _ => "",
         };

@@ -7,7 +7,7 @@
 //!    are ever compressed or removed.
 //! 4. Other programs may move or cut the file (logrotate): each call looks first.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -118,10 +118,6 @@ impl KindSettings for Settings {
 
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         let shown = self.path.display();
-        if let Some(folder) = self.path.parent().filter(|folder| *folder != Path::new("")) {
-            std::fs::create_dir_all(folder)
-                .map_err(|err| BuildError::io(format!("creating `{}`", folder.display()), err))?;
-        }
         // Only whether it can be opened: mending its end waits for the first call, since on a
         // reload the handler that was may still be writing.
         lines::open(&self.path).map_err(|err| BuildError::io(format!("opening `{shown}`"), err))?;

@@ -102,11 +102,7 @@ impl Settings {
         let method = table.choice("method", &methods).unwrap_or(Method::POST);
         let formats = [("body", Format::Body), ("json", Format::Json), ("ndjson", Format::Ndjson)];
         let format = table.choice("format", &formats).unwrap_or(Format::Body);
-        let escape = table.choice("escape", &[("none", Escape::None), ("json", Escape::Json)]);
-        let (escape, content_type) = match escape {
-            Some(Escape::Json) => (Escape::Json, "application/json"),
-            _ => (Escape::None, "text/plain; charset=utf-8"),
-        };
+        let (escape, content_type) = read_escape(table);
         let body = super::texts::template(table, "body", escape);
         if table.has("body") && format != Format::Body {
             table.problem("body", "a batch has a body of its own", "leave `body` or `format` out");
@@ -157,6 +153,22 @@ impl Settings {
     fn key_of(&self, name: &HeaderName) -> String {
         let written = self.written.iter().find(|one| one.eq_ignore_ascii_case(name.as_str()));
         format!("headers.{}", written.map_or(name.as_str(), String::as_str))
+    }
+}
+
+/// How values are put into `body`, and what it is then.
+fn read_escape(table: &mut Table<'_>) -> (Escape, &'static str) {
+    let is_json = table.text_of("body").is_some_and(|body| {
+        // `{{` and `{%` are the template's.
+        let body = body.trim();
+        let is_template = ["{{", "{%", "{#"].iter().any(|sign| body.starts_with(sign));
+        let is_in = |open, close| body.starts_with(open) && body.ends_with(close);
+        is_in('[', ']') || (is_in('{', '}') && !is_template)
+    });
+    match table.choice("escape", &[("none", Escape::None), ("json", Escape::Json)]) {
+        Some(Escape::Json) => (Escape::Json, "application/json"),
+        _ if is_json => (Escape::None, "application/json"),
+        _ => (Escape::None, "text/plain; charset=utf-8"),
     }
 }
 

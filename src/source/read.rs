@@ -180,7 +180,10 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     let Some(provider) = Provider::parse(name) else {
         let help = match nearest(name, PROVIDERS.iter().map(|provider| provider.name)) {
             Some(near) => format!("did you mean \"{near}\"? {}", known_providers()),
-            None => known_providers(),
+            None => format!(
+                "{}; for others docs/senders.md has what to write into a `verify` table",
+                known_providers()
+            ),
         };
         table.problem("provider", format_args!("no provider `{}`", name.escape_debug()), help);
         return None;

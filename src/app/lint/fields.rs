@@ -27,16 +27,25 @@ enum Depth {
 
 impl Lint<'_> {
     pub(super) fn fields(&mut self) {
+        let has_samples = !self.samples.is_empty() && self.has_all_samples();
         for text in self.trial.texts() {
             for field in text.words.fields() {
-                let Some((path, known)) = missing(&field, &self.samples) else { continue };
+                // What `event` has is the same of every sender.
+                let is_of_event = field.path.first() == Some(&Part::Name("event".to_owned()));
+                let missing = match field.path.get(1..) {
+                    Some(rest) if is_of_event => missing_of_event(rest),
+                    _ if has_samples => missing(&field, &self.samples),
+                    _ => None,
+                };
+                let Some((path, known)) = missing else { continue };
                 if path.len() <= field.n_given {
                     continue;
                 }
                 let last = path.last().cloned().unwrap_or_default();
                 let near = nearest(&last, known.iter().map(String::as_str));
                 // Without a near name it may be a field that only some events have.
-                if near.is_none() && (field.may_be_missing || !self.is_complete()) {
+                let is_complete = is_of_event || self.is_complete();
+                if near.is_none() && (field.may_be_missing || !is_complete) {
                     continue;
                 }
                 let (_, parents) = path
@@ -49,7 +58,7 @@ impl Lint<'_> {
                     Some(near) => format!("did you mean `{}.{near}`?", parents.join(".")),
                     None => format!("`{}` has {}", parents.join("."), some_of(&known, NAMES_MAX)),
                 };
-                let message = if path.first().is_some_and(|root| root == "event") {
+                let message = if is_of_event {
                     format!("there is no `{shown}`")
                 } else {
                     format!("no sample of {} has `{shown}`", names(&self.samples))
@@ -68,7 +77,6 @@ fn missing(field: &Field, samples: &[Arc<Event>]) -> Option<(Vec<String>, Vec<St
     let mut deepest: Option<(usize, Vec<String>)> = None;
     for event in samples {
         let depth = match root.as_str() {
-            "event" => of_event(rest),
             "payload" => event.payload().map_or(Depth::All, |payload| walk(payload.value(), rest)),
             _ => event.data().map_or(Depth::All, |data| walk(&data, rest)),
         };
@@ -91,12 +99,13 @@ fn missing(field: &Field, samples: &[Arc<Event>]) -> Option<(Vec<String>, Vec<St
     Some((shown.collect(), known))
 }
 
-fn of_event(rest: &[Part]) -> Depth {
+/// The same below `event`.
+fn missing_of_event(rest: &[Part]) -> Option<(Vec<String>, Vec<String>)> {
     match rest.first() {
         Some(Part::Name(name)) if !EVENT.contains(&name.as_str()) => {
-            Depth::Only(0, EVENT.map(str::to_owned).to_vec())
+            Some((vec!["event".to_owned(), name.clone()], EVENT.map(str::to_owned).to_vec()))
         }
-        _ => Depth::All,
+        _ => None,
     }
 }
 

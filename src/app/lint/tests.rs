@@ -58,6 +58,11 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
         &log(on, "{{ event.tpye }}{{ event.headers.x }}{{ event.id }}"),
         &["there is no `event.tpye` | did you mean `event.type`?"],
     );
+    // Also of a sender that there is no sample of.
+    let [wrong] = &found(&log("own:*", "{{ event.payload }}{{ event.id }}"))[..] else {
+        panic!("one warning")
+    };
+    assert!(wrong.starts_with("there is no `event.payload`"), "{wrong}");
     // Told once, where the loop's variable gets it.
     let of_loop = log(on, "{% for t in data.comment.tagz %}{{ t }}{{ t.a }}{% endfor %}");
     let [of_loop] = &found(&of_loop)[..] else { panic!("{of_loop}") };

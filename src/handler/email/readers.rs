@@ -148,7 +148,8 @@ fn of_event(expression: &Expression, delivery: &Delivery) -> Result<GivenReaders
             None => given.unfit.push(format!("a {}", item.kind())),
         }
     }
-    given.mailboxes.sort();
+    // By the address first, so that one with a name and one without stand side by side.
+    given.mailboxes.sort_by(|one, other| (&one.email, &one.name).cmp(&(&other.email, &other.name)));
     given.mailboxes.dedup_by(|one, other| one.email == other.email);
     Ok(given)
 }

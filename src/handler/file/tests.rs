@@ -105,6 +105,16 @@ async fn a_file_that_somebody_moved_or_cut_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn folder_that_was_removed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let handler = handler("file", "path = 'logs/e.jsonl'", folder.path());
+    handler.handle(&batch(1..2)).await.unwrap();
+    std::fs::remove_dir_all(folder.path().join("logs")).unwrap();
+    handler.handle(&batch(2..3)).await.unwrap();
+    assert_eq!(numbers(&folder.path().join("logs/e.jsonl")), [2]);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_transient_and_leaves_whole_lines_only() {
     // What is appended to /dev/full fails with ENOSPC.
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! From deliveries to requests. Nothing here waits, and no secret is known here.
 
 use bytes::Bytes;
-use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 
 use super::headers::Header;
@@ -83,6 +83,8 @@ impl Settings {
         let scope = Scope::of(event);
         let mut headers = HeaderMap::new();
         let body = match &self.body {
+            // Some servers and caches refuse a GET with a body, and none needs one.
+            None if self.method == Method::GET => Bytes::new(),
             None => {
                 // Both say what the bytes are, which are passed on as they came.
                 for name in [CONTENT_TYPE, CONTENT_ENCODING] {
@@ -157,7 +159,9 @@ impl Settings {
         for (name, header) in &self.headers {
             if let Header::Template(template) = header {
                 let text = template.render(scope).map_err(Failure::permanent)?;
-                let value = header_value(text.trim().as_bytes());
+                // A title of two lines is one in a header, as in a mail's.
+                let text = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
+                let value = header_value(text.collect::<Vec<_>>().join(" ").as_bytes());
                 let named = |err| Failure::permanent(format_args!("header `{name}`: {err}"));
                 headers.insert(name.clone(), value.map_err(named)?);
             }

@@ -1,6 +1,7 @@
 //! Whether another try can help, from what a database said.
 //!
-//! Permanent is what the same row will always meet: a constraint, a value that does not fit.
+//! Permanent is what the same row will always meet: a constraint, a value that does not fit. A foreign key is
+//! none: senders tell of a child before its parent, which comes a second later.
 //! Everything else is transient, also a missing table or right: that is about the database and not
 //! about the event, and its owner can mend it. A message of the database is passed on only where it
 //! cannot hold a value, for values come from bodies.
@@ -79,6 +80,7 @@ fn of_postgres(err: &PgDatabaseError) -> Failure {
         )),
         // What a trigger raises may hold anything.
         "P0" => Failure::permanent(format_args!("a trigger refused the row ({code})")),
+        _ if code == "23503" => absent_parent("PostgreSQL", err.message(), code),
         // Constraints, two rows of one statement with the same key, a check option, a row too large
         // for its index.
         "23" | "21" | "44" | "54" => Failure::permanent(format_args!(
@@ -107,6 +109,8 @@ const MYSQL_PERMANENT: [u16; 14] =
 /// Those whose message repeats the value: `Duplicate entry '…' for key '…'`.
 const MYSQL_WITH_VALUE: [u16; 8] = [1062, 1264, 1265, 1292, 1366, 1367, 1411, 1690];
 
+/// A row that another refers to, or that refers to none. 1216 and 1217 name no tables.
+const MYSQL_FOREIGN_KEY: [u16; 4] = [1216, 1217, 1451, 1452];
 /// A lock or a statement took too long (MySQL, and MariaDB's `max_statement_time`).
 const MYSQL_TIMEOUT: [u16; 4] = [1205, 1969, 3024, 3572];
 /// Too many connections, shutting down, connection lost or killed.
@@ -116,6 +120,9 @@ fn of_mysql(err: &MySqlDatabaseError) -> Failure {
     let number = err.number();
     let state = err.code().unwrap_or_default();
     let message = err.message();
+    if MYSQL_FOREIGN_KEY.contains(&number) {
+        return absent_parent("MySQL", message, &number.to_string());
+    }
     let is_permanent = ["22", "23", "45"].iter().any(|class| state.starts_with(class))
         || MYSQL_PERMANENT.contains(&number)
         || (3140..=3160).contains(&number);
@@ -141,10 +148,20 @@ fn of_mysql(err: &MySqlDatabaseError) -> Failure {
 /// `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, `SQLITE_MISMATCH`.
 const SQLITE_PERMANENT: [i32; 3] = [18, 19, 20];
 
+/// `SQLITE_CONSTRAINT_FOREIGNKEY`.
+const SQLITE_FOREIGN_KEY: i32 = 787;
+
+/// A row that refers to one which may be on its way, or is referred to by one that may go.
+fn absent_parent(database: &str, message: &str, code: &str) -> Failure {
+    Failure::transient(format_args!("{database} refused the row for now: {message} ({code})"))
+}
+
 fn of_sqlite(err: &dyn DatabaseError) -> Failure {
     let code = err.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
     // SQLite's messages name tables and columns, never values.
-    if SQLITE_PERMANENT.contains(&(code & 0xff)) {
+    if code == SQLITE_FOREIGN_KEY {
+        absent_parent("SQLite", err.message(), &code.to_string())
+    } else if SQLITE_PERMANENT.contains(&(code & 0xff)) {
         Failure::permanent(format_args!("SQLite refused the row: {} ({code})", err.message()))
     } else {
         let failure = Failure::transient(format_args!("SQLite: {} ({code})", err.message()));

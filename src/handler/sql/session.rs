@@ -1,6 +1,10 @@
 //! The connections: a pool for each kind of database, and a transaction on one of its connections.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
@@ -55,8 +59,17 @@ impl Pool {
                     options.acquire_timeout(timeout).idle_timeout(None).max_lifetime(None);
                 // Where the disk is full, SQLite ends a transaction by itself; the driver does not
                 // notice, and would never begin another one on this connection.
-                let options = options.before_acquire(|connection, _| {
-                    let is_usable = !connection.is_in_transaction();
+                // Nor does SQLite notice that its file was removed: what is written goes with it.
+                let (opened, file) = (Arc::new(AtomicU64::new(0)), path.clone());
+                let (known, known_file) = (Arc::clone(&opened), path.clone());
+                let options = options.after_connect(move |_, _| {
+                    opened.store(inode(&file), Ordering::Relaxed);
+                    Box::pin(async { Ok(()) })
+                });
+                let options = options.before_acquire(move |connection, _| {
+                    let known = known.load(Ordering::Relaxed);
+                    let is_there = known == 0 || inode(&known_file) == known;
+                    let is_usable = is_there && !connection.is_in_transaction();
                     Box::pin(async move { Ok(is_usable) })
                 });
                 let mut connect = SqliteConnectOptions::new()
@@ -123,6 +136,11 @@ impl Pool {
             Self::MySql(pool) => pool.close().await,
         }
     }
+}
+
+/// Which file it is; 0 = there is none.
+fn inode(path: &Path) -> u64 {
+    path.metadata().map_or(0, |file| file.ino())
 }
 
 /// `BEGIN` with its timeouts, in one round trip. They are the transaction's own: behind a pooler a

@@ -1,18 +1,13 @@
 //! What keeps a source from being as safe as it looks.
 
-use super::super::scheme::{Envelope, Scheme};
+use super::super::scheme::{Envelope, Scheme, Weakness};
+use super::super::settings::SigningProfile;
 use super::super::template::Part;
 use crate::settings::Table;
 
 /// Where the address is signed, it must be known.
 pub(super) fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
-    let signs_url = |scheme: &Scheme| match &scheme.envelope {
-        Envelope::Plain => scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)),
-        Envelope::HttpMessage(rule) => rule.components.iter().any(|name| name == "@target-uri"),
-        Envelope::Jwt(_) => false,
-    };
-    let needs_url = schemes.iter().any(signs_url);
-    let is_good = !needs_url || table.has("url");
+    let is_good = !schemes.iter().any(signs_url) || table.has("url");
     if !is_good {
         table.missing(
             "url",
@@ -20,6 +15,35 @@ pub(super) fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
         );
     }
     is_good
+}
+
+/// Whether the address is signed, so that it must be known.
+fn signs_url(scheme: &Scheme) -> bool {
+    match &scheme.envelope {
+        Envelope::Plain => scheme.signed.as_ref().is_some_and(|signed| signed.has(&Part::Url)),
+        Envelope::HttpMessage(rule) => rule.components.iter().any(|name| name == "@target-uri"),
+        Envelope::Jwt(_) => false,
+    }
+}
+
+impl SigningProfile {
+    /// Whether a source of this profile needs its `url`.
+    pub fn needs_url(&self) -> bool {
+        self.schemes.iter().any(signs_url)
+    }
+
+    /// Whether it needs `allow_unsigned_body`.
+    pub fn needs_consent(&self) -> bool {
+        let mut weaknesses = self.schemes.iter().flat_map(Scheme::weaknesses);
+        weaknesses.any(Weakness::needs_consent)
+    }
+
+    /// Whether its `secrets` are the sender's public keys, for which nothing random can stand in.
+    pub fn needs_public_key(&self) -> bool {
+        let is_kept = |one: &&Scheme| one.fetch.is_none() && one.needs_secret();
+        let mut of_secrets = self.schemes.iter().filter(is_kept).peekable();
+        of_secrets.peek().is_some() && of_secrets.all(|one| one.algorithm.has_public_key())
+    }
 }
 
 /// Reports what makes a scheme weak; `false` where that needs a consent that is not given.

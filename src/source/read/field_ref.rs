@@ -19,7 +19,10 @@ fn take_field_ref(table: &mut Table<'_>, kinds: &[&str]) -> Option<FieldRef> {
     for kind in kinds {
         let Some(text) = table.take::<String>(kind) else { continue };
         places.push(match *kind {
-            "header" => FieldRef::header(&text),
+            "header" => {
+                check_header(table, &text);
+                FieldRef::header(&text)
+            }
             "query" => FieldRef::Query(text.into()),
             "json" => FieldRef::Json(text.into()),
             "form" => FieldRef::Form(text.into()),
@@ -33,4 +36,15 @@ fn take_field_ref(table: &mut Table<'_>, kinds: &[&str]) -> Option<FieldRef> {
         return None;
     }
     places.pop()
+}
+
+/// A header is named without what stands around it in a request or a configuration of another program.
+pub(super) fn check_header(table: &Table<'_>, name: &str) {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    // nginx's variables have signs that names may have, and none does.
+    if name.is_empty() || !name.bytes().all(is_sign) || name.starts_with('$') {
+        let name = name.escape_debug();
+        let message = format_args!("`{name}` is not the name of a header").to_string();
+        table.problem("header", message, "write its name alone, as `header = \"X-Signature\"`");
+    }
 }

@@ -32,6 +32,21 @@ fn a_provider_needs_nothing_but_its_secrets() {
 }
 
 #[test]
+fn what_is_no_name_of_a_header_is_told() {
+    for name in ["X-Token:", "X-Token: abc", "X Token", "", "$http_x_token"] {
+        let scheme = |more: &str| {
+            bad(&format!("{SECRETS}verify = {{ algorithm = \"hmac-sha256\", {more} }}"))
+        };
+        let message = format!("`{name}` is not the name of a header");
+        let signature = scheme(&format!("header = \"{name}\""));
+        let id = scheme(&format!("header = \"X-S\", id = {{ header = \"{name}\" }}"));
+        for problems in [signature, id] {
+            assert!(problems.contains(&message), "{name}: {problems}");
+        }
+    }
+}
+
+#[test]
 fn what_belongs_into_the_verify_table_is_sent_there() {
     let problems = bad(&format!("algorithm = \"hmac-sha256\"\nheader = \"X-S\"\n{SECRETS}"));
     assert!(problems.contains("says how it signs stand in `[source.s.verify]`"), "{problems}");

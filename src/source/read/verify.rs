@@ -14,7 +14,7 @@ use super::super::type_rule::TypeRule;
 use super::checks::{check_url, check_weaknesses};
 use super::envelope::{fixed_places, read_envelope};
 use super::fetched::{of_verify, read_keys};
-use super::field_ref::{PLACES, read_field_ref};
+use super::field_ref::{PLACES, check_header, read_field_ref};
 
 pub(super) const ENCODINGS: &[(&str, Encoding)] =
     &[("hex", Encoding::Hex), ("base64", Encoding::Base64)];
@@ -135,6 +135,7 @@ fn read_signature(table: &mut Table<'_>, algorithm: Option<Algorithm>) -> Option
         table.problem("list", "a signature has a prefix or stands in a list, not both", "");
         return None;
     }
+    headers.iter().flatten().for_each(|name| check_header(table, name));
     let mut places: Vec<FieldRef> =
         headers.iter().flatten().map(|name| FieldRef::header(name)).collect();
     places.extend(query.map(|name| FieldRef::Query(name.into())));

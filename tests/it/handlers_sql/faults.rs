@@ -234,3 +234,50 @@ async fn a_database_that_is_away_is_transient() {
         assert_eq!(failure.class, Some(FailureClass::Connection), "{failure}");
     }
 }
+
+/// A child is told of before its parent: what refers to a row that is on its way is tried again.
+async fn child_before_its_parent(engine: Engine) {
+    let Some(database) = Database::start(engine).await else { return };
+    database.run("CREATE TABLE parents (n BIGINT PRIMARY KEY)").await;
+    let child = "CREATE TABLE children (n BIGINT, FOREIGN KEY (n) REFERENCES parents (n))";
+    database.run(child).await;
+    let sql = database.handler("table = \"children\"\ncolumns = { n = \"data.n\" }");
+    let failure = sql.handle(&numbered([1])).await.unwrap_err();
+    assert_transient(&failure);
+    assert!(failure.to_string().contains("refused the row for now"), "{failure}");
+    database.run("INSERT INTO parents VALUES (1)").await;
+    sql.handle(&numbered([1])).await.unwrap();
+    assert_eq!(database.count("children").await, 1);
+    sql.close().await;
+}
+
+#[tokio::test]
+async fn child_before_its_parent_is_tried_again_in_sqlite() {
+    child_before_its_parent(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn child_before_its_parent_is_tried_again_in_postgresql() {
+    child_before_its_parent(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn child_before_its_parent_is_tried_again_in_mariadb() {
+    child_before_its_parent(Engine::MySql).await;
+}
+
+/// SQLite goes on with a file that is in no folder any more.
+#[tokio::test]
+async fn sqlite_file_that_was_removed_is_made_again() {
+    let Some(database) = Database::start(Engine::Sqlite).await else { return };
+    let sql = database.handler(LOG);
+    sql.handle(&numbered([1])).await.unwrap();
+    let path = database.file_path();
+    for end in ["", "-wal", "-shm"] {
+        let file = format!("{}{end}", path.display());
+        drop(std::fs::remove_file(file));
+    }
+    until_taken(sql.as_ref(), &numbered([2])).await;
+    assert_eq!(database.texts("SELECT n FROM log").await, ["2"]);
+    sql.close().await;
+}

@@ -119,8 +119,11 @@ impl Database {
         counted[0].parse().unwrap()
     }
 
+    pub(crate) fn file_path(&self) -> PathBuf {
+        self.folder.path().join("site.db")
+    }
+
     fn file_url(&self) -> String {
-        let file: PathBuf = self.folder.path().join("site.db");
-        format!("sqlite://{}?mode=rwc", file.display())
+        format!("sqlite://{}?mode=rwc", self.file_path().display())
     }
 }
