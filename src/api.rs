@@ -235,6 +235,7 @@ impl Api {
             running: self.server.is_some(),
             started_at,
             queue: QueueView::new(&stats),
+            problems: self.problems(&stats),
             sources: self.sources(),
             handlers: self.handlers_in(&stats, now),
             rejected: self.server.as_ref().map_or(0, |server| server.ingest.rejected().len()),
@@ -348,17 +349,22 @@ impl Api {
     /// What is not as it should be, one line each: the store takes no durable write, the journal is
     /// damaged, or a handler could not be started.
     pub async fn unready(&self) -> Vec<String> {
-        let mut problems = match &self.server {
-            Some(server) => server.control.problems(),
-            None => Vec::new(),
-        };
+        let stats = self.queue.stats();
+        let mut problems = self.problems(&stats);
         match tokio::time::timeout(PROBE_TIMEOUT, self.queue.probe()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(err)) => problems.push(err.to_string()),
+            Ok(Err(err)) if stats.refuses.is_none() => problems.push(err.to_string()),
+            // Why it takes nothing is said.
+            Ok(Ok(()) | Err(_)) => {}
             Err(_elapsed) => problems.push("the store does not answer".into()),
         }
-        problems.extend(self.queue.stats().damage);
+        problems.extend(stats.damage);
         problems
+    }
+
+    /// What is not as it should be, as far as that is known without a try.
+    fn problems(&self, stats: &QueueStats) -> Vec<String> {
+        let of_server = self.server.as_ref().map(|server| server.control.problems());
+        stats.refuses.iter().cloned().chain(of_server.into_iter().flatten()).collect()
     }
 
     /// What a reload would change, one line each.

@@ -42,7 +42,7 @@ pub use error::CliError;
 
 use args::{ClusterVerb, Handlers, Verb};
 use output::Output;
-use store::Server;
+use store::{Reached, Server};
 
 /// Does what `cli` says.
 pub fn run(cli: Cli) -> Result<(), CliError> {
@@ -83,7 +83,11 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
     if let Verb::Handlers(Handlers::Try(options)) = verb {
         return trial::run(options, path, output).await;
     }
-    let config = load(path)?;
+    let config = match &verb {
+        // They are about what the file says.
+        Verb::Reload | Verb::Send(_) => load(path)?,
+        _ => load_or_reach(path).await?,
+    };
     match verb {
         Verb::Reload => reload(&config, output).await,
         Verb::Send(options) => send::run(options, &config, output).await,
@@ -114,6 +118,25 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
 /// systemd passes on to that is seen by no command beside it, `ExecReload=` included.
 fn load(path: &Path) -> Result<Config, CliError> {
     load_with_warnings(path).map(|(config, _warnings)| config)
+}
+
+/// The same; where it has mistakes what of it leads to the server that runs, which is looked at and steered
+/// while its owner writes.
+async fn load_or_reach(path: &Path) -> Result<Config, CliError> {
+    let report = match config::load_without_secrets(path) {
+        Ok((config, _warnings)) => return Ok(config),
+        Err(report) => report,
+    };
+    if let Some(config) = config::to_reach(path)
+        && let Ok(Reached::Server(_)) = Server::reach(&config).await
+    {
+        output::note(
+            "! the configuration has mistakes, which `gatepost check` names; the server that runs goes on with \
+             the one before",
+        )?;
+        return Ok(config);
+    }
+    Err(CliError::Configuration(Box::new(report)))
 }
 
 /// The same with its warnings.

@@ -222,6 +222,20 @@ pub fn load_without_secrets(path: &Path) -> Result<(Config, Report), Report> {
     load_with(path, None)
 }
 
+/// What leads to the server of the file at `path`, whatever else is wrong with it: as it says, or where it is
+/// no TOML as it is by default.
+pub fn to_reach(path: &Path) -> Option<Config> {
+    let whole = |checked: Checked| {
+        let partial = checked.partial.map(|partial| partial.config);
+        checked.config.or(partial)
+    };
+    let checked = check_file(path, None).ok().and_then(whole);
+    checked.or_else(|| {
+        let absolute = std::path::absolute(path).ok()?;
+        whole(check_text("", &path.display().to_string(), absolute.parent()?, None))
+    })
+}
+
 fn load_with(path: &Path, probe: Option<Probe>) -> Result<(Config, Report), Report> {
     let Checked { config, report, partial: _ } = check_file(path, probe)?;
     match config {

@@ -25,6 +25,7 @@ mod cluster;
 mod labels;
 mod latency;
 mod names;
+mod plain_text;
 mod rate_ring;
 
 pub use cluster::ClusterFigures;
@@ -45,6 +46,8 @@ type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The content type of [`Metrics::plain_text`].
+pub const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every metric of the process. Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -214,6 +217,11 @@ impl Metrics {
             // Writing to a `String` does not fail.
             Err(fmt::Error) => String::new(),
         }
+    }
+
+    /// The same in the older text format of Prometheus, which `promtool check metrics` reads.
+    pub fn plain_text(&self) -> String {
+        plain_text::of_openmetrics(&self.text())
     }
 }
 

@@ -134,6 +134,7 @@ impl Orphan {
 
 fn left_behind(name: &HandlerName, n_events: Option<u64>) -> String {
     let events = match n_events {
+        Some(0) => "what comes in is kept for it".to_owned(),
         Some(1) => "1 event is kept for it".to_owned(),
         Some(n_events) => format!("{} events are kept for it", count(n_events)),
         None => "events are kept for it".to_owned(),

@@ -25,10 +25,7 @@ const UNBUILT: &str = "until that is mended its events wait; `gatepost serve` st
 pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(), CliError> {
     let (config, mut report) = match load(path) {
         Ok(good) => good,
-        Err(report) => {
-            show(&report, output)?;
-            return Err(CliError::ConfigurationShown);
-        }
+        Err(report) => return Err(refused(&report, output)),
     };
     for (name, why) in crate::app::check_built(&config) {
         let message = format!("handler `{name}` cannot be built: {why}");
@@ -46,8 +43,7 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         None => {}
     }
     if report.counts().0 > 0 {
-        show(&report, output)?;
-        return Err(CliError::ConfigurationShown);
+        return Err(refused(&report, output));
     }
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
@@ -74,6 +70,14 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         Ok(())
     } else {
         Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
+    }
+}
+
+/// Shows what is wrong. That stays an error where the reader has gone, as `head` does.
+fn refused(report: &Report, output: Output) -> CliError {
+    match show(report, output) {
+        Ok(()) | Err(CliError::OutputClosed) => CliError::ConfigurationShown,
+        Err(err) => err,
     }
 }
 

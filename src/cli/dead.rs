@@ -185,8 +185,17 @@ async fn change(
             changed
         }
     };
-    if changed.matched == 0 {
-        known_handler(handler.as_deref(), config)?;
+    if changed.matched == 0 || how != How::Drop {
+        let known = known_handler(handler.as_deref(), config);
+        match known {
+            // They are where its waiting deliveries are.
+            Err(CliError::Failed(why)) if changed.matched > 0 => {
+                note(&format!(
+                    "{why}: they wait until it is, or until `gatepost handlers forget`"
+                ))?;
+            }
+            known => known?,
+        }
     }
     output.one(&changed, |changed| {
         let letters = counted(changed.done, "dead letter", "dead letters");

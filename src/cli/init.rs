@@ -21,11 +21,8 @@ mod text;
 mod try_out;
 mod url;
 
-use plan::{InitPlan, NewSource};
+use plan::{InitPlan, NO_ADDRESS, NewSource};
 use questions::Questions;
-
-/// Where a provider reaches this machine, as long as it is not configured.
-const NO_ADDRESS: &str = "https://YOUR.SITE";
 
 /// Writes a configuration file, and says what comes next.
 pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), CliError> {
@@ -62,8 +59,7 @@ pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), Cli
 
 /// What its owner does in the provider's console.
 fn set_up(source: &NewSource, plan: &InitPlan) -> Value {
-    let base = plan.public.as_deref().unwrap_or(NO_ADDRESS);
-    let url = format!("{base}{}{}", crate::http::public::HOOKS, source.name);
+    let url = source.url(plan.public.as_deref());
     let secret = text::secret_file(source.name.as_str());
     let steps = source.provider.setup().iter();
     let steps: Vec<String> =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::error_chain;
+use crate::api::{StatusView, error_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
@@ -17,6 +17,7 @@ use crate::source::Source;
 
 use super::args::Send;
 use super::output::{Output, note, plain};
+use super::store::{Reached, Server};
 use super::{CliError, known};
 
 /// Longer than the server takes for a durable commit.
@@ -70,11 +71,24 @@ pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, 
     let status = response.status();
     let answer = response.bytes().await.map_err(|err| CliError::failed(&err))?;
     if status != reqwest::StatusCode::OK {
-        return Err(CliError::Failed(format!("`{origin}` answered {status}")));
+        let why = why_not(status, config).await;
+        return Err(CliError::Failed(format!("`{origin}` answered {status}{why}")));
     }
     // A source may answer in its sender's words, without the id.
     let answer = serde_json::from_slice(&answer).unwrap_or_default();
     Ok(SentSample { answer, url: address })
+}
+
+/// Why the server of this configuration takes nothing in, which it tells no sender.
+async fn why_not(status: reqwest::StatusCode, config: &Config) -> String {
+    if status != reqwest::StatusCode::SERVICE_UNAVAILABLE {
+        return String::new();
+    }
+    let Ok(Reached::Server(server)) = Server::reach(config).await else { return String::new() };
+    let view = server.get::<StatusView>("status", &[]).await;
+    let problem = view.ok().and_then(|view| view.problems.into_iter().next());
+    problem
+        .map_or_else(String::new, |problem| format!(": {}\nnext: gatepost status", plain(&problem)))
 }
 
 /// What the server answered, and where it was asked.

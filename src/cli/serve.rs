@@ -9,15 +9,19 @@ use crate::api::SourceView;
 use crate::app::{self, Application, ProcessState, Sandbox};
 use crate::config;
 use crate::event::SourceName;
-use crate::settings::ReportStyle;
+use crate::settings::{ReportStyle, Severity};
 
 use super::output::{Output, Page, note};
 use super::{CliError, error_chain};
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
-    let (config, warnings) =
+    let (config, mut warnings) =
         config::load_to_run(path).map_err(|report| CliError::Configuration(Box::new(report)))?;
+    if !config.queue.path.exists() {
+        // At the first start every secret is new, and no note on it is news.
+        warnings.problems.retain(|problem| problem.severity != Severity::Note);
+    }
     if !warnings.problems.is_empty() {
         note(&warnings.render(ReportStyle::Plain))?;
     }

@@ -136,6 +136,9 @@ fn text(status: &StatusView) -> String {
     if let Some(view) = &status.cluster {
         text.line(format_args!("{}", cluster::summary(view)));
     }
+    for line in &status.problems {
+        text.line(format_args!("not ready: {}", plain(line)));
+    }
     for line in &queue.damage {
         text.line(format_args!("damage: {}", plain(line)));
     }
@@ -149,9 +152,6 @@ fn text(status: &StatusView) -> String {
     section(&mut text, &secrets, SECRETS);
     section(&mut text, &status.handlers, HANDLERS);
     section(&mut text, &status.refused, REFUSED);
-    for reason in status.handlers.iter().filter_map(|handler| handler.reason.as_deref()) {
-        text.line(format_args!("\n{}; it is tried again every minute", plain(reason)));
-    }
     for line in status.handlers.iter().filter_map(failing) {
         text.line(format_args!("\n{line}"));
     }

@@ -264,7 +264,7 @@ pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
     }
     let path = path.display();
     Err(CliError::Unreachable(format!(
-        "no server is running, and there is no store in `{path}` yet"
+        "no server is running, and there is no store in `{path}` yet; `gatepost serve` makes one"
     )))
 }
 

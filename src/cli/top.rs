@@ -197,6 +197,9 @@ fn verdict(status: &StatusView) -> String {
     if let Some(damage) = status.queue.damage.first() {
         return format!("the queue is damaged: {}", plain(damage));
     }
+    if let Some(problem) = status.problems.first() {
+        return format!("not ready: {}", plain(problem));
+    }
     let failing: Vec<&str> =
         status.handlers.iter().filter(|one| is_failing(one)).map(|one| one.name.as_str()).collect();
     let sum = |of: fn(&HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();

@@ -308,7 +308,10 @@ impl Queue for ClusterQueue {
     }
 
     fn stats(&self) -> QueueStats {
-        self.node.copy.stats()
+        let stats = self.node.copy.stats();
+        // What comes in is stored there first.
+        let refuses = self.spool.as_ref().and_then(|spool| spool.queue.stats().refuses);
+        QueueStats { refuses: refuses.or(stats.refuses), ..stats }
     }
 
     fn newest(&self) -> Position {

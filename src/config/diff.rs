@@ -63,6 +63,9 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// Where a handler that comes begins.
+const BEGINS: &str = "begins at its `start`, or goes on where it has a place";
+
 /// Sources and handlers that come or go as a whole.
 fn parts(old: &BTreeMap<String, ConfigEntry>, new: &BTreeMap<String, ConfigEntry>) -> Vec<Change> {
     let (old, new) = (names(old), names(new));
@@ -74,9 +77,9 @@ fn parts(old: &BTreeMap<String, ConfigEntry>, new: &BTreeMap<String, ConfigEntry
         note,
     };
     let is_handler = |path: &str| path.starts_with("handler.");
-    let added = new.difference(&old).map(|path| {
-        change(path, true, if is_handler(path) { "begins at its `start`" } else { "" })
-    });
+    let added = new
+        .difference(&old)
+        .map(|path| change(path, true, if is_handler(path) { BEGINS } else { "" }));
     let removed = old.difference(&new).map(|path| {
         let kept = "its place is kept for `orphan_retention`, or until `gatepost handlers forget`";
         change(path, false, if is_handler(path) { kept } else { "" })

@@ -320,7 +320,7 @@ fn a_reload_is_told_line_by_line() {
     let lines: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
 - handler.gone  (its place is kept for `orphan_retention`, or until `gatepost handlers forget`)
-+ handler.new  (begins at its `start`)
++ handler.new  (begins at its `start`, or goes on where it has a place)
 + handler.seen.retry.attempts = 3
 ~ handler.seen.timeout: "5s" → "6s"
 ~ server.listen: "127.0.0.1:1" → "127.0.0.1:2"  (from the next start on)

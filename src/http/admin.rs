@@ -190,7 +190,7 @@ async fn read(
     match route {
         Route::Health => Ok(health(request.method())),
         Route::Ready => Ok(ready(&api.unready().await)),
-        Route::Metrics => Ok(scrape::metrics(admin)),
+        Route::Metrics => Ok(scrape::metrics(admin, request.headers().get(header::ACCEPT))),
         Route::Status => Ok(json(&api.status())),
         Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),
         Route::Events => {

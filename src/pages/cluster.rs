@@ -38,7 +38,7 @@ pub(super) struct NodeRow {
 
 /// What is wrong with the cluster, for the sentence that the overview begins with.
 #[derive(Debug)]
-pub(super) struct ClusterTrouble {
+pub(super) struct Trouble {
     pub(super) first: String,
     pub(super) since: Option<When>,
     pub(super) rest: String,
@@ -92,7 +92,7 @@ fn row(view: &ClusterView, node: &NodeView) -> NodeRow {
 }
 
 /// What is wrong; `None` = nothing.
-pub(super) fn trouble(view: &ClusterView, now: Timestamp) -> Option<ClusterTrouble> {
+pub(super) fn trouble(view: &ClusterView, now: Timestamp) -> Option<Trouble> {
     match view.failure() {
         Some(why) => Some(failed(view, why)),
         None if view.engine.up => silent(view),
@@ -100,8 +100,8 @@ pub(super) fn trouble(view: &ClusterView, now: Timestamp) -> Option<ClusterTroub
     }
 }
 
-fn failed(view: &ClusterView, why: &str) -> ClusterTrouble {
-    ClusterTrouble {
+fn failed(view: &ClusterView, why: &str) -> Trouble {
+    Trouble {
         first: format!("Gateway {} takes no part any more", view.node),
         since: None,
         rest: format!(": {}.", words::shown(why, 200)),
@@ -110,7 +110,7 @@ fn failed(view: &ClusterView, why: &str) -> ClusterTrouble {
     }
 }
 
-fn engine_away(view: &ClusterView, now: Timestamp) -> ClusterTrouble {
+fn engine_away(view: &ClusterView, now: Timestamp) -> Trouble {
     let error = view.engine.error.as_deref().unwrap_or("it does not answer");
     let spilled = match view.spilled {
         0 => String::new(),
@@ -121,7 +121,7 @@ fn engine_away(view: &ClusterView, now: Timestamp) -> ClusterTrouble {
         ClusterAck::Engine => "Senders are told to come back later",
         ClusterAck::Both | ClusterAck::Local => "Senders are answered all the same",
     };
-    ClusterTrouble {
+    Trouble {
         first: format!("{} cannot be reached since", view.backend),
         since: Some(When::clock(view.engine.since, now)),
         rest: format!(": {}.", words::shown(error, ERROR_CHARS_MAX)),
@@ -129,7 +129,7 @@ fn engine_away(view: &ClusterView, now: Timestamp) -> ClusterTrouble {
     }
 }
 
-fn silent(view: &ClusterView) -> Option<ClusterTrouble> {
+fn silent(view: &ClusterView) -> Option<Trouble> {
     let names: Vec<String> = view.silent().map(|node| node.name.to_string()).collect();
     let first = match names.as_slice() {
         [] => return None,
@@ -140,7 +140,7 @@ fn silent(view: &ClusterView) -> Option<ClusterTrouble> {
             many.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
         ),
     };
-    Some(ClusterTrouble {
+    Some(Trouble {
         first,
         since: None,
         rest: String::new(),

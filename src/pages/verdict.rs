@@ -2,7 +2,7 @@
 
 use crate::api::{HandlerStatus, HandlerView, RatesView, StatusView};
 
-use super::cluster::{ClusterTrouble, trouble};
+use super::cluster::{Trouble, trouble};
 use super::fields::address;
 use super::widgets::When;
 use super::words;
@@ -46,26 +46,34 @@ pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
 pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
     let troubled: Vec<&HandlerView> =
         status.handlers.iter().filter(|handler| is_in_trouble(handler)).collect();
+    // No handler's trouble is as urgent: what is not taken in may be lost.
+    if let Some(why) = &status.queue.refuses {
+        return of_refusing(why);
+    }
     let cluster = status.cluster.as_ref();
     // Nothing is delivered without the shared log, so that no handler's trouble is newer than that.
     if let Some(view) = cluster.filter(|view| view.engine.error.is_some())
         && let Some(trouble) = trouble(view, now)
     {
-        return of_cluster(trouble);
+        return of_trouble(trouble);
     }
     let cluster = cluster.and_then(|view| trouble(view, now));
     match troubled.as_slice() {
         [] => match cluster {
-            Some(trouble) => of_cluster(trouble),
-            None => calm(status, rates, now),
+            Some(trouble) => of_trouble(trouble),
+            None => match status.problems.first() {
+                Some(problem) => of_problem(problem, status.problems.len() - 1),
+                None => calm(status, rates, now),
+            },
         },
         [one] => one_fails(one, status.handlers.len() - 1, now),
         many => many_fail(many),
     }
 }
 
-fn of_cluster(trouble: ClusterTrouble) -> Verdict {
-    let ClusterTrouble { first, since, rest, explained } = trouble;
+/// Trouble that is no handler's.
+fn of_trouble(trouble: Trouble) -> Verdict {
+    let Trouble { first, since, rest, explained } = trouble;
     Verdict {
         is_trouble: true,
         first,
@@ -76,6 +84,27 @@ fn of_cluster(trouble: ClusterTrouble) -> Verdict {
         explained,
         handler: None,
     }
+}
+
+fn of_refusing(why: &str) -> Verdict {
+    let explained =
+        "Senders are answered 503, and told to come again; a few do not. What was answered 200 is \
+                     on the disk, and is delivered as ever."
+            .to_owned();
+    let (first, rest) =
+        ("No event is taken in".to_owned(), format!(": {}.", words::shown(why, 300)));
+    of_trouble(Trouble { first, since: None, rest, explained })
+}
+
+/// What `readyz` tells of.
+fn of_problem(problem: &str, n_more: usize) -> Verdict {
+    let rest = match n_more {
+        0 => format!(" {}.", words::shown(problem, 300)),
+        n => format!(" {}, and {n} more.", words::shown(problem, 300)),
+    };
+    let explained =
+        "Every handler answers. `gatepost status` lists all that is not ready.".to_owned();
+    of_trouble(Trouble { first: "Not ready:".to_owned(), since: None, rest, explained })
 }
 
 fn waiting(handler: &HandlerView) -> u64 {

@@ -170,4 +170,6 @@ pub struct QueueStats {
     pub handlers: Vec<(HandlerName, Backlog)>,
     /// Damage found in the log, for people; empty = none.
     pub damage: Vec<String>,
+    /// Why no event is taken in just now, for people.
+    pub refuses: Option<String>,
 }

@@ -187,6 +187,21 @@ impl<'a> Value<'a> {
         let of_file = "write the secret into that file, or add `create = true` for a random one";
         self.probe_file(secret, of_file);
         self.warn_if_open(secret);
+        self.note_if_made(secret);
+    }
+
+    /// Notes that a random secret is made: where one was lost, as in a restore, nothing fits it.
+    fn note_if_made(&self, secret: &SecretRef) {
+        if matches!(secret, SecretRef::File { create: true, .. })
+            && self.diagnostics.probe.is_some()
+            && secret.is_missing_file()
+        {
+            self.record(
+                Severity::Note,
+                &format_args!("the {secret} is not there: a random one is made"),
+                &"the other side needs the same: enter it there, or write what it has into the file",
+            );
+        }
     }
 
     /// Warns where every user of this machine can read or change the file.

@@ -52,6 +52,20 @@ fn alert_rules_are_what_prometheus_takes() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
+#[test]
+fn metrics_are_what_promtool_takes() {
+    let Some(promtool) = find("promtool") else { return skip("`promtool` is not installed") };
+    let gateway = Gateway::start();
+    gateway.send(b"{}").id();
+    let metrics = gateway.ask("GET", "/metrics", "").text();
+    let mut check = Command::new(promtool);
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = check.stdout(Stdio::piped()).spawn().unwrap();
+    check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let checked = check.wait_with_output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
 /// Prometheus as a process.
 struct Prometheus {
     child: Child,

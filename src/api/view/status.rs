@@ -22,6 +22,10 @@ pub struct StatusView {
     /// When the server started.
     pub started_at: Option<Timestamp>,
     pub queue: QueueView,
+    /// What is not as it should be, as `readyz` says it, but for the damage of the queue: no event is
+    /// taken in, a handler or a certificate is not there, the second copy is late.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// The configured sources.
     pub sources: Vec<SourceView>,
     /// Every handler that is configured or has a place in the log.
@@ -53,18 +57,22 @@ pub struct QueueView {
     pub lag_bytes: u64,
     /// Damage found in the log.
     pub damage: Vec<String>,
+    /// Why no event is taken in just now: senders are told to come back.
+    #[serde(default)]
+    pub refuses: Option<String>,
 }
 
 impl QueueView {
     /// The figures that `stats` holds.
     pub fn new(stats: &QueueStats) -> Self {
-        let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage } = stats;
+        let QueueStats { events, bytes, last, lag_bytes, handlers: _, damage, refuses } = stats;
         Self {
             events: *events,
             bytes: *bytes,
             last: *last,
             lag_bytes: *lag_bytes,
             damage: damage.clone(),
+            refuses: refuses.clone(),
         }
     }
 }

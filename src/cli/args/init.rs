@@ -33,7 +33,8 @@ pub struct Init {
     /// Ask nothing: what no option says is left out.
     #[arg(long)]
     pub(in crate::cli) yes: bool,
-    /// Write a new file where there is one. The old one is kept beside it, as `….old`.
+    /// Write a new file where there is one. The old one is kept beside it, as `….old` (`….old.2` and
+    /// so on where there is one).
     #[arg(long)]
     pub(in crate::cli) force: bool,
     /// When it is written, take a signed sample through it: it is stored and goes to the handlers.

@@ -18,7 +18,7 @@ pub(super) fn check_free(path: &Path, force: bool) -> Result<(), CliError> {
         Ok(_) if !force => Err(CliError::Failed(format!(
             "`{shown}` is there already: it was left as it is (`--force` writes a new one, and keeps \
              the old one as `{}`)",
-            old(path).display()
+            free_old(path).display()
         ))),
         Ok(_) => Ok(()),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -33,7 +33,7 @@ pub(super) fn write_config(path: &Path, content: &str) -> Result<(), CliError> {
     };
     let mode = match path.metadata() {
         Ok(metadata) => {
-            std::fs::copy(path, old(path)).map_err(|err| failed(&err))?;
+            std::fs::copy(path, free_old(path)).map_err(|err| failed(&err))?;
             metadata.permissions().mode()
         }
         Err(_) => OWNER_ONLY,
@@ -79,9 +79,16 @@ pub(super) fn write_secrets(plan: &InitPlan, folder: &Path) -> Result<Vec<PathBu
 
 const OWNER_ONLY: u32 = 0o600;
 
-/// Where the old configuration is kept.
-fn old(path: &Path) -> PathBuf {
-    let mut old = path.as_os_str().to_owned();
-    old.push(".old");
-    PathBuf::from(old)
+/// Where the old configuration is kept: `….old`, or where one is kept already `….old.2` and so on.
+fn free_old(path: &Path) -> PathBuf {
+    let old = |number: u32| {
+        let mut old = path.as_os_str().to_owned();
+        old.push(".old");
+        if number > 1 {
+            old.push(format!(".{number}"));
+        }
+        PathBuf::from(old)
+    };
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    (1..u32::MAX).map(old).find(is_free).unwrap_or_else(|| old(u32::MAX))
 }

@@ -11,7 +11,7 @@ use super::{text, url};
 use crate::config;
 use crate::event::SourceName;
 use crate::settings::nearest;
-use crate::source::{PROVIDERS, Provider};
+use crate::source::{PROVIDERS, Provider, SigningProfile};
 
 /// Where nothing is said.
 const SOURCES: &str = "hyvor=hyvor-talk, userecho";
@@ -32,12 +32,9 @@ impl InitPlan {
             named.map_err(CliError::Usage)?
         };
         for source in &mut sources {
-            if !folder.join(text::secret_file(source.name.as_str())).exists() {
-                let provider = source.provider.name;
-                source.secret = questions.secret(&format!(
-                    "The secret that {provider} shows for `{}` (Enter: a random one is made now)",
-                    source.name
-                ))?;
+            let file = text::secret_file(source.name.as_str());
+            if !folder.join(&file).exists() {
+                ask_secret(source, &file, questions)?;
             }
         }
         let mail = mail(options, folder, questions)?;
@@ -55,6 +52,29 @@ impl InitPlan {
         let source = self.sources.first()?;
         Some((&source.name, text::sample_type(source.provider)))
     }
+}
+
+/// Asks for what is to stand in `file`.
+fn ask_secret(
+    source: &mut NewSource,
+    file: &str,
+    questions: &mut Questions,
+) -> Result<(), CliError> {
+    let (provider, name) = (source.provider.name, &source.name);
+    let is_public = source.needs(SigningProfile::needs_public_key);
+    let question = if is_public {
+        format!("The public key that {provider} shows for `{name}`")
+    } else {
+        format!("The secret that {provider} shows for `{name}` (Enter: a random one is made now)")
+    };
+    source.secret = questions.secret(&question)?;
+    if is_public && source.secret.is_none() {
+        return Err(CliError::Usage(format!(
+            "`{provider}` signs with a key of its own: write the public key that it shows into `{file}`, and \
+             do this again"
+        )));
+    }
+    Ok(())
 }
 
 fn parse_sources<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<NewSource>, String> {

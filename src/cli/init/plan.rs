@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use crate::event::SourceName;
 use crate::secret::Secret;
-use crate::source::Provider;
+use crate::source::{Provider, SigningProfile};
+
+/// Stands for this machine's public address as long as that is not known.
+pub(super) const NO_ADDRESS: &str = "https://YOUR.SITE";
 
 /// What is to be written.
 #[derive(Debug)]
@@ -24,6 +27,19 @@ pub(super) struct NewSource {
     pub(super) provider: &'static Provider,
     /// What its console shows; `None` = a random one is made.
     pub(super) secret: Option<Secret>,
+}
+
+impl NewSource {
+    /// What its preset needs beside the secret; all presets have a profile.
+    pub(super) fn needs(&self, needs: fn(&SigningProfile) -> bool) -> bool {
+        SigningProfile::provider(self.provider.name).is_some_and(|profile| needs(&profile))
+    }
+
+    /// Its address as the sender knows it.
+    pub(super) fn url(&self, public: Option<&str>) -> String {
+        let base = public.unwrap_or(NO_ADDRESS);
+        format!("{base}{}{}", crate::http::public::HOOKS, self.name)
+    }
 }
 
 /// Where mail goes.

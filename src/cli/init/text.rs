@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::plan::{InitPlan, NewSource};
-use crate::source::Provider;
+use crate::source::{Provider, SigningProfile};
 
 pub(super) const SMTP_SECRET: &str = "data/secrets/smtp";
 pub(super) const DATABASE_SECRET: &str = "data/secrets/database";
@@ -23,7 +23,7 @@ pub(super) fn config(plan: &InitPlan) -> String {
     let mut text = String::from(HEAD);
     put(&mut text, format_args!("listen = \"{}\"\n", plan.listen));
     for source in &plan.sources {
-        put_source(&mut text, source);
+        put_source(&mut text, source, plan.public.as_deref());
     }
     text.push_str(ARCHIVE);
     if plan.mail.is_some() {
@@ -53,7 +53,7 @@ pub(super) fn password_line(file: Option<&str>) -> String {
     file.map_or_else(String::new, |file| format!("password = {{ file = \"{file}\" }}\n"))
 }
 
-fn put_source(text: &mut String, source: &NewSource) {
+fn put_source(text: &mut String, source: &NewSource, public: Option<&str>) {
     let (name, provider) = (&source.name, source.provider.name);
     put(
         text,
@@ -66,6 +66,16 @@ fn put_source(text: &mut String, source: &NewSource) {
     if source.provider.needs_verify_token() {
         let file = verify_token_file(name.as_str());
         put(text, format_args!("verify_token = {{ file = \"{file}\", create = true }}\n"));
+    }
+    if source.needs(SigningProfile::needs_url) {
+        let url = quoted(&source.url(public));
+        put(text, format_args!("# It signs the address too, just as it knows it.\nurl = {url}\n"));
+    }
+    if source.needs(SigningProfile::needs_consent) {
+        text.push_str(
+            "# It does not sign all of the body: who has seen one request can change the rest.\n\
+             allow_unsigned_body = true\n",
+        );
     }
 }
 

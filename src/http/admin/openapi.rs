@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+mod cluster;
 mod schemas;
 
 use schemas::{EXTENDED, Field, SCHEMAS};
@@ -138,8 +139,7 @@ pub(super) fn document() -> Value {
             entry.insert(operation.method.to_owned(), operation.describe());
         }
     }
-    let schemas: Map<String, Value> = SCHEMAS
-        .iter()
+    let schemas: Map<String, Value> = all_schemas()
         .map(|(name, own)| {
             ((*name).to_owned(), object(&all_fields(name, own), name.ends_with("Ask")))
         })
@@ -224,8 +224,12 @@ fn path_parameter(part: &str) -> Option<Value> {
     Some(json!({ "name": name, "in": "path", "required": true, "schema": schema(kind) }))
 }
 
+fn all_schemas() -> impl Iterator<Item = &'static (&'static str, &'static [Field])> {
+    SCHEMAS.iter().chain(cluster::SCHEMAS)
+}
+
 fn fields_of(name: &str) -> Option<Vec<Field>> {
-    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, own)| all_fields(name, own))
+    all_schemas().find(|(known, _)| *known == name).map(|(_, own)| all_fields(name, own))
 }
 
 /// The fields that `name` has of the one that it extends, then its own.

@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::cluster::ClusterView;
 use crate::metrics::{self, ClusterFigures, StandbyFigures};
 
-pub(super) fn metrics(admin: &Admin) -> HttpResponse {
+/// As `OpenMetrics` where `accept` names it, as Prometheus does; else in the format that came before.
+pub(super) fn metrics(admin: &Admin, accept: Option<&HeaderValue>) -> HttpResponse {
     let now = admin.clock.now();
     admin.metrics.set_queue(&figures(&admin.api.stats(), now));
     let standby = admin.standbys.as_ref().and_then(|standbys| standbys.view());
@@ -19,10 +20,15 @@ pub(super) fn metrics(admin: &Admin) -> HttpResponse {
         lag_bytes: view.lag.bytes,
     }));
     admin.metrics.set_cluster(admin.api.cluster().map(|view| of_cluster(&view, now)));
-    let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let (content_type, text) = if accept.contains("application/openmetrics-text") {
+        (metrics::CONTENT_TYPE, admin.metrics.text())
+    } else {
+        (metrics::PLAIN_CONTENT_TYPE, admin.metrics.plain_text())
+    };
     HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, content_type))
-        .body(admin.metrics.text())
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)))
+        .body(text)
 }
 
 fn of_cluster(view: &ClusterView, now: Timestamp) -> ClusterFigures {

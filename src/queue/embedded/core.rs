@@ -295,6 +295,16 @@ impl Core {
         *blocked = why;
     }
 
+    /// Why no event is taken in just now.
+    pub(crate) fn refuses(&self) -> Option<String> {
+        let why = if self.is_poisoned() {
+            QueueError::Poisoned
+        } else {
+            QueueError::Full(lock(&self.blocked).clone()?)
+        };
+        Some(why.to_string())
+    }
+
     /// Bytes of the log, the kept log and the key runs.
     pub(crate) fn bytes(&self) -> u64 {
         self.log.bytes() + self.kept.bytes() + self.keys.bytes()

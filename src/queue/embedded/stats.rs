@@ -24,6 +24,7 @@ pub(crate) fn stats(core: &Arc<Core>, index_bytes: u64, lag_bytes: u64) -> Queue
         lag_bytes,
         handlers: handlers.iter().map(|cell| (cell.handler.clone(), backlog(core, cell))).collect(),
         damage: core.damage(),
+        refuses: core.refuses(),
     }
 }
 

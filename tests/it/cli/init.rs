@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use gatepost::source::PROVIDERS;
 use serde_json::Value;
 
 use super::super::support::gateway::Folder;
@@ -242,6 +243,32 @@ fn init_leaves_alone_what_is_there_unless_it_is_forced() {
     let secret = read(&folder, "data/secrets/hyvor");
     printed(&run(&folder, &["init", "--yes", "--force"]), 0);
     assert_eq!(read(&folder, "data/secrets/hyvor"), secret, "senders know it");
+    assert_eq!(read(&folder, "config.toml.old"), "# mine\n", "what was kept is kept");
+    assert_eq!(read(&folder, "config.toml.old.2"), read(&folder, "config.toml"));
+}
+
+#[test]
+fn init_writes_what_check_takes_for_every_preset() {
+    let mut without_key = Vec::new();
+    for provider in PROVIDERS.iter().map(|provider| provider.name) {
+        let folder = nothing();
+        let flags = ["init", "--source", provider, "--url", "https://a.example", "--yes"];
+        let output = run(&folder, &flags);
+        if output.status.code() == Some(2) {
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(told.contains("write the public key that it shows into"), "{told}");
+            assert!(!folder.config().exists());
+            without_key.push(provider);
+            continue;
+        }
+        printed(&output, 0);
+        // Some presets are warned of, as with `serve`.
+        printed(&run(&folder, &["check"]), 0);
+        let config = read(&folder, "config.toml");
+        let url = format!("url = \"https://a.example/hooks/{provider}\"");
+        assert_eq!(config.contains(&url), ["square", "twilio"].contains(&provider), "{config}");
+    }
+    assert_eq!(without_key, ["sendgrid", "discord"]);
 }
 
 #[test]

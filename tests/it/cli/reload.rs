@@ -57,6 +57,27 @@ fn a_reload_restarts_the_handlers_that_changed_and_no_other() {
     assert_eq!(served.stop(), Some(0));
 }
 
+#[test]
+fn server_is_looked_at_and_steered_while_its_configuration_has_mistakes() {
+    let folder = Folder::new("", "");
+    let good = std::fs::read_to_string(folder.config()).unwrap();
+    let served = Served::start(&folder);
+    let mistakes = ["\n[handler.new]\non = [\"hyvor:*\"]\n", "\n[handler.new\n"];
+    for mistake in mistakes {
+        std::fs::write(folder.config(), format!("{good}{mistake}")).unwrap();
+        for verb in [&["status", "--ready"][..], &["events", "list"], &["handlers", "pause", "all"]]
+        {
+            let output = run(&folder, verb);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(told.contains("which `gatepost check` names"), "{told}");
+            printed(&output, 0);
+        }
+        printed(&run(&folder, &["reload"]), 3);
+    }
+    assert_eq!(served.stop(), Some(0));
+    printed(&run(&folder, &["status"]), 3);
+}
+
 /// Connections while it reloads, and how often it does.
 const N_CONNECTIONS: usize = 64;
 const N_RELOADS: usize = 10;

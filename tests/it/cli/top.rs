@@ -106,3 +106,32 @@ fn bars_are_drawn_on_a_terminal_only() {
     }
     assert_eq!(served.stop(), Some(0));
 }
+
+/// A full disk: senders are told to come back, and whatever an owner looks at says so first.
+#[test]
+fn gateway_that_takes_nothing_in_says_so_wherever_it_is_looked_at() {
+    let folder = Folder::new("", "");
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    std::fs::write(folder.config(), config.replace("\"1MiB\"", "\"1000000TiB\"")).unwrap();
+    let served = Served::start(&folder);
+    let refuses = loop {
+        let status = json(&folder, &["status"]);
+        match status["queue"]["refuses"].as_str() {
+            Some(refuses) => break refuses.to_owned(),
+            None => std::thread::yield_now(),
+        }
+    };
+    assert!(refuses.contains("under `disk_reserve`"), "{refuses}");
+    for verb in [&["status"][..], &["top", "--once"]] {
+        let told = printed(&run(&folder, verb), 0);
+        assert!(told.contains(&format!("not ready: {refuses}")), "{told}");
+    }
+    let page = served.ask("GET", "/").text();
+    assert!(page.contains("No event is taken in") && !page.contains("All well"), "{page}");
+    let url = format!("{}/hooks/hyvor", served.url);
+    let sent = run(&folder, &["send", "hyvor", "comment.create", "--url", &url]);
+    printed(&sent, 1);
+    let told = String::from_utf8(sent.stderr).unwrap();
+    assert!(told.contains("answered 503") && told.contains("disk_reserve"), "{told}");
+    assert_eq!(served.stop(), Some(0));
+}

@@ -24,9 +24,15 @@ fn figures_and_health_are_open_on_loopback() {
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(wire::request(gateway.admin, "GET", path, &[], b"").status, 200, "{path}");
     }
-    let metrics = wire::request(gateway.admin, "GET", "/metrics", &[], b"");
-    let content_type = metrics.header("content-type").unwrap();
-    assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"));
+    let openmetrics = "application/openmetrics-text; version=1.0.0";
+    for (accept, expected, end) in [
+        ("*/*", "text/plain; version=0.0.4", "\n"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", openmetrics, "# EOF\n"),
+    ] {
+        let metrics = wire::request(gateway.admin, "GET", "/metrics", &[("Accept", accept)], b"");
+        assert!(metrics.header("content-type").unwrap().starts_with(expected));
+        assert!(metrics.text().contains("gatepost_build_info{") && metrics.text().ends_with(end));
+    }
 }
 
 #[test]

@@ -117,6 +117,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("running", "boolean"),
             ("started_at", "time?"),
             ("queue", "Queue"),
+            ("problems", "[string]"),
             ("sources", "[Source]"),
             ("handlers", "[Handler]"),
             ("rejected", "integer"),
@@ -126,37 +127,6 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("cluster", "Cluster?"),
         ],
     ),
-    ("ClusterAnswer", &[("cluster", "Cluster?")]),
-    (
-        "Cluster",
-        &[
-            ("node", "string"),
-            ("backend", "string"),
-            ("ack", "string"),
-            ("engine", "Engine"),
-            ("applied", "integer"),
-            ("head", "integer?"),
-            ("spilled", "integer"),
-            ("oldest_spilled_at", "time?"),
-            ("void_settlements", "integer"),
-            ("nodes", "[Node]"),
-            ("handlers", "[Owner]"),
-        ],
-    ),
-    (
-        "Engine",
-        &[("up", "boolean"), ("since", "time"), ("error", "string?"), ("durability", "string?")],
-    ),
-    (
-        "Node",
-        &[
-            ("name", "string"),
-            ("applied", "integer"),
-            ("seen_ms_ago", "integer?"),
-            ("alive", "boolean"),
-        ],
-    ),
-    ("Owner", &[("handler", "string"), ("owner", "string?"), ("epoch", "integer")]),
     (
         "Queue",
         &[
@@ -164,6 +134,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("bytes", "integer"),
             ("last", "integer"),
             ("lag_bytes", "integer"),
+            ("refuses", "string?"),
             ("damage", "[string]"),
         ],
     ),
