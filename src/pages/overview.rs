@@ -57,6 +57,8 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         (None, true) => "Trouble".to_owned(),
         (None, false) => "All well".to_owned(),
     };
+    // What keeps events from coming goes before where to have them from.
+    let first_steps = if verdict.is_trouble { None } else { first_steps(api, &status) };
     let frame = Frame::new(api, &status, fields, viewer, Here::Overview, title, "/api/v1/status");
     let sum = |of: fn(&crate::api::HandlerView) -> u64| status.handlers.iter().map(of).sum::<u64>();
     let waiting = sum(|handler| handler.in_log.saturating_add(handler.waiting));
@@ -84,7 +86,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         n_more_handlers: status.handlers.len().saturating_sub(ROWS_MAX),
         n_more_sources: status.sources.len().saturating_sub(ROWS_MAX),
         machine: machine(api, &status),
-        first_steps: first_steps(api, &status),
+        first_steps,
         frame,
     })
 }
