@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{EventId, SourceName};
-use crate::ingest::{Accepted, Endpoint, RejectedRequest, RejectedRing, Stored};
+use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source, SourceCredentials};
 
 use super::{Api, ApiError, Changed, view};
@@ -42,60 +42,74 @@ pub struct RejectedView {
 }
 
 impl RejectedView {
-    /// What `ring` keeps, newest first, at most `limit`. Nothing shows what `credentials` say.
-    pub fn list(ring: &RejectedRing, credentials: &SourceCredentials, limit: usize) -> Vec<Self> {
-        ring.list(limit).iter().map(|request| Self::new(request, credentials)).collect()
+    /// What `ring` keeps, newest first, at most `limit`. Nothing shows what `credentials` say, or a secret
+    /// of the one of `sources` that it was sent to.
+    pub fn list(
+        ring: &RejectedRing,
+        credentials: &SourceCredentials,
+        sources: &[&Source],
+        limit: usize,
+    ) -> Vec<Self> {
+        let requests = ring.list(limit);
+        requests.iter().map(|request| Self::new(request, credentials, sources)).collect()
     }
 
     /// One of them with headers and body.
     pub fn one(
         ring: &RejectedRing,
         credentials: &SourceCredentials,
+        sources: &[&Source],
         number: u64,
     ) -> Result<Self, ApiError> {
         let request = ring.get(number).ok_or_else(|| gone(number))?;
-        let hidden = credentials.get(&request.source).cloned().unwrap_or_default();
-        let body = hidden.mask_body(&request.headers, &request.body);
+        let (masks, source) = (credentials.get(&request.source), source_of(&request, sources));
+        let masks = masks.cloned().unwrap_or_default();
+        let mut headers = view::headers(&masks.mask_headers(&request.headers));
+        for (_, value) in &mut headers {
+            *value = shown(source, value);
+        }
+        let body = masks.mask_body(&request.headers, &request.body);
         Ok(Self {
-            headers: Some(view::headers(&hidden.mask_headers(&request.headers))),
-            body_base64: Some(STANDARD.encode(body)),
-            ..Self::new(&request, credentials)
+            headers: Some(headers),
+            body_base64: Some(STANDARD.encode(without_secrets(source, &body))),
+            ..Self::new(&request, credentials, sources)
         })
     }
 
-    /// The same without the secrets of `source`, to which it was sent, wherever it has them.
-    #[must_use]
-    pub fn hide(mut self, source: &Source) -> Self {
-        let hide = |text: &mut String| {
-            if let Cow::Owned(hidden) = source.hide_secrets(text.as_bytes()) {
-                *text = String::from_utf8_lossy(&hidden).into_owned();
-            }
-        };
-        hide(&mut self.path);
-        self.headers.iter_mut().flatten().for_each(|(_, value)| hide(value));
-        let body = self.body_base64.as_ref().and_then(|body| STANDARD.decode(body).ok());
-        if let Some(Cow::Owned(hidden)) = body.as_deref().map(|body| source.hide_secrets(body)) {
-            self.body_base64 = Some(STANDARD.encode(hidden));
-        }
-        self
-    }
-
-    fn new(request: &RejectedRequest, credentials: &SourceCredentials) -> Self {
+    fn new(
+        request: &RejectedRequest,
+        credentials: &SourceCredentials,
+        sources: &[&Source],
+    ) -> Self {
         let path = &request.path_and_query;
-        let hidden = credentials.get(&request.source);
+        let masks = credentials.get(&request.source);
+        let path = masks.map_or_else(|| path.clone(), |masks| masks.mask_path(path));
         Self {
             number: request.number,
             received_at: request.received_at,
             source: request.source.clone(),
             client: request.client,
             method: request.method.clone(),
-            path: hidden.map_or_else(|| path.clone(), |hidden| hidden.mask_path(path)),
+            path: shown(source_of(request, sources), &path),
             body_bytes: request.body.len(),
             reason: request.reason.clone(),
             headers: None,
             body_base64: None,
         }
     }
+}
+
+fn source_of<'s>(request: &RejectedRequest, sources: &[&'s Source]) -> Option<&'s Source> {
+    sources.iter().copied().find(|source| *source.name() == request.source)
+}
+
+fn shown(source: Option<&Source>, text: &str) -> String {
+    String::from_utf8_lossy(&without_secrets(source, text.as_bytes())).into_owned()
+}
+
+/// `text` without the secrets of a source, where one has them still.
+fn without_secrets<'t>(source: Option<&Source>, text: &'t [u8]) -> Cow<'t, [u8]> {
+    source.map_or(Cow::Borrowed(text), |source| source.hide_secrets(text))
 }
 
 /// Which rejected requests to verify again.
@@ -134,16 +148,17 @@ impl Api {
     /// Rejected requests, newest first.
     pub fn rejected(&self, limit: usize) -> Result<Vec<RejectedView>, ApiError> {
         let ingest = &self.server()?.ingest;
-        let list = RejectedView::list(ingest.rejected(), &self.credentials(), limit).into_iter();
         let endpoints = ingest.endpoints();
-        Ok(list.map(|view| hidden(view, &endpoints)).collect())
+        let sources: Vec<&Source> = endpoints.iter().map(|endpoint| endpoint.source()).collect();
+        Ok(RejectedView::list(ingest.rejected(), &self.credentials(), &sources, limit))
     }
 
     /// One rejected request, with headers and body.
     pub fn rejected_one(&self, number: u64) -> Result<RejectedView, ApiError> {
         let ingest = &self.server()?.ingest;
-        let view = RejectedView::one(ingest.rejected(), &self.credentials(), number)?;
-        Ok(hidden(view, &ingest.endpoints()))
+        let endpoints = ingest.endpoints();
+        let sources: Vec<&Source> = endpoints.iter().map(|endpoint| endpoint.source()).collect();
+        RejectedView::one(ingest.rejected(), &self.credentials(), &sources, number)
     }
 
     /// Why one request was rejected, in words an owner understands.
@@ -258,14 +273,6 @@ impl Api {
         let n_good =
             looked_at.clone().filter(|number| ingest.is_good_by_now(**number) == Some(true));
         Ok((n_good.count(), looked_at.count()))
-    }
-}
-
-fn hidden(view: RejectedView, endpoints: &[Arc<Endpoint>]) -> RejectedView {
-    let mut sources = endpoints.iter().map(|endpoint| endpoint.source());
-    match sources.find(|source| *source.name() == view.source) {
-        Some(source) => view.hide(source),
-        None => view,
     }
 }
 

@@ -99,14 +99,6 @@ fn sources_of(config: &Config) -> Vec<Source> {
     sources.flatten().collect()
 }
 
-/// What is shown of a request, without the secrets of its source.
-fn hidden(view: RejectedView, sources: &[Source]) -> RejectedView {
-    match sources.iter().find(|source| *source.name() == view.source) {
-        Some(source) => view.hide(source),
-        None => view,
-    }
-}
-
 impl Kept {
     async fn list(&self, limit: u32) -> Result<Vec<RejectedView>, CliError> {
         match self {
@@ -114,8 +106,8 @@ impl Kept {
                 server.get("rejected", &[("limit".to_owned(), limit.to_string())]).await
             }
             Self::File(ring, credentials, sources) => {
-                let list = RejectedView::list(ring, credentials, limit as usize).into_iter();
-                Ok(list.map(|view| hidden(view, sources)).collect())
+                let sources: Vec<&Source> = sources.iter().collect();
+                Ok(RejectedView::list(ring, credentials, &sources, limit as usize))
             }
         }
     }
@@ -124,7 +116,8 @@ impl Kept {
         match self {
             Self::Server(server) => server.get(&format!("rejected/{number}"), &[]).await,
             Self::File(ring, credentials, sources) => {
-                Ok(hidden(RejectedView::one(ring, credentials, number)?, sources))
+                let sources: Vec<&Source> = sources.iter().collect();
+                Ok(RejectedView::one(ring, credentials, &sources, number)?)
             }
         }
     }

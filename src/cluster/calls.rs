@@ -310,7 +310,7 @@ impl Queue for ClusterQueue {
     fn stats(&self) -> QueueStats {
         let stats = self.node.copy.stats();
         // What comes in is stored there first.
-        let refuses = self.spool.as_ref().and_then(|spool| spool.queue.stats().refuses);
+        let refuses = self.spool.as_ref().and_then(|spool| spool.queue.refuses());
         QueueStats { refuses: refuses.or(stats.refuses), ..stats }
     }
 

@@ -6,7 +6,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
-use super::values::{calculable_or_empty, cost, is_missing, text, weight};
+use super::values::{calculable_or_empty, cost, is_missing, is_number, text, weight};
 use super::{date, lists, methods, money, operators, order, plain};
 use crate::body::json::{self, Layout};
 use crate::body::number;
@@ -301,8 +301,7 @@ fn add_tests(environment: &mut Environment<'_>) {
         "int" = tests::is_integer,
         "float" = tests::is_float,
     );
-    environment
-        .add_test("number", |value: &Value| value.is_number() || number::written(value).is_some());
+    environment.add_test("number", is_number);
     environment.add_test("in", |state: &mut State<'_, '_>, wanted: &Value, container: Value| {
         state.consume_fuel(weight(&container))?;
         Ok::<_, Error>(operators::is_in(wanted, container))

@@ -9,20 +9,14 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::order::is_equal;
 use super::plain;
-use super::values::{cost, is_missing, text, weight};
+use super::values::{cost, is_missing, paid, text};
 use crate::body::number;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("_text", |value: &Value| text(value));
-    environment.add_filter("_number", |state: &mut State<'_, '_>, value: Value| {
-        state.consume_fuel(weight(&value))?;
-        Ok::<_, Error>(number::plain(value))
-    });
-    environment.add_filter("_container", |state: &mut State<'_, '_>, value: Value| {
-        // All of it is looked at for what is not in it.
-        state.consume_fuel(weight(&value))?;
-        Ok::<_, Error>(Value::from_object(Container(value)))
-    });
+    environment.add_filter("_number", paid(number::plain));
+    // All of it is looked at for what is not in it.
+    environment.add_filter("_container", paid(|value| Value::from_object(Container(value))));
     environment.add_filter("_slice", slice);
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 
-use super::values::{is_missing, weight};
+use super::values::{is_missing, is_number, paid, weight};
 use crate::body::number;
 
 /// The filters that the operators become, each with what it asks.
@@ -27,49 +27,40 @@ type Is = fn(Ordering) -> bool;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     for (name, is) in OPERATORS {
-        environment.add_filter(name, move |state: &mut State<'_, '_>, right: Value| {
-            state.consume_fuel(weight(&right))?;
-            Ok::<_, Error>(Value::from_object(Right { is, value: right }))
-        });
+        environment.add_filter(name, paid(move |value| Value::from_object(Right { is, value })));
     }
-    environment.add_filter("_equal", |state: &mut State<'_, '_>, value: Value| {
-        state.consume_fuel(weight(&value))?;
-        Ok::<_, Error>(comparable(value))
-    });
-    environment.add_filter("_numeric", |state: &mut State<'_, '_>, value: Value| {
-        state.consume_fuel(weight(&value))?;
-        Ok::<_, Error>(comparable(number::numeric(&value).unwrap_or(value)))
-    });
+    environment.add_filter("_equal", paid(comparable));
+    environment
+        .add_filter("_numeric", paid(|value| comparable(number::numeric(&value).unwrap_or(value))));
     environment.add_test("none", |value: &Value| is_missing(value));
-    macro_rules! tests {
-        ($is:path: $($name:literal),+) => {
-            $(environment.add_test($name, |state: &mut State<'_, '_>, one: &Value, other: &Value| {
-                look_at(state, one, other)?;
-                Ok::<_, Error>(order(one, other).is_some_and($is))
-            });)+
-        };
+    let orders: [(&[&'static str], Is); 4] = [
+        (&["lt", "lessthan", "<"], Ordering::is_lt),
+        (&["le", "<="], Ordering::is_le),
+        (&["gt", "greaterthan", ">"], Ordering::is_gt),
+        (&["ge", ">="], Ordering::is_ge),
+    ];
+    for (names, is) in orders {
+        for name in names {
+            let test = comparison(move |one, other| order(one, other).is_some_and(is));
+            environment.add_test(*name, test);
+        }
     }
-    tests!(Ordering::is_lt: "lt", "lessthan", "<");
-    tests!(Ordering::is_le: "le", "<=");
-    tests!(Ordering::is_gt: "gt", "greaterthan", ">");
-    tests!(Ordering::is_ge: "ge", ">=");
     for name in ["eq", "equalto", "=="] {
-        environment.add_test(name, |state: &mut State<'_, '_>, one: &Value, other: &Value| {
-            look_at(state, one, other)?;
-            Ok::<_, Error>(is_equal(one, other))
-        });
+        environment.add_test(name, comparison(is_equal));
     }
     for name in ["ne", "!="] {
-        environment.add_test(name, |state: &mut State<'_, '_>, one: &Value, other: &Value| {
-            look_at(state, one, other)?;
-            Ok::<_, Error>(!is_equal(one, other))
-        });
+        environment.add_test(name, comparison(|one, other| !is_equal(one, other)));
     }
 }
 
-/// Takes the fuel for a comparison of two values.
-fn look_at(state: &mut State<'_, '_>, one: &Value, other: &Value) -> Result<(), Error> {
-    state.consume_fuel(weight(one).saturating_add(weight(other)))
+/// A test of two values, for which is paid by all that it may look at.
+fn comparison(
+    is: impl Fn(&Value, &Value) -> bool + Send + Sync + 'static,
+) -> impl Fn(&mut State<'_, '_>, &Value, &Value) -> Result<bool, Error> + Send + Sync + 'static {
+    move |state, one, other| {
+        state.consume_fuel(weight(one).saturating_add(weight(other)))?;
+        Ok(is(one, other))
+    }
 }
 
 /// How two values compare; `None` = they do not: one of them is missing, or they are of different
@@ -91,7 +82,6 @@ pub(super) fn order(one: &Value, other: &Value) -> Option<Ordering> {
 /// Whether two values are the same. What is missing is what is `null`, and a text that is a number is the
 /// same as a number, and not as another text.
 pub(super) fn is_equal(one: &Value, other: &Value) -> bool {
-    let is_number = |value: &Value| value.is_number() || number::written(value).is_some();
     let is_text = |value: &Value| value.kind() == ValueKind::String;
     if (is_text(one) && is_number(other)) || (is_number(one) && is_text(other)) {
         return number::order(one, other) == Some(Ordering::Equal);

@@ -1,7 +1,7 @@
 //! What is missing, and values as filters take them.
 
-use minijinja::Value;
 use minijinja::value::ValueKind;
+use minijinja::{Error, State, Value};
 
 use super::escape::plain;
 use crate::body::number;
@@ -41,6 +41,21 @@ pub(super) fn weight(value: &Value) -> u64 {
         ValueKind::Map => value.len().unwrap_or_default() as u64,
         _ => of_text(value),
     }
+}
+
+/// A filter of one value, for which is paid by all that it may look at.
+pub(super) fn paid(
+    filter: impl Fn(Value) -> Value + Send + Sync + 'static,
+) -> impl Fn(&mut State<'_, '_>, Value) -> Result<Value, Error> + Send + Sync + 'static {
+    move |state, value| {
+        state.consume_fuel(weight(&value))?;
+        Ok(filter(value))
+    }
+}
+
+/// Whether it is a number, also as it is written in the body.
+pub(super) fn is_number(value: &Value) -> bool {
+    value.is_number() || number::written(value).is_some()
 }
 
 /// The fuel for going once through so many bytes.

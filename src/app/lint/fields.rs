@@ -31,7 +31,8 @@ impl Lint<'_> {
         for text in self.trial.texts() {
             for field in text.words.fields() {
                 // What `event` has is the same of every sender.
-                let is_of_event = field.path.first() == Some(&Part::Name("event".to_owned()));
+                let is_of_event =
+                    matches!(field.path.first(), Some(Part::Name(root)) if root == "event");
                 let missing = match field.path.get(1..) {
                     Some(rest) if is_of_event => missing_of_event(rest),
                     _ if has_samples => missing(&field, &self.samples),

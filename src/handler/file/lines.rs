@@ -25,7 +25,7 @@ const TAIL_BYTES: u64 = 1 << 20;
 
 /// Opens `path` for appending; makes it, for its owner and group only, where it is missing, and its folder.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
+    if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)

@@ -1,7 +1,7 @@
 //! The connections: a pool for each kind of database, and a transaction on one of its connections.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,16 +60,14 @@ impl Pool {
                 // Where the disk is full, SQLite ends a transaction by itself; the driver does not
                 // notice, and would never begin another one on this connection.
                 // Nor does SQLite notice that its file was removed: what is written goes with it.
-                let (opened, file) = (Arc::new(AtomicU64::new(0)), path.clone());
-                let (known, known_file) = (Arc::clone(&opened), path.clone());
+                let file = Arc::new(OpenedFile { path: path.clone(), inode: AtomicU64::new(0) });
+                let opened = Arc::clone(&file);
                 let options = options.after_connect(move |_, _| {
-                    opened.store(inode(&file), Ordering::Relaxed);
+                    opened.note();
                     Box::pin(async { Ok(()) })
                 });
                 let options = options.before_acquire(move |connection, _| {
-                    let known = known.load(Ordering::Relaxed);
-                    let is_there = known == 0 || inode(&known_file) == known;
-                    let is_usable = is_there && !connection.is_in_transaction();
+                    let is_usable = file.is_there() && !connection.is_in_transaction();
                     Box::pin(async move { Ok(is_usable) })
                 });
                 let mut connect = SqliteConnectOptions::new()
@@ -138,9 +136,27 @@ impl Pool {
     }
 }
 
-/// Which file it is; 0 = there is none.
-fn inode(path: &Path) -> u64 {
-    path.metadata().map_or(0, |file| file.ino())
+/// The file that a connection of SQLite was opened with.
+struct OpenedFile {
+    path: PathBuf,
+    /// Which one it was; 0 = that is not known.
+    inode: AtomicU64,
+}
+
+impl OpenedFile {
+    fn found(&self) -> u64 {
+        self.path.metadata().map_or(0, |file| file.ino())
+    }
+
+    fn note(&self) {
+        self.inode.store(self.found(), Ordering::Relaxed);
+    }
+
+    /// Whether it stands at its path still.
+    fn is_there(&self) -> bool {
+        let opened = self.inode.load(Ordering::Relaxed);
+        opened == 0 || self.found() == opened
+    }
 }
 
 /// `BEGIN` with its timeouts, in one round trip. They are the transaction's own: behind a pooler a

@@ -25,6 +25,11 @@ impl EmbeddedQueue {
         self.shared.as_ref().map(|mark| (mark.sequence, mark.note.as_slice()))
     }
 
+    /// Why it takes no event in just now, for people.
+    pub fn refuses(&self) -> Option<String> {
+        self.core.refuses()
+    }
+
     /// What cannot be read of it, for people.
     pub fn damage(&self) -> Vec<String> {
         self.core.damage()

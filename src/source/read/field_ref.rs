@@ -1,5 +1,7 @@
 //! Reads the table that names one place in a request.
 
+use http::HeaderName;
+
 use crate::settings::Table;
 
 use super::super::field_ref::FieldRef;
@@ -40,11 +42,12 @@ fn take_field_ref(table: &mut Table<'_>, kinds: &[&str]) -> Option<FieldRef> {
 
 /// A header is named without what stands around it in a request or a configuration of another program.
 pub(super) fn check_header(table: &Table<'_>, name: &str) {
-    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     // nginx's variables have signs that names may have, and none does.
-    if name.is_empty() || !name.bytes().all(is_sign) || name.starts_with('$') {
-        let name = name.escape_debug();
-        let message = format_args!("`{name}` is not the name of a header").to_string();
-        table.problem("header", message, "write its name alone, as `header = \"X-Signature\"`");
+    if HeaderName::from_bytes(name.as_bytes()).is_err() || name.starts_with('$') {
+        table.problem(
+            "header",
+            format_args!("`{}` is not the name of a header", name.escape_debug()),
+            "write its name alone, as `header = \"X-Signature\"`",
+        );
     }
 }
