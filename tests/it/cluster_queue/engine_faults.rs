@@ -1,5 +1,7 @@
 //! An engine that is away, loses its answers or its memory.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use gatepost::cluster::{ClusterAck, LogEngine as _, Sequence};
 use gatepost::event::{Dedupe, DedupeKey};
@@ -67,7 +69,8 @@ async fn without_the_engine_nothing_is_taken_in_where_it_must_have_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_stores_nothing_twice() {
-    let cluster = Cluster::new();
+    // No sign of life is answered meanwhile, for longer than a short lease on a machine with more to do.
+    let cluster = Cluster { lease: Duration::from_hours(1), ..Cluster::new() };
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
     let subscription = subscribe(&b, "web").await;
     cluster.engine.lose_answers(true);
@@ -90,7 +93,7 @@ async fn two_nodes_that_took_the_same_event_in_during_an_outage_store_it_once() 
     cluster.engine.set_away(true);
     until("it is noticed", || !a.view().engine.up && !b.view().engine.up).await;
     let mut same = event("same");
-    let window = std::time::Duration::from_hours(1);
+    let window = Duration::from_hours(1);
     same.dedupe = Dedupe::Within { key: DedupeKey([9; 16]), window };
     for queue in [&a, &b] {
         let stored = queue.append(same.clone()).await.unwrap();
