@@ -1,4 +1,5 @@
-//! A proxy on loopback that cuts a connection at a chosen byte.
+//! A proxy on loopback that cuts a connection at a chosen byte, or keeps all of them open and passes nothing on,
+//! as a network cable that is pulled.
 
 #![expect(clippy::disallowed_methods, reason = "tests start tasks of their own")]
 
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Where the proxy leads.
@@ -36,6 +38,7 @@ pub(crate) struct Proxy {
 struct Budgets {
     to_server: AtomicI64,
     to_client: AtomicI64,
+    is_pulled: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -45,6 +48,7 @@ impl Proxy {
         let budgets = Arc::new(Budgets {
             to_server: AtomicI64::new(i64::MAX),
             to_client: AtomicI64::new(i64::MAX),
+            is_pulled: watch::Sender::new(false),
         });
         let shared = Arc::clone(&budgets);
         let task = tokio::spawn(async move {
@@ -54,6 +58,11 @@ impl Proxy {
             }
         });
         Self { address, budgets, task }
+    }
+
+    /// From now on nothing comes through, not even that a side is gone; or everything again that waits.
+    pub(crate) fn pull(&self, is_pulled: bool) {
+        self.budgets.is_pulled.send_replace(is_pulled);
     }
 
     /// Lets `n_bytes` more pass in `direction`, then ends that connection, once.
@@ -75,6 +84,12 @@ impl Drop for Proxy {
 }
 
 impl Budgets {
+    async fn wait_for_cable(&self) {
+        // Its sender lives as long as this.
+        let mut cable = self.is_pulled.subscribe();
+        let _plugged = cable.wait_for(|is_pulled| !is_pulled).await;
+    }
+
     fn of(&self, direction: Direction) -> &AtomicI64 {
         match direction {
             Direction::ToServer => &self.to_server,
@@ -84,6 +99,7 @@ impl Budgets {
 }
 
 async fn serve(client: TcpStream, upstream: Upstream, budgets: &Budgets) {
+    budgets.wait_for_cable().await;
     let (client_read, client_write) = client.into_split();
     match upstream {
         Upstream::Tcp(address) => {
@@ -108,18 +124,25 @@ async fn both(
     budgets: &Budgets,
 ) {
     tokio::select! {
-        () = pass(client_read, server_write, &budgets.to_server) => {}
-        () = pass(server_read, client_write, &budgets.to_client) => {}
+        () = pass(client_read, server_write, budgets, Direction::ToServer) => {}
+        () = pass(server_read, client_write, budgets, Direction::ToClient) => {}
     }
 }
 
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    budget: &AtomicI64,
+    budgets: &Budgets,
+    direction: Direction,
 ) {
+    let budget = budgets.of(direction);
     let mut buffer = vec![0; 16 * 1024];
-    while let Ok(n_read @ 1..) = from.read(&mut buffer).await {
+    loop {
+        let n_read = from.read(&mut buffer).await.unwrap_or(0);
+        budgets.wait_for_cable().await;
+        if n_read == 0 {
+            return;
+        }
         let wanted = i64::try_from(n_read).unwrap();
         let is_limited = budget.load(Ordering::SeqCst) < i64::MAX / 2;
         let allowed = if is_limited { budget.fetch_sub(wanted, Ordering::SeqCst) } else { wanted };

@@ -36,7 +36,7 @@ fn leader(servers: &NatsServers) -> usize {
 }
 
 /// All that was acknowledged has come in its order, and the gateways say the same of it.
-fn assert_whole(receiver: &Receiver, acknowledged: &[Acknowledged], nodes: [Served; 2]) {
+pub(super) fn assert_whole(receiver: &Receiver, acknowledged: &[Acknowledged], nodes: [Served; 2]) {
     receiver.wait_for(acknowledged);
     receiver.assert_in_order();
     for node in &nodes {

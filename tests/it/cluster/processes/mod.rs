@@ -1,6 +1,7 @@
 //! Real gateways as processes on one real PostgreSQL: what senders were told holds whatever is killed,
 //! paused or taken away, and each event is handled in the order of its key.
 
+mod cut_off;
 mod engine_faults;
 mod receiver;
 mod rig;

@@ -57,7 +57,12 @@ impl<S> Cluster<S> {
 
     /// Starts a gateway, in the folder that it had before.
     pub(super) fn start(&mut self, node: &str) -> Served {
-        let text = self.config.replace("NODE", node);
+        self.start_behind(node, ("", ""))
+    }
+
+    /// The same with another address in the configuration.
+    pub(super) fn start_behind(&mut self, node: &str, (old, new): (&str, &str)) -> Served {
+        let text = self.config.replace("NODE", node).replace(old, new);
         let folder = self.folders.entry(node.to_owned()).or_insert_with(|| Folder::of_text(&text));
         Served::start(folder)
     }
