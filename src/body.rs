@@ -152,7 +152,11 @@ pub fn read(
     let is_one_text = format != Format::Multipart || starts_like_json(&text);
     let text = if is_one_text { charset::to_utf8(text, charset) } else { text };
     if text.trim_ascii().is_empty() {
-        return Ok(Payload::made(Value::UNDEFINED));
+        // What is called JSON has lost its body on the way; what is called nothing has none.
+        return match format {
+            Format::Json => Err(UnreadableBody::Json("it is empty".to_owned())),
+            _ => Ok(Payload::made(Value::UNDEFINED)),
+        };
     }
     if content_type.is_empty() && form::is_likely(&text) {
         format = Format::Form;

@@ -73,10 +73,13 @@ pub fn headers(data: &[u8]) {
     let path_and_query = &path_and_query;
     let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
     for source in SOURCES.iter() {
-        let verified = source.verify(&request, NOW);
-        source.answer_unverified(&request);
-        if let Ok(verified) = &verified {
-            source.answer_verified(&request, verified);
+        match source.verify(&request, NOW) {
+            Ok(verified) => {
+                source.answer_verified(&request, &verified);
+            }
+            Err(rejection) => {
+                source.answer_unverified(&request, &rejection);
+            }
         }
     }
     // Tries hundreds of things: one source for each request is enough.

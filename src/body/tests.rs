@@ -65,9 +65,13 @@ fn broken_json_is_unreadable_and_not_nothing() {
 
 #[test]
 fn nothing_is_undefined_and_not_unreadable() {
-    for content_type in ["application/json", FORM, "text/xml", ""] {
+    for content_type in [FORM, "text/xml", ""] {
         check(content_type, "", "undefined");
         check(content_type, "\r\n", "undefined");
+    }
+    // Called JSON, it has lost something: no filter takes it for an event without fields.
+    for body in ["", "\r\n"] {
+        check("application/json", body, "the body is not JSON: it is empty");
     }
 }
 

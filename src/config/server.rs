@@ -141,8 +141,6 @@ impl LogLevel {
 const PUBLIC_PORT: u16 = 8080;
 const ADMIN_PORT: u16 = 8081;
 const BODY_MAX: ByteSize = ByteSize(1 << 20);
-/// A body is held in memory while it comes in, once for each connection.
-const BODY_MAX_MAX: ByteSize = ByteSize(64 << 20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// Many honest senders at once, and little of a small machine's memory.
@@ -173,7 +171,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
         }
         server.listen = listen;
     }
-    server.body_max = table.checked("body_max", check_body_max).unwrap_or(server.body_max);
+    server.body_max = table.checked("body_max", ByteSize::of_body).unwrap_or(server.body_max);
     server.request_timeout =
         table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
@@ -289,16 +287,6 @@ fn check_hosts(hosts: Vec<String>) -> Result<Vec<String>, String> {
              \"gatepost.example.com\""
         )),
         None => Ok(hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
-    }
-}
-
-fn check_body_max(body_max: ByteSize) -> Result<ByteSize, String> {
-    match body_max {
-        ByteSize(0) => Err("no body would be let in".to_owned()),
-        large if large > BODY_MAX_MAX => {
-            Err(format!("a body is held in memory: at most {BODY_MAX_MAX} are possible"))
-        }
-        good => Ok(good),
     }
 }
 

@@ -50,6 +50,9 @@ pub enum IngestError {
     /// The same, at a source whose answers have no body.
     #[error("the signature is not good")]
     RejectedBare,
+    /// The same, at a source of HTTP Basic: many senders show their password only where it is asked for.
+    #[error("the password is not good")]
+    RejectedBasic,
     /// More came than the source may send.
     #[error("more than `rate_limit`")]
     RateLimited {
@@ -78,6 +81,7 @@ impl IngestError {
             (Rejection::KeyNotFetched(_), _) => Self::Unavailable { retry_after: RETRY_LATER },
             // Xero's test of an address takes no 401 with a body.
             (_, AnswerRule::Body(AnswerBody { body: None, .. })) => Self::RejectedBare,
+            _ if source.is_basic() => Self::RejectedBasic,
             _ => Self::Rejected,
         }
     }
@@ -91,7 +95,9 @@ impl IngestError {
             Self::TooManyUnverified => Some(RequestOutcome::UnverifiedLimited),
             Self::Body(BodyError::TooLarge) => Some(RequestOutcome::TooLarge),
             Self::Body(BodyError::TooSlow | BodyError::Broken) => Some(RequestOutcome::Incomplete),
-            Self::Rejected | Self::RejectedBare => Some(RequestOutcome::Rejected),
+            Self::Rejected | Self::RejectedBare | Self::RejectedBasic => {
+                Some(RequestOutcome::Rejected)
+            }
             Self::RateLimited { .. } => Some(RequestOutcome::RateLimited),
             Self::Body(BodyError::NoRoom) | Self::Unavailable { .. } => {
                 Some(RequestOutcome::Unavailable)
@@ -113,7 +119,8 @@ impl IngestError {
             | Self::NotAllowedBehindProxy
             | Self::Body(BodyError::TooLarge | BodyError::TooSlow | BodyError::Broken)
             | Self::Rejected
-            | Self::RejectedBare => None,
+            | Self::RejectedBare
+            | Self::RejectedBasic => None,
         }
     }
 
@@ -132,7 +139,10 @@ impl IngestError {
             Self::Body(BodyError::Broken) => Some(RefusedFor::Broken),
             Self::Body(BodyError::NoRoom) => Some(RefusedFor::NoRoom),
             Self::RateLimited { .. } => Some(RefusedFor::RateLimited),
-            Self::Rejected | Self::RejectedBare | Self::Unavailable { .. } => None,
+            Self::Rejected
+            | Self::RejectedBare
+            | Self::RejectedBasic
+            | Self::Unavailable { .. } => None,
         }
     }
 }

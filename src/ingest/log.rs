@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::event::SourceName;
+use crate::expr::ExprError;
 use crate::queue::QueueError;
 use crate::secret::SecretRef;
 use crate::throttle::Throttle;
@@ -19,6 +20,7 @@ use super::rejected::{RejectedRequest, RejectedRing};
 pub(super) struct ThrottledLog {
     rejected: Throttle,
     handshake: Throttle,
+    not_answered: Throttle,
     not_learned: Throttle,
     not_stored: Throttle,
     slow_commit: Throttle,
@@ -51,6 +53,17 @@ impl ThrottledLog {
                 client = client.map(tracing::field::display),
                 n_silent,
                 "Handshake answered; `gatepost rejected list` shows what it brought"
+            );
+        }
+    }
+
+    pub(super) fn not_answered(&self, source: &SourceName, err: &ExprError, now: Timestamp) {
+        if let Some(n_silent) = self.not_answered.open(now) {
+            warn!(
+                source.name = %source,
+                error = %err,
+                n_silent,
+                "The event is stored, and its answer is empty: `answer.body` cannot be made of it"
             );
         }
     }

@@ -252,7 +252,7 @@ impl Ingest {
         rejection: &Rejection,
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
-        if let Some(answered) = source.answer_unverified(&request.inbound()) {
+        if let Some(answered) = source.answer_unverified(&request.inbound(), rejection) {
             let reply = self.answer_handshake(endpoint, request, answered);
             return Ok(Accepted::Handshake(reply));
         }

@@ -239,8 +239,8 @@ impl RefusedRequests {
     }
 }
 
-/// What strangers try pushes out only what strangers tried: of those the rarest, and then the
-/// oldest.
+/// What strangers try pushes out only what strangers tried: of the reason that has most rows, which is where names
+/// are made up, the rarest, and then the oldest.
 fn make_room(rows: &mut Vec<RefusedRow>, is_of_source: bool) {
     let is_one = |row: &RefusedRow| is_of_source || row.source.is_none();
     let n_rows = rows.iter().filter(|row| is_one(row)).count();
@@ -248,8 +248,16 @@ fn make_room(rows: &mut Vec<RefusedRow>, is_of_source: bool) {
     if n_rows < max {
         return;
     }
+    let n_alike = |row: &RefusedRow| {
+        let alike =
+            rows.iter().filter(|other| other.source.is_none() && other.reason == row.reason);
+        alike.count()
+    };
     let candidates = rows.iter().enumerate().filter(|(_, row)| is_one(row));
-    let rarest = candidates.min_by_key(|(_, row)| (row.source.is_some(), row.count, row.last_at));
+    let rarest = candidates.min_by_key(|(_, row)| {
+        let is_of_source = row.source.is_some();
+        (is_of_source, std::cmp::Reverse(n_alike(row)), row.count, row.last_at)
+    });
     if let Some((index, _)) = rarest {
         rows.swap_remove(index);
     }
@@ -270,6 +278,7 @@ mod tests {
         let refused = RefusedRequests::default();
         let source = SourceName::parse("hyvor").unwrap();
         add(&refused, RefusedFor::TooLarge, "/hooks/hyvor", Some(&source));
+        add(&refused, RefusedFor::Tls, "", None);
         for _ in 0..3 {
             add(&refused, RefusedFor::UnknownSource, "/hooks/hyvor2", None);
         }
@@ -280,6 +289,7 @@ mod tests {
         let rows = refused.list();
         assert_eq!(rows.len(), UNKNOWN_MAX + 1);
         assert!(rows.iter().any(|row| row.source.as_ref() == Some(&source) && row.count == 1));
+        assert!(rows.iter().any(|row| row.reason == RefusedFor::Tls.words()), "it stays");
         let often = rows.iter().find(|row| row.path.as_deref() == Some("/hooks/hyvor2"));
         assert_eq!(often.map(|row| (row.count, row.status)), Some((3, Some(404))));
         let longest = rows.iter().filter_map(|row| row.path.as_ref()).map(String::len).max();

@@ -12,9 +12,9 @@ use super::repeats::SeenRepeats;
 use super::request::Request;
 use super::unconfirmed::UnconfirmedAnswer;
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Dedupe, EventType, Headers, NewEvent, SourceName};
+use crate::event::{Dedupe, EventId, EventType, Headers, NewEvent, SourceName};
 use crate::queue::{Appended, Queue, QueueError};
-use crate::source::{Rejection, Verified};
+use crate::source::{AnswerBody, Rejection, Verified};
 use crate::standby::Standbys;
 use crate::trace::{EventTrace, Span, SpanKind, SpanValue, Traces};
 
@@ -132,7 +132,7 @@ impl EventStore {
         self.copied().await?;
         let ack = match endpoint.source().settings().answer.body() {
             None => Ack::Id,
-            Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
+            Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
         };
         Ok(Accepted::Stored(Stored { appended, ack, answer }))
     }
@@ -164,9 +164,25 @@ impl EventStore {
         };
         let ack = match rule {
             None => Ack::IdAndCount(all.len()),
-            Some(rule) => Ack::Reply(rule.reply(of_answer, appended.id())),
+            Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
         };
         Ok(Accepted::Stored(Stored { appended, ack, answer }))
+    }
+
+    /// What the source's own rule answers. An answer that cannot be made is told: its sender may take an empty one
+    /// for a failure.
+    fn reply(
+        &self,
+        endpoint: &Endpoint,
+        rule: &AnswerBody,
+        event: Option<NewEvent>,
+        id: EventId,
+    ) -> Ack {
+        let (reply, err) = rule.reply(event, id);
+        if let Some(err) = err {
+            self.log.not_answered(endpoint.source().name(), &err, self.clock.now());
+        }
+        Ack::Reply(reply)
     }
 
     /// The first span of an event: from its request's head to the durable commit.

@@ -41,7 +41,7 @@ pub enum BadUnit {
     TooLarge(String),
 }
 
-/// Reads `10s`, `5m`, `7d`, `100ms` or `1h30m`.
+/// Reads `10s`, `5m` (or `5min`), `7d`, `100ms` or `1h30m`.
 pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
     let bad = || BadUnit::Duration(text.to_owned());
     let too_large = || BadUnit::TooLarge(text.to_owned());
@@ -55,6 +55,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
         let (number, behind) = split_number(rest).ok_or_else(bad)?;
         let unit_len = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
         let (unit, behind) = behind.split_at_checked(unit_len).ok_or_else(bad)?;
+        let unit = if unit == "min" { "m" } else { unit };
         let unit_ms =
             UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms).ok_or_else(bad)?;
         // `30m1h` and `1h1h` are slips of the pen.
@@ -99,6 +100,18 @@ impl ByteSize {
     /// The bytes, for what counts memory; stops at the largest `usize`.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// As the longest body of a request: one is held in memory while it comes in, once for each connection.
+    pub fn of_body(self) -> Result<Self, String> {
+        const MAX: ByteSize = ByteSize(64 << 20);
+        match self {
+            Self(0) => Err("no body would be let in".to_owned()),
+            large if large > MAX => {
+                Err(format!("a body is held in memory: at most {MAX} are possible"))
+            }
+            good => Ok(good),
+        }
     }
 }
 
@@ -146,6 +159,8 @@ mod tests {
             ("100ms", 100, "100ms"),
             ("1h30m", 5_400_000, "1h30m"),
             ("90m", 5_400_000, "1h30m"),
+            ("90min", 5_400_000, "1h30m"),
+            ("1h30min", 5_400_000, "1h30m"),
             ("0s", 0, "0s"),
         ] {
             let duration = parse_duration(text).unwrap();
@@ -156,7 +171,9 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "10", "s", "10 s", "-1s", "1.5h", "30m1h", "1h1h", "10sec", "1S", "１s"] {
+        for text in
+            ["", "10", "s", "10 s", "-1s", "1.5h", "30m1h", "1h1h", "1m1min", "10sec", "1S", "１s"]
+        {
             assert!(matches!(parse_duration(text), Err(BadUnit::Duration(_))), "{text}");
         }
         for text in ["99999999999999999999s", "999999999999d", "36501d"] {

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::path::join;
-use super::{Table, renamed};
+use super::{Table, nearest, renamed};
 
 /// What other programs call some of our keys.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -59,6 +59,9 @@ impl Table<'_> {
                 format!("`{name}` stands in `[{home}]`")
             }
             (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, _) if let Some((near, home)) = self.near_outside(name) => {
+                format!("did you mean `{near}`, which stands in `[{home}]`?")
+            }
             (None, _) if self.asked.is_empty() => String::new(),
             (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
         }
@@ -69,6 +72,18 @@ impl Table<'_> {
         let is_asked = |ours: &&str| self.asked.contains(*ours);
         let found = SYNONYMS.iter().find(|(theirs, ours)| *theirs == name && is_asked(ours));
         found.map(|(_, ours)| *ours)
+    }
+
+    /// A key of the table around this one that is nearly called so, and that table.
+    fn near_outside(&self, name: &str) -> Option<(String, String)> {
+        let keys = self.diagnostics.keys.borrow();
+        let (outer, _) = self.pattern.rsplit_once('.')?;
+        let (home, _) = self.path.rsplit_once('.')?;
+        let below = format!("{outer}.");
+        let known = keys.keys().filter_map(|key| key.strip_prefix(&below));
+        let known: Vec<&str> = known.filter(|key| !key.contains(['.', '['])).collect();
+        let near = nearest(name, known.iter().copied())?;
+        Some((near.to_owned(), home.to_owned()))
     }
 
     /// The table around this one, or in it, that has a key called `name`.
@@ -82,7 +97,9 @@ impl Table<'_> {
             let inner = join(&self.pattern, AsRef::<str>::as_ref(key.get_ref()));
             value.get_ref().is_table() && keys.contains_key(&join(&inner, name))
         };
-        let (key, _) = self.entries.iter().find(is_inner)?;
-        Some(join(&self.path, key.get_ref()))
+        let inner = self.entries.iter().filter(is_inner);
+        // A word such as `type` may stand in several of them.
+        let homes: Vec<_> = inner.map(|(key, _)| join(&self.path, key.get_ref())).collect();
+        (!homes.is_empty()).then(|| homes.join("]` or `["))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::{Event, EventId, NewEvent, Position};
-use crate::expr::{Escape, Scope, Template};
+use crate::expr::{Escape, ExprError, Scope, Template};
 
 use super::reply::Reply;
 
@@ -55,18 +55,55 @@ impl AnswerBody {
         if content_type.is_some_and(is_markup) { Escape::Html } else { Escape::None }
     }
 
-    /// The answer to a request that was stored as `id`. A body that cannot be made of the event is
-    /// left empty: it is stored all the same.
-    pub fn reply(&self, event: Option<NewEvent>, id: EventId) -> Reply {
-        let body = self.body.as_ref().zip(event).and_then(|(template, event)| {
+    /// The answer to a request that was stored as `id`; and why its body is empty, where it cannot be made of the
+    /// event, which is stored all the same.
+    pub fn reply(&self, event: Option<NewEvent>, id: EventId) -> (Reply, Option<ExprError>) {
+        let body = self.body.as_ref().zip(event).map(|(template, event)| {
             let event = Arc::new(Event::new(event, id, Position::default()));
-            template.render(&Scope::of(&event)).ok()
+            template.render(&Scope::of(&event))
         });
-        Reply {
+        let (body, err) = match body {
+            Some(Ok(body)) => (body, None),
+            Some(Err(err)) => (String::new(), Some(err)),
+            None => (String::new(), None),
+        };
+        let reply = Reply {
             status: self.status,
             content_type: self.content_type.clone().unwrap_or_default().into(),
             headers: Vec::new(),
-            body: body.unwrap_or_default().into_bytes(),
-        }
+            body: body.into_bytes(),
+        };
+        (reply, err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{DataRoot, Dedupe, EventType, Headers, SourceName};
+    use crate::source::tests::configured;
+
+    #[test]
+    fn answer_that_cannot_be_made_says_why() {
+        let text = "provider = \"hyvor-talk\"\nanswer = { body = \"{{ payload.n + 'x' }}\" }";
+        let settings = configured(text, &["k"]).settings().clone();
+        let rule = settings.answer.body().unwrap();
+        let event = |body: &str| NewEvent {
+            source: SourceName::parse("s").unwrap(),
+            event_type: EventType::new("t"),
+            received_at: Timestamp::from_millis(0),
+            data_root: DataRoot::Payload,
+            is_json: true,
+            headers: Headers::default(),
+            body: body.to_owned().into(),
+            dedupe: Dedupe::Off,
+        };
+        let id = EventId(uuid::Uuid::nil());
+        let (reply, err) = rule.reply(Some(event("{\"n\":5}")), id);
+        assert_eq!((reply.status, reply.body), (200, Vec::new()));
+        assert!(err.unwrap().message.contains("tried to use + operator"));
+        let (reply, err) = rule.reply(Some(event("{\"n\":\"y\"}")), id);
+        assert_eq!((reply.body, err), (b"yx".to_vec(), None));
     }
 }

@@ -212,6 +212,11 @@ impl Source {
         self.settings.profile.name()
     }
 
+    /// Whether senders show a user and a password, as HTTP Basic has them.
+    pub fn is_basic(&self) -> bool {
+        self.settings.profile.schemes.iter().any(|scheme| scheme.algorithm == Algorithm::Basic)
+    }
+
     /// What the configuration says: limits and windows.
     pub fn settings(&self) -> &SourceSettings {
         &self.settings

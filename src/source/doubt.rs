@@ -168,6 +168,17 @@ pub(super) fn doubt(profile: &SigningProfile, secret: &[u8]) -> Option<(String, 
                     secret that both sides know";
         return said("is a key in PEM form, and is used as a shared secret", help);
     }
+    if text.contains('\n') {
+        let help = "write the secret alone into it: `printf %s \"$SECRET\" > FILE`; a second secret is a file of its \
+                    own in `secrets`";
+        return said("has several lines, all of which are part of it", help);
+    }
+    if let Some(entity) =
+        ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().find(|one| text.contains(**one))
+    {
+        let what = format!("holds `{entity}`, as the source of a page writes one character");
+        return Some((what, "copy it from the page as it is shown".to_owned()));
+    }
     if is_assignment(text) {
         let help = "write the secret alone into it: `printf %s \"$SECRET\" > FILE`";
         return said("looks like a line of an environment file, whose name is part of it", help);
@@ -267,4 +278,23 @@ fn is_assignment(text: &str) -> bool {
     let is_name = |one: u8| one.is_ascii_uppercase() || one.is_ascii_digit() || one == b'_';
     let is_named = name.bytes().all(is_name) && name.contains('_') && name.len() > 2;
     (is_export || is_named) && !value.trim_matches('=').is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hardly_meant_as_it_stands_is_told() {
+        let github = SigningProfile::provider("github").unwrap();
+        for (secret, what) in [
+            ("5b2f0c1d9e8a7463\n9c1e5d7a3b8f2046", "has several lines"),
+            ("5b2f0c1d&amp;9e8a7463", "holds `&amp;`"),
+            ("\"5b2f0c1d9e8a7463\"", "stands in quotes"),
+        ] {
+            let (told, _) = doubt(&github, secret.as_bytes()).unwrap();
+            assert!(told.contains(what), "{told}");
+        }
+        assert_eq!(doubt(&github, b"5b2f0c1d&9e8a7463"), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Says in one line why a request was refused, by trying what would have made it good.
 
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretRef};
 
 use super::configured::Source;
 use super::rejection::Rejection;
@@ -51,7 +51,7 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
         let line = "it is accepted as the configuration stands: it can be released";
         return Explanation { is_good_now: true, ..because(line, None) };
     };
-    if source.answer_unverified(&rejected.request).is_some() {
+    if source.answer_unverified(&rejected.request, &rejection).is_some() {
         let line =
             "it is no event: it was answered as a handshake, and is kept for what it brought";
         return because(
@@ -83,7 +83,8 @@ impl Case<'_> {
 
     /// The sender that is configured comes first: what is nearly right is not another company's.
     fn of_own_sender(&self, all: &[&Source]) -> Option<Explanation> {
-        self.other_secret(all)
+        self.replaced_secret()
+            .or_else(|| self.other_secret(all))
             .or_else(|| self.trimmed_secret())
             .or_else(|| self.dressed_secret())
             .or_else(|| self.published_secret())
@@ -100,6 +101,7 @@ impl Case<'_> {
     /// Another sender, another way to sign, another body.
     fn of_another_way(&self) -> Option<Explanation> {
         self.other_sender()
+            .or_else(|| self.only_a_field())
             .or_else(|| self.other_text())
             .or_else(|| self.reworked_secret())
             .or_else(|| self.found_elsewhere())
@@ -108,6 +110,20 @@ impl Case<'_> {
             .or_else(|| self.of_nothing())
             .or_else(|| self.only_the_method())
             .or_else(|| self.rewritten_body())
+    }
+
+    /// Signed with the secret that is in its place by now, and was not when the source was made.
+    fn replaced_secret(&self) -> Option<Explanation> {
+        let is_new = |place: &&SecretRef| {
+            place.resolve().is_ok_and(|secret| self.fits(&self.profile(), &secret))
+        };
+        let place = self.source.settings.secrets.iter().find(is_new)?;
+        Some(because(
+            &format!(
+                "it is signed with what is in the {place} now, and the server has what was there before"
+            ),
+            Some("`gatepost reload`, then release it"),
+        ))
     }
 
     /// Signed with a secret that belongs to another source.

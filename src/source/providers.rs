@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use crate::settings::nearest;
+
 mod prelude;
 mod preset;
 #[cfg(test)]
@@ -66,5 +68,13 @@ impl Provider {
     /// The provider of this name.
     pub fn parse(name: &str) -> Option<&'static Self> {
         PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// The name that was probably meant by `word`, which is none.
+    pub fn nearest(word: &str) -> Option<&'static str> {
+        let plain = word.to_ascii_lowercase();
+        let known = PROVIDERS.iter().find(|provider| provider.known_as.contains(&plain.as_str()));
+        let names = PROVIDERS.iter().map(|provider| provider.name);
+        known.map(|provider| provider.name).or_else(|| nearest(word, names))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::secret::SecretRef;
-use crate::settings::{ByteSize, Table, nearest, parse_duration};
+use crate::settings::{ByteSize, Table, parse_duration};
 
 use super::handshake::Handshake;
 use super::identity::DedupePolicy;
@@ -49,7 +49,7 @@ impl SourceSettings {
         });
         let allow = table.one_or_many::<IpNet>("allow");
         let expect_every = table.take::<Duration>("expect_every");
-        let body_max = table.take::<ByteSize>("body_max");
+        let body_max = table.checked("body_max", ByteSize::of_body);
         let verify_token = table.take::<SecretRef>("verify_token");
         let split = table.choice("split", Split::ALL);
         let methods = read_methods(table, Self::METHODS);
@@ -66,14 +66,7 @@ impl SourceSettings {
             check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
         }
         let secrets = check_secrets(table, &profile, secrets)?;
-        if !table.has("verify_token") && profile.handshakes.iter().any(|one| one.token.is_some()) {
-            table.warning_here(
-                "the sender asks whether the address is yours, and is answered only where `verify_token` is \
-                 set: the address could not be registered",
-                "write `verify_token = { file = \"data/secrets/…\", create = true }`, and enter that word at \
-                 the sender",
-            );
-        }
+        check_verify_token(table, &profile, handshake.is_some());
         profile.handshakes.extend(handshake);
         if profile.schemes.iter().all(|scheme| !scheme.algorithm.signs()) {
             profile.handshakes.push(Handshake::cloud_events());
@@ -94,6 +87,26 @@ impl SourceSettings {
             verify_token,
             ..plain
         })
+    }
+}
+
+/// Whether the word that a handshake shows is there where one does, and only there.
+fn check_verify_token(table: &mut Table<'_>, profile: &SigningProfile, has_own: bool) {
+    if !table.has("verify_token") && profile.handshakes.iter().any(|one| one.token.is_some()) {
+        table.warning_here(
+            "the sender asks whether the address is yours, and is answered only where `verify_token` is \
+             set: the address could not be registered",
+            "write `verify_token = { file = \"data/secrets/…\", create = true }`, and enter that word at \
+             the sender",
+        );
+    }
+    if table.has("verify_token") && !has_own && profile.handshakes.is_empty() {
+        table.warning(
+            "verify_token",
+            "no handshake of this source asks for it",
+            "name the question in `handshake`, or leave it out; a token that each request carries is a \
+             secret: `secrets` with `algorithm = \"token\"`",
+        );
     }
 }
 
@@ -178,7 +191,7 @@ fn read_provider(table: &mut Table<'_>) -> Option<SigningProfile> {
     let keys = read_keys(table);
     let name = name.as_deref()?;
     let Some(provider) = Provider::parse(name) else {
-        let help = match nearest(name, PROVIDERS.iter().map(|provider| provider.name)) {
+        let help = match Provider::nearest(name) {
             Some(near) => format!("did you mean \"{near}\"? {}", known_providers()),
             None => format!(
                 "{}; for others docs/senders.md has what to write into a `verify` table",

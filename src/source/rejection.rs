@@ -58,6 +58,11 @@ const fn lies(seconds: i64) -> &'static str {
 }
 
 impl Rejection {
+    /// Whether the request has a signature, whatever is wrong with it.
+    pub fn shows_signature(&self) -> bool {
+        !matches!(self, Self::Missing | Self::NoVariable(_))
+    }
+
     /// A word for a metric's label.
     pub fn label(&self) -> &'static str {
         match self {

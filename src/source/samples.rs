@@ -39,6 +39,12 @@ impl SourceSettings {
         self.samples().iter().flat_map(|(types, _)| *types).copied().collect()
     }
 
+    /// The types that its preset is known to send: not all of them.
+    pub fn known_types(&self) -> Vec<&'static str> {
+        let others = self.profile.provider.map_or(&[][..], |provider| provider.other_types);
+        self.sample_types().into_iter().chain(others.iter().copied()).collect()
+    }
+
     fn samples(&self) -> &'static [Sample] {
         self.profile.provider.map_or(&[], |provider| provider.samples)
     }

@@ -44,6 +44,11 @@ pub(super) fn of_error(err: &IngestError) -> Response<BoxBody> {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
         }
+        // RFC 9110, 15.5.2: clients that were not asked send no password.
+        IngestError::RejectedBasic => {
+            let asked = HeaderValue::from_static("Basic realm=\"gatepost\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, asked);
+        }
         // The client must connect again for its next try, which slows it down.
         IngestError::TooManyUnverified | IngestError::Body(BodyError::NoRoom) => {
             response.head_mut().set_connection_type(ConnectionType::Close);
@@ -70,7 +75,8 @@ fn problem(err: &IngestError) -> Problem {
         IngestError::NotAllowed
         | IngestError::NotAllowedBehindProxy
         | IngestError::Rejected
-        | IngestError::RejectedBare => Problem::Unauthorized,
+        | IngestError::RejectedBare
+        | IngestError::RejectedBasic => Problem::Unauthorized,
         IngestError::Body(BodyError::TooLarge) => Problem::TooLarge,
         IngestError::Body(BodyError::TooSlow) => Problem::Timeout,
         IngestError::Body(BodyError::Broken) => Problem::BadRequest,

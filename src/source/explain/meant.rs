@@ -1,13 +1,15 @@
 //! The right secret, used otherwise than it is written down: over another text, at another place,
 //! or for a question that is not signed.
 
+use crate::body::starts_like_json;
 use crate::secret::Secret;
 
 use super::super::configured::Source;
-use super::super::field_ref::FieldRef;
+use super::super::field_ref::{FieldRef, pairs};
 use super::super::handshake::{Answer, Signing};
 use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
+use super::super::request::Inbound;
 use super::super::scheme::{Envelope, Scheme};
 use super::super::settings::SigningProfile;
 use super::super::template::Template;
@@ -127,10 +129,9 @@ impl Case<'_> {
     /// The question of a handshake, which is not signed and would have to be.
     pub(super) fn unsigned_question(&self, rejection: &Rejection) -> Option<Explanation> {
         let mut settings = self.source.settings.clone();
-        let is_signed = !matches!(rejection, Rejection::Missing | Rejection::NoVariable(_));
         // A question of CloudEvents comes with the password always.
         let is_cloud_events = self.rejected.request.method == "OPTIONS";
-        if settings.profile.provider.is_some() || is_signed || is_cloud_events {
+        if settings.profile.provider.is_some() || rejection.shows_signature() || is_cloud_events {
             return None;
         }
         for handshake in &mut settings.profile.handshakes {
@@ -140,13 +141,42 @@ impl Case<'_> {
         }
         let name = self.source.name().clone();
         let source = Source::with_secrets(name, settings, self.source.secrets.clone()).ok()?;
-        source.answer_unverified(&self.rejected.request)?;
+        source.answer_unverified(&self.rejected.request, rejection)?;
         Some(because(
             "it is the question of this source's handshake, and not signed as it would have to be",
             Some(&format!("`signed = false` in [source.{}.handshake]", self.source.name())),
         ))
     }
 }
+
+impl Case<'_> {
+    /// One field of a form is signed, and the form is not: Gitea's, whose hooks can also send JSON.
+    pub(super) fn only_a_field(&self) -> Option<Explanation> {
+        let request = &self.rejected.request;
+        if starts_like_json(request.body) {
+            return None;
+        }
+        let (name, _) = pairs(request.body).take(FIELDS_MAX).find(|(name, value)| {
+            let inner = Inbound { body: value, ..*request };
+            let mut secrets = self.source.secrets.iter();
+            !value.is_empty()
+                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+                && secrets.any(|secret| self.fits_request(&self.profile(), secret, &inner))
+        })?;
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let hint = format!(
+            "choose `application/json` as the content type at the sender; or say so in a `verify` table in place of a \
+             preset: `signed = \"{{form:{name}}}\"` and `allow_unsigned_body = true`"
+        );
+        Some(because(
+            &format!("what is signed is the field `{name}` of the form, and not the form"),
+            Some(&hint),
+        ))
+    }
+}
+
+/// So many fields of a form are tried.
+const FIELDS_MAX: usize = 16;
 
 /// The texts that go with what is known of the sender.
 fn texts(scheme: &Scheme, has_time_header: bool) -> impl Iterator<Item = &'static str> {

@@ -30,7 +30,11 @@ impl Case<'_> {
     pub(super) fn other_sender(&self) -> Option<Explanation> {
         match self.source.settings.profile.provider {
             Some(_) => self.other_form().or_else(|| self.other_provider()),
-            None => self.other_provider().or_else(|| self.other_form()),
+            // A `verify` table has a key for where the signature is: no preset is needed for that.
+            None => self
+                .other_provider()
+                .map(|as_preset| self.found_elsewhere().unwrap_or(as_preset))
+                .or_else(|| self.other_form()),
         }
     }
 
@@ -49,15 +53,21 @@ impl Case<'_> {
             if self.any_fits(&profile) {
                 return Some(because(
                     &format!("it is signed as provider `{}` signs", provider.name),
-                    Some(&format!(
-                        "`provider = \"{}\"` in [source.{}]",
-                        provider.name,
-                        self.source.name()
-                    )),
+                    Some(&self.with_provider(provider.name)),
                 ));
             }
         }
         None
+    }
+
+    /// How the source gets this provider.
+    fn with_provider(&self, provider: &str) -> String {
+        let name = self.source.name();
+        let instead = match self.source.settings.profile.provider {
+            Some(_) => "",
+            None => ", in place of its `verify` table",
+        };
+        format!("`provider = \"{provider}\"` in [source.{name}]{instead}")
     }
 
     /// Another hash, another encoding, another reading of the secret, another prefix.

@@ -1,6 +1,9 @@
 //! What a rejection says by itself: nothing needs to be tried to explain it.
 
+use super::super::jwt::JwtRule;
 use super::super::rejection::Rejection;
+use super::super::scheme::Envelope;
+use super::super::settings::SigningProfile;
 use super::super::timestamp::Unit;
 use super::case::{Case, Explanation, because};
 
@@ -162,6 +165,29 @@ impl Case<'_> {
         because("the signature is good, but its timestamp cannot be read", Some(&hint))
     }
 
+    /// The key that says how old a request may be.
+    fn key_of_tolerance(&self) -> String {
+        let SigningProfile { provider, schemes, .. } = &self.source.settings.profile;
+        let envelope = schemes.first().map(|scheme| &scheme.envelope);
+        match (provider, envelope) {
+            (Some(_), _) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
+            // How long a token holds is its sender's to say, by `exp`.
+            (None, Some(Envelope::Jwt(JwtRule { max_age: None, .. }))) => {
+                format!("`jwt.leeway` in {}", self.table())
+            }
+            (None, Some(Envelope::Jwt(_))) => {
+                format!(
+                    "`jwt.max_age`, or `jwt.leeway` where the token itself ended (`exp`), in {}",
+                    self.table()
+                )
+            }
+            (None, Some(Envelope::HttpMessage(_))) => {
+                format!("`message_signature.tolerance` in {}", self.table())
+            }
+            (None, _) => format!("`tolerance` of the timestamp in {}", self.table()),
+        }
+    }
+
     fn stale(&self, seconds: i64) -> Explanation {
         if let Some(explanation) = self.other_unit(seconds) {
             return explanation;
@@ -183,10 +209,7 @@ impl Case<'_> {
                  the request came"
             )
         };
-        let key = match self.source.settings.profile.provider {
-            Some(_) => format!("`tolerance = \"…\"` in [source.{}]", self.source.name()),
-            None => format!("`tolerance` of the timestamp in {}", self.table()),
-        };
+        let key = self.key_of_tolerance();
         if seconds >= LATE_S {
             let hint = format!(
                 "if the sender is known to repeat or to be late, widen {key}; what was seen before \

@@ -141,6 +141,26 @@ pub(super) fn forms_of_json(body: &[u8]) -> Vec<WrittenAnew> {
     named("as the form that something made JSON of", written(&flat))
 }
 
+/// The JSON objects of which the form `body` may have been made: all fields texts, or numbers where they look like it.
+pub(super) fn json_of_form(body: &[u8]) -> Vec<String> {
+    if starts_like_json(body) || !body.contains(&b'=') || body.len() > FORM_BYTES_MAX {
+        return Vec::new();
+    }
+    let fields: Vec<_> = pairs(body).take(FIELDS_MAX).collect();
+    let object = |bare: bool| {
+        let texts = fields.iter().map(|(name, value)| {
+            let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes)).to_string();
+            let is_bare = bare
+                && serde_json::from_slice::<Value>(value).is_ok_and(|value| !value.is_string());
+            let value =
+                if is_bare { String::from_utf8_lossy(value).into_owned() } else { text(value) };
+            format!("{}:{value}", text(name))
+        });
+        format!("{{{}}}", texts.collect::<Vec<_>>().join(","))
+    };
+    vec![object(false), object(true)]
+}
+
 fn named(how: &'static str, bodies: Vec<Vec<u8>>) -> Vec<WrittenAnew> {
     bodies.into_iter().map(|body| (how, body)).collect()
 }

@@ -8,7 +8,7 @@ use minijinja::value::ValueKind;
 use crate::body::json::{self, Layout};
 
 use super::case::WrittenAnew;
-use super::repacked::{forms, forms_of_json, in_other_charsets, undone, wrapped};
+use super::repacked::{forms, forms_of_json, in_other_charsets, json_of_form, undone, wrapped};
 
 /// How much longer than the body what it was written from may be: each sign an escape.
 const GROWTH_MAX: usize = 6;
@@ -29,7 +29,12 @@ pub(super) fn bodies(body: &[u8]) -> impl Iterator<Item = WrittenAnew> {
     let value = || json::read(body).ok().map(|(value, _)| value);
     let anew = std::iter::once_with(value).flatten();
     let anew = anew.flat_map(move |value| normalised(value, most));
-    KINDS.into_iter().flat_map(|kind| kind(body)).chain(anew)
+    let of_form = json_of_form(body).into_iter().flat_map(move |text| {
+        let value = json::read(text.as_bytes()).ok().map(|(value, _)| value);
+        value.into_iter().flat_map(move |value| normalised(value, most))
+    });
+    let of_form = of_form.map(|(_, body)| ("as the JSON that something made a form of", body));
+    KINDS.into_iter().flat_map(|kind| kind(body)).chain(anew).chain(of_form)
 }
 
 fn with_other_ends(body: &[u8]) -> Vec<WrittenAnew> {
@@ -347,6 +352,9 @@ mod tests {
         check("a=x+y&b=1", r#"{"a":"x y","b":"1"}"#);
         check("payload=%7B%22a%22%3A1%7D", r#"{"payload":"{\"a\":1}"}"#);
         check("a=1&a=2&n=5", r#"{"a":["1","2"],"n":5}"#);
+        // And the other way round.
+        check(r#"{"a":"x y","b":"1"}"#, "a=x+y&b=1");
+        check(r#"{"a": "x y", "b": 1, "c": {"d": true}}"#, "a=x+y&b=1&c=%7B%22d%22%3Atrue%7D");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Each diagnosis, from the request that shows it.
 
 use crate::event::EventType;
+use crate::secret::SecretRef;
 use crate::source::tests::{configured, source};
 use crate::source::{SignedRequest, explain as explain_request};
 
@@ -12,6 +13,7 @@ mod asked;
 mod found;
 mod meant;
 mod password;
+mod replaced;
 mod reworked;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -73,7 +75,7 @@ fn no_header() {
 fn another_configured_secret() {
     let hyvor = source("hyvor-talk", &["k"]);
     let mut settings = SourceSettings::of_provider("userecho", Vec::new()).unwrap();
-    settings.secrets = vec![crate::secret::SecretRef::Env("A".into()); 2];
+    settings.secrets = vec![SecretRef::Env("A".into()); 2];
     let name = crate::event::SourceName::parse("forum").unwrap();
     let secrets = vec![Secret::new("x"), Secret::new("their secret")];
     let other = Source::with_secrets(name, settings, secrets).unwrap();

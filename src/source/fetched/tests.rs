@@ -210,7 +210,10 @@ async fn sns_confirmation_is_a_question_that_is_kept() {
     let request = Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
     let answered = source.answer_verified(&request, &verified).unwrap();
     assert_eq!((answered.reply.status, answered.is_kept), (200, true));
-    assert!(source.answer_unverified(&request).is_none(), "a stranger's is no question");
+    assert!(
+        source.answer_unverified(&request, &Rejection::Missing).is_none(),
+        "a stranger's is no question"
+    );
 }
 
 // Signed by OpenSSL through `cryptography` 46 for this test, with a certificate of its own.

@@ -6,6 +6,7 @@ use crate::secret::Secret;
 
 use super::super::configured::{Source, Verified};
 use super::super::field_ref::{FieldRef, pairs};
+use super::super::rejection::Rejection;
 use super::super::reply::Reply;
 use super::super::request::Inbound;
 use super::answer::{echo, text_at, zoom};
@@ -89,13 +90,21 @@ impl Source {
         used.collect::<Vec<_>>().join(", ")
     }
 
-    /// The answer where `request`, whose verification failed, is a question.
-    pub fn answer_unverified(&self, request: &Inbound<'_>) -> Option<Answered> {
+    /// The answer where `request`, whose verification failed by `rejection`, is a question.
+    pub fn answer_unverified(
+        &self,
+        request: &Inbound<'_>,
+        rejection: &Rejection,
+    ) -> Option<Answered> {
         if request.body.len() > BODY_BYTES_MAX {
             return None;
         }
         let open = |handshake: &Handshake| handshake.signing == Signing::Open;
-        self.answer(request, None, open, |_| false)
+        // Events are signed: one by another secret is refused, so that its sender comes again.
+        let is_event = |handshake: &Handshake| {
+            rejection.shows_signature() && handshake.may_be_event(request.body)
+        };
+        self.answer(request, None, open, is_event)
     }
 
     /// The answer where `request`, which is believed, is a question and no event.
@@ -105,11 +114,8 @@ impl Source {
             |handshake: &Handshake| handshake.signing == Signing::Signed || !verified.is_signed();
         // Events come with the same password: a field alone does not tell one from the other. Asked of what
         // has that field only: most events have it not.
-        let is_event = |handshake: &Handshake| {
-            handshake.signing == Signing::Open
-                && handshake.is_unconditional()
-                && !handshake.is_all_of(request.body)
-        };
+        let is_event =
+            |handshake: &Handshake| !verified.is_signed() && handshake.may_be_event(request.body);
         let mut answered = self.answer(request, secret, is_asked, is_event)?;
         // Nothing but a password says that it is none of the events.
         answered.is_kept |= !verified.is_signed() && !request.body.is_empty();

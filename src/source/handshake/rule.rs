@@ -100,12 +100,18 @@ impl Handshake {
         self.when.is_none() && self.given.is_none() && self.token.is_none()
     }
 
-    /// Whether a body can be this question and nothing else: where it stands in the body, it is all
-    /// of it.
-    pub(super) fn is_all_of(&self, body: &[u8]) -> bool {
-        match self.place() {
-            Some(FieldRef::Json(path)) => is_whole_body(path, body),
-            Some(_) | None => true,
+    /// Whether a request with this body may as well be an event: nothing but a field tells the question from one, and
+    /// the body says more than that.
+    pub(super) fn may_be_event(&self, body: &[u8]) -> bool {
+        if self.when.is_some() || self.token.is_some() {
+            return false;
+        }
+        match self.given.as_ref().or(self.place()) {
+            Some(FieldRef::Json(path)) => self.given.is_none() && !is_whole_body(path, body),
+            Some(FieldRef::Query(_) | FieldRef::Header(_)) => {
+                !matches!(body.trim_ascii(), b"" | b"{}")
+            }
+            Some(FieldRef::Form(_) | FieldRef::List(_)) | None => false,
         }
     }
 

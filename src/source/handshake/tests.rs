@@ -2,9 +2,10 @@
 
 use super::super::tests::{configured, source};
 use super::*;
+use crate::clock::Timestamp;
 use crate::event::{Headers, SourceName};
 use crate::secret::Secret;
-use crate::source::{Inbound, Reply, SigningProfile, Source, SourceSettings, Verified};
+use crate::source::{Inbound, Rejection, Reply, SigningProfile, Source, SourceSettings, Verified};
 
 fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Option<Reply> {
     let headers = Headers::default();
@@ -27,7 +28,7 @@ fn ask(source: &Source, path_and_query: &str, body: &str, signed: bool) -> Optio
     if signed {
         source.answer_verified(&request, &proof).map(|answered| answered.reply)
     } else {
-        source.answer_unverified(&request).map(|answered| answered.reply)
+        source.answer_unverified(&request, &Rejection::Missing).map(|answered| answered.reply)
     }
 }
 
@@ -144,7 +145,7 @@ fn ask_custom(
     let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     let body = body.as_bytes();
     let request = Inbound { method, path_and_query, headers: &headers, body };
-    source.answer_unverified(&request).map(|answered| answered.reply)
+    source.answer_unverified(&request, &Rejection::Missing).map(|answered| answered.reply)
 }
 
 #[test]
@@ -247,4 +248,56 @@ fn template_sees_the_question_and_escapes_it() {
         answer = "{{ payload.challenge }}/{{ query.a }}/{{ method }}""#;
     let reply = ask_custom(handshake, "POST", "/hooks/s?a=1", &[], r#"{"challenge":"c"}"#);
     assert_eq!(body(reply), "c/1/POST");
+}
+
+/// A handshake whose question is known by a field alone, at a source of a password.
+fn password_source(handshake: &str) -> Source {
+    let text = format!(
+        "[source.s.verify]\nalgorithm = \"token\"\nheader = \"X-Token\"\n[source.s.handshake]\n{handshake}"
+    );
+    configured(&text, &["the password"])
+}
+
+#[test]
+fn what_comes_with_the_password_and_a_body_is_an_event() {
+    let ask = |handshake: &str, path_and_query: &str, body: &str| {
+        let source = password_source(handshake);
+        let headers = [("x-token", &b"the password"[..]), ("x-event", b"push")];
+        let headers = headers.into_iter().collect();
+        let body = body.as_bytes();
+        let request = Inbound { method: "POST", path_and_query, headers: &headers, body };
+        let verified = source.verify(&request, Timestamp::from_millis(0)).unwrap();
+        source.answer_verified(&request, &verified).map(|answered| answered.reply)
+    };
+    let event = r#"{"id":1,"x":"abc"}"#;
+    for handshake in [
+        "when = { header = \"X-Event\" }\nanswer = \"ok\"",
+        "echo = { header = \"X-Event\" }",
+        "when = { query = \"k\" }\nmethods = [\"POST\"]\nanswer = \"ok\"",
+        "echo = { query = \"k\" }\nmethods = [\"POST\"]",
+        "echo = { json = \"x\" }",
+    ] {
+        assert_eq!(ask(handshake, "/hooks/s?k=abc", event), None, "{handshake}");
+        let question = if handshake.contains("json") { r#"{"x":"abc"}"# } else { "{}" };
+        assert!(ask(handshake, "/hooks/s?k=abc", question).is_some(), "{handshake}");
+    }
+    let said = "when = { header = \"X-Event\", is = \"push\" }\nanswer = \"ok\"";
+    assert_eq!(body(ask(said, "/hooks/s", event)), "ok", "its owner says so");
+}
+
+#[test]
+fn an_event_that_is_signed_by_another_secret_is_no_question() {
+    let text = "[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n\
+                [source.s.handshake]\nsigned = false\necho = { json = \"challenge\" }";
+    let source = configured(text, &["signs events"]);
+    let ask = |body: &str, rejection| {
+        let (headers, body) = (Headers::default(), body.as_bytes());
+        let request =
+            Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
+        source.answer_unverified(&request, &rejection).map(|answered| answered.reply)
+    };
+    let event = r#"{"challenge":"3ds","amount":5}"#;
+    assert_eq!(ask(event, Rejection::Mismatch), None);
+    assert!(ask(r#"{"challenge":"3ds"}"#, Rejection::Mismatch).is_some());
+    assert!(ask(event, Rejection::Missing).is_some());
 }

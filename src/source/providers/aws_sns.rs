@@ -10,6 +10,7 @@ use super::prelude::*;
 pub(super) fn provider() -> Provider {
     Provider {
         name: "aws-sns",
+        known_as: &["amazon-sns", "ses", "sns"],
         page: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html",
         setup: &[
             "Write the topic's ARN (arn:aws:sns:…) into {secret}, and let Gatepost run with it: \

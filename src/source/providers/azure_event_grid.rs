@@ -10,6 +10,7 @@ const VALIDATION: &str = "Microsoft.EventGrid.SubscriptionValidationEvent";
 pub(super) fn provider() -> Provider {
     Provider {
         name: "azure-event-grid",
+        known_as: &["azure", "event-grid", "eventgrid"],
         page: "https://learn.microsoft.com/azure/event-grid/secure-webhook-delivery",
         setup: &[
             "Make a long random word, write it into {secret}, and let Gatepost run with it.",

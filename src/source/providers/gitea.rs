@@ -7,6 +7,7 @@ use super::prelude::*;
 pub(super) fn provider() -> Provider {
     Provider {
         name: "gitea",
+        known_as: &["codeberg", "forgejo"],
         page: "https://docs.gitea.com/usage/webhooks",
         setup: &[
             "In the repository or organization open Settings > Webhooks, and add one of the \
@@ -24,6 +25,21 @@ pub(super) fn provider() -> Provider {
             (&["push"], include_str!("../samples/github-push.json")),
             (&["issues"], include_str!("../samples/github-issues.json")),
         ],
+        other_types: OTHER_TYPES,
         ..PLAIN
     }
 }
+
+const OTHER_TYPES: &[&str] = &[
+    "create",
+    "delete",
+    "fork",
+    "issues",
+    "issue_comment",
+    "package",
+    "pull_request",
+    "push",
+    "release",
+    "repository",
+    "wiki",
+];

@@ -38,6 +38,22 @@ pub(super) fn provider() -> Provider {
         // gitlab-org/gitlab!38687.
         body_max: Some(25 << 20),
         samples: &[(&["push", "tag_push"], include_str!("../samples/gitlab.json"))],
+        other_types: OTHER_TYPES,
         ..PLAIN
     }
 }
+
+const OTHER_TYPES: &[&str] = &[
+    "build",
+    "deployment",
+    "emoji",
+    "feature_flag",
+    "issue",
+    "merge_request",
+    "note",
+    "pipeline",
+    "push",
+    "release",
+    "tag_push",
+    "wiki_page",
+];

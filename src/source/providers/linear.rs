@@ -1,7 +1,8 @@
 //! Linear.
 //!
 //! <https://linear.app/developers/webhooks#securing-webhooks>. It repeats after 1 min, 1 h and 6 h,
-//! byte for byte with the first time. No vector is published.
+//! byte for byte with the first time. Its id (`Linear-Delivery`) is not signed, and the signed body has the
+//! time: a replay under another id within those 8 hours is the same body. No vector is published.
 
 use super::prelude::*;
 
@@ -20,7 +21,7 @@ pub(super) fn provider() -> Provider {
             ..HEX_OF_BODY
         }],
         event_type: vec![json("type"), header("linear-event")],
-        delivery_id: vec![header("linear-delivery")],
+        stamps: vec![json("webhookTimestamp")],
         data_root: DataRoot::Data,
         samples: &[(&["Issue", "Comment"], include_str!("../samples/linear.json"))],
         ..PLAIN

@@ -7,6 +7,7 @@ use super::prelude::*;
 pub(super) fn provider() -> Provider {
     Provider {
         name: "meta",
+        known_as: &["facebook", "instagram", "messenger", "threads", "whatsapp"],
         page: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
         setup: &[
             "Set `verify_token` in the source's table, as `gatepost init` does: the word in that file is what Meta shows when it asks.",

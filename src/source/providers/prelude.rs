@@ -41,6 +41,7 @@ pub(super) const HEX_OF_BODY: Row = Row {
 /// A provider that tells nothing about itself.
 pub(super) const PLAIN: Provider = Provider {
     name: "",
+    known_as: &[],
     page: "",
     setup: &[],
     vector: None,
@@ -52,6 +53,7 @@ pub(super) const PLAIN: Provider = Provider {
     handshakes: Vec::new(),
     answer: AnswerRule::Id,
     body_max: None,
+    other_types: &[],
     split: Split::Off,
     samples: &[],
 };

@@ -23,6 +23,8 @@ pub(in crate::source) type Sample = (&'static [&'static str], &'static str);
 pub struct Provider {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// What people call it, too: told to whom writes that, and not taken.
+    pub(in crate::source) known_as: &'static [&'static str],
     /// The page that it was written from.
     pub page: &'static str,
     /// What its owner does in its console, step by step.
@@ -48,6 +50,8 @@ pub struct Provider {
     pub(in crate::source) body_max: Option<u64>,
     /// Bodies as it sends them.
     pub(in crate::source) samples: &'static [Sample],
+    /// Types that it sends beside those of its samples, by its pages, for slips to be found; it may send others.
+    pub(in crate::source) other_types: &'static [&'static str],
     /// How one of its requests becomes events.
     pub(in crate::source) split: Split,
 }

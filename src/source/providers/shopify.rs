@@ -26,6 +26,32 @@ pub(super) fn provider() -> Provider {
             &["orders/create", "orders/updated", "orders/paid"],
             include_str!("../samples/shopify.json"),
         )],
+        other_types: OTHER_TYPES,
         ..PLAIN
     }
 }
+
+const OTHER_TYPES: &[&str] = &[
+    "app/uninstalled",
+    "carts/create",
+    "carts/update",
+    "checkouts/create",
+    "checkouts/update",
+    "customers/create",
+    "customers/delete",
+    "customers/update",
+    "fulfillments/create",
+    "fulfillments/update",
+    "inventory_levels/update",
+    "orders/cancelled",
+    "orders/create",
+    "orders/delete",
+    "orders/edited",
+    "orders/fulfilled",
+    "orders/paid",
+    "orders/updated",
+    "products/create",
+    "products/delete",
+    "products/update",
+    "refunds/create",
+];

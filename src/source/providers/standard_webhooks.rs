@@ -8,6 +8,7 @@ use super::prelude::*;
 pub(super) fn provider() -> Provider {
     Provider {
         name: "standard-webhooks",
+        known_as: &["openai"],
         page: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
         setup: &[
             "In the sender's webhook settings add the endpoint {url}.",

@@ -7,6 +7,7 @@ use super::prelude::*;
 pub(super) fn provider() -> Provider {
     Provider {
         name: "svix",
+        known_as: &["clerk", "resend"],
         page: "https://docs.svix.com/receiving/verifying-payloads/how-manual",
         setup: &[
             "In the sender's webhook portal add the endpoint {url}, and choose the events.",

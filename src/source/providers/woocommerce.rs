@@ -27,6 +27,24 @@ pub(super) fn provider() -> Provider {
             ..Handshake::OPEN
         }],
         samples: &[(&["order.created", "order.updated"], include_str!("../samples/shopify.json"))],
+        other_types: OTHER_TYPES,
         ..PLAIN
     }
 }
+
+const OTHER_TYPES: &[&str] = &[
+    "coupon.created",
+    "coupon.deleted",
+    "coupon.updated",
+    "customer.created",
+    "customer.deleted",
+    "customer.updated",
+    "order.created",
+    "order.deleted",
+    "order.restored",
+    "order.updated",
+    "product.created",
+    "product.deleted",
+    "product.restored",
+    "product.updated",
+];

@@ -64,6 +64,16 @@ pub(super) fn read_answer(mut table: Table<'_>) -> Option<AnswerRule> {
         table.warning("body", message, help);
     }
     let is_body_wrong = body.is_none() && table.has("body");
+    if let Some(bare @ (204 | 205)) = status
+        && table.has("body")
+    {
+        let help = "leave `body` out, or write `status = 200`";
+        table.warning(
+            "body",
+            format_args!("an answer of {bare} has no body: this is never sent"),
+            help,
+        );
+    }
     table.finish();
     let is_good = !is_status_wrong && !is_type_wrong && !is_body_wrong;
     let status = status.unwrap_or(200);

@@ -183,6 +183,17 @@ fn read_signing(
     Some(Handshake { signing, ..handshake })
 }
 
+/// Headers that every sender's requests have.
+const EVERYWHERE: [&str; 7] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+];
+
 /// Reports what of a handshake does not go with its source.
 pub(super) fn check_handshake(
     table: &mut Table<'_>,
@@ -201,16 +212,26 @@ pub(super) fn check_handshake(
     if handshake.learns {
         check_learning(table, profile, handshake, secrets);
     }
+    if let Some(FieldRef::Header(name)) = &handshake.given
+        && EVERYWHERE.contains(&name.as_ref())
+    {
+        let message = format!(
+            "every request has the header `{name}`: each that is not signed is answered and not stored"
+        );
+        let help = "name a field that the question alone has, or its text: `is = \"…\"`";
+        table.warning("handshake", message, help);
+        return;
+    }
     let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     let is_looked_at = handshake.signing == Signing::Signed || !is_signed;
     let Some(place) = handshake.place().filter(|_| is_looked_at) else { return };
     let mut signatures = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
     let is_everywhere = signatures.any(|signature| signature == place);
+    // Beside a password what says more than the question is an event.
     let is_narrow = match place {
-        FieldRef::Query(_) => handshake.methods.is_empty(),
-        // Beside a password only a body that is nothing else is one.
-        FieldRef::Json(_) => handshake.signing == Signing::Open,
-        FieldRef::Header(_) | FieldRef::Form(_) | FieldRef::List(_) => false,
+        FieldRef::Query(_) => handshake.methods.is_empty() || !is_signed,
+        FieldRef::Json(_) | FieldRef::Header(_) => !is_signed,
+        FieldRef::Form(_) | FieldRef::List(_) => false,
     };
     if !is_narrow && (is_everywhere || handshake.is_unconditional()) {
         let message = format!(

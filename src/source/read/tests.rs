@@ -179,6 +179,23 @@ fn all_mistakes_of_a_source_are_found_at_once() {
 }
 
 #[test]
+fn body_of_a_source_is_no_larger_than_a_servers_may_be() {
+    for (size, why) in [("100MiB", "at most 64MiB are possible"), ("0B", "no body would be let in")]
+    {
+        let problems = bad(&format!("provider = \"hyvor-talk\"\n{SECRETS}body_max = \"{size}\""));
+        assert!(problems.contains(why), "{problems}");
+    }
+}
+
+#[test]
+fn another_name_of_a_sender_is_led_to_its_provider() {
+    for (name, provider) in [("sns", "aws-sns"), ("WhatsApp", "meta"), ("forgejo", "gitea")] {
+        let problems = bad(&format!("provider = \"{name}\""));
+        assert!(problems.contains(&format!("did you mean \"{provider}\"?")), "{problems}");
+    }
+}
+
+#[test]
 fn all_mistakes_of_a_verify_table_are_found_at_once() {
     let problems = bad(&format!(
         "{SECRETS}{}",

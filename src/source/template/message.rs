@@ -109,13 +109,17 @@ fn piece<'a>(
     Ok(Piece::Bytes(bytes))
 }
 
-/// The public URL; where the request came with a query, that one is in it.
+/// The public URL; where the request came with a query, that one is in it. One that says what the configured one
+/// says, escaped in another way, is signed as the owner wrote it: `HubSpot` signs the address decoded.
 fn full_url<'a>(url: &'a str, request: &Inbound<'a>) -> Cow<'a, [u8]> {
     let query = query(request);
     if query.is_empty() {
         return Cow::Borrowed(url.as_bytes());
     }
-    let base = url.split_once('?').map_or(url, |(base, _)| base);
+    let (base, own) = url.split_once('?').unwrap_or((url, ""));
+    if pairs(own.as_bytes()).eq(pairs(query.as_bytes())) {
+        return Cow::Borrowed(url.as_bytes());
+    }
     format!("{base}?{query}").into_bytes().into()
 }
 

@@ -228,7 +228,8 @@ proptest! {
             let verified = source.verify(&request, NOW);
             let is_open = source.settings.profile.schemes[0].algorithm == Algorithm::None;
             prop_assert_eq!(verified.is_ok(), is_open);
-            source.answer_unverified(&request);
+            source.answer_unverified(&request, &Rejection::Missing);
+            source.answer_unverified(&request, &Rejection::Mismatch);
             if let Ok(verified) = &verified {
                 source.answer_verified(&request, verified);
             }

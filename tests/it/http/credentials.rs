@@ -251,3 +251,17 @@ fn password_of_a_rejected_request_is_shown_in_no_view() {
     assert_eq!(served.stop(), Some(0));
     show("from the file");
 }
+
+#[test]
+fn source_of_basic_asks_for_the_password() {
+    let source =
+        "[source.b]\nsecrets = [{ file = \"secret\" }]\nverify = { algorithm = \"basic\" }";
+    let folder = Folder::new("", source);
+    let served = Served::start(&folder);
+    let answer = wire::post(served.public(), "/hooks/b", &[], b"{}");
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"gatepost\""));
+    let signed = wire::post(served.public(), "/hooks/hyvor", &[], b"{}");
+    assert_eq!((signed.status, signed.header("www-authenticate")), (401, None));
+    assert_eq!(served.stop(), Some(0));
+}
