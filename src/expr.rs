@@ -23,6 +23,7 @@ use escape::{plain, write_value};
 use rewrite::{Rewritten, Syntax};
 
 mod arguments;
+mod b64;
 mod check;
 mod date;
 mod error;
@@ -34,6 +35,7 @@ mod methods;
 mod money;
 mod operators;
 mod order;
+mod printf;
 mod rewrite;
 mod scope;
 mod slips;

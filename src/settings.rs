@@ -47,7 +47,7 @@ use diagnostics::Diagnostics;
 pub use entries::{ConfigEntries, ConfigEntry};
 pub use from::{PemKeyRef, PemRef};
 pub use hidden::names_secret;
-pub use nearest::nearest;
+pub use nearest::{is_one_slip, nearest};
 pub use rate::{BadRate, RateLimit};
 pub use renamed::RENAMED;
 pub use report::{Report, ReportEntry, ReportStyle};

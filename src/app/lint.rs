@@ -15,6 +15,8 @@ use super::samples;
 use super::trial::Trial;
 
 mod fields;
+mod never;
+mod quotes;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,7 @@ fn lint_those(
 ) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let samples = samples::samples(config, &clock);
+    let mut unseen = Vec::new();
     for (name, settings) in config.handlers.iter().filter(|(name, one)| is_meant(name, one)) {
         let Some(trial) = Trial::new(config, name, &clock) else { continue };
         let mut lint =
@@ -60,12 +63,20 @@ fn lint_those(
             .filter(|event| deliver::is_named(&settings.policy.on, event))
             .cloned()
             .collect();
-        lint.unseen();
+        unseen.extend(lint.unseen());
         lint.fields();
-        if !lint.samples.is_empty() {
+        if lint.samples.is_empty() {
+            lint.quotes();
+        } else {
+            let is_left_out = lint.never();
             lint.render();
+            // What is wrong says why, or is what its owner has to see.
+            if is_left_out && lint.told.is_empty() {
+                lint.note_never();
+            }
         }
     }
+    unseen::tell(&unseen, config, report);
     report.sort();
 }
 

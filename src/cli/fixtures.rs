@@ -211,6 +211,11 @@ fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
         }
         Err(_) => return Ok(()),
     };
+    let came = event.headers.iter().map(|(name, _)| name);
+    let read = signed.headers.iter().map(|(name, _)| name.as_str());
+    if let Some(why) = unread_signature(came, read) {
+        return Err(why);
+    }
     let path_and_query = signed.address(&address);
     let headers: Headers =
         signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -228,6 +233,26 @@ fn sign_again(event: &Event, config: &Config) -> Result<(), String> {
         }
         Err(why) => Err(format!("the source would refuse it: {why}")),
     }
+}
+
+/// What is wrong where an event came with a signature, and the source reads its own in other headers.
+fn unread_signature<'a>(
+    came: impl Iterator<Item = &'a str>,
+    read: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    const PARTS: [&str; 2] = ["sign", "hmac"];
+    let is_signature =
+        |name: &&str| PARTS.iter().any(|part| name.to_ascii_lowercase().contains(part));
+    let (came, read): (Vec<&str>, Vec<&str>) =
+        (came.filter(is_signature).collect(), read.filter(is_signature).collect());
+    let is_read = came.iter().any(|name| read.iter().any(|own| own.eq_ignore_ascii_case(name)));
+    (!read.is_empty() && !came.is_empty() && !is_read).then(|| {
+        format!(
+            "the source would refuse it: it reads the signature in `{}`, and the event came with `{}`",
+            read.join("`, `"),
+            came.join("`, `")
+        )
+    })
 }
 
 /// What each handler that wants the event makes of it, without the names of this machine's folders.
@@ -279,4 +304,29 @@ fn read(file: &Path) -> Result<Value, CliError> {
 fn write(file: &Path, value: &Value) -> Result<(), CliError> {
     let written = std::fs::write(file, format!("{value:#}\n"));
     written.map_err(|err| CliError::Failed(format!("`{}`: {err}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unread_signature;
+
+    #[test]
+    fn signature_in_a_header_that_the_source_does_not_read_is_found() {
+        let wrong = |came: &[&str], read: &[&str]| {
+            unread_signature(came.iter().copied(), read.iter().copied())
+        };
+        let told =
+            wrong(&["content-type", "x-signature"], &["content-type", "x-hub-signature-256"]);
+        let told = told.unwrap();
+        assert!(told.contains("reads the signature in `x-hub-signature-256`"), "{told}");
+        assert!(told.ends_with("came with `x-signature`"), "{told}");
+        for (came, read) in [
+            (&["X-Signature"][..], &["x-signature"][..]),
+            (&["x-hub-signature", "x-hub-signature-256"], &["x-hub-signature-256"]),
+            (&["content-type"], &["x-signature"]),
+            (&["x-signature"], &["authorization"]),
+        ] {
+            assert_eq!(wrong(came, read), None, "{came:?} {read:?}");
+        }
+    }
 }

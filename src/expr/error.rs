@@ -52,9 +52,10 @@ impl ExprError {
         for name in ["payload", "data"] {
             message = message.replace(&format!("`{name}_fields"), &format!("`{name}"));
         }
-        if let Some(words) = range.clone().and_then(|range| text.get(range))
+        let named = range.clone().map(|range| with_operand(text, range));
+        if let Some(words) = named.and_then(|range| text.get(range))
             && (1..=80).contains(&words.len())
-            && !message.contains(words)
+            && !is_said(&message, words, err.kind())
         {
             message = format!("{message} (at `{words}`)");
         }
@@ -62,6 +63,21 @@ impl ExprError {
         let help = slips::remedy(err.kind(), err.detail().unwrap_or_default(), words);
         Self { message, help, range, line: err.line() }
     }
+}
+
+/// A filter together with the field that it is given: `data.at | date`, not `date` alone.
+fn with_operand(text: &str, range: Range<usize>) -> Range<usize> {
+    let before = text.get(..range.start).unwrap_or_default();
+    let Some(before) = before.trim_end().strip_suffix('|').map(str::trim_end) else { return range };
+    let is_part = |c: char| c.is_alphanumeric() || "_.".contains(c);
+    let start = before.trim_end_matches(is_part).len();
+    if start == before.len() { range } else { start..range.end }
+}
+
+/// Whether a message names the words already: "this string is no date" does not name the filter `date`.
+fn is_said(message: &str, words: &str, kind: ErrorKind) -> bool {
+    let is_quoted = message.contains(&format!("`{words}`"));
+    is_quoted || kind != ErrorKind::InvalidOperation && message.contains(words)
 }
 
 /// An error about what a text says, which is the same with every event.

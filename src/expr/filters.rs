@@ -6,8 +6,8 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters, tests};
 
 use super::arguments::Arguments;
 use super::striptags::striptags;
-use super::values::{calculable_or_empty, cost, is_missing, is_number, text, weight};
-use super::{date, lists, methods, money, operators, order, plain};
+use super::values::{calculable, cost, is_missing, is_number, text, weight};
+use super::{b64, date, lists, methods, money, operators, order, plain, printf};
 use crate::body::json::{self, Layout};
 use crate::body::number;
 
@@ -21,7 +21,7 @@ enum Given {
     Value,
     /// Its text: `true` as JSON has it, a number as it was written.
     Text,
-    /// A number that can be calculated with.
+    /// A number that can be calculated with, of a text that is one as well.
     Number,
     /// A list of such numbers.
     Numbers,
@@ -47,6 +47,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     });
     environment.add_filter("date", date::date);
     environment.add_filter("money", money::money);
+    b64::add_to(environment);
     operators::add_to(environment);
     add_tests(environment);
     lists::add_to(environment);
@@ -112,18 +113,18 @@ fn add_builtin(environment: &mut Environment<'_>) {
 fn add_calculating(environment: &mut Environment<'_>) {
     let sum = Value::from_function(filters::sum);
     environment.add_filter("sum", move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-        let args = given(state, Given::PresentNumbers, args.into_values())?;
-        sum.call(state, &args)
+        let args = Arguments::of(args)?;
+        let attribute = args.get(1, "attribute")?;
+        let start = args.get(2, "start")?.map_or(Value::from(0), calculable);
+        args.finish()?;
+        let value = match attribute {
+            Some(path) => lists::fields(state, &args.value(), &path)?,
+            None => args.value(),
+        };
+        let summands = lists::present_numbers(state, &value, calculable)?;
+        sum.call(state, &[summands, Value::from(()), start])
     });
-    let format = Value::from_function(filters::format);
-    environment.add_filter(
-        "format",
-        move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-            let args = args.into_values();
-            let given = |arg| methods::with_named(arg).unwrap_or_else(|| calculable_or_empty(arg));
-            format.call(state, &args.iter().map(given).collect::<Vec<_>>())
-        },
-    );
+    environment.add_filter("format", printf::format);
 }
 
 /// `filter` gets a value that it can take, and is not asked about what is missing.
@@ -136,6 +137,11 @@ fn add_guarded(
     environment.add_filter(name, move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
         let args = args.into_values();
         if args.first().is_none_or(is_missing) {
+            return Ok(Value::UNDEFINED);
+        }
+        // A form's field that was left empty.
+        let is_blank = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        if as_given == Given::Number && args.first().is_some_and(is_blank) {
             return Ok(Value::UNDEFINED);
         }
         let args = given(state, as_given, args)?;
@@ -153,9 +159,9 @@ fn given(
         Given::Value => std::mem::take(value),
         Given::Text if value.is_safe() => std::mem::take(value),
         Given::Text => text(value),
-        Given::Number => number::plain(std::mem::take(value)),
+        Given::Number => calculable(std::mem::take(value)),
         Given::Numbers => lists::numbers(value),
-        Given::PresentNumbers => lists::present_numbers(state, value)?,
+        Given::PresentNumbers => lists::present_numbers(state, value, number::plain)?,
     };
     for other in others {
         *other = number::plain(std::mem::take(other));

@@ -45,8 +45,12 @@ pub(super) fn numbers(value: &Value) -> Value {
     items().map(number::plain).collect()
 }
 
-/// The same without what is missing.
-pub(super) fn present_numbers(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+/// The same without what is missing, each made a number by `number`.
+pub(super) fn present_numbers(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    number: fn(Value) -> Value,
+) -> Result<Value, Error> {
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Ok(value.clone());
     }
@@ -55,7 +59,7 @@ pub(super) fn present_numbers(state: &mut State<'_, '_>, value: &Value) -> Resul
         let item = item?;
         state.consume_fuel(1)?;
         if !is_missing(&item) {
-            present.push(number::plain(item));
+            present.push(number(item));
         }
     }
     Ok(Value::from(present))
@@ -114,6 +118,23 @@ pub(super) fn field(item: &Value, path: &Value) -> Value {
         }
         .unwrap_or_default()
     })
+}
+
+/// That field of each item.
+pub(super) fn fields(
+    state: &mut State<'_, '_>,
+    list: &Value,
+    path: &Value,
+) -> Result<Value, Error> {
+    if is_missing(list) {
+        return Ok(Value::UNDEFINED);
+    }
+    let mut fields = Vec::new();
+    for item in list.try_iter()?.checked() {
+        state.consume_fuel(1)?;
+        fields.push(field(&item?, path));
+    }
+    Ok(Value::from(fields))
 }
 
 /// What `groupby` gives: a pair that can also be asked by name, as Jinja's.

@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback as pycompat;
 
 use super::plain;
-use super::values::{calculable_or_empty, cost, is_missing, text, weight};
+use super::values::{calculable_or_empty, cost, is_missing, is_number, text, weight};
 use crate::body::number;
 
 /// All that there are.
@@ -71,12 +71,15 @@ pub(super) fn call(
             Err(Error::new(ErrorKind::UnknownMethod, format!("there is no method `{name}`")))
         };
     }
-    let is_number = number::written(value).is_some();
-    if !is_number && value.kind() != ValueKind::String {
+    if !is_number(value) && value.kind() != ValueKind::String {
         let wanted = args.first().map_or(0, weight);
         state.consume_fuel(weight(value).saturating_add(wanted))?;
         return match (name, value.kind()) {
             ("index", ValueKind::Seq | ValueKind::Iterable) => index_in_list(value, args),
+            ("join", ValueKind::Seq | ValueKind::Iterable) => {
+                let between = args.first().cloned().unwrap_or_default();
+                state.apply_filter("join", &[value.clone(), between])
+            }
             (_, _) => pycompat(state, value, name, &given(args)),
         };
     }

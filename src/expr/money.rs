@@ -61,7 +61,8 @@ pub(super) fn money(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let point = text(5, "point")?.unwrap_or_else(|| ".".to_owned());
     args.finish()?;
     let value = args.value();
-    if is_missing(&value) {
+    let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+    if is_missing(&value) || is_blank {
         return Ok(Value::UNDEFINED);
     }
     let no_amount = || {

@@ -9,12 +9,13 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::order::is_equal;
 use super::plain;
-use super::values::{cost, is_missing, paid, text};
+use super::values::{calculable, cost, is_missing, is_number, paid, text};
 use crate::body::number;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("_text", |value: &Value| text(value));
-    environment.add_filter("_number", paid(number::plain));
+    environment.add_filter("_addend", paid(number::plain));
+    environment.add_filter("_number", paid(calculable));
     // All of it is looked at for what is not in it.
     environment.add_filter("_container", paid(|value| Value::from_object(Container(value))));
     environment.add_filter("_slice", slice);
@@ -72,7 +73,8 @@ fn slice(
     if is_missing(value) {
         return Ok(Value::UNDEFINED);
     }
-    if let Some(text) = value.as_str() {
+    let number = is_number(value).then(|| plain(value));
+    if let Some(text) = value.as_str().or(number.as_deref()) {
         state.consume_fuel(cost(text.len()))?;
         let chars: Vec<char> = text.chars().collect();
         let places = places(chars.len(), start, end, stride)?;

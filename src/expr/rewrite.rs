@@ -4,7 +4,8 @@
 //! | written | compiled |
 //! |---|---|
 //! | `a ~ b` | `(a\|_text) ~ (b\|_text)` |
-//! | `a + b` | `(a\|_number) + (b\|_number)` |
+//! | `a + b` | `(a\|_addend) + (b\|_addend)`: two texts are put together |
+//! | `a * b`, `a + 1` | `(a\|_number) * (b\|_number)`, `(a\|_number) + 1`: a text may be a number |
 //! | `a == b` | `(a\|_equal) == (b\|_equal)` |
 //! | `a == 5` | `(a\|_numeric) == 5`: a form's fields are texts |
 //! | `a < b + 1` | `a in (((b\|_number) + 1)\|_lt)` |

@@ -20,6 +20,11 @@ pub(super) fn text(value: &Value) -> Value {
     }
 }
 
+/// What can be calculated with: a text that is a number as one. Others are as they are.
+pub(super) fn calculable(value: Value) -> Value {
+    number::numeric(&value).unwrap_or_else(|| number::plain(value))
+}
+
 /// What can be calculated with or put into a text; what is missing as the empty one.
 pub(super) fn calculable_or_empty(value: &Value) -> Value {
     if is_missing(value) { Value::from("") } else { number::plain(value.clone()) }

@@ -11,6 +11,7 @@
 //! 4. An empty text is no message: what a template leaves out with `{% if %}` is skipped.
 //! 5. A text that is too long for the service is cut and ends in `…`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Settings {
     text: Arc<Template>,
     title: Option<Arc<Template>>,
     min_interval: Duration,
+    /// Whom to believe in place of the system's authorities.
+    ca: Option<PathBuf>,
     guard: Guard,
 }
 
@@ -63,10 +66,11 @@ impl Settings {
         };
         let title = template(table, "title", title_escape);
         let min_interval = table.take("min_interval");
+        let ca = table.take("ca");
         let guard = Guard::read(table, Private::Allowed);
         let service = service?;
         let min_interval = min_interval.unwrap_or_else(|| service.min_interval());
-        Some(Self { service, text: text?, title, min_interval, guard })
+        Some(Self { service, text: text?, title, min_interval, ca, guard })
     }
 }
 
@@ -91,7 +95,7 @@ impl KindSettings for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Handler>, BuildError> {
         Ok(Box::new(Chat {
             endpoint: self.service.endpoint()?,
-            web: Web::new(self.guard.clone(), context)?,
+            web: Web::new(self.guard.clone(), self.ca.as_deref(), context)?,
             interval: MinInterval::new(self.min_interval),
             clock: Arc::clone(&context.clock),
             // The rest of the time is for the request.
@@ -101,7 +105,9 @@ impl KindSettings for Settings {
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
-        Web::new(self.guard.clone(), context)?.reach(&self.service.endpoint()?.url).await
+        Web::new(self.guard.clone(), self.ca.as_deref(), context)?
+            .reach(&self.service.endpoint()?.url)
+            .await
     }
 }
 
@@ -165,7 +171,10 @@ impl Chat {
         let id = format!("{}{try_of}", delivery.event.id);
         let (method, url) = self.settings.service.request(&self.endpoint, &id);
         let answer = self.web.send(method, url, headers, body).await?;
-        let Err(mut failure) = answer.judge() else { return Ok(()) };
+        let judged = answer
+            .judge()
+            .and_then(|()| self.settings.service.refusal(&answer).map_or(Ok(()), Err));
+        let Err(mut failure) = judged else { return Ok(()) };
         let (pause, why) = self.settings.service.explain(&answer);
         let is_limit = failure.status == Some(429);
         let pause = pause.or(failure.retry_after).or(is_limit.then_some(LIMIT_PAUSE));

@@ -185,7 +185,6 @@ mod tests {
 
     #[test]
     fn flawed_body_stands_beside_what_is_read_of_it() {
-        check_body("", "\"body_base64\":\"\"");
         let read = "\"payload\":{\"a\":\"\u{fffd}\"},\"body_base64\":\"eyJhIjoi/yJ9\"";
         check_body(b"{\"a\":\"\xff\"}", read);
         check_body("\"a\nb\"", r#""payload":"a\nb","body_base64":"ImEKYiI=""#);
@@ -195,6 +194,8 @@ mod tests {
     fn unreadable_body_says_why() {
         let why = "\"unreadable\":\"the body is not JSON: the end expected at line 1, column 4\"";
         check_body("{} {}", &format!("{why},\"body_base64\":\"e30ge30=\""));
+        let why = "\"unreadable\":\"the body is not JSON: it is empty\"";
+        check_body("", &format!("{why},\"body_base64\":\"\""));
         let deep = "[".repeat(100_000);
         let line = line(&delivery(&deep).event, None);
         assert!(line.contains("nested deeper than 1000 levels") && !line.contains("[["), "deep");

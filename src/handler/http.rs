@@ -16,6 +16,7 @@
 //! Done is any 2xx of which all came that its length or its chunks promised: what was broken off is
 //! sent again, under the same id.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +34,14 @@ use crate::secret::SecretRef;
 use crate::settings::{RateLimit, Table, show_duration};
 use crate::trace;
 
+mod chosen;
 mod draft;
 mod headers;
 mod sign;
 #[cfg(test)]
 mod tests;
 
+use chosen::ChosenUrl;
 use draft::{Draft, SIGNATURE, TIMESTAMP};
 use headers::{Forward, Header};
 use sign::Signer;
@@ -68,6 +71,8 @@ enum Format {
 enum Target {
     Fixed(Url),
     Template(Arc<Template>),
+    /// All before the path comes out of the event.
+    Chosen(ChosenUrl),
 }
 
 /// What the table says.
@@ -85,6 +90,8 @@ pub struct Settings {
     forward: Forward,
     secret: Option<SecretRef>,
     rate_limit: Option<RateLimit>,
+    /// Whom to believe in place of the system's authorities.
+    ca: Option<PathBuf>,
     guard: Guard,
 }
 
@@ -128,6 +135,7 @@ impl Settings {
         let rate_limit = table.checked_or("rate_limit", help, |text: String| {
             RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
         });
+        let ca = table.take("ca");
         // A payload that chooses the machine must not choose this one.
         let private = match url.as_deref() {
             Some(url) if has_fixed_host(url) => Private::Allowed,
@@ -145,6 +153,7 @@ impl Settings {
             forward,
             secret,
             rate_limit,
+            ca,
             guard,
         })
     }
@@ -174,7 +183,11 @@ fn read_escape(table: &mut Table<'_>) -> (Escape, &'static str) {
 
 fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
     if url.contains("{{") || url.contains("{%") {
-        return super::texts::template(table, "url", Escape::Url).map(Target::Template);
+        let template = super::texts::template(table, "url", Escape::Url)?;
+        return Some(match ChosenUrl::of(&template) {
+            Some(chosen) => Target::Chosen(chosen),
+            None => Target::Template(template),
+        });
     }
     if !url.contains("://") && !url.contains('@') {
         let help = format!("write `http://{url}` or `https://{url}`");
@@ -225,7 +238,9 @@ impl KindSettings for Settings {
     fn texts(&self) -> Vec<Text> {
         let url = match &self.target {
             Target::Fixed(_) => None,
-            Target::Template(template) => Some(Text::template("url", template)),
+            Target::Template(template) | Target::Chosen(ChosenUrl { template, .. }) => {
+                Some(Text::template("url", template))
+            }
         };
         let body = self.body.as_ref().map(|body| Text::template("body", body));
         let headers = self.headers.iter().filter_map(|(name, header)| match header {
@@ -244,7 +259,7 @@ impl KindSettings for Settings {
             secrets: headers::secrets(&self.headers)?,
             settings: self.clone(),
             signer,
-            web: Web::new(self.guard.clone(), context)?,
+            web: Web::new(self.guard.clone(), self.ca.as_deref(), context)?,
             interval: self
                 .rate_limit
                 .map(|rate| MinInterval::new(rate.per / rate.n_requests.get())),
@@ -256,9 +271,11 @@ impl KindSettings for Settings {
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
         match &self.target {
-            Target::Fixed(url) => Web::new(self.guard.clone(), context)?.reach(url).await,
+            Target::Fixed(url) => {
+                Web::new(self.guard.clone(), self.ca.as_deref(), context)?.reach(url).await
+            }
             // Which machine it is, an event says.
-            Target::Template(_) => Ok(()),
+            Target::Template(_) | Target::Chosen(_) => Ok(()),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod trust;
 mod web;
 
 pub use build::{BuildContext, BuildError};

@@ -158,6 +158,7 @@ async fn check_online(
         return Ok(Vec::new());
     }
     let pool = Pool::new(settings, password)?;
+    pool.try_connect().await?;
     let mut session = pool.begin_reading().await?;
     let mut found = introspect::read(&mut session, settings, settings.table_parts().1).await?;
     if settings.create_table {

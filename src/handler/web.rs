@@ -12,14 +12,16 @@
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
-use reqwest::{Client, Method, Request, StatusCode, Url, Version};
+use reqwest::{Client, ClientBuilder, Method, Request, StatusCode, Url, Version};
 use tokio::time::Instant;
 
+use super::trust::{self, Trust};
 use super::{BuildContext, BuildError};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Failure, FailureClass, Output};
@@ -57,6 +59,8 @@ pub(super) struct Web {
     clock: Arc<dyn Clock>,
     /// How long the head of an answer may take.
     head_time: Duration,
+    /// What the owner gave the call.
+    whole_time: Duration,
     /// How long all of it may take.
     time: Duration,
 }
@@ -83,20 +87,30 @@ enum End {
 }
 
 impl Web {
-    pub(super) fn new(guard: Guard, context: &BuildContext) -> Result<Self, BuildError> {
+    /// Believes the certificates in the file `ca` in place of the system's authorities.
+    pub(super) fn new(
+        guard: Guard,
+        ca: Option<&Path>,
+        context: &BuildContext,
+    ) -> Result<Self, BuildError> {
+        let mut client = Client::builder();
+        if let Some(path) = ca {
+            client = client.tls_backend_preconfigured(Trust::read(path)?.http_config()?);
+        }
         let clock = Arc::clone(&context.clock);
-        Self::with(guard, clock, context.timeout, context.concurrency)
+        Self::with(client, guard, clock, context.timeout, context.concurrency)
     }
 
     /// A client whose calls end within `timeout`, with so many idle connections for each host.
     fn with(
+        client: ClientBuilder,
         guard: Guard,
         clock: Arc<dyn Clock>,
         timeout: Duration,
         concurrency: usize,
     ) -> Result<Self, BuildError> {
         let guard = Arc::new(guard);
-        let client = Client::builder()
+        let client = client
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             // A proxy would resolve the name by itself, behind the guard's back.
@@ -112,7 +126,7 @@ impl Web {
         // two, so that a status that came late still counts.
         let head_time = timeout.saturating_sub(timeout / 20);
         let time = timeout.saturating_sub(timeout / 40);
-        Ok(Self { client, guard, clock, head_time, time })
+        Ok(Self { client, guard, clock, head_time, time, whole_time: timeout })
     }
 
     /// Sends one request. A failure is one to get an answer; what the answer says is for
@@ -134,8 +148,9 @@ impl Web {
         let began = Instant::now();
         let response = tokio::time::timeout(self.head_time, self.client.execute(request)).await;
         let Ok(response) = response else {
-            let time = show_duration(self.head_time);
-            let text = format_args!("no answer after {time}");
+            // A little before the whole time is over, so that it is known what did not come.
+            let time = show_duration(self.whole_time);
+            let text = format_args!("no answer within {time}");
             return Err(Failure::transient(text).with_class(FailureClass::Timeout));
         };
         let response = response.map_err(|err| explain(&err))?;
@@ -281,7 +296,7 @@ fn explain(err: &reqwest::Error) -> Failure {
         }
         source = one.source();
     }
-    let why = innermost(err);
+    let why = trust::advised(innermost(err));
     if err.is_builder() {
         return Failure::permanent(format_args!("the request cannot be made: {why}"));
     }

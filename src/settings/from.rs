@@ -23,6 +23,10 @@ impl FromToml for String {
         "\"…\"".to_owned()
     }
 
+    fn meant(text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| format!("\"{text}\""))
+    }
+
     fn from_toml(value: &Value<'_>) -> Option<Self> {
         match value.as_str() {
             Some(text) => Some(text.to_owned()),
@@ -150,7 +154,7 @@ macro_rules! from_text {
     )+};
 }
 from_text! {
-    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|m|s|ms))+$", parse_duration, meant_duration;
+    Duration: "a duration", "\"10s\"", "^([0-9]+(d|h|min|m|s|ms))+$", parse_duration, meant_duration;
     ByteSize: "a size", "\"1MiB\"", "^[0-9]+ ?([KMGT]i?|k)?B$", str::parse, meant_size;
     SourceName: "a source's name", "\"hyvor\"", "^[a-z0-9][a-z0-9_-]*$", SourceName::parse, |_| None;
     HandlerName: "a handler's name", "\"mail\"", "^[a-z0-9][a-z0-9_-]*$", HandlerName::parse, |_| None;
@@ -327,14 +331,25 @@ impl FromToml for PemRef {
     }
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
-        if value.is_table() {
-            return value.clone().read().map(Self);
-        }
-        let path = value.clone().read::<PathBuf>()?;
-        let file = SecretRef::File { path, create: false };
-        value.probe_file(&file, "the user that Gatepost runs as must be able to read it");
-        Some(Self(file))
+        read_pem(value, "certificate file").map(Self)
     }
+}
+
+/// The place of what such a file is called.
+fn read_pem(value: &Value<'_>, called: &str) -> Option<SecretRef> {
+    if value.is_table() {
+        return value.clone().read();
+    }
+    let path = value.clone().read::<PathBuf>()?;
+    let is_empty = std::fs::metadata(&path).is_ok_and(|found| found.len() == 0);
+    let help = if is_empty {
+        "write it into that file in PEM form (`-----BEGIN`)"
+    } else {
+        "the user that Gatepost runs as must be able to read it"
+    };
+    let file = SecretRef::File { path, create: false };
+    value.probe_file(&file, called, help);
+    Some(file)
 }
 
 /// The same that holds a private key, which its owner alone may read.
@@ -355,7 +370,7 @@ impl FromToml for PemKeyRef {
     }
 
     fn from_toml(value: &Value<'_>) -> Option<Self> {
-        let PemRef(file) = PemRef::from_toml(value)?;
+        let file = read_pem(value, "key file")?;
         // As a table it is read as every secret is, with the same warning.
         if !value.is_table() {
             value.warn_if_open(&file);

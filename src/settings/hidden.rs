@@ -55,6 +55,12 @@ pub(super) fn find(root: &DeTable<'_>) -> HiddenTexts {
                     hidden.walk(&join(&path, key.get_ref()), value, Below::Nothing);
                 });
             }
+            // What its owner calls it says nothing of what stands in it.
+            DeValue::Table(parts) if ["handler", "source"].contains(&key.get_ref().as_ref()) => {
+                for (name, part) in parts {
+                    hidden.walk(&join(&path, name.get_ref()), part, Below::Nothing);
+                }
+            }
             _ => hidden.walk_named(&path, key.get_ref(), value, Below::Nothing),
         }
     }

@@ -17,6 +17,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether one letter more, less, other or swapped with its neighbour makes one word of the other.
+pub fn is_one_slip(word: &str, other: &str) -> bool {
+    let length = |text: &str| text.chars().count();
+    length(word) <= 64 && length(word).abs_diff(length(other)) <= 1 && distance(word, other) == 1
+}
+
 /// The number of letters to insert, remove, replace or swap with their neighbour to get from one
 /// word to the other (optimal string alignment).
 fn distance(left: &str, right: &str) -> usize {

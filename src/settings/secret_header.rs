@@ -37,9 +37,15 @@ impl SecretHeader {
     /// Warns of a header whose name says that `value`, a text, should be one of these.
     pub fn warn_of_plain(name: &HeaderName, value: &Value<'_>) {
         if names_secret(name.as_str()) {
+            // Others have the secret as it is.
+            let prefix = if name.as_str().ends_with("authorization") {
+                "prefix = \"Bearer \", "
+            } else {
+                ""
+            };
             value.warning(
                 "a secret does not stand in the configuration: whoever reads the file has it",
-                "write `{ prefix = \"Bearer \", secret = { file = \"data/secrets/…\" } }`",
+                format_args!("write `{{ {prefix}secret = {{ file = \"data/secrets/…\" }} }}`"),
             );
         }
     }

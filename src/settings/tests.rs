@@ -80,12 +80,12 @@ mail = 3
     });
     insta::assert_snapshot!(problems.join("\n"), @r#"
 -:- `path` is missing (write `path = "…"`)
-2:10 expected a string, found an integer (for example `listen = "…"`)
+2:10 expected a string, found an integer (write `listen = "5"`)
 3:12 `1` is not a size: write a number with a unit (B, KiB, MiB, GiB) (for example `body_max = "1MiB"`)
 4:1 unknown key `tiemout` (did you mean `timeout`?)
 5:9 `0` is not a whole number from 1 to 4294967295 (for example `count = 1`)
-6:15 expected a string, found an integer (for example `"…"`)
-6:18 expected a string, found an integer (for example `"…"`)
+6:15 expected a string, found an integer (write `"2"`)
+6:18 expected a string, found an integer (write `"3"`)
 9:8 expected a table, found an integer (write `[handler.mail]` and its keys below it)
 10:1 `BAD` is not a name: use 1 to 64 of a-z, 0-9, `-` and `_`, with a letter or digit first (for example `[handler.my-name]`)
 "#);
@@ -291,4 +291,16 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
     let warned = reading.problems.iter().filter(|problem| problem.severity == Severity::Warning);
     let warned: Vec<&str> = warned.map(|problem| problem.path.as_str()).collect();
     assert_eq!(warned, ["h.query", "h.run"]);
+}
+
+#[test]
+fn name_of_a_handler_or_source_is_no_reason_to_hide() {
+    let text = "[handler.token.file]\npath = 'events.jsonl'\n[handler.token.http]\ntoken = 'hush'\n\
+                [source.env]\nprovider = 'github'\nsecrets = [{ value = 'hush' }]\n";
+    let reading = read(text, Path::new(""), |_| ());
+    let shown: Vec<String> =
+        reading.entries.0.iter().map(|(key, entry)| format!("{key} = {entry}")).collect();
+    assert!(shown.contains(&"handler.token.file.path = \"events.jsonl\"".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"source.env.provider = \"github\"".to_owned()), "{shown:?}");
+    assert!(shown.iter().all(|line| !line.contains("hush")), "{shown:?}");
 }

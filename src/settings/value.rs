@@ -184,8 +184,12 @@ impl<'a> Value<'a> {
     /// Remembers the secret that this value refers to, and looks for it; one that is not there is
     /// recorded.
     pub(super) fn probe(&self, secret: &SecretRef) {
-        let of_file = "write the secret into that file, or add `create = true` for a random one";
-        self.probe_file(secret, of_file);
+        let of_file = if matches!(secret, SecretRef::File { create: true, .. }) {
+            "write the secret into that file, or remove it: a random one is made then"
+        } else {
+            "write the secret into that file, or add `create = true` for a random one"
+        };
+        self.probe_file(secret, "secret file", of_file);
         self.warn_if_open(secret);
         self.note_if_made(secret);
     }
@@ -216,8 +220,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same, with what helps where a file is not there.
-    pub(super) fn probe_file(&self, secret: &SecretRef, of_file: &str) {
+    /// The same, with what such a file is called and what helps where it is not there.
+    pub(super) fn probe_file(&self, secret: &SecretRef, called: &str, of_file: &str) {
         self.diagnostics.secrets.borrow_mut().push((self.path.clone(), secret.clone()));
         let unused = self.diagnostics.unused.borrow();
         if unused.iter().any(|table| self.path.starts_with(table)) {
@@ -236,7 +240,8 @@ impl<'a> Value<'a> {
                 format!("add `LoadCredential={name}:/path` to the unit, or use a file")
             }
         };
-        self.problem(format_args!("{err}{}", cause.unwrap_or_default()), help);
+        let message = err.to_string().replacen("secret file", called, 1);
+        self.problem(format_args!("{message}{}", cause.unwrap_or_default()), help);
     }
 
     /// Keeps the value out of every line that is shown.

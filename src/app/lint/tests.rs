@@ -3,6 +3,8 @@ use std::path::Path;
 use super::lint;
 use crate::config::{self, Checked};
 
+mod patterns;
+
 const SOURCES: &str = "
 [source.hyvor]
 provider = 'hyvor-talk'
@@ -288,6 +290,25 @@ fn json_template_that_a_text_breaks_is_found() {
     let [comma] = &comma[..] else { panic!("{comma:?}") };
     assert!(comma.starts_with(&format!("{of}key must be a string at line 1")), "{comma}");
     assert!(comma.ends_with(" | see it with `gatepost handlers try`"), "{comma}");
+}
+
+#[test]
+fn values_within_quotes_are_found_without_samples() {
+    let body = |more: &str| {
+        let handler = "[handler.a]\non = ['own:*']";
+        let found = found(&format!("{handler}\n[handler.a.http]\nurl = 'http://a/'\n{more}"));
+        found.into_iter().filter(|one| one.contains("quotation marks")).collect::<Vec<_>>()
+    };
+    let quoted = "body = '{\"text\": \"{{ payload.x }}\"}'";
+    assert_eq!(
+        body(&format!("{quoted}\nescape = 'json'")),
+        [
+            "`{{ payload.x }}` has quotation marks twice where it is a text: `escape = \"json\"` brings its own | \
+             write it without quotation marks around it"
+        ],
+    );
+    assert_eq!(body(quoted).len(), 1);
+    assert_eq!(body("body = '{\"text\": {{ payload.x }}}'\nescape = 'json'"), Vec::<String>::new());
 }
 
 /// By the type itself, not by its letters: several documents one behind the other are no JSON.

@@ -1,8 +1,8 @@
-//! Patterns in `on` for types that a preset never sends.
+//! Patterns over events, in `on` and `delete_on`, for types that a preset never sends.
 
 use crate::app::own_events;
 use crate::deliver::{EventGlob, OWN_SOURCE};
-use crate::settings::nearest;
+use crate::settings::{is_one_slip, nearest};
 
 use super::{COMPLETE, Lint, some_of};
 
@@ -24,7 +24,7 @@ impl Lint<'_> {
             TypeSender {
                 name: name.as_str(),
                 title: format!("`{provider}`"),
-                types: settings.sample_types(),
+                types: settings.known_types(),
                 is_complete: COMPLETE.contains(&provider),
             }
         });
@@ -37,15 +37,34 @@ impl Lint<'_> {
         sources.chain(own).collect()
     }
 
+    /// Looks at every list of patterns that the handler has.
     pub(super) fn types(&mut self) {
+        let own = self.settings.policy.on.iter().cloned();
+        let on: Vec<String> = own.map(|glob| glob_text(&glob)).collect();
+        self.types_of(&format!("handler.{}.on", self.name), &on);
+        let exempt = self.settings.kind.exempt();
+        let deletes: Vec<String> = exempt.on.iter().map(|glob| glob.as_str().to_owned()).collect();
+        let key = format!("handler.{}.{}.delete_on", self.name, self.settings.kind_name);
+        self.types_of(&key, &deletes);
+    }
+
+    fn types_of(&mut self, key: &str, patterns: &[String]) {
         let mut found = Vec::new();
-        for glob in &self.settings.policy.on {
-            let senders = self.senders(glob);
+        for glob in patterns.iter().filter_map(|text| EventGlob::parse(text)) {
+            let senders = self.senders(&glob);
             let may_send = |sender: &TypeSender<'_>| {
                 !sender.is_complete || sender.types.iter().any(|one| glob.event_type.matches(one))
             };
             // A pattern for several sources need not be about each of them.
             if senders.iter().any(may_send) {
+                if let [TypeSender { name, title, types, is_complete: false }] = &senders[..]
+                    && let Some(near) = slip(glob.event_type.as_str(), types)
+                {
+                    let wanted = glob.event_type.as_str();
+                    let message =
+                        format!("{title} is not known to send an event of type `{wanted}`");
+                    found.push((wanted.to_owned(), message, near.help(name)));
+                }
                 continue;
             }
             let Some(TypeSender { name, title, types, .. }) = senders.into_iter().next() else {
@@ -59,9 +78,51 @@ impl Lint<'_> {
             };
             found.push((wanted.to_owned(), message, help));
         }
-        let key = format!("handler.{}.on", self.name);
         for (wanted, message, help) in found {
-            self.warn(&key, &wanted, message, help);
+            self.warn(key, &wanted, message, help);
         }
     }
+}
+
+fn glob_text(glob: &EventGlob) -> String {
+    format!("{}:{}", glob.source.as_str(), glob.event_type.as_str())
+}
+
+/// What a type was probably meant to be that is none of those that are known.
+enum TypeSlip<'a> {
+    Letters(&'a str),
+    /// The type with what happened behind it, as some libraries write it.
+    Action {
+        event_type: &'a str,
+        action: &'a str,
+    },
+}
+
+impl TypeSlip<'_> {
+    fn help(&self, source: &str) -> String {
+        match self {
+            Self::Letters(near) => format!("did you mean `{source}:{near}`?"),
+            Self::Action { event_type, action } => format!(
+                "write `{source}:{event_type}`; what happened is in the body: \
+                 `when = 'payload.action == \"{action}\"'`"
+            ),
+        }
+    }
+}
+
+/// One letter, the case or a word too much; anything else may be a type that is not listed.
+fn slip<'a>(wanted: &'a str, known: &[&'a str]) -> Option<TypeSlip<'a>> {
+    if wanted.contains('*') || known.contains(&wanted) {
+        return None;
+    }
+    let plain = wanted.to_ascii_lowercase().replace(' ', "_");
+    let plain = plain.strip_suffix("_hook").unwrap_or(&plain);
+    let is_near = |one: &&&str| is_one_slip(wanted, one) || **one == plain;
+    if let Some(near) = known.iter().find(is_near) {
+        return Some(TypeSlip::Letters(near));
+    }
+    let (event_type, action) = wanted.split_once('.')?;
+    // Only where no type of the sender has a point in it.
+    let is_plain = known.contains(&event_type) && !known.iter().any(|one| one.contains('.'));
+    is_plain.then_some(TypeSlip::Action { event_type, action })
 }

@@ -1,7 +1,9 @@
-//! What is not looked at, because no sample is like it: told once for a handler.
+//! What is not looked at, because no sample is like it: told once.
 
-use crate::event::SourceName;
+use crate::config::Config;
+use crate::event::{HandlerName, SourceName};
 use crate::expr::Part;
+use crate::settings::Report;
 use crate::source::SourceSettings;
 
 use super::{COMPLETE, Lint, some_of};
@@ -9,43 +11,77 @@ use super::{COMPLETE, Lint, some_of};
 /// What a body's fields are asked for by.
 const OF_BODY: [&str; 2] = ["data", "payload"];
 
+/// The most handlers that are named.
+const NAMES_MAX: usize = 5;
+
+/// A handler that asks for fields of events that there is no sample of.
+pub(super) struct Unseen {
+    handler: HandlerName,
+    /// Where it is told.
+    key: String,
+    /// The patterns, and the source and type of the first of them.
+    patterns: Vec<String>,
+    source: String,
+    word: String,
+    /// Whether what the handler makes is text where nothing else is said.
+    makes_text: bool,
+}
+
+/// Told once for all handlers: that a sender of one's own has no samples is no news with the second.
+pub(super) fn tell(unseen: &[Unseen], config: &Config, report: &mut Report) {
+    let Some(first) = unseen.first() else { return };
+    let mut patterns: Vec<&str> = Vec::new();
+    for pattern in unseen.iter().flat_map(|one| &one.patterns) {
+        if !patterns.contains(&pattern.as_str()) {
+            patterns.push(pattern);
+        }
+    }
+    let handlers: Vec<&str> = unseen.iter().map(|one| one.handler.as_str()).collect();
+    let asking = match &handlers[..] {
+        [_] => "this handler asks for".to_owned(),
+        all => format!("{} handlers ask for ({})", all.len(), some_of(all, NAMES_MAX)),
+    };
+    let columns = match (unseen.iter().any(|one| one.makes_text), handlers.len()) {
+        (false, _) => "",
+        (true, 1) => ", and the columns that it makes are text where they say no `type`",
+        (true, _) => ", and the columns that they make are text where they say no `type`",
+    };
+    let message = format!(
+        "there is no sample of {}: whether its events have the fields that {asking} is not looked at{columns}",
+        some_of(&patterns, 3)
+    );
+    let Unseen { handler, key, source, word, .. } = first;
+    let help = format!(
+        "try it with a body of the sender's: `gatepost handlers try {handler} --body FILE --source {source}`, or \
+         send that with `gatepost send {source} {word} --body FILE`; an event that came is tried with \
+         `--event ID`"
+    );
+    let words = first.patterns.first().map(String::as_str).unwrap_or_default();
+    report.note(key, config.place_of(key), words, message, help);
+}
+
 impl Lint<'_> {
     /// Where a handler asks for fields of events that there is no sample of, whether those are there is not
     /// looked at.
-    pub(super) fn unseen(&mut self) {
+    pub(super) fn unseen(&self) -> Option<Unseen> {
         if !self.asks_for_fields() {
-            return;
+            return None;
         }
         let unseen = self.without_samples();
-        let Some((source, event_type)) = unseen.first() else { return };
-        let names: Vec<String> =
-            unseen.iter().map(|(source, event_type)| format!("{source}:{event_type}")).collect();
-        let of = some_of(&names, 3);
-        let makes_text = self.samples.is_empty() && self.settings.kind.wants_samples();
-        let columns = if makes_text {
-            ", and the columns that it makes are text where they say no `type`"
-        } else {
-            ""
-        };
-        let message = format!(
-            "there is no sample of {of}: whether its events have the fields that this handler asks for is not \
-             looked at{columns}"
-        );
+        let (source, event_type) = unseen.first()?;
         let word = if event_type.contains('*') { "TYPE" } else { event_type.as_str() };
-        let name = self.name;
-        let help = format!(
-            "try it with a body of the sender's: `gatepost handlers try {name} --body FILE --source {source}`, or \
-             send that with `gatepost send {source} {word} --body FILE`; an event that came is tried with \
-             `--event ID`"
-        );
-        let words = names.first().map(String::as_str).unwrap_or_default();
-        let mut key = format!("handler.{name}.on");
-        let mut place = self.config.place_of(&key);
-        if place.is_none() {
-            key = format!("handler.{name}");
-            place = self.config.place_of(&key);
+        let mut key = format!("handler.{}.on", self.name);
+        if self.config.place_of(&key).is_none() {
+            key = format!("handler.{}", self.name);
         }
-        self.report.note(&key, place, words, message, help);
+        Some(Unseen {
+            handler: self.name.clone(),
+            key,
+            patterns: unseen.iter().map(|(source, of)| format!("{source}:{of}")).collect(),
+            source: source.to_string(),
+            word: word.to_owned(),
+            makes_text: self.samples.is_empty() && self.settings.kind.wants_samples(),
+        })
     }
 
     fn asks_for_fields(&self) -> bool {

@@ -31,7 +31,8 @@ fn operands_get_the_filter_of_their_operator() {
     );
     check("none ~ 'x' ~ 1", "(none|_text) ~ 'x' ~ (1|_text)");
     check("a ~ 1 + c", "(a|_text) ~ 1 + (c|_number)");
-    check("a ~ b + c", "(a|_text) ~ (b|_number) + (c|_number)");
+    check("a ~ b + c", "(a|_text) ~ (b|_addend) + (c|_addend)");
+    check("a + b * c", "(a|_addend) + (b|_number) * (c|_number)");
     check("a in b.c and x not in [1]", "a in ((b.c)|_container) and x not in (([1])|_container)");
     check("a in b ~ 'c'", "a in (((b|_text) ~ 'c')|_container)");
     check("a if b > 1 else c", "a if b  in  ((1)|_gt) else c");

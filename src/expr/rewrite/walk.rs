@@ -12,6 +12,7 @@ use super::{Edit, NameKind, Named};
 enum Operator {
     None,
     Arithmetic,
+    Addition,
     /// With a text on its other side there is nothing to calculate, with a number a text may be one.
     Equality {
         with_text: bool,
@@ -202,6 +203,7 @@ impl<'t> Walk<'t> {
     /// The operator at `at`, behind a term of the kind `last`.
     fn operator(&self, at: usize, last: Term) -> Operator {
         match self.token(at) {
+            Some(Token::Plus) if !tokens::is_beside_number(self.tokens, at) => Operator::Addition,
             Some(
                 Token::Plus
                 | Token::Minus
@@ -244,20 +246,18 @@ impl<'t> Walk<'t> {
         let first_edit = self.edits.len();
         let (behind, term) = self.postfix(at, end);
         let behind = self.filters(behind, end);
-        let after = match self.token(behind).filter(|_| behind < end) {
-            Some(_) => self.operator(behind, term),
-            None => Operator::None,
-        };
-        let number = (term == Term::Other).then_some("_number");
+        let after = if behind < end { self.operator(behind, term) } else { Operator::None };
+        let of_value = |filter| (term == Term::Other).then_some(filter);
         let filter = match (before, after) {
-            _ if term == Term::Text => None,
-            (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => number,
+            (Operator::Arithmetic, _) | (_, Operator::Arithmetic) => of_value("_number"),
+            (Operator::Addition, _) | (_, Operator::Addition) => of_value("_addend"),
             // `none` that is written is no word either.
-            (Operator::Concatenation, _) | (_, Operator::Concatenation) => Some("_text"),
+            (Operator::Concatenation, _) | (_, Operator::Concatenation) => {
+                (term != Term::Text).then_some("_text")
+            }
             (Operator::Equality { with_text: false, with_number }, _)
             | (_, Operator::Equality { with_text: false, with_number }) => {
-                let filter = if with_number { "_numeric" } else { "_equal" };
-                (term == Term::Other).then_some(filter)
+                of_value(if with_number { "_numeric" } else { "_equal" })
             }
             (_, _) => None,
         };

@@ -161,5 +161,5 @@ fn filters_and_tests_of_other_languages_have_their_remedy() {
     assert_eq!(help("data.a | trunc(5)"), "did you mean `truncate`?");
     assert_eq!(help("data.a is empty"), "write `not x`: what is empty counts as false");
     assert_eq!(help("data.a is nunber"), "did you mean `number`?");
-    assert_eq!(help("['a'].join(',')"), "write `x | join`");
+    assert_eq!(help("['a'].upper()"), "write `x | upper`");
 }

@@ -30,9 +30,11 @@ pub(super) const WORDS: [(&str, &str); 9] = [
 pub(super) const NOTHING: [&str; 5] = ["null", "nil", "NULL", "Null", "undefined"];
 
 /// All filters, but for second names.
-pub(super) const FILTERS: [&str; 52] = [
+pub(super) const FILTERS: [&str; 54] = [
     "abs",
     "attr",
+    "b64decode",
+    "b64encode",
     "batch",
     "bool",
     "capitalize",

@@ -28,7 +28,10 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
     check("20140425041738 | date", "2014-04-25 04:17");
     assert!(compile("data.a | date('DD.MM.YYYY')").unwrap_err().message.contains("has no `%`"));
     let err = Expression::compile("data.text | date").unwrap().eval(&Scope::of(&event(BODY)));
-    assert_eq!(err.unwrap_err().message, "invalid operation: this string is no date");
+    assert_eq!(
+        err.unwrap_err().message,
+        "invalid operation: this string is no date (at `data.text | date`)"
+    );
     assert!(compile("data.a | date('%Q%')").is_err(), "a wrong format is found when compiling");
 }
 
@@ -49,6 +52,18 @@ fn json_in_text_is_read() {
     let err = Expression::compile("'{' | from_json").unwrap().eval(&Scope::of(&event(BODY)));
     let expected = "the text is not JSON: it ends too early: a key in quotes expected";
     assert!(err.unwrap_err().message.contains(expected));
+}
+
+#[test]
+fn base64_is_read_in_both_alphabets() {
+    check("('eyJraW5kIjoib3JkZXIifQ==' | b64decode | from_json).kind", "order");
+    check("'eyJraW5kIjoib3JkZXIifQ' | base64_decode", "{\"kind\":\"order\"}");
+    check("'8J+Yg_Cf\nmIM=' | b64decode", "😃😃");
+    check("'/w==' | b64decode", "�");
+    check("'ä?' | b64encode | b64decode", "ä?");
+    check("data.id | b64encode", "Nw==");
+    let err = Expression::compile("data.text | b64decode").unwrap().eval(&Scope::of(&event(BODY)));
+    assert!(err.unwrap_err().message.contains("the string is not in base64"));
 }
 
 #[test]

@@ -177,6 +177,32 @@ fn values_compare_with_their_like() {
 }
 
 #[test]
+fn empty_texts_are_no_numbers_and_no_mistake() {
+    for filter in
+        ["money('EUR')", "int", "float", "round", "abs", "date", "b64decode | default(none, true)"]
+    {
+        check(&format!("('' | {filter}) or 'nothing'"), "nothing");
+        check(&format!("(' ' | {filter}) or 'nothing'"), "nothing");
+    }
+    check("'%s|%d|%05.1f|%d%%' | format(data.missing, data.none, data.none, 3)", "|||3%");
+    check("'%s %d' | format('a', '5')", "a 5");
+    let people = "[{'a': 1}, {'a': none}, {}, none, {'a': '2.5'}]";
+    check(&format!("{people} | sum(attribute='a')"), "3.5");
+    check(&format!("{people} | sum('a', 10)"), "13.5");
+    check("data.missing | sum(attribute='a')", "0");
+}
+
+#[test]
+fn numbers_are_texts_to_methods_and_slices() {
+    check("data.id.upper() ~ (1234.5)[:3]", "7123");
+    check("(12345)[-2:] ~ data.id.zfill(3)", "45007");
+    check("[1, 1.10, none, 'a'].join(', ')", "1, 1.1, a");
+    check("data.tags.join(',')", "a,b");
+    check("data.tags.join()", "ab");
+    check("123456789 | truncate(5, true, '', 0)", "12345");
+}
+
+#[test]
 fn what_is_missing_counts_for_nothing_in_lists() {
     check("['', 'a', data.none, ''] | join(',')", ",a,");
     check("[1] | zip(data.missing)", "undefined");
@@ -286,6 +312,34 @@ fn numbers_are_calculated_with() {
     check_number("data.prices | max", "2");
     check_number("data.prices | sort | first", "0.5");
     check_number("'%.1f' | format(data.price)", "1.1");
+}
+
+/// A form's fields are texts, and many senders write amounts as such.
+#[test]
+fn texts_that_are_numbers_are_calculated_with() {
+    let form = r#"{"data":{"price":"1.10","qty":"3","zip":"07","name":"n","list":["1.5","2"]}}"#;
+    let scope = Scope::of(&event(form));
+    let check = |expression: &str, expected: &str| {
+        let value = Expression::compile(expression).unwrap().eval(&scope).unwrap();
+        assert_eq!(plain(&value), expected, "{expression}");
+    };
+    check("data.qty * 2", "6");
+    check("data.price * data.qty > 3", "true");
+    check("data.qty - 1 + 0", "2");
+    check("data.qty + 1", "4");
+    check("1 + data.qty", "4");
+    check("data.qty / 2", "1.5");
+    check("-data.qty", "-3");
+    check("data.qty % 2", "1");
+    check("data.price | round(1)", "1.1");
+    check("'%.2f (%s)' | format(data.price, data.name)", "1.10 (n)");
+    check("data.list | sum", "3.5");
+    // Two texts are put together, and what is no number is a text.
+    check("data.zip + data.name", "07n");
+    check("data.zip + data.qty", "073");
+    check("'%s' | format(data.zip)", "07");
+    check("data.name * 2", "nn");
+    check("'=' * 3", "===");
 }
 
 #[test]

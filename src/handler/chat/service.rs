@@ -18,6 +18,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
+use crate::event::Failure;
 use crate::expr::Escape;
 use crate::handler::BuildError;
 use crate::handler::web::Answer;
@@ -223,6 +224,18 @@ impl Service {
         }
     }
 
+    /// What an answer that says 200 says within all the same: the old connectors of Teams do.
+    pub(super) fn refusal(&self, answer: &Answer) -> Option<Failure> {
+        let Self::Teams { .. } = self else { return None };
+        let text = String::from_utf8_lossy(&answer.body);
+        let (_, why) = text.split_once("message delivery failed with error")?;
+        let mut failure = Failure::transient("the service could not pass the message on");
+        if why.contains("429") {
+            failure.status = Some(429);
+        }
+        Some(failure)
+    }
+
     /// The pause that it asks for in the body, and its own words about what is wrong.
     pub(super) fn explain(&self, answer: &Answer) -> (Option<Duration>, Option<String>) {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -238,7 +251,13 @@ impl Service {
             }
             Self::Discord { .. } => (body.get("retry_after"), text_of(body.get("message"))),
             Self::Telegram { .. } => {
-                (body.pointer("/parameters/retry_after"), text_of(body.get("description")))
+                let moved = body.pointer("/parameters/migrate_to_chat_id").and_then(Value::as_i64);
+                let why = text_of(body.get("description"));
+                let why = match (why, moved) {
+                    (Some(why), Some(id)) => Some(format!("{why}: write `chat = \"{id}\"`")),
+                    (why, _) => why,
+                };
+                (body.pointer("/parameters/retry_after"), why)
             }
             Self::Ntfy { .. } | Self::Matrix { .. } => (None, text_of(body.get("error"))),
             Self::Mattermost { .. } => (None, text_of(body.get("message"))),

@@ -273,3 +273,39 @@ async fn matrix_knows_a_repeat_by_the_events_id() {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(body, json!({ "msgtype": "m.notice", "body": "Ann", "m.mentions": {} }));
 }
+
+#[tokio::test]
+async fn what_a_service_says_of_itself_is_told() {
+    let refused = |body: &str| Answer::Status(200, Vec::new(), body.to_owned());
+    let body =
+        "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error";
+    let server = BadServer::start([
+        refused(&format!("{body} 429 with ContextId")),
+        refused(&format!("{body} 500")),
+        refused("1"),
+    ]);
+    let teams = folder(&server.url("/"));
+    let text = "text = 'x'\nmin_interval = '0s'\nteams = { url = { file = 'key' } }";
+    let kind_of = async || {
+        let handler = handler("chat", text, teams.path());
+        handler.handle(&[delivery(BODY)]).await.err().map(|failure| failure.kind)
+    };
+    assert_eq!(kind_of().await, Some(FailureKind::Paused));
+    assert_eq!(kind_of().await, Some(FailureKind::Transient));
+    assert_eq!(kind_of().await, None);
+
+    let moved = json!({
+        "ok": false, "description": "Bad Request: group chat was upgraded to a supergroup chat",
+        "parameters": { "migrate_to_chat_id": -1_001_234_567_890_i64 },
+    });
+    let server = BadServer::start([Answer::Status(400, Vec::new(), moved.to_string())]);
+    let text = format!(
+        "text = 'x'\ntelegram = {{ server = '{}', token = {{ file = 'key' }}, chat = '-5' }}",
+        server.url("")
+    );
+    let telegram = folder("1:a");
+    let failure =
+        handler("chat", &text, telegram.path()).handle(&[delivery(BODY)]).await.unwrap_err();
+    let told = failure.text.as_str();
+    assert!(told.ends_with("supergroup chat: write `chat = \"-1001234567890\"`"), "{told}");
+}

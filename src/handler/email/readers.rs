@@ -157,14 +157,15 @@ fn of_event(expression: &Expression, delivery: &Delivery) -> Result<GivenReaders
 impl GivenReaders {
     /// A text may have several, separated by commas: where one of them is none, each is read alone.
     fn read(&mut self, text: &str) {
-        if text.trim().is_empty() {
+        let text = text.trim();
+        if text.is_empty() {
             return;
         }
         if let Ok(mailboxes) = text.parse::<Mailboxes>() {
             return self.extend(mailboxes);
         }
         for part in parts(text).into_iter().filter(|part| !part.trim().is_empty()) {
-            match part.parse::<Mailboxes>() {
+            match part.trim().parse::<Mailboxes>() {
                 Ok(mailboxes) => self.extend(mailboxes),
                 Err(_) => self.unfit.push(part.to_owned()),
             }

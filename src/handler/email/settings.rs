@@ -257,6 +257,11 @@ fn recipients(value: &Value<'_>, key: &str) -> Option<Recipients> {
         .into_iter()
         .map(|item| {
             let text = item.clone().read::<String>()?;
+            if let Some(list) = several(&text) {
+                let help = format!("write them as items of their own: `{list}`");
+                item.problem("several addresses stand in one text", help);
+                return None;
+            }
             let help = if text.contains(['{', '.']) && !text.contains('@') {
                 NOT_IN_A_LIST
             } else {

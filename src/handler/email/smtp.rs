@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
-};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::dialog::{self, Progress, Refused, SendError, Step};
@@ -17,6 +15,7 @@ use super::settings::Settings;
 use super::url::{SmtpUrl, TlsUse};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Failure, FailureClass};
+use crate::handler::trust::{self, Trust};
 use crate::handler::{BuildContext, BuildError};
 use crate::sync::lock;
 
@@ -30,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) struct Smtp {
     url: SmtpUrl,
     tls: Option<TlsParameters>,
+    /// Who judges the server's certificate, in place of the system's authorities.
+    trust: Option<Arc<Trust>>,
     credentials: Option<Credentials>,
     hello: ClientId,
     clock: Arc<dyn Clock>,
@@ -62,13 +63,17 @@ impl Smtp {
             }
             _ => None,
         };
+        let trust = settings.ca.as_deref().map(Trust::read).transpose()?;
         let tls = match url.tls {
             TlsUse::None => None,
-            TlsUse::Wrapped | TlsUse::Required | TlsUse::Opportunistic => Some(tls(settings)?),
+            TlsUse::Wrapped | TlsUse::Required | TlsUse::Opportunistic => {
+                Some(tls(&url.host, trust.is_some())?)
+            }
         };
         Ok(Self {
             url,
             tls,
+            trust,
             credentials,
             hello: ClientId::default(),
             clock: Arc::clone(&context.clock),
@@ -162,6 +167,16 @@ impl Smtp {
             let started = connection.starttls(tls.clone(), &self.hello).await;
             started.map_err(|err| of_server(&err))?;
         }
+        let is_encrypted = self.tls.is_some() && (wants_tls || self.url.tls == TlsUse::Wrapped);
+        if let (true, Some(trust)) = (is_encrypted, &self.trust) {
+            let shown = connection.certificate_chain().map_err(|err| of_server(&err))?;
+            if let Err(err) = trust.judge(&self.url.host, shown) {
+                let why = trust::advised(err.to_string());
+                connection.abort().await;
+                let text = format!("mail server, at {}: {why}", progress.step());
+                return Err(Failure::transient(text).with_class(FailureClass::Connection));
+            }
+        }
         if let Some(credentials) = &self.credentials {
             progress.set(Step::LogIn);
             let logged_in = connection.auth(DEFAULT_MECHANISMS, credentials).await;
@@ -171,17 +186,17 @@ impl Smtp {
     }
 }
 
-fn tls(settings: &Settings) -> Result<TlsParameters, BuildError> {
-    let unfit = |err: smtp::Error| BuildError::Unfit(format!("TLS cannot be set up: {err}"));
-    let mut builder = TlsParameters::builder(settings.smtp.host.clone());
-    if let Some(path) = &settings.ca {
-        let pem = std::fs::read(path)
-            .map_err(|err| BuildError::io(format_args!("reading `{}`", path.display()), err))?;
-        let certificate = Certificate::from_pem(&pem).map_err(unfit)?;
-        builder =
-            builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
+/// With `is_judged_after`, `Trust` looks at the certificate before anything is sent that counts: lettre takes no
+/// verifier.
+fn tls(host: &str, is_judged_after: bool) -> Result<TlsParameters, BuildError> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if is_judged_after {
+        builder = builder
+            .certificate_store(CertificateStore::None)
+            .dangerous_accept_invalid_certs(true)
+            .dangerous_accept_invalid_hostnames(true);
     }
-    builder.build().map_err(unfit)
+    builder.build().map_err(|err| BuildError::Unfit(format!("TLS cannot be set up: {err}")))
 }
 
 /// What went wrong before there was a mail: nothing that the mail could be to blame for.
@@ -210,5 +225,5 @@ fn told(err: &smtp::Error, failure: Failure) -> Failure {
 }
 
 fn text_of(err: &smtp::Error, step: &Step) -> String {
-    format!("mail server, at {step}: {}", dialog::words_of(err))
+    format!("mail server, at {step}: {}", trust::advised(dialog::words_of(err)))
 }

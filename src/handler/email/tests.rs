@@ -188,6 +188,15 @@ fn recipients_may_come_from_the_event_and_nobody_reads_the_others_mail() {
 
     let mails = write(&text, &[to(1, json!("Ann <ann@b\u{fc}cher.example>"))]);
     assert_eq!(mails[0].envelope.to()[0].to_string(), "ann@xn--bcher-kva.example");
+    for around in [
+        " a@example.org ",
+        "\r\na@example.org\n",
+        "A <a@example.org>\n",
+        "a@example.org,\n b@example.org",
+    ] {
+        let mails = write(&text, &[to(1, json!(around))]);
+        assert_eq!(mails[0].envelope.to()[0].to_string(), "a@example.org", "{around:?}");
+    }
     for nobody in [json!(null), json!([]), json!(""), json!([null, " "])] {
         assert!(write(&text, &[to(1, nobody)]).is_empty(), "nobody is to be told");
     }
@@ -292,6 +301,10 @@ fn every_mistake_in_the_table_is_found() {
     check(
         &to_expression("data.comment.user.email, b@example.com"),
         "several recipients are a list, here one within the text",
+    );
+    check(
+        &with("owner@example.com", "a@example.com, b@example.com"),
+        "several addresses stand in one text",
     );
     check(&format!("{MAIL}cc = [5]"), "expected a string");
     check(&format!("{MAIL}[headers]\nbcc = \"a@example.com\""), "written by Gatepost itself");

@@ -40,9 +40,17 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     let folders = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
     match folders.into_iter().find(|folder| folder.exists()) {
         Some(folder) if !folder.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Some(folder) if is_of_kernel(folder) => Err(io::ErrorKind::NotFound.into()),
         Some(folder) => Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)?),
         None => Ok(()),
     }
+}
+
+/// Whether a folder is the kernel's own view of itself, where no program makes a file.
+fn is_of_kernel(folder: &Path) -> bool {
+    let kind = rustix::fs::statfs(folder).map(|of| of.f_type);
+    // The second is sysfs's.
+    kind.is_ok_and(|kind| kind == rustix::fs::PROC_SUPER_MAGIC || kind == 0x6265_6572)
 }
 
 /// A file of lines, opened when it is first written to.

@@ -213,3 +213,9 @@ fn mistakes_in_the_settings_are_named() {
     check("path = 'e'\nmax_files = 5", "the file is not rotated");
     check("path = '..'", "not the name of a file");
 }
+
+#[test]
+fn check_finds_a_place_where_nobody_makes_files() {
+    let settings = settings("file", "path = '/proc/nope/x.jsonl'", Path::new("."));
+    assert!(settings.check(&context(Path::new("."))).is_err());
+}

@@ -173,15 +173,19 @@ impl Settings {
         match &self.target {
             Target::Fixed(url) => Ok(url.clone()),
             Target::Template(template) => {
-                let text = template.render(scope).map_err(Failure::permanent)?;
-                if has_dot_segment(&text) {
-                    let why = "the URL's path has a part `.` or `..`, which would lead elsewhere";
-                    return Err(Failure::permanent(why));
-                }
-                parse_url(&text).map_err(Failure::permanent)
+                checked(&template.render(scope).map_err(Failure::permanent)?)
             }
+            Target::Chosen(chosen) => checked(&chosen.render(scope).map_err(Failure::permanent)?),
         }
     }
+}
+
+fn checked(text: &str) -> Result<Url, Failure> {
+    if has_dot_segment(text) {
+        let why = "the URL's path has a part `.` or `..`, which would lead elsewhere";
+        return Err(Failure::permanent(why));
+    }
+    parse_url(text).map_err(Failure::permanent)
 }
 
 /// Whether a part of the path is one that a URL parser takes out together with the part before it:

@@ -11,6 +11,7 @@ use super::*;
 use crate::event::{FailureClass, FailureKind};
 
 mod answers;
+mod chosen;
 
 /// The handler with `url` and more settings.
 fn http(url: &str, more: &str) -> Box<dyn Handler> {
@@ -274,7 +275,7 @@ async fn a_server_that_hangs_is_given_up() {
     let text = format!("url = '{}'", server.url("/"));
     let handler = settings("http", &text, Path::new(".")).build(&context).unwrap();
     let error = handler.handle(&[delivery("1")]).await.unwrap_err();
-    let expected = Failure::transient("no answer after 190ms");
+    let expected = Failure::transient("no answer within 200ms");
     assert_eq!(error, expected.with_class(FailureClass::Timeout));
 }
 

@@ -115,7 +115,10 @@ fn cell_of(
         }
         Shape::List => Cell::list(&value, wanted, real.holds),
     };
-    let cell = cell.map_err(|err| in_column(&err))?;
+    let cell = match cell.map_err(|err| in_column(&err))? {
+        Cell::Text(text) if real.refuses_blank() && text.trim().is_empty() => Cell::Null,
+        cell => cell,
+    };
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })
 }
 

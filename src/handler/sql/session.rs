@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
-use sqlx::postgres::PgPool;
+use sqlx::mysql::{
+    MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlSslMode,
+};
+use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -106,6 +108,20 @@ impl Pool {
         })
     }
 
+    /// Connects once, to learn why it fails: the pool tries until its time is over, and says only that.
+    pub(super) async fn try_connect(&self) -> Result<(), sqlx::Error> {
+        match self {
+            // It is opened, or says at once why not.
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(PostgresPool { pool, .. }) => {
+                PgConnection::connect_with(&pool.connect_options()).await?.close().await
+            }
+            Self::MySql(pool) => {
+                MySqlConnection::connect_with(&pool.connect_options()).await?.close().await
+            }
+        }
+    }
+
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
         Ok(match self {
@@ -178,7 +194,7 @@ fn pool_options<DB: Database>(timeout: Duration) -> sqlx::pool::PoolOptions<DB> 
 
 /// Strictness and timeouts of a session: without the first, MySQL cuts what does not fit.
 async fn set_up_mysql(
-    connection: &mut sqlx::MySqlConnection,
+    connection: &mut MySqlConnection,
     timeout: Duration,
 ) -> Result<(), sqlx::Error> {
     let seconds = timeout.as_secs().max(1);

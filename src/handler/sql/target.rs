@@ -46,6 +46,16 @@ impl TargetColumn {
         self.holds == ColumnType::Integer && self.real_type.contains("unsigned")
     }
 
+    /// Whether it is written as text, and the empty text is none of its values.
+    pub(super) fn refuses_blank(&self) -> bool {
+        const TYPES: [&str; 10] = [
+            "uuid", "interval", "inet", "inet4", "inet6", "cidr", "macaddr", "macaddr8", "year",
+            "money",
+        ];
+        let name = self.real_type.to_ascii_lowercase();
+        TYPES.contains(&name.as_str()) || name == "time" || name.starts_with("time with")
+    }
+
     /// The most characters that PostgreSQL takes here: `character varying(20)`. A cast would cut
     /// what is longer; an insert refuses it.
     pub(super) fn chars_max(&self) -> Option<usize> {

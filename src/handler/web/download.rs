@@ -25,7 +25,9 @@ impl Downloader {
         time: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
-        Ok(Self { web: Web::with(Guard::public(allow), clock, time, 1)? })
+        Ok(Self {
+            web: Web::with(reqwest::Client::builder(), Guard::public(allow), clock, time, 1)?,
+        })
     }
 
     /// The body of a successful answer to GET, or to POST with this JSON; else why there is none.

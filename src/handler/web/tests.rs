@@ -79,9 +79,11 @@ fn only_a_length_chunks_and_http_2_promise_an_end() {
     check(Version::HTTP_2, &[], true);
 }
 
-/// Gives `answer` to one request over TLS, then ends the connection without a word.
-fn rude_tls_server(answer: &'static str) -> SocketAddr {
+/// Gives `answer` to one request over TLS, then ends the connection without a word. Beside its address its own
+/// certificate.
+fn rude_tls_server(answer: &'static str) -> (SocketAddr, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = certified.cert.pem();
     let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
@@ -95,22 +97,26 @@ fn rude_tls_server(answer: &'static str) -> SocketAddr {
         let mut stream = rustls::StreamOwned::new(tls, tcp);
         let (mut request, mut byte) = (Vec::new(), [0]);
         while !request.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
+            // A client that does not believe the certificate goes away.
+            if stream.read_exact(&mut byte).is_err() {
+                return;
+            }
             request.extend(byte);
         }
         stream.write_all(answer.as_bytes()).unwrap();
         stream.flush().unwrap();
     });
-    address
+    (address, pem)
 }
 
 #[tokio::test]
 async fn a_body_that_ends_with_its_connection_is_whole_without_the_last_word_of_tls() {
     install_tls();
     let check = async |answer: &'static str, expected: End, is_done: bool| {
-        let mut web = Web::new(Guard::default(), &context(Path::new("."))).unwrap();
+        let mut web = Web::new(Guard::default(), None, &context(Path::new("."))).unwrap();
         web.client = Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
-        let url = format!("https://{}/", rude_tls_server(answer)).parse().unwrap();
+        let (address, _) = rude_tls_server(answer);
+        let url = format!("https://{address}/").parse().unwrap();
         let answer = web.send(Method::GET, url, HeaderMap::new(), Bytes::new()).await.unwrap();
         assert_eq!((answer.end, answer.body.as_slice()), (expected, &b"done"[..]));
         assert_eq!(answer.judge_whole().is_ok(), is_done);
@@ -121,4 +127,27 @@ async fn a_body_that_ends_with_its_connection_is_whole_without_the_last_word_of_
     check("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\ndone", End::BrokenOff, false).await;
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndone\r\n";
     check(chunked, End::BrokenOff, false).await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_its_own_is_believed_where_ca_names_it() {
+    install_tls();
+    let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\ndone";
+    let send = async |ca: Option<&Path>, address: SocketAddr| {
+        let web = Web::new(Guard::default(), ca, &context(Path::new("."))).unwrap();
+        // Not the name that it is for.
+        let url = format!("https://{address}/").parse().unwrap();
+        web.send(Method::GET, url, HeaderMap::new(), Bytes::new()).await
+    };
+    let (address, pem) = rude_tls_server(answer);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("own.pem");
+    std::fs::write(&ca, pem).unwrap();
+    send(Some(&ca), address).await.unwrap().judge_whole().unwrap();
+    for other in [None, Some(ca.as_path())] {
+        let (address, _) = rude_tls_server(answer);
+        let Err(failure) = send(other, address).await else { panic!("it was believed") };
+        let text = failure.text.as_str();
+        assert!(text.contains("can be named in `ca`"), "{text}");
+    }
 }

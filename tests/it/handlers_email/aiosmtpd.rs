@@ -1,5 +1,7 @@
 //! A mail server that others wrote.
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
 use super::*;
 
 /// What it accepts it writes down as it came, one file each, and then says so.
@@ -42,6 +44,20 @@ fn has_aiosmtpd() -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
+/// The server's and another one, as `openssl req -x509` makes them: for another name, and as if they were an authority's.
+fn write_certificates(folder: &std::path::Path) {
+    for name in ["cert", "other"] {
+        let mut params = CertificateParams::new(vec!["mail.example.com".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        if name == "cert" {
+            std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn aiosmtpd_takes_our_mail() {
     if !has_aiosmtpd() {
@@ -49,9 +65,7 @@ async fn aiosmtpd_takes_our_mail() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(folder.path().join("cert.pem"), certified.cert.pem()).unwrap();
-    std::fs::write(folder.path().join("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    write_certificates(folder.path());
     std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
     let mut child = Command::new("/usr/bin/python3")
         .args(["-W", "ignore", "-c", AIOSMTPD])
@@ -72,6 +86,10 @@ async fn aiosmtpd_takes_our_mail() {
     mail.handle(&[comment(1)]).await.unwrap();
     mail.handle(&[comment(2), comment(3)]).await.unwrap();
     mail.close().await;
+    let other = build("email", &text.replace("cert.pem", "other.pem"), folder.path());
+    let failure = other.handle(&[comment(1)]).await.unwrap_err();
+    assert_transient(&failure);
+    assert!(failure.text.as_str().contains("can be named in `ca`"), "{failure}");
     let readers = "to = [\"grey@example.com\", \"gone@example.com\", \"owner@example.com\"]";
     let before = "to = [\"owner@example.com\", \"second@example.com\"]";
     let mail = build("email", &text.replace(before, readers), folder.path());

@@ -2,6 +2,26 @@ use super::*;
 use crate::handler::sql::ColumnType;
 use crate::handler::sql::target::Shape;
 
+#[test]
+fn types_without_an_empty_text_are_known() {
+    let refuses = |real_type: &str| {
+        let column = TargetColumn {
+            quoted: "a".to_owned(),
+            holds: ColumnType::Text,
+            shape: Shape::One,
+            real_type: real_type.to_owned(),
+            full_type: real_type.to_owned(),
+        };
+        column.refuses_blank()
+    };
+    for real_type in ["uuid", "interval", "inet", "time without time zone", "time", "UUID"] {
+        assert!(refuses(real_type), "{real_type}");
+    }
+    for real_type in ["text", "character varying", "timetable", "varchar(36)", ""] {
+        assert!(!refuses(real_type), "{real_type}");
+    }
+}
+
 fn target(engine: Engine, key: &[usize]) -> Target {
     let column = |name: &str, real_type: &str| TargetColumn {
         quoted: engine.quote(name),

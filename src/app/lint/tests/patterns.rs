@@ -1,0 +1,107 @@
+//! Patterns over events, and filters that let no sample through.
+
+use super::*;
+
+#[test]
+fn deletes_of_a_type_that_the_sender_never_sends_are_found() {
+    let sql = |delete_on: &str| {
+        format!(
+            "[handler.a]\non = ['hyvor:comment.*', 'git:*']\norder_by = 'event.id'\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+             key = ['id']\ndelete_on = ['{delete_on}']\n\
+             columns = {{ id = {{ value = 'event.id', type = 'text' }} }}"
+        )
+    };
+    check(
+        &sql("hyvor:comment.deleted"),
+        &[
+            "`hyvor-talk` sends no event of type `comment.deleted` | did you mean `hyvor:comment.delete`?",
+        ],
+    );
+    for good in ["hyvor:comment.delete", "hyvor:*.delete", "git:anything"] {
+        check(&sql(good), &[]);
+    }
+}
+
+#[test]
+fn value_that_may_never_come_is_found() {
+    let when = |when: &str| {
+        format!("[handler.a]\non = ['hyvor:comment.create']\nwhen = '{when}'\n[handler.a.log]")
+    };
+    let of = "no sample of hyvor:comment.create";
+    let slip = |literal: &str| {
+        format!("{of} has `{literal}` in `data.comment.status` | did you mean \"published\"?")
+    };
+    for (text, literal) in [
+        ("data.comment.status == \"publishd\"", "\"publishd\""),
+        ("data.comment.id and data.comment.status == \"Published\"", "\"Published\""),
+        ("(data.comment.status in [\"spam\", \"publsihed\"])", "\"publsihed\""),
+    ] {
+        check(&when(text), &[&slip(literal)]);
+    }
+    let [number] = &found(&when("data.comment.id == \"424242\""))[..] else {
+        panic!("one warning")
+    };
+    assert!(
+        number.starts_with(
+            "`\"424242\"` is a text, and `data.comment.id` is a number in every sample"
+        ),
+        "{number}"
+    );
+    let [text] = &found(&when("data.comment.status == 5"))[..] else { panic!("one warning") };
+    assert!(text.starts_with("`5` is a number, and `data.comment.status` is a text"), "{text}");
+    // What a sample has not, and an event may well have.
+    let note = format!(
+        "{of} passes `when`: what it lets through is not looked at | see what it says to an event with \
+         `gatepost handlers try a`"
+    );
+    for other in [
+        "data.comment.status == \"spam\"",
+        "data.comment.status in [\"spam\", \"deleted\"]",
+        "data.comment.status == \"published\" and data.comment.id == 5",
+        "data.comment.status | upper == \"published\"",
+        "data.comment.status == \"unpublished\"",
+        "false",
+    ] {
+        check(&when(other), &[&note]);
+    }
+    for good in ["data.comment.status == \"published\"", "data.comment.status != \"publishd\""] {
+        check(&when(good), &[]);
+    }
+}
+
+#[test]
+fn senders_without_samples_are_told_once_for_all_handlers() {
+    let log = |name: &str, field: &str| {
+        format!(
+            "[handler.{name}]\non = ['own:a', 'own:{name}']\n[handler.{name}.log]\nmessage = '{{{{ {field} }}}}'\n"
+        )
+    };
+    let text = log("b", "data.x") + &log("c", "payload.y") + &log("d", "event.id");
+    let [told] = &found(&text)[..] else { panic!("{:?}", found(&text)) };
+    let expected = "there is no sample of own:a, own:b, own:c: whether its events have the fields that 2 \
+                    handlers ask for (b, c) is not looked at | try it with ";
+    assert!(told.starts_with(expected) && told.contains("`gatepost handlers try b "), "{told}");
+}
+
+#[test]
+fn slips_in_types_of_presets_whose_types_are_not_all_known_are_found() {
+    let on = |pattern: &str| format!("[handler.a]\non = ['{pattern}']\n[handler.a.log]\n");
+    let patterns = |pattern: &str| {
+        let found = found(&on(pattern)).into_iter();
+        found.filter(|one| one.contains("is not known to send")).collect::<Vec<_>>()
+    };
+    for (wanted, help) in [
+        ("git:pul_request", "did you mean `git:pull_request`?"),
+        ("git:Push", "did you mean `git:push`?"),
+        (
+            "git:pull_request.opened",
+            "write `git:pull_request`; what happened is in the body: `when = 'payload.action == \"opened\"'`",
+        ),
+    ] {
+        let told = patterns(wanted);
+        assert!(told.len() == 1 && told[0].ends_with(help), "{told:?}");
+    }
+    for good in ["git:push", "git:pull_*", "git:*", "git:projects_v2_item", "*:pul_request"] {
+        assert_eq!(patterns(good), Vec::<String>::new(), "{good}");
+    }
+}

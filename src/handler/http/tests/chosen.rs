@@ -1,0 +1,27 @@
+//! URLs that the event says.
+
+use super::*;
+
+#[tokio::test]
+async fn url_may_come_out_of_the_event_as_a_whole() {
+    let server = BadServer::start([]);
+    let own = server.url("/hooks/a%2Fb?x=1&y=2");
+    let body = format!(r#"{{"data":{{"url":"{own}\n","base":"{}","id":"a/b"}}}}"#, server.url("/"));
+    let more = "allow_private = true";
+    http("{{ data.url }}", more).handle(&[delivery(&body)]).await.unwrap();
+    http("{{ data.base }}/of/{{ data.id }}?t={{ event.type }}", more)
+        .handle(&[delivery(&body)])
+        .await
+        .unwrap();
+    let paths: Vec<String> = server.requests().into_iter().map(|one| one.path).collect();
+    assert_eq!(paths, ["/hooks/a%2Fb?x=1&y=2", "/of/a%2Fb?t=comment.create"]);
+    // It reaches no machine that the owner did not mean.
+    let failure = http("{{ data.url }}", "").handle(&[delivery(&body)]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent, "{failure}");
+    for bad in ["ftp://a.example/", "http://user:pw@a.example/", "nothing"] {
+        let body = format!(r#"{{"data":{{"url":"{bad}"}}}}"#);
+        let failure = http("{{ data.url }}", more).handle(&[delivery(&body)]).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Permanent, "{bad}: {failure}");
+    }
+    assert_eq!(server.requests().len(), 2);
+}
