@@ -59,7 +59,7 @@ pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,
     Rollouts,
 };
-pub use search::{moment, state};
+pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,

@@ -21,8 +21,10 @@ use crate::http::admin::Gate;
 use crate::http::{Listen, Listeners};
 use crate::metrics::Metrics;
 use crate::queue::QueueError;
+use crate::queue::embedded::check_servable;
 
 mod certificates;
+mod changes;
 mod cluster;
 pub mod compare;
 mod control;
@@ -126,10 +128,12 @@ impl Application {
         let signals = Signals::listen().map_err(|err| AppError::Io("listening to signals", err))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
-        // Whatever can be missing comes first: nothing has been opened when it is.
-        let tokens = parts::admin_tokens(&config)?;
-        let sources = parts::sources(&config, &clock)?;
+        // Whatever can be missing comes first: nothing has been opened when it is. Secrets and tokens are
+        // made only once what makes none is good.
+        check_servable(&config.queue.path).map_err(AppError::Queue)?;
         let certificates = Certificates::open(&config)?;
+        let sources = parts::sources(&config, &clock)?;
+        let tokens = parts::admin_tokens(&config)?;
         let built = parts::handlers(&config, &clock, &BTreeSet::new());
         let cluster::OpenedQueue { store, queue, cluster } =
             opened(&config, Arc::clone(&clock), &metrics).await?;
@@ -143,6 +147,7 @@ impl Application {
             .map_err(|err| AppError::Io("noting calls", err))?;
         let handlers = Handlers::new(core.clone(), attempts, Arc::clone(&own), pauses);
         handlers.start_all(built).await;
+        handlers.hold_places(&config).await;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose();
         let challenges = certificates.as_ref().map(|one| Arc::clone(one.store()));
         let listen = Listen {

@@ -16,6 +16,7 @@ use crate::source::{SourceCredentials, SourceSettings};
 
 mod defaults;
 mod diff;
+mod folders;
 mod handler;
 mod markdown;
 mod queue;
@@ -257,11 +258,14 @@ pub fn check_file(path: &Path, probe: Option<Probe>) -> Result<Checked, Report> 
 /// but the secrets, and those by `probe` only.
 pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -> Checked {
     let reading = settings::read_with(text, folder, probe, read);
-    let report = Report::new(file, text, &reading);
+    let mut report = Report::new(file, text, &reading);
     let has_errors = reading.has_errors();
     let (entries, secrets) = (reading.entries, reading.secrets);
     let ReadTables { config, unread, is_whole, is_broken } = reading.value;
     let config = Config { entries, secrets, ..config };
+    if probe.is_some() {
+        folders::warn(&config, &mut report);
+    }
     if is_whole && !has_errors {
         return Checked { config: Some(config), partial: None, report };
     }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where what is to stand at `path` is made before it is renamed.
@@ -32,6 +33,23 @@ pub fn replace_durably(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()>
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// The user's name, else `#` and the number, as sudo takes it.
+pub fn user_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("#{uid}"))
+}
+
+/// Whose the folder is that `path` cannot be reached in: of what can be looked at, the nearest.
+pub fn owner_of(path: &Path) -> Option<String> {
+    let found = path.ancestors().find_map(|one| std::fs::metadata(one).ok())?;
+    Some(user_name(found.uid()))
 }
 
 /// Removes the file at `path`, where there is one.

@@ -24,7 +24,9 @@ fn main() -> ExitCode {
 fn code(err: &CliError) -> u8 {
     match err {
         CliError::Usage(_) => 2,
-        CliError::Configuration(_) | CliError::ConfigurationShown => 3,
+        CliError::Configuration(_)
+        | CliError::ConfigurationShown
+        | CliError::ConfigurationRefused(_) => 3,
         CliError::Unreachable(_) => 4,
         CliError::OutputClosed => 0,
         // `Failed`, and what a later version may add.

@@ -44,7 +44,7 @@ pub use assets::{Asset, asset};
 pub use change::change;
 pub use frame::error;
 pub use log_in::{LogIn, log_in, log_in_address};
-pub use path::Page;
+pub use path::{Page, is_among_pages};
 
 use fields::Fields;
 

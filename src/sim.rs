@@ -6,6 +6,7 @@
 pub mod body;
 pub mod clock;
 pub mod event;
+pub mod files;
 pub mod pace;
 pub mod queue;
 pub mod sync;

@@ -49,6 +49,54 @@ pub fn plain_json(json: String) -> String {
     safe
 }
 
+/// JSON as people read it: characters that its writer escaped without need, as PHP and Python do with everything
+/// that is not ASCII, stand for themselves. What could deceive stays escaped.
+pub fn unescaped_json(json: &str) -> Cow<'_, str> {
+    if !json.contains("\\u") && !json.contains("\\/") {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        text.push_str(before);
+        let (shown, n_bytes) = match escaped_char(escape) {
+            Some((c, n_bytes)) if !is_deceptive(c) && !matches!(c, '"' | '\\') => {
+                (Some(c), n_bytes)
+            }
+            // The character behind the sign may be one itself.
+            _ => (None, escape.chars().next().map_or(0, char::len_utf8)),
+        };
+        let (escape, behind) = escape.split_at_checked(n_bytes).unwrap_or((escape, ""));
+        if let Some(c) = shown {
+            text.push(c);
+        } else {
+            text.push('\\');
+            text.push_str(escape);
+        }
+        rest = behind;
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// What `/` or `u00fc` behind a backslash stands for, and how long that is in bytes.
+fn escaped_char(escape: &str) -> Option<(char, usize)> {
+    if escape.starts_with('/') {
+        return Some(('/', 1));
+    }
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 5)?.strip_prefix('u')?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let first = unit(0)?;
+    if let Some(c) = char::from_u32(first.into()) {
+        return Some((c, 5));
+    }
+    let second = unit(6).filter(|_| escape.get(5..6) == Some("\\"))?;
+    let c = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((c, 11))
+}
+
 /// One line of a log, which ends with a newline and has none before: what a stranger wrote into it
 /// must not look like a line of ours. `\n`, `\r` and tabs are shown as such; the escapes that
 /// colour a line stay.
@@ -192,6 +240,26 @@ pub fn error_chain(err: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_shown_with_the_characters_that_were_escaped_without_need() {
+        for (json, shown) in [
+            (
+                r#"{"a":"Gr\u00fc\u00DFe \u041f \ud83d\ude00 \u003cb\u003e"}"#,
+                r#"{"a":"Grüße П 😀 <b>"}"#,
+            ),
+            (r#""https:\/\/a.example\/x""#, r#""https://a.example/x""#),
+            // What JSON needs, what could deceive, and what is half of something.
+            (r#""\u0022 \u005c \" \\ \n""#, r#""\u0022 \u005c \" \\ \n""#),
+            (r#""\u202e\u0000\u2028""#, r#""\u202e\u0000\u2028""#),
+            (r#""\ud83d x \ud83d\u0041""#, r#""\ud83d x \ud83dA""#),
+            (r#""\\u00fc \u00f""#, r#""\\u00fc \u00f""#),
+            ("\\", "\\"),
+            ("\\/ \\é", "/ \\é"),
+        ] {
+            assert_eq!(unescaped_json(json), shown, "{json}");
+        }
+    }
 
     #[test]
     fn numbers_are_written_as_people_read_them() {

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
 use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
 
-use super::values::{handler, json_equals, source};
+use super::values::{contains, handler, json_equals, source};
 use super::{ApiError, search};
 
 /// Which events to list.
@@ -27,10 +27,10 @@ pub struct EventsAsk {
     pub contains: Option<String>,
     /// Only those with this value in their JSON body: `data.comment.id=5`.
     pub field: Option<String>,
-    /// Words, each of which must be in the body: text, `data.comment.id:5`, `source:`, `type:`,
-    /// `handler:`, `has:dead`, `since:`, `before:`. Quotation marks keep a text together.
+    /// Words, each of which must be in the body: text, `data.comment.id:5`, `source:`, `-source:`,
+    /// `type:`, `handler:`, `has:dead`, `since:`, `before:`. Quotation marks keep a text together.
     pub q: Option<String>,
-    /// Only events of which this handler has a delivery; with `state` in that state.
+    /// Only events that this handler was or will be given; with `state` in that state.
     pub handler: Option<String>,
     /// Only events with a delivery in this state.
     pub state: Option<DeliveryState>,
@@ -64,18 +64,23 @@ impl EventsAsk {
                 return Err(ApiError::Bad("`before` and `after` exclude each other".into()));
             }
         };
-        let contains = self.contains.map(|text| BodyFilter::Contains(text.into_bytes()));
+        let contains = self.contains.as_deref().map(contains);
         let field = self.field.as_deref().map(field).transpose()?;
         let body = contains.into_iter().chain(field).collect();
         let handler = self.handler.as_deref().map(handler).transpose()?;
         let is_by_delivery = handler.is_some() || self.state.is_some();
         let query = EventQuery {
             source: self.source.map(|name| source(&name)).transpose()?,
+            except: None,
             event_type: self.event_type,
             since: self.since,
             until: self.until,
             body,
-            delivery: is_by_delivery.then_some(DeliveryFilter { handler, state: self.state }),
+            delivery: is_by_delivery.then_some(DeliveryFilter {
+                handler,
+                state: self.state,
+                given: None,
+            }),
             cursor: cursor.map(Position),
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),

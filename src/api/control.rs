@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::cluster::ClusterView;
 use crate::event::{Event, EventId, HandlerName, SourceName};
+use crate::queue::EventNames;
 use crate::standby::StandbyView;
 
 use super::handler_control::HandlerControl;
@@ -59,6 +60,9 @@ pub trait Control: Send + Sync {
     /// Whether a handler would be called with an event, by today's configuration. One that is not
     /// configured may be again.
     fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool;
+
+    /// Which events a handler is given, by today's `on`; `None` = it is not configured.
+    fn given(&self, handler: &HandlerName) -> Option<EventNames>;
 
     /// What a handler would do with an event, by today's configuration.
     fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError>;

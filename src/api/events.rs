@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::deliver::Policy;
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{DeliveryState, EventQuery, Searched};
 use crate::source::SourceCredentials;
@@ -52,9 +53,24 @@ pub struct EventEntry {
 }
 
 impl Api {
+    /// The question that `ask` stands for. Which events a handler is given is by today's configuration:
+    /// what it skipped for its `on` is recorded like what it skipped for its `when`.
+    pub fn question(&self, ask: EventsAsk) -> Result<EventQuery, ApiError> {
+        let mut query = ask.parse(self.now())?;
+        if let Some(delivery) = &mut query.delivery
+            && let Some(handler) = &delivery.handler
+        {
+            delivery.given = match &self.server {
+                Some(server) => server.control.given(handler),
+                None => self.policies.get(handler).map(Policy::names),
+            };
+        }
+        Ok(query)
+    }
+
     /// Events as `ask` asks for them, within 20 s.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
-        let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..ask.parse(self.now())? };
+        let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..self.question(ask)? };
         let searched = self.queue.search(query.clone(), LIST_TIME).await?;
         let Searched { events, next, looked_at } = searched;
         let n_bytes = events.iter().map(|event| event.body.len()).sum();
@@ -145,7 +161,7 @@ impl Api {
         ask: EventsAsk,
         bytes_max: usize,
     ) -> Result<Vec<ExportedEvent>, ApiError> {
-        let query = EventQuery { bytes_max: Some(bytes_max), ..ask.parse(self.now())? };
+        let query = EventQuery { bytes_max: Some(bytes_max), ..self.question(ask)? };
         let found = self.queue.search(query, LIST_TIME).await?.events;
         Ok(found.iter().rev().map(ExportedEvent::new).collect())
     }

@@ -25,7 +25,7 @@ pub struct FoundEvents {
 impl Api {
     /// Events as `ask` asks for them, each with how its deliveries stand, within [`SEARCH_TIME`].
     pub async fn find(&self, ask: EventsAsk) -> Result<FoundEvents, ApiError> {
-        let query = ask.parse(self.now())?;
+        let query = self.question(ask)?;
         let searched = self.queue.search(query, SEARCH_TIME).await?;
         let rows = self.rows(searched.events).await?;
         let retained = self.queue.stats().events;

@@ -22,7 +22,7 @@ pub struct PauseView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PauseAsk {
-    /// For so long: `30min`, `2h`.
+    /// For so long: `30m`, `2h`.
     pub r#for: Option<String>,
     /// Until this moment.
     pub until: Option<Timestamp>,

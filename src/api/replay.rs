@@ -255,7 +255,7 @@ impl Api {
 
     /// The events of one page, and whether there may be more behind it.
     async fn page(&self, ask: EventsAsk) -> Result<(Vec<Event>, bool), ApiError> {
-        let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..ask.parse(self.now())? };
+        let query = EventQuery { bytes_max: Some(TAKE_BYTES_MAX), ..self.question(ask)? };
         let events = self.queue.list(query.clone()).await?;
         let body_bytes = events.iter().map(|event| event.body.len()).sum();
         let is_full = query.is_full(events.len(), body_bytes);

@@ -2,11 +2,11 @@
 //! data.comment.id:5 "two words"`.
 
 use crate::clock::Timestamp;
-use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery};
+use crate::queue::{DeliveryFilter, DeliveryState, EventQuery};
 use crate::settings::parse_duration;
 
 use super::ApiError;
-use super::values::{handler, json_equals, source};
+use super::values::{contains, handler, json_equals, source};
 
 /// The most words of one search: each is looked for in every body.
 const WORDS_MAX: usize = 8;
@@ -24,16 +24,35 @@ pub(super) fn narrow(
         let qualifier = if word.is_quoted { None } else { word.text.split_once(':') };
         match qualifier.filter(|(key, value)| !key.is_empty() && !value.is_empty()) {
             Some(("source", value)) => query.source = Some(source(value)?),
+            Some(("-source", value)) => query.except = Some(source(value)?),
             Some(("type", value)) => query.event_type = Some(value.to_owned()),
             Some(("handler", value)) => delivery(&mut query).handler = Some(handler(value)?),
             Some(("has" | "state", value)) => delivery(&mut query).state = Some(state(value)?),
             Some(("since", value)) => query.since = Some(moment(value, now)?),
             Some(("before" | "until", value)) => query.until = Some(moment(value, now)?),
             Some((path, value)) if is_path(path) => query.body.push(json_equals(path, value)),
-            Some(_) | None => query.body.push(BodyFilter::Contains(word.text.into_bytes())),
+            Some(_) | None => query.body.push(contains(&word.text)),
         }
     }
     Ok(query)
+}
+
+/// Words that look like qualifiers and are none: they are looked for as texts. An address is none.
+pub fn unknown_qualifiers(text: &str) -> Vec<String> {
+    let known =
+        ["source", "-source", "type", "handler", "has", "state", "since", "before", "until"];
+    let is_unknown = |word: &Word| {
+        word.text.split_once(':').is_some_and(|(key, value)| {
+            let is_name = |c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_');
+            !value.is_empty()
+                && !value.starts_with("//")
+                && key.len() > 1
+                && key.chars().all(is_name)
+                && !known.contains(&key)
+        })
+    };
+    let found = words(text).into_iter().filter(|word| !word.is_quoted).filter(is_unknown);
+    found.map(|word| word.text).collect()
 }
 
 fn delivery(query: &mut EventQuery) -> &mut DeliveryFilter {
@@ -67,11 +86,15 @@ pub fn state(text: &str) -> Result<DeliveryState, ApiError> {
     })
 }
 
-/// `2h` ago, `2026-11-26` or a whole RFC 3339 time.
+/// `2h` ago, `2026-11-26`, a whole RFC 3339 time or seconds since 1970.
 pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     let ago = parse_duration(text).ok().map(|ago| now.before(ago));
     let day = || Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"));
-    ago.or_else(|| Timestamp::parse_date(text)).or_else(day).ok_or_else(|| {
+    // As `date +%s` prints it.
+    let seconds =
+        || text.parse().ok().filter(|_| text.len() == 10).map(|seconds: i64| seconds * 1_000);
+    let unix = || seconds().map(Timestamp::from_millis);
+    ago.or_else(|| Timestamp::parse_date(text)).or_else(day).or_else(unix).ok_or_else(|| {
         ApiError::Bad(format!(
             "`{text}` is not a time: write how long ago it was (`2h`, `7d`), a day (`2026-11-26`) \
              or the moment itself (`2026-11-26T10:00:00Z`)"
@@ -110,6 +133,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::queue::BodyFilter;
 
     const NOW: Timestamp = Timestamp::from_millis(10_000_000);
 
@@ -127,11 +151,19 @@ mod tests {
             query.body,
             [
                 BodyFilter::JsonEquals { pointer, value: "5".into() },
-                BodyFilter::Contains(b"a b:c".to_vec()),
-                BodyFilter::Contains(b"plain".to_vec()),
+                contains("a b:c"),
+                BodyFilter::Contains(vec![b"plain".to_vec()]),
                 BodyFilter::JsonEquals { pointer: "/data/title".into(), value: "two words".into() },
             ]
         );
+    }
+
+    #[test]
+    fn one_source_can_be_left_out_and_words_that_say_nothing_are_told() {
+        let query = narrow(EventQuery::default(), "-source:gatepost", NOW).unwrap();
+        assert_eq!(query.except.unwrap().as_str(), "gatepost");
+        let text = "foo:bar has:dead https://a.example x: data.id:5 \"one:two\" a:b";
+        assert_eq!(unknown_qualifiers(text), ["foo:bar"]);
     }
 
     #[test]

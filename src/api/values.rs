@@ -1,5 +1,7 @@
 //! Single values in what is asked: names, and a field of the body.
 
+use std::collections::BTreeSet;
+
 use crate::event::{HandlerName, SourceName};
 use crate::queue::BodyFilter;
 
@@ -27,6 +29,61 @@ pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
     BodyFilter::JsonEquals { pointer, value: value.to_owned() }
 }
 
+/// Events that have `text` in their body, as it is or as writers of JSON and of forms escape it: PHP and Python write
+/// `Gr\u00fc\u00dfe` and `https:\/\/example.com`.
+pub(super) fn contains(text: &str) -> BodyFilter {
+    let mut texts = vec![text.to_owned(), escaped_for_form(text)];
+    for unicode in [Unicode::Plain, Unicode::Lower, Unicode::Upper] {
+        texts.extend(["/", "\\/"].map(|slash| escaped_for_json(text, slash, unicode)));
+    }
+    let mut known = BTreeSet::new();
+    texts.retain(|text| known.insert(text.clone()));
+    BodyFilter::Contains(texts.into_iter().map(String::into_bytes).collect())
+}
+
+/// How a writer of JSON has what is not ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unicode {
+    Plain,
+    Lower,
+    Upper,
+}
+
+fn escaped_for_json(text: &str, slash: &str, unicode: Unicode) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\t' => escaped.push_str("\\t"),
+            '/' => escaped.push_str(slash),
+            c if c.is_ascii() || unicode == Unicode::Plain => escaped.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let hex = match unicode {
+                        Unicode::Upper => format!("\\u{unit:04X}"),
+                        Unicode::Lower | Unicode::Plain => format!("\\u{unit:04x}"),
+                    };
+                    escaped.push_str(&hex);
+                }
+            }
+        }
+    }
+    escaped
+}
+
+fn escaped_for_form(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        byte if byte.is_ascii_alphanumeric() || b"-._*".contains(&byte) => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
 /// The parts of `data.items[0].id`, which may also be written `$.data.items.0.id` or, for names with
 /// other signs in them, `$.data["a.b"]`.
 fn parts_of(path: &str) -> Vec<String> {
@@ -47,6 +104,30 @@ fn parts_of(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_looked_for_as_bodies_have_it() {
+        let texts = |text: &str| match contains(text) {
+            BodyFilter::Contains(texts) => {
+                texts.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
+            }
+            BodyFilter::JsonEquals { .. } => panic!("{text}"),
+        };
+        assert_eq!(texts("plain"), ["plain"]);
+        assert_eq!(
+            texts("Gr\u{fc}n/\u{1f600}"),
+            [
+                "Gr\u{fc}n/\u{1f600}",
+                "Gr%C3%BCn%2F%F0%9F%98%80",
+                "Gr\u{fc}n\\/\u{1f600}",
+                "Gr\\u00fcn/\\ud83d\\ude00",
+                "Gr\\u00fcn\\/\\ud83d\\ude00",
+                "Gr\\u00FCn/\\uD83D\\uDE00",
+                "Gr\\u00FCn\\/\\uD83D\\uDE00",
+            ]
+        );
+        assert_eq!(texts("a \"b\""), ["a \"b\"", "a+%22b%22", "a \\\"b\\\""]);
+    }
 
     #[test]
     fn paths_are_read_however_they_are_written() {

@@ -214,6 +214,9 @@ pub(super) async fn watch(
             }
             let now = clock.now();
             let Some(event) = told.look(certificates.trouble(now), now) else { return };
+            if let Some(reason) = &event.reason {
+                warn!(reason, "The certificate needs its owner");
+            }
             let payload = certificates.payload(event.reason.as_deref());
             own.append(event.event_type, &now.to_string(), &payload).await;
         };

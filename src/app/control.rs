@@ -22,6 +22,7 @@ use crate::http::admin::{Admin, Gate};
 use crate::http::public::Public;
 use crate::http::{self, Listen, Listeners};
 use crate::ingest::{Ingest, RejectedRing};
+use crate::queue::EventNames;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::settings::{Report, ReportStyle};
 use crate::source::Source;
@@ -29,6 +30,7 @@ use crate::standby::{StandbyView, Standbys};
 use crate::sync::lock;
 
 use super::certificates::Certificates;
+use super::changes;
 use super::cluster::{self, ClusterSource};
 use super::core::Core;
 use super::error::AppError;
@@ -210,7 +212,7 @@ impl Control for Server {
             return Err(ApiError::Bad(objection));
         }
         let tokens = parts::admin_tokens(&config).map_err(bad)?;
-        let mut reloaded = reloaded(&self.config(), &config, &warnings);
+        let mut reloaded = self.changes_by(&config, &warnings);
         self.gate.set_tokens(tokens);
         self.gate.set_hosts(config.admin.hosts.clone());
         self.ingest.replace_sources(sources);
@@ -222,6 +224,7 @@ impl Control for Server {
             reloaded.warnings.extend(certificates.problem(self.core.clock.now()));
         }
         reloaded.warnings.extend(self.handlers.replace(handlers, &stay).await);
+        self.handlers.hold_places(&config).await;
         *self.config() = config;
         *lock(&self.read_at) = self.core.clock.now();
         reloaded.warnings.extend(self.orphan_lines());
@@ -257,7 +260,7 @@ impl Control for Server {
 
     fn changes(&self) -> Result<Reloaded, ApiError> {
         let (config, warnings) = self.load()?;
-        let mut changes = reloaded(&self.config(), &config, &warnings);
+        let mut changes = self.changes_by(&config, &warnings);
         changes.warnings.extend(self.sandbox.objection(&config));
         Ok(changes)
     }
@@ -271,9 +274,11 @@ impl Control for Server {
     }
 
     fn is_wanted(&self, handler: &HandlerName, event: &Arc<Event>) -> bool {
-        let config = self.config();
-        let settings = config.handlers.get(handler);
-        settings.is_none_or(|settings| settings.policy.wants(event))
+        insight::is_wanted(&self.config(), handler, event)
+    }
+
+    fn given(&self, handler: &HandlerName) -> Option<EventNames> {
+        self.config().handlers.get(handler).map(|settings| settings.policy.names())
     }
 
     fn plan(&self, handler: &HandlerName, event: &Arc<Event>) -> Result<PlanView, ApiError> {
@@ -382,19 +387,12 @@ impl Server {
         is_told.then(|| json!({ "handlers": handlers, "bytes": bytes, "disk_max": disk_max }))
     }
 
+    fn changes_by(&self, config: &Config, warnings: &Report) -> Reloaded {
+        changes::changes((&self.config(), config), warnings, &self.ingest, &self.handlers)
+    }
+
     fn load(&self) -> Result<(Config, Report), ApiError> {
         let loaded = config::load_to_run(&self.path);
         loaded.map_err(|report| ApiError::Bad(report.render(ReportStyle::Plain)))
-    }
-}
-
-fn reloaded(old: &Config, new: &Config, warnings: &Report) -> Reloaded {
-    let warnings = warnings.entries().into_iter().map(|one| match one.line {
-        Some(line) => format!("{} (line {line}): {}", one.path, one.message),
-        None => one.message.to_owned(),
-    });
-    Reloaded {
-        changes: config::diff(old, new).iter().map(ToString::to_string).collect(),
-        warnings: warnings.collect(),
     }
 }

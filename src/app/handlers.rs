@@ -28,6 +28,7 @@ use super::error::AppError;
 use super::pauses::Pauses;
 use super::system_events::SystemSource;
 
+mod disabled;
 mod place;
 mod steer;
 
@@ -87,6 +88,20 @@ impl Handlers {
         stay.map(|(name, _)| name.clone()).collect()
     }
 
+    /// The running handlers that `new` leaves as they are, but for a secret that is another one by now.
+    pub(super) fn with_new_secrets(&self, new: &Config) -> Vec<HandlerName> {
+        let is_changed = |name: &HandlerName, place: &Place| match place {
+            Place::Running(running) => {
+                new.handlers.contains_key(name)
+                    && running.of.differs_by_secrets(&BuildInputs::now(new, name))
+            }
+            Place::Failed(_) | Place::Finishing { .. } => false,
+        };
+        let places = self.places();
+        let changed = places.iter().filter(|(name, place)| is_changed(name, place));
+        changed.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Why `built` should not take the place of what runs: one of them cannot be built, and is not
     /// known to be like that already.
     pub(super) fn objection(&self, built: &[BuiltHandler]) -> Option<String> {
@@ -143,8 +158,13 @@ impl Handlers {
             places.extract_if(.., |name, _| !stay.contains(name)).collect::<Vec<_>>()
         {
             let (running, is_awaited) = match place {
-                // The one that is built now subscribes again.
-                Place::Failed(_) => continue,
+                // The one that is built now takes its subscription, and fails since then where it fails.
+                Place::Failed(failed) => {
+                    if next.contains_key(&name) {
+                        places.insert(name, Place::Failed(failed));
+                    }
+                    continue;
+                }
                 Place::Running(running) => (running, false),
                 Place::Finishing { running, .. } => (running, true),
             };

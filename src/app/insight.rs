@@ -91,6 +91,11 @@ pub(super) fn wants(config: &Config, event: &Arc<Event>) -> Vec<WantsView> {
     handlers.map(|(name, settings)| one(name, settings, event)).collect()
 }
 
+/// Whether a handler would be called with `event`. One that is not configured may be again.
+pub(super) fn is_wanted(config: &Config, handler: &HandlerName, event: &Arc<Event>) -> bool {
+    config.handlers.get(handler).is_none_or(|settings| settings.policy.wants(event))
+}
+
 /// What a handler would do with `event`.
 pub(super) fn plan(
     config: &Config,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::deliver::{OWN_SOURCE, SystemEvents};
 use crate::event::{Dedupe, SourceName};
@@ -65,11 +65,27 @@ impl SystemSource {
             Dedupe::Within { key: dedupe_key(&source, Some(&delivery_id), b""), window: WINDOW };
         let event = event(source, event_type, self.0.clock.now(), payload, dedupe);
         match self.0.queue.append(event).await {
+            Ok(appended) if is_trouble(event_type) => {
+                warn!(event.id = %appended.id(), event_type, reason = reason(payload), "Own event");
+            }
             Ok(appended) => info!(event.id = %appended.id(), event_type, "Own event"),
             // What it tells of is in the log as well, and in the queue's figures.
             Err(err) => error!(error = %err, event_type, "Own event not stored"),
         }
     }
+}
+
+/// Whether an event says that something does not work. What became of single requests and events is
+/// told apart from that.
+fn is_trouble(event_type: &str) -> bool {
+    [".down", ".failed", ".ending", ".low", ".lag", ".silent", ".orphaned"]
+        .iter()
+        .any(|end| event_type.ends_with(end))
+}
+
+/// Why, where the event says so in words.
+fn reason(payload: &Value) -> Option<&str> {
+    payload.get("reason").and_then(Value::as_str)
 }
 
 #[async_trait]

@@ -206,7 +206,7 @@ pub(super) struct EventsFilter {
     /// Only types that match, where `*` stands for any run of characters.
     #[arg(long = "type", value_name = "PATTERN")]
     pub(super) event_type: Option<String>,
-    /// Only events since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
+    /// Only events since then: `2h`, `7d`, `2026-11-22` (a day of UTC) or `2026-11-22T10:00:00Z`.
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<SaidTime>,
     /// Only events before then.
@@ -219,7 +219,7 @@ pub(super) struct EventsFilter {
     #[arg(long, value_name = "PATH=VALUE")]
     pub(super) field: Option<String>,
     /// Words as the dashboard takes them: text, `data.comment.id:5`, `handler:mail`, `has:dead`, `since:2h`.
-    #[arg(long, value_name = "WORDS", value_parser = said_words)]
+    #[arg(long, value_name = "WORDS", value_parser = said_words, allow_hyphen_values = true)]
     pub(super) search: Option<String>,
 }
 
@@ -228,10 +228,12 @@ pub(super) struct EventsFilter {
 pub struct EventsList {
     #[command(flatten)]
     pub(super) filter: EventsFilter,
-    /// Only events of which this handler has a delivery.
+    /// Only events that this handler was or will be given, by today's `on`; what its `when` skipped
+    /// is among them.
     #[arg(long)]
     pub(super) handler: Option<HandlerName>,
-    /// Only events with a delivery in this state: pending, delivered, skipped, retry, held or dead.
+    /// Only events with a delivery in this state: pending, delivered, skipped, retry (or waiting),
+    /// held or dead.
     #[arg(long, value_parser = said_state)]
     pub(super) state: Option<DeliveryState>,
     /// At most this many.
@@ -314,6 +316,9 @@ pub enum Rejected {
         /// At most this many.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
+        /// Only those to this source.
+        #[arg(long)]
+        source: Option<String>,
     },
     /// Show one with its headers.
     Show {

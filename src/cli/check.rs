@@ -42,11 +42,16 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         }
         None => {}
     }
-    if report.counts().0 > 0 {
-        return Err(refused(&report, output));
-    }
     for (name, line) in crate::app::left_behind_by(&config) {
         report.warn(&format!("handler.{name}"), None, "", line, String::new());
+    }
+    if report.counts().0 > 0 {
+        let refused = refused(&report, output);
+        // A handler that cannot be built keeps no reload from being made. For programs there is one answer.
+        if options.diff && !output.is_json() {
+            diff(&config, output).await?;
+        }
+        return Err(refused);
     }
     let (problems, log) = if options.online { online(&config).await } else { (Vec::new(), None) };
     show_good(&config, &report, &options, output)?;
@@ -60,16 +65,20 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
         note_proxies(&config).await?;
     }
     if options.diff {
-        diff(&config).await?;
+        diff(&config, output).await?;
     }
     if let (Some(since), Some(new)) = (&options.against, &options.new) {
         refuse_itself(path, new)?;
         compare((since.at, new), &config, output).await?;
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(CliError::Failed(format!("{} of the other ends do not fit", problems.len())))
+    ends(problems.len())
+}
+
+fn ends(n_problems: usize) -> Result<(), CliError> {
+    match n_problems {
+        0 => Ok(()),
+        1 => Err(CliError::Failed("1 of the other ends does not fit".to_owned())),
+        n => Err(CliError::Failed(format!("{n} of the other ends do not fit"))),
     }
 }
 
@@ -117,8 +126,8 @@ fn show_good(
     output: Output,
 ) -> Result<(), CliError> {
     if output.is_json() {
-        // One answer: the comparison's, where one is asked for.
-        if options.against.is_none() {
+        // One answer: that of what is asked for beside it.
+        if options.against.is_none() && !options.diff {
             show(report, output)?;
         }
     } else {
@@ -202,8 +211,11 @@ fn summary(config: &Config, report: &Report) -> String {
 }
 
 /// What a reload would change in the running server, one line each, and what speaks against it.
-async fn diff(config: &Config) -> Result<(), CliError> {
+async fn diff(config: &Config, output: Output) -> Result<(), CliError> {
     let reloaded: Reloaded = Server::require(config).await?.get("reload", &[]).await?;
+    if output.is_json() {
+        return line(&json_text(&reloaded)?);
+    }
     for change in &reloaded.changes {
         line(change)?;
     }

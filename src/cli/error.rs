@@ -19,6 +19,9 @@ pub enum CliError {
     /// The report was printed already.
     #[error("the configuration has mistakes")]
     ConfigurationShown,
+    /// The server says that the configuration is wrong, and where.
+    #[error("{0}")]
+    ConfigurationRefused(String),
     /// The server does not answer.
     #[error("{0}")]
     Unreachable(String),

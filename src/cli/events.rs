@@ -10,7 +10,7 @@ use crate::api::{
 use crate::config::Config;
 use crate::event::{EventId, Output as Said, Position};
 use crate::queue::{DeliveryState, EventQuery};
-use crate::text::{bytes, count};
+use crate::text::{bytes, count, unescaped_json};
 
 use super::args::{Events, EventsFilter, EventsTail};
 use super::human::{ago, ago_and_exact, ahead};
@@ -281,7 +281,10 @@ fn why_not(one: &WantsView) -> String {
     let values = one.values.iter();
     let values = values.map(|seen| format!("{} is {}", plain(&seen.field), plain(&seen.value)));
     let values: Vec<String> = values.collect();
-    let because = plain(&one.because);
+    let because = match one.because.as_str() {
+        "" => "it had no place in the log yet when the event came in".to_owned(),
+        because => plain(because),
+    };
     if values.is_empty() { because } else { format!("{because} ({})", values.join(", ")) }
 }
 
@@ -293,7 +296,7 @@ fn body(event: &EventDetail, text: &mut Page) {
             // A form, a packed body, text: its own bytes are shown with --raw.
             let how = if event.body_base64.is_some() { ", as it is read" } else { "" };
             text.line(format_args!("\n{size} of body{how}:"));
-            for line in pretty(payload.get()).lines() {
+            for line in pretty(&unescaped_json(payload.get())).lines() {
                 text.line(format_args!("{}", plain(line)));
             }
         }

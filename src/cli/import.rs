@@ -29,6 +29,12 @@ pub(super) fn run(verb: &Import, path: &Path, output: Output) -> Result<(), CliE
     };
     let shown = options.file.display();
     let imported = imported.map_err(|err| CliError::Failed(format!("`{shown}`: {err}")))?;
+    if !imported.has_any() {
+        let why = imported.notes().join("\n  ");
+        let why = if why.is_empty() { why } else { format!(":\n  {why}") };
+        let what = format!("`{shown}`: nothing in it can be carried over{why}");
+        return Err(CliError::Failed(what));
+    }
     let text = imported.render();
     let folder = path.parent().unwrap_or(Path::new(""));
     let checked = config::check_text(&text, "the imported configuration", folder, None);

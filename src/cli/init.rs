@@ -26,6 +26,8 @@ use questions::Questions;
 
 /// Writes a configuration file, and says what comes next.
 pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), CliError> {
+    // A slip in what was said comes before what is there.
+    gather::check_sources(options)?;
     files::check_free(path, options.force)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut questions = Questions::new(options.yes);
@@ -55,6 +57,11 @@ pub(super) fn run(options: &Init, path: &Path, output: Output) -> Result<(), Cli
         runtime.block_on(try_out::run(config, path, (source.as_str(), event_type), output))?;
     }
     Ok(())
+}
+
+/// The type that what is written here for a provider's events is for.
+pub(super) fn sample_type(provider: &str) -> Option<&'static str> {
+    crate::source::Provider::parse(provider).map(text::sample_type)
 }
 
 /// What its owner does in the provider's console.

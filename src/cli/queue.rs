@@ -30,7 +30,7 @@ pub(super) async fn run(verb: Queue, config: &Config, output: Output) -> Result<
     match verb {
         Queue::Check => check(config, output).await,
         Queue::Export => export(&Via::reach_log(config).await?).await,
-        Queue::Import { file } => import(&Via::reach_log(config).await?, file, output).await,
+        Queue::Import { file } => import(&Via::reach_or_make(config).await?, file, output).await,
         Queue::Compact => compact(&Via::reach_log(config).await?, config, output).await,
     }
 }
@@ -104,9 +104,13 @@ fn told(report: &CheckReport) -> String {
         torn_bytes,
         damage,
     } = report;
+    let of_older = match kept {
+        0 => String::new(),
+        n => format!(" ({} kept of segments that are gone)", count(*n)),
+    };
     let mut text = Page::default();
     text.line(format_args!(
-        "{} read, {} in {}; {} ({kept} of them in the kept log), newest position {}",
+        "{} read, {} in {}; {}{of_older}, newest position {}",
         counted(*records, "record", "records"),
         bytes(*n_bytes),
         counted(*segments, "segment", "segments"),

@@ -42,8 +42,17 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         }
     };
     match verb {
-        Rejected::List { limit } => {
-            let rejected = kept.list(limit).await?;
+        Rejected::List { limit, source } => {
+            let all = u32::try_from(RejectedRing::ENTRIES_MAX).unwrap_or(u32::MAX);
+            let n_listed = if source.is_some() { all } else { limit };
+            let mut rejected = kept.list(n_listed).await?;
+            if let Some(name) = source {
+                rejected.retain(|request| request.source.as_str() == name);
+                rejected.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                if rejected.is_empty() && !known::is_source(&name, config) {
+                    return Err(CliError::Failed(known::no_source(&name, config)));
+                }
+            }
             output.list(&rejected, COLUMNS, "no rejected requests are kept")
         }
         Rejected::Show { number, raw } => {

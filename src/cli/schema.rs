@@ -1,5 +1,6 @@
 //! `schema`, `completions` and `man`: what is made for other programs, and needs no configuration.
 
+use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -15,9 +16,32 @@ pub(super) fn run(markdown: bool) -> Result<(), CliError> {
     line(&if markdown { config::markdown() } else { config::schema() })
 }
 
+/// What `main` ends with, for the page of the program.
+const EXIT_STATUS: &str = r".SH EXIT STATUS
+.TP
+\fB0\fR
+Done.
+.TP
+\fB1\fR
+It was tried and did not work, or there is no such source, handler, event or dead letter.
+.TP
+\fB2\fR
+It cannot be meant like that: an option is missing, or has no such value.
+.TP
+\fB3\fR
+The configuration has mistakes.
+.TP
+\fB4\fR
+The server, or what was asked for behind it, does not answer; or there is no store yet.
+";
+
 /// Writes the manual pages, one for each verb.
 pub(super) fn man(folder: &Path) -> Result<(), CliError> {
-    Ok(clap_mangen::generate_to(Cli::command(), folder)?)
+    clap_mangen::generate_to(Cli::command(), folder).map_err(|err| {
+        CliError::Failed(format!("no pages can be written into `{}`: {err}", folder.display()))
+    })?;
+    let mut page = std::fs::OpenOptions::new().append(true).open(folder.join("gatepost.1"))?;
+    Ok(page.write_all(EXIT_STATUS.as_bytes())?)
 }
 
 /// Prints a completion script.

@@ -121,7 +121,7 @@ pub(super) fn no_source(name: &str, config: &Config) -> CliError {
              `gatepost handlers try NAME --sample {name} handler.down` shows one at a handler"
         ));
     }
-    CliError::Usage(known::no_source(name, config))
+    CliError::Failed(known::no_source(name, config))
 }
 
 /// A hint behind a message, where one of `known` is near.

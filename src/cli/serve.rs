@@ -12,7 +12,7 @@ use crate::event::SourceName;
 use crate::settings::{ReportStyle, Severity};
 
 use super::output::{Output, Page, note};
-use super::{CliError, error_chain};
+use super::{CliError, error_chain, init};
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
@@ -84,8 +84,11 @@ impl Banner {
         let source = |source: SourceView| BannerSource {
             url: format!("{base}{}", source.path),
             name: source.name,
+            // As `init` suggests it: what its handlers are written for.
+            sample_type: init::sample_type(&source.provider)
+                .map(Cow::Borrowed)
+                .or(source.sample_type),
             provider: source.provider,
-            sample_type: source.sample_type,
         };
         Self {
             version: env!("CARGO_PKG_VERSION"),

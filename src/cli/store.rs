@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::api::{Api, ApiError, error_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::files;
 use crate::http::admin::NEXT;
 use crate::metrics::Metrics;
 use crate::queue::embedded::EmbeddedQueue;
@@ -52,6 +53,9 @@ impl Server {
             Err(err) => match err.kind() {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
                     Ok(Reached::Nobody)
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    Err(CliError::Unreachable(anothers_socket(socket)))
                 }
                 _ => Err(CliError::Unreachable(format!(
                     "the admin socket `{}` cannot be opened: {err}",
@@ -158,6 +162,8 @@ impl Server {
         if status.is_success() {
             return Ok(response);
         }
+        // The one thing that is asked there is the configuration.
+        let is_reload = response.url().path().ends_with("/reload");
         let body = response.bytes().await.map_err(|err| self.unreachable(&err))?;
         let problem: ToldProblem = serde_json::from_slice(&body).unwrap_or_default();
         let detail = match (problem.detail.or(problem.title), problem.problems) {
@@ -166,7 +172,11 @@ impl Server {
             (None, None) => "no reason given".to_owned(),
         };
         let is_passing = status == reqwest::StatusCode::SERVICE_UNAVAILABLE;
-        Err(if is_passing { CliError::Unavailable(detail) } else { CliError::Failed(detail) })
+        Err(match status {
+            _ if is_passing => CliError::Unavailable(detail),
+            reqwest::StatusCode::BAD_REQUEST if is_reload => CliError::ConfigurationRefused(detail),
+            _ => CliError::Failed(detail),
+        })
     }
 }
 
@@ -232,6 +242,15 @@ fn api(queue: Arc<EmbeddedQueue>, config: &Config) -> Api {
     api.hiding(config.credentials()).judging(policies.collect())
 }
 
+/// That the socket is another user's, and whose command it takes.
+fn anothers_socket(socket: &Path) -> String {
+    let user = files::owner_of(socket).unwrap_or_else(|| "gatepost".to_owned());
+    format!(
+        "the admin socket `{}` is another user's; run this as that user: sudo -u '{user}' gatepost …",
+        socket.display()
+    )
+}
+
 /// Whom to ask.
 pub(super) enum Via {
     Server(Server),
@@ -244,6 +263,14 @@ impl Via {
         Ok(match Server::reach(config).await? {
             Reached::Server(server) => Self::Server(server),
             Reached::Nobody => Self::Store(Box::new(open_indexed(config).await?)),
+        })
+    }
+
+    /// The same for what is stored: where there is no store one is made, as `serve` does.
+    pub(super) async fn reach_or_make(config: &Config) -> Result<Self, CliError> {
+        Ok(match Server::reach(config).await? {
+            Reached::Server(server) => Self::Server(server),
+            Reached::Nobody => Self::Store(Box::new(api(open_or_make(config).await?, config))),
         })
     }
 
@@ -271,6 +298,11 @@ pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
 /// Opens the store of `config` while no server runs. Makes none where there is none.
 pub(super) async fn open_queue(config: &Config) -> Result<Arc<EmbeddedQueue>, CliError> {
     require_store(config)?;
+    open_or_make(config).await
+}
+
+/// The same; makes one where there is none.
+async fn open_or_make(config: &Config) -> Result<Arc<EmbeddedQueue>, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let opened = crate::app::open_queue(config, clock, &Metrics::new()).await;
     opened.map_err(|err| CliError::Unreachable(error_chain(&err)))

@@ -27,7 +27,7 @@ pub(super) async fn run(options: HandlersTry, path: &Path, output: Output) -> Re
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let name = options.name.clone();
     let Some(handler) = Trial::new(config, &name, &clock) else {
-        return Err(CliError::Usage(known::no_handler(&name, config)));
+        return Err(CliError::Failed(known::no_handler(&name, config)));
     };
     lint::lint_one(config, &name, &mut report);
     if !output.is_json() {

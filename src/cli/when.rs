@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::api;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::settings::parse_duration;
 
 /// A time, and how it was said: `2h` means another moment each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct SaidTime {
 impl FromStr for SaidTime {
     type Err = String;
 
-    /// `2h` (ago), or RFC 3339.
+    /// `2h` (ago), a day (that of UTC), or RFC 3339.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let at = parse_at(text, SystemClock::new().now())?;
+        let at = api::moment(text, SystemClock::new().now()).map_err(|err| err.to_string())?;
         Ok(Self { said: text.to_owned(), at })
     }
 }
@@ -40,25 +40,18 @@ impl FromStr for Moment {
     }
 }
 
-fn parse_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let ago = parse_duration(text).ok().map(|ago| now.before(ago));
-    ago.or_else(|| Timestamp::parse_rfc3339(text)).ok_or_else(|| {
-        "this is not a time: write how long ago it was (`2h`, `7d`) or the moment itself \
-         (`2026-11-22T10:00:00Z`)"
-            .to_owned()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_how_long_ago_or_the_moment_itself() {
-        let now = Timestamp::from_millis(10_000_000);
-        let at = |text| parse_at(text, now).map(Timestamp::as_millis);
-        assert_eq!(at("2h"), Ok(10_000_000 - 7_200_000));
+    fn a_time_is_how_long_ago_a_day_or_the_moment_itself() {
+        let at = |text: &str| text.parse::<SaidTime>().map(|said| said.at.as_millis());
+        assert!(at("2h").unwrap() < at("1h").unwrap());
         assert_eq!(at("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert_eq!(at("1970-01-02"), Ok(86_400_000));
+        assert_eq!(at("1970-01-01 00:01"), Ok(60_000));
+        assert_eq!(at("1700000000"), Ok(1_700_000_000_000));
         assert!(at("yesterday").unwrap_err().contains("is not a time"));
     }
 }

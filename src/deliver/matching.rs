@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{EventGlob, Policy};
 use crate::body::UnreadableBody;
-use crate::event::{ErrorText, Event, EventType, OrderKey};
+use crate::event::{ErrorText, Event, EventType, OrderKey, SourceName};
 use crate::expr::{Expression, Scope};
+use crate::queue::EventNames;
 
 /// The built-in source of Gatepost's own events; reserved.
 pub const OWN_SOURCE: &str = "gatepost";
@@ -44,6 +45,16 @@ impl Policy {
     /// Whether a handler with this policy would be called with the event, or could not say.
     pub fn wants(&self, event: &Arc<Event>) -> bool {
         evaluate(self, event) != Match::Skip
+    }
+
+    /// The events that `on` names, see [`is_named`].
+    pub fn names(&self) -> EventNames {
+        match SourceName::parse(OWN_SOURCE) {
+            Ok(own) if self.on.is_empty() => EventNames::AllBut(own),
+            Ok(_) | Err(_) => EventNames::Any(
+                self.on.iter().map(|glob| (glob.source.clone(), glob.event_type.clone())).collect(),
+            ),
+        }
     }
 }
 

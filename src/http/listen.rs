@@ -55,6 +55,16 @@ pub struct Listen {
     pub inherited: Vec<TcpListener>,
 }
 
-pub(super) fn cannot_listen(address: impl std::fmt::Display, err: &io::Error) -> io::Error {
-    io::Error::new(err.kind(), format!("cannot listen on {address}: {err}"))
+/// Why nothing listens on an address. `key` says where the address stands in the configuration.
+pub(super) fn cannot_listen(
+    address: impl std::fmt::Display,
+    key: &str,
+    err: &io::Error,
+) -> io::Error {
+    let hint = if err.kind() == io::ErrorKind::AddrInUse {
+        "; `ss -ltnp` shows which program has it"
+    } else {
+        ""
+    };
+    io::Error::new(err.kind(), format!("cannot listen on {address} ({key}): {err}{hint}"))
 }

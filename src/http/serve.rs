@@ -78,7 +78,8 @@ pub(super) fn admin(
     admin: &web::Data<Admin>,
     stop: &CancellationToken,
 ) -> io::Result<(Server, Vec<SocketAddr>)> {
-    let listener = bind(listen.admin).map_err(|err| cannot_listen(listen.admin, &err))?;
+    let listener =
+        bind(listen.admin).map_err(|err| cannot_listen(listen.admin, "`[admin] listen`", &err))?;
     let addresses = vec![listener.local_addr()?];
     let (admin, connections, stop) = (admin.clone(), connections.clone(), stop.clone());
     let server = Server::build()
@@ -262,10 +263,9 @@ fn public_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     if !passed.is_empty() {
         return Ok(passed);
     }
-    let bound = listen
-        .public
-        .iter()
-        .map(|address| bind(*address).map_err(|err| cannot_listen(address, &err)));
+    let bound = listen.public.iter().map(|address| {
+        bind(*address).map_err(|err| cannot_listen(address, "`[server] listen`", &err))
+    });
     bound.collect()
 }
 
@@ -277,8 +277,8 @@ fn challenge_sockets(listen: &Listen) -> io::Result<Vec<TcpListener>> {
     }
     let bound = listen.challenge.iter().map(|address| {
         bind(*address).map_err(|err| {
-            let hint = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
-            cannot_listen(address, &io::Error::new(err.kind(), format!("{err} ({hint})")))
+            let key = "`[server.acme]` needs it, or `challenge = \"tls-alpn-01\"`";
+            cannot_listen(address, key, &err)
         })
     });
     bound.collect()

@@ -140,8 +140,8 @@ fn bind(
     let admin = web::Data::from(Arc::clone(admin));
     let (public_server, addresses) = serve::public(listen, &of_public, public, drain)?;
     let (admin_server, admin_addresses) = serve::admin(listen, &of_admin, &admin, drain)?;
-    let socket =
-        bind_socket(&listen.socket).map_err(|err| cannot_listen(listen.socket.display(), &err))?;
+    let socket = bind_socket(&listen.socket)
+        .map_err(|err| cannot_listen(listen.socket.display(), "`[admin] socket`", &err))?;
     // A server of its own: a client that holds all connections of the other one cannot lock the
     // owner out.
     let socket_server = serve::admin_socket(listen, socket, &admin)?;

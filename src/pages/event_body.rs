@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::json::PrettyJson;
 use super::words;
 use crate::api::EventEntry;
+use crate::text::unescaped_json;
 
 /// Bytes of a body that are shown in hexadecimal: each takes four characters.
 const HEX_MAX: usize = 2 << 10;
@@ -49,7 +50,7 @@ pub(super) fn shown_body(entry: &EventEntry, form: &str) -> ShownBody {
         }
         ("" | "pretty", Some(text)) => {
             body.form = "pretty";
-            body.shown = PrettyJson::new(text);
+            body.shown = PrettyJson::new(&unescaped_json(text));
             if !body.shown.is_whole {
                 CUT.clone_into(&mut body.note);
             }

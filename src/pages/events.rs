@@ -9,7 +9,9 @@ use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::widgets::{Sign, When, state_word};
 use super::{Answer, Viewer, events_take, rendered, words};
-use crate::api::{Api, ApiError, EventRow, EventsAsk, ReplayRange, StatusView, moment, state};
+use crate::api::{
+    Api, ApiError, EventRow, EventsAsk, ReplayRange, StatusView, moment, state, unknown_qualifiers,
+};
 use crate::queue::DeliveryState;
 
 /// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
@@ -35,6 +37,8 @@ struct EventsPage {
     older: Option<String>,
     newer: Option<String>,
     is_filtered: bool,
+    /// Words of the search that look as if they said more than they do.
+    plain_words: Vec<String>,
     /// The fields of the filter, for forms that lead back to this list.
     kept: Vec<(&'static str, String)>,
     command: String,
@@ -113,6 +117,12 @@ const COUNT_TIME: Duration = Duration::from_millis(1_500);
 /// The fields of the filter.
 const FILTER: [&str; 7] = ["q", "source", "type", "handler", "state", "since", "until"];
 
+/// All that the page's address may say, but for numbers.
+const KNOWN: [&str; 12] = [
+    "q", "source", "type", "handler", "state", "since", "until", "done", "replay", "form", "to",
+    "picked",
+];
+
 /// The filter as a replay takes it: a handler and a state are words of its search.
 fn range(api: &Api, fields: &Fields) -> Result<ReplayRange, ApiError> {
     let asked = ask(api, fields)?;
@@ -176,6 +186,7 @@ pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiErro
 
 /// The page.
 pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String, ApiError> {
+    fields.check(&KNOWN, &["before"])?;
     let found = api.find(ask(api, fields)?).await?;
     let (status, now) = (api.status(), api.now());
     let handlers: Vec<String> = status.handlers.iter().map(|one| one.name.to_string()).collect();
@@ -228,8 +239,15 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         older,
         newer,
         is_filtered,
+        plain_words: fields.get("q").map(plain_words).unwrap_or_default(),
         frame,
     })
+}
+
+/// Words like `foo:bar`, which are looked for as they stand.
+fn plain_words(q: &str) -> Vec<String> {
+    let found = unknown_qualifiers(q).into_iter().take(4);
+    found.map(|word| words::shown(&word, 60)).collect()
 }
 
 /// Types that are suggested: those that came, and those that there are samples of.

@@ -1,5 +1,7 @@
 //! The fields of an address or of a form.
 
+use super::words;
+use crate::api::ApiError;
 use crate::body;
 
 /// Names and values, decoded. One that is empty counts as left out: that is how forms send it.
@@ -32,6 +34,22 @@ impl Fields {
     /// A number; what is none counts as left out.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// An error where a field is none of `known`, or is no number though `numbers` names it.
+    pub(super) fn check(&self, known: &[&str], numbers: &[&str]) -> Result<(), ApiError> {
+        for (name, value) in &self.0 {
+            let (name, shown) = (name.as_str(), words::shown(value, 60));
+            if numbers.contains(&name) {
+                if value.parse::<u64>().is_err() {
+                    return Err(ApiError::Bad(format!("`{name}` is a number, not `{shown}`")));
+                }
+            } else if !known.contains(&name) {
+                let (name, all) = (words::shown(name, 60), [known, numbers].concat().join(", "));
+                return Err(ApiError::Bad(format!("there is no `{name}` here; there are: {all}")));
+            }
+        }
+        Ok(())
     }
 
     /// An address with these fields, without those that `left_out` names.

@@ -1,9 +1,11 @@
 //! `/`: is all well?
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::cluster::{ClusterCard, card};
-use super::fields::Fields;
+use super::fields::{Fields, address};
 use super::frame::{Frame, Here};
 use super::handlers::{HandlerRow, rows};
 use super::sources::SourceRow;
@@ -11,6 +13,7 @@ use super::verdict::{Verdict, verdict};
 use super::widgets::{Bars, Linked, When};
 use super::{Viewer, rendered, sources, words};
 use crate::api::{Api, ApiError, RatesView, StatusView};
+use crate::clock::Timestamp;
 use crate::standby::StandbyView;
 
 /// Handlers, and sources, that are shown: each with its chart takes up to 2 KB.
@@ -21,7 +24,8 @@ const ROWS_MAX: usize = 10;
 struct OverviewPage {
     frame: Frame,
     verdict: Verdict,
-    received: Linked,
+    /// Since when events are counted, and how many they are.
+    received: (&'static str, Linked),
     waiting: u64,
     waiting_shown: Linked,
     dead: Linked,
@@ -66,11 +70,10 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
     let n_received = minutes.iter().copied().map(u64::from).sum();
     let label =
         format!("{} in the last hour, by minute", words::counted(n_received, "event", "events"));
-    let before =
-        |minutes: u64| When::clock(now.before(std::time::Duration::from_mins(minutes)), now);
+    let before = |minutes: u64| When::clock(now.before(Duration::from_mins(minutes)), now);
     rendered(&OverviewPage {
         verdict,
-        received: Linked::new(n_received, "/events?since=1h".to_owned()),
+        received: received(&status, n_received, now),
         waiting,
         waiting_shown: Linked::new(waiting, "/events?state=waiting".to_owned()),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
@@ -89,6 +92,19 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         first_steps,
         frame,
     })
+}
+
+/// How many events came, and where they are listed: counting begins with the process, and Gatepost's
+/// own events are none that came.
+fn received(status: &StatusView, n: u64, now: Timestamp) -> (&'static str, Linked) {
+    let hour = Duration::from_hours(1);
+    let started_at = status.started_at.filter(|at| now.since(*at) < hour);
+    let (label, since) = match started_at {
+        Some(at) => ("Received since the start", at.to_string()),
+        None => ("Received, last hour", "1h".to_owned()),
+    };
+    let address = address("/events", [("since", since.as_str()), ("q", "-source:gatepost")]);
+    (label, Linked::new(n, address))
 }
 
 fn events_by_minute(rates: &RatesView) -> Vec<u32> {
@@ -122,7 +138,7 @@ fn machine(api: &Api, status: &StatusView) -> Vec<(&'static str, String, String)
         let age = words::between(around.read_at, api.now());
         facts.push(("Configuration read", format!("{age} ago"), String::new()));
     }
-    facts.push(("Index behind", words::bytes(queue.lag_bytes), String::new()));
+    facts.push(("Not searchable yet", words::bytes(queue.lag_bytes), String::new()));
     facts.extend(status.standby.as_ref().map(second_copy));
     facts
 }

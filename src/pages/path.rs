@@ -58,6 +58,12 @@ pub enum Page {
     Reload,
 }
 
+/// Whether `path` is below a page: what is not there is told by a page too.
+pub fn is_among_pages(path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    parts.next().and_then(|first| Page::parse(&format!("/{first}"))).is_some()
+}
+
 impl Page {
     /// What `path` asks for; `None` = no page is there.
     pub fn parse(path: &str) -> Option<Self> {

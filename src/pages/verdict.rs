@@ -66,7 +66,7 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
                 None => calm(status, rates, now),
             },
         },
-        [one] => one_fails(one, status.handlers.len() - 1, now),
+        [one] => one_fails(one, &others(&status.handlers), now),
         many => many_fail(many),
     }
 }
@@ -111,7 +111,42 @@ fn waiting(handler: &HandlerView) -> u64 {
     handler.in_log.saturating_add(handler.waiting)
 }
 
-fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict {
+/// What the handlers do that do not fail: those that are not held go on.
+fn others(handlers: &[HandlerView]) -> String {
+    let count =
+        |state| handlers.iter().filter(|one| one.state == state && !is_in_trouble(one)).count();
+    let go_on = match count(HandlerStatus::Running) {
+        0 => None,
+        1 if handlers.len() == 2 => Some("The other handler goes on".to_owned()),
+        1 => Some("1 other handler goes on".to_owned()),
+        n if n + 1 == handlers.len() => Some(format!("The other {n} handlers go on")),
+        n => Some(format!("{n} other handlers go on")),
+    };
+    let paused = match (count(HandlerStatus::Paused), &go_on) {
+        (0, _) => None,
+        (1, Some(_)) => Some("1 is paused".to_owned()),
+        (n, Some(_)) => Some(format!("{n} are paused")),
+        (1, None) => Some("1 other handler is paused".to_owned()),
+        (n, None) => Some(format!("{n} other handlers are paused")),
+    };
+    let parts: Vec<String> = go_on.into_iter().chain(paused).collect();
+    if parts.is_empty() { String::new() } else { format!("{}. ", parts.join(", ")) }
+}
+
+/// What is said behind a link to what waits.
+fn waiting_end(n_waiting: u64, n_dead: u64, for_whom: &str) -> String {
+    let wait = if n_waiting == 1 { "waits" } else { "wait" };
+    match n_dead {
+        0 => format!("{wait}{for_whom}; nothing is lost."),
+        1 => format!("{wait}{for_whom}, and 1 was given up: it is kept as a dead letter."),
+        n => format!(
+            "{wait}{for_whom}, and {} were given up: they are kept as dead letters.",
+            words::count(n)
+        ),
+    }
+}
+
+fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
     let name = handler.name.to_string();
     let is_failed = handler.state == HandlerStatus::Failed;
     let error = match (&handler.reason, &handler.last_error) {
@@ -142,11 +177,6 @@ fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict 
         None if is_failed => "It is tried again every minute, and with each reload.".to_owned(),
         None => "Each delivery is tried again by the rules of its retry table.".to_owned(),
     };
-    let others = match n_others {
-        0 => String::new(),
-        1 => "The other handler goes on. ".to_owned(),
-        n => format!("The other {n} handlers go on. "),
-    };
     Verdict {
         is_trouble: true,
         first,
@@ -154,13 +184,11 @@ fn one_fails(handler: &HandlerView, n_others: usize, now: Timestamp) -> Verdict 
         rest: format!(": {error}."),
         link,
         end: match (n_waiting, handler.dead) {
-            (0, 0) => "Nothing waits for it.",
-            (0, 1) => "was given up; nothing waits for it.",
-            (0, _) => "were given up; nothing waits for it.",
-            (1, _) => "waits for it; nothing is lost.",
-            (_, _) => "wait for it; nothing is lost.",
-        }
-        .to_owned(),
+            (0, 0) => "Nothing waits for it.".to_owned(),
+            (0, 1) => "was given up; nothing waits for it.".to_owned(),
+            (0, _) => "were given up; nothing waits for it.".to_owned(),
+            (n, n_dead) => waiting_end(n, n_dead, " for it"),
+        },
         explained: if n_waiting == 0 {
             format!("{others}It is tried again with the next event that it takes.")
         } else {
@@ -190,14 +218,24 @@ fn many_fail(handlers: &[&HandlerView]) -> Verdict {
     let more = handlers.len() - names.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let n_waiting: u64 = handlers.iter().map(|one| waiting(one)).sum();
+    let n_dead: u64 = handlers.iter().map(|one| one.dead).sum();
+    let dead = || words::counted(n_dead, "dead letter", "dead letters");
+    let (link, end) = match (n_waiting, n_dead) {
+        (0, 0) => (None, "Nothing waits for them.".to_owned()),
+        (0, 1) => (Some((dead(), "/dead".to_owned())), "waits for you; nothing else waits.".into()),
+        (0, _) => (Some((dead(), "/dead".to_owned())), "wait for you; nothing else waits.".into()),
+        (n, n_dead) => {
+            let deliveries = words::counted(n, "delivery", "deliveries");
+            (Some((deliveries, "/handlers".to_owned())), waiting_end(n, n_dead, ""))
+        }
+    };
     Verdict {
         is_trouble: true,
         first: format!("{} handlers fail: {}{more}.", handlers.len(), names.join(", ")),
         since: None,
         rest: String::new(),
-        link: Some((words::counted(n_waiting, "delivery", "deliveries"), "/handlers".to_owned())),
-        end: if n_waiting == 1 { "waits; nothing is lost." } else { "wait; nothing is lost." }
-            .into(),
+        link,
+        end,
         explained: "What they have in common (a network, a password, a disk) is the likely cause."
             .to_owned(),
         handler: None,
@@ -259,3 +297,6 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
         handler: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,9 @@ pub use contract::{
     APPEND_ALL_MAX, Appended, AwaitedTry, LOOK_AGAIN, Queue, Start, Subscription, TAKE_BYTES_MAX,
 };
 pub use error::QueueError;
-pub use query::{BodyFilter, DeadFilter, DeliveryFilter, EventQuery, ListOrder, Searched};
+pub use query::{
+    BodyFilter, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder, Searched,
+};
 pub use standing::{
     AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadRecord, DeliveryHistory,
     DeliveryState, LostDeliveries, QueueStats,

@@ -2,13 +2,15 @@
 
 use super::standing::DeliveryState;
 use crate::clock::Timestamp;
-use crate::event::{Event, HandlerName, Position, SourceName};
+use crate::event::{Event, Glob, HandlerName, Position, SourceName};
 
 /// Which events to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
     /// Only this source.
     pub source: Option<SourceName>,
+    /// Not this source.
+    pub except: Option<SourceName>,
     /// Only types that match this pattern, where `*` stands for any run of characters.
     pub event_type: Option<String>,
     /// Only events received at or after this moment.
@@ -37,6 +39,31 @@ pub struct DeliveryFilter {
     pub handler: Option<HandlerName>,
     /// Only those that stand so.
     pub state: Option<DeliveryState>,
+    /// What the handler is given: other events it has skipped, or will, without a look at them, and none
+    /// of these counts. `None` = every event.
+    pub given: Option<EventNames>,
+}
+
+/// Events by their source and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventNames {
+    /// Those whose source and type fit one of these.
+    Any(Vec<(Glob, Glob)>),
+    /// All but those of this source.
+    AllBut(SourceName),
+}
+
+impl EventNames {
+    /// Whether the event is one of them.
+    pub fn contains(&self, event: &Event) -> bool {
+        match self {
+            Self::Any(names) => names.iter().any(|(source, event_type)| {
+                source.matches(event.source.as_str())
+                    && event_type.matches(event.event_type.as_str())
+            }),
+            Self::AllBut(source) => event.source != *source,
+        }
+    }
 }
 
 /// What a search found within its time.
@@ -53,8 +80,8 @@ pub struct Searched {
 /// What must be in an event's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyFilter {
-    /// These bytes, anywhere.
-    Contains(Vec<u8>),
+    /// One of these texts, anywhere: one text in each way in which a body may have it.
+    Contains(Vec<Vec<u8>>),
     /// At this JSON pointer (RFC 6901) of the payload, as every reader of the event sees it, a text with
     /// this content, or another value that is written so.
     JsonEquals {

@@ -26,6 +26,9 @@ pub enum CopyError {
          Name an empty folder by `--data`"
     )]
     IsQueue(PathBuf),
+    /// It was made a gateway's before, or never was a copy.
+    #[error("`{0}` is a gateway's already: `gatepost serve` starts from it")]
+    IsGateways(PathBuf),
     /// There is something else in it.
     #[error("`{0}` is not empty and holds no copy of a queue: name an empty folder by `--data`")]
     NotEmpty(PathBuf),
@@ -82,6 +85,7 @@ impl CopyError {
             Self::Garbled(_) => true,
             Self::Bucket(err) => err.may_pass(),
             Self::IsQueue(_)
+            | Self::IsGateways(_)
             | Self::NotEmpty(_)
             | Self::NoCopy(_)
             | Self::Incomplete(_)

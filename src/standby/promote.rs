@@ -42,7 +42,7 @@ pub fn promote(folder: &Path, force: bool, tell: TellBytes<'_>) -> Result<Promot
     let (held, holds) = CopyFolder::take(folder)?;
     match holds {
         FolderHolds::Copy => {}
-        FolderHolds::Queue => return Err(CopyError::IsQueue(folder.to_owned())),
+        FolderHolds::Queue => return Err(CopyError::IsGateways(folder.to_owned())),
         FolderHolds::Nothing | FolderHolds::Other => {
             return Err(CopyError::NoCopy(folder.to_owned()));
         }

@@ -151,7 +151,7 @@ async fn nobody_serves_from_a_copy_and_no_standby_writes_into_a_queue() {
     let err = LocalCopy::open(&rig.copy_folder()).unwrap_err();
     assert!(matches!(err, CopyError::IsQueue(_)), "{err}");
     let err = promote(&rig.copy_folder(), true, &|_, _| ()).unwrap_err();
-    assert!(matches!(err, CopyError::IsQueue(_)), "{err}");
+    assert!(matches!(err, CopyError::IsGateways(_)), "{err}");
     let other = rig.folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("letter.txt"), "dear").unwrap();

@@ -29,7 +29,7 @@ pub struct Certificate {
 #[non_exhaustive]
 pub enum CertificateError {
     /// A file cannot be read.
-    #[error("`{0}` cannot be read: {1}: {2}")]
+    #[error("`{0}` cannot be read: {place}: {2}", place = place(.1))]
     Unread(&'static str, SecretRef, String),
     /// The chain is empty.
     #[error("`cert` holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)")]
@@ -57,6 +57,11 @@ pub enum CertificateError {
     /// The certificate says no time of its end.
     #[error("the first certificate in `cert` cannot be read")]
     Malformed,
+}
+
+/// Where a certificate or its key is: a file of it is no secret's.
+fn place(place: &SecretRef) -> String {
+    place.to_string().replacen("secret file", "file", 1)
 }
 
 /// The state of a certificate at one moment.

@@ -83,6 +83,9 @@ impl TlsFiles {
 
 /// The reason without the file's name, which the caller says.
 fn cause(err: &SecretError) -> String {
+    if matches!(err, SecretError::Empty(_)) {
+        return "it is empty".to_owned();
+    }
     std::error::Error::source(err).map_or_else(|| err.to_string(), ToString::to_string)
 }
 

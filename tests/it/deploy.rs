@@ -223,3 +223,30 @@ fn bill_of_materials_has_what_is_built_in_and_nothing_of_the_tests() {
         }
     }
 }
+
+#[test]
+fn no_shipped_unit_has_a_step_that_can_keep_the_program_down() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")];
+    let mut n_units = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if !path.extension().is_some_and(|end| end == "service" || end == "socket") {
+                continue;
+            }
+            n_units += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Its failure counts but for a `-` before the program.
+            for key in ["ExecCondition=", "ExecStartPre=", "AssertPath", "ConditionPath"] {
+                let mut lines = text.lines().filter(|line| line.starts_with(key));
+                let blocks = lines.find(|line| !line.starts_with("ExecStartPre=-"));
+                assert_eq!(blocks, None, "{}", path.display());
+            }
+        }
+    }
+    assert_eq!(n_units, 2);
+}

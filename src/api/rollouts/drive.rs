@@ -19,6 +19,8 @@ use crate::queue::{
 
 /// How often results are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The same where all that is left is what handlers try again by themselves.
+const SLOW_LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A letter's name.
 type Letter = (HandlerName, Position);
@@ -32,6 +34,8 @@ enum Finding {
     NotRedriven,
     /// Its result is known.
     Ended(LetGoResult, Option<String>),
+    /// It failed, and its handler tries it again by its own rules.
+    TriedAgain(Option<String>),
 }
 
 impl Api {
@@ -51,6 +55,9 @@ impl Api {
             }
             if active.is_empty() {
                 bell.await;
+            } else if rollouts.are_slow() {
+                // One that begins meanwhile, or goes on, rings.
+                drop(tokio::time::timeout(SLOW_LOOK_EVERY, bell).await);
             } else {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -66,12 +73,11 @@ impl Api {
             let found = self.letters_for(&before).await?;
             rollouts.change(number, |one| one.set_waiting(found));
         }
-        let under_way: Vec<LetGo> = before
-            .let_go
-            .iter()
-            .filter(|one| one.result == LetGoResult::UnderWay)
-            .cloned()
-            .collect();
+        let of = |filter: fn(&&LetGo) -> bool| -> Vec<LetGo> {
+            before.let_go.iter().filter(filter).cloned().collect()
+        };
+        let under_way = of(|one| one.result == LetGoResult::UnderWay);
+        let tried_again = of(|one| one.is_tried_again);
         let (now, steady) = (self.clock.now(), self.clock.steady());
         let mut again: Vec<Letter> = Vec::new();
         // What was let go and is dead once more counts against the rollout before more is let go.
@@ -81,8 +87,19 @@ impl Api {
                 Finding::NotRedriven => again.push(letter),
                 Finding::Ended(result, error) => {
                     let letter = (&letter.0, letter.1);
-                    rollouts.change(number, |one| one.settle(letter, result, error));
+                    rollouts.change(number, |one| one.settle(letter, result, (error, false)));
                 }
+                Finding::TriedAgain(error) => {
+                    let letter = (&letter.0, letter.1);
+                    let failed = LetGoResult::Failed;
+                    rollouts.change(number, |one| one.settle(letter, failed, (error, true)));
+                }
+            }
+        }
+        for (letter, finding) in self.look_at(&tried_again).await? {
+            if let Finding::Ended(result, error) = finding {
+                let letter = (&letter.0, letter.1);
+                rollouts.change(number, |one| one.mend(letter, result, error));
             }
         }
         let due = rollouts.change(number, |one| one.advance(now, steady)).unwrap_or_default();
@@ -148,7 +165,7 @@ fn finding(letter: &LetGo, own: Option<&DeliveryHistory>, dead: Option<&DeadReco
         DeliveryState::Delivered => Finding::Ended(LetGoResult::Delivered, None),
         DeliveryState::Skipped => Finding::Ended(LetGoResult::Skipped, None),
         // It will be tried again by the rules of its handler, but what was mended is not yet well.
-        DeliveryState::Retry => Finding::Ended(LetGoResult::Failed, last_error()),
+        DeliveryState::Retry => Finding::TriedAgain(last_error()),
         DeliveryState::Dead => match dead.map(|dead| dead.fact.as_ref()) {
             // Dropped meanwhile.
             None => Finding::Ended(LetGoResult::Gone, None),
@@ -178,6 +195,7 @@ mod tests {
             stage: Some(0),
             result: LetGoResult::UnderWay,
             error: None,
+            is_tried_again: false,
             is_redriven,
         }
     }
@@ -198,7 +216,7 @@ mod tests {
         assert_eq!(of(DeliveryState::Held), Finding::UnderWay);
         assert_eq!(of(DeliveryState::Delivered), Finding::Ended(LetGoResult::Delivered, None));
         assert_eq!(of(DeliveryState::Skipped), Finding::Ended(LetGoResult::Skipped, None));
-        assert_eq!(of(DeliveryState::Retry), Finding::Ended(LetGoResult::Failed, None));
+        assert_eq!(of(DeliveryState::Retry), Finding::TriedAgain(None));
         assert_eq!(of(DeliveryState::Dead), Finding::Ended(LetGoResult::Gone, None), "dropped");
         assert_eq!(finding(&letter(true), None, None), Finding::Ended(LetGoResult::Gone, None));
     }

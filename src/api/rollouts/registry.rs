@@ -104,6 +104,11 @@ impl Rollouts {
         rollouts.iter().filter(|one| one.is_active()).map(|one| one.view.number).collect()
     }
 
+    /// Whether all of those are in no hurry.
+    pub(super) fn are_slow(&self) -> bool {
+        self.rollouts().iter().filter(|one| one.is_active()).all(Rollout::is_slow)
+    }
+
     /// Keeps one as it is now; `Ok` = durably.
     pub(super) async fn save(&self, number: u64) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };

@@ -8,8 +8,9 @@
 //! 3. Never more letters a second than `rate`, never more than [`UNDER_WAY_MAX`] without a result.
 //! 4. Resumed after a pause it goes on in its stage; resumed after a stop it begins anew with one
 //!    letter, and those that failed are among them.
+//! 5. A letter counts by its last result: one that failed and was delivered later is delivered.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::view::{LetGo, LetGoResult, RolloutStage, RolloutState, RolloutView};
 use crate::clock::Timestamp;
@@ -52,9 +53,16 @@ impl Rollout {
     pub(super) fn is_active(&self) -> bool {
         match self.view.state {
             RolloutState::Running => true,
-            RolloutState::Paused | RolloutState::Stopped => self.under_way().next().is_some(),
-            RolloutState::Cancelled | RolloutState::Done => false,
+            RolloutState::Paused | RolloutState::Stopped => {
+                self.under_way().next().is_some() || self.tried_again().next().is_some()
+            }
+            RolloutState::Cancelled | RolloutState::Done => self.tried_again().next().is_some(),
         }
+    }
+
+    /// Whether it only looks after what its handlers try again by themselves, which may take days.
+    pub(super) fn is_slow(&self) -> bool {
+        self.view.state != RolloutState::Running && self.under_way().next().is_none()
     }
 
     /// What has no result yet.
@@ -109,6 +117,7 @@ impl Rollout {
         stage.let_go += n as u64;
         stage.size = stage.size.max(stage.let_go);
         let letters: Vec<_> = waiting.drain(..n).collect();
+        self.forget_failures(&letters);
         let stage = Some(self.view.stage);
         self.view.let_go.extend(letters.iter().map(|(handler, position)| LetGo {
             handler: handler.clone(),
@@ -117,9 +126,62 @@ impl Rollout {
             stage,
             result: LetGoResult::UnderWay,
             error: None,
+            is_tried_again: false,
             is_redriven: false,
         }));
         letters
+    }
+
+    /// Those that failed and are let go once more count by what comes of them now.
+    fn forget_failures(&mut self, letters: &[(HandlerName, Position)]) {
+        let letters: HashSet<&(HandlerName, Position)> = letters.iter().collect();
+        let n_before = self.view.let_go.len();
+        self.view.let_go.retain(|one| {
+            one.result != LetGoResult::Failed
+                || !letters.contains(&(one.handler.clone(), one.position))
+        });
+        let n_forgotten = n_before - self.view.let_go.len();
+        self.view.failed = self.view.failed.saturating_sub(n_forgotten as u64);
+    }
+
+    /// Letters that failed and that their handler tries again by itself.
+    pub(super) fn tried_again(&self) -> impl Iterator<Item = &LetGo> {
+        self.view.let_go.iter().filter(|one| one.is_tried_again)
+    }
+
+    /// Notes what became of a letter that failed and was tried again. No failure stops anything: the
+    /// first one did.
+    pub(super) fn mend(
+        &mut self,
+        (handler, position): (&HandlerName, Position),
+        result: LetGoResult,
+        error: Option<String>,
+    ) {
+        let view = &mut self.view;
+        let found = view
+            .let_go
+            .iter_mut()
+            .find(|one| one.is_tried_again && one.handler == *handler && one.position == position);
+        let Some(found) = found else { return };
+        let count = match result {
+            LetGoResult::UnderWay => return,
+            LetGoResult::Failed => {
+                found.is_tried_again = false;
+                found.error = error.or_else(|| found.error.take());
+                return;
+            }
+            LetGoResult::Delivered => &mut view.delivered,
+            LetGoResult::Skipped => &mut view.skipped,
+            LetGoResult::Gone => &mut view.gone,
+        };
+        *count += 1;
+        view.failed = view.failed.saturating_sub(1);
+        (found.result, found.error, found.is_tried_again) = (result, None, false);
+        if let Some(stage) = found.stage.and_then(|stage| view.stages.get_mut(stage)) {
+            stage.failed = stage.failed.saturating_sub(1);
+            stage.done += 1;
+        }
+        self.forget_old_results();
     }
 
     /// Notes that the queue redrove these.
@@ -139,7 +201,7 @@ impl Rollout {
         &mut self,
         (handler, position): (&HandlerName, Position),
         result: LetGoResult,
-        error: Option<String>,
+        (error, is_tried_again): (Option<String>, bool),
     ) {
         let view = &mut self.view;
         let found = view.let_go.iter_mut().find(|one| {
@@ -150,6 +212,7 @@ impl Rollout {
         let Some(found) = found else { return };
         found.result = result;
         found.error.clone_from(&error);
+        found.is_tried_again = is_tried_again;
         let is_failed = match result {
             LetGoResult::UnderWay => return,
             LetGoResult::Delivered => add(&mut view.delivered, false),

@@ -36,7 +36,7 @@ fn advance(rollout: &mut Rollout, second: i64) -> Vec<u64> {
 
 fn settle(rollout: &mut Rollout, position: u64, result: LetGoResult) {
     let error = (result == LetGoResult::Failed).then(|| "answered 500".to_owned());
-    rollout.settle((&app(), Position(position)), result, error);
+    rollout.settle((&app(), Position(position)), result, (error, false));
 }
 
 fn deliver(rollout: &mut Rollout, positions: impl IntoIterator<Item = u64>) {
@@ -111,7 +111,37 @@ fn resumed_after_a_stop_it_begins_anew_with_one_and_those_that_failed_are_among_
     assert_eq!(advance(&mut rollout, 6), [0]);
     deliver(&mut rollout, [0]);
     assert_eq!(advance(&mut rollout, 7).len(), 10);
-    assert_eq!((rollout.view.delivered, rollout.view.failed), (1, 1), "figures go on");
+    assert_eq!((rollout.view.delivered, rollout.view.failed), (1, 0), "its last result counts");
+    deliver(&mut rollout, 1..5);
+    settle(&mut rollout, 5, LetGoResult::Failed);
+    assert_eq!((rollout.view.delivered, rollout.view.failed), (5, 1), "figures go on");
+    assert_eq!(rollout.view.n_let_go(), 11);
+}
+
+#[test]
+fn letter_that_its_handler_tries_again_counts_by_what_comes_of_it() {
+    let mut rollout = rollout(2);
+    advance(&mut rollout, 0);
+    let letter = (app(), Position(0));
+    let refused = (Some("answered 500".to_owned()), true);
+    rollout.settle((&letter.0, letter.1), LetGoResult::Failed, refused);
+    assert_eq!(rollout.view.state, RolloutState::Stopped);
+    assert!(rollout.is_active() && rollout.is_slow(), "it is still looked after");
+    // It goes on with the other one; the first is no dead letter.
+    assert!(rollout.resume(at(5_000)));
+    rollout.set_waiting(letters(1..2));
+    assert_eq!(advance(&mut rollout, 6), [1]);
+    deliver(&mut rollout, [1]);
+    advance(&mut rollout, 7);
+    assert_eq!(rollout.view.state, RolloutState::Done);
+    assert_eq!((rollout.view.delivered, rollout.view.failed), (1, 1));
+    assert!(rollout.is_active());
+    let text = serde_json::to_string(&rollout.view).unwrap();
+    let mut rollout = Rollout::kept(serde_json::from_str(&text).unwrap());
+    assert!(rollout.is_active(), "also after a restart");
+    rollout.mend((&letter.0, letter.1), LetGoResult::Delivered, None);
+    assert_eq!((rollout.view.delivered, rollout.view.failed), (2, 0));
+    assert!(!rollout.is_active());
 }
 
 #[test]

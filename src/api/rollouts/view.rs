@@ -36,7 +36,7 @@ pub struct RolloutView {
     pub delivered: u64,
     /// Letters that their handler's filter did not want any more.
     pub skipped: u64,
-    /// Letters that failed again.
+    /// Letters that failed again, and were not delivered since.
     pub failed: u64,
     /// Letters that were dropped or redriven meanwhile.
     pub gone: u64,
@@ -148,6 +148,9 @@ pub struct LetGo {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it failed and its handler tries it again by itself: a later result counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_tried_again: bool,
     /// Whether this process saw the queue redrive it. After a restart it may have been noted only.
     #[serde(skip)]
     pub(super) is_redriven: bool,
@@ -163,7 +166,7 @@ pub enum LetGoResult {
     Delivered,
     /// The handler's filter said no.
     Skipped,
-    /// Its first try failed.
+    /// It failed, and was not delivered since.
     Failed,
     /// It was dropped or redriven meanwhile, or its handler or event is gone.
     Gone,

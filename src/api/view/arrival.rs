@@ -108,7 +108,7 @@ impl ArrivalView {
         };
         match self.window_seconds {
             Some(seconds) => format!("{by}, for {}", span(Duration::from_secs(seconds))),
-            None => format!("{by}, until it is answered"),
+            None => format!("{by}, only where the first answer cannot have arrived"),
         }
     }
 }

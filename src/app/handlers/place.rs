@@ -42,6 +42,11 @@ impl BuildInputs {
         let secrets = config.secrets_of(handler).map(SecretRef::fingerprint).collect();
         Self { snapshot: config.snapshot_of(handler), secrets }
     }
+
+    /// Whether a secret is another one, and nothing else is.
+    pub(in crate::app) fn differs_by_secrets(&self, other: &Self) -> bool {
+        self.snapshot == other.snapshot && self.secrets != other.secrets
+    }
 }
 
 /// What a handler's secrets were when it was built: a new one in the same file is a change.

@@ -31,7 +31,8 @@ fn names(handlers: &Handlers) -> Vec<String> {
 async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let old = config(folder.path(), "");
-    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0))) as Arc<dyn Clock>;
+    let manual = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+    let clock = Arc::clone(&manual) as Arc<dyn Clock>;
     let queue = Arc::new(MemoryDisk::new().open(Arc::clone(&clock)));
     let core = Core { queue, clock, metrics: Metrics::new(), traces: Traces::default() };
     let own = Arc::new(SystemSource::new(core.clone()));
@@ -60,6 +61,16 @@ async fn a_handler_that_cannot_be_started_keeps_back_no_other_and_is_tried_again
         [pair("a", HandlerStatus::Failed), pair("b", HandlerStatus::Running)],
         "it is still busy"
     );
+
+    // A reload does not make another failure of it.
+    manual.advance(Duration::from_mins(5));
+    let same = handlers.unchanged_handlers(&old);
+    handlers.replace(parts::handlers(&old, &core.clock, &same), &same).await;
+    let since = handlers.conditions().into_iter().find_map(|(_, condition)| match condition {
+        Condition::Failed { since, .. } => Some(since),
+        Condition::Unclear | Condition::Well | Condition::Down { .. } => None,
+    });
+    assert_eq!(since, Some(Timestamp::from_millis(0)));
 
     drop(busy);
     let new = config(folder.path(), "timeout = \"5s\"");

@@ -36,7 +36,7 @@ pub struct DeadFilter {
     /// Only those whose reason contains this text.
     #[arg(long)]
     pub reason: Option<String>,
-    /// Only those that died since then: `2h`, `7d` or `2026-11-22T10:00:00Z`.
+    /// Only those that died since then: `2h`, `7d`, `2026-11-22` (a day of UTC) or `2026-11-22T10:00:00Z`.
     #[arg(long, value_name = "TIME")]
     pub since: Option<SaidTime>,
     /// Only those that died before then.

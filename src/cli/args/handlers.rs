@@ -30,7 +30,7 @@ pub enum Handlers {
     Pause {
         /// The handler.
         name: HandlerName,
-        /// Resume it by itself after so long: `30min`, `2h`. Left out: when the owner does.
+        /// Resume it by itself after so long: `30m`, `2h`. Left out: when the owner does.
         #[arg(long = "for", value_name = "TIME", conflicts_with = "until")]
         length: Option<String>,
         /// Resume it by itself then: `2026-11-22T10:00:00Z`.

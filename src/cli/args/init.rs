@@ -30,7 +30,8 @@ pub struct Init {
     /// The address of this machine as senders know it: `https://hooks.example.com`.
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) url: Option<String>,
-    /// Ask nothing: what no option says is left out.
+    /// Ask nothing: what no option says is left out. Without `--source` the senders are Hyvor Talk (`hyvor`)
+    /// and UserEcho (`userecho`).
     #[arg(long)]
     pub(in crate::cli) yes: bool,
     /// Write a new file where there is one. The old one is kept beside it, as `….old` (`….old.2` and

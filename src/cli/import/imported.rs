@@ -6,9 +6,14 @@ use serde_json::Value;
 
 use crate::secret::Secret;
 
-/// What is said of a source without a signature.
-pub(super) const NOBODY_CHECKED: &str =
-    "nobody is checked: everybody who knows the address can send (as before)";
+/// What is said of a source without a signature, where there was none before.
+pub(super) const fn unchecked(has_allow: bool) -> &'static str {
+    if has_allow {
+        "no signature is checked: everybody in the networks of `allow` can send (as before)"
+    } else {
+        "nobody is checked: everybody who knows the address can send (as before)"
+    }
+}
 
 /// What became of another program's configuration.
 #[derive(Debug, Default)]
@@ -43,6 +48,11 @@ impl ImportedConfig {
         self.secrets.push((file.clone(), Secret::new(text)));
         // Until it is there the one that is made is unknown.
         format!("{{ file = {}, create = true }}", quoted(&file))
+    }
+
+    /// Whether anything was carried over, were it as comments.
+    pub(super) fn has_any(&self) -> bool {
+        self.sections.iter().any(|section| !section.text.is_empty())
     }
 
     /// All of it as TOML.
@@ -83,6 +93,14 @@ fn one_line(text: &str) -> String {
 pub(super) fn quoted(value: &str) -> String {
     // JSON's escapes are TOML's and MiniJinja's.
     Value::from(value).to_string()
+}
+
+/// TOML as comments: it takes nothing until its owner has decided.
+pub(super) fn commented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut commented, line| {
+        put(&mut commented, format_args!("# {line}\n"));
+        commented
+    })
 }
 
 /// Strings as a TOML list.

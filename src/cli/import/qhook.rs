@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::imported::{ImportedConfig, NOBODY_CHECKED, list, name_of, put, quoted, variable};
+use super::imported::{ImportedConfig, list, name_of, put, quoted, unchecked, variable};
 use super::transform;
 
 /// Parts of the file that have no like here.
@@ -83,6 +83,15 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 
+/// What stands there, whatever it is: a secret of digits only is a number in YAML.
+fn given(value: &Value, key: &str) -> Option<String> {
+    match value.get(key)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        other => Some(other.to_string()),
+    }
+}
+
 fn strings<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
     let items = value.get(key).and_then(Value::as_array);
     items.into_iter().flatten().filter_map(Value::as_str).collect()
@@ -126,7 +135,7 @@ fn source_text(
     let mut out = format!("[source.{name}]\n");
     let verify = match text(source, "type").unwrap_or("webhook") {
         "webhook" => webhook(source, name, &mut out, imported, notes),
-        "event" => event(file, name, &mut out, imported, notes),
+        "event" => event((file, source), name, &mut out, imported, notes),
         other => {
             notes.push(format!("there are no sources of the kind `{other}`: it was left out"));
             return None;
@@ -153,18 +162,21 @@ fn webhook(
     notes: &mut Vec<String>,
 ) -> String {
     notes.push(format!("its address is /hooks/{name} now"));
-    let secret = text(source, "secret").unwrap_or_default();
-    let Some(verify) = text(source, "verify") else {
-        notes.push(NOBODY_CHECKED.to_owned());
+    let secret = given(source, "secret");
+    let verify = given(source, "verify");
+    if secret.is_none() && verify.is_none() {
+        notes.push(unchecked(!strings(source, "allowed_ips").is_empty()).to_owned());
         return "algorithm = \"none\"\n".to_owned();
-    };
-    let secret = imported.secret(name, secret);
-    if let Some((_, preset)) = PRESETS.iter().find(|(theirs, _)| *theirs == verify) {
+    }
+    // Whatever else it is: a source that is to be checked is never open.
+    let verify = verify.unwrap_or_default();
+    let secret = imported.secret(name, &secret.unwrap_or_default());
+    if let Some((_, preset)) = PRESETS.iter().find(|(theirs, _)| verify == *theirs) {
         put(out, format_args!("provider = \"{preset}\"\nsecrets = [{secret}]\n"));
         return String::new();
     }
     put(out, format_args!("secrets = [{secret}]\n"));
-    if let Some((_, scheme)) = SCHEMES.iter().find(|(theirs, _)| *theirs == verify) {
+    if let Some((_, scheme)) = SCHEMES.iter().find(|(theirs, _)| verify == *theirs) {
         return (*scheme).to_owned();
     }
     notes.push(format!("`verify: {verify}` is not known here: what stands here is a guess"));
@@ -172,7 +184,7 @@ fn webhook(
 }
 
 fn event(
-    file: &Value,
+    (file, source): (&Value, &Value),
     name: &str,
     out: &mut String,
     imported: &mut ImportedConfig,
@@ -181,12 +193,12 @@ fn event(
     notes.push(format!(
         "events come to /hooks/{name}?type=order.created now, with the type in the address"
     ));
-    let token = file.get("api").and_then(|api| text(api, "auth_token"));
+    let token = file.get("api").and_then(|api| given(api, "auth_token"));
     let Some(token) = token else {
-        notes.push(NOBODY_CHECKED.to_owned());
+        notes.push(unchecked(!strings(source, "allowed_ips").is_empty()).to_owned());
         return "algorithm = \"none\"\ntype = { query = \"type\" }\n".to_owned();
     };
-    let secret = imported.secret(name, token);
+    let secret = imported.secret(name, &token);
     put(out, format_args!("secrets = [{secret}]\n"));
     "algorithm = \"token\"\nheader = \"Authorization\"\nprefix = \"Bearer \"\n\
      type = { query = \"type\" }\n"

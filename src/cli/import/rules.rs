@@ -14,6 +14,9 @@ pub(super) struct TriggerRule {
     pub(super) conditions: Vec<String>,
     /// What could not be carried over.
     pub(super) lost: Vec<String>,
+    /// Whether it asks who is calling in a way that is no [`TriggerRule::caller`]: within `or` or `not`,
+    /// say.
+    has_other_guard: bool,
 }
 
 /// How a sender shows who it is.
@@ -72,6 +75,11 @@ impl TriggerRule {
         read
     }
 
+    /// Whether strangers were kept out, and would not be by what is carried over.
+    pub(super) const fn keeps_out_no_more(&self) -> bool {
+        self.caller.is_none() && self.has_other_guard
+    }
+
     /// One of the conditions that all must hold.
     fn part(&mut self, part: &Value, has_hmac: bool) {
         if let Some(caller) = hmac(part).or_else(|| token(part).filter(|_| !has_hmac)) {
@@ -87,6 +95,7 @@ impl TriggerRule {
             self.allow.extend(range.split_whitespace().map(str::to_owned));
             return;
         }
+        self.has_other_guard |= is_guard(part);
         match expression(part) {
             Ok(condition) => self.conditions.push(condition),
             Err(why) => self.lost.push(format!("a condition: {why}")),
@@ -107,6 +116,34 @@ fn flatten<'a>(rule: &'a Value, parts: &mut Vec<&'a Value>) {
 
 fn kind(rule: &Value) -> &str {
     rule.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a rule, or one within it, may keep strangers out. When in doubt it may: a kind that is not
+/// known here, a parameter of the address.
+fn is_guard(rule: &Value) -> bool {
+    let mut rest = vec![rule];
+    while let Some(rule) = rest.pop() {
+        let inner = ["and", "or"].iter().filter_map(|key| rule.get(key)?.as_array()).flatten();
+        let before = rest.len();
+        rest.extend(inner);
+        rest.extend(rule.get("not"));
+        let is_joined = rest.len() > before;
+        let place = rule.get("match").map(|rule| {
+            let is_known = ["value", "regex"].contains(&kind(rule));
+            rule.get("parameter").filter(|_| is_known).map(Parameter::read)
+        });
+        let is_guard = match place {
+            Some(Some(place)) => {
+                place.is_password() || !["payload", "header"].contains(&place.source.as_str())
+            }
+            Some(None) => true,
+            None => !is_joined,
+        };
+        if is_guard {
+            return true;
+        }
+    }
+    false
 }
 
 fn hmac(part: &Value) -> Option<HookCaller> {
@@ -227,6 +264,39 @@ fn literal(regex: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_that_may_keep_strangers_out_are_told_from_conditions_on_the_event() {
+        let value = |source: &str, name: &str| {
+            serde_json::json!({ "match": { "type": "value", "value": "v",
+                "parameter": { "source": source, "name": name } } })
+        };
+        let any = |rules: &[Value]| serde_json::json!({ "or": rules });
+        let (event, body) = (value("header", "X-GitHub-Event"), value("payload", "ref"));
+        let hmac = serde_json::json!({ "match": { "type": "payload-hmac-sha256", "secret": "s",
+            "parameter": { "source": "header", "name": "X-Signature" } } });
+        let other = serde_json::json!({ "match": { "type": "scalr-signature", "secret": "s" } });
+        let network =
+            serde_json::json!({ "match": { "type": "ip-whitelist", "ip-range": "10.0.0.0/8" } });
+        for (rule, expected) in [
+            (event.clone(), false),
+            (any(&[event.clone(), body.clone()]), false),
+            (serde_json::json!({ "not": body }), false),
+            (hmac.clone(), false),
+            (network.clone(), false),
+            (any(&[hmac.clone(), value("url", "token")]), true),
+            (any(&[value("header", "X-Token"), value("header", "X-Token")]), true),
+            (any(&[network, event.clone()]), true),
+            (serde_json::json!({ "not": hmac.clone() }), true),
+            (serde_json::json!({ "and": [hmac, any(&[other.clone(), event])] }), false),
+            (other, true),
+            (value("query", "site"), true),
+            (serde_json::json!({}), true),
+            (serde_json::json!({ "or": [] }), true),
+        ] {
+            assert_eq!(TriggerRule::read(&rule).keeps_out_no_more(), expected, "{rule}");
+        }
+    }
 
     #[test]
     fn regular_expressions_that_are_texts_become_comparisons() {

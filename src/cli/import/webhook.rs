@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::imported::{ImportedConfig, NOBODY_CHECKED, list, name_of, put, quoted};
+use super::imported::{ImportedConfig, commented, list, name_of, put, quoted, unchecked};
 use super::rules::{HookCaller, TriggerRule};
 use super::script::HookCommand;
 
@@ -59,8 +59,16 @@ pub(super) fn convert(hooks: &Value) -> Result<ImportedConfig, String> {
         }
         let rule = hook.get("trigger-rule").map(TriggerRule::read).unwrap_or_default();
         let source = source(hook, &name, &rule, &mut imported, &mut notes);
+        let is_closed = rule.keeps_out_no_more();
+        let source = if is_closed { commented(&source) } else { source };
         imported.add(&format!("source `{name}`"), source, notes);
-        let (handler, notes) = handler(hook, &name, program, &rule);
+        let (handler, mut notes) = handler(hook, &name, program, &rule);
+        let handler = if is_closed {
+            notes.push("it stands in comments, as its source does".to_owned());
+            commented(&handler)
+        } else {
+            handler
+        };
         imported.add(&format!("handler `{name}`"), handler, notes);
         names.push(name);
     }
@@ -77,8 +85,20 @@ fn source(
     let mut text = format!("[source.{name}]\n");
     let verify = if let Some(caller) = &rule.caller {
         verify(caller, name, &mut text, imported, notes)
+    } else if rule.keeps_out_no_more() {
+        notes.push(
+            "what its `trigger-rule` asks of a sender cannot be carried over, so nothing is taken for \
+             it: say in `verify` how its sender shows who it is, and take the `#` away"
+                .to_owned(),
+        );
+        put(
+            &mut text,
+            format_args!("secrets = [{{ file = \"data/secrets/{name}\", create = true }}]\n"),
+        );
+        // No algorithm: it is refused until its owner has named one.
+        "algorithm = \"\"\n".to_owned()
     } else {
-        notes.push(NOBODY_CHECKED.to_owned());
+        notes.push(unchecked(!rule.allow.is_empty()).to_owned());
         "algorithm = \"none\"\n".to_owned()
     };
     if !rule.allow.is_empty() {

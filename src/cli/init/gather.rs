@@ -10,12 +10,17 @@ use super::questions::Questions;
 use super::{text, url};
 use crate::config;
 use crate::event::SourceName;
-use crate::settings::nearest;
 use crate::source::{PROVIDERS, Provider, SigningProfile};
 
 /// Where nothing is said.
 const SOURCES: &str = "hyvor=hyvor-talk, userecho";
 const SMTP: &str = "smtp://localhost:25";
+
+/// Whether the sources that `options` names can be had.
+pub(super) fn check_sources(options: &Init) -> Result<(), CliError> {
+    let named = parse_sources(options.sources.iter().map(String::as_str));
+    if options.sources.is_empty() { Ok(()) } else { named.map(drop).map_err(CliError::Usage) }
+}
 
 impl InitPlan {
     /// Takes `options`, and asks for the rest. `folder` is where secrets may be already.
@@ -96,8 +101,8 @@ fn parse_sources<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<NewSour
 
 fn unknown(provider: &str) -> String {
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
-    let near = nearest(provider, names.iter().copied());
-    let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let near = Provider::nearest(provider)
+        .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     format!("`{}` is no provider; {near}there are: {}", provider.escape_debug(), names.join(", "))
 }
 

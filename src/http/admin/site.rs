@@ -108,7 +108,8 @@ pub(super) async fn answer(
 /// What a browser gets where no page is; `None` = none asks, or the API is asked.
 pub(super) fn nowhere(request: &HttpRequest, admin: &Admin) -> Option<HttpResponse> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_read || !wants_html(request) || request.path().starts_with("/api/") {
+    let is_asked_for = wants_html(request) || pages::is_among_pages(request.path());
+    if !is_read || !is_asked_for || request.path().starts_with("/api/") {
         return None;
     }
     let Ok(caller) = admin.gate.check_caller(request, false, admin.clock.steady()) else {

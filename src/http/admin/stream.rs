@@ -38,7 +38,7 @@ pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, 
     }
     let seen = request.headers().get("last-event-id").and_then(|seen| seen.to_str().ok());
     let seen = seen.and_then(|seen| seen.trim().parse().ok()).or(ask.after);
-    let query = EventsAsk { after: Some(0), ..ask }.parse(api.now())?;
+    let query = api.question(EventsAsk { after: Some(0), ..ask })?;
     let last = api.newest();
     let at = Position(seen.unwrap_or(last.0).min(last.0));
     let look = Look { api, query, at, is_first: true };

@@ -81,6 +81,16 @@ impl CopyFolder {
     }
 }
 
+/// Why a server may not serve from `folder`, as far as that can be told before anything is made in it.
+pub fn check_servable(folder: &Path) -> Result<(), QueueError> {
+    lock_file::check_owner(folder)?;
+    // What cannot be read is told of when it is opened.
+    match holds(folder) {
+        Ok(FolderHolds::Copy) => Err(QueueError::Standby { folder: folder.display().to_string() }),
+        Ok(FolderHolds::Nothing | FolderHolds::Queue | FolderHolds::Other) | Err(_) => Ok(()),
+    }
+}
+
 /// What stands in `folder`, by its `FORMAT`.
 fn holds(folder: &Path) -> io::Result<FolderHolds> {
     match if_there(std::fs::read_to_string(folder.join("FORMAT")))? {

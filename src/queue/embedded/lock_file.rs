@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::files;
 use crate::queue::QueueError;
 
 /// Refuses a folder that belongs to another user, before anything is made in it: files that
@@ -17,19 +18,8 @@ pub(crate) fn check_owner(folder: &Path) -> Result<(), QueueError> {
     }
     Err(QueueError::ForeignOwner {
         folder: folder.display().to_string(),
-        owner: name_of(found.uid()),
+        owner: files::user_name(found.uid()),
     })
-}
-
-/// The user's name, else `#` and the number, as sudo takes it.
-fn name_of(uid: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("#{uid}"))
 }
 
 /// Takes hold of the folder; the lock ends with the process, whatever becomes of it.

@@ -75,7 +75,7 @@ pub(crate) mod take_over;
 pub mod testing;
 
 pub use commit::CommitObserver;
-pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, name_of_file, whole_until};
+pub use copied::{COPY_FORMAT, CopyFolder, FolderHolds, check_servable, name_of_file, whole_until};
 #[cfg(feature = "test-support")]
 use embedded_queue::Driver;
 pub use embedded_queue::EmbeddedQueue;

@@ -186,6 +186,21 @@ fn people_are_told_of_a_handler_that_is_down_and_of_its_end() {
 }
 
 #[test]
+fn handler_that_is_off_from_the_first_start_on_gets_what_came_in_meanwhile() {
+    let extra = |enabled: &str| {
+        format!("[handler.extra]\n{enabled}\n[handler.extra.file]\npath = \"data/extra.jsonl\"\n")
+    };
+    let folder = Folder::new("", &extra("enabled = false"));
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    delivered(&folder, 1);
+    folder.write_config("", &extra(""));
+    printed(&run(&folder, &["reload"]), 0);
+    assert_eq!(lines(&folder, "data/extra.jsonl", 1)[0]["type"], "comment.create");
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
 fn a_handler_that_is_switched_off_gets_nothing_and_goes_on_where_it_was() {
     let extra = |enabled: &str| {
         format!(

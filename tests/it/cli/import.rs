@@ -127,6 +127,47 @@ fn configuration_of_qhook_becomes_sources_and_handlers() {
     assert!(tried.contains(body), "{tried}");
 }
 
+/// Whoever was kept out stays out: a source is open only where its hook was.
+#[test]
+fn hook_whose_rule_cannot_be_carried_over_takes_nothing_until_its_owner_decides() {
+    let folder = Folder::of_text("");
+    let matched = |kind: &str, value: &str, name: &str| {
+        serde_json::json!({ "match": { "type": kind, "secret": value, "value": value,
+            "parameter": { "source": "header", "name": name } } })
+    };
+    let (signature, token) = (
+        matched("payload-hmac-sha256", "s3cret-1", "X-Hub-Signature-256"),
+        matched("value", "s3cret-2", "X-Token"),
+    );
+    let push = matched("value", "push", "X-GitHub-Event");
+    let hook = |id: &str, rule: Value| serde_json::json!({ "id": id, "execute-command": "/bin/true", "trigger-rule": rule });
+    let hooks = Value::from(vec![
+        hook("either", serde_json::json!({ "or": [signature, token] })),
+        hook("anyone", push),
+    ]);
+    let (config, told) = imported(&folder, "webhook", &hooks.to_string());
+    for line in ["# [source.either]", "# algorithm = \"\"", "# [handler.either]"] {
+        assert!(config.lines().any(|one| one == line), "{line}\n{config}");
+    }
+    assert!(!config.lines().any(|line| line.starts_with("[source.either")), "{config}");
+    let of = |name: &str| told.lines().filter(|line| line.contains(name)).collect::<String>();
+    assert!(of("source `either`").contains("nothing is taken for it"), "{told}");
+    assert!(!of("`either`").contains("as before"), "{told}");
+    assert!(of("source `anyone`").contains("nobody is checked"), "{told}");
+    assert!(config.contains("[source.anyone.verify]\nalgorithm = \"none\""), "{config}");
+    checked(&folder);
+    // Without its comments it is refused until it says how.
+    let opened = config.replace("# [", "[").replace("# algo", "algo").replace("# secr", "secr");
+    std::fs::write(folder.config(), opened).unwrap();
+    printed(&run(&folder, &["check"]), 3);
+
+    let sources = "sources:\n  a: { secret: 12345678901234567890, type: webhook }\n  \
+                   b: { type: webhook, allowed_ips: [\"10.0.0.0/8\"] }\n";
+    let (config, told) = imported(&folder, "qhook", sources);
+    assert!(config.contains("[source.a.verify]\nalgorithm = \"hmac-sha256\""), "{config}");
+    assert!(told.contains("everybody in the networks of `allow`"), "{told}");
+}
+
 #[test]
 fn template_of_webhook_is_read_with_its_variables() {
     let folder = Folder::of_text("");
@@ -153,6 +194,9 @@ fn what_is_no_configuration_of_the_other_program_is_said() {
         ("webhook", "a: [", "is neither JSON nor YAML"),
         ("webhook", "5", "expected a list of hooks"),
         ("qhook", "[]", "expected a table with `sources` and `handlers`"),
+        ("webhook", "{}", "nothing in it can be carried over"),
+        ("webhook", "[]", "nothing in it can be carried over"),
+        ("qhook", "{}", "nothing in it can be carried over"),
     ] {
         std::fs::write(folder.path().join("theirs"), text).unwrap();
         let output = run(&folder, &["import", kind, "theirs"]);

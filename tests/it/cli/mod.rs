@@ -12,6 +12,7 @@ mod init;
 pub(crate) mod outputs;
 mod outputs_files;
 mod outputs_running;
+mod owner;
 mod packages;
 mod rejected;
 mod reload;

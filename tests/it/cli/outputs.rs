@@ -199,6 +199,7 @@ fn verbs_of_the_gateway_print_this() {
         "check",
         "check --json",
         "check --diff",
+        "check --diff --json",
         "status",
         "status --json",
         "status --ready",

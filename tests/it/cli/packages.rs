@@ -11,7 +11,11 @@ fn manual_has_a_page_for_each_verb() {
     let page = |name: &str| std::fs::read_to_string(folder.path().join("man").join(name)).unwrap();
     assert!(page("gatepost.1").contains(".TH gatepost 1"));
     assert!(page("gatepost-events-replay.1").contains("dry\\-run"));
-    printed(&run(&folder, &["man", "nowhere"]), 1);
+    assert!(page("gatepost.1").contains(".SH EXIT STATUS"));
+    let missing = run(&folder, &["man", "nowhere"]);
+    printed(&missing, 1);
+    let told = String::from_utf8(missing.stderr).unwrap();
+    assert!(told.contains("no pages can be written into `nowhere`"), "{told}");
 }
 
 #[test]

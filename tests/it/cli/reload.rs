@@ -51,7 +51,19 @@ fn a_reload_restarts_the_handlers_that_changed_and_no_other() {
         thread::yield_now();
     }
     secret("YW5vdGhlciBzZWNyZXQgb2YgdGhlIGhhbmRsZXIgb2YgYSB0ZXN0");
+    std::fs::write(folder.path().join("secret"), "another secret of the senders").unwrap();
+    let changes = json(&folder, &["check", "--diff"]);
+    let place = folder.path().canonicalize().unwrap().join("secret");
+    let of_source = |name: &str| {
+        format!("~ source.{name}.secrets: another one is in the secret file `{}`", place.display())
+    };
+    let of_handler = "~ handler.down: another secret is where it is kept".to_owned();
+    assert_eq!(
+        changes["changes"],
+        serde_json::json!([of_source("hyvor"), of_source("userecho"), of_handler])
+    );
     reload();
+    assert_eq!(json(&folder, &["check", "--diff"])["changes"], serde_json::json!([]));
     assert!(!has_failed(), "a new secret in the same file is a change");
     assert_ne!(handler("all")["last_success_at"], Value::Null);
     assert_eq!(served.stop(), Some(0));

@@ -113,8 +113,8 @@ fn try_of_what_fails_or_is_not_there_says_so() {
     let folder = Folder::new("", HANDLERS);
     for (arguments, code, expected) in [
         (&["broken"][..], 1, "invalid operation"),
-        (&["line"], 2, "handler `line` is not configured; did you mean `lines`?"),
-        (&["lines", "--sample", "hyvr", "x"], 2, "did you mean `hyvor`?"),
+        (&["line"], 1, "handler `line` is not configured; did you mean `lines`?"),
+        (&["lines", "--sample", "hyvr", "x"], 1, "did you mean `hyvor`?"),
         (&["lines", "--event", "x"], 2, "`x` is not an event's id"),
         (&["lines", "--body", "none", "--source", "hyvor"], 1, "`none` cannot be read"),
     ] {

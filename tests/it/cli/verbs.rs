@@ -102,7 +102,8 @@ fn exit_codes_say_what_was_wrong() {
     // 2: it cannot be meant like that.
     printed(&run(&folder, &["nonsense"]), 2);
     printed(&run(&folder, &["dead", "drop"]), 2);
-    printed(&run(&folder, &["send", "nobody", "x"]), 2);
+    // 1: there is no such thing.
+    printed(&run(&folder, &["send", "nobody", "x"]), 1);
     // 4: nobody is there.
     printed(&run(&folder, &["reload"]), 4);
     printed(&run(&folder, &["rejected", "release", "1"]), 4);

@@ -111,7 +111,9 @@ fn no_parameter_makes_a_page_long_or_a_list_endless() {
     {
         for path in ["/events", "/dead", "/log", "/"] {
             let page = gateway.ask("GET", &format!("{path}?{query}"), "");
-            assert_eq!(page.status, 200, "{path}?{query}");
+            // What a list of events does not know is told, on a page as short as the others.
+            let is_told = path == "/events" && page.status == 400;
+            assert!(page.status == 200 || is_told, "{path}?{query}: {}", page.status);
             assert!(page.body.len() <= PAGE_MAX, "{path}?{query} has {}", page.body.len());
         }
     }

@@ -3,11 +3,11 @@
 
 use super::Reading;
 use super::history::state_of;
-use crate::event::{HandlerName, Position};
+use crate::event::{Event, HandlerName, Position};
 use crate::queue::embedded::index::DeliveryKey;
 use crate::queue::embedded::record::Incarnation;
 use crate::queue::embedded::state::Status;
-use crate::queue::{DeliveryFilter, DeliveryState};
+use crate::queue::{DeliveryFilter, DeliveryState, EventNames};
 
 /// What a list looks for among deliveries; everything where it looks for nothing.
 #[derive(Debug)]
@@ -27,8 +27,35 @@ impl<'a> Deliveries<'a> {
         Self { reading, filter, handlers }
     }
 
-    /// Whether the event at `position` has such a delivery.
-    pub(super) fn has(&self, position: Position) -> bool {
+    /// Whether the event has such a delivery.
+    pub(super) fn has(&self, event: &Event) -> bool {
+        let Some(filter) = self.filter else { return true };
+        let is_given = |given: &EventNames| given.contains(event);
+        self.has_at(event.position)
+            && (filter.given.as_ref().is_none_or(is_given) || self.is_taken(event.position))
+    }
+
+    /// Whether a handler took the event, whatever it is given today.
+    fn is_taken(&self, position: Position) -> bool {
+        match self.filter.and_then(|filter| filter.state) {
+            Some(DeliveryState::Skipped | DeliveryState::Pending) => false,
+            Some(
+                DeliveryState::Delivered
+                | DeliveryState::Retry
+                | DeliveryState::Held
+                | DeliveryState::Dead,
+            ) => true,
+            None => self.handlers.iter().any(|(name, _)| {
+                let standing = self.reading.states.standing(name, position);
+                standing.is_some_and(|standing| {
+                    let untaken = [Status::Settled, Status::Open, Status::Unread];
+                    !untaken.contains(&standing.status)
+                })
+            }),
+        }
+    }
+
+    fn has_at(&self, position: Position) -> bool {
         let Some(filter) = self.filter else { return true };
         let mut handlers = self.handlers.iter();
         handlers.any(|(name, incarnation)| self.stands(name, *incarnation, position, filter.state))
@@ -45,7 +72,7 @@ impl<'a> Deliveries<'a> {
                 | DeliveryState::Retry
                 | DeliveryState::Held
                 | DeliveryState::Dead,
-            ) => (first.0..end.0).any(|position| self.has(Position(position))),
+            ) => (first.0..end.0).any(|position| self.has_at(Position(position))),
         }
     }
 

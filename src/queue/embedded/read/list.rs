@@ -83,7 +83,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
 
     /// Takes the event in behind the others, where it matches.
     fn offer(&mut self, event: &Event) {
-        if self.search.matches(event) && self.deliveries.has(event.position) {
+        if self.search.matches(event) && self.deliveries.has(event) {
             self.body_bytes += event.body.len();
             self.found.push_back((event.position, event.body.len(), (self.pick)(event)));
         }
@@ -190,7 +190,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
         let mut newest_bytes = 0_usize;
         self.reading.scan(stretch.first, stretch.end, &mut |event, n_bytes| {
             self.budget.spend(n_bytes);
-            if !self.search.matches(&event) || !self.deliveries.has(event.position) {
+            if !self.search.matches(&event) || !self.deliveries.has(&event) {
                 return true;
             }
             newest_bytes += event.body.len();

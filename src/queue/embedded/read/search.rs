@@ -35,6 +35,7 @@ impl Search {
         let is_named = |name: &String| {
             let (source, event_type) = name.split_once(':').unwrap_or((name, ""));
             query.source.as_ref().is_none_or(|wanted| wanted.as_str() == source)
+                && query.except.as_ref().is_none_or(|other| other.as_str() != source)
                 && self.event_type.as_ref().is_none_or(|glob| glob.matches(event_type))
         };
         is_in_time && zone.names.as_ref().is_none_or(|names| names.iter().any(is_named))
@@ -44,6 +45,7 @@ impl Search {
     pub(super) fn matches(&self, event: &Event) -> bool {
         let query = &self.query;
         query.source.as_ref().is_none_or(|source| *source == event.source)
+            && query.except.as_ref().is_none_or(|source| *source != event.source)
             && query.since.is_none_or(|since| event.received_at >= since)
             && query.until.is_none_or(|until| event.received_at < until)
             && self.event_type.as_ref().is_none_or(|glob| glob.matches(event.event_type.as_str()))
@@ -54,7 +56,7 @@ impl Search {
 impl BodyFilter {
     fn matches(&self, event: &Event) -> bool {
         match self {
-            Self::Contains(bytes) => contains(&event.body, bytes),
+            Self::Contains(texts) => texts.iter().any(|text| contains(&event.body, text)),
             Self::JsonEquals { pointer, value } => {
                 // A list or an object may be written with blanks.
                 let may_differ = value.starts_with(['[', '{']) || !is_plain(event);

@@ -1,0 +1,56 @@
+//! What the overview's first sentence counts, with more than one handler in trouble.
+
+use super::*;
+
+/// A handler whose state is `state`; one that fails does so since a moment ago.
+fn handler(name: &str, state: &str, is_failing: bool, waiting: u64, dead: u64) -> HandlerView {
+    let failing_since = is_failing.then_some("2026-11-28T10:00:00Z");
+    serde_json::from_value(serde_json::json!({
+        "name": name, "kind": "http", "state": state, "reason": null, "pause": null, "in_log": 0,
+        "waiting": waiting, "dead": dead, "oldest_pending_at": null, "oldest_pending_seconds": 0,
+        "in_flight": 0, "concurrency": 4, "failing_since": failing_since, "failures": 3,
+        "probe_at": null, "last_error": null, "last_success_at": null,
+    }))
+    .unwrap()
+}
+
+fn sentence(verdict: &Verdict) -> String {
+    let link = verdict.link.as_ref().map(|link| link.0.as_str()).unwrap_or_default();
+    format!("{} {link} {}", verdict.first, verdict.end)
+}
+
+#[test]
+fn dead_letters_of_handlers_that_fail_are_told_and_nothing_is_called_safe_beside_them() {
+    for (app, mailall, expected) in [
+        ((0, 30), (1, 0), "1 delivery waits, and 30 were given up: they are kept as dead letters."),
+        ((0, 0), (2, 0), "2 deliveries wait; nothing is lost."),
+        ((0, 1), (0, 0), "1 dead letter waits for you; nothing else waits."),
+        ((0, 0), (0, 0), " Nothing waits for them."),
+    ] {
+        let app = handler("app", "running", true, app.0, app.1);
+        let mailall = handler("mailall", "down", true, mailall.0, mailall.1);
+        let verdict = many_fail(&[&app, &mailall]);
+        assert_eq!(sentence(&verdict), format!("2 handlers fail: app, mailall. {expected}"));
+    }
+    let one = handler("app", "running", true, 2, 1);
+    let verdict = one_fails(&one, "", Timestamp::from_millis(0));
+    assert!(sentence(&verdict).contains("2 events wait for it, and 1 was given up"));
+}
+
+#[test]
+fn only_handlers_that_go_on_are_said_to_go_on() {
+    let failing = || handler("app", "running", true, 0, 0);
+    let running = |name: &str| handler(name, "running", false, 0, 0);
+    let paused = |name: &str| handler(name, "paused", false, 0, 0);
+    for (rest, expected) in [
+        (vec![], ""),
+        (vec![running("a")], "The other handler goes on. "),
+        (vec![running("a"), running("b")], "The other 2 handlers go on. "),
+        (vec![running("a"), running("b"), paused("c")], "2 other handlers go on, 1 is paused. "),
+        (vec![paused("c")], "1 other handler is paused. "),
+        (vec![handler("d", "disabled", false, 0, 0)], ""),
+    ] {
+        let handlers: Vec<_> = std::iter::once(failing()).chain(rest).collect();
+        assert_eq!(others(&handlers), expected);
+    }
+}
