@@ -62,6 +62,7 @@ fn gateway_that_is_cut_off_from_postgres_answers_and_another_takes_over() {
 }
 
 #[test]
+#[ignore = "takes one to four minutes until all is forwarded: cargo test --test it -- --ignored cut_off_from_nats"]
 fn gateway_that_is_cut_off_from_nats_answers_and_another_takes_over() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
