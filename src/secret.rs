@@ -132,6 +132,12 @@ impl SecretRef {
         if secret.is_empty() { Err(SecretError::Empty(self.clone())) } else { Ok(Secret(secret)) }
     }
 
+    /// What is there at this moment; `None` = nothing that is one. Makes no file, which a secret that is yet to be
+    /// learned must not be.
+    pub fn existing(&self) -> Option<Secret> {
+        if self.is_missing_file() { None } else { self.resolve().ok() }
+    }
+
     /// What every user of this machine may do with its file; nothing where they may do nothing.
     pub fn open_to_others(&self) -> Option<&'static str> {
         let Self::File { path, .. } = self else { return None };
@@ -305,10 +311,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets/asana");
         let reference = SecretRef::File { path: path.clone(), create: true };
+        assert!(reference.existing().is_none());
         assert!(reference.is_missing_file());
         assert!(reference.learn(&Secret::new("first")).unwrap());
         assert!(!reference.learn(&Secret::new("second")).unwrap());
         assert!(!reference.is_missing_file());
+        assert!(reference.existing().is_some());
         assert_eq!(reference.resolve().unwrap().expose(), b"first");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!SecretRef::Env("A".into()).learn(&Secret::new("x")).unwrap());

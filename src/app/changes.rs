@@ -39,7 +39,7 @@ fn secrets_of_sources(new: &Config, ingest: &Ingest) -> Vec<String> {
         }
         for (index, place) in places.iter().enumerate() {
             // What cannot be read is told as a mistake.
-            let Ok(secret) = place.resolve() else { continue };
+            let Some(secret) = place.existing() else { continue };
             if source.fingerprint(index) != Some(secret.fingerprint().as_str()) {
                 let name = source.name();
                 changes.push(format!("~ source.{name}.secrets: another one is in the {place}"));

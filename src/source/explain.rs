@@ -115,7 +115,7 @@ impl Case<'_> {
     /// Signed with the secret that is in its place by now, and was not when the source was made.
     fn replaced_secret(&self) -> Option<Explanation> {
         let is_new = |place: &&SecretRef| {
-            place.resolve().is_ok_and(|secret| self.fits(&self.profile(), &secret))
+            place.existing().is_some_and(|secret| self.fits(&self.profile(), &secret))
         };
         let place = self.source.settings.secrets.iter().find(is_new)?;
         Some(because(

@@ -1,6 +1,6 @@
 //! Whether the secrets that are there can be keys: a server would not start without.
 
-use crate::secret::{Secret, SecretRef};
+use crate::secret::SecretRef;
 use crate::settings::Table;
 
 use super::super::doubt::doubt;
@@ -11,7 +11,7 @@ use super::super::settings::SigningProfile;
 pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &[SecretRef]) {
     for (index, place) in secrets.iter().enumerate() {
         // One that is yet to be made will do, and that one is not there was told already.
-        let Some(secret) = read(place) else { continue };
+        let Some(secret) = place.existing() else { continue };
         let n = index + 1;
         if let Err(reason) = profile.keys(&secret).1 {
             let message = format!("secret {n} ({place}) cannot be used: {reason}");
@@ -20,10 +20,6 @@ pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &
             table.warning("secrets", format!("secret {n} ({place}) {what}"), help);
         }
     }
-}
-
-fn read(place: &SecretRef) -> Option<Secret> {
-    if place.is_missing_file() { None } else { place.resolve().ok() }
 }
 
 fn help(profile: &SigningProfile, reason: BadKey, secret: &[u8]) -> String {

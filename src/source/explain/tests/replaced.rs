@@ -13,6 +13,14 @@ fn secret_that_was_replaced_in_its_file_is_found_there() {
     let source = Source::with_secrets(name, settings, vec![Secret::new("the old one")]).unwrap();
     let signed = sign(&self::source("hyvor-talk", &["the new one"]));
     check(&source, &signed, "now, and the server has what was there before", "`gatepost reload`");
+    // One that is yet to be learned is not made by looking for it.
+    let path = folder.path().join("not-yet");
+    let place = SecretRef::File { path: path.clone(), create: true };
+    let settings = SourceSettings::of_provider("hyvor-talk", vec![place]).unwrap();
+    let name = crate::event::SourceName::parse("s").unwrap();
+    let source = Source::with_secrets(name, settings, vec![Secret::new("the old one")]).unwrap();
+    explain_at(&source, &[], &signed, NOW);
+    assert!(!path.exists());
 }
 
 #[test]
