@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use url::form_urlencoded::byte_serialize;
+
 use crate::event::{HandlerName, SourceName};
 use crate::queue::BodyFilter;
 
@@ -32,7 +34,7 @@ pub(super) fn json_equals(path: &str, value: &str) -> BodyFilter {
 /// Events that have `text` in their body, as it is or as writers of JSON and of forms escape it: PHP and Python write
 /// `Gr\u00fc\u00dfe` and `https:\/\/example.com`.
 pub(super) fn contains(text: &str) -> BodyFilter {
-    let mut texts = vec![text.to_owned(), escaped_for_form(text)];
+    let mut texts = vec![text.to_owned(), byte_serialize(text.as_bytes()).collect()];
     for unicode in [Unicode::Plain, Unicode::Lower, Unicode::Upper] {
         texts.extend(["/", "\\/"].map(|slash| escaped_for_json(text, slash, unicode)));
     }
@@ -71,17 +73,6 @@ fn escaped_for_json(text: &str, slash: &str, unicode: Unicode) -> String {
         }
     }
     escaped
-}
-
-fn escaped_for_form(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b' ' => "+".to_owned(),
-        byte if byte.is_ascii_alphanumeric() || b"-._*".contains(&byte) => {
-            char::from(byte).to_string()
-        }
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
 
 /// The parts of `data.items[0].id`, which may also be written `$.data.items.0.id` or, for names with

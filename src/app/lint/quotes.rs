@@ -1,7 +1,6 @@
 //! Values within the quotation marks of a JSON body, where no sample shows what comes of them.
 
 use crate::expr::Escape;
-use crate::handler::Words;
 
 use super::Lint;
 
@@ -9,10 +8,7 @@ impl Lint<'_> {
     /// A text that brings its own quotation marks has them twice; one that brings none breaks them as soon as it
     /// has one itself. With samples the body that comes out is looked at instead.
     pub(super) fn quotes(&mut self) {
-        let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
-        let texts = self.trial.texts();
-        let Some(text) = texts.iter().find(|text| text.key == key) else { return };
-        let Words::Template(template) = &text.words else { return };
+        let Some((key, template)) = self.body() else { return };
         let Some(place) = within_quotes(template.source()) else { return };
         let (message, help) = match template.escape() {
             Escape::Json => (

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::event::{Dedupe, Delivery, Event, NewEvent};
-use crate::expr::{Escape, Scope};
+use crate::expr::{Escape, Scope, Template};
 use crate::handler::{Content, Plan, Step, Words};
 
 use super::{Lint, names};
@@ -82,15 +82,22 @@ impl Lint<'_> {
         }
     }
 
+    /// The template of the body that is sent, with its key, where the handler has one.
+    pub(super) fn body(&self) -> Option<(String, Arc<Template>)> {
+        let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
+        let text = self.trial.texts().into_iter().find(|text| text.key == key)?;
+        match text.words {
+            Words::Template(template) => Some((key, template)),
+            Words::Expression(_) => None,
+        }
+    }
+
     /// A body that is called JSON, or begins like it, is meant to be JSON, whatever is in a text.
     fn json(&mut self, events: &[Arc<Event>]) {
-        let key = format!("handler.{}.{}.body", self.name, self.settings.kind_name);
-        let texts = self.trial.texts();
-        let Some(text) = texts.iter().find(|text| text.key == key) else { return };
+        let Some((key, template)) = self.body() else { return };
         if self.told.contains(&key) {
             return;
         }
-        let Words::Template(template) = &text.words else { return };
         let escapes = template.escape() == Escape::Json;
         let is_quoted = ["\"{{", "'{{"].iter().any(|open| template.source().contains(open));
         let mut broken = events.iter().filter_map(|event| Some((event, self.json_error(event)?)));

@@ -167,8 +167,7 @@ impl Smtp {
             let started = connection.starttls(tls.clone(), &self.hello).await;
             started.map_err(|err| of_server(&err))?;
         }
-        let is_encrypted = self.tls.is_some() && (wants_tls || self.url.tls == TlsUse::Wrapped);
-        if let (true, Some(trust)) = (is_encrypted, &self.trust) {
+        if let (true, Some(trust)) = (connection.is_encrypted(), &self.trust) {
             let shown = connection.certificate_chain().map_err(|err| of_server(&err))?;
             if let Err(err) = trust.judge(&self.url.host, shown) {
                 let why = trust::advised(err.to_string());

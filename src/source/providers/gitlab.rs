@@ -52,8 +52,6 @@ const OTHER_TYPES: &[&str] = &[
     "merge_request",
     "note",
     "pipeline",
-    "push",
     "release",
-    "tag_push",
     "wiki_page",
 ];
