@@ -48,8 +48,11 @@ pub(super) async fn run(options: Check, path: &Path, output: Output) -> Result<(
     if report.counts().0 > 0 {
         let refused = refused(&report, output);
         // A handler that cannot be built keeps no reload from being made. For programs there is one answer.
-        if options.diff && !output.is_json() {
-            diff(&config, output).await?;
+        if options.diff
+            && !output.is_json()
+            && let Err(err) = diff(&config, output).await
+        {
+            note(&err.to_string())?;
         }
         return Err(refused);
     }

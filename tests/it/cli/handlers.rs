@@ -137,6 +137,11 @@ fn check_finds_what_cannot_be_built_and_makes_nothing() {
         std::fs::create_dir(folder.path().join("data")).unwrap();
         let text = told(&folder);
         assert!(text.contains("handler `more` cannot be built") && text.contains(why), "{text}");
+        // That no server runs beside it is told, and is not what is wrong with the file.
+        let output = run(&folder, &["check", "--diff"]);
+        printed(&output, 3);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("no server is running"), "{text}");
     }
 }
 
