@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
@@ -46,6 +47,7 @@ mod unanswered;
 
 use answer::Reply;
 use process::{Process, RESTART_TIME, not_begun};
+use unanswered::Late;
 
 /// The longest pause before a restart.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -131,8 +133,8 @@ impl Handler for Workers {
         let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
         let until = Instant::now() + self.shared.time;
-        let replies = join_all(replies.into_iter().map(|reply| timeout_at(until, reply))).await;
-        let replies = self.replies(&process, deliveries, replies);
+        let timed = join_all(replies.iter_mut().map(|reply| timeout_at(until, reply))).await;
+        let replies = self.replies(&process, deliveries, timed.into_iter().zip(replies).collect());
         drop(guard);
         drop(guards);
         judge(deliveries, replies.into_iter(), || process.said_since(n_stderr_bytes))
@@ -163,8 +165,8 @@ impl Handler for Workers {
     }
 }
 
-/// An answer, or the time without one.
-type TimedReply = Result<Result<Reply, RecvError>, Elapsed>;
+/// An answer, or the time without one, and where it may have come since.
+type TimedReply = (Result<Result<Reply, RecvError>, Elapsed>, Receiver<Reply>);
 
 impl Workers {
     /// What came of each of `deliveries`, those without an answer included.
@@ -175,15 +177,17 @@ impl Workers {
         replies: Vec<TimedReply>,
     ) -> Vec<Reply> {
         let pairs = deliveries.iter().zip(&replies);
-        let late = pairs.filter(|(_, reply)| reply.is_err());
+        let late = pairs.filter(|(_, (reply, _))| reply.is_err());
         let late: Vec<EventId> = late.map(|(delivery, _)| delivery.event.id).collect();
-        let mut fails = process.late(&late).into_iter();
-        let replies = replies.into_iter().map(|reply| match reply {
-            Ok(reply) => reply.unwrap_or_else(|_| Err(not_begun("the worker was lost"))),
-            Err(_elapsed) if fails.next() == Some(false) => {
-                Err(not_begun("the worker is at another event"))
-            }
-            Err(_elapsed) => Err(self.too_late(process)),
+        let mut late = process.late(&late).into_iter();
+        let lost = || Err(not_begun("the worker was lost"));
+        let replies = replies.into_iter().map(|(reply, mut since)| match reply {
+            Ok(reply) => reply.unwrap_or_else(|_| lost()),
+            Err(_elapsed) => match late.next() {
+                Some(Late::Answered) => since.try_recv().unwrap_or_else(|_| lost()),
+                Some(Late::NotBegun) => Err(not_begun("the worker is at another event")),
+                Some(Late::Fails) | None => Err(self.too_late(process)),
+            },
         });
         replies.collect()
     }

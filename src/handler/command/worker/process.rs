@@ -15,7 +15,7 @@ use super::super::Program;
 use super::super::group::Group;
 use super::super::said::{Tail, last_line};
 use super::answer::{Answer, Reply};
-use super::unanswered::Unanswered;
+use super::unanswered::{Late, Unanswered};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EventId, Failure, HandlerName, Output, Stream};
 use crate::sync::lock;
@@ -128,8 +128,8 @@ impl Process {
         (reply, Forget { inner: Arc::clone(&self.inner), id })
     }
 
-    /// For each of `ids`, which had their time, whether it fails; the others were not begun.
-    pub(super) fn late(&self, ids: &[EventId]) -> Vec<bool> {
+    /// What becomes of each of `ids`, which had their time.
+    pub(super) fn late(&self, ids: &[EventId]) -> Vec<Late> {
         let mut state = self.inner.state();
         let is_ending = state.is_ending;
         state.unanswered.late(ids, is_ending)
@@ -309,7 +309,9 @@ impl Inner {
 
     fn take_answer(&self, answer: &Answer) {
         self.answered_at.store(self.clock.steady().as_millis(), Ordering::Relaxed);
-        let waiting = self.state().unanswered.answered(answer.id);
+        // Sent under the lock: whose event waits no longer has its answer.
+        let mut state = self.state();
+        let waiting = state.unanswered.answered(answer.id);
         // An answer after the timeout has no receiver.
         if waiting.is_none_or(|waiting| waiting.send(answer.reply()).is_err()) {
             tracing::debug!(handler.name = %self.handler, "A worker's answer came too late");

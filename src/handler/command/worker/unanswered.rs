@@ -30,6 +30,15 @@ struct Waiting {
     answer: oneshot::Sender<Reply>,
 }
 
+/// What becomes of an event that had its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    Fails,
+    NotBegun,
+    /// Its answer came between the end of its time and the look at it.
+    Answered,
+}
+
 impl Unanswered {
     pub(super) fn add(&mut self, id: EventId, answer: oneshot::Sender<Reply>) {
         self.n_sent = self.n_sent.saturating_add(1);
@@ -51,21 +60,23 @@ impl Unanswered {
         waiting.map(|waiting| waiting.answer)
     }
 
-    /// For each of `ids`, which had their time, whether it fails; the others were not begun.
-    pub(super) fn late(&mut self, ids: &[EventId], is_ending: bool) -> Vec<bool> {
+    /// What becomes of each of `ids`, which had their time.
+    pub(super) fn late(&mut self, ids: &[EventId], is_ending: bool) -> Vec<Late> {
         let current = self.current();
-        let fails = |id: &EventId| {
-            let Some(number) = self.waiting.get(id).map(|one| one.number) else { return true };
+        let judge = |id: &EventId| {
+            let Some(number) = self.waiting.get(id).map(|one| one.number) else {
+                return Late::Answered;
+            };
             if number < self.newest_answered {
-                return true;
+                return Late::Fails;
             }
-            let is_it = Some(number) == current && self.stuck_on.is_none() && !is_ending;
-            if is_it {
-                self.stuck_on = Some((*id, number));
+            if Some(number) != current || self.stuck_on.is_some() || is_ending {
+                return Late::NotBegun;
             }
-            is_it
+            self.stuck_on = Some((*id, number));
+            Late::Fails
         };
-        ids.iter().map(fails).collect()
+        ids.iter().map(judge).collect()
     }
 
     /// All of them, and whether each fails, now that the process is gone. Nothing fails where
@@ -87,6 +98,7 @@ impl Unanswered {
 
 #[cfg(test)]
 mod tests {
+    use super::Late::{Answered, Fails, NotBegun};
     use super::*;
     use crate::handler::testing::id;
 
@@ -106,10 +118,10 @@ mod tests {
     fn oldest_one_fails_and_those_behind_it_wait() {
         let mut unanswered = sent(1..=4);
         assert!(unanswered.answered(id(1)).is_some());
-        assert_eq!(unanswered.late(&[id(3), id(2), id(4)], false), [false, true, false]);
+        assert_eq!(unanswered.late(&[id(3), id(2), id(4)], false), [NotBegun, Fails, NotBegun]);
         // It is still at that one: no other fails for it, neither by its time nor with its end.
         unanswered.forget(id(2));
-        assert_eq!(unanswered.late(&[id(3)], false), [false]);
+        assert_eq!(unanswered.late(&[id(3)], false), [NotBegun]);
         assert_eq!(failed_at_end(unanswered, false), 0);
         assert_eq!(failed_at_end(sent(1..=4), false), 1);
         assert_eq!(failed_at_end(sent(1..=4), true), 0, "it was ended for another one");
@@ -118,21 +130,29 @@ mod tests {
     #[test]
     fn late_answer_shows_that_the_worker_goes_on() {
         let mut unanswered = sent(1..=3);
-        assert_eq!(unanswered.late(&[id(1)], false), [true]);
+        assert_eq!(unanswered.late(&[id(1)], false), [Fails]);
         unanswered.forget(id(1));
         assert!(unanswered.answered(id(1)).is_none());
-        assert_eq!(unanswered.late(&[id(2), id(3)], false), [true, false]);
+        assert_eq!(unanswered.late(&[id(2), id(3)], false), [Fails, NotBegun]);
     }
 
     #[test]
     fn what_the_worker_has_passed_over_fails_for_itself() {
         let mut unanswered = sent(1..=4);
         assert!(unanswered.answered(id(3)).is_some());
-        assert_eq!(unanswered.late(&[id(1), id(2), id(4)], false), [true, true, true]);
+        assert_eq!(unanswered.late(&[id(1), id(2), id(4)], false), [Fails; 3]);
         // It was not at those when it ended.
         let mut unanswered = sent(1..=5);
         assert!(unanswered.answered(id(3)).is_some());
         let ended = unanswered.end(false);
         assert_eq!((ended.len(), ended.iter().filter(|(_, fails)| *fails).count()), (4, 1));
+    }
+
+    #[test]
+    fn end_that_comes_with_the_end_of_the_time_is_its_answer() {
+        let mut unanswered = sent(1..=2);
+        assert_eq!(unanswered.late(&[id(1)], false), [Fails]);
+        assert_eq!(unanswered.end(true).len(), 2);
+        assert_eq!(unanswered.late(&[id(2)], true), [Answered]);
     }
 }
