@@ -18,6 +18,8 @@ pub(super) struct Acknowledged {
 
 pub(super) struct Senders {
     stop: Arc<AtomicBool>,
+    /// How long each rests between its events, in milliseconds.
+    rest: Arc<AtomicU64>,
     n_acknowledged: Arc<AtomicU64>,
     acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     threads: Vec<JoinHandle<()>>,
@@ -39,12 +41,13 @@ impl Senders {
 
     fn start_with(n_keys: usize, gateways_of: impl Fn(usize) -> Vec<SocketAddr>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let rest = Arc::new(AtomicU64::new(0));
         let n_acknowledged = Arc::new(AtomicU64::new(0));
         let acknowledged: Arc<Mutex<Vec<Acknowledged>>> = Arc::default();
         let threads = (0..n_keys).map(|key| {
             let gateways = gateways_of(key);
             let (stop, n_acknowledged) = (Arc::clone(&stop), Arc::clone(&n_acknowledged));
-            let acknowledged = Arc::clone(&acknowledged);
+            let (acknowledged, rest) = (Arc::clone(&acknowledged), Arc::clone(&rest));
             std::thread::spawn(move || {
                 let mut connections: Vec<Option<TcpStream>> =
                     gateways.iter().map(|_| None).collect();
@@ -70,11 +73,18 @@ impl Senders {
                     });
                     n_acknowledged.fetch_add(1, Ordering::Relaxed);
                     number += 1;
+                    std::thread::sleep(Duration::from_millis(rest.load(Ordering::Relaxed)));
                 }
             })
         });
         let threads = threads.collect();
-        Self { stop, n_acknowledged, acknowledged, threads }
+        Self { stop, rest, n_acknowledged, acknowledged, threads }
+    }
+
+    /// From now on each sends at most one event in `rest`.
+    pub(super) fn rest(&self, rest: Duration) {
+        let millis = u64::try_from(rest.as_millis()).unwrap();
+        self.rest.store(millis, Ordering::Relaxed);
     }
 
     pub(super) fn n_acknowledged(&self) -> u64 {
