@@ -29,6 +29,11 @@ impl NatsServers {
     /// As many servers, or `None` where the program is not installed. `more` stands in the configuration
     /// of each.
     pub(crate) fn start(n_servers: usize, more: &str) -> Option<Self> {
+        Self::start_on(n_servers, more, None)
+    }
+
+    /// The same with the data of server 0 in a folder on another disk.
+    pub(crate) fn start_on(n_servers: usize, more: &str, disk: Option<&Path>) -> Option<Self> {
         if find("nats-server").is_none() {
             skip("`nats-server` is not installed (tests/tools.txt)");
             return None;
@@ -39,7 +44,8 @@ impl NatsServers {
             routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let mut servers = Vec::new();
         for (index, (port, route)) in ports.into_iter().zip(&routes).enumerate() {
-            let store = folder.path().join(format!("n{index}"));
+            let place = disk.filter(|_| index == 0).unwrap_or(folder.path());
+            let store = place.join(format!("n{index}"));
             let mut text = format!(
                 "server_name: n{index}\nlisten: \"127.0.0.1:{port}\"\n{more}\n\
                  jetstream {{ store_dir: \"{}\", max_file: 2GB, max_mem: 64MB }}\n",
@@ -82,6 +88,14 @@ impl NatsServers {
             client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await.ok()?;
         let answer: serde_json::Value = serde_json::from_slice(&answer.payload).ok()?;
         answer["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
+    }
+
+    /// Asks the leader of a stream to let another server lead it. That may or may not come about.
+    pub(crate) async fn ask_to_lead(&self, stream: &str, index: usize) -> Option<()> {
+        let client = async_nats::connect(self.urls()).await.ok()?;
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
+        let wish = format!(r#"{{"placement": {{"preferred": "n{index}"}}}}"#);
+        client.request(subject, wish.into()).await.ok().map(drop)
     }
 
     /// Ends a server as a crash does.

@@ -14,7 +14,7 @@ use crate::support::program::Served;
 use crate::support::servers::Server;
 
 /// Runs what the test asks of a server beside the gateways.
-fn ask<T>(what: impl Future<Output = T>) -> T {
+pub(super) fn ask<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(what)
 }
@@ -26,7 +26,7 @@ fn sql(server: &Server, text: &str) {
     });
 }
 
-fn leader(servers: &NatsServers) -> usize {
+pub(super) fn leader(servers: &NatsServers) -> usize {
     loop {
         if let Some(leader) = ask(servers.leader("gatepost")) {
             return leader;

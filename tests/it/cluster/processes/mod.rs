@@ -3,6 +3,7 @@
 
 mod cut_off;
 mod engine_faults;
+mod full_disk;
 mod receiver;
 mod rig;
 mod senders;
