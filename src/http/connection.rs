@@ -8,7 +8,8 @@
 //! - Nothing is handed on while an answer cannot be written.
 //! - One request at a time: what a client sends behind it, or at most [`AHEAD_MAX`] of that, waits
 //!   here until it is answered.
-//! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431.
+//! - A head has at most [`HEAD_MAX`] bytes, then the answer is 431. Of those that are longer than a step,
+//!   only so many are read at a time; the answer to others is 503.
 //! - Of a body that is discarded, [`DISCARD_MAX`] bytes are taken and no more.
 //! - The answer to an event counts as given once it was written to a client that has not hung up.
 //!
@@ -23,14 +24,16 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::{Registration, Seen};
+use super::connections::Registration;
 use super::control::{Control, Phase};
 use super::offer;
 
+mod allowance;
 mod request_end;
 mod seen;
 mod step;
 
+use allowance::{Allowance, HeadRefusal};
 use request_end::RequestEnd;
 use step::{Step, poll_read_piece};
 
@@ -47,9 +50,6 @@ const BODY_STEP_BYTES: usize = 64 << 10;
 const CHUNKED_STEP_BYTES: usize = 4 << 10;
 /// How much is taken of a discarded body: a client that sends all of it first finds the answer.
 const DISCARD_MAX: usize = 4 << 20;
-
-const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
-    content-length: 0\r\nconnection: close\r\n\r\n";
 
 /// The socket of a connection, as the HTTP library sees it.
 pub(super) struct Connection<T> {
@@ -85,18 +85,6 @@ enum Stage {
     Told,
     /// What it sent was refused as no request: whatever comes is thrown away.
     Over,
-}
-
-/// How much may be handed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Allowance {
-    Bytes(usize),
-    /// Once what was handed on is answered.
-    AfterAnswer,
-    /// The head is too long.
-    TooLarge,
-    /// Nothing more, ever.
-    Nothing,
 }
 
 impl<T> Connection<T> {
@@ -150,7 +138,10 @@ impl<T> Connection<T> {
         // A full step has been ended before.
         let rest = self.step_max().saturating_sub(self.step.bytes).max(1);
         match phase {
-            Phase::Head if self.handed >= HEAD_MAX => Allowance::TooLarge,
+            Phase::Head if self.handed >= HEAD_MAX => Allowance::Refused(HeadRefusal::TooLarge),
+            Phase::Head if self.handed >= STEP_BYTES && !self.registration.may_have_long_head() => {
+                Allowance::Refused(HeadRefusal::NoRoom)
+            }
             Phase::Head => Allowance::Bytes(rest.min(HEAD_MAX - self.handed)),
             Phase::Body => match control.body_bytes() {
                 u64::MAX => Allowance::Bytes(rest),
@@ -277,14 +268,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// Answers in place of actix, which would be given no more of this head.
-    fn refuse_head(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    fn poll_refuse_head(
+        &mut self,
+        context: &mut Context<'_>,
+        why: HeadRefusal,
+    ) -> Poll<io::Result<()>> {
         self.stage = Stage::Over;
-        self.registration.report(Seen::HeadTooLarge);
+        self.registration.report(why.seen());
         self.registration.set(Phase::Discard);
-        match Pin::new(&mut self.io).poll_write(context, TOO_LARGE) {
-            Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
-            Poll::Ready(Err(err)) => Err(err),
+        if let Poll::Ready(Err(err)) = Pin::new(&mut self.io).poll_write(context, why.answer()) {
+            return Poll::Ready(Err(err));
         }
+        self.handed = 0;
+        self.poll_discard(context)
     }
 
     /// Throws away what comes, up to a limit; the connection is ended from beside.
@@ -340,11 +336,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
                 this.is_refused = this.poll_ahead(context, buffer)?;
                 Poll::Pending
             }
-            Allowance::TooLarge => {
-                this.refuse_head(context)?;
-                this.handed = 0;
-                this.poll_discard(context)
-            }
+            Allowance::Refused(why) => this.poll_refuse_head(context, why),
             Allowance::Nothing => Poll::Pending,
         }
     }

@@ -9,10 +9,11 @@
 //!   ends connections that are kept and not used: a timer for each request would cost more.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use actix_http::Request;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::control::{Control, Phase};
@@ -23,6 +24,14 @@ use open::{Entry, Open, network};
 
 mod open;
 
+/// How many connections may have a buffer that grew for a long head, 64 KiB each: 16 MiB. Nothing is known of
+/// who sends it, so it is no matter of how many connections there may be.
+const LONG_HEADS_MAX: usize = 256;
+
+/// What a client is answered for whom there is no room, whatever it asks.
+pub(super) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
 /// The connections of one listener.
 #[derive(Clone, Debug)]
 pub(super) struct Connections(Arc<Registry>);
@@ -32,6 +41,7 @@ struct Registry {
     limits: Limits,
     report: Report,
     open: Mutex<Open>,
+    long_heads: Arc<Semaphore>,
 }
 
 /// What a connection sees that never becomes a request.
@@ -51,7 +61,7 @@ pub(super) enum Seen {
     PlainHttp,
     /// It had to make room for another one.
     Shed,
-    /// There was no room for it.
+    /// There was no room for it, or for its long head.
     NoConnection,
 }
 
@@ -80,12 +90,14 @@ pub(super) struct Registration {
     number: u64,
     control: Arc<Control>,
     address: IpAddr,
+    long_head: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Connections {
     pub(super) fn new(limits: Limits, report: Report) -> Self {
         let (began, open) = (Instant::now(), Mutex::default());
-        Self(Arc::new(Registry { began, limits, report, open }))
+        let long_heads = Arc::new(Semaphore::new(LONG_HEADS_MAX));
+        Self(Arc::new(Registry { began, limits, report, open, long_heads }))
     }
 
     /// Takes a connection of `client` in, in place of another one where there are too many. `None`
@@ -112,7 +124,8 @@ impl Connections {
         if let Some(client) = shed {
             (self.0.report)(Seen::Shed, Some(client));
         }
-        Some(Registration { registry: Arc::clone(&self.0), number, control, address })
+        let registry = Arc::clone(&self.0);
+        Some(Registration { registry, number, control, address, long_head: OnceLock::new() })
     }
 
     /// How many have not begun their first request.
@@ -181,6 +194,18 @@ impl Registration {
     /// A place for a stream of the connection, as if it were a connection of its own.
     pub(super) fn stream(&self, all: &Connections) -> Option<Self> {
         all.register(Some(self.address))
+    }
+
+    /// Whether there is room for a long head. Once there is, the connection has it until its end: its buffer
+    /// does not shrink.
+    pub(super) fn may_have_long_head(&self) -> bool {
+        if self.long_head.get().is_none()
+            && let Ok(room) = Arc::clone(&self.registry.long_heads).try_acquire_owned()
+        {
+            // One task asks.
+            drop(self.long_head.set(room));
+        }
+        self.long_head.get().is_some()
     }
 
     /// For the connection's own requests.

@@ -7,6 +7,7 @@
 //!   on their number, on each address, and on the time of each phase are those of HTTP/1.1.
 //! - At most [`STREAMS_MAX`] are open on a connection. More are refused, also where a client takes its
 //!   own back (rapid reset): what was begun is finished and counts until then.
+//! - Frames that bring no request are counted (`frame_budget`): a flood of them ends the connection.
 //! - A head has the limits of HTTP/1.1. What of bodies waits to be read is at most [`WINDOW_BYTES`] of a
 //!   connection.
 //! - An answer counts as given once all that was to be written is with the kernel.
@@ -15,6 +16,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,11 +35,12 @@ use super::public::Public;
 use super::tls::Socket;
 
 mod exchange;
+mod frame_budget;
 mod head;
 mod wire;
 
 use exchange::{AnswerInFlight, End, Exchange};
-use wire::Wire;
+use wire::{Wire, WireState};
 
 /// Requests at once on one connection.
 const STREAMS_MAX: u32 = 64;
@@ -71,7 +74,7 @@ impl Http2 {
         peer: Option<SocketAddr>,
     ) -> io::Result<()> {
         let wire = Wire::new(socket);
-        let is_blocked = wire.is_blocked();
+        let state = wire.state();
         let begun = Builder::new()
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEAD_MAX)
@@ -99,7 +102,7 @@ impl Http2 {
             peer,
             exchanges: FuturesUnordered::new(),
             unwritten: Vec::new(),
-            is_blocked,
+            wire: state,
             stop: Box::pin(self.stop.clone().cancelled_owned()),
             goodbye: None,
         };
@@ -118,7 +121,7 @@ struct Open<'a> {
     exchanges: FuturesUnordered<Pin<Box<dyn Future<Output = Exchange>>>>,
     /// Answers that may not be written yet.
     unwritten: Vec<AnswerInFlight>,
-    is_blocked: wire::Blocked,
+    wire: Rc<WireState>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The connection is about to end, and when its client has had time enough.
     goodbye: Option<Pin<Box<Sleep>>>,
@@ -133,7 +136,12 @@ impl Open<'_> {
         loop {
             if self.must_end(context) {
                 // Tells the client which requests were not begun, where it still listens.
-                self.connection.abrupt_shutdown(Reason::NO_ERROR);
+                let is_flooded = self.wire.is_flooded.get();
+                if is_flooded {
+                    self.registration.report(Seen::Malformed);
+                }
+                let calm = if is_flooded { Reason::ENHANCE_YOUR_CALM } else { Reason::NO_ERROR };
+                self.connection.abrupt_shutdown(calm);
                 drop(self.connection.poll_accept(context));
                 return Poll::Ready(());
             }
@@ -153,6 +161,7 @@ impl Open<'_> {
         let is_over =
             self.goodbye.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
         is_over && is_idle
+            || self.wire.is_flooded.get()
             || self.registration.control().must_close(context)
             // An answer that its client does not take.
             || self.unwritten.iter().any(|answered| answered.must_close(context))
@@ -173,7 +182,7 @@ impl Open<'_> {
                 Poll::Pending => break,
             }
         }
-        if !self.is_blocked.get() && !self.unwritten.is_empty() {
+        if !self.wire.is_blocked.get() && !self.unwritten.is_empty() {
             self.unwritten.drain(..).for_each(AnswerInFlight::confirm);
             self.note_idle();
         }

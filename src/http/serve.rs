@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::{self, Admin};
 use super::challenge;
 use super::connection::Connection;
-use super::connections::{Connections, Registration};
+use super::connections::{Connections, NO_ROOM, Registration};
 use super::http2::Http2;
 use super::listen::{
     ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_TIMEOUT, ADMIN_STOP_TIMEOUT, Listen, STOP_TIMEOUT,
@@ -204,9 +204,7 @@ fn open(
 
 /// Tells a client for whom there is no room to come again, whatever it asks.
 async fn refuse(mut io: TcpStream) -> io::Result<()> {
-    const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-                          content-length: 0\r\nconnection: close\r\n\r\n";
-    io.write_all(ANSWER.as_bytes()).await?;
+    io.write_all(NO_ROOM).await?;
     io.shutdown().await?;
     // What came and is not read would take the answer back on its way.
     tokio::io::copy(&mut io, &mut tokio::io::sink()).await?;

@@ -126,7 +126,8 @@ impl RefusedFor {
             Self::NoRoom => "too many large bodies are read at once: see `unverified_bytes`",
             Self::Shed => "all connections are taken: the longest idle one was closed",
             Self::NoConnection => {
-                "all connections are taken and in use: a new one was answered 503"
+                "all connections are taken and in use, or too many send a head over 8 KiB: one more was \
+                 answered 503"
             }
             Self::NotKept => {
                 "verification failed, and with more than 8 MiB the request is too large to be kept: \

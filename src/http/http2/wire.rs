@@ -1,34 +1,42 @@
-//! The socket beneath HTTP/2: whether its client takes what is written.
+//! The socket beneath HTTP/2: whether its client takes what is written, and sends more than its requests need.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frame_budget::FrameBudget;
 use crate::http::tls::Socket;
 
-/// Whether the last write is not with the kernel yet.
-pub(super) type Blocked = Rc<Cell<bool>>;
+/// What is known of the socket above HTTP/2.
+#[derive(Debug, Default)]
+pub(super) struct WireState {
+    /// The last write is not with the kernel yet.
+    pub(super) is_blocked: Cell<bool>,
+    /// Too many frames came that bring no request; nothing more is read.
+    pub(super) is_flooded: Cell<bool>,
+}
 
 pub(super) struct Wire {
     socket: Socket,
-    is_blocked: Blocked,
+    budget: FrameBudget,
+    state: Rc<WireState>,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, is_blocked: Blocked::default() }
+        Self { socket, budget: FrameBudget::new(), state: Rc::default() }
     }
 
-    pub(super) fn is_blocked(&self) -> Blocked {
-        Rc::clone(&self.is_blocked)
+    pub(super) fn state(&self) -> Rc<WireState> {
+        Rc::clone(&self.state)
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.is_blocked.set(written.is_pending());
+        self.state.is_blocked.set(written.is_pending());
         written
     }
 }
@@ -39,7 +47,16 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+        let this = self.get_mut();
+        if this.budget.is_spent() {
+            this.state.is_flooded.set(true);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        this.budget.count(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -80,7 +80,7 @@ fn one_connection_more_than_there_may_be_in_use_is_told_to_come_again() {
     assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused:?}");
     assert_eq!(one_more.read(&mut [0]).unwrap(), 0, "it is hung up on afterwards");
     let status = program::printed(&program::run(&folder, &["status"]), 0);
-    assert!(status.contains("a new one was answered 503"), "{status}");
+    assert!(status.contains("one more was answered 503"), "{status}");
     drop(held);
     assert_eq!(served.stop(), Some(0));
 }

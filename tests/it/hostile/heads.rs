@@ -1,7 +1,9 @@
 //! Heads that no honest client sends.
 
+use std::net::SocketAddr;
+
 use super::super::support::gateway::{Folder, Gateway, signature};
-use super::super::support::program::Served;
+use super::super::support::program::{self, Served};
 use super::super::support::wire::{Wire, head};
 
 #[test]
@@ -50,6 +52,37 @@ fn a_head_over_48_kib_is_431_and_one_below_is_not() {
     };
     assert_eq!(ask(47 << 10), Some(200));
     assert_eq!(ask(49 << 10), Some(431));
+}
+
+/// Asks with a head of so many bytes, and keeps the connection.
+fn ask_and_keep(address: SocketAddr, length: usize) -> (Wire, u16) {
+    let mut wire = Wire::to(address);
+    wire.write(head("GET", "/healthz", &[("X-Long", &"v".repeat(length))]).as_bytes());
+    let status = wire.answer().unwrap().status;
+    (wire, status)
+}
+
+#[test]
+fn only_so_many_connections_may_have_sent_a_long_head() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let kept: Vec<_> = (0..256).map(|_| ask_and_keep(served.public(), 20 << 10)).collect();
+    assert!(kept.iter().all(|(_, status)| *status == 200));
+    // One that is not complete is refused as soon as it is long.
+    let mut wire = Wire::to(served.public());
+    wire.write(format!("GET /healthz HTTP/1.1\r\nX-Long: {}", "v".repeat(9 << 10)).as_bytes());
+    let answer = wire.answer().unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(ask_and_keep(served.public(), 7 << 10).1, 200, "others are served");
+    // A connection that has room for one has it for the next.
+    let (mut first, _) = kept.into_iter().next().unwrap();
+    first.write(head("GET", "/healthz", &[("X-Long", &"w".repeat(20 << 10))]).as_bytes());
+    assert_eq!(first.answer().unwrap().status, 200);
+    // All others are gone: there is room once the gateway has seen that.
+    while ask_and_keep(served.public(), 20 << 10).1 != 200 {}
+    let status = program::printed(&program::run(&folder, &["status"]), 0);
+    assert!(status.contains("too many send a head over 8 KiB"), "{status}");
+    assert_eq!(served.stop(), Some(0));
 }
 
 #[test]

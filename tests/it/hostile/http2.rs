@@ -106,6 +106,31 @@ fn unread_answers_of_streams_hold_little_memory() {
 }
 
 #[test]
+fn frames_without_requests_end_the_connection() {
+    const WINDOW_UPDATE: u8 = 8;
+    const PRIORITY: u8 = 2;
+    let pair = Pair::until(FAR);
+    let gateway = Gateway::serve(folder(&pair, ""));
+    let update = frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes());
+    let priority = frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]);
+    for flood in [update.repeat(20_000), priority.repeat(20_000)] {
+        let mut frames = Frames::connect(gateway.public, &pair.cert);
+        // It may be hung up on before it has written all.
+        drop(frames.write(&flood));
+        assert!(matches!(goodbye(&frames.read_all()), None | Some(ENHANCE_YOUR_CALM)));
+    }
+    // A client that asks may confirm what it gets.
+    let mut frames = Frames::connect(gateway.public, &pair.cert);
+    for stream in streams().take(3_000) {
+        frames.write(&[healthz(stream), update.repeat(6)].concat()).unwrap();
+        while frames.read().unwrap().kind != DATA {}
+    }
+    let refused = gateway.ask("GET", "/api/v1/status", "").json()["refused"].to_string();
+    assert!(refused.contains("this is not HTTP/1.1 or HTTP/2"), "{refused}");
+    gateway.stop();
+}
+
+#[test]
 fn pings_and_settings_that_are_not_read_hold_little_memory() {
     let pair = Pair::until(FAR);
     let folder = folder(&pair, "");

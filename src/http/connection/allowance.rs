@@ -1,0 +1,43 @@
+//! How much of what comes is handed on, and what is told of a head that is not.
+
+use crate::http::connections::{NO_ROOM, Seen};
+
+/// How much may be handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowance {
+    Bytes(usize),
+    /// Once what was handed on is answered.
+    AfterAnswer,
+    /// None of this head.
+    Refused(HeadRefusal),
+    /// Nothing more, ever.
+    Nothing,
+}
+
+/// Why a head is read no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadRefusal {
+    /// It is too long for all.
+    TooLarge,
+    /// It is long, and too many such are read at once.
+    NoRoom,
+}
+
+impl HeadRefusal {
+    pub(super) fn seen(self) -> Seen {
+        match self {
+            Self::TooLarge => Seen::HeadTooLarge,
+            Self::NoRoom => Seen::NoConnection,
+        }
+    }
+
+    pub(super) fn answer(self) -> &'static [u8] {
+        match self {
+            Self::TooLarge => {
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+                  content-length: 0\r\nconnection: close\r\n\r\n"
+            }
+            Self::NoRoom => NO_ROOM,
+        }
+    }
+}
