@@ -82,12 +82,11 @@ async fn failed(
     }
     let (others, health_of_others) = match failure.kind {
         FailureKind::Permanent if left.deliveries.len() > 1 => one_by_one(judge, left).await,
-        FailureKind::Permanent => (judge.together(left, &failure, attempt), HandlerHealth::Up),
-        FailureKind::Transient => {
-            (judge.together(left, &failure, attempt), HandlerHealth::Down(failure))
+        FailureKind::Permanent | FailureKind::Transient => {
+            (judge.together(left, &failure, attempt), HandlerHealth::of(&failure))
         }
         FailureKind::Deferred | FailureKind::Paused => {
-            (judge.defer_together(left, &failure), HandlerHealth::Unknown)
+            (judge.defer_together(left, &failure), HandlerHealth::of(&failure))
         }
     };
     settlements.extend(others);
@@ -239,7 +238,7 @@ async fn one_by_one(judge: &mut Judge<'_>, batch: CallBatch) -> (Vec<Settlement>
                 }
                 FailureKind::Transient => {
                     settlements.push(judge.failed(delivery, key, &failure, Some(attempt)));
-                    health = HandlerHealth::Down(failure.clone());
+                    health = HandlerHealth::of(&failure);
                     stop = Some(failure);
                 }
             },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::event::{Attempt, Failure, OrderKey, Outcome, Settlement};
+use crate::event::{Attempt, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settlement};
 
 /// A call that has ended.
 #[derive(Debug, Default)]
@@ -45,6 +45,17 @@ pub(super) enum HandlerHealth {
 }
 
 impl HandlerHealth {
+    /// What a failure says of it.
+    pub(super) fn of(failure: &Failure) -> Self {
+        match failure.kind {
+            FailureKind::Permanent => Self::Up,
+            FailureKind::Transient if failure.class == Some(FailureClass::Partly) => Self::Up,
+            FailureKind::Transient if failure.is_of_event => Self::Unknown,
+            FailureKind::Transient => Self::Down(failure.clone()),
+            FailureKind::Deferred | FailureKind::Paused => Self::Unknown,
+        }
+    }
+
     /// What two answers of one call say together: who answers at all is there.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {

@@ -7,9 +7,7 @@ use super::buffer::CallBatch;
 use super::call_outcome::{HandlerHealth, attempt_of};
 use super::context::Context;
 use super::retry::next_try;
-use crate::event::{
-    Attempt, Delivery, Failure, FailureClass, FailureKind, OrderKey, Outcome, Settlement,
-};
+use crate::event::{Attempt, Delivery, Failure, FailureKind, OrderKey, Outcome, Settlement};
 
 /// Says what becomes of failed deliveries of one batch.
 pub(super) struct Judge<'a> {
@@ -63,15 +61,7 @@ impl<'a> Judge<'a> {
                 left.keys.push(key);
                 continue;
             };
-            let given = match own.kind {
-                FailureKind::Permanent => HandlerHealth::Up,
-                FailureKind::Transient if own.class == Some(FailureClass::Partly) => {
-                    HandlerHealth::Up
-                }
-                FailureKind::Transient => HandlerHealth::Down(own.clone()),
-                FailureKind::Deferred | FailureKind::Paused => HandlerHealth::Unknown,
-            };
-            *health = std::mem::replace(health, HandlerHealth::Unknown).and(given);
+            *health = std::mem::replace(health, HandlerHealth::Unknown).and(HandlerHealth::of(own));
             settlements.push(self.one_answered(delivery, key, own, attempt));
         }
         left

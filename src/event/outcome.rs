@@ -51,6 +51,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// Where it went wrong, where no status says so.
     pub class: Option<FailureClass>,
+    /// Where it was to go, the event alone said: it says nothing of the handler's other events.
+    pub is_of_event: bool,
     /// Events of the call that the handler has all the same: they are delivered, and what is said
     /// here is about the others.
     pub done: Vec<EventId>,
@@ -133,6 +135,7 @@ impl Failure {
             retry_after: None,
             status: None,
             class: None,
+            is_of_event: false,
             done,
             output: Output::default(),
             progress: None,
@@ -144,6 +147,12 @@ impl Failure {
     #[must_use]
     pub fn with_class(self, class: FailureClass) -> Self {
         Self { class: Some(class), ..self }
+    }
+
+    /// The same, where the event alone said where it was to go.
+    #[must_use]
+    pub fn of_event(self) -> Self {
+        Self { is_of_event: true, ..self }
     }
 
     /// The same, with what the other side said.

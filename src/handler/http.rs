@@ -75,6 +75,17 @@ enum Target {
     Chosen(ChosenUrl),
 }
 
+impl Target {
+    /// Whether it is the same machine for all events.
+    fn has_fixed_host(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Template(template) => has_fixed_host(template.source()),
+            Self::Chosen(_) => false,
+        }
+    }
+}
+
 /// What the table says.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -298,7 +309,11 @@ impl Handler for HttpHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let mut output = Output::default();
         for draft in self.settings.drafts(deliveries)? {
-            output = self.act(draft).await?;
+            let result = self.act(draft).await;
+            output = result.map_err(|failure| match self.settings.target.has_fixed_host() {
+                true => failure,
+                false => failure.of_event(),
+            })?;
         }
         Ok(output)
     }

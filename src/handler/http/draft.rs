@@ -160,7 +160,10 @@ impl Settings {
             if let Header::Template(template) = header {
                 let text = template.render(scope).map_err(Failure::permanent)?;
                 // A title of two lines is one in a header, as in a mail's.
-                let text = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
+                let text = text
+                    .split(|c: char| c.is_ascii_control() && c != '\t')
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty());
                 let value = header_value(text.collect::<Vec<_>>().join(" ").as_bytes());
                 let named = |err| Failure::permanent(format_args!("header `{name}`: {err}"));
                 headers.insert(name.clone(), value.map_err(named)?);

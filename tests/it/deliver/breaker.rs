@@ -58,6 +58,29 @@ async fn a_handler_that_is_down_costs_one_probe_per_interval_and_slows_nobody() 
     assert!(rig.history(50_000).await.attempts.is_empty());
 }
 
+/// As `url = "https://{{ payload.host }}/"` whose host is gone for some events.
+#[tokio::test(start_paused = true)]
+async fn places_that_events_choose_are_not_the_handler() {
+    let rig = Rig::new();
+    rig.append_n(100).await;
+    let elsewhere = || Failure::transient("no such host").of_event();
+    let ready = rig
+        .ready(patient(), move |deliveries| match deliveries[0].event.position.0 {
+            100 => delivered(),
+            _ => Step::Answer(Err(elsewhere())),
+        })
+        .await;
+    let shutdown = CancellationToken::new();
+    let watch = async {
+        until(|| ready.control.status().last_success_at.is_some()).await;
+        assert!(rig.clock.since_start() < secs(1), "nobody waits for them");
+        assert_eq!(ready.control.status().breaker, BreakerState::Closed);
+        shutdown.cancel();
+    };
+    let (run, ()) = tokio::join!(ready.deliverer.run(shutdown.clone()), watch);
+    run.unwrap();
+}
+
 /// By that it is told of as down though it fails once an hour; waiting is not failing.
 #[tokio::test(start_paused = true)]
 async fn it_is_known_when_what_failed_is_tried_again() {

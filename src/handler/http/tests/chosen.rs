@@ -25,3 +25,24 @@ async fn url_may_come_out_of_the_event_as_a_whole() {
     }
     assert_eq!(server.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn place_that_the_event_chose_says_nothing_of_other_events() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let body = format!(r#"{{"data":{{"port":{port},"host":"127.0.0.1"}}}}"#);
+    let more = "allow_private = true";
+    for (url, is_of_event) in [
+        (format!("http://{{{{ data.host }}}}:{port}/"), true),
+        (format!("http://127.0.0.1:{port}/{{{{ data.host }}}}"), false),
+        (format!("http://127.0.0.1:{port}/"), false),
+    ] {
+        let failure = http(&url, more).handle(&[delivery(&body)]).await.unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.is_of_event),
+            (FailureKind::Transient, is_of_event),
+            "{url}"
+        );
+    }
+}
