@@ -52,7 +52,7 @@ impl ClusterQueue {
     /// Stores events in the shared log without a spool.
     async fn append_to_engine(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
         if !self.node.is_engine_up() {
-            return Err(QueueError::Full("the shared log cannot be reached".into()));
+            return Err(QueueError::LogAway("it cannot be reached"));
         }
         let name = |event| ProposedEvent {
             place: Position(0),
@@ -66,7 +66,7 @@ impl ClusterQueue {
             Ok(Err(err)) => Err(err),
             Ok(Ok(_)) => Err(QueueError::Corrupt("events were answered as something else".into())),
             // It may be there: the sender's repeat is then known by its key.
-            Err(_) => Err(QueueError::Full("the shared log did not answer in time".into())),
+            Err(_) => Err(QueueError::LogAway("it did not answer in time")),
         }
     }
 
@@ -330,7 +330,7 @@ impl Queue for ClusterQueue {
         match &self.spool {
             Some(spool) => spool.queue.probe().await,
             None if self.node.is_engine_up() => self.node.copy.probe().await,
-            None => Err(QueueError::Full("the shared log cannot be reached".into())),
+            None => Err(QueueError::LogAway("it cannot be reached")),
         }
     }
 

@@ -108,14 +108,12 @@ impl LogFollower {
             }
             looked_at = now;
             match read {
-                Ok(units) => {
-                    self.node.note_engine(None);
-                    match self.go_on(next, units, tick).await {
-                        Ok(behind) => next = behind,
-                        Err(err) => return self.node.fail(error_chain(&err)),
-                    }
-                }
-                Err(EngineReadError::Unavailable(why)) => {
+                Ok(units) => match self.go_on(next, units, tick).await {
+                    Ok(behind) => next = behind,
+                    Err(err) => return self.node.fail(error_chain(&err)),
+                },
+                // A refusal ends when the engine's owner mends it: a password, a right, a name.
+                Err(EngineReadError::Unavailable(why) | EngineReadError::Refused(why)) => {
                     self.node.note_engine(Some(why));
                     tokio::time::sleep(AGAIN.min(tick)).await;
                 }
@@ -123,7 +121,9 @@ impl LogFollower {
                     let applied = self.applied;
                     return self.node.fail(HistoryError::Trimmed { first, applied }.to_string());
                 }
-                Err(err) => return self.node.fail(err.to_string()),
+                Err(err @ EngineReadError::Damaged { .. }) => {
+                    return self.node.fail(err.to_string());
+                }
             }
         }
     }
@@ -140,6 +140,7 @@ impl LogFollower {
             tokio::time::sleep(AGAIN.min(tick)).await;
             return Ok(next);
         }
+        self.node.note_engine(None);
         let Some(last) = units.last().map(|unit| unit.sequence) else {
             self.wait_for_news(next, tick).await;
             return Ok(next);

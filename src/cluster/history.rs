@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::{EngineHead, Sequence};
+use super::engine::{EngineError, EngineHead, Sequence};
 use super::local_node::LocalNode;
 use super::rebuild;
 use crate::clock::Timestamp;
@@ -65,9 +65,12 @@ impl LogHistory {
         if is_known && self.checked_at.is_some_and(|at| now.since(at) < CHECK_EVERY) {
             return Ok(true);
         }
-        let Ok(head) = node.engine.head().await else {
-            node.is_log_known.send_replace(false);
-            return Ok(false);
+        let head = match node.engine.head().await {
+            Ok(head) => head,
+            Err(EngineError::Unavailable(why) | EngineError::Refused(why)) => {
+                node.note_engine(Some(why));
+                return Ok(false);
+            }
         };
         let newest = lock(&node.members).newest();
         // Behind what is applied durably where a large unit was read in part.

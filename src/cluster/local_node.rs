@@ -21,6 +21,8 @@ use crate::sync::lock;
 
 /// How many operations may wait to be appended before those who ask wait too.
 const PROPOSALS_MAX: usize = 4_096;
+/// How often the log says that an engine which is away is so for another reason.
+const REASON_EVERY: Duration = Duration::from_secs(10);
 
 /// This node: its copy of the log, the way to the engine, and what it knows of the others.
 #[derive(Debug)]
@@ -112,6 +114,8 @@ pub(super) struct EngineState {
     pub(super) error: Option<String>,
     /// Since when, by the wall clock.
     pub(super) since: Timestamp,
+    /// When a reason was logged last, by the steady clock.
+    pub(super) logged_at: Timestamp,
 }
 
 /// What a node is made of.
@@ -135,7 +139,7 @@ impl LocalNode {
         let seen = members.nodes().map(|(name, _)| (name.clone(), now)).collect();
         let (proposals, inbox) = mpsc::channel(PROPOSALS_MAX);
         // Until it is found to be away.
-        let started = EngineState { error: None, since: clock.now() };
+        let started = EngineState { error: None, since: clock.now(), logged_at: now };
         let node = Self {
             name,
             session,
@@ -196,21 +200,28 @@ impl LocalNode {
         self.changed.send_modify(|n_changes| *n_changes += 1);
     }
 
-    /// Notes whether the engine was there; the first time of each is logged.
+    /// Notes whether the engine was there. The first time of each is logged, and another reason once in a while.
     pub(super) fn note_engine(&self, error: Option<String>) {
-        let since = self.clock.now();
+        let (since, now) = (self.clock.now(), self.clock.steady());
         if error.is_some() {
             self.is_log_known.send_replace(false);
         }
         self.engine_state.send_if_modified(|state| {
-            if state.error.is_some() == error.is_some() {
+            let is_turn = state.error.is_some() != error.is_some();
+            if state.error == error {
                 return false;
             }
-            match &error {
-                None => tracing::info!("The shared log can be reached again"),
-                Some(why) => tracing::error!(error = why, "The shared log cannot be reached"),
+            if is_turn || now.since(state.logged_at) >= REASON_EVERY {
+                state.logged_at = now;
+                match &error {
+                    None => tracing::info!("The shared log can be reached again"),
+                    Some(why) => tracing::error!(error = why, "The shared log cannot be reached"),
+                }
             }
-            *state = EngineState { error, since };
+            state.error = error;
+            if is_turn {
+                state.since = since;
+            }
             true
         });
     }
@@ -228,9 +239,9 @@ impl LocalNode {
         self.newest.fetch_max(sequence.0, Ordering::Relaxed);
     }
 
-    /// Whether the engine could be reached when it was last asked.
+    /// Whether the engine could be reached when it was last asked, and this node takes part.
     pub(super) fn is_engine_up(&self) -> bool {
-        self.engine_state.borrow().error.is_none()
+        self.engine_state.borrow().error.is_none() && self.failed.borrow().is_none()
     }
 
     /// Takes no part any more: what the log says does not fit what this node has.

@@ -34,9 +34,10 @@ impl ClusterQueue {
         let operation = UnitOperation::Pause { handler: handler.clone(), of, pause };
         let changed = tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await;
         let changed = changed.map_err(|_| {
-            let why = "the shared log does not answer: it holds as soon as that does, and nothing is \
-                       delivered meanwhile once the leases are over";
-            QueueError::Full(why.to_owned())
+            QueueError::LogAway(
+                "the change holds as soon as it is back, and nothing is delivered meanwhile once the leases \
+                 are over",
+            )
         })?;
         Ok(matches!(changed?, OperationOutcome::Counted(true)))
     }

@@ -75,7 +75,7 @@ fn take_some(waiting: &mut Vec<Proposal>, unit_max: usize) -> Vec<Proposal> {
     waiting.drain(..n_taken).collect()
 }
 
-/// Appends the parts in their order, again and again while the engine is away: a part that comes
+/// Appends the parts in their order, again and again while the engine is away or refuses: a part that comes
 /// twice is void the second time.
 async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
     for part in parts {
@@ -95,10 +95,10 @@ async fn append_all(node: &LocalNode, parts: &[Bytes]) -> Result<(), String> {
                     node.note_newest(sequence);
                     break node.note_engine(None);
                 }
-                Err(EngineAppendError::Unavailable(why)) => node.note_engine(Some(why)),
-                Err(EngineAppendError::Refused(why) | EngineAppendError::Full(why)) => {
-                    return Err(why);
+                Err(EngineAppendError::Unavailable(why) | EngineAppendError::Refused(why)) => {
+                    node.note_engine(Some(why));
                 }
+                Err(EngineAppendError::Full(why)) => return Err(why),
                 Err(EngineAppendError::TooLarge { max }) => {
                     return Err(format!("the engine takes no more than {max} bytes at once"));
                 }

@@ -15,6 +15,8 @@ impl ClusterQueue {
     pub fn view(&self) -> ClusterView {
         let node = &self.node;
         let engine = node.engine_state.borrow().clone();
+        // What keeps it from taking part outlasts what keeps the engine away.
+        let failed = node.failed.borrow().clone();
         let (spilled, oldest_spilled_at) =
             self.spool.as_ref().map(|spool| spool.waiting()).unwrap_or_default();
         let members = lock(&node.members).clone();
@@ -24,9 +26,9 @@ impl ClusterQueue {
             backend: self.backend,
             ack: self.ack,
             engine: EngineView {
-                up: engine.error.is_none(),
+                up: engine.error.is_none() || failed.is_some(),
                 since: engine.since,
-                error: engine.error.or_else(|| node.failed.borrow().clone()),
+                error: failed.or(engine.error),
                 durability: lock(&node.durability).clone(),
             },
             applied: node.applied.borrow().0,

@@ -70,7 +70,7 @@ pub struct ClusterView {
 /// Whether the shared log can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineView {
-    /// Whether it answered when it was last asked.
+    /// Whether it answered when it was last asked; also where this node asks no more.
     pub up: bool,
     /// Since when that is so.
     pub since: Timestamp,

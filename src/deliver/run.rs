@@ -103,6 +103,7 @@ async fn subscribe_again(
 fn may_pass(err: &QueueError) -> bool {
     match err {
         QueueError::Full(_)
+        | QueueError::LogAway(_)
         | QueueError::Behind(_)
         | QueueError::Busy(_)
         | QueueError::Corrupt(_)

@@ -82,7 +82,7 @@ impl ClusterMetrics {
         registry.register("spill_events", help, new.spill_events.clone());
         let help = "How long the oldest event has not been in the shared log";
         registry.register("spill_oldest_seconds", help, new.spill_oldest.clone());
-        let help = "Whether the shared log can be reached";
+        let help = "Whether the shared log can be reached and this gateway takes part";
         registry.register("engine_up", help, new.engine_up.clone());
         let help = "One append to the shared log that succeeded";
         registry.register("engine_append_seconds", help, new.engine_append.clone());

@@ -9,6 +9,9 @@ pub enum QueueError {
     /// No room: try again when something was removed.
     #[error("the queue has no room: {0}")]
     Full(String),
+    /// The log that several gateways share does not answer: try again when it is back.
+    #[error("the shared log is away: {0}")]
+    LogAway(&'static str),
     /// Too much at once: try again in a moment.
     #[error("the queue is behind: {0}")]
     Behind(&'static str),

@@ -34,6 +34,7 @@ struct MemoryUnits {
     next: u64,
     lineage: u64,
     is_away: bool,
+    is_refusing: bool,
     loses_answers: bool,
 }
 
@@ -52,6 +53,7 @@ impl MemoryEngine {
             next: 1,
             lineage: 1,
             is_away: false,
+            is_refusing: false,
             loses_answers: false,
         };
         Self {
@@ -77,6 +79,11 @@ impl MemoryEngine {
     /// Away: every call is `Unavailable`, and nothing is appended.
     pub fn set_away(&self, is_away: bool) {
         lock(&self.shared).is_away = is_away;
+    }
+
+    /// Every call is `Refused`, as with a password that was changed at the server alone.
+    pub fn set_refusing(&self, is_refusing: bool) {
+        lock(&self.shared).is_refusing = is_refusing;
     }
 
     /// Appends are made and answered `Unavailable` all the same.
@@ -115,6 +122,9 @@ impl MemoryEngine {
         let shared = lock(&self.shared);
         if shared.is_away || self.is_cut.load(Ordering::SeqCst) {
             return Err(EngineError::Unavailable("it was taken away".to_owned()));
+        }
+        if shared.is_refusing {
+            return Err(EngineError::Refused("password authentication failed".to_owned()));
         }
         Ok(shared)
     }

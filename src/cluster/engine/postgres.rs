@@ -60,10 +60,10 @@ pub struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    /// Connects at the first call.
+    /// Connects at the first call. Whether the password is there is looked at now.
     pub fn new(settings: PostgresSettings) -> Result<Self, SecretError> {
-        let password = settings.password.as_ref().map(SecretRef::resolve).transpose()?;
-        let tables = LogTables::new(settings, password.as_ref());
+        settings.password.as_ref().map(SecretRef::resolve).transpose()?;
+        let tables = LogTables::new(settings);
         Ok(Self { tables, next: watch::Sender::new(1) })
     }
 

@@ -37,6 +37,27 @@ async fn while_the_engine_is_away_events_are_kept_and_forwarded_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_the_engine_refused_takes_part_again() {
+    let cluster = Cluster::new();
+    let a = cluster.node("a").await;
+    append(&a, "first").await;
+    until_stored(&a, 1).await;
+    cluster.engine.set_away(true);
+    until("it is noticed", || !a.view().engine.up).await;
+    cluster.engine.set_refusing(true);
+    cluster.engine.set_away(false);
+    // The newest reason is told.
+    let is_told = || a.view().engine.error.is_some_and(|why| why.contains("password"));
+    until("it is told why", is_told).await;
+    append(&a, "second").await;
+    let b = cluster.node("b").await;
+    until("one that starts says it as well", || b.view().engine.error.is_some()).await;
+    cluster.engine.set_refusing(false);
+    until_stored(&b, 2).await;
+    until("it is back", || a.view().engine.up && a.view().spilled == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_while_the_engine_was_away_survives_a_kill() {
     let cluster = Cluster::new();
     let a = cluster.node("a").await;
@@ -59,7 +80,7 @@ async fn without_the_engine_nothing_is_taken_in_where_it_must_have_all() {
     cluster.engine.set_away(true);
     until("it is noticed", || !a.view().engine.up).await;
     let refused = a.append(event("two")).await;
-    assert!(matches!(refused, Err(QueueError::Full(_))), "{refused:?}");
+    assert!(matches!(refused, Err(QueueError::LogAway(_))), "{refused:?}");
     assert!(a.probe().await.is_err());
     cluster.engine.set_away(false);
     until("it is back", || a.view().engine.up).await;

@@ -6,26 +6,46 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::failure::PgFailure;
+use crate::handler::sql::postgres_options;
+use crate::secret::SecretRef;
 use crate::sync::lock;
 
 /// Servers and routers in between forget a connection that stands idle for long, without a word.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// How to log in.
+#[derive(Clone, Debug)]
+pub(super) struct PgLogin {
+    pub(super) url: String,
+    pub(super) default_tls: bool,
+    pub(super) password: Option<SecretRef>,
+}
+
+impl PgLogin {
+    /// With the password as it is now: it may have been changed at the server and in its file.
+    async fn connect(&self) -> Result<PgConnection, PgFailure> {
+        let password = self.password.as_ref().map(SecretRef::resolve).transpose();
+        let password = password.map_err(|err| PgFailure::Refused(err.to_string()))?;
+        // What a URL names, a certificate, may be gone since it was checked.
+        let options = postgres_options(&self.url, self.default_tls, password.as_ref())?;
+        // What is slow here is the caller's to notice; a statement is never logged.
+        Ok(options.disable_statement_logging().connect().await?)
+    }
+}
+
 /// Some connections to one server.
 pub(super) struct PgConnections {
-    options: PgConnectOptions,
+    login: PgLogin,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     places: Semaphore,
 }
 
 impl fmt::Debug for PgConnections {
-    // Without the options: they hold the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgConnections").field("places", &self.places).finish_non_exhaustive()
     }
@@ -33,10 +53,8 @@ impl fmt::Debug for PgConnections {
 
 impl PgConnections {
     /// At most `most` at once; none is made yet.
-    pub(super) fn new(options: PgConnectOptions, most: usize) -> Self {
-        // What is slow here is the caller's to notice; a statement is never logged.
-        let options = options.disable_statement_logging();
-        Self { options, idle: Mutex::default(), places: Semaphore::new(most) }
+    pub(super) fn new(login: PgLogin, most: usize) -> Self {
+        Self { login, idle: Mutex::default(), places: Semaphore::new(most) }
     }
 
     /// One to use; made where none is idle.
@@ -50,14 +68,14 @@ impl PgConnections {
         };
         let (connection, is_new) = match idle {
             Some((connection, _)) => (connection, false),
-            None => (self.options.connect().await?, true),
+            None => (self.login.connect().await?, true),
         };
         Ok(TakenConnection { connection, is_new, home: self, _place: place })
     }
 
     /// One of its own, for a caller that shares none.
     pub(super) async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        Ok(self.options.connect().await?)
+        self.login.connect().await
     }
 
     /// Closes what is idle: where one connection failed, the others lead to the same server.

@@ -9,14 +9,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::connections::{PgConnections, TakenConnection};
+use super::connections::{PgConnections, PgLogin, TakenConnection};
 use super::failure::PgFailure;
 use super::report;
 use super::settings::PostgresSettings;
 use super::statements::{LAYOUT, Statements, VERSION_MIN, older, read_max};
 use crate::cluster::engine::contract::{EngineReport, Sequence, StoredUnit};
-use crate::handler::sql::postgres_options;
-use crate::secret::Secret;
 use crate::sync::lock;
 
 /// Appends under way at once: while one is being committed, the next is with the server.
@@ -43,16 +41,14 @@ pub(super) struct LogTables {
 
 impl LogTables {
     /// Connects at the first call.
-    pub(super) fn new(settings: PostgresSettings, password: Option<&Secret>) -> Self {
-        // The URL was read once already, when it was checked; what is left is a file that it names
-        // (`sslrootcert`), which is read at the connection.
-        let options = postgres_options(&settings.url, settings.default_tls, password);
-        let options = options.unwrap_or_default();
+    pub(super) fn new(settings: PostgresSettings) -> Self {
+        let PostgresSettings { url, default_tls, password, .. } = settings.clone();
+        let login = PgLogin { url, default_tls, password };
         Self {
             statements: Statements::new(&settings),
             settings,
-            appending: PgConnections::new(options.clone(), APPENDING),
-            reading: PgConnections::new(options, READING),
+            appending: PgConnections::new(login.clone(), APPENDING),
+            reading: PgConnections::new(login, READING),
             is_prepared: AtomicBool::new(false),
             knows_system: AtomicBool::new(false),
             n_lost: AtomicU64::new(0),

@@ -112,6 +112,39 @@ fn all_servers_of_a_stream_that_are_killed_and_started_again_lose_nothing() {
     assert_whole(&receiver, &acknowledged, nodes);
 }
 
+/// A password that is changed, a `pg_hba.conf` with a slip in it: mended at the server, no gateway is restarted.
+#[test]
+fn gateways_whose_log_in_is_refused_for_a_while_go_on_by_themselves() {
+    let receiver = Receiver::start();
+    let Some(server) = Server::postgres() else { return };
+    sql(&server, "CREATE ROLE gate LOGIN; GRANT CREATE ON DATABASE postgres TO gate");
+    let url = format!("{:?}", server.url("postgres").replace("//postgres@", "//gate@"));
+    let mut cluster = Cluster::on(server, ("postgres", &url), &receiver);
+    let nodes = [cluster.start("a"), cluster.start("b")];
+    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let senders = Senders::start_apart(&addresses(&nodes), 4);
+    senders.wait_for(100);
+    senders.rest(Duration::from_millis(20));
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gate'";
+    sql(&cluster.server, &format!("ALTER ROLE gate NOLOGIN; {end}"));
+    for node in &nodes {
+        let is_told = |view: &serde_json::Value| {
+            let why = view["engine"]["error"].as_str();
+            view["engine"]["up"] == false && why.is_some_and(|why| why.contains("log in"))
+        };
+        Cluster::wait_for_view(node, is_told);
+    }
+    senders.wait_for(senders.n_acknowledged() + 50);
+    let late = cluster.start("late");
+    Cluster::wait_for_view(&late, |view| view["engine"]["up"] == false);
+    sql(&cluster.server, "ALTER ROLE gate LOGIN");
+    Cluster::wait_for_view(&late, |view| view["engine"]["up"] == true);
+    senders.wait_for(senders.n_acknowledged() + 100);
+    let acknowledged = senders.stop();
+    assert_whole(&receiver, &acknowledged, nodes);
+    assert_eq!(late.stop(), Some(0));
+}
+
 #[test]
 fn standby_that_is_promoted_has_all_that_was_acknowledged_and_gateways_go_on() {
     let receiver = Receiver::start();
