@@ -59,11 +59,8 @@ impl Settings {
             table.missing("text", "write `text = \"{{ event.type }}\"`");
         }
         let text = template(table, "text", escape);
-        // Slack's and Discord's titles are plain text.
-        let title_escape = match escape {
-            Escape::Mattermost | Escape::Html => escape,
-            _ => Escape::None,
-        };
+        // Slack shows a title as plain text; the others read it as they read the text.
+        let title_escape = if escape == Escape::Slack { Escape::None } else { escape };
         let title = template(table, "title", title_escape);
         let min_interval = table.take("min_interval");
         let ca = table.take("ca");

@@ -221,6 +221,29 @@ async fn title_is_a_header_block_or_an_embed() {
 }
 
 #[tokio::test]
+async fn a_title_is_escaped_wherever_the_service_reads_markdown() {
+    let title = "title = '{{ data.text }}'\ntext = 'x'";
+    let body = r#"{"data":{"text":"see [docs](http://evil.example) @here <b>"}}"#;
+    let titled = async |service: &str, at: &str| {
+        let server = BadServer::start([]);
+        let folder = folder(&server.url("/"));
+        let settings = format!("{title}\n{service} = {{ url = {{ file = 'key' }} }}");
+        handler("chat", &settings, folder.path()).handle(&[delivery(body)]).await.unwrap();
+        let body: Value = serde_json::from_slice(&server.requests().remove(0).body).unwrap();
+        body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let escaped = "see \\[docs\\](http://evil.example) @here <b>";
+    assert_eq!(titled("discord", "/embeds/0/title").await, escaped);
+    let card = "/attachments/0/content/body/0/text";
+    assert_eq!(titled("teams", card).await, escaped);
+    let text = format!("#### {}\nx", escaped.replace('@', "@\u{200b}"));
+    assert_eq!(titled("mattermost", "/text").await, text);
+    // Slack's header is plain text: it would show the escapes.
+    let plain = "see [docs](http://evil.example) @here <b>";
+    assert_eq!(titled("slack", "/blocks/0/text/text").await, plain);
+}
+
+#[tokio::test]
 async fn telegram_takes_html_and_a_topic() {
     let server = BadServer::start([]);
     let settings = format!(
