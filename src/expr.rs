@@ -24,6 +24,7 @@ use rewrite::{Rewritten, Syntax};
 
 mod arguments;
 mod b64;
+mod calendar_time;
 mod check;
 mod date;
 mod error;
@@ -44,6 +45,7 @@ mod striptags;
 mod tests;
 mod values;
 
+pub use calendar_time::CalendarTime;
 pub use date::{is_zero_date, moment};
 pub use error::ExprError;
 pub use escape::Escape;

@@ -1,10 +1,15 @@
 //! Moments in every form that senders write, and the filter `date` that shows them.
 
-use jiff::tz::TimeZone;
+use jiff::civil::Time;
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::arguments::Arguments;
+use super::calendar_time::CalendarTime;
 use super::values::is_missing;
 use super::{bad_argument, plain};
 use crate::body::number;
@@ -25,20 +30,28 @@ const FORMS: &[&str] = &[
     "%a %b %d %H:%M:%S %Y",
     "%a %b %d %Y %H:%M:%S",
     "%a, %d %b %Y %H:%M:%S",
+    "%a, %d %b %Y %H:%M",
     "%A, %d-%b-%y %H:%M:%S",
     "%d/%b/%Y:%H:%M:%S",
     "%b %d, %Y %I:%M:%S %p",
     "%b %d, %Y %I:%M %p",
     "%b %d, %Y %H:%M:%S",
+    "%d %b %Y %I:%M:%S %p",
     "%d %b %Y %H:%M:%S",
+    "%d %b %Y %H:%M",
+    "%d-%b-%Y %I:%M:%S %p",
+    "%d-%b-%Y %H:%M:%S",
+    "%d-%b-%Y %H:%M",
     "%B %d, %Y %I:%M:%S %p",
     "%B %d, %Y %I:%M %p",
     "%B %d, %Y %H:%M:%S",
+    "%d %B %Y %I:%M:%S %p",
     "%d %B %Y %H:%M:%S",
+    "%d %B %Y %H:%M",
     "%H:%M:%S %b %d, %Y",
 ];
 /// The same for a day.
-const DAYS: &[&str] = &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y"];
+const DAYS: &[&str] = &["%Y/%m/%d", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y"];
 /// With the offset in the middle: `date(1)`, Ruby and Twitter.
 const OFFSET_WITHIN: &str = "%a %b %d %H:%M:%S %z %Y";
 
@@ -69,7 +82,7 @@ pub(super) fn date(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let zone = args.get(2, "tz")?.map_or_else(|| "UTC".to_owned(), |text| plain(&text));
     args.finish()?;
     let zone = zone_of(&zone)?;
-    show(jiff::Timestamp::UNIX_EPOCH, &zone, &format)?;
+    show(Timestamp::UNIX_EPOCH.into(), &zone, &format)?;
     let value = args.value();
     let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
     if is_missing(&value) || is_blank || is_zero_date(&value) {
@@ -91,8 +104,8 @@ fn zone_of(name: &str) -> Result<TimeZone, Error> {
     })
 }
 
-fn show(moment: jiff::Timestamp, zone: &TimeZone, format: &str) -> Result<String, Error> {
-    if let Some(code) = foreign_code(format) {
+fn show(moment: CalendarTime, zone: &TimeZone, format: &str) -> Result<String, Error> {
+    if let Some(code) = codes(format).into_iter().find(|code| code.ends_with('Q')) {
         let message = format!(
             "the date format is wrong: strftime knows no `{code}`; `%Z` is the zone's short name, `%z` its offset"
         );
@@ -102,41 +115,66 @@ fn show(moment: jiff::Timestamp, zone: &TimeZone, format: &str) -> Result<String
         let message = "the date format has no `%`: write `%d.%m.%Y %H:%M` as strftime has it";
         return Err(bad_argument(message.to_owned()));
     }
-    let zoned = moment.to_zoned(zone.clone());
-    jiff::fmt::strtime::format(format, &zoned)
-        .map_err(|err| bad_argument(format!("the date format is wrong: {err}")))
+    let shown = match moment.timestamp() {
+        Some(timestamp) => jiff::fmt::strtime::format(format, &timestamp.to_zoned(zone.clone())),
+        None => at_the_end(moment, zone, format),
+    };
+    shown.map_err(|err| bad_argument(format!("the date format is wrong: {err}")))
 }
 
-/// A code that the library reads and strftime(3) does not: it would show a zone's name where its writer
-/// meant something else.
-fn foreign_code(format: &str) -> Option<&str> {
+/// A moment in the calendar's last hours, which no timestamp of the library holds: its zone's name and
+/// its Unix time are put in here.
+fn at_the_end(moment: CalendarTime, zone: &TimeZone, format: &str) -> Result<String, jiff::Error> {
+    let zone = zone.to_offset_info(Timestamp::MAX);
+    let mut filled = String::new();
     let mut rest = format;
-    while let Some(at) = rest.find('%') {
-        let code = rest.get(at..)?;
+    for code in codes(format) {
+        let (before, behind) = rest.split_once(code).unwrap_or((rest, ""));
+        filled.push_str(before);
+        match code.chars().next_back() {
+            Some('Z') => filled.push_str(zone.abbreviation()),
+            Some('s') => filled.push_str(&moment.since_epoch().as_secs().to_string()),
+            _ => filled.push_str(code),
+        }
+        rest = behind;
+    }
+    filled.push_str(rest);
+    let local =
+        moment.utc().saturating_add(SignedDuration::from_secs(zone.offset().seconds().into()));
+    let mut broken_down = BrokenDownTime::from(local);
+    broken_down.set_offset(Some(zone.offset()));
+    broken_down.to_string(&filled)
+}
+
+/// The codes of a format, each from its `%` to its letter. `%Q` is one that the library reads and
+/// strftime(3) does not: it would show a zone's name where its writer meant something else.
+fn codes(format: &str) -> Vec<&str> {
+    let mut codes = Vec::new();
+    let mut rest = format;
+    while let Some(code) = rest.find('%').and_then(|at| rest.get(at..)) {
         let is_flag = |c: char| c.is_ascii_digit() || "-_^#:.".contains(c);
         let letter = code.char_indices().skip(1).find(|(_, c)| !is_flag(*c));
-        let (place, letter) = letter?;
-        let end = place + letter.len_utf8();
-        if letter == 'Q' {
-            return code.get(..end);
-        }
-        rest = code.get(end..)?;
+        let Some((code, behind)) =
+            letter.and_then(|(at, letter)| code.split_at_checked(at + letter.len_utf8()))
+        else {
+            break;
+        };
+        codes.push(code);
+        rest = behind;
     }
-    None
+    codes
 }
 
 /// The moment that a value means: Unix time, or text in one of the usual forms. Text without an
 /// offset is UTC.
-pub fn moment(value: &Value) -> Option<jiff::Timestamp> {
+pub fn moment(value: &Value) -> Option<CalendarTime> {
     match value.kind() {
         ValueKind::Number => unix(value),
         ValueKind::Plain => unix(&number::plain(value.clone())),
         ValueKind::String => {
             let text = value.as_str()?.trim();
-            text.parse::<jiff::Timestamp>()
-                .ok()
-                .or_else(|| without_offset(text))
-                .or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp()))
+            iso(text)
+                .or_else(|| rfc2822(text))
                 .or_else(|| other(text))
                 .or_else(|| unix(&text.parse::<f64>().ok().map(Value::from)?))
         }
@@ -152,7 +190,7 @@ pub fn is_zero_date(value: &Value) -> bool {
 }
 
 /// A moment as `MongoDB` and Firestore write it: `{"$date": …}`, `{"seconds": 1, "nanos": 0}`.
-fn within(value: &Value) -> Option<jiff::Timestamp> {
+fn within(value: &Value) -> Option<CalendarTime> {
     let field = |name: &str| value.get_attr(name).ok().filter(|field| !is_missing(field));
     if let Some(date) = field("$date").filter(|date| date.kind() != ValueKind::Map) {
         return moment(&date);
@@ -163,36 +201,47 @@ fn within(value: &Value) -> Option<jiff::Timestamp> {
     };
     let seconds = number(["seconds", "_seconds", "sec"])?;
     let nanos = number(["nanos", "nanoseconds", "_nanoseconds"]).unwrap_or(0);
-    jiff::Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()
+    CalendarTime::after_epoch(SignedDuration::new(seconds, i32::try_from(nanos).ok()?))
 }
 
-fn without_offset(text: &str) -> Option<jiff::Timestamp> {
-    let date_time: jiff::civil::DateTime = text.parse().ok()?;
-    date_time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+/// ISO 8601. A zone in brackets says again what the offset before it says.
+fn iso(text: &str) -> Option<CalendarTime> {
+    let pieces = Pieces::parse(text).ok()?;
+    let local = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
+    Some(CalendarTime::at(local, pieces.to_numeric_offset().unwrap_or(Offset::UTC)))
 }
 
-fn other(text: &str) -> Option<jiff::Timestamp> {
+fn rfc2822(text: &str) -> Option<CalendarTime> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(CalendarTime::at(zoned.datetime(), zoned.offset()))
+}
+
+fn broken_down(form: &str, text: &str) -> Option<CalendarTime> {
+    let parsed = jiff::fmt::strtime::parse(form, text).ok()?;
+    Some(CalendarTime::at(parsed.to_datetime().ok()?, parsed.offset()?))
+}
+
+fn other(text: &str) -> Option<CalendarTime> {
     if let Some(ticks) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         // .NET: milliseconds, whatever offset is behind them.
         let end = ticks.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(ticks.len());
-        return jiff::Timestamp::from_millisecond(ticks.get(..end)?.parse().ok()?).ok();
+        let millis = ticks.get(..end)?.parse().ok()?;
+        return CalendarTime::after_epoch(SignedDuration::from_millis(millis));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         // All in one, of this century or the last: as Unix time it would be no date of our time.
         let is_date = text.len() == 14 && (text.starts_with("19") || text.starts_with("20"));
-        let parsed = jiff::fmt::strtime::parse("%Y%m%d%H%M%S %z", format!("{text} +0000"));
-        return parsed.ok().filter(|_| is_date)?.to_timestamp().ok();
+        let parsed = broken_down("%Y%m%d%H%M%S %z", &format!("{text} +0000"));
+        return parsed.filter(|_| is_date);
     }
     let (text, offset) = with_offset(text);
-    if let Ok(parsed) = jiff::fmt::strtime::parse(OFFSET_WITHIN, format!("{text}{offset}")) {
-        return parsed.to_timestamp().ok();
+    if let Some(parsed) = broken_down(OFFSET_WITHIN, &format!("{text}{offset}")) {
+        return Some(parsed);
     }
     let offset = if offset.is_empty() { "+0000" } else { &offset };
     let forms = FORMS.iter().map(|form| (format!("{form} %z"), format!("{text} {offset}")));
     let days = DAYS.iter().map(|day| (format!("{day} %H:%M %z"), format!("{text} 00:00 {offset}")));
-    forms
-        .chain(days)
-        .find_map(|(form, text)| jiff::fmt::strtime::parse(form, &text).ok()?.to_timestamp().ok())
+    forms.chain(days).find_map(|(form, text)| broken_down(&form, &text))
 }
 
 /// The text without the offset at its end, and the offset as `+hhmm`; empty where there is none.
@@ -228,14 +277,14 @@ fn is_offset(text: &str) -> bool {
 }
 
 /// Seconds up to the year 5138, milliseconds, microseconds or nanoseconds beyond it: senders do
-/// not say which, and no other reading of such a number is a date of our time.
-fn unix(value: &Value) -> Option<jiff::Timestamp> {
+/// not say which, and no other reading of such a number is a date of our time. What is the last day of
+/// 9999 in one of these units is that: it stands for "never".
+fn unix(value: &Value) -> Option<CalendarTime> {
     let Some(number) = value.as_i64() else {
         let seconds: f64 = value.clone().try_into().ok()?;
-        let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+        let duration = SignedDuration::try_from_secs_f64(seconds).ok()?;
         // What is finer is noise of a binary number: .123 would be .122999.
-        let duration = duration.round(jiff::Unit::Microsecond).ok()?;
-        return jiff::Timestamp::from_duration(duration).ok();
+        return CalendarTime::after_epoch(duration.round(jiff::Unit::Microsecond).ok()?);
     };
     // `20191219102115`, as M-Pesa writes it: as Unix time in milliseconds it is beyond the year 2600.
     if (19_000_101_000_000..=21_001_231_235_959).contains(&number)
@@ -243,11 +292,19 @@ fn unix(value: &Value) -> Option<jiff::Timestamp> {
     {
         return Some(moment);
     }
-    match number.unsigned_abs() {
-        0..100_000_000_000 => jiff::Timestamp::from_second(number),
-        100_000_000_000..100_000_000_000_000 => jiff::Timestamp::from_millisecond(number),
-        100_000_000_000_000..100_000_000_000_000_000 => jiff::Timestamp::from_microsecond(number),
-        _ => jiff::Timestamp::from_nanosecond(number.into()),
-    }
-    .ok()
+    let is_never =
+        |per_second: i64| (LAST_DAY..=LAST_DAY + 86_400).contains(&(number / per_second));
+    let duration = match number.unsigned_abs() {
+        _ if is_never(1) => SignedDuration::from_secs(number),
+        _ if is_never(1_000) => SignedDuration::from_millis(number),
+        _ if is_never(1_000_000) => SignedDuration::from_micros(number),
+        0..100_000_000_000 => SignedDuration::from_secs(number),
+        100_000_000_000..100_000_000_000_000 => SignedDuration::from_millis(number),
+        100_000_000_000_000..100_000_000_000_000_000 => SignedDuration::from_micros(number),
+        _ => SignedDuration::from_nanos(number),
+    };
+    CalendarTime::after_epoch(duration)
 }
+
+/// 9999-12-31T00:00:00Z in seconds.
+const LAST_DAY: i64 = 253_402_214_400;

@@ -36,6 +36,24 @@ fn dates_are_read_in_every_form_and_shown_in_a_zone() {
 }
 
 #[test]
+fn the_last_day_of_the_calendar_is_shown() {
+    for moment in ["'9999-12-31T23:59:59Z'", "253402300799", "'253402300799'"] {
+        check(&format!("{moment} | date('%d.%m.%Y %H:%M:%S')"), "31.12.9999 23:59:59");
+        let text = format!("{moment} | date('%F %R %z', 'America/New_York')");
+        check(&text, "9999-12-31 18:59 -0500");
+        check(
+            &format!("{moment} | date('%Y %Z %s %%Z', 'America/New_York')"),
+            "9999 EST 253402300799 %Z",
+        );
+        // There the year is 10000.
+        check(&format!("{moment} | date('%Y', 'Europe/Berlin')"), "9999");
+    }
+    check("'9999-12-31' | date", "9999-12-31 00:00");
+    check("'31-Jan-2024 22:00:00' | date", "2024-01-31 22:00");
+    check("'31 Jan 2024 10:00' | date", "2024-01-31 10:00");
+}
+
+#[test]
 fn text_is_truncated_at_a_words_end() {
     check("'one two three' | truncate(8, leeway=0)", "one...");
     check("'one two three' | truncate(length=9, killwords=true, end='…', leeway=0)", "one two …");

@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 
 use crate::body::json::{self, Layout};
 use crate::body::number;
-use crate::expr::{Value, is_zero_date, moment};
+use crate::expr::{CalendarTime, Value, is_zero_date, moment};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum ColumnType {
     /// A moment, from Unix time (seconds, or finer where the number is too large for them) or ISO
     /// 8601 text; text without an offset is UTC.
     Timestamp,
+    /// A day: what a column is, never what the configuration says.
+    Date,
 }
 
 impl ColumnType {
@@ -43,6 +45,7 @@ impl ColumnType {
             Self::Bool => "bool",
             Self::Json => "json",
             Self::Timestamp => "timestamp",
+            Self::Date => "date",
         }
     }
 
@@ -54,7 +57,7 @@ impl ColumnType {
             Self::Integer | Self::Real => Cell::Integer(1),
             Self::Bool => Cell::Bool(true),
             Self::Json => Cell::Json("{}".to_owned()),
-            Self::Timestamp => Cell::Timestamp(jiff::Timestamp::UNIX_EPOCH),
+            Self::Timestamp | Self::Date => Cell::Timestamp(jiff::Timestamp::UNIX_EPOCH.into()),
         };
         sample.fit(column).is_ok()
     }
@@ -71,7 +74,7 @@ pub(super) enum Cell {
     Decimal(String),
     Bool(bool),
     Json(String),
-    Timestamp(jiff::Timestamp),
+    Timestamp(CalendarTime),
     /// What an array of PostgreSQL holds.
     List(Vec<Self>),
 }
@@ -98,8 +101,9 @@ impl Cell {
             ColumnType::Integer => integer(value).map(Self::Integer),
             ColumnType::Real => real(value),
             ColumnType::Bool => boolean(value).map(Self::Bool),
-            ColumnType::Timestamp if is_zero_date(value) => Some(Self::Null),
+            ColumnType::Timestamp | ColumnType::Date if is_zero_date(value) => Some(Self::Null),
             ColumnType::Timestamp => moment(value).map(Self::Timestamp),
+            ColumnType::Date => moment(value).map(day),
         };
         cell.ok_or_else(|| {
             let is_number = number::written(value).is_some();
@@ -154,9 +158,12 @@ impl Cell {
             (Self::Timestamp(moment), ColumnType::Json) => {
                 Ok(Self::Json(format!("\"{}\"", iso(moment))))
             }
-            (Self::Timestamp(moment), ColumnType::Integer) => Ok(Self::Integer(moment.as_second())),
+            (Self::Timestamp(moment), ColumnType::Date) => Ok(day(moment)),
+            (Self::Timestamp(moment), ColumnType::Integer) => {
+                Ok(Self::Integer(moment.since_epoch().as_secs()))
+            }
             (Self::Timestamp(moment), ColumnType::Real) => {
-                Ok(Self::Real(moment.as_duration().as_secs_f64()))
+                Ok(Self::Real(moment.since_epoch().as_secs_f64()))
             }
             (Self::Bool(yes), ColumnType::Integer | ColumnType::Real) => {
                 Ok(Self::Integer(yes.into()))
@@ -213,8 +220,13 @@ impl Cell {
 }
 
 /// ISO 8601 in UTC with milliseconds: of one length, so that it sorts as text.
-pub(super) fn iso(moment: jiff::Timestamp) -> String {
+pub(super) fn iso(moment: CalendarTime) -> String {
     format!("{moment:.3}")
+}
+
+/// The day that was sent: in UTC it may be the one before or behind.
+fn day(moment: CalendarTime) -> Cell {
+    Cell::Text(moment.day().to_string())
 }
 
 fn text(value: &Value) -> Option<String> {

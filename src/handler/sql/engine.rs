@@ -57,6 +57,7 @@ impl Engine {
             (Self::Sqlite, ColumnType::Bool) => "BOOLEAN",
             // Any name with `TEXT` in it keeps text as text; this one also says what is in it.
             (Self::Sqlite, ColumnType::Timestamp) => "TIMESTAMP_TEXT",
+            (_, ColumnType::Date) => "date",
             (Self::Postgres, ColumnType::Text) => "text",
             (Self::Postgres | Self::MySql, ColumnType::Integer) => "bigint",
             (Self::Postgres, ColumnType::Real) => "double precision",
@@ -81,7 +82,10 @@ impl Engine {
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         if self == Self::MySql && lower.starts_with("tinyint(1)") || has(&["bool"]) {
             ColumnType::Bool
-        } else if has(&["timestamp", "datetime"]) || matches!(lower.as_str(), "date") {
+        } else if lower == "date" && self != Self::Sqlite {
+            ColumnType::Date
+        } else if has(&["timestamp", "datetime"]) || lower == "date" {
+            // SQLite has no days: what is called so there holds whatever it gets.
             ColumnType::Timestamp
         } else if has(&["json"]) {
             ColumnType::Json
@@ -199,7 +203,7 @@ mod tests {
             ("bigint", ColumnType::Integer),
             ("character varying", ColumnType::Text),
             ("timestamp without time zone", ColumnType::Timestamp),
-            ("date", ColumnType::Timestamp),
+            ("date", ColumnType::Date),
             ("jsonb", ColumnType::Json),
             ("numeric", ColumnType::Real),
             ("uuid", ColumnType::Text),
@@ -208,6 +212,8 @@ mod tests {
         ] {
             check(Engine::Postgres, real_type, expected);
         }
+        check(Engine::MySql, "date", ColumnType::Date);
+        check(Engine::Sqlite, "DATE", ColumnType::Timestamp);
         check(Engine::MySql, "tinyint(1)", ColumnType::Bool);
         check(Engine::MySql, "int(11) unsigned", ColumnType::Integer);
         check(Engine::MySql, "enum('a','b')", ColumnType::Text);

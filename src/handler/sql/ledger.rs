@@ -67,7 +67,7 @@ pub(super) fn write_ledger(
 ) -> Vec<Statement> {
     let at = engine.quote("at");
     let head = format!("INSERT INTO {table} (handler, event_id, {at})");
-    let now = bound(engine, &Cell::Timestamp(now));
+    let now = bound(engine, &Cell::Timestamp(now.into()));
     if ids.is_empty() {
         return Vec::new();
     }
@@ -115,7 +115,7 @@ pub(super) fn write_versions(
                 Cell::Text(handler.to_owned()),
                 Cell::Text(row.row_key.clone()),
                 Cell::Text(row.version.to_string()),
-                row.deleted_at.map_or(Cell::Null, Cell::Timestamp),
+                row.deleted_at.map_or(Cell::Null, |at| Cell::Timestamp(at.into())),
             ]
         })
         .collect();
@@ -165,7 +165,7 @@ pub(super) fn prune_ledger(
             format!("DELETE FROM {table} WHERE handler = ? AND event_id < ? AND {at} < ?")
         }
     };
-    let cutoff = bound(engine, &Cell::Timestamp(cutoff));
+    let cutoff = bound(engine, &Cell::Timestamp(cutoff.into()));
     Statement::new(sql, vec![Param::Text(handler.to_owned()), Param::Text(first_id), cutoff])
 }
 
@@ -184,7 +184,7 @@ pub(super) fn prune_versions(
             format!("DELETE FROM {table} WHERE handler = ? AND deleted_at < ?")
         }
     };
-    let cutoff = bound(engine, &Cell::Timestamp(cutoff));
+    let cutoff = bound(engine, &Cell::Timestamp(cutoff.into()));
     Statement::new(sql, vec![Param::Text(handler.to_owned()), cutoff])
 }
 

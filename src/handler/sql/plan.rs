@@ -168,7 +168,7 @@ fn millionths(value: &Value) -> Option<i128> {
             if let Ok(whole) = text.parse::<i128>() {
                 return Some(whole.saturating_mul(1_000_000));
             }
-            let time = moment(value).map(|moment| moment.as_microsecond().into());
+            let time = moment(value).map(|moment| moment.since_epoch().as_micros());
             time.or_else(|| of_float(text.parse().ok()?))
         }
         _ => None,

@@ -229,7 +229,7 @@ pub(super) fn bound(engine: Engine, cell: &Cell) -> Param {
         Cell::Timestamp(moment) => Param::Text(match engine {
             Engine::Sqlite => iso(*moment),
             Engine::Postgres => moment.to_string(),
-            Engine::MySql => moment.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+            Engine::MySql => moment.utc().strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         }),
     }
 }

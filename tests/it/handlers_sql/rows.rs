@@ -276,3 +276,29 @@ async fn a_large_batch_is_one_transaction(database: &Database) {
     sql.handle(&gone).await.unwrap();
     assert_eq!(database.count("large").await, 0);
 }
+
+async fn days_and_never(engine: Engine, columns: &str, shown: &str) {
+    let Some(database) = Database::start(engine).await else { return };
+    database.run(&format!("CREATE TABLE t ({columns})")).await;
+    let sql = database
+        .handler("table = \"t\"\nkey = \"day\"\ncolumns = { day = \"data.at\", at = \"data.at\" }");
+    let row = |number: u64, at: &str| delivery(number, "x", &json!({ "at": at }));
+    // Of one day where they were sent, and so one row.
+    let late = [row(1, "2024-02-29T10:00:00-05:00"), row(2, "2024-02-29T23:30:00-05:00")];
+    sql.handle(&late).await.unwrap();
+    sql.handle(&[row(3, "9999-12-31T23:59:59.9999999Z")]).await.unwrap();
+    let rows = database.texts(&format!("SELECT {shown} FROM t ORDER BY day")).await;
+    assert_eq!(rows, ["2024-02-29 2024-03-01 04:30:00", "9999-12-31 9999-12-31 23:59:59"]);
+}
+
+#[tokio::test]
+async fn a_postgresql_date_is_the_day_that_was_sent() {
+    let shown = "day::text || ' ' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')";
+    days_and_never(Engine::Postgres, "day date PRIMARY KEY, at timestamptz", shown).await;
+}
+
+#[tokio::test]
+async fn a_mariadb_date_is_the_day_that_was_sent() {
+    let shown = "CAST(CONCAT(day, ' ', at) AS CHAR)";
+    days_and_never(Engine::MySql, "day date PRIMARY KEY, at datetime", shown).await;
+}

@@ -6,7 +6,7 @@ fn check(value: impl Into<Value>, wanted: ColumnType, expected: impl Into<Option
 }
 
 fn at(text: &str) -> Cell {
-    Cell::Timestamp(text.parse().unwrap())
+    Cell::Timestamp(text.parse::<jiff::Timestamp>().unwrap().into())
 }
 
 #[test]
@@ -140,6 +140,9 @@ fn every_form_of_senders_is_a_timestamp() {
         "Dec 3, 2013 5:23:34 PM",
         "December 3, 2013 17:23:34",
         "3 December 2013 17:23:34",
+        "3 Dec 2013 5:23:34 PM",
+        "03-Dec-2013 17:23:34",
+        "03-Dec-2013 12:23:34 -0500",
         "1386091414.0",
         "1386091414000",
     ] {
@@ -152,6 +155,11 @@ fn every_form_of_senders_is_a_timestamp() {
         ("2013/12/03", "2013-12-03T00:00:00Z"),
         ("Dec 3, 2013", "2013-12-03T00:00:00Z"),
         ("December 3, 2013 5:23 PM", "2013-12-03T17:23:00Z"),
+        ("3 Dec 2013 17:23", "2013-12-03T17:23:00Z"),
+        ("03 December 2013 17:23", "2013-12-03T17:23:00Z"),
+        ("Tue, 03 Dec 2013 17:23", "2013-12-03T17:23:00Z"),
+        ("03-Dec-2013 17:23", "2013-12-03T17:23:00Z"),
+        ("3-Dec-2013", "2013-12-03T00:00:00Z"),
         ("2013-12-03T17:23:34,250Z", "2013-12-03T17:23:34.25Z"),
         ("2013-12-03 17:23:34.25 UTC", "2013-12-03T17:23:34.25Z"),
     ] {
@@ -170,6 +178,64 @@ fn every_form_of_senders_is_a_timestamp() {
         check(map(json), ColumnType::Timestamp, moment.clone());
     }
     check(map(r#"{"a": 1}"#), ColumnType::Timestamp, None);
+}
+
+#[test]
+fn never_is_the_end_of_the_calendar() {
+    for (text, expected) in [
+        ("9999-12-31", "9999-12-31T00:00:00.000Z"),
+        ("9999-12-31T00:00:00Z", "9999-12-31T00:00:00.000Z"),
+        ("9999-12-31 23:59:59", "9999-12-31T23:59:59.000Z"),
+        ("9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.000Z"),
+        ("9999-12-31T22:15:00.25+00:00", "9999-12-31T22:15:00.250Z"),
+        // In UTC it is the year 10000.
+        ("9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59.000Z"),
+        ("9999-12-31T23:59:59+05:00", "9999-12-31T18:59:59.000Z"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31T23:59:59.000Z"),
+        ("31 Dec 9999 10:00", "9999-12-31T10:00:00.000Z"),
+        ("/Date(253402300799999)/", "9999-12-31T23:59:59.000Z"),
+        ("253402300799", "9999-12-31T23:59:59.000Z"),
+        ("253402214400", "9999-12-31T00:00:00.000Z"),
+        ("253402300800", "9999-12-31T23:59:59.000Z"),
+        ("253402300799999", "9999-12-31T23:59:59.000Z"),
+        ("253402300799999999", "9999-12-31T23:59:59.000Z"),
+        // In milliseconds: 1978.
+        ("253402100000", "1978-01-11T21:28:20.000Z"),
+    ] {
+        let of = |value: Value| {
+            let cell = Cell::of(&value, ColumnType::Timestamp).unwrap();
+            assert_eq!(cell.fit(ColumnType::Text), Ok(Cell::Text(expected.into())), "{value}");
+        };
+        of(text.into());
+        if let Ok(number) = text.parse::<i64>() {
+            of(number.into());
+        }
+    }
+    for text in ["10000-01-01", "+010000-01-01T00:00:00Z"] {
+        check(text, ColumnType::Timestamp, None);
+    }
+}
+
+#[test]
+fn a_day_is_the_one_that_was_sent() {
+    for (text, expected) in [
+        ("2024-02-29T23:30:00-05:00", "2024-02-29"),
+        ("2024-02-29T00:30:00+05:00", "2024-02-29"),
+        ("2024-02-29", "2024-02-29"),
+        ("2024-02-29 23:30:00 -0500", "2024-02-29"),
+        ("Thu, 29 Feb 2024 23:30:00 EST", "2024-02-29"),
+        ("Thu Feb 29 23:30:00 -0500 2024", "2024-02-29"),
+        ("1709249400", "2024-02-29"),
+        ("9999-12-31T23:59:59Z", "9999-12-31"),
+    ] {
+        let day = Cell::Text(expected.to_owned());
+        check(text, ColumnType::Date, day.clone());
+        let moment = Cell::of(&Value::from(text), ColumnType::Timestamp).unwrap();
+        assert_eq!(moment.fit(ColumnType::Date), Ok(day.clone()));
+        assert_eq!(day.clone().fit(ColumnType::Date), Ok(day));
+    }
+    check("0000-00-00", ColumnType::Date, Cell::Null);
+    check("tomorrow", ColumnType::Date, None);
 }
 
 #[test]
