@@ -108,7 +108,9 @@ impl KindSettings for Arc<Settings> {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(BuildError::Unfit(failure.to_string())),
             Err(_) => {
-                let text = format!("the mail server does not answer, at {}", progress.step());
+                let step = progress.step();
+                let help = smtp.advice(&step);
+                let text = format!("the mail server does not answer, at {step}{help}");
                 Err(BuildError::Unfit(text))
             }
         }
@@ -202,7 +204,8 @@ impl EmailHandler {
 
     fn gave_up(&self, progress: &Progress) -> Failure {
         let (limit, step) = (self.limit, progress.step());
-        Failure::transient(format_args!("mail server, at {step}: no answer within {limit:?}"))
+        let help = self.smtp.advice(&step);
+        Failure::transient(format_args!("mail server, at {step}: no answer within {limit:?}{help}"))
             .with_class(FailureClass::Timeout)
     }
 

@@ -66,6 +66,11 @@ impl Trust {
     }
 }
 
+/// Whether what came in place of the other side's first word of TLS was none: it speaks without.
+pub(super) fn is_without_tls(why: &str) -> bool {
+    why.contains("InvalidContentType")
+}
+
 /// What went wrong, and what helps where the server's certificate is its own or of an authority of its own.
 /// With a new key under the old name, its signature is bad.
 pub(super) fn advised(why: String) -> String {

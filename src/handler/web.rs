@@ -21,7 +21,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING}
 use reqwest::{Client, ClientBuilder, Method, Request, StatusCode, Url, Version};
 use tokio::time::Instant;
 
-use super::trust::{self, Trust};
+use super::trust::Trust;
 use super::{BuildContext, BuildError};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Failure, FailureClass, Output};
@@ -30,6 +30,7 @@ use crate::settings::show_duration;
 mod download;
 mod guard;
 mod head;
+mod other_side;
 #[cfg(test)]
 mod tests;
 
@@ -141,6 +142,7 @@ impl Web {
         if let Some(address) = literal_address(&url) {
             self.guard.check(address).map_err(Failure::permanent)?;
         }
+        let is_tls = url.scheme() == "https";
         let mut request = Request::new(method, url);
         let secrets = head::Secrets::of(&headers);
         *request.headers_mut() = headers;
@@ -153,7 +155,7 @@ impl Web {
             let text = format_args!("no answer within {time}");
             return Err(Failure::transient(text).with_class(FailureClass::Timeout));
         };
-        let response = response.map_err(|err| explain(&err))?;
+        let response = response.map_err(|err| explain(&err, is_tls))?;
         let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
         let head = head::head(response.version(), status, response.headers(), &secrets);
         let time = self.time.saturating_sub(began.elapsed()).min(ANSWER_TIME);
@@ -216,7 +218,10 @@ impl Answer {
             Some(reason) => format!("answered {} {reason}", status.as_u16()),
             None => format!("answered {}", status.as_u16()),
         };
-        let failure = if status.is_redirection() {
+        let failure = if other_side::wants_tls(status, &self.body) {
+            // About the address, not about this event.
+            Failure::transient(format_args!("{text}: it speaks TLS on this port: write `https://`"))
+        } else if status.is_redirection() {
             Failure::permanent(format_args!("{text}, which is not followed: configure the new URL"))
         } else if matches!(status.as_u16(), ..400 | 400 | 410 | 422) {
             Failure::permanent(text)
@@ -288,7 +293,7 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-fn explain(err: &reqwest::Error) -> Failure {
+fn explain(err: &reqwest::Error, is_tls: bool) -> Failure {
     let mut source: Option<&(dyn Error + 'static)> = Some(err);
     while let Some(one) = source {
         if let Some(refused) = one.downcast_ref::<Refused>() {
@@ -296,7 +301,7 @@ fn explain(err: &reqwest::Error) -> Failure {
         }
         source = one.source();
     }
-    let why = trust::advised(innermost(err));
+    let why = other_side::advised(innermost(err), is_tls);
     if err.is_builder() {
         return Failure::permanent(format_args!("the request cannot be made: {why}"));
     }

@@ -162,5 +162,12 @@ const REPLY_CHARS_MAX: usize = 300;
 
 /// The error's words in one line: what a server says may be long.
 pub(super) fn words_of(err: &smtp::Error) -> String {
-    err.to_string().replace(char::is_control, " ").chars().take(REPLY_CHARS_MAX).collect()
+    // The library says so of an error within an error too.
+    const DOUBLED: &str = "Connection error: Connection error: ";
+    let text = err.to_string();
+    let text = match text.strip_prefix(DOUBLED) {
+        Some(rest) => format!("Connection error: {rest}"),
+        None => text,
+    };
+    text.replace(char::is_control, " ").chars().take(REPLY_CHARS_MAX).collect()
 }

@@ -107,6 +107,11 @@ impl Smtp {
         }
     }
 
+    /// What to say where the server does not answer at `step`.
+    pub(super) fn advice(&self, step: &Step) -> &'static str {
+        self.url.silent(step)
+    }
+
     /// Connects, logs in and takes leave.
     pub(super) async fn try_connect(&self, progress: &Progress) -> Result<(), Failure> {
         let mut connection = self.connect(progress).await?;
@@ -145,8 +150,13 @@ impl Smtp {
         }
     }
 
+    /// What goes wrong before there is a mail is nothing that the mail could be to blame for.
     async fn connect(&self, progress: &Progress) -> Result<AsyncSmtpConnection, Failure> {
-        let of_server = |err: &smtp::Error| of_server(err, &progress.step());
+        let of_server = |err: &smtp::Error| {
+            let step = progress.step();
+            let help = if step == Step::Connecting { self.url.other_way(err) } else { "" };
+            told(err, Failure::transient(format!("{}{help}", text_of(err, &step))))
+        };
         let wrapped = self.tls.clone().filter(|_| self.url.tls == TlsUse::Wrapped);
         let place = (self.url.host.as_str(), self.url.port);
         let connecting = AsyncSmtpConnection::connect_tokio1(
@@ -185,6 +195,32 @@ impl Smtp {
     }
 }
 
+impl SmtpUrl {
+    /// What to write where the connection failed before a word of SMTP, because one side begins with TLS
+    /// and the other without.
+    fn other_way(&self, err: &smtp::Error) -> &'static str {
+        match self.tls {
+            TlsUse::Wrapped if trust::is_without_tls(&err.to_string()) => {
+                ": the server begins without TLS on this port: write `smtp://`, which is STARTTLS"
+            }
+            TlsUse::Required | TlsUse::Opportunistic | TlsUse::None if err.is_response() => {
+                ": if the server begins with TLS on this port, write `smtps://`"
+            }
+            TlsUse::Wrapped | TlsUse::Required | TlsUse::Opportunistic | TlsUse::None => "",
+        }
+    }
+
+    /// The same where the server said nothing at all: one that begins with TLS waits for us.
+    fn silent(&self, step: &Step) -> &'static str {
+        match (self.tls, step) {
+            (TlsUse::Required | TlsUse::Opportunistic, Step::Connecting) => {
+                ": if the server begins with TLS on this port, as it does on 465, write `smtps://`"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// With `is_judged_after`, `Trust` looks at the certificate before anything is sent that counts: lettre takes no
 /// verifier.
 fn tls(host: &str, is_judged_after: bool) -> Result<TlsParameters, BuildError> {
@@ -196,11 +232,6 @@ fn tls(host: &str, is_judged_after: bool) -> Result<TlsParameters, BuildError> {
             .dangerous_accept_invalid_hostnames(true);
     }
     builder.build().map_err(|err| BuildError::Unfit(format!("TLS cannot be set up: {err}")))
-}
-
-/// What went wrong before there was a mail: nothing that the mail could be to blame for.
-fn of_server(err: &smtp::Error, step: &Step) -> Failure {
-    told(err, Failure::transient(text_of(err, step)))
 }
 
 /// What went wrong with a mail.

@@ -12,6 +12,7 @@ use crate::handler::testing::{NOW, delivery, id, numbered, settings, try_setting
 use crate::settings;
 
 mod headers;
+mod tls;
 
 const MAIL: &str = r#"
 smtp = "smtp://localhost"

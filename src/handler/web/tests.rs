@@ -151,3 +151,38 @@ async fn a_certificate_of_its_own_is_believed_where_ca_names_it() {
         assert!(text.contains("can be named in `ca`"), "{text}");
     }
 }
+
+/// Says `answer` to whatever comes first, then ends the connection.
+fn speaker(answer: &'static [u8]) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let _read = tcp.read(&mut [0; 4_096]).unwrap();
+        tcp.write_all(answer).unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn tls_against_plain_is_told_with_what_to_write() {
+    install_tls();
+    let check = async |scheme: &str, answer: &'static [u8], expected: &str| {
+        let web = Web::new(Guard::default(), None, &context(Path::new("."))).unwrap();
+        let url = format!("{scheme}://{}/", speaker(answer)).parse().unwrap();
+        let sent = web.send(Method::POST, url, HeaderMap::new(), Bytes::from("{}")).await;
+        let failure = sent.and_then(|answer| answer.judge()).unwrap_err();
+        assert_eq!(failure.kind, crate::event::FailureKind::Transient);
+        assert!(failure.text.as_str().ends_with(expected), "{failure}");
+    };
+    let plain = "speaks no TLS on this port: write `http://`, or the port of `https://`";
+    check("https", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", plain).await;
+    check("https", b"", "if the other side speaks no TLS on this port, write `http://`").await;
+    // An alert: handshake failure.
+    let tls = "if the other side speaks TLS on this port, write `https://`";
+    check("http", b"\x15\x03\x03\x00\x02\x02\x28", tls).await;
+    let nginx = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 50\r\n\r\n\
+                  The plain HTTP request was sent to HTTPS port.....";
+    let expected = "answered 400 Bad Request: it speaks TLS on this port: write `https://`";
+    check("http", nginx, expected).await;
+}
