@@ -33,6 +33,7 @@ mod ledger;
 mod made;
 mod plan;
 mod preview;
+mod rights;
 mod session;
 mod settings;
 mod statement;
@@ -166,6 +167,10 @@ async fn check_online(
     }
     let mut objections = found.objections(settings);
     objections.extend(found.warnings(settings));
+    if objections.is_empty() {
+        objections
+            .extend(rights::objection(&mut session, settings, &found.target(settings)).await?);
+    }
     drop(session);
     pool.close().await;
     Ok(objections)
@@ -239,7 +244,10 @@ impl SqlHandler {
             let pool = Pool::new(&self.settings, self.password.as_ref())?;
             self.pool.get_or_init(|| pool)
         };
-        pool.begin().await
+        match pool.begin().await {
+            Err(sqlx::Error::PoolTimedOut) => Err(pool.cause().await),
+            begun => begun,
+        }
     }
 
     async fn prepare(&self) -> Result<Target, Failure> {

@@ -29,6 +29,8 @@ use crate::secret::Secret;
 const CONNECTIONS_MAX: u32 = 2;
 /// How long to wait for a connection, unless a statement may not even take as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long is asked why there is no connection.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection may stand idle: servers and routers in between drop those that stand
 /// long.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
@@ -119,6 +121,14 @@ impl Pool {
             Self::MySql(pool) => {
                 MySqlConnection::connect_with(&pool.connect_options()).await?.close().await
             }
+        }
+    }
+
+    /// Why no connection was had in time: the pool says only that there was none.
+    pub(super) async fn cause(&self) -> sqlx::Error {
+        match tokio::time::timeout(CAUSE_TIMEOUT, self.try_connect()).await {
+            Ok(Err(err)) => err,
+            Ok(Ok(())) | Err(_) => sqlx::Error::PoolTimedOut,
         }
     }
 

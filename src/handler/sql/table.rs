@@ -30,7 +30,7 @@ fn target_column(engine: Engine, column: &Column, real: &SchemaColumn) -> Target
 
 impl TableSchema {
     /// What the statements need to know, once there are no objections.
-    fn target(&self, settings: &Settings) -> Target {
+    pub(super) fn target(&self, settings: &Settings) -> Target {
         let engine = settings.url.engine();
         let (schema, table) = settings.table_parts();
         let quoted = |name: &str| match schema {

@@ -353,3 +353,24 @@ fn every_mistake_in_the_table_is_found() {
     check("url = \"postgres://u:secret@h/d\"\ntable = \"t\"", "a password does not stand");
     check("url = \"sqlite:x.db\"\ntable = \"a.b\"\ncolumns = { a = \"1\" }", "no schemas");
 }
+
+#[tokio::test]
+async fn a_try_says_why_the_database_cannot_be_reached() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "hunter2").unwrap();
+    for scheme in ["postgres", "mysql"] {
+        let url =
+            format!("url = \"{scheme}://me@127.0.0.1:{port}/site\"\nstatement_timeout = \"1s\"");
+        let text = COMMENTS.replace("url = \"sqlite:data/site.db\"", &url);
+        let text = format!("password = {{ file = \"key\" }}\n{text}");
+        let sql = handler("sql", &text, folder.path());
+        let failure = sql.handle(&[comment(1, 5, "first")]).await.unwrap_err();
+        assert_eq!(failure.class, Some(crate::event::FailureClass::Connection));
+        let told = failure.text.as_str();
+        assert!(told.contains("Connection refused"), "{told}");
+        assert!(!told.contains("hunter2") && !told.contains("me@"), "{told}");
+    }
+}

@@ -53,6 +53,72 @@ async fn a_mariadb_table_is_compared() {
     compare(Engine::MySql).await;
 }
 
+#[tokio::test]
+async fn rights_that_a_postgresql_user_lacks_are_found() {
+    let Some(database) = Database::start(Engine::Postgres).await else { return };
+    for sql in [
+        "CREATE ROLE site LOGIN",
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        "CREATE TABLE own (id int PRIMARY KEY, body text)",
+    ] {
+        database.run(sql).await;
+    }
+    let text = "table = \"own\"\nkey = \"id\"\nnewer_by = \"data.v\"\n\
+                columns = { id = \"data.id\", body = \"data.body\" }";
+    let url = database.url.replace("postgres://postgres@", "postgres://site@");
+    let of_site = format!("url = \"{url}\"\n{text}");
+    let checked = async || {
+        let settings = settings("sql", &of_site, database.folder.path());
+        let checked = settings.check_online(&context(database.folder.path())).await;
+        checked.map_err(|err| err.to_string())
+    };
+    let refused = async |expected: &str| {
+        let err = checked().await.unwrap_err();
+        assert!(err.contains(expected), "{expected} is not in {err}");
+    };
+    refused("permission denied for table own (42501)").await;
+    database.run("GRANT SELECT, INSERT ON own TO site").await;
+    refused("permission denied for table own (42501)").await;
+    database.run("GRANT UPDATE ON own TO site").await;
+    refused("there is no table `gatepost_ledger`, and the user may not make it").await;
+    // Its owner made them by an event of its own.
+    let row = crate::support::kinds::delivery(1, "x", &serde_json::json!({"id": 1, "v": 1}));
+    database.handler(text).handle(&[row]).await.unwrap();
+    refused("permission denied for table gatepost_ledger (42501)").await;
+    database.run("GRANT SELECT, INSERT ON gatepost_ledger TO site").await;
+    refused("permission denied for table gatepost_versions (42501)").await;
+    database.run("GRANT SELECT, INSERT, UPDATE ON gatepost_versions TO site").await;
+    checked().await.unwrap();
+    assert_eq!(database.count("own").await, 1, "checking writes nothing");
+    assert_eq!(database.count("gatepost_ledger").await, 1);
+}
+
+#[tokio::test]
+async fn rights_that_a_mariadb_user_lacks_are_found() {
+    let Some(database) = Database::start(Engine::MySql).await else { return };
+    database.run("CREATE TABLE own (id int PRIMARY KEY, body text)").await;
+    let text =
+        "table = \"own\"\nkey = \"id\"\ncolumns = { id = \"data.id\", body = \"data.body\" }";
+    let row = crate::support::kinds::delivery(1, "x", &serde_json::json!({"id": 1}));
+    database.handler(text).handle(&[row]).await.unwrap();
+    for sql in
+        ["CREATE USER site@localhost", "GRANT SELECT, INSERT, UPDATE ON own TO site@localhost"]
+    {
+        database.run(sql).await;
+    }
+    let url = database.url.replace("mysql://root@", "mysql://site@");
+    let of_site = format!("url = \"{url}\"\n{text}");
+    let settings = settings("sql", &of_site, database.folder.path());
+    let checked = async || {
+        let checked = settings.check_online(&context(database.folder.path())).await;
+        checked.map_err(|err| err.to_string())
+    };
+    let err = checked().await.unwrap_err();
+    assert!(err.contains("the user may not use table `gatepost_ledger`"), "{err}");
+    database.run("GRANT SELECT, INSERT, UPDATE ON gatepost_ledger TO site@localhost").await;
+    checked().await.unwrap();
+}
+
 /// By the command itself: every problem in one line, and an exit code that says so.
 async fn by_the_command(engine: Engine) {
     let Some(database) = Database::start(engine).await else { return };

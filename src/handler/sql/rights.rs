@@ -1,0 +1,122 @@
+//! Whether the user may do what the handler does: asked by statements that touch no row, in a transaction
+//! that is given up.
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::engine::Engine;
+use super::introspect::read;
+use super::ledger::{LEDGER, VERSIONS};
+use super::session::Session;
+use super::statement::{Param, Statement};
+use super::target::Target;
+use super::{OnConflict, Settings, failure};
+
+/// The first thing that the user may not do; `None` where all is allowed, and for SQLite, where the
+/// file's owner decides.
+pub(super) async fn objection(
+    session: &mut Session,
+    settings: &Settings,
+    target: &Target,
+) -> Result<Option<String>, sqlx::Error> {
+    if target.engine == Engine::Sqlite {
+        return Ok(None);
+    }
+    let own = settings.table_parts().1;
+    let mut tables = vec![(own, of_rows(settings, target)), (LEDGER, of_ledger(target))];
+    if settings.newer_by.is_some() {
+        tables.push((VERSIONS, of_versions(target)));
+    }
+    for (name, statements) in tables {
+        if target.engine == Engine::Postgres
+            && read(session, settings, name).await?.columns.is_empty()
+        {
+            if !may_create(session, settings).await? {
+                return Ok(Some(format!(
+                    "there is no table `{name}`, and the user may not make it: grant CREATE on the \
+                     schema, or let its owner start the handler once"
+                )));
+            }
+            continue;
+        }
+        for sql in statements {
+            match session.execute(Statement::new(sql, Vec::new())).await {
+                Ok(()) => {}
+                Err(err) if is_absent(&err) => break,
+                Err(err @ sqlx::Error::Database(_)) => {
+                    let told = failure::of(&err);
+                    return Ok(Some(format!("the user may not use table `{name}`: {told}")));
+                }
+                Err(err) => return Err(err),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the user may make a table where the handler's tables are, in PostgreSQL.
+async fn may_create(session: &mut Session, settings: &Settings) -> Result<bool, sqlx::Error> {
+    let sql =
+        "SELECT has_schema_privilege(COALESCE($1::text, current_schema()), 'CREATE')::int::text";
+    let schema = settings.table_parts().0;
+    let schema = schema.map_or(Param::Null, |schema| Param::Text(schema.to_owned()));
+    let rows = session.fetch(Statement::new(sql, vec![schema])).await?;
+    Ok(rows.into_iter().flatten().next().flatten().as_deref() == Some("1"))
+}
+
+/// MySQL's "no such table": it is made at the first event.
+fn is_absent(err: &sqlx::Error) -> bool {
+    const NO_SUCH_TABLE: u16 = 1146;
+    let err = err.as_database_error().and_then(|err| err.try_downcast_ref::<MySqlDatabaseError>());
+    err.is_some_and(|err| err.number() == NO_SUCH_TABLE)
+}
+
+fn of_rows(settings: &Settings, target: &Target) -> Vec<String> {
+    let table = &target.table;
+    let columns: Vec<&str> = target.columns.iter().map(|column| column.quoted.as_str()).collect();
+    let key: Vec<&str> = target.key_columns().map(|column| column.quoted.as_str()).collect();
+    let mut statements = vec![insert(target.engine, table, &columns)];
+    if !key.is_empty() && target.on_conflict == OnConflict::Update {
+        // PostgreSQL wants the right to read what is taken from the refused row; MySQL does not.
+        let set = target.plain_columns().map(|column| match target.engine {
+            Engine::MySql => format!("{} = NULL", column.quoted),
+            Engine::Sqlite | Engine::Postgres => format!("{0} = {0}", column.quoted),
+        });
+        let set: Vec<String> = set.collect();
+        if !set.is_empty() {
+            statements.push(format!("UPDATE {table} SET {} WHERE 1 = 0", set.join(", ")));
+        }
+    }
+    if let (false, Some(first)) = (settings.deletes.is_empty(), key.first()) {
+        statements.push(format!("DELETE FROM {table} WHERE {first} IS NULL AND 1 = 0"));
+    }
+    statements
+}
+
+fn of_ledger(target: &Target) -> Vec<String> {
+    let at = target.engine.quote("at");
+    let columns = ["handler", "event_id", at.as_str()];
+    let table = &target.ledger;
+    vec![select(target.engine, table, &columns), insert(target.engine, table, &columns)]
+}
+
+fn of_versions(target: &Target) -> Vec<String> {
+    let columns = ["handler", "row_key", "version", "deleted_at"];
+    let table = &target.versions;
+    vec![
+        select(target.engine, table, &columns),
+        insert(target.engine, table, &columns),
+        format!("UPDATE {table} SET version = version WHERE 1 = 0"),
+    ]
+}
+
+fn select(engine: Engine, table: &str, columns: &[&str]) -> String {
+    // As the handler reads it: see `ledger::known`.
+    let lock = if engine == Engine::MySql { " FOR UPDATE" } else { "" };
+    format!("SELECT {} FROM {table} WHERE 1 = 0{lock}", columns.join(", "))
+}
+
+fn insert(engine: Engine, table: &str, columns: &[&str]) -> String {
+    let from = if engine == Engine::MySql { " FROM DUAL" } else { "" };
+    let values = vec!["NULL"; columns.len()].join(", ");
+    format!("INSERT INTO {table} ({}) SELECT {values}{from} WHERE 1 = 0", columns.join(", "))
+}
