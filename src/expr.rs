@@ -52,6 +52,7 @@ pub use escape::Escape;
 pub use fields::{Field, Part};
 pub use minijinja::Value;
 pub use scope::Scope;
+pub use slips::foreign_placeholder;
 pub use striptags::striptags;
 
 /// The work that one evaluation of an expression may do. One unit is one instruction or 64 bytes

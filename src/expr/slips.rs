@@ -8,9 +8,12 @@ use minijinja::ErrorKind;
 use super::methods::METHODS;
 use crate::settings::nearest;
 
+mod placeholders;
 #[cfg(test)]
 mod tests;
 mod words;
+
+pub use placeholders::foreign_placeholder;
 
 use words::{
     FILTERS, NOTHING, OPERATORS, OTHER_FILTERS, OTHER_METHODS, OTHER_TEMPLATES, TESTS, WORDS,

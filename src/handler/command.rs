@@ -159,6 +159,7 @@ fn read_env_value(name: &str, value: &Value<'_>) -> Option<EnvValue> {
         value.problem("a variable cannot hold a zero byte", "write it without one");
         return None;
     }
+    shell::warn_of_template(&text, value);
     if names_secret(name) {
         value.warning(
             "a secret does not stand in the configuration: whoever reads the file has it",

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use super::envelope::write_event;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, Output};
+use crate::expr::foreign_placeholder;
 use crate::settings::{ByteSize, Table};
 use crate::sync::lock;
 
@@ -51,7 +52,9 @@ pub struct Settings {
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.require::<PathBuf>("path");
-        let is_template = |text: &str| text.contains("{{") || text.contains("{%");
+        let is_template = |text: &str| {
+            text.contains("{{") || text.contains("{%") || foreign_placeholder(text).is_some()
+        };
         if table.text_of("path").is_some_and(is_template) {
             table.warning(
                 "path",

@@ -200,6 +200,9 @@ fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
             None => Target::Template(template),
         });
     }
+    if let Some((message, help)) = super::texts::unread(url) {
+        table.warning("url", message, help);
+    }
     if !url.contains("://") && !url.contains('@') {
         let help = format!("write `http://{url}` or `https://{url}`");
         table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::Delivery;
-use crate::expr::{Escape, ExprError, Expression, Field, Template};
+use crate::expr::{Escape, ExprError, Expression, Field, Template, foreign_placeholder};
 use crate::settings::{Table, Value};
 
 /// A text of a kind's settings that is worked out for each event.
@@ -55,9 +55,21 @@ pub(super) fn mark(delivery: &Delivery) -> &'static str {
     if delivery.is_by_hand() { "[try] " } else { "" }
 }
 
+/// What is said of a text that has a placeholder of another template in it.
+pub(super) fn unread(text: &str) -> Option<(String, String)> {
+    let (written, ours) = foreign_placeholder(text)?;
+    Some((
+        format!("nothing is put in for `{written}`: it stays as it is"),
+        format!("write `{ours}`"),
+    ))
+}
+
 /// The template under `key`; `None` where it is absent, or wrong, which is recorded.
 pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Option<Arc<Template>> {
     let text = table.take::<String>(key)?;
+    if let Some((message, help)) = unread(&text) {
+        table.warning(key, message, help);
+    }
     keep(Template::compile(&text, escape), |err| {
         table.problem_within(key, err.range.clone(), &err, &err.help);
     })
@@ -66,6 +78,9 @@ pub(super) fn template(table: &mut Table<'_>, key: &str, escape: Escape) -> Opti
 /// The template that `value` is; `None` where it is wrong, which is recorded.
 pub(super) fn template_of(value: &Value<'_>, escape: Escape) -> Option<Arc<Template>> {
     let text = value.clone().read::<String>()?;
+    if let Some((message, help)) = unread(&text) {
+        value.warning(message, help);
+    }
     keep(Template::compile(&text, escape), |err| {
         value.problem_within(err.range.clone(), &err, &err.help);
     })

@@ -163,3 +163,32 @@ fn filters_and_tests_of_other_languages_have_their_remedy() {
     assert_eq!(help("data.a is nunber"), "did you mean `number`?");
     assert_eq!(help("['a'].upper()"), "write `x | upper`");
 }
+
+#[test]
+fn placeholder_of_another_template_is_found_outside_of_ours() {
+    let check = |text: &str, expected: Option<(&str, &str)>| {
+        let found = foreign_placeholder(text);
+        let expected = expected.map(|(written, ours)| (written.to_owned(), ours.to_owned()));
+        assert_eq!(found, expected, "{text}");
+    };
+    check("New: {payload.msg}", Some(("{payload.msg}", "{{ payload.msg }}")));
+    check("{{ event.type }} ${payload.x}!", Some(("${payload.x}", "{{ payload.x }}")));
+    check("<%= payload.x %>", Some(("<%= payload.x %>", "{{ payload.x }}")));
+    check("[[payload.y]]", Some(("[[payload.y]]", "{{ payload.y }}")));
+    check("#{data.items[0].id}", Some(("#{data.items[0].id}", "{{ data.items[0].id }}")));
+    check("{ event.type }", Some(("{ event.type }", "{{ event.type }}")));
+    check("%{data['a']}", Some(("%{data['a']}", "{{ data['a'] }}")));
+    for text in [
+        "{{ payload.msg }}",
+        "${{ payload.amount }}",
+        "{\"a\": {{ data.x | tojson }}, \"b\": {\"data.x\": 1}}",
+        "{% if data.x %}{data}{% endif %}",
+        "{# {data.x} #}",
+        "{datas.x} [data] {payload} {a.payload.x} {data.x: 1}",
+        "[data.x]",
+        "{data.x",
+        "{{ data.x",
+    ] {
+        check(text, None);
+    }
+}

@@ -185,6 +185,7 @@ fn mistakes_in_the_settings_are_named() {
     check("text = 'x'\nntfy = { topic = 'a b' }", "a topic is");
     check("text = 'x'\nntfy = { topic = 'a', priority = 6 }", "1 to 5");
     check("text = 'x'\ntelegram = { token = { env = 'X' }, chat = 'ann' }", "neither a chat's");
+    check(&format!("text = 'New: {{data.x}}'\n{slack}"), "nothing is put in for `{data.x}`");
     check("text = 'x'\nslack = { url = 'https://hooks' }", "expected a reference to a secret");
 }
 

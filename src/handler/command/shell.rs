@@ -2,10 +2,32 @@
 
 use std::path::Path;
 
-use crate::settings::Table;
+use crate::expr::foreign_placeholder;
+use crate::settings::{Table, Value};
 
 /// Programs that read such signs themselves.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
+
+/// How a program learns of the event.
+const TEMPLATE_HELP: &str =
+    "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`";
+
+/// What makes the text look as if something of an event were put into it.
+fn template_signs(text: &str) -> Option<String> {
+    if text.contains("{{") {
+        return Some("{{ }}".to_owned());
+    }
+    foreign_placeholder(text).map(|(written, _)| written)
+}
+
+/// Tells where a variable's text is taken for a template.
+pub(super) fn warn_of_template(text: &str, value: &Value<'_>) {
+    if template_signs(text).is_some() {
+        // The text itself is not shown: it may hold a secret beside.
+        let message = "a variable has the text that stands here, braces and all";
+        value.warning(message, TEMPLATE_HELP);
+    }
+}
 
 pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
     if let Some(text) = table.text_of("run") {
@@ -20,12 +42,10 @@ pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
         return None;
     }
     let run = table.require::<Vec<String>>("run")?;
-    if run.iter().any(|part| part.contains("{{")) {
-        table.warning(
-            "run",
-            "arguments go to the program as they stand here, `{{ }}` and all",
-            "the event comes on standard input and in the environment, as `GATEPOST_EVENT_TYPE`",
-        );
+    if let Some(signs) = run.iter().find_map(|part| template_signs(part)) {
+        let message =
+            format_args!("arguments go to the program as they stand here, `{signs}` and all");
+        table.warning("run", message, TEMPLATE_HELP);
     }
     if let [program] = run.as_slice()
         && let parts = program.split_whitespace().collect::<Vec<_>>()

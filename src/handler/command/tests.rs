@@ -175,7 +175,10 @@ async fn after_its_time_the_whole_process_group_is_killed() {
     let handler = settings("command", &sh(script), folder.path()).build(&context).unwrap();
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Transient);
-    assert_eq!(failure.text.as_str(), "not done after 270ms, ended");
+    assert_eq!(
+        failure.text.as_str(),
+        "not done after 270ms, ended"
+    );
     wait_until_gone(read_number(&folder.path().join("pid")).await).await;
 }
 
@@ -190,7 +193,10 @@ async fn a_program_may_tidy_up_when_its_time_is_over_or_gatepost_ends() {
     let (tidy, pid) = (folder.path().join("tidy"), folder.path().join("pid"));
     let handler = build(Duration::from_secs(3));
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
-    assert_eq!(failure.text.as_str(), "not done after 2s700ms, ended");
+    assert_eq!(
+        failure.text.as_str(),
+        "not done after 2s700ms, ended"
+    );
     assert!(tidy.exists(), "the call waits for a moment");
 
     std::fs::remove_file(&tidy).unwrap();
@@ -291,4 +297,22 @@ async fn script_that_may_not_be_run_is_told_with_what_helps() {
     assert_eq!(settings.doubts(&context(folder.path())).len(), 0);
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
     assert!(failure.text.as_str().contains("`#!/bin/sh`"), "{failure}");
+}
+
+#[test]
+fn what_no_template_and_no_shell_reads_is_told() {
+    let check = |text: &str, expected: &[&str]| {
+        let (_, problems) = try_settings("command", text, Path::new("."));
+        assert_eq!(problems, expected, "{text}");
+    };
+    let run = "run = ['/bin/sh', 'x']\n";
+    let env = |value: &str| format!("{run}env = {{ ID = '{value}' }}");
+    let braces = "a variable has the text that stands here, braces and all";
+    check(&env("{{ payload.id }}"), &[braces]);
+    check(&env("${data.id}"), &[braces]);
+    check(&env("${HOME}/x"), &[]);
+    check(
+        "run = ['/bin/echo', '<%= payload.id %>']",
+        &["arguments go to the program as they stand here, `<%= payload.id %>` and all"],
+    );
 }
