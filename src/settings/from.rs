@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
+use super::home::{NO_HOME, NO_HOME_HELP, starts_at_home};
 use super::meant::{meant_duration, meant_size};
 use super::value::{FromToml, Value, read_all};
 use super::{ByteSize, parse_duration};
@@ -188,6 +189,9 @@ impl FromToml for PathBuf {
         if text.is_empty() || text.contains('\0') {
             value.problem("this is not a path", "relative paths start from this file's folder");
             return None;
+        }
+        if starts_at_home(text) {
+            value.warning(NO_HOME, NO_HOME_HELP);
         }
         Some(value.folder().join(text))
     }

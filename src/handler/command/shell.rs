@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::expr::foreign_placeholder;
-use crate::settings::{Table, Value};
+use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
 
 /// Programs that read such signs themselves.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
@@ -46,6 +46,9 @@ pub(super) fn read_run(table: &mut Table<'_>) -> Option<Vec<String>> {
         let message =
             format_args!("arguments go to the program as they stand here, `{signs}` and all");
         table.warning("run", message, TEMPLATE_HELP);
+    }
+    if run.first().is_some_and(|program| starts_at_home(program)) {
+        table.warning("run", NO_HOME, NO_HOME_HELP);
     }
     if let [program] = run.as_slice()
         && let parts = program.split_whitespace().collect::<Vec<_>>()

@@ -315,4 +315,9 @@ fn what_no_template_and_no_shell_reads_is_told() {
         "run = ['/bin/echo', '<%= payload.id %>']",
         &["arguments go to the program as they stand here, `<%= payload.id %>` and all"],
     );
+    let home = "`~` stands for no home here: it is the name of a folder";
+    check("run = ['~/bin/notify']", &[home]);
+    check(&format!("{run}cwd = '~'"), &[home]);
+    check(&format!("{run}env = {{ A = {{ file = '~ann/key' }} }}"), &[home]);
+    check(&format!("{run}cwd = './~/x'"), &[]);
 }

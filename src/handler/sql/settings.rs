@@ -9,7 +9,7 @@ use crate::event::Glob;
 use crate::expr::Expression;
 use crate::handler::{Exempt, texts};
 use crate::secret::SecretRef;
-use crate::settings::{Table, Value};
+use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
 
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -196,7 +196,13 @@ fn is_name(name: &str, bytes_max: usize) -> bool {
 fn read_url(table: &mut Table<'_>) -> Option<DatabaseUrl> {
     let text = table.require::<String>("url")?;
     match DatabaseUrl::parse(&text, table.folder()) {
-        Ok(url) => Some(url),
+        Ok(url) => {
+            let file = text.strip_prefix("sqlite:").unwrap_or_default();
+            if starts_at_home(file.strip_prefix("//").unwrap_or(file)) {
+                table.warning("url", NO_HOME, NO_HOME_HELP);
+            }
+            Some(url)
+        }
         Err(err) => {
             let help = match err {
                 BadUrl::Password => {

@@ -374,3 +374,12 @@ async fn a_try_says_why_the_database_cannot_be_reached() {
         assert!(!told.contains("hunter2") && !told.contains("me@"), "{told}");
     }
 }
+
+#[test]
+fn a_path_that_a_shell_would_read_is_told() {
+    for file in ["sqlite:~/site.db", "sqlite://~/site.db"] {
+        let text = COMMENTS.replace("sqlite:data/site.db", file);
+        let (_, problems) = try_settings("sql", &text, Path::new("."));
+        assert_eq!(problems, ["`~` stands for no home here: it is the name of a folder"]);
+    }
+}
