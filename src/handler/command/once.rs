@@ -29,6 +29,8 @@ pub(super) struct Once {
     program: Program,
     handler: HandlerName,
     time: Duration,
+    /// The whole time of the call, as its owner wrote it.
+    whole_time: Duration,
     /// What of the call's time is left behind it, less what its caller needs.
     rest: Duration,
     endings: Endings,
@@ -39,7 +41,7 @@ impl Once {
         let time = time_for_program(context.timeout);
         let rest = context.timeout.saturating_sub(time) / 2;
         let (handler, endings) = (context.handler.clone(), Endings::default());
-        Self { program, handler, time, rest, endings }
+        Self { program, handler, time, whole_time: context.timeout, rest, endings }
     }
 
     async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
@@ -104,8 +106,10 @@ impl Once {
         if tokio::time::timeout(self.rest, ending).await.is_err() {
             tracing::debug!(handler.name = %self.handler, "A program takes its time to end");
         }
-        let time = show_duration(self.time);
-        let failure = Failure::transient(format_args!("not done after {time}, ended"));
+        let (time, whole) = (show_duration(self.time), show_duration(self.whole_time));
+        let failure = Failure::transient(format_args!(
+            "not done after {time} of its {whole}, ended: the rest is for ending it"
+        ));
         failure.with_class(FailureClass::Timeout)
     }
 }

@@ -177,7 +177,7 @@ async fn after_its_time_the_whole_process_group_is_killed() {
     assert_eq!(failure.kind, FailureKind::Transient);
     assert_eq!(
         failure.text.as_str(),
-        "not done after 270ms, ended"
+        "not done after 270ms of its 300ms, ended: the rest is for ending it"
     );
     wait_until_gone(read_number(&folder.path().join("pid")).await).await;
 }
@@ -195,7 +195,7 @@ async fn a_program_may_tidy_up_when_its_time_is_over_or_gatepost_ends() {
     let failure = handler.handle(&[delivery("1")]).await.unwrap_err();
     assert_eq!(
         failure.text.as_str(),
-        "not done after 2s700ms, ended"
+        "not done after 2s700ms of its 3s, ended: the rest is for ending it"
     );
     assert!(tidy.exists(), "the call waits for a moment");
 

@@ -81,6 +81,8 @@ struct Shared {
     handler: HandlerName,
     clock: Arc<dyn Clock>,
     time: Duration,
+    /// The whole time of the call, as its owner wrote it.
+    whole_time: Duration,
 }
 
 /// The slot of one worker, with or without a process.
@@ -105,6 +107,7 @@ impl Workers {
             handler: context.handler.clone(),
             clock: Arc::clone(&context.clock),
             time: time_for_program(context.timeout),
+            whole_time: context.timeout,
         };
         Self {
             shared: Arc::new(shared),
@@ -193,14 +196,16 @@ impl Workers {
     }
 
     fn too_late(&self, process: &Process) -> Failure {
-        let time = show_duration(self.shared.time);
+        let (time, whole) = (self.shared.time, self.shared.whole_time);
+        let (time, whole) = (show_duration(time), show_duration(whole));
         let hint = match (process.is_strange(), process.has_answered()) {
             (true, _) => STRANGE_HINT,
             (false, true) => "",
             // The likeliest slip in a new worker: print() is buffered.
             (false, false) => FLUSH_HINT,
         };
-        let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
+        let failure =
+            Failure::transient(format_args!("no answer after {time} of its {whole}{hint}"));
         failure.with_class(FailureClass::Timeout)
     }
 

@@ -199,7 +199,7 @@ async fn worker_whose_answers_are_none_is_told_what_one_is() {
     let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
     let script = "while read -r line; do echo '{\"ok\":true}'; done";
     let failure = build(script, &context).handle(&batch(&["ok"])).await.unwrap_err();
-    let expected = "no answer after 360ms: it has printed what is no answer; one is \
+    let expected = "no answer after 360ms of its 400ms: it has printed what is no answer; one is \
                     `{\"id\":\"…\",\"ok\":true}` in a line of its own";
     assert_eq!(failure.text.as_str(), expected);
 }

@@ -9,8 +9,9 @@ async fn a_worker_that_hangs_is_ended() {
     let context = hasty(folder.path());
     let handler = build(OBEDIENT, &context);
     let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
-    let expected =
-        Failure::transient("no answer after 360ms: a worker has to flush each line that it prints");
+    let expected = Failure::transient(
+        "no answer after 360ms of its 400ms: a worker has to flush each line that it prints",
+    );
     assert_eq!(failure, expected.with_class(FailureClass::Timeout));
     wait_until_gone(read_number(&folder.path().join("pid")).await).await;
 }
