@@ -8,16 +8,16 @@
 //! 4. Other programs may move or cut the file (logrotate): each call looks first.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::envelope::write_event;
 use super::{BuildContext, BuildError, Content, Handler, Kind, KindSettings, Plan, Step};
 use crate::event::{Delivery, Failure, Output};
 use crate::expr::foreign_placeholder;
 use crate::settings::{ByteSize, Table};
-use crate::sync::lock;
 
 mod lines;
 mod rotate;
@@ -135,7 +135,8 @@ fn attempt(delivery: &Delivery) -> Option<u32> {
 }
 
 struct FileHandler {
-    /// Locked by the thread that writes, for as long as it writes: calls wait in line.
+    /// Locked by the call whose thread writes, for as long as it writes. Calls wait in line without a thread:
+    /// a disk that hangs holds one, and not one for each call that was given up.
     file: Arc<Mutex<LineFile>>,
 }
 
@@ -144,12 +145,9 @@ impl Handler for FileHandler {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
         let events: Vec<_> =
             deliveries.iter().map(|one| (Arc::clone(&one.event), attempt(one))).collect();
-        let file = Arc::clone(&self.file);
+        let mut file = Arc::clone(&self.file).lock_owned().await;
         // A write or a sync can take as long as the disk likes.
-        let written = tokio::task::spawn_blocking(move || {
-            let mut file = lock(&file);
-            file.append(&events)
-        });
+        let written = tokio::task::spawn_blocking(move || file.append(&events));
         match written.await {
             Ok(result) => result.map(|()| Output::default()),
             Err(_) => Err(Failure::transient("the write was given up")),
@@ -165,10 +163,8 @@ impl Handler for FileHandler {
     }
 
     async fn close(&self) {
-        let file = Arc::clone(&self.file);
-        let closed = tokio::task::spawn_blocking(move || {
-            lock(&file).close();
-        });
+        let mut file = Arc::clone(&self.file).lock_owned().await;
+        let closed = tokio::task::spawn_blocking(move || file.close());
         if closed.await.is_err() {
             tracing::warn!("Closing a file failed");
         }

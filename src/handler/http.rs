@@ -313,9 +313,9 @@ impl Handler for HttpHandler {
         let mut output = Output::default();
         for draft in self.settings.drafts(deliveries)? {
             let result = self.act(draft).await;
-            output = result.map_err(|failure| match self.settings.target.has_fixed_host() {
-                true => failure,
-                false => failure.of_event(),
+            output = result.map_err(|failure| {
+                let is_same = self.settings.target.has_fixed_host();
+                if is_same { failure } else { failure.of_event() }
             })?;
         }
         Ok(output)

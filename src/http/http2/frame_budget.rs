@@ -1,5 +1,5 @@
 //! How many frames a client may send that bring no request: h2 limits some kinds, and takes any number of
-//! WINDOW_UPDATE and PRIORITY (40 million cost 5 s of a processor, measured).
+//! `WINDOW_UPDATE` and `PRIORITY` (40 million cost 5 s of a processor, measured).
 
 /// The client's words before its first frame (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;

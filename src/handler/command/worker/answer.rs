@@ -41,8 +41,8 @@ impl Answer {
         }
         let error = self.error.as_deref();
         if let Some(seconds) = self.retry_after {
+            let seconds = seconds.min(RETRY_AFTER_MAX.as_secs_f64());
             let wait = Duration::try_from_secs_f64(seconds).ok();
-            let wait = wait.map(|wait| wait.min(RETRY_AFTER_MAX));
             let text = error.unwrap_or("the worker asks to be tried again");
             return Err(Failure::transient(text).with_retry_after(wait));
         }
@@ -71,7 +71,7 @@ mod tests {
         check(r#","ok":true,"took_ms":5"#, &Ok(()));
         check(r#","retry_after":30"#, &Err(asks.clone().with_retry_after(seconds(30))));
         check(r#","retry_after":-1"#, &Err(asks.clone()));
-        check(r#","retry_after":1e300"#, &Err(asks));
+        check(r#","retry_after":1e300"#, &Err(asks.with_retry_after(Some(RETRY_AFTER_MAX))));
         check(r#","dead":"no such \"user\"""#, &Err(Failure::permanent("no such \"user\"")));
         check(r#","ok":false,"error":"down""#, &Err(Failure::transient("down")));
         check("", &Err(Failure::transient("the worker failed without saying why")));
