@@ -16,7 +16,7 @@ use crate::support::smtp::{PASSWORD, Quirk, SmtpServer, Tls, USER};
 const POLICY: &str = r#"
 [handler.test]
 concurrency = 1
-timeout = "500ms"
+timeout = "3s"
 retry = { attempts = 1000, min = "5ms", max = "10ms" }
 breaker = { failures = 1000, probe_interval = "10ms" }
 "#;

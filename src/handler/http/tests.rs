@@ -279,7 +279,7 @@ async fn a_server_that_hangs_is_given_up() {
 async fn a_status_counts_even_where_the_call_has_little_time_for_the_body() {
     install_tls();
     let server = BadServer::start([Answer::SilentBody]);
-    let timeout = Duration::from_millis(500);
+    let timeout = Duration::from_secs(5);
     let context = BuildContext { timeout, ..context(Path::new(".")) };
     let text = format!("url = '{}'", server.url("/"));
     let handler = settings("http", &text, Path::new(".")).build(&context).unwrap();

@@ -48,8 +48,9 @@ impl Drop for Shell<'_> {
 
 /// Runs what the page says; gives how many commands that were.
 pub(super) fn run(page: &Page, blocks: &[Block]) -> usize {
-    let ports =
-        [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    // Both at once, or they might be the same.
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
     let mut shell = Shell { page, folder: Folder::of_text(CONFIG), ports, server: None };
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gatepost"), shell.path().join("gatepost"))
         .unwrap();

@@ -175,7 +175,7 @@ async fn two_writers_of_mariadb_write_each_event_once() {
 #[tokio::test]
 async fn a_statement_that_waits_too_long_is_given_up() {
     let Some(database) = Database::start(Engine::Postgres).await else { return };
-    let sql = database.handler(&format!("{LOG}statement_timeout = \"200ms\""));
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"3s\""));
     sql.handle(&numbered([1])).await.unwrap();
     let holder = sqlx::PgPool::connect(&database.url).await.unwrap();
     let mut lock = holder.begin().await.unwrap();
@@ -192,7 +192,7 @@ async fn a_statement_that_waits_too_long_is_given_up() {
 #[tokio::test]
 async fn a_table_that_mariadb_keeps_locked_is_not_waited_for_for_ever() {
     let Some(database) = Database::start(Engine::MySql).await else { return };
-    let sql = database.handler(&format!("{LOG}statement_timeout = \"1s\""));
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"5s\""));
     sql.handle(&numbered([1])).await.unwrap();
     let mut holder = sqlx::MySqlConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql("LOCK TABLES log WRITE").execute(&mut holder).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_table_that_mariadb_keeps_locked_is_not_waited_for_for_ever() {
 #[tokio::test]
 async fn a_sqlite_file_that_somebody_keeps_locked_is_not_waited_for_for_ever() {
     let Some(database) = Database::start(Engine::Sqlite).await else { return };
-    let sql = database.handler(&format!("{LOG}statement_timeout = \"200ms\""));
+    let sql = database.handler(&format!("{LOG}statement_timeout = \"3s\""));
     sql.handle(&numbered([1])).await.unwrap();
     let mut holder = sqlx::SqliteConnection::connect(&database.file_url()).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();

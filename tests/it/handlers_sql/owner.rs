@@ -85,7 +85,7 @@ async fn through_a_pooler(more: &str) {
     let Some(database) = Database::start(Engine::Postgres).await else { return };
     let Some(pooler) = Pooler::start(database.server.as_ref().unwrap(), more) else { return };
     let text =
-        format!("create_table = true\nnewer_by = \"data.v\"\nstatement_timeout = \"1s\"\n{PLAIN}");
+        format!("create_table = true\nnewer_by = \"data.v\"\nstatement_timeout = \"10s\"\n{PLAIN}");
     let sql = database.handler_at(&pooler.url("site"), &text);
     for number in 1..=3 {
         let data = json!({"id": number, "v": number, "slug": "a"});

@@ -28,7 +28,7 @@ fn unfinished_of(address: SocketAddr, length: usize, head: &str) -> (TcpStream, 
     stream.write_all(head.as_bytes()).unwrap();
     // A refusal may come before all of it is sent.
     drop(stream.write_all(&vec![b'x'; length - 500]));
-    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(250))).unwrap();
     let mut answer = [0; 12];
     let status = stream
         .read_exact(&mut answer)

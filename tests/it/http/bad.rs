@@ -166,7 +166,7 @@ fn a_source_can_have_a_limit_of_its_own() {
 
 #[test]
 fn a_slow_body_is_cut_off() {
-    let gateway = Gateway::with("request_timeout = \"200ms\"", "");
+    let gateway = Gateway::with("request_timeout = \"2s\"", "");
     let mut wire = Wire::to(gateway.public);
     wire.write(head("POST", "/hooks/hyvor", &[("Content-Length", "5")]).as_bytes());
     wire.write(b"he");
@@ -179,7 +179,7 @@ fn a_slow_body_is_cut_off() {
 
 #[test]
 fn a_slow_body_behind_another_request_is_cut_off() {
-    let gateway = Gateway::with("request_timeout = \"200ms\"", "");
+    let gateway = Gateway::with("request_timeout = \"2s\"", "");
     let mut wire = Wire::to(gateway.public);
     let good = head("GET", "/healthz", &[]);
     let slow = head("POST", "/hooks/hyvor", &[("Content-Length", "5")]) + "he";
@@ -193,7 +193,7 @@ fn a_slow_body_behind_another_request_is_cut_off() {
 
 #[test]
 fn a_slow_head_is_cut_off() {
-    let gateway = Gateway::with("request_timeout = \"200ms\"", "");
+    let gateway = Gateway::with("request_timeout = \"2s\"", "");
     let mut wire = Wire::to(gateway.public);
     wire.write(b"POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-");
     assert_eq!(wire.answer().unwrap().status, 408);

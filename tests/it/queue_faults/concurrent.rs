@@ -17,7 +17,7 @@ use crate::support::events::{End, handler, key, settlement, tried, untried};
 
 const LOAD_FOR: Duration = Duration::from_secs(2);
 /// How long whatever still waits may take behind the load. All of it is due within milliseconds.
-const DRAIN_FOR: Duration = Duration::from_secs(5);
+const DRAIN_FOR: Duration = Duration::from_mins(2);
 const HANDLERS: [&str; 2] = ["a", "b"];
 const EVENT_BYTES: usize = 3_000;
 /// Events may be this far ahead of the slower handler: segments go behind both of them only.

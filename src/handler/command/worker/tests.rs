@@ -57,7 +57,7 @@ impl Bench {
 fn hasty(folder: &Path) -> BuildContext {
     BuildContext {
         clock: Arc::new(SystemClock::new()),
-        timeout: Duration::from_millis(400),
+        timeout: Duration::from_secs(3),
         ..context(folder)
     }
 }
@@ -116,7 +116,7 @@ async fn what_a_worker_answered_before_it_ended_or_hung_is_done() {
     assert_eq!(each(&failure), [(id(2), dead), (id(3), lost), (id(4), waits)]);
 
     let folder = tempfile::tempdir().unwrap();
-    let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
+    let context = BuildContext { timeout: Duration::from_secs(3), ..context(folder.path()) };
     let failure =
         build(OBEDIENT, &context).handle(&batch(&["ok", "silent", "ok"])).await.unwrap_err();
     assert_eq!(failure.done, [id(1), id(3)]);
@@ -196,10 +196,10 @@ async fn event_that_hangs_its_worker_costs_its_neighbours_no_try() {
 #[tokio::test]
 async fn worker_whose_answers_are_none_is_told_what_one_is() {
     let folder = tempfile::tempdir().unwrap();
-    let context = BuildContext { timeout: Duration::from_millis(400), ..context(folder.path()) };
+    let context = BuildContext { timeout: Duration::from_secs(3), ..context(folder.path()) };
     let script = "while read -r line; do echo '{\"ok\":true}'; done";
     let failure = build(script, &context).handle(&batch(&["ok"])).await.unwrap_err();
-    let expected = "no answer after 360ms of its 400ms: it has printed what is no answer; one is \
+    let expected = "no answer after 2s700ms of its 3s: it has printed what is no answer; one is \
                     `{\"id\":\"…\",\"ok\":true}` in a line of its own";
     assert_eq!(failure.text.as_str(), expected);
 }

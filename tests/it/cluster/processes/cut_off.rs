@@ -30,7 +30,7 @@ fn cut_off(receiver: &Receiver, nodes: [Served; 2], names: [&str; 2], cables: [&
     let cut = Stopwatch::start();
     Cluster::wait_for_owner(&nodes[other], |now| now == Some(names[other]));
     let took = cut.elapsed();
-    assert!(took <= LEASE + Duration::from_secs(2), "taken over after {took:?}");
+    assert!(took <= LEASE * 5, "taken over after {took:?}");
     Cluster::wait_for_view(&nodes[owning], |view| {
         view["engine"]["up"] == false
             && view["spilled"].as_u64().is_some_and(|spilled| spilled > 50)

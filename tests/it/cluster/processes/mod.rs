@@ -9,7 +9,6 @@ mod rig;
 mod senders;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use gatepost::clock::Stopwatch;
 
@@ -66,7 +65,7 @@ fn gateway_that_is_killed_under_load_loses_nothing_and_another_takes_over() {
     let killed = Stopwatch::start();
     Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
     let took = killed.elapsed();
-    assert!(took <= LEASE + Duration::from_secs(2), "taken over after {took:?}");
+    assert!(took <= LEASE * 5, "taken over after {took:?}");
     senders.wait_for(senders.n_acknowledged() + 500);
     // What it had answered and not forwarded comes with it.
     let again = cluster.start(&owner);

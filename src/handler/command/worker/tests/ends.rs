@@ -10,7 +10,7 @@ async fn a_worker_that_hangs_is_ended() {
     let handler = build(OBEDIENT, &context);
     let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
     let expected = Failure::transient(
-        "no answer after 360ms of its 400ms: a worker has to flush each line that it prints",
+        "no answer after 2s700ms of its 3s: a worker has to flush each line that it prints",
     );
     assert_eq!(failure, expected.with_class(FailureClass::Timeout));
     wait_until_gone(read_number(&folder.path().join("pid")).await).await;
@@ -20,11 +20,13 @@ async fn a_worker_that_hangs_is_ended() {
 async fn worker_that_hangs_may_tidy_up_and_what_comes_meanwhile_waits() {
     let folder = tempfile::tempdir().unwrap();
     let context = hasty(folder.path());
-    let script = "trap 'sleep 0.3; echo > tidy; exit 1' TERM; while :; do sleep 0.01; done";
-    let handler = build(script, &context);
+    let tidy_up = "while [ ! -e go ]; do sleep 0.01; done; echo > tidy; exit 1";
+    let script = format!("trap '{tidy_up}' TERM; sleep 1000 & while :; do wait; done");
+    let handler = build(&script, &context);
     handler.handle(&batch(&["silent"])).await.unwrap_err();
     let failure = handler.handle(&batch(&["silent"])).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Paused, "{failure}");
+    std::fs::write(folder.path().join("go"), "").unwrap();
     let tidy = folder.path().join("tidy");
     while !tidy.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -38,9 +40,9 @@ async fn what_a_worker_said_on_stderr_is_kept_with_its_failure() {
         while read -r line; do
             id=${line#*'"id":"'}; id=${id%%'"'*}
             case "$line" in
-                *'"payload":"bad"'*) echo "trace of $id" >&2; sleep 0.2
+                *'"payload":"bad"'*) echo "trace of $id" >&2; sleep 1
                     echo '{"id":"'$id'","ok":false,"error":"no"}';;
-                *) echo "fine" >&2; sleep 0.2; echo '{"id":"'$id'","ok":true}';;
+                *) echo "fine" >&2; sleep 1; echo '{"id":"'$id'","ok":true}';;
             esac
         done"#,
     );
@@ -88,7 +90,7 @@ async fn a_worker_that_does_not_see_the_end_of_its_input_is_asked_to_end() {
         echo $$ > pid
         read -r line; id=${line#*'"id":"'}; id=${id%%'"'*}
         echo '{"id":"'$id'","ok":true}'
-        while :; do sleep 0.01; done"#,
+        sleep 1000 & while :; do wait; done"#,
     );
     bench.handle(&["ok"]).await.unwrap();
     bench.handler.close().await;
