@@ -3,6 +3,7 @@
 use crate::secret::{Secret, SecretRef};
 
 use super::configured::Source;
+use super::field_ref::Lookup;
 use super::rejection::Rejection;
 use super::request::Inbound;
 
@@ -83,7 +84,8 @@ impl Case<'_> {
 
     /// The sender that is configured comes first: what is nearly right is not another company's.
     fn of_own_sender(&self, all: &[&Source]) -> Option<Explanation> {
-        self.replaced_secret()
+        self.body_beside_its_hash()
+            .or_else(|| self.replaced_secret())
             .or_else(|| self.other_secret(all))
             .or_else(|| self.trimmed_secret())
             .or_else(|| self.dressed_secret())
@@ -110,6 +112,34 @@ impl Case<'_> {
             .or_else(|| self.of_nothing())
             .or_else(|| self.only_the_method())
             .or_else(|| self.rewritten_body())
+    }
+
+    /// A good signature of what holds the body's hash, and another body.
+    fn body_beside_its_hash(&self) -> Option<Explanation> {
+        let mut profile = self.profile();
+        let request = &self.rejected.request;
+        // Where no hash came, the sender does not sign its bodies.
+        profile.schemes.retain_mut(|scheme| {
+            let place = scheme.body_sha256.take();
+            place.is_some_and(|place| place.find(request) != Lookup::Absent)
+        });
+        let mut places = self.source.settings.profile.schemes.iter();
+        let place = places.find_map(|scheme| scheme.body_sha256.as_ref())?;
+        if !self.any_fits(&profile) {
+            return None;
+        }
+        self.rewritten_body().or_else(|| {
+            let line = format!(
+                "the body does not match the {place}, which is signed: it was changed on its way here"
+            );
+            Some(because(
+                &line,
+                Some(
+                    "let the proxy in front pass the body through untouched; nothing in the \
+                     configuration can mend this",
+                ),
+            ))
+        })
     }
 
     /// Signed with the secret that is in its place by now, and was not when the source was made.

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::source::SourceSettings;
 
 mod asked;
+mod beside;
 mod found;
 mod meant;
 mod password;
