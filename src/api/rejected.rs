@@ -195,6 +195,9 @@ impl Api {
                     answer.confirm();
                     Ok(appended.id())
                 }
+                Accepted::EmptyList(_) => {
+                    Err(ApiError::Bad("its list is empty: there is nothing to store".into()))
+                }
                 Accepted::Handshake(_) | Accepted::Probe => {
                     Err(ApiError::Bad("it is a question, which is answered and not stored".into()))
                 }

@@ -10,6 +10,8 @@ use crate::source::Reply;
 pub enum Accepted {
     /// It brought an event or several, and they are durable.
     Stored(Stored),
+    /// Its list is empty: it brought nothing to store.
+    EmptyList(Option<Reply>),
     /// It is a provider's question, and no event.
     Handshake(Reply),
     /// It only looks whether anything is there.
@@ -43,7 +45,7 @@ impl Accepted {
     pub fn appended(&self) -> Option<Appended> {
         match self {
             Self::Stored(stored) => Some(stored.appended),
-            Self::Handshake(_) | Self::Probe => None,
+            Self::EmptyList(_) | Self::Handshake(_) | Self::Probe => None,
         }
     }
 
@@ -56,7 +58,7 @@ impl Accepted {
             Self::Stored(Stored { appended: Appended::Duplicate(_), .. }) => {
                 Some(RequestOutcome::Duplicate)
             }
-            Self::Handshake(_) => Some(RequestOutcome::Handshake),
+            Self::EmptyList(_) | Self::Handshake(_) => Some(RequestOutcome::Handshake),
             Self::Probe => None,
         }
     }

@@ -25,6 +25,7 @@ pub(super) struct ThrottledLog {
     not_stored: Throttle,
     slow_commit: Throttle,
     unsplit: Throttle,
+    empty_list: Throttle,
     not_copied: Throttle,
 }
 
@@ -90,8 +91,14 @@ impl ThrottledLog {
             warn!(
                 source.name = %source,
                 n_silent,
-                "A list is empty, unreadable or too long to be split: it is stored as one event"
+                "A list is unreadable or too long to be split: it is stored as one event"
             );
+        }
+    }
+
+    pub(super) fn empty_list(&self, source: &SourceName, now: Timestamp) {
+        if let Some(n_silent) = self.empty_list.open(now) {
+            info!(source.name = %source, n_silent, "A list without items was answered: it is no event");
         }
     }
 

@@ -356,7 +356,7 @@ impl Ingest {
                     self.acknowledged.add(id, took);
                 }
             }
-            Ok(Accepted::Handshake(_) | Accepted::Probe) => {}
+            Ok(Accepted::EmptyList(_) | Accepted::Handshake(_) | Accepted::Probe) => {}
             Err(err) => {
                 if let Some(reason) = err.refused_for() {
                     let source = endpoint.map(|endpoint| endpoint.source().name());

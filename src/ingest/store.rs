@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
 use super::error::{IngestError, RETRY_LATER};
@@ -84,6 +86,14 @@ impl EventStore {
         let Request { headers, body, received_at, client, .. } = request;
         let verified = verified.from_client(client);
         if let Some(events) = source.split(&verified, received_at, &headers, &body) {
+            if events.is_empty() {
+                self.log.empty_list(source.name(), self.clock.now());
+                let event = || source.event(verified, received_at, headers, body);
+                let rule = source.settings().answer.body();
+                // What is said over an event that is none may be empty: there is nothing to lose.
+                let reply = rule.map(|rule| rule.reply(Some(event()), EventId(Uuid::nil())).0);
+                return Ok(Accepted::EmptyList(reply));
+            }
             return self.append_all(endpoint, events).await;
         }
         if verified.is_unsplit() {
@@ -158,9 +168,8 @@ impl EventStore {
         let answer = UnconfirmedAnswer::new(&self.queue, appended);
         self.copied().await?;
         let is_new = |appended: &&Appended| matches!(appended, Appended::Stored(_));
-        // A list that is split is never empty.
         let Some(appended) = all.iter().find(is_new).or(all.first()).copied() else {
-            return Ok(Accepted::Probe);
+            return Ok(Accepted::EmptyList(None));
         };
         let ack = match rule {
             None => Ack::IdAndCount(all.len()),

@@ -15,7 +15,7 @@ pub enum RequestOutcome {
     Accepted,
     /// Stored before: 200.
     Duplicate,
-    /// A provider's handshake was answered: 200.
+    /// A provider's handshake was answered, or a list without items: 200, and no event.
     Handshake,
     /// The signature was not good: 401.
     Rejected,

@@ -7,10 +7,15 @@ use super::split::scan;
 /// The items of the list at a dotted path, in their own text. Flaws of real senders are read, as
 /// everywhere; of a repeated key the last counts, as for every reader of the stored event.
 pub(super) fn items<'a>(text: &'a [u8], path: &str) -> Option<Vec<&'a [u8]>> {
-    let parts = path.split('.').filter(|part| !part.is_empty());
-    let list = parts.into_iter().try_fold(text, |text, part| field(text, part).ok()?)?;
+    let list = list(text, path)?;
     let items = scan(list, usize::MAX).ok()?;
     items.into_iter().map(|item| list.get(item)).collect()
+}
+
+/// What stands at a dotted path; with an empty one all of it.
+pub(super) fn list<'a>(text: &'a [u8], path: &str) -> Option<&'a [u8]> {
+    let mut parts = path.split('.').filter(|part| !part.is_empty());
+    parts.try_fold(text, |text, part| field(text, part).ok()?)
 }
 
 /// The value of a field of an object, in its own text.

@@ -319,7 +319,7 @@ impl Source {
         let is_json = fields.is_json();
         let secret_index = accepted.key_index;
         let items = ItemList::find(&self.settings, request, scheme, &accepted).map(Box::new);
-        let is_unsplit = items.is_none() && self.settings.split.splits(request.body);
+        let is_unsplit = items.is_none() && self.settings.has_list(request);
         let id = accepted.id.or_else(|| scheme.id.as_ref()?.find(said).text());
         let identity = profile.identify(&fields, scheme, id);
         let query = identity::untimed(&form, scheme);

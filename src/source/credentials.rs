@@ -46,13 +46,18 @@ impl SourceSettings {
         let mut credentials = Credentials::default();
         for scheme in self.profile.schemes.iter().filter(|scheme| scheme.sends_password()) {
             for place in &scheme.signature.places {
-                credentials.add(place, scheme.each.as_deref(), self.split);
+                credentials.add(place, scheme.each.as_deref(), self.split_path());
             }
         }
         for place in self.profile.handshakes.iter().filter_map(|one| one.token.as_ref()) {
-            credentials.add(place, None, Split::Off);
+            credentials.add(place, None, None);
         }
         credentials
+    }
+
+    /// Where the list is whose items become events, if they do.
+    fn split_path(&self) -> Option<&str> {
+        (self.split != Split::Off).then(|| self.list_path())
     }
 }
 
@@ -62,8 +67,8 @@ impl Credentials {
         self.places.iter().any(|place| place.is_query(name))
     }
 
-    /// `each` is the list of which every item holds it.
-    fn add(&mut self, place: &FieldRef, each: Option<&str>, split: Split) {
+    /// `each` is the list of which every item holds it, `split` the one whose items become events.
+    fn add(&mut self, place: &FieldRef, each: Option<&str>, split: Option<&str>) {
         self.places.push(place.clone());
         if let FieldRef::Json(path) = place {
             self.paths.extend(JsonPath::all_of(path, each, split));

@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::request::Inbound;
 use super::scheme::{Accepted, Scheme};
 use super::settings::{SigningProfile, SourceSettings};
-use super::split::{Split, items_of};
+use super::split::{Split, items_of, list_of};
 
 /// The items of a request's list.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl ItemList {
         if settings.split == Split::Off {
             return None;
         }
-        let unpacked = unpack(request)?;
+        let unpacked = at_path(settings.list_path(), request, unpack(request)?)?;
         let (headers, body) = match &unpacked {
             Some((headers, body)) => (headers, &**body),
             None => (request.headers, request.body),
@@ -87,6 +87,31 @@ impl Item {
         let event_type = profile.type_in(item, &fields);
         Self { bytes, event_type, identity, is_json: fields.is_json() }
     }
+}
+
+/// The list at `path` in the place of the body; `None` = there is none.
+#[expect(
+    clippy::option_option,
+    reason = "no list, the body as it came, and another are three things"
+)]
+fn at_path(
+    path: &str,
+    request: &Inbound<'_>,
+    unpacked: Option<(Headers, Bytes)>,
+) -> Option<Option<(Headers, Bytes)>> {
+    let (headers, body) = match &unpacked {
+        Some((headers, body)) => (headers, &**body),
+        None => (request.headers, request.body),
+    };
+    let list = list_of(path, headers.get("content-type"), body)?;
+    if list.len() == body.len() {
+        return Some(unpacked);
+    }
+    let json = |(name, value)| match name {
+        "content-type" => (name, b"application/json".as_slice()),
+        _ => (name, value),
+    };
+    Some(Some((headers.iter().map(json).collect(), Bytes::from(list.into_owned()))))
 }
 
 fn are_lines(headers: &Headers) -> bool {

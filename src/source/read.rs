@@ -51,7 +51,7 @@ impl SourceSettings {
         let expect_every = table.take::<Duration>("expect_every");
         let body_max = table.checked("body_max", ByteSize::of_body);
         let verify_token = table.take::<SecretRef>("verify_token");
-        let split = table.choice("split", Split::ALL);
+        let (split, split_at) = read_split(table);
         let methods = read_methods(table, Self::METHODS);
         let answer = table.table("answer").map(read_answer);
         let profile = read_profile(table);
@@ -84,10 +84,22 @@ impl SourceSettings {
             expect_every,
             body_max: body_max.map(|size| size.0).or(plain.body_max),
             split: split.unwrap_or(plain.split),
+            split_at,
             verify_token,
             ..plain
         })
     }
+}
+
+/// How a request becomes events, and where its list is.
+fn read_split(table: &mut Table<'_>) -> (Option<Split>, Option<String>) {
+    let split = table.choice("split", Split::ALL);
+    let path = table.take::<String>("split_at");
+    let is_off = split.map_or(!table.has("provider"), |split| split == Split::Off);
+    if path.is_some() && is_off {
+        table.warning("split_at", "nothing is split", "write `split = \"json-array\"`, too");
+    }
+    (split, path)
 }
 
 /// Whether the word that a handshake shows is there where one does, and only there.

@@ -75,10 +75,16 @@ impl SourceSettings {
             .or_else(|| samples.iter().find(of_family));
         let body = match sample {
             Some((_, body)) => (*body).to_owned(),
-            None if self.split == Split::JsonArray => format!("[{}]", minimal(&self.profile)),
+            None if self.split == Split::JsonArray => self.in_list(&minimal(&self.profile)),
             None => minimal(&self.profile),
         };
         fill(&body, event_type, now)
+    }
+
+    /// The list of one item, where it stands in a body.
+    fn in_list(&self, item: &str) -> String {
+        let parts = self.list_path().rsplit('.').filter(|part| !part.is_empty());
+        parts.fold(format!("[{item}]"), |text, part| format!("{{{}:{text}}}", Value::from(part)))
     }
 
     /// The event that a request with this body would become, without a signature: to look at what
@@ -91,7 +97,7 @@ impl SourceSettings {
         body: Vec<u8>,
         now: Timestamp,
     ) -> NewEvent {
-        let body = self.split.first(body);
+        let body = self.first_item(body);
         let mut headers = Headers::builder();
         headers.push("content-type", content_type(&body).as_bytes());
         let types = self.profile.event_type.places();

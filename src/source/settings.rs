@@ -45,6 +45,8 @@ pub struct SourceSettings {
     pub answer: AnswerRule,
     /// How a request becomes events.
     pub split: Split,
+    /// Where the list is that is split, as a dotted path; nothing = the body is the list.
+    pub split_at: Option<String>,
     /// What a provider that asks first (Meta) must know to get an answer.
     pub verify_token: Option<SecretRef>,
 }
@@ -77,6 +79,7 @@ impl SourceSettings {
             body_max: profile.provider.and_then(|preset| preset.body_max),
             split: profile.provider.map_or(Split::Off, |preset| preset.split),
             profile,
+            split_at: None,
             secrets,
             dedupe: DedupePolicy::Identity,
             rate_limit: None,

@@ -3,13 +3,18 @@
 //!
 //! - An item's type and id are looked for in the item. An id of the whole request tells its items
 //!   apart by their place in the list, so that two equal ones are two events.
-//! - What is no array, an empty one, and a list over the limits stays one event: nothing is lost.
+//! - The list is the body, the text of a form's only field, or what is at the path that the source names.
+//! - What is no array and a list over the limits stays one event: nothing is lost. An empty list is none.
 //! - A body that came packed is unpacked, and so are its items.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use super::batch;
+use super::request::Inbound;
+use super::settings::SourceSettings;
 use crate::body::json::{self, JsonError, Lexer, Token};
-use crate::body::starts_like_json;
+use crate::body::{form_fields, starts_like_json};
 
 /// The most items that become events: they are stored by one commit.
 pub(crate) const ITEMS_MAX: usize = 4_096;
@@ -30,27 +35,64 @@ impl Split {
     /// Every way, by its word in the configuration.
     pub(super) const ALL: &'static [(&'static str, Self)] =
         &[("off", Self::Off), ("json-array", Self::JsonArray)];
+}
 
-    /// Whether a body that begins like this one is a list to be split.
-    pub(super) fn splits(self, body: &[u8]) -> bool {
-        match self {
-            Self::Off => false,
-            Self::JsonArray => {
-                json::unmarked(body).trim_ascii_start().starts_with(b"[")
-                    || json::lines(body, 1).is_some()
-            }
-        }
+/// What may be the list of a body: the body; with a path what stands there, of a form its first step is
+/// the field; without one the text of a form's only field. `None` = there is none.
+pub(super) fn list_of<'b>(
+    path: &str,
+    content_type: Option<&[u8]>,
+    body: &'b [u8],
+) -> Option<Cow<'b, [u8]>> {
+    if starts_like_json(body) {
+        return batch::list(body, path).map(Cow::Borrowed);
+    }
+    let (name, path) = path.split_once('.').unwrap_or((path, ""));
+    let mut fields = form_fields(content_type, body).into_iter();
+    let text = if name.is_empty() {
+        fields.next().filter(|_| fields.next().is_none())?.1
+    } else {
+        fields.find(|(field, _)| **field == *name.as_bytes())?.1
+    };
+    batch::list(&text, path).filter(|list| is_list(list)).map(|list| Cow::Owned(list.to_vec()))
+}
+
+/// Whether a text that begins like this one is a list to be split.
+fn is_list(text: &[u8]) -> bool {
+    is_array(text) || json::lines(text, 1).is_some()
+}
+
+fn is_array(text: &[u8]) -> bool {
+    json::unmarked(text).trim_ascii_start().starts_with(b"[")
+}
+
+impl SourceSettings {
+    /// Where the list is that is split, as a dotted path; empty = the body is the list.
+    pub(super) fn list_path(&self) -> &str {
+        let each = || self.profile.schemes.iter().find_map(|scheme| scheme.each.as_deref());
+        self.split_at.as_deref().or_else(each).unwrap_or_default()
+    }
+
+    /// Whether such a request has a list that is to be split.
+    pub(super) fn has_list(&self, request: &Inbound<'_>) -> bool {
+        let content_type = request.headers.get("content-type");
+        let list = || list_of(self.list_path(), content_type, request.body);
+        self.split != Split::Off && list().is_some_and(|list| is_list(&list))
     }
 
     /// The first item of a list that is to be split, and any other body as it is.
-    pub(super) fn first(self, body: Vec<u8>) -> Vec<u8> {
-        let first = if self.splits(&body) { items_of(&body, false, 0) } else { None };
-        let item = first.and_then(|items| body.get(items.first()?.clone()).map(<[u8]>::to_vec));
-        item.unwrap_or(body)
+    pub(super) fn first_item(&self, body: Vec<u8>) -> Vec<u8> {
+        let first = || {
+            let list = list_of(self.list_path(), None, &body)?;
+            let items = items_of(&list, false, 0)?;
+            list.get(items.first()?.clone()).map(<[u8]>::to_vec)
+        };
+        let first = if self.split == Split::Off { None } else { first() };
+        first.unwrap_or(body)
     }
 }
 
-/// Where the items of an array stand; `None` = it is none, it is empty, or there are too many.
+/// Where the items of an array stand, of an empty one nowhere; `None` = it is none, or there are too many.
 /// `are_lines` = its sender says that each line is an item, so that a single one is a list, too.
 /// `item_bytes` is what each costs beside its own text.
 pub(super) fn items_of(
@@ -62,6 +104,9 @@ pub(super) fn items_of(
         return None;
     }
     let mut items = json::lines(body, ITEMS_MAX).or_else(|| scan(body, ITEMS_MAX).ok())?;
+    if items.is_empty() && is_array(body) {
+        return Some(items);
+    }
     let is_object = json::unmarked(body).trim_ascii_start().starts_with(b"{");
     if items.is_empty() && are_lines && is_object && json::is_document(body) {
         items.push(0..body.trim_ascii_end().len());
@@ -118,7 +163,7 @@ mod tests {
         assert_eq!(texts(body), items);
         assert_eq!(texts("[{}]"), ["{}"]);
         assert_eq!(texts("{\"a\":1}\n {\"a\":2}\r\n"), ["{\"a\":1}", " {\"a\":2}"]);
-        assert!(Split::JsonArray.splits(b"{}\n{}") && !Split::JsonArray.splits(b"{}\n"));
+        assert!(is_list(b"{}\n{}") && !is_list(b"{}\n"));
     }
 
     #[test]
@@ -138,6 +183,15 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let body = Bytes::copy_from_slice(body);
         source.split(&verified, NOW, &headers, &body).unwrap_or_default()
+    }
+
+    /// How many events a believed request becomes; `None` = it is not split.
+    fn n_events(source: &Source, content_type: &str, body: &str) -> Option<usize> {
+        let headers = [("x-t", "secret"), ("content-type", content_type)];
+        let verified = verify(source, &headers, body.as_bytes()).unwrap();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        Some(source.split(&verified, NOW, &headers, &body)?.len())
     }
 
     fn of(text: &str) -> Source {
@@ -161,9 +215,78 @@ mod tests {
         assert!(matches!(all[0].dedupe, crate::event::Dedupe::Within { .. }));
         // One that comes again in another list is a repeat.
         assert_eq!(events(&source, &[token], br#"[{"t":"open","id":1}]"#)[0].dedupe, all[0].dedupe);
-        for whole in [r#"{"t":"x"}"#, "[]", "[{]", "t"] {
+        for whole in [r#"{"t":"x"}"#, "[{]", "[] 1", "t", r#"{"t":[]}"#] {
             assert!(events(&source, &[token], whole.as_bytes()).is_empty());
         }
+    }
+
+    const JSON: &str = "application/json";
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    #[test]
+    fn empty_list_is_no_event() {
+        let source = of("id = { json = \"id\" }");
+        for (content_type, body) in
+            [(JSON, "[]"), (JSON, " [ ] "), (FORM, "mandrill_events=%5B%5D")]
+        {
+            assert_eq!(n_events(&source, content_type, body), Some(0), "{body}");
+        }
+        for (content_type, body) in
+            [(JSON, "{}"), (JSON, "[] 1"), (FORM, "a=%5B%5D&b=1"), (FORM, "a=")]
+        {
+            assert_eq!(n_events(&source, content_type, body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn text_of_the_only_field_of_a_form_is_a_list() {
+        let source = of("id = { json = \"id\" }");
+        let form =
+            "mandrill_events=%5B%7B%22t%22%3A%22open%22%7D%2C+%7B%22t%22%3A%22click%22%7D%5D";
+        let all = events(&source, &[("x-t", "secret"), ("content-type", FORM)], form.as_bytes());
+        let told: Vec<_> =
+            all.iter().map(|event| (event.event_type.as_str(), &*event.body)).collect();
+        assert_eq!(told, [("open", &b"{\"t\":\"open\"}"[..]), ("click", b"{\"t\":\"click\"}")]);
+        // By itself it is no form any more.
+        assert_eq!(all[0].headers.get("content-type"), Some(JSON.as_bytes()));
+        assert!(all.iter().all(|event| event.is_json));
+    }
+
+    #[test]
+    fn list_is_found_at_its_path() {
+        let verify =
+            "verify = { algorithm = \"token\", header = \"X-T\", type = { json = \"t\" } }";
+        let at = |path: &str| {
+            let text = format!("split = \"json-array\"\nsplit_at = \"{path}\"\n{verify}");
+            configured(&text, &["secret"])
+        };
+        let source = at("data.items");
+        assert_eq!(
+            n_events(&source, JSON, r#"{"data":{"items":[{"t":"a"},{}]},"x":[1]}"#),
+            Some(2)
+        );
+        assert_eq!(n_events(&source, JSON, r#"{"data":{"items":[]}}"#), Some(0));
+        let all = events(&source, &[("x-t", "secret")], br#"{"data":{"items":[{"t":"a"}]}}"#);
+        assert_eq!((all[0].event_type.as_str(), &*all[0].body), ("a", &b"{\"t\":\"a\"}"[..]));
+        for whole in [r#"[{"t":"a"}]"#, r#"{"data":{"items":{}}}"#, "{\"data\":1}\n{}", "x"] {
+            assert_eq!(n_events(&source, JSON, whole), None, "{whole}");
+        }
+        // Of a form the first step is the field.
+        assert_eq!(n_events(&at("e"), FORM, "sig=1&e=[{},{},{}]"), Some(3));
+        assert_eq!(n_events(&at("e.all"), FORM, "sig=1&e={\"all\":[{}]}"), Some(1));
+        let name = crate::event::SourceName::parse("s").unwrap();
+        let sample = source.settings().sample("a", NOW);
+        let event = source.settings().unsigned_event(&name, None, sample, NOW);
+        assert_eq!(event.event_type.as_str(), "a");
+    }
+
+    #[test]
+    fn list_whose_items_are_verified_one_by_one_is_the_one_that_is_split() {
+        let verify = "verify = { algorithm = \"token\", json = \"clientState\", each = \"value\", type = { \
+                      json = \"t\" } }";
+        let graph = configured(&format!("split = \"json-array\"\n{verify}"), &["secret"]);
+        let body = r#"{"value":[{"clientState":"secret","t":"a"},{"clientState":"secret"}]}"#;
+        assert_eq!(n_events(&graph, JSON, body), Some(2));
     }
 
     #[test]
@@ -213,7 +336,7 @@ mod tests {
 
     #[test]
     fn lists_of_sendgrid_are_split() {
-        let sender = crate::source::SourceSettings::of_provider("sendgrid", Vec::new()).unwrap();
+        let sender = SourceSettings::of_provider("sendgrid", Vec::new()).unwrap();
         assert_eq!(sender.split, Split::JsonArray);
         let name = crate::event::SourceName::parse("s").unwrap();
         let body = br#"[{"event":"bounce","sg_event_id":"a"},{"event":"open"}]"#.to_vec();

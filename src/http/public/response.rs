@@ -25,6 +25,7 @@ pub(super) fn of_accepted(accepted: Accepted, connection: Watched<'_>) -> Respon
                 Ack::Reply(reply) => of_reply(reply).into(),
             }
         }
+        Accepted::EmptyList(reply) => reply.map_or_else(no_events, of_reply).into(),
         Accepted::Handshake(reply) => of_reply(reply).into(),
         Accepted::Probe => HttpResponse::Ok().finish().into(),
     }
@@ -116,6 +117,11 @@ fn id(id: EventId) -> Response<BoxBody> {
 fn id_and_count(id: EventId, n_events: usize) -> HttpResponse {
     let body = serde_json::json!({ "id": id, "events": n_events });
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(body.to_string())
+}
+
+/// The same of a list without items.
+fn no_events() -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(r#"{"events":0}"#)
 }
 
 /// An answer of a source. To a question it repeats text of an unverified client: never a page.

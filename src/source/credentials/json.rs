@@ -6,8 +6,6 @@ use std::ops::Range;
 use crate::body::json::{JsonError, Lexer, Token};
 use crate::secret::HIDDEN;
 
-use super::super::split::Split;
-
 /// Where in a document a password stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JsonPath(Vec<Part>);
@@ -24,7 +22,7 @@ enum Part {
 impl JsonPath {
     /// Every path that a field stands at: in the body, in each item of a list that is verified item
     /// by item, and in an item that became an event of its own.
-    pub(super) fn all_of(path: &str, each: Option<&str>, split: Split) -> Vec<Self> {
+    pub(super) fn all_of(path: &str, each: Option<&str>, split: Option<&str>) -> Vec<Self> {
         let parts = |path: &str| -> Vec<Part> {
             let parts = path.split('.').filter(|part| !part.is_empty());
             parts.map(|part| Part::Named(part.to_owned())).collect()
@@ -34,16 +32,15 @@ impl JsonPath {
         if let Some(each) = each {
             all.push([parts(each), vec![Part::Each], own.clone()].concat());
         }
-        let in_item = match own.split_first() {
-            Some((Part::Named(first), rest)) if first.parse::<usize>().is_ok() => rest.to_vec(),
-            _ => own,
-        };
-        match split {
-            Split::Off => {}
-            Split::JsonArray => {
-                all.push([vec![Part::Each], in_item.clone()].concat());
-                all.push(in_item);
-            }
+        if let Some(list) = split {
+            let list = parts(list);
+            let below = own.strip_prefix(&*list).unwrap_or(&own);
+            let in_item = match below.split_first() {
+                Some((Part::Named(first), rest)) if first.parse::<usize>().is_ok() => rest.to_vec(),
+                _ => own,
+            };
+            all.push([list, vec![Part::Each], in_item.clone()].concat());
+            all.push(in_item);
         }
         all.into_iter().filter(|parts| !parts.is_empty()).map(Self).collect()
     }

@@ -74,6 +74,10 @@ fn password_in_each_item_is_hidden() {
     let body = r#"[{"t":"hush"},{"t":"hush"}]"#;
     assert_eq!(shown(&of(verify), JSON, body), r#"[{"t":"(hidden)"},{"t":"(hidden)"}]"#);
     assert_eq!(shown(&of(verify), JSON, r#"{"t":"hush"}"#), r#"{"t":"(hidden)"}"#);
+    let verify = "split = \"json-array\"\nsplit_at = \"v\"\nverify = { algorithm = \"token\", json = \"v.0.t\" }";
+    let body = r#"{"v":[{"t":"hush"},{"t":"hush"}]}"#;
+    assert_eq!(shown(&of(verify), JSON, body), r#"{"v":[{"t":"(hidden)"},{"t":"(hidden)"}]}"#);
+    assert_eq!(shown(&of(verify), JSON, r#"{"t":"hush"}"#), r#"{"t":"(hidden)"}"#);
 }
 
 #[test]

@@ -51,3 +51,23 @@ fn long_list_is_stored_whole_where_it_is_too_long_to_be_split() {
     let stored = gateway.ask("GET", &format!("/api/v1/events/{}", answer.id()), "").json();
     assert_eq!(stored["type"], "unknown");
 }
+
+#[test]
+fn empty_list_is_answered_and_is_no_event() {
+    let answer = "\n[source.own]\nsecrets = [{ file = \"secret\" }]\nsplit = \"json-array\"\nverify = { \
+                  algorithm = \"token\", header = \"X-Token\" }\nanswer = { status = 202, type = \
+                  \"text/plain\", body = \"ok\" }\n";
+    let gateway = Gateway::with("", &format!("{LISTS}{answer}"));
+    let token = [("X-Token", SECRET)];
+    for _ in 0..2 {
+        let answer = gateway.post("list", &token, b"[]");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "{\"events\":0}"));
+    }
+    let own = gateway.post("own", &token, b" [ ] ");
+    assert_eq!((own.status, own.text().as_str()), (202, "ok"));
+    assert_eq!(types(&gateway), [""; 0]);
+    assert_eq!(gateway.post("list", &[("X-Token", "wrong")], b"[]").status, 401);
+    let metrics = gateway.ask("GET", "/metrics", "").text();
+    let line = "gatepost_requests_total{source=\"list\",outcome=\"handshake\"} 2";
+    assert!(metrics.contains(line), "{metrics}");
+}
