@@ -10,6 +10,7 @@ mod against;
 mod args;
 mod check;
 mod cluster;
+mod configured;
 mod dead;
 mod error;
 mod events;
@@ -38,9 +39,10 @@ mod trial;
 mod when;
 
 pub use args::Cli;
+pub use configured::parse;
 pub use error::CliError;
 
-use args::{ClusterVerb, Handlers, Verb};
+use args::{ClusterVerb, Handlers, Serve, Verb};
 use output::Output;
 use store::{Reached, Server};
 
@@ -50,7 +52,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     let output = Output::new(json);
     only_ours();
     match verb {
-        Verb::Serve => serve::run(&config, output),
+        Verb::Serve(Serve { file }) => serve::run(&file.unwrap_or(config), output),
         Verb::Import(verb) => import::run(&verb, &config, output),
         Verb::Init(options) => init::run(&options, &config, output),
         Verb::Schema { markdown } => schema::run(markdown),
@@ -74,8 +76,10 @@ fn only_ours() {
 
 /// The verbs that ask the user.
 async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
-    if let Verb::Check(options) = verb {
-        return check::run(options, path, output).await;
+    if let Verb::Check(mut options) = verb {
+        let file = if options.against.is_none() { options.new.take() } else { None };
+        let path = file.unwrap_or_else(|| path.to_owned());
+        return check::run(options, &path, output).await;
     }
     if let Verb::Test(options) = verb {
         return fixtures::test(options, path, output);
@@ -101,7 +105,7 @@ async fn ask(verb: Verb, path: &Path, output: Output) -> Result<(), CliError> {
         Verb::Queue(verb) => queue::run(verb, &config, output).await,
         Verb::Cluster(ClusterVerb::Status) => cluster::status(&config, output).await,
         // `run` has done them.
-        Verb::Serve
+        Verb::Serve(_)
         | Verb::Check(_)
         | Verb::Test(_)
         | Verb::Import(_)

@@ -3,12 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use gatepost::cli::{self, Cli, CliError};
+use gatepost::cli::{self, CliError};
 use gatepost::settings::ReportStyle;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse();
     // Fails only where a provider is installed already, and then that one serves as well.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     match cli::run(cli) {

@@ -11,12 +11,14 @@ use crate::queue::DeliveryState;
 use super::when::SaidTime;
 
 mod dead;
+mod event;
 mod handlers;
 mod import;
 mod init;
 mod standby;
 
 pub(super) use dead::{Dead, DeadChange, DeadFilter, DeadRedrive, RolloutsVerb};
+pub(super) use event::SaidEvent;
 pub(super) use handlers::{Handlers, HandlersTry, Top};
 pub(super) use import::{Import, ImportFile};
 pub(super) use init::Init;
@@ -47,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run the server.
-    Serve,
+    Serve(Serve),
     /// Find every mistake in the configuration at once.
     Check(Check),
     /// Compare what handlers make of recorded events with what is expected.
@@ -116,6 +118,14 @@ pub enum ClusterVerb {
     Status,
 }
 
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file, as with `--config`.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
@@ -129,8 +139,8 @@ pub struct Check {
     /// otherwise.
     #[arg(long, value_name = "TIME", requires = "new")]
     pub against: Option<SaidTime>,
-    /// The new configuration for `--against`.
-    #[arg(value_name = "NEW", requires = "against")]
+    /// The configuration file, as with `--config`; with `--against` the new one.
+    #[arg(value_name = "NEW")]
     pub new: Option<PathBuf>,
 }
 
@@ -158,9 +168,9 @@ pub struct Test {
 pub struct Send {
     /// The source to send to.
     pub source: String,
-    /// The event's type, as in `comment.create`.
+    /// The event's type, as in `comment.create`; left out: says which the source has.
     #[arg(value_name = "TYPE")]
-    pub event_type: String,
+    pub event_type: Option<String>,
     /// The body to send in place of the built-in sample; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,
@@ -176,16 +186,16 @@ pub enum Events {
     List(EventsList),
     /// Show one event and what each handler did with it.
     Show {
-        /// The event's id.
-        id: EventId,
+        /// The event's id; `last` is the newest.
+        id: SaidEvent,
         /// Print the body, byte for byte, and nothing else.
         #[arg(long)]
         raw: bool,
     },
     /// Write an event, with secrets and personal fields masked, into a file for `gatepost test`.
     Save {
-        /// The event's id.
-        id: EventId,
+        /// The event's id; `last` is the newest.
+        id: SaidEvent,
         /// The folder; left out: `tests` beside the configuration.
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::event::{EventId, Output as Said, Position};
 use crate::queue::{DeliveryState, EventQuery};
 use crate::text::{bytes, count, unescaped_json};
 
-use super::args::{Events, EventsFilter, EventsTail};
+use super::args::{Events, EventsFilter, EventsTail, SaidEvent};
 use super::human::{ago, ago_and_exact, ahead};
 use super::output::{self, Column, Output, Page, note, plain};
 use super::pretty::pretty;
@@ -48,10 +48,18 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             }
             output.list(&events, COLUMNS, "no events")
         }
-        Events::Show { id, raw: true } => output::bytes(&via.raw(id).await?),
-        Events::Show { id, raw: false } => output.one(&via.show(id).await?, text),
+        Events::Show { id, raw } => {
+            let id = via.event(id).await?;
+            if raw {
+                return output::bytes(&via.raw(id).await?);
+            }
+            output.one(&via.show(id).await?, text)
+        }
         Events::Save { id, to } => {
-            let event = via.exported(id).await;
+            let event = match via.event(id).await {
+                Ok(id) => via.exported(id).await,
+                Err(err) => Err(err),
+            };
             via.close().await?;
             fixtures::save(&event?, to.as_deref(), config, output)
         }
@@ -61,6 +69,16 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
 }
 
 impl Via {
+    /// The event that is meant.
+    async fn event(&self, said: SaidEvent) -> Result<EventId, CliError> {
+        if let SaidEvent::Id(id) = said {
+            return Ok(id);
+        }
+        let ask = EventsAsk { limit: Some(1), ..EventsAsk::default() };
+        let newest = self.list(ask, 1).await?.pop();
+        newest.map(|event| event.id).ok_or_else(|| CliError::Failed("there is no event yet".into()))
+    }
+
     /// So many events, newest first, however often the search has to go on for them.
     pub(super) async fn list(
         &self,

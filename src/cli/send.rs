@@ -36,19 +36,20 @@ pub(super) async fn run(options: Send, config: &Config, output: Output) -> Resul
 /// The same; gives the answer, with the address that it came from.
 pub(super) async fn post(options: &Send, config: &Config) -> Result<SentSample, CliError> {
     let source = source(&options.source, config)?;
+    let event_type = options.event_type.as_deref().ok_or_else(|| no_type(&source))?;
     let now = SystemClock::new().now();
     let body = if let Some(file) = &options.body {
         read(file)?
     } else {
-        note_made_up(&options.event_type, &source.sample_types())?;
-        source.sample(&options.event_type, now)
+        note_made_up(event_type, &source.sample_types())?;
+        source.sample(event_type, now)
     };
     let url = match &options.url {
         Some(url) => url.clone(),
         None => own_url(&source, config),
     };
     let (origin, path_and_query) = split(&url)?;
-    let event_type = EventType::new(&options.event_type);
+    let event_type = EventType::new(event_type);
     let signed = source.sign(&event_type, body, path_and_query, now);
     let signed = signed.map_err(|err| CliError::Failed(error_chain(&err)))?;
 
@@ -105,6 +106,19 @@ impl SentSample {
     pub(super) fn id(&self) -> Option<String> {
         self.answer.get("id").and_then(Value::as_str).map(plain)
     }
+}
+
+/// Says which types there are samples of.
+fn no_type(source: &Source) -> CliError {
+    let name = source.name();
+    let types = source.sample_types();
+    CliError::Usage(match types.first() {
+        Some(first) => format!(
+            "no type is named; there are samples of {}: `gatepost send {name} {first}`",
+            types.join(", ")
+        ),
+        None => format!("no type is named: `gatepost send {name} TYPE`, with a type that it sends"),
+    })
 }
 
 fn source(name: &str, config: &Config) -> Result<Source, CliError> {

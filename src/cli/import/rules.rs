@@ -22,8 +22,8 @@ pub(super) struct TriggerRule {
 /// How a sender shows who it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HookCaller {
-    Hmac { algorithm: &'static str, place: Parameter, secret: String },
-    Token { place: Parameter, secret: String },
+    Hmac { algorithm: &'static str, place: Parameter, secrets: Vec<String> },
+    Token { place: Parameter, secrets: Vec<String> },
 }
 
 /// Where in a request something is.
@@ -68,7 +68,8 @@ impl TriggerRule {
         let mut read = Self::default();
         let mut parts = Vec::new();
         flatten(rule, &mut parts);
-        let has_hmac = parts.iter().any(|part| hmac(part).is_some());
+        let has_hmac =
+            parts.iter().any(|part| matches!(caller(part), Some(HookCaller::Hmac { .. })));
         for part in parts {
             read.part(part, has_hmac);
         }
@@ -82,7 +83,9 @@ impl TriggerRule {
 
     /// One of the conditions that all must hold.
     fn part(&mut self, part: &Value, has_hmac: bool) {
-        if let Some(caller) = hmac(part).or_else(|| token(part).filter(|_| !has_hmac)) {
+        let is_wanted =
+            |caller: &HookCaller| !has_hmac || matches!(caller, HookCaller::Hmac { .. });
+        if let Some(caller) = caller(part).filter(is_wanted) {
             if self.caller.is_none() {
                 self.caller = Some(caller);
             } else {
@@ -146,6 +149,47 @@ fn is_guard(rule: &Value) -> bool {
     false
 }
 
+/// How a sender shows who it is, where `part` asks for that: also by any of several secrets, all of them
+/// in the same place.
+fn caller(part: &Value) -> Option<HookCaller> {
+    let one = |part: &Value| hmac(part).or_else(|| token(part));
+    let Some(rules) = part.get("or").and_then(Value::as_array) else { return one(part) };
+    let mut rules = rules.iter();
+    let mut caller = one(rules.next()?)?;
+    rules.try_for_each(|rule| caller.add(one(rule)?))?;
+    Some(caller)
+}
+
+impl HookCaller {
+    pub(super) fn secrets(&self) -> &[String] {
+        match self {
+            Self::Hmac { secrets, .. } | Self::Token { secrets, .. } => secrets,
+        }
+    }
+
+    /// Takes the secrets of another, where that is the same in all else.
+    fn add(&mut self, other: Self) -> Option<()> {
+        let (own, others) = match (self, other) {
+            (
+                Self::Hmac { algorithm, place, secrets },
+                Self::Hmac { algorithm: other, place: at, secrets: more },
+            ) if *algorithm == other && *place == at => (secrets, more),
+            (Self::Token { place, secrets }, Self::Token { place: at, secrets: more })
+                if *place == at =>
+            {
+                (secrets, more)
+            }
+            (_, _) => return None,
+        };
+        for secret in others {
+            if !own.contains(&secret) {
+                own.push(secret);
+            }
+        }
+        Some(())
+    }
+}
+
 fn hmac(part: &Value) -> Option<HookCaller> {
     let rule = part.get("match")?;
     let algorithm = match kind(rule) {
@@ -155,14 +199,15 @@ fn hmac(part: &Value) -> Option<HookCaller> {
         _ => return None,
     };
     let secret = rule.get("secret")?.as_str()?.to_owned();
-    Some(HookCaller::Hmac { algorithm, place: Parameter::read(rule.get("parameter")?), secret })
+    let place = Parameter::read(rule.get("parameter")?);
+    Some(HookCaller::Hmac { algorithm, place, secrets: vec![secret] })
 }
 
 fn token(part: &Value) -> Option<HookCaller> {
     let rule = part.get("match").filter(|rule| kind(rule) == "value")?;
     let place = Parameter::read(rule.get("parameter")?);
     let secret = rule.get("value")?.as_str().filter(|value| !value.is_empty())?.to_owned();
-    place.is_password().then_some(HookCaller::Token { place, secret })
+    place.is_password().then_some(HookCaller::Token { place, secrets: vec![secret] })
 }
 
 /// How deep rules within rules are followed.
@@ -285,7 +330,8 @@ mod tests {
             (hmac.clone(), false),
             (network.clone(), false),
             (any(&[hmac.clone(), value("url", "token")]), true),
-            (any(&[value("header", "X-Token"), value("header", "X-Token")]), true),
+            (any(&[value("header", "X-Token"), value("header", "X-Token")]), false),
+            (any(&[value("header", "X-Token"), value("header", "X-Key")]), true),
             (any(&[network, event.clone()]), true),
             (serde_json::json!({ "not": hmac.clone() }), true),
             (serde_json::json!({ "and": [hmac, any(&[other.clone(), event])] }), false),
@@ -296,6 +342,24 @@ mod tests {
         ] {
             assert_eq!(TriggerRule::read(&rule).keeps_out_no_more(), expected, "{rule}");
         }
+    }
+
+    #[test]
+    fn several_secrets_at_one_place_are_one_way_to_show_who_it_is() {
+        let hmac = |header: &str, kind: &str, secret: &str| {
+            serde_json::json!({ "match": { "type": kind, "secret": secret,
+                "parameter": { "source": "header", "name": header } } })
+        };
+        let (sha512, sha1) = ("payload-hash-sha512", "payload-hash-sha1");
+        let secrets = |rules: &[Value]| {
+            let read = TriggerRule::read(&serde_json::json!({ "or": rules }));
+            read.caller.map(|caller| caller.secrets().to_vec())
+        };
+        let (one, two) = (hmac("X-S", sha512, "one"), hmac("X-S", sha512, "two"));
+        let both = ["one", "two"].map(str::to_owned).to_vec();
+        assert_eq!(secrets(&[one.clone(), two, one.clone()]), Some(both));
+        assert_eq!(secrets(&[one.clone(), hmac("X-T", sha512, "two")]), None);
+        assert_eq!(secrets(&[one, hmac("X-S", sha1, "two")]), None);
     }
 
     #[test]

@@ -131,8 +131,12 @@ fn verify(
     imported: &mut ImportedConfig,
     notes: &mut Vec<String>,
 ) -> String {
-    let (HookCaller::Hmac { secret, place, .. } | HookCaller::Token { secret, place }) = caller;
-    let secret = imported.secret(name, secret);
+    let (HookCaller::Hmac { place, .. } | HookCaller::Token { place, .. }) = caller;
+    let secrets = caller.secrets().iter().enumerate().map(|(index, secret)| match index {
+        0 => imported.secret(name, secret),
+        _ => imported.secret(&format!("{name}-{}", index + 1), secret),
+    });
+    let secrets = secrets.collect::<Vec<_>>().join(", ");
     let header =
         if place.source == "header" { place.name.to_ascii_lowercase() } else { String::new() };
     let (algorithm, preset) = match (caller, header.as_str()) {
@@ -147,10 +151,10 @@ fn verify(
         if header == "x-hub-signature" {
             notes.push("GitHub's X-Hub-Signature-256 is checked, in place of SHA-1".to_owned());
         }
-        put(text, format_args!("provider = \"{preset}\"\nsecrets = [{secret}]\n"));
+        put(text, format_args!("provider = \"{preset}\"\nsecrets = [{secrets}]\n"));
         return String::new();
     }
-    put(text, format_args!("secrets = [{secret}]\n"));
+    put(text, format_args!("secrets = [{secrets}]\n"));
     let at = match place.source.as_str() {
         "url" | "query" => "query",
         "payload" => "json",

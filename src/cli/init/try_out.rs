@@ -41,7 +41,7 @@ pub(super) async fn run(
     let stop = application.stop_token();
     let sample = Send {
         source: source.to_owned(),
-        event_type: event_type.to_owned(),
+        event_type: Some(event_type.to_owned()),
         body: None,
         url: Some(format!("http://{public}{HOOKS}{source}")),
     };
