@@ -175,6 +175,7 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     server.request_timeout =
         table.checked("request_timeout", check_timeout).unwrap_or(server.request_timeout);
     server.trusted_proxies = table.take_or("trusted_proxies", server.trusted_proxies);
+    check_proxies(&table, &server.trusted_proxies);
     let help = "for example `failed_verification_limit = \"300/m\"`";
     let failed_verification_limit =
         table.checked_or("failed_verification_limit", help, |text: String| match text.as_str() {
@@ -191,6 +192,25 @@ pub(super) fn read_server(root: &mut Table<'_>) -> ServerSettings {
     server.landlock = table.take_or("landlock", server.landlock);
     table.finish();
     server
+}
+
+/// Warns of networks that no proxies of one's own fill: wider than the widest that are private
+/// (`10.0.0.0/8`, `fc00::/7`).
+fn check_proxies(table: &Table<'_>, proxies: &[IpNet]) {
+    let is_wide = |net: &&IpNet| match net {
+        IpNet::V4(net) => net.prefix_len() < 8,
+        IpNet::V6(net) => net.prefix_len() < 7,
+    };
+    let Some(net) = proxies.iter().find(is_wide) else { return };
+    let whom = if net.prefix_len() == 0 { "everybody" } else { "a large part of the internet" };
+    table.warning(
+        "trusted_proxies",
+        format_args!(
+            "`{net}` trusts {whom}: whoever sends `X-Forwarded-For` chooses the address that `allow` and the \
+             limits see"
+        ),
+        "write the addresses of your own proxies, as in `trusted_proxies = [\"10.0.0.2\"]`",
+    );
 }
 
 /// Reads `[server.tls]` and `[server.acme]`.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::settings::ReportStyle;
 
+mod proxies;
 mod queue;
 mod renamed;
 mod secrets;

@@ -96,6 +96,7 @@ impl Case<'_> {
             .or_else(|| self.unpacked_body())
             .or_else(|| self.renamed_header())
             .or_else(|| self.joined_header())
+            .or_else(|| self.quoted_signature())
             .or_else(|| self.misplaced_token())
             .or_else(|| self.no_secret())
     }

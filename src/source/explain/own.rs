@@ -195,6 +195,7 @@ impl Case<'_> {
             let bare = path.trim_end_matches('/');
             paths.extend([path.to_owned(), bare.to_owned(), format!("{bare}/")]);
         }
+        paths.extend(self.paths_before_proxies(sent));
         let mut urls = BTreeSet::new();
         for host in &hosts {
             for path in &paths {
@@ -205,6 +206,24 @@ impl Case<'_> {
             }
         }
         urls
+    }
+
+    /// The paths that proxies say they were asked for, before they took a part away.
+    fn paths_before_proxies(&self, sent: &str) -> Vec<String> {
+        let header = |name: &&str| {
+            let value = self.rejected.request.headers.get(name)?;
+            Some(std::str::from_utf8(value).ok()?.trim().to_owned())
+        };
+        let prefixes = ["x-forwarded-prefix", "x-script-name"];
+        let prefixes = prefixes.iter().filter_map(header);
+        let restored = prefixes.map(|prefix| format!("{}{sent}", prefix.trim_end_matches('/')));
+        let whole = ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-replaced-path"];
+        let whole = whole.iter().filter_map(header).map(|uri| {
+            let path = uri.split_once("://").map_or(&*uri, |(_, rest)| rest);
+            let path = path.find('/').and_then(|at| path.get(at..)).unwrap_or(path);
+            path.split('?').next().unwrap_or(path).to_owned()
+        });
+        restored.chain(whole).filter(|path| path.starts_with('/')).collect()
     }
 
     /// Signed before it was packed.
@@ -227,6 +246,35 @@ impl Case<'_> {
             ),
             Some(&format!("`signed = \"{signed}\"` in {}", self.table())),
         ))
+    }
+
+    /// A signature that came in quotes.
+    pub(super) fn quoted_signature(&self) -> Option<Explanation> {
+        let request = &self.rejected.request;
+        let profile = self.profile();
+        let schemes = profile.schemes.iter().filter(|scheme| scheme.algorithm.signs());
+        for place in schemes.flat_map(|scheme| &scheme.signature.places) {
+            let FieldRef::Header(name) = place else { continue };
+            let value = place.find(request).text().unwrap_or_default();
+            let bare = value.replace(['"', '\''], "");
+            if bare == value {
+                continue;
+            }
+            let without =
+                |(known, value)| (known, if known == name { bare.as_bytes() } else { value });
+            let headers = request.headers.iter().map(without).collect();
+            let alone = Inbound { headers: &headers, ..*request };
+            let mut secrets = self.source.secrets.iter();
+            if secrets.any(|secret| self.fits_request(&profile, secret, &alone)) {
+                return Some(because(
+                    &format!("it matches without the quotes around the signature in the {place}"),
+                    Some(
+                        "have the sender send the signature alone: it is written as JSON, or quoted by a shell",
+                    ),
+                ));
+            }
+        }
+        None
     }
 
     /// A header that came twice and was joined by a comma.

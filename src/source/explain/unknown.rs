@@ -9,6 +9,7 @@ use super::super::rejection::Rejection;
 use super::super::scheme::Scheme;
 use super::super::settings::SigningProfile;
 use super::super::signature::{Encoding, SignatureFormat};
+use super::super::template::Part;
 use super::case::{Case, Explanation};
 use super::sighting::{sightings, values};
 
@@ -61,13 +62,29 @@ impl Case<'_> {
             }
             _ => self.base64_as_text().or_else(|| self.list_as_whole()).or_else(|| {
                 let copy = "copy the secret from the sender again; compare the whole of it";
-                Some(match self.doubted_secret() {
+                let hint = match self.doubted_secret() {
                     Some(doubted) => format!("{copy}: {doubted}"),
                     None => copy.to_owned(),
-                })
+                };
+                Some(format!("{hint}{}", self.signed_address()))
             }),
         };
         Explanation { line, config_hint: hint, is_good_now: false }
+    }
+
+    /// What to look at besides, where the address is signed.
+    fn signed_address(&self) -> &'static str {
+        let schemes = &self.source.settings.profile.schemes;
+        let mut signed = schemes.iter().filter_map(|scheme| scheme.signed.as_ref());
+        if signed.clone().any(|signed| signed.has(&Part::Url)) {
+            "; the address is signed, too: `url` must be the one that the sender has, with the path before \
+             a proxy took a part of it away"
+        } else if signed.any(|signed| signed.has(&Part::Path)) {
+            "; the path is signed, too: it must come as the sender wrote it, so let no proxy take a part of \
+             it away"
+        } else {
+            ""
+        }
     }
 
     /// A signature header of another provider that is in the request.

@@ -1,4 +1,4 @@
-//! A body whose hash is signed beside it, and another body.
+//! A body whose hash is signed beside it, and what proxies do to signed addresses and signatures.
 
 use super::*;
 
@@ -13,9 +13,9 @@ fn explain_body(query: &str, body: &[u8]) -> Explanation {
          \"base64\", signed = \"{{url}}\", {URL}, allow_unsigned_body = true }}"
     );
     let signer = configured(&table, &["the token"]);
-    let signed = signer.sign(&EventType::new("t"), BODY.to_vec(), &path, NOW).unwrap();
+    let sent = signer.sign(&EventType::new("t"), BODY.to_vec(), &path, NOW).unwrap();
     let headers =
-        signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        sent.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request = Inbound { method: "POST", path_and_query: &path, headers: &headers, body };
     explain_request(&twilio, &[], &Rejected { request, received_at: NOW })
 }
@@ -35,4 +35,33 @@ fn body_that_is_not_the_one_whose_hash_is_signed_was_changed() {
     // Where no hash came, nothing says that the body was changed.
     let unhashed = explain_body("", BODY);
     assert!(!unhashed.line.contains("bodySHA256"), "{unhashed:?}");
+}
+
+#[test]
+fn quotes_around_a_signature_are_named() {
+    let github = source("github", &["the secret"]);
+    for quote in ["\"", "'"] {
+        let mut signed = sign(&github);
+        for (name, value) in &mut signed.headers {
+            if name == "x-hub-signature-256" {
+                *value = format!("{quote}{value}{quote}");
+            }
+        }
+        let place = "without the quotes around the signature in the header `x-hub-signature-256`";
+        check(&github, &signed, place, "send the signature alone");
+    }
+}
+
+#[test]
+fn path_that_a_proxy_took_a_part_of_is_found_in_its_headers_or_asked_for() {
+    let table = "algorithm = \"hmac-sha256\", header = \"X-S\", signed = \"{url}{body}\"";
+    let with = |url: &str| verify(&format!("{table}, url = \"{url}\""), "the secret");
+    let theirs = sign(&with("https://example.com/in/hooks/s"));
+    let ours = with("https://example.com/hooks/s");
+    check(&ours, &theirs, "in no form that was tried", "`url` must be the one that the sender has");
+    for (name, value) in [("x-forwarded-prefix", "/in"), ("x-original-uri", "/in/hooks/s?a=1")] {
+        let told = with_headers(theirs.clone(), &[(name, value)]);
+        let address = "it matches with the address `https://example.com/in/hooks/s`";
+        check(&ours, &told, address, "`url = \"https://example.com/in/hooks/s\"`");
+    }
 }
