@@ -5,7 +5,7 @@
 //! |---|---|
 //! | JSON, whatever its content type | the document; flaws of real senders are read (`json::lexer`) |
 //! | `application/x-ndjson` and other names of it: objects, each on its own line | a list, also of one |
-//! | `application/x-www-form-urlencoded`, or what looks like it and names no type | a map of its fields; a repeated field is a list |
+//! | `application/x-www-form-urlencoded`, or what looks like it and names no type or JSON | a map of its fields; a repeated field is a list |
 //! | `multipart/form-data` | the same; a file is `{filename, content_type, size}` |
 //! | a form of one field `payload` or `data` that holds a JSON object (GitHub, Slack, Ko-fi) | that object |
 //! | a JSON Web Token (Wix, Dialpad) | its claims; a claim `data` that holds a JSON object is that object |
@@ -158,7 +158,8 @@ pub fn read(
             _ => Ok(Payload::made(Value::UNDEFINED)),
         };
     }
-    if content_type.is_empty() && form::is_likely(&text) {
+    // No JSON begins like a form.
+    if (content_type.is_empty() || format == Format::Json) && form::is_likely(&text) {
         format = Format::Form;
     }
     let is_as_sent = matches!(text, Cow::Borrowed(_));

@@ -55,7 +55,8 @@ fn broken_json_is_unreadable_and_not_nothing() {
     for content_type in ["application/json", "", "application/octet-stream"] {
         check(content_type, "{\"a\":", expected);
     }
-    check("application/json", "a=1", "the body is not JSON: a value expected at line 1, column 1");
+    check("application/json", "a 1", "the body is not JSON: a value expected at line 1, column 1");
+    check("application/json", "a=1&b=x+y", r#"{"a":"1","b":"x y"}"#);
     let deep = "[".repeat(100_000);
     for content_type in ["application/json", "", "text/plain", FORM] {
         check(content_type, &deep, "the body is not JSON: it is nested deeper than 1000 levels");

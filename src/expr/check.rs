@@ -22,6 +22,9 @@ pub(super) fn check_names(
     };
     let unknown = used.into_iter().filter(|name| !is_known(name)).min();
     let Some(name) = unknown else { return Ok(()) };
+    if let Some(slip) = slips::hyphened(text, &name, names) {
+        return Err(ExprError { message: slip.message, help: slip.help, ..at(text, &slip.range) });
+    }
     let start = slips::find_word(text, &name);
     let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let (last, others) = all.split_last().map_or(("", &[][..]), |(last, rest)| (last, rest));

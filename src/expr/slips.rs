@@ -8,11 +8,13 @@ use minijinja::ErrorKind;
 use super::methods::METHODS;
 use crate::settings::nearest;
 
+mod hyphens;
 mod placeholders;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub(super) use hyphens::hyphened;
 pub use placeholders::foreign_placeholder;
 
 use words::{

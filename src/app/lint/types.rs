@@ -110,14 +110,26 @@ impl TypeSlip<'_> {
     }
 }
 
-/// One letter, the case or a word too much; anything else may be a type that is not listed.
+/// Whether both are one word with different endings: `pushed` and `push`, `issue` and `issues`.
+fn is_one_word(wanted: &str, known: &str) -> bool {
+    let stem = |word: &str| {
+        let ends = ["ing", "ed", "es", "s", "d", "e"];
+        let end = ends.into_iter().find(|end| word.ends_with(end) && word.len() > end.len() + 2);
+        word.len() - end.map_or(0, str::len)
+    };
+    let is_equal = |length: usize| known.get(..length) == wanted.get(..length);
+    stem(wanted) == stem(known) && is_equal(stem(wanted))
+}
+
+/// One letter, the case, an ending or a word too much; anything else may be a type that is not listed.
 fn slip<'a>(wanted: &'a str, known: &[&'a str]) -> Option<TypeSlip<'a>> {
     if wanted.contains('*') || known.contains(&wanted) {
         return None;
     }
     let plain = wanted.to_ascii_lowercase().replace(' ', "_");
     let plain = plain.strip_suffix("_hook").unwrap_or(&plain);
-    let is_near = |one: &&&str| is_one_slip(wanted, one) || **one == plain;
+    let is_near =
+        |one: &&&str| is_one_slip(wanted, one) || **one == plain || is_one_word(plain, one);
     if let Some(near) = known.iter().find(is_near) {
         return Some(TypeSlip::Letters(near));
     }

@@ -58,6 +58,27 @@ fn names_that_stand_for_nothing_have_their_remedy() {
 }
 
 #[test]
+fn fields_with_a_hyphen_have_their_remedy() {
+    let path = "payload.first-name";
+    check("payload.first-name == 'x'", path, "write `payload[\"first-name\"]`");
+    let header = "event.headers.x-github-event";
+    check(
+        "'a' ~ event.headers.x-github-event",
+        header,
+        "write `event.headers[\"x-github-event\"]`",
+    );
+    let deep = "data.z-y.first-name.it";
+    check("lower(data.z-y.first-name.it)", deep, "write `data[\"z-y\"][\"first-name\"].it`");
+    let text = "the name: {{ payload.first-name | upper }}";
+    let err = Template::compile(text, Escape::None).unwrap_err();
+    assert_eq!(err.message, "`-` is no part of a name: `payload.first-name` subtracts");
+    assert_eq!(text.get(err.range.unwrap()), Some(path));
+    // A difference of what is there is none of this.
+    Expression::compile("payload.a-data.b").unwrap();
+    check("3-x", "x", "a field of the body is `data.x`, and a text `\"x\"`");
+}
+
+#[test]
 fn templates_have_the_same_remedies_in_their_code_only() {
     let compile = |text: &str| Template::compile(text, Escape::None);
     let err = compile("a && b {% if data.a && data.b %}x{% endif %}").unwrap_err();

@@ -93,6 +93,9 @@ fn slips_in_types_of_presets_whose_types_are_not_all_known_are_found() {
     for (wanted, help) in [
         ("git:pul_request", "did you mean `git:pull_request`?"),
         ("git:Push", "did you mean `git:push`?"),
+        ("git:pushed", "did you mean `git:push`?"),
+        ("git:issue", "did you mean `git:issues`?"),
+        ("git:releases", "did you mean `git:release`?"),
         (
             "git:pull_request.opened",
             "write `git:pull_request`; what happened is in the body: `when = 'payload.action == \"opened\"'`",
