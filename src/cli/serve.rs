@@ -23,7 +23,8 @@ pub(super) fn run(path: &Path, output: Output) -> Result<(), CliError> {
         warnings.problems.retain(|problem| problem.severity != Severity::Note);
     }
     if !warnings.problems.is_empty() {
-        note(&warnings.render(ReportStyle::Plain))?;
+        // Where nothing can be said, on a full disk say, the server runs all the same.
+        drop(note(&warnings.render(ReportStyle::Plain)));
     }
     app::logging::start(config.log);
     // Before there are threads: it changes the environment.

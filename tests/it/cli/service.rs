@@ -1,6 +1,7 @@
 //! What a service manager is told: `sd_notify(3)`, with a socket of our own in systemd's place.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -49,4 +50,16 @@ fn a_service_manager_hears_of_the_start_the_reload_the_end_and_that_all_is_well(
     served.signal(Signal::TERM);
     manager.wait_for("STOPPING=1");
     assert_eq!(served.wait(), Some(0));
+}
+
+/// As where the log of a service is a file on a disk that is full.
+#[test]
+fn server_runs_whose_warnings_cannot_be_written() {
+    let folder = Folder::new("trusted_proxies = [\"0.0.0.0/0\"]", "");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" serve --json 2> /dev/full"]);
+    command.arg(env!("CARGO_BIN_EXE_gatepost")).current_dir(folder.path());
+    let served = Served::spawn(&folder, command);
+    assert_eq!(served.ask("GET", "/readyz").status, 200);
+    assert_eq!(served.stop(), Some(0));
 }
