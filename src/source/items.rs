@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::request::Inbound;
 use super::scheme::{Accepted, Scheme};
 use super::settings::{SigningProfile, SourceSettings};
-use super::split::{Split, items_of, list_of};
+use super::split::{Split, is_list, items_of, list_of};
 
 /// The items of a request's list.
 #[derive(Clone, Debug)]
@@ -145,5 +145,31 @@ fn unpack(request: &Inbound<'_>) -> Option<Option<(Headers, Bytes)>> {
             });
             Some(Some((others.collect(), Bytes::from(body.into_owned()))))
         }
+    }
+}
+
+impl SourceSettings {
+    /// Where the list is that is split, as a dotted path; empty = the body is the list.
+    pub(super) fn list_path(&self) -> &str {
+        let each = || self.profile.schemes.iter().find_map(|scheme| scheme.each.as_deref());
+        self.split_at.as_deref().or_else(each).unwrap_or_default()
+    }
+
+    /// Whether such a request has a list that is to be split.
+    pub(super) fn has_list(&self, request: &Inbound<'_>) -> bool {
+        let content_type = request.headers.get("content-type");
+        let list = || list_of(self.list_path(), content_type, request.body);
+        self.split != Split::Off && list().is_some_and(|list| is_list(&list))
+    }
+
+    /// The first item of a list that is to be split, and any other body as it is.
+    pub(super) fn first_item(&self, body: Vec<u8>) -> Vec<u8> {
+        let first = || {
+            let list = list_of(self.list_path(), None, &body)?;
+            let items = items_of(&list, false, 0)?;
+            list.get(items.first()?.clone()).map(<[u8]>::to_vec)
+        };
+        let first = if self.split == Split::Off { None } else { first() };
+        first.unwrap_or(body)
     }
 }

@@ -10,10 +10,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::batch;
-use super::request::Inbound;
-use super::settings::SourceSettings;
-use crate::body::json::{self, JsonError, Lexer, Token};
+use super::batch::{self, scan};
+use crate::body::json;
 use crate::body::{form_fields, starts_like_json};
 
 /// The most items that become events: they are stored by one commit.
@@ -58,38 +56,12 @@ pub(super) fn list_of<'b>(
 }
 
 /// Whether a text that begins like this one is a list to be split.
-fn is_list(text: &[u8]) -> bool {
+pub(super) fn is_list(text: &[u8]) -> bool {
     is_array(text) || json::lines(text, 1).is_some()
 }
 
 fn is_array(text: &[u8]) -> bool {
     json::unmarked(text).trim_ascii_start().starts_with(b"[")
-}
-
-impl SourceSettings {
-    /// Where the list is that is split, as a dotted path; empty = the body is the list.
-    pub(super) fn list_path(&self) -> &str {
-        let each = || self.profile.schemes.iter().find_map(|scheme| scheme.each.as_deref());
-        self.split_at.as_deref().or_else(each).unwrap_or_default()
-    }
-
-    /// Whether such a request has a list that is to be split.
-    pub(super) fn has_list(&self, request: &Inbound<'_>) -> bool {
-        let content_type = request.headers.get("content-type");
-        let list = || list_of(self.list_path(), content_type, request.body);
-        self.split != Split::Off && list().is_some_and(|list| is_list(&list))
-    }
-
-    /// The first item of a list that is to be split, and any other body as it is.
-    pub(super) fn first_item(&self, body: Vec<u8>) -> Vec<u8> {
-        let first = || {
-            let list = list_of(self.list_path(), None, &body)?;
-            let items = items_of(&list, false, 0)?;
-            list.get(items.first()?.clone()).map(<[u8]>::to_vec)
-        };
-        let first = if self.split == Split::Off { None } else { first() };
-        first.unwrap_or(body)
-    }
 }
 
 /// Where the items of an array stand, of an empty one nowhere; `None` = it is none, or there are too many.
@@ -115,32 +87,6 @@ pub(super) fn items_of(
     (!items.is_empty() && items.len() <= ITEMS_MAX && bytes <= BYTES_MAX).then_some(items)
 }
 
-/// The items of the array that `body` is; none where it is something else. Stops behind the first
-/// item that is one over `n_max`.
-pub(super) fn scan(body: &[u8], n_max: usize) -> Result<Vec<Range<usize>>, JsonError> {
-    let mut lexer = Lexer::new(body);
-    let mut items = Vec::new();
-    if lexer.next()? != Some(Token::ArrayStart) {
-        return Ok(items);
-    }
-    let mut end = lexer.position();
-    while items.len() <= n_max {
-        match lexer.next()? {
-            // Behind the last one nothing but white space may follow.
-            Some(Token::ArrayEnd) => return lexer.next().map(|_| items),
-            Some(Token::ObjectStart | Token::ArrayStart) => lexer.skip()?,
-            Some(_) => {}
-            None => break,
-        }
-        let between = body.get(end..lexer.position()).unwrap_or_default();
-        let is_between = |byte: &&u8| matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n');
-        let start = end + between.iter().take_while(is_between).count();
-        end = lexer.position();
-        items.push(start..end);
-    }
-    Ok(items)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -148,8 +94,8 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::event::NewEvent;
-    use crate::source::Source;
     use crate::source::tests::{configured, verify};
+    use crate::source::{Source, SourceSettings};
 
     fn texts(body: &str) -> Vec<&str> {
         let items = items_of(body.as_bytes(), false, 0).unwrap_or_default();

@@ -68,7 +68,7 @@ fn fields_with_a_hyphen_have_their_remedy() {
         "write `event.headers[\"x-github-event\"]`",
     );
     let deep = "data.z-y.first-name.it";
-    check("lower(data.z-y.first-name.it)", deep, "write `data[\"z-y\"][\"first-name\"].it`");
+    check("(data.z-y.first-name.it) | lower", deep, "write `data[\"z-y\"][\"first-name\"].it`");
     let text = "the name: {{ payload.first-name | upper }}";
     let err = Template::compile(text, Escape::None).unwrap_err();
     assert_eq!(err.message, "`-` is no part of a name: `payload.first-name` subtracts");
