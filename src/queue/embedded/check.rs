@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::events::ReadFailure;
 use super::kept::{EndTrust, KeptLog};
+use super::layout;
 use super::log::{FileLog, LogReader, OpenOptions};
 use super::record::Lsn;
 use super::recovery;
@@ -38,6 +39,11 @@ pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckRepor
         known: Vec::new(),
         drops_torn_units: false,
     };
+    match layout::has_format(&*storage, folder) {
+        // What has no `FORMAT` yet, and a standby's copy, can be looked at as well.
+        Ok(_) | Err(QueueError::Standby { .. }) => {}
+        Err(err) => return Err(err),
+    }
     let survey = FileLog::survey(Arc::clone(&storage), folder, &options)?;
     let log = Arc::clone(&survey.log);
     let mut report = CheckReport {

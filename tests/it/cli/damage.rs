@@ -60,3 +60,16 @@ fn flip(path: &std::path::Path, text: &[u8]) -> bool {
     std::fs::write(path, bytes).unwrap();
     true
 }
+
+#[test]
+fn a_check_fails_where_the_folder_does_not_open() {
+    let folder = Folder::new("", "");
+    assert_eq!(Served::start(&folder).stop(), Some(0));
+    for (format, expected) in [("3\n", "newer version"), ("\u{1}?", "what no version writes")] {
+        std::fs::write(folder.path().join("data/queue/FORMAT"), format).unwrap();
+        let output = run(&folder, &["queue", "check"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(expected), "{told}");
+    }
+}

@@ -87,9 +87,12 @@ async fn newer_version_is_left_alone() {
     let queue = site.open(LONG);
     append_all(&queue, 3, 200).await;
     queue.close().await.unwrap();
-    std::fs::write(site.path().join("FORMAT"), "3\n").unwrap();
     let clock: std::sync::Arc<dyn gatepost::clock::Clock> = site.clock.clone();
-    let opened = gatepost::queue::embedded::EmbeddedQueue::open(site.settings(LONG), clock);
-    let err = opened.err().unwrap().to_string();
-    assert!(err.contains("newer version"), "{err}");
+    for (format, expected) in [("3\n", "newer version"), ("\u{1}?", "what no version writes")] {
+        std::fs::write(site.path().join("FORMAT"), format).unwrap();
+        let settings = site.settings(LONG);
+        let opened = gatepost::queue::embedded::EmbeddedQueue::open(settings, clock.clone());
+        let err = opened.err().unwrap().to_string();
+        assert!(err.contains(expected), "{err}");
+    }
 }
