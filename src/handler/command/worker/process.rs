@@ -39,7 +39,7 @@ pub(super) const RESTART_TIME: Duration = Duration::from_millis(100);
 /// How often one looks whether it has.
 const END_STEP: Duration = Duration::from_millis(5);
 
-/// How long one waits for the last words on stderr, which are there at once unless somebody else keeps it open.
+/// How long one waits for the last words on stderr, which are there at once unless another process keeps it open.
 const STDERR_GRACE: Duration = Duration::from_millis(500);
 
 /// A worker's process. Dropped, it is ended.
