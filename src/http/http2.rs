@@ -192,7 +192,9 @@ impl Open<'_> {
     fn begin(&mut self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         // The connection does not make room for its own stream.
         self.registration.set(Phase::Answer);
-        let is_room = self.exchanges.len() + self.unwritten.len() < STREAMS_MAX as usize;
+        // A client may have an answer before we know that it is written, and ask again at once.
+        let (max, n_exchanges) = (STREAMS_MAX as usize, self.exchanges.len());
+        let is_room = n_exchanges < max && n_exchanges + self.unwritten.len() < 2 * max;
         let place = is_room.then(|| self.registration.stream(&self.http2.connections)).flatten();
         let Some(place) = place else {
             // By the protocol: nothing was done with it, and it may be sent again.
