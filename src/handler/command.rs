@@ -16,7 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -30,6 +29,7 @@ use crate::settings::{Table, Value, names_secret, without_secret_arguments, with
 mod ending;
 mod group;
 mod once;
+mod program_time;
 mod said;
 mod shell;
 #[cfg(test)]
@@ -369,10 +369,4 @@ const ENOEXEC: i32 = 8;
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-}
-
-/// How long a program has: a little less than the call itself, so that it is ended in order and
-/// the reason is told.
-fn time_for_program(timeout: Duration) -> Duration {
-    timeout.saturating_sub((timeout / 10).min(Duration::from_secs(1)))
 }

@@ -8,11 +8,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
 use super::ending::{Endings, Pipes, Running};
+use super::program_time::ProgramTime;
 use super::said::Tail;
-use super::{Program, time_for_program, variables};
+use super::{Program, variables};
 use crate::event::{Delivery, Failure, FailureClass, HandlerName, Output, Stream};
 use crate::handler::{BuildContext, Handler};
-use crate::settings::show_duration;
 
 /// How long its output is still read after the program's end: a process that it left behind may
 /// hold it open.
@@ -28,20 +28,14 @@ const EXIT_BAD_DATA: i32 = 65;
 pub(super) struct Once {
     program: Program,
     handler: HandlerName,
-    time: Duration,
-    /// The whole time of the call, as its owner wrote it.
-    whole_time: Duration,
-    /// What of the call's time is left behind it, less what its caller needs.
-    rest: Duration,
+    time: ProgramTime,
     endings: Endings,
 }
 
 impl Once {
     pub(super) fn new(program: Program, context: &BuildContext) -> Self {
-        let time = time_for_program(context.timeout);
-        let rest = context.timeout.saturating_sub(time) / 2;
-        let (handler, endings) = (context.handler.clone(), Endings::default());
-        Self { program, handler, time, whole_time: context.timeout, rest, endings }
+        let (handler, time) = (context.handler.clone(), ProgramTime { of_call: context.timeout });
+        Self { program, handler, time, endings: Endings::default() }
     }
 
     async fn run(&self, delivery: &Delivery) -> Result<Output, Failure> {
@@ -80,7 +74,7 @@ impl Once {
             }
             status
         };
-        let Ok(status) = tokio::time::timeout(self.time, work).await else {
+        let Ok(status) = tokio::time::timeout(self.time.own(), work).await else {
             let failure = self.end(running, &mut said).await;
             return Err(failure.with_output(said.output(&self.program)));
         };
@@ -103,12 +97,13 @@ impl Once {
                 said.listen(&mut pipes).await;
             }
         };
-        if tokio::time::timeout(self.rest, ending).await.is_err() {
+        // The other half is what the caller needs.
+        if tokio::time::timeout(self.time.kept_back() / 2, ending).await.is_err() {
             tracing::debug!(handler.name = %self.handler, "A program takes its time to end");
         }
-        let (time, whole) = (show_duration(self.time), show_duration(self.whole_time));
         let failure = Failure::transient(format_args!(
-            "not done after {time} of its {whole}, ended: the rest is for ending it"
+            "not done after {}, ended: the rest is for ending it",
+            self.time
         ));
         failure.with_class(FailureClass::Timeout)
     }

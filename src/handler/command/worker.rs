@@ -31,7 +31,8 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Program, WORKER_BATCH_MAX, time_for_program};
+use super::program_time::ProgramTime;
+use super::{Program, WORKER_BATCH_MAX};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Delivery, ErrorText, EventId, Failure, FailureClass, HandlerName, Output};
 use crate::handler::envelope::write_event;
@@ -80,9 +81,7 @@ struct Shared {
     program: Arc<Program>,
     handler: HandlerName,
     clock: Arc<dyn Clock>,
-    time: Duration,
-    /// The whole time of the call, as its owner wrote it.
-    whole_time: Duration,
+    time: ProgramTime,
 }
 
 /// The slot of one worker, with or without a process.
@@ -106,8 +105,7 @@ impl Workers {
             program: Arc::new(program),
             handler: context.handler.clone(),
             clock: Arc::clone(&context.clock),
-            time: time_for_program(context.timeout),
-            whole_time: context.timeout,
+            time: ProgramTime { of_call: context.timeout },
         };
         Self {
             shared: Arc::new(shared),
@@ -135,7 +133,7 @@ impl Handler for Workers {
         // Dropped with this future, when its caller gives up before the time is over.
         let guard = HangGuard { process: &process, shared: &self.shared, sent_at };
         process.send(lines);
-        let until = Instant::now() + self.shared.time;
+        let until = Instant::now() + self.shared.time.own();
         let timed = join_all(replies.iter_mut().map(|reply| timeout_at(until, reply))).await;
         let replies = self.replies(&process, deliveries, timed.into_iter().zip(replies).collect());
         drop(guard);
@@ -196,16 +194,14 @@ impl Workers {
     }
 
     fn too_late(&self, process: &Process) -> Failure {
-        let (time, whole) = (self.shared.time, self.shared.whole_time);
-        let (time, whole) = (show_duration(time), show_duration(whole));
+        let time = self.shared.time;
         let hint = match (process.is_strange(), process.has_answered()) {
             (true, _) => STRANGE_HINT,
             (false, true) => "",
             // The likeliest slip in a new worker: print() is buffered.
             (false, false) => FLUSH_HINT,
         };
-        let failure =
-            Failure::transient(format_args!("no answer after {time} of its {whole}{hint}"));
+        let failure = Failure::transient(format_args!("no answer after {time}{hint}"));
         failure.with_class(FailureClass::Timeout)
     }
 
@@ -292,7 +288,7 @@ struct HangGuard<'a> {
 impl Drop for HangGuard<'_> {
     fn drop(&mut self) {
         let now = self.shared.clock.steady();
-        let has_had_its_time = now.since(self.sent_at) >= self.shared.time;
+        let has_had_its_time = now.since(self.sent_at) >= self.shared.time.own();
         if has_had_its_time && !self.process.has_answered_since(self.sent_at) {
             let hint = if self.process.has_answered() { "" } else { FLUSH_HINT };
             tracing::warn!(handler.name = %self.shared.handler, "A worker hangs and is ended{hint}");

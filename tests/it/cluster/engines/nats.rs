@@ -104,7 +104,7 @@ async fn a_missing_permission_is_refused_and_said() {
     let began = Instant::now();
     let why = refusal(&mute).await;
     assert!(why.contains("gatepost.units") && why.to_lowercase().contains("permissions"), "{why}");
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     let why = refusal(&engine_of("blind", "hunter3")).await;
     assert!(why.contains("allow this user to publish to gatepost.units"), "{why}");
     let problems = engine_of("blind", "hunter3").check().await.unwrap().problems;
@@ -119,7 +119,7 @@ async fn a_server_that_hangs_is_unavailable_in_time() {
     let engine = engine(&servers, "gatepost");
     append(&engine, "first").await;
     servers.freeze(0, true);
-    let within = |began: Instant| began.elapsed() < Duration::from_secs(30);
+    let within = |began: Instant| began.elapsed() < Duration::from_millis(4_500);
     for _ in 0..2 {
         let began = Instant::now();
         let failed = engine.append(&Bytes::from_static(b"second")).await;
@@ -164,7 +164,7 @@ async fn without_a_majority_nothing_is_acknowledged_and_nothing_is_lost() {
         let failed = engine.append(&Bytes::from_static(b"lost?")).await;
         assert!(matches!(failed, Err(EngineAppendError::Unavailable(_))), "{failed:?}");
     }
-    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     servers.restart(0);
     servers.restart(1);
     append(&engine, "last").await;
