@@ -202,15 +202,15 @@ impl LocalNode {
 
     /// Notes whether the engine was there. The first time of each is logged, and another reason once in a while.
     pub(super) fn note_engine(&self, error: Option<String>) {
-        let (since, now) = (self.clock.now(), self.clock.steady());
         if error.is_some() {
             self.is_log_known.send_replace(false);
         }
         self.engine_state.send_if_modified(|state| {
-            let is_turn = state.error.is_some() != error.is_some();
             if state.error == error {
                 return false;
             }
+            let is_turn = state.error.is_some() != error.is_some();
+            let now = self.clock.steady();
             if is_turn || now.since(state.logged_at) >= REASON_EVERY {
                 state.logged_at = now;
                 match &error {
@@ -220,7 +220,7 @@ impl LocalNode {
             }
             state.error = error;
             if is_turn {
-                state.since = since;
+                state.since = self.clock.now();
             }
             true
         });

@@ -36,7 +36,7 @@ fn of_cluster(view: &ClusterView, now: Timestamp) -> ClusterFigures {
     ClusterFigures {
         n_alive: (view.nodes.len() - n_silent) as u64,
         n_silent: n_silent as u64,
-        is_engine_up: view.engine.up && view.failure().is_none(),
+        is_engine_up: view.engine.error.is_none(),
         spilled: view.spilled,
         oldest_spilled_seconds: view
             .oldest_spilled_at

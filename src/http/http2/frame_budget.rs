@@ -8,7 +8,7 @@ const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
-/// As many at first, and at most. A minute's worth of a busy client, which has to confirm answers.
+/// As many at first, and at most: a client also has to confirm answers.
 const FRAMES_MAX: u32 = 10_000;
 /// And so many more with each request.
 const PER_REQUEST: u32 = 8;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::failure::PgFailure;
+use super::settings::PostgresSettings;
 use crate::handler::sql::postgres_options;
 use crate::secret::SecretRef;
 use crate::sync::lock;
@@ -18,15 +19,7 @@ use crate::sync::lock;
 /// Servers and routers in between forget a connection that stands idle for long, without a word.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// How to log in.
-#[derive(Clone, Debug)]
-pub(super) struct PgLogin {
-    pub(super) url: String,
-    pub(super) default_tls: bool,
-    pub(super) password: Option<SecretRef>,
-}
-
-impl PgLogin {
+impl PostgresSettings {
     /// With the password as it is now: it may have been changed at the server and in its file.
     async fn connect(&self) -> Result<PgConnection, PgFailure> {
         let password = self.password.as_ref().map(SecretRef::resolve).transpose();
@@ -40,7 +33,7 @@ impl PgLogin {
 
 /// Some connections to one server.
 pub(super) struct PgConnections {
-    login: PgLogin,
+    settings: PostgresSettings,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     places: Semaphore,
 }
@@ -53,8 +46,8 @@ impl fmt::Debug for PgConnections {
 
 impl PgConnections {
     /// At most `most` at once; none is made yet.
-    pub(super) fn new(login: PgLogin, most: usize) -> Self {
-        Self { login, idle: Mutex::default(), places: Semaphore::new(most) }
+    pub(super) fn new(settings: PostgresSettings, most: usize) -> Self {
+        Self { settings, idle: Mutex::default(), places: Semaphore::new(most) }
     }
 
     /// One to use; made where none is idle.
@@ -68,14 +61,14 @@ impl PgConnections {
         };
         let (connection, is_new) = match idle {
             Some((connection, _)) => (connection, false),
-            None => (self.login.connect().await?, true),
+            None => (self.settings.connect().await?, true),
         };
         Ok(TakenConnection { connection, is_new, home: self, _place: place })
     }
 
     /// One of its own, for a caller that shares none.
     pub(super) async fn connect(&self) -> Result<PgConnection, PgFailure> {
-        self.login.connect().await
+        self.settings.connect().await
     }
 
     /// Closes what is idle: where one connection failed, the others lead to the same server.

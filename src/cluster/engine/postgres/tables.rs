@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 
-use super::connections::{PgConnections, PgLogin, TakenConnection};
+use super::connections::{PgConnections, TakenConnection};
 use super::failure::PgFailure;
 use super::report;
 use super::settings::PostgresSettings;
@@ -42,13 +42,11 @@ pub(super) struct LogTables {
 impl LogTables {
     /// Connects at the first call.
     pub(super) fn new(settings: PostgresSettings) -> Self {
-        let PostgresSettings { url, default_tls, password, .. } = settings.clone();
-        let login = PgLogin { url, default_tls, password };
         Self {
             statements: Statements::new(&settings),
+            appending: PgConnections::new(settings.clone(), APPENDING),
+            reading: PgConnections::new(settings.clone(), READING),
             settings,
-            appending: PgConnections::new(login.clone(), APPENDING),
-            reading: PgConnections::new(login, READING),
             is_prepared: AtomicBool::new(false),
             knows_system: AtomicBool::new(false),
             n_lost: AtomicU64::new(0),
