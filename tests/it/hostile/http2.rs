@@ -286,7 +286,7 @@ fn slow_beginnings_of_http2_are_ended() {
     wire.write(b"PRI * HTTP/2.0\r\n");
     // Settings of the server come before.
     while wire.stream_mut().read(&mut [0; 64]).is_ok_and(|n_read| n_read > 0) {}
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     gateway.stop();
 }
 

@@ -57,8 +57,7 @@ pub(super) fn assert_whole(receiver: &Receiver, acknowledged: &[Acknowledged], n
 fn stream_leader_that_is_killed_loses_nothing() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     // Each key stays with its gateway: order over gateways needs the log.
     let senders = Senders::start_apart(&addresses(&nodes), 8);
     for _ in 0..2 {
@@ -77,8 +76,7 @@ fn stream_leader_that_is_killed_loses_nothing() {
 fn stream_leader_that_is_cut_off_and_comes_back_loses_nothing() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     let senders = Senders::start_apart(&addresses(&nodes), 8);
     senders.wait_for(200);
     let leading = leader(&cluster.server);
@@ -95,8 +93,7 @@ fn stream_leader_that_is_cut_off_and_comes_back_loses_nothing() {
 fn all_servers_of_a_stream_that_are_killed_and_started_again_lose_nothing() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::on_nats(&receiver) else { return };
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     let senders = Senders::start_apart(&addresses(&nodes), 8);
     senders.wait_for(200);
     for index in 0..cluster.server.len() {
@@ -120,8 +117,7 @@ fn gateways_whose_log_in_is_refused_for_a_while_go_on_by_themselves() {
     sql(&server, "CREATE ROLE gate LOGIN; GRANT CREATE ON DATABASE postgres TO gate");
     let url = format!("{:?}", server.url("postgres").replace("//postgres@", "//gate@"));
     let mut cluster = Cluster::on(server, ("postgres", &url), &receiver);
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     let senders = Senders::start_apart(&addresses(&nodes), 4);
     senders.wait_for(100);
     senders.rest(Duration::from_millis(20));
@@ -158,8 +154,7 @@ fn standby_that_is_promoted_has_all_that_was_acknowledged_and_gateways_go_on() {
     lead_to(&address, &primary);
     let url = format!("\"postgres://postgres@localhost/postgres?host={}\"", address.display());
     let mut cluster = Cluster::on(primary, ("postgres", &url), &receiver);
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     let senders = Senders::start_apart(&addresses(&nodes), 8);
     senders.wait_for(300);
     cluster.server.crash();

@@ -30,8 +30,7 @@ fn full_disk_of_the_stream_leader_loses_nothing() {
     let Some(servers) = NatsServers::start_on(3, "", Some(&disk.path())) else { return };
     let urls = format!("{:?}", servers.urls());
     let mut cluster = Cluster::on(servers, ("nats", &urls), &receiver);
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     while leader(&cluster.server) != 0 {
         ask(cluster.server.ask_to_lead("gatepost", 0));
     }

@@ -9,6 +9,7 @@ mod rig;
 mod senders;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use gatepost::clock::Stopwatch;
 
@@ -65,7 +66,7 @@ fn gateway_that_is_killed_under_load_loses_nothing_and_another_takes_over() {
     let killed = Stopwatch::start();
     Cluster::wait_for_owner(&other, |now| now.is_some_and(|now| now != owner));
     let took = killed.elapsed();
-    assert!(took <= LEASE * 5, "taken over after {took:?}");
+    assert!(took <= LEASE + Duration::from_secs(2), "taken over after {took:?}");
     senders.wait_for(senders.n_acknowledged() + 500);
     // What it had answered and not forwarded comes with it.
     let again = cluster.start(&owner);
@@ -106,8 +107,7 @@ fn owner_that_was_stopped_beyond_its_lease_settles_nothing() {
 fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::new(&receiver) else { return };
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     // Each key stays with its gateway: order over gateways needs the log.
     let senders = Senders::start_apart(&addresses(&nodes), 12);
     senders.wait_for(500);
@@ -140,8 +140,7 @@ fn events_go_on_to_be_answered_while_the_database_is_away_and_all_arrive() {
 fn what_the_database_loses_in_a_failover_is_there_again_after_a_restart() {
     let receiver = Receiver::start();
     let Some(mut cluster) = Cluster::new(&receiver) else { return };
-    let nodes = [cluster.start("a"), cluster.start("b")];
-    Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+    let nodes = cluster.start_pair();
     let senders = Senders::start(&addresses(&nodes), 8);
     senders.wait_for(200);
     cluster.server.back_up();

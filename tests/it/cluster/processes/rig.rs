@@ -67,6 +67,13 @@ impl<S> Cluster<S> {
         Served::start(folder)
     }
 
+    /// Starts `a` and `b`, and waits until one of them has the handler.
+    pub(super) fn start_pair(&mut self) -> [Served; 2] {
+        let nodes = [self.start("a"), self.start("b")];
+        Cluster::wait_for_owner(&nodes[0], |owner| owner.is_some());
+        nodes
+    }
+
     /// Runs a command beside the gateway.
     pub(super) fn run(&self, node: &str, arguments: &[&str]) -> String {
         program::printed(&program::run(&self.folders[node], arguments), 0)
