@@ -36,15 +36,21 @@ pub(crate) fn from_snapshot(
     let from = snapshot.header.replay_from;
     let read = replay(log, from, (end, &|| true), |record, lsn| apply(&mut states, record, lsn))?;
     let mut recovered = finished(states, next_position.max(read));
-    // Of what was let go the kept log has everything that was alive. Where the records behind the
-    // snapshot have gaps, the word that the rest was settled may have stood there. The log's end of
-    // then may be missing: nothing but the snapshot tells of it.
+    // The log's end of then may be missing: nothing but the snapshot tells of it.
     let is_missing = !log.segments().iter().any(|segment| segment.id.number == from.segment());
-    if (is_missing || !log.damage().is_empty()) && kept.damage().is_empty() {
+    if is_missing || !log.damage().is_empty() {
+        settle_all_trimmed(&mut recovered, log, kept);
+    }
+    Ok(recovered)
+}
+
+/// Where records are missing, the word that something was settled before it was let go may have
+/// stood there: of what was let go the kept log has everything that was alive, the rest is settled.
+fn settle_all_trimmed(recovered: &mut RecoveredStates, log: &FileLog, kept: &KeptLog) {
+    if kept.damage().is_empty() {
         let trimmed_before = log.head().trimmed_before;
         recovered.states.values_mut().for_each(|state| settle_trimmed(state, trimmed_before, kept));
     }
-    Ok(recovered)
 }
 
 /// Takes what was let go and is not kept for settled.
@@ -144,6 +150,9 @@ pub(crate) fn from_log(
         }
     })?;
     let mut recovered = finished(states, read);
+    if !log.damage().is_empty() {
+        settle_all_trimmed(&mut recovered, log, kept);
+    }
     for (handler, state) in &mut recovered.states {
         // The kept log may have lost a word on these: they come again.
         for position in kept.unsure() {

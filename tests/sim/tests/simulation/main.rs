@@ -201,6 +201,8 @@ fn queue_passes_seeds_that_once_failed() {
         // An outcome that only a damaged snapshot had, since what was copied is damaged too, in the
         // oracle.
         10_768_424_650_224_405_459,
+        // A damaged outcome of a replayed event that was let go, and no snapshot to tell of it.
+        841_071_213_072_090_295,
     ];
     passes(seeds.into_iter(), 600, ALL, Duration::from_secs(60));
 }
