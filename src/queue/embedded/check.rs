@@ -14,7 +14,7 @@ use super::events::ReadFailure;
 use super::kept::{EndTrust, KeptLog};
 use super::layout;
 use super::log::{FileLog, LogReader, OpenOptions};
-use super::record::Lsn;
+use super::record::{Lsn, Record};
 use super::recovery;
 use super::snapshot::Snapshots;
 use super::state::HandlerState;
@@ -125,20 +125,21 @@ fn read_all(
         if report.records.is_multiple_of(TELL_EVERY) {
             far.read(first, found.lsn);
         }
-        if found.decode().is_none() {
+        let record = found.decode();
+        if record.is_none() {
             log.note_undecodable(&found);
         }
-        let positions = match found.position() {
-            Some(position) => {
+        let positions = match (found.position(), found.torn_positions(), record) {
+            (Some(position), ..) => {
                 report.events += 1;
                 report.last = report.last.max(position);
                 position..position.next()
             }
             // Those of events that were never acknowledged are not missing.
-            None => match found.torn_positions() {
-                Some(torn) => torn,
-                None => continue,
-            },
+            (None, Some(torn), _) => torn,
+            // The end of a segment before it may be missing, with its files.
+            (None, None, Some(Record::Head(head))) => head.next..head.next,
+            (None, None, _) => continue,
         };
         report.n_missing += expected.map_or(0, |expected| expected.events_until(positions.start));
         expected = expected.max(Some(positions.end));

@@ -81,6 +81,8 @@ pub(super) struct Contents {
     is_unmarked: bool,
     /// Whole records that make no sense.
     undecodable: Vec<Range<u32>>,
+    /// The file is shorter than it was made.
+    is_cut_short: bool,
     pub(super) recorded: Recorded,
 }
 
@@ -110,13 +112,10 @@ impl Contents {
     }
 
     /// All of a segment is written with zeros before it is used: what one that is smaller than
-    /// `full_bytes` lacks was cut off, and may have had events.
+    /// `full_bytes` lacks was cut off. That does not come back, so the positions of events that it
+    /// may have had are given again, but for those that something else names.
     pub(super) fn cut_short_of(mut self, full_bytes: u32) -> Self {
-        let len = offset_of(self.stretch.bytes.len());
-        if len < full_bytes && self.end > 0 {
-            self.stretch.unreadable.push(len..full_bytes);
-            self.stretch.error.get_or_insert(io::ErrorKind::UnexpectedEof);
-        }
+        self.is_cut_short = self.stretch.bytes.len() < full_bytes as usize;
         self
     }
 
@@ -180,7 +179,7 @@ impl Contents {
 
     /// Whether anything in it is rotten or cannot be read: nothing is appended to it.
     pub(super) fn is_damaged(&self) -> bool {
-        !self.rotten.is_empty() || !self.stretch.unreadable.is_empty()
+        self.is_cut_short || !self.rotten.is_empty() || !self.stretch.unreadable.is_empty()
     }
 
     pub(super) fn torn_bytes(&self) -> u64 {

@@ -32,6 +32,8 @@ pub(crate) enum Cause {
     Unsupported { kind: u8, version: u8 },
     /// The log went on here, as a snapshot or dedupe keys tell; so many events at least.
     LostEnd { n_events: u64 },
+    /// The file is shorter than it was made.
+    CutShort,
     /// Files are gone; `segment` names the first of them, with no salt.
     Missing { n_files: u32 },
 }
@@ -60,9 +62,20 @@ impl Damage {
                 return format!("{folder} segments {number} to {last} are missing");
             }
             Cause::LostEnd { n_events } => {
+                let how_many = match n_events {
+                    0 => String::new(),
+                    1 => ", one event at least".to_owned(),
+                    _ => format!(", {n_events} events at least"),
+                };
                 return format!(
-                    "the {folder}'s end is missing from segment {number}, byte {offset} on: \
-                     {n_events} events at least"
+                    "the {folder}'s end is missing from segment {number}, byte {offset} on{how_many}"
+                );
+            }
+            Cause::CutShort => {
+                let file = segment.file_name();
+                return format!(
+                    "`{folder}/{file}` is cut short: its last {bytes} bytes, from byte {offset} \
+                     on, are gone, with all events that stood there"
                 );
             }
             Cause::BadChecksum => "wrong checksum".to_owned(),

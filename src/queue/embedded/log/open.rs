@@ -82,11 +82,16 @@ impl FileLog {
         let log = Self::new(storage, folder, options);
         let mut files = log.files()?;
         let next_number = files.keys().next_back().map_or(1, |id| next_number(id.number));
-        let mut newest = log.find_newest(&mut files, options)?;
+        // Those of a large record are larger, none is smaller; a read-only open may not know the
+        // size.
+        let largest = files.values().max().copied().unwrap_or_default();
+        let full_bytes = options.segment_bytes.min(largest);
+        let mut newest = log.find_newest(&mut files, full_bytes, options)?;
         if let Some((live, contents)) = &mut newest.live {
             log.read_earlier(&files, *live, &mut contents.recorded)?;
         }
         log.fill_table(&files, &newest, options);
+        log.find_cut_short(&files, full_bytes);
         let Newest { live, unused, torn_heads, unreadable } = newest;
         let doubtful = unreadable.iter().map(|damage| u64::from(damage.bytes)).sum();
         for damage in unreadable {
@@ -157,19 +162,26 @@ impl FileLog {
         Ok(files)
     }
 
+    /// Names the files of segments that count of which the end was cut off.
+    fn find_cut_short(&self, files: &BTreeMap<SegmentId, u32>, full_bytes: u32) {
+        let first = self.head().first.segment();
+        for (id, capacity) in files.iter().filter(|(id, _)| id.number >= first) {
+            if *capacity < full_bytes {
+                self.note_damage(Damage::of(*id, *capacity..full_bytes, Cause::CutShort));
+            }
+        }
+    }
+
     /// Looks at the newest files until one of them holds something whole. Of the others only those
     /// that count stay in `files`.
     fn find_newest(
         &self,
         files: &mut BTreeMap<SegmentId, u32>,
+        full_bytes: u32,
         options: &OpenOptions,
     ) -> Result<Newest, OpenError> {
         let mut newest = Newest::default();
         let ids: Vec<SegmentId> = files.keys().rev().copied().collect();
-        // Those of a large record are larger, none is smaller; a read-only open may not know the
-        // size.
-        let largest = files.values().max().copied().unwrap_or_default();
-        let full_bytes = self.segment_bytes.min(largest);
         for id in ids {
             if newest.live.as_ref().is_some_and(|(live, _)| live.number != id.number) {
                 break;

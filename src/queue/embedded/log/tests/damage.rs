@@ -237,12 +237,16 @@ fn files_cut_at_each_block_open_and_serve_what_is_left() {
             let left = reopened.positions();
             assert!(left.is_sorted() && left.len() >= 30 - 17, "{number} {len} {left:?}");
             let is_sealed = number < n_segments;
-            let is_lost = left.len() < 30;
             // Of the newest one nothing tells whether it had more; without a byte it never was.
-            let is_named = if is_sealed { is_lost } else { len > 0 };
-            assert_eq!(is_named, !reopened.damage().is_empty(), "{number} {len}");
+            assert_eq!(is_sealed || len > 0, !reopened.damage().is_empty(), "{number} {len}");
             reopened.append(1, 10);
-            assert_eq!(reopened.positions().len(), left.len() + 1, "{number} {len}");
+            let positions = reopened.positions();
+            assert_eq!(positions.len(), left.len() + 1, "{number} {len}");
+            // What is gone for good needs no positions of its own.
+            assert!(
+                positions.iter().all(|position| *position <= 31),
+                "{number} {len} {positions:?}"
+            );
         }
     }
 }
