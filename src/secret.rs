@@ -59,6 +59,9 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// The variable in which systemd names the folder of a service's credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// Where a secret is kept. This is what the configuration holds; the value is read at start and
 /// on reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +113,14 @@ pub enum SecretError {
     Empty(SecretRef),
 }
 
+impl SecretError {
+    /// Whether `err`, or what is behind it, is that systemd passed no credentials to this process.
+    pub fn is_of_unseen_credential(err: &(dyn std::error::Error + 'static)) -> bool {
+        let chain = std::iter::successors(Some(err), |err| err.source());
+        chain.filter_map(|err| err.downcast_ref()).any(|err| matches!(err, Self::NoCredentials(_)))
+    }
+}
+
 impl SecretRef {
     /// Reads the secret; makes the file first where `create` asks for it.
     pub fn resolve(&self) -> Result<Secret, SecretError> {
@@ -124,7 +135,7 @@ impl SecretRef {
                 read_file(path)?
             }
             Self::Credential(name) => {
-                let folder = read_env("CREDENTIALS_DIRECTORY")
+                let folder = read_env(CREDENTIALS)
                     .ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
                 read_file(&Path::new(OsStr::from_bytes(&folder)).join(name))?
             }
@@ -176,6 +187,17 @@ impl SecretRef {
         // What is wrong with it is reported where the secret is needed.
         let secret = self.resolve().ok()?;
         Some(Fingerprint(Sha256::digest(secret.expose()).into()))
+    }
+
+    /// The same for a process that is not the service: a credential that systemd passes to that one alone
+    /// is taken for good.
+    pub fn probe_outside(&self) -> Result<(), SecretError> {
+        if self.is_unseen_credential() { Ok(()) } else { self.probe() }
+    }
+
+    /// Whether it is a credential, and systemd passed none to this process.
+    pub fn is_unseen_credential(&self) -> bool {
+        matches!(self, Self::Credential(_)) && read_env(CREDENTIALS).is_none()
     }
 
     /// Whether [`SecretRef::resolve`] would succeed, found out without making or keeping anything.

@@ -259,6 +259,7 @@ impl Told {
 /// whether it keeps the server from starting.
 pub fn check_certificate(config: &Config) -> Option<(&'static str, String, bool)> {
     match config.server.tls.as_ref()? {
+        TlsSettings::Files(files) if files.is_unseen() => None,
         TlsSettings::Files(files) => match files.load() {
             Ok(certificate) => {
                 let problem = certificate.problem(SystemClock::new().now())?;

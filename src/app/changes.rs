@@ -28,6 +28,17 @@ pub(super) fn changes(
     }
 }
 
+/// Why a file without a source is not taken over where there were some: mostly it was cut short while it was
+/// saved, and each sender would be answered 404, after which some never send the event again.
+pub(super) fn objection_to_no_source(old: &Config, new: &Config) -> Option<String> {
+    let is_emptied = new.sources.is_empty() && !old.sources.is_empty();
+    is_emptied.then(|| {
+        "the file has no source any more, and every sender would be answered 404: save it again if it \
+         was cut short, or restart Gatepost if it is to take nothing in"
+            .to_owned()
+    })
+}
+
 /// The sources whose secrets are others by now, in the same places.
 fn secrets_of_sources(new: &Config, ingest: &Ingest) -> Vec<String> {
     let mut changes = Vec::new();

@@ -200,7 +200,8 @@ impl Control for Server {
     async fn reload(&self) -> Result<Reloaded, ApiError> {
         let _alone = self.reloading.lock().await;
         let (config, warnings) = self.load()?;
-        if let Some(objection) = self.sandbox.objection(&config) {
+        let emptied = || changes::objection_to_no_source(&self.config(), &config);
+        if let Some(objection) = self.sandbox.objection(&config).or_else(emptied) {
             return Err(ApiError::Bad(objection));
         }
         let bad = |err: AppError| ApiError::Bad(error_chain(&err));

@@ -96,7 +96,8 @@ fn refused(report: &Report, output: Output) -> CliError {
 /// Reads the file at `path` and looks at its handlers with their samples, as far as they can be read where
 /// something is wrong.
 fn load(path: &Path) -> Result<(Config, Report), Report> {
-    let Checked { config, partial, mut report } = config::check_file(path, Some(SecretRef::probe))?;
+    let Checked { config, partial, mut report } =
+        config::check_file(path, Some(SecretRef::probe_outside))?;
     if let Some(config) = config {
         lint::lint(&config, &mut report);
         return Ok((config, report));

@@ -56,10 +56,7 @@ pub(super) async fn run(verb: Events, config: &Config, output: Output) -> Result
             output.one(&via.show(id).await?, text)
         }
         Events::Save { id, to } => {
-            let event = match via.event(id).await {
-                Ok(id) => via.exported(id).await,
-                Err(err) => Err(err),
-            };
+            let event = via.exported(id).await;
             via.close().await?;
             fixtures::save(&event?, to.as_deref(), config, output)
         }
@@ -117,7 +114,8 @@ impl Via {
     }
 
     /// One event with all that belongs to it.
-    pub(super) async fn exported(&self, id: EventId) -> Result<ExportedEvent, CliError> {
+    pub(super) async fn exported(&self, said: SaidEvent) -> Result<ExportedEvent, CliError> {
+        let id = self.event(said).await?;
         let before = self.show(id).await?.summary.position.previous();
         let found = self.export(before.0, 1).await?.pop();
         let found = found.filter(|found| found.id == id.to_string());

@@ -17,23 +17,16 @@ pub(super) fn run(markdown: bool) -> Result<(), CliError> {
 }
 
 /// What `main` ends with, for the page of the program.
-const EXIT_STATUS: &str = r".SH EXIT STATUS
-.TP
-\fB0\fR
-Done.
-.TP
-\fB1\fR
-It was tried and did not work, or there is no such source, handler, event or dead letter.
-.TP
-\fB2\fR
-It cannot be meant like that: an option is missing, or has no such value.
-.TP
-\fB3\fR
-The configuration has mistakes.
-.TP
-\fB4\fR
-The server, or what was asked for behind it, does not answer; or there is no store yet.
-";
+const EXIT_STATUS: [(u8, &str); 5] = [
+    (0, "Done."),
+    (
+        1,
+        "It was tried and did not work, or there is no such source, handler, event or dead letter.",
+    ),
+    (2, "It cannot be meant like that: an option is missing, or has no such value."),
+    (3, "The configuration has mistakes."),
+    (4, "The server, or what was asked for behind it, does not answer; or there is no store yet."),
+];
 
 /// Writes the manual pages, one for each verb.
 pub(super) fn man(folder: &Path) -> Result<(), CliError> {
@@ -41,7 +34,11 @@ pub(super) fn man(folder: &Path) -> Result<(), CliError> {
         CliError::Failed(format!("no pages can be written into `{}`: {err}", folder.display()))
     })?;
     let mut page = std::fs::OpenOptions::new().append(true).open(folder.join("gatepost.1"))?;
-    Ok(page.write_all(EXIT_STATUS.as_bytes())?)
+    page.write_all(b".SH EXIT STATUS\n")?;
+    for (code, meaning) in EXIT_STATUS {
+        writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}")?;
+    }
+    Ok(())
 }
 
 /// Prints a completion script.
@@ -49,4 +46,17 @@ pub(super) fn completions(shell: Shell) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "gatepost", &mut script);
     bytes(&script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EXIT_STATUS;
+
+    #[test]
+    fn the_handbook_names_every_exit_code() {
+        let page = include_str!("../../docs/operations.md");
+        for (code, meaning) in EXIT_STATUS {
+            assert!(page.contains(&format!("| {code} | {meaning} |")), "{code}");
+        }
+    }
 }

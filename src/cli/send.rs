@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::OWN_SOURCE;
 use crate::event::{EventType, SourceName};
+use crate::secret::SecretError;
 use crate::settings::nearest;
 use crate::source::Source;
 
@@ -125,7 +126,14 @@ fn source(name: &str, config: &Config) -> Result<Source, CliError> {
     let found = SourceName::parse(name).ok();
     let found = found.and_then(|name| config.sources.get_key_value(&name));
     let Some((name, settings)) = found else { return Err(no_source(name, config)) };
-    Source::build(name.clone(), settings.clone()).map_err(|err| CliError::Failed(error_chain(&err)))
+    Source::build(name.clone(), settings.clone()).map_err(|err| {
+        let next = if SecretError::is_of_unseen_credential(&err) {
+            "\nnext: the source's page on the dashboard sends a test event with the server's own secret"
+        } else {
+            ""
+        };
+        CliError::Failed(format!("{}{next}", error_chain(&err)))
+    })
 }
 
 pub(super) fn no_source(name: &str, config: &Config) -> CliError {

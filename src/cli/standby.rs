@@ -127,8 +127,15 @@ fn found(promoted: &Promoted) -> String {
         ));
     }
     let heard = heard_at.map_or_else(|| "never".to_owned(), ago);
-    let behind = events_behind.map(|n| format!(", {} behind", counted(n, "event", "events")));
+    let behind = events_behind.map(|n| match n {
+        0 => ": the copy had all that it had by then".to_owned(),
+        n => format!(": the copy was {} behind then", counted(n, "event", "events")),
+    });
     text.line(format_args!("the gateway was heard last {heard}{}", behind.unwrap_or_default()));
+    text.line(format_args!(
+        "what it took in after that is not here; where its disk can be read, `gatepost queue export` \
+         there and `gatepost queue import` here bring it"
+    ));
     if !was_complete {
         text.line(format_args!("the copy was not complete: events are missing"));
     }

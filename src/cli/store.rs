@@ -286,8 +286,17 @@ impl Via {
 /// Says so where there is no store: opening would make one.
 pub(super) fn require_store(config: &Config) -> Result<(), CliError> {
     let path = &config.queue.path;
-    if path.exists() {
-        return Ok(());
+    match path.try_exists() {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(err) => {
+            let user = files::owner_of(path).unwrap_or_else(|| "gatepost".to_owned());
+            return Err(CliError::Unreachable(format!(
+                "the store in `{}` is another user's ({err}); run this as that user: \
+                 sudo -u '{user}' gatepost …",
+                path.display()
+            )));
+        }
     }
     let path = path.display();
     Err(CliError::Unreachable(format!(

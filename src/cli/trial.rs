@@ -14,7 +14,7 @@ use crate::event::{Delivery, Event, EventId, EventType, HandlerName, Output as S
 use crate::handler::Plan;
 use crate::settings::ReportEntry;
 
-use super::args::HandlersTry;
+use super::args::{HandlersTry, SaidEvent};
 use super::output::{Output, Page, plain};
 use super::send::{did_you_mean, no_source, note_made_up, read};
 use super::store::Via;
@@ -85,8 +85,8 @@ async fn find(
     config: &Config,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Event>, CliError> {
-    if let Some(id) = &options.event {
-        return stored(*id, config).await;
+    if let Some(said) = options.event {
+        return stored(said, config).await;
     }
     let unknown = |source: &str| no_source(source, config);
     let parse = |source: &str| SourceName::parse(source).map_err(|_| unknown(source));
@@ -128,9 +128,9 @@ fn no_sample(source: &SourceName, event_type: &EventType, config: &Config) -> Cl
 }
 
 /// A retained event, with its own id.
-async fn stored(id: EventId, config: &Config) -> Result<Arc<Event>, CliError> {
+async fn stored(said: SaidEvent, config: &Config) -> Result<Arc<Event>, CliError> {
     let via = Via::reach(config).await?;
-    let exported = via.exported(id).await;
+    let exported = via.exported(said).await;
     via.close().await?;
     let event = exported?.into_stored().map_err(|err| CliError::failed(&err))?;
     Ok(Arc::new(event))

@@ -194,6 +194,17 @@ impl<'a> Value<'a> {
         self.note_if_made(secret);
     }
 
+    /// Notes that a credential was not looked at, where that is let pass.
+    fn note_if_unseen(&self, secret: &SecretRef) {
+        if secret.is_unseen_credential() && self.diagnostics.probe.is_some() {
+            self.record(
+                Severity::Note,
+                &format_args!("the {secret} is there for the service alone: it was not looked at"),
+                &"`gatepost status` shows the secrets that the running server has",
+            );
+        }
+    }
+
     /// Notes that a random secret is made: where one was lost, as in a restore, nothing fits it.
     fn note_if_made(&self, secret: &SecretRef) {
         if matches!(secret, SecretRef::File { create: true, .. })
@@ -227,7 +238,9 @@ impl<'a> Value<'a> {
         if unused.iter().any(|table| self.path.starts_with(table)) {
             return;
         }
-        let Some(Err(err)) = self.diagnostics.probe.map(|probe| probe(secret)) else { return };
+        let Some(Err(err)) = self.diagnostics.probe.map(|probe| probe(secret)) else {
+            return self.note_if_unseen(secret);
+        };
         let cause = std::error::Error::source(&err).map(|cause| format!(": {cause}"));
         let help = match secret {
             SecretRef::Env(name) => format!("set `{name}` for the service, or use a file"),

@@ -47,6 +47,9 @@ pub enum AcmeError {
     /// The authority does not answer, or says no.
     #[error("{0}")]
     Authority(#[source] instant_acme::Error),
+    /// The authority of this directory cannot be reached.
+    #[error("the authority at `{0}` does not answer: {1}")]
+    Unreached(String, #[source] instant_acme::Error),
     /// It took too long.
     #[error("the authority took longer than {} s", .0.as_secs())]
     Late(Duration),
@@ -151,7 +154,7 @@ impl Acme {
                 let credentials: AccountCredentials = serde_json::from_slice(text.expose())
                     .map_err(|_| AcmeError::NoAccount(path.clone()))?;
                 let builder = self.builder()?;
-                builder.from_credentials(credentials).await.map_err(AcmeError::Authority)
+                builder.from_credentials(credentials).await.map_err(|err| self.unreached(err))
             }
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 let contact = self.settings.contact.as_deref();
@@ -162,13 +165,21 @@ impl Acme {
                 };
                 let directory = self.settings.directory.clone();
                 let created = self.builder()?.create(&account, directory, None).await;
-                let (account, credentials) = created.map_err(AcmeError::Authority)?;
+                let (account, credentials) = created.map_err(|err| self.unreached(err))?;
                 let text = serde_json::to_vec(&credentials).map_err(io::Error::other);
                 let text = secret::Secret::new(text.map_err(file_error)?);
                 secret::write_own(&path, &text).map_err(file_error)?;
                 Ok(account)
             }
             Err(err) => Err(file_error(err)),
+        }
+    }
+
+    /// What went wrong with the first question to the authority, with its address.
+    fn unreached(&self, err: instant_acme::Error) -> AcmeError {
+        match err {
+            api @ instant_acme::Error::Api(_) => AcmeError::Authority(api),
+            other => AcmeError::Unreached(self.settings.directory.clone(), other),
         }
     }
 

@@ -35,7 +35,7 @@ pub enum CertificateError {
     #[error("`cert` holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
     /// The PEM text is broken.
-    #[error("`{0}` is not in PEM form: {1}")]
+    #[error("`{0}` is not in PEM form: {reason}", reason = of_pem(.1))]
     NotPem(&'static str, pem::Error),
     /// There is no key in PEM form.
     #[error("`key` holds no private key in PEM form that can be read without a passphrase")]
@@ -44,7 +44,10 @@ pub enum CertificateError {
     #[error("`key` has a passphrase: take it off by `openssl pkey -in KEY -out NEW`")]
     Encrypted,
     /// The key's algorithm is not known.
-    #[error("`key` cannot be used: {0}")]
+    #[error(
+        "`key` cannot be used: it is no ECDSA (P-256, P-384, P-521), Ed25519 or RSA key of 2,048 to 8,192 \
+         bits ({0})"
+    )]
     UnusableKey(rustls::Error),
     /// The key is another certificate's.
     #[error(
@@ -57,6 +60,19 @@ pub enum CertificateError {
     /// The certificate says no time of its end.
     #[error("the first certificate in `cert` cannot be read")]
     Malformed,
+}
+
+/// What is wrong with a file in PEM form, without its bytes.
+fn of_pem(err: &pem::Error) -> String {
+    match err {
+        pem::Error::MissingSectionEnd { .. } => {
+            "it breaks off before the line `-----END …-----`".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line `-----BEGIN …-----` is not whole".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Where a certificate or its key is: a file of it is no secret's.

@@ -71,6 +71,11 @@ impl TlsFiles {
         Some(Self { cert: cert?.0, key: key?.0 })
     }
 
+    /// Whether only the service can see them: systemd passed no credentials to this process.
+    pub fn is_unseen(&self) -> bool {
+        self.cert.is_unseen_credential() || self.key.is_unseen_credential()
+    }
+
     /// Reads both files as they are now.
     pub fn load(&self) -> Result<Certificate, CertificateError> {
         let read = |key: &'static str, file: &SecretRef| {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::SaidEvent;
 use crate::cli::when::Moment;
-use crate::event::{EventId, HandlerName};
+use crate::event::HandlerName;
 
 /// Options of `top`.
 #[derive(Debug, Args)]
@@ -62,10 +63,10 @@ pub enum Handlers {
 pub struct HandlersTry {
     /// The handler.
     pub(in crate::cli) name: HandlerName,
-    /// With this retained event. Without one of these, with the first sample that the handler
+    /// With this retained event, or the newest one (`last`). Without one of these, with the first sample that the handler
     /// wants.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "body"])]
-    pub(in crate::cli) event: Option<EventId>,
+    pub(in crate::cli) event: Option<SaidEvent>,
     /// With the provider's sample of a source and type, as in `hyvor comment.create`.
     #[arg(long, num_args = 2, value_names = ["SOURCE", "TYPE"], conflicts_with = "body")]
     pub(in crate::cli) sample: Option<Vec<String>>,

@@ -124,6 +124,13 @@ pub(super) fn variable(text: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
+/// Notes that a variable has a default there, which ours have not.
+pub(super) fn note_default(text: &str, what: &str, notes: &mut Vec<String>) {
+    if let Some(name) = variable(text).filter(|_| text.contains(":-")) {
+        notes.push(format!("the default of `{name}` ({what}) was left out: set the variable"));
+    }
+}
+
 /// `name` as Gatepost takes names; a note where it had to be changed.
 pub(super) fn name_of(name: &str, notes: &mut Vec<String>) -> String {
     let lower = name.to_ascii_lowercase();

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::imported::{ImportedConfig, list, name_of, put, quoted, unchecked, variable};
+use super::imported::{
+    ImportedConfig, list, name_of, note_default, put, quoted, unchecked, variable,
+};
 use super::transform;
 
 /// Parts of the file that have no like here.
@@ -102,11 +104,21 @@ fn server(file: &Value, imported: &mut ImportedConfig) {
     let number = |key: &str| server.get(key).and_then(Value::as_u64);
     let mut text = String::from("[server]\n");
     let mut notes = Vec::new();
-    if let Some(port) = number("port") {
-        put(&mut text, format_args!("listen = \"0.0.0.0:{port}\"\n"));
+    match (number("port"), given(server, "port")) {
+        (Some(port), _) => put(&mut text, format_args!("listen = \"0.0.0.0:{port}\"\n")),
+        (None, Some(port)) => {
+            notes.push(format!(
+                "its port is `{port}`, a variable: write `listen = \"0.0.0.0:PORT\"`"
+            ));
+        }
+        (None, None) => {}
     }
-    if let Some(bytes) = number("max_body_size") {
-        put(&mut text, format_args!("body_max = \"{bytes}B\"\n"));
+    match (number("max_body_size"), given(server, "max_body_size")) {
+        (Some(bytes), _) => put(&mut text, format_args!("body_max = \"{bytes}B\"\n")),
+        (None, Some(bytes)) => {
+            notes.push(format!("its `max_body_size` is `{bytes}`, no number: write `body_max`"));
+        }
+        (None, None) => {}
     }
     if server.get("trust_proxy") == Some(&Value::Bool(true)) {
         text.push_str("trusted_proxies = [\"127.0.0.1\"]\n");
@@ -170,7 +182,9 @@ fn webhook(
     }
     // Whatever else it is: a source that is to be checked is never open.
     let verify = verify.unwrap_or_default();
-    let secret = imported.secret(name, &secret.unwrap_or_default());
+    let secret = secret.unwrap_or_default();
+    note_default(&secret, "its secret", notes);
+    let secret = imported.secret(name, &secret);
     if let Some((_, preset)) = PRESETS.iter().find(|(theirs, _)| verify == *theirs) {
         put(out, format_args!("provider = \"{preset}\"\nsecrets = [{secret}]\n"));
         return String::new();
@@ -321,6 +335,7 @@ fn headers(handler: &Value, notes: &mut Vec<String>) -> Vec<String> {
             None => headers.push(format!("{key} = {}", quoted(value))),
             Some(at) => {
                 let (prefix, secret) = value.split_at(at);
+                note_default(secret, &format!("the header `{name}`"), notes);
                 match variable(secret) {
                     Some(variable) => headers.push(format!(
                         "{key} = {{ secret = {{ env = {} }}, prefix = {} }}",

@@ -166,6 +166,15 @@ fn hook_whose_rule_cannot_be_carried_over_takes_nothing_until_its_owner_decides(
     let (config, told) = imported(&folder, "qhook", sources);
     assert!(config.contains("[source.a.verify]\nalgorithm = \"hmac-sha256\""), "{config}");
     assert!(told.contains("everybody in the networks of `allow`"), "{told}");
+
+    let defaults = "server: { port: \"${PORT:-9999}\" }\nsources:\n  pd: { type: webhook, verify: \
+                    pagerduty, secret: \"${PD_SECRET:-demo-secret}\" }\nhandlers:\n  h: { source: pd, \
+                    url: \"http://127.0.0.1/x\", headers: { X-A: \"${K:-v}\" } }\n";
+    let (_, told) = imported(&folder, "qhook", defaults);
+    for line in ["its port is `${PORT:-9999}`", "the default of `PD_SECRET`", "the default of `K`"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert!(!told.contains("demo-secret"), "{told}");
 }
 
 #[test]

@@ -172,12 +172,33 @@ fn commands_beside_a_server_need_no_credentials_of_its_own() {
         printed(&run(&folder, command), 0);
     }
     send(&folder, &served, "hyvor", "comment.create");
-    // Who signs or checks must have it.
-    for (command, code) in [(&["send", "shop", "comment.create"][..], 1), (&["check"], 3)] {
+    // Who signs must have it; who checks is told that it was not looked at.
+    for (command, code, line) in [
+        (&["send", "shop", "comment.create"][..], 1, "the source's page on the dashboard sends"),
+        (&["check"], 0, "systemd credential `shop` is there for the service alone"),
+        (&["check", "--diff"], 0, "a reload would change nothing"),
+    ] {
         let output = run(&folder, command);
-        printed(&output, code);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("systemd credential `shop` cannot be found"), "{told}");
+        let told = format!("{}{}", printed(&output, code), String::from_utf8_lossy(&output.stderr));
+        assert!(told.contains(line), "{told}");
     }
     assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_not_taken_over() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let path = folder.path().join("config.toml");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let to_sources = whole.split("[source.").next().unwrap();
+    for cut in ["", to_sources] {
+        std::fs::write(&path, cut).unwrap();
+        let output = run(&folder, &["reload"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("the file has no source any more"), "{said}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    send(&folder, &served, "hyvor", "comment.create");
 }
