@@ -16,6 +16,7 @@ use crate::source::{SourceCredentials, SourceSettings};
 
 mod defaults;
 mod diff;
+mod elsewhere;
 mod folders;
 mod handler;
 mod markdown;
@@ -259,6 +260,7 @@ pub fn check_file(path: &Path, probe: Option<Probe>) -> Result<Checked, Report> 
 pub fn check_text(text: &str, file: &str, folder: &Path, probe: Option<Probe>) -> Checked {
     let reading = settings::read_with(text, folder, probe, read);
     let mut report = Report::new(file, text, &reading);
+    elsewhere::name_homes(&mut report);
     let has_errors = reading.has_errors();
     let (entries, secrets) = (reading.entries, reading.secrets);
     let ReadTables { config, unread, is_whole, is_broken } = reading.value;

@@ -57,6 +57,7 @@ pub use secret_header::{SecretHeader, SecretHeaderError};
 pub use spelled_out::{without_secret_arguments, without_secrets};
 pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
+pub use unknown::KNOWN_HERE;
 pub use value::{FromToml, Value};
 
 /// How much a problem matters.

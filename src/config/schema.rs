@@ -132,7 +132,7 @@ fn value() -> Value {
 }
 
 /// Whether there is any value that the key may have: of a table that is refused nothing is known.
-fn is_taken(key: &Key) -> bool {
+pub(super) fn is_taken(key: &Key) -> bool {
     let is_known = key.schema.as_object().is_some_and(|schema| !schema.is_empty());
     is_known || *key.expected != *"a table"
 }

@@ -6,6 +6,9 @@ use toml::de::DeValue;
 use super::path::join;
 use super::{Table, nearest, renamed};
 
+/// How the help for a key begins of which nothing is known but what else its table takes.
+pub const KNOWN_HERE: &str = "known here: ";
+
 /// What other programs call some of our keys.
 const SYNONYMS: &[(&str, &str)] = &[
     ("args", "run"),
@@ -63,7 +66,7 @@ impl Table<'_> {
                 format!("did you mean `{near}`, which stands in `[{home}]`?")
             }
             (None, _) if self.asked.is_empty() => String::new(),
-            (None, _) => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+            (None, _) => format!("{KNOWN_HERE}{}", known().collect::<Vec<_>>().join(", ")),
         }
     }
 

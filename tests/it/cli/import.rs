@@ -171,7 +171,8 @@ fn hook_whose_rule_cannot_be_carried_over_takes_nothing_until_its_owner_decides(
                     pagerduty, secret: \"${PD_SECRET:-demo-secret}\" }\nhandlers:\n  h: { source: pd, \
                     url: \"http://127.0.0.1/x\", headers: { X-A: \"${K:-v}\" } }\n";
     let (_, told) = imported(&folder, "qhook", defaults);
-    for line in ["its port is `${PORT:-9999}`", "the default of `PD_SECRET`", "the default of `K`"] {
+    for line in ["its port is `${PORT:-9999}`", "the default of `PD_SECRET`", "the default of `K`"]
+    {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert!(!told.contains("demo-secret"), "{told}");

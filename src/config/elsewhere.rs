@@ -1,0 +1,78 @@
+//! Where a key stands that was written into a table that has none of that name.
+
+use std::collections::BTreeSet;
+
+use super::schema;
+use crate::settings::{KNOWN_HERE, Problem, Report};
+
+/// More tables with a key of one name say nothing of which was meant.
+const HOMES_MAX: usize = 2;
+
+/// Adds to the help for unknown keys which other table takes them.
+pub(super) fn name_homes(report: &mut Report) {
+    let unknown = report.problems.iter_mut().filter(|problem| problem.help.starts_with(KNOWN_HERE));
+    let unknown: Vec<&mut Problem> = unknown.collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let keys = schema::keys();
+    for problem in unknown {
+        let Some((table, name)) = problem.path.rsplit_once('.') else { continue };
+        let mut homes: BTreeSet<String> = keys
+            .iter()
+            .filter(|(_, key)| schema::is_taken(key))
+            .filter_map(|(path, _)| path.rsplit_once('.'))
+            .filter(|(_, its_name)| *its_name == name)
+            .map(|(home, _)| named_as_in(table, home))
+            .collect();
+        // What is meant for the same source or handler stands in one of its own tables.
+        if homes.iter().any(|home| is_same_owner(table, home)) {
+            homes.retain(|home| is_same_owner(table, home));
+        }
+        if (1..=HOMES_MAX).contains(&homes.len()) {
+            let homes = homes.into_iter().collect::<Vec<_>>().join("]` or `[");
+            problem.help = format!("`{name}` stands in `[{homes}]`; {}", problem.help);
+        }
+    }
+}
+
+/// Whether both are tables of one source or handler.
+fn is_same_owner(table: &str, home: &str) -> bool {
+    table.contains('.') && table.split('.').take(2).eq(home.split('.').take(2))
+}
+
+/// The table `home` with the owner's own name in it, where `table` is one of the same name.
+fn named_as_in(table: &str, home: &str) -> String {
+    let mut steps = table.split('.');
+    let (kind, name) = (steps.next().unwrap_or_default(), steps.next());
+    match (home.strip_prefix(kind).and_then(|rest| rest.strip_prefix(".NAME")), name) {
+        (Some(rest), Some(name)) => format!("{kind}.{name}{rest}"),
+        _ => home.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::check_text;
+    use crate::settings::ReportStyle;
+
+    #[test]
+    fn key_in_a_wrong_table_is_sent_home() {
+        for (text, home) in [
+            ("[server]\nretention = \"7d\"\n", "`retention` stands in `[queue]`"),
+            ("[queue]\nlisten = \"127.0.0.1:1\"\n", "stands in `[admin]` or `[server]`"),
+            (
+                "[handler.x]\npath = \"a\"\n[handler.x.log]\n",
+                "`path` stands in `[handler.x.file]`;",
+            ),
+            ("[handler.x]\nattempts = 5\n[handler.x.log]\n", "stands in `[handler.x.retry]`;"),
+            ("[source.a]\nprovider = \"svix\"\nretry = \"1h\"\n", "stands in `[handler.NAME]`"),
+        ] {
+            let report = check_text(text, "config.toml", Path::new("/"), None).report;
+            let said = report.render(ReportStyle::Plain);
+            assert!(said.contains(home), "{text}{said}");
+        }
+    }
+}
