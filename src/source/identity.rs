@@ -43,7 +43,17 @@ pub(super) enum Identity {
     Body,
 }
 
+/// What senders write where they have no id: it is many events'.
+const NO_IDS: [&str; 7] = ["0", "false", "true", "NaN", "Infinity", "-Infinity", "undefined"];
+
 impl Identity {
+    /// By the sender's own id. One that is none, or in which what could not be read became U+FFFD, is
+    /// no event's alone: the body counts too.
+    pub(super) fn of_id(id: String, is_signed: bool) -> Self {
+        let is_weak = NO_IDS.contains(&id.as_str()) || id.contains(char::REPLACEMENT_CHARACTER);
+        if is_signed && !is_weak { Self::SignedId(id) } else { Self::Id(id) }
+    }
+
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::SignedId(id) | Self::Id(id) => Some(id),
@@ -170,6 +180,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_id_does_not_stand_for_an_event() {
+        for (id, is_alone) in [
+            ("7", true),
+            ("null-1", true),
+            ("0", false),
+            ("false", false),
+            ("NaN", false),
+            ("a\u{fffd}", false),
+        ] {
+            let identity = Identity::of_id(id.to_owned(), true);
+            assert_eq!(matches!(identity, Identity::SignedId(_)), is_alone, "{id}");
+        }
+    }
 
     #[test]
     fn equal_events_have_equal_keys_and_no_others() {

@@ -75,6 +75,9 @@ pub enum BadKey {
         "it is not a public key of this algorithm (PEM, a certificate, a JWK or JWK set, or hex or base64 of DER or raw bytes)"
     )]
     Public,
+    /// It should be longer.
+    #[error("it is an RSA key of fewer than 2048 bits, which signs nothing that is believed")]
+    ShortRsa,
 }
 
 /// A secret made ready for one scheme.
@@ -131,7 +134,7 @@ impl Key {
             | Algorithm::RsaPssSha512 => {
                 let stripped = KeyRule { encoding: Encoding::Plain, ..rule.clone() };
                 let keys = public_key::read(algorithm, &stripped.decode(secret)?);
-                let keys = keys.ok_or(BadKey::Public)?.into();
+                let keys = keys?.into();
                 Ok(Self { secret: Zeroizing::default(), state: State::Public(keys) })
             }
         }

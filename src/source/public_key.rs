@@ -8,10 +8,14 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 
 use super::algorithm::{Algorithm, AlgorithmKind};
+use super::keys::BadKey;
 use super::signature::Encoding;
 
 /// The most keys of a set that are looked at: providers publish two or three.
 const KEYS_MAX: usize = 32;
+
+/// The modulus of the shortest RSA key that is believed: 2,048 bits (NIST SP 800-131A).
+const RSA_MODULUS_BYTES_MIN: usize = 256;
 
 /// A public key of one algorithm.
 #[derive(Clone)]
@@ -80,6 +84,8 @@ impl PublicKey {
             AlgorithmKind::Rsa(parameters) => {
                 (text("kty") == Some("RSA")).then_some(())?;
                 let (n, e) = (bytes("n")?, bytes("e")?);
+                let zeros = n.iter().take_while(|byte| **byte == 0).count();
+                (n.len() - zeros >= RSA_MODULUS_BYTES_MIN).then_some(())?;
                 let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
                 Some(Self { key: key.ok()?, fixed: None })
             }
@@ -103,11 +109,11 @@ pub(super) fn matches(keys: &[PublicKey], message: &[u8], candidates: &[Vec<u8>]
 
 /// The keys of this algorithm that `text` is: a JWK or a set of them; a public key or a certificate
 /// in PEM; hexadecimal digits or base64 of DER or raw bytes; or those bytes themselves.
-pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Option<Vec<PublicKey>> {
+pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Result<Vec<PublicKey>, BadKey> {
     let trimmed = text.trim_ascii();
     if trimmed.starts_with(b"{") {
         let keys = read_jwks(algorithm, trimmed);
-        return (!keys.is_empty()).then_some(keys);
+        return if keys.is_empty() { Err(BadKey::Public) } else { Ok(keys) };
     }
     // No two forms can be taken for one another: each must also be a key of the right length.
     let forms = [
@@ -117,8 +123,11 @@ pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Option<Vec<PublicKey>> 
         Encoding::Base64.decode(trimmed),
         Some(text.to_vec()),
     ];
-    let mut forms = forms.iter().flatten();
-    forms.find_map(|bytes| PublicKey::of_bytes(algorithm, bytes)).map(|key| vec![key])
+    let key = |bytes: &Vec<u8>| Some((PublicKey::of_bytes(algorithm, bytes)?, bytes.len()));
+    let (key, n_bytes) = forms.iter().flatten().find_map(key).ok_or(BadKey::Public)?;
+    // The key's bytes hold its modulus. Of a shorter one no signature is ever good.
+    let is_rsa = matches!(algorithm.kind(), AlgorithmKind::Rsa(_));
+    if is_rsa && n_bytes <= RSA_MODULUS_BYTES_MIN { Err(BadKey::ShortRsa) } else { Ok(vec![key]) }
 }
 
 fn read_jwks(algorithm: Algorithm, text: &[u8]) -> Vec<PublicKey> {

@@ -197,8 +197,7 @@ impl SigningProfile {
             self.delivery_id.iter().find_map(|place| Some((place, fields.text(place)?)))
         });
         match found {
-            Some((place, id)) if scheme.signs(place) => Identity::SignedId(id),
-            Some((_, id)) => Identity::Id(id),
+            Some((place, id)) => Identity::of_id(id, scheme.signs(place)),
             None if self.stamps.iter().any(|place| fields.text(place).is_some()) => Identity::Stamp,
             None => Identity::Body,
         }

@@ -65,7 +65,7 @@ impl FetchedKey {
             return Ok(Arc::clone(keys));
         }
         let keys = public_key::read(algorithm, &self.text);
-        let keys = keys.ok_or_else(|| refused("what came is no key of its algorithm"))?;
+        let keys = keys.map_err(|_| refused("what came is no key of its algorithm"))?;
         let keys: Arc<[PublicKey]> = keys.into();
         all.push((algorithm, Arc::clone(&keys)));
         Ok(keys)

@@ -46,6 +46,9 @@ fn help(profile: &SigningProfile, reason: BadKey, secret: &[u8]) -> String {
              text as it stands"
                 .to_owned()
         }
+        (_, BadKey::ShortRsa) => {
+            "let the sender make a key of 2048 bits or more, and copy the public one".to_owned()
+        }
         (_, BadKey::Public) => "copy the whole public key from the sender again".to_owned(),
         (_, BadKey::Empty) => "write the secret into it".to_owned(),
     }

@@ -276,6 +276,11 @@ fn ed25519_as_the_rfc_has_it() {
     assert!(matches!(built, Err(SourceError::Key { n: 1, reason: BadKey::Public, .. })));
 }
 
+/// By `openssl genrsa 1024`.
+const RSA_OF_1024_BITS: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDEX/XA4eiDz3JJNw146q/NQrqO\
+    6c5kZjnnQ8AlLsSPw+4mF+mfJypoOT3idsYqcZhZmkVSpFB+HZWngioPKnAjmSyhz7vSLJ9Byrz+r5DBZ1D0reGI40NkmRVN\
+    tv7QgpsS+hX1HQiWmo7hK/KTm1omEvt875xUFDWL3TZucv8URwIDAQAB";
+
 // Made for this test: `openssl dgst -sha256 -sign`, the key once as SPKI and once as PKCS #1.
 #[test]
 fn rsa_as_openssl_signs() {
@@ -287,6 +292,16 @@ fn rsa_as_openssl_signs() {
     }
     let settings = read(&format!("secrets = [{{ env = \"A\" }}]\n{text}")).0.unwrap();
     let name = SourceName::parse("s").unwrap();
-    let built = Source::with_secrets(name, settings, vec![Secret::new("MFkwEwYHKoZIzj0CAQYI")]);
-    assert!(matches!(built, Err(SourceError::Key { reason: BadKey::Public, .. })));
+    for (key, expected) in [
+        ("MFkwEwYHKoZIzj0CAQYI", BadKey::Public),
+        (RSA_OF_1024_BITS, BadKey::ShortRsa),
+        (r#"{"kty":"RSA","n":"AQ","e":"AQAB"}"#, BadKey::Public),
+    ] {
+        let secrets = vec![Secret::new(key)];
+        let built = Source::with_secrets(name.clone(), settings.clone(), secrets);
+        assert!(
+            matches!(built, Err(SourceError::Key { reason, .. }) if reason == expected),
+            "{key}"
+        );
+    }
 }
