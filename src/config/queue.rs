@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::queue::embedded;
 use crate::settings::{ByteSize, Table};
 use crate::standby::Acknowledge;
 
@@ -43,6 +44,7 @@ const DISK_MAX: ByteSize = ByteSize(10 << 30);
 /// Two segments of the log always stand ready, and sled needs some room.
 const DISK_MAX_MIN: ByteSize = ByteSize(64 << 20);
 const DISK_RESERVE: ByteSize = ByteSize(256 << 20);
+const DISK_RESERVE_MIN: ByteSize = ByteSize(embedded::DISK_RESERVE_MIN);
 const DEDUPE_MEMORY: ByteSize = ByteSize(32 << 20);
 const WAITING_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
@@ -66,12 +68,27 @@ pub(super) fn read(root: &mut Table<'_>) -> QueueSettings {
     queue.retention = table.take_or("retention", queue.retention);
     queue.orphan_retention = table.take_or("orphan_retention", queue.orphan_retention);
     queue.disk_max = table.checked("disk_max", check_disk_max).unwrap_or(queue.disk_max);
-    queue.disk_reserve = table.take_or("disk_reserve", queue.disk_reserve);
+    queue.disk_reserve = read_disk_reserve(&mut table).unwrap_or(queue.disk_reserve);
     queue.dead_retention = table.take("dead_retention");
     queue.dedupe_memory = table.take_or("dedupe_memory", queue.dedupe_memory);
     queue.waiting_max = table.take_or("waiting_max", queue.waiting_max);
     table.finish();
     queue
+}
+
+/// What is too small is taken for the least that serves: with less, a full disk would stay full.
+fn read_disk_reserve(table: &mut Table<'_>) -> Option<ByteSize> {
+    let disk_reserve: ByteSize = table.take("disk_reserve")?;
+    if disk_reserve < DISK_RESERVE_MIN {
+        let message = format!(
+            "on a full disk outcomes and what frees the queue need {DISK_RESERVE_MIN} (three segments of the log): \
+             events leave that free, not {disk_reserve}"
+        );
+        let help =
+            format!("write `disk_reserve = \"{DISK_RESERVE_MIN}\"` or more, or leave it out");
+        table.warning("disk_reserve", message, help);
+    }
+    Some(disk_reserve.max(DISK_RESERVE_MIN))
 }
 
 fn check_disk_max(disk_max: ByteSize) -> Result<ByteSize, String> {

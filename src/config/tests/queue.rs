@@ -23,6 +23,21 @@ fn embedded_queue_is_the_default_and_shares_nothing() {
 }
 
 #[test]
+fn too_small_a_reserve_is_taken_for_the_least_that_serves() {
+    let told = problems("[queue]\ndisk_reserve = '1MiB'");
+    assert_eq!(
+        told,
+        [
+            "on a full disk outcomes and what frees the queue need 48MiB (three segments of the log): events leave \
+          that free, not 1MiB (write `disk_reserve = \"48MiB\"` or more, or leave it out)"
+        ]
+    );
+    let queue = good(&format!("{SMALL}[queue]\ndisk_reserve = '1MiB'")).queue;
+    assert_eq!(queue.disk_reserve.0, 48 << 20);
+    assert_eq!(problems("[queue]\ndisk_reserve = '48MiB'"), Vec::<String>::new());
+}
+
+#[test]
 fn shared_log_has_a_name_a_lease_and_an_answer_that_waits_for_both() {
     let of = shared(&format!("backend = 'postgres'\nnode = 'a'\n{POSTGRES}"));
     assert_eq!((of.node.as_str(), of.ack), ("a", ClusterAck::Both));

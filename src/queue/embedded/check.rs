@@ -34,7 +34,7 @@ pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckRepor
     let settings = Settings { storage: Arc::clone(&storage), ..Settings::new(folder) };
     let options = OpenOptions {
         segment_bytes: settings.segment_bytes,
-        disk_reserve: settings.disk_reserve,
+        disk_reserve: settings.reserve(),
         clock: Arc::new(SystemClock::new()),
         known: Vec::new(),
         drops_torn_units: false,

@@ -81,7 +81,7 @@ use embedded_queue::Driver;
 pub use embedded_queue::EmbeddedQueue;
 pub use files::{KeptFile, KeyFile, LogPlace, QueueFiles, SegmentFile, SegmentName};
 pub use open::Opened;
-pub use settings::{IndexIn, Settings};
+pub use settings::{DISK_RESERVE_MIN, IndexIn, Settings};
 pub use shared::SharedSession;
 pub use subscription::SharedChange;
 

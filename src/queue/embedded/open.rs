@@ -213,7 +213,7 @@ fn open_log(
 ) -> Result<(Arc<FileLog>, Survey, LogWriter), QueueError> {
     let options = OpenOptions {
         segment_bytes: settings.segment_bytes,
-        disk_reserve: settings.disk_reserve,
+        disk_reserve: settings.reserve(),
         clock: Arc::clone(clock),
         known: newest.map(recovery::known_segments).unwrap_or_default(),
         drops_torn_units: settings.is_copy_of_shared,
@@ -281,7 +281,7 @@ fn assemble(
         segment_bytes: u64::from(settings.segment_bytes),
         observer: settings.observer,
         least_segment: next_number(folder.newest_lsn.segment()),
-        used_reserve: false,
+        tried_with: Reserve::Kept,
         is_full: false,
         inbox: Inbox::default(),
         now: Duration::ZERO,

@@ -8,6 +8,12 @@ use super::commit::CommitObserver;
 use super::{cleaner, kept, keys, log};
 use crate::queue::storage::{OsStorage, Storage};
 
+/// The least that stays free on the disk, in segments: two for outcomes, and one for copies and
+/// snapshots, without which nothing of the log can go.
+const RESERVE_SEGMENTS: u64 = 3;
+/// The same in bytes, for segments as they are made by default.
+pub const DISK_RESERVE_MIN: u64 = RESERVE_SEGMENTS * log::SEGMENT_BYTES as u64;
+
 /// What the queue keeps to.
 pub struct Settings {
     /// The queue's folder; made where it is missing.
@@ -16,7 +22,7 @@ pub struct Settings {
     pub retention: Duration,
     /// How many bytes the queue may take.
     pub disk_max: u64,
-    /// How many bytes stay free on the disk.
+    /// How many bytes stay free on the disk; at least three segments do.
     pub disk_reserve: u64,
     /// How many bytes of filters of dedupe keys stay in memory.
     pub dedupe_memory: u64,
@@ -70,11 +76,16 @@ impl Settings {
         }
     }
 
+    /// How many bytes stay free for outcomes, copies and snapshots: events never take them.
+    pub(super) fn reserve(&self) -> u64 {
+        self.disk_reserve.max(RESERVE_SEGMENTS * u64::from(self.segment_bytes))
+    }
+
     pub(super) fn limits(&self) -> cleaner::Limits {
         cleaner::Limits {
             retention: self.retention,
             disk_max: self.disk_max,
-            disk_reserve: self.disk_reserve,
+            disk_reserve: self.reserve(),
             segment_bytes: self.segment_bytes,
         }
     }

@@ -112,7 +112,7 @@ fn bars_are_drawn_on_a_terminal_only() {
 fn gateway_that_takes_nothing_in_says_so_wherever_it_is_looked_at() {
     let folder = Folder::new("", "");
     let config = std::fs::read_to_string(folder.config()).unwrap();
-    std::fs::write(folder.config(), config.replace("\"1MiB\"", "\"1000000TiB\"")).unwrap();
+    std::fs::write(folder.config(), config.replace("\"48MiB\"", "\"1000000TiB\"")).unwrap();
     let served = Served::start(&folder);
     let refuses = loop {
         let status = json(&folder, &["status"]);

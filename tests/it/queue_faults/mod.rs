@@ -20,6 +20,7 @@ mod crash;
 mod derived;
 mod disk;
 mod errors;
+mod full;
 mod open_matrix;
 mod owner;
 mod retention;

@@ -23,7 +23,7 @@ const CONFIG: &str = r#"
 listen = "127.0.0.1:0"
 SERVER
 [queue]
-disk_reserve = "1MiB"
+disk_reserve = "48MiB"
 [admin]
 listen = "127.0.0.1:0"
 [source.hyvor]

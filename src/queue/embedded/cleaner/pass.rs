@@ -113,12 +113,10 @@ impl Cleaner {
             if effort == Effort::Full {
                 self.core.ask(Request::Recorded).await?;
             }
-            while self.free_oldest(effort).await? {}
-            if self.is_tight() {
-                self.core.log.drop_spare().map_err(|source| QueueError::Io {
-                    what: "removing a spare segment".into(),
-                    source,
-                })?;
+            // What frees more needs room itself.
+            self.drop_spare_if_tight()?;
+            while self.free_oldest(effort).await? {
+                self.drop_spare_if_tight()?;
             }
             self.compact_kept().await?;
             self.write_snapshot_if_due().await?;
@@ -127,6 +125,14 @@ impl Cleaner {
         self.note_lived();
         self.core.set_blocked(self.why_blocked());
         Ok(())
+    }
+
+    fn drop_spare_if_tight(&self) -> Result<(), QueueError> {
+        if !self.is_tight() {
+            return Ok(());
+        }
+        let what = || "removing a spare segment".into();
+        self.core.log.drop_spare().map_err(|source| QueueError::Io { what: what(), source })
     }
 
     /// Without it the next start takes more answers for lost, and their repeats for repeats.

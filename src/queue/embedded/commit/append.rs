@@ -1,5 +1,6 @@
 //! Events on their way into the log.
 
+use super::room::RoomFor;
 use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
 use crate::event::{Dedupe, EventId, NewEvent};
 use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
@@ -41,7 +42,7 @@ impl Committer {
         }
         // Room for those that follow as well: a group is stored by one write.
         let needed = record_bytes(&append.event) + append.group.more_bytes;
-        match self.make_room(unit, needed, self.settle_room) {
+        match self.make_room(unit, needed, RoomFor::Events) {
             Ok(()) => {}
             Err(NoRoom::Wait) => return Some(append),
             Err(why) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::room::RoomFor;
 use super::{Committer, NoRoom, Reply, Request, Since, SnapshotBasis};
 use crate::event::{HandlerName, Position};
 use crate::queue::QueueError;
@@ -108,7 +109,7 @@ impl Committer {
     /// Writes one record durably, and says where it is.
     fn write(&mut self, push: impl FnOnce(&mut UnitBuilder) -> Lsn) -> Result<Lsn, NoRoom> {
         let mut unit = self.begin();
-        self.make_room(&mut unit, HEADER_BYTES + CONTROL_BYTES, 0)?;
+        self.make_room(&mut unit, HEADER_BYTES + CONTROL_BYTES, RoomFor::Upkeep)?;
         let at = push(self.records(&mut unit));
         self.finish(unit)?;
         Ok(at)
@@ -183,7 +184,7 @@ impl Committer {
             return Err(NoRoom::Full(why));
         }
         let mut unit = self.begin();
-        self.make_room(&mut unit, HEADER_BYTES, self.settle_room)?;
+        self.make_room(&mut unit, HEADER_BYTES, RoomFor::Events)?;
         self.records(&mut unit).push(Kind::Filler, |_| {});
         self.finish(unit)
     }

@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 
 use super::core::{Core, Step};
 use super::keys::KeyMemtable;
-use super::log::{AllocatedSegment, LogWriter, Want};
+use super::log::{AllocatedSegment, LogWriter, Reserve, Want};
 use super::record::{Incarnation, KeptEnd, Lsn, UnitBuilder};
 use super::subscription::HandlerCell;
 use crate::event::{EventId, HandlerName, NewEvent, Position};
@@ -69,11 +69,11 @@ pub(crate) struct Committer {
     /// For the salts of segments.
     pub(crate) random: StdRng,
     pub(crate) observer: CommitObserver,
-    /// How much of the live segment is kept for settlements where there is no room for another.
+    /// How much of the live segment is kept for outcomes where there is no room for another.
     pub(crate) settle_room: usize,
     pub(crate) segment_bytes: u64,
-    /// Whether the last segment that was asked for may use the bytes that else stay free.
-    pub(crate) used_reserve: bool,
+    /// What the last segment that was asked for may use of the bytes that else stay free.
+    pub(crate) tried_with: Reserve,
     /// There was no room when it was looked for last.
     pub(crate) is_full: bool,
     pub(crate) inbox: Inbox,

@@ -12,33 +12,59 @@ use crate::queue::embedded::record::{HandlerHead, SegmentHead, SegmentId};
 const FULL_FOR: Duration = Duration::from_millis(250);
 /// What the first record of an opening takes beside what is asked for.
 const OPENING_BYTES: usize = 64;
+/// Of what is kept for outcomes, the part that they leave for upkeep.
+const UPKEEP_PART: usize = 16;
+
+/// What room is made for. Each leaves alone what those below it need: on a full disk outcomes are
+/// recorded still, and once nothing more of them can be, what frees the disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoomFor {
+    Events,
+    Outcomes,
+    /// Few small records: trims, subscriptions, the log's end.
+    Upkeep,
+}
+
+impl RoomFor {
+    const fn reserve(self) -> Reserve {
+        match self {
+            Self::Events => Reserve::Kept,
+            Self::Outcomes => Reserve::ForOutcomes,
+            Self::Upkeep => Reserve::Used,
+        }
+    }
+}
 
 impl Committer {
     /// Makes sure that a record of `needed` bytes fits in the live segment behind the unit, writing
     /// the unit and going on to the next segment where it does not. Where there is no next one,
-    /// `spare` bytes of this one are left alone.
+    /// what others need of this one is left alone.
     pub(super) fn make_room(
         &mut self,
         unit: &mut Unit,
         needed: usize,
-        spare: usize,
+        room_for: RoomFor,
     ) -> Result<(), NoRoom> {
         let needed = needed + OPENING_BYTES;
+        let spare = match room_for {
+            RoomFor::Events => self.settle_room,
+            RoomFor::Outcomes => self.settle_room / UPKEEP_PART,
+            RoomFor::Upkeep => 0,
+        };
         let must_roll = self.writer.needs_roll();
         let left =
             if must_roll { 0 } else { self.writer.room().saturating_sub(unit.builder.len()) };
         if needed + spare <= left {
             return Ok(());
         }
-        // What leaves nothing spare is what makes room in the end: outcomes.
-        let reserve = if spare == 0 { Reserve::Used } else { Reserve::Kept };
+        let reserve = room_for.reserve();
         let segment = match &self.next_segment {
             NextSegment::Ready(_) if needed <= left => return Ok(()),
             NextSegment::Ready(_) => self.flush_and_take_segment(unit)?,
             NextSegment::Wanted => return Err(NoRoom::Wait),
             NextSegment::Failed { why, at } => {
                 let is_fresh = *at + FULL_FOR > self.now;
-                if is_fresh && (reserve == Reserve::Kept || self.was_tried_with_reserve()) {
+                if is_fresh && reserve <= self.tried_with {
                     return Err(why.clone());
                 }
                 self.want_segment(reserve);
@@ -107,17 +133,13 @@ impl Committer {
         let salt = self.random.next_u64();
         let id = SegmentId { number: self.writer.next_number().max(self.least_segment), salt };
         let want = Want { id, reserve };
-        self.used_reserve = reserve == Reserve::Used;
+        self.tried_with = reserve;
         self.next_segment = NextSegment::Wanted;
         if self.wants.send(want).is_err() {
             // The allocator ends after the committer only.
             let why = NoRoom::Full("no thread makes segments any more".into());
             self.next_segment = NextSegment::Failed { why, at: self.now };
         }
-    }
-
-    fn was_tried_with_reserve(&self) -> bool {
-        self.used_reserve
     }
 
     /// The allocator's answer.

@@ -1,5 +1,6 @@
 //! Recording what was settled: all outboxes become one record.
 
+use super::room::RoomFor;
 use super::{Collected, Committer, NoRoom, SETTLE_EVERY, Unit};
 use crate::queue::embedded::record::{HEADER_BYTES, Kind, Section, SettleRecord};
 
@@ -36,7 +37,7 @@ impl Committer {
         }
         let mut payload = Vec::new();
         record.encode(&mut payload);
-        let room = self.make_room(unit, HEADER_BYTES + payload.len(), 0);
+        let room = self.make_room(unit, HEADER_BYTES + payload.len(), RoomFor::Outcomes);
         let sections = record.sections.into_iter().zip(cells);
         let collected =
             sections.map(|(section, cell)| Collected { cell, changes: section.changes });

@@ -1,6 +1,7 @@
 //! What is taken over from a log that several nodes share: the order is decided, the committer only
 //! counts positions and finds repeats, as every other node does.
 
+use super::room::RoomFor;
 use super::{Committer, NoRoom, SharedUnit, record_bytes};
 use crate::queue::Appended;
 use crate::queue::embedded::record::HEADER_BYTES;
@@ -16,7 +17,7 @@ impl Committer {
         let mut unit = self.begin();
         let mark_bytes = HEADER_BYTES + MARK_BYTES + shared.mark.note.len();
         // Nothing of the unit can be refused: what orders it has answered for it.
-        self.make_room(&mut unit, needed + mark_bytes, 0)?;
+        self.make_room(&mut unit, needed + mark_bytes, RoomFor::Outcomes)?;
         let mut appended = Vec::with_capacity(shared.events.len());
         for it in &shared.events {
             if let Some(seen) = self.seen_within(&it.event, it.probed) {

@@ -25,10 +25,12 @@ pub(crate) struct AllocatedSegment {
 }
 
 /// Whether the bytes that stay free on the disk may be used: for what lets others go on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reserve {
     #[default]
     Kept,
+    /// But for what copies and snapshots need, which free the log.
+    ForOutcomes,
     Used,
 }
 
@@ -140,6 +142,8 @@ impl SegmentAllocator {
         drop(spare);
         let reserve = match want.reserve {
             Reserve::Kept => self.log.disk_reserve,
+            // A copy of all that is alive in a segment, at most.
+            Reserve::ForOutcomes => u64::from(self.log.segment_bytes).min(self.log.disk_reserve),
             Reserve::Used => 0,
         };
         let free = storage.free_bytes(&self.log.folder).map_err(AllocateError::of)?;

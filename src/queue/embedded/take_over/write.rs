@@ -43,7 +43,7 @@ pub(super) fn write(
     write_keys(old, settings)?;
     let options = OpenOptions {
         segment_bytes: settings.segment_bytes,
-        disk_reserve: settings.disk_reserve,
+        disk_reserve: settings.reserve(),
         clock: Arc::clone(clock),
         known: Vec::new(),
         drops_torn_units: false,

@@ -21,7 +21,7 @@ backend = "BACKEND"
 node = "NODE"
 ack = "ACK"
 lease = "3s"
-disk_reserve = "1MiB"
+disk_reserve = "48MiB"
 [queue.BACKEND]
 url = URL
 [admin]
