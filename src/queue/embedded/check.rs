@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod derived;
+
 use super::Settings;
 use super::events::ReadFailure;
 use super::kept::{EndTrust, KeptLog};
@@ -78,9 +80,16 @@ pub(crate) fn check(folder: &Path, tell: &dyn Fn(u64, u64)) -> Result<CheckRepor
         .collect();
     report.damage.extend(kept.damage().into_iter().map(DamageReport::of_text));
     if report.damage.is_empty() && !is_held(folder) {
-        let differences = compare_states(&log, &kept, storage, folder, (&far, report.records))?;
+        let differences =
+            compare_states(&log, &kept, Arc::clone(&storage), folder, (&far, report.records))?;
         report.damage.extend(differences.into_iter().map(DamageReport::of_text));
     }
+    let derived = derived::damage(&storage, folder, log.head().first);
+    let derived = derived.map_err(|source| QueueError::Io {
+        what: "reading snapshots and dedupe keys".into(),
+        source,
+    })?;
+    report.damage.extend(derived.into_iter().map(DamageReport::of_text));
     Ok(report)
 }
 

@@ -70,6 +70,11 @@ pub(crate) fn read(storage: &dyn Storage, folder: &Path) -> Option<Timestamp> {
     is_whole.then(|| Timestamp::from_millis(i64::from_le_bytes(*millis)))
 }
 
+/// Whether it has anything and is not as it was written.
+pub(crate) fn is_damaged(storage: &dyn Storage, folder: &Path) -> bool {
+    storage.size(&path_in(folder)).is_ok_and(|size| size > 0) && read(storage, folder).is_none()
+}
+
 fn path_in(folder: &Path) -> PathBuf {
     folder.join("state/lived")
 }

@@ -15,7 +15,7 @@ use super::snapshot_file::{Snapshot, SnapshotHeader, SnapshotSegment, SnapshotWr
 use super::state::SnapshotWalk;
 use super::subscription::HandlerCell;
 use crate::queue::QueueError;
-use crate::queue::storage::{OpenMode, Storage};
+use crate::queue::storage::{OpenMode, Storage, if_there};
 use crate::sync::lock;
 
 /// How many changes are walked through under one hold of a handler's lock: at most 0.3 ms.
@@ -100,6 +100,27 @@ impl Snapshots {
             }
         }
         Ok(snapshots)
+    }
+
+    /// Reads every snapshot, newest first: from where the log must go on with it, or what is wrong
+    /// with it. Changes nothing; one that goes meanwhile is left out.
+    pub(crate) fn examine(&self) -> io::Result<Vec<(String, Result<Lsn, String>)>> {
+        let mut paths = if_there(self.storage.list(&self.folder))?.unwrap_or_default();
+        paths.retain(|path| number_of(path).is_some());
+        paths.sort_unstable_by_key(|path| std::cmp::Reverse(number_of(path)));
+        let mut found = Vec::new();
+        for path in paths {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let state = match if_there(self.read(&path)) {
+                Ok(Some(bytes)) => Snapshot::decode(&bytes)
+                    .map(|snapshot| snapshot.header.replay_from)
+                    .ok_or_else(|| "not as it was written".to_owned()),
+                Ok(None) => continue,
+                Err(err) => Err(format!("cannot be read ({err})")),
+            };
+            found.push((name.to_owned(), state));
+        }
+        Ok(found)
     }
 
     /// The snapshot that was loaded first cannot be used: a new one is needed soon.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gatepost::event::Outcome;
+use gatepost::event::{Dedupe, DedupeKey, NewEvent, Outcome};
 use gatepost::queue::Queue;
+use gatepost::queue::embedded::{EmbeddedQueue, Settings};
 use gatepost::queue::tools::check;
 
 use super::{Site, append_all, settle, subscribe, take};
@@ -86,6 +87,58 @@ async fn damage_is_named_and_nothing_is_changed() {
     assert_eq!(damage.segment, 2);
     assert!(damage.offset <= 30_000 && damage.offset + damage.bytes > 30_000);
     assert!(contents(&site.path()) == before);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_any_derived_file_is_named_with_what_it_means() {
+    let site = Site::new();
+    // Two generations of snapshots, and a run of keys.
+    for first in [0, 20] {
+        let settings = Settings { memtable_keys: 5, ..site.settings(LONG) };
+        let queue = EmbeddedQueue::open(settings, site.clock.clone()).unwrap();
+        for n in first..first + 20 {
+            let key = DedupeKey([n; 16]);
+            let dedupe = Dedupe::Within { key, window: LONG };
+            let event = new_event("a", &n.to_string(), BEGINNING);
+            queue.append(NewEvent { dedupe, ..event }).await.unwrap();
+        }
+        queue.clean().await.unwrap();
+        queue.close().await.unwrap();
+    }
+    assert_eq!(check(&site.path()).unwrap().damage, []);
+    let sound = contents(&site.path());
+    let is_derived = |path: &&PathBuf| {
+        path.extension().is_some_and(|ending| ending == "snap" || ending == "run")
+    };
+    let derived: Vec<&PathBuf> = sound.keys().filter(is_derived).collect();
+    let (runs, snapshots): (Vec<&PathBuf>, _) =
+        derived.iter().partition(|path| path.extension().is_some_and(|ending| ending == "run"));
+    let snapshots: Vec<&PathBuf> = snapshots;
+    assert!(!runs.is_empty() && snapshots.len() == 2, "{derived:?}");
+    for path in &derived {
+        let bytes = &sound[*path];
+        for at in [0, 9, bytes.len() / 2, bytes.len() - 1] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(path, flipped).unwrap();
+            let damage = check(&site.path()).unwrap().damage;
+            let [one] = &damage[..] else { panic!("{}, byte {at}: {damage:?}", path.display()) };
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(one.text.contains(name) && one.text.contains("nothing is lost"), "{one:?}");
+            let meaning = match path.extension().unwrap().to_str() {
+                Some("run") => "made anew from the log",
+                _ if *path == snapshots[1] => "reads the older snapshot",
+                _ => "reads the newer snapshot",
+            };
+            assert!(one.text.contains(meaning), "{one:?}");
+        }
+        std::fs::write(path, bytes).unwrap();
+    }
+    for path in snapshots {
+        std::fs::write(path, "no snapshot").unwrap();
+    }
+    let damage = check(&site.path()).unwrap().damage;
+    assert!(damage.len() == 2 && damage[0].text.contains("reads all of the log"), "{damage:?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, EventId};
 
+mod examine;
 mod filter;
 mod memtable;
 mod merge;
@@ -30,6 +31,7 @@ mod tests;
 mod unanswered;
 mod upkeep;
 
+pub(crate) use examine::examine;
 #[cfg(test)]
 pub(crate) use memtable::FrozenKeys;
 pub(crate) use memtable::KeyMemtable;

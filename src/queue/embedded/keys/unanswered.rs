@@ -116,6 +116,11 @@ impl UnansweredFile {
         keys
     }
 
+    /// Whether it has anything and is not as it was written.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.storage.size(&self.path).is_ok_and(|size| size > 0) && self.read().is_none()
+    }
+
     /// When the queue was closed, and the entries.
     fn read(&self) -> Option<(Timestamp, Vec<u8>)> {
         let size = usize::try_from(self.storage.size(&self.path).ok()?).ok()?;
