@@ -19,6 +19,9 @@ use crate::queue::QueueError;
 /// How often the cleaner looks.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 
+/// The heads of how many segments are looked at for damage each time.
+const HEADS_AT_ONCE: usize = 64;
+
 /// A thread of the queue: what it is called and how it ends.
 struct Thread {
     name: &'static str,
@@ -213,6 +216,9 @@ fn run_cleaner(cleaner: &Cleaner, mut stopped: tokio::sync::oneshot::Receiver<()
                         tracing::warn!(error = err, "Freeing the log failed; it is tried again");
                     }
                 }
+            }
+            if let Err(err) = cleaner.core.log.look_at_heads(HEADS_AT_ONCE) {
+                tracing::debug!(error = %err, "A segment's head cannot be read yet");
             }
         }
     });

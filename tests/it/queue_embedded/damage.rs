@@ -35,6 +35,35 @@ async fn events_around_a_rotten_one_are_delivered_and_it_is_named() {
 }
 
 #[tokio::test]
+async fn a_rotten_head_of_a_segment_is_named_where_no_reader_comes() {
+    let site = Site::new();
+    let queue = site.open(LONG);
+    let subscription = subscribe(&queue, "h").await;
+    append_all(&queue, 30, 9_000).await;
+    for delivery in take(&*subscription, 30).await {
+        settle(&*subscription, delivery, Outcome::Delivered).await;
+    }
+    drop(subscription);
+    queue.close().await.unwrap();
+    for offset in [0, 5, 28] {
+        flip(&site.segments()[1], offset);
+        let queue = site.open(LONG);
+        let begun = std::time::Instant::now();
+        let damage = loop {
+            let damage = queue.stats().damage;
+            if !damage.is_empty() || begun.elapsed() > Duration::from_secs(20) {
+                break damage;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(damage.len(), 1, "byte {offset}: {damage:?}");
+        assert!(damage[0].contains("from byte 0 on cannot be read"), "{damage:?}");
+        queue.close().await.unwrap();
+        flip(&site.segments()[1], offset);
+    }
+}
+
+#[tokio::test]
 async fn rotten_settle_record_makes_its_deliveries_come_again() {
     let site = Site::new();
     let queue = site.open(LONG);

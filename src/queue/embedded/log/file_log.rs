@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
@@ -96,6 +96,8 @@ pub(crate) struct FileLog {
     pub(super) aside_bytes: AtomicU64,
     pub(super) head: watch::Sender<LogHead>,
     followed_to: AtomicU64,
+    /// The heads of earlier segments were looked at.
+    pub(super) heads_from: AtomicU32,
 }
 
 impl FileLog {
@@ -117,6 +119,7 @@ impl FileLog {
             aside_bytes: AtomicU64::new(0),
             head: watch::Sender::new(LogHead::default()),
             followed_to: AtomicU64::new(0),
+            heads_from: AtomicU32::new(0),
         }
     }
 

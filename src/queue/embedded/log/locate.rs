@@ -1,10 +1,12 @@
 //! The way from a position to an LSN: heads of segments, and the tables of offsets.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::file_log::{FileLog, ReadError};
 use super::offsets::{OffsetTable, last_before, push_entry};
 use super::segment::Segment;
+use super::{Cause, Damage};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::queue::embedded::record::{
@@ -108,11 +110,7 @@ impl FileLog {
         if segment.facts().is_head_read {
             return Ok(());
         }
-        let head = match self.head_within(segment, HEAD_BYTES)? {
-            Head::Longer(n_bytes) => self.head_within(segment, n_bytes)?,
-            head => head,
-        };
-        let Head::Whole(head) = head else {
+        let Head::Whole(head) = self.head_of(segment)? else {
             let first = self.first_event_of(segment)?;
             segment.update_facts(|facts| {
                 facts.first = facts.first.or(first);
@@ -133,6 +131,52 @@ impl FileLog {
             self.offsets.insert(number, table);
         }
         Ok(())
+    }
+
+    /// Looks at the heads of the next `n_heads` segments that were not looked at: damage in one is
+    /// named whether or not a reader ever comes to it.
+    pub(crate) fn look_at_heads(&self, n_heads: usize) -> Result<(), ReadError> {
+        for _ in 0..n_heads {
+            let from = self.heads_from.load(Ordering::Relaxed).max(self.head().first.segment());
+            let Some(segment) = self.at_or_after(from) else { return Ok(()) };
+            match self.look_at_head(&segment) {
+                Ok(()) | Err(ReadError::Trimmed) => {}
+                Err(err @ ReadError::Io { .. }) => return Err(err),
+            }
+            self.heads_from.store(next_number(segment.id.number), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn look_at_head(&self, segment: &Segment) -> Result<(), ReadError> {
+        if !matches!(self.head_of(segment)?, Head::Bad) {
+            return Ok(());
+        }
+        let stretch = self.read(segment, 0, segment.capacity as usize)?;
+        let next = Scan::new(&stretch.bytes, 0, segment.id).next(0);
+        let (range, cause) = match next.map(|next| (next.place().0, next)) {
+            // What a newer version wrote is told by who reads it.
+            Some((0, Next::Unsupported { .. })) => return Ok(()),
+            Some((0, Next::Whole { header, .. })) => {
+                (0..offset_of(header.record_bytes()), Cause::Undecodable)
+            }
+            Some((at, _)) => (0..offset_of(at), stretch.cause_in(0..offset_of(at))),
+            None => {
+                let used = stretch.used_until(0);
+                (0..used, stretch.cause_in(0..used))
+            }
+        };
+        if !range.is_empty() {
+            self.note_damage(Damage::of(segment.id, range, cause));
+        }
+        Ok(())
+    }
+
+    fn head_of(&self, segment: &Segment) -> Result<Head, ReadError> {
+        match self.head_within(segment, HEAD_BYTES)? {
+            Head::Longer(n_bytes) => self.head_within(segment, n_bytes),
+            head => Ok(head),
+        }
     }
 
     fn head_within(&self, segment: &Segment, n_bytes: usize) -> Result<Head, ReadError> {
