@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
-use crate::queue::{DeadChange, DeadFilter, DeadRecord};
+use crate::queue::{DeadChange, DeadFilter, DeadListing, DeadRecord};
 
 use super::dead_ask::DeadSelection;
 use super::{Api, ApiError, DeadEntry, DeadView, LostView};
@@ -80,8 +80,8 @@ pub struct DeadGroups {
 }
 
 impl Api {
-    /// Dead letters that match, oldest first.
-    /// Behind them what is lost: deliveries whose events cannot be read.
+    /// Dead letters that match, oldest first. Behind them those whose events cannot be read: ones
+    /// that died before, and ones that were lost with their events.
     pub async fn dead(&self, selection: DeadSelection) -> Result<Vec<DeadEntry>, ApiError> {
         let DeadSelection { filter, like, is_dry_run: _ } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
@@ -89,11 +89,15 @@ impl Api {
             None => filter,
             Some(_) => DeadFilter { limit: None, ..filter },
         };
-        let dead = self.queue.dead(filter.clone()).await?;
-        let is_like = |reason: &str| like.as_ref().is_none_or(|like| is_of_group(reason, like));
-        let letters = dead.iter().filter(|letter| is_like(letter.reason.as_str())).take(limit);
+        let DeadListing { letters: dead, mut unreadable } =
+            self.queue.dead_listing(filter.clone()).await?;
+        let is_in_group = |reason: &str| like.as_ref().is_none_or(|like| is_of_group(reason, like));
+        let letters = dead.iter().filter(|letter| is_in_group(letter.reason.as_str())).take(limit);
         let mut entries: Vec<DeadEntry> =
             letters.map(DeadView::new).map(DeadEntry::Letter).collect();
+        unreadable.retain(|record| is_like(record, like.as_deref()));
+        unreadable.truncate(limit.saturating_sub(entries.len()));
+        entries.extend(LostView::of_dead(unreadable).into_iter().map(DeadEntry::Lost));
         if like.is_none() {
             let lost = self.queue.lost(filter).await?;
             entries.extend(lost.into_iter().map(LostView::new).map(DeadEntry::Lost));

@@ -1,6 +1,6 @@
 //! `dead`.
 
-use crate::api::{Changed, DeadAsk, DeadEntry, DeadView};
+use crate::api::{Changed, DeadAsk, DeadEntry, DeadView, LostView};
 use crate::config::Config;
 use crate::event::HandlerName;
 use crate::text::counted;
@@ -14,7 +14,7 @@ use super::{CliError, known, rollouts};
 const COLUMNS: &[Column<DeadEntry>] = &[
     ("EVENT", |one| match one {
         DeadEntry::Letter(letter) => letter.id.to_string(),
-        DeadEntry::Lost(lost) => format!("position {}", lost.position.0),
+        DeadEntry::Lost(lost) => places(lost),
     }),
     ("HANDLER", |one| match one {
         DeadEntry::Letter(letter) => letter.handler.to_string(),
@@ -29,6 +29,15 @@ const COLUMNS: &[Column<DeadEntry>] = &[
         DeadEntry::Lost(lost) => plain(&lost.reason),
     }),
 ];
+
+/// Where the events stand that cannot be read.
+fn places(lost: &LostView) -> String {
+    let first = lost.position.0;
+    match lost.events {
+        0 | 1 => format!("position {first}"),
+        n => format!("positions {first} to {}", first.saturating_add(n - 1)),
+    }
+}
 
 /// Of what cannot be read nothing more is known.
 fn of_letter(entry: &DeadEntry, text: fn(&DeadView) -> String) -> String {
@@ -77,6 +86,13 @@ async fn list(ask: DeadAsk, config: &Config, output: Output) -> Result<(), CliEr
     note(
         "\nnext: `gatepost dead show ID` says more of one; once it is mended, `gatepost dead redrive` tries them again, \
          `gatepost dead drop` gives them up",
+    )?;
+    if !letters.iter().any(|one| matches!(one, DeadEntry::Lost(_))) {
+        return Ok(());
+    }
+    note(
+        "event unreadable: `gatepost queue check` names what is damaged; where the file can be had from a backup, \
+         `gatepost dead redrive --handler NAME` tries it again, else `gatepost dead drop --handler NAME` gives it up",
     )
 }
 
@@ -119,7 +135,7 @@ fn shown(entry: &DeadEntry) -> String {
             ));
         }
         DeadEntry::Lost(lost) => {
-            fact("position", &lost.position.0.to_string());
+            fact("event", &places(lost));
             fact("handler", lost.handler.as_str());
             fact("reason", &plain(&lost.reason));
             let handler = &lost.handler;

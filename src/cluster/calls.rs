@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
     APPEND_ALL_MAX, Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter,
-    DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
-    Searched, Start, Subscription,
+    DeadListing, DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError,
+    QueueStats, Searched, Start, Subscription,
 };
 use crate::sync::lock;
 
@@ -229,6 +229,10 @@ impl Queue for ClusterQueue {
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
         self.node.copy.dead(filter).await
+    }
+
+    async fn dead_listing(&self, filter: DeadFilter) -> Result<DeadListing, QueueError> {
+        self.node.copy.dead_listing(filter).await
     }
 
     async fn histories(

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::error::QueueError;
 use super::query::{DeadFilter, EventQuery, Searched};
 use super::standing::{
-    Backlog, CarriedState, DeadChange, DeadLetter, DeadRecord, DeliveryHistory, LostDeliveries,
-    QueueStats,
+    Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord, DeliveryHistory,
+    LostDeliveries, QueueStats,
 };
 use crate::clock::Timestamp;
 use crate::event::{
@@ -91,6 +91,12 @@ pub trait Queue: Send + Sync {
 
     /// Dead letters that match, oldest first.
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// [`Queue::dead`], and which of them have events that cannot be read any more.
+    async fn dead_listing(&self, filter: DeadFilter) -> Result<DeadListing, QueueError> {
+        let letters = self.dead(filter).await?;
+        Ok(DeadListing { letters, unreadable: Vec::new() })
+    }
 
     /// [`Queue::history`] of each of `positions`, in their order, where a backend can do that for
     /// less: what a list of events shows.

@@ -43,6 +43,6 @@ pub use query::{
     BodyFilter, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder, Searched,
 };
 pub use standing::{
-    AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadRecord, DeliveryHistory,
-    DeliveryState, LostDeliveries, QueueStats,
+    AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord,
+    DeliveryHistory, DeliveryState, LostDeliveries, QueueStats,
 };

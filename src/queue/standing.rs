@@ -63,6 +63,15 @@ pub struct LostDeliveries {
     pub positions: Range<Position>,
 }
 
+/// Dead letters that match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadListing {
+    /// Those with their events, oldest first.
+    pub letters: Vec<DeadLetter>,
+    /// Those whose events cannot be read any more.
+    pub unreadable: Vec<DeadRecord>,
+}
+
 /// What one handler did with one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryHistory {

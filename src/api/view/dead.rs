@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{ErrorText, EventId, EventType, HandlerName, Position, SourceName};
-use crate::queue::{DeadLetter, LostDeliveries};
+use crate::queue::{DeadLetter, DeadRecord, LostDeliveries};
 
 /// What will not be tried again by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +30,30 @@ pub struct LostView {
 }
 
 impl LostView {
+    /// Dead letters whose events cannot be read any more, those that follow each other as one.
+    pub(in crate::api) fn of_dead(mut records: Vec<DeadRecord>) -> Vec<Self> {
+        records.sort_by(|one, other| {
+            (&one.handler, one.position).cmp(&(&other.handler, other.position))
+        });
+        let mut views: Vec<Self> = Vec::new();
+        for DeadRecord { handler, position, fact } in records {
+            if let Some(last) = views.last_mut().filter(|last| last.handler == handler)
+                && last.position.after(last.events) == position
+            {
+                let positions = last.position..position.next();
+                *last = Self::new(LostDeliveries { handler, positions });
+                continue;
+            }
+            let mut view =
+                Self::new(LostDeliveries { handler, positions: position..position.next() });
+            if let Some((_, reason)) = fact {
+                view.reason = format!("{}; it died of: {}", view.reason, reason.as_str());
+            }
+            views.push(view);
+        }
+        views
+    }
+
     pub(in crate::api) fn new(lost: LostDeliveries) -> Self {
         let LostDeliveries { handler, positions } = lost;
         let events = positions.end.events_since(positions.start);

@@ -8,15 +8,16 @@ use tokio::sync::oneshot;
 
 use super::commit::{self, AppendRequest, Group, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
+use super::read::DeadMatch;
 use super::redrive::{self, ByHand};
 use super::subscription::{EmbeddedSubscription, Session};
 use super::{keys, stats};
 use crate::clock::Timestamp;
 use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
-    Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter, DeadRecord,
-    DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats, Searched, Start,
-    Subscription,
+    Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter, DeadListing,
+    DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
+    Searched, Start, Subscription,
 };
 use crate::sync::lock;
 
@@ -107,10 +108,15 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn dead(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, QueueError> {
+        Ok(self.dead_listing(filter).await?.letters)
+    }
+
+    async fn dead_listing(&self, filter: DeadFilter) -> Result<DeadListing, QueueError> {
         self.ready().await?;
         let through = self.recorded_and_indexed().await?;
         let page = self.read(move |reading| reading.dead(&filter, through)).await?;
-        Ok(page.letters)
+        let unreadable = page.unreadable.into_iter().map(DeadMatch::into_record).collect();
+        Ok(DeadListing { letters: page.letters, unreadable })
     }
 
     async fn histories(
@@ -132,12 +138,7 @@ impl Queue for EmbeddedQueue {
         let through = self.recorded_and_indexed().await?;
         self.read(move |reading| {
             let letters = reading.find_dead(&filter, through).matches.into_iter();
-            let records = letters.map(|letter| DeadRecord {
-                handler: letter.handler,
-                position: letter.position,
-                fact: letter.fact.map(|fact| (fact.died_at, fact.reason)),
-            });
-            Ok(records.collect())
+            Ok(letters.map(DeadMatch::into_record).collect())
         })
         .await
     }

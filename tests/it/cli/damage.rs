@@ -52,6 +52,44 @@ fn a_check_names_the_damage_and_fails_while_the_server_serves_the_rest() {
     assert_eq!(served.stop(), Some(0));
 }
 
+#[test]
+fn dead_letters_whose_events_rot_are_listed_without_them() {
+    let rest = "[handler.down]\nretry = { attempts = 1 }\nbreaker = { failures = 100 }\n[handler.down.http]\n\
+                url = \"http://127.0.0.1:1/\"\n";
+    let folder = Folder::new("", rest);
+    let served = Served::start(&folder);
+    for event_type in ["comment.create", "comment.edit", "comment.delete"] {
+        send(&folder, &served, "hyvor", event_type);
+    }
+    let dead = || json(&folder, &["dead", "list", "--handler", "down"]);
+    while dead().as_array().unwrap().len() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(served.stop(), Some(0));
+    for entry in std::fs::read_dir(folder.path().join("data/queue/log")).unwrap() {
+        for text in [b"comment.edit".as_slice(), b"comment.delete"] {
+            flip(&entry.as_ref().unwrap().path(), text);
+        }
+    }
+    let served = Served::start(&folder);
+    let listed = dead();
+    let (letters, lost): (Vec<&Value>, Vec<&Value>) =
+        listed.as_array().unwrap().iter().partition(|entry| entry["type"] == "comment.create");
+    let n_lost: u64 = lost.iter().map(|lost| lost["events"].as_u64().unwrap()).sum();
+    assert_eq!((letters.len(), n_lost), (1, 2), "{listed}");
+    let is_told = |lost: &&Value| {
+        lost["handler"] == "down" && lost["reason"].as_str().unwrap().contains("cannot be read")
+    };
+    assert!(lost.iter().all(is_told), "{listed}");
+    let output = run(&folder, &["dead", "list", "--handler", "down"]);
+    let text = printed(&output, 0) + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("position") && text.contains("cannot be read"), "{text}");
+    assert!(text.contains("event unreadable: `gatepost queue check`"), "{text}");
+    assert_eq!(json(&folder, &["dead", "drop", "--handler", "down"])["count"], 3);
+    assert_eq!(dead(), serde_json::json!([]));
+    assert_eq!(served.stop(), Some(0));
+}
+
 /// Flips a bit of the first `text` in a file; whether there is one.
 fn flip(path: &std::path::Path, text: &[u8]) -> bool {
     let mut bytes = std::fs::read(path).unwrap();

@@ -8,7 +8,7 @@ use crate::event::{ErrorText, HandlerName, OrderKey, Position};
 use crate::queue::embedded::index::DeadFact;
 use crate::queue::embedded::log::Finder;
 use crate::queue::embedded::record::{Incarnation, Lsn};
-use crate::queue::{DeadFilter, DeadLetter, LostDeliveries, QueueError};
+use crate::queue::{DeadFilter, DeadLetter, DeadRecord, LostDeliveries, QueueError};
 
 /// How many dead letters are asked of a handler's state at once: its lock is held as long.
 const POSITIONS_AT_ONCE: usize = 1_000;
@@ -27,6 +27,14 @@ pub(crate) struct DeadMatch {
     pub(crate) fact: Option<DeadFact>,
 }
 
+impl DeadMatch {
+    /// Without what only its event's place tells.
+    pub(crate) fn into_record(self) -> DeadRecord {
+        let fact = self.fact.map(|fact| (fact.died_at, fact.reason));
+        DeadRecord { handler: self.handler, position: self.position, fact }
+    }
+}
+
 /// Dead letters that match, in the order in which they died; those of which the index does not
 /// know when come last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +48,8 @@ pub(crate) struct DeadMatches {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadPage {
     pub(crate) letters: Vec<DeadLetter>,
+    /// Those whose events cannot be read any more.
+    pub(crate) unreadable: Vec<DeadMatch>,
     /// `false` = there may be more, or reasons are missing: the index is being made or is behind.
     pub(crate) is_complete: bool,
 }
@@ -55,15 +65,18 @@ impl Reading {
         let mut by_position: Vec<(usize, &DeadMatch)> = matches.iter().enumerate().collect();
         by_position.sort_by_key(|(_, letter)| letter.position);
         let mut finder = Finder::default();
-        let mut letters = BTreeMap::new();
+        let (mut letters, mut unreadable) = (BTreeMap::new(), Vec::new());
         for (index, letter) in by_position {
             match self.letter_of(letter, &mut finder)? {
                 Some(letter) => drop(letters.insert(index, letter)),
-                None => is_complete = false,
+                None => {
+                    is_complete = false;
+                    unreadable.push(letter.clone());
+                }
             }
         }
         let letters = letters.into_values().collect();
-        Ok(DeadPage { letters, is_complete })
+        Ok(DeadPage { letters, unreadable, is_complete })
     }
 
     /// Dead letters that match, without their events: what redriving and dropping by a filter need.

@@ -28,7 +28,7 @@ mod zones;
 pub(crate) use budget::Budget;
 #[cfg(test)]
 pub(crate) use dead::DeadPage;
-pub(crate) use dead::is_by_fact;
+pub(crate) use dead::{DeadMatch, is_by_fact};
 pub(crate) use history::History;
 #[cfg(test)]
 pub(crate) use list::Page;
