@@ -173,8 +173,7 @@ fn folder_in_place_of_a_key_is_named_as_one() {
 fn credential_of_the_service_is_a_note_where_another_process_looks() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[source.s]\nsecrets = [{ credential = \"k\" }]\nprovider = \"svix\"\n";
-    let probes: [(crate::settings::Probe, _); 2] =
-        [(SecretRef::probe_outside, true), (SecretRef::probe, false)];
+    let probes: [(Probe, _); 2] = [(SecretRef::probe_outside, true), (SecretRef::probe, false)];
     for (probe, is_good) in probes {
         let checked = check_text(text, "config.toml", folder.path(), Some(probe));
         let said = checked.report.render(ReportStyle::Plain);

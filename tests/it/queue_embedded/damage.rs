@@ -48,13 +48,12 @@ async fn a_rotten_head_of_a_segment_is_named_where_no_reader_comes() {
     for offset in [0, 5, 28] {
         flip(&site.segments()[1], offset);
         let queue = site.open(LONG);
-        let begun = std::time::Instant::now();
         let damage = loop {
             let damage = queue.stats().damage;
-            if !damage.is_empty() || begun.elapsed() > Duration::from_secs(20) {
+            if !damage.is_empty() {
                 break damage;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
         };
         assert_eq!(damage.len(), 1, "byte {offset}: {damage:?}");
         assert!(damage[0].contains("from byte 0 on cannot be read"), "{damage:?}");

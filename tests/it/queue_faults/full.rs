@@ -16,7 +16,7 @@ async fn a_full_disk_leaves_room_for_outcomes_and_for_what_frees_it() {
         assert!(n_stored < 10_000);
     }
     for delivery in take_due(&*subscription) {
-        let at = site.clock_steady().after(Duration::from_secs(60));
+        let at = site.clock_steady().after(Duration::from_mins(1));
         settle(&*subscription, delivery, Outcome::Retry { at, order_key: None }).await;
     }
     queue.clean().await.unwrap();

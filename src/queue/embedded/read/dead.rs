@@ -67,12 +67,11 @@ impl Reading {
         let mut finder = Finder::default();
         let (mut letters, mut unreadable) = (BTreeMap::new(), Vec::new());
         for (index, letter) in by_position {
-            match self.letter_of(letter, &mut finder)? {
-                Some(letter) => drop(letters.insert(index, letter)),
-                None => {
-                    is_complete = false;
-                    unreadable.push(letter.clone());
-                }
+            if let Some(letter) = self.letter_of(letter, &mut finder)? {
+                letters.insert(index, letter);
+            } else {
+                is_complete = false;
+                unreadable.push(letter.clone());
             }
         }
         let letters = letters.into_values().collect();
