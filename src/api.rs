@@ -61,6 +61,7 @@ pub use rollouts::{
 };
 pub use search::{moment, state, unknown_qualifiers};
 pub use surroundings::{ConfigView, KeyOrigin, Surroundings, TestView};
+pub use transfer::{ImportView, OtherId};
 pub use view::{
     ArrivalView, AttemptView, DeadEntry, DeadView, DeliveryView, EventDetail, EventSummary,
     HandlerView, LostView, QueueView, SecretView, SourceView, StatusView,

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, whole_millis};
 use crate::event::{
-    BadEventId, BadName, DataRoot, Dedupe, ErrorText, Event, EventType, HandlerName, Headers,
-    NewEvent, OrderKey, Position, SourceName,
+    BadEventId, BadName, DataRoot, Dedupe, DedupeKey, ErrorText, Event, EventType, HandlerName,
+    Headers, NewEvent, OrderKey, Position, SourceName,
 };
 use crate::queue::CarriedState;
 use crate::source::dedupe_key;
@@ -39,6 +39,9 @@ pub struct ExportedEvent {
     pub headers: Vec<(String, Exact)>,
     /// The raw body.
     pub body: Exact,
+    /// What makes a repeat of it, where that is remembered; older exports have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<ExportedDedupe>,
     /// How each handler's delivery stood.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deliveries: BTreeMap<String, ExportedState>,
@@ -77,6 +80,16 @@ pub enum ExportedState {
     },
 }
 
+/// What makes a repeat of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedDedupe {
+    /// In hexadecimal digits.
+    pub key: String,
+    /// How long it is remembered after the event came in.
+    pub window_ms: u64,
+}
+
 /// Where `data` begins in the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +125,9 @@ pub enum ExportError {
     /// A delivery is of no handler.
     #[error("the handler of a delivery: {0}")]
     Handler(BadName),
+    /// What makes a repeat of it is no key.
+    #[error("the dedupe key `{0}`: it is 32 hexadecimal digits")]
+    DedupeKey(String),
     /// A delivery's order key is none.
     #[error("the order key `{0}`: it is 32 hexadecimal digits")]
     OrderKey(String),
@@ -154,8 +170,32 @@ impl ExportedEvent {
             },
             headers: headers.map(|(name, value)| (name.to_owned(), Exact::new(value))).collect(),
             body: Exact::new(&event.body),
+            dedupe: None,
             deliveries: BTreeMap::new(),
         }
+    }
+
+    /// The same with what makes a repeat of it. Which requests were not answered is a matter of minutes.
+    #[must_use]
+    pub fn with_dedupe(self, dedupe: Dedupe) -> Self {
+        let dedupe = match dedupe {
+            Dedupe::Within { key, window } => {
+                Some(ExportedDedupe { key: hex::encode(key.0), window_ms: whole_millis(window) })
+            }
+            Dedupe::Off | Dedupe::Unanswered { .. } => None,
+        };
+        Self { dedupe, ..self }
+    }
+
+    /// What its sender's repeats are known by, where that is still remembered `now`.
+    pub(super) fn senders_key(&self, now: Timestamp) -> Result<Option<Dedupe>, ExportError> {
+        let Some(ExportedDedupe { key: text, window_ms }) = &self.dedupe else { return Ok(None) };
+        let mut key = [0; 16];
+        let decoded = hex::decode_to_slice(text, &mut key);
+        decoded.map_err(|_| ExportError::DedupeKey(text.clone()))?;
+        let window = Duration::from_millis(*window_ms);
+        let is_remembered = now < self.received_at.after(window);
+        Ok(is_remembered.then_some(Dedupe::Within { key: DedupeKey(key), window }))
     }
 
     /// The same with how its deliveries stand.
@@ -181,19 +221,15 @@ impl ExportedEvent {
         Ok(Event::new(self.into_event()?, id, position))
     }
 
-    /// The event as it came in.
+    /// The event as it came in, known by its old id: the same import may be made again.
     pub fn into_event(self) -> Result<NewEvent, ExportError> {
         let source = SourceName::parse(&self.source)?;
         let mut headers = Headers::builder();
         for (name, value) in self.headers {
             headers.push(&name, &value.into_bytes()?);
         }
-        let delivery_id = format!("imported {}", self.id);
         Ok(NewEvent {
-            dedupe: Dedupe::Within {
-                key: dedupe_key(&source, Some(&delivery_id), b""),
-                window: WINDOW,
-            },
+            dedupe: imported_key(&source, &self.id),
             source,
             event_type: EventType::new(&self.event_type),
             received_at: self.received_at,
@@ -207,6 +243,12 @@ impl ExportedEvent {
             body: self.body.into_bytes()?.into(),
         })
     }
+}
+
+/// What an import of the event with this id is known by.
+pub(super) fn imported_key(source: &SourceName, id: &str) -> Dedupe {
+    let delivery_id = format!("imported {id}");
+    Dedupe::Within { key: dedupe_key(source, Some(&delivery_id), b""), window: WINDOW }
 }
 
 impl From<CarriedState> for ExportedState {

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::event::{EventId, HandlerName, NewEvent, Position};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{Dedupe, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{Appended, CarriedState, EventQuery, ListOrder};
 
-use super::{Api, ApiError, ExportError, ExportedEvent, HandlerStatus};
+use super::{Api, ApiError, ExportError, ExportedEvent, HandlerStatus, export};
 
 /// How long an event may be without a place: where several gateways share a log it has one when that has it.
 const PLACED_WITHIN: Duration = Duration::from_secs(30);
@@ -30,41 +33,58 @@ impl Api {
         let events = self.queue.list(query).await?;
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
         let carried = self.queue.carried(&positions).await?;
-        let lines = events.iter().zip(carried);
-        Ok(lines.map(|(it, how)| ExportedEvent::new(it).with_deliveries(how)).collect())
+        let dedupes = self.queue.dedupes(&positions).await?;
+        let lines = events.iter().zip(carried).zip(dedupes).map(|((event, how), dedupe)| {
+            ExportedEvent::new(event).with_dedupe(dedupe).with_deliveries(how)
+        });
+        Ok(lines.collect())
     }
 
-    /// Stores events that were exported elsewhere; says how many were new. They get ids of their own; the
-    /// same one again is a duplicate, and one that was exported here is left out. Their deliveries stand as
-    /// they did there, but for those that were tried or settled here. What stops in the middle is simply done
-    /// again.
-    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, ApiError> {
+    /// Stores events that were exported elsewhere; says how many were new, and which have another id here.
+    /// They keep theirs where those are newer than all that is here; repeats by their senders are known as
+    /// such. The same one again is a duplicate. Their deliveries stand as they did there, but for those that
+    /// were tried or settled here. What stops in the middle is simply done again.
+    pub async fn import(&self, events: Vec<ExportedEvent>) -> Result<ImportView, ApiError> {
         let bad = |err: ExportError| ApiError::Bad(err.to_string());
+        let now = self.clock.now();
         let (mut parsed, mut told) = (Vec::with_capacity(events.len()), BTreeSet::new());
         for event in events {
-            let id = event.id.parse().map_err(|err| bad(ExportError::Id(err)))?;
-            let one = parse(event).map_err(bad)?;
-            // One without a place was forwarded to a log that is not this one.
-            let here = self.queue.get(id).await?;
-            if here.is_some_and(|event| event.position > Position(0)) {
-                continue;
-            }
-            if self.queue.find_repeated(&one.0).await?.is_none() {
-                // What is open is due here as well.
-                let stood = one.1.iter().filter(|(_, state)| *state != CarriedState::Open);
-                told.extend(stood.map(|(handler, _)| handler.clone()));
+            let mut one = ParsedEvent::of(event, now).map_err(bad)?;
+            match self.known_as(&one).await? {
+                Some((id, position)) => {
+                    if id == one.id {
+                        self.leave_out_tried(position, &mut one.deliveries).await?;
+                    }
+                    one.known = Some(id);
+                }
+                None => {
+                    // What is open is due here as well.
+                    let stood = one.deliveries.iter().filter(|(_, it)| *it != CarriedState::Open);
+                    told.extend(stood.map(|(handler, _)| handler.clone()));
+                }
             }
             parsed.push(one);
         }
         self.check_none_delivers(&told)?;
-        let (mut n_stored, mut carried) = (0, Vec::new());
-        for (event, deliveries) in parsed {
-            let appended = self.queue.append(event).await?;
-            n_stored += u64::from(matches!(appended, Appended::Stored(_)));
+        let (mut view, mut carried) = (ImportView::default(), Vec::new());
+        for ParsedEvent { id, event, deliveries, known } in parsed {
+            let appended = match known {
+                Some(known) => Appended::Duplicate(known),
+                None => self.queue.append_named(event, id).await?,
+            };
+            view.count += u64::from(matches!(appended, Appended::Stored(_)));
+            if appended.id() != id {
+                view.other_ids.push(OtherId { was: id, is: appended.id() });
+            }
             if !deliveries.is_empty() {
                 carried.push((appended.id(), deliveries));
             }
         }
+        self.carry_over(carried).await?;
+        Ok(view)
+    }
+
+    async fn carry_over(&self, carried: Vec<(EventId, CarriedDeliveries)>) -> Result<(), ApiError> {
         let mut by_handler: BTreeMap<HandlerName, Vec<(Position, CarriedState)>> = BTreeMap::new();
         for (id, deliveries) in carried {
             let Some(position) = self.placed(id).await? else { continue };
@@ -75,7 +95,45 @@ impl Api {
         for (handler, deliveries) in by_handler {
             self.queue.carry_over(&handler, deliveries).await?;
         }
-        Ok(n_stored)
+        Ok(())
+    }
+
+    /// The event here that `event` is or repeats, with its place; 0 where the shared log does not have it
+    /// yet. By its id, by what its sender repeats, or as what an earlier import made of it.
+    async fn known_as(&self, event: &ParsedEvent) -> Result<Option<(EventId, Position)>, ApiError> {
+        // One without a place was forwarded to a log that is not this one.
+        let here = self.queue.get(event.id).await?.filter(|here| here.position > Position(0));
+        if let Some(here) = here {
+            return Ok(Some((here.id, here.position)));
+        }
+        let as_imported = NewEvent { dedupe: event.imported_key(), ..event.event.clone() };
+        for it in [&event.event, &as_imported] {
+            if let Some(id) = self.queue.find_repeated(it).await? {
+                return Ok(Some((id, Position(0))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leaves the deliveries out that were tried here: what was made due again since is not settled by how
+    /// they stood before.
+    async fn leave_out_tried(
+        &self,
+        position: Position,
+        deliveries: &mut CarriedDeliveries,
+    ) -> Result<(), ApiError> {
+        deliveries.retain(|(_, state)| *state != CarriedState::Open);
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let history = self.queue.whole_history(position).await?.ok_or_else(|| {
+            ApiError::Conflict("the log is being read: import again in a moment".into())
+        })?;
+        let is_tried = |handler: &HandlerName| {
+            history.iter().any(|it| it.handler == *handler && !it.attempts.is_empty())
+        };
+        deliveries.retain(|(handler, _)| !is_tried(handler));
+        Ok(())
     }
 
     /// A handler that delivers would have an event again before it is told how that stood.
@@ -113,10 +171,48 @@ impl Api {
     }
 }
 
-/// An event, and how its deliveries stood.
-type ParsedEvent = (NewEvent, Vec<(HandlerName, CarriedState)>);
+/// How an event's deliveries stood.
+type CarriedDeliveries = Vec<(HandlerName, CarriedState)>;
 
-fn parse(event: ExportedEvent) -> Result<ParsedEvent, ExportError> {
-    let carried = event.carried()?;
-    Ok((event.into_event()?, carried))
+/// What came of an import.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    /// How many events were new.
+    pub count: u64,
+    /// The events that have another id here.
+    #[serde(default)]
+    pub other_ids: Vec<OtherId>,
+}
+
+/// An event that has another id than where it was exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherId {
+    /// The id that it had there.
+    pub was: EventId,
+    /// The id that it has here.
+    pub is: EventId,
+}
+
+/// An event out of an export.
+struct ParsedEvent {
+    id: EventId,
+    event: NewEvent,
+    deliveries: CarriedDeliveries,
+    /// What it is here already.
+    known: Option<EventId>,
+}
+
+impl ParsedEvent {
+    fn of(event: ExportedEvent, now: Timestamp) -> Result<Self, ExportError> {
+        let (id, deliveries) = (event.id.parse()?, event.carried()?);
+        let senders_key = event.senders_key(now)?;
+        let imported = event.into_event()?;
+        let dedupe = senders_key.unwrap_or(imported.dedupe);
+        Ok(Self { id, event: NewEvent { dedupe, ..imported }, deliveries, known: None })
+    }
+
+    /// What an import of it is known by whose sender's repeats are not known any more.
+    fn imported_key(&self) -> Dedupe {
+        export::imported_key(&self.event.source, &self.id.to_string())
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{ChangeCount, ExportAsk, ExportedEvent, QueueView};
+use crate::api::{ExportAsk, ExportedEvent, ImportView, OtherId, QueueView};
 use crate::config::Config;
 use crate::queue::Queue as _;
 use crate::queue::tools::{self, CheckReport};
@@ -22,6 +22,8 @@ use super::store::{self, Via};
 const PAGE: usize = 200;
 /// Bytes of lines that are imported in one go.
 const IMPORT_BYTES: usize = 8 << 20;
+/// How many of the ids that could not stay are told of people.
+const OTHER_IDS_SHOWN: usize = 20;
 /// The longest line: the longest body with its headers, encoded.
 const LINE_BYTES_MAX: usize = 100 << 20;
 
@@ -52,12 +54,9 @@ impl Via {
         }
     }
 
-    async fn import(&self, events: Vec<ExportedEvent>) -> Result<u64, CliError> {
+    async fn import(&self, events: Vec<ExportedEvent>) -> Result<ImportView, CliError> {
         match self {
-            Self::Server(server) => {
-                let ChangeCount { count } = server.post("import", &events).await?;
-                Ok(count)
-            }
+            Self::Server(server) => server.post("import", &events).await,
             Self::Store(api) => Ok(api.import(events).await?),
         }
     }
@@ -173,30 +172,48 @@ async fn export(via: &Via) -> Result<(), CliError> {
 /// Stores the events of `export`'s lines, some megabytes at a time.
 async fn import(via: &Via, file: Option<PathBuf>, output: Output) -> Result<(), CliError> {
     let mut lines = Lines::open(file.as_deref())?;
-    let (mut n_read, mut n_stored) = (0_u64, 0_u64);
+    let mut imported = Imported::default();
     let progress = Progress::new("importing", Unit::Bytes, lines.bytes_in_all);
     loop {
         let events = lines.next_events()?;
         if events.is_empty() {
             break;
         }
-        n_read += u64::try_from(events.len()).unwrap_or(u64::MAX);
-        n_stored += via.import(events).await?;
+        imported.read += u64::try_from(events.len()).unwrap_or(u64::MAX);
+        let ImportView { count, other_ids } = via.import(events).await?;
+        imported.stored += count;
+        imported.other_ids.extend(other_ids);
         progress.set(lines.bytes_read);
     }
     drop(progress);
     via.close().await?;
-    let imported = Imported { read: n_read, stored: n_stored };
-    output.one(&imported, |_| {
-        format!("read {}, {} of them new", counted(n_read, "event", "events"), count(n_stored))
-    })
+    output.one(&imported, import_told)
+}
+
+/// What came of an import as text.
+fn import_told(imported: &Imported) -> String {
+    let Imported { read, stored, other_ids } = imported;
+    let mut text = Page::default();
+    let n_read = counted(*read, "event", "events");
+    text.line(format_args!("read {n_read}, {} of them new", count(*stored)));
+    for OtherId { was, is } in other_ids.iter().take(OTHER_IDS_SHOWN) {
+        text.line(format_args!("{was} has the id {is} here"));
+    }
+    if other_ids.len() > OTHER_IDS_SHOWN {
+        let n_more =
+            counted((other_ids.len() - OTHER_IDS_SHOWN) as u64, "other has", "others have");
+        text.line(format_args!("{n_more} another id here as well: `--json` names each"));
+    }
+    text.finish()
 }
 
 /// What came of an import.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Imported {
     read: u64,
     stored: u64,
+    /// The events that have another id here.
+    other_ids: Vec<OtherId>,
 }
 
 /// The lines of an export.

@@ -14,10 +14,11 @@ use super::subscription::ClusterSubscription;
 use super::unit::{HandChange, ProposedEvent, UnitOperation};
 use crate::clock::Timestamp;
 use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
+use crate::queue::ids::may_keep;
 use crate::queue::{
     APPEND_ALL_MAX, Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter,
-    DeadListing, DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError,
-    QueueStats, Searched, Start, Subscription,
+    DeadListing, DeadRecord, DeliveryHistory, EventQuery, ListOrder, LostDeliveries, Queue,
+    QueueError, QueueStats, Searched, Start, Subscription,
 };
 use crate::sync::lock;
 
@@ -51,15 +52,20 @@ impl ClusterQueue {
 
     /// Stores events in the shared log without a spool.
     async fn append_to_engine(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
+        let name = |event| {
+            let id = lock(&self.ids).next(self.node.clock.now());
+            ProposedEvent { place: Position(0), id, event }
+        };
+        self.append_proposed(events.into_iter().map(name).collect()).await
+    }
+
+    async fn append_proposed(
+        &self,
+        events: Vec<ProposedEvent>,
+    ) -> Result<Vec<Appended>, QueueError> {
         if !self.node.is_engine_up() {
             return Err(QueueError::LogAway("it cannot be reached"));
         }
-        let name = |event| ProposedEvent {
-            place: Position(0),
-            id: lock(&self.ids).next(self.node.clock.now()),
-            event,
-        };
-        let events: Vec<ProposedEvent> = events.into_iter().map(name).collect();
         let operation = UnitOperation::Events { spool: None, events };
         match tokio::time::timeout(ENGINE_WAIT, self.node.propose(operation)).await {
             Ok(Ok(OperationOutcome::Stored(appended))) => Ok(appended),
@@ -68,6 +74,45 @@ impl ClusterQueue {
             // It may be there: the sender's repeat is then known by its key.
             Err(_) => Err(QueueError::LogAway("it did not answer in time")),
         }
+    }
+
+    /// Whether an event that comes from another queue may keep its id in the shared log. One that waits on
+    /// this machine may find newer ones there.
+    async fn may_keep(&self, id: EventId) -> Result<bool, QueueError> {
+        let query = EventQuery { order: ListOrder::Newest, limit: 1, ..EventQuery::default() };
+        let newest = self.node.copy.list(query).await?.first().map(|event| event.id);
+        Ok(self.node.is_engine_up() && may_keep(id, newest, self.node.clock.now()))
+    }
+
+    /// Stores one event, by an id from elsewhere where it may keep that.
+    async fn append_one(
+        &self,
+        event: NewEvent,
+        named: Option<EventId>,
+    ) -> Result<Appended, QueueError> {
+        let Some(spool) = &self.spool else {
+            if let Some(repeat) = self.unanswered(&event) {
+                return Ok(repeat);
+            }
+            let appended = match named {
+                Some(id) => {
+                    lock(&self.ids).follow(id);
+                    self.append_proposed(vec![ProposedEvent { place: Position(0), id, event }])
+                        .await?
+                }
+                None => self.append_to_engine(vec![event]).await?,
+            };
+            return appended.into_iter().next().ok_or(QueueError::Closed);
+        };
+        let dedupe = event.dedupe;
+        let stored = match named {
+            Some(id) => spool.queue.append_named(event, id).await?,
+            None => spool.queue.append(event).await?,
+        };
+        let guard = AnswerGuard::new(spool, dedupe, stored.id());
+        let appended = self.settled_in_log(spool, stored).await;
+        guard.answered();
+        Ok(appended)
     }
 
     /// A sender's repeat of a request whose answer cannot have arrived.
@@ -117,19 +162,12 @@ impl ClusterQueue {
 #[async_trait]
 impl Queue for ClusterQueue {
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
-        let Some(spool) = &self.spool else {
-            if let Some(repeat) = self.unanswered(&event) {
-                return Ok(repeat);
-            }
-            let appended = self.append_to_engine(vec![event]).await?;
-            return appended.into_iter().next().ok_or(QueueError::Closed);
-        };
-        let dedupe = event.dedupe;
-        let stored = spool.queue.append(event).await?;
-        let guard = AnswerGuard::new(spool, dedupe, stored.id());
-        let appended = self.settled_in_log(spool, stored).await;
-        guard.answered();
-        Ok(appended)
+        self.append_one(event, None).await
+    }
+
+    async fn append_named(&self, event: NewEvent, id: EventId) -> Result<Appended, QueueError> {
+        let named = self.may_keep(id).await?.then_some(id);
+        self.append_one(event, named).await
     }
 
     async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
@@ -278,6 +316,10 @@ impl Queue for ClusterQueue {
         positions: &[Position],
     ) -> Result<u64, QueueError> {
         self.change_by_hand(handler, HandChange::Replay, positions).await
+    }
+
+    async fn dedupes(&self, positions: &[Position]) -> Result<Vec<Dedupe>, QueueError> {
+        self.node.copy.dedupes(positions).await
     }
 
     async fn carried(

@@ -282,7 +282,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         }
         Route::Reload => Ok(json(&api.reload().await?)),
         Route::Compact => Ok(json(&QueueView::new(&api.compact().await?))),
-        Route::Import => Ok(counted(api.import(parsed(body)?).await?)),
+        Route::Import => Ok(json(&api.import(parsed(body)?).await?)),
         // `need` says which routes are changes.
         Route::Health
         | Route::Ready

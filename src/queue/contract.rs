@@ -12,7 +12,8 @@ use super::standing::{
 };
 use crate::clock::Timestamp;
 use crate::event::{
-    DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position, Settlement,
+    Dedupe, DedupeKey, Delivery, Event, EventId, HandlerName, NewEvent, OrderKey, Position,
+    Settlement,
 };
 
 /// The try that a delivery waits for, by the steady clock.
@@ -32,6 +33,13 @@ pub trait Queue: Send + Sync {
     /// Dropping the future does not undo the append: the event is then stored or not, and a
     /// sender that repeats is recognised by the dedupe key.
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError>;
+
+    /// [`Queue::append`] of an event that has an id from another queue. It keeps it where it is newer than
+    /// every one here, since ids ascend with the log; otherwise, and in a backend that cannot do that, it
+    /// gets another.
+    async fn append_named(&self, event: NewEvent, _id: EventId) -> Result<Appended, QueueError> {
+        self.append(event).await
+    }
 
     /// Stores `events`, which came in one request, by one durable commit: all of them or none.
     /// Each is looked up by its own dedupe key. The answers are in the order of the events.
@@ -164,6 +172,12 @@ pub trait Queue: Send + Sync {
         handler: &HandlerName,
         positions: &[Position],
     ) -> Result<u64, QueueError>;
+
+    /// What makes a repeat of each of these events, to be carried into another queue; [`Dedupe::Off`] for
+    /// one that cannot be read. A backend that cannot tell says so of all.
+    async fn dedupes(&self, positions: &[Position]) -> Result<Vec<Dedupe>, QueueError> {
+        Ok(vec![Dedupe::Off; positions.len()])
+    }
 
     /// How each handler's delivery of each of these events stands, to be carried into another queue: of all
     /// handlers that have a place.

@@ -1,6 +1,8 @@
 //! Event ids that ascend with the log: UUID version 7 with a counter behind the time (RFC 9562,
 //! section 6.2, method 1), never going back when the clock does.
 
+use std::time::Duration;
+
 use rand::RngCore;
 use rand::rngs::StdRng;
 
@@ -15,6 +17,9 @@ pub(crate) struct Ids {
     random: StdRng,
 }
 
+/// How far the clock that an id is from may be ahead of this one.
+const AHEAD_MAX: Duration = Duration::from_mins(5);
+
 /// The counter has the 12 bits behind the version.
 const COUNTER_MAX: u16 = 0x0fff;
 
@@ -24,6 +29,14 @@ impl Ids {
     pub(crate) fn after(last: Option<EventId>, random: StdRng) -> Self {
         let last_ms = last.map_or(0, |id| millis_of(id).saturating_add(1));
         Self { last_ms, counter: 0, random }
+    }
+
+    /// Ids that follow are behind `id`, which was given elsewhere.
+    pub(crate) fn follow(&mut self, id: EventId) {
+        let millis = millis_of(id);
+        if millis >= self.last_ms {
+            (self.last_ms, self.counter) = (millis.saturating_add(1), 0);
+        }
     }
 
     pub(crate) fn next(&mut self, now: Timestamp) -> EventId {
@@ -45,6 +58,13 @@ impl Ids {
         tail[1] = low;
         EventId(uuid::Builder::from_unix_timestamp_millis(self.last_ms, &tail).into_uuid())
     }
+}
+
+/// Whether an event may keep `id`, which was given elsewhere, in a log whose newest one is `newest`: ids
+/// ascend with the log, and none is of a time that is still to come.
+pub(crate) fn may_keep(id: EventId, newest: Option<EventId>, now: Timestamp) -> bool {
+    let until = now.after(AHEAD_MAX).millis_since_epoch();
+    id.0.get_version_num() == 7 && newest.is_none_or(|newest| newest < id) && millis_of(id) <= until
 }
 
 /// The time in an id, in ms since the epoch.

@@ -122,7 +122,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "[any]",
         "Events with all that is needed to store them elsewhere.",
     ),
-    post("/import", None, "Count", "Stores exported events."),
+    post("/import", None, "Imported", "Stores exported events."),
     post("/compact", None, "Queue", "Gives unused space back."),
     post("/standby/hello", None, "any", "Begins to follow: for `gatepost standby`."),
     post("/standby/pull", None, "bytes", "What comes next of the queue's files, checked."),

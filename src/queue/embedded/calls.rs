@@ -1,19 +1,19 @@
 //! The calls of [`Queue`], each sent to the component that answers it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
 
-use super::commit::{self, AppendRequest, Group, Request};
+use super::commit::{self, Request};
 use super::embedded_queue::{EmbeddedQueue, INDEXED_WITHIN};
 use super::read::DeadMatch;
 use super::redrive::{self, ByHand};
+use super::stats;
 use super::subscription::{EmbeddedSubscription, Session};
-use super::{keys, stats};
 use crate::clock::Timestamp;
-use crate::event::{DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
+use crate::event::{Dedupe, DedupeKey, Event, EventId, HandlerName, NewEvent, Position};
 use crate::queue::{
     Appended, AwaitedTry, CarriedState, DeadChange, DeadFilter, DeadLetter, DeadListing,
     DeadRecord, DeliveryHistory, EventQuery, LostDeliveries, Queue, QueueError, QueueStats,
@@ -24,18 +24,11 @@ use crate::sync::lock;
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn append(&self, event: NewEvent) -> Result<Appended, QueueError> {
-        let probed = commit::probe_of(&event)
-            .map(|probe| self.core.keys.lookup(&probe, keys::Generation::default()));
-        let (seen, probed) = probed.unwrap_or_default();
-        if let Some(seen) = seen {
-            return Ok(Appended::Duplicate(seen.id));
-        }
-        let (reply, answer) = oneshot::channel();
-        let group = Group::default();
-        self.core.send(Request::Append(AppendRequest { event, probed, reply, group }))?;
-        self.core.drive();
-        let (appended, _event) = answer.await.map_err(|_| QueueError::Closed)?;
-        appended
+        self.append_one(event, None).await
+    }
+
+    async fn append_named(&self, event: NewEvent, id: EventId) -> Result<Appended, QueueError> {
+        self.append_one(event, Some(id)).await
     }
 
     async fn append_all(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, QueueError> {
@@ -178,6 +171,14 @@ impl Queue for EmbeddedQueue {
     ) -> Result<u64, QueueError> {
         self.ready().await?;
         redrive::replay(&self.core, handler, positions).await
+    }
+
+    async fn dedupes(&self, positions: &[Position]) -> Result<Vec<Dedupe>, QueueError> {
+        let stored = self.stored(positions.to_vec()).await?.into_iter();
+        let known: BTreeMap<Position, Dedupe> =
+            stored.map(|(event, dedupe)| (event.position, dedupe)).collect();
+        let of = |position| known.get(position).copied().unwrap_or(Dedupe::Off);
+        Ok(positions.iter().map(of).collect())
     }
 
     async fn carried(

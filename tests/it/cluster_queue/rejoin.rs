@@ -215,7 +215,7 @@ async fn what_a_log_without_its_beginning_lost_goes_into_a_new_one_from_a_copy()
     // Its handlers are there, and paused.
     let at_a = subscribe(&a, "web").await;
     until_stored(&a, 1).await;
-    assert_eq!(offline(a.clone()).import(exported).await.unwrap(), 4);
+    assert_eq!(offline(a.clone()).import(exported).await.unwrap().count, 4);
     let rest = take(&*at_a, 3).await;
     assert_eq!(types(&rest), ["five", "three", "four"], "what was delivered is not again");
 }

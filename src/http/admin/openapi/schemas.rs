@@ -337,6 +337,8 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     ("Count", &[("count", "integer")]),
+    ("Imported", &[("count", "integer"), ("other_ids", "[OtherId]")]),
+    ("OtherId", &[("was", "id"), ("is", "id")]),
     ("Stored", &[("id", "id")]),
     ("Reloaded", &[("changes", "[string]"), ("warnings", "[string]")]),
     ("Rates", &[("sources", "[any]"), ("handlers", "[any]"), ("ack", "Latency?")]),

@@ -5,6 +5,7 @@ use super::{Answer, AppendRequest, Committer, NoRoom, UNIT_EVENTS_MAX, Unit};
 use crate::event::{Dedupe, EventId, NewEvent};
 use crate::queue::embedded::keys::{Generation, KeyEntry, KeyProbe, Seen};
 use crate::queue::embedded::record::{HEADER_BYTES, event_bytes};
+use crate::queue::ids::may_keep;
 use crate::queue::{Appended, QueueError};
 use crate::sync::lock;
 
@@ -55,8 +56,15 @@ impl Committer {
     }
 
     fn store(&mut self, unit: &mut Unit, append: AppendRequest) {
-        let AppendRequest { event, reply, .. } = append;
-        let id = self.ids.next(self.core.clock.now());
+        let AppendRequest { event, named, reply, .. } = append;
+        let now = self.core.clock.now();
+        let id = match named.filter(|id| may_keep(*id, self.newest_id, now)) {
+            Some(id) => {
+                self.ids.follow(id);
+                id
+            }
+            None => self.ids.next(now),
+        };
         self.push_event(unit, &event, id);
         unit.appends.push(Answer { reply, appended: Appended::Stored(id), event });
     }

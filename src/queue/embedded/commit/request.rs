@@ -23,6 +23,8 @@ pub(crate) type AppendReply = oneshot::Sender<(Result<Appended, QueueError>, New
 #[derive(Debug)]
 pub(crate) struct AppendRequest {
     pub(crate) event: NewEvent,
+    /// The id that it has from elsewhere: it keeps it where it can.
+    pub(crate) named: Option<EventId>,
     /// The key runs that the caller has looked through, so that no cold read stands on the one
     /// writer: only newer ones are left.
     pub(crate) probed: Generation,

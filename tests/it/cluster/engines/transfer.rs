@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost::api::{Api, ExportedEvent};
+use gatepost::api::{Api, ExportedEvent, ImportView};
 use gatepost::clock::{Clock as _, SystemClock, Timestamp};
 use gatepost::cluster::{ClusterAck, ClusterBackend, ClusterOptions, ClusterQueue, NodeName};
-use gatepost::event::{Outcome, Position};
+use gatepost::event::{Dedupe, DedupeKey, EventId, NewEvent, Outcome, Position};
 use gatepost::queue::embedded::{EmbeddedQueue, Settings};
-use gatepost::queue::{DeadFilter, Queue, Start, Subscription};
+use gatepost::queue::{Appended, DeadFilter, EventQuery, ListOrder, Queue, Start, Subscription};
 use tempfile::TempDir;
 
 use super::rigs::Rig;
@@ -48,13 +48,18 @@ async fn there_and_back(rig: &Rig) {
     );
     // A node that has its handler's place already, as one that was started with it has.
     drop(a.subscribe(&handler("web"), Start::Now).await.unwrap());
-    move_all(before, a.clone()).await;
+    let old_ids = ids(&*before).await;
+    let again = move_all(before, a.clone()).await;
+    assert_eq!((again.count, again.other_ids), (6, Vec::new()));
     until_stands(&*a, &expected).await;
     until_stands(&*b, &expected).await;
 
     let after = machine(&folder.path().join("after"));
     move_all(b.clone(), after.clone()).await;
     assert_eq!(standing(&*after).await, expected);
+    for moved in [&*a as &dyn Queue, &*b, &*after] {
+        assert_eq!(ids(moved).await, old_ids);
+    }
     // Once more changes nothing, whatever was done since.
     let web = after.subscribe(&handler("web"), Start::Now).await.unwrap();
     deliver_the_rest(&*web).await;
@@ -70,6 +75,8 @@ async fn there_and_back(rig: &Rig) {
     let mail = after.subscribe(&handler("mail"), Start::Now).await.unwrap();
     let rest = mail.next(10).await.unwrap();
     assert_eq!(types(&rest), ["skipped", "waits", "behind it", "dead", "new"]);
+    assert_repeats_are_known(&*after, &old_ids).await;
+    assert_repeats_are_known(&*b, &old_ids).await;
     for node in [a, b] {
         node.close().await.unwrap();
     }
@@ -93,11 +100,35 @@ async fn node(engine: SharedEngine, folder: &Path, name: &str) -> Arc<ClusterQue
     ClusterQueue::open(options).await.unwrap()
 }
 
+/// An event whose sender's repeats are known by what it is called.
+fn sent(event_type: &'static str) -> NewEvent {
+    let mut key = [0; 16];
+    key.iter_mut().zip(event_type.bytes()).for_each(|(to, byte)| *to = byte);
+    let dedupe = Dedupe::Within { key: DedupeKey(key), window: HOUR };
+    NewEvent { dedupe, ..new_event(event_type, "{}", SystemClock::new().now()) }
+}
+
+/// All ids, in the order of the log.
+async fn ids(queue: &dyn Queue) -> Vec<EventId> {
+    let query = EventQuery { order: ListOrder::Oldest, limit: 100, ..EventQuery::default() };
+    queue.list(query).await.unwrap().into_iter().map(|event| event.id).collect()
+}
+
+/// What a sender repeats is what it was before, and what is new is behind it.
+async fn assert_repeats_are_known(queue: &dyn Queue, ids: &[EventId]) {
+    for (event_type, id) in [("delivered", ids[0]), ("dead", ids[4])] {
+        assert_eq!(queue.append(sent(event_type)).await.unwrap(), Appended::Duplicate(id));
+        assert_eq!(queue.get(id).await.unwrap().unwrap().event_type.as_str(), event_type);
+    }
+    let newer = queue.append(sent("newer")).await.unwrap();
+    assert!(matches!(newer, Appended::Stored(id) if id > ids[5]), "{newer:?}");
+}
+
 /// One delivery of each kind.
 async fn make_deliveries(queue: &EmbeddedQueue) {
     let clock = SystemClock::new();
     for event_type in ["delivered", "skipped", "waits", "behind it", "dead", "new"] {
-        queue.append(new_event(event_type, "{}", clock.now())).await.unwrap();
+        queue.append(sent(event_type)).await.unwrap();
     }
     let web = queue.subscribe(&handler("web"), Start::Oldest).await.unwrap();
     let mail = queue.subscribe(&handler("mail"), Start::Oldest).await.unwrap();
@@ -118,12 +149,12 @@ async fn make_deliveries(queue: &EmbeddedQueue) {
     }
 }
 
-async fn move_all(from: Arc<dyn Queue>, to: Arc<dyn Queue>) {
+async fn move_all(from: Arc<dyn Queue>, to: Arc<dyn Queue>) -> ImportView {
     let clock = || Arc::new(SystemClock::new());
     let exported = Api::offline(from, clock()).export(None, 100).await.unwrap();
     let lines = exported.iter().map(|event| serde_json::to_string(event).unwrap());
     let read: Vec<ExportedEvent> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
-    Api::offline(to, clock()).import(read).await.unwrap();
+    Api::offline(to, clock()).import(read).await.unwrap()
 }
 
 /// How the deliveries stand.
