@@ -185,6 +185,15 @@ impl Config {
         named.map(|(key, _)| key.clone()).or_else(secret)
     }
 
+    /// Where the secret is that `key`, or the key that it is a part of, says.
+    pub fn secret_at(&self, key: &str) -> Option<&SecretRef> {
+        let is_at = |secret: &str| {
+            let rest = key.strip_prefix(secret);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.secrets.iter().find(|(secret, _)| is_at(secret)).map(|(_, secret)| secret)
+    }
+
     /// Where the secrets of a handler are.
     pub fn secrets_of(&self, handler: &HandlerName) -> impl Iterator<Item = &SecretRef> {
         let part = format!("handler.{handler}.");

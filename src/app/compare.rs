@@ -16,6 +16,10 @@ use crate::text::counted;
 
 use super::trial::Trial;
 
+mod keys;
+
+use keys::DifferingKeys;
+
 /// The most groups that are shown of one handler: a screen of them, however many events there are.
 const GROUPS_MAX: usize = 20;
 
@@ -25,6 +29,7 @@ const OTHERS: &str = "are handled otherwise in further ways";
 /// Handlers that differ, and what is known of them so far.
 pub struct Comparison<'a> {
     pairs: Vec<Pair<'a>>,
+    not_compared: Vec<String>,
 }
 
 /// Events that a handler would treat otherwise in the same way.
@@ -45,12 +50,15 @@ struct Pair<'a> {
     name: HandlerName,
     old: Option<Side<'a>>,
     new: Option<Side<'a>>,
+    /// What is another one of where its events go, as in `database`.
+    targets: Vec<&'static str>,
     groups: Groups,
 }
 
 /// A handler as one of the two has it.
 struct Side<'a> {
     trial: Trial<'a>,
+    is_enabled: bool,
     /// The same number for all that let the same events through: what 20 handlers share is asked once.
     filter: usize,
 }
@@ -68,6 +76,8 @@ struct Groups(BTreeMap<String, (u64, EventId)>);
 /// What a handler does with an event.
 enum Outcome {
     Unwanted,
+    /// The handler is switched off.
+    Waits,
     Fails(String),
     Does(Plan),
 }
@@ -75,12 +85,10 @@ enum Outcome {
 impl<'a> Comparison<'a> {
     /// Of the handlers that `old` and `new` have otherwise.
     pub fn new(old: &'a Config, new: &'a Config, clock: &Arc<dyn Clock>) -> Self {
-        let names: BTreeSet<&HandlerName> =
-            old.handlers.keys().chain(new.handlers.keys()).collect();
-        let changed =
-            names.into_iter().filter(|name| old.snapshot_of(name) != new.snapshot_of(name));
+        let differing = DifferingKeys::between(old, new);
         let mut filters: Vec<&Policy> = Vec::new();
-        let mut side = |config, name| {
+        let mut side = |config: &'a Config, name| {
+            let is_enabled = config.handlers.get(name)?.is_enabled;
             let trial = Trial::new(config, name, clock)?;
             let policy = trial.policy();
             let filter = filters.iter().position(|filter| is_same_filter(filter, policy));
@@ -88,20 +96,31 @@ impl<'a> Comparison<'a> {
                 filters.push(policy);
                 filters.len() - 1
             });
-            Some(Side { trial, filter })
+            Some(Side { trial, is_enabled, filter })
         };
-        let pairs = changed.map(|name| Pair {
+        let pairs = differing.handlers.iter().map(|name| Pair {
             name: name.clone(),
             old: side(old, name),
             new: side(new, name),
+            targets: differing.targets.get(name).into_iter().flatten().copied().collect(),
             groups: Groups::default(),
         });
-        Self { pairs: pairs.collect() }
+        Self { pairs: pairs.collect(), not_compared: differing.others }
     }
 
-    /// Whether every handler is the same: no event can tell a difference.
+    /// Whether no event can tell a difference.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// The handlers that events may tell apart.
+    pub fn handlers(&self) -> impl Iterator<Item = &HandlerName> {
+        self.pairs.iter().map(|pair| &pair.name)
+    }
+
+    /// The settings that differ and that no event says anything of.
+    pub fn not_compared(&self) -> &[String] {
+        &self.not_compared
     }
 
     /// Lets both look at events, which are shared out among the processors: each body is read by one.
@@ -160,14 +179,20 @@ impl Pair<'_> {
     fn change(&self, answers: &mut Answers<'_>) -> Option<String> {
         let mut outcome =
             |side: Option<&Side<'_>>| side.map_or(Outcome::Unwanted, |side| side.outcome(answers));
-        change(&outcome(self.old.as_ref()), &outcome(self.new.as_ref()))
+        let (old, new) = (outcome(self.old.as_ref()), outcome(self.new.as_ref()));
+        change(&old, &new, &self.targets)
     }
 }
 
 impl Side<'_> {
     fn outcome(&self, answers: &mut Answers<'_>) -> Outcome {
         let answer = answers.known.entry(self.filter);
-        match answer.or_insert_with(|| deliver::evaluate(self.trial.policy(), answers.event)) {
+        let answer =
+            answer.or_insert_with(|| deliver::evaluate(self.trial.policy(), answers.event));
+        if !self.is_enabled && !matches!(answer, Match::Skip) {
+            return Outcome::Waits;
+        }
+        match answer {
             Match::Skip => Outcome::Unwanted,
             Match::Error(why) => Outcome::Fails(why.to_string()),
             Match::Take(_) => {
@@ -197,17 +222,25 @@ impl Groups {
     }
 }
 
-fn change(old: &Outcome, new: &Outcome) -> Option<String> {
+/// `targets` are the parts of where events go that are others.
+fn change(old: &Outcome, new: &Outcome, targets: &[&str]) -> Option<String> {
     match (old, new) {
-        (Outcome::Unwanted, Outcome::Unwanted) => None,
+        (Outcome::Unwanted, Outcome::Unwanted) | (Outcome::Waits, Outcome::Waits) => None,
         (Outcome::Fails(old), Outcome::Fails(new)) if old == new => None,
         (_, Outcome::Unwanted) => Some("no longer go to it".to_owned()),
+        (_, Outcome::Waits) => Some("wait: it is switched off".to_owned()),
         (Outcome::Fails(_), Outcome::Fails(why)) => Some(format!("still fail, now: {why}")),
         (_, Outcome::Fails(why)) => Some(format!("fail: {why}")),
-        (Outcome::Unwanted, Outcome::Does(_)) => Some("newly go to it".to_owned()),
+        (Outcome::Unwanted | Outcome::Waits, Outcome::Does(_)) => Some("newly go to it".to_owned()),
         (Outcome::Fails(_), Outcome::Does(_)) => Some("no longer fail".to_owned()),
-        (Outcome::Does(old), Outcome::Does(new)) if old == new => None,
-        (Outcome::Does(old), Outcome::Does(new)) => Some(other_plan(old, new)),
+        (Outcome::Does(old), Outcome::Does(new)) => {
+            let plan = (old != new).then(|| other_plan(old, new));
+            let is_done = new.steps.iter().any(|step| !matches!(step, Step::Skip { .. }));
+            let place = (is_done && !targets.is_empty())
+                .then(|| format!("go to another {}", targets.join(" and ")));
+            let parts: Vec<String> = plan.into_iter().chain(place).collect();
+            (!parts.is_empty()).then(|| parts.join(" and "))
+        }
     }
 }
 

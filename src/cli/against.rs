@@ -31,11 +31,18 @@ pub(super) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut comparison = Comparison::new(old, new, &clock);
     if comparison.is_empty() {
-        let compared = Compared { events: 0, differences: Vec::new() };
-        return output.one(&compared, |_| {
+        let not_compared = comparison.not_compared().to_vec();
+        let compared = Compared { events: 0, differences: Vec::new(), not_compared };
+        return output.one(&compared, |compared| {
             let mut page = Page::default();
             let path = path.display();
-            page.line(format_args!("every handler is the same in `{path}`: nothing would change"));
+            if tell_others(&mut page, &compared.not_compared) {
+                page.line(format_args!("nothing else differs in `{path}`"));
+            } else {
+                page.line(format_args!(
+                    "every handler is the same in `{path}`: nothing would change"
+                ));
+            }
             page.finish()
         });
     }
@@ -44,9 +51,21 @@ pub(super) async fn run(
     via.close().await?;
     let n_events = seen?;
     let text = std::fs::read_to_string(path)?;
+    let handlers: Vec<String> =
+        comparison.handlers().map(|name| format!("handler.{name}")).collect();
+    let not_compared = comparison.not_compared().to_vec();
     let differences = comparison.finish();
     let differences = differences.into_iter().map(|one| with_line(one, new, &text)).collect();
-    output.one(&Compared { events: n_events, differences }, |compared| told(compared, path))
+    let compared = Compared { events: n_events, differences, not_compared };
+    output.one(&compared, |compared| told(compared, &handlers, path))
+}
+
+/// Tells of settings that differ and that no event says anything of, and whether there are any.
+fn tell_others(page: &mut Page, others: &[String]) -> bool {
+    if !others.is_empty() {
+        page.line(format_args!("settings differ; not compared: {}", others.join(", ")));
+    }
+    !others.is_empty()
 }
 
 /// What a comparison came to.
@@ -54,6 +73,8 @@ pub(super) async fn run(
 struct Compared {
     events: u64,
     differences: Vec<LineDifference>,
+    /// Settings that differ, and that no event says anything of.
+    not_compared: Vec<String>,
 }
 
 /// A difference with its line in the new file.
@@ -97,7 +118,8 @@ fn with_line(difference: Difference, new: &Config, text: &str) -> LineDifference
     LineDifference { difference, line }
 }
 
-fn told(compared: &Compared, path: &Path) -> String {
+/// `handlers` are those that events may tell apart.
+fn told(compared: &Compared, handlers: &[String], path: &Path) -> String {
     let mut page = Page::default();
     let path = path.display();
     for LineDifference { difference, line } in &compared.differences {
@@ -109,15 +131,22 @@ fn told(compared: &Compared, path: &Path) -> String {
             counted(*events, "event", "events")
         ));
     }
-    let none = if compared.differences.is_empty() { ": nothing would change" } else { "" };
+    tell_others(&mut page, &compared.not_compared);
+    let none = match (compared.events, compared.differences.is_empty()) {
+        (_, false) => String::new(),
+        (0, true) => format!(": none shows what differs in {}", handlers.join(", ")),
+        (_, true) => ": none is handled otherwise".to_owned(),
+    };
     let compared = counted(compared.events, "event", "events");
     page.line(format_args!("{compared} compared with `{path}`{none}"));
     page.finish()
 }
 
 /// How the change of many events begins, and how that of one does.
-const VERBS: [(&str, &str); 9] = [
+const VERBS: [(&str, &str); 11] = [
     ("no longer go to", "no longer goes to"),
+    ("go to another", "goes to another"),
+    ("wait:", "waits:"),
     ("newly go to", "newly goes to"),
     ("still fail,", "still fails,"),
     ("no longer fail", "no longer fails"),
@@ -132,7 +161,9 @@ const VERBS: [(&str, &str); 9] = [
 fn agreeing(n_events: u64, change: &str) -> String {
     let verb = VERBS.iter().find_map(|(many, one)| Some((one, change.strip_prefix(many)?)));
     match verb {
-        Some((one, rest)) if n_events == 1 => format!("{one}{rest}"),
+        Some((one, rest)) if n_events == 1 => {
+            format!("{one}{}", rest.replace(" and go to another", " and goes to another"))
+        }
         _ => change.to_owned(),
     }
 }
@@ -149,6 +180,11 @@ mod tests {
             ("fail: invalid operation", "fails: invalid operation"),
             ("still fail, now: come out", "still fails, now: come out"),
             ("are no longer left out", "is no longer left out"),
+            ("go to another database", "goes to another database"),
+            (
+                "come out with another text and go to another topic",
+                "comes out with another text and goes to another topic",
+            ),
         ] {
             assert_eq!((agreeing(2, many).as_str(), agreeing(1, many).as_str()), (many, one));
         }

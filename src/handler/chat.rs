@@ -36,8 +36,35 @@ use super::rate_limit::MinInterval;
 use service::{Endpoint, Service};
 
 /// `[handler.NAME.chat]`.
-pub static KIND: Kind =
-    Kind { name: "chat", batch_max: 1, read: |table| Some(Box::new(Settings::read(table)?)) };
+pub static KIND: Kind = Kind {
+    name: "chat",
+    batch_max: 1,
+    targets: &[
+        ("slack.url", "channel"),
+        ("discord.url", "channel"),
+        ("telegram.token", "bot"),
+        ("telegram.server", "server"),
+        ("ntfy.server", "server"),
+        ("ntfy.topic", "topic"),
+        ("teams.url", "channel"),
+        ("mattermost.url", "channel"),
+        ("matrix.server", "server"),
+        ("matrix.room", "room"),
+    ],
+    planned: &[
+        "discord.username",
+        "mattermost.channel",
+        "mattermost.username",
+        "ntfy.priority",
+        "ntfy.tags",
+        "telegram.chat",
+        "telegram.parse_mode",
+        "telegram.thread",
+        "text",
+        "title",
+    ],
+    read: |table| Some(Box::new(Settings::read(table)?)),
+};
 
 /// What the table says.
 #[derive(Clone, Debug)]

@@ -49,6 +49,9 @@ const KEPT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 pub static KIND: Kind = Kind {
     name: "command",
     batch_max: WORKER_BATCH_MAX,
+    targets: &[],
+    planned: &["cwd", "env", "mode", "run"],
+
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 

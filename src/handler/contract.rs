@@ -50,6 +50,11 @@ pub struct Kind {
     /// The most deliveries that one call can take, whatever the settings say; 1 = the kind has no
     /// use for `batch`.
     pub batch_max: usize,
+    /// The keys of its table that say where things go and that no plan shows, each with what is there:
+    /// `("url", "database")`.
+    pub targets: &'static [(&'static str, &'static str)],
+    /// The keys of its table whose values show in a plan; of all others two plans say nothing.
+    pub planned: &'static [&'static str],
     /// Reads its table and reports every problem in it; `None` where there was one. Opens nothing.
     pub read: fn(&mut Table<'_>) -> Option<Box<dyn KindSettings>>,
 }

@@ -68,6 +68,20 @@ const EARLIER: Duration = Duration::from_millis(500);
 pub static KIND: Kind = Kind {
     name: "email",
     batch_max: BATCH_MAX,
+    targets: &[("smtp", "mail server")],
+    planned: &[
+        "attach_body",
+        "bcc",
+        "cc",
+        "from",
+        "headers",
+        "html",
+        "reply_to",
+        "subject",
+        "text",
+        "to",
+    ],
+
     read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),
 };
 

@@ -38,6 +38,9 @@ const ROTATE_BYTES_MIN: u64 = 4096;
 pub static KIND: Kind = Kind {
     name: "file",
     batch_max: BATCH_MAX,
+    targets: &[],
+    planned: &["path"],
+
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 

@@ -11,8 +11,13 @@ use crate::expr::{Escape, Scope, Template};
 use crate::settings::Table;
 
 /// `[handler.NAME.log]`.
-pub static KIND: Kind =
-    Kind { name: "log", batch_max: 1, read: |table| Some(Box::new(Settings::read(table)?)) };
+pub static KIND: Kind = Kind {
+    name: "log",
+    batch_max: 1,
+    targets: &[],
+    planned: &["level", "message"],
+    read: |table| Some(Box::new(Settings::read(table)?)),
+};
 
 /// How loud the lines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

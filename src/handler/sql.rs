@@ -64,6 +64,18 @@ const PRUNE_EVERY: Duration = Duration::from_hours(1);
 pub static KIND: Kind = Kind {
     name: "sql",
     batch_max: BATCH_MAX,
+    targets: &[("url", "database")],
+    planned: &[
+        "columns",
+        "delete_on",
+        "delete_when",
+        "keep",
+        "key",
+        "newer_by",
+        "on_conflict",
+        "table",
+    ],
+
     read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),
 };
 

@@ -147,7 +147,9 @@ fn against_says_what_is_left_out_and_compares_many_events_alike() {
     std::fs::rename(folder.config(), &new).unwrap();
     std::fs::write(folder.config(), &old).unwrap();
     let compared = json(&folder, &["check", "--against", "7d", "new.toml"]);
-    assert_eq!(compared, serde_json::json!({ "events": 21, "differences": [] }));
+    let others = ["handler.a.retry"];
+    let expected = serde_json::json!({ "events": 0, "differences": [], "not_compared": others });
+    assert_eq!(compared, expected);
 }
 
 const MASKED: &str = r#"
@@ -195,5 +197,93 @@ fn against_tells_what_is_masked_apart_and_does_not_show_it() {
             "{found:?}"
         );
         assert!(!compared.to_string().contains("hunter"), "{compared}");
+    }
+}
+
+const PLACES: &str = r#"
+[handler.app]
+on = ["hyvor:*"]
+retry = { min = "10s" }
+[handler.app.log]
+[handler.base]
+on = ["hyvor:*"]
+[handler.base.sql]
+url = "postgres://gatepost@127.0.0.1:1/site"
+table = "comments"
+columns = { id = "event.id" }
+[handler.mail]
+on = ["hyvor:*"]
+[handler.mail.email]
+smtp = "smtp://127.0.0.1:2525"
+from = "a@example.com"
+to = ["b@example.com"]
+subject = "s"
+text = "t"
+[handler.phone]
+on = ["hyvor:*"]
+[handler.phone.chat]
+text = "{{ event.type }}"
+slack = { url = { file = "one" } }
+"#;
+
+#[test]
+fn against_counts_another_place_as_a_change_and_names_what_is_not_compared() {
+    let folder = Folder::new(
+        "[source.old]\nprovider = \"userecho\"\nsecrets = [{ file = \"one\" }]",
+        PLACES,
+    );
+    for (name, url) in [("one", "hunter1"), ("same", "hunter1"), ("two", "hunter2")] {
+        std::fs::write(folder.path().join(name), format!("https://chat.example.com/{url}"))
+            .unwrap();
+    }
+    let served = Served::start(&folder);
+    send(&folder, &served, "hyvor", "comment.create");
+    assert_eq!(served.stop(), Some(0));
+    let old = std::fs::read_to_string(folder.config()).unwrap();
+    for (from, to, expected) in [
+        (
+            "[handler.app.log]",
+            "enabled = false\n[handler.app.log]",
+            "handler `app`: 1 event waits: it is switched off",
+        ),
+        (
+            "127.0.0.1:1/site",
+            "127.0.0.1:1/other",
+            "handler `base`: 1 event goes to another database",
+        ),
+        ("127.0.0.1:2525", "127.0.0.2:2525", "handler `mail`: 1 event goes to another mail server"),
+        (
+            "\"t\"\n",
+            "\"T\"\nmax_per_hour = 3\n",
+            "settings differ; not compared: handler.mail.email.max_per_hour\n",
+        ),
+        ("\"one\" } }", "\"two\" } }", "handler `phone`: 1 event goes to another channel"),
+        (
+            "\"one\" } }",
+            "\"same\" } }",
+            "settings differ; not compared: handler.phone.chat.slack.url\n",
+        ),
+        ("min = \"10s\"", "min = \"20s\"", "settings differ; not compared: handler.app.retry\n"),
+        (
+            "[handler.app.log]",
+            "timeout = \"5s\"\ndead_on = [404]\n[handler.app.log]",
+            "settings differ; not compared: handler.app.dead_on, handler.app.timeout\n",
+        ),
+        (
+            "[source.old]",
+            "[source.fresh]",
+            "settings differ; not compared: source.fresh (new), source.old (gone)\n",
+        ),
+        (
+            "secrets = [{ file = \"one\" }]",
+            "secrets = [{ file = \"two\" }]",
+            "settings differ; not compared: source.old.secrets\n",
+        ),
+    ] {
+        assert!(old.contains(from), "{from}");
+        std::fs::write(folder.path().join("new.toml"), old.replacen(from, to, 1)).unwrap();
+        let text = printed(&run(&folder, &["check", "--against", "7d", "new.toml"]), 0);
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("nothing would change") && !text.contains("hunter"), "{text}");
     }
 }
