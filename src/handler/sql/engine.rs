@@ -80,8 +80,12 @@ impl Engine {
     pub(super) fn class_of(self, real_type: &str) -> ColumnType {
         let lower = real_type.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        if self == Self::MySql && lower.starts_with("tinyint(1)") || has(&["bool"]) {
+        let is_one_bit = ["tinyint(1)", "bit(1)"].iter().any(|one| lower.starts_with(one));
+        if self == Self::MySql && is_one_bit || has(&["bool"]) {
             ColumnType::Bool
+        } else if self == Self::MySql && lower.starts_with("bit") {
+            // As text MySQL would take the codes of the digits for the bits.
+            ColumnType::Integer
         } else if lower == "date" && self != Self::Sqlite {
             ColumnType::Date
         } else if has(&["timestamp", "datetime"]) || lower == "date" {
@@ -215,6 +219,8 @@ mod tests {
         check(Engine::MySql, "date", ColumnType::Date);
         check(Engine::Sqlite, "DATE", ColumnType::Timestamp);
         check(Engine::MySql, "tinyint(1)", ColumnType::Bool);
+        check(Engine::MySql, "bit(1)", ColumnType::Bool);
+        check(Engine::MySql, "bit(8)", ColumnType::Integer);
         check(Engine::MySql, "int(11) unsigned", ColumnType::Integer);
         check(Engine::MySql, "enum('a','b')", ColumnType::Text);
         check(Engine::Sqlite, "", ColumnType::Text);

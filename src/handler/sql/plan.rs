@@ -117,6 +117,7 @@ fn cell_of(
     };
     let cell = match cell.map_err(|err| in_column(&err))? {
         Cell::Text(text) if real.refuses_blank() && text.trim().is_empty() => Cell::Null,
+        Cell::Bool(yes) => real.bit(yes).map_or(Cell::Bool(yes), |bit| Cell::Text(bit.to_owned())),
         cell => cell,
     };
     Ok(if target.engine == Engine::Postgres { cell.without_nul() } else { cell })

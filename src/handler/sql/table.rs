@@ -6,7 +6,7 @@ use super::introspect::{SchemaColumn, TableSchema, column_class, read};
 use super::ledger::{LEDGER, VERSIONS};
 use super::session::Session;
 use super::statement::Statement;
-use super::target::{Shape, Target, TargetColumn};
+use super::target::{ONE_BIT, Shape, Target, TargetColumn};
 use super::{Column, Settings};
 
 /// The table as it is where it has the columns that the settings name, of the types that they name.
@@ -19,9 +19,11 @@ pub(super) fn assumed(settings: &Settings, types: &[ColumnType]) -> Target {
 fn target_column(engine: Engine, column: &Column, real: &SchemaColumn) -> TargetColumn {
     let item_type = real.real_type.strip_suffix("[]").filter(|_| engine == Engine::Postgres);
     let one_type = item_type.unwrap_or(&real.real_type);
+    let holds = column_class(engine, column.declared, one_type);
+    let is_one_bit = engine == Engine::Postgres && real.full_type == ONE_BIT;
     TargetColumn {
         quoted: engine.quote(&column.name),
-        holds: column_class(engine, column.declared, one_type),
+        holds: if is_one_bit { ColumnType::Bool } else { holds },
         shape: if item_type.is_some() { Shape::List } else { Shape::One },
         real_type: real.real_type.clone(),
         full_type: real.full_type.clone(),

@@ -32,6 +32,9 @@ pub(super) struct TargetColumn {
     pub(super) full_type: String,
 }
 
+/// The column of PostgreSQL that holds one bit.
+pub(super) const ONE_BIT: &str = "bit(1)";
+
 /// How many values a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -44,6 +47,13 @@ impl TargetColumn {
     /// Whether it holds whole numbers up to 2^64 - 1: `bigint unsigned` of MySQL.
     pub(super) fn is_unsigned(&self) -> bool {
         self.holds == ColumnType::Integer && self.real_type.contains("unsigned")
+    }
+
+    /// The bit that stands for true or false where PostgreSQL knows no other words for it.
+    pub(super) fn bit(&self, yes: bool) -> Option<&'static str> {
+        let is_written_as_text = self.real_type.starts_with("\"bit\"");
+        let bit = if yes { "1" } else { "0" };
+        (is_written_as_text && self.full_type == ONE_BIT).then_some(bit)
     }
 
     /// Whether it is written as text, and the empty text is none of its values.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::kinds;
 use crate::support::servers::Server;
 
+mod bits;
 mod documents;
 mod faults;
 mod online;
