@@ -77,6 +77,10 @@ pub struct HandlerControl {
     pub failing_since: Option<Timestamp>,
     /// How many failed in a row.
     pub n_failures: u32,
+    /// When the first of the deliveries was given up that were so since the newest that was made.
+    pub given_up_since: Option<Timestamp>,
+    /// How many they are.
+    pub n_given_up: u32,
     /// While it is left alone because it is down: when it is tried next.
     pub probe_at: Option<Timestamp>,
     /// For how long a delivery is tried.
@@ -102,6 +106,8 @@ impl HandlerControl {
             concurrency: 0,
             failing_since: None,
             n_failures: 0,
+            given_up_since: None,
+            n_given_up: 0,
             probe_at: None,
             retry_total: None,
             retry_attempts: None,

@@ -1,6 +1,6 @@
 //! `status`.
 
-use crate::api::{HandlerStatus, HandlerView, SecretView, SourceView, StatusView};
+use crate::api::{HandlerView, SecretView, SourceView, StatusView};
 use crate::config::Config;
 use crate::event::SourceName;
 use crate::ingest::RefusedRow;
@@ -78,7 +78,7 @@ const REFUSED: &[Column<RefusedRow>] = &[
 pub(super) const HANDLERS: &[Column<HandlerView>] = &[
     ("HANDLER", |one| one.name.to_string()),
     ("KIND", |one| one.kind.as_deref().unwrap_or("-").to_owned()),
-    ("STATE", |one| state(one).to_owned()),
+    ("STATE", |one| one.state_shown().to_owned()),
     ("BACKLOG", |one| count(one.in_log)),
     ("WAITING", |one| count(one.waiting)),
     ("DEAD", |one| count(one.dead)),
@@ -88,24 +88,24 @@ pub(super) const HANDLERS: &[Column<HandlerView>] = &[
     }),
 ];
 
-/// As the pages say it: a handler that runs and whose calls fail is not well.
-pub(super) fn state(handler: &HandlerView) -> &'static str {
-    match handler.state {
-        HandlerStatus::Running if handler.failing_since.is_some() => "failing",
-        state => state.as_str(),
-    }
-}
-
 /// Since when the calls of a handler fail, why, and what comes next.
 fn failing(handler: &HandlerView) -> Option<String> {
-    let since = handler.failing_since?;
     let why = handler
         .last_error
         .as_ref()
         .map_or_else(String::new, |error| plain(&error.text.to_string()));
+    let name = &handler.name;
+    if handler.is_giving_up() {
+        let since = handler.last_success_at.map_or_else(|| "the start".to_owned(), ago);
+        let n_given_up = handler.given_up_in_a_row;
+        let what = format!("its last {n_given_up} deliveries were given up");
+        return Some(format!(
+            "handler `{name}` has delivered nothing since {since}, {what}: {why}"
+        ));
+    }
+    let since = handler.failing_since?;
     let next = handler.probe_at.or(handler.next_try_at);
     let next = next.map_or_else(String::new, |at| format!("; next try {}", ahead(at)));
-    let name = &handler.name;
     let tries = counted(handler.failures.into(), "try", "tries");
     Some(format!("handler `{name}` fails since {}, {tries}: {why}{next}", ago(since)))
 }

@@ -14,7 +14,6 @@ use super::args::Top;
 use super::human::ago;
 use super::output::{Column, Output, Page, plain, table};
 use super::screen::{Key, Screen};
-use super::status::state;
 use super::store::Server;
 use super::{CliError, screen};
 
@@ -89,7 +88,7 @@ type SourceRow = (SourceView, u64, u64, u64);
 
 const HANDLERS: &[Column<HandlerRow>] = &[
     ("HANDLER", |(one, _)| one.name.to_string()),
-    ("STATE", |(one, _)| state(one).to_owned()),
+    ("STATE", |(one, _)| one.state_shown().to_owned()),
     ("BACKLOG", |(one, _)| count(one.in_log)),
     ("WAITING", |(one, _)| count(one.waiting)),
     ("DEAD", |(one, _)| count(one.dead)),
@@ -127,6 +126,7 @@ fn last_minute(minutes: &[u32]) -> u64 {
 
 fn is_failing(handler: &HandlerView) -> bool {
     handler.failing_since.is_some()
+        || handler.is_giving_up()
         || matches!(handler.state, HandlerStatus::Down | HandlerStatus::Failed)
 }
 

@@ -45,6 +45,7 @@ struct Seen {
     breaker: BreakerState,
     probe_at: Option<Timestamp>,
     health: Health,
+    given_up: Option<GivenUp>,
     in_flight: usize,
     taken: usize,
     last_error: Option<LastError>,
@@ -64,6 +65,8 @@ pub struct Status {
     pub probe_at: Option<Timestamp>,
     /// Whether the handler answers.
     pub health: Health,
+    /// What was given up since the newest delivery that was made; `None` = nothing.
+    pub given_up: Option<GivenUp>,
     /// Calls that are under way.
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
@@ -93,6 +96,20 @@ pub enum Health {
         /// given up.
         next_try_at: Option<Timestamp>,
     },
+}
+
+/// Deliveries that were given up one after the other, without one that was made in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GivenUp {
+    /// When the first of them was, by the steady clock.
+    pub since: Timestamp,
+    /// How many there were.
+    pub count: u32,
+}
+
+impl GivenUp {
+    /// So many in a row are no odd event any more, but the handler.
+    pub const MANY: u32 = 3;
 }
 
 /// What a loop does.
@@ -177,6 +194,7 @@ impl Control {
             breaker: seen.breaker,
             probe_at: seen.probe_at,
             health: seen.health,
+            given_up: seen.given_up,
             in_flight: seen.in_flight,
             taken: seen.taken,
             last_error: seen.last_error,
@@ -206,7 +224,18 @@ impl Shared {
     }
 
     pub(super) fn succeeded(&self, at: Timestamp) {
-        self.with(|seen| seen.last_success_at = Some(at));
+        self.with(|seen| {
+            seen.last_success_at = Some(at);
+            seen.given_up = None;
+        });
+    }
+
+    /// A delivery was given up at `now`, by the steady clock.
+    pub(super) fn gave_up(&self, now: Timestamp) {
+        self.with(|seen| {
+            let before = seen.given_up.unwrap_or(GivenUp { since: now, count: 0 });
+            seen.given_up = Some(GivenUp { count: before.count.saturating_add(1), ..before });
+        });
     }
 
     pub(super) fn failed(&self, at: Timestamp, event: EventId, text: ErrorText) {

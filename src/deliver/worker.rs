@@ -219,6 +219,9 @@ impl Worker<'_> {
         } else {
             let at = attempt.started_at.after(attempt.duration);
             self.shared.failed(at, delivery.event.id, attempt.error.clone());
+            if matches!(outcome, Outcome::Dead { .. }) {
+                self.shared.gave_up(self.context.clock.steady());
+            }
         }
     }
 }

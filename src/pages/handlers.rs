@@ -74,11 +74,7 @@ impl HandlerRow {
         Self {
             kind: handler.kind.as_deref().unwrap_or("gone").to_owned(),
             sign: Sign::of_handler(handler.state, is_in_trouble),
-            state: if handler.state == HandlerStatus::Running && is_in_trouble {
-                "failing"
-            } else {
-                handler.state.as_str()
-            },
+            state: handler.state_shown(),
             in_log: Linked::new(
                 handler.in_log,
                 address("/events", [("handler", name.as_str()), ("state", "pending")]),
@@ -151,6 +147,8 @@ struct HandlerPage {
     frame: Frame,
     handler: HandlerRow,
     failing_since: Option<When>,
+    /// How many deliveries were given up one after the other, where it gives up all that it gets.
+    n_given_up: Option<u32>,
     n_failures: u32,
     /// What half of its calls took at most, and 99 of 100.
     calls: Option<(String, String)>,
@@ -212,6 +210,7 @@ pub(super) async fn show(
         frame: Frame::new(api, &status, fields, viewer, Here::Handlers, title, json),
         handler,
         failing_since: view.failing_since.map(|at| When::clock(at, now)),
+        n_given_up: view.is_giving_up().then_some(view.given_up_in_a_row),
         n_failures: view.failures,
         calls: of
             .and_then(|of| of.calls)

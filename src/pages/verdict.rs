@@ -28,12 +28,12 @@ pub(super) struct Verdict {
     pub(super) handler: Option<String>,
 }
 
-/// Whether a handler needs the owner's attention: its newest calls failed, it could not be started,
-/// or its deliveries ended. The breaker opens later than that.
+/// Whether a handler needs the owner's attention: its newest calls failed, it gives up one delivery
+/// after the other, it could not be started, or its deliveries ended. The breaker opens later than that.
 pub(super) fn is_in_trouble(handler: &HandlerView) -> bool {
     match handler.state {
         HandlerStatus::Down | HandlerStatus::Failed => true,
-        HandlerStatus::Running => handler.failing_since.is_some(),
+        HandlerStatus::Running => handler.failing_since.is_some() || handler.is_giving_up(),
         HandlerStatus::Stopped => handler.kind.is_some(),
         HandlerStatus::Paused
         | HandlerStatus::Finishing
@@ -66,6 +66,7 @@ pub(super) fn verdict(status: &StatusView, rates: &RatesView, now: Timestamp) ->
                 None => calm(status, rates, now),
             },
         },
+        [one] if one.is_giving_up() => one_gives_up(one, &others(&status.handlers), now),
         [one] => one_fails(one, &others(&status.handlers), now),
         many => many_fail(many),
     }
@@ -199,6 +200,39 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
     }
 }
 
+/// Nothing that it gets is tried again, so that nothing may wait for it and it has not failed either.
+fn one_gives_up(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
+    let name = handler.name.to_string();
+    let since = handler.last_success_at.map(|at| When::clock(at, now));
+    let why = handler.last_error.as_ref().map_or(String::new(), |error| {
+        format!(": {}", words::shown(error.text.as_str(), ERROR_CHARS_MAX))
+    });
+    let n_given_up = words::count(handler.given_up_in_a_row.into());
+    Verdict {
+        is_trouble: true,
+        first: match since {
+            Some(_) => format!("{name} has delivered nothing since"),
+            None => format!("{name} has delivered nothing since the start"),
+        },
+        since,
+        rest: format!(": its last {n_given_up} deliveries were given up{why}."),
+        link: (handler.dead > 0).then(|| {
+            let dead = words::counted(handler.dead, "dead letter", "dead letters");
+            (dead, address("/dead", [("handler", name.as_str())]))
+        }),
+        end: match handler.dead {
+            0 => String::new(),
+            1 => "waits for you.".to_owned(),
+            _ => "wait for you.".to_owned(),
+        },
+        explained: format!(
+            "{others}A delivery is given up at once where the handler says that no other try is of \
+             use, or where a filter or a template fails. Mend that, then redrive the dead letters."
+        ),
+        handler: Some(name),
+    }
+}
+
 /// Until when what waits is tried.
 fn until(handler: &HandlerView, now: Timestamp) -> String {
     match handler.given_up_at.filter(|at| *at > now && waiting(handler) > 0) {
@@ -257,6 +291,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
             },
             words::between(at, now)
         ),
+        None if n_dead > 0 => "nothing else waits".to_owned(),
         None => "all delivered".to_owned(),
     };
     let paused: Vec<String> = status

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::api::pause::PauseView;
 use crate::clock::Timestamp;
+use crate::deliver::GivenUp;
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
 
@@ -38,6 +39,12 @@ pub struct HandlerView {
     pub failing_since: Option<Timestamp>,
     /// How many calls failed in a row.
     pub failures: u32,
+    /// When the first of the deliveries was given up that were so since the newest that was made.
+    #[serde(default)]
+    pub given_up_since: Option<Timestamp>,
+    /// How many they are.
+    #[serde(default)]
+    pub given_up_in_a_row: u32,
     /// While it is left alone because it is down: when it is tried next.
     pub probe_at: Option<Timestamp>,
     /// When the retry is due that is due next.
@@ -50,6 +57,25 @@ pub struct HandlerView {
     pub last_error: Option<LastErrorView>,
     /// When the newest delivery since the start was made.
     pub last_success_at: Option<Timestamp>,
+}
+
+impl HandlerView {
+    /// Whether it runs and ends one delivery after the other as a dead letter, without one that it
+    /// makes: no other try is of use to it, so that it does not count as failing.
+    pub fn is_giving_up(&self) -> bool {
+        self.state == HandlerStatus::Running
+            && self.failing_since.is_none()
+            && self.given_up_in_a_row >= GivenUp::MANY
+    }
+
+    /// Its state as people read it: one that runs and whose calls come to nothing is not well.
+    pub fn state_shown(&self) -> &'static str {
+        match self.state {
+            HandlerStatus::Running if self.failing_since.is_some() => "failing",
+            HandlerStatus::Running if self.is_giving_up() => "giving up",
+            state => state.as_str(),
+        }
+    }
 }
 
 /// Joins what the queue and the tasks know of the handlers. `configured` = `None` without a server.
@@ -79,6 +105,8 @@ pub(in crate::api) fn handlers(
             concurrency: control.concurrency,
             failing_since: control.failing_since,
             failures: control.n_failures,
+            given_up_since: control.given_up_since,
+            given_up_in_a_row: control.n_given_up,
             probe_at: control.probe_at,
             given_up_at: view
                 .oldest_pending_at
@@ -114,6 +142,8 @@ fn handler(
         concurrency: 0,
         failing_since: None,
         failures: 0,
+        given_up_since: None,
+        given_up_in_a_row: 0,
         probe_at: None,
         next_try_at: None,
         given_up_at: None,

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::api::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigSnapshot, HandlerSettings};
-use crate::deliver::{self, BreakerState, Health, LoopState, Policy, Status};
+use crate::deliver::{self, BreakerState, GivenUp, Health, LoopState, Policy, Status};
 use crate::event::HandlerName;
 use crate::handler::{BuildError, Handler};
 use crate::queue::{Start, Subscription};
@@ -153,6 +153,8 @@ impl Running {
             concurrency: self.concurrency,
             failing_since: failing.map(|(since, _)| wall(since)),
             n_failures: failing.map_or(0, |(_, count)| count),
+            given_up_since: status.given_up.map(|given_up| wall(given_up.since)),
+            n_given_up: status.given_up.map_or(0, |given_up| given_up.count),
             probe_at: status.probe_at.map(wall),
             last_error: status.last_error.map(|error| LastErrorView {
                 at: error.at,
@@ -169,14 +171,19 @@ impl Running {
         if status.state != LoopState::Running {
             return Condition::Unclear;
         }
-        if let Some((since, n_failures)) = down_since(&status, clock.steady()) {
-            let since = clock.now().before(clock.steady().since(since));
+        let steady = clock.steady();
+        let gives_up = gives_up_since(&status, steady);
+        if let Some((since, n_failures)) = down_since(&status, steady).or(gives_up) {
+            let since = clock.now().before(steady.since(since));
             let error = status.last_error.map(|error| error.text.as_str().to_owned());
             return Condition::Down { since, n_failures, error: error.unwrap_or_default() };
         }
         match status.health {
-            Health::Answers => Condition::Well,
-            Health::Unknown | Health::Fails { .. } => Condition::Unclear,
+            // One that gives up all that it gets is not back because it says so at once.
+            Health::Answers if status.given_up.is_none_or(|one| one.count < GivenUp::MANY) => {
+                Condition::Well
+            }
+            Health::Answers | Health::Unknown | Health::Fails { .. } => Condition::Unclear,
         }
     }
 
@@ -205,26 +212,50 @@ fn down_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)> {
     (is_left_alone || fails_for_long).then_some((since, count))
 }
 
+/// Since when a handler gives up all that it gets, by the steady clock, and how many deliveries.
+fn gives_up_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)> {
+    let GivenUp { since, count } = status.given_up?;
+    (count >= GivenUp::MANY && steady.since(since) >= DOWN_AFTER).then_some((since, count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn status(health: Health, given_up: Option<GivenUp>) -> Status {
+        Status {
+            handler: HandlerName::parse("mail").unwrap(),
+            state: LoopState::Running,
+            breaker: BreakerState::Closed,
+            probe_at: None,
+            health,
+            given_up,
+            in_flight: 0,
+            taken: 0,
+            last_error: None,
+            last_success_at: None,
+        }
+    }
+
+    #[test]
+    fn handler_that_gives_up_several_in_a_row_is_told_as_down() {
+        let since = Timestamp::from_millis(1_000);
+        for (count, after, expected) in
+            [(1, 90, false), (2, 90, false), (3, 29, false), (3, 30, true)]
+        {
+            let status = status(Health::Answers, Some(GivenUp { since, count }));
+            let found = gives_up_since(&status, since.after(Duration::from_secs(after)));
+            assert_eq!(found.is_some(), expected, "{count} {after}");
+        }
+        assert_eq!(gives_up_since(&status(Health::Answers, None), since), None);
+    }
 
     #[test]
     fn handler_is_down_after_two_failures_or_one_whose_next_try_is_far_off() {
         let since = Timestamp::from_millis(1_000);
         let is_down = |count: u32, next_try: Option<u64>, after: u64| {
             let next_try_at = next_try.map(|secs| since.after(Duration::from_secs(secs)));
-            let status = Status {
-                handler: HandlerName::parse("mail").unwrap(),
-                state: LoopState::Running,
-                breaker: BreakerState::Closed,
-                probe_at: None,
-                health: Health::Fails { since, count, next_try_at },
-                in_flight: 0,
-                taken: 0,
-                last_error: None,
-                last_success_at: None,
-            };
+            let status = status(Health::Fails { since, count, next_try_at }, None);
             let steady = since.after(Duration::from_secs(after));
             down_since(&status, steady).is_some()
         };

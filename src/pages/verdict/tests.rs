@@ -54,3 +54,30 @@ fn only_handlers_that_go_on_are_said_to_go_on() {
         assert_eq!(others(&handlers), expected);
     }
 }
+
+/// Every call of it says that no other try is of use, so that nothing fails for a while and nothing
+/// waits: that it does no work is seen all the same. One odd event in between is not the handler.
+#[test]
+fn handler_that_gives_up_all_that_it_gets_is_in_trouble() {
+    let mut cmd = handler("cmd", "running", false, 0, 15);
+    cmd.last_error = serde_json::from_value(serde_json::json!({
+        "at": "2026-11-28T10:00:00Z", "event": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "text": "exit status 65",
+    }))
+    .unwrap();
+    for (in_a_row, expected) in [(0, false), (1, false), (2, false), (3, true), (15, true)] {
+        cmd.given_up_in_a_row = in_a_row;
+        assert_eq!(is_in_trouble(&cmd), expected, "{in_a_row}");
+    }
+    let shown = one_gives_up(&cmd, "", Timestamp::from_millis(0));
+    let said = format!("{}{} {}", shown.first, shown.rest, sentence(&shown));
+    assert!(said.starts_with(
+        "cmd has delivered nothing since the start: its last 15 deliveries were given up: exit \
+         status 65. "
+    ));
+    assert!(said.ends_with("15 dead letters wait for you."), "{said}");
+    assert_eq!(cmd.state_shown(), "giving up");
+    cmd.last_success_at = Some(Timestamp::from_millis(0));
+    let shown = one_gives_up(&cmd, "", Timestamp::from_millis(60_000));
+    assert!(shown.first.ends_with("nothing since") && shown.since.is_some());
+}

@@ -179,3 +179,28 @@ fn overview_says_what_a_failing_handler_gave_up_where_nothing_waits() {
     assert!(page.contains("<a href=\"/dead?handler=app\">1 delivery</a>"), "{page}");
     assert!(page.contains("tried again with the next event"), "{page}");
 }
+
+/// Every answer says that no other try is of use: no call fails for a while and nothing waits, but
+/// the handler does no work.
+#[test]
+fn overview_and_handlers_name_a_handler_that_gives_up_all_that_it_gets() {
+    let receiver = BadServer::start((0..3).map(|_| status(422)));
+    let gateway = app(&receiver, "");
+    for n in 0..3 {
+        gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id();
+    }
+    gateway.wait_for_outcomes("app", "dead", 3);
+    let (mut page, mut n_looks) = (String::new(), 0);
+    while !page.contains("app has delivered nothing since the start") {
+        page = gateway.ask("GET", "/", "").text();
+        n_looks += 1;
+        assert!(n_looks < 2_000, "{page}");
+    }
+    assert!(page.contains("its last 3 deliveries were given up: answered 422"), "{page}");
+    assert!(page.contains("<a href=\"/dead?handler=app\">3 dead letters</a>"), "{page}");
+    let handlers = gateway.ask("GET", "/handlers", "").text();
+    assert!(!handlers.contains("Every handler does its work"), "{handlers}");
+    assert!(handlers.contains("giving up"), "{handlers}");
+    let app = gateway.ask("GET", "/api/v1/handlers/app", "").json();
+    assert_eq!(app["given_up_in_a_row"], 3, "{app}");
+}

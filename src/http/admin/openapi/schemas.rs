@@ -172,6 +172,8 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("concurrency", "integer"),
             ("failing_since", "time?"),
             ("failures", "integer"),
+            ("given_up_since", "time?"),
+            ("given_up_in_a_row", "integer"),
             ("probe_at", "time?"),
             ("next_try_at", "time?"),
             ("given_up_at", "time?"),
