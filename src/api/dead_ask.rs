@@ -34,6 +34,9 @@ pub struct DeadAsk {
     pub like: Option<String>,
     /// `reason`: groups in place of single dead letters.
     pub group: Option<GroupBy>,
+    /// Every dead letter: must be said of a change where nothing else says less.
+    #[serde(default)]
+    pub all: bool,
     /// A change only counts what it would be for.
     #[serde(default)]
     pub dry_run: bool,
@@ -48,6 +51,22 @@ pub enum GroupBy {
 }
 
 impl DeadAsk {
+    /// Itself, where it says which ones a change is for: nothing at all must not become "all".
+    pub fn for_change(self) -> Result<Self, ApiError> {
+        // An empty text is in every reason.
+        let reason = self.reason.as_deref().filter(|reason| !reason.is_empty());
+        let texts = [self.handler.as_deref(), self.id.as_deref(), self.like.as_deref(), reason];
+        let is_limited = texts.iter().any(Option::is_some) || self.since.or(self.until).is_some();
+        if self.all || self.dry_run || is_limited {
+            return Ok(self);
+        }
+        Err(ApiError::Bad(
+            "it would be for every dead letter: say which ones by `handler`, `id`, `reason`, `like`, `since` or \
+             `until`, or say `\"all\": true`"
+                .to_owned(),
+        ))
+    }
+
     /// `api` knows the place of the event that is named.
     pub async fn parse(self, api: &Api) -> Result<DeadSelection, ApiError> {
         let position = match self.id {
@@ -87,11 +106,19 @@ pub struct RolloutAsk {
     pub limit: Option<usize>,
     /// Only reasons that are this one once numbers and ids are taken out of them, or its key.
     pub like: Option<String>,
+    /// Every dead letter: must be said where nothing else says less.
+    #[serde(default)]
+    pub all: bool,
     /// At most this many a second.
     pub rate: Option<u32>,
 }
 
 impl RolloutAsk {
+    /// Itself, where it says which ones it is for.
+    pub fn for_change(self) -> Result<Self, ApiError> {
+        DeadAsk::from(self.clone()).for_change().map(|_| self)
+    }
+
     /// Which ones, in words.
     pub(super) fn target(&self) -> String {
         DeadAsk::from(self.clone()).target()
@@ -100,8 +127,8 @@ impl RolloutAsk {
 
 impl From<RolloutAsk> for DeadAsk {
     fn from(ask: RolloutAsk) -> Self {
-        let RolloutAsk { handler, id, reason, since, until, limit, like, rate: _ } = ask;
-        Self { handler, id, reason, since, until, limit, like, group: None, dry_run: false }
+        let RolloutAsk { handler, id, reason, since, until, limit, like, all, rate: _ } = ask;
+        Self { handler, id, reason, since, until, limit, like, group: None, all, dry_run: false }
     }
 }
 
@@ -122,8 +149,9 @@ impl DeadAsk {
 
     /// The same as a rollout.
     pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
-        let Self { handler, id, reason, since, until, limit, like, group: _, dry_run: _ } = self;
-        RolloutAsk { handler, id, reason, since, until, limit, like, rate }
+        let Self { handler, id, reason, since, until, limit, like, group: _, all, dry_run: _ } =
+            self;
+        RolloutAsk { handler, id, reason, since, until, limit, like, all, rate }
     }
 }
 

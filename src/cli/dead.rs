@@ -228,10 +228,10 @@ async fn change(
 }
 
 fn ask_for(which: DeadChange) -> DeadAsk {
-    let DeadChange { id, filter, all: _, limit, dry_run } = which;
+    let DeadChange { id, filter, all, limit, dry_run } = which;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
     let id = id.map(|id| id.to_string());
-    DeadAsk { id, limit, dry_run, ..ask(&filter) }
+    DeadAsk { id, limit, all, dry_run, ..ask(&filter) }
 }
 
 fn ask(filter: &DeadFilter) -> DeadAsk {

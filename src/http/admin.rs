@@ -21,7 +21,8 @@ use tracing::error;
 
 use crate::api::{
     ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, EventsAsk, ExportAsk,
-    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, Run, RunChanged, StoredEvent,
+    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, RolloutAsk, Run, RunChanged,
+    StoredEvent,
 };
 use crate::cluster::ClusterAnswer;
 use crate::event::EventId;
@@ -264,7 +265,9 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
         Route::EventsReplay => Ok(json(&api.replay_range(parsed(body)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
-        Route::Rollouts => Ok(json(&api.begin_rollout(parsed(body)?).await?)),
+        Route::Rollouts => {
+            Ok(json(&api.begin_rollout(parsed::<RolloutAsk>(body)?.for_change()?).await?))
+        }
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
         Route::RejectedRelease(number) => Ok(stored(api.release(number).await?)),
@@ -315,7 +318,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
 
 /// Which dead letters a change is for.
 async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
-    parsed::<DeadAsk>(body)?.parse(api).await
+    parsed::<DeadAsk>(body)?.for_change()?.parse(api).await
 }
 
 /// A list of events. Where its time was up before everything was looked at, two headers say how far

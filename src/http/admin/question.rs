@@ -52,7 +52,8 @@ pub(super) fn unless_other_media(
     let kind = request.headers().get(header::CONTENT_TYPE);
     let is_json = kind.is_none_or(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")));
     let is_bad = matches!(err, AdminError::Api(ApiError::Bad(_)));
-    if is_bad && !is_json && serde_json::from_slice::<IgnoredAny>(body).is_err() {
+    if is_bad && !is_json && !body.is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err()
+    {
         return AdminError::Told(
             Problem::UnsupportedMedia,
             "the body of a change is JSON (`Content-Type: application/json`)",

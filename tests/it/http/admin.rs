@@ -81,10 +81,26 @@ fn a_filter_with_a_slip_is_refused_not_ignored() {
         ("GET", "/api/v1/events?source=UPPER", ""),
         ("POST", "/api/v1/dead/drop", r#"{"handlr":"mail"}"#),
         ("POST", "/api/v1/dead/drop", "["),
+        // Nothing that says which ones must not become all of them.
+        ("POST", "/api/v1/dead/drop", ""),
+        ("POST", "/api/v1/dead/drop", "{}"),
+        ("POST", "/api/v1/dead/drop", r#"{"limit":100000}"#),
+        ("POST", "/api/v1/dead/drop", r#"{"reason":""}"#),
+        ("POST", "/api/v1/dead/drop", r#"{"all":false}"#),
+        ("POST", "/api/v1/dead/redrive", ""),
+        ("POST", "/api/v1/dead/redrive", "{}"),
+        ("POST", "/api/v1/rollouts", "{}"),
+        ("POST", "/api/v1/events/replay", "{}"),
     ] {
         let answer = gateway.ask(method, path, body);
         assert_eq!(answer.status, 400, "{path} {body}");
         assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
+    }
+    for body in [r#"{"all":true}"#, r#"{"handler":"all"}"#, r#"{"dry_run":true}"#] {
+        for what in ["drop", "redrive"] {
+            let answer = gateway.ask("POST", &format!("/api/v1/dead/{what}"), body);
+            assert_eq!(answer.status, 200, "{what} {body}: {}", answer.text());
+        }
     }
 }
 
