@@ -43,7 +43,7 @@ pub use ask::{ActionsAsk, EventsAsk, ExportAsk, RejectedAsk, ReplayAsk};
 pub use control::{
     ChangeCount, Control, Forgotten, Reloaded, Retried, Run, RunChanged, StoredEvent,
 };
-pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, WINDOWS, normalised};
+pub use dead::{Changed, DeadGroup, DeadGroups, GROUPED_MAX, ListedDead, WINDOWS, normalised};
 pub use dead_ask::{DeadAsk, DeadSelection, GroupBy, RolloutAsk};
 pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, TypeCount};
 pub use events::{EventEntry, EventRow, ListedEvents};
@@ -53,7 +53,7 @@ pub use find::{FoundEvents, SEARCH_TIME};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, RatesView, Series, SourceRates};
-pub use rejected::{ExplainView, RejectedView, ReleaseAsk};
+pub use rejected::{ExplainView, ListedRejected, RejectedView, ReleaseAsk};
 pub use replay::{ReplayRange, Replayed};
 pub use rollouts::{
     LetGo, LetGoResult, ROLLOUT_STAGES, RolloutStage, RolloutState, RolloutStep, RolloutView,

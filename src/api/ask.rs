@@ -129,6 +129,12 @@ impl ReplayAsk {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectedAsk {
+    /// Only requests to this source.
+    pub source: Option<String>,
+    /// Only those that were turned down for this reason.
+    pub reason: Option<String>,
+    /// Only numbers before this one.
+    pub before: Option<u64>,
     /// At most this many.
     pub limit: Option<usize>,
 }
@@ -136,7 +142,7 @@ pub struct RejectedAsk {
 impl RejectedAsk {
     /// How many to list.
     pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT)
+        self.limit.unwrap_or(LIMIT).max(1)
     }
 }
 

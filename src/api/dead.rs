@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
-use crate::queue::{DeadChange, DeadFilter, DeadListing, DeadRecord};
+use crate::queue::{DeadChange, DeadCursor, DeadFilter, DeadLetter, DeadListing, DeadRecord};
 
-use super::dead_ask::DeadSelection;
+use super::dead_ask::{self, DeadSelection};
 use super::{Api, ApiError, DeadEntry, DeadView, LostView};
 
 /// The most dead letters that are looked at to group them, oldest first: some 20 MB.
@@ -68,6 +68,15 @@ pub struct DeadGroup {
     pub example_reason: String,
 }
 
+/// A page of dead letters.
+#[derive(Debug)]
+pub struct ListedDead {
+    /// What is in it.
+    pub entries: Vec<DeadEntry>,
+    /// What goes on with it, as `after`; `None` = nothing is behind it.
+    pub next: Option<String>,
+}
+
 /// All groups.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DeadGroups {
@@ -79,30 +88,52 @@ pub struct DeadGroups {
     pub is_complete: bool,
 }
 
+/// A dead letter as it was found.
+enum FoundDead<'a> {
+    Letter(&'a DeadLetter),
+    /// Its event cannot be read.
+    Unreadable(DeadRecord),
+}
+
 impl Api {
-    /// Dead letters that match, oldest first. Behind them those whose events cannot be read: ones
-    /// that died before, and ones that were lost with their events.
-    pub async fn dead(&self, selection: DeadSelection) -> Result<Vec<DeadEntry>, ApiError> {
+    /// Dead letters that match, oldest first; those whose events cannot be read any more stand behind
+    /// the others of a page. Behind the last of them is what was lost before it died.
+    pub async fn dead(&self, selection: DeadSelection) -> Result<ListedDead, ApiError> {
         let DeadSelection { filter, like, is_dry_run: _ } = selection;
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let filter = match like {
-            None => filter,
-            Some(_) => DeadFilter { limit: None, ..filter },
-        };
-        let DeadListing { letters: dead, mut unreadable } =
+        // One more says whether there are more.
+        let most = if like.is_none() { Some(limit.saturating_add(1)) } else { None };
+        let filter = DeadFilter { limit: most, ..filter };
+        let DeadListing { letters, mut unreadable } =
             self.queue.dead_listing(filter.clone()).await?;
         let is_in_group = |reason: &str| like.as_ref().is_none_or(|like| is_of_group(reason, like));
-        let letters = dead.iter().filter(|letter| is_in_group(letter.reason.as_str())).take(limit);
-        let mut entries: Vec<DeadEntry> =
-            letters.map(DeadView::new).map(DeadEntry::Letter).collect();
+        let letters = letters.iter().filter(|letter| is_in_group(letter.reason.as_str()));
         unreadable.retain(|record| is_like(record, like.as_deref()));
-        unreadable.truncate(limit.saturating_sub(entries.len()));
+        let letters = letters.map(|letter| (cursor_of(letter), FoundDead::Letter(letter)));
+        let unreadable = unreadable.into_iter();
+        let unreadable =
+            unreadable.map(|record| (cursor_of_record(&record), FoundDead::Unreadable(record)));
+        let mut found: Vec<(DeadCursor, FoundDead<'_>)> = letters.chain(unreadable).collect();
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let next =
+            found.last().filter(|_| has_more).map(|(cursor, _)| dead_ask::cursor_text(cursor));
+        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+        for (_, found) in found {
+            match found {
+                FoundDead::Letter(letter) => {
+                    entries.push(DeadEntry::Letter(DeadView::new(letter)));
+                }
+                FoundDead::Unreadable(record) => unreadable.push(record),
+            }
+        }
         entries.extend(LostView::of_dead(unreadable).into_iter().map(DeadEntry::Lost));
-        if like.is_none() {
+        if like.is_none() && !has_more {
             let lost = self.queue.lost(filter).await?;
             entries.extend(lost.into_iter().map(LostView::new).map(DeadEntry::Lost));
         }
-        Ok(entries)
+        Ok(ListedDead { entries, next })
     }
 
     /// Dead letters that match, grouped by handler and by what went wrong.
@@ -184,6 +215,18 @@ impl Api {
         });
         changed
     }
+}
+
+/// Where a letter stands in the order of their deaths. One that was never tried is one of which the
+/// index does not know yet when it died, and stands at the end.
+fn cursor_of(letter: &DeadLetter) -> DeadCursor {
+    let died_at = if letter.attempts == 0 { DeadCursor::UNKNOWN } else { letter.died_at };
+    DeadCursor { died_at, position: letter.position, handler: letter.handler.clone() }
+}
+
+fn cursor_of_record(record: &DeadRecord) -> DeadCursor {
+    let died_at = record.fact.as_ref().map_or(DeadCursor::UNKNOWN, |(died_at, _)| *died_at);
+    DeadCursor { died_at, position: record.position, handler: record.handler.clone() }
 }
 
 fn n_events(lost: &crate::queue::LostDeliveries) -> u64 {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::EventId;
-use crate::queue::DeadFilter;
+use crate::event::{EventId, HandlerName, Position};
+use crate::queue::{DeadCursor, DeadFilter};
 
 use super::values::{handler, words_of};
 use super::{Api, ApiError};
@@ -28,6 +28,8 @@ pub struct DeadAsk {
     pub since: Option<Timestamp>,
     /// Only before this moment.
     pub until: Option<Timestamp>,
+    /// A list goes on behind this one: what `gatepost-next` said.
+    pub after: Option<String>,
     /// At most this many.
     pub limit: Option<usize>,
     /// Only reasons that are this one once numbers and ids are taken out of them, as groups show it.
@@ -53,6 +55,9 @@ pub enum GroupBy {
 impl DeadAsk {
     /// Itself, where it says which ones a change is for: nothing at all must not become "all".
     pub fn for_change(self) -> Result<Self, ApiError> {
+        if self.after.is_some() {
+            return Err(ApiError::Bad("a change has no `after`: it is for all that match".into()));
+        }
         // An empty text is in every reason.
         let reason = self.reason.as_deref().filter(|reason| !reason.is_empty());
         let texts = [self.handler.as_deref(), self.id.as_deref(), self.like.as_deref(), reason];
@@ -82,10 +87,32 @@ impl DeadAsk {
             reason: self.reason,
             since: self.since,
             until: self.until,
+            after: self.after.as_deref().map(cursor).transpose()?,
             limit: self.limit,
         };
         Ok(DeadSelection { filter, like: self.like, is_dry_run: self.dry_run })
     }
+}
+
+/// A place in the list, in the form in which `gatepost-next` says it.
+fn cursor(text: &str) -> Result<DeadCursor, ApiError> {
+    let mut parts = text.splitn(3, '.');
+    let mut part = || parts.next().unwrap_or_default();
+    let (millis, position, name) = (part().parse(), part().parse(), part());
+    match (millis, position, HandlerName::parse(name)) {
+        (Ok(millis), Ok(position), Ok(handler)) => Ok(DeadCursor {
+            died_at: Timestamp::from_millis(millis),
+            position: Position(position),
+            handler,
+        }),
+        _ => Err(ApiError::Bad("`after` is not what `gatepost-next` said".to_owned())),
+    }
+}
+
+/// [`cursor`] the other way round.
+pub(super) fn cursor_text(cursor: &DeadCursor) -> String {
+    let DeadCursor { died_at, position, handler } = cursor;
+    format!("{}.{}.{handler}", died_at.as_millis(), position.0)
 }
 
 /// Which dead letters to redrive by stages.
@@ -128,7 +155,19 @@ impl RolloutAsk {
 impl From<RolloutAsk> for DeadAsk {
     fn from(ask: RolloutAsk) -> Self {
         let RolloutAsk { handler, id, reason, since, until, limit, like, all, rate: _ } = ask;
-        Self { handler, id, reason, since, until, limit, like, group: None, all, dry_run: false }
+        Self {
+            handler,
+            id,
+            reason,
+            since,
+            until,
+            after: None,
+            limit,
+            like,
+            group: None,
+            all,
+            dry_run: false,
+        }
     }
 }
 
@@ -149,8 +188,7 @@ impl DeadAsk {
 
     /// The same as a rollout.
     pub fn into_rollout(self, rate: Option<u32>) -> RolloutAsk {
-        let Self { handler, id, reason, since, until, limit, like, group: _, all, dry_run: _ } =
-            self;
+        let Self { handler, id, reason, since, until, limit, like, all, .. } = self;
         RolloutAsk { handler, id, reason, since, until, limit, like, all, rate }
     }
 }
@@ -169,7 +207,7 @@ pub struct DeadSelection {
 impl DeadSelection {
     /// Which ones in words, for the action log.
     pub(super) fn target(&self) -> String {
-        let DeadFilter { handler, position, reason, since, until, limit } = &self.filter;
+        let DeadFilter { handler, position, reason, since, until, after: _, limit } = &self.filter;
         let parts = [
             ("handler", handler.as_ref().map(ToString::to_string)),
             ("position", position.map(|position| position.0.to_string())),

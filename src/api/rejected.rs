@@ -13,7 +13,7 @@ use crate::event::{EventId, SourceName};
 use crate::ingest::{Accepted, RejectedRequest, RejectedRing, Stored};
 use crate::source::{Explanation, Source, SourceCredentials};
 
-use super::{Api, ApiError, Changed, view};
+use super::{Api, ApiError, Changed, RejectedAsk, view};
 
 /// One rejected request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +39,15 @@ pub struct RejectedView {
     /// Only where one request is shown: its body, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+}
+
+/// A page of rejected requests.
+#[derive(Debug)]
+pub struct ListedRejected {
+    /// What is in it.
+    pub requests: Vec<RejectedView>,
+    /// The number to go on with, as `before`; `None` = nothing is behind it.
+    pub next: Option<u64>,
 }
 
 impl RejectedView {
@@ -151,6 +160,20 @@ impl Api {
         let endpoints = ingest.endpoints();
         let sources: Vec<&Source> = endpoints.iter().map(|endpoint| endpoint.source()).collect();
         Ok(RejectedView::list(ingest.rejected(), &self.credentials(), &sources, limit))
+    }
+
+    /// A page of rejected requests, newest first.
+    pub fn rejected_page(&self, ask: &RejectedAsk) -> Result<ListedRejected, ApiError> {
+        let mut requests = self.rejected(usize::MAX)?;
+        requests.retain(|request| {
+            ask.source.as_deref().is_none_or(|source| request.source.as_str() == source)
+                && ask.reason.as_ref().is_none_or(|reason| request.reason == *reason)
+                && ask.before.is_none_or(|before| request.number < before)
+        });
+        let has_more = requests.len() > ask.limit();
+        requests.truncate(ask.limit());
+        let next = requests.last().filter(|_| has_more).map(|last| last.number);
+        Ok(ListedRejected { requests, next })
     }
 
     /// One rejected request, with headers and body.

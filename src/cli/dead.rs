@@ -107,7 +107,7 @@ async fn found(ask: DeadAsk, config: &Config) -> Result<Vec<DeadEntry>, CliError
         Reached::Server(server) => server.get("dead", &store::pairs(&ask)?).await,
         Reached::Nobody => {
             let api = store::open_indexed(config).await?;
-            Ok(api.dead(ask.parse(&api).await?).await?)
+            Ok(api.dead(ask.parse(&api).await?).await?.entries)
         }
     }
 }

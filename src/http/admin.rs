@@ -15,14 +15,12 @@ use actix_web::http::header;
 use actix_web::rt::net::UnixStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, EventsAsk, ExportAsk,
-    Forgotten, GroupBy, QueueView, RejectedAsk, ReplayAsk, RolloutAsk, Run, RunChanged,
-    StoredEvent,
+    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, ExportAsk, Forgotten,
+    QueueView, ReplayAsk, RolloutAsk, Run, RunChanged, StoredEvent,
 };
 use crate::cluster::ClusterAnswer;
 use crate::event::EventId;
@@ -35,6 +33,7 @@ use super::public::{JSON, health};
 mod context;
 mod error;
 mod gate;
+mod lists;
 mod openapi;
 mod question;
 mod rights;
@@ -47,11 +46,12 @@ mod stream;
 
 pub use context::Admin;
 pub use gate::{Gate, Tokens};
+pub use lists::NEXT;
 
 use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
-use question::query;
+use question::{asked, parsed, query};
 use rights::may_change;
 use route::{Need, Route};
 
@@ -194,20 +194,14 @@ async fn read(
         Route::Metrics => Ok(scrape::metrics(admin, request.headers().get(header::ACCEPT))),
         Route::Status => Ok(json(&api.status())),
         Route::Cluster => Ok(json(&ClusterAnswer { cluster: api.cluster() })),
-        Route::Events => {
-            let query: EventsAsk = query(request)?;
-            events(query, api).await
-        }
+        Route::Events => lists::events(query(request, api)?, api).await,
         Route::Event(id) => Ok(json(&api.event(id).await?)),
         Route::EventRaw(id) => Ok(raw(api.raw(id).await?)),
-        Route::EventPlan(id) => Ok(json(&api.plan(id, query(request)?).await?)),
-        Route::Dead => dead(query(request)?, api).await,
+        Route::EventPlan(id) => Ok(json(&api.plan(id, query(request, api)?).await?)),
+        Route::Dead => lists::dead(query(request, api)?, api).await,
         Route::Rollouts => Ok(json(&api.rollouts()?)),
         Route::Rollout(number) => Ok(json(&api.rollout(number)?)),
-        Route::Rejected => {
-            let query: RejectedAsk = query(request)?;
-            Ok(json(&api.rejected(query.limit())?))
-        }
+        Route::Rejected => lists::rejected(&query(request, api)?, api),
         Route::RejectedOne(number) => Ok(json(&api.rejected_one(number)?)),
         Route::RejectedExplain(number) => Ok(json(&api.explain(number).await?)),
         Route::Handlers => Ok(json(&api.handlers())),
@@ -220,11 +214,11 @@ async fn read(
         Route::Rates => Ok(json(&api.rates()?)),
         Route::Config => Ok(json(&api.config()?)),
         Route::Actions => {
-            let ask: ActionsAsk = query(request)?;
+            let ask: ActionsAsk = query(request, api)?;
             Ok(json(&api.actions(ask.limit())?))
         }
         Route::Export => {
-            let ask: ExportAsk = query(request)?;
+            let ask: ExportAsk = query(request, api)?;
             let (after, limit) = ask.parse();
             Ok(json(&api.export(after, limit).await?))
         }
@@ -246,15 +240,6 @@ async fn read(
     }
 }
 
-async fn dead(ask: DeadAsk, api: &Api) -> Result<HttpResponse, AdminError> {
-    let group = ask.group;
-    let selection = ask.parse(api).await?;
-    match group {
-        Some(GroupBy::Reason) => Ok(json(&api.dead_groups(selection.filter).await?)),
-        None => Ok(json(&api.dead(selection).await?)),
-    }
-}
-
 async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, AdminError> {
     match route {
         Route::EventReplay(id) => {
@@ -262,11 +247,11 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
             let handler = ask.handler()?;
             Ok(counted(api.replay(id, handler.as_ref()).await?))
         }
-        Route::EventsReplay => Ok(json(&api.replay_range(parsed(body)?).await?)),
+        Route::EventsReplay => Ok(json(&api.replay_range(asked(body, api)?).await?)),
         Route::DeadRedrive => Ok(json(&api.redrive(selected(body, api).await?).await?)),
         Route::DeadDrop => Ok(json(&api.drop_dead(selected(body, api).await?).await?)),
         Route::Rollouts => {
-            Ok(json(&api.begin_rollout(parsed::<RolloutAsk>(body)?.for_change()?).await?))
+            Ok(json(&api.begin_rollout(asked::<RolloutAsk>(body, api)?.for_change()?).await?))
         }
         Route::RolloutStep(number, step) => Ok(json(&api.change_rollout(number, step).await?)),
         Route::RejectedReleaseAll => Ok(json(&api.release_all(parsed(body)?).await?)),
@@ -318,38 +303,7 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
 
 /// Which dead letters a change is for.
 async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
-    parsed::<DeadAsk>(body)?.for_change()?.parse(api).await
-}
-
-/// A list of events. Where its time was up before everything was looked at, two headers say how far
-/// it came and where to go on.
-async fn events(ask: EventsAsk, api: &Api) -> Result<HttpResponse, AdminError> {
-    let found = api.events(ask).await?;
-    let mut response = json(&found.events);
-    if let Some(next) = found.next {
-        let headers = response.headers_mut();
-        for (name, value) in [(NEXT, next), (LOOKED_AT, found.looked_at)] {
-            headers.insert(header::HeaderName::from_static(name), value.into());
-        }
-    }
-    Ok(response)
-}
-
-/// The position to go on with, as `before` or `after`.
-pub const NEXT: &str = "gatepost-next";
-/// How many positions were looked at.
-const LOOKED_AT: &str = "gatepost-looked-at";
-
-/// The JSON of a change; an empty body is an empty object.
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|err| match err.to_string() {
-        // The names of our types say nothing to a caller.
-        text if text.contains("expected struct") => {
-            ApiError::Bad("the body of a change is one JSON object".to_owned())
-        }
-        text => ApiError::Bad(text),
-    })
+    asked::<DeadAsk>(body, api)?.for_change()?.parse(api).await
 }
 
 fn json(value: &impl Serialize) -> HttpResponse {

@@ -89,6 +89,9 @@ struct Chosen {
     letters: Vec<Letter>,
     lost: Vec<String>,
     n_more: String,
+    /// Where the list goes on, and where it begins.
+    older: Option<String>,
+    first: Option<String>,
 }
 
 /// One dead letter.
@@ -117,6 +120,7 @@ pub(super) fn ask(api: &Api, fields: &Fields) -> Result<DeadAsk, ApiError> {
         reason: fields.text("reason"),
         since: time("since")?,
         until: time("until")?,
+        after: fields.text("after"),
         limit: fields.number("limit").map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         like: fields.text("like"),
         ..DeadAsk::default()
@@ -235,11 +239,14 @@ async fn choose(
 ) -> Result<Chosen, ApiError> {
     let mut selection = selection(api, fields).await?;
     selection.is_dry_run = true;
-    let matched = api.redrive(selection.clone()).await?.matched;
+    let n_left = api.redrive(selection.clone()).await?.matched;
+    let is_first = selection.filter.after.is_none();
+    let matched = if is_first { n_left } else { n_from_the_first(api, selection.clone()).await? };
     selection.filter.limit = Some(LETTERS_MAX);
-    let entries = api.dead(selection).await?;
-    let Listed { letters, lost, by_type } = listed(entries, now);
-    let n_more = matched.saturating_sub(letters.len() as u64);
+    let found = api.dead(selection).await?;
+    let Listed { letters, lost, by_type } = listed(found.entries, now);
+    let n_more = n_left.saturating_sub(letters.len() as u64);
+    let older = found.next.map(|next| fields.address("/dead", &["done"], &[("after", &next)]));
     let only = match groups.groups.as_slice() {
         [one] => Some(one.handler.as_str()),
         _ => None,
@@ -272,7 +279,15 @@ async fn choose(
         letters,
         lost,
         n_more: if n_more == 0 { String::new() } else { words::count(n_more) },
+        older,
+        first: (!is_first).then(|| fields.address("/dead", &["after", "done"], &[])),
     })
+}
+
+/// How many match, wherever the list goes on.
+async fn n_from_the_first(api: &Api, mut selection: DeadSelection) -> Result<u64, ApiError> {
+    selection.filter.after = None;
+    Ok(api.redrive(selection).await?.matched)
 }
 
 /// Dead letters as the page lists them.

@@ -40,7 +40,7 @@ pub use contract::{
 };
 pub use error::QueueError;
 pub use query::{
-    BodyFilter, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder, Searched,
+    BodyFilter, DeadCursor, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder, Searched,
 };
 pub use standing::{
     AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord,

@@ -128,6 +128,25 @@ pub struct DeadFilter {
     pub since: Option<Timestamp>,
     /// Only those that died before this moment.
     pub until: Option<Timestamp>,
+    /// Only those behind this one, in the order in which they died.
+    pub after: Option<DeadCursor>,
     /// At most this many; `None` = all.
     pub limit: Option<usize>,
+}
+
+/// The place of a dead letter in the order in which they died. Those of which is not known when
+/// come last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadCursor {
+    /// When it died.
+    pub died_at: Timestamp,
+    /// The event's place.
+    pub position: Position,
+    /// Whose it is.
+    pub handler: HandlerName,
+}
+
+impl DeadCursor {
+    /// When those died of which that is not known.
+    pub const UNKNOWN: Timestamp = Timestamp::from_millis(i64::MAX);
 }

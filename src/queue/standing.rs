@@ -92,6 +92,7 @@ pub enum DeliveryState {
     /// The filter said no.
     Skipped,
     /// To be tried again.
+    #[serde(alias = "waiting")]
     Retry,
     /// Waits for an earlier event with the same order key.
     Held,

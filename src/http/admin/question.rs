@@ -1,20 +1,80 @@
 //! What a request asks, by its query or by its body.
 
+use std::borrow::Cow;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+use url::form_urlencoded;
 
 use super::error::AdminError;
-use crate::api::ApiError;
+use crate::api::{Api, ApiError, moment};
+use crate::clock::Timestamp;
 use crate::http::problem::Problem;
 
 /// The query of a request, every key known.
-pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
-    let query = read::<T>(request.query_string());
-    query.map_err(|why| match culprit::<T>(request.query_string()) {
+pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest, api: &Api) -> Result<T, ApiError> {
+    let said = with_moments(request.query_string(), api.now())?;
+    let query = read::<T>(&said);
+    query.map_err(|why| match culprit::<T>(&said) {
         Some((name, why)) => ApiError::Bad(format!("`{name}`: {why}")),
         None => ApiError::Bad(why),
     })
+}
+
+/// The fields that say a moment.
+const MOMENTS: [&str; 2] = ["since", "until"];
+
+/// The moment that is said as pages and the command line take it (`1h`, a day), as JSON has it.
+fn exact(name: &str, said: &str, now: Timestamp) -> Result<String, ApiError> {
+    let at = moment(said, now).map_err(|err| ApiError::Bad(format!("`{name}`: {err}")))?;
+    Ok(at.to_string())
+}
+
+/// A query with its moments as JSON has them.
+fn with_moments(query: &str, now: Timestamp) -> Result<Cow<'_, str>, ApiError> {
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    let is_moment = |name: &str, value: &str| MOMENTS.contains(&name) && !value.is_empty();
+    if !pairs().any(|(name, value)| is_moment(&name, &value)) {
+        return Ok(query.into());
+    }
+    let mut said = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs() {
+        if is_moment(&name, &value) {
+            said.append_pair(&name, &exact(&name, &value, now)?);
+        } else {
+            said.append_pair(&name, &value);
+        }
+    }
+    Ok(said.finish().into())
+}
+
+/// The JSON of a change that names events or dead letters, with its moments as JSON has them.
+pub(super) fn asked<T: DeserializeOwned>(body: &[u8], api: &Api) -> Result<T, ApiError> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return parsed(body) };
+    for name in MOMENTS {
+        if let Some(Value::String(said)) = fields.get_mut(name) {
+            *said = exact(name, said, api.now())?;
+        }
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|err| unfit(&err))
+}
+
+/// The JSON of a change; an empty body is an empty object.
+pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|err| unfit(&err))
+}
+
+fn unfit(err: &serde_json::Error) -> ApiError {
+    match err.to_string() {
+        // The names of our types say nothing to a caller.
+        text if text.contains("expected struct") => {
+            ApiError::Bad("the body of a change is one JSON object".to_owned())
+        }
+        text => ApiError::Bad(text),
+    }
 }
 
 fn read<T: DeserializeOwned>(query: &str) -> Result<T, String> {

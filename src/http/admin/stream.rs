@@ -32,7 +32,7 @@ const BEHIND_MAX: u64 = 500;
 /// An answer that begins behind the newest event, or behind the one that the viewer saw last, and
 /// does not end.
 pub(super) fn response(request: &HttpRequest, api: Api) -> Result<HttpResponse, AdminError> {
-    let ask: EventsAsk = query(request)?;
+    let ask: EventsAsk = query(request, &api)?;
     if ask.before.is_some() || ask.limit.is_some() {
         return Err(ApiError::Bad("a stream has no `before` and no `limit`".into()).into());
     }

@@ -171,3 +171,94 @@ fn shift_ticks_all_rows_between_two_and_a_tick_holds_the_list_still() {
     assert_eq!(browser.eval(ticked), "111");
     assert_eq!(browser.complaints, Vec::<String>::new());
 }
+
+/// Sends `n` events that handler `app` gives up at once.
+fn with_dead(n: usize) -> (BadServer, Gateway) {
+    let receiver = BadServer::start((0..n).map(|_| status(422)));
+    let rest = format!(
+        "[handler.app]\nstart = \"oldest\"\nconcurrency = 1\n[handler.app.http]\nurl = \"{}\"\n",
+        receiver.url("/")
+    );
+    let gateway = Gateway::with("", &rest);
+    (0..n).for_each(|n| drop(gateway.send(format!("{{\"n\":{n}}}").as_bytes()).id()));
+    gateway.wait_for_outcomes("app", "dead", u64::try_from(n).unwrap());
+    (receiver, gateway)
+}
+
+#[test]
+fn all_dead_letters_are_reached_page_by_page() {
+    let (_receiver, gateway) = with_dead(30);
+    let all = gateway.ask("GET", "/api/v1/dead", "").json();
+    let ids = |list: &serde_json::Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|one| one["id"].to_string()).collect()
+    };
+    let (mut found, mut path) = (Vec::new(), "/api/v1/dead?limit=7".to_owned());
+    let mut n_pages = 0;
+    loop {
+        let answer = gateway.ask("GET", &path, "");
+        found.extend(ids(&answer.json()));
+        n_pages += 1;
+        let Some(next) = answer.header("gatepost-next") else { break };
+        path = format!("/api/v1/dead?limit=7&after={next}");
+    }
+    assert_eq!((n_pages, &found), (5, &ids(&all)), "each once, in the same order");
+    assert_eq!(gateway.ask("GET", "/api/v1/dead?after=nonsense", "").status, 400);
+    let change = r#"{"handler":"app","after":"1.1.app"}"#;
+    assert_eq!(gateway.ask("POST", "/api/v1/dead/drop", change).status, 400);
+
+    let first = page(&gateway, "/dead");
+    assert!(first.contains("and 18 more"), "{first}");
+    let second = page(&gateway, &address_of(&first, "Next"));
+    assert!(second.contains("and 6 more") && second.contains("<b>30 dead letters</b>"), "{second}");
+    let third = page(&gateway, &address_of(&second, "Next"));
+    assert!(!third.contains(">Next</a>"), "{third}");
+    let n_rows = |page: &str| page.matches("name=\"pick\"").count();
+    assert_eq!([&first, &second, &third].map(|one| n_rows(one)), [12, 12, 6]);
+    assert_eq!(address_of(&third, "First"), "/dead");
+}
+
+#[test]
+fn all_rejected_requests_are_reached_page_by_page() {
+    let gateway = Gateway::start();
+    for n in 0..5 {
+        gateway.post("hyvor", &[("X-Signature", "00")], format!("{{\"n\":{n}}}").as_bytes());
+    }
+    gateway.post("userecho", &[], b"{}");
+    let (mut found, mut path) = (Vec::new(), "/api/v1/rejected?source=hyvor&limit=2".to_owned());
+    loop {
+        let answer = gateway.ask("GET", &path, "");
+        let list = answer.json();
+        found.extend(list.as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()));
+        let Some(next) = answer.header("gatepost-next") else { break };
+        path = format!("/api/v1/rejected?source=hyvor&limit=2&before={next}");
+    }
+    assert_eq!(found.len(), 5);
+    assert!(found.is_sorted_by(|one, other| one > other), "{found:?}");
+}
+
+/// What the page and the command line take.
+#[test]
+fn api_takes_the_moments_and_states_that_people_write() {
+    let (_receiver, gateway) = with_dead(1);
+    for (query, n_found) in [
+        ("events?since=1h", 1),
+        ("events?until=1h", 0),
+        ("events?since=2020-01-01&until=2020-01-02", 0),
+        ("events?since=2020-01-01T00:00:00Z", 1),
+        ("events?state=waiting", 0),
+        ("events?state=dead&since=1h&handler=app", 1),
+        ("dead?since=1h", 1),
+        ("dead?until=1h", 0),
+    ] {
+        let answer = gateway.ask("GET", &format!("/api/v1/{query}"), "");
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        assert_eq!(answer.json().as_array().unwrap().len(), n_found, "{query}");
+    }
+    let dry = r#"{"since":"1h","dry_run":true}"#;
+    assert_eq!(gateway.ask("POST", "/api/v1/dead/redrive", dry).json()["matched"], 1);
+    let dry = r#"{"until":"1h","dry_run":true}"#;
+    assert_eq!(gateway.ask("POST", "/api/v1/dead/redrive", dry).json()["matched"], 0);
+    let answer = gateway.ask("POST", "/api/v1/dead/redrive", r#"{"since":"soon"}"#);
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("`since`"), "{}", answer.text());
+}

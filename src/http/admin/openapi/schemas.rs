@@ -34,6 +34,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("reason", "string?"),
             ("since", "time?"),
             ("until", "time?"),
+            ("after", "string?"),
             ("limit", "integer?"),
             ("like", "string?"),
             ("group", "string?"),
@@ -109,7 +110,15 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("dry_run", "boolean?"),
         ],
     ),
-    ("RejectedAsk", &[("limit", "integer?")]),
+    (
+        "RejectedAsk",
+        &[
+            ("source", "string?"),
+            ("reason", "string?"),
+            ("before", "integer?"),
+            ("limit", "integer?"),
+        ],
+    ),
     ("ActionsAsk", &[("limit", "integer?")]),
     ("ExportAsk", &[("after", "integer?"), ("limit", "integer?")]),
     (

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Reading;
-use crate::clock::Timestamp;
 use crate::event::{ErrorText, HandlerName, OrderKey, Position};
 use crate::queue::embedded::index::DeadFact;
 use crate::queue::embedded::log::Finder;
 use crate::queue::embedded::record::{Incarnation, Lsn};
-use crate::queue::{DeadFilter, DeadLetter, DeadRecord, LostDeliveries, QueueError};
+use crate::queue::{DeadCursor, DeadFilter, DeadLetter, DeadRecord, LostDeliveries, QueueError};
 
 /// How many dead letters are asked of a handler's state at once: its lock is held as long.
 const POSITIONS_AT_ONCE: usize = 1_000;
@@ -54,9 +53,6 @@ pub(crate) struct DeadPage {
     pub(crate) is_complete: bool,
 }
 
-/// The order in which they died.
-type DiedOrder = (Timestamp, Position, HandlerName);
-
 impl Reading {
     /// Dead letters that match, with their events. `through` as for [`Reading::history`].
     pub(crate) fn dead(&self, filter: &DeadFilter, through: Lsn) -> Result<DeadPage, QueueError> {
@@ -83,7 +79,7 @@ impl Reading {
     pub(crate) fn find_dead(&self, filter: &DeadFilter, through: Lsn) -> DeadMatches {
         let is_by_fact = is_by_fact(filter);
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let mut matches: BTreeMap<DiedOrder, DeadMatch> = BTreeMap::new();
+        let mut matches: BTreeMap<DeadCursor, DeadMatch> = BTreeMap::new();
         let mut n_unknown = 0_u64;
         for (handler, incarnation) in self.dead_handlers(filter) {
             self.each_dead(&handler, filter.position, |position, order_key| {
@@ -96,10 +92,12 @@ impl Reading {
                 if !is_wanted {
                     return;
                 }
-                let last = Timestamp::from_millis(i64::MAX);
-                let died_at = fact.as_ref().map_or(last, |fact| fact.died_at);
+                let died_at = fact.as_ref().map_or(DeadCursor::UNKNOWN, |fact| fact.died_at);
                 let handler = handler.clone();
-                let key = (died_at, position, handler.clone());
+                let key = DeadCursor { died_at, position, handler: handler.clone() };
+                if filter.after.as_ref().is_some_and(|after| key <= *after) {
+                    return;
+                }
                 matches.insert(key, DeadMatch { handler, position, order_key, fact });
                 if matches.len() > limit {
                     matches.pop_last();
