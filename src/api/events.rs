@@ -16,8 +16,10 @@ use super::{
     WantsView,
 };
 
-/// How long a list takes before it says how far it came.
-const LIST_TIME: Duration = Duration::from_secs(20);
+/// How long a list takes before it says how far it came: whoever asks for one waits for it.
+const LIST_TIME: Duration = Duration::from_secs(2);
+/// The same of what is taken away as a file, which cannot say so.
+const EXPORT_TIME: Duration = Duration::from_secs(20);
 
 /// How much of bodies is read for one list, which tells nothing of them but their lengths.
 const LIST_BYTES_MAX: usize = 16 << 20;
@@ -68,7 +70,7 @@ impl Api {
         Ok(query)
     }
 
-    /// Events as `ask` asks for them, within 20 s.
+    /// Events as `ask` asks for them, within [`LIST_TIME`].
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
         let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..self.question(ask)? };
         let searched = self.queue.search(query.clone(), LIST_TIME).await?;
@@ -162,7 +164,7 @@ impl Api {
         bytes_max: usize,
     ) -> Result<Vec<ExportedEvent>, ApiError> {
         let query = EventQuery { bytes_max: Some(bytes_max), ..self.question(ask)? };
-        let found = self.queue.search(query, LIST_TIME).await?.events;
+        let found = self.queue.search(query, EXPORT_TIME).await?.events;
         Ok(found.iter().rev().map(ExportedEvent::new).collect())
     }
 

@@ -16,6 +16,8 @@ use crate::queue::DeliveryState;
 
 /// Rows of a page: with six handlers and nothing but `<` in their texts they take 50 KB.
 const ROWS: usize = 30;
+/// How often the newest event of a filter is looked for on where a list took too long.
+const LATEST_ROUNDS_MAX: usize = 8;
 /// Types that are suggested.
 const TYPES_MAX: usize = 60;
 /// With more handlers than these a row says how many of them have the event.
@@ -178,10 +180,16 @@ pub(super) async fn lines(api: &Api, fields: &Fields) -> Result<Answer, ApiError
 
 /// The newest event that the filter finds.
 pub(super) async fn latest(api: &Api, fields: &Fields) -> Result<Answer, ApiError> {
-    let ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
-    let found = api.events(ask).await?.events.pop();
-    let found = found.ok_or_else(|| ApiError::NotFound("no such event is kept".into()))?;
-    Ok(Answer::SeeOther(format!("/events/{}", found.id)))
+    let mut ask = EventsAsk { limit: Some(1), ..ask(api, fields)? };
+    for _ in 0..LATEST_ROUNDS_MAX {
+        let mut found = api.events(ask.clone()).await?;
+        match (found.events.pop(), found.next) {
+            (Some(event), _) => return Ok(Answer::SeeOther(format!("/events/{}", event.id))),
+            (None, Some(next)) => ask.before = Some(next),
+            (None, None) => return Err(ApiError::NotFound("no such event is kept".into())),
+        }
+    }
+    Err(ApiError::NotFound("none of the newest events is one: say more of it".into()))
 }
 
 /// The page.
