@@ -2,6 +2,7 @@
 //! for the pages, paces them and remembers how far they came; each page is durable once it is
 //! answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub struct Replayed {
     pub after: u64,
     /// Whether this was the last page.
     pub is_last: bool,
+    /// How many of the deliveries are whose.
+    #[serde(skip)]
+    pub by_handler: BTreeMap<HandlerName, u64>,
 }
 
 impl Replayed {
@@ -82,6 +86,9 @@ impl Replayed {
         self.count += page.count;
         self.deliveries += page.deliveries;
         (self.after, self.is_last) = (page.after, page.is_last);
+        for (handler, count) in &page.by_handler {
+            *self.by_handler.entry(handler.clone()).or_default() += count;
+        }
     }
 }
 
@@ -200,12 +207,12 @@ impl Api {
             // Each body is read: others get their turn in between.
             tokio::task::yield_now().await;
         }
-        let (mut n_deliveries, mut n_gone) = (0, 0);
+        let (mut by_handler, mut n_gone) = (BTreeMap::new(), 0);
         for (handler, positions) in handlers.iter().zip(&wanted) {
             let n_asked = positions.len() as u64;
             let n_of_handler =
                 if range.dry_run { n_asked } else { self.queue.replay(handler, positions).await? };
-            n_deliveries += n_of_handler;
+            by_handler.insert(handler.clone(), n_of_handler);
             n_gone = n_gone.max(n_asked.saturating_sub(n_of_handler));
         }
         let done = n_wanted.saturating_sub(n_gone);
@@ -215,9 +222,10 @@ impl Api {
             skipped: matched.saturating_sub(done),
             failed: 0,
             count: matched,
-            deliveries: n_deliveries,
+            deliveries: by_handler.values().sum(),
             after,
             is_last,
+            by_handler,
         })
     }
 

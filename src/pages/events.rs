@@ -53,9 +53,13 @@ struct EventsPage {
 /// What delivering again all that match would do.
 #[derive(Debug)]
 struct ReplayPreview {
+    /// What matches, and what of it some handler wants.
+    matched: String,
+    n_matched: u64,
     events: String,
     n_events: u64,
-    handlers: Vec<String>,
+    /// To whom: a handler's name or nothing for all, what it comes to, and whether it is chosen.
+    to: Vec<(String, String, bool)>,
     /// Whether there are more than were counted.
     has_more: bool,
     fields: Vec<(&'static str, String)>,
@@ -152,18 +156,31 @@ pub(super) async fn replay(api: &Api, fields: &Fields) -> Result<(), ApiError> {
     api.replay_all(range(api, fields)?, REPLAY_TIME).await.map(drop)
 }
 
-async fn preview(
-    api: &Api,
-    fields: &Fields,
-    handlers: &[String],
-) -> Result<ReplayPreview, ApiError> {
+async fn preview(api: &Api, fields: &Fields) -> Result<ReplayPreview, ApiError> {
     let asked = ReplayRange { dry_run: true, handler: None, ..range(api, fields)? };
     let counted = api.replay_all(asked, COUNT_TIME).await?;
+    let events = |count: u64| words::counted(count, "event", "events");
+    let has_more = !counted.is_last;
+    let least = if has_more { "more than " } else { "" };
+    let chosen = fields.get("to").or(fields.get("handler"));
+    // Each is called with those that it wants only.
+    let mut to: Vec<_> = counted.by_handler.iter().filter(|(_, count)| **count > 0).collect();
+    to.sort_by_key(|(name, _)| chosen != Some(name.as_str()));
+    let each = to.iter().map(|(name, count)| {
+        let is_chosen = chosen == Some(name.as_str());
+        (name.to_string(), format!("{name}: {least}{}", events(**count)), is_chosen)
+    });
+    let deliveries = words::counted(counted.deliveries, "delivery", "deliveries");
+    let all = format!("all {}: {least}{}, {deliveries}", to.len(), events(counted.done));
+    let all = (String::new(), all, false);
+    let is_one = to.len() == 1;
     Ok(ReplayPreview {
-        events: words::counted(counted.matched, "event", "events"),
-        n_events: counted.matched,
-        handlers: handlers.to_vec(),
-        has_more: !counted.is_last,
+        matched: events(counted.matched),
+        n_matched: counted.matched,
+        events: events(counted.done),
+        n_events: counted.done,
+        to: each.chain((!is_one).then_some(all)).collect(),
+        has_more,
         fields: said(fields, &FILTER),
     })
 }
@@ -202,7 +219,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     let rows: Vec<Row> = found.rows.iter().map(|row| self::row(row, &columns, now)).collect();
     let types = types(&rows, &status);
     let replay = match fields.get("replay") {
-        Some(_) if viewer.may_change => Some(preview(api, fields, &handlers).await?),
+        Some(_) if viewer.may_change => Some(preview(api, fields).await?),
         Some(_) | None => None,
     };
     let is_filtered = FILTER.iter().any(|name| fields.get(name).is_some());

@@ -194,7 +194,7 @@ fn pages_work_without_javascript() {
     browser.go(&format!("http://{}/events?source=hyvor", gateway.admin));
     browser.click("Deliver these again");
     assert!(browser.text().contains("1 event would be delivered again"), "{}", browser.text());
-    browser.click("Deliver 1 event again");
+    browser.click("Deliver again");
     assert!(browser.text().contains("replay: 1 events, 1 deliveries"), "{}", browser.text());
     gateway.wait_until_delivered("all", 2);
     browser.click("Sign out");

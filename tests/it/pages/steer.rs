@@ -202,6 +202,8 @@ fn all_that_a_filter_finds_is_delivered_again_behind_a_preview() {
     assert!(list.contains("Deliver these again"), "{list}");
     let page = gateway.ask("GET", "/events?handler=app&state=delivered&replay=1", "").text();
     assert!(page.contains("3 events would be delivered again"), "{page}");
+    assert!(page.contains("<option value=\"app\" selected>app: 3 events</option>"), "{page}");
+    assert!(page.contains(">all 2: 3 events, 6 deliveries</option>"), "{page}");
     assert!(page.contains("name=\"state\" value=\"delivered\""), "{page}");
     let form = "handler=app&state=delivered&to=app";
     let answer = gateway.ask("POST", "/events/replay", form);
@@ -251,4 +253,27 @@ fn times_of_acknowledgements_and_calls_are_shown() {
         overview.contains("Acknowledged in</dt>") && overview.contains("99 % in"),
         "{overview}"
     );
+}
+
+/// Each handler is called with what it wants only, and the preview says how many that are.
+#[test]
+fn preview_says_how_many_events_each_handler_would_get_again() {
+    let file = |name: &str, on: &str| {
+        format!(
+            "[handler.{name}]\non = [\"{on}\"]\n[handler.{name}.file]\npath = \"data/{name}\"\n"
+        )
+    };
+    let rest = file("some", "hyvor:comment.update") + &file("none", "hyvor:comment.nothing");
+    let gateway = Gateway::with("", &rest);
+    for (n, what) in ["create", "create", "update"].into_iter().enumerate() {
+        gateway.send(format!(r#"{{"event":"comment.{what}","n":{n}}}"#).as_bytes()).id();
+    }
+    gateway.wait_until_delivered("all", 3);
+    gateway.wait_until_delivered("some", 1);
+    let page = gateway.ask("GET", "/events?replay=1", "").text();
+    assert!(page.contains(">all: 3 events</option>") && page.contains(">some: 1 event</option>"));
+    assert!(page.contains(">all 2: 3 events, 4 deliveries</option>"), "{page}");
+    assert!(!page.contains(">none: 0 events</option>"), "{page}");
+    let page = gateway.ask("GET", "/events?replay=1&to=none&type=comment.x", "").text();
+    assert!(page.contains("No event that is kept matches"), "{page}");
 }
