@@ -29,6 +29,7 @@ mod cluster;
 pub mod compare;
 mod control;
 mod core;
+mod dead_news;
 mod error;
 mod handlers;
 mod health;

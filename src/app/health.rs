@@ -44,6 +44,7 @@ pub(super) async fn watch(server: Arc<Server>, own: Arc<SystemSource>, stop: Can
                 // Once a day: the same key is not told again within one.
                 own.append(ORPHANED, &names(&payload), &payload).await;
             }
+            own.tell_gathered().await;
             for News { event_type, key, payload } in told.look(server.handlers.conditions(), now) {
                 own.append(event_type, &key, &payload).await;
             }

@@ -79,6 +79,7 @@ fn payload(event_type: &str, now: Timestamp) -> Option<Value> {
             "attempts": 1,
             "died_at": now,
             "reason": "answered 422 Unprocessable Content",
+            "count": 1,
         }),
         "handler.down" => json!({
             "handler": "mail", "kind": "email", "since": now, "failures": 10, "error": error,

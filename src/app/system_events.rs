@@ -1,6 +1,7 @@
 //! Gatepost's own events: they go the same way as all others, so that any handler can tell people
 //! of them.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,19 +14,24 @@ use crate::deliver::{OWN_SOURCE, SystemEvents};
 use crate::event::{Dedupe, SourceName};
 use crate::queue::DeadLetter;
 use crate::source::dedupe_key;
+use crate::sync::lock;
 
 use super::core::Core;
+use super::dead_news::DeadNews;
 use super::own_events::{event, is_like_sample};
 
 /// How long the same event is not made again: a crash or a busy hour would repeat it.
 const WINDOW: Duration = Duration::from_hours(24);
 
 /// The built-in source `gatepost`.
-pub(super) struct SystemSource(Core);
+pub(super) struct SystemSource {
+    core: Core,
+    dead: Mutex<DeadNews>,
+}
 
 impl SystemSource {
     pub(super) fn new(core: Core) -> Self {
-        Self(core)
+        Self { core, dead: Mutex::default() }
     }
 
     /// Looks every so often, until `stop`, and appends what is to be told: type, key and payload.
@@ -63,8 +69,8 @@ impl SystemSource {
         let delivery_id = format!("{event_type} {key}");
         let dedupe =
             Dedupe::Within { key: dedupe_key(&source, Some(&delivery_id), b""), window: WINDOW };
-        let event = event(source, event_type, self.0.clock.now(), payload, dedupe);
-        match self.0.queue.append(event).await {
+        let event = event(source, event_type, self.core.clock.now(), payload, dedupe);
+        match self.core.queue.append(event).await {
             Ok(appended) if is_trouble(event_type) => {
                 warn!(event.id = %appended.id(), event_type, reason = reason(payload), "Own event");
             }
@@ -88,9 +94,17 @@ fn reason(payload: &Value) -> Option<&str> {
     payload.get("reason").and_then(Value::as_str)
 }
 
-#[async_trait]
-impl SystemEvents for SystemSource {
-    async fn dead_letter(&self, letter: DeadLetter) {
+impl SystemSource {
+    /// Tells of the dead letters that were too many to be told one by one.
+    pub(super) async fn tell_gathered(&self) {
+        let gathered = lock(&self.dead).gathered(self.core.clock.steady());
+        for (count, newest) in gathered {
+            self.tell_dead(&newest, count).await;
+        }
+    }
+
+    /// `count` = how many are told with it, itself included.
+    async fn tell_dead(&self, letter: &DeadLetter, count: u64) {
         // A death after a redrive is another one. So is one that a crash brings again before it is
         // recorded: better told twice than not at all.
         let key = format!("{} {} {}", letter.handler, letter.id, letter.died_at);
@@ -103,7 +117,19 @@ impl SystemEvents for SystemSource {
             "attempts": letter.attempts,
             "died_at": letter.died_at,
             "reason": letter.reason,
+            "count": count,
         });
         self.append("dead_letter", &key, &payload).await;
+    }
+}
+
+#[async_trait]
+impl SystemEvents for SystemSource {
+    async fn dead_letter(&self, letter: DeadLetter) {
+        let now = self.core.clock.steady();
+        let is_told = lock(&self.dead).is_told_at_once(&letter, now);
+        if is_told {
+            self.tell_dead(&letter, 1).await;
+        }
     }
 }
