@@ -63,7 +63,12 @@ fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) 
     browser.size(1280, 900);
 }
 
-/// Nothing scrolls sideways, whatever the width.
+/// What of the cells of tables stands beyond its cell, over the next one.
+const OVERLAPS: &str = "[...document.querySelectorAll('tbody tr>*')].filter(cell => \
+    cell.offsetParent && getComputedStyle(cell).overflowX === 'visible' && \
+    cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent.trim()).join(' | ')";
+
+/// Nothing scrolls sideways and nothing stands over its neighbour, whatever the width.
 fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) {
     for width in [320, 390, 900, 1280] {
         browser.size(width, 844);
@@ -71,6 +76,8 @@ fn check_width(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)
             browser.go(&format!("http://{}{path}", gateway.admin));
             let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
             assert!(wide <= u64::from(width), "{name} is {wide} wide at {width}");
+            let overlaps = browser.eval(OVERLAPS);
+            assert_eq!(overlaps, "", "{name} at {width}");
         }
     }
     browser.size(1280, 900);
