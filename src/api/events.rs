@@ -1,5 +1,6 @@
 //! Events: what came in, and what was done with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 use crate::deliver::Policy;
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
-use crate::queue::{DeliveryState, EventQuery, Searched};
+use crate::queue::{DeliveryState, EventNames, EventQuery, Searched};
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
@@ -62,12 +63,17 @@ impl Api {
         if let Some(delivery) = &mut query.delivery
             && let Some(handler) = &delivery.handler
         {
-            delivery.given = match &self.server {
-                Some(server) => server.control.given(handler),
-                None => self.policies.get(handler).map(Policy::names),
-            };
+            delivery.given = self.given(handler);
         }
         Ok(query)
+    }
+
+    /// The events that a handler's `on` names; `None` = it is not configured.
+    fn given(&self, handler: &HandlerName) -> Option<EventNames> {
+        match &self.server {
+            Some(server) => server.control.given(handler),
+            None => self.policies.get(handler).map(Policy::names),
+        }
     }
 
     /// Events as `ask` asks for them, within [`LIST_TIME`].
@@ -133,14 +139,24 @@ impl Api {
         Ok(EventEntry { event: shown, detail })
     }
 
-    /// Events, each with how its deliveries stand.
+    /// Events, each with how its deliveries stand. One that a handler skipped because its `on` does not
+    /// name it is no delivery: the handler was not called.
     pub(super) async fn rows(&self, events: Vec<Event>) -> Result<Vec<EventRow>, ApiError> {
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
         let credentials = self.credentials();
+        let mut given: BTreeMap<HandlerName, Option<EventNames>> = BTreeMap::new();
+        let mut is_named = |handler: &HandlerName, event: &Event| {
+            let names = given.entry(handler.clone()).or_insert_with(|| self.given(handler));
+            names.as_ref().is_none_or(|names| names.contains(event))
+        };
         let rows = events.into_iter().zip(histories).map(|(event, history)| EventRow {
             summary: EventSummary::new(&event),
-            deliveries: history.into_iter().map(|one| (one.handler, one.state)).collect(),
+            deliveries: history
+                .into_iter()
+                .filter(|one| one.state != DeliveryState::Skipped || is_named(&one.handler, &event))
+                .map(|one| (one.handler, one.state))
+                .collect(),
             event: shown(&event, &credentials),
         });
         Ok(rows.collect())

@@ -141,7 +141,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
     } else {
         words::counted(total, "dead letter", "dead letters")
     };
-    let json = "/api/v1/dead?group=reason";
+    let json = json_address(fields);
     let frame = Frame::new(api, &status, fields, viewer, Here::Dead, title.as_str(), json);
     let bound = if groups.is_complete {
         String::new()
@@ -165,6 +165,16 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         rollouts: rollouts::cards(api, now)?,
         frame,
     })
+}
+
+/// Where the API has the same: what the filter finds, or the groups.
+fn json_address(fields: &Fields) -> String {
+    let said =
+        || FILTER.into_iter().chain(["after"]).filter_map(|name| Some((name, fields.get(name)?)));
+    match said().next() {
+        Some(_) => address("/api/v1/dead", said()),
+        None => "/api/v1/dead?group=reason".to_owned(),
+    }
 }
 
 /// How many there are of each column, the last of which has all.

@@ -121,7 +121,12 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         last: When::ago(row.last_at, now),
     });
     let refused = refused.collect();
-    let json = "/api/v1/rejected";
+    // The API knows the reason as it is, the page's address as it can be shown.
+    let meant =
+        reason.map(|named| reason_of(api, source, named).unwrap_or_else(|_| named.to_owned()));
+    let said = [("source", source), ("reason", meant.as_deref()), ("before", fields.get("before"))];
+    let said = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let json = address("/api/v1/rejected", said);
     let frame = Frame::new(api, &status, fields, viewer, Here::Rejected, heading.as_str(), json);
     rendered(&RejectedPage {
         frame,

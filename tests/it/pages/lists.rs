@@ -241,10 +241,10 @@ fn all_rejected_requests_are_reached_page_by_page() {
 fn api_takes_the_moments_and_states_that_people_write() {
     let (_receiver, gateway) = with_dead(1);
     for (query, n_found) in [
-        ("events?since=1h", 1),
+        ("events?since=1h&source=hyvor", 1),
         ("events?until=1h", 0),
         ("events?since=2020-01-01&until=2020-01-02", 0),
-        ("events?since=2020-01-01T00:00:00Z", 1),
+        ("events?since=2020-01-01T00:00:00Z&source=hyvor", 1),
         ("events?state=waiting", 0),
         ("events?state=dead&since=1h&handler=app", 1),
         ("dead?since=1h", 1),
@@ -261,4 +261,46 @@ fn api_takes_the_moments_and_states_that_people_write() {
     let answer = gateway.ask("POST", "/api/v1/dead/redrive", r#"{"since":"soon"}"#);
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("`since`"), "{}", answer.text());
+}
+
+/// The list of events and the page of one say the same of a handler that was not called.
+#[test]
+fn handler_whose_on_does_not_name_an_event_was_not_called_on_both_pages() {
+    let rest = "[handler.updates]\non = [\"hyvor:comment.update\"]\n[handler.updates.log]\n\
+                [handler.picky]\nwhen = \"false\"\n[handler.picky.log]\n";
+    let gateway = Gateway::with("", rest);
+    let id = gateway.send(br#"{"event":"comment.create"}"#).id();
+    gateway.wait_until_delivered("all", 1);
+    gateway.wait_for_outcomes("updates", "skipped", 1);
+    gateway.wait_for_outcomes("picky", "skipped", 1);
+    let list = page(&gateway, "/events");
+    let cell = |name: &str| {
+        let cell = list.split(&format!("data-l=\"{name}\">")).nth(1).unwrap();
+        cell.split("</td>").next().unwrap().to_owned()
+    };
+    assert!(cell("updates").contains("not called"), "{list}");
+    assert!(cell("picky").contains("skipped by its filter"), "{list}");
+    assert!(page(&gateway, &format!("/events/{id}")).contains("not called"));
+}
+
+#[test]
+fn page_as_json_is_what_the_page_shows() {
+    let (_receiver, gateway) = with_dead(2);
+    gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
+    gateway.post("userecho", &[], b"{}");
+    let json_of = |path: &str| {
+        let shown = page(&gateway, path);
+        let at = address_of(&shown, "This page as JSON");
+        let answer = gateway.ask("GET", &at, "");
+        assert_eq!(answer.status, 200, "{at}: {}", answer.text());
+        (at, answer.json())
+    };
+    let (_, dead) = json_of("/dead?handler=app&since=1h");
+    assert_eq!(dead.as_array().unwrap().len(), 2);
+    let (at, dead) = json_of("/dead?handler=app&until=1h");
+    assert_eq!(dead.as_array().unwrap().len(), 0, "{at}");
+    assert!(json_of("/dead").1["groups"].is_array());
+    let (at, rejected) = json_of("/rejected?source=userecho");
+    assert_eq!(rejected.as_array().unwrap().len(), 1, "{at}");
+    assert_eq!(json_of("/rejected").1.as_array().unwrap().len(), 2);
 }
