@@ -27,6 +27,7 @@ mod handler_control;
 mod pause;
 mod picked;
 mod rates;
+mod refused;
 mod rejected;
 mod replay;
 mod rollouts;
@@ -231,20 +232,17 @@ impl Api {
         let stats = self.queue.stats();
         let now = self.clock.now();
         let started_at = self.server.as_ref().map(|server| server.control.started_at());
+        let sources = self.sources();
         StatusView {
+            refused: self.refused(&sources),
             version: env!("CARGO_PKG_VERSION").into(),
             running: self.server.is_some(),
             started_at,
             queue: QueueView::new(&stats),
             problems: self.problems(&stats),
-            sources: self.sources(),
+            sources,
             handlers: self.handlers_in(&stats, now),
             rejected: self.server.as_ref().map_or(0, |server| server.ingest.rejected().len()),
-            refused: self
-                .server
-                .as_ref()
-                .map(|server| server.ingest.refused().list())
-                .unwrap_or_default(),
             proxies: self
                 .server
                 .as_ref()

@@ -284,6 +284,14 @@ fn handler_whose_on_does_not_name_an_event_was_not_called_on_both_pages() {
 }
 
 #[test]
+fn name_that_no_source_has_leads_to_the_one_that_was_meant() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.post("hyvr", &[], b"{}").status, 404);
+    let rejected = page(&gateway, "/rejected");
+    assert!(rejected.contains("did you mean `hyvor`?"), "{rejected}");
+}
+
+#[test]
 fn page_as_json_is_what_the_page_shows() {
     let (_receiver, gateway) = with_dead(2);
     gateway.post("hyvor", &[("X-Signature", "00")], b"{}");
