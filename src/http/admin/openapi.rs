@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 mod cluster;
+mod parameters;
 mod schemas;
 
 use schemas::{EXTENDED, Field, SCHEMAS};
@@ -165,11 +166,15 @@ impl Operation {
     fn describe(&self) -> Value {
         let mut parameters: Vec<Value> = self.path.split('/').filter_map(path_parameter).collect();
         let ask = self.ask.and_then(fields_of);
+        let mut done = json!({ "description": "Done.", "content": self.content() });
+        if let ("get", Some(headers)) = (self.method, parameters::headers(self.path)) {
+            set(&mut done, "headers", headers);
+        }
         let mut operation = json!({
             "operationId": self.id(),
             "summary": self.summary,
             "responses": {
-                "200": { "description": "Done.", "content": self.content() },
+                "200": done,
                 "default": {
                     "description": "It was not done; `detail` says why.",
                     "content": { "application/problem+json": { "schema": reference("Problem") } },
@@ -177,9 +182,9 @@ impl Operation {
             },
         });
         match (self.method, self.ask, ask) {
-            ("get", _, Some(fields)) => parameters.extend(fields.iter().map(|(name, kind)| {
-                json!({ "name": name, "in": "query", "required": false, "schema": schema(kind.trim_end_matches('?')) })
-            })),
+            ("get", Some(name), Some(fields)) => {
+                parameters.extend(parameters::parameters(self.path, name, &fields));
+            }
             (_, Some(name), Some(_)) => {
                 let content = json!({ "application/json": { "schema": reference(name) } });
                 set(&mut operation, "requestBody", json!({ "content": content }));
