@@ -235,6 +235,7 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         ),
         Some(_) | None => "newest first".to_owned(),
     };
+    let bound = bound + &not_come_to(fields, &status);
     let shown =
         |name: &str| fields.get(name).map(|text| words::shown(text, 300)).unwrap_or_default();
     let json = events_take::api_address(&ask(api, fields)?);
@@ -267,6 +268,20 @@ pub(super) async fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<
         plain_words: fields.get("q").map(plain_words).unwrap_or_default(),
         frame,
     })
+}
+
+/// What a handler's number of events in the log counts, beside the list that it leads to: what `on`
+/// does not name is passed over once the handler comes to it, and is not in the list.
+fn not_come_to(fields: &Fields, status: &StatusView) -> String {
+    let name = fields.get("handler").filter(|_| fields.get("state") == Some("pending"));
+    let handler = status.handlers.iter().find(|one| Some(one.name.as_str()) == name);
+    match handler.map(|one| (&one.name, one.in_log)) {
+        Some((name, in_log)) if in_log > 0 => format!(
+            "; of {} that {name} has not come to yet, those that its on names",
+            words::counted(in_log, "event", "events")
+        ),
+        Some(_) | None => String::new(),
+    }
 }
 
 /// Words like `foo:bar`, which are looked for as they stand.

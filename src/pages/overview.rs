@@ -75,7 +75,7 @@ pub(super) fn show(api: &Api, fields: &Fields, viewer: &Viewer) -> Result<String
         verdict,
         received: received(&status, n_received, now),
         waiting,
-        waiting_shown: Linked::new(waiting, "/events?state=waiting".to_owned()),
+        waiting_shown: Linked::new(waiting, "/handlers".to_owned()),
         dead: Linked::new(sum(|handler| handler.dead), "/dead".to_owned()),
         rejected: Linked::new(status.rejected as u64, "/rejected".to_owned()),
         acknowledged: rates

@@ -165,7 +165,11 @@ fn one_fails(handler: &HandlerView, others: &str, now: Timestamp) -> Verdict {
         )),
         (n, _) => Some((
             words::counted(n, "event", "events"),
-            address("/events", [("handler", name.as_str()), ("state", "waiting")]),
+            // Both numbers are there: what it has not come to yet, and what it tries again.
+            match handler.in_log {
+                0 => address("/events", [("handler", name.as_str()), ("state", "waiting")]),
+                _ => format!("/handlers/{name}"),
+            },
         )),
     };
     let first = if is_failed {
@@ -283,7 +287,7 @@ fn calm(status: &StatusView, rates: &RatesView, now: Timestamp) -> Verdict {
     let oldest = status.handlers.iter().filter_map(|handler| handler.oldest_pending_at).min();
     let waits = match oldest {
         Some(at) => format!(
-            "{} not delivered yet, the oldest for {}",
+            "{} to be looked at or delivered, the oldest for {}",
             if n_waiting == 1 {
                 "1 is".to_owned()
             } else {

@@ -312,3 +312,23 @@ fn page_as_json_is_what_the_page_shows() {
     assert_eq!(rejected.as_array().unwrap().len(), 1, "{at}");
     assert_eq!(json_of("/rejected").1.as_array().unwrap().len(), 2);
 }
+
+/// What a handler has not come to yet is counted whether its `on` names it or not, and the list that
+/// the number leads to says so.
+#[test]
+fn number_of_events_in_the_log_leads_to_a_list_that_says_what_it_counts() {
+    let rest = "[handler.updates]\non = [\"hyvor:comment.update\"]\n[handler.updates.log]\n";
+    let gateway = Gateway::with("", rest);
+    assert_eq!(gateway.ask("POST", "/api/v1/handlers/updates/pause", "{}").status, 200);
+    for (n, what) in ["create", "update", "create"].into_iter().enumerate() {
+        gateway.send(format!(r#"{{"event":"comment.{what}","n":{n}}}"#).as_bytes()).id();
+    }
+    gateway.wait_until_delivered("all", 3);
+    let handlers = page(&gateway, "/handlers/updates");
+    let list = page(&gateway, &address_of(&handlers, "3"));
+    assert!(list.contains("<h2 id=\"h-l\">1 event</h2>"), "{list}");
+    assert!(list.contains("of 3 events that updates has not come to yet"), "{list}");
+    let overview = page(&gateway, "/");
+    assert!(overview.contains("3 are to be looked at or delivered"), "{overview}");
+    assert_eq!(address_of(&overview, "3"), "/handlers");
+}
