@@ -52,4 +52,4 @@ pub use matching::{Match, OWN_SOURCE, evaluate, is_named};
 pub use retry::next_try;
 pub use run::Deliverer;
 pub use settings::{Batch, Breaker, EventGlob, Growth, OnDeadLetter, Policy, Retry, Wait};
-pub use status::{Control, GivenUp, Health, LastError, LoopState, Status};
+pub use status::{Control, GiveUpStreak, Health, LastError, LoopState, Status};

@@ -45,7 +45,7 @@ struct Seen {
     breaker: BreakerState,
     probe_at: Option<Timestamp>,
     health: Health,
-    given_up: Option<GivenUp>,
+    given_up: Option<GiveUpStreak>,
     in_flight: usize,
     taken: usize,
     last_error: Option<LastError>,
@@ -66,7 +66,7 @@ pub struct Status {
     /// Whether the handler answers.
     pub health: Health,
     /// What was given up since the newest delivery that was made; `None` = nothing.
-    pub given_up: Option<GivenUp>,
+    pub given_up: Option<GiveUpStreak>,
     /// Calls that are under way.
     pub in_flight: usize,
     /// Deliveries that were taken and are not on their way yet.
@@ -100,14 +100,14 @@ pub enum Health {
 
 /// Deliveries that were given up one after the other, without one that was made in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct GivenUp {
+pub struct GiveUpStreak {
     /// When the first of them was, by the steady clock.
     pub since: Timestamp,
     /// How many there were.
     pub count: u32,
 }
 
-impl GivenUp {
+impl GiveUpStreak {
     /// So many in a row are no odd event any more, but the handler.
     pub const MANY: u32 = 3;
 }
@@ -233,8 +233,8 @@ impl Shared {
     /// A delivery was given up at `now`, by the steady clock.
     pub(super) fn gave_up(&self, now: Timestamp) {
         self.with(|seen| {
-            let before = seen.given_up.unwrap_or(GivenUp { since: now, count: 0 });
-            seen.given_up = Some(GivenUp { count: before.count.saturating_add(1), ..before });
+            let before = seen.given_up.unwrap_or(GiveUpStreak { since: now, count: 0 });
+            seen.given_up = Some(GiveUpStreak { count: before.count.saturating_add(1), ..before });
         });
     }
 

@@ -14,22 +14,21 @@ use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::rt::net::UnixStream;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
 use tokio::time::Instant;
 use tracing::error;
 
 use crate::api::{
-    ActionsAsk, Actor, Api, ApiError, ChangeCount, DeadAsk, DeadSelection, ExportAsk, Forgotten,
-    QueueView, ReplayAsk, RolloutAsk, Run, RunChanged, StoredEvent,
+    ActionsAsk, Actor, Api, ApiError, DeadAsk, DeadSelection, ExportAsk, Forgotten, QueueView,
+    ReplayAsk, RolloutAsk, Run, RunChanged,
 };
 use crate::cluster::ClusterAnswer;
-use crate::event::EventId;
 
 use super::body;
 use super::connections::Watched;
 use super::problem::Problem;
-use super::public::{JSON, health};
+use super::public::health;
 
+mod answers;
 mod context;
 mod error;
 mod gate;
@@ -48,6 +47,7 @@ pub use context::Admin;
 pub use gate::{Gate, Tokens};
 pub use lists::NEXT;
 
+use answers::{counted, json, raw, ready, stored};
 use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
@@ -304,41 +304,4 @@ async fn change(route: Route, body: &[u8], api: &Api) -> Result<HttpResponse, Ad
 /// Which dead letters a change is for.
 async fn selected(body: &[u8], api: &Api) -> Result<DeadSelection, ApiError> {
     asked::<DeadAsk>(body, api)?.for_change()?.parse(api).await
-}
-
-fn json(value: &impl Serialize) -> HttpResponse {
-    match serde_json::to_string(value) {
-        Ok(text) => HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(text),
-        Err(err) => {
-            error!(error = %err, "Answer cannot be written as JSON");
-            Problem::Internal.response()
-        }
-    }
-}
-
-fn counted(count: u64) -> HttpResponse {
-    json(&ChangeCount { count })
-}
-
-fn stored(id: EventId) -> HttpResponse {
-    json(&StoredEvent { id })
-}
-
-/// A body as it came. Never shown by a browser: it is a stranger's text on our own address.
-fn raw(body: bytes::Bytes) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
-        .insert_header((header::CONTENT_DISPOSITION, "attachment"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(body)
-}
-
-fn ready(problems: &[String]) -> HttpResponse {
-    if problems.is_empty() {
-        return json(&serde_json::json!({ "status": "ready" }));
-    }
-    let body = serde_json::json!({ "status": "unready", "problems": problems });
-    HttpResponse::ServiceUnavailable()
-        .insert_header((header::CONTENT_TYPE, JSON))
-        .body(body.to_string())
 }

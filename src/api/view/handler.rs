@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::api::pause::PauseView;
 use crate::clock::Timestamp;
-use crate::deliver::GivenUp;
+use crate::deliver::GiveUpStreak;
 use crate::event::HandlerName;
 use crate::queue::{Backlog, QueueStats};
 
@@ -65,7 +65,7 @@ impl HandlerView {
     pub fn is_giving_up(&self) -> bool {
         self.state == HandlerStatus::Running
             && self.failing_since.is_none()
-            && self.given_up_in_a_row >= GivenUp::MANY
+            && self.given_up_in_a_row >= GiveUpStreak::MANY
     }
 
     /// Its state as people read it: one that runs and whose calls come to nothing is not well.

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::api::{HandlerControl, HandlerStatus, LastErrorView};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigSnapshot, HandlerSettings};
-use crate::deliver::{self, BreakerState, GivenUp, Health, LoopState, Policy, Status};
+use crate::deliver::{self, BreakerState, GiveUpStreak, Health, LoopState, Policy, Status};
 use crate::event::HandlerName;
 use crate::handler::{BuildError, Handler};
 use crate::queue::{Start, Subscription};
@@ -180,7 +180,7 @@ impl Running {
         }
         match status.health {
             // One that gives up all that it gets is not back because it says so at once.
-            Health::Answers if status.given_up.is_none_or(|one| one.count < GivenUp::MANY) => {
+            Health::Answers if status.given_up.is_none_or(|one| one.count < GiveUpStreak::MANY) => {
                 Condition::Well
             }
             Health::Answers | Health::Unknown | Health::Fails { .. } => Condition::Unclear,
@@ -214,15 +214,15 @@ fn down_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)> {
 
 /// Since when a handler gives up all that it gets, by the steady clock, and how many deliveries.
 fn gives_up_since(status: &Status, steady: Timestamp) -> Option<(Timestamp, u32)> {
-    let GivenUp { since, count } = status.given_up?;
-    (count >= GivenUp::MANY && steady.since(since) >= DOWN_AFTER).then_some((since, count))
+    let GiveUpStreak { since, count } = status.given_up?;
+    (count >= GiveUpStreak::MANY && steady.since(since) >= DOWN_AFTER).then_some((since, count))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn status(health: Health, given_up: Option<GivenUp>) -> Status {
+    fn status(health: Health, given_up: Option<GiveUpStreak>) -> Status {
         Status {
             handler: HandlerName::parse("mail").unwrap(),
             state: LoopState::Running,
@@ -243,7 +243,7 @@ mod tests {
         for (count, after, expected) in
             [(1, 90, false), (2, 90, false), (3, 29, false), (3, 30, true)]
         {
-            let status = status(Health::Answers, Some(GivenUp { since, count }));
+            let status = status(Health::Answers, Some(GiveUpStreak { since, count }));
             let found = gives_up_since(&status, since.after(Duration::from_secs(after)));
             assert_eq!(found.is_some(), expected, "{count} {after}");
         }

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
+use super::answers::json;
 use super::error::AdminError;
-use super::json;
 use crate::api::{Api, DeadAsk, EventsAsk, GroupBy, RejectedAsk};
 
 /// What to go on with: as `before` or `after` of events, `after` of dead letters, `before` of

@@ -4,9 +4,11 @@
 use serde_json::{Map, Value, json};
 
 mod cluster;
+mod kinds;
 mod parameters;
 mod schemas;
 
+use kinds::{reference, schema};
 use schemas::{EXTENDED, Field, SCHEMAS};
 
 #[derive(Debug)]
@@ -257,30 +259,6 @@ fn object(fields: &[Field], is_ask: bool) -> Value {
         set(&mut object, "additionalProperties", false.into());
     }
     object
-}
-
-fn schema(kind: &str) -> Value {
-    if let Some(kind) = kind.strip_suffix('?') {
-        return match kind {
-            "any" => json!({}),
-            kind => json!({ "anyOf": [schema(kind), { "type": "null" }] }),
-        };
-    }
-    if let Some(kind) = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')) {
-        return json!({ "type": "array", "items": schema(kind) });
-    }
-    match kind {
-        "any" => json!({}),
-        "time" => json!({ "type": "string", "format": "date-time" }),
-        "id" => json!({ "type": "string", "format": "uuid" }),
-        "integer" => json!({ "type": "integer", "minimum": 0 }),
-        "string" | "boolean" => json!({ "type": kind }),
-        name => reference(name),
-    }
-}
-
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 fn states() -> Value {

@@ -65,7 +65,7 @@ fn pictures(browser: &mut Browser, gateway: &Gateway, paths: &[(&str, String)]) 
 
 /// What of the cells of tables stands beyond its cell, over the next one.
 const OVERLAPS: &str = "[...document.querySelectorAll('tbody tr>*')].filter(cell => \
-    cell.offsetParent && getComputedStyle(cell).overflowX === 'visible' && \
+    cell.offsetParent && cell.textContent.trim() && getComputedStyle(cell).overflowX === 'visible' && \
     cell.scrollWidth > cell.clientWidth + 1).map(cell => cell.textContent.trim()).join(' | ')";
 
 /// Nothing scrolls sideways and nothing stands over its neighbour, whatever the width.

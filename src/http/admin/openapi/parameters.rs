@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::lists::{DEAD_LIMIT, DEAD_LIMIT_MAX, LOOKED_AT, NEXT};
-use super::schema;
+use super::kinds::schema;
 use super::schemas::Field;
 use crate::queue::EventQuery;
 

@@ -1,0 +1,27 @@
+//! The kinds of values, in the words of the tables, as schemas.
+
+use serde_json::{Value, json};
+
+pub(super) fn schema(kind: &str) -> Value {
+    if let Some(kind) = kind.strip_suffix('?') {
+        return match kind {
+            "any" => json!({}),
+            kind => json!({ "anyOf": [schema(kind), { "type": "null" }] }),
+        };
+    }
+    if let Some(kind) = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')) {
+        return json!({ "type": "array", "items": schema(kind) });
+    }
+    match kind {
+        "any" => json!({}),
+        "time" => json!({ "type": "string", "format": "date-time" }),
+        "id" => json!({ "type": "string", "format": "uuid" }),
+        "integer" => json!({ "type": "integer", "minimum": 0 }),
+        "string" | "boolean" => json!({ "type": kind }),
+        name => reference(name),
+    }
+}
+
+pub(super) fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
