@@ -21,6 +21,7 @@ mod rollouts;
 mod service;
 mod socket;
 mod top;
+mod transfer;
 mod trial;
 mod tries;
 mod unit;
