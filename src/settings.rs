@@ -24,12 +24,14 @@ use toml::de::DeTable;
 
 use crate::secret::{SecretError, SecretRef};
 
+mod addresses;
 mod broken;
 mod diagnostics;
 mod entries;
 mod from;
 mod hidden;
 mod home;
+mod kept;
 mod limit;
 mod meant;
 mod nearest;
@@ -46,15 +48,15 @@ mod value;
 
 use diagnostics::Diagnostics;
 pub use entries::{ConfigEntries, ConfigEntry};
-pub use from::{PemKeyRef, PemRef};
 pub use hidden::names_secret;
 pub use home::{NO_HOME, NO_HOME_HELP, starts_at_home};
+pub use kept::{PemKeyRef, PemRef, TextOrSecret};
 pub use nearest::{is_one_slip, nearest};
 pub use rate::{BadRate, RateLimit};
 pub use renamed::RENAMED;
 pub use report::{Report, ReportEntry, ReportStyle};
 pub use secret_header::{SecretHeader, SecretHeaderError};
-pub use spelled_out::{without_secret_arguments, without_secrets};
+pub use spelled_out::{without_secret_arguments, without_secrets, written_secrets};
 pub use table::Table;
 pub use units::{BadUnit, ByteSize, parse_duration, show_duration};
 pub use unknown::KNOWN_HERE;
@@ -175,12 +177,15 @@ pub fn read_with<T>(
     problems.dedup();
     shorten(&mut problems);
     let mut hidden = diagnostics.hidden.into_inner();
+    let is_partly = |place: &Range<usize>| spelled_out.partly.contains(place);
+    let mut whole = hidden.clone();
+    whole.extend(spelled_out.places.iter().filter(|place| !is_partly(place)).cloned());
     hidden.extend(spelled_out.places);
     if diagnostics.is_broken {
         hidden.extend(hidden::find_in_broken(text));
     }
     hidden::take_out(&mut problems, text, &hidden);
-    let entries = ConfigEntries::of(root.get_ref(), &hidden, text);
+    let entries = ConfigEntries::of(root.get_ref(), &whole, text);
     let (keys, secrets) = (diagnostics.keys.into_inner(), diagnostics.secrets.into_inner());
     Reading { value, problems, hidden, keys, entries, secrets }
 }

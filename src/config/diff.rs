@@ -112,6 +112,8 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, old, new, effect, note } = self;
         match (old.as_deref(), new.as_deref()) {
+            // What of it is hidden is another one.
+            (Some(old), Some(new)) if old == new => write!(f, "~ {path}: {old}, changed")?,
             (Some(old), Some(new)) => write!(f, "~ {path}: {old} → {new}")?,
             (None, Some("")) => write!(f, "+ {path}")?,
             (None, Some(new)) => write!(f, "+ {path} = {new}")?,

@@ -51,7 +51,6 @@ pub static KIND: Kind = Kind {
     batch_max: WORKER_BATCH_MAX,
     targets: &[],
     planned: &["cwd", "env", "mode", "run"],
-
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 

@@ -81,7 +81,6 @@ pub static KIND: Kind = Kind {
         "text",
         "to",
     ],
-
     read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),
 };
 

@@ -40,7 +40,6 @@ pub static KIND: Kind = Kind {
     batch_max: BATCH_MAX,
     targets: &[],
     planned: &["path"],
-
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 

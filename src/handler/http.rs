@@ -31,13 +31,14 @@ use crate::clock::Clock;
 use crate::event::{Delivery, Failure, Output};
 use crate::expr::{Escape, Template};
 use crate::secret::SecretRef;
-use crate::settings::{RateLimit, Table, show_duration};
+use crate::settings::{RateLimit, Table, TextOrSecret, show_duration, written_secrets};
 use crate::trace;
 
 mod chosen;
 mod draft;
 mod headers;
 mod sign;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ use chosen::ChosenUrl;
 use draft::{Draft, SIGNATURE, TIMESTAMP};
 use headers::{Forward, Header};
 use sign::Signer;
+use target::{Target, has_fixed_host, parse_url, read_target};
 
 /// The most events of one request.
 const BATCH_MAX: usize = 1000;
@@ -58,7 +60,6 @@ pub static KIND: Kind = Kind {
     batch_max: BATCH_MAX,
     targets: &[],
     planned: &["body", "escape", "format", "forward_headers", "headers", "method", "secret", "url"],
-
     read: |table| Some(Box::new(Settings::read(table)?)),
 };
 
@@ -69,38 +70,21 @@ enum Format {
     Ndjson,
 }
 
-/// Where to.
-#[derive(Clone, Debug)]
-enum Target {
-    Fixed(Url),
-    Template(Arc<Template>),
-    /// All before the path comes out of the event.
-    Chosen(ChosenUrl),
-}
-
-impl Target {
-    /// Whether it is the same machine for all events.
-    fn has_fixed_host(&self) -> bool {
-        match self {
-            Self::Fixed(_) => true,
-            Self::Template(template) => has_fixed_host(template.source()),
-            Self::Chosen(_) => false,
-        }
-    }
-}
-
 /// What the table says.
 #[derive(Clone, Debug)]
 pub struct Settings {
     target: Target,
     method: Method,
     format: Format,
+    /// Secrets that stand in `url` and in `body` all the same: they are not shown.
+    secrets_in_url: Vec<String>,
+    secrets_in_body: Vec<String>,
     body: Option<Arc<Template>>,
     /// Of what the template gives.
     content_type: &'static str,
     headers: Vec<(HeaderName, Header)>,
     /// Their names as they are written.
-    written: Vec<String>,
+    header_names: Vec<String>,
     forward: Forward,
     secret: Option<SecretRef>,
     rate_limit: Option<RateLimit>,
@@ -111,8 +95,11 @@ pub struct Settings {
 
 impl Settings {
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
-        let url = table.require::<String>("url");
-        let target = url.as_deref().and_then(|url| read_target(table, url));
+        let url = table.text_of("url");
+        let target = table.require("url").and_then(|url| match url {
+            TextOrSecret::Text(url) => read_target(table, &url),
+            TextOrSecret::Secret(url) => Some(Target::Secret(url)),
+        });
         let methods = [
             ("POST", Method::POST),
             ("PUT", Method::PUT),
@@ -125,16 +112,7 @@ impl Settings {
         let format = table.choice("format", &formats).unwrap_or(Format::Body);
         let (escape, content_type) = read_escape(table);
         let body = super::texts::template(table, "body", escape);
-        if table.has("body") && format != Format::Body {
-            table.problem("body", "a batch has a body of its own", "leave `body` or `format` out");
-        }
-        if table.has("escape") && !table.has("body") {
-            table.problem(
-                "escape",
-                "this is for the template `body`, which is missing",
-                "leave `escape` out",
-            );
-        }
+        check_body(table, format);
         let headers = table
             .table_like("headers", "{ X-Name = \"value\" }")
             .map(|mut table| {
@@ -142,7 +120,7 @@ impl Settings {
                 (names.collect::<Vec<_>>(), headers::read(table))
             })
             .unwrap_or_default();
-        let (written, headers) = headers;
+        let (header_names, headers) = headers;
         let forward = headers::read_forward(table);
         let secret = table.take("secret");
         let help = "for example `rate_limit = \"10/s\"`";
@@ -151,19 +129,22 @@ impl Settings {
         });
         let ca = table.take("ca");
         // A payload that chooses the machine must not choose this one.
-        let private = match url.as_deref() {
-            Some(url) if has_fixed_host(url) => Private::Allowed,
-            _ => Private::Refused,
+        let private = match url {
+            Some(url) if !has_fixed_host(url) => Private::Refused,
+            _ => Private::Allowed,
         };
         let guard = Guard::read(table, private);
+        let written = |key| table.text_of(key).map(written_secrets).unwrap_or_default();
         Some(Self {
+            secrets_in_url: written("url"),
+            secrets_in_body: written("body"),
             target: target?,
             method,
             format,
             body,
             content_type,
             headers,
-            written,
+            header_names,
             forward,
             secret,
             rate_limit,
@@ -174,8 +155,22 @@ impl Settings {
 
     /// The key of a header, as it is written.
     fn key_of(&self, name: &HeaderName) -> String {
-        let written = self.written.iter().find(|one| one.eq_ignore_ascii_case(name.as_str()));
+        let written = self.header_names.iter().find(|one| one.eq_ignore_ascii_case(name.as_str()));
         format!("headers.{}", written.map_or(name.as_str(), String::as_str))
+    }
+}
+
+/// What does not go together with `body`.
+fn check_body(table: &mut Table<'_>, format: Format) {
+    if table.has("body") && format != Format::Body {
+        table.problem("body", "a batch has a body of its own", "leave `body` or `format` out");
+    }
+    if table.has("escape") && !table.has("body") {
+        table.problem(
+            "escape",
+            "this is for the template `body`, which is missing",
+            "leave `escape` out",
+        );
     }
 }
 
@@ -195,51 +190,6 @@ fn read_escape(table: &mut Table<'_>) -> (Escape, &'static str) {
     }
 }
 
-fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
-    if url.contains("{{") || url.contains("{%") {
-        let template = super::texts::template(table, "url", Escape::Url)?;
-        return Some(match ChosenUrl::of(&template) {
-            Some(chosen) => Target::Chosen(chosen),
-            None => Target::Template(template),
-        });
-    }
-    if let Some((message, help)) = super::texts::unread(url) {
-        table.warning("url", message, help);
-    }
-    if !url.contains("://") && !url.contains('@') {
-        let help = format!("write `http://{url}` or `https://{url}`");
-        table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);
-        return None;
-    }
-    match parse_url(url) {
-        Ok(url) => Some(Target::Fixed(url)),
-        Err(message) => {
-            // There may be a password in it.
-            table.hide("url");
-            table.problem("url", message, "as in `http://127.0.0.1:9000/webhooks`");
-            None
-        }
-    }
-}
-
-fn parse_url(text: &str) -> Result<Url, &'static str> {
-    let url: Url = text.parse().map_err(|_| "this is not a URL")?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("this is not an http or https URL");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL with a user or password is not taken: use `headers` with a secret");
-    }
-    Ok(url)
-}
-
-/// Whether the template leaves the host as it is.
-fn has_fixed_host(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    !scheme.contains('{') && !host.contains('{')
-}
-
 #[async_trait]
 impl KindSettings for Settings {
     fn plan(&self, _context: &BuildContext, deliveries: &[Delivery]) -> Result<Plan, Failure> {
@@ -254,7 +204,7 @@ impl KindSettings for Settings {
 
     fn texts(&self) -> Vec<Text> {
         let url = match &self.target {
-            Target::Fixed(_) => None,
+            Target::Fixed(_) | Target::Secret(_) => None,
             Target::Template(template) | Target::Chosen(ChosenUrl { template, .. }) => {
                 Some(Text::template("url", template))
             }
@@ -273,6 +223,7 @@ impl KindSettings for Settings {
             None => None,
         };
         Ok(Box::new(HttpHandler {
+            secret_url: self.target.secret_url()?,
             secrets: headers::secrets(&self.headers)?,
             settings: self.clone(),
             signer,
@@ -287,18 +238,22 @@ impl KindSettings for Settings {
     }
 
     async fn check_online(&self, context: &BuildContext) -> Result<(), BuildError> {
-        match &self.target {
-            Target::Fixed(url) => {
-                Web::new(self.guard.clone(), self.ca.as_deref(), context)?.reach(url).await
-            }
+        let secret = self.target.secret_url()?;
+        let url = match &self.target {
+            Target::Fixed(url) => Some(url),
+            Target::Secret(_) => secret.as_ref(),
             // Which machine it is, an event says.
-            Target::Template(_) | Target::Chosen(_) => Ok(()),
-        }
+            Target::Template(_) | Target::Chosen(_) => None,
+        };
+        let Some(url) = url else { return Ok(()) };
+        Web::new(self.guard.clone(), self.ca.as_deref(), context)?.reach(url).await
     }
 }
 
 struct HttpHandler {
     settings: Settings,
+    /// Where all of it is a secret.
+    secret_url: Option<Url>,
     /// Headers with secrets in them.
     secrets: Vec<(HeaderName, HeaderValue)>,
     signer: Option<Signer>,
@@ -337,6 +292,9 @@ impl HttpHandler {
     async fn act(&self, draft: Draft) -> Result<Output, Failure> {
         self.take_turn().await?;
         let Draft { id, url, mut headers, body } = draft;
+        let Some(url) = url.or_else(|| self.secret_url.clone()) else {
+            return Err(Failure::permanent("there is no URL"));
+        };
         let seconds = self.clock.now().as_millis().div_euclid(1000).to_string();
         headers.insert(TIMESTAMP, header_value(seconds.as_bytes())?);
         if let Some(signer) = &self.signer {

@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::path::join;
+use super::spelled_out::without_written_secrets;
+use crate::secret::HIDDEN;
 
 /// Every key that is set, with its value: `handler.mail.retry.min` → `"10s"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct ConfigEntries(pub BTreeMap<String, ConfigEntry>);
 #[derive(Clone)]
 pub struct ConfigEntry {
     text: String,
+    /// The text without secrets within it.
+    shown: String,
     is_hidden: bool,
     place: Range<usize>,
     line: usize,
@@ -59,7 +63,7 @@ impl ConfigEntries {
 /// As TOML writes it, on one line; `(hidden)` where it must not be shown.
 impl fmt::Display for ConfigEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_hidden { "(hidden)" } else { &self.text })
+        f.write_str(if self.is_hidden { HIDDEN } else { &self.shown })
     }
 }
 
@@ -82,6 +86,10 @@ fn collect(
             _ => {
                 let entry = ConfigEntry {
                     text: show(value),
+                    shown: match value.get_ref() {
+                        DeValue::String(text) => show_text(&without_written_secrets(text, HIDDEN)),
+                        _ => show(value),
+                    },
                     is_hidden: is_hidden(value, hidden),
                     place: value.span(),
                     line: 0,
@@ -97,9 +105,13 @@ fn is_hidden(value: &Spanned<DeValue<'_>>, hidden: &[Range<usize>]) -> bool {
     hidden.iter().any(|range| range.start < span.end && span.start < range.end)
 }
 
+fn show_text(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
+}
+
 fn show(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
-        DeValue::String(text) => format!("\"{}\"", text.escape_debug()),
+        DeValue::String(text) => show_text(text),
         DeValue::Integer(integer) => integer.to_string(),
         DeValue::Float(float) => float.to_string(),
         DeValue::Boolean(boolean) => boolean.to_string(),

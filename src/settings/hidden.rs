@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::path::join;
-use super::spelled_out::{self, SECRET_WORDS, is_value_of};
+use super::spelled_out::{self, SECRET_WORDS, is_value_of, without_written_secrets};
 use super::{Problem, Severity};
 
 /// Parts of texts that are secrets, whatever their key is called: addresses and tokens that
@@ -39,6 +39,8 @@ pub(super) struct HiddenTexts {
     pub(super) places: Vec<Range<usize>>,
     /// Those of them that have a secret within them, each with its key.
     pub(super) spelled_out: Vec<(String, Range<usize>)>,
+    /// Those of them that can be shown without it.
+    pub(super) partly: Vec<Range<usize>>,
 }
 
 /// Every text below a key that is named like a secret, every `value` where a place was meant, and
@@ -105,6 +107,8 @@ impl HiddenTexts {
         match value.get_ref() {
             DeValue::Table(table) => self.walk_table(path, table, below),
             DeValue::Array(items) => {
+                // A list is shown as a whole, or not at all.
+                let n_partly = self.partly.len();
                 let mut before = "";
                 for item in items {
                     if item.get_ref().as_str().is_some_and(|text| is_value_of(before, text)) {
@@ -113,10 +117,14 @@ impl HiddenTexts {
                     self.walk(path, item, below);
                     before = item.get_ref().as_str().unwrap_or_default();
                 }
+                self.partly.truncate(n_partly);
             }
             DeValue::String(_) if below == Below::Secret => self.places.push(value.span()),
             DeValue::String(text) if !spelled_out::places(text).is_empty() => {
                 self.spell_out(path, value);
+                if !is_secret(&without_written_secrets(text, "")) {
+                    self.partly.push(value.span());
+                }
             }
             DeValue::String(text) if is_secret(text) => self.places.push(value.span()),
             DeValue::String(_)
@@ -150,7 +158,7 @@ impl HiddenTexts {
             problems.push(Problem {
                 severity: Severity::Warning,
                 message: format!("{IN_CLEAR}: whoever reads the file has it"),
-                help: KEPT_APART.to_owned(),
+                help: kept_apart(path).to_owned(),
                 span: Some(span.clone()),
                 path: path.clone(),
             });
@@ -160,6 +168,16 @@ impl HiddenTexts {
 
 /// How every warning of a secret in the configuration begins.
 const IN_CLEAR: &str = "a secret does not stand in the configuration";
+
+/// What to write in place of a secret within the text of the key `path`.
+fn kept_apart(path: &str) -> &'static str {
+    if path.ends_with(".http.url") {
+        return "write `url = { file = \"data/secrets/…\" }`, and the whole address into that file; or send the \
+                secret in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }`";
+    }
+    KEPT_APART
+}
+
 const KEPT_APART: &str = "send it in `headers = { NAME = { secret = { file = \"data/secrets/…\" } } }` or \
                           hand it on in `env = { NAME = { file = \"data/secrets/…\" } }`";
 

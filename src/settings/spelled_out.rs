@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::addresses::{fields, in_paths, is_parameter_of_secret, looks_random};
+
 /// Parts of names of keys that hold secrets.
 pub(super) const SECRET_WORDS: &[&str] = &[
     "secret",
@@ -20,11 +22,33 @@ pub(super) const SECRET_WORDS: &[&str] = &[
     "signing_key",
     "dsn",
 ];
-/// `text` with `instead` in place of the values of parameters that are named like secrets.
+
+/// `text` with `instead` in place of the values of parameters that are named like secrets, and of paths that
+/// are secrets.
 pub fn without_secrets(text: &str, instead: &str) -> String {
+    without(text, named_places(text), instead)
+}
+
+/// The same for what an owner wrote, without what looks like a secret, whatever it is called.
+pub(super) fn without_written_secrets(text: &str, instead: &str) -> String {
+    without(text, places(text), instead)
+}
+
+/// The secrets that an owner wrote into `text`, the longest first.
+pub fn written_secrets(text: &str) -> Vec<String> {
+    let texts = places(text).into_iter().filter_map(|place| text.get(place));
+    let mut texts: Vec<String> = texts.map(str::to_owned).collect();
+    texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    texts
+}
+
+fn without(text: &str, places: Vec<Range<usize>>, instead: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
-    for place in places(text) {
+    for place in places {
+        if place.start < at {
+            continue;
+        }
         shown.extend([text.get(at..place.start).unwrap_or_default(), instead]);
         at = place.end;
     }
@@ -66,9 +90,32 @@ fn is_path(value: &str) -> bool {
     (is_below || is_root) && !value.contains(['+', '='])
 }
 
-/// Where the values of `?NAME=value`, `&NAME=value` and `--NAME=value` stand in `text`, where the name
-/// is that of a secret.
+/// Where secrets stand in a text that an owner wrote: also values of parameters that look like one, and fields
+/// of JSON.
 pub(super) fn places(text: &str) -> Vec<Range<usize>> {
+    let json = fields(text).filter_map(|(name, place)| {
+        let value = text.get(place.clone())?;
+        let is_secret = is_secret_name(name) || is_parameter_of_secret(name) && looks_random(value);
+        (is_secret && is_value(value) && !value.contains("{{")).then_some(place)
+    });
+    let mut places = parameters(text, looks_random);
+    places.extend(json);
+    places.extend(in_paths(text));
+    places.sort_by_key(|place| (place.start, std::cmp::Reverse(place.end)));
+    places
+}
+
+/// Those that are known by their names, or by the address that they are in.
+fn named_places(text: &str) -> Vec<Range<usize>> {
+    let mut places = parameters(text, |_| false);
+    places.extend(in_paths(text));
+    places.sort_by_key(|place| (place.start, std::cmp::Reverse(place.end)));
+    places
+}
+
+/// Where the values of `?NAME=value`, `&NAME=value` and `--NAME=value` stand in `text`, where the name
+/// is that of a secret, or the value of a parameter `looks` like one.
+fn parameters(text: &str, looks: fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut places: Vec<Range<usize>> = Vec::new();
     for (at, _) in text.match_indices('=') {
         let before = text.get(..at).unwrap_or_default();
@@ -76,7 +123,8 @@ pub(super) fn places(text: &str) -> Vec<Range<usize>> {
         let name = before.get(before.trim_end_matches(is_part).len()..).unwrap_or_default();
         let is_parameter =
             before.strip_suffix(name).is_some_and(|before| before.ends_with(['?', '&']));
-        if !(is_parameter || name.starts_with('-')) || !is_secret_name(name) {
+        let is_named = is_secret_name(name) || is_parameter && is_parameter_of_secret(name);
+        if !(is_parameter || name.starts_with('-')) {
             continue;
         }
         let behind = text.get(at + 1..).unwrap_or_default();
@@ -88,7 +136,7 @@ pub(super) fn places(text: &str) -> Vec<Range<usize>> {
             None => c.is_whitespace() || "&#\"'`".contains(c),
         };
         let value = value.split(is_end).next().unwrap_or_default();
-        if is_value(value) {
+        if is_value(value) && (is_named || is_parameter && looks(value)) {
             places.push(start..start + value.len());
         }
     }
@@ -146,5 +194,67 @@ mod tests {
         ] {
             assert!(is_value_of(option, value), "{option} {value}");
         }
+    }
+
+    #[test]
+    fn addresses_that_grant_access_are_known() {
+        for (text, shown) in [
+            ("http://a/hdr?sig=zyx&x=1", "http://a/hdr?sig=…&x=1"),
+            (
+                "https://prod.logic.azure.com/triggers/run?sp=1&sig=aB-c",
+                "https://prod.logic.azure.com/triggers/run?sp=1&sig=…",
+            ),
+            (
+                "https://f.azurewebsites.net/api/x?code=abc==",
+                "https://f.azurewebsites.net/api/x?code=…",
+            ),
+            (
+                "https://maker.ifttt.com/trigger/new/with/key/bZx9_4-aQ",
+                "https://maker.ifttt.com/trigger/new/with/key/…",
+            ),
+            (
+                "https://hooks.zapier.com/hooks/catch/1/ab?x=1",
+                "https://hooks.zapier.com/hooks/…?x=1",
+            ),
+            ("see https://hooks.slack.com/services/T/B/x now", "see https://hooks.slack.com/… now"),
+            ("https://discord.com/api/webhooks/1/ab", "https://discord.com/api/webhooks/…"),
+            ("https://api.telegram.org/bot1:ab/sendMessage", "https://api.telegram.org/bot…"),
+            (
+                "https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=t",
+                "https://chat.googleapis.com/v1/spaces/…?key=…&token=…",
+            ),
+            (
+                "https://chat.example.com/hooks/xen8o4m7zt8hzbkw3oe9r1xqoa",
+                "https://chat.example.com/hooks/…",
+            ),
+            ("https://hook.eu1.make.com/abc", "https://hook.eu1.make.com/…"),
+            ("http://127.0.0.1:8080/hooks/hyvor?id=5", "http://127.0.0.1:8080/hooks/hyvor?id=5"),
+            ("https://api.telegram.org/bot{{ x }}/y", "https://api.telegram.org/bot{{ x }}/y"),
+            ("http://a/?event=0196a3f27c4e7b1e9f3a", "http://a/?event=0196a3f27c4e7b1e9f3a"),
+        ] {
+            assert_eq!(without_secrets(text, "…"), shown);
+        }
+    }
+
+    #[test]
+    fn what_an_owner_wrote_hides_what_looks_like_a_secret_too() {
+        for (text, shown) in [
+            ("http://a/?event=0196a3f27c4e7b1e9f3a", "http://a/?event=…"),
+            (
+                "http://a/?id=5d1c7f6e-7a3b-4c1f-9d3e-1f2a3b4c5d6e&from=2026-11-29T00:00:00Z",
+                "http://a/?id=5d1c7f6e-7a3b-4c1f-9d3e-1f2a3b4c5d6e&from=2026-11-29T00:00:00Z",
+            ),
+            ("http://a/?c=black-friday-sale-2026", "http://a/?c=black-friday-sale-2026"),
+            (
+                r#"{"api_key" : "s\"3", "text": "{{ data.text }}", "n": 1}"#,
+                r#"{"api_key" : "…", "text": "{{ data.text }}", "n": 1}"#,
+            ),
+            (r#"{"token":"{{ data.token }}"}"#, r#"{"token":"{{ data.token }}"}"#),
+            (r#"{"key":"status","code":"NEW10"}"#, r#"{"key":"status","code":"NEW10"}"#),
+            (r#"{"key":"9f86d081884c7d659a2f"}"#, r#"{"key":"…"}"#),
+        ] {
+            assert_eq!(without_written_secrets(text, "…"), shown);
+        }
+        assert_eq!(written_secrets("http://a/?sig=ab&token=abc"), ["abc", "ab"]);
     }
 }

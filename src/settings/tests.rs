@@ -275,14 +275,14 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
     assert_eq!(
         shown,
         [
-            "a = (hidden)",
+            "a = \"https://hooks.slack.com/(hidden)\"",
             "h.columns.at.value = \"data.at\"",
             "h.env.KEY = (hidden)",
             "h.file = [\"x\", \"--password-file\", \"x\"]",
             "h.headers.X-A = (hidden)",
             "h.later = \"https://host/?token={{ data.a }}\"",
             "h.open = \"https://host/a@b:c\"",
-            "h.query = (hidden)",
+            "h.query = \"https://host/?token=(hidden)\"",
             "h.run = (hidden)",
             "h.token = (hidden)",
             "h.url = (hidden)",
@@ -290,7 +290,7 @@ fn what_is_a_secret_is_hidden_whatever_its_key_is_called() {
     );
     let warned = reading.problems.iter().filter(|problem| problem.severity == Severity::Warning);
     let warned: Vec<&str> = warned.map(|problem| problem.path.as_str()).collect();
-    assert_eq!(warned, ["h.query", "h.run"]);
+    assert_eq!(warned, ["a", "h.query", "h.run"]);
 }
 
 #[test]

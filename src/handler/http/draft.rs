@@ -35,7 +35,8 @@ const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) struct Draft {
     /// What its repeat is recognised by.
     pub(super) id: String,
-    pub(super) url: Url,
+    /// `None` = all of it is a secret.
+    pub(super) url: Option<Url>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -73,9 +74,22 @@ impl Settings {
         if self.secret.is_some() {
             shown.push((SIGNATURE.to_string(), "(made when it is sent)".to_owned()));
         }
-        let secret = Unshown::of((&url, masked, references, &self.secret));
-        let (method, url) = (self.method.to_string(), without_secrets(url.as_str(), SECRET));
-        Step::Request { method, url, headers: shown, body: Content(body.into()), secret }
+        let place = match &self.target {
+            Target::Secret(place) => Some(place),
+            Target::Fixed(_) | Target::Template(_) | Target::Chosen(_) => None,
+        };
+        let hidden_body = (!self.secrets_in_body.is_empty()).then_some(&body);
+        let secret = Unshown::of((&url, place, masked, references, &self.secret, hidden_body));
+        let url = match &url {
+            None => SECRET.to_owned(),
+            Some(url) => without_secrets(&without(url.as_str(), &self.secrets_in_url), SECRET),
+        };
+        let body = match (hidden_body, std::str::from_utf8(&body)) {
+            (Some(_), Ok(text)) => without(text, &self.secrets_in_body).into_bytes(),
+            _ => body.into(),
+        };
+        let method = self.method.to_string();
+        Step::Request { method, url, headers: shown, body: Content(body), secret }
     }
 
     fn single(&self, delivery: &Delivery) -> Result<Draft, Failure> {
@@ -169,18 +183,23 @@ impl Settings {
                 headers.insert(name.clone(), value.map_err(named)?);
             }
         }
-        Ok(Draft { id, url: self.url(scope)?, headers, body })
+        let url = self.url(scope)?;
+        Ok(Draft { id, url, headers, body })
     }
 
-    fn url(&self, scope: &Scope) -> Result<Url, Failure> {
-        match &self.target {
-            Target::Fixed(url) => Ok(url.clone()),
-            Target::Template(template) => {
-                checked(&template.render(scope).map_err(Failure::permanent)?)
-            }
-            Target::Chosen(chosen) => checked(&chosen.render(scope).map_err(Failure::permanent)?),
-        }
+    fn url(&self, scope: &Scope) -> Result<Option<Url>, Failure> {
+        let text = match &self.target {
+            Target::Fixed(url) => return Ok(Some(url.clone())),
+            Target::Secret(_) => return Ok(None),
+            Target::Template(template) => template.render(scope),
+            Target::Chosen(chosen) => chosen.render(scope),
+        };
+        checked(&text.map_err(Failure::permanent)?).map(Some)
     }
+}
+
+fn without(text: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, SECRET))
 }
 
 fn checked(text: &str) -> Result<Url, Failure> {

@@ -12,6 +12,7 @@ use crate::event::{FailureClass, FailureKind};
 
 mod answers;
 mod chosen;
+mod secrets;
 
 /// The handler with `url` and more settings.
 fn http(url: &str, more: &str) -> Box<dyn Handler> {

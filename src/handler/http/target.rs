@@ -1,0 +1,90 @@
+//! Where requests go.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::chosen::ChosenUrl;
+use crate::expr::{Escape, Template};
+use crate::handler::BuildError;
+use crate::handler::texts;
+use crate::secret::SecretRef;
+use crate::settings::Table;
+
+/// Where to.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Fixed(Url),
+    /// All of it is a secret.
+    Secret(SecretRef),
+    Template(Arc<Template>),
+    /// All before the path comes out of the event.
+    Chosen(ChosenUrl),
+}
+
+impl Target {
+    /// Whether it is the same machine for all events.
+    pub(super) fn has_fixed_host(&self) -> bool {
+        match self {
+            Self::Fixed(_) | Self::Secret(_) => true,
+            Self::Template(template) => has_fixed_host(template.source()),
+            Self::Chosen(_) => false,
+        }
+    }
+
+    /// The URL, where all of it is a secret. No error shows it.
+    pub(super) fn secret_url(&self) -> Result<Option<Url>, BuildError> {
+        let Self::Secret(secret) = self else { return Ok(None) };
+        let text = secret.resolve()?;
+        let text = std::str::from_utf8(text.expose()).unwrap_or_default();
+        match parse_url(text.trim()) {
+            Ok(url) => Ok(Some(url)),
+            Err(why) => Err(BuildError::Unfit(format!("the {secret} is no address: {why}"))),
+        }
+    }
+}
+
+pub(super) fn read_target(table: &mut Table<'_>, url: &str) -> Option<Target> {
+    if url.contains("{{") || url.contains("{%") {
+        let template = texts::template(table, "url", Escape::Url)?;
+        return Some(match ChosenUrl::of(&template) {
+            Some(chosen) => Target::Chosen(chosen),
+            None => Target::Template(template),
+        });
+    }
+    if let Some((message, help)) = texts::unread(url) {
+        table.warning("url", message, help);
+    }
+    if !url.contains("://") && !url.contains('@') {
+        let help = format!("write `http://{url}` or `https://{url}`");
+        table.problem("url", "the URL does not say how: `http://` or `https://` is missing", help);
+        return None;
+    }
+    match parse_url(url) {
+        Ok(url) => Some(Target::Fixed(url)),
+        Err(message) => {
+            // There may be a password in it.
+            table.hide("url");
+            table.problem("url", message, "as in `http://127.0.0.1:9000/webhooks`");
+            None
+        }
+    }
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Url, &'static str> {
+    let url: Url = text.parse().map_err(|_| "this is not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("this is not an http or https URL");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with a user or password is not taken: use `headers` with a secret");
+    }
+    Ok(url)
+}
+
+/// Whether the template leaves the host as it is.
+pub(super) fn has_fixed_host(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    !scheme.contains('{') && !host.contains('{')
+}
