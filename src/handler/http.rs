@@ -134,6 +134,9 @@ impl Settings {
             _ => Private::Allowed,
         };
         let guard = Guard::read(table, private);
+        if let Some(Target::Fixed(url)) = &target {
+            guard.check_key(table, "url", url);
+        }
         let written = |key| table.text_of(key).map(written_secrets).unwrap_or_default();
         Some(Self {
             secrets_in_url: written("url"),

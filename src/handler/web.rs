@@ -11,7 +11,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,9 +139,7 @@ impl Web {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Failure> {
-        if let Some(address) = literal_address(&url) {
-            self.guard.check(address).map_err(Failure::permanent)?;
-        }
+        self.guard.check_url(&url).map_err(Failure::permanent)?;
         let is_tls = url.scheme() == "https";
         let mut request = Request::new(method, url);
         let secrets = head::Secrets::of(&headers);
@@ -286,11 +284,6 @@ fn promises_an_end(version: Version, headers: &HeaderMap) -> bool {
     version >= Version::HTTP_2
         || headers.contains_key(CONTENT_LENGTH)
         || codings.any(|coding| coding.ends_with(b"chunked"))
-}
-
-/// The address that is in the URL itself and so is never resolved.
-fn literal_address(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn explain(err: &reqwest::Error, is_tls: bool) -> Failure {

@@ -9,14 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::dialog::Refused;
 use super::message::Unfit;
-use super::readers::NoAddress;
+use super::readers::{NoAddress, named, not_reached};
 use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Progress};
 
 /// How many events of each sort are remembered: those that the owner drops are never asked for
 /// again.
 pub(super) const KNOWN_MAX: usize = 10_000;
-/// How many refused recipients a failure names.
-const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -142,7 +140,7 @@ impl Partly {
     fn failure(&self, for_now: &[&Refused], unfit: &[NoAddress]) -> Failure {
         let all = || for_now.iter().copied().chain(&self.refused);
         let refused = named("the mail server refused", all());
-        let unfit = named("no mail went to", unfit.iter());
+        let unfit = not_reached(&unfit.iter().collect::<Vec<_>>());
         let others = if self.has.is_empty() { None } else { Some("the others have the mail") };
         let said = [refused, unfit, others.map(str::to_owned)];
         let text = said.into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -156,16 +154,6 @@ impl Partly {
             None => failure,
         }
     }
-}
-
-/// The first few of `all` behind what is said of them.
-fn named<T: ToString>(said: &str, all: impl Iterator<Item = T> + Clone) -> Option<String> {
-    let n_more = all.clone().count().saturating_sub(NAMED_MAX);
-    let mut named: Vec<String> = all.take(NAMED_MAX).map(|one| one.to_string()).collect();
-    if n_more > 0 {
-        named.push(format!("{n_more} more"));
-    }
-    (!named.is_empty()).then(|| format!("{said} {}", named.join(", ")))
 }
 
 fn forget_the_oldest(events: &mut BTreeSet<EventId>) {

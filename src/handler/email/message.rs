@@ -110,11 +110,14 @@ fn groups<'a>(
 pub(super) fn plan(writer: &Writer<'_>, deliveries: &[Delivery]) -> Result<Plan, Failure> {
     let all: Vec<&Delivery> = deliveries.iter().collect();
     let (groups, unfit) = groups(writer.settings, &all, &|_, _| true)?;
-    let unfit = unfit.values().flatten().map(|unfit| Step::Skip { why: unfit.why() });
     if groups.is_empty() && !all.is_empty() {
-        let why = "`to` gives no address".to_owned();
-        return Ok(unfit.chain([Step::Skip { why }]).collect());
+        let unfit: Vec<&NoAddress> = unfit.values().flatten().collect();
+        return match readers::not_reached(&unfit) {
+            Some(why) => Err(Failure::permanent(why)),
+            None => Ok(Step::Skip { why: "`to` gives no address".to_owned() }.into()),
+        };
     }
+    let unfit = unfit.values().flatten().map(|unfit| Step::Skip { why: unfit.why() });
     let list = |mailboxes: &[Mailbox]| mailboxes.iter().map(ToString::to_string).collect();
     let steps = groups.iter().map(|((readers, _), group)| {
         let draft = Draft::of(writer, group)?;

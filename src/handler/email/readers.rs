@@ -13,6 +13,8 @@ use crate::expr::{ExprError, Expression, Scope, Value};
 
 /// How much is shown of what is no address, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
+/// How many of them, and how many refused recipients, a failure names.
+const NAMED_MAX: usize = 5;
 
 /// The readers of one mail: none of them reads what was meant for others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +115,24 @@ pub(super) fn reply_to(
         }
     }
     Ok(same.unwrap_or_default())
+}
+
+/// That no mail went to what is no address; `None` = there is none.
+pub(super) fn not_reached(unfit: &[&NoAddress]) -> Option<String> {
+    named("no mail went to", unfit.iter())
+}
+
+/// The first few of `all` behind what is said of them.
+pub(super) fn named<T: ToString>(
+    said: &str,
+    all: impl Iterator<Item = T> + Clone,
+) -> Option<String> {
+    let n_more = all.clone().count().saturating_sub(NAMED_MAX);
+    let mut named: Vec<String> = all.take(NAMED_MAX).map(|one| one.to_string()).collect();
+    if n_more > 0 {
+        named.push(format!("{n_more} more"));
+    }
+    (!named.is_empty()).then(|| format!("{said} {}", named.join(", ")))
 }
 
 /// What stands for readers.

@@ -346,3 +346,19 @@ fn a_recipients_name_that_would_be_decoded_is_left_out() {
     let to = read.to().unwrap().first().unwrap();
     assert_eq!((to.name(), to.address()), (None, Some("ann@example.org")));
 }
+
+#[test]
+fn plan_of_an_event_without_a_reader_is_what_its_delivery_comes_to() {
+    let plan = |value: &str| {
+        let to = r#"["owner@example.com", "Édith <edith@example.com>"]"#;
+        let text = MAIL.replace(to, r#""data.mail""#);
+        let settings = settings("email", &text, Path::new("/etc"));
+        let body = json!({"data": {"mail": value}}).to_string();
+        settings.plan(&crate::handler::testing::context(Path::new("/")), &[delivery(body)])
+    };
+    // Nothing is there: nothing is to be sent.
+    assert_eq!(plan("").unwrap().to_string(), "skipped: `to` gives no address");
+    let failure = plan("nobody").unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent);
+    assert_eq!(failure.text.as_str(), "no mail went to `nobody` (in `to`: no mail address)");
+}

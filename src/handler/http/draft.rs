@@ -184,6 +184,12 @@ impl Settings {
             }
         }
         let url = self.url(scope)?;
+        if let Some(url) = &url {
+            self.guard.check_url(url).map_err(|refused| {
+                let failure = Failure::permanent(refused);
+                if self.target.has_fixed_host() { failure } else { failure.of_event() }
+            })?;
+        }
         Ok(Draft { id, url, headers, body })
     }
 

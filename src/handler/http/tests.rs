@@ -19,6 +19,12 @@ fn http(url: &str, more: &str) -> Box<dyn Handler> {
     handler("http", &format!("url = '{url}'\n{more}"), Path::new("."))
 }
 
+/// The same, whatever is warned of.
+fn warned(url: &str, more: &str) -> Box<dyn Handler> {
+    let (settings, _) = try_settings("http", &format!("url = '{url}'\n{more}"), Path::new("."));
+    settings.unwrap().build(&context(Path::new("."))).unwrap()
+}
+
 /// What arrives when this delivery is sent with these settings.
 async fn sent(more: &str, delivery: Delivery) -> Request {
     let server = BadServer::start([]);
@@ -315,7 +321,7 @@ async fn a_refused_address_is_not_connected_to() {
     for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"] {
         let url = format!("http://{host}:{port}/");
         let more = "deny = ['127.0.0.0/8', '::1']";
-        let error = http(&url, more).handle(&[delivery("1")]).await.unwrap_err();
+        let error = warned(&url, more).handle(&[delivery("1")]).await.unwrap_err();
         assert_eq!(error.kind, FailureKind::Permanent, "{host}: {error}");
         assert!(error.text.as_str().ends_with(" is refused"), "{host}: {error}");
     }

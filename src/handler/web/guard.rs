@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use reqwest::Url;
 
 use crate::settings::Table;
 
@@ -76,6 +77,23 @@ impl Guard {
     /// Refuses this machine and the networks around it, but for what is named.
     pub(in crate::handler) fn public(allow: Vec<IpNet>) -> Self {
         Self { allow, deny: Vec::new(), private: Private::Refused }
+    }
+
+    /// Whether a request may go to the machine of `url`, where that is an address and no name.
+    pub(in crate::handler) fn check_url(&self, url: &Url) -> Result<(), Refused> {
+        let host = url.host_str().unwrap_or_default();
+        match host.trim_start_matches('[').trim_end_matches(']').parse() {
+            Ok(address) => self.check(address),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Warns of a URL in the value of `key` that no request may go to: each would fail.
+    pub(in crate::handler) fn check_key(&self, table: &Table<'_>, key: &str, url: &Url) {
+        if let Err(refused) = self.check_url(url) {
+            let help = "leave `deny` or `allow_private` out, or name it in `allow`";
+            table.warning(key, format_args!("{refused}: each event would be a dead letter"), help);
+        }
     }
 
     /// Whether a request may go to `address`.

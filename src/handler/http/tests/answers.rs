@@ -77,7 +77,7 @@ async fn online_check_tells_whether_the_machine_can_be_reached() {
     let err = away.check_online(&context(Path::new("."))).await.unwrap_err();
     assert_eq!(err.to_string(), format!("connecting to `{address}` failed"));
     let refused = format!("url = 'http://{address}/'\ndeny = ['127.0.0.0/8']");
-    let refused = settings("http", &refused, Path::new("."));
+    let refused = try_settings("http", &refused, Path::new(".")).0.unwrap();
     refused.check_online(&context(Path::new("."))).await.unwrap_err();
     let chosen = settings("http", "url = 'http://{{ data }}/'", Path::new("."));
     chosen.check_online(&context(Path::new("."))).await.unwrap();

@@ -53,3 +53,20 @@ async fn address_that_is_a_secret_is_read_out_of_its_file() {
     let err = built.err().unwrap().to_string();
     assert!(err.ends_with("hook` is no address: this is not a URL"), "{err}");
 }
+
+#[test]
+fn address_that_is_refused_is_warned_of_and_planned_as_it_fails() {
+    for (url, more) in [
+        ("http://10.0.0.5/", "allow_private = false"),
+        ("http://169.254.169.254/", ""),
+        ("https://192.0.2.7:8443/x", "deny = ['192.0.2.0/24']"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("url = '{url}'\n{more}");
+        let (settings, warnings) = try_settings("http", &text, folder.path());
+        assert!(warnings[0].contains(" is refused: each event would be a dead"), "{warnings:?}");
+        let plan = settings.unwrap().plan(&context(folder.path()), &[delivery("{}")]);
+        let failure = plan.unwrap_err();
+        assert!(failure.text.as_str().ends_with(" is refused"), "{failure}");
+    }
+}
