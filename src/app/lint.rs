@@ -14,6 +14,7 @@ use crate::source::SourceSettings;
 use super::samples;
 use super::trial::Trial;
 
+mod deletes;
 mod fields;
 mod never;
 mod quotes;
@@ -58,6 +59,7 @@ fn lint_those(
             Lint { config, name, settings, trial, samples: Vec::new(), report, told: Vec::new() };
         lint.doubts();
         lint.types();
+        lint.deletes();
         lint.samples = samples
             .iter()
             .filter(|event| deliver::is_named(&settings.policy.on, event))
@@ -69,6 +71,7 @@ fn lint_those(
             lint.quotes();
         } else {
             let is_left_out = lint.never();
+            lint.never_deletes();
             lint.render();
             // What is wrong says why, or is what its owner has to see.
             if is_left_out && lint.told.is_empty() {

@@ -11,11 +11,11 @@ use super::{Lint, names, some_of};
 const VALUES_MAX: usize = 5;
 
 /// `data.status == "new"` or `data.status in ["new", "old"]`.
-struct SampledComparison {
+pub(super) struct SampledComparison {
     /// The field, as it is written.
-    field: String,
+    pub(super) field: String,
     /// What it is compared with, each as it is written.
-    literals: Vec<String>,
+    pub(super) literals: Vec<String>,
 }
 
 impl Lint<'_> {
@@ -33,6 +33,20 @@ impl Lint<'_> {
             self.warn(&key, &words, message, help);
         }
         true
+    }
+
+    /// The same of `delete_when`, which few samples are true for.
+    pub(super) fn never_deletes(&mut self) {
+        let Some(when) = self.settings.kind.exempt().when else { return };
+        let is_true = |event| when.is_true(&Scope::of(event)).unwrap_or(false);
+        if self.samples.iter().any(is_true) {
+            return;
+        }
+        let key = format!("handler.{}.{}.delete_when", self.name, self.settings.kind_name);
+        let slip = comparisons(&when).into_iter().find_map(|one| self.slip(&one));
+        if let Some((words, message, help)) = slip.filter(|_| !self.told.contains(&key)) {
+            self.warn(&key, &words, message, help);
+        }
     }
 
     pub(super) fn note_never(&mut self) {
@@ -68,6 +82,9 @@ impl Lint<'_> {
         let shown = &comparison.field;
         compared.iter().find_map(|(literal, value)| {
             let wanted = text(value)?;
+            if let Some((message, help)) = truth_in_quotes(literal, value, &known, shown) {
+                return Some(((*literal).clone(), message, help));
+            }
             let near = known.iter().filter_map(text).find(|own| is_slip(&wanted, own));
             if is_text(value) && known.iter().all(is_text) {
                 let message =
@@ -102,6 +119,22 @@ impl Lint<'_> {
     }
 }
 
+/// What is said of `"true"` where `field` is true or false itself.
+fn truth_in_quotes(
+    literal: &str,
+    value: &Value,
+    known: &[Value],
+    field: &str,
+) -> Option<(String, String)> {
+    let is_word =
+        is_text(value) && value.as_str().is_some_and(|text| ["true", "false"].contains(&text));
+    if !is_word || known.iter().any(|own| own.kind() != ValueKind::Bool) {
+        return None;
+    }
+    let message = format!("`{literal}` is a text, and `{field}` is true or false in every sample");
+    Some((message, format!("write it without quotation marks: `{value}`")))
+}
+
 /// Texts and numbers only.
 fn text(value: &Value) -> Option<String> {
     (is_text(value) || is_number(value)).then(|| value.to_string())
@@ -131,7 +164,7 @@ fn is_slip(word: &str, known: &str) -> bool {
 }
 
 /// Those that stand by themselves or between `and` and `or`.
-fn comparisons(when: &Expression) -> Vec<SampledComparison> {
+pub(super) fn comparisons(when: &Expression) -> Vec<SampledComparison> {
     let source = when.source();
     let found = when.fields().into_iter().filter_map(|field| {
         let before = source.get(..field.range.start)?.trim_end();

@@ -83,7 +83,7 @@ fn field_that_no_sample_has_is_found_where_it_stands() {
     let found_in_two = found(&of_two);
     assert!(found_in_two[0].ends_with("did you mean `data.comment.body`?"), "{found_in_two:?}");
     let text = "[handler.a]\non = ['hyvor:comment.*']\nwhen = 'data.coment.status'\n\
-                order_by = 'data.comment.idd'\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+                order_by = 'data.comment.idd'\n[handler.a.sql]\nurl = 'sqlite:a'\ncreate_table = true\ntable = 'a'\n\
                 columns = { a = 'data.comment.boddy', b = { value = 'data.comments', type = 'json' } }";
     let found = found(text);
     let fields = ["data.coment`", "data.comment.idd`", "data.comment.boddy`", "data.comments`"];
@@ -115,7 +115,7 @@ fn events_without_a_sample_are_told_once_with_what_to_do() {
     check(&log("on = ['git:release']", "{{ event.id }}"), &[]);
     check(&log("on = ['git:*', '*:push']", "{{ data.ref }}"), &[&note("own:push", "own", "push")]);
     check(&log("on = ['git:*', 'hyvor:comment.*']", "{{ data.ref or data.comment.id }}"), &[]);
-    let sql = "[handler.a]\non = ['own:*']\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+    let sql = "[handler.a]\non = ['own:*']\n[handler.a.sql]\nurl = 'sqlite:a'\ncreate_table = true\ntable = 'a'\n\
                create_table = true\ncolumns = { a = 'data.a' }";
     let [told] = &found(sql)[..] else { panic!("{:?}", found(sql)) };
     assert!(
@@ -366,7 +366,7 @@ fn configuration_that_comes_with_gatepost_has_nothing_to_find() {
 #[test]
 fn value_that_no_column_takes_is_shown_at_its_column() {
     let sql = |columns: &str| {
-        let handler = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.sql]\nurl = 'sqlite:a'\n\
+        let handler = "[handler.a]\non = ['hyvor:comment.create']\n[handler.a.sql]\nurl = 'sqlite:a'\ncreate_table = true\n\
                        table = 'a'\n";
         let text = format!("{SOURCES}{handler}{columns}");
         let Checked { config, mut report, .. } =

@@ -6,7 +6,7 @@ use super::*;
 fn deletes_of_a_type_that_the_sender_never_sends_are_found() {
     let sql = |delete_on: &str| {
         format!(
-            "[handler.a]\non = ['hyvor:comment.*', 'git:*']\norder_by = 'event.id'\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
+            "[handler.a]\non = ['hyvor:comment.*', 'git:*']\norder_by = 'event.id'\n[handler.a.sql]\nurl = 'sqlite:a'\ncreate_table = true\ntable = 'a'\n\
              key = ['id']\ndelete_on = ['{delete_on}']\n\
              columns = {{ id = {{ value = 'event.id', type = 'text' }} }}"
         )
@@ -106,5 +106,35 @@ fn slips_in_types_of_presets_whose_types_are_not_all_known_are_found() {
     }
     for good in ["git:push", "git:pull_*", "git:*", "git:projects_v2_item", "*:pul_request"] {
         assert_eq!(patterns(good), Vec::<String>::new(), "{good}");
+    }
+}
+
+#[test]
+fn deletes_of_every_event_and_of_none_are_found() {
+    let sql = |more: &str| {
+        format!(
+            "[handler.a]\non = ['hyvor:comment.*']\norder_by = 'event.id'\n[handler.a.sql]\n\
+             url = 'sqlite:a'\ncreate_table = true\ntable = 'a'\nkey = ['id']\n{more}\n\
+             columns = {{ id = {{ value = 'event.id', type = 'text' }} }}"
+        )
+    };
+    let every = "every event deletes its row: no row is ever written | ";
+    for more in ["delete_when = 'true'", "delete_on = ['hyvor:*']", "delete_on = ['*']"] {
+        let [one] = &found(&sql(more))[..] else { panic!("{more}") };
+        assert!(one.starts_with(every), "{one}");
+    }
+    let never = "`on` lets no event of `hyvor:user.created` through: it deletes nothing | ";
+    let [one] = &found(&sql("delete_on = ['hyvor:user.created']"))[..] else { panic!() };
+    assert!(one.starts_with(never), "{one}");
+    let [one] = &found(&sql("delete_when = 'data.comment.status == \"publishd\"'"))[..] else {
+        panic!()
+    };
+    assert!(one.contains("`\"publishd\"` in `data.comment.status`"), "{one}");
+    assert!(one.ends_with("did you mean \"published\"?"), "{one}");
+    for good in [
+        "delete_on = ['hyvor:comment.delete']",
+        "delete_when = 'data.comment.status != \"published\"'",
+    ] {
+        check(&sql(good), &[]);
     }
 }
