@@ -105,11 +105,18 @@ fn split(batch: CallBatch, done: &[EventId]) -> (CallBatch, CallBatch) {
 }
 
 fn delivered(batch: CallBatch, attempt: &Attempt) -> Vec<Settlement> {
-    let delivered = batch.deliveries.into_iter().map(|delivery| {
-        let attempt = Some(attempt.clone());
-        Settlement { delivery, outcome: Outcome::Delivered, attempt }
-    });
-    delivered.collect()
+    batch.deliveries.into_iter().map(|delivery| done(delivery, attempt.clone())).collect()
+}
+
+/// The handler is done with it: it has the event, or the event had nothing for it.
+fn done(delivery: Delivery, attempt: Attempt) -> Settlement {
+    match attempt.output.why_skipped() {
+        None => Settlement { delivery, outcome: Outcome::Delivered, attempt: Some(attempt) },
+        Some(why) => {
+            let attempt = Attempt { error: ErrorText::new(why), ..attempt };
+            Settlement { delivery, outcome: Outcome::Skipped, attempt: Some(attempt) }
+        }
+    }
 }
 
 /// A delivery whose filter fails: dead, without a call.
@@ -222,10 +229,7 @@ async fn one_by_one(judge: &mut Judge<'_>, batch: CallBatch) -> (Vec<Settlement>
         }
         let (attempt, result) = call(judge.context, std::slice::from_ref(&delivery)).await;
         match result {
-            Ok(()) => {
-                let (outcome, attempt) = (Outcome::Delivered, Some(attempt));
-                settlements.push(Settlement { delivery, outcome, attempt });
-            }
+            Ok(()) => settlements.push(done(delivery, attempt)),
             Err(failure) => match failure.kind {
                 // The others are asked for all the same: one that can never be done ends here.
                 FailureKind::Deferred => settlements.push(judge.defer(delivery, key, &failure)),

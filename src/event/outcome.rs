@@ -197,7 +197,7 @@ impl Failure {
 pub enum Outcome {
     /// The handler has the event.
     Delivered,
-    /// The filter said no.
+    /// The filter said no, or the event had nothing for the handler: the attempt says why.
     Skipped,
     /// To be tried again.
     Retry {

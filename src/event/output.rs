@@ -111,7 +111,10 @@ fn scrub(text: &str) -> String {
 /// What is kept of all that the other side said in one try. Cheap to clone: the tries of a batch
 /// share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output(Option<Arc<Vec<Excerpt>>>);
+pub struct Output {
+    excerpts: Option<Arc<Vec<Excerpt>>>,
+    skipped: Option<&'static str>,
+}
 
 impl Output {
     /// The excerpts that are not empty.
@@ -119,17 +122,27 @@ impl Output {
         let mut excerpts =
             excerpts.into_iter().filter(|excerpt| !excerpt.text.is_empty()).peekable();
         let has_some = excerpts.peek().is_some();
-        Self(has_some.then(|| Arc::new(excerpts.collect())))
+        Self { excerpts: has_some.then(|| Arc::new(excerpts.collect())), skipped: None }
+    }
+
+    /// Of a try in which the event had nothing for the handler, and why.
+    pub fn skipped(why: &'static str) -> Self {
+        Self { excerpts: None, skipped: Some(why) }
+    }
+
+    /// Why nothing was done; `None` = the handler has the event.
+    pub fn why_skipped(&self) -> Option<&'static str> {
+        self.skipped
     }
 
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.excerpts.is_none()
     }
 
     /// All excerpts.
     pub fn excerpts(&self) -> &[Excerpt] {
-        self.0.as_ref().map_or(&[], |excerpts| excerpts)
+        self.excerpts.as_ref().map_or(&[], |excerpts| excerpts)
     }
 
     /// What it takes in bytes.

@@ -85,6 +85,11 @@ impl Settings {
         if !table.has("text") {
             table.missing("text", "write `text = \"{{ event.type }}\"`");
         }
+        if table.text_of("text").is_some_and(|text| text.trim().is_empty()) {
+            let message =
+                "this text is always empty: each event is skipped, and no message goes out";
+            table.warning("text", message, "write `text = \"{{ event.type }}\"`");
+        }
         let text = template(table, "text", escape);
         // Slack shows a title as plain text; the others read it as they read the text.
         let title_escape = if escape == Escape::Slack { Escape::None } else { escape };
@@ -93,6 +98,9 @@ impl Settings {
         let ca = table.take("ca");
         let guard = Guard::read(table, Private::Allowed);
         let service = service?;
+        if let Some(server) = service.server() {
+            guard.check_key(table, &service.name().to_ascii_lowercase(), server);
+        }
         let min_interval = min_interval.unwrap_or_else(|| service.min_interval());
         Some(Self { service, text: text?, title, min_interval, ca, guard })
     }
@@ -170,18 +178,19 @@ struct Chat {
 #[async_trait]
 impl Handler for Chat {
     async fn handle(&self, deliveries: &[Delivery]) -> Result<Output, Failure> {
+        let mut output = Output::default();
         for delivery in deliveries {
-            self.send(delivery).await?;
+            output = self.send(delivery).await?;
         }
-        Ok(Output::default())
+        Ok(output)
     }
 }
 
 impl Chat {
-    async fn send(&self, delivery: &Delivery) -> Result<(), Failure> {
+    async fn send(&self, delivery: &Delivery) -> Result<Output, Failure> {
         let Some(message) = self.settings.message(delivery)? else {
             tracing::debug!(event.id = %delivery.event.id, "Nothing sent: {EMPTY}");
-            return Ok(());
+            return Ok(Output::skipped(EMPTY));
         };
         self.take_turn().await?;
 
@@ -198,7 +207,7 @@ impl Chat {
         let judged = answer
             .judge()
             .and_then(|()| self.settings.service.refusal(&answer).map_or(Ok(()), Err));
-        let Err(mut failure) = judged else { return Ok(()) };
+        let Err(mut failure) = judged else { return Ok(Output::default()) };
         let (pause, why) = self.settings.service.explain(&answer);
         let is_limit = failure.status == Some(429);
         let pause = pause.or(failure.retry_after).or(is_limit.then_some(LIMIT_PAUSE));

@@ -144,7 +144,11 @@ pub(super) fn lane(delivery: &DeliveryView, of: &LaneContext<'_>, room: &mut Roo
         kind: of.kinds.get(&name).cloned().unwrap_or_default(),
         handler: name,
         sign: Sign::of(delivery.state),
-        word: state_word(delivery.state),
+        // Not by its filter: the handler had nothing to do with it.
+        word: match delivery.state {
+            DeliveryState::Skipped if !delivery.attempts.is_empty() => "skipped",
+            state => state_word(state),
+        },
         is_dead: delivery.state == DeliveryState::Dead,
         n_earlier,
         steps: shown.zip(next).map(|(one, next)| step(one, next, of, room)).collect(),

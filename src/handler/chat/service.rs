@@ -122,6 +122,19 @@ impl Service {
         }
     }
 
+    /// The server, where its address is no secret.
+    pub(super) fn server(&self) -> Option<&Url> {
+        match self {
+            Self::Telegram { server, .. }
+            | Self::Ntfy { server, .. }
+            | Self::Matrix { server, .. } => Some(server),
+            Self::Slack { .. }
+            | Self::Discord { .. }
+            | Self::Teams { .. }
+            | Self::Mattermost { .. } => None,
+        }
+    }
+
     /// What is done to values in the text.
     pub(super) fn escape(&self) -> Escape {
         match self {

@@ -186,6 +186,11 @@ fn mistakes_in_the_settings_are_named() {
     check("text = 'x'\nntfy = { topic = 'a', priority = 6 }", "1 to 5");
     check("text = 'x'\ntelegram = { token = { env = 'X' }, chat = 'ann' }", "neither a chat's");
     check(&format!("text = 'New: {{data.x}}'\n{slack}"), "nothing is put in for `{data.x}`");
+    check(&format!("text = ' '\n{slack}"), "this text is always empty");
+    check(
+        "text = 'x'\nallow_private = false\nntfy = { topic = 'a', server = 'http://10.0.0.1' }",
+        "address 10.0.0.1 is refused",
+    );
     check("text = 'x'\nslack = { url = 'https://hooks' }", "expected a reference to a secret");
 }
 
@@ -195,9 +200,11 @@ async fn an_empty_text_is_nothing_to_tell_and_no_failure() {
     let folder = folder(&server.url("/hook"));
     let text = "text = '{% if data.spam %}spam{% endif %} '\nslack = { url = { file = 'key' } }";
     let handler = handler("chat", text, folder.path());
-    handler.handle(&[delivery(BODY)]).await.unwrap();
+    let output = handler.handle(&[delivery(BODY)]).await.unwrap();
+    assert_eq!(output.why_skipped(), Some("the text is empty"));
     assert!(server.requests().is_empty());
-    handler.handle(&[delivery(r#"{"data":{"spam":true}}"#)]).await.unwrap();
+    let output = handler.handle(&[delivery(r#"{"data":{"spam":true}}"#)]).await.unwrap();
+    assert_eq!(output.why_skipped(), None);
     assert_eq!(server.requests().len(), 1);
 }
 

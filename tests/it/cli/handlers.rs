@@ -370,3 +370,25 @@ fn a_reload_tells_of_changes_without_what_may_be_secret() {
     assert!(!told.contains("hunter2") && !served.log().contains("hunter2"), "{told}");
     assert_eq!(served.stop(), Some(0));
 }
+
+#[test]
+fn message_that_is_empty_is_skipped_as_a_trial_says() {
+    let folder = Folder::new(
+        "",
+        "[handler.phone]\non = [\"hyvor:*\"]\n[handler.phone.chat]\n\
+         ntfy = { topic = \"a\", server = \"http://127.0.0.1:9\" }\n\
+         text = \"{% if data.never %}x{% endif %}\"\n",
+    );
+    let served = Served::start(&folder);
+    let id = send(&folder, &served, "hyvor", "comment.create");
+    let said = loop {
+        let shown = printed(&run(&folder, &["events", "show", &id]), 0);
+        if !shown.contains("pending") {
+            break shown;
+        }
+    };
+    assert!(said.contains("skipped: the text is empty"), "{said}");
+    let tried = printed(&run(&folder, &["handlers", "try", "phone", "--event", &id]), 0);
+    assert!(tried.contains("skipped: the text is empty"), "{tried}");
+    assert_eq!(served.stop(), Some(0));
+}
