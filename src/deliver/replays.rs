@@ -24,26 +24,37 @@ pub(super) async fn count(
     }
     let entries = deliveries.iter_mut().filter(|delivery| delivery.origin == Origin::Entry);
     let looked = try_join_all(entries.map(|delivery| async {
-        let attempts = attempts_of(context, queue, delivery).await?;
+        let (attempts, n_let_go) = attempts_of(context, queue, delivery).await?;
         let is_end = |attempt: &&AttemptRecord| attempt.led_to == DeliveryState::Delivered;
-        let n_ends = attempts.iter().filter(is_end).count();
+        // What was done for some and let go counts as well: those who have it get it once more.
+        let was_partly = attempts.iter().take(n_let_go).any(|attempt| attempt.progress.is_some());
+        let n_ends = attempts.iter().filter(is_end).count() + usize::from(was_partly);
         delivery.replay = u32::try_from(n_ends).unwrap_or(u32::MAX);
-        let mut since_end = attempts.into_iter().rev().take_while(|attempt| !is_end(&attempt));
+        // What was let go is begun anew.
+        let since_end = attempts.into_iter().skip(n_let_go).rev();
+        let mut since_end = since_end.take_while(|attempt| !is_end(&attempt));
         delivery.progress = since_end.find_map(|attempt| attempt.progress);
         Ok(())
     }));
     looked.await.map(drop)
 }
 
-/// The handler's tries of the event, oldest first.
+/// The handler's tries of the event, oldest first, and how many of them were let go.
 async fn attempts_of(
     context: &Context,
     queue: &dyn Queue,
     delivery: &Delivery,
-) -> Result<Vec<AttemptRecord>, Failure> {
+) -> Result<(Vec<AttemptRecord>, usize), Failure> {
     let histories = known(queue.whole_history(delivery.event.position).await)?;
     let own = histories.into_iter().filter(|history| history.handler == context.name);
-    Ok(own.flat_map(|history| history.attempts).collect())
+    let (mut attempts, mut n_let_go) = (Vec::new(), 0);
+    for history in own {
+        if history.n_let_go > 0 {
+            n_let_go = attempts.len() + history.n_let_go;
+        }
+        attempts.extend(history.attempts);
+    }
+    Ok((attempts, n_let_go))
 }
 
 /// Without its earlier attempts a delivery waits: a mail would go once more to those who have it,

@@ -80,6 +80,8 @@ pub struct DeliveryHistory {
     pub state: DeliveryState,
     /// Its tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
+    /// How many of them belong to what was let go: a dead letter that was dropped or replayed.
+    pub n_let_go: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn history(state: DeliveryState) -> DeliveryHistory {
-        DeliveryHistory { handler: letter(true).handler, state, attempts: Vec::new() }
+        DeliveryHistory { handler: letter(true).handler, state, attempts: Vec::new(), n_let_go: 0 }
     }
 
     fn died(at: i64) -> DeadRecord {

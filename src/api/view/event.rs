@@ -175,7 +175,7 @@ pub struct DeliveryView {
 
 impl DeliveryView {
     fn new(history: DeliveryHistory) -> Self {
-        let DeliveryHistory { handler, state, attempts } = history;
+        let DeliveryHistory { handler, state, attempts, n_let_go: _ } = history;
         // Redriven or replayed it is counted from 1 again: here they are told apart.
         let (mut before, mut last) = (0, 0);
         let mut number = |own: u32| {

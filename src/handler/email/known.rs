@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::dialog::Refused;
 use super::message::Unfit;
 use super::readers::{NoAddress, named, not_reached};
-use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Progress};
+use crate::event::{Delivery, EventId, Failure, FailureClass, FailureKind, Origin, Progress};
 
 /// How many events of each sort are remembered: those that the owner drops are never asked for
 /// again.
@@ -49,9 +49,15 @@ impl ReaderHash {
 }
 
 impl Known {
-    /// A new delivery of an event, a redriven one for instance, asks for all who do not have it.
+    /// A new delivery of an event, a redriven one for instance, asks for all who do not have it; a replay
+    /// for all.
     pub(super) fn begin(&mut self, delivery: &Delivery) {
         let id = delivery.event.id;
+        if delivery.origin == Origin::Entry && delivery.attempt <= 1 && delivery.progress.is_none()
+        {
+            // A replay: it goes to all of them once more.
+            self.partly.remove(&id);
+        }
         if let Some(progress) = &delivery.progress
             && !self.partly.contains_key(&id)
             && let Ok(partly) = serde_json::from_slice(&progress.0)

@@ -141,6 +141,13 @@ fn replay_one(core: &Core, cell: &HandlerCell, position: Position) -> Result<boo
         Status::Settled if position < core.oldest() => return Ok(false),
         Status::Settled | Status::Dead | Status::Lost => None,
     };
+    if live.state.status(position) == Status::Dead {
+        // What earlier tries came to is given up, and the history says so: a replay begins anew, where a
+        // redrive goes on.
+        let let_go =
+            change(cell, &mut live, DeliveryRecord::of(position, 1, NewState::Dropped), None);
+        core.wake(let_go)?;
+    }
     let wake = change(cell, &mut live, DeliveryRecord::of(position, 1, again(core, held)), held);
     drop(live);
     cell.bell.notify_waiters();

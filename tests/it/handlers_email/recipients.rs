@@ -107,6 +107,32 @@ async fn two_handlers_and_a_replay_make_three_mails_of_one_event() {
     assert_eq!(ids, expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_of_a_mail_that_some_lack_reaches_everyone() {
+    let server = SmtpServer::start(Tls::Never, false).await;
+    server.refuse("second@example.com", "550 5.1.1 User unknown");
+    let words = WORDS.replace("data.id", "data.comment.id");
+    let words = words.replace("data.body", "data.comment.body");
+    let url = plain_url(&server);
+    let gateway = Gateway::with("", &format!("[handler.mail.email]\nsmtp = \"{url}\"\n{words}"));
+    let body = br#"{"event":"comment.create","data":{"comment":{"id":1,"body":"b"}}}"#;
+    let id = gateway.send(body).id();
+    gateway.wait_for_outcomes("mail", "dead", 1);
+    printed(&run(&gateway.folder, &["events", "replay", &id, "--handler", "mail"]), 0);
+    gateway.wait_for_outcomes("mail", "dead", 2);
+    // A redrive asks for the one who lacks it.
+    server.accept("second@example.com");
+    printed(&run(&gateway.folder, &["dead", "redrive", "--all"]), 0);
+    gateway.wait_until_delivered("mail", 1);
+    let to = || -> Vec<Vec<String>> { server.stored().into_iter().map(|mail| mail.to).collect() };
+    let (owner, second) = ("owner@example.com", "second@example.com");
+    assert_eq!(to(), [vec![owner], vec![owner], vec![second]]);
+    printed(&run(&gateway.folder, &["events", "replay", &id, "--handler", "mail"]), 0);
+    gateway.wait_until_delivered("mail", 2);
+    gateway.stop();
+    assert_eq!(to().last().unwrap(), &[owner, second]);
+}
+
 #[tokio::test]
 async fn digest_with_a_refused_recipient_is_not_sent_to_the_others_again() {
     let server = SmtpServer::start(Tls::Never, false).await;

@@ -121,8 +121,14 @@ pub(super) fn state_of(standing: Standing, end: Option<LedTo>) -> Option<Deliver
 }
 
 fn history_of(handler: HandlerName, state: DeliveryState, facts: &Facts) -> DeliveryHistory {
-    let attempts = facts.values().filter_map(attempt_record).collect();
-    DeliveryHistory { handler, state, attempts }
+    let (mut attempts, mut n_let_go) = (Vec::new(), 0);
+    for fact in facts.values() {
+        if fact.led_to == LedTo::Dropped {
+            n_let_go = attempts.len();
+        }
+        attempts.extend(attempt_record(fact));
+    }
+    DeliveryHistory { handler, state, attempts, n_let_go }
 }
 
 fn attempt_record(fact: &AttemptFact) -> Option<AttemptRecord> {

@@ -80,7 +80,12 @@ fn history_tells_every_attempt_and_how_each_handler_stands() {
     let told = history(&rig, &reading, 3);
     assert!(told.is_complete);
     let check = |name: &str, state, attempts: &[AttemptRecord]| {
-        let expected = DeliveryHistory { handler: handler(name), state, attempts: attempts.into() };
+        let expected = DeliveryHistory {
+            handler: handler(name),
+            state,
+            attempts: attempts.into(),
+            n_let_go: 0,
+        };
         assert_eq!(one(&told, name), expected);
     };
     let first = record(1, 10, DeliveryState::Retry, "refused");
@@ -170,6 +175,8 @@ fn dropped_held_and_lost_deliveries_have_their_states() {
     let reading = indexed(&rig);
     let state = |position| one(&history(&rig, &reading, position), "a").state;
     assert_eq!(state(1), DeliveryState::Dead);
+    let n_let_go = |position| one(&history(&rig, &reading, position), "a").n_let_go;
+    assert_eq!((n_let_go(1), n_let_go(2)), (1, 0));
     assert_eq!((state(2), state(4)), (DeliveryState::Held, DeliveryState::Held));
     assert_eq!(state(3), DeliveryState::Dead);
     let page = dead_page(&rig, &reading, &DeadFilter::default());
