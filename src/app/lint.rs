@@ -16,6 +16,7 @@ use super::trial::Trial;
 
 mod deletes;
 mod fields;
+mod misled;
 mod never;
 mod quotes;
 mod render;
@@ -60,6 +61,7 @@ fn lint_those(
         lint.doubts();
         lint.types();
         lint.deletes();
+        lint.misled();
         lint.samples = samples
             .iter()
             .filter(|event| deliver::is_named(&settings.policy.on, event))

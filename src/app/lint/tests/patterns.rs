@@ -138,3 +138,30 @@ fn deletes_of_every_event_and_of_none_are_found() {
         check(&sql(good), &[]);
     }
 }
+
+#[test]
+fn conditions_that_look_like_another_one_are_found() {
+    let when = |when: &str| {
+        format!("[handler.a]\non = ['hyvor:comment.create']\nwhen = '{when}'\n[handler.a.log]")
+    };
+    for (text, expected) in [
+        (
+            "data.comment.status == \"spam\" or \"deleted\"",
+            "write `data.comment.status in [\"spam\", \"deleted\"]`",
+        ),
+        ("\"published\"", "compare it with a field"),
+        (
+            "data.comment.status == [\"published\", \"spam\"]",
+            "write `in [\"published\", \"spam\"]`",
+        ),
+        ("data.comment.is_edited == \"true\"", "write it without quotation marks: `true`"),
+        (
+            "event.type == \"hyvor:comment.create\"",
+            "`event.type` is `comment.create`, and `event.source` is `hyvor`",
+        ),
+    ] {
+        let found = found(&when(text));
+        let [one] = &found[..] else { panic!("{text}: {found:?}") };
+        assert!(one.contains(expected), "{one}");
+    }
+}
