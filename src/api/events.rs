@@ -17,7 +17,7 @@ use super::{
     WantsView,
 };
 
-/// How long a list takes before it says how far it came: whoever asks for one waits for it.
+/// How long a list takes before it says how far it came: its caller waits for it.
 const LIST_TIME: Duration = Duration::from_secs(2);
 /// The same of what is taken away as a file, which cannot say so.
 const EXPORT_TIME: Duration = Duration::from_secs(20);
