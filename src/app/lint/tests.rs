@@ -115,7 +115,7 @@ fn events_without_a_sample_are_told_once_with_what_to_do() {
     check(&log("on = ['git:release']", "{{ event.id }}"), &[]);
     check(&log("on = ['git:*', '*:push']", "{{ data.ref }}"), &[&note("own:push", "own", "push")]);
     check(&log("on = ['git:*', 'hyvor:comment.*']", "{{ data.ref or data.comment.id }}"), &[]);
-    let sql = "[handler.a]\non = ['own:*']\n[handler.a.sql]\nurl = 'sqlite:a'\ncreate_table = true\ntable = 'a'\n\
+    let sql = "[handler.a]\non = ['own:*']\n[handler.a.sql]\nurl = 'sqlite:a'\ntable = 'a'\n\
                create_table = true\ncolumns = { a = 'data.a' }";
     let [told] = &found(sql)[..] else { panic!("{:?}", found(sql)) };
     assert!(
