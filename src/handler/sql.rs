@@ -28,6 +28,7 @@ use crate::secret::Secret;
 mod cell;
 mod engine;
 mod failure;
+mod file;
 mod introspect;
 mod ledger;
 mod made;
@@ -65,17 +66,7 @@ pub static KIND: Kind = Kind {
     name: "sql",
     batch_max: BATCH_MAX,
     targets: &[("url", "database")],
-    planned: &[
-        "columns",
-        "delete_on",
-        "delete_when",
-        "keep",
-        "key",
-        "newer_by",
-        "on_conflict",
-        "table",
-    ],
-
+    planned: settings::PLANNED,
     read: |table| Some(Box::new(Arc::new(Settings::read(table)?))),
 };
 
@@ -91,14 +82,7 @@ impl KindSettings for Arc<Settings> {
     }
 
     fn texts(&self) -> Vec<super::Text> {
-        let column = |column: &Column| {
-            super::Text::expression(format!("columns.{}", column.name), &column.value)
-        };
-        let others = [("newer_by", &self.newer_by), ("delete_when", &self.deletes.when)];
-        let others = others.into_iter().filter_map(|(key, expression)| {
-            Some(super::Text::expression(key, expression.as_ref()?))
-        });
-        self.columns.iter().map(column).chain(others).collect()
+        Settings::texts(self)
     }
 
     fn writes(&self) -> Vec<std::path::PathBuf> {
@@ -106,6 +90,12 @@ impl KindSettings for Arc<Settings> {
             DatabaseUrl::Sqlite(path) => vec![path.clone()],
             DatabaseUrl::Postgres { .. } | DatabaseUrl::MySql { .. } => Vec::new(),
         }
+    }
+
+    fn doubts(&self, _context: &BuildContext) -> Vec<(&'static str, String)> {
+        let path = self.writes().pop();
+        let doubt = path.and_then(|path| file::doubt(&path, self.create_table));
+        doubt.into_iter().map(|doubt| ("url", doubt)).collect()
     }
 
     fn check(&self, _context: &BuildContext) -> Result<(), BuildError> {

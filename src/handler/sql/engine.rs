@@ -2,6 +2,11 @@
 
 use super::cell::ColumnType;
 
+/// The table of the events that are in.
+pub(super) const LEDGER: &str = "gatepost_ledger";
+/// The table of the newest versions.
+pub(super) const VERSIONS: &str = "gatepost_versions";
+
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {

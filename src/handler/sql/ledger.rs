@@ -9,11 +9,6 @@ use super::cell::Cell;
 use super::engine::Engine;
 use super::statement::{Param, Statement, arrays, bound, placeholders, runs, unnest};
 
-/// The table of the events that are in.
-pub(super) const LEDGER: &str = "gatepost_ledger";
-/// The table of the newest versions.
-pub(super) const VERSIONS: &str = "gatepost_versions";
-
 /// Which of `keys` stand in one of our own tables: selects `column` and `with`.
 pub(super) fn known(
     engine: Engine,

@@ -4,8 +4,8 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::engine::Engine;
+use super::engine::{LEDGER, VERSIONS};
 use super::introspect::read;
-use super::ledger::{LEDGER, VERSIONS};
 use super::session::Session;
 use super::statement::{Param, Statement};
 use super::target::Target;

@@ -3,13 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::engine::{Engine, LEDGER, VERSIONS};
 use super::url::DatabaseUrl;
 use super::{BadUrl, ColumnType};
 use crate::event::Glob;
 use crate::expr::Expression;
-use crate::handler::{Exempt, texts};
+use crate::handler::{Exempt, Text, texts};
 use crate::secret::SecretRef;
 use crate::settings::{NO_HOME, NO_HOME_HELP, Table, Value, starts_at_home};
+
+/// The keys whose values show in a plan.
+pub(super) const PLANNED: &[&str] =
+    &["columns", "delete_on", "delete_when", "keep", "key", "newer_by", "on_conflict", "table"];
 
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -106,6 +111,17 @@ impl Settings {
         settings.check(table).then_some(settings)
     }
 
+    /// What is worked out for each event.
+    pub(super) fn texts(&self) -> Vec<Text> {
+        let column =
+            |column: &Column| Text::expression(format!("columns.{}", column.name), &column.value);
+        let others = [("newer_by", &self.newer_by), ("delete_when", &self.deletes.when)];
+        let others = others
+            .into_iter()
+            .filter_map(|(key, expression)| Some(Text::expression(key, expression.as_ref()?)));
+        self.columns.iter().map(column).chain(others).collect()
+    }
+
     /// The schema, where one is given, and the table.
     pub(super) fn table_parts(&self) -> (Option<&str>, &str) {
         match self.table.split_once('.') {
@@ -128,11 +144,12 @@ impl Settings {
         } else if schema.is_some() && matches!(self.url, DatabaseUrl::Sqlite(_)) {
             wrong("table", "SQLite has no schemas here".to_owned(), "write the table's name alone");
         }
-        for column in &self.columns {
-            if !is_name(&column.name, longest) {
-                let name = column.name.escape_debug();
-                wrong("columns", format!("`{name}` is not the name of a column"), "");
-            }
+        if [LEDGER, VERSIONS].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            let message = format!("`{name}` is Gatepost's own table in this database");
+            wrong("table", message, "write another name");
+        }
+        for message in self.problems_of_columns(engine) {
+            wrong("columns", message, "");
         }
         if self.columns.is_empty() || self.columns.len() > COLUMNS_MAX {
             wrong("columns", format!("expected 1 to {COLUMNS_MAX} columns"), "");
@@ -165,6 +182,23 @@ impl Settings {
             wrong("statement_timeout", "no statement takes no time".to_owned(), "");
         }
         is_good
+    }
+
+    /// What is wrong with the names of `columns`.
+    fn problems_of_columns(&self, engine: Engine) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            let name = column.name.escape_debug();
+            if !is_name(&column.name, engine.name_bytes_max()) {
+                problems.push(format!("`{name}` is not the name of a column"));
+            }
+            let mut earlier = self.columns.iter().take(index);
+            if let Some(same) = earlier.find(|other| engine.same_name(&other.name, &column.name)) {
+                let (same, engine) = (same.name.escape_debug(), engine.as_str());
+                problems.push(format!("`{same}` and `{name}` are the same column in {engine}"));
+            }
+        }
+        problems
     }
 
     /// What is wrong with `keep`, and what helps.

@@ -2,8 +2,8 @@
 
 use super::cell::ColumnType;
 use super::engine::{Engine, NewColumn, Role};
+use super::engine::{LEDGER, VERSIONS};
 use super::introspect::{SchemaColumn, TableSchema, column_class, read};
-use super::ledger::{LEDGER, VERSIONS};
 use super::session::Session;
 use super::statement::Statement;
 use super::target::{ONE_BIT, Shape, Target, TargetColumn};

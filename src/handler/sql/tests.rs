@@ -351,6 +351,14 @@ fn every_mistake_in_the_table_is_found() {
     check(&format!("{good}key = \"id\"\ncolumns = {{ a = \"1\" }}"), "key column `id` is none of");
     check(&format!("{good}delete_on = [\"*\"]\ncolumns = {{ a = \"1\" }}"), "without `key`");
     check("url = \"postgres://u:secret@h/d\"\ntable = \"t\"", "a password does not stand");
+    check(
+        "url = \"sqlite:x.db\"\ntable = \"Gatepost_ledger\"\ncolumns = { a = \"1\" }",
+        "Gatepost's own table",
+    );
+    check(
+        &format!("{good}columns = {{ a = \"1\", A = \"1\" }}"),
+        "`a` and `A` are the same column",
+    );
     check("url = \"sqlite:x.db\"\ntable = \"a.b\"\ncolumns = { a = \"1\" }", "no schemas");
 }
 
