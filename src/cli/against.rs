@@ -32,7 +32,7 @@ pub(super) async fn run(
     let mut comparison = Comparison::new(old, new, &clock);
     if comparison.is_empty() {
         let not_compared = comparison.not_compared().to_vec();
-        let compared = Compared { events: 0, differences: Vec::new(), not_compared };
+        let compared = AgainstView { events: 0, differences: Vec::new(), not_compared };
         return output.one(&compared, |compared| {
             let mut page = Page::default();
             let path = path.display();
@@ -56,7 +56,7 @@ pub(super) async fn run(
     let not_compared = comparison.not_compared().to_vec();
     let differences = comparison.finish();
     let differences = differences.into_iter().map(|one| with_line(one, new, &text)).collect();
-    let compared = Compared { events: n_events, differences, not_compared };
+    let compared = AgainstView { events: n_events, differences, not_compared };
     output.one(&compared, |compared| told(compared, &handlers, path))
 }
 
@@ -70,7 +70,7 @@ fn tell_others(page: &mut Page, others: &[String]) -> bool {
 
 /// What a comparison came to.
 #[derive(Debug, Serialize)]
-struct Compared {
+struct AgainstView {
     events: u64,
     differences: Vec<LineDifference>,
     /// Settings that differ, and that no event says anything of.
@@ -119,7 +119,7 @@ fn with_line(difference: Difference, new: &Config, text: &str) -> LineDifference
 }
 
 /// `handlers` are those that events may tell apart.
-fn told(compared: &Compared, handlers: &[String], path: &Path) -> String {
+fn told(compared: &AgainstView, handlers: &[String], path: &Path) -> String {
     let mut page = Page::default();
     let path = path.display();
     for LineDifference { difference, line } in &compared.differences {

@@ -111,8 +111,11 @@ fn scrub(text: &str) -> String {
 /// What is kept of all that the other side said in one try. Cheap to clone: the tries of a batch
 /// share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    excerpts: Option<Arc<Vec<Excerpt>>>,
+pub struct Output(Option<Arc<OutputParts>>);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OutputParts {
+    excerpts: Vec<Excerpt>,
     skipped: Option<&'static str>,
 }
 
@@ -122,27 +125,28 @@ impl Output {
         let mut excerpts =
             excerpts.into_iter().filter(|excerpt| !excerpt.text.is_empty()).peekable();
         let has_some = excerpts.peek().is_some();
-        Self { excerpts: has_some.then(|| Arc::new(excerpts.collect())), skipped: None }
+        let parts = || OutputParts { excerpts: excerpts.collect(), skipped: None };
+        Self(has_some.then(|| Arc::new(parts())))
     }
 
     /// Of a try in which the event had nothing for the handler, and why.
     pub fn skipped(why: &'static str) -> Self {
-        Self { excerpts: None, skipped: Some(why) }
+        Self(Some(Arc::new(OutputParts { excerpts: Vec::new(), skipped: Some(why) })))
     }
 
     /// Why nothing was done; `None` = the handler has the event.
     pub fn why_skipped(&self) -> Option<&'static str> {
-        self.skipped
+        self.0.as_ref()?.skipped
     }
 
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
-        self.excerpts.is_none()
+        self.excerpts().is_empty()
     }
 
     /// All excerpts.
     pub fn excerpts(&self) -> &[Excerpt] {
-        self.excerpts.as_ref().map_or(&[], |excerpts| excerpts)
+        self.0.as_ref().map_or(&[], |parts| &parts.excerpts)
     }
 
     /// What it takes in bytes.
