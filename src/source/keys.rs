@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 pub use super::algorithm::Algorithm;
-use super::public_key::{self, PublicKey};
+use super::public_key::{self, BadPublicKey, PublicKey};
 use super::signature::Encoding;
 use super::template::Message;
 
@@ -134,6 +134,10 @@ impl Key {
             | Algorithm::RsaPssSha512 => {
                 let stripped = KeyRule { encoding: Encoding::Plain, ..rule.clone() };
                 let keys = public_key::read(algorithm, &stripped.decode(secret)?);
+                let keys = keys.map_err(|bad| match bad {
+                    BadPublicKey::NotOne => BadKey::Public,
+                    BadPublicKey::ShortRsa => BadKey::ShortRsa,
+                });
                 let keys = keys?.into();
                 Ok(Self { secret: Zeroizing::default(), state: State::Public(keys) })
             }

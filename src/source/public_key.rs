@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 
 use super::algorithm::{Algorithm, AlgorithmKind};
-use super::keys::BadKey;
 use super::signature::Encoding;
 
 /// The most keys of a set that are looked at: providers publish two or three.
@@ -16,6 +15,15 @@ const KEYS_MAX: usize = 32;
 
 /// The modulus of the shortest RSA key that is believed: 2,048 bits (NIST SP 800-131A).
 const RSA_MODULUS_BYTES_MIN: usize = 256;
+
+/// Why a text holds no key that signatures could be checked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadPublicKey {
+    /// It is no key of the algorithm.
+    NotOne,
+    /// It is an RSA key of fewer than 2,048 bits.
+    ShortRsa,
+}
 
 /// A public key of one algorithm.
 #[derive(Clone)]
@@ -109,11 +117,11 @@ pub(super) fn matches(keys: &[PublicKey], message: &[u8], candidates: &[Vec<u8>]
 
 /// The keys of this algorithm that `text` is: a JWK or a set of them; a public key or a certificate
 /// in PEM; hexadecimal digits or base64 of DER or raw bytes; or those bytes themselves.
-pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Result<Vec<PublicKey>, BadKey> {
+pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Result<Vec<PublicKey>, BadPublicKey> {
     let trimmed = text.trim_ascii();
     if trimmed.starts_with(b"{") {
         let keys = read_jwks(algorithm, trimmed);
-        return if keys.is_empty() { Err(BadKey::Public) } else { Ok(keys) };
+        return if keys.is_empty() { Err(BadPublicKey::NotOne) } else { Ok(keys) };
     }
     // No two forms can be taken for one another: each must also be a key of the right length.
     let forms = [
@@ -124,10 +132,14 @@ pub(super) fn read(algorithm: Algorithm, text: &[u8]) -> Result<Vec<PublicKey>, 
         Some(text.to_vec()),
     ];
     let key = |bytes: &Vec<u8>| Some((PublicKey::of_bytes(algorithm, bytes)?, bytes.len()));
-    let (key, n_bytes) = forms.iter().flatten().find_map(key).ok_or(BadKey::Public)?;
+    let (key, n_bytes) = forms.iter().flatten().find_map(key).ok_or(BadPublicKey::NotOne)?;
     // The key's bytes hold its modulus. Of a shorter one no signature is ever good.
     let is_rsa = matches!(algorithm.kind(), AlgorithmKind::Rsa(_));
-    if is_rsa && n_bytes <= RSA_MODULUS_BYTES_MIN { Err(BadKey::ShortRsa) } else { Ok(vec![key]) }
+    if is_rsa && n_bytes <= RSA_MODULUS_BYTES_MIN {
+        Err(BadPublicKey::ShortRsa)
+    } else {
+        Ok(vec![key])
+    }
 }
 
 fn read_jwks(algorithm: Algorithm, text: &[u8]) -> Vec<PublicKey> {
