@@ -102,7 +102,7 @@ fn paused_rollout_lets_nothing_go_and_a_cancelled_one_leaves_the_rest_dead() {
     let gateway = with_dead(&receiver, 30);
     // One a second: the second stage is under way for ten.
     ask(&gateway, "POST", "rollouts", &json!({ "handler": "app", "rate": 1 }));
-    let overlapping = gateway.ask("POST", "/api/v1/rollouts", "{}");
+    let overlapping = gateway.ask("POST", "/api/v1/rollouts", r#"{"all":true}"#);
     assert_eq!(overlapping.status, 409, "{}", overlapping.text());
     while ask(&gateway, "GET", "rollouts/1", &json!({}))["delivered"] == 0 {
         std::thread::yield_now();

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::lists::{DEAD_LIMIT, DEAD_LIMIT_MAX, LOOKED_AT, NEXT};
+use super::super::lists::{DEAD_LIMIT, LOOKED_AT, NEXT};
 use super::kinds::schema;
 use super::schemas::Field;
-use crate::queue::EventQuery;
 
 /// As names of sources and handlers are checked.
 const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
@@ -31,7 +30,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("EventsAsk", "state", "Only events with a delivery in this state; `waiting` is `retry`."),
     ("EventsAsk", "before", "Only positions before this one, newest first. Not with `after`."),
     ("EventsAsk", "after", "Only positions after this one, oldest first. Not with `before`."),
-    ("EventsAsk", "limit", "At most this many; 50 where it is left out."),
+    ("EventsAsk", "limit", "At most this many, and 1,000; 50 where it is left out."),
     ("PlanAsk", "handler", "The handler; it must be named."),
     ("DeadAsk", "id", "Only those of this event."),
     ("DeadAsk", "reason", "Only those whose reason has this text in it."),
@@ -42,7 +41,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("DeadAsk", "until", "Only those that died before this moment, said in the same way."),
     ("DeadAsk", "after", "Goes on behind a page: what its `gatepost-next` said."),
-    ("DeadAsk", "limit", "At most this many; of groups, so many dead letters are looked at."),
+    (
+        "DeadAsk",
+        "limit",
+        "At most this many, and 100,000; of groups, so many dead letters are looked at.",
+    ),
     ("DeadAsk", "like", "Only those of this group: its `key`, or its `reason`."),
     ("DeadAsk", "group", "`reason`: groups in place of single dead letters."),
     ("RejectedAsk", "reason", "Only those that were turned down for exactly this reason."),
@@ -50,7 +53,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("RejectedAsk", "limit", "At most this many; 50 where it is left out."),
     ("ActionsAsk", "limit", "At most this many; 50 where it is left out."),
     ("ExportAsk", "after", "Only positions after this one."),
-    ("ExportAsk", "limit", "At most this many; 50 where it is left out."),
+    ("ExportAsk", "limit", "At most this many, and 1,000; 50 where it is left out."),
     ("", "source", "Only this source."),
     ("", "handler", "Only this handler."),
     ("", "type", "Only types that fit, where `*` stands for any characters."),
@@ -80,11 +83,12 @@ fn words(ask: &str, name: &str) -> &'static str {
 
 /// The schema with what the server refuses or takes for less.
 fn bounded(ask: &str, name: &str, plain: Value) -> Value {
-    let limit = |most: usize, unsaid: usize| json!({ "type": "integer", "minimum": 1, "maximum": most, "default": unsaid });
+    // More than there can be in one answer is no mistake: it is taken for that.
+    let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 1, "default": unsaid });
     match (ask, name) {
-        ("EventsAsk" | "ExportAsk", "limit") => limit(EventQuery::LIMIT_MAX, 50),
-        ("DeadAsk", "limit") => limit(DEAD_LIMIT_MAX, DEAD_LIMIT),
-        ("RejectedAsk", "limit") => json!({ "type": "integer", "minimum": 1, "default": 50 }),
+        ("EventsAsk" | "ExportAsk", "limit") => limit(50),
+        ("DeadAsk", "limit") => limit(DEAD_LIMIT),
+        ("RejectedAsk", "limit") => limit(50),
         ("ActionsAsk", "limit") => json!({ "type": "integer", "minimum": 0, "default": 50 }),
         ("RejectedAsk", "source") => plain,
         (_, "source" | "handler") => json!({ "type": "string", "pattern": NAME }),

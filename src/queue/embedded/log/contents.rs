@@ -81,8 +81,8 @@ pub(super) struct Contents {
     is_unmarked: bool,
     /// Whole records that make no sense.
     undecodable: Vec<Range<u32>>,
-    /// The file is shorter than it was made.
-    is_cut_short: bool,
+    /// How many bytes the file lacks of what it was made.
+    bytes_cut: u32,
     pub(super) recorded: Recorded,
 }
 
@@ -112,11 +112,22 @@ impl Contents {
     }
 
     /// All of a segment is written with zeros before it is used: what one that is smaller than
-    /// `full_bytes` lacks was cut off. That does not come back, so the positions of events that it
-    /// may have had are given again, but for those that something else names.
+    /// `full_bytes` lacks was cut off, and may have had events.
     pub(super) fn cut_short_of(mut self, full_bytes: u32) -> Self {
-        self.is_cut_short = self.stretch.bytes.len() < full_bytes as usize;
+        self.bytes_cut = full_bytes.saturating_sub(offset_of(self.stretch.bytes.len()));
         self
+    }
+
+    /// About how many events were in what was cut off: as many a byte as in what is left. It does not
+    /// come back, so that a position more or less does no harm, and the smallest event there can be
+    /// would make 300,000 lost ones of a file of 16 MiB.
+    fn events_cut(&self) -> u64 {
+        let head = self.recorded.head.as_ref();
+        let n_left = head.map_or(0, |head| head.next.events_until(self.recorded.next_event));
+        match n_left {
+            0 => events_within(self.bytes_cut.into()),
+            n_left => (u64::from(self.bytes_cut) * n_left).div_ceil(u64::from(self.end.max(1))),
+        }
     }
 
     /// A segment that cannot be opened.
@@ -179,7 +190,7 @@ impl Contents {
 
     /// Whether anything in it is rotten or cannot be read: nothing is appended to it.
     pub(super) fn is_damaged(&self) -> bool {
-        self.is_cut_short || !self.rotten.is_empty() || !self.stretch.unreadable.is_empty()
+        self.bytes_cut > 0 || !self.rotten.is_empty() || !self.stretch.unreadable.is_empty()
     }
 
     pub(super) fn torn_bytes(&self) -> u64 {
@@ -194,7 +205,8 @@ impl Contents {
         let unreadable_tail = self.stretch.unreadable.iter().filter(|range| range.end > self.end);
         let doubtful = self.rotten.iter().filter(is_behind).chain(unreadable_tail);
         let n_bytes: u64 = doubtful.map(|range| range.len() as u64).sum();
-        self.recorded.next_position.max(Position(1)).after(events_within(n_bytes))
+        let n_events = events_within(n_bytes) + self.events_cut();
+        self.recorded.next_position.max(Position(1)).after(n_events)
     }
 
     /// The newest opening that is named, and as many more as what cannot be read can have held: once it

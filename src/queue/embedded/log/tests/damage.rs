@@ -242,11 +242,10 @@ fn files_cut_at_each_block_open_and_serve_what_is_left() {
             reopened.append(1, 10);
             let positions = reopened.positions();
             assert_eq!(positions.len(), left.len() + 1, "{number} {len}");
-            // What is gone for good needs no positions of its own.
-            assert!(
-                positions.iter().all(|position| *position <= 31),
-                "{number} {len} {positions:?}"
-            );
+            // None is given twice, and no more are left out than a file of such events holds.
+            let newest = *positions.last().unwrap();
+            let is_given_again = !is_sealed && len == 0;
+            assert!(is_given_again || (31..=60).contains(&newest), "{number} {len} {positions:?}");
         }
     }
 }
