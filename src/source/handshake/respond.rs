@@ -101,9 +101,8 @@ impl Source {
         }
         let open = |handshake: &Handshake| handshake.signing == Signing::Open;
         // Events are signed: one by another secret is refused, so that its sender comes again.
-        let is_event = |handshake: &Handshake| {
-            rejection.shows_signature() && handshake.may_be_event(request.body)
-        };
+        let is_event =
+            |handshake: &Handshake| rejection.shows_signature() && handshake.may_be_event(request);
         self.answer(request, None, open, is_event)
     }
 
@@ -115,7 +114,7 @@ impl Source {
         // Events come with the same password: a field alone does not tell one from the other. Asked of what
         // has that field only: most events have it not.
         let is_event =
-            |handshake: &Handshake| !verified.is_signed() && handshake.may_be_event(request.body);
+            |handshake: &Handshake| !verified.is_signed() && handshake.may_be_event(request);
         let mut answered = self.answer(request, secret, is_asked, is_event)?;
         // Nothing but a password says that it is none of the events.
         answered.is_kept |= !verified.is_signed() && !request.body.is_empty();

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::body;
+
 use super::super::field_ref::FieldRef;
 use super::super::request::Inbound;
 use super::answer::{AnswerTemplate, ORIGIN, is_whole_body};
@@ -100,19 +102,15 @@ impl Handshake {
         self.when.is_none() && self.given.is_none() && self.token.is_none()
     }
 
-    /// Whether a request with this body may as well be an event: nothing but a field tells the question from one, and
-    /// the body says more than that.
-    pub(super) fn may_be_event(&self, body: &[u8]) -> bool {
+    /// Whether `request` may as well be an event: nothing but a field tells the question from one, and it says more than
+    /// that.
+    pub(super) fn may_be_event(&self, request: &Inbound<'_>) -> bool {
         if self.when.is_some() || self.token.is_some() {
             return false;
         }
-        match self.given.as_ref().or(self.place()) {
-            Some(FieldRef::Json(path)) => self.given.is_none() && !is_whole_body(path, body),
-            Some(FieldRef::Query(_) | FieldRef::Header(_)) => {
-                !matches!(body.trim_ascii(), b"" | b"{}")
-            }
-            Some(FieldRef::Form(_) | FieldRef::List(_)) | None => false,
-        }
+        let places = [self.given.as_ref(), self.place()];
+        !places.into_iter().flatten().any(|place| says_no_more(place, request))
+            && !matches!(request.body.trim_ascii(), b"" | b"{}")
     }
 
     /// Whether `request` comes by a method by which this is asked.
@@ -135,5 +133,19 @@ impl Handshake {
         let is_origin = |place: &FieldRef| *place == FieldRef::header(ORIGIN);
         self.methods.contains(&method)
             || method == "OPTIONS" && self.methods.is_empty() && self.place().is_some_and(is_origin)
+    }
+}
+
+/// Whether the body is nothing but what stands in `place`.
+fn says_no_more(place: &FieldRef, request: &Inbound<'_>) -> bool {
+    match place {
+        FieldRef::Json(path) => is_whole_body(path, request.body),
+        FieldRef::Form(name) => {
+            let content_type = request.headers.get("content-type");
+            let fields = body::form_fields(content_type, request.body);
+            !fields.is_empty() && fields.iter().all(|(key, _)| **key == *name.as_bytes())
+        }
+        // Beside it any body says more.
+        FieldRef::Query(_) | FieldRef::Header(_) | FieldRef::List(_) => false,
     }
 }

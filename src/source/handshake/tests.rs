@@ -276,10 +276,17 @@ fn what_comes_with_the_password_and_a_body_is_an_event() {
         "when = { query = \"k\" }\nmethods = [\"POST\"]\nanswer = \"ok\"",
         "echo = { query = \"k\" }\nmethods = [\"POST\"]",
         "echo = { json = \"x\" }",
+        "when = { json = \"x\" }\nanswer = \"ok\"",
     ] {
         assert_eq!(ask(handshake, "/hooks/s?k=abc", event), None, "{handshake}");
         let question = if handshake.contains("json") { r#"{"x":"abc"}"# } else { "{}" };
         assert!(ask(handshake, "/hooks/s?k=abc", question).is_some(), "{handshake}");
+    }
+    for handshake in
+        ["echo = { form = \"challenge\" }", "when = { form = \"challenge\" }\nanswer = \"ok\""]
+    {
+        assert_eq!(ask(handshake, "/hooks/s", "challenge=a&x=1"), None, "{handshake}");
+        assert!(ask(handshake, "/hooks/s", "challenge=a").is_some(), "{handshake}");
     }
     let said = "when = { header = \"X-Event\", is = \"push\" }\nanswer = \"ok\"";
     assert_eq!(body(ask(said, "/hooks/s", event)), "ok", "its owner says so");
@@ -287,17 +294,23 @@ fn what_comes_with_the_password_and_a_body_is_an_event() {
 
 #[test]
 fn an_event_that_is_signed_by_another_secret_is_no_question() {
-    let text = "[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n\
-                [source.s.handshake]\nsigned = false\necho = { json = \"challenge\" }";
-    let source = configured(text, &["signs events"]);
-    let ask = |body: &str, rejection| {
-        let (headers, body) = (Headers::default(), body.as_bytes());
-        let request =
-            Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
-        source.answer_unverified(&request, &rejection).map(|answered| answered.reply)
-    };
-    let event = r#"{"challenge":"3ds","amount":5}"#;
-    assert_eq!(ask(event, Rejection::Mismatch), None);
-    assert!(ask(r#"{"challenge":"3ds"}"#, Rejection::Mismatch).is_some());
-    assert!(ask(event, Rejection::Missing).is_some());
+    for (place, question, event) in [
+        ("json", r#"{"challenge":"3ds"}"#, r#"{"challenge":"3ds","amount":5}"#),
+        ("form", "challenge=3ds", "challenge=3ds&order=1"),
+    ] {
+        let text = format!(
+            "[source.s.verify]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n\
+             [source.s.handshake]\nsigned = false\necho = {{ {place} = \"challenge\" }}"
+        );
+        let source = configured(&text, &["signs events"]);
+        let ask = |body: &str, rejection| {
+            let (headers, body) = (Headers::default(), body.as_bytes());
+            let request =
+                Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
+            source.answer_unverified(&request, &rejection).map(|answered| answered.reply)
+        };
+        assert_eq!(ask(event, Rejection::Mismatch), None);
+        assert!(ask(question, Rejection::Mismatch).is_some());
+        assert!(ask(event, Rejection::Missing).is_some());
+    }
 }
