@@ -58,6 +58,7 @@ fn configured_source(name: &SourceName, settings: &SourceSettings) -> SourceView
         setup: setup.iter().map(|step| Cow::Borrowed(*step)).collect(),
         accepted: 0,
         duplicate: 0,
+        handshakes: 0,
         rejected: 0,
         turned_away: 0,
         last_verified_at: None,
@@ -77,6 +78,7 @@ pub(super) fn source_view(endpoint: &Endpoint) -> SourceView {
     SourceView {
         accepted: metrics.requests(RequestOutcome::Accepted),
         duplicate: metrics.requests(RequestOutcome::Duplicate),
+        handshakes: metrics.requests(RequestOutcome::Handshake),
         rejected: metrics.requests(RequestOutcome::Rejected),
         turned_away: metrics.requests(RequestOutcome::UnverifiedLimited),
         last_verified_at: endpoint.secrets().flatten().max(),

@@ -44,6 +44,7 @@ const SOURCES: &[Column<SourceView>] = &[
     ("PROVIDER", |one| plain(&one.provider)),
     ("ACCEPTED", |one| count(one.accepted)),
     ("DUPLICATE", |one| count(one.duplicate)),
+    ("HANDSHAKES", |one| count(one.handshakes)),
     ("REJECTED", |one| count(one.rejected)),
     ("TURNED AWAY", |one| count(one.turned_away)),
 ];

@@ -276,17 +276,16 @@ impl Ingest {
         request: Request<'_>,
         answered: Answered,
     ) -> Reply {
-        let Answered { reply, learned, .. } = answered;
+        let Answered { reply, learned } = answered;
         if let Some(secret) = learned {
             self.learn(endpoint, &secret);
         }
-        if !request.body.is_empty() || request.method == "POST" {
-            self.keep_handshake(endpoint, request);
-        }
+        self.keep_handshake(endpoint, request);
         reply
     }
 
-    /// Keeps a question where its owner can look at it.
+    /// Keeps a question where its owner can look at it: also a signed one, or nobody could tell that an event was
+    /// taken for one.
     fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>) {
         self.log.handshake(endpoint.source().name(), request.client, self.clock.now());
         self.rejected.push(RejectedRequest::of_handshake(endpoint.source(), request));
@@ -301,9 +300,7 @@ impl Ingest {
     ) -> Result<Accepted, IngestError> {
         let source = endpoint.source();
         if let Some(answered) = source.answer_verified(&request.inbound(), &verified) {
-            if answered.is_kept {
-                self.keep_handshake(endpoint, request);
-            }
+            self.keep_handshake(endpoint, request);
             return Ok(Accepted::Handshake(answered.reply));
         }
         if source.method_use(request.method) != MethodUse::Event {

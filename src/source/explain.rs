@@ -37,7 +37,8 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
             (
                 "it is no event: it is signed and was answered as a handshake, and is kept for what \
                  it brought",
-                "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`",
+                "`gatepost rejected show` has it; with Amazon SNS open its `SubscribeURL`; if it was an \
+                 event, say in `handshake` what tells a question: `when = { json = \"type\", is = \"…\" }`",
             )
         } else {
             (

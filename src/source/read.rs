@@ -63,7 +63,10 @@ impl SourceSettings {
         }
         let mut profile = profile?;
         if let Some(handshake) = &handshake {
-            check_handshake(table, &profile, handshake, secrets.as_deref().unwrap_or_default());
+            let secrets = secrets.as_deref().unwrap_or_default();
+            let usual = Self::usual_methods(&profile);
+            let methods = methods.as_ref().and_then(Option::as_deref).unwrap_or(usual);
+            check_handshake(table, &profile, handshake, secrets, methods);
         }
         let secrets = check_secrets(table, &profile, secrets)?;
         check_verify_token(table, &profile, handshake.is_some());

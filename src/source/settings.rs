@@ -66,15 +66,19 @@ impl SourceSettings {
         self.profile.handshakes.iter().any(|handshake| handshake.learns)
     }
 
+    /// The methods by which this sender's events come where nothing is said of them.
+    pub(super) fn usual_methods(profile: &SigningProfile) -> &'static [&'static str] {
+        match profile.provider {
+            Some(_) => &["POST"],
+            // What a sender of the owner's own signs is an event, whatever its method.
+            None => &["POST", "PUT", "PATCH", "DELETE"],
+        }
+    }
+
     /// A source of this sender with the defaults.
     pub fn new(profile: SigningProfile, secrets: Vec<SecretRef>) -> Self {
-        let methods = match profile.provider {
-            Some(_) => vec!["POST"],
-            // What a sender of the owner's own signs is an event, whatever its method.
-            None => vec!["POST", "PUT", "PATCH", "DELETE"],
-        };
         Self {
-            methods,
+            methods: Self::usual_methods(&profile).to_vec(),
             answer: profile.provider.map_or(AnswerRule::Id, |preset| preset.answer.clone()),
             body_max: profile.provider.and_then(|preset| preset.body_max),
             split: profile.provider.map_or(Split::Off, |preset| preset.split),

@@ -96,6 +96,9 @@ pub struct SourceView {
     pub accepted: u64,
     /// Requests that were stored before.
     pub duplicate: u64,
+    /// Requests that were answered and brought no event: handshakes, and lists without items.
+    #[serde(default)]
+    pub handshakes: u64,
     /// Requests that failed verification.
     pub rejected: u64,
     /// Requests that were turned away because too many from there failed it.

@@ -196,7 +196,7 @@ async fn sns_message_is_verified_by_its_certificate_and_no_changed_one() {
 }
 
 #[tokio::test]
-async fn sns_confirmation_is_a_question_that_is_kept() {
+async fn sns_confirmation_is_a_question() {
     let signer = Signer::new();
     let (source, _) = fetching(sns(), &Hosts::of(SNS_URL, signer.certificate.clone()));
     let body = signer.notification(|message| {
@@ -209,7 +209,7 @@ async fn sns_confirmation_is_a_question_that_is_kept() {
     let body = body.as_bytes();
     let request = Inbound { method: "POST", path_and_query: "/hooks/s", headers: &headers, body };
     let answered = source.answer_verified(&request, &verified).unwrap();
-    assert_eq!((answered.reply.status, answered.is_kept), (200, true));
+    assert_eq!(answered.reply.status, 200);
     assert!(
         source.answer_unverified(&request, &Rejection::Missing).is_none(),
         "a stranger's is no question"

@@ -22,8 +22,6 @@ pub struct Answered {
     pub reply: Reply,
     /// What is to become the source's secret.
     pub learned: Option<Secret>,
-    /// Whether the question is kept for its owner to look at although it is believed.
-    pub is_kept: bool,
 }
 
 /// What a request with some method may be.
@@ -115,10 +113,7 @@ impl Source {
         // has that field only: most events have it not.
         let is_event =
             |handshake: &Handshake| !verified.is_signed() && handshake.may_be_event(request);
-        let mut answered = self.answer(request, secret, is_asked, is_event)?;
-        // Nothing but a password says that it is none of the events.
-        answered.is_kept |= !verified.is_signed() && !request.body.is_empty();
-        Some(answered)
+        self.answer(request, secret, is_asked, is_event)
     }
 
     fn answer(
@@ -137,8 +132,7 @@ impl Source {
             }
             let learned = handshake.place().filter(|_| handshake.learns);
             let learned = learned.and_then(|place| text_at(place, request));
-            let is_kept = handshake.is_kept;
-            Some(Answered { reply, learned: learned.map(Secret::new), is_kept })
+            Some(Answered { reply, learned: learned.map(Secret::new) })
         })
     }
 

@@ -27,9 +27,6 @@ pub struct Handshake {
     pub methods: Vec<&'static str>,
     /// Whether what is given back becomes the source's secret, where it has none yet.
     pub learns: bool,
-    /// Whether it is kept beside the rejected requests although it is signed: it brings a link that
-    /// its owner opens.
-    pub is_kept: bool,
 }
 
 /// Whether a question is signed like an event.
@@ -66,7 +63,6 @@ impl Handshake {
         signing: Signing::Signed,
         methods: Vec::new(),
         learns: false,
-        is_kept: false,
     };
     /// A question that is not signed.
     pub(in crate::source) const OPEN: Self = Self {
@@ -78,7 +74,6 @@ impl Handshake {
         signing: Signing::Open,
         methods: Vec::new(),
         learns: false,
-        is_kept: false,
     };
 
     /// The question of `CloudEvents`, which comes with the password that events come with.
@@ -99,7 +94,17 @@ impl Handshake {
 
     /// Whether nothing but one field tells the question from an event.
     pub(in crate::source) fn is_unconditional(&self) -> bool {
-        self.when.is_none() && self.given.is_none() && self.token.is_none()
+        let is_alone = self.given.is_none() || self.given.as_ref() == self.place();
+        self.when.is_none() && self.token.is_none() && is_alone
+    }
+
+    /// Whether a request that comes by one of `methods`, as events do, is always its question.
+    pub(in crate::source) fn takes_all_by(&self, methods: &[&'static str]) -> bool {
+        let is_of_events = |method: &&'static str| methods.contains(method);
+        self.when.is_none()
+            && self.token.is_none()
+            && self.place().is_none()
+            && (self.methods.is_empty() || self.methods.iter().any(is_of_events))
     }
 
     /// Whether `request` may as well be an event: nothing but a field tells the question from one, and it says more than

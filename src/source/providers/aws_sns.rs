@@ -56,7 +56,7 @@ fn sns(algorithm: Algorithm) -> Row {
     }
 }
 
-/// Answered, and kept for the link in it that its owner opens.
+/// Answered; it brings a link that its owner opens.
 fn question(kind: &'static str) -> Handshake {
-    Handshake { when: Some((json("Type"), text(kind))), is_kept: true, ..Handshake::SIGNED }
+    Handshake { when: Some((json("Type"), text(kind))), ..Handshake::SIGNED }
 }

@@ -200,7 +200,15 @@ pub(super) fn check_handshake(
     profile: &SigningProfile,
     handshake: &Handshake,
     secrets: &[SecretRef],
+    methods: &[&'static str],
 ) {
+    if handshake.takes_all_by(methods) {
+        let message = "without `when` or `echo` every request is answered, and no event is stored";
+        let help = "say what tells a question from an event: `when = { json = \"type\", is = \"…\" }`; or \
+                    `methods = [\"GET\"]` where it is asked by GET";
+        table.problem("handshake", message, help);
+        return;
+    }
     let hashes = matches!(&handshake.answer, Answer::Template(answer) if answer.hash.is_some());
     if hashes && handshake.signing == Signing::Open && !table.has("verify_token") {
         table.missing(
@@ -212,26 +220,39 @@ pub(super) fn check_handshake(
     if handshake.learns {
         check_learning(table, profile, handshake, secrets);
     }
-    if let Some(FieldRef::Header(name)) = &handshake.given
+    let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
+    let by_header = handshake.given.as_ref().or(handshake.place());
+    if let Some(FieldRef::Header(name)) = by_header
         && EVERYWHERE.contains(&name.as_ref())
+        && handshake.when.is_none()
+        && handshake.token.is_none()
     {
+        let which = match (is_signed, handshake.signing) {
+            (true, Signing::Signed) => "that is signed",
+            (true, Signing::Open) => "that is not signed",
+            (false, _) => "without a body",
+        };
         let message = format!(
-            "every request has the header `{name}`: each that is not signed is answered and not stored"
+            "every request has the header `{name}`: each {which} is answered and not stored"
         );
         let help = "name a field that the question alone has, or its text: `is = \"…\"`";
         table.warning("handshake", message, help);
         return;
     }
-    let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
     let is_looked_at = handshake.signing == Signing::Signed || !is_signed;
     let Some(place) = handshake.place().filter(|_| is_looked_at) else { return };
     let mut signatures = profile.schemes.iter().flat_map(|scheme| &scheme.signature.places);
-    let is_everywhere = signatures.any(|signature| signature == place);
+    let mut of_events = profile.event_type.places().iter().chain(&profile.delivery_id);
+    // With `is` the place of the type is a good one to tell a question by.
+    let is_of_events = handshake.when.is_none()
+        && handshake.token.is_none()
+        && of_events.any(|one| one == place || Some(one) == handshake.given.as_ref());
+    let is_everywhere = is_of_events || signatures.any(|signature| signature == place);
     // Beside a password what says more than the question is an event.
     let is_narrow = match place {
         FieldRef::Query(_) => handshake.methods.is_empty() || !is_signed,
-        FieldRef::Json(_) | FieldRef::Header(_) => !is_signed,
-        FieldRef::Form(_) | FieldRef::List(_) => false,
+        FieldRef::Json(_) | FieldRef::Form(_) | FieldRef::Header(_) => !is_signed,
+        FieldRef::List(_) => false,
     };
     if !is_narrow && (is_everywhere || handshake.is_unconditional()) {
         let message = format!(

@@ -280,7 +280,11 @@ fn variables_without_a_place_are_found() {
     check("sha256", "signed = \"{body}\"", "a plain digest without the secret");
     check("token", "signed = \"{body}\"", "this algorithm signs nothing");
     check("hmac-sha256", "signed = \"{url}{body}\"", "`url` is missing");
-    check("hmac-sha256", "list = { item = \"\", key = \"v\" }", "nothing separates nothing");
+    check(
+        "hmac-sha256",
+        "list = { item = \"\", key = \"v\" }",
+        "nothing separates nothing",
+    );
     check("hmac-sha256", "list = { pair = \"=\" }", "`key` is missing");
     check(
         "hmac-sha256",
@@ -317,6 +321,57 @@ fn a_handshake_is_read() {
         "provider = \"hyvor-talk\"\n{SECRETS}handshake = {{ hash = {{ json = \"a\" }}, signed = false }}"
     );
     assert!(bad(&text).contains("hashed with the secret"));
+}
+
+/// What `check` says to a handshake beside `verify`.
+fn handshake_said(verify: &str, handshake: &str) -> String {
+    read(&format!("{SECRETS}verify = {{ {verify} }}\nhandshake = {{ {handshake} }}")).1
+}
+
+const SIGNED: &str = "algorithm = \"hmac-sha256\", header = \"X-S\", type = { json = \"type\" }";
+const PASSWORD: &str = "algorithm = \"token\", header = \"X-T\"";
+
+#[test]
+fn answer_to_every_request_is_refused() {
+    for verify in [SIGNED, PASSWORD] {
+        for more in ["", ", signed = false", ", methods = [\"GET\", \"POST\"]"] {
+            let said = handshake_said(verify, &format!("answer = \"ok\"{more}"));
+            assert!(
+                said.contains("error") && said.contains("no event is stored"),
+                "{more}: {said}"
+            );
+        }
+        for more in ["methods = [\"GET\"]", "when = { query = \"q\" }"] {
+            let said = handshake_said(verify, &format!("answer = \"ok\", {more}"));
+            assert!(!said.contains("error"), "{more}: {said}");
+        }
+    }
+}
+
+#[test]
+fn question_that_every_event_looks_like_is_warned_of() {
+    for field in ["type", "challenge"] {
+        for kind in ["when", "echo"] {
+            let answer = if kind == "when" { ", answer = \"ok\"" } else { "" };
+            let said =
+                handshake_said(SIGNED, &format!("{kind} = {{ json = \"{field}\" }}{answer}"));
+            assert!(said.contains("takes every request"), "{kind} {field}: {said}");
+        }
+    }
+    let said = handshake_said(SIGNED, "when = { json = \"type\", is = \"q\" }, answer = \"ok\"");
+    assert_eq!(said, "");
+    let content_type = "{ header = \"Content-Type\" }";
+    for (verify, more, told) in [
+        (SIGNED, "", "each that is not signed is answered"),
+        (SIGNED, ", signed = true", "each that is signed is answered"),
+        (PASSWORD, "", "each without a body is answered"),
+    ] {
+        for text in ["echo = @", "when = @, answer = \"ok\""] {
+            let text = format!("{}{more}", text.replace('@', content_type));
+            let said = handshake_said(verify, &text);
+            assert!(said.contains(told), "{text}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -189,6 +189,21 @@ fn learned_secret_signs_from_then_on_and_no_later_one_changes_it() {
 }
 
 #[test]
+fn signed_question_is_kept_and_counted_too() {
+    let asks = "handshake = { when = { json = \"type\", is = \"q\" }, answer = \"ok\" }";
+    let gateway = Gateway::with("", &source("asks", &format!("{HMAC}\n{asks}")));
+    let question = br#"{"type":"q","id":7}"#;
+    let good = signature(question);
+    assert_eq!(gateway.post("asks", &[("X-Signature", &good)], question).text(), "ok");
+    let kept = gateway.ask("GET", "/api/v1/rejected", "").json();
+    assert_eq!(kept[0]["reason"], "answered as a handshake, and no event", "{kept}");
+    let status = gateway.ask("GET", "/api/v1/status", "").json();
+    let mut sources = status["sources"].as_array().unwrap().iter();
+    assert_eq!(sources.find(|one| one["name"] == "asks").unwrap()["handshakes"], 1);
+    assert_eq!(n_events(&gateway, "asks"), 0);
+}
+
+#[test]
 fn what_a_question_brought_can_be_read() {
     let notion = "handshake = { echo = { json = \"verification_token\" }, signed = false }";
     let gateway = Gateway::with("", &source("notion", &format!("{HMAC}\n{notion}")));

@@ -160,6 +160,7 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
             ("setup", "[string]"),
             ("accepted", "integer"),
             ("duplicate", "integer"),
+            ("handshakes", "integer"),
             ("rejected", "integer"),
             ("turned_away", "integer"),
             ("last_verified_at", "time?"),
