@@ -148,10 +148,24 @@ impl RejectedRing {
     /// Why a request was rejected, in words an owner understands, with `sources` as they are
     /// configured by now. `None` = it is not kept any more, or its source is gone.
     pub fn explain(&self, number: u64, sources: &[&Source]) -> Option<Explanation> {
-        let rejected = self.get(number)?;
-        let source = sources.iter().find(|source| *source.name() == rejected.source)?;
-        let rejected =
-            source::Rejected { request: rejected.inbound(), received_at: rejected.received_at };
+        let kept = self.get(number)?;
+        let source = sources.iter().find(|source| *source.name() == kept.source)?;
+        let rejected = source::Rejected { request: kept.inbound(), received_at: kept.received_at };
+        if source.settings().learns() && !kept.is_handshake() {
+            let questions = self.list(usize::MAX).into_iter();
+            let questions = questions.filter(|one| one.source == kept.source && one.is_handshake());
+            for question in questions {
+                let told = source::explain_by_question(
+                    source,
+                    &rejected,
+                    question.number,
+                    &question.inbound(),
+                );
+                if told.is_some() {
+                    return told;
+                }
+            }
+        }
         Some(source::explain(source, sources, &rejected))
     }
 

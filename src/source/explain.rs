@@ -8,6 +8,7 @@ use super::rejection::Rejection;
 use super::request::Inbound;
 
 mod asked;
+mod brought;
 mod case;
 mod found;
 mod meant;
@@ -23,6 +24,7 @@ mod sighting;
 mod unknown;
 mod variants;
 
+pub use brought::explain_by_question;
 use case::{Case, because};
 pub use case::{Explanation, Rejected};
 

@@ -47,7 +47,7 @@ mod unpacked;
 pub use answer::{AnswerBody, AnswerRule};
 pub use configured::{Source, SourceError, Verified};
 pub use credentials::{Credentials, SourceCredentials};
-pub use explain::{Explanation, Rejected, explain};
+pub use explain::{Explanation, Rejected, explain, explain_by_question};
 pub use fetched::{
     BadKeyAddress, FetchRule, KeyAddress, KeyFetch, KeyFetchError, KeyRequest, KeySettings,
     OriginPattern, PathPattern, PostedJson,

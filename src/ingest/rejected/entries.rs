@@ -97,13 +97,20 @@ impl Entries {
     }
 
     /// Which one has to go: of the source that has most, so that one that is flooded leaves the
-    /// others theirs. Where bytes are short the largest goes first, but never the newest of all.
+    /// others theirs. Where bytes are short the largest goes first, but never the newest of all. The source's
+    /// first question stays: it may have brought the secret, and anybody can ask a thousand more.
     fn superfluous(&self) -> Option<usize> {
         let newest = self.requests.len().checked_sub(1)?;
         let of = |source: &SourceName| {
             let mine = self.requests.iter().take(newest).enumerate();
             let source = source.clone();
-            mine.filter(move |(_, request)| request.source == source)
+            let mine = mine.filter(move |(_, request)| request.source == source);
+            let mut has_first = false;
+            mine.filter(move |(_, request)| {
+                let is_first = request.is_handshake() && !has_first;
+                has_first |= is_first;
+                !is_first
+            })
         };
         if self.bytes > BYTES_MAX {
             let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.bytes)?;

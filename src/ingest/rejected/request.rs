@@ -54,8 +54,13 @@ impl RejectedRequest {
 
     /// An unsigned question that was answered: kept for what it brought.
     pub(in crate::ingest) fn of_handshake(source: &Source, request: Request<'_>) -> Self {
-        let reason = "answered as a handshake, and no event".to_owned();
+        let reason = HANDSHAKE.to_owned();
         Self { reason, ..Self::new(source, request, &Rejection::Missing) }
+    }
+
+    /// Whether it is a question that was answered.
+    pub(super) fn is_handshake(&self) -> bool {
+        self.reason == HANDSHAKE
     }
 
     /// The request as it came, to be judged once more.
@@ -85,6 +90,9 @@ impl RejectedRequest {
         self.body.len() + self.headers.encoded().len() + self.path_and_query.len() + ENTRY_BYTES
     }
 }
+
+/// The reason of a question that was answered.
+const HANDSHAKE: &str = "answered as a handshake, and no event";
 
 /// About what an entry takes besides its own text.
 const ENTRY_BYTES: usize = 256;

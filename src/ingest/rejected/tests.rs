@@ -102,6 +102,23 @@ fn a_source_that_is_flooded_leaves_the_others_theirs() {
 }
 
 #[test]
+fn first_question_of_a_source_is_not_flooded_out() {
+    let question = |body_bytes| RejectedRequest {
+        reason: "answered as a handshake, and no event".to_owned(),
+        ..request(body_bytes)
+    };
+    for (n_flood, body_bytes) in [(1_100, 1), (200, 64 << 10)] {
+        let ring = RejectedRing::default();
+        ring.push(request(1));
+        ring.push(question(64 << 10));
+        (0..n_flood).for_each(|_| drop(ring.push(question(body_bytes))));
+        assert!(numbers(&ring).contains(&2), "{n_flood} of {body_bytes} bytes");
+        assert!(ring.len() <= RejectedRing::ENTRIES_MAX);
+        assert!(ring.lock().entries.bytes() <= RejectedRing::BYTES_MAX);
+    }
+}
+
+#[test]
 fn large_bodies_make_room_before_small_ones() {
     let ring = RejectedRing::default();
     for n in 0..300 {

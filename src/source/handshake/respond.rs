@@ -136,6 +136,15 @@ impl Source {
         })
     }
 
+    /// What `question` brought to become the source's secret.
+    pub(in crate::source) fn brought_by(&self, question: &Inbound<'_>) -> Option<Secret> {
+        let mut handshakes = self.settings.profile.handshakes.iter();
+        handshakes.find_map(|handshake| {
+            let place = handshake.place().filter(|_| handshake.learns)?;
+            text_at(place, question).map(Secret::new)
+        })
+    }
+
     /// The answer of one handshake, where `request` is its question.
     fn reply(
         &self,

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use super::super::support::gateway::{Gateway, SECRET, signature};
+use super::super::support::gateway::{Gateway, SECRET, signature, signature_by};
 use super::super::support::wire::{self, Answer};
 
 /// How many events of `source` are stored.
@@ -186,6 +186,11 @@ fn learned_secret_signs_from_then_on_and_no_later_one_changes_it() {
     assert!(kept[0]["reason"].as_str().unwrap().contains("handshake"), "{kept}");
     let line = gateway.ask("GET", "/api/v1/rejected/3/explain", "").json();
     assert!(line["line"].as_str().unwrap().contains("answered as a handshake"), "{line}");
+    // One that another question's secret signed.
+    let stranger = signature_by("of a stranger", body);
+    assert_eq!(gateway.post("asana", &[("X-Hook-Signature", &stranger)], body).status, 401);
+    let line = gateway.ask("GET", "/api/v1/rejected/4/explain", "").json();
+    assert!(line["line"].as_str().unwrap().contains("that handshake 3 brought"), "{line}");
 }
 
 #[test]

@@ -207,7 +207,12 @@ impl Drop for Gateway {
 
 /// HMAC-SHA256 over the raw body in hexadecimal: Hyvor Talk's, and one of `UserEcho`'s.
 pub(crate) fn signature(body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    signature_by(SECRET, body)
+}
+
+/// The same by any secret.
+pub(crate) fn signature_by(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
     hex::encode(mac.finalize().into_bytes())
 }
