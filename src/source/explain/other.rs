@@ -61,7 +61,7 @@ impl Case<'_> {
     }
 
     /// How the source gets this provider.
-    fn with_provider(&self, provider: &str) -> String {
+    pub(super) fn with_provider(&self, provider: &str) -> String {
         let name = self.source.name();
         let instead = match self.source.settings.profile.provider {
             Some(_) => "",

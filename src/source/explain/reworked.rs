@@ -216,44 +216,65 @@ fn percent_encoded(text: &str, plain: &[u8]) -> String {
 
 /// The secret's bytes in another encoding, and their hashes.
 fn of_bytes(text: &[u8]) -> Vec<ReworkedSecret> {
-    let file = "write what fits into the secret's file: `printf %s \"$SECRET\" | base64`";
+    let in_base64 =
+        r#"write that into the secret's file: `printf %s "$SECRET" | base64 | tr -d '\n' > FILE`"#;
+    let in_hex = r#"write that into the secret's file: `printf %s "$SECRET" | od -An -v -tx1 | tr -d ' \n' > FILE`"#;
     let mut forms = vec![
-        form("it matches with the secret in base64", file, Encoding::Base64.encode(text)),
-        form("it matches with the secret in hex", file, hex::encode(text)),
+        form("it matches with the secret in base64", in_base64, Encoding::Base64.encode(text)),
+        form("it matches with the secret in hex", in_hex, hex::encode(text)),
     ];
     let decoded = [Encoding::Base64, Encoding::Hex].map(|encoding| encoding.decode(text));
     let how = "it matches when the secret is decoded (from base64 or hex)";
     forms.extend(decoded.into_iter().flatten().map(|bytes| form(how, ENTER, bytes)));
-    let digests = [
-        (
-            "it matches with the sha256 hash of the secret in its place",
-            Sha256::digest(text).to_vec(),
-        ),
-        (
-            "it matches with the sha1 hash of the secret in its place",
-            sha1::Sha1::digest(text).to_vec(),
-        ),
-        (
-            "it matches with the md5 hash of the secret in its place",
-            md5::Md5::digest(text).to_vec(),
-        ),
-        (
-            "it matches with the sha512 hash of the secret in its place",
-            Sha512::digest(text).to_vec(),
-        ),
-        (
-            "it matches with the sha384 hash of the secret in its place",
-            Sha384::digest(text).to_vec(),
-        ),
-    ];
-    let in_hex =
-        "write that hash in hex into the secret's file: `printf %s \"$SECRET\" | sha256sum`";
-    let as_key = "write that hash in hex into the secret's file, as `sha256sum` prints it, and \
-                  `key = \"hex\"` into the `verify` table";
-    for (how, digest) in digests {
+    for Hashed { how, in_hex, in_base64, as_key, digest } in hashed(text) {
         forms.push(form(how, in_hex, hex::encode(&digest)));
-        forms.push(form(how, in_hex, Encoding::Base64.encode(&digest)));
+        forms.push(form(how, in_base64, Encoding::Base64.encode(&digest)));
         forms.push(form(how, as_key, digest));
     }
     forms
+}
+
+/// A hash of the secret, and what to write for it.
+struct Hashed {
+    how: &'static str,
+    in_hex: &'static str,
+    in_base64: &'static str,
+    as_key: &'static str,
+    digest: Vec<u8>,
+}
+
+/// What is told of a hash by this name.
+macro_rules! hashed {
+    ($name:literal, $digest:expr) => {
+        Hashed {
+            how: concat!("it matches with the ", $name, " hash of the secret in its place"),
+            in_hex: concat!(
+                "write that hash in hex into the secret's file: `printf %s \"$SECRET\" | ",
+                $name,
+                "sum | cut -d ' ' -f 1 > FILE`"
+            ),
+            in_base64: concat!(
+                "write that hash in base64 into the secret's file: `printf %s \"$SECRET\" | openssl \
+                 dgst -",
+                $name,
+                " -binary | openssl base64 -A > FILE`"
+            ),
+            as_key: concat!(
+                "write that hash in hex into the secret's file, `printf %s \"$SECRET\" | ",
+                $name,
+                "sum | cut -d ' ' -f 1 > FILE`, and `key = \"hex\"` into the `verify` table"
+            ),
+            digest: $digest.to_vec(),
+        }
+    };
+}
+
+fn hashed(text: &[u8]) -> [Hashed; 5] {
+    [
+        hashed!("sha256", Sha256::digest(text)),
+        hashed!("sha1", sha1::Sha1::digest(text)),
+        hashed!("md5", md5::Md5::digest(text)),
+        hashed!("sha512", Sha512::digest(text)),
+        hashed!("sha384", Sha384::digest(text)),
+    ]
 }

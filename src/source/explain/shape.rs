@@ -83,9 +83,8 @@ impl ShapeInWords {
             SignatureFormat::Items { item, at } => {
                 let at = at.unwrap_or(0);
                 let what = || format!("in a list, as its item {at} (between `{item}`)");
-                self.line(is_other, what, || {
-                    format!("list = {{ item = \"{item}\", key = \"{at}\" }}")
-                });
+                // Each of them may be the signature.
+                self.line(is_other, what, || format!("list = {{ item = \"{item}\" }}"));
             }
         }
     }

@@ -69,7 +69,12 @@ fn no_header() {
     signed.headers.retain(|(name, _)| name == "content-type");
     check(&hyvor, &signed, "there is no header `x-signature`: it is not signed", "at the sender");
     let github = sign(&source("github", &["other"]));
-    check(&hyvor, &github, "there is the header `x-hub-signature-256` that provider `github`", "");
+    check(
+        &hyvor,
+        &github,
+        "there is the header `x-hub-signature-256` that provider `github`",
+        "`provider = \"github\"`",
+    );
 }
 
 #[test]

@@ -58,7 +58,11 @@ impl Case<'_> {
         let hint = match rejection {
             Rejection::Missing => {
                 let hint = "enter the secret at the sender too: most senders sign only then";
-                Some(self.dropped_header(rejection).unwrap_or(hint).to_owned())
+                let other = self.foreign_header().map(|(_, provider)| {
+                    format!("{}, and the secret of that sender", self.with_provider(provider))
+                });
+                let usual = || self.dropped_header(rejection).unwrap_or(hint).to_owned();
+                Some(other.unwrap_or_else(usual))
             }
             _ => self.base64_as_text().or_else(|| self.list_as_whole()).or_else(|| {
                 let copy = "copy the secret from the sender again; compare the whole of it";

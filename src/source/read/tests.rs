@@ -282,10 +282,11 @@ fn variables_without_a_place_are_found() {
     check("hmac-sha256", "signed = \"{url}{body}\"", "`url` is missing");
     check(
         "hmac-sha256",
-        "list = { item = \"\", key = \"v\" }",
+        "list = { item = \"\", pair = \"=\", key = \"v\" }",
         "nothing separates nothing",
     );
     check("hmac-sha256", "list = { pair = \"=\" }", "`key` is missing");
+    check("hmac-sha256", "list = { item = \",\", key = \"1\" }", "`pair` is missing");
     check(
         "hmac-sha256",
         "list = { pair = \"\", key = \"v\" }",

@@ -173,13 +173,19 @@ fn read_list(mut table: Table<'_>) -> Option<SignatureFormat> {
     if !is_good {
         table.problem("item", "nothing separates nothing", "write a character, such as \",\"");
     }
-    let has_keys = pair.as_ref().map_or_else(|| table.has("key"), |pair| !pair.is_empty());
+    if table.has("key") && !table.has("pair") {
+        let help = "write `pair = \"=\"`; or leave `key` out where the items have no keys";
+        table.missing("pair", help);
+        table.finish();
+        return None;
+    }
+    let has_keys = pair.as_ref().is_some_and(|pair| !pair.is_empty());
     if has_keys && !table.has("key") {
         let help = "write `key = \"v1\"`; or leave `pair` out where the items have no keys";
         table.missing("key", help);
     }
     let format = if has_keys {
-        let pair = pair.unwrap_or_else(|| "=".to_owned()).into();
+        let pair = pair.unwrap_or_default().into();
         let keys = keys.map(|keys| keys.into_iter().map(Into::into).collect());
         keys.map(|keys| SignatureFormat::List { item: item.into(), pair, keys })
     } else {

@@ -72,6 +72,16 @@ fn secret_that_is_hashed_or_encoded_first_is_named() {
     let told = explain_at(&verify(HEX, "s3cr3t-value"), &[], &sign(&theirs), NOW);
     assert!(told.line.contains("the sha256 hash of the secret"), "{told:?}");
     assert!(told.config_hint.unwrap().contains("`key = \"hex\"`"));
+    let md5 = <md5::Md5 as sha2::Digest>::digest(b"s3cr3t-value");
+    for (theirs, command) in [
+        (hex::encode(md5), "md5sum | cut"),
+        (Encoding::Base64.encode(&md5), "dgst -md5 -binary | openssl base64"),
+        (hex::encode(b"s3cr3t-value"), "od -An -v -tx1"),
+    ] {
+        let told = explain_at(&verify(HEX, "s3cr3t-value"), &[], &sign(&verify(HEX, &theirs)), NOW);
+        let hint = told.config_hint.unwrap();
+        assert!(hint.contains(command), "{command}: {hint}");
+    }
 }
 
 #[test]
