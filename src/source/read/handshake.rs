@@ -221,22 +221,7 @@ pub(super) fn check_handshake(
         check_learning(table, profile, handshake, secrets);
     }
     let is_signed = profile.schemes.iter().any(|scheme| scheme.algorithm.signs());
-    let by_header = handshake.given.as_ref().or(handshake.place());
-    if let Some(FieldRef::Header(name)) = by_header
-        && EVERYWHERE.contains(&name.as_ref())
-        && handshake.when.is_none()
-        && handshake.token.is_none()
-    {
-        let which = match (is_signed, handshake.signing) {
-            (true, Signing::Signed) => "that is signed",
-            (true, Signing::Open) => "that is not signed",
-            (false, _) => "without a body",
-        };
-        let message = format!(
-            "every request has the header `{name}`: each {which} is answered and not stored"
-        );
-        let help = "name a field that the question alone has, or its text: `is = \"…\"`";
-        table.warning("handshake", message, help);
+    if warn_of_header(table, handshake, is_signed) {
         return;
     }
     let is_looked_at = handshake.signing == Signing::Signed || !is_signed;
@@ -263,6 +248,27 @@ pub(super) fn check_handshake(
             "say what tells a question from an event: `when = { json = \"type\", is = \"…\" }`";
         table.warning("handshake", message, help);
     }
+}
+
+/// Warns of a question that is known by nothing but a header that every request has.
+fn warn_of_header(table: &mut Table<'_>, handshake: &Handshake, is_signed: bool) -> bool {
+    let name = match handshake.given.as_ref().or(handshake.place()) {
+        Some(FieldRef::Header(name)) if EVERYWHERE.contains(&name.as_ref()) => name,
+        _ => return false,
+    };
+    if handshake.when.is_some() || handshake.token.is_some() {
+        return false;
+    }
+    let which = match (is_signed, handshake.signing) {
+        (true, Signing::Signed) => "that is signed",
+        (true, Signing::Open) => "that is not signed",
+        (false, _) => "without a body",
+    };
+    let message =
+        format!("every request has the header `{name}`: each {which} is answered and not stored");
+    let help = "name a field that the question alone has, or its text: `is = \"…\"`";
+    table.warning("handshake", message, help);
+    true
 }
 
 /// A secret can be learned where one file is to hold it and nothing else signs.
