@@ -284,7 +284,7 @@ impl Ingest {
         reply
     }
 
-    /// Keeps a question where its owner can look at it: also a signed one, or nobody could tell that an event was
+    /// Keeps a question where its owner can look at it: also a signed one, or its owner could not tell that an event was
     /// taken for one.
     fn keep_handshake(&self, endpoint: &Endpoint, request: Request<'_>) {
         self.log.handshake(endpoint.source().name(), request.client, self.clock.now());

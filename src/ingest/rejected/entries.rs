@@ -98,7 +98,7 @@ impl Entries {
 
     /// Which one has to go: of the source that has most, so that one that is flooded leaves the
     /// others theirs. Where bytes are short the largest goes first, but never the newest of all. The source's
-    /// first question stays: it may have brought the secret, and anybody can ask a thousand more.
+    /// first question stays: it may have brought the secret, and a stranger can ask a thousand more.
     fn superfluous(&self) -> Option<usize> {
         let newest = self.requests.len().checked_sub(1)?;
         let of = |source: &SourceName| {
