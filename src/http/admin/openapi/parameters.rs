@@ -84,7 +84,7 @@ fn words(ask: &str, name: &str) -> &'static str {
 /// The schema with what the server refuses or takes for less.
 fn bounded(ask: &str, name: &str, plain: Value) -> Value {
     // More than there can be in one answer is no mistake: it is taken for that.
-    let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 1, "default": unsaid });
+    let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 0, "default": unsaid });
     match (ask, name) {
         ("EventsAsk" | "ExportAsk", "limit") => limit(50),
         ("DeadAsk", "limit") => limit(DEAD_LIMIT),
