@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 mod cluster;
+mod dead;
 mod kinds;
 mod parameters;
 mod schemas;
@@ -64,7 +65,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get(
         "/dead",
         Some("DeadAsk"),
-        "[DeadLetter]",
+        "[DeadLetter]|DeadGroups",
         "Dead letters, oldest first; with `group` their groups.",
     ),
     post("/dead/redrive", Some("DeadAsk"), "Changed", "Tries dead letters again."),
@@ -232,7 +233,7 @@ fn path_parameter(part: &str) -> Option<Value> {
 }
 
 fn all_schemas() -> impl Iterator<Item = &'static (&'static str, &'static [Field])> {
-    SCHEMAS.iter().chain(cluster::SCHEMAS)
+    SCHEMAS.iter().chain(cluster::SCHEMAS).chain(dead::SCHEMAS)
 }
 
 fn fields_of(name: &str) -> Option<Vec<Field>> {

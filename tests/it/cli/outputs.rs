@@ -20,6 +20,7 @@ static OF_THIS_RUN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"127\.0\.0\.1:\d+".to_owned(), "ADDRESS"),
         (r"\b[0-9a-f]{40,}\b".to_owned(), "HEX"),
         ("\"gateway\":\"[0-9a-f]{32}\"".to_owned(), "\"gateway\":\"HEX\""),
+        ("\"key\":\"[0-9a-f]{32}\"".to_owned(), "\"key\":\"HEX\""),
         (r"-[0-9a-f]{12}\.event".to_owned(), "-HEX.event"),
         (r"(\d+(\.\d+)? (µs|ms|s|min|h)|just now)( ago)?\b".to_owned(), "SPAN"),
         (r"\d+(\.\d+)? (B|kB|MB|GB)\b( of \d+ GB)?".to_owned(), "SIZE"),

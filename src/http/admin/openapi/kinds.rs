@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 
 pub(super) fn schema(kind: &str) -> Value {
+    if kind.contains('|') {
+        return json!({ "anyOf": kind.split('|').map(schema).collect::<Vec<_>>() });
+    }
     if let Some(kind) = kind.strip_suffix('?') {
         return match kind {
             "any" => json!({}),

@@ -301,20 +301,6 @@ pub(super) const SCHEMAS: &[(&str, &[Field])] = &[
         ],
     ),
     (
-        "DeadLetter",
-        &[
-            ("handler", "string"),
-            ("id", "id"),
-            ("position", "integer"),
-            ("source", "string"),
-            ("type", "string"),
-            ("received_at", "time"),
-            ("attempts", "integer"),
-            ("died_at", "time"),
-            ("reason", "string"),
-        ],
-    ),
-    (
         "Rejected",
         &[
             ("number", "integer"),
