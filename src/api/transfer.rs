@@ -50,18 +50,15 @@ impl Api {
         let (mut parsed, mut told) = (Vec::with_capacity(events.len()), BTreeSet::new());
         for event in events {
             let mut one = ParsedEvent::of(event, now).map_err(bad)?;
-            match self.known_as(&one).await? {
-                Some((id, position)) => {
-                    if id == one.id {
-                        self.leave_out_tried(position, &mut one.deliveries).await?;
-                    }
-                    one.known = Some(id);
+            if let Some((id, position)) = self.known_as(&one).await? {
+                if id == one.id {
+                    self.leave_out_tried(position, &mut one.deliveries).await?;
                 }
-                None => {
-                    // What is open is due here as well.
-                    let stood = one.deliveries.iter().filter(|(_, it)| *it != CarriedState::Open);
-                    told.extend(stood.map(|(handler, _)| handler.clone()));
-                }
+                one.known = Some(id);
+            } else {
+                // What is open is due here as well.
+                let stood = one.deliveries.iter().filter(|(_, it)| *it != CarriedState::Open);
+                told.extend(stood.map(|(handler, _)| handler.clone()));
             }
             parsed.push(one);
         }

@@ -86,9 +86,8 @@ fn bounded(ask: &str, name: &str, plain: Value) -> Value {
     // More than there can be in one answer is no mistake: it is taken for that.
     let limit = |unsaid: usize| json!({ "type": "integer", "minimum": 0, "default": unsaid });
     match (ask, name) {
-        ("EventsAsk" | "ExportAsk", "limit") => limit(50),
+        ("EventsAsk" | "ExportAsk" | "RejectedAsk", "limit") => limit(50),
         ("DeadAsk", "limit") => limit(DEAD_LIMIT),
-        ("RejectedAsk", "limit") => limit(50),
         ("ActionsAsk", "limit") => json!({ "type": "integer", "minimum": 0, "default": 50 }),
         ("RejectedAsk", "source") => plain,
         (_, "source" | "handler") => json!({ "type": "string", "pattern": NAME }),
