@@ -21,6 +21,7 @@ fn http(url: &str, more: &str) -> Box<dyn Handler> {
 
 /// The same, whatever is warned of.
 fn warned(url: &str, more: &str) -> Box<dyn Handler> {
+    install_tls();
     let (settings, _) = try_settings("http", &format!("url = '{url}'\n{more}"), Path::new("."));
     settings.unwrap().build(&context(Path::new("."))).unwrap()
 }

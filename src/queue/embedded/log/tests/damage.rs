@@ -242,10 +242,12 @@ fn files_cut_at_each_block_open_and_serve_what_is_left() {
             reopened.append(1, 10);
             let positions = reopened.positions();
             assert_eq!(positions.len(), left.len() + 1, "{number} {len}");
-            // None is given twice, and no more are left out than a file of such events holds.
+            // None is given twice, and no more are left out than a file of such events holds, where one
+            // is left to go by.
             let newest = *positions.last().unwrap();
+            let most = if len < 1_536 { u64::MAX } else { 60 };
             let is_given_again = !is_sealed && len == 0;
-            assert!(is_given_again || (31..=60).contains(&newest), "{number} {len} {positions:?}");
+            assert!(is_given_again || (31..=most).contains(&newest), "{number} {len} {positions:?}");
         }
     }
 }
