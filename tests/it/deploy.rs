@@ -248,5 +248,5 @@ fn no_shipped_unit_has_a_step_that_can_keep_the_program_down() {
             }
         }
     }
-    assert_eq!(n_units, 2);
+    assert_eq!(n_units, 3);
 }
