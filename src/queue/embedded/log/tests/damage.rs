@@ -247,7 +247,10 @@ fn files_cut_at_each_block_open_and_serve_what_is_left() {
             let newest = *positions.last().unwrap();
             let most = if len < 1_536 { u64::MAX } else { 60 };
             let is_given_again = !is_sealed && len == 0;
-            assert!(is_given_again || (31..=most).contains(&newest), "{number} {len} {positions:?}");
+            assert!(
+                is_given_again || (31..=most).contains(&newest),
+                "{number} {len} {positions:?}"
+            );
         }
     }
 }
