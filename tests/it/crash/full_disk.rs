@@ -9,7 +9,8 @@ use crate::support::wire;
 
 #[test]
 fn a_full_disk_answers_503_and_200_again_once_there_is_room() {
-    let Some(disk) = Disk::new(96) else { return };
+    // Events leave 48 MiB to outcomes and upkeep, and want a segment of 16 MiB beside them.
+    let Some(disk) = Disk::new(160) else { return };
     let elsewhere = tempfile::tempdir().unwrap();
     let events = elsewhere.path().join("events.jsonl");
     let handler = format!("[handler.elsewhere.file]\npath = {events:?}\n");
