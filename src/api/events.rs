@@ -76,7 +76,7 @@ impl Api {
         }
     }
 
-    /// Events as `ask` asks for them, within [`LIST_TIME`].
+    /// Events as `ask` asks for them, within `LIST_TIME`.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
         let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..self.question(ask)? };
         let searched = self.queue.search(query.clone(), LIST_TIME).await?;
