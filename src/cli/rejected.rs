@@ -62,11 +62,13 @@ pub(super) async fn run(verb: Rejected, config: &Config, output: Output) -> Resu
         Rejected::Explain { number } => {
             let explained = kept.explain(number, config).await?;
             output.one(&explained, |ExplainView { explanation, .. }| {
-                let line = plain(&explanation.line);
-                match &explanation.config_hint {
-                    Some(hint) => format!("{line}\n{}", plain(hint)),
-                    None => line,
+                let mut lines = vec![plain(&explanation.line)];
+                lines.extend(explanation.config_hint.as_deref().map(plain));
+                if let Some(table) = &explanation.config_table {
+                    lines.push(String::new());
+                    lines.extend(table.lines().map(plain));
                 }
+                lines.join("\n")
             })
         }
         Rejected::Release(RejectedRelease { number: Some(number), .. }) => {

@@ -194,6 +194,8 @@ fn good(n_good: usize, n_looked_at: usize, n_all: usize) -> String {
     }
 }
 
+/// So much of a line of an explanation is shown.
+const LINE_CHARS_MAX: usize = 600;
 /// Where nothing was mended yet.
 const NONE_GOOD: &str = "None would be good now: mend the cause first, then release them.";
 
@@ -214,9 +216,17 @@ async fn group(
     let explained = explained.map(|view| serde_json::to_value(&view).unwrap_or_default());
     let mut text = |key: &str| {
         let text = explained.as_ref().and_then(|view| view.get(key)?.as_str());
-        text.map(|text| room.shown(text, 600)).unwrap_or_default()
+        let lines = text.unwrap_or_default().lines();
+        lines.map(|line| room.shown(line, LINE_CHARS_MAX)).collect::<Vec<_>>().join("\n")
     };
-    let (line, hint) = (text("line"), text("config_hint"));
+    let (line, mut hint) = (text("line"), text("config_hint"));
+    let table = text("config_table");
+    // A part of a table is no table.
+    if table.lines().any(|line| line.ends_with('…')) {
+        hint.push_str("\n\n`gatepost rejected explain` shows the table");
+    } else if !table.is_empty() {
+        hint = format!("{hint}\n\n{table}");
+    }
     let numbers: Vec<u64> = requests.iter().map(|request| request.number).collect();
     let (n_good, n_looked_at) = api.good_by_now(&numbers, VERIFIED_MAX)?;
     let moments = || requests.iter().map(|request| request.received_at);

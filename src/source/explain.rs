@@ -19,8 +19,10 @@ mod rejection;
 mod repacked;
 mod reworked;
 mod rewritten;
+mod sent;
 mod shape;
 mod sighting;
+mod table;
 mod unknown;
 mod variants;
 
@@ -67,6 +69,7 @@ pub fn explain(source: &Source, all: &[&Source], rejected: &Rejected<'_>) -> Exp
     case.of_question(&rejection)
         .or_else(|| case.of_own_sender(all))
         .or_else(|| case.of_another_way())
+        .or_else(|| case.foreign_token(&rejection))
         .unwrap_or_else(|| case.unknown(&rejection))
 }
 

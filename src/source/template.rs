@@ -7,5 +7,5 @@ mod sorted;
 mod tests;
 
 pub(super) use message::{Message, Values};
-pub(super) use parsed::Part;
 pub use parsed::{BadTemplate, Template};
+pub(super) use parsed::{Part, variable};

@@ -28,8 +28,8 @@ impl Case<'_> {
             let line = "it is the sender's question whether this address is yours, and no \
                         `verify_token` is configured: it is answered only with one";
             let hint = format!(
-                "`verify_token = {{ file = \"data/secrets/…\", create = true }}` in [source.{name}], and \
-                 enter that word at the sender"
+                "`verify_token = {{ file = \"data/secrets/{name}.verify\", create = true }}` in [source.{name}], \
+                 and enter that word at the sender"
             );
             return Some(because(line, Some(&hint)));
         };
@@ -102,30 +102,24 @@ impl Case<'_> {
             return None;
         }
         let place = first.signature.places.first().map(FieldRef::name).unwrap_or_default();
-        let timestamp = first.timestamp.as_ref().map_or(String::new(), |rule| {
-            format!(", timestamp = {{ form = \"{}\" }}", rule.at.name())
-        });
-        let signed = first.signed.as_ref().map(ToString::to_string).unwrap_or_default();
         let mailgun = match self.source.provider() {
             "mailgun" => {
                 " (\"Mailgun Routes\" in docs/senders.md); its webhooks in JSON fit the preset"
             }
             _ => "",
         };
-        let hint = format!(
-            "give it a source of its own with [source.NAME.verify]: `algorithm = \"{}\", form = \
-             \"{place}\"{timestamp}, signed = \"{signed}\"`, and `allow_unsigned_body = true` where the \
-             body is not signed{mailgun}",
+        let change = format!(
+            "where JSON comes, too, give the form a source of its own{mailgun}; `algorithm = \"{}\", form = \"{place}\"`",
             first.algorithm.name()
         );
         let line =
             "it is signed with the secret, in the fields of a form, and is looked for in JSON";
-        Some(because(line, Some(&hint)))
+        Some(self.with_scheme(line, &change, &first))
     }
 }
 
 /// The field of a form that has the last name of a path.
-fn to_form(place: &mut FieldRef) {
+pub(super) fn to_form(place: &mut FieldRef) {
     if let FieldRef::Json(path) = place {
         let name = path.rsplit('.').next().unwrap_or_default().to_owned();
         *place = FieldRef::Form(name.into());

@@ -24,6 +24,9 @@ pub struct Explanation {
     pub line: String,
     /// What to write into the configuration, or to do, where that is known.
     pub config_hint: Option<String>,
+    /// A table of the configuration that the hint speaks of, whole, ready to be pasted.
+    #[serde(default)]
+    pub config_table: Option<String>,
     /// Whether it would be taken as of now: then it can be released.
     pub is_good_now: bool,
 }
@@ -32,7 +35,8 @@ pub struct Explanation {
 pub(super) type WrittenAnew = (&'static str, Vec<u8>);
 
 pub(super) fn because(line: &str, hint: Option<&str>) -> Explanation {
-    Explanation { line: line.to_owned(), config_hint: hint.map(str::to_owned), is_good_now: false }
+    let config_hint = hint.map(str::to_owned);
+    Explanation { line: line.to_owned(), config_hint, config_table: None, is_good_now: false }
 }
 
 pub(super) struct Case<'a> {

@@ -5,7 +5,7 @@ use super::super::algorithm::AlgorithmKind;
 use super::super::keys::{Algorithm, Key, KeyRule};
 use super::super::request::Inbound;
 use super::super::scheme::{Envelope, Scheme};
-use super::super::signature::Encoding;
+use super::super::signature::{Encoding, SignatureRule};
 use super::super::template::{Message, Template, Values};
 use super::case::{Case, Explanation, because};
 use super::shape::{ShapeInWords, SignedText};
@@ -157,8 +157,7 @@ impl Case<'_> {
         text: &SignedText<'_>,
         sighting: &Sighting,
     ) -> Explanation {
-        let is_of_preset = self.source.settings.profile.provider.is_some();
-        let mut told = ShapeInWords::new(is_of_preset);
+        let mut told = ShapeInWords::default();
         told.place(scheme, sighting);
         told.algorithm(scheme, algorithm);
         told.format(scheme, sighting);
@@ -167,14 +166,22 @@ impl Case<'_> {
         told.text(scheme, text);
         let (what, lines) = told.into_parts();
         let line = format!("it is signed with the secret, but otherwise: {}", what.join(", "));
-        let is_readable = matches!(sighting.spelling, Spelling::In(_));
-        let hint = if is_readable {
-            format!("{} in {}", lines.join(", "), self.table())
-        } else {
-            "have the sender write the plain hex or base64 of the signature: nothing here reads this"
-                .to_owned()
+        let Spelling::In(encoding) = sighting.spelling else {
+            let hint = "have the sender write the plain hex or base64 of the signature: nothing here reads this";
+            return because(&line, Some(hint));
         };
-        because(&line, Some(&hint))
+        let mut found = Scheme {
+            algorithm,
+            key: rule.clone(),
+            signature: SignatureRule {
+                places: vec![sighting.place.clone()],
+                format: sighting.format.clone(),
+                encoding,
+            },
+            ..scheme.clone()
+        };
+        text.put_into(&mut found);
+        self.with_scheme(&line, &lines.join(", "), &found)
     }
 }
 

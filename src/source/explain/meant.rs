@@ -7,14 +7,15 @@ use crate::secret::Secret;
 use super::super::configured::Source;
 use super::super::field_ref::{FieldRef, pairs};
 use super::super::handshake::{Answer, Signing};
-use super::super::keys::Algorithm;
 use super::super::rejection::Rejection;
 use super::super::request::Inbound;
 use super::super::scheme::{Envelope, Scheme};
 use super::super::settings::SigningProfile;
 use super::super::template::Template;
+use super::super::timestamp::TimestampRule;
 use super::case::{Case, Explanation, because};
 use super::shape::unit;
+use super::table::in_unit;
 
 /// What senders put together of a time and the body.
 const TIMED: [&str; 7] = [
@@ -65,17 +66,27 @@ impl Case<'_> {
             };
             let mut changed = scheme.clone();
             changed.signed = Template::parse(&signed).ok();
-            let changed = SigningProfile { schemes: vec![changed], ..profile.clone() };
-            if self.any_fits(&changed) {
-                let text = text.escape_default();
+            if self.any_fits(&SigningProfile { schemes: vec![changed.clone()], ..profile.clone() })
+            {
                 let time = time.filter(|_| signed.contains("{header:"));
-                let time = time.map_or(String::new(), |name| {
-                    let unit = self.unit_in(name);
+                let rule = time.and_then(|name| self.time_in(name));
+                let time = time.zip(rule).map_or(String::new(), |(name, rule)| {
+                    let unit = in_unit(rule.unit);
+                    changed.timestamp = Some(rule);
+                    changed.signed = Template::parse(text).ok();
                     format!(", `timestamp = {{ header = \"{name}\"{unit} }}`")
                 });
-                return Some(because(
-                    &format!("it matches over another text: `{text}`"),
-                    Some(&format!("`signed = \"{text}\"`{time} in {}", self.table())),
+                let text = match changed.timestamp {
+                    Some(_) => text.to_owned(),
+                    // A time that has no unit is signed all the same.
+                    None => signed,
+                };
+                let text = text.escape_default();
+                let line = format!("it matches over another text: `{text}`");
+                return Some(self.with_scheme(
+                    &line,
+                    &format!("`signed = \"{text}\"`{time}"),
+                    &changed,
                 ));
             }
         }
@@ -88,13 +99,11 @@ impl Case<'_> {
         names.find(|name| name.ends_with("timestamp") || name.ends_with("-time"))
     }
 
-    /// The unit of the time in a header, as a setting; nothing where it is seconds.
-    fn unit_in(&self, name: &str) -> String {
-        let value = FieldRef::header(name).find(&self.rejected.request).text().unwrap_or_default();
-        match unit(&value) {
-            (Some(unit), true) => format!(", unit = \"{unit}\""),
-            (_, _) => String::new(),
-        }
+    /// The time in a header, where it can be read.
+    fn time_in(&self, name: &str) -> Option<TimestampRule> {
+        let at = FieldRef::header(name);
+        let (unit, is_readable) = unit(&at.find(&self.rejected.request).text().unwrap_or_default());
+        is_readable.then_some(TimestampRule { at, unit, tolerance: TimestampRule::TOLERANCE })
     }
 
     /// Signed by a sender that was given no secret.
@@ -110,19 +119,6 @@ impl Case<'_> {
             Some(
                 "enter the secret at the sender: nothing can be believed that is signed like this",
             ),
-        ))
-    }
-
-    /// The token at another place than it is looked for.
-    pub(super) fn misplaced_token(&self) -> Option<Explanation> {
-        let schemes = &self.source.settings.profile.schemes;
-        if !schemes.iter().all(|scheme| scheme.algorithm == Algorithm::Token) {
-            return None;
-        }
-        let (place, setting) = self.secret_place()?;
-        Some(because(
-            &format!("the {place} holds the token, and it is looked for elsewhere"),
-            Some(&format!("`{setting}` in {}", self.table())),
         ))
     }
 
@@ -164,14 +160,16 @@ impl Case<'_> {
                 && secrets.any(|secret| self.fits_request(&self.profile(), secret, &inner))
         })?;
         let name = String::from_utf8_lossy(&name).into_owned();
-        let hint = format!(
-            "choose `application/json` as the content type at the sender; or say so in a `verify` table in place of a \
-             preset: `signed = \"{{form:{name}}}\"` and `allow_unsigned_body = true`"
+        let change = format!(
+            "choose `application/json` as the content type at the sender; or write `signed = \"{{form:{name}}}\"` and \
+             `allow_unsigned_body = true`"
         );
-        Some(because(
-            &format!("what is signed is the field `{name}` of the form, and not the form"),
-            Some(&hint),
-        ))
+        let line = format!("what is signed is the field `{name}` of the form, and not the form");
+        let mut of_field = self.source.settings.profile.schemes.first()?.clone();
+        let signed = of_field.signed.as_ref()?.to_string();
+        of_field.signed =
+            Template::parse(&signed.replace("{body}", &format!("{{form:{name}}}"))).ok();
+        Some(self.with_scheme(&line, &change, &of_field))
     }
 }
 

@@ -1,19 +1,15 @@
-//! What another sender, or the same one described otherwise, would have made good; and what is no
-//! signature of this body: the secret itself, a check sum, or the signature of nothing.
+//! What another sender, or the same one described otherwise, would have made good; and what is no signature of this
+//! body: a check sum, or the signature of nothing.
 
-use crate::secret::Secret;
-
-use super::super::field_ref::{FieldRef, pairs, query};
+use super::super::field_ref::FieldRef;
 use super::super::keys::Algorithm;
 use super::super::providers::PROVIDERS;
+use super::super::scheme::Scheme;
 use super::super::settings::{Overrides, SigningProfile};
 use super::super::signature::Encoding;
 use super::super::template::Template;
 use super::case::{Case, Explanation, because};
 use super::variants::{differences, variants};
-
-/// Shorter secrets would be found in texts that have nothing to do with them.
-const SECRET_BYTES_MIN: usize = 6;
 
 /// What a check sum is made of, with a word for people.
 const DIGESTED: [(&str, &str); 4] = [
@@ -81,8 +77,8 @@ impl Case<'_> {
             let profile = SigningProfile { schemes: vec![changed.clone()], ..profile.clone() };
             if self.any_fits(&profile) {
                 let (what, lines) = differences(scheme, &changed);
-                let hint = format!("{} in {}", lines.join(", "), self.table());
-                return Some(because(&format!("it matches {}", what.join(", ")), Some(&hint)));
+                let line = format!("it matches {}", what.join(", "));
+                return Some(self.with_scheme(&line, &lines.join(", "), &changed));
             }
         }
         None
@@ -99,13 +95,10 @@ impl Case<'_> {
         if !is_signed || !secrets.any(|secret| self.fits(&profile, secret)) {
             return None;
         }
-        let hint = format!(
-            "ask the sender to sign the body; or `signed = \"{{method}}\"` with \
-             `allow_unsigned_body = true` in {}, and keep the address secret",
-            self.table()
-        );
+        let change = "ask the sender to sign the body; or keep the address secret, and write `signed = \
+                      \"{method}\"` with `allow_unsigned_body = true`";
         let line = "it matches the word POST alone: the sender does not sign its body";
-        Some(because(line, Some(&hint)))
+        Some(self.with_scheme(line, change, profile.schemes.first()?))
     }
 
     /// The text of the first header that should hold the signature.
@@ -115,73 +108,10 @@ impl Case<'_> {
         places.find_map(|place| place.find(&self.rejected.request).text()).unwrap_or_default()
     }
 
-    /// The secret itself in place of a signature.
-    pub(super) fn secret_itself(&self) -> Option<Explanation> {
-        let profile = self.profile();
-        if !profile.schemes.iter().all(|scheme| scheme.algorithm.signs()) {
-            return None;
-        }
-        let (place, setting) = self.secret_place()?;
-        let line = format!(
-            "the {place} holds the secret itself: the sender sends it as a password and signs \
-             nothing"
-        );
-        let algorithm =
-            if setting.starts_with("algorithm") { "" } else { "algorithm = \"token\", " };
-        let hint = format!(
-            "have `{}` sign its requests, if it can; else `{algorithm}{setting}` in {}",
-            self.source.settings.profile.name(),
-            self.table()
-        );
-        Some(because(&line, Some(&hint)))
-    }
-
-    /// Where the secret itself stands in the request, for people and as settings.
-    pub(super) fn secret_place(&self) -> Option<(String, String)> {
-        let request = &self.rejected.request;
-        for (name, value) in request.headers.iter() {
-            let value = String::from_utf8_lossy(value);
-            let value = value.trim();
-            // A word may stand before it: `Bearer`, `Token`, `GenieKey`.
-            let worded = value.split_once(' ').into_iter().chain(value.rsplit_once(' '));
-            for (prefix, word) in worded.chain([("", value)]) {
-                let is_basic = prefix.eq_ignore_ascii_case("basic");
-                let place = format!("header `{name}`");
-                if is_basic && self.is_password(word) {
-                    return Some((place, "algorithm = \"basic\"".to_owned()));
-                }
-                if self.is_secret(word.as_bytes()) {
-                    let prefix = match prefix {
-                        "" => String::new(),
-                        prefix => format!(", prefix = \"{} \"", prefix.escape_debug()),
-                    };
-                    return Some((place, format!("header = \"{name}\"{prefix}")));
-                }
-            }
-        }
-        let mut fields = pairs(query(request).as_bytes());
-        let (name, _) = fields.find(|(_, value)| self.is_secret(value))?;
-        let name = String::from_utf8_lossy(&name).escape_debug().to_string();
-        Some((format!("query parameter `{name}`"), format!("query = \"{name}\"")))
-    }
-
-    fn is_secret(&self, text: &[u8]) -> bool {
-        let is_it = |secret: &Secret| secret.expose().trim_ascii() == text;
-        text.len() >= SECRET_BYTES_MIN && self.source.secrets.iter().any(is_it)
-    }
-
-    /// Whether `text` is `user:secret` in base64.
-    fn is_password(&self, text: &str) -> bool {
-        let decoded = Encoding::Base64.decode(text.as_bytes()).unwrap_or_default();
-        let at = decoded.iter().position(|byte| *byte == b':');
-        let password = at.and_then(|at| decoded.get(at + 1..));
-        self.is_secret(&decoded) || password.is_some_and(|password| self.is_secret(password))
-    }
-
     /// A header of the right name but for `_` in place of `-`, as CGI and some gateways write it.
     pub(super) fn renamed_header(&self) -> Option<Explanation> {
-        let schemes = self.source.settings.profile.schemes.iter();
-        let mut places = schemes.flat_map(|scheme| {
+        let profile = self.profile();
+        let mut places = profile.schemes.iter().flat_map(|scheme| {
             let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
             scheme.signature.places.iter().chain(timestamp).chain(&scheme.id)
         });
@@ -195,12 +125,24 @@ impl Case<'_> {
             Some((name.clone().into_owned(), sent.to_owned()))
         })?;
         let line = format!("there is no header `{name}`, but there is `{sent}`");
-        let hint = format!(
+        let change = format!(
             "something on its way writes `_` for `-` or the other way round: let it pass the names \
-             of headers as they are, or write `header = \"{sent}\"` in {}",
-            self.table()
+             of headers as they are, or write `header = \"{sent}\"`"
         );
-        Some(because(&line, Some(&hint)))
+        let is_it = |place: &FieldRef| matches!(place, FieldRef::Header(known) if *known == name);
+        let renamed = |scheme: &Scheme| {
+            let mut scheme = scheme.clone();
+            let timestamp = scheme.timestamp.iter_mut().map(|rule| &mut rule.at);
+            let places = scheme.signature.places.iter_mut().chain(timestamp).chain(&mut scheme.id);
+            places.filter(|place| is_it(place)).for_each(|place| *place = FieldRef::header(&sent));
+            scheme
+        };
+        let mut schemes = profile.schemes.iter().map(renamed);
+        let fits = |scheme: &Scheme| {
+            self.any_fits(&SigningProfile { schemes: vec![scheme.clone()], ..profile.clone() })
+        };
+        let first = schemes.clone().next()?;
+        Some(self.with_scheme(&line, &change, &schemes.find(fits).unwrap_or(first)))
     }
 
     /// A check sum where a keyed one is expected.
@@ -231,13 +173,10 @@ impl Case<'_> {
                             Encoding::Base64 => ", encoding = \"base64\"",
                             Encoding::Hex | Encoding::Plain => "",
                         };
-                        because(
-                            &format!("it matches as the plain {name} {what}"),
-                            Some(&format!(
-                                "`algorithm = \"{name}\", signed = \"{signed}\"{encoding}` in {}",
-                                self.table()
-                            )),
-                        )
+                        let line = format!("it matches as the plain {name} {what}");
+                        let change =
+                            format!("`algorithm = \"{name}\", signed = \"{signed}\"{encoding}`");
+                        self.with_scheme(&line, &change, digest.schemes.first()?)
                     });
                 }
             }

@@ -12,8 +12,8 @@ use super::super::scheme::Scheme;
 use super::super::settings::SigningProfile;
 use super::super::signature::SignatureFormat;
 use super::super::template::{Part, Template};
-use super::super::type_rule::TypeRule;
 use super::case::{Case, Explanation, because};
+use super::table::quoted;
 
 /// A secret that its provider has published: it proves nothing.
 struct PublishedSecret {
@@ -125,21 +125,11 @@ impl Case<'_> {
             return None;
         }
         let FieldRef::Header(header) = &place else { return None };
-        let of = |key: &str, places: &[FieldRef]| match places.first() {
-            Some(FieldRef::Header(name)) => format!(", {key} = {{ header = \"{name}\" }}"),
-            _ => String::new(),
-        };
-        let types = match &profile.event_type {
-            TypeRule::At(places) => of("type", places),
-            TypeRule::Literal(_) | TypeRule::Method => String::new(),
-        };
-        let hint = format!(
-            "update the sender, or in place of `provider` write [source.{}.verify] with `algorithm = \
-             \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"{types}{}`",
-            self.source.name(),
-            of("id", &profile.delivery_id),
+        let change = format!(
+            "update the sender, or write `algorithm = \"hmac-sha1\", header = \"{header}\", prefix = \"sha1=\"`"
         );
-        Some(because("it is signed by SHA-1 only (`sha1=`), which is not taken here", Some(&hint)))
+        let line = "it is signed by SHA-1 only (`sha1=`), which is not taken here";
+        Some(self.with_scheme(line, &change, older.schemes.first()?))
     }
 
     /// The address that is signed, known to the sender in another form.
@@ -157,14 +147,15 @@ impl Case<'_> {
                 scheme.url = Some(url.clone());
             }
             if self.any_fits(&other) {
-                let table = match profile.provider {
-                    Some(_) => format!("[source.{}]", self.source.name()),
-                    None => self.table(),
-                };
-                return Some(because(
-                    &format!("it matches with the address `{url}`, which the sender knows"),
-                    Some(&format!("`url = \"{url}\"` in {table}, or change it at the sender")),
-                ));
+                let line = format!("it matches with the address `{url}`, which the sender knows");
+                let change = format!("change it at the sender, or write `url = \"{url}\"`");
+                return Some(match profile.provider {
+                    Some(_) => {
+                        let hint = format!("{change} in [source.{}]", self.source.name());
+                        because(&line, Some(&hint))
+                    }
+                    None => self.with_scheme(&line, &change, other.schemes.first()?),
+                });
             }
         }
         None
@@ -238,14 +229,13 @@ impl Case<'_> {
         if !self.any_fits(&profile) {
             return None;
         }
-        let signed = profile.schemes.first()?.signed.as_ref()?.to_string();
-        Some(because(
-            &format!(
-                "it matches the body as it was before it was packed (`Content-Encoding: {}`)",
-                encoding.escape_debug()
-            ),
-            Some(&format!("`signed = \"{signed}\"` in {}", self.table())),
-        ))
+        let scheme = profile.schemes.first()?;
+        let signed = scheme.signed.as_ref()?.to_string();
+        let line = format!(
+            "it matches the body as it was before it was packed (`Content-Encoding: {}`)",
+            encoding.escape_debug()
+        );
+        Some(self.with_scheme(&line, &format!("`signed = {}`", quoted(&signed)), scheme))
     }
 
     /// A signature that came in quotes.

@@ -1,9 +1,14 @@
 //! What a rejection says by itself: nothing needs to be tried to explain it.
 
+use minijinja::value::ValueKind;
+
+use crate::body;
+
 use super::super::jwt::JwtRule;
 use super::super::rejection::Rejection;
 use super::super::scheme::Envelope;
 use super::super::settings::SigningProfile;
+use super::super::template::{Template, variable};
 use super::super::timestamp::Unit;
 use super::case::{Case, Explanation, because};
 
@@ -20,13 +25,13 @@ impl Case<'_> {
         match rejection {
             Rejection::Stale { seconds } => Some(self.stale(*seconds)),
             Rejection::BadTimestamp => Some(self.bad_timestamp()),
-            Rejection::NoVariable(what) => {
+            Rejection::NoVariable(what) => self.composed_value(what).or_else(|| {
                 let hint = "a proxy in front may drop it, or the sender is not the one configured";
                 Some(because(
                     &format!("the {what} is missing, which is part of what is signed"),
                     Some(self.dropped_header(rejection).unwrap_or(hint)),
                 ))
-            }
+            }),
             Rejection::Repeated(what) => Some(because(
                 &format!("the {what} is there more than once, which no honest sender does"),
                 Some("look for a proxy that adds it a second time"),
@@ -64,6 +69,38 @@ impl Case<'_> {
             | Rejection::WrongLength
             | Rejection::Mismatch => None,
         }
+    }
+
+    /// A field that is there, and is no text that could be signed.
+    fn composed_value(&self, what: &str) -> Option<Explanation> {
+        let schemes = &self.source.settings.profile.schemes;
+        let mut places = schemes.iter().flat_map(|scheme| {
+            let timestamp = scheme.timestamp.as_ref().map(|rule| &rule.at);
+            let signed = scheme.signed.iter().flat_map(Template::places);
+            signed.chain(timestamp).chain(&scheme.id)
+        });
+        let path = places.find(|place| place.to_string() == what)?.json_path()?;
+        let request = &self.rejected.request;
+        let content_type = request.headers.get("content-type");
+        let payload = body::read(content_type, Some(b"identity"), request.body).ok()?;
+        let value = body::at(payload.value(), path.split('.'))?;
+        let (kind, item) = match value.kind() {
+            ValueKind::Seq => ("a list", "0".to_owned()),
+            ValueKind::Map => {
+                let first = value.try_iter().ok()?.next();
+                ("an object", first.map_or_else(|| "NAME".to_owned(), |name| name.to_string()))
+            }
+            _ => return None,
+        };
+        let line = format!(
+            "the {what} is there, but is {kind}: only a text, a number or a truth value can stand in what is signed"
+        );
+        let hint = format!(
+            "name the part of it that the sender signs, as `{{json:{path}.{}}}`; where it signs the whole of it as it \
+             stands, that cannot be written down: ask for a signature over the body",
+            item.escape_debug()
+        );
+        Some(because(&line, Some(&hint)))
     }
 
     /// What to do about a key that cannot be fetched.
@@ -128,20 +165,46 @@ impl Case<'_> {
         let as_read = if configured == "s" { "seconds" } else { "milliseconds" };
         let line =
             format!("the signature is good, but its time is in {word}, and read as {as_read}");
-        let hint = match *unit {
-            "" => self.without_unit(),
-            unit => format!("`unit = \"{unit}\"` of the timestamp in {}", self.table()),
-        };
-        Some(because(&line, Some(&hint)))
+        Some(match *unit {
+            "s" => self.with_unit(&line, Unit::Seconds),
+            "ms" => self.with_unit(&line, Unit::Millis),
+            _ => self.without_unit(&line),
+        })
     }
 
-    /// What to write for a time that has no unit here.
-    fn without_unit(&self) -> String {
-        format!(
-            "there is no unit for that: write `{{header:NAME}}` for `{{timestamp}}` in `signed` and \
-             leave `timestamp` out of {}; a request's age is then not judged",
-            self.table()
-        )
+    /// The scheme with its time written in `unit`.
+    fn with_unit(&self, line: &str, unit: Unit) -> Explanation {
+        let schemes = &self.source.settings.profile.schemes;
+        let scheme = schemes.iter().find(|scheme| scheme.timestamp.is_some());
+        let Some(mut scheme) = scheme.cloned() else { return because(line, None) };
+        if let Some(rule) = &mut scheme.timestamp {
+            rule.unit = unit;
+        }
+        let name = match unit {
+            Unit::Seconds => "s",
+            Unit::Millis => "ms",
+            Unit::Rfc3339 => "rfc3339",
+            Unit::HttpDate => "http-date",
+        };
+        self.with_scheme(line, &format!("`unit = \"{name}\"` of the timestamp"), &scheme)
+    }
+
+    /// The scheme for a time that has no unit here.
+    fn without_unit(&self, line: &str) -> Explanation {
+        let schemes = &self.source.settings.profile.schemes;
+        let scheme = schemes.iter().find(|scheme| scheme.timestamp.is_some());
+        let Some(mut scheme) = scheme.cloned() else { return because(line, None) };
+        let place = scheme
+            .timestamp
+            .take()
+            .map_or_else(String::new, |rule| format!("{{{}}}", variable(&rule.at)));
+        let signed = scheme.signed.as_ref().map(ToString::to_string).unwrap_or_default();
+        scheme.signed = Template::parse(&signed.replace("{timestamp}", &place)).ok();
+        let change = format!(
+            "there is no unit for that: write `{place}` for `{{timestamp}}` in `signed` and leave `timestamp` out (a \
+             request's age is then not judged)"
+        );
+        self.with_scheme(line, &change, &scheme)
     }
 
     /// A time that cannot be read.
@@ -152,17 +215,14 @@ impl Case<'_> {
         let text = text.unwrap_or_default();
         let n_digits = text.trim().bytes().filter(u8::is_ascii_digit).count();
         let is_number = n_digits == text.trim().len() && n_digits > 0;
-        let hint = match (is_number, n_digits) {
-            (true, 17..) => self.without_unit(),
-            (true, 12..) => format!("`unit = \"ms\"` of the timestamp in {}", self.table()),
-            (true, _) => format!("`unit = \"s\"` of the timestamp in {}", self.table()),
-            (false, _) if text.contains(':') => format!(
-                "`unit = \"rfc3339\"` of the timestamp in {}, which reads dates of most forms",
-                self.table()
-            ),
-            (false, _) => "check `unit` of the timestamp: s, ms or rfc3339".to_owned(),
-        };
-        because("the signature is good, but its timestamp cannot be read", Some(&hint))
+        let line = "the signature is good, but its timestamp cannot be read";
+        match (is_number, n_digits) {
+            (true, 17..) => self.without_unit(line),
+            (true, 12..) => self.with_unit(line, Unit::Millis),
+            (true, _) => self.with_unit(line, Unit::Seconds),
+            (false, _) if text.contains(':') => self.with_unit(line, Unit::Rfc3339),
+            (false, _) => because(line, Some("check `unit` of the timestamp: s, ms or rfc3339")),
+        }
     }
 
     /// The key that says how old a request may be.

@@ -1,10 +1,12 @@
 //! The shape of a signature that was found, in words and as lines of the configuration.
 
-use super::super::field_ref::FieldRef;
 use super::super::keys::{Algorithm, KeyRule};
 use super::super::scheme::Scheme;
 use super::super::signature::SignatureFormat;
+use super::super::template::{Template, variable};
+use super::super::timestamp::{TimestampRule, Unit};
 use super::sighting::{Sighting, SignedValue, Spelling};
+use super::table::{in_unit, setting};
 
 /// A text that may have been signed.
 pub(super) struct SignedText<'a> {
@@ -14,20 +16,40 @@ pub(super) struct SignedText<'a> {
     pub(super) url: Option<&'a str>,
 }
 
+impl SignedText<'_> {
+    /// Makes `scheme` sign this text.
+    pub(super) fn put_into(&self, scheme: &mut Scheme) {
+        let mut template = self.template.to_owned();
+        scheme.timestamp = None;
+        if let Some(time) = self.time {
+            let (unit, is_readable) = unit(&time.value);
+            if is_readable {
+                let tolerance = TimestampRule::TOLERANCE;
+                scheme.timestamp = Some(TimestampRule { at: time.place.clone(), unit, tolerance });
+            } else {
+                // It is signed all the same.
+                let place = format!("{{{}}}", variable(&time.place));
+                template = template.replace("{timestamp}", &place);
+            }
+        }
+        if let Some(id) = self.id {
+            scheme.id = Some(id.place.clone());
+        }
+        scheme.url = self.url.map(str::to_owned);
+        scheme.each = None;
+        scheme.body_sha256 = None;
+        scheme.signed = Template::parse(&template).ok();
+    }
+}
+
 /// What was found, for people and as lines of the configuration.
+#[derive(Default)]
 pub(super) struct ShapeInWords {
-    /// Every line is needed: the preset has none of them.
-    is_whole: bool,
     what: Vec<String>,
     lines: Vec<String>,
 }
 
 impl ShapeInWords {
-    /// Nothing yet. In place of a preset every line is needed.
-    pub(super) fn new(is_of_preset: bool) -> Self {
-        Self { is_whole: is_of_preset, what: Vec::new(), lines: Vec::new() }
-    }
-
     /// The words, and the lines.
     pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>) {
         (self.what, self.lines)
@@ -41,8 +63,6 @@ impl ShapeInWords {
     ) {
         if is_other {
             self.what.push(what());
-        }
-        if is_other || self.is_whole {
             self.lines.push(format!("`{}`", line()));
         }
     }
@@ -123,9 +143,9 @@ impl ShapeInWords {
             self.lines.push("`allow_unsigned_body = true`".to_owned());
         }
         if let Some(time) = text.time {
-            let (name, is_readable) = unit(&time.value);
+            let (unit, is_readable) = unit(&time.value);
             let setting = setting(&time.place);
-            let unit = name.map_or(String::new(), |unit| format!(", unit = \"{unit}\""));
+            let unit = in_unit(unit);
             let is_other = scheme.timestamp.as_ref().is_none_or(|rule| rule.at != time.place);
             if is_readable {
                 let line = || format!("timestamp = {{ {setting}{unit} }}");
@@ -149,27 +169,15 @@ impl ShapeInWords {
     }
 }
 
-/// The unit of a time, where it is not seconds, and whether it can be read at all.
-pub(super) fn unit(value: &str) -> (Option<&'static str>, bool) {
+/// The unit of a time, and whether it can be read at all.
+pub(super) fn unit(value: &str) -> (Unit, bool) {
     let n_digits = value.split('.').next().unwrap_or_default().len();
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     match (is_number, n_digits) {
-        (true, ..=11) => (None, true),
-        (true, ..=14) => (Some("ms"), true),
-        (true, _) => (None, false),
-        (false, _) if value.contains(", ") => (Some("http-date"), true),
-        (false, _) => (Some("rfc3339"), true),
+        (true, ..=11) => (Unit::Seconds, true),
+        (true, ..=14) => (Unit::Millis, true),
+        (true, _) => (Unit::Millis, false),
+        (false, _) if value.contains(", ") => (Unit::HttpDate, true),
+        (false, _) => (Unit::Rfc3339, true),
     }
-}
-
-/// A place as a setting.
-fn setting(place: &FieldRef) -> String {
-    let kind = match place {
-        FieldRef::Header(_) => "header",
-        FieldRef::Query(_) => "query",
-        FieldRef::Json(_) => "json",
-        FieldRef::Form(_) => "form",
-        FieldRef::List(_) => "list",
-    };
-    format!("{kind} = \"{}\"", place.name().escape_debug())
 }

@@ -10,7 +10,7 @@ use super::super::scheme::Scheme;
 use super::super::settings::SigningProfile;
 use super::super::signature::{Encoding, SignatureFormat};
 use super::super::template::Part;
-use super::case::{Case, Explanation};
+use super::case::{Case, Explanation, because};
 use super::sighting::{sightings, values};
 
 impl Case<'_> {
@@ -73,7 +73,7 @@ impl Case<'_> {
                 Some(format!("{hint}{}", self.signed_address()))
             }),
         };
-        Explanation { line, config_hint: hint, is_good_now: false }
+        because(&line, hint.as_deref())
     }
 
     /// What to look at besides, where the address is signed.
@@ -89,6 +89,11 @@ impl Case<'_> {
         } else {
             ""
         }
+    }
+
+    /// Whether something in the request looks as if it were signed, by another sender or at another place.
+    pub(super) fn may_be_signed(&self) -> bool {
+        self.foreign_header().is_some() || self.looks_like_a_signature().is_some()
     }
 
     /// A signature header of another provider that is in the request.

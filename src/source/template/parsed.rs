@@ -211,7 +211,7 @@ impl fmt::Display for Template {
 }
 
 /// A place as a template names it.
-fn variable(place: &FieldRef) -> String {
+pub(in crate::source) fn variable(place: &FieldRef) -> String {
     match place {
         FieldRef::Header(name) => format!("header:{name}"),
         FieldRef::Query(name) => format!("query:{name}"),

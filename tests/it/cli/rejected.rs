@@ -131,3 +131,29 @@ fn status_says_which_secret_matched_last_and_when() {
     expect(&[("secret", true), ("new", false)]);
     assert_eq!(served.stop(), Some(0));
 }
+
+/// What is printed is pasted as it stands: the file passes `check`, and the request is let in.
+#[test]
+fn table_that_explain_prints_is_pasted_and_takes_the_request() {
+    let folder = Folder::new("", "");
+    let served = Served::start(&folder);
+    let body = br#"{"event":"comment.create"}"#;
+    let sent = format!("v1={}", signature(body));
+    let headers = [("X-Other-Signature", sent.as_str())];
+    assert_eq!(wire::post(served.public(), "/hooks/hyvor", &headers, body).status, 401);
+    let why = printed(&run(&folder, &["rejected", "explain", "1"]), 0);
+    assert_eq!(served.stop(), Some(0));
+    let (words, table) = why.split_once("\n\n").unwrap_or_else(|| panic!("{why}"));
+    assert!(words.contains("take `provider` out of [source.hyvor]"), "{words}");
+    assert!(table.starts_with("[source.hyvor.verify]\n"), "{table}");
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    let lines = config.lines().filter(|line| *line != "provider = \"hyvor-talk\"");
+    let config = lines.collect::<Vec<_>>().join("\n");
+    std::fs::write(folder.config(), format!("{config}\n{table}")).unwrap();
+    printed(&run(&folder, &["check"]), 0);
+    let served = Served::start(&folder);
+    let id = json(&folder, &["rejected", "release", "1"])["id"].as_str().unwrap().to_owned();
+    assert_eq!(json(&folder, &["events", "show", &id])["type"], "comment.create");
+    assert_eq!(wire::post(served.public(), "/hooks/hyvor", &headers, body).status, 200);
+    assert_eq!(served.stop(), Some(0));
+}

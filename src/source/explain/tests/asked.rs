@@ -68,8 +68,11 @@ fn form_of_mailgun_at_its_preset_is_named() {
     assert!(explain_at(&own, &[], &form("key-1234567"), NOW).is_good_now);
     let mailgun =
         configured("provider = \"mailgun\"\nallow_unsigned_body = true", &["key-1234567"]);
-    let hint = "form = \"signature\", timestamp = { form = \"timestamp\" }, signed = \"{timestamp}{form:token}\"";
+    let hint = "give the form a source of its own";
     check(&mailgun, &form("key-1234567"), "in the fields of a form", hint);
+    let table = explain_at(&mailgun, &[], &form("key-1234567"), NOW).config_table.unwrap();
+    assert!(table.contains("signed = \"{timestamp}{form:token}\""), "{table}");
+    assert!(table.contains("id = { form = \"token\" }"), "{table}");
     check(&mailgun, &form("another"), "it is not signed at all", "");
 }
 

@@ -6,7 +6,7 @@ use crate::source::signature::Encoding;
 const S: &str = "sec-1234567890";
 
 /// The HMAC-SHA256 of `text`.
-fn mac(text: &[u8]) -> Vec<u8> {
+pub(super) fn mac(text: &[u8]) -> Vec<u8> {
     use hmac::{KeyInit as _, Mac as _};
     let mut state = hmac::Hmac::<sha2::Sha256>::new_from_slice(S.as_bytes()).unwrap();
     state.update(text);
@@ -18,6 +18,7 @@ fn explain_of(source: &Source, query: &str, headers: &[(&str, &str)]) -> Explana
     let path = format!("/hooks/s{query}");
     let request = Inbound { method: "POST", path_and_query: &path, headers: &headers, body: BODY };
     let told = explain_request(source, &[], &Rejected { request, received_at: NOW });
+    check_pasted(source, &request, &told);
     assert!(!format!("{told:?}").contains(S), "{told:?}");
     told
 }
