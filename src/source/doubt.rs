@@ -159,6 +159,10 @@ pub(super) fn doubt(profile: &SigningProfile, secret: &[u8]) -> Option<(String, 
         let help = "write it again as plain text: `printf %s \"$SECRET\" > FILE`";
         return Some((what, help.to_owned()));
     }
+    if text.lines().any(|line| is_assignment(line.trim())) {
+        let help = "write the secret alone into it: `printf %s \"$SECRET\" > FILE`";
+        return said("looks like a line of an environment file, whose name is part of it", help);
+    }
     if text.trim() != text {
         let help = "leave it out unless the sender has it: `printf %s \"$SECRET\" > FILE`";
         return said("begins or ends with a blank or a line break, which is part of it", help);
@@ -178,10 +182,6 @@ pub(super) fn doubt(profile: &SigningProfile, secret: &[u8]) -> Option<(String, 
     {
         let what = format!("holds `{entity}`, as the source of a page writes one character");
         return Some((what, "copy it from the page as it is shown".to_owned()));
-    }
-    if is_assignment(text) {
-        let help = "write the secret alone into it: `printf %s \"$SECRET\" > FILE`";
-        return said("looks like a line of an environment file, whose name is part of it", help);
     }
     of_another_kind(profile, text).or_else(|| too_weak(profile, text))
 }
@@ -268,15 +268,20 @@ fn is_sid(text: &str, kind: &str) -> bool {
     })
 }
 
-/// `WEBHOOK_SECRET=…`, with or without `export`. Base64 ends with `=`, and has no `_` in such a name.
-fn is_assignment(text: &str) -> bool {
+/// `WEBHOOK_SECRET=…`, with or without `export`. Base64 has a `=` at its end only.
+pub(super) fn is_assignment(text: &str) -> bool {
     let (is_export, text) = match text.strip_prefix("export ") {
         Some(rest) => (true, rest),
         None => (false, text),
     };
     let Some((name, value)) = text.split_once('=') else { return false };
-    let is_name = |one: u8| one.is_ascii_uppercase() || one.is_ascii_digit() || one == b'_';
-    let is_named = name.bytes().all(is_name) && name.contains('_') && name.len() > 2;
+    let is_name = |one: u8| one.is_ascii_alphanumeric() || one == b'_';
+    let has_lower = name.bytes().any(|one| one.is_ascii_lowercase());
+    let words = ["secret", "token", "key", "password"];
+    // Of small letters other texts are made, too.
+    let is_usual = !has_lower || words.iter().any(|word| name.to_ascii_lowercase().ends_with(word));
+    let begins = name.bytes().next().is_some_and(|one| !one.is_ascii_digit());
+    let is_named = begins && name.bytes().all(is_name) && is_usual && name.len() > 2;
     (is_export || is_named) && !value.trim_matches('=').is_empty()
 }
 
@@ -291,10 +296,18 @@ mod tests {
             ("5b2f0c1d9e8a7463\n9c1e5d7a3b8f2046", "has several lines"),
             ("5b2f0c1d&amp;9e8a7463", "holds `&amp;`"),
             ("\"5b2f0c1d9e8a7463\"", "stands in quotes"),
+            ("HYVOR_SECRET=5b2f0c1d9e8a7463", "a line of an environment file"),
+            ("SECRET=5b2f0c1d9e8a7463", "a line of an environment file"),
+            ("webhook_secret=5b2f0c1d9e8a7463\n", "a line of an environment file"),
+            (
+                "# site\nPORT=80\nexport HYVOR_SECRET='5b2f0c1d9e8a7463'\n",
+                "a line of an environment file",
+            ),
         ] {
             let (told, _) = doubt(&github, secret.as_bytes()).unwrap();
             assert!(told.contains(what), "{told}");
         }
         assert_eq!(doubt(&github, b"5b2f0c1d&9e8a7463"), None);
+        assert_eq!(doubt(&github, b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw="), None);
     }
 }

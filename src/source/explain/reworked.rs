@@ -30,6 +30,8 @@ const BEGINNINGS: [(&str, &str); 3] = [
 /// Where forms cut what is entered.
 const CUT_AT: [usize; 9] = [16, 20, 24, 32, 40, 50, 64, 72, 128];
 
+/// So many lines of a file are tried.
+const LINES_MAX: usize = 8;
 /// Longer secrets are keys of another kind.
 const SECRET_BYTES_MAX: usize = 4096;
 
@@ -78,11 +80,12 @@ fn of_file(text: &str) -> Vec<ReworkedSecret> {
     forms.push(form(how, WRITE_AGAIN, seen.trim()));
     let how = "it matches when the name and the `=` before the secret are cut off: it is a line of \
                an environment file";
-    forms.extend(assigned(text).into_iter().map(|value| form(how, ALONE, value)));
+    let of_lines = text.lines().take(LINES_MAX).flat_map(assigned);
+    forms.extend(of_lines.map(|value| form(how, ALONE, value)));
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let how = "it matches one line of the secret: its file has several";
     if text.contains('\n') {
-        forms.extend(lines.take(8).map(|line| form(how, ALONE, line)));
+        forms.extend(lines.take(LINES_MAX).map(|line| form(how, ALONE, line)));
     }
     if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(text) {
         let texts = fields.values().filter_map(serde_json::Value::as_str).take(8);

@@ -3,7 +3,7 @@
 use crate::secret::SecretRef;
 use crate::settings::Table;
 
-use super::super::doubt::doubt;
+use super::super::doubt::{doubt, is_assignment};
 use super::super::keys::BadKey;
 use super::super::settings::SigningProfile;
 
@@ -15,7 +15,15 @@ pub(super) fn check_keys(table: &Table<'_>, profile: &SigningProfile, secrets: &
         let n = index + 1;
         if let Err(reason) = profile.keys(&secret).1 {
             let message = format!("secret {n} ({place}) cannot be used: {reason}");
-            table.problem("secrets", message, help(profile, reason, secret.expose()));
+            let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
+            let help = if text.lines().any(|line| is_assignment(line.trim())) {
+                "it looks like a line of an environment file: write the secret alone into it, `printf %s \"$SECRET\" \
+                 > FILE`"
+                    .to_owned()
+            } else {
+                help(profile, reason, secret.expose())
+            };
+            table.problem("secrets", message, help);
         } else if let Some((what, help)) = doubt(profile, secret.expose()) {
             table.warning("secrets", format!("secret {n} ({place}) {what}"), help);
         }

@@ -27,6 +27,7 @@ fn what_the_file_holds_beside_the_secret_is_named() {
         "export SECRET=\"s3cr3t-value\"",
         "secret: s3cr3t-value",
         "Secret = 's3cr3t-value';",
+        "PORT=80\nHYVOR_SECRET=s3cr3t-value\n",
     ] {
         check_secret(ours, b"s3cr3t-value", "a line of an environment file");
     }
