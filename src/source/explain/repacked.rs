@@ -171,13 +171,75 @@ pub(super) fn forms(body: &[u8]) -> Vec<WrittenAnew> {
         return Vec::new();
     }
     let fields: Vec<_> = pairs(body).take(FIELDS_MAX).collect();
-    named("with the fields of the form written anew", written(&fields))
+    let mut forms = written(&fields);
+    let how = "with the fields of the form written anew";
+    // All of these are in memory at once.
+    if body.len() > FORM_BYTES_MAX {
+        return named(how, forms);
+    }
+    forms.extend(respelled(body));
+    let plain = fields.iter().map(|(name, value)| [name, &b"="[..], value].concat());
+    forms.push(plain.collect::<Vec<_>>().join(&b'&'));
+    let filled: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    forms.extend(written(&filled));
+    forms.retain(|form| form != body);
+    forms.sort_unstable();
+    forms.dedup();
+    named(how, forms)
+}
+
+/// A form in which something on its way wrote some escapes anew, and left the others as they were.
+fn respelled(body: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
+    let mut forms = Vec::new();
+    for blank in [None, Some(("%20", "+")), Some(("+", "%20"))] {
+        for tilde in [None, Some(("%7E", "~")), Some(("%7e", "~")), Some(("~", "%7E"))] {
+            for case in [None, Some(false), Some(true)] {
+                let mut form = text.to_owned();
+                for (from, to) in blank.into_iter().chain(tilde) {
+                    form = form.replace(from, to);
+                }
+                forms.push(
+                    case.map_or(form.clone(), |is_upper| cased(&form, is_upper)).into_bytes(),
+                );
+            }
+        }
+    }
+    forms
+}
+
+/// The escapes of a form with their hexadecimal digits in one case.
+fn cased(form: &str, is_upper: bool) -> String {
+    let mut n_digits = 0;
+    let case = |sign: char| {
+        if sign == '%' {
+            n_digits = 2;
+            return sign;
+        }
+        let is_digit = n_digits > 0;
+        n_digits -= usize::from(is_digit);
+        match (is_digit, is_upper) {
+            (true, true) => sign.to_ascii_uppercase(),
+            (true, false) => sign.to_ascii_lowercase(),
+            (false, _) => sign,
+        }
+    };
+    form.chars().map(case).collect()
 }
 
 /// The form of these fields, as each kind of writer escapes it.
 fn written(fields: &[Pair<'_>]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
-    for (blank, plain) in [("+", "-._*"), ("+", "-._~"), ("%20", "-._~"), ("%20", "-._~!*'()")] {
+    let writers = [
+        ("+", "-._*"),
+        ("+", "-._~"),
+        ("+", "-._!*()"),
+        ("+", "-._~!*'()"),
+        ("%20", "-._~"),
+        ("%20", "-._*"),
+        ("%20", "-._~!*'()"),
+    ];
+    for (blank, plain) in writers {
         let escape = |bytes: &[u8], lower: bool| {
             let mut text = String::new();
             for byte in bytes {

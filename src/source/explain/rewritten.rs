@@ -317,6 +317,12 @@ mod tests {
         // A form that was read and written anew.
         check("a=%C3%B6+b&c=%2F", "a=%c3%b6%20b&c=/");
         check("a=x%20y%21", "a=x+y!");
+        // Only some escapes were written anew.
+        check("a=x%20y&b=%7E%2f", "a=x+y&b=~%2f");
+        check("a=x+y&b=~%2f(", "a=x%20y&b=%7E%2F(");
+        check("a=%c3%bc(/", "a=%C3%BC(/");
+        check("a=x y&b=ü", "a=x+y&b=%C3%BC");
+        check("a=1", "a=1&b=");
     }
 
     #[test]
