@@ -175,8 +175,14 @@ impl Case<'_> {
         let named = named.filter_map(|value| std::str::from_utf8(value).ok());
         let mut hosts: BTreeSet<String> = named.map(|host| host.trim().to_owned()).collect();
         hosts.insert(host.to_owned());
+        let (more, ports) = self.forwarded();
+        hosts.extend(more);
         for host in hosts.clone() {
-            let bare = host.rsplit_once(':').map_or(host.as_str(), |(bare, _)| bare).to_owned();
+            let port = host
+                .rsplit_once(':')
+                .filter(|(_, port)| port.bytes().all(|one| one.is_ascii_digit()));
+            let bare = port.map_or(host.as_str(), |(bare, _)| bare).to_owned();
+            hosts.extend(ports.iter().map(|port| format!("{bare}:{port}")));
             hosts.extend([format!("{bare}:443"), format!("{bare}:80"), bare]);
         }
         let sent = self.rejected.request.path_and_query;
@@ -197,6 +203,36 @@ impl Case<'_> {
             }
         }
         urls
+    }
+
+    /// The hosts and the ports that proxies say they were asked at.
+    fn forwarded(&self) -> (Vec<String>, Vec<String>) {
+        let all = |name: &'static str| {
+            let values = self.rejected.request.headers.get_all(name);
+            let values = values.filter_map(|value| std::str::from_utf8(value).ok());
+            values.flat_map(|value| value.split(',')).map(str::trim).take(FORWARDED_MAX)
+        };
+        let mut hosts: Vec<String> = Vec::new();
+        // Of several proxies each added its own.
+        for name in ["x-forwarded-host", "x-original-host", "x-forwarded-server"] {
+            hosts.extend(all(name).map(str::to_owned));
+        }
+        for element in all("forwarded").flat_map(|element| element.split(';')) {
+            if let Some((name, host)) = element.split_once('=')
+                && name.trim().eq_ignore_ascii_case("host")
+            {
+                hosts.push(host.trim().trim_matches('"').to_owned());
+            }
+        }
+        let is_port = |port: &&str| {
+            (1..=5).contains(&port.len()) && port.bytes().all(|one| one.is_ascii_digit())
+        };
+        let named = ["x-forwarded-port", "x-original-port"].into_iter().flat_map(all);
+        let mut ports: Vec<String> = named.filter(is_port).map(str::to_owned).collect();
+        let of_hosts = hosts.iter().filter_map(|host| host.rsplit_once(':'));
+        ports.extend(of_hosts.map(|(_, port)| port).filter(is_port).map(str::to_owned));
+        hosts.retain(|host| !host.is_empty());
+        (hosts, ports)
     }
 
     /// The paths that proxies say they were asked for, before they took a part away.
@@ -315,6 +351,9 @@ impl Case<'_> {
         )
     }
 }
+
+/// So many values of a header are looked at.
+const FORWARDED_MAX: usize = 4;
 
 /// What a page's source has in place of characters; `&amp;` last.
 const ENTITIES: &[(&str, &str)] = &[

@@ -65,3 +65,50 @@ fn path_that_a_proxy_took_a_part_of_is_found_in_its_headers_or_asked_for() {
         check(&ours, &told, address, "`url = \"https://example.com/in/hooks/s\"`");
     }
 }
+
+#[test]
+fn blank_around_the_sender_s_secret_is_named() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    for theirs in ["k ", " k"] {
+        let signed = sign(&source("hyvor-talk", &[theirs]));
+        check(&hyvor, &signed, "when a blank is added", "at the sender again");
+    }
+}
+
+#[test]
+fn body_that_was_wrapped_is_found() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    signed.body = serde_json::to_vec(&String::from_utf8(signed.body).unwrap()).unwrap();
+    check(&hyvor, &signed, "it matches what is wrapped in it", "proxy");
+}
+
+#[test]
+fn header_with_underscores_is_found() {
+    let hyvor = source("hyvor-talk", &["k"]);
+    let mut signed = sign(&hyvor);
+    for (name, _) in &mut signed.headers {
+        *name = name.replace("x-signature", "x_signature");
+    }
+    check(&hyvor, &signed, "no header `x-signature`, but there is `x_signature`", "as they are");
+}
+
+#[test]
+fn port_and_host_that_proxies_tell_are_tried() {
+    let of = |url: &str| configured(&format!("provider = \"twilio\"\nurl = \"{url}\""), &["k"]);
+    let own = of("https://site.example/hooks/s");
+    for (theirs, header, value) in [
+        ("https://site.example:8443/hooks/s", "x-forwarded-port", "8443"),
+        ("http://site.example:8080/hooks/s", "x-forwarded-port", "8080, 443"),
+        ("https://shop.example:8443/hooks/s", "x-forwarded-host", "shop.example:8443"),
+        ("https://site.example:8443/hooks/s", "x-forwarded-host", "shop.example:8443"),
+        ("https://shop.example/hooks/s", "x-forwarded-host", "shop.example, inner"),
+        ("https://f.example/hooks/s", "forwarded", "for=1.1.1.1;host=\"f.example\";proto=https"),
+    ] {
+        let body = b"A=1&B=x+y".to_vec();
+        let signed = of(theirs).sign(&EventType::new("t"), body, "/hooks/s", NOW).unwrap();
+        let signed = with_headers(signed, &[(header, value)]);
+        let line = format!("it matches with the address `{theirs}`");
+        check(&own, &signed, &line, &format!("`url = \"{theirs}\"` in [source.s]"));
+    }
+}
