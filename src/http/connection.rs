@@ -24,7 +24,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::Registration;
+use super::connections::{Registration, Seen};
 use super::control::{Control, Phase};
 use super::offer;
 
@@ -354,7 +354,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         if this.stage != Stage::Over
             && let Some(seen) = seen::in_answer(bytes)
         {
-            if this.stage != Stage::Told {
+            // A client that said nothing at all has asked for nothing.
+            let is_silent = seen == Seen::SlowHead && this.begins_request();
+            if this.stage != Stage::Told && !is_silent {
                 this.registration.report(seen);
             }
             this.stage = Stage::Over;

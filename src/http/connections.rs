@@ -51,6 +51,8 @@ pub(super) enum Seen {
     HeadTooLarge,
     /// What is not HTTP.
     Malformed,
+    /// A head that did not come to its end in time.
+    SlowHead,
     /// A TLS handshake on a plain port.
     Tls,
     /// A proxy that speaks the PROXY protocol.

@@ -123,7 +123,7 @@ pub(super) async fn serve(
         }
         None if request.path() == "/healthz" => health(request.method()).into(),
         None => {
-            public.note_near_miss(&request);
+            public.note_elsewhere(&request);
             Problem::NotFound.response().into()
         }
     };
@@ -198,16 +198,18 @@ impl Public {
         self.ingest.note_proxy(ProxiedRequest { peer, is_trusted, headers, client, claimed });
     }
 
-    /// Counts a POST to what is nearly a source's address.
-    fn note_near_miss(&self, request: &HttpRequest) {
+    /// Counts what brings something to where no source is. A GET only looks around.
+    fn note_elsewhere(&self, request: &HttpRequest) {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return;
+        }
         let path = request.path();
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let is_near = path.contains(HOOKS.trim_end_matches('/'))
             || self.ingest.endpoint(&last.to_ascii_lowercase()).is_some();
-        if request.method() == Method::POST && is_near {
-            let (reason, client) = (RefusedFor::UnknownSource, self.client_of(request).client);
-            self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
-        }
+        let reason = if is_near { RefusedFor::UnknownSource } else { RefusedFor::Elsewhere };
+        let client = self.client_of(request).client;
+        self.ingest.refuse(RefusedRequest { reason, path: Some(path), source: None, client });
     }
 
     /// Counts what a connection saw that never became a request.
@@ -215,6 +217,7 @@ impl Public {
         let reason = match seen {
             Seen::HeadTooLarge => RefusedFor::HeadTooLarge,
             Seen::Malformed => RefusedFor::Malformed,
+            Seen::SlowHead => RefusedFor::SlowHead,
             Seen::Tls => RefusedFor::Tls,
             Seen::ProxyProtocol => RefusedFor::ProxyProtocol,
             Seen::TlsHandshake => RefusedFor::TlsHandshake,

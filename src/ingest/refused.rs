@@ -26,6 +26,8 @@ const PATH_CHARS_MAX: usize = 120;
 pub enum RefusedFor {
     /// 404: no source has this name.
     UnknownSource,
+    /// 404: something was brought to a path outside of `/hooks/`. All of them are one row, with the last path.
+    Elsewhere,
     /// 405.
     Method,
     /// 405: it is believed, and its method brings no events here.
@@ -48,6 +50,8 @@ pub enum RefusedFor {
     TlsHandshake,
     /// It is plain HTTP on a TLS port.
     PlainHttp,
+    /// 408: the head took too long.
+    SlowHead,
     /// 408: the body took too long.
     TooSlow,
     /// 400: the body broke off.
@@ -67,19 +71,19 @@ pub enum RefusedFor {
     NotKept,
 }
 
-const N_REASONS: usize = 20;
+const N_REASONS: usize = 22;
 
 impl RefusedFor {
     /// The answer's status; 0 = there was no answer.
     pub const fn status(self) -> u16 {
         match self {
-            Self::UnknownSource => 404,
+            Self::UnknownSource | Self::Elsewhere => 404,
             Self::Method | Self::EventByMethod => 405,
             Self::TooLarge => 413,
             Self::NotAllowed | Self::NotAllowedBehindProxy | Self::NotKept => 401,
             Self::HeadTooLarge => 431,
             Self::Malformed | Self::Tls | Self::ProxyProtocol | Self::Broken => 400,
-            Self::TooSlow => 408,
+            Self::SlowHead | Self::TooSlow => 408,
             Self::TooManyUnverified | Self::RateLimited => 429,
             Self::NoRoom | Self::NoConnection => 503,
             Self::TlsHandshake | Self::PlainHttp | Self::Shed => 0,
@@ -90,6 +94,9 @@ impl RefusedFor {
     pub const fn words(self) -> &'static str {
         match self {
             Self::UnknownSource => "no source has this name: compare the sender's URL",
+            Self::Elsewhere => {
+                "nothing is at this path: the sender's URL should end with /hooks/ and the source's name"
+            }
             Self::Method => "not a method that the source takes",
             Self::EventByMethod => {
                 "a good request by a method that is not in the source's `methods`: what it says \
@@ -117,6 +124,7 @@ impl RefusedFor {
             Self::PlainHttp => {
                 "plain HTTP on a TLS port: the sender's URL should begin with https://"
             }
+            Self::SlowHead => "the head took longer than `request_timeout`",
             Self::TooSlow => "the body took longer than `request_timeout`",
             Self::Broken => "the sender hung up amid its body, or the body's framing is wrong",
             Self::TooManyUnverified => {
@@ -134,6 +142,11 @@ impl RefusedFor {
                  it is not among those of `rejected list`; the log says why it was not believed"
             }
         }
+    }
+
+    /// Whether one row holds all of them, with the last path: of those paths anyone makes up as many as he likes.
+    const fn is_one_row(self) -> bool {
+        matches!(self, Self::Elsewhere)
     }
 
     const fn index(self) -> usize {
@@ -197,12 +210,14 @@ impl RefusedRequests {
         }
         let mut rows = self.lock();
         let known = rows.iter_mut().find(|row| {
-            row.reason == reason.words() && row.path == path && row.source.as_ref() == source
+            let is_place = reason.is_one_row() || row.path == path;
+            row.reason == reason.words() && is_place && row.source.as_ref() == source
         });
         if let Some(row) = known {
             row.count += 1;
             row.last_at = now;
             row.client = client;
+            row.path = path;
             return;
         }
         make_room(&mut rows, source.is_some());
@@ -295,6 +310,20 @@ mod tests {
         assert_eq!(often.map(|row| (row.count, row.status)), Some((3, Some(404))));
         let longest = rows.iter().filter_map(|row| row.path.as_ref()).map(String::len).max();
         assert!(longest <= Some(PATH_CHARS_MAX));
+    }
+
+    #[test]
+    fn paths_outside_of_hooks_are_one_row_with_the_last_of_them() {
+        let refused = RefusedRequests::default();
+        add(&refused, RefusedFor::UnknownSource, "/hooks/hyvor2", None);
+        for n in 0..10_000 {
+            add(&refused, RefusedFor::Elsewhere, &format!("/{n}"), None);
+        }
+        add(&refused, RefusedFor::Elsewhere, "/webhook", None);
+        let rows = refused.list();
+        assert_eq!(rows.len(), 2);
+        let row = rows.iter().find(|row| row.reason == RefusedFor::Elsewhere.words()).unwrap();
+        assert_eq!((row.count, row.path.as_deref()), (10_001, Some("/webhook")));
     }
 
     #[test]

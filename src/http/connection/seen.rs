@@ -26,6 +26,7 @@ pub(super) fn in_answer(written: &[u8]) -> Option<Seen> {
     let last = memchr::memmem::rfind(written, b"HTTP/1.1 ")?;
     match written.get(last + 9..last + 12)? {
         b"400" => Some(Seen::Malformed),
+        b"408" => Some(Seen::SlowHead),
         b"431" => Some(Seen::HeadTooLarge),
         _ => None,
     }

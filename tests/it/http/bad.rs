@@ -196,8 +196,42 @@ fn a_slow_head_is_cut_off() {
     let gateway = Gateway::with("request_timeout = \"2s\"", "");
     let mut wire = Wire::to(gateway.public);
     wire.write(b"POST /hooks/hyvor HTTP/1.1\r\nHost: localhost\r\nX-");
+    // One that says nothing asks for nothing.
+    let mut silent = Wire::to(gateway.public);
     assert_eq!(wire.answer().unwrap().status, 408);
     assert!(wire.is_closed());
+    drop(silent.answer());
+    let rows = gateway.ask("GET", "/api/v1/status", "").json()["refused"].take();
+    assert_eq!(rows[0]["status"], 408, "{rows}");
+    assert_eq!(rows[0]["count"], 1, "{rows}");
+    assert!(rows[0]["reason"].as_str().unwrap().starts_with("the head took longer"), "{rows}");
+    assert_eq!(rows[0]["client"], "127.0.0.1", "{rows}");
+}
+
+#[test]
+fn what_is_brought_to_a_path_outside_of_hooks_leaves_a_row() {
+    let gateway = Gateway::with("", "");
+    for (method, path) in [
+        ("POST", "/"),
+        ("POST", "/webhook"),
+        ("PUT", "/webhooks/hyvor2"),
+        ("GET", "/robots.txt"),
+        ("GET", "/"),
+        ("POST", "/api/receive"),
+    ] {
+        assert_eq!(wire::request(gateway.public, method, path, &[], b"{}").status, 404, "{path}");
+    }
+    let rows = gateway.ask("GET", "/api/v1/status", "").json()["refused"].take();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+    assert_eq!(
+        (&rows[0]["count"], &rows[0]["path"]),
+        (&4.into(), &"/api/receive".into()),
+        "{rows}"
+    );
+    assert!(
+        rows[0]["reason"].as_str().unwrap().contains("/hooks/ and the source's name"),
+        "{rows}"
+    );
 }
 
 #[test]
