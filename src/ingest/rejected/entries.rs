@@ -1,7 +1,9 @@
 //! What the ring holds, and which of it the file does not hold yet.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::event::SourceName;
@@ -21,7 +23,7 @@ pub(super) struct Entries {
     requests: VecDeque<Arc<RejectedRequest>>,
     bytes: usize,
     /// How much of it each source has.
-    shares: HashMap<SourceName, Share>,
+    shares: HashMap<SourceName, SourceShare>,
     /// The newest number that was given.
     last: u64,
     /// The newest number that was handed out to be written.
@@ -32,10 +34,30 @@ pub(super) struct Entries {
 }
 
 /// What one source has of the ring.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
+struct SourceShare {
+    all: Share,
+    /// What each of its clients has of that.
+    clients: HashMap<Option<IpAddr>, Share>,
+}
+
+/// How much of the ring is one's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Share {
     count: usize,
     bytes: usize,
+}
+
+impl Share {
+    fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.count -= 1;
+        self.bytes -= bytes;
+    }
 }
 
 /// What is to be written.
@@ -84,8 +106,8 @@ impl Entries {
         }
         self.bytes += bytes;
         let share = self.shares.entry(request.source.clone()).or_default();
-        share.count += 1;
-        share.bytes += bytes;
+        share.all.add(bytes);
+        share.clients.entry(network(&request)).or_default().add(bytes);
         self.requests.push_back(Arc::new(request));
         while let Some(index) = self.superfluous() {
             let Some(number) = self.take_out(index) else { break };
@@ -97,7 +119,8 @@ impl Entries {
     }
 
     /// Which one has to go: of the source that has most, so that one that is flooded leaves the
-    /// others theirs. Where bytes are short the largest goes first, but never the newest of all. The source's
+    /// others theirs, and there of the client that has most, so that it leaves the other clients theirs. Where bytes
+    /// are short the largest goes first, but never the newest of all. The source's
     /// first question stays: it may have brought the secret, and a stranger can ask a thousand more.
     fn superfluous(&self) -> Option<usize> {
         let newest = self.requests.len().checked_sub(1)?;
@@ -113,13 +136,20 @@ impl Entries {
             })
         };
         if self.bytes > BYTES_MAX {
-            let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.bytes)?;
-            let largest = of(source).max_by_key(|(index, one)| (one.bytes(), Reverse(*index)));
+            let (source, share) = self.shares.iter().max_by_key(|(_, share)| share.all.bytes)?;
+            let (client, _) = share.clients.iter().max_by_key(|(_, share)| share.bytes)?;
+            let largest = of(source)
+                .max_by_key(|(index, one)| (network(one) == *client, one.bytes(), Reverse(*index)));
             return largest.map(|(index, _)| index).or(Some(0));
         }
         if self.requests.len() > ENTRIES_MAX {
-            let (source, _) = self.shares.iter().max_by_key(|(_, share)| share.count)?;
-            return of(source).next().map(|(index, _)| index).or(Some(0));
+            let (source, share) = self.shares.iter().max_by_key(|(_, share)| share.all.count)?;
+            let most = share.clients.values().map(|share| share.count).max();
+            let count_of =
+                |one: &RejectedRequest| share.clients.get(&network(one)).map(|share| share.count);
+            let oldest =
+                of(source).find(|(_, one)| count_of(one) == most).or_else(|| of(source).next());
+            return oldest.map(|(index, _)| index).or(Some(0));
         }
         None
     }
@@ -130,9 +160,14 @@ impl Entries {
         let bytes = request.bytes();
         self.bytes -= bytes;
         if let Some(share) = self.shares.get_mut(&request.source) {
-            share.count -= 1;
-            share.bytes -= bytes;
-            if share.count == 0 {
+            share.all.take(bytes);
+            if let Entry::Occupied(mut client) = share.clients.entry(network(&request)) {
+                client.get_mut().take(bytes);
+                if client.get().count == 0 {
+                    client.remove();
+                }
+            }
+            if share.all.count == 0 {
                 self.shares.remove(&request.source);
             }
         }
@@ -180,4 +215,12 @@ impl Entries {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Whose request it is: of IPv6 a /48, of which one person can have each address.
+fn network(request: &RejectedRequest) -> Option<IpAddr> {
+    Some(match request.client?.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
+        address @ IpAddr::V4(_) => address,
+    })
 }

@@ -102,6 +102,35 @@ fn a_source_that_is_flooded_leaves_the_others_theirs() {
 }
 
 #[test]
+fn client_that_floods_a_source_leaves_the_other_clients_theirs() {
+    for question in ["answered as a handshake, and no event", "there is no signature"] {
+        for (n_flood, body_bytes) in [(5_000, 100), (500, 200_000)] {
+            let ring = RejectedRing::default();
+            for n in 0..100_u8 {
+                let client = Some([198, 51, 100, n].into());
+                ring.push(RejectedRequest { client, reason: question.to_owned(), ..request(100) });
+            }
+            let mut newest = 0;
+            for n in 0..n_flood {
+                // Of IPv6 one person has a whole network.
+                let client = Some(format!("2001:db8:1:{:x}::1", n % 60_000).parse().unwrap());
+                let flood = request(body_bytes);
+                newest =
+                    ring.push(RejectedRequest { client, reason: question.to_owned(), ..flood });
+            }
+            let kept = ring.list(usize::MAX);
+            let of_others = |one: &&Arc<RejectedRequest>| one.client.unwrap().is_ipv4();
+            assert_eq!(
+                kept.iter().filter(of_others).count(),
+                100,
+                "{n_flood} of {body_bytes} bytes"
+            );
+            assert!(ring.get(newest).is_some());
+        }
+    }
+}
+
+#[test]
 fn first_question_of_a_source_is_not_flooded_out() {
     let question = |body_bytes| RejectedRequest {
         reason: "answered as a handshake, and no event".to_owned(),
