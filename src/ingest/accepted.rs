@@ -23,6 +23,8 @@ pub enum Accepted {
 pub struct Stored {
     /// The event; of a list the first that was not seen before, or the first of all.
     pub appended: Appended,
+    /// Items of its list that were seen before, beside what `appended` counts as.
+    pub n_more_repeats: usize,
     /// What the sender is answered.
     pub ack: Ack,
     /// Dropped unless the answer was written: an equal request is then a repeat.

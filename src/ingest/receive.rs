@@ -20,7 +20,7 @@ use super::request::{Limits, Request, RequestHead};
 use super::store::EventStore;
 use super::unverified::UnverifiedBytes;
 use crate::clock::{Clock, Timestamp};
-use crate::metrics::{Metrics, SourceMetrics};
+use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::queue::{Appended, Queue};
 use crate::secret::Secret;
 use crate::source::{Answered, MethodUse, Rejection, Reply, Source, Verified};
@@ -347,6 +347,9 @@ impl Ingest {
         }
         match received {
             Ok(Accepted::Stored(stored)) => {
+                for _ in 0..stored.n_more_repeats {
+                    counters.request(RequestOutcome::Duplicate);
+                }
                 let took = head.began.elapsed();
                 self.metrics.ack(took);
                 if let Appended::Stored(id) = stored.appended {

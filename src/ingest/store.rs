@@ -144,7 +144,7 @@ impl EventStore {
             None => Ack::Id,
             Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
         };
-        Ok(Accepted::Stored(Stored { appended, ack, answer }))
+        Ok(Accepted::Stored(Stored { appended, n_more_repeats: 0, ack, answer }))
     }
 
     /// Stores the items of a list by one commit.
@@ -175,7 +175,10 @@ impl EventStore {
             None => Ack::IdAndCount(all.len()),
             Some(rule) => self.reply(endpoint, rule, of_answer, appended.id()),
         };
-        Ok(Accepted::Stored(Stored { appended, ack, answer }))
+        let n_repeats = all.iter().filter(|one| !is_new(one)).count();
+        // The request itself counts as one where all of its items were there before.
+        let n_more_repeats = n_repeats - usize::from(n_repeats == all.len());
+        Ok(Accepted::Stored(Stored { appended, n_more_repeats, ack, answer }))
     }
 
     /// What the source's own rule answers. An answer that cannot be made is told: its sender may take an empty one

@@ -94,7 +94,7 @@ pub struct SourceView {
     pub setup: Vec<Cow<'static, str>>,
     /// Requests stored since the start.
     pub accepted: u64,
-    /// Requests that were stored before.
+    /// Requests that were stored before, and items of lists that were.
     pub duplicate: u64,
     /// Requests that were answered and brought no event: handshakes, and lists without items.
     #[serde(default)]

@@ -17,7 +17,7 @@ pub(in crate::http) const JSON: HeaderValue = HeaderValue::from_static("applicat
 /// The answer to what was taken in. `connection` confirms one to an event once it was written.
 pub(super) fn of_accepted(accepted: Accepted, connection: Watched<'_>) -> Response<BoxBody> {
     match accepted {
-        Accepted::Stored(Stored { appended, ack, answer }) => {
+        Accepted::Stored(Stored { appended, ack, answer, .. }) => {
             connection.answers(answer);
             match ack {
                 Ack::Id => id(appended.id()),

@@ -32,6 +32,14 @@ fn list_becomes_one_event_for_each_item() {
     assert_ne!(answer.json()["id"], first.as_str());
     let again = gateway.post("list", &token, br#"[{"t":"a","id":1}]"#);
     assert_eq!(again.json()["id"], first.as_str());
+    // Each item that came again is a repeat, whatever came with it.
+    let count = |outcome: &str| {
+        gateway.metric(&format!("gatepost_requests_total{{source=\"list\",outcome=\"{outcome}\"}}"))
+    };
+    assert_eq!((count("accepted"), count("duplicate")), (2, 2));
+    let shown = gateway.ask("GET", &format!("/api/v1/events/{first}"), "").json();
+    let times = shown["arrival"]["repeated_at"].as_array().map(Vec::len);
+    assert_eq!(times, Some(2), "{shown}");
     assert_eq!(types(&gateway), ["a", "b", "c"]);
     let whole = gateway.post("list", &token, br#"{"t":"whole"}"#);
     assert_eq!((whole.status, whole.json()["events"].clone()), (200, serde_json::Value::Null));
