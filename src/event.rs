@@ -40,6 +40,11 @@ pub struct BadEventId(pub String);
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
 
+impl EventId {
+    /// The id of what is no event: a list without items has an answer all the same.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

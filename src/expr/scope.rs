@@ -7,7 +7,7 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::body::UnreadableBody;
-use crate::event::{Delivery, Event, Headers};
+use crate::event::{Delivery, Event, EventId, Headers};
 
 /// What an expression sees. Cheap to make and to clone; a body is parsed when an expression first
 /// asks for it, and then once for all handlers.
@@ -134,6 +134,8 @@ impl Object for Fields {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let event = &self.0;
         match key {
+            // An id of zeros would be taken for one.
+            "id" if event.id == EventId::NONE => Some(Value::from("")),
             "id" => Some(Value::from(event.id.to_string())),
             "source" => Some(Value::from(event.source.as_str())),
             "type" => Some(Value::from(event.event_type.as_str())),

@@ -26,7 +26,7 @@ fn event(body: &str) -> Arc<Event> {
         body: Bytes::copy_from_slice(body.as_bytes()),
         dedupe: Dedupe::Off,
     };
-    Arc::new(Event::new(new, EventId(Uuid::nil()), Position(1)))
+    Arc::new(Event::new(new, EventId(Uuid::from_u128(1)), Position(1)))
 }
 
 const BODY: &str = r#"{"event":"comment.create","data":{
@@ -41,7 +41,7 @@ fn check(expression: &str, expected: &str) {
 
 #[test]
 fn expressions_see_the_event_the_payload_and_the_data() {
-    check("event.id", "00000000-0000-0000-0000-000000000000");
+    check("event.id", "00000000-0000-0000-0000-000000000001");
     check("event.source ~ ':' ~ event.type", "hyvor:comment.create");
     check("event.received_at", "1970-01-01T00:00:00.000Z");
     check("event.headers['User-Agent']", "Hyvor");

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::accepted::{Accepted, Ack, Stored};
 use super::endpoint::Endpoint;
 use super::error::{IngestError, RETRY_LATER};
@@ -91,7 +89,7 @@ impl EventStore {
                 let event = || source.event(verified, received_at, headers, body);
                 let rule = source.settings().answer.body();
                 // What is said over an event that is none may be empty: there is nothing to lose.
-                let reply = rule.map(|rule| rule.reply(Some(event()), EventId(Uuid::nil())).0);
+                let reply = rule.map(|rule| rule.reply(Some(event()), EventId::NONE).0);
                 return Ok(Accepted::EmptyList(reply));
             }
             return self.append_all(endpoint, events).await;

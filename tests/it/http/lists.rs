@@ -64,7 +64,7 @@ fn long_list_is_stored_whole_where_it_is_too_long_to_be_split() {
 fn empty_list_is_answered_and_is_no_event() {
     let answer = "\n[source.own]\nsecrets = [{ file = \"secret\" }]\nsplit = \"json-array\"\nverify = { \
                   algorithm = \"token\", header = \"X-Token\" }\nanswer = { status = 202, type = \
-                  \"text/plain\", body = \"ok\" }\n";
+                  \"text/plain\", body = \"ok {{ event.id }}\" }\n";
     let gateway = Gateway::with("", &format!("{LISTS}{answer}"));
     let token = [("X-Token", SECRET)];
     for _ in 0..2 {
@@ -72,7 +72,7 @@ fn empty_list_is_answered_and_is_no_event() {
         assert_eq!((answer.status, answer.text().as_str()), (200, "{\"events\":0}"));
     }
     let own = gateway.post("own", &token, b" [ ] ");
-    assert_eq!((own.status, own.text().as_str()), (202, "ok"));
+    assert_eq!((own.status, own.text().as_str()), (202, "ok "));
     assert_eq!(types(&gateway), [""; 0]);
     assert_eq!(gateway.post("list", &[("X-Token", "wrong")], b"[]").status, 401);
     let metrics = gateway.ask("GET", "/metrics", "").text();
