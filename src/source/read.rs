@@ -47,7 +47,7 @@ impl SourceSettings {
         let rate_limit = table.checked_or("rate_limit", help, |text: String| {
             RateLimit::parse(&text).map_err(|err| format!("{err}: {}", RateLimit::HELP))
         });
-        let allow = table.one_or_many::<IpNet>("allow");
+        let allow = read_allow(table);
         let expect_every = table.take::<Duration>("expect_every");
         let body_max = table.checked("body_max", ByteSize::of_body);
         let verify_token = table.take::<SecretRef>("verify_token");
@@ -92,6 +92,17 @@ impl SourceSettings {
             ..plain
         })
     }
+}
+
+/// The networks that may send. An empty list would shut no sender out, which its owner hardly means.
+fn read_allow(table: &mut Table<'_>) -> Option<Vec<IpNet>> {
+    let allow = table.one_or_many::<IpNet>("allow");
+    if allow.as_ref().is_some_and(Vec::is_empty) {
+        let help = "leave it out where everybody may send; else name the networks, as in \
+                    `allow = [\"203.0.113.0/24\"]`";
+        table.problem("allow", "a list without an address in it says nothing", help);
+    }
+    allow
 }
 
 /// How a request becomes events, and where its list is.
@@ -161,7 +172,11 @@ fn no_secrets(table: &mut Table<'_>) {
 
 /// The preset, or the `verify` table in its place.
 fn read_profile(table: &mut Table<'_>) -> Option<SigningProfile> {
-    let verify = table.table("verify").map(read_verify);
+    let example = match table.text_of("verify") {
+        Some("none") => "{ algorithm = \"none\" }",
+        _ => "{ algorithm = \"hmac-sha256\", header = \"X-Signature\" }",
+    };
+    let verify = table.table_like("verify", example).map(read_verify);
     if table.has("provider") && table.has("verify") {
         table.problem(
             "verify",

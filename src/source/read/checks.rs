@@ -14,7 +14,22 @@ pub(super) fn check_url(table: &Table<'_>, schemes: &[Scheme]) -> bool {
             "the sender signs its address: write `url = \"https://…\"` just as the sender knows it",
         );
     }
-    is_good
+    is_good & check_address(table, schemes)
+}
+
+/// A sender signs the whole of its address: one that does not begin as any does is never the one that it has.
+fn check_address(table: &Table<'_>, schemes: &[Scheme]) -> bool {
+    let Some(url) = schemes.iter().find_map(|scheme| scheme.url.as_deref()) else { return true };
+    let is_whole = url.split_once("://").is_some_and(|(name, rest)| {
+        ["http", "https"].iter().any(|known| name.eq_ignore_ascii_case(known)) && !rest.is_empty()
+    });
+    if !is_whole {
+        let bare = url.split_once("://").map_or(url, |(_, rest)| rest).trim_start_matches('/');
+        let help =
+            format!("write it as the sender has it: `url = \"https://{}\"`", bare.escape_debug());
+        table.problem("url", "an address begins with https:// or http://", help);
+    }
+    is_whole
 }
 
 /// Whether the address is signed, so that it must be known.

@@ -6,6 +6,8 @@ use super::*;
 use crate::source::tests::read;
 use crate::source::{FieldRef, SignatureFormat, TypeRule, Unit};
 
+mod remedies;
+
 #[track_caller]
 fn good(text: &str) -> SourceSettings {
     let (settings, problems) = read(text);

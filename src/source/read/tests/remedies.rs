@@ -1,0 +1,42 @@
+//! What is told beside a mistake is what to write.
+
+use super::*;
+
+#[test]
+fn word_in_place_of_the_verify_table_is_told_what_to_write() {
+    let problems = bad(&format!("{SECRETS}verify = \"none\""));
+    assert!(problems.contains("write `verify = { algorithm = \"none\" }`"), "{problems}");
+    let problems = bad(&format!("{SECRETS}verify = \"hmac-sha256\""));
+    let help = "write `verify = { algorithm = \"hmac-sha256\", header = \"X-Signature\" }`";
+    assert!(problems.contains(help), "{problems}");
+    // Nothing else is told of it.
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+}
+
+#[test]
+fn empty_list_of_networks_is_refused() {
+    let problems = bad(&format!("{SECRETS}provider = \"github\"\nallow = []"));
+    assert!(problems.contains("error source.s.allow: a list without an address"), "{problems}");
+    assert!(problems.contains("leave it out where everybody may send"), "{problems}");
+}
+
+#[test]
+fn address_that_is_not_whole_is_named_with_what_to_write() {
+    for (url, expected) in [
+        ("site.example/hooks/x", "https://site.example/hooks/x"),
+        ("//site.example/hooks/x", "https://site.example/hooks/x"),
+        ("htps://site.example/hooks/x", "https://site.example/hooks/x"),
+    ] {
+        let verify =
+            "verify = { algorithm = \"hmac-sha256\", header = \"X-S\", signed = \"{url}{body}\"";
+        for table in [
+            format!("{SECRETS}provider = \"twilio\"\nurl = \"{url}\""),
+            format!("{SECRETS}{verify}, url = \"{url}\" }}"),
+        ] {
+            let problems = bad(&table);
+            assert!(problems.contains("an address begins with https://"), "{problems}");
+            assert!(problems.contains(&format!("`url = \"{expected}\"`")), "{problems}");
+        }
+    }
+    good(&format!("{SECRETS}provider = \"twilio\"\nurl = \"HTTPS://site.example/hooks/x\""));
+}
