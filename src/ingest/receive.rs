@@ -258,7 +258,7 @@ impl Ingest {
         }
         // What tries to be believed is no mere look whether anything is there.
         let is_look = *rejection == Rejection::Missing && request.is_plain();
-        if is_look && source.method_use(request.method) == MethodUse::Question {
+        if is_look && source.may_be_look(request.method) {
             return Ok(Accepted::Probe);
         }
         let rejected = RejectedRequest::new(source, request, rejection);

@@ -49,6 +49,12 @@ impl Source {
         }
     }
 
+    /// Whether what comes by this method, says nothing and is not signed only looks whether anything is there: also where
+    /// events come by GET, for an event is signed.
+    pub fn may_be_look(&self, method: &str) -> bool {
+        matches!(method, "GET" | "HEAD") || self.method_use(method) == MethodUse::Question
+    }
+
     /// Whether `request`, which is believed and came by no method of events, only looks whether
     /// anything is there: it has no body, and nothing in its query but passwords. Only a look by HEAD
     /// is ever signed.

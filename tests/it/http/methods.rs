@@ -60,6 +60,12 @@ fn nothing_that_is_believed_is_answered_200_and_lost() {
         ("GET", &*with_key, "", "", 200),
         ("HEAD", &*with_key, "", "", 200),
         ("GET", "/hooks/open", "", "", 200),
+        // The same where events come by GET: those are signed.
+        ("GET", "/hooks/both", "", "", 200),
+        ("HEAD", "/hooks/both", "", "", 200),
+        ("GET", "/hooks/query", "", "", 200),
+        ("GET", "/hooks/both?event=sale", "", "", 401),
+        ("GET", "/hooks/both", &*wrong, "", 401),
         // Signed, and no method of events.
         ("GET", "/hooks/hyvor", &*good, "", 405),
         ("GET", "/hooks/hyvor?event=sale&id=7", &*good, "", 405),
