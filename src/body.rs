@@ -32,6 +32,7 @@ mod multipart;
 pub(crate) mod number;
 #[cfg(test)]
 mod tests;
+mod transfer_encoding;
 mod unpack;
 
 pub(crate) use form::{Pair, pairs};
@@ -269,7 +270,11 @@ pub(crate) fn form_fields<'a>(content_type: Option<&[u8]>, body: &'a [u8]) -> Ve
     }
     let parts = multipart::parts(&content_type, body).unwrap_or_default();
     let fields = parts.into_iter().filter(|part| part.filename.is_none());
-    fields.map(|part| (part.name.into_owned().into_bytes().into(), part.content.into())).collect()
+    let fields = fields.map(|part| {
+        let content = part.decoded();
+        (part.name.into_owned().into_bytes().into(), content)
+    });
+    fields.collect()
 }
 
 /// Whether it says that each line is a document: then several are no mistake.
@@ -298,22 +303,22 @@ fn read_form(text: &[u8], charset: Option<&'static Encoding>) -> Payload {
 fn read_multipart(content_type: &str, text: &[u8]) -> Result<Payload, UnreadableBody> {
     let parts = multipart::parts(content_type, text)?;
     let content_of =
-        |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.content);
+        |name: &str| parts.iter().find(|part| part.name == name).map(multipart::Part::decoded);
     // RFC 7578, section 4.6; and SendGrid's `{"subject": "iso-8859-1"}`.
-    let of_all = content_of("_charset_").and_then(charset::known);
-    let of_fields = content_of("charsets").and_then(|text| serde_json::from_slice(text).ok());
+    let of_all = content_of("_charset_").and_then(|name| charset::known(&name));
+    let of_fields = content_of("charsets").and_then(|text| serde_json::from_slice(&text).ok());
     let of_fields: BTreeMap<String, String> = of_fields.unwrap_or_default();
     let parts = parts.iter().map(|part| {
         let own = part.content_type.as_deref().and_then(charset::named);
         let of_field = || charset::known(of_fields.get(part.name.as_ref())?.as_bytes());
         let value = match &part.filename {
-            None => Value::from(charset::text(part.content, own.or_else(of_field).or(of_all))),
+            None => Value::from(charset::text(&part.decoded(), own.or_else(of_field).or(of_all))),
             Some(filename) => {
                 let content_type = part.content_type.as_deref();
                 let fields = [
                     ("filename", Value::from(filename.as_ref())),
                     ("content_type", content_type.map_or(Value::from(()), Value::from)),
-                    ("size", Value::from(part.content.len())),
+                    ("size", Value::from(part.decoded().len())),
                 ];
                 json::map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
             }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::form::unescaped;
+use super::transfer_encoding::TransferEncoding;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
@@ -10,7 +11,19 @@ pub(crate) struct Part<'a> {
     /// Given for a file.
     pub(crate) filename: Option<Cow<'a, str>>,
     pub(crate) content_type: Option<Cow<'a, str>>,
+    /// As it came.
     pub(crate) content: &'a [u8],
+    encoding: Option<TransferEncoding>,
+}
+
+impl<'a> Part<'a> {
+    /// The content without its `Content-Transfer-Encoding`.
+    pub(crate) fn decoded(&self) -> Cow<'a, [u8]> {
+        match self.encoding {
+            Some(encoding) => encoding.decode(self.content),
+            None => self.content.into(),
+        }
+    }
 }
 
 /// What is wrong with a multipart body.
@@ -78,7 +91,7 @@ fn line_end(body: &[u8], first: &[u8]) -> &'static str {
 
 /// A part without a name has an empty one: the others are read all the same.
 fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Part<'a> {
-    let (mut disposition, mut content_type) = (None, None);
+    let (mut disposition, mut content_type, mut encoding) = (None, None, None);
     for line in unfolded(head) {
         let Some((name, value)) = line.split_once(':') else { continue };
         let value = value.trim().to_owned();
@@ -86,6 +99,8 @@ fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Part<'a> {
             disposition = Some(value);
         } else if name.trim().eq_ignore_ascii_case("content-type") {
             content_type = Some(value.into());
+        } else if name.trim().eq_ignore_ascii_case("content-transfer-encoding") {
+            encoding = TransferEncoding::of(&value);
         }
     }
     let disposition = disposition.unwrap_or_default();
@@ -96,7 +111,7 @@ fn part_of<'a>(head: &'a [u8], content: &'a [u8]) -> Part<'a> {
         let (_, name) = text.rsplit_once('\'')?;
         Some(String::from_utf8_lossy(&unescaped(name.as_bytes())).into_owned())
     });
-    Part { name: name.into(), filename: filename.map(Cow::Owned), content_type, content }
+    Part { name: name.into(), filename: filename.map(Cow::Owned), content_type, content, encoding }
 }
 
 /// The lines of a head. One that begins with white space goes on with the one before it.

@@ -123,6 +123,20 @@ fn multipart_fields_are_read_in_their_charsets() {
 }
 
 #[test]
+fn multipart_fields_and_files_are_read_without_their_transfer_encoding() {
+    let body = multipart(&[
+        "name=a\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=\r\n=9Fe =3D 1",
+        "name=b\r\nContent-Transfer-Encoding: BASE64\r\n\r\nR3LDvMOf\r\nZQ==\r\n",
+        "name=c\r\nContent-Transfer-Encoding: 8bit\r\n\r\na=3D",
+        "name=f; filename=x\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=",
+    ]);
+    let expected = r#"{"a":"Grüße = 1","b":"Grüße","c":"a=3D","f":{"filename":"x","content_type":null,"size":5}}"#;
+    check(MULTIPART, body.clone(), expected);
+    let fields = form_fields(Some(MULTIPART.as_bytes()), body.as_bytes());
+    assert_eq!(&*fields[1].1, "Grüße".as_bytes());
+}
+
+#[test]
 fn multipart_form_is_a_map_of_fields_and_files() {
     let file = "name=\"f\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\nhello";
     let body = multipart(&["name=\"a\"\r\n\r\n1", "name=\"a\"\r\n\r\n2", file]);
