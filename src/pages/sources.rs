@@ -20,6 +20,7 @@ pub(super) struct SourceRow {
     pub(super) provider: String,
     pub(super) accepted: Linked,
     pub(super) duplicate: Plain,
+    pub(super) handshakes: Linked,
     pub(super) rejected: Linked,
     pub(super) turned_away: Plain,
     /// When a request was verified since the start.
@@ -50,6 +51,10 @@ fn row(source: &SourceView, rates: &RatesView, base: &str, now: Timestamp) -> So
         provider: source.provider.clone(),
         accepted: Linked::new(source.accepted, address("/events", [("source", name.as_str())])),
         duplicate: Plain(source.duplicate),
+        handshakes: Linked::new(
+            source.handshakes,
+            address("/rejected", [("source", name.as_str())]),
+        ),
         rejected: Linked::new(source.rejected, address("/rejected", [("source", name.as_str())])),
         turned_away: Plain(source.turned_away),
         last: source.last_verified_at.map(|at| When::ago(at, now)),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::bad_server::{BadServer, status};
 use crate::support::gateway::{Gateway, signature};
+use crate::support::wire;
 
 const BODY: &str = r#"{"event":"comment.create","data":{"comment":{"id":7,"body":"Hi"}}}"#;
 
@@ -184,6 +185,25 @@ fn handler_says_what_it_takes_and_source_what_it_sends() {
     let shown = page(&gateway, "/sources/hyvor");
     assert!(shown.contains("Rejected requests by reason"), "{shown}");
     assert!(!shown.contains('`'), "code is shown as code: {shown}");
+}
+
+#[test]
+fn source_says_how_many_handshakes_it_answered() {
+    let rest = "[source.asked]\nsecrets = [{ file = 'secret' }]\nverify = { algorithm = 'hmac-sha256', header = \
+                'X-S' }\nhandshake = { echo = { query = 'challenge' } }\n";
+    let gateway = Gateway::with("", rest);
+    for _ in 0..2 {
+        let path = "/hooks/asked?challenge=abc";
+        assert_eq!(wire::request(gateway.public, "GET", path, &[], b"").text(), "abc");
+    }
+    let sources = ask(&gateway, "sources");
+    let asked = sources.as_array().unwrap().iter().find(|one| one["name"] == "asked").unwrap();
+    assert_eq!(asked["handshakes"], 2, "{asked}");
+    assert_eq!(ask(&gateway, "sources/asked")["handshakes"], 2);
+    let shown = page(&gateway, "/sources/asked");
+    let (_, after) =
+        shown.split_once("<dt>Handshakes</dt><dd>").unwrap_or_else(|| panic!("{shown}"));
+    assert!(after.split("</dd>").next().unwrap().contains('2'), "{after}");
 }
 
 #[test]
