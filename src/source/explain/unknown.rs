@@ -194,8 +194,13 @@ impl Case<'_> {
         let seen = seen.into_iter().find(|one| scheme.signature.places.contains(&one.place))?;
         let SignatureFormat::List { item, pair, keys } = &seen.format else { return None };
         let key = keys.first()?;
+        // The two exclude each other.
+        let instead = match &scheme.signature.format {
+            SignatureFormat::Whole { prefix } if !prefix.is_empty() => " in place of `prefix`",
+            _ => "",
+        };
         Some(format!(
-            "it is in a list: `list = {{ item = \"{item}\", pair = \"{pair}\", key = \"{}\" }}` in {}; \
+            "it is in a list: `list = {{ item = \"{item}\", pair = \"{pair}\", key = \"{}\" }}`{instead} in {}; \
              if a time stands beside it, that is mostly signed too: `timestamp = {{ list = \"t\" }}, signed \
              = \"{{timestamp}}.{{body}}\"`",
             key.escape_debug(),

@@ -137,6 +137,9 @@ fn what_looks_like_a_signature_is_named_where_nothing_fits() {
     let other = "ab".repeat(32);
     let told = explain_of(&verify(HEX, S), "", &[("x-acme-signature", &other)]);
     assert!(told.line.contains("but the header `x-acme-signature` looks like"), "{told:?}");
+    let prefixed = verify(&format!("{HEX}, prefix = \"sha256=\""), S);
+    let told = explain_of(&prefixed, "", &[("x-s", &format!("t=1700000000,v1={other}"))]);
+    assert!(told.config_hint.unwrap().contains("}` in place of `prefix` in [source.s.verify]"));
     let told = explain_of(&verify(HEX, S), "", &[("x-s", &format!("t=1700000000,v1={other}"))]);
     assert!(
         told.config_hint.unwrap().contains("list = { item = \",\", pair = \"=\", key = \"v1\" }")
