@@ -3,6 +3,7 @@
 use crate::event::Dedupe;
 use crate::settings::show_duration;
 
+use super::field_ref::FieldRef;
 use super::identity::DedupePolicy;
 use super::scheme::Scheme;
 use super::settings::SourceSettings;
@@ -19,7 +20,12 @@ impl SourceSettings {
             let ids = scheme.id.iter().chain(&profile.delivery_id);
             ids.take(1).all(|place| scheme.signs(place))
         };
-        let what = if has_id && profile.schemes.iter().all(is_signed) {
+        let is_of_body = |place: &FieldRef| matches!(place, FieldRef::Json(_) | FieldRef::Form(_));
+        let is_of_own_body = profile.provider.is_none()
+            && profile.schemes.iter().filter_map(|scheme| scheme.id.as_ref()).any(is_of_body);
+        let what = if has_id && profile.schemes.iter().all(is_signed) && is_of_own_body {
+            "the same id in the body, whatever else it says (name a delivery's, not an order's),"
+        } else if has_id && profile.schemes.iter().all(is_signed) {
             "the same delivery id"
         } else if has_id {
             "the same delivery id and the same body"
@@ -71,6 +77,8 @@ mod tests {
         check(&format!("verify = {{ {custom} }}"), "an equal body is a repeat only");
         let signed = "signed = \"{id}{body}\", id = { header = \"X-Id\" }";
         check(&format!("verify = {{ {custom}, {signed} }}"), "the same delivery id within");
+        let in_body = "id = { json = \"id\" }";
+        check(&format!("verify = {{ {custom}, {in_body} }}"), "the same id in the body, whatever");
         let unsigned = "id = { header = \"X-Id\" }";
         check(&format!("verify = {{ {custom}, {unsigned} }}"), "the same delivery id and the same");
         let token = "algorithm = \"token\", header = \"X-T\", id = { json = \"id\" }";

@@ -179,9 +179,22 @@ impl Source {
             let given = given_at(place)?;
             // The token is a secret: compared in constant time.
             if !bool::from(given.as_bytes().ct_eq(expected.expose())) {
-                return None;
+                // With a body it may be an event.
+                let refuse_status = handshake.refuse_status.filter(|_| request.body.is_empty())?;
+                return Some(Reply { status: refuse_status, ..Reply::default() });
             }
         }
+        let reply = self.answer_to(handshake, request, secret)?;
+        Some(Reply { status: handshake.status.unwrap_or(reply.status), ..reply })
+    }
+
+    /// What is answered to `request`, which is the question of `handshake`.
+    fn answer_to(
+        &self,
+        handshake: &Handshake,
+        request: &Inbound<'_>,
+        secret: Option<&Secret>,
+    ) -> Option<Reply> {
         match &handshake.answer {
             Answer::Echo(place) => echo(place, request),
             Answer::Hash(place) => zoom(place, request, secret?),

@@ -27,6 +27,11 @@ pub struct Handshake {
     pub methods: Vec<&'static str>,
     /// Whether what is given back becomes the source's secret, where it has none yet.
     pub learns: bool,
+    /// The status of the answer; `None` = 200, or what [`Answer::Nothing`] says.
+    pub status: Option<u16>,
+    /// The status of the answer to a question without a body that shows another token; `None` = it
+    /// is no question.
+    pub refuse_status: Option<u16>,
 }
 
 /// Whether a question is signed like an event.
@@ -63,6 +68,8 @@ impl Handshake {
         signing: Signing::Signed,
         methods: Vec::new(),
         learns: false,
+        status: None,
+        refuse_status: None,
     };
     /// A question that is not signed.
     pub(in crate::source) const OPEN: Self = Self {
@@ -74,6 +81,8 @@ impl Handshake {
         signing: Signing::Open,
         methods: Vec::new(),
         learns: false,
+        status: None,
+        refuse_status: None,
     };
 
     /// The question of `CloudEvents`, which comes with the password that events come with.

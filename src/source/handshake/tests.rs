@@ -314,3 +314,19 @@ fn an_event_that_is_signed_by_another_secret_is_no_question() {
         assert!(ask(event, Rejection::Missing).is_some());
     }
 }
+
+// Fitbit asks by `?verify=CODE`, once with a wrong code, and wants 204 and 404.
+#[test]
+fn statuses_of_answers_are_the_owner_s_to_say() {
+    let text = "verify_token = { file = \"v\" }\n\
+                [source.s.verify]\nalgorithm = \"hmac-sha1\"\nheader = \"X-S\"\n\
+                [source.s.handshake]\nwhen = { query = \"verify\" }\ntoken = { query = \"verify\" }\n\
+                answer = \"\"\nstatus = 204\nrefuse_status = 404";
+    let mut source = configured(text, &["k"]);
+    source.verify_token = Some(Secret::new("code-1"));
+    let status = |query, body| ask(&source, query, body, false).map(|reply| reply.status);
+    assert_eq!(status("/hooks/s?verify=code-1", ""), Some(204));
+    assert_eq!(status("/hooks/s?verify=wrong", ""), Some(404));
+    assert_eq!(status("/hooks/s?verify=wrong", "{\"n\":1}"), None, "it may be an event");
+    assert_eq!(status("/hooks/s", ""), None);
+}

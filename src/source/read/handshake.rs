@@ -1,6 +1,7 @@
 //! Reads `[source.NAME.handshake]`.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::expr::{self, Escape};
@@ -59,6 +60,8 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
     let is_signed = table.take::<bool>("signed");
     let methods = read_methods(table, METHODS);
     let learns = table.take_or("learn", false);
+    let status = read_status(table, "status", 200..=299);
+    let refuse_status = read_status(table, "refuse_status", 400..=499);
     // Everything is taken: from here on nothing new is asked.
     let (echo, hash, when) = (all(echo)?, all(hash)?, all(when)?);
     let answer = match (echo, hash, text) {
@@ -85,6 +88,11 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
         Some(When::Given(place)) => (None, Some(place)),
         None => (None, None),
     };
+    if token.is_none() && table.has("refuse_status") {
+        let help = "name the place of the token, as in `token = { query = \"verify\" }`";
+        table.missing("token", help);
+        return None;
+    }
     let handshake = Handshake {
         when,
         given,
@@ -92,9 +100,27 @@ fn take_handshake(table: &mut Table<'_>) -> Option<Handshake> {
         token: all(token)?,
         methods: methods?.unwrap_or_default(),
         learns,
+        status: status?,
+        refuse_status: refuse_status?,
         ..Handshake::SIGNED
     };
     read_signing(table, is_signed, handshake)
+}
+
+/// A status that its sender understands as yes, or as no.
+#[expect(clippy::option_option, reason = "absent, wrong and there are three different things")]
+fn read_status(
+    table: &mut Table<'_>,
+    key: &'static str,
+    allowed: RangeInclusive<u16>,
+) -> Option<Option<u16>> {
+    let status = table.checked(key, |status: u32| match u16::try_from(status) {
+        Ok(status) if allowed.contains(&status) => Ok(status),
+        Ok(_) | Err(_) => {
+            Err(format!("a status of {} to {} is needed here", allowed.start(), allowed.end()))
+        }
+    });
+    if status.is_none() && table.has(key) { None } else { Some(status) }
 }
 
 /// What was found, where nothing was wrong with it.

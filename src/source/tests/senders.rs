@@ -41,7 +41,7 @@ fn every_sender_is_named_once_with_a_preset_a_table_or_a_reason() {
 /// Those that somebody asked for, by a part of their name.
 const ASKED_FOR: &str = "adyen, alexa, alibaba, alipay, app store, asana, azure event grid, binance, bird, \
     bitbucket, box, braintree, cloudevents, cloudpayments, coinbase, contentful, cryptomus, dingtalk, \
-    discord, discourse, docusign, doku, dropbox sign, ebay, fastcomments, feishu, freshchat, ghost, gitea, \
+    discord, discourse, docusign, doku, dropbox sign, ebay, fastcomments, feishu, fitbit, freshchat, ghost, gitea, \
     github, gitlab, google play, hawk, hyvor, inngest, intercom, jira, jotform, kick, ko-fi, linear, \
     linkedin, livekit, mailchimp, mailgun, mandrill, mastodon, messagebird, meta, microsoft graph, miro, \
     monday, moralis, mtls, netlify, notion, nowpayments, okta, paddle, patreon, payhere, paypal, payu, \
