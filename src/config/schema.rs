@@ -10,11 +10,12 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::REFERENCE;
-use super::reference::{self, Absent, Example, KeyText};
+use super::reference::{self, Absent, KeyText};
 use crate::handler::KINDS;
 use crate::settings::{self, Key};
 
 mod absent;
+mod secret_parts;
 mod tables;
 
 use tables::ShownTables;
@@ -65,41 +66,12 @@ pub(super) fn texts(keys: &BTreeMap<String, Key>) -> IndexMap<String, KeyText> {
 /// Whether a key is a part of where a secret is kept, which is the same everywhere.
 pub(super) fn is_secret_part(keys: &BTreeMap<String, Key>, key: &str) -> bool {
     let Some((secret, part)) = key.rsplit_once('.') else { return false };
-    ["env", "file", "credential", "create"].contains(&part)
-        && keys.contains_key(&format!("{secret}.credential"))
+    secret_parts::text(part).is_some() && keys.contains_key(&format!("{secret}.credential"))
 }
 
-/// What is said of a part of where a secret is kept: exactly one of three, and whether a file is made.
+/// What is said of a part of where a secret is kept.
 fn secret_part(keys: &BTreeMap<String, Key>, key: &str) -> Option<KeyText> {
-    let part = key.rsplit_once('.').filter(|_| is_secret_part(keys, key))?.1;
-    let (text, toml, json, absent) = match part {
-        "file" => (
-            "The file that holds the secret; one newline at its end is not part of it.",
-            "\"data/secrets/name\"",
-            json!("data/secrets/name"),
-            "it is kept elsewhere",
-        ),
-        "env" => (
-            "The environment variable that holds the secret.",
-            "\"NAME\"",
-            json!("NAME"),
-            "it is kept elsewhere",
-        ),
-        "credential" => (
-            "The systemd credential that holds the secret (`LoadCredential=`).",
-            "\"name\"",
-            json!("name"),
-            "it is kept elsewhere",
-        ),
-        _ => ("Whether a missing file is made, with a random secret.", "false", json!(false), ""),
-    };
-    let is_switch = absent.is_empty();
-    Some(KeyText {
-        text: if is_switch { text.to_owned() } else { format!("{text} Left out: {absent}.") },
-        is_table: false,
-        example: Some(Example { toml: toml.to_owned(), json }),
-        absent: if is_switch { Absent::Shown } else { Absent::Said(absent.to_owned()) },
-    })
+    secret_parts::text(key.rsplit_once('.').filter(|_| is_secret_part(keys, key))?.1)
 }
 
 /// Every key that a reader asks for, by its pattern.
@@ -178,11 +150,12 @@ fn fill(at: &mut Value, path: &str, (key, text, shown): (&Key, Option<&KeyText>,
         .is_some_and(|schema| schema.get("type") == Some(&json!("object")) && schema.len() == 1);
     let schema = if is_table { table() } else { key.schema.clone() };
     let mut schema: Map<String, Value> = schema.as_object().cloned().unwrap_or_default();
+    schema.values_mut().for_each(secret_parts::describe);
     let said = text.map(|text| text.text.as_str()).filter(|text| !text.is_empty());
     let absent = text.map_or(&Absent::Shown, |text| &text.absent);
     let said = absent::described(path, said.unwrap_or(&key.expected), absent);
     schema.insert("description".to_owned(), json!(said));
-    let default = text.filter(|_| !is_table).and_then(|text| absent::default_of(key, text));
+    let default = text.filter(|_| !is_table).and_then(|text| absent::default_of(&key.schema, text));
     schema.extend(default.map(|default| ("default".to_owned(), default)));
     let example = text.and_then(|text| text.example.as_ref()).map(|example| example.json.clone());
     let is_open = schema.get("additionalProperties") == Some(&json!(true));

@@ -8,6 +8,7 @@ use crate::settings::ReportStyle;
 mod proxies;
 mod queue;
 mod renamed;
+mod schema_keys;
 mod secrets;
 
 /// The least that is a configuration without warnings.
@@ -287,26 +288,6 @@ fn what_only_holds_between_the_parts_is_checked() {
     let empty = check("").report;
     assert_eq!(empty.counts(), (0, 2));
     assert!(empty.to_string().contains("--> config.toml\n"), "{empty}");
-}
-
-#[test]
-fn the_schema_knows_every_key() {
-    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
-    let at = |path: &str| schema.pointer(path).unwrap_or_else(|| panic!("{path} in {schema:#}"));
-    assert_eq!(
-        at("/properties/queue/properties/backend/enum"),
-        &serde_json::json!(["sled", "postgres", "nats"])
-    );
-    let handler = "/properties/handler/additionalProperties";
-    assert_eq!(at(&format!("{handler}/properties/retry/properties/attempts/minimum")), 1);
-    assert_eq!(at(&format!("{handler}/properties/file/properties/path/type")), "string");
-    assert_eq!(
-        at(&format!("{handler}/oneOf")).as_array().unwrap().len(),
-        crate::handler::KINDS.len()
-    );
-    assert_eq!(at("/properties/server/properties/tls/properties/key/anyOf/0/type"), "string");
-    let secrets = at("/properties/source/additionalProperties/properties/secrets");
-    assert_eq!(secrets["anyOf"][1]["items"]["additionalProperties"], false);
 }
 
 #[test]

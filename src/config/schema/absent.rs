@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 
 use crate::config::reference::{Absent, KeyText};
 use crate::handler::KINDS;
-use crate::settings::Key;
 
 /// The value of a key that is left out; `None` = there is none, or it depends on others.
-pub(super) fn default_of(key: &Key, text: &KeyText) -> Option<Value> {
+pub(super) fn default_of(schema: &Value, text: &KeyText) -> Option<Value> {
     match &text.absent {
         Absent::Shown => text.example.as_ref().map(|example| example.json.clone()),
-        Absent::Said(said) => said_value(&key.schema, said.trim_matches('"'), &text.text),
+        Absent::Said(said) => said_value(schema, said.trim_matches('"'), &text.text),
         Absent::Required => None,
     }
 }
