@@ -50,7 +50,7 @@ pub use detail::{HandlerDetail, NextTry, PlanAsk, ReasonCount, SourceDetail, Typ
 pub use events::{EventEntry, EventRow, ListedEvents};
 pub use export::{Exact, ExportError, ExportedEvent, ExportedState};
 pub use figures::figures;
-pub use find::{FoundEvents, SEARCH_TIME};
+pub use find::{FoundEvents, ROW_BODY_MAX, SEARCH_TIME};
 pub use handler_control::{HandlerControl, HandlerStatus, LastErrorView};
 pub use pause::{PauseAsk, PauseView};
 pub use rates::{HandlerRates, LatencyView, RatesView, Series, SourceRates};

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{HandlerName, Position};
-use crate::queue::{BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder};
+use crate::queue::{
+    BodyFilter, DeliveryFilter, DeliveryState, EventQuery, ListOrder, WantedBodies,
+};
 
 use super::values::{contains, handler, json_equals, source};
 use super::{ApiError, search};
@@ -85,6 +87,7 @@ impl EventsAsk {
             order,
             limit: self.limit.unwrap_or(LIMIT).clamp(1, EventQuery::LIMIT_MAX),
             bytes_max: None,
+            bodies: WantedBodies::Whole,
         };
         match self.q {
             Some(q) => search::narrow(query, &q, now),

@@ -10,7 +10,7 @@ use super::view::{EventSummary, HandlerView, SourceView};
 use super::{Api, ApiError, DeadGroup, PlanView, values};
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId, EventType, HandlerName, Position, SourceName};
-use crate::queue::{DeadFilter, DeliveryState, EventQuery, ListOrder};
+use crate::queue::{DeadFilter, DeliveryState, EventQuery, ListOrder, WantedBodies};
 
 /// Tries that are told ahead.
 const TRIES_MAX: usize = 20;
@@ -18,8 +18,8 @@ const TRIES_MAX: usize = 20;
 const LOOKED_AT_MAX: usize = 1_000;
 /// The same where each event's deliveries are asked for, too.
 const TAKEN_MAX: usize = 100;
-/// How much of bodies is read for that: a page must not wait for a disk.
-const BYTES_MAX: usize = 4 << 20;
+/// Bodies of how many bytes are passed over for that, without being read: a page must not wait for a disk.
+const BYTES_MAX: usize = 128 << 20;
 /// Types, and reasons, that are told.
 const ROWS_MAX: usize = 30;
 
@@ -127,6 +127,7 @@ impl Api {
             source: Some(source.name.clone()),
             limit: LOOKED_AT_MAX,
             bytes_max: Some(BYTES_MAX),
+            bodies: WantedBodies::UpTo(0),
             ..EventQuery::default()
         };
         let events = self.queue.search(query, SEARCH_TIME).await?.events;
@@ -172,11 +173,13 @@ impl Api {
             cursor: Some(position.previous()),
             order: ListOrder::Oldest,
             limit: 1,
+            bodies: WantedBodies::UpTo(0),
             ..EventQuery::default()
         };
-        let found = self.queue.list(query).await?.pop();
-        let found = found.filter(|event| event.position == position);
-        Ok(found.as_ref().map(EventSummary::new))
+        let found = self.queue.search(query, SEARCH_TIME).await?;
+        let first = found.events.first().filter(|event| event.position == position);
+        let first = first.zip(found.body_bytes.first());
+        Ok(first.map(|(event, bytes)| EventSummary::sized(event, *bytes)))
     }
 
     /// When a retry is made that is `due` by the steady clock, by the wall clock: one that has passed is
@@ -188,8 +191,12 @@ impl Api {
 
     /// What a handler was given among the newest events that are its own.
     async fn taken_by(&self, name: &HandlerName) -> Result<(Vec<TypeCount>, u64), ApiError> {
-        let query =
-            EventQuery { limit: TAKEN_MAX, bytes_max: Some(BYTES_MAX), ..EventQuery::default() };
+        let query = EventQuery {
+            limit: TAKEN_MAX,
+            bytes_max: Some(BYTES_MAX),
+            bodies: WantedBodies::UpTo(0),
+            ..EventQuery::default()
+        };
         let events = self.queue.search(query, SEARCH_TIME).await?.events;
         let looked_at = events.len() as u64;
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();

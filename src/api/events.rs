@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::deliver::Policy;
 use crate::event::{Dedupe, Event, EventId, HandlerName, NewEvent, Position};
-use crate::queue::{DeliveryState, EventNames, EventQuery, Searched};
+use crate::queue::{DeliveryState, EventNames, EventQuery, Searched, WantedBodies};
 use crate::source::SourceCredentials;
 
 use super::view::ArrivalView;
@@ -21,9 +21,6 @@ use super::{
 const LIST_TIME: Duration = Duration::from_secs(2);
 /// The same of what is taken away as a file, which cannot say so.
 const EXPORT_TIME: Duration = Duration::from_secs(20);
-
-/// How much of bodies is read for one list, which tells nothing of them but their lengths.
-const LIST_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Debug)]
 pub struct ListedEvents {
@@ -42,7 +39,8 @@ pub struct EventRow {
     pub summary: EventSummary,
     /// Whose deliveries there are, and how they stand.
     pub deliveries: Vec<(HandlerName, DeliveryState)>,
-    /// The event itself, without the passwords that came with it.
+    /// The event itself, without the passwords that came with it, and without a body that is longer than
+    /// [`ROW_BODY_MAX`](super::find::ROW_BODY_MAX).
     pub event: Event,
 }
 
@@ -78,15 +76,12 @@ impl Api {
 
     /// Events as `ask` asks for them, within `LIST_TIME`.
     pub async fn events(&self, ask: EventsAsk) -> Result<ListedEvents, ApiError> {
-        let query = EventQuery { bytes_max: Some(LIST_BYTES_MAX), ..self.question(ask)? };
-        let searched = self.queue.search(query.clone(), LIST_TIME).await?;
-        let Searched { events, next, looked_at } = searched;
-        let n_bytes = events.iter().map(|event| event.body.len()).sum();
-        // What fills the page says by itself where to go on; what ends it before does not.
-        let is_cut = events.len() < query.limit && query.is_full(events.len(), n_bytes);
-        let last = events.last().filter(|_| is_cut).map(|event| event.position);
-        let events = events.iter().map(EventSummary::new).collect();
-        Ok(ListedEvents { events, next: next.or(last).map(|next| next.0), looked_at })
+        let query = EventQuery { bodies: WantedBodies::UpTo(0), ..self.question(ask)? };
+        let searched = self.queue.search(query, LIST_TIME).await?;
+        let Searched { events, body_bytes, next, looked_at } = searched;
+        let sized = events.iter().zip(body_bytes);
+        let events = sized.map(|(event, bytes)| EventSummary::sized(event, bytes)).collect();
+        Ok(ListedEvents { events, next: next.map(|next| next.0), looked_at })
     }
 
     /// What came in behind `after` and matches, at most `limit`: for a stream.
@@ -141,7 +136,11 @@ impl Api {
 
     /// Events, each with how its deliveries stand. One that a handler skipped because its `on` does not
     /// name it is no delivery: the handler was not called.
-    pub(super) async fn rows(&self, events: Vec<Event>) -> Result<Vec<EventRow>, ApiError> {
+    pub(super) async fn rows(
+        &self,
+        events: Vec<Event>,
+        body_bytes: Vec<usize>,
+    ) -> Result<Vec<EventRow>, ApiError> {
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
         let histories = self.queue.histories(&positions).await?;
         let credentials = self.credentials();
@@ -150,8 +149,9 @@ impl Api {
             let names = given.entry(handler.clone()).or_insert_with(|| self.given(handler));
             names.as_ref().is_none_or(|names| names.contains(event))
         };
-        let rows = events.into_iter().zip(histories).map(|(event, history)| EventRow {
-            summary: EventSummary::new(&event),
+        let sized = events.into_iter().zip(body_bytes);
+        let rows = sized.zip(histories).map(|((event, body_bytes), history)| EventRow {
+            summary: EventSummary::sized(&event, body_bytes),
             deliveries: history
                 .into_iter()
                 .filter(|one| one.state != DeliveryState::Skipped || is_named(&one.handler, &event))

@@ -5,9 +5,13 @@ use std::time::Duration;
 use super::ask::EventsAsk;
 use super::events::EventRow;
 use super::{Api, ApiError};
+use crate::queue::{EventQuery, WantedBodies};
 
 /// How long a search takes before it says how far it came.
 pub const SEARCH_TIME: Duration = Duration::from_millis(2_500);
+
+/// Longer bodies are not read for a list of events: no row has room to say anything of them.
+pub const ROW_BODY_MAX: usize = 64 << 10;
 
 /// A page of what a search found.
 #[derive(Debug)]
@@ -25,9 +29,10 @@ pub struct FoundEvents {
 impl Api {
     /// Events as `ask` asks for them, each with how its deliveries stand, within [`SEARCH_TIME`].
     pub async fn find(&self, ask: EventsAsk) -> Result<FoundEvents, ApiError> {
-        let query = self.question(ask)?;
+        let bodies = WantedBodies::UpTo(ROW_BODY_MAX);
+        let query = EventQuery { bodies, ..self.question(ask)? };
         let searched = self.queue.search(query, SEARCH_TIME).await?;
-        let rows = self.rows(searched.events).await?;
+        let rows = self.rows(searched.events, searched.body_bytes).await?;
         let retained = self.queue.stats().events;
         let next = searched.next.map(|position| position.0);
         Ok(FoundEvents { rows, next, looked_at: searched.looked_at, retained })

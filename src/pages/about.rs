@@ -3,11 +3,10 @@
 use serde_json::Value;
 
 use super::words;
+use crate::api::ROW_BODY_MAX;
 use crate::deliver::OWN_SOURCE;
 use crate::event::Event;
 
-/// Bodies that are read for it: larger ones cost more than that is worth.
-const BYTES_MAX: usize = 64 << 10;
 /// Names of fields that mostly say it, the best first.
 const FIELDS: &[&str] = &[
     "title",
@@ -28,7 +27,8 @@ const CHARS_MAX: usize = 90;
 
 /// What an event is about; empty where that is unknown.
 pub(super) fn about(event: &Event) -> String {
-    if event.body.len() > BYTES_MAX {
+    // A longer one costs more than that is worth, and was left out of the list.
+    if event.body.len() > ROW_BODY_MAX {
         return String::new();
     }
     let Ok(Some(json)) = event.json() else { return String::new() };

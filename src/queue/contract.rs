@@ -81,7 +81,8 @@ pub trait Queue: Send + Sync {
     async fn search(&self, query: EventQuery, _most: Duration) -> Result<Searched, QueueError> {
         let events = self.list(query).await?;
         let looked_at = events.len() as u64;
-        Ok(Searched { events, next: None, looked_at })
+        let body_bytes = events.iter().map(|event| event.body.len()).collect();
+        Ok(Searched { events, body_bytes, next: None, looked_at })
     }
 
     /// What each handler did with one event, in the order of the attempts.

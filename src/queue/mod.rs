@@ -40,7 +40,8 @@ pub use contract::{
 };
 pub use error::QueueError;
 pub use query::{
-    BodyFilter, DeadCursor, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder, Searched,
+    BodyFilter, DeadCursor, DeadFilter, DeliveryFilter, EventNames, EventQuery, ListOrder,
+    Searched, WantedBodies,
 };
 pub use standing::{
     AttemptRecord, Backlog, CarriedState, DeadChange, DeadLetter, DeadListing, DeadRecord,

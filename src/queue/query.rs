@@ -30,6 +30,18 @@ pub struct EventQuery {
     /// Ends behind the event with which the bodies come to this many bytes; `None` = however large
     /// they are.
     pub bytes_max: Option<usize>,
+    /// How much of the bodies is wanted.
+    pub bodies: WantedBodies,
+}
+
+/// How much of the bodies of a list is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WantedBodies {
+    /// All of each.
+    #[default]
+    Whole,
+    /// A longer body may be left out, and need not be read: its event comes without one.
+    UpTo(usize),
 }
 
 /// Which deliveries of an event count.
@@ -71,6 +83,8 @@ impl EventNames {
 pub struct Searched {
     /// What was found, in the order that was asked for.
     pub events: Vec<Event>,
+    /// The length of each one's body, also where [`WantedBodies`] left that out.
+    pub body_bytes: Vec<usize>,
     /// The cursor to go on with; `None` = everything was looked at.
     pub next: Option<Position>,
     /// How many positions were looked at or known not to match.

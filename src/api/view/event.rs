@@ -36,13 +36,18 @@ pub struct EventSummary {
 impl EventSummary {
     /// The summary of `event`.
     pub fn new(event: &Event) -> Self {
+        Self::sized(event, event.body.len())
+    }
+
+    /// The same of one whose body was left out of a list.
+    pub fn sized(event: &Event, body_bytes: usize) -> Self {
         Self {
             id: event.id,
             position: event.position,
             source: event.source.clone(),
             event_type: event.event_type.clone(),
             received_at: event.received_at,
-            body_bytes: event.body.len(),
+            body_bytes,
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::event::{Dedupe, Event, Position};
 use crate::queue::embedded::record::{
-    Kind, Lsn, Record, decode_event, position_of, torn_positions,
+    HEADER_BYTES, Kind, Lsn, Record, decode_event, position_of, torn_positions,
 };
 use crate::queue::names::Names;
 
@@ -24,6 +24,21 @@ impl Found {
     /// How long it is.
     pub(crate) fn bytes(&self) -> u32 {
         self.end.bytes_since(self.lsn)
+    }
+
+    /// How much of its payload was left unread: its end.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        (self.bytes() as usize).saturating_sub(HEADER_BYTES + self.payload.len())
+    }
+
+    /// Whether all of it is here, and was checked.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unread_bytes() == 0
+    }
+
+    /// How much was read for it.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        (HEADER_BYTES + self.payload.len()) as u64
     }
 
     /// The position of an event, without decoding the rest; `None` for other kinds.

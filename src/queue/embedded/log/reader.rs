@@ -17,11 +17,20 @@ use crate::queue::embedded::record::{
 /// that a reader per handler is cheap.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// How much is read at once where the ends of long records are left out, and of each of those: what
+/// stands in front of an event's body is mostly below 2 KiB.
+const HEAD_CHUNK_BYTES: usize = 32 << 10;
+const RECORD_HEAD_BYTES: usize = 8 << 10;
+
 /// A place in the log that moves forward.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     log: Arc<FileLog>,
     at: Lsn,
+    /// Of events with a longer payload only the beginning is read; `None` = all is read.
+    whole_max: Option<usize>,
+    /// The first of the records whose ends were left out since the last one that was checked.
+    unchecked_from: Option<Lsn>,
     /// The segment that `at` is in, once it was looked for.
     segment: Option<Arc<Segment>>,
     chunk: Bytes,
@@ -31,7 +40,24 @@ pub(crate) struct LogReader {
 impl LogReader {
     /// Begins at `from`; `Lsn(0)` = at the oldest segment that counts.
     pub(crate) fn new(log: Arc<FileLog>, from: Lsn) -> Self {
-        Self { log, at: from, segment: None, chunk: Bytes::new(), chunk_start: 0 }
+        let (whole_max, unchecked_from) = (None, None);
+        let (segment, chunk, chunk_start) = (None, Bytes::new(), 0);
+        Self { log, at: from, whole_max, unchecked_from, segment, chunk, chunk_start }
+    }
+
+    /// Reads only the beginning of events whose bodies may be longer than `body_max`. The CRC of such a
+    /// record is not checked: where what follows makes no sense, it is read again as a whole, so a record
+    /// may come twice.
+    pub(crate) fn skip_rest_of_records(&mut self, body_max: usize) {
+        self.whole_max = Some(RECORD_HEAD_BYTES.saturating_add(body_max));
+    }
+
+    /// Goes back to the first record that was not checked, and reads all of each from there on.
+    pub(crate) fn read_whole_again(&mut self) {
+        self.whole_max = None;
+        if let Some(from) = self.unchecked_from.take() {
+            self.seek(from);
+        }
     }
 
     /// Goes on elsewhere.
@@ -57,8 +83,12 @@ impl LogReader {
                 break;
             }
             let limit = if id.number == end.segment() { end.offset() } else { capacity };
+            if let Some(found) = self.take_head(limit)? {
+                return Ok(Some(found));
+            }
             match self.examine_next(id, limit)? {
                 Validity::Whole(header, kind) => return Ok(Some(self.take(header, kind))),
+                _ if self.is_in_doubt()? => self.read_whole_again(),
                 Validity::Unsupported(header) => self.skip_unsupported(id, header),
                 Validity::Bad => self.skip_unreadable(limit, end)?,
             }
@@ -97,8 +127,42 @@ impl LogReader {
         self.chunk = Bytes::new();
     }
 
+    /// Whether what was left out may have led astray. The end of a segment is none of that.
+    fn is_in_doubt(&self) -> Result<bool, ReadError> {
+        let Some(segment) = self.segment.as_ref().filter(|_| self.unchecked_from.is_some()) else {
+            return Ok(false);
+        };
+        Ok(self.log.end_of(segment)? != Some(self.at.offset()))
+    }
+
+    /// The beginning of the event at `at`, where it is one whose end is left out.
+    fn take_head(&mut self, limit: u32) -> Result<Option<Found>, ReadError> {
+        let available = (self.at.offset()..limit).len();
+        let Some(whole_max) = self.whole_max.filter(|_| available >= HEADER_BYTES) else {
+            return Ok(None);
+        };
+        self.fill(HEADER_BYTES, available)?;
+        let head = self.chunk.get(self.index()..).and_then(|tail| tail.first_chunk());
+        let is_long_event = |header: &Header| {
+            header.is_event()
+                && header.payload_bytes as usize > whole_max
+                && header.record_bytes() <= available
+        };
+        let Some(header) = head.and_then(Header::parse).filter(is_long_event) else {
+            return Ok(None);
+        };
+        self.fill(HEADER_BYTES + RECORD_HEAD_BYTES, available)?;
+        let begin = self.index() + HEADER_BYTES;
+        let payload = self.chunk.slice(begin..begin + RECORD_HEAD_BYTES);
+        let lsn = self.at;
+        self.unchecked_from.get_or_insert(lsn);
+        self.at = lsn.behind(header.record_bytes());
+        Ok(Some(Found { lsn, end: self.at, kind: Kind::Event, payload }))
+    }
+
     /// The record at `at`, which [`LogReader::examine_next`] found to be whole.
     fn take(&mut self, header: Header, kind: Kind) -> Found {
+        self.unchecked_from = None;
         let begin = self.index();
         let payload = self.chunk.slice(begin + HEADER_BYTES..begin + header.record_bytes());
         let lsn = self.at;
@@ -136,7 +200,8 @@ impl LogReader {
         if at >= self.chunk_start && at as usize + wanted <= chunk_end {
             return Ok(());
         }
-        let n_bytes = available.min(CHUNK_BYTES.max(wanted));
+        let chunk_bytes = if self.whole_max.is_some() { HEAD_CHUNK_BYTES } else { CHUNK_BYTES };
+        let n_bytes = available.min(chunk_bytes.max(wanted));
         let Some(segment) = &self.segment else { return Ok(()) };
         let read = self.log.read(segment, at, n_bytes);
         // Also where it fails: the chunk begins at or before `at`.

@@ -1,14 +1,16 @@
 //! Finds single events by position and by id.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Reading, kept_failed, read_failed};
 use crate::event::{Event, EventId, Position};
-use crate::queue::QueueError;
+use crate::queue::detach::detach_head;
 use crate::queue::embedded::index::{Direction, id_millis};
-use crate::queue::embedded::log::{Finder, LogReader, ReadError};
+use crate::queue::embedded::log::{Finder, LogHead, LogReader, ReadError};
 use crate::queue::embedded::record::Lsn;
 use crate::queue::names::Names;
+use crate::queue::{QueueError, WantedBodies};
 
 /// How many zones on either side of its place an id is looked for in: the ids of several nodes
 /// interleave by as much as their clocks differ.
@@ -17,6 +19,17 @@ const ZONES_NEAR: usize = 16;
 /// How many events on either side of its place an id is looked for among: what several nodes take in
 /// within a moment.
 const EVENTS_BESIDE: u64 = 1_024;
+
+/// An event that was come to.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// Without its body where that is longer than was wanted.
+    pub(super) event: Event,
+    /// How long its body is.
+    pub(super) body_bytes: usize,
+    /// How much was read since the event before.
+    pub(super) read_bytes: u64,
+}
 
 /// An event and where it is.
 #[derive(Debug)]
@@ -83,7 +96,7 @@ impl Reading {
         }
         let mut found = None;
         let (from, end) = (position.before(EVENTS_BESIDE), position.after(EVENTS_BESIDE));
-        let scanned = self.scan(from.max(self.log.head().first_position), end, &mut |event, _| {
+        let scanned = self.scan(from.max(self.log.head().first_position), end, &mut |event| {
             let is_other = event.id != id;
             if !is_other {
                 found = Some(event);
@@ -99,7 +112,7 @@ impl Reading {
     /// The first event that can be read from `from` to before `end`.
     fn first_between(&self, from: Position, end: Position) -> Result<Option<Event>, ReadError> {
         let mut first = None;
-        self.scan(from, end, &mut |event, _| {
+        self.scan(from, end, &mut |event| {
             first = Some(event);
             false
         })?;
@@ -120,7 +133,7 @@ impl Reading {
                 continue;
             }
             let mut found = None;
-            let scanned = self.scan(zone.first, zone.last.next(), &mut |event, _| {
+            let scanned = self.scan(zone.first, zone.last.next(), &mut |event| {
                 let is_other = event.id != id;
                 if !is_other {
                     found = Some(event);
@@ -171,31 +184,55 @@ impl Reading {
     }
 
     /// Reads the events of the log from `from` to before `end`, in order, until `visit` says stop
-    /// (`false`). With each event come the bytes that were read since the one before.
+    /// (`false`).
     pub(super) fn scan(
         &self,
         from: Position,
         end: Position,
-        visit: &mut dyn FnMut(Event, u64) -> bool,
+        visit: &mut dyn FnMut(Event) -> bool,
     ) -> Result<(), ReadError> {
-        let log_end = self.log.head().next;
-        let mut reader = LogReader::new(Arc::clone(&self.log), self.log.locate(from)?);
+        self.scan_for(WantedBodies::Whole, from..end, &mut |scanned| visit(scanned.event))
+    }
+
+    /// The same, reading no more of each event than is wanted.
+    pub(super) fn scan_for(
+        &self,
+        bodies: WantedBodies,
+        range: Range<Position>,
+        visit: &mut dyn FnMut(Scanned) -> bool,
+    ) -> Result<(), ReadError> {
+        let LogHead { next: log_end, next_position: end_of_all, .. } = self.log.head();
+        let mut reader = LogReader::new(Arc::clone(&self.log), self.log.locate(range.start)?);
+        if let WantedBodies::UpTo(most) = bodies {
+            reader.skip_rest_of_records(most);
+        }
         let mut names = Names::default();
-        let mut n_bytes = 0_u64;
+        let (mut from, mut read_bytes) = (range.start, 0_u64);
         while let Some(found) = reader.next(log_end)? {
-            n_bytes += u64::from(found.bytes());
+            read_bytes += found.read_bytes();
             let Some(position) = found.position() else { continue };
-            if position >= end {
+            let decoded = if position < from { None } else { found.decode_event(&mut names) };
+            // What is not all there is not checked either.
+            let is_sound = position < end_of_all && (position < from || decoded.is_some());
+            if !found.is_whole() && !is_sound {
+                reader.read_whole_again();
+                continue;
+            }
+            if position >= range.end {
                 break;
             }
             if position < from {
                 continue;
             }
-            let Some((event, _)) = found.decode_event(&mut names) else {
+            let Some((event, _)) = decoded else {
                 self.log.note_undecodable(&found);
                 continue;
             };
-            if !visit(event, std::mem::take(&mut n_bytes)) {
+            from = position.next();
+            let body_bytes = event.body.len() + found.unread_bytes();
+            let event = if found.is_whole() { event } else { detach_head(&event) };
+            let read_bytes = std::mem::take(&mut read_bytes);
+            if !visit(Scanned { event, body_bytes, read_bytes }) {
                 break;
             }
         }

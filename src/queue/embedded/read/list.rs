@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use super::deliveries::Deliveries;
+use super::find::Scanned;
 use super::zones::Zones;
 use super::{Budget, Reading, Search, kept_failed, read_failed};
 use crate::event::{Event, Position};
-use crate::queue::detach::detach;
+use crate::queue::detach::{detach, detach_head};
 use crate::queue::embedded::log::{LogHead, ReadError};
-use crate::queue::{ListOrder, QueueError};
+use crate::queue::{ListOrder, QueueError, WantedBodies};
 
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,17 +30,35 @@ pub(crate) struct Page<T = Event> {
 
 impl Reading {
     /// A page of the events that `search` asks for.
+    #[cfg(test)]
     pub(crate) fn list(&self, search: &Search, budget: Budget<'_>) -> Result<Page, QueueError> {
-        self.list_as(search, budget, detach)
+        self.list_as(search, budget, |event, _| detach(event))
     }
 
-    /// The same of what `pick` takes of each event. It must not keep the event's bytes: they share
-    /// a large buffer.
+    /// The same, each event with the length of its body, and without that where it is longer than is
+    /// wanted.
+    pub(crate) fn list_sized(
+        &self,
+        search: &Search,
+        budget: Budget<'_>,
+    ) -> Result<Page<(Event, usize)>, QueueError> {
+        let is_wanted = |body_bytes| match search.query.bodies {
+            WantedBodies::Whole => true,
+            WantedBodies::UpTo(most) => body_bytes <= most,
+        };
+        self.list_as(search, budget, |event, body_bytes| {
+            let own = if is_wanted(body_bytes) { detach(event) } else { detach_head(event) };
+            (own, body_bytes)
+        })
+    }
+
+    /// What `pick` takes of each event and the length of its body. It must not keep the event's bytes:
+    /// they share a large buffer.
     pub(crate) fn list_as<T>(
         &self,
         search: &Search,
         budget: Budget<'_>,
-        pick: impl Fn(&Event) -> T,
+        pick: impl Fn(&Event, usize) -> T,
     ) -> Result<Page<T>, QueueError> {
         let zones = Zones::new(&self.index);
         let lister = Lister {
@@ -72,7 +91,7 @@ struct Lister<'a, P, T> {
     body_bytes: usize,
 }
 
-impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
+impl<T, P: Fn(&Event, usize) -> T> Lister<'_, P, T> {
     fn is_full(&self) -> bool {
         self.search.query.is_full(self.found.len(), self.body_bytes)
     }
@@ -82,10 +101,10 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
     }
 
     /// Takes the event in behind the others, where it matches.
-    fn offer(&mut self, event: &Event) {
+    fn offer(&mut self, event: &Event, body_bytes: usize) {
         if self.search.matches(event) && self.deliveries.has(event) {
-            self.body_bytes += event.body.len();
-            self.found.push_back((event.position, event.body.len(), (self.pick)(event)));
+            self.body_bytes += body_bytes;
+            self.found.push_back((event.position, body_bytes, (self.pick)(event, body_bytes)));
         }
     }
 
@@ -128,7 +147,7 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
     fn offer_kept(&mut self, position: Position) -> Result<(), QueueError> {
         if let Some((event, _)) = self.reading.kept.find(position).map_err(kept_failed)? {
             self.budget.spend(event.body.len() as u64);
-            self.offer(&event);
+            self.offer(&event, event.body.len());
         }
         Ok(())
     }
@@ -140,9 +159,11 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
             return Ok(stretch.end);
         }
         let mut read_to = stretch.end;
-        self.reading.scan(from, stretch.end, &mut |event, n_bytes| {
-            self.budget.spend(n_bytes);
-            self.offer(&event);
+        let bodies = self.search.bodies_read();
+        self.reading.scan_for(bodies, from..stretch.end, &mut |scanned| {
+            let Scanned { event, body_bytes, read_bytes } = scanned;
+            self.budget.spend(read_bytes);
+            self.offer(&event, body_bytes);
             if self.is_at_end() {
                 read_to = event.position.next();
                 return false;
@@ -188,13 +209,15 @@ impl<T, P: Fn(&Event) -> T> Lister<'_, P, T> {
         // The newest that fit: an older one goes as soon as those behind it fill the page.
         let mut newest = VecDeque::new();
         let mut newest_bytes = 0_usize;
-        self.reading.scan(stretch.first, stretch.end, &mut |event, n_bytes| {
-            self.budget.spend(n_bytes);
+        let bodies = self.search.bodies_read();
+        self.reading.scan_for(bodies, stretch.first..stretch.end, &mut |scanned| {
+            let Scanned { event, body_bytes, read_bytes } = scanned;
+            self.budget.spend(read_bytes);
             if !self.search.matches(&event) || !self.deliveries.has(&event) {
                 return true;
             }
-            newest_bytes += event.body.len();
-            newest.push_back((event.position, event.body.len(), (self.pick)(&event)));
+            newest_bytes += body_bytes;
+            newest.push_back((event.position, body_bytes, (self.pick)(&event, body_bytes)));
             while let Some((_, oldest_bytes, _)) = newest.front() {
                 let rest = newest_bytes - oldest_bytes;
                 if newest.len() <= room && (newest.len() == 1 || rest < bytes_room) {

@@ -4,7 +4,7 @@ use crate::body::json::{self, Layout};
 use crate::body::{self, number};
 use crate::event::{Event, Glob, Position};
 use crate::queue::embedded::index::Zone;
-use crate::queue::{BodyFilter, EventQuery};
+use crate::queue::{BodyFilter, EventQuery, WantedBodies};
 
 /// What a list looks for.
 #[derive(Clone, Debug)]
@@ -25,6 +25,11 @@ impl Search {
         query.cursor = next;
         query.limit = query.limit.clamp(1, EventQuery::LIMIT_MAX) - n_found;
         query.bytes_max = query.bytes_max.map(|bytes_max| bytes_max - body_bytes);
+    }
+
+    /// How much of the bodies must be read: all of it to look for something in it.
+    pub(super) fn bodies_read(&self) -> WantedBodies {
+        if self.query.body.is_empty() { self.query.bodies } else { WantedBodies::Whole }
     }
 
     /// Whether an event of this zone can match.

@@ -132,6 +132,11 @@ impl Header {
         })
     }
 
+    /// Whether it says that it is an event of this version.
+    pub(crate) const fn is_event(&self) -> bool {
+        self.kind == Kind::Event as u8 && self.version == VERSION
+    }
+
     /// Bytes of the whole record.
     pub(crate) const fn record_bytes(&self) -> usize {
         HEADER_BYTES + self.payload_bytes as usize

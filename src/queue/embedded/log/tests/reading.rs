@@ -24,6 +24,54 @@ fn readers_see_every_event_over_all_segments() {
     assert_eq!(fixture.damage(), Vec::<String>::new());
 }
 
+/// The positions of all events where only the beginnings of long ones are read, and how much that was.
+fn positions_by_heads(fixture: &Fixture) -> (Vec<u64>, u64) {
+    let mut reader = fixture.reader();
+    reader.skip_rest_of_records(0);
+    let (mut positions, mut read_bytes) = (Vec::new(), 0);
+    while let Some(found) = reader.next(fixture.log.head().next).unwrap() {
+        read_bytes += found.read_bytes();
+        positions.extend(found.position().map(|position| position.0));
+    }
+    (positions, read_bytes)
+}
+
+#[test]
+fn reader_of_heads_comes_to_every_event_and_leaves_the_rest_of_long_ones_out() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    for n_bytes in [100_000, 50, 9_000, 40_000, 8_192, 20, 60_000] {
+        fixture.append(1, n_bytes);
+    }
+    let (positions, read_bytes) = positions_by_heads(&fixture);
+    assert_eq!(positions, up_to(7));
+    assert!(read_bytes < 60_000, "{read_bytes}");
+}
+
+#[test]
+fn reader_of_heads_that_is_led_astray_reads_what_is_whole() {
+    let mut fixture = Fixture::open(&MemoryStorage::new());
+    let first = fixture.append(4, 9_500);
+    fixture.roll();
+    let end = fixture.log.head().next;
+    let mut reader = fixture.reader();
+    let mut begins = Vec::new();
+    while let Some(found) = reader.next(end).unwrap() {
+        begins.extend(found.position().map(|_| found.lsn));
+    }
+    assert_eq!((begins.len(), begins[0].segment()), (4, first.segment()));
+    for (index, begin) in begins.iter().enumerate() {
+        for (byte, bit) in (0..4).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+            let spoiled = fixture.storage.copy();
+            spoiled.flip_bit(&path(first.segment()), u64::from(begin.offset()) + byte, bit);
+            let (found, _) = positions_by_heads(&Fixture::open(&spoiled));
+            let others = up_to(4).into_iter().filter(|position| *position != index as u64 + 1);
+            for other in others {
+                assert!(found.contains(&other), "{other} not in {found:?}: byte {byte}, bit {bit}");
+            }
+        }
+    }
+}
+
 #[test]
 fn reopened_logs_hold_the_same_and_go_on() {
     let fixture = filled();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::clock::{Clock, Timestamp};
@@ -11,7 +12,7 @@ use crate::queue::embedded::index::rig::{AT, Rig, dead, new_event, tried};
 use crate::queue::embedded::index::{Index, MemoryStore, Store};
 use crate::queue::embedded::read::{Budget, Page, Reading, Search};
 use crate::queue::embedded::testing::LyingStore;
-use crate::queue::{BodyFilter, EventQuery, ListOrder};
+use crate::queue::{BodyFilter, EventQuery, ListOrder, WantedBodies};
 
 fn positions(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.position.0).collect()
@@ -82,6 +83,7 @@ fn query() -> impl Strategy<Value = EventQuery> {
             order: if is_newest { ListOrder::Newest } else { ListOrder::Oldest },
             limit,
             bytes_max,
+            bodies: WantedBodies::Whole,
         },
     )
 }
@@ -279,7 +281,7 @@ fn body_filters_look_into_json() {
     let check = |filters: Vec<BodyFilter>, wanted: &[u64]| {
         let query = EventQuery { limit: 10, order: ListOrder::Oldest, ..EventQuery::default() };
         let search = Search::new(EventQuery { body: filters, ..query });
-        let page = reading.list_as(&search, Budget::unlimited(), |event| event.position.0);
+        let page = reading.list_as(&search, Budget::unlimited(), |event, _| event.position.0);
         assert_eq!(page.unwrap().events, wanted);
     };
     let at = |pointer: &str, value: &str| BodyFilter::JsonEquals {
@@ -292,6 +294,35 @@ fn body_filters_look_into_json() {
     check(vec![BodyFilter::Contains(vec![b"json".to_vec()])], &[3]);
     check(vec![BodyFilter::Contains(vec![b"x".to_vec()]), at("/a", "x")], &[4]);
     check(vec![], &[1, 2, 3, 4]);
+}
+
+/// Bodies of every length around what is read of a record, in segments of their own size.
+#[test]
+fn long_bodies_are_left_out_of_lists_and_their_lengths_are_told() {
+    let mut rig = Rig::new(300 << 10);
+    let lengths = [0, 9, 700, 8_150, 8_192, 9_000, 40_000, 64 << 10, 100_000, 200_000];
+    for bytes in lengths.into_iter().cycle().take(35) {
+        rig.append(&new_event("shop", "t", AT, &"x".repeat(bytes)));
+    }
+    let all = rig.all_events();
+    for (order, up_to) in [ListOrder::Newest, ListOrder::Oldest]
+        .into_iter()
+        .flat_map(|order| [0, 700, 50_000].map(|up_to| (order, up_to)))
+    {
+        let bodies = WantedBodies::UpTo(up_to);
+        let query = EventQuery { limit: 100, order, bodies, ..EventQuery::default() };
+        let reading = rig.reading(&index_of(&rig, 0));
+        let page = reading.list_sized(&search(&query, None), Budget::unlimited()).unwrap();
+        let mut found = page.events;
+        found.sort_by_key(|(event, _)| event.position);
+        assert_eq!(found.len(), all.len(), "{order:?} {up_to}");
+        for ((event, bytes), whole) in found.iter().zip(&all) {
+            assert_eq!((event.id, *bytes), (whole.id, whole.body.len()));
+            let is_there = whole.body.len() <= up_to;
+            assert_eq!(event.body, if is_there { whole.body.clone() } else { Bytes::new() });
+        }
+    }
+    assert!(rig.log.damage().is_empty());
 }
 
 /// As every other reader sees them.
@@ -335,7 +366,7 @@ fn body_filters_look_into_bodies_as_real_senders_write_them() {
             BodyFilter::JsonEquals { pointer: pointer.to_owned(), value: value.to_owned() };
         let query = EventQuery { limit: 20, order: ListOrder::Oldest, ..EventQuery::default() };
         let search = Search::new(EventQuery { body: vec![filter], ..query });
-        let page = reading.list_as(&search, Budget::unlimited(), |event| event.position.0);
+        let page = reading.list_as(&search, Budget::unlimited(), |event, _| event.position.0);
         assert_eq!(page.unwrap().events, wanted, "{pointer} {value}");
     };
     check("/data/id", "5", &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
