@@ -1,7 +1,7 @@
 //! The way in: source by name, limits, verification, one durable append.
 //!
 //! [`Ingest::receive`] is all of it, in the order in which it happens. In reading order: `request` and
-//! `reader` (what comes), `receive`, `endpoint` (a source and its limits), `client_limiter` and
+//! `reader` (what comes), `receive`, `endpoint` (a source and its limits), `client_network`, `client_limiter` and
 //! `unverified` (what a client may cost before it is believed), `store` (what was verified),
 //! `late` (repeats whose time is over), `accepted` and `error` (what becomes of a request), `unconfirmed` (whether its answer was written),
 //! `rejected`, `refused` and `proxies` (what an owner is shown of the rest), `log`.
@@ -14,6 +14,7 @@
 mod accepted;
 mod acknowledged;
 mod client_limiter;
+mod client_network;
 mod endpoint;
 mod endpoints;
 mod error;
@@ -33,8 +34,10 @@ mod unverified;
 
 pub use accepted::{Accepted, Ack, Stored};
 pub use acknowledged::Acknowledged;
+pub(crate) use client_limiter::is_private;
 #[cfg(test)]
 pub(crate) use client_limiter::{FAILURE_DELAY, FailureResponse, Slot};
+pub(crate) use client_network::ClientNetwork;
 pub use endpoint::Endpoint;
 pub use error::IngestError;
 pub use proxies::{FORWARDED, FORWARDING_HEADERS, ProxiedRequest, Proxies, ProxyRow, is_read};

@@ -33,6 +33,7 @@ mod context;
 mod error;
 mod gate;
 mod lists;
+mod login_limiter;
 mod openapi;
 mod question;
 mod rights;
@@ -48,7 +49,7 @@ pub use gate::{Gate, Tokens};
 pub use lists::NEXT;
 
 use answers::{counted, json, raw, ready, stored};
-use context::{BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
+use context::{BODY_MAX, BODY_TIMEOUT};
 use error::{AdminError, COPY_ONLY};
 use gate::Caller;
 use question::{asked, parsed, query};
@@ -86,9 +87,9 @@ async fn entry(
         Ok(response) => response,
         Err(AdminError::Bare(problem)) => {
             if problem == Problem::Unauthorized
-                && admin.gate.note_wrong_token(&request, admin.clock.now())
+                && request.headers().contains_key(header::AUTHORIZATION)
             {
-                tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+                admin.gate.delay_wrong_token(&request, &*admin.clock).await;
             }
             error::explained(problem)
         }

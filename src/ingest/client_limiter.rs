@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::client_network::ClientNetwork;
 use super::error::IngestError;
 use crate::clock::Clock;
 use crate::source::RateLimit;
@@ -53,38 +54,9 @@ const SITE_FACTOR: u64 = 16;
 pub(crate) struct ClientLimiter {
     clock: Arc<dyn Clock>,
     /// Chosen by a randomly keyed hash, so that a client cannot aim at one shard.
-    shards: [Mutex<HashMap<Client, Account>>; N_SHARDS],
+    shards: [Mutex<HashMap<ClientNetwork, Account>>; N_SHARDS],
     hasher: RandomState,
     slots: Semaphore,
-}
-
-/// An address, as far as one sender has it to himself: of IPv6 that is a /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Client {
-    V4(u32),
-    V6(u64),
-    /// A /48.
-    Site(u64),
-}
-
-impl Client {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() >> 64;
-                Self::V6(u64::try_from(network).unwrap_or(u64::MAX))
-            }
-        }
-    }
-
-    /// The larger network that it is in, where one person can have all of it.
-    fn site(self) -> Option<Self> {
-        match self {
-            Self::V4(_) | Self::Site(_) => None,
-            Self::V6(network) => Some(Self::Site(network >> 16)),
-        }
-    }
 }
 
 /// What is known of an address. Nanoseconds since the epoch, of steady time.
@@ -121,7 +93,7 @@ impl Account {
 /// Who has sent a request, and what it costs.
 #[derive(Clone, Copy, Debug)]
 struct ClientBudget {
-    client: Client,
+    client: ClientNetwork,
     is_private: bool,
     charge: u64,
     window: u64,
@@ -148,7 +120,7 @@ pub(crate) struct Admission<'a> {
 #[derive(Debug)]
 pub(crate) struct Slot<'a> {
     client_limiter: &'a ClientLimiter,
-    client: Client,
+    client: ClientNetwork,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -178,7 +150,7 @@ impl ClientLimiter {
     pub(crate) fn admit(&self, address: IpAddr, limit: RateLimit) -> Option<Admission<'_>> {
         let window = nanos_of(limit.per);
         let charge = window / u64::from(limit.n_requests.get());
-        let (client, is_private) = (Client::of(address), is_private(address));
+        let (client, is_private) = (ClientNetwork::of(address), is_private(address));
         let budget = ClientBudget { client, is_private, charge, window };
         if self.has_run_out(budget) && !self.has_free_slot(budget) {
             return None;
@@ -231,7 +203,7 @@ impl ClientLimiter {
         self.clock.steady().millis_since_epoch().saturating_mul(1_000_000)
     }
 
-    fn shard(&self, client: Client) -> MutexGuard<'_, HashMap<Client, Account>> {
+    fn shard(&self, client: ClientNetwork) -> MutexGuard<'_, HashMap<ClientNetwork, Account>> {
         let at = self.hasher.hash_one(client) % N_SHARDS as u64;
         let shard = usize::try_from(at).ok().and_then(|at| self.shards.get(at));
         let [first, ..] = &self.shards;
@@ -313,7 +285,11 @@ impl Drop for Slot<'_> {
 }
 
 /// The client's account, made where there is none, in place of another where there are too many.
-fn account(shard: &mut HashMap<Client, Account>, client: Client, now: u64) -> &mut Account {
+fn account(
+    shard: &mut HashMap<ClientNetwork, Account>,
+    client: ClientNetwork,
+    now: u64,
+) -> &mut Account {
     if shard.len() >= SHARD_MAX && !shard.contains_key(&client) {
         shard.retain(|_, account| account.ends_at() > now);
         if shard.len() >= SHARD_MAX {
@@ -327,7 +303,7 @@ fn account(shard: &mut HashMap<Client, Account>, client: Client, now: u64) -> &m
 }
 
 /// Whether it is a private address: many clients may be behind it, none of them outside.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             address.is_loopback()

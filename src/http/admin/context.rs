@@ -27,5 +27,3 @@ pub struct Admin {
 pub(super) const BODY_MAX: usize = 64 << 10;
 /// How long it may take.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a wrong token is answered late: a guesser has at most 256 connections.
-pub(super) const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(500);

@@ -51,12 +51,12 @@ pub(super) fn explained(problem: Problem) -> HttpResponse {
             "the host that was asked for is none of this gateway's: name it in `[admin] hosts`, or \
              come by the address of the listener",
         ),
+        Problem::TooMany(_) => problem.with_detail(TOO_MANY_GUESSES),
         Problem::BadRequest
         | Problem::Timeout
         | Problem::Conflict
         | Problem::TooLarge
         | Problem::UnsupportedMedia
-        | Problem::TooMany(_)
         | Problem::Internal
         | Problem::Unavailable(_) => problem.response(),
     }
@@ -74,6 +74,9 @@ impl From<ApiError> for AdminError {
     }
 }
 
+/// What a client is told that has tried too many wrong tokens.
+pub(super) const TOO_MANY_GUESSES: &str =
+    "too many wrong tokens came from this address: no token is looked at until they are answered";
 /// What a caller is told that may only look.
 pub(super) const READ_ONLY: &str = "this token may look at everything and change nothing";
 /// What a standby is told that asks for anything else.

@@ -11,10 +11,11 @@ use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use crate::api::Actor;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
 use crate::throttle::Throttle;
 
+use super::login_limiter::LoginLimiter;
 use super::session::{self, Role, Sessions};
 use crate::http::problem::Problem;
 
@@ -70,6 +71,7 @@ pub struct Gate {
     /// Replaced by a reload.
     tokens: ArcSwap<Tokens>,
     sessions: Sessions,
+    logins: LoginLimiter,
     wrong_tokens: Throttle,
     /// The address that the listener is bound to.
     listen: IpAddr,
@@ -83,6 +85,7 @@ impl Gate {
         Self {
             tokens: ArcSwap::from_pointee(tokens),
             sessions: Sessions::default(),
+            logins: LoginLimiter::default(),
             wrong_tokens: Throttle::default(),
             listen,
             hosts: ArcSwap::default(),
@@ -109,22 +112,22 @@ impl Gate {
         self.tokens.store(Arc::new(tokens));
     }
 
-    /// Logs that a wrong token was given. `false` = none was given.
-    pub(super) fn note_wrong_token(&self, request: &HttpRequest, now: Timestamp) -> bool {
-        if !request.headers().contains_key(header::AUTHORIZATION) {
-            return false;
-        }
-        self.log_wrong_token(request, now);
-        true
-    }
-
-    /// Logs that a wrong token was given.
-    pub(super) fn log_wrong_token(&self, request: &HttpRequest, now: Timestamp) {
-        if let Some(n_silent) = self.wrong_tokens.open(now) {
-            let client = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    /// Logs that a wrong token was given, and waits as long as its client's are answered late.
+    pub(super) async fn delay_wrong_token(&self, request: &HttpRequest, clock: &dyn Clock) {
+        let client = client(request);
+        if let Some(n_silent) = self.wrong_tokens.open(clock.now()) {
             let client = client.map(tracing::field::display);
             warn!(client, n_silent, "Somebody gave the admin listener a wrong token");
         }
+        if let Some(client) = client {
+            let late = self.logins.fail(client, clock.steady());
+            tokio::time::sleep(late.delay).await;
+        }
+    }
+
+    /// Refuses to look at a token while too many wrong ones of its client are being answered.
+    pub(super) fn check_guesses(&self, request: &HttpRequest) -> Result<(), Problem> {
+        client(request).map_or(Ok(()), |client| self.logins.check(client)).map_err(Problem::TooMany)
     }
 
     /// Begins a session for the owner of a token; gives its cookie. `None` = the token is wrong.
@@ -171,12 +174,13 @@ impl Gate {
         is_open: bool,
         steady: Timestamp,
     ) -> Result<Caller, Problem> {
-        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        let peer = client(request);
         let is_local = peer.is_some_and(|peer| peer.is_loopback()) && !is_passed_on(request);
         if is_open && is_local {
             return Ok(Caller::Anybody);
         }
         if let Some(value) = text(request.headers(), header::AUTHORIZATION) {
+            self.check_guesses(request)?;
             let token = value.split_once(' ');
             let token = token.filter(|(word, _)| word.eq_ignore_ascii_case("bearer"));
             let token = token.map(|(_, token)| token.trim().as_bytes());
@@ -214,6 +218,10 @@ impl Gate {
         };
         if is_same_site && is_same_origin { Ok(()) } else { Err(Problem::Forbidden) }
     }
+}
+
+fn client(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip().to_canonical())
 }
 
 /// What proxies add.

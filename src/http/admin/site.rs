@@ -10,8 +10,8 @@ use tracing::{error, info};
 use crate::api::{Actor, ApiError};
 use crate::pages::{self, Answer, Asset, Page, Viewer};
 
-use super::context::{Admin, BODY_MAX, BODY_TIMEOUT, WRONG_TOKEN_DELAY};
-use super::error::{AdminError, COPY_ONLY};
+use super::context::{Admin, BODY_MAX, BODY_TIMEOUT};
+use super::error::{AdminError, COPY_ONLY, TOO_MANY_GUESSES};
 use super::gate::Caller;
 use super::gate::Gate;
 use super::rights::may_change;
@@ -166,6 +166,9 @@ async fn log_in(
     admin: &Admin,
 ) -> Result<HttpResponse, AdminError> {
     let given = pages::LogIn::parse(body);
+    if let Err(problem) = admin.gate.check_guesses(request) {
+        return Err(AdminError::Told(problem, TOO_MANY_GUESSES));
+    }
     let cookie = admin.gate.log_in(&given.token, admin.clock.steady());
     let cookie = cookie.map_err(|err| {
         error!(error = %err, "Session cannot be begun");
@@ -176,9 +179,7 @@ async fn log_in(
         info!(client = client.map(tracing::field::display), "Somebody signed in");
         return Ok(see_other(&given.next, Some(&cookie)));
     }
-    admin.gate.log_wrong_token(request, admin.clock.now());
-    // Slowed down: a guesser has at most 256 connections.
-    tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+    admin.gate.delay_wrong_token(request, &*admin.clock).await;
     let page = log_in_page(request, Some(&given.next))?;
     Ok(html(StatusCode::UNAUTHORIZED, page))
 }

@@ -251,3 +251,29 @@ fn pages_that_are_not_there_say_so() {
     let api = get(&gateway, "/api/v1/nothing", &[("Cookie", &cookie), html]);
     assert_eq!(api.header("content-type"), Some("application/problem+json"), "{api:?}");
 }
+
+#[test]
+fn who_guesses_is_slowed_and_nobody_else() {
+    let gateway = gateway();
+    let right = token(&gateway, "admin-token");
+    let ask = |client: &str, token: &str| {
+        let stream = wire::connect_from(client.parse().unwrap(), gateway.admin);
+        let headers = format!("Host: {}\r\nAuthorization: Bearer {token}", gateway.admin);
+        let request = format!("GET /api/v1/status HTTP/1.1\r\n{headers}\r\n\r\n");
+        let mut wire = wire::Wire::over(stream);
+        wire.write(request.as_bytes());
+        wire
+    };
+    // Addresses of this machine are private, and have 64 late answers at once.
+    let mut guesses: Vec<_> = (0..80).map(|_| ask("127.0.0.2", "wrong")).collect();
+    // Beyond those that wait, none is looked at: also not the right one.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(ask("127.0.0.2", &right).answer().unwrap().status, 429);
+    let began = std::time::Instant::now();
+    assert_eq!(ask("127.0.0.3", &right).answer().unwrap().status, 200);
+    assert!(began.elapsed() < std::time::Duration::from_millis(400), "{:?}", began.elapsed());
+    let statuses: Vec<u16> =
+        guesses.iter_mut().map(|guess| guess.answer().unwrap().status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 80 - 64);
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 64);
+}
